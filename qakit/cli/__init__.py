@@ -1,0 +1,49 @@
+"""The ``qakit`` command. Each module of this package holds one family of commands and a ``register(app)``."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from qakit import __version__
+from qakit.cli import data, ensemble, plugins, predict, recipes, runs, score, train
+from qakit.cli.console import print_error
+from qakit.errors import QakitError
+
+COMMAND_MODULES = (train, predict, score, ensemble, recipes, data, runs, plugins)
+
+
+def build_app() -> typer.Typer:
+    """The whole command line, with the commands of installed plugins."""
+    app = typer.Typer(
+        name="qakit",
+        help="Extractive question answering and GLUE-style fine-tuning competitions.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
+
+    @app.callback()
+    def root(
+        version: bool = typer.Option(False, "--version", help="Show the version and exit.", is_eager=True),
+    ) -> None:
+        if version:
+            typer.echo(f"qakit {__version__}")
+            raise typer.Exit
+
+    for module in COMMAND_MODULES:
+        module.register(app)
+    plugins.register_plugin_commands(app)
+    return app
+
+
+def main() -> None:
+    """Entry point: errors that the user can act on come without a traceback; anything else is a bug and keeps it."""
+    try:
+        build_app()()
+    except QakitError as error:
+        print_error(error)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.exit(0)

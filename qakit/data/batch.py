@@ -1,0 +1,65 @@
+"""One batch of windows as tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """B windows padded to T positions. Position 0 is the tokenizer's first special token ([CLS]): "no answer".
+
+    Attributes:
+        input_ids: (B, T) int64.
+        attention_mask: (B, T) int64, 1 for real tokens.
+        token_type_ids: (B, T) int64, or None for backbones without them.
+        context_mask: (B, T) bool, positions of context tokens: where an answer may lie.
+        start_mask: (B, T) bool, positions where an answer may *start*. In training this is ``context_mask``; in
+            prediction each context token is owned by the one window that sees most around it (max-context).
+        target_first: (B,) int64 input position of the answer's first token; 0 for "no answer"; None without targets.
+        target_last: (B,) int64 input position of the answer's last token, **inclusive**; 0 for "no answer".
+        example: (B,) int64, which example each window belongs to (its *group*).
+        window: (B,) int64 numpy, row of each window in ``Windows``. Stays on the CPU.
+        token: (B, T) int64 numpy, index of each position's token in the flat store, -1 for special tokens and padding.
+        segment: (B, T) int32 numpy, row of each position's segment in ``Windows.pair``; -1 outside contexts.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    token_type_ids: Tensor | None
+    context_mask: Tensor
+    start_mask: Tensor
+    target_first: Tensor | None
+    target_last: Tensor | None
+    example: Tensor
+    window: NDArray[np.int64]
+    token: NDArray[np.int64]
+    segment: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.window)
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch with its tensors on ``device``; the numpy bookkeeping stays on the CPU."""
+
+        def move(tensor: Tensor | None) -> Tensor | None:
+            return None if tensor is None else tensor.to(device, non_blocking=True)
+
+        return replace(
+            self,
+            input_ids=self.input_ids.to(device, non_blocking=True),
+            attention_mask=self.attention_mask.to(device, non_blocking=True),
+            token_type_ids=move(self.token_type_ids),
+            context_mask=self.context_mask.to(device, non_blocking=True),
+            start_mask=self.start_mask.to(device, non_blocking=True),
+            target_first=move(self.target_first),
+            target_last=move(self.target_last),
+            example=self.example.to(device, non_blocking=True),
+        )

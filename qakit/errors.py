@@ -1,0 +1,93 @@
+"""What can go wrong, as a tree.
+
+::
+
+    QakitError                    a message for the user; the CLI prints it without a traceback
+    ├── UsageError                a command's options contradict each other             exit 2
+    ├── RecipeError               problems in a recipe, all of them at once             exit 2
+    ├── PluginError
+    │   ├── PluginLoadError       a plugin package cannot be imported                   exit 2
+    │   ├── PluginConflictError   two components of one kind share a name               exit 2
+    │   └── UnknownPluginError    a recipe names a component that nobody offers         exit 2
+    ├── DataError                 a file, a record, a field                             exit 2
+    ├── ModelError                backbone, tokenizer or weights                        exit 2
+    ├── RunError                  a run folder                                          exit 2
+    └── SubmissionError           Kaggle                                                its own codes
+
+Anything that is not a ``QakitError`` is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qakit.recipe.issues import Issue
+
+
+class QakitError(Exception):
+    """A problem that the user can act on. ``str(error)`` says what is wrong and what to do."""
+
+    exit_code: int = 2
+
+
+class UsageError(QakitError):
+    """Options or arguments of a command that do not go together."""
+
+
+class RecipeError(QakitError):
+    """One or more problems in a recipe, each with its place in the file."""
+
+    def __init__(self, issues: Sequence[Issue]) -> None:
+        self.issues = tuple(issues)
+        super().__init__("\n\n".join(str(issue) for issue in self.issues))
+
+
+class PluginError(QakitError):
+    """Something is wrong with a plugin."""
+
+
+class PluginLoadError(PluginError):
+    """A plugin package that is needed cannot be imported or misbehaves."""
+
+
+class PluginConflictError(PluginError):
+    """Two components of the same kind have the same name."""
+
+
+class UnknownPluginError(PluginError):
+    """No installed plugin offers a component of that name."""
+
+
+class DataError(QakitError):
+    """A problem in an input file.
+
+    Args:
+        problem: what is wrong and what to do, one sentence.
+        path: the file.
+        row: the record, as a person would find it: ``"record 17"``, ``"line 4"``, ``"id 3f2a"``.
+        field: the field within the record.
+    """
+
+    def __init__(self, problem: str, *, path: str | Path | None = None, row: str | None = None, field: str | None = None):
+        self.problem, self.path, self.row, self.field = problem, path, row, field
+        place = ", ".join(str(part) for part in (path, row, field and f"field {field!r}") if part)
+        super().__init__(f"{place}: {problem}" if place else problem)
+
+
+class ModelError(QakitError):
+    """A backbone, tokenizer or weight file that cannot be used."""
+
+
+class RunError(QakitError):
+    """A run folder that is missing something, or in use."""
+
+
+class SubmissionError(QakitError):
+    """A submission that was refused; carries its own exit code."""
+
+    def __init__(self, message: str, *, exit_code: int = 4) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code

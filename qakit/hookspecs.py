@@ -1,0 +1,68 @@
+"""The hooks that a plugin may implement, one per kind of component. Each returns ``Component`` values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from qakit.components import Component
+
+if TYPE_CHECKING:
+    import typer
+
+hookspec = pluggy.HookspecMarker("qakit")
+
+
+@hookspec
+def qakit_register_readers() -> Iterable[Component[Any, Any, Any]]:
+    """File formats: path -> examples."""
+    return ()
+
+
+@hookspec
+def qakit_register_preprocessors() -> Iterable[Component[Any, Any, Any]]:
+    """Where windows lie in a context, and where the answer lies in them."""
+    return ()
+
+
+@hookspec
+def qakit_register_adapters() -> Iterable[Component[Any, Any, Any]]:
+    """Which parameters of the backbone train."""
+    return ()
+
+
+@hookspec
+def qakit_register_heads() -> Iterable[Component[Any, Any, Any]]:
+    """Loss, scores and their decoding."""
+    return ()
+
+
+@hookspec
+def qakit_register_postprocessors() -> Iterable[Component[Any, Any, Any]]:
+    """A prediction -> a prediction (clean-up)."""
+    return ()
+
+
+@hookspec
+def qakit_register_ensemblers() -> Iterable[Component[Any, Any, Any]]:
+    """Several runs' predictions -> one list of predictions."""
+    return ()
+
+
+@hookspec
+def qakit_register_writers() -> Iterable[Component[Any, Any, Any]]:
+    """Predictions -> a submission file."""
+    return ()
+
+
+@hookspec
+def qakit_register_metrics() -> Iterable[Component[Any, Any, Any]]:
+    """Figures for predictions against gold examples."""
+    return ()
+
+
+@hookspec
+def qakit_register_commands(app: typer.Typer) -> None:
+    """Extra commands on the qakit command line."""

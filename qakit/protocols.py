@@ -1,0 +1,222 @@
+"""What each kind of plugin object can do, and what the core tells it when it is built.
+
+Plain protocols: nothing here needs to be inherited. Shapes: B windows in a batch, T input positions, H hidden size,
+K candidates per window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+from qakit.values import Example, Prediction
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from qakit.data.batch import Batch
+    from qakit.data.encode import EncodedExamples
+    from qakit.problems import Problems
+    from qakit.data.windows import Windows
+
+
+# ---------------------------------------------------------------------------------------------------------- readers
+@runtime_checkable
+class Reader(Protocol):
+    """A file format."""
+
+    def read(self, path: Path, problems: Problems) -> Iterator[Example]:
+        """Yield the file's examples in order.
+
+        Whatever is wrong with a record goes through ``problems``, which raises :class:`~qakit.errors.DataError` or
+        counts it, as the recipe's policy says; nothing is dropped without being counted.
+        """
+        ...
+
+
+# ---------------------------------------------------------------------------------------------------- preprocessors
+@dataclass(frozen=True, slots=True)
+class WindowRuntime:
+    """What a preprocessor is told."""
+
+    max_length: int
+    """Longest input in tokens, special tokens included."""
+    max_question_length: int
+    """Longer questions keep their first ``max_question_length`` tokens."""
+    special_tokens: int
+    """Tokens that the tokenizer's pair template adds to question + context."""
+    training: bool
+    """Whether the windows are for training (answers known and wanted) or prediction (every token covered)."""
+    seed: int
+
+
+@runtime_checkable
+class Preprocessor(Protocol):
+    """Where windows lie in a context, and where the answer lies in a window."""
+
+    def windows(self, encoded: EncodedExamples, *, epoch: int) -> Windows:
+        """All windows of ``encoded`` for one epoch, as index arrays: no token is copied."""
+        ...
+
+    @property
+    def redraws(self) -> bool:
+        """Whether ``windows`` depends on ``epoch``."""
+        ...
+
+
+# ------------------------------------------------------------------------------------------------------------ heads
+@dataclass(frozen=True, slots=True)
+class HeadRuntime:
+    """What a head is told."""
+
+    hidden_size: int
+    initializer_range: float
+    """Standard deviation for fresh linear weights, from the backbone's configuration."""
+    n_best: int
+    """Candidates wanted per window (and per example)."""
+    max_answer_length: int
+    """In tokens."""
+    no_answer: bool
+    """Whether questions may have no answer."""
+    labels: tuple[str, ...] = ()
+    """Class names, for heads that classify; empty for regression and for spans."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadOutput:
+    """What a head computes for a batch.
+
+    ``loss`` is the mean over the batch's windows (groups, for group heads), float32, or None without targets.
+    ``scores`` are float32 tensors by name, each with first dimension B; whatever ``decode`` needs.
+    """
+
+    loss: Tensor | None
+    scores: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class SpanCandidates:
+    """Decoded spans of a batch, in input positions (0 = first special token). Unused places have score -inf.
+
+    Attributes:
+        first: (B, K) int64, first input position of the span.
+        last: (B, K) int64, last input position, **inclusive** (a position that was scored, not a slice end).
+        score: (B, K) float32, best first.
+        null: (B,) float32, the window's "no answer" score on the same scale.
+    """
+
+    first: Tensor
+    last: Tensor
+    score: Tensor
+    null: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScores:
+    """Decoded classes of a batch: ``scores`` (B, C) float32; C = 1 for regression."""
+
+    scores: Tensor
+
+
+Decoded = SpanCandidates | LabelScores
+
+
+@runtime_checkable
+class Head(Protocol):
+    """Loss, scores, and their decoding. Also a ``torch.nn.Module``."""
+
+    reads: Literal["tokens", "sequence", "group"]
+    """``group``: all windows of an example come in one batch."""
+
+    def __call__(self, hidden: Tensor, batch: Batch) -> HeadOutput:
+        """``hidden`` (B, T, H) from the backbone; the loss is computed in float32, also under autocast."""
+        ...
+
+    def decode(self, scores: Mapping[str, Tensor], batch: Batch) -> Decoded:
+        """Candidates from the scores of ``__call__``; vectorised, float32, no gradients.
+
+        A span head gives every window K >= 1 places; it keeps starts to ``batch.start_mask`` and ends to
+        ``batch.context_mask``.
+        """
+        ...
+
+
+@runtime_checkable
+class TransformersNames(Protocol):
+    """Optional for heads: parameter names under which transformers' ``Auto*`` classes expect them."""
+
+    auto_class: str
+    """For example ``"AutoModelForQuestionAnswering"``."""
+    transformers_names: Mapping[str, str]
+    """Own parameter name -> name in the transformers model, e.g. ``{"linear.weight": "qa_outputs.weight"}``."""
+    config_updates: Mapping[str, Any]
+    """Configuration entries that the transformers class needs, e.g. ``{"num_labels": 2}``."""
+
+
+# --------------------------------------------------------------------------------------------------------- adapters
+@runtime_checkable
+class Adapter(Protocol):
+    """Which parameters train, and what a checkpoint must hold. Knows nothing of the head."""
+
+    def apply(self, backbone: nn.Module) -> nn.Module:
+        """Prepare the backbone (freeze, wrap) and return it. The head always trains."""
+        ...
+
+    def merge(self, backbone: nn.Module) -> nn.Module:
+        """The backbone with the adapter folded into plain weights, for a model that loads without the adapter."""
+        ...
+
+
+# -------------------------------------------------------------------------------------- postprocessors and ensemblers
+@runtime_checkable
+class Postprocessor(Protocol):
+    """One prediction in, one prediction out."""
+
+    def __call__(self, prediction: Prediction, example: Example) -> Prediction: ...
+
+
+@runtime_checkable
+class Ensembler(Protocol):
+    """Several members' predictions in, one list out."""
+
+    def combine(self, members: Sequence[Sequence[Prediction]]) -> list[Prediction]:
+        """Every member holds the same ids; the result keeps the first member's order."""
+        ...
+
+
+# ---------------------------------------------------------------------------------------------------------- writers
+@runtime_checkable
+class Writer(Protocol):
+    """A submission format."""
+
+    suffix: str
+    """File ending with the dot."""
+
+    def write(self, predictions: Sequence[Prediction], path: Path) -> None:
+        """Write the file atomically: the old one or the new one is there, never half of one."""
+        ...
+
+    def check(self, path: Path, sample: Path) -> list[str]:
+        """Problems of a written file against the competition's sample submission; empty when it is fine."""
+        ...
+
+
+# ---------------------------------------------------------------------------------------------------------- metrics
+@runtime_checkable
+class Metric(Protocol):
+    """Figures for predictions against gold examples."""
+
+    primary: str
+    """The key that model selection uses; larger is better."""
+
+    def compute(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
+        """Figures by the official script's keys. ``examples`` are labelled; ids without a prediction are the
+        metric's to judge as the official script does."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NoRuntime:
+    """For kinds of component that need to know nothing when they are built."""

@@ -1,0 +1,1 @@
+"""YAML recipes: model, load, issues, schema."""

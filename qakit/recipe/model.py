@@ -1,0 +1,216 @@
+"""The recipe: everything that determines a run, as frozen pydantic models.
+
+This is the core's half of the check. Blocks that name a plugin (``PluginRef``) keep their settings as they are; the
+registry checks those against the plugin's own settings model.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
+from qakit.problems import Policy
+
+
+class Section(BaseModel):
+    """Base of every recipe section: frozen, unknown keys are errors, fields carry their documentation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class IsPath:
+    """Marks a string field as a path: relative to the recipe file that wrote it, with ``${NAME:-default}`` expanded."""
+
+
+RecipePath = Annotated[str, IsPath()]
+"""A path in a recipe. Environment variables are expanded in these fields and nowhere else."""
+
+
+class PluginRef(BaseModel):
+    """A component by name with its settings: ``linear_span`` or ``{name: stride, stride: 128}``."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The block without its name."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class DataSection(Section):
+    """Where the examples come from."""
+
+    reader: PluginRef
+    """Which reader understands the files."""
+    train: RecipePath | list[RecipePath] | None = None
+    """Training file or files."""
+    validation: RecipePath | list[RecipePath] | None = None
+    """Labelled file or files for evaluation during and after training."""
+    test: RecipePath | None = None
+    """The competition's test file, without answers."""
+    sample_submission: RecipePath | None = None
+    """The competition's sample submission; written files are checked against it."""
+    problems: dict[str, Policy] = Field(default_factory=dict)
+    """What to do about each kind of problem in a record (`qakit data check` lists the kinds); `default` for the rest."""
+    train_limit: PositiveInt | None = None
+    """Train on this many examples, drawn at random by the seed."""
+    validation_limit: PositiveInt | None = None
+    """Evaluate on this many examples, drawn at random by the seed."""
+    answerable_only: bool = False
+    """Train only on questions that have an answer."""
+
+
+class BackboneSection(Section):
+    """The encoder."""
+
+    source: RecipePath
+    """Looked up as a local folder, then as an installed package that carries weights, then on the hub."""
+    init: Literal["pretrained", "scratch"] = "pretrained"
+    """`scratch`: the source's architecture and tokenizer with fresh random weights."""
+    overrides: dict[str, int | float | str | bool] = Field(default_factory=dict)
+    """Configuration entries to change, e.g. `num_hidden_layers`, `hidden_size` (with `init: scratch`) or dropouts."""
+    tokenizer: RecipePath | None = None
+    """Another source for the tokenizer; by default the backbone's own."""
+    sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    """Expected SHA-256 of the weight file; another one is an error."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub."""
+    trust_remote_code: bool = False
+    """Run model code from the hub. Only for authors you trust."""
+
+
+class WindowsSection(Section):
+    """How long an input is."""
+
+    max_length: Annotated[int, Field(ge=8)] = 384
+    """Longest input in tokens, special tokens included."""
+    max_question_length: PositiveInt = 64
+    """Longer questions keep their first tokens."""
+
+
+class PreprocessSection(Section):
+    """Where windows lie."""
+
+    train: PluginRef = PluginRef(name="stride")
+    """Windows of training examples."""
+    predict: PluginRef = PluginRef(name="stride")
+    """Windows in evaluation and prediction."""
+
+
+Every = Literal["epoch"] | PositiveInt
+
+
+class TrainSection(Section):
+    """The optimisation."""
+
+    epochs: Annotated[float, Field(gt=0)] = 2.0
+    """Passes over the training examples; fractions are allowed."""
+    max_steps: PositiveInt | None = None
+    """Stop after this many optimiser steps, whatever `epochs` says."""
+    batch_size: PositiveInt = 32
+    """Windows per optimiser step, over all processes and accumulation steps."""
+    accumulation: PositiveInt = 1
+    """Split each step's batch into this many forward passes, to save memory; the result is the same."""
+    token_budget: PositiveInt | None = None
+    """Instead of a fixed number of windows: as many as fit in this many padded tokens per optimiser step."""
+    group_by_length: bool = True
+    """Put windows of similar length into one batch: less padding."""
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-5
+    """Peak rate of the backbone (AdamW)."""
+    head_learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """Peak rate of the head; by default the backbone's."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """Not applied to biases and normalisation weights."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """AdamW's decay rates of the moments."""
+    epsilon: Annotated[float, Field(gt=0)] = 1e-8
+    """AdamW's denominator term."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """What the rate does after warmup: falls to zero along a line or a half cosine, or stays."""
+    warmup: Annotated[float, Field(ge=0)] = 0.1
+    """Steps of linear warmup; below 1 it is a share of all steps."""
+    max_grad_norm: Annotated[float, Field(gt=0)] | None = 1.0
+    """Clip the gradient's norm; null for no clipping."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """`auto`: bf16 where the device is fast at it, else fp32 (fp16 on GPUs without bf16)."""
+    attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
+    """`auto`: eager on CPU (its backward is faster there), SDPA on a GPU."""
+    compile: bool = False
+    """`torch.compile` the backbone."""
+    log_every: PositiveInt = 10
+    """Steps between lines in metrics.jsonl."""
+    evaluate_every: Every = "epoch"
+    """Evaluate on the validation file every `epoch` or every N steps."""
+    checkpoint_every: Every = "epoch"
+    """Write a checkpoint every `epoch` or every N steps."""
+    keep_checkpoints: PositiveInt = 1
+    """How many of the latest checkpoints stay."""
+    select_by: str | None = None
+    """Metric that decides which weights are kept; by default the recipe metric's primary one. Larger is better."""
+    early_stopping: PositiveInt | None = None
+    """Stop after this many evaluations without a better one."""
+
+
+class PredictSection(Section):
+    """From scores to answers."""
+
+    batch_size: PositiveInt = 64
+    """Windows per forward pass."""
+    n_best: PositiveInt = 20
+    """Candidates kept per question."""
+    max_answer_length: PositiveInt = 30
+    """Longest answer in tokens."""
+    no_answer: bool = False
+    """Whether a question may have no answer (SQuAD 2.0)."""
+    null_threshold: float | Literal["tune"] = "tune"
+    """Answer "" when the no-answer score exceeds the best span's by more than this; `tune`: the validation optimum."""
+
+
+class Recipe(Section):
+    """Everything that determines a run."""
+
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Names the run folder; by default the recipe file's name."""
+    description: str = ""
+    """One line for `qakit recipes list`."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of everything random."""
+    data: DataSection
+    backbone: BackboneSection
+    windows: WindowsSection = WindowsSection()
+    preprocess: PreprocessSection = PreprocessSection()
+    adapter: PluginRef = PluginRef(name="full")
+    """Which parameters train."""
+    head: PluginRef = PluginRef(name="linear_span")
+    """Loss, scores and their decoding."""
+    train: TrainSection = TrainSection()
+    predict: PredictSection = PredictSection()
+    metric: PluginRef = PluginRef(name="squad_v1")
+    """How predictions are scored."""
+    postprocess: list[PluginRef] = Field(default_factory=list)
+    """Clean-up steps, in order."""
+    writer: PluginRef = PluginRef(name="csv")
+    """The submission format."""
+    baselines: dict[str, float] = Field(default_factory=dict)
+    """The competition's published baselines, shown beside the result."""
+
+
+PLUGIN_FIELDS: dict[str, str] = {
+    "data.reader": "readers",
+    "preprocess.train": "preprocessors",
+    "preprocess.predict": "preprocessors",
+    "adapter": "adapters",
+    "head": "heads",
+    "metric": "metrics",
+    "postprocess": "postprocessors",
+    "writer": "writers",
+}
+"""Where a recipe names plugins, and of which kind (``postprocess`` is a list)."""
