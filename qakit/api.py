@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from qakit import hookimpl
 from qakit.components import Component, NoSettings, Settings
-from qakit.problems import Policy, Problem, Problems
 from qakit.errors import DataError, ModelError, QakitError, UsageError
+from qakit.problems import Policy, Problem, Problems
 from qakit.protocols import (
     Adapter,
     Decoded,
@@ -23,6 +23,8 @@ from qakit.protocols import (
     LabelScores,
     Metric,
     NoRuntime,
+    OfficialFormat,
+    PerExampleMetric,
     Postprocessor,
     Preprocessor,
     Reader,
@@ -31,6 +33,7 @@ from qakit.protocols import (
     WindowRuntime,
     Writer,
 )
+from qakit.randomness import uniform
 from qakit.values import Answer, Candidate, Example, LabelPrediction, NoAnswer, Prediction, SpanPrediction
 
 if TYPE_CHECKING:
@@ -38,6 +41,16 @@ if TYPE_CHECKING:
     from qakit.data.encode import EncodedExamples
     from qakit.data.store import TokenStore
     from qakit.data.windows import Windows
+    from qakit.files import atomic_path, write_text
+    from qakit.metrics.cmrc import cmrc2018, cmrc2018_official_format
+    from qakit.metrics.per_example import (
+        cmrc2018_per_example,
+        squad_v1_per_example,
+        squad_v2_per_example,
+        text_match_per_example,
+    )
+    from qakit.metrics.squad import squad_v1, squad_v2
+    from qakit.metrics.text import text_match
 
 __all__ = [
     "Adapter",
@@ -60,6 +73,8 @@ __all__ = [
     "NoAnswer",
     "NoRuntime",
     "NoSettings",
+    "OfficialFormat",
+    "PerExampleMetric",
     "Policy",
     "Postprocessor",
     "Prediction",
@@ -77,7 +92,19 @@ __all__ = [
     "WindowRuntime",
     "Windows",
     "Writer",
+    "atomic_path",
+    "cmrc2018",
+    "cmrc2018_official_format",
+    "cmrc2018_per_example",
     "hookimpl",
+    "squad_v1",
+    "squad_v1_per_example",
+    "squad_v2",
+    "squad_v2_per_example",
+    "text_match",
+    "text_match_per_example",
+    "uniform",
+    "write_text",
 ]
 
 _LAZY = {
@@ -85,6 +112,17 @@ _LAZY = {
     "EncodedExamples": "qakit.data.encode",
     "TokenStore": "qakit.data.store",
     "Windows": "qakit.data.windows",
+    "atomic_path": "qakit.files",
+    "cmrc2018": "qakit.metrics.cmrc",
+    "cmrc2018_official_format": "qakit.metrics.cmrc",
+    "cmrc2018_per_example": "qakit.metrics.per_example",
+    "squad_v1": "qakit.metrics.squad",
+    "squad_v1_per_example": "qakit.metrics.per_example",
+    "squad_v2": "qakit.metrics.squad",
+    "squad_v2_per_example": "qakit.metrics.per_example",
+    "text_match": "qakit.metrics.text",
+    "text_match_per_example": "qakit.metrics.per_example",
+    "write_text": "qakit.files",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,45 @@ def write_text(path: Path, text: str) -> None:
     """Replace the file with ``text`` (UTF-8, line ends as they are), atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(text.encode("utf-8"))
+
+
+@contextmanager
+def replace_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder beside ``folder``; on success every file in it is fsynced and it takes the folder's place.
+
+    A kill between the two renames leaves the old folder as ``.NAME.old``: :func:`recover_folder` puts it back.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    recover_folder(folder)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".tmp"))
+    try:
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                with file.open("rb") as handle:
+                    os.fsync(handle.fileno())
+        temporary.chmod(0o777 & ~_umask())
+        if folder.exists():
+            folder.replace(_old(folder))
+        temporary.replace(folder)
+        shutil.rmtree(_old(folder), ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def recover_folder(folder: Path) -> None:
+    """Undo a :func:`replace_folder` that was killed half-way; call it before reading ``folder``."""
+    old = _old(folder)
+    if not old.is_dir():
+        return
+    if folder.is_dir():
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        old.replace(folder)
+
+
+def _old(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old")
 
 
 def _umask() -> int:

@@ -1,21 +1,111 @@
-"""What is wrong with input records, and what is done about each kind of problem."""
+"""What is wrong with input records, and what is done about each kind of problem.
+
+Readers name what they find by one of the kinds in :data:`PROBLEM_KINDS` and ask :meth:`Problems.judge` what to do. The
+names are public: a recipe's ``data.problems`` sets a policy for each. A plugin may use kinds of its own; their names
+hold a colon (``mine:odd_rows``) and their default policy is ``error``.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, get_args
 
-from qakit.errors import DataError
+from qakit.errors import DataError, UsageError
 
 Policy = Literal["error", "skip", "repair", "keep"]
-"""``error``: stop. ``skip``: leave the record out, counted. ``repair``: mend it where the repair is certain, else stop.
-``keep``: use what is sound (an answer's text without its place), counted."""
+"""``error``: stop. ``skip``: leave the record out, counted. ``repair``: mend it where the repair is certain, else the
+kind's fallback. ``keep``: use what is sound (an answer's text without its place), counted."""
+POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 EXAMPLES_KEPT = 5
 """How many occurrences of each kind are remembered for the report."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemKind:
+    """A kind of problem, and the policies that make sense for it."""
+
+    name: str
+    meaning: str
+    default: Policy
+    """The policy when the recipe says nothing."""
+    policies: tuple[Policy, ...]
+    """What a recipe may ask for."""
+    fallback: Policy = "error"
+    """What ``repair`` means where no repair is certain."""
+    repair: str = ""
+    """What ``repair`` does."""
+
+
+def _kinds() -> dict[str, ProblemKind]:
+    structural: tuple[Policy, ...] = ("error", "skip")
+    kinds = (
+        ProblemKind(
+            "answer_offset",
+            "the context has the answer's text, but not at the given offset",
+            "repair",
+            POLICIES,
+            "keep",
+            "the offset becomes that of the only occurrence in the context",
+        ),
+        ProblemKind("answer_missing", "the answer's text is nowhere in the context", "keep", ("error", "skip", "keep")),
+        ProblemKind(
+            "answer_end",
+            "the answer's end does not agree with its start and text",
+            "repair",
+            ("error", "skip", "repair"),
+            "error",
+            "text and start win, since they agree with the context",
+        ),
+        ProblemKind("empty_answer", "an answer without text", "keep", ("error", "skip", "keep")),
+        ProblemKind("empty_question", "a question (first text) without text", "keep", ("error", "skip", "keep")),
+        ProblemKind("empty_context", "a context (second text) without text", "keep", ("error", "skip", "keep")),
+        ProblemKind(
+            "lone_surrogate",
+            "text with half of a surrogate pair, which no file can hold and no tokenizer takes",
+            "repair",
+            ("error", "skip", "repair"),
+            "error",
+            "U+FFFD takes its place; offsets stay right",
+        ),
+        ProblemKind(
+            "duplicate_id",
+            "the same id twice in one file",
+            "error",
+            ("error", "skip", "repair"),
+            "error",
+            "the later record's id gets the ending #2, #3 ...",
+        ),
+        ProblemKind(
+            "shared_id",
+            "an id that an earlier file of the same list has, too",
+            "repair",
+            ("error", "skip", "repair"),
+            "error",
+            "the later record's id gets the file's name in front",
+        ),
+        ProblemKind("missing_field", "a record lacks a field, or its id is empty", "error", structural),
+        ProblemKind("wrong_type", "a field holds a value of the wrong type", "error", structural),
+        ProblemKind("bad_reference", "a paragraph number that points nowhere", "error", structural),
+        ProblemKind("contradiction", "a record contradicts itself about having an answer", "error", structural),
+        ProblemKind("paragraph_count", "not as many paragraphs as promised", "error", ("error", "skip", "keep")),
+        ProblemKind("bad_row", "a table row with too many or too few cells", "error", structural),
+        ProblemKind("bad_label", "a label that the task does not have", "error", structural),
+    )
+    return {kind.name: kind for kind in kinds}
+
+
+PROBLEM_KINDS: Mapping[str, ProblemKind] = MappingProxyType(_kinds())
+"""Every kind of problem that the first-party readers report, by name."""
+
+Outcome = Literal["skipped", "repaired", "kept", "stops"]
+"""What became of a record; ``stops`` only while problems are collected (see :class:`Problems`)."""
+_OUTCOMES: dict[Policy, Outcome] = {"skip": "skipped", "repair": "repaired", "keep": "kept"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +117,7 @@ class Problem:
     field: str
     message: str
     outcome: str
-    """``skipped``, ``repaired`` or ``kept``."""
+    """An ``Outcome``."""
 
 
 @dataclass(slots=True)
@@ -35,26 +125,96 @@ class Problems:
     """Collects the problems of one file while it is read. One per file and reading.
 
     Raises from :meth:`judge`:
-        DataError: the policy for this kind is ``error``, or ``repair`` where no repair is certain.
+        DataError: the policy for this kind is ``error``, or ``repair`` where no repair is certain and the kind falls
+            back to ``error``.
     """
 
     path: Path
     policies: Mapping[str, Policy] = field(default_factory=dict)
-    """Policy per kind of problem; ``default`` for the others."""
-    default: Policy = "error"
+    """Policy per kind of problem; ``default`` for the others that allow it."""
+    collect: bool = False
+    """Where the policy would stop, count the problem as ``stops`` and go on (`qakit data check`)."""
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Occurrences by (kind, outcome)."""
+    """Records by (kind, outcome)."""
     examples: dict[str, list[Problem]] = field(default_factory=dict)
     """The first few of each kind."""
 
-    def judge(self, kind: str, *, row: str, field: str, message: str, repairable: bool = False) -> Policy:
-        """Say what to do with a problem, and count it. Returns ``skip``, ``keep`` or (if repairable) ``repair``."""
-        policy = self.policies.get(kind, self.default)
-        if policy == "error" or (policy == "repair" and not repairable):
-            raise DataError(message, path=self.path, row=row, field=field)
-        outcome = {"skip": "skipped", "repair": "repaired", "keep": "kept"}[policy]
-        self.counts[kind, outcome] += 1
+    def policy(self, kind: str) -> Policy:
+        """What the recipe says about this kind; else its ``default`` where the kind allows that; else our default."""
+        if kind in self.policies:
+            return self.policies[kind]
+        known = PROBLEM_KINDS.get(kind)
+        default = self.policies.get("default")
+        if default is not None and (known is None or default in known.policies):
+            return default
+        return known.default if known else "error"
+
+    def judge(
+        self, kind: str, *, row: str, field: str, message: str, repairable: bool = False, records: int = 1
+    ) -> Policy:
+        """Say what to do with a problem, and count it. Returns ``skip``, ``keep`` or (if repairable) ``repair``.
+
+        Args:
+            kind: one of :data:`PROBLEM_KINDS`, or a plugin's own with a colon in its name.
+            row: the record as a person would find it: ``"record 17"``, ``"line 4"``, ``"id 3f2a"``.
+            field: the field within the record, or empty.
+            message: what is wrong, one sentence without the place.
+            repairable: whether the caller has a repair that is certain.
+            records: how many records are concerned (all questions of a paragraph, say).
+        """
+        known = PROBLEM_KINDS.get(kind)
+        policy = self.policy(kind)
+        if policy == "repair" and not repairable:
+            policy = known.fallback if known else "error"
+        outcome: Outcome
+        if policy != "error":
+            outcome = _OUTCOMES[policy]
+        elif self.collect:
+            outcome = "stops"
+            policy = "keep" if known and "keep" in known.policies else "skip"
+        else:
+            raise DataError(f"{message}{_advice(kind, known)}", path=self.path, row=row, field=field or None)
+        self.counts[kind, outcome] += records
         seen = self.examples.setdefault(kind, [])
         if len(seen) < EXAMPLES_KEPT:
             seen.append(Problem(kind, row, field, message, outcome))
         return policy
+
+    @property
+    def skipped(self) -> int:
+        """Records left out."""
+        return sum(count for (_, outcome), count in self.counts.items() if outcome == "skipped")
+
+    def describe(self) -> list[str]:
+        """One line for each kind and outcome, with the first occurrence; empty when all is well."""
+        return [
+            f"{self.path}: {kind}: {count:,} {outcome}{self._first(kind, outcome)}"
+            for (kind, outcome), count in sorted(self.counts.items())
+        ]
+
+    def _first(self, kind: str, outcome: str) -> str:
+        first = next((problem for problem in self.examples[kind] if problem.outcome == outcome), None)
+        return f" (first: {first.row}: {first.message})" if first else ""
+
+
+def check_policies(policies: Mapping[str, Policy]) -> None:
+    """Refuse policies for unknown kinds, and policies that a kind cannot honour.
+
+    Raises:
+        UsageError: names the kind and says what is possible.
+    """
+    for name, policy in policies.items():
+        kind = PROBLEM_KINDS.get(name)
+        if policy not in POLICIES:
+            raise UsageError(f"problem kind {name!r}: the policy {policy!r} is none of {', '.join(POLICIES)}")
+        if kind is None and name != "default" and ":" not in name:
+            close = get_close_matches(name, PROBLEM_KINDS, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(PROBLEM_KINDS)}, default"
+            raise UsageError(f"there is no problem kind {name!r}{hint}")
+        if kind is not None and policy not in kind.policies:
+            raise UsageError(f"problem kind {name!r} cannot be {policy!r}: choose {', '.join(kind.policies)}")
+
+
+def _advice(kind: str, known: ProblemKind | None) -> str:
+    others = [policy for policy in (known.policies if known else ("skip",)) if policy != "error"]
+    return f" (to go on, set data.problems.{kind} to {' or '.join(others)})" if others else ""

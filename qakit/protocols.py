@@ -217,6 +217,23 @@ class Metric(Protocol):
         ...
 
 
+@runtime_checkable
+class PerExampleMetric(Protocol):
+    """Optional for metrics: each example's own figures, for bootstrap tests and threshold tuning."""
+
+    def per_example(self, examples: Sequence[Example], answers: Sequence[str]) -> dict[str, list[float]]:
+        """Figures of ``answers[i]`` to ``examples[i]``, in percent: their mean is ``compute``'s figure of that key
+        (``primary`` is among the keys)."""
+        ...
+
+
+@runtime_checkable
+class OfficialFormat(Protocol):
+    """Optional for metrics: figures as the official script prints them, where that is not plain numbers."""
+
+    def official_format(self, figures: Mapping[str, float]) -> dict[str, int | str]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class NoRuntime:
     """For kinds of component that need to know nothing when they are built."""

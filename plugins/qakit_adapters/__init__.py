@@ -1,1 +1,73 @@
-"""First-party plugin (being written)."""
+"""Adapters: which parameters of the backbone train."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from pydantic import Field
+
+from qakit.api import Adapter, Component, NoRuntime, NoSettings, Settings, hookimpl
+
+
+class BitFitSettings(Settings):
+    """Settings of ``bitfit``."""
+
+    which: Literal["all", "attention", "mlp"] = Field(
+        default="all",
+        description="Biases of the whole backbone, of its attention blocks only, or of its feed-forward blocks only.",
+    )
+
+
+class FreezeSettings(Settings):
+    """Settings of ``freeze``."""
+
+    embeddings: bool = Field(default=True, description="Freeze the embeddings.")
+    layers: int = Field(default=0, ge=0, description="Freeze this many encoder layers, counted from the input.")
+
+
+def build_full(settings: NoSettings, runtime: NoRuntime) -> Adapter:  # noqa: ARG001 - the signature of every build
+    """Every parameter trains."""
+    from qakit_adapters.full import Full
+
+    return Full()
+
+
+def build_bitfit(settings: BitFitSettings, runtime: NoRuntime) -> Adapter:  # noqa: ARG001
+    """Only biases train."""
+    from qakit_adapters.bitfit import BitFit
+
+    return BitFit(which=settings.which)
+
+
+def build_freeze(settings: FreezeSettings, runtime: NoRuntime) -> Adapter:  # noqa: ARG001
+    """The bottom of the backbone stays as it is."""
+    from qakit_adapters.freeze import Freeze
+
+    return Freeze(embeddings=settings.embeddings, layers=settings.layers)
+
+
+FULL: Component[NoSettings, NoRuntime, Adapter] = Component(
+    name="full",
+    summary="Every parameter of the backbone trains.",
+    settings=NoSettings,
+    build=build_full,
+)
+BITFIT: Component[BitFitSettings, NoRuntime, Adapter] = Component(
+    name="bitfit",
+    summary="Only the backbone's biases train (Ben Zaken et al. 2022): about 0.1% of the parameters.",
+    settings=BitFitSettings,
+    build=build_bitfit,
+)
+FREEZE: Component[FreezeSettings, NoRuntime, Adapter] = Component(
+    name="freeze",
+    summary="The embeddings and the bottom encoder layers stay as they are; the rest trains.",
+    settings=FreezeSettings,
+    build=build_freeze,
+)
+
+
+@hookimpl
+def qakit_register_adapters() -> Iterable[Component[Any, Any, Any]]:
+    """The adapters of this package."""
+    return FULL, BITFIT, FREEZE

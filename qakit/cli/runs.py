@@ -1,7 +1,93 @@
+"""``qakit runs``: what was trained here."""
+
 from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qakit.cli.console import out, plain, print_json
+
+if TYPE_CHECKING:
+    from qakit.runs import Run
+
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
+
 
 def register(app: typer.Typer) -> None:
-    """Placeholder until the owner of this module writes it."""
+    """Add the commands."""
+    group = typer.Typer(help="What was trained here.", no_args_is_help=True)
+    group.command("list")(list_)
+    group.command("show")(show)
+    app.add_typer(group, name="runs")
+
+
+def list_(
+    folder: Annotated[Path, typer.Argument(help="The folder that holds the runs.")] = Path("runs"), as_json: JsonOption = False
+) -> None:
+    """All runs of a folder, oldest first, with their figures."""
+    from qakit.cli.tables import new_table, number
+    from qakit.runs import list_runs
+
+    rows = [_summary(run) for run in list_runs(folder)]
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        out.print(plain(f"no runs in {folder}; `qakit train RECIPE` makes one"))
+        return
+    table = new_table(None, "run", "state", "step", "figures", numbers=("step",))
+    for row in rows:
+        figures = {name: value for name, value in (row["figures"] or {}).items() if isinstance(value, float)}
+        table.add_row(plain(row["run"]), row["state"], number(row["step"]), plain(number(dict(list(figures.items())[:3]))))
+    out.print(table)
+
+
+def show(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")], as_json: JsonOption = False
+) -> None:
+    """One run: its recipe, machine, data, evaluations and files."""
+    from qakit.cli.tables import new_table, number, pairs_table
+    from qakit.runs import open_run
+
+    opened = open_run(run)
+    summary, meta = _summary(opened), opened.read_json(opened.meta_file)
+    if as_json:
+        print_json({**summary, "meta": meta, "metrics": opened.read_json(opened.metrics_file)})
+        return
+    facts = {key: summary[key] for key in ("run", "state", "step")}
+    facts |= {key: meta[key] for key in ("precision", "seed", "steps", "windows", "git_commit", "qakit", "python") if key in meta}
+    if "parameters" in meta:
+        facts["parameters"] = meta["parameters"]["all"]
+    for name, split in meta.get("data", {}).items():
+        facts[name] = f"{split['examples']:,} examples from {', '.join(split['files'])}"
+        if split["problems"]:
+            facts[f"{name} problems"] = split["problems"]
+    out.print(pairs_table(str(opened.folder), facts))
+    evaluations = [line for line in opened.metrics() if line["type"] == "evaluation"]
+    if evaluations:
+        names = [name for name in evaluations[-1] if name not in ("type", "step", "epoch")]
+        table = new_table("Evaluations", "step", *names, numbers=("step", *names))
+        for line in evaluations:
+            table.add_row(number(line["step"]), *(number(line.get(name)) for name in names))
+        out.print(table)
+    files = [path.relative_to(opened.folder) for path in sorted(opened.folder.rglob("*")) if path.is_file()]
+    out.print(plain("files: " + ", ".join(map(str, files))))
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    """Name, state, last step and figures of a run, read from its files alone."""
+    lines = list(run.metrics())
+    finished = run.read_json(run.metrics_file)
+    state = "finished" if finished else "has a model" if run.model.is_dir() else "started"
+    return {
+        "run": str(run.folder),
+        "state": state,
+        "step": max((line["step"] for line in lines), default=0),
+        "figures": finished.get("validation") or next((_figures(x) for x in reversed(lines) if x["type"] == "evaluation"), None),
+    }
+
+
+def _figures(line: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in line.items() if name not in ("type", "step", "epoch")}

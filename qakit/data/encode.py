@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qakit.data.store import TokenStore
+from qakit.data.store import Progress, TokenStore, build_store
+from qakit.randomness import derive_seed
+from qakit.values import Answer, Example
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 Int8 = NDArray[np.int8]
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
+
+BLOCK_TOKENS = 2_000_000
+"""How many tokens of the store are looked at together when answers are placed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +67,109 @@ class EncodedExamples:
     def pair_example(self) -> Int32:
         """(P,) the example of each pair."""
         return np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.pointers))
+
+
+def encode(
+    examples: Sequence[Example],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> EncodedExamples:
+    """Tokenise the examples' texts and find the tokens of their answers.
+
+    The target answer is an example's first placed one. It reaches from the first token that ends after the answer's
+    first character to the last token that starts before the answer's end; tokens without characters don't count. An
+    answer that no token covers (only blanks, say) is not placed in any context.
+
+    Args:
+        cache: the token cache's folder, or None for no cache.
+        progress: called with (distinct texts tokenised, distinct texts in all).
+
+    Raises:
+        ModelError: the tokenizer gives no character offsets.
+    """
+    store, rows = build_store(_texts(examples), tokenizer, cache=cache, progress=progress)
+    counts = np.fromiter((len(example.contexts) for example in examples), dtype=np.int64, count=len(examples))
+    pointers = np.concatenate([np.zeros(1, np.int64), counts.cumsum()])
+    questions = pointers[:-1] + np.arange(len(examples))  # an example's question stands before its contexts
+    is_context = np.ones(len(rows), bool)
+    is_context[questions] = False
+    context = rows[is_context]
+
+    answers = [_target(example) for example in examples]
+    placed = np.fromiter((i for i, answer in enumerate(answers) if answer), dtype=np.int64)
+    spans = [(answer.context, answer.start, answer.end) for answer in answers if answer]
+    where, start, end = np.array(spans, dtype=np.int64).reshape(len(spans), 3).T
+    pair = pointers[placed] + where
+    first, stop = token_spans(store, context[pair], start, end)
+    answer_first, answer_stop = np.full((2, len(context)), -1, np.int32)
+    answer_first[pair], answer_stop[pair] = first, stop
+
+    return EncodedExamples(
+        store=store,
+        query=rows[questions],
+        pointers=pointers,
+        context=context,
+        answer_first=answer_first,
+        answer_stop=answer_stop,
+        answerable=np.fromiter((_answerable(example) for example in examples), dtype=np.int8, count=len(examples)),
+        key=np.fromiter((derive_seed(0, example.id) for example in examples), dtype=np.int64, count=len(examples)),
+    )
+
+
+def token_spans(store: TokenStore, row: Int32, start: Int64, end: Int64) -> tuple[Int32, Int32]:
+    """The tokens that cover characters [start, end) of a text: first token and one past the last, (K,) each.
+
+    Both are -1 where no token covers any of the characters. Offsets need not be in order, as with normalisers that
+    reorder characters: "first" and "last" are by place in the token sequence.
+
+    Args:
+        row: (K,) the text's row in the store.
+        start, end: (K,) characters.
+    """
+    first, stop = np.full((2, len(row)), -1, np.int32)
+    order = np.argsort(row, kind="stable")
+    begin = 0
+    while begin < len(order):
+        # Rows [low, high) hold at most BLOCK_TOKENS tokens (or are a single row): memory stays bounded.
+        low = int(row[order[begin]])
+        limit = store.pointers[low] + BLOCK_TOKENS
+        high = max(low + 1, int(np.searchsorted(store.pointers, limit, side="right")) - 1)
+        until = begin + int(np.searchsorted(row[order[begin:]], high))
+        block = order[begin:until]
+        first[block], stop[block] = _spans_in_rows(store, low, high, row[block], start[block], end[block])
+        begin = until
+    return first, stop
+
+
+def _spans_in_rows(store: TokenStore, low: int, high: int, row: Int32, start: Int64, end: Int64) -> tuple[Int32, Int32]:
+    """:func:`token_spans` for texts in rows [low, high), by binary search in all of them at once."""
+    pointers = store.pointers[low : high + 1] - store.pointers[low]
+    offsets = store.offsets[store.pointers[low] : store.pointers[high]].astype(np.int64)
+    wide = offsets[:, 1] > offsets[:, 0]
+    # Row r's characters are shifted by r * shift, so that one ascending array holds all rows. The running maximum of
+    # the ends passes a character exactly where the first token ends after it; the mirror image holds for the starts.
+    shift = int(max(offsets[:, 1].max(initial=0), end.max(initial=0))) + 2
+    base = np.repeat(np.arange(high - low) * shift, np.diff(pointers))
+    ends = np.maximum.accumulate(base + np.where(wide, offsets[:, 1], 0))
+    starts = np.minimum.accumulate((base + np.where(wide, offsets[:, 0], shift - 1))[::-1])[::-1]
+    local = row.astype(np.int64) - low
+    first = np.searchsorted(ends, local * shift + start, side="right") - pointers[local]
+    stop = np.searchsorted(starts, local * shift + end, side="left") - pointers[local]
+    covered = (first < stop) & (start < end)
+    return np.where(covered, first, -1).astype(np.int32), np.where(covered, stop, -1).astype(np.int32)
+
+
+def _texts(examples: Iterable[Example]) -> Iterator[str]:
+    for example in examples:
+        yield example.question
+        yield from example.contexts
+
+
+def _target(example: Example) -> Answer | None:
+    return next((answer for answer in example.answers or () if answer.start is not None), None)
+
+
+def _answerable(example: Example) -> int:
+    return -1 if example.answers is None else int(bool(example.answers))

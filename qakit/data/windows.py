@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
+Integers = NDArray[np.signedinteger[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,19 @@ class Windows:
         """(W,) question and context tokens of each window, without special tokens."""
         per_segment = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.stop - self.first, dtype=np.int64)])
         context = per_segment[self.pointers[1:]] - per_segment[self.pointers[:-1]]
-        return (context + self.query_stop).astype(np.int32)
+        lengths: Int32 = (context + self.query_stop).astype(np.int32)
+        return lengths
 
     @staticmethod
     def single(
-        *, example: Int32, query_stop: Int32, pair: Int32, first: Int32, stop: Int32, answer_first: Int32, answer_stop: Int32
+        *,
+        example: Integers,
+        query_stop: Integers,
+        pair: Integers,
+        first: Integers,
+        stop: Integers,
+        answer_first: Integers,
+        answer_stop: Integers,
     ) -> Windows:
         """Windows of one segment each, all arrays (W,)."""
         return Windows(
@@ -64,3 +74,35 @@ class Windows:
             answer_first=answer_first.astype(np.int32),
             answer_stop=answer_stop.astype(np.int32),
         )
+
+
+def owned_tokens(windows: Windows) -> tuple[Int32, Int32]:
+    """Which tokens each segment answers for: every context token belongs to the window that sees most around it.
+
+    The context around a token is the smaller of the numbers of tokens to its left and to its right in the window; equal
+    numbers go to the window that starts first. A token in several windows would otherwise be a candidate several times,
+    once with little context. Source: the "max context" rule of google-research/bert, ``run_squad.py``, without its
+    bonus for longer windows.
+
+    Returns:
+        first, stop: (S,) each; the segment's own tokens are [first, stop), counted as in ``Windows.first``.
+    """
+    order = np.lexsort((-windows.stop, windows.first, windows.pair))
+    pair, first, stop = (values[order].astype(np.int64) for values in (windows.pair, windows.first, windows.stop))
+    # A window inside another one never sees more around a token than the outer one does: it owns nothing.
+    shift = int(stop.max(initial=0)) + 2
+    reach = np.maximum.accumulate(pair * shift + stop)
+    inside = np.zeros(len(order), bool)
+    inside[1:] = (pair[1:] == pair[:-1]) & (pair[1:] * shift + stop[1:] <= reach[:-1])
+    outer = np.flatnonzero(~inside)
+    # The others start and stop in ascending order, so neighbours part in the middle of what they share.
+    neighbours = pair[outer[1:]] == pair[outer[:-1]]
+    owned_first, owned_stop = first.copy(), stop.copy()
+    owned_stop[inside] = first[inside]
+    left, right = outer[:-1][neighbours], outer[1:][neighbours]
+    middle = (stop[left] + first[right] + 1) // 2
+    owned_first[right] = np.maximum(first[right], middle)
+    owned_stop[left] = np.minimum(stop[left], middle)
+    result = np.empty((2, len(order)), np.int32)
+    result[0, order], result[1, order] = owned_first, owned_stop
+    return result[0], result[1]

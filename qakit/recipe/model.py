@@ -6,25 +6,34 @@ registry checks those against the plugin's own settings model.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
+from qakit.components import Kind
 from qakit.problems import Policy
 
 
 class Section(BaseModel):
     """Base of every recipe section: frozen, unknown keys are errors, fields carry their documentation."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
+@dataclass(frozen=True, slots=True)
 class IsPath:
     """Marks a string field as a path: relative to the recipe file that wrote it, with ``${NAME:-default}`` expanded."""
+
+    or_name: bool = False
+    """Whether it may also be a name (a package, a model on the hub). It is a path when it starts with ``.``, ``~`` or
+    ``/``, or when something of that name lies beside the recipe."""
 
 
 RecipePath = Annotated[str, IsPath()]
 """A path in a recipe. Environment variables are expanded in these fields and nowhere else."""
+RecipeSource = Annotated[str, IsPath(or_name=True)]
+"""A path, or the name of something that is looked up elsewhere."""
 
 
 class PluginRef(BaseModel):
@@ -71,13 +80,13 @@ class DataSection(Section):
 class BackboneSection(Section):
     """The encoder."""
 
-    source: RecipePath
+    source: RecipeSource
     """Looked up as a local folder, then as an installed package that carries weights, then on the hub."""
     init: Literal["pretrained", "scratch"] = "pretrained"
     """`scratch`: the source's architecture and tokenizer with fresh random weights."""
     overrides: dict[str, int | float | str | bool] = Field(default_factory=dict)
     """Configuration entries to change, e.g. `num_hidden_layers`, `hidden_size` (with `init: scratch`) or dropouts."""
-    tokenizer: RecipePath | None = None
+    tokenizer: RecipeSource | None = None
     """Another source for the tokenizer; by default the backbone's own."""
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     """Expected SHA-256 of the weight file; another one is an error."""
@@ -147,6 +156,8 @@ class TrainSection(Section):
     """`torch.compile` the backbone."""
     log_every: PositiveInt = 10
     """Steps between lines in metrics.jsonl."""
+    evaluate_before: bool = False
+    """Evaluate the untrained model too, as a starting point for the curves."""
     evaluate_every: Every = "epoch"
     """Evaluate on the validation file every `epoch` or every N steps."""
     checkpoint_every: Every = "epoch"
@@ -203,7 +214,7 @@ class Recipe(Section):
     """The competition's published baselines, shown beside the result."""
 
 
-PLUGIN_FIELDS: dict[str, str] = {
+PLUGIN_FIELDS: dict[str, Kind] = {
     "data.reader": "readers",
     "preprocess.train": "preprocessors",
     "preprocess.predict": "preprocessors",
@@ -214,3 +225,22 @@ PLUGIN_FIELDS: dict[str, str] = {
     "writer": "writers",
 }
 """Where a recipe names plugins, and of which kind (``postprocess`` is a list)."""
+
+
+def plugin_kind(at: tuple[str, ...]) -> Kind | None:
+    """The kind of plugin that a recipe names at this place, or None: ``("postprocess", "0")`` -> ``"postprocessors"``."""
+    if at[:1] == ("postprocess",):
+        return PLUGIN_FIELDS["postprocess"] if len(at) == 2 else None
+    return PLUGIN_FIELDS.get(".".join(at))
+
+
+def default_plugin(at: tuple[str, ...]) -> str | None:
+    """The name of the plugin that is used at this place when a recipe names none."""
+    model: type[BaseModel] = Recipe
+    for part in at[:-1]:
+        section = model.model_fields[part].annotation if part in model.model_fields else None
+        if not (isinstance(section, type) and issubclass(section, BaseModel)):
+            return None
+        model = section
+    field = model.model_fields.get(at[-1])
+    return field.default.name if field is not None and isinstance(field.default, PluginRef) else None

@@ -1,0 +1,50 @@
+# Two commands do everything on a fresh machine: `make quickstart` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: help quickstart test lint types imports recipes pytest fast docs clean
+
+help:
+	@echo "make quickstart   install into $(VENV), train the quickstart recipe, evaluate, predict, write a CSV"
+	@echo "make test         install into $(VENV), then lint, types, import contracts, recipes and the whole test suite"
+	@echo "make fast         the test suite without the slow tests"
+
+# Each set of extras has its own stamp, so that the quickstart does not wait for the developers' tools.
+$(VENV)/.quickstart: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[quickstart]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,kaggle,quickstart]'
+	touch $(VENV)/.quickstart $@
+
+quickstart: $(VENV)/.quickstart
+	$(BIN)/qakit train recipes/quickstart.yaml
+
+test: lint types imports recipes pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+recipes: $(VENV)/.dev
+	$(BIN)/qakit recipes validate
+
+# The suite runs on two workers, each with one thread, and ends with pytest's own summary line.
+pytest: $(VENV)/.dev
+	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist worksteal
+
+fast: $(VENV)/.dev
+	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

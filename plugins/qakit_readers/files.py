@@ -1,0 +1,115 @@
+"""Opening data files: JSON documents and lines of text, with a clear message for everything that is neither."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from qakit.api import DataError
+
+_BOM = b"\xef\xbb\xbf"
+_FOREIGN = (
+    (b"version https://git-lfs", "is a Git LFS pointer, not the data; fetch the file with `git lfs pull`"),
+    (b"\x1f\x8b", "is compressed with gzip; unpack it first"),
+    (b"PK\x03\x04", "is a zip archive; unpack it first"),
+    (b"\xff\xfe", "is UTF-16; save it as UTF-8"),
+    (b"\xfe\xff", "is UTF-16; save it as UTF-8"),
+    (b"PAR1", "is a Parquet file; use the table reader"),
+)
+
+
+def load_json(path: Path) -> Any:
+    """The document in a UTF-8 JSON file, with or without a byte order mark.
+
+    Raises:
+        DataError: the file is missing, a folder, not UTF-8 or not JSON; the message names line and column.
+    """
+    text = _decode(read_bytes(path), path)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(_explain(error, text), path=path) from None
+    except RecursionError:
+        raise DataError("the JSON is nested too deeply to be a data file", path=path) from None
+    except ValueError:  # integers of more digits than Python converts
+        raise DataError("the JSON holds a number with thousands of digits", path=path) from None
+
+
+def read_bytes(path: Path) -> bytes:
+    """The file's bytes.
+
+    Raises:
+        DataError: it cannot be read, is empty, or is evidently something else than text.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from None
+    refuse_foreign(data, path)
+    return data
+
+
+def text_lines(path: Path, *, keep_ends: bool = False) -> Iterator[tuple[int, str]]:
+    """Number (from 1) and text of each line, one at a time; lines end at ``\\n`` or ``\\r\\n`` and nowhere else.
+
+    With ``keep_ends`` the text includes the line's end.
+
+    Raises:
+        DataError: as :func:`read_bytes`, or a line is not UTF-8.
+    """
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if number == 1:
+                    refuse_foreign(line, path)
+                    line = line.removeprefix(_BOM)
+                if not keep_ends:
+                    line = line.removesuffix(b"\n").removesuffix(b"\r")
+                yield number, _decode(line, path, row=f"line {number}")
+            if file.tell() == 0:
+                refuse_foreign(b"", path)
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def refuse_foreign(start: bytes, path: Path) -> None:
+    """Raise a DataError when a file that begins like this is no text data."""
+    if not start.strip():
+        raise DataError("the file is empty", path=path)
+    for magic, message in _FOREIGN:
+        if start.startswith(magic):
+            raise DataError(message, path=path)
+    if start.removeprefix(_BOM).lstrip()[:9].lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")):
+        raise DataError("is a web page (HTML), not the data; download the file itself", path=path)
+
+
+def unreadable(path: Path, error: OSError) -> DataError:
+    """The DataError for a file that cannot be opened."""
+    if isinstance(error, FileNotFoundError):
+        return DataError("there is no such file", path=path)
+    if isinstance(error, IsADirectoryError):
+        return DataError("is a folder; name a file in it", path=path)
+    return DataError(f"cannot be read: {error.strerror or error}", path=path)
+
+
+def _decode(data: bytes, path: Path, row: str | None = None) -> str:
+    try:
+        return data.removeprefix(_BOM).decode("utf-8")
+    except UnicodeDecodeError as error:
+        where = "of the line" if row else "of the file"
+        byte = data[error.start]
+        message = f"byte {error.start} {where} (0x{byte:02x}) is not UTF-8; save the file as UTF-8"
+        raise DataError(message, path=path, row=row) from None
+
+
+def _explain(error: json.JSONDecodeError, text: str) -> str:
+    place = f"line {error.lineno}, column {error.colno}"
+    if error.pos >= len(text.rstrip()):
+        return f"the JSON stops short at {place}; the file seems to be cut off"
+    if error.msg == "Extra data" and text[error.pos] in "{[":
+        return f"there is a second JSON value at {place}; for JSON Lines use the table reader"
+    if error.pos == 0 or not text.lstrip().startswith(("{", "[")):
+        return f"is not JSON: it begins with {text.lstrip()[:20]!r}"
+    return f"is not valid JSON at {place}: {error.msg}"

@@ -1,0 +1,111 @@
+"""The TSV files of the ten GLUE tasks, line by line. A tab always separates; quotation marks are text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from qakit.api import DataError, Example, Problems
+from qakit_readers.files import text_lines
+from qakit_readers.glue_tasks import ID_COLUMNS, TASKS, TaskColumns
+from qakit_readers.record import Record, SkippedRecordError, quoted
+from qakit_readers.settings import GlueSettings
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where a file has what: column names, and whether the first line is data already."""
+
+    names: tuple[str, ...]
+    identifier: str | None
+    labelled: bool
+    first_is_data: bool
+
+
+class GlueReader:
+    """``Example.question`` is the first text, ``contexts`` the second if the task has one.
+
+    Labels are GLUE's own names (``entailment``, ``"0"``, ``"1"``) or a float (STS-B); files without the label's
+    column are unlabelled. Ids are the ``index`` (QQP: ``id``) column, else the row's number from 0.
+    """
+
+    def __init__(self, settings: GlueSettings) -> None:
+        self._name = settings.task
+        self._task = TASKS[settings.task]
+
+    def read(self, path: Path, problems: Problems) -> Iterator[Example]:
+        """Yield the rows in order, reading as they are asked for."""
+        layout: _Layout | None = None
+        blank: int | None = None
+        count = 0
+        for number, line in text_lines(path):
+            if layout is None:
+                layout = self._layout(line, path)
+                if not layout.first_is_data:
+                    continue
+            if blank is not None:  # a blank line counts only when something follows it
+                count += self._blank_row(blank, problems)
+                blank = None
+            if not line:
+                blank = number
+                continue
+            count += 1
+            try:
+                yield self._example(line, f"line {number}", str(count - 1), layout, problems)
+            except SkippedRecordError:
+                continue
+        if layout is not None and not layout.first_is_data and count == 0:
+            raise DataError("there is a header line, but no row", path=path)
+
+    def _layout(self, line: str, path: Path) -> _Layout:
+        cells = tuple(cell.strip() for cell in line.split("\t"))
+        task = self._task
+        if all(column in cells for column in task.texts):
+            repeated = [name for name in (*task.texts, task.label) if cells.count(name) > 1]
+            if repeated:
+                raise DataError(f"the header names the column {repeated[0]!r} twice", path=path, row="line 1")
+            identifier = next((name for name in ID_COLUMNS if name in cells), None)
+            return _Layout(cells, identifier, task.label in cells, first_is_data=False)
+        if task.headless is not None and len(cells) == len(task.headless):
+            return _Layout(task.headless, None, labelled=True, first_is_data=True)
+        missing = ", ".join(repr(column) for column in task.texts if column not in cells)
+        found = ", ".join(quoted(cell) for cell in cells[:12])
+        message = f"{self._name} needs the column {missing}; the first line has {found}"
+        if task.headless is not None:
+            message += f" (files without a header have the {len(task.headless)} columns {', '.join(task.headless)})"
+        raise DataError(message, path=path, row="line 1")
+
+    def _blank_row(self, number: int, problems: Problems) -> int:
+        problems.judge("bad_row", row=f"line {number}", field="", message="the line is empty")
+        return 1
+
+    def _example(self, line: str, row: str, number: str, layout: _Layout, problems: Problems) -> Example:
+        cells = line.split("\t")
+        if len(cells) != len(layout.names):
+            message = f"the line has {len(cells)} cells where {len(layout.names)} are expected"
+            Record({}, row, problems).refuse("bad_row", "", message)
+        record = Record(dict(zip(layout.names, cells, strict=True)), row, problems)
+        first = record.text(self._task.texts[0], empty="empty_question")
+        second = tuple(record.text(name, empty="empty_context") for name in self._task.texts[1:])
+        identifier = record.identifier(layout.identifier) if layout.identifier else number
+        label = _label(record, self._task) if layout.labelled else None
+        return Example(identifier, first, second, label=label)
+
+
+def _label(record: Record, task: TaskColumns) -> str | float:
+    text = record.text(task.label).strip()
+    if task.labels:
+        if text not in task.labels:
+            message = f"{quoted(text)} is none of the labels {', '.join(task.labels)}; are the columns in order?"
+            record.refuse("bad_label", task.label, message)
+        return text
+    lowest, highest = task.range
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not lowest <= value <= highest:
+        record.refuse("bad_label", task.label, f"{quoted(text)} is not a number from {lowest:g} to {highest:g}")
+    return value

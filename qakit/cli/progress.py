@@ -1,0 +1,129 @@
+"""Shows a training: bars on a terminal, plain lines everywhere else."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from qakit.cli.console import err, plain
+from qakit.training import events
+
+PLAIN_EVERY_SECONDS = 10.0
+"""Without a terminal: at most one training line in this time."""
+
+
+class TrainingDisplay:
+    """A listener for :mod:`qakit.training.events`; use it as a context manager."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._live = err.is_terminal and not quiet
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[detail]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=err,
+            disable=not self._live,
+            transient=False,
+        )
+        self._training: TaskID | None = None
+        self._side: TaskID | None = None
+        self._steps = 0
+        self._last_line = 0.0
+        self._began = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._progress.stop()
+
+    def __call__(self, event: events.Event) -> None:
+        """Show one event."""
+        match event:
+            case events.Preparing():
+                self._preparing(event)
+            case events.Started():
+                self._started(event)
+            case events.StepDone():
+                self._step(event)
+            case events.Predicting():
+                self._side_bar("predicting", event.done, event.total)
+            case events.Evaluated():
+                self._end_side_bar()
+                self._line(evaluation_line(event))
+            case events.CheckpointWritten():
+                pass  # every epoch; the folder says it
+            case events.StoppedEarly():
+                self._line(f"stopped at step {event.step}: {event.reason}")
+            case events.Notice():
+                self._line(event.message)
+
+    def _preparing(self, event: events.Preparing) -> None:
+        if event.total:
+            self._side_bar(event.what, event.done, event.total)
+        else:
+            self._end_side_bar()
+            self._line(event.what)
+
+    def _started(self, event: events.Started) -> None:
+        self._end_side_bar()
+        counts = event.parameters["all"]
+        self._line(
+            f"{event.train_examples:,} training examples in {event.train_windows:,} windows, "
+            f"{event.validation_examples:,} validation examples"
+        )
+        self._line(
+            f"{counts['trainable']:,} of {counts['total']:,} parameters train on {event.device} "
+            f"({event.precision}, {event.attention} attention)"
+        )
+        if event.unused_weights:
+            self._line(f"not used from the backbone's file: {', '.join(event.unused_weights[:6])}")
+        self._steps = event.steps
+        self._training = self._progress.add_task("training", total=event.steps, completed=event.first_step, detail="")
+
+    def _step(self, event: events.StepDone) -> None:
+        if event.loss is None:
+            if self._training is not None:
+                self._progress.update(self._training, completed=event.step)
+            return
+        detail = f"loss {event.loss:.3f}  lr {event.learning_rate:.1e}  {event.windows_per_second:.1f} windows/s"
+        if self._training is not None:
+            self._progress.update(self._training, completed=event.step, detail=detail)
+        due = time.monotonic() - self._last_line >= PLAIN_EVERY_SECONDS or event.step in (1, self._steps)
+        if not self._live and due:
+            self._last_line = time.monotonic()
+            self._line(f"step {event.step}/{self._steps}  epoch {event.epoch:.2f}  {detail}")
+
+    def _side_bar(self, what: str, done: int, total: int) -> None:
+        if not self._live:
+            return
+        if self._side is None:
+            self._side = self._progress.add_task(what, total=total, detail="")
+        self._progress.update(self._side, description=what, completed=done, total=total)
+
+    def _end_side_bar(self) -> None:
+        if self._side is not None:
+            self._progress.remove_task(self._side)
+            self._side = None
+
+    def _line(self, text: str) -> None:
+        if not self._quiet:
+            self._progress.console.print(plain(text))
+
+
+def evaluation_line(event: events.Evaluated) -> str:
+    """One evaluation in one line."""
+    shown = {name: value for name, value in event.figures.items() if isinstance(value, float)}
+    figures = "  ".join(f"{name} {value:.2f}" for name, value in list(shown.items())[:6])
+    mark = "  (best so far)" if event.best else ""
+    when = "before training" if event.step == 0 else f"step {event.step}"
+    return f"evaluation {when}: {figures}{mark}"

@@ -1,0 +1,101 @@
+"""How a finished run presents itself on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from qakit.cli.console import out, plain
+from qakit.cli.tables import new_table, number
+
+if TYPE_CHECKING:
+    from qakit.runs import Run
+    from qakit.values import Example, Prediction
+
+EXAMPLES_SHOWN = 6
+TEXT_SHOWN = 70
+"""Characters of a question or answer in a table."""
+
+
+def show_result(run: Run, metrics: Mapping[str, Any]) -> None:
+    """Figures before and after, a few answers beside the gold ones, the files, and what to do next."""
+    figures = metrics.get("validation")
+    if figures:
+        out.print(figures_table(figures, before=metrics.get("before"), baselines=metrics.get("baselines") or {}))
+        _show_examples(run)
+    _show_files(run, metrics)
+
+
+def figures_table(figures: Mapping[str, Any], *, before: Mapping[str, Any] | None = None, baselines: Mapping[str, float] = {}) -> Any:
+    """Figures by name, with those before training beside them if there are any."""
+    title = "Validation"
+    if before:
+        table = new_table(title, "figure", "before", "after", numbers=("before", "after"))
+    else:
+        table = new_table(title, "figure", "value", numbers=("value",))
+    for name, value in figures.items():
+        cells = [number(before.get(name))] if before else []
+        table.add_row(plain(name), *cells, number(value))
+    if baselines:
+        table.add_section()
+        for name, value in baselines.items():
+            table.add_row(plain(f"baseline {name}"), *([""] if before else []), number(value))
+    return table
+
+
+def examples_table(examples: Sequence[Example], predictions: Sequence[Prediction]) -> Any:
+    """Questions with the predicted and the gold answer."""
+    from qakit.values import SpanPrediction
+
+    table = new_table("Some answers", "question", "predicted", "gold")
+    for example, prediction in zip(examples, predictions, strict=True):
+        predicted = prediction.answer if isinstance(prediction, SpanPrediction) else str(prediction.label)
+        gold = list(dict.fromkeys(answer.text for answer in example.answers or ()))
+        right = predicted in gold or (not predicted and not gold)
+        table.add_row(
+            plain(_short(example.question)),
+            plain(_short(predicted) or "(no answer)", style="green" if right else "red"),
+            plain(_short(" / ".join(gold)) or "(no answer)"),
+        )
+    return table
+
+
+def _show_examples(run: Run) -> None:
+    from qakit.data.splits import read_split
+    from qakit.inference.nbest_file import read_nbest
+    from qakit.registry import load_registry
+
+    file = run.predictions / "validation" / "nbest.jsonl"
+    split = read_split(run.recipe(), load_registry(), "validation")
+    if not file.is_file() or split is None:
+        return
+    predictions = {prediction.id: prediction for prediction in read_nbest(file)}
+    step = max(1, len(split.examples) // EXAMPLES_SHOWN)
+    chosen = [example for example in split.examples[::step] if example.id in predictions][:EXAMPLES_SHOWN]
+    out.print(examples_table(chosen, [predictions[example.id] for example in chosen]))
+
+
+def _show_files(run: Run, metrics: Mapping[str, Any]) -> None:
+    table = new_table("Files", "", "")
+    table.add_row("run", plain(run.folder))
+    if run.curves_file.is_file():
+        table.add_row("curves", plain(run.curves_file))
+    submission = metrics.get("submission")
+    if submission:
+        file = run.predictions / submission["file"]
+        verdict = f"{submission['rows']:,} rows"
+        if submission["problems"]:
+            verdict += f", {len(submission['problems'])} problems against the sample submission"
+        table.add_row("submission", plain(f"{file} ({verdict})"))
+    out.print(table)
+    table = new_table("Next", "", "")
+    table.add_row("ask it", plain(f'qakit ask {run.folder} -q "QUESTION" -c "CONTEXT"'))
+    table.add_row("predict a file", plain(f"qakit predict {run.folder} --input FILE --output answers.csv"))
+    table.add_row("try a change", plain("qakit train RECIPE --set train.learning_rate=5e-5"))
+    table.add_row("look at runs", plain("qakit runs list"))
+    out.print(table)
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= TEXT_SHOWN else text[: TEXT_SHOWN - 1] + "…"

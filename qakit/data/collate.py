@@ -1,0 +1,144 @@
+"""Windows -> tensors: a batch is put together by slicing the token store, without a loop over its windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from qakit.data.batch import Batch
+from qakit.data.encode import EncodedExamples
+from qakit.data.template import PairTemplate
+from qakit.data.windows import Windows, owned_tokens
+
+__all__ = ["Collator", "Ownership", "owned_tokens"]
+
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
+Ownership = tuple[Int32, Int32]
+"""First and stop of each segment's own tokens, (S,) each, from :func:`owned_tokens`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collator:
+    """Makes batches of any rows of ``windows``."""
+
+    encoded: EncodedExamples
+    windows: Windows
+    template: PairTemplate
+    ownership: Ownership | None = None
+    """Where answers may start (prediction); None for anywhere in the context (training)."""
+    pad_to_multiple_of: int = 1
+    """Round the padded length up, for hardware that likes it."""
+
+    @property
+    def lengths(self) -> Int32:
+        """(W,) tokens of each window, special tokens included: what batches are planned by."""
+        segments = np.diff(self.windows.pointers)
+        fixed = len(self.template.prefix) + len(self.template.suffix)
+        lengths: Int32 = (self.windows.lengths + fixed + segments * len(self.template.middle)).astype(np.int32)
+        return lengths
+
+    def collate(self, rows: Int64, *, targets: bool) -> Batch:
+        """The windows in ``rows`` as one batch, padded to the longest.
+
+        Args:
+            rows: (B,) rows of ``windows``, B >= 1.
+            targets: whether to give the answers' positions; a window without the answer gets position 0.
+        """
+        windows, store, template = self.windows, self.encoded.store, self.template
+        prefix, middle, suffix = (len(ids) for ids in (template.prefix, template.middle, template.suffix))
+        # What stands in a position: one of the template's special tokens, or one of these three.
+        question, context, padding = prefix + middle + suffix + np.arange(3)
+        kind_ids = np.array((*template.prefix, *template.middle, *template.suffix, 0, 0, template.pad))
+        kind_types = np.array(
+            (
+                *template.prefix_types,
+                *template.middle_types,
+                *template.suffix_types,
+                template.question_type,
+                template.context_type,
+                template.pad_type,
+            )
+        )
+
+        # Where each segment of each window begins: n segments in the batch.
+        size = len(rows)
+        segment = _runs(windows.pointers[rows], windows.pointers[rows + 1] - windows.pointers[rows])  # (n,)
+        row = np.repeat(np.arange(size), windows.pointers[rows + 1] - windows.pointers[rows])  # (n,)
+        first = windows.first[segment].astype(np.int64)
+        tokens = windows.stop[segment] - first
+        query_tokens = windows.query_stop[rows].astype(np.int64)
+        after = np.cumsum(middle + tokens)  # context positions up to the end of each segment, over the whole batch
+        in_row = np.bincount(row, weights=middle + tokens, minlength=size).astype(np.int64)
+        before_row = np.cumsum(in_row) - in_row
+        length = prefix + query_tokens + in_row + suffix  # (B,)
+        width = -(-int(length.max()) // self.pad_to_multiple_of) * self.pad_to_multiple_of  # T
+        origin = np.arange(size) * width
+        # (n,) flat position of each segment's first token
+        start = origin[row] + prefix + query_tokens[row] + after - tokens - before_row[row]
+
+        kind = np.full(size * width, padding)
+        token = np.full(size * width, -1, np.int64)
+        owner = np.full(size * width, -1, np.int32)
+        kind[origin[:, None] + np.arange(prefix)] = np.arange(prefix)
+        kind[start[:, None] - middle + np.arange(middle)] = prefix + np.arange(middle)
+        kind[(origin + length)[:, None] - suffix + np.arange(suffix)] = prefix + middle + np.arange(suffix)
+        at = _runs(origin + prefix, query_tokens)
+        kind[at] = question
+        token[at] = _runs(store.pointers[self.encoded.query[windows.example[rows]]], query_tokens)
+        at = _runs(start, tokens)
+        kind[at] = context
+        token[at] = _runs(store.pointers[self.encoded.context[windows.pair[segment]]] + first, tokens)
+        owner[at] = np.repeat(segment, tokens)
+
+        ids = kind_ids[kind]
+        real = token >= 0
+        ids[real] = store.ids[token[real]]
+        context_mask = kind == context
+        start_mask = context_mask.copy()
+        if self.ownership is not None:
+            own_first, own_stop = self.ownership[0][segment], self.ownership[1][segment]
+            start_mask[:] = False
+            start_mask[_runs(start + own_first - first, own_stop - own_first)] = True
+        target = _targets(windows, segment, row, start - origin[row] - first, size) if targets else None
+
+        def tensor(values: NDArray[np.generic]) -> torch.Tensor:
+            return torch.from_numpy(values.reshape(size, width))
+
+        return Batch(
+            input_ids=tensor(ids),
+            attention_mask=tensor((kind != padding).astype(np.int64)),
+            token_type_ids=tensor(kind_types[kind]) if template.has_types else None,
+            context_mask=tensor(context_mask),
+            start_mask=tensor(start_mask),
+            target_first=None if target is None else torch.from_numpy(target[0]),
+            target_last=None if target is None else torch.from_numpy(target[1]),
+            example=torch.from_numpy(windows.example[rows].astype(np.int64)),
+            window=np.asarray(rows, dtype=np.int64),
+            token=token.reshape(size, width),
+            segment=owner.reshape(size, width),
+        )
+
+
+def _targets(windows: Windows, segment: Int64, row: Int64, shift: Int64, size: int) -> tuple[Int64, Int64]:
+    """Input positions of the answers' first and last tokens, (B,) each; the first segment that holds one counts.
+
+    ``shift`` (n,) takes a segment's token number to its input position.
+    """
+    first, last = np.zeros((2, size), np.int64)
+    holds = np.flatnonzero(windows.answer_first[segment] >= 0)
+    rows, order = np.unique(row[holds], return_index=True)
+    chosen = holds[order]
+    first[rows] = windows.answer_first[segment[chosen]] + shift[chosen]
+    last[rows] = windows.answer_stop[segment[chosen]] - 1 + shift[chosen]
+    return first, last
+
+
+def _runs(starts: Int64, lengths: Int64) -> Int64:
+    """The numbers of several runs, one after the other: ``start, start + 1, ...`` for each."""
+    ends = np.cumsum(lengths, dtype=np.int64)
+    within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - lengths, lengths)
+    return within + np.repeat(np.asarray(starts, dtype=np.int64), lengths)

@@ -1,0 +1,84 @@
+"""The splits of a recipe, read and selected: files -> examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from qakit.data.read import read_examples
+from qakit.errors import DataError
+from qakit.problems import Problems
+from qakit.protocols import NoRuntime, Reader
+from qakit.randomness import permutation
+from qakit.recipe.model import Recipe
+from qakit.registry import Registry
+from qakit.values import Example
+
+SplitName = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """The examples of one split, and what was wrong with its files."""
+
+    name: str
+    files: tuple[Path, ...]
+    examples: tuple[Example, ...]
+    problems: tuple[Problems, ...]
+
+
+def build_reader(recipe: Recipe, registry: Registry) -> Reader:
+    """The recipe's reader."""
+    reader: Reader = registry.build("readers", recipe.data.reader.name, recipe.data.reader.settings, NoRuntime())
+    return reader
+
+
+def read_files(recipe: Recipe, registry: Registry, files: Sequence[Path], *, name: str = "input") -> Split:
+    """All examples of ``files``, as the recipe's reader and problem policies say.
+
+    Raises:
+        DataError: a file cannot be read, or a problem's policy is ``error``.
+    """
+    result = read_examples(build_reader(recipe, registry), list(files), policies=recipe.data.problems)
+    return Split(name, tuple(files), result.examples, result.problems)
+
+
+def split_files(recipe: Recipe, name: SplitName) -> tuple[Path, ...]:
+    """The files that a recipe names for a split; empty if none."""
+    value = getattr(recipe.data, name)
+    if value is None:
+        return ()
+    return tuple(Path(item) for item in ([value] if isinstance(value, str) else value))
+
+
+def read_split(recipe: Recipe, registry: Registry, name: SplitName) -> Split | None:
+    """A split with the recipe's selection applied; None if the recipe has no such split.
+
+    Raises:
+        DataError: a file cannot be read, or nothing is left to train or evaluate on.
+    """
+    files = split_files(recipe, name)
+    if not files:
+        return None
+    split = read_files(recipe, registry, files, name=name)
+    examples = split.examples
+    if name == "train":
+        examples = tuple(example for example in examples if example.answers is not None or example.label is not None)
+        if recipe.data.answerable_only:
+            examples = tuple(example for example in examples if example.answers)
+        examples = sample(examples, recipe.data.train_limit, seed=recipe.seed, stream="train limit")
+    elif name == "validation":
+        examples = sample(examples, recipe.data.validation_limit, seed=recipe.seed, stream="validation limit")
+    if not examples:
+        wanted = "no labelled example to train on" if name == "train" else "no example"
+        raise DataError(f"the {name} split holds {wanted}", path=files[0])
+    return Split(name, files, examples, split.problems)
+
+
+def sample(examples: tuple[Example, ...], limit: int | None, *, seed: int, stream: str) -> tuple[Example, ...]:
+    """At most ``limit`` examples drawn by the seed, in their original order."""
+    if limit is None or limit >= len(examples):
+        return examples
+    return tuple(examples[i] for i in sorted(permutation(len(examples), seed, 0, stream=stream)[:limit].tolist()))

@@ -1,0 +1,256 @@
+"""From installed entry points to plugins: each loaded, checked and called by itself, so that none can stop another."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+import pluggy
+
+from qakit import hookspecs
+from qakit.components import KINDS, Component, Kind, Settings
+
+GROUP = "qakit"
+"""The entry point group: ``[project.entry-points.qakit]`` in a plugin's ``pyproject.toml``."""
+NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
+"""What a component may be called."""
+_HOOK_PREFIX = "qakit_register_"
+
+
+class _FaultError(Exception):
+    """What is wrong with a plugin, as one line for its user."""
+
+
+@dataclass(frozen=True, slots=True)
+class PluginOrigin:
+    """Where a plugin comes from."""
+
+    name: str
+    """``distribution:entry_point``."""
+    package: str
+    """The distribution's name."""
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.package} {self.version})"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPlugin:
+    """A plugin that passed every check."""
+
+    origin: PluginOrigin
+    components: tuple[tuple[Kind, Component[Any, Any, Any]], ...]
+    hooks: pluggy.HookRelay
+    """Calls this plugin's hooks and nobody else's."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenPlugin:
+    """A plugin that cannot be used. Nothing of it is offered; an error only when a recipe needs it."""
+
+    origin: PluginOrigin
+    error: str
+    """One line."""
+    traceback: str
+    """Empty when no exception was involved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Discovery:
+    """All plugins found, by what became of them, each in the order of their names."""
+
+    loaded: tuple[LoadedPlugin, ...]
+    broken: tuple[BrokenPlugin, ...]
+    disabled: tuple[PluginOrigin, ...]
+    unmatched: tuple[str, ...]
+    """Patterns that were to switch something off and match no installed plugin."""
+
+
+def installed_entry_points() -> tuple[EntryPoint, ...]:
+    """Every installed entry point of the group."""
+    return tuple(entry_points(group=GROUP))
+
+
+def discover(candidates: Iterable[EntryPoint], *, disabled: Sequence[str] = ()) -> Discovery:
+    """Load the plugins behind ``candidates``.
+
+    Args:
+        candidates: entry points, whatever their order.
+        disabled: plugins to leave alone, as ``distribution:entry_point``, ``distribution`` or a pattern with ``*``.
+    """
+    found = sorted(((_origin(candidate), candidate) for candidate in candidates), key=lambda pair: pair[0].name)
+    loaded: list[LoadedPlugin] = []
+    broken: list[BrokenPlugin] = []
+    off: list[PluginOrigin] = []
+    seen: set[str] = set()
+    for origin, candidate in found:
+        if any(_matches(pattern, origin) for pattern in disabled):
+            off.append(origin)
+            continue
+        plugin = _load(origin, candidate, first=origin.name not in seen)
+        seen.add(origin.name)
+        if isinstance(plugin, LoadedPlugin):
+            loaded.append(plugin)
+        else:
+            broken.append(plugin)
+    unmatched = tuple(pattern for pattern in disabled if not any(_matches(pattern, origin) for origin, _ in found))
+    return Discovery(tuple(loaded), tuple(broken), tuple(off), unmatched)
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` or nothing."""
+    import difflib  # only messages need it
+
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+@contextlib.contextmanager
+def guarded() -> Iterator[None]:
+    """Run a plugin's code: what it prints goes to stderr, since stdout belongs to the command's answer."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _origin(candidate: EntryPoint) -> PluginOrigin:
+    package, version = (candidate.dist.name, candidate.dist.version) if candidate.dist else ("unknown", "unknown")
+    return PluginOrigin(f"{package}:{candidate.name}", package, version)
+
+
+def _matches(pattern: str, origin: PluginOrigin) -> bool:
+    wanted = _normalised(pattern)
+    return any(fnmatch.fnmatchcase(_normalised(text), wanted) for text in (origin.name, origin.package))
+
+
+def _normalised(name: str) -> str:
+    """Distribution names don't distinguish case, ``-``, ``_`` and ``.``."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _load(origin: PluginOrigin, candidate: EntryPoint, *, first: bool) -> LoadedPlugin | BrokenPlugin:
+    try:
+        if not first:
+            raise _FaultError("the package declares this entry point twice")
+        with _explain("cannot be imported"), guarded():
+            plugin = candidate.load()
+        with _explain("cannot be inspected"), guarded():
+            manager = _manager_of(plugin, origin)
+        components = tuple(_components(manager.hook))
+    except _FaultError as fault:
+        cause = fault.__cause__
+        return BrokenPlugin(origin, str(fault), "".join(traceback.format_exception(cause)) if cause else "")
+    return LoadedPlugin(origin, components, manager.hook)
+
+
+@contextlib.contextmanager
+def _explain(what: str) -> Iterator[None]:
+    """Turn anything that a plugin's code raises (``SystemExit`` too) into a fault; Ctrl-C stays Ctrl-C."""
+    try:
+        yield
+    except (_FaultError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise _FaultError(f"{what}: {describe(error)}") from error
+
+
+def _manager_of(plugin: Any, origin: PluginOrigin) -> pluggy.PluginManager:
+    """A plugin manager that holds this plugin only.
+
+    One manager per plugin: a call reaches that plugin alone, and nothing of a refused plugin stays behind.
+    """
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    known = sorted(name for name in vars(hookspecs) if name.startswith(_HOOK_PREFIX))
+    for name in dir(plugin):
+        options = manager.parse_hookimpl_opts(plugin, name)
+        if options is None:
+            _refuse_unmarked(plugin, name)
+            continue
+        hook = options.get("specname") or name
+        if hook not in known:
+            raise _FaultError(f"implements a hook that does not exist, {hook!r}{suggestion(hook, known)}")
+        if options.get("wrapper") or options.get("hookwrapper"):
+            raise _FaultError(
+                f"{name} is a hook wrapper; qakit calls every plugin by itself, so there is nothing to wrap"
+            )
+    try:
+        manager.register(plugin, name=origin.name)
+    except pluggy.PluginValidationError as error:
+        # pluggy's text spans several lines and repeats the plugin; its last line is the reason.
+        raise _FaultError(f"has a hook with wrong arguments: {str(error).splitlines()[-1]}") from error
+    if not any(manager.get_hookcallers(plugin) or ()):
+        raise _FaultError("implements no hook; mark its functions with @hookimpl from qakit.api")
+    return manager
+
+
+def _refuse_unmarked(plugin: Any, name: str) -> None:
+    if not name.startswith(_HOOK_PREFIX):
+        return
+    function = getattr(plugin, name)
+    # An imported specification is not an attempt at an implementation.
+    if callable(function) and not hasattr(function, f"{GROUP}_spec"):
+        raise _FaultError(f"{name} is not marked with @hookimpl, so it would never be called")
+
+
+def _components(hooks: pluggy.HookRelay) -> Iterator[tuple[Kind, Component[Any, Any, Any]]]:
+    for kind in KINDS:
+        hook_name = f"{_HOOK_PREFIX}{kind}"
+        with _explain(f"{hook_name} failed"), guarded():
+            results: list[Any] = getattr(hooks, hook_name)()
+        names: set[str] = set()
+        for result in results:
+            for item in _items(result, hook_name):
+                problem = component_problem(item)
+                if problem:
+                    raise _FaultError(f"{hook_name}: {problem}")
+                if item.name in names:
+                    raise _FaultError(f"{hook_name}: two components are called {item.name!r}")
+                names.add(item.name)
+                yield kind, item
+
+
+def _items(result: Any, hook_name: str) -> tuple[Any, ...]:
+    if isinstance(result, str | bytes) or not isinstance(result, Iterable):
+        raise _FaultError(f"{hook_name} must return an iterable of Component, not {_type_name(result)}")
+    with _explain(f"{hook_name} failed"), guarded():
+        return tuple(result)
+
+
+def component_problem(item: Any) -> str | None:
+    """What is wrong with something that should be a :class:`~qakit.components.Component`, or None."""
+    if not isinstance(item, Component):
+        return f"an item is {_type_name(item)}, not a Component"
+    if not isinstance(item.name, str) or not NAME_PATTERN.fullmatch(item.name):
+        return f"{item.name!r} is no name: lower-case letters, digits and underscores, starting with a letter"
+    checks: tuple[tuple[Callable[[], bool], str], ...] = (
+        (lambda: isinstance(item.summary, str) and bool(item.summary.strip()), "its summary is empty"),
+        (lambda: "\n" not in item.summary, "its summary is longer than one line"),
+        (
+            lambda: isinstance(item.settings, type) and issubclass(item.settings, Settings),
+            "its settings are not a subclass of Settings",
+        ),
+        (
+            lambda: "name" not in item.settings.model_fields,
+            "a setting called 'name' cannot be set: in a recipe that key holds the component's name",
+        ),
+        (lambda: callable(item.build), "its build is not callable"),
+    )
+    return next((f"component {item.name!r}: {problem}" for check, problem in checks if not check()), None)
+
+
+def _type_name(value: Any) -> str:
+    return "None" if value is None else f"{type(value).__name__} {value!r:.60}"

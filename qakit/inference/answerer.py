@@ -1,0 +1,56 @@
+"""Ask a trained run from Python: what ``pipeline("question-answering")`` was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import Self
+
+from qakit.errors import UsageError
+from qakit.inference.trained import TrainedRun
+from qakit.values import Candidate, NoAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to one question. ``candidates`` are best first; their offsets are characters of the context."""
+
+    answer: str
+    """Empty when the run's threshold says that there is none."""
+    candidates: tuple[Candidate, ...]
+    no_answer: NoAnswer | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answerer:
+    """Answers questions with one trained run::
+
+        answerer = qakit.load("runs/my-run")
+        answerer.answer("Who wrote it?", "Mary Shelley wrote it in 1818.").answer
+    """
+
+    trained: TrainedRun
+
+    @classmethod
+    def from_run(cls, run: str | PathLike[str]) -> Self:
+        """Load the best weights of a run, on the GPU if there is one.
+
+        Raises:
+            RunError: the folder is not a run, or has no trained model.
+        """
+        return cls(TrainedRun.load(run))
+
+    def answer(self, question: str, context: str | Sequence[str], top_k: int = 1) -> Reply:
+        """Answer one question from one context, or from the best of several.
+
+        Raises:
+            UsageError: ``top_k`` is not positive, or a text is not a string.
+        """
+        contexts = (context,) if isinstance(context, str) else tuple(context)
+        if not isinstance(question, str) or not contexts or not all(isinstance(text, str) for text in contexts):
+            raise UsageError("answer() wants a question and a context (or several), as strings")
+        if top_k < 1:
+            raise UsageError(f"top_k is {top_k}; it must be at least 1")
+        prediction = self.trained.answer(question, contexts, top_k=top_k)
+        return Reply(prediction.answer, prediction.candidates, prediction.null)

@@ -1,0 +1,92 @@
+"""Predictions on disk: nbest.jsonl with its meta.json, and the submission file."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qakit.errors import UnknownPluginError, UsageError
+from qakit.inference.nbest_file import write_nbest
+from qakit.protocols import NoRuntime, Writer
+from qakit.recipe.load import recipe_hash
+from qakit.recipe.model import Recipe
+from qakit.registry import Registry
+from qakit.runs import write_json
+from qakit.values import Prediction
+
+SCHEMA = 1
+"""Version of nbest.jsonl; in meta.json beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A written answer file and what the competition's sample says of it."""
+
+    path: Path
+    rows: int
+    sha256: str
+    problems: tuple[str, ...]
+    checked_against: Path | None
+
+
+def save_predictions(
+    folder: Path, predictions: Sequence[Prediction], recipe: Recipe, *, run: str, inputs: Mapping[str, str]
+) -> None:
+    """Write ``nbest.jsonl`` and ``meta.json`` into ``folder``. ``inputs``: file name -> sha256."""
+    write_nbest(folder / "nbest.jsonl", predictions)
+    write_json(
+        folder / "meta.json",
+        {"schema": SCHEMA, "run": run, "recipe_sha256": recipe_hash(recipe), "inputs": dict(inputs), "rows": len(predictions)},
+    )
+
+
+def build_writer(recipe: Recipe, registry: Registry, *, suffix: str | None = None) -> Writer:
+    """The recipe's writer, or, for another file ending, the first installed writer that has it.
+
+    Raises:
+        UsageError: no writer has this ending.
+    """
+    writer: Writer = registry.build("writers", recipe.writer.name, recipe.writer.settings, NoRuntime())
+    if suffix is None or writer.suffix == suffix:
+        return writer
+    for name in registry.names("writers"):
+        try:
+            other: Writer = registry.build("writers", name, {}, NoRuntime())
+        except UnknownPluginError:
+            continue
+        if other.suffix == suffix:
+            return other
+    raise UsageError(f"no writer makes {suffix!r} files; the recipe's own writer makes {writer.suffix!r}")
+
+
+def write_submission(
+    path: Path, predictions: Sequence[Prediction], recipe: Recipe, registry: Registry, *, suffix: str | None = None
+) -> Submission:
+    """Write the submission file, and check it against the recipe's sample submission where there is one.
+
+    A ``path`` without an ending gets the writer's.
+    """
+    writer = build_writer(recipe, registry, suffix=suffix)
+    path = path if path.suffix else path.with_suffix(writer.suffix)
+    writer.write(predictions, path)
+    sample = recipe.data.sample_submission
+    problems: tuple[str, ...] = ()
+    checked = None
+    if sample is not None and Path(sample).is_file() and writer.suffix == Path(sample).suffix:
+        checked = Path(sample)
+        problems = tuple(writer.check(path, checked))
+    return Submission(path, len(predictions), file_sha256(path), problems, checked)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def inputs_of(files: Sequence[Path]) -> dict[str, Any]:
+    """File name -> sha256, for meta.json."""
+    return {str(file): file_sha256(file) for file in files}

@@ -1,0 +1,101 @@
+"""From a recipe to a model that can train, and from a model folder to one that can predict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import PretrainedConfig, PreTrainedTokenizerFast
+
+from qakit.data.template import PairTemplate
+from qakit.errors import ModelError
+from qakit.modeling.backbones import architecture, load_backbone, load_tokenizer
+from qakit.modeling.model import ReadingModel
+from qakit.modeling.sources import find_source
+from qakit.protocols import Adapter, HeadRuntime, NoRuntime
+from qakit.randomness import derive_seed
+from qakit.recipe.model import PluginRef, Recipe
+from qakit.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """Everything that turns batches into scores."""
+
+    model: ReadingModel
+    tokenizer: PreTrainedTokenizerFast
+    template: PairTemplate
+    config: PretrainedConfig
+    adapter: Adapter
+    unexpected: tuple[str, ...] = ()
+    """Weights of the backbone's file that were not used."""
+
+
+def assemble(recipe: Recipe, registry: Registry, *, device: torch.device) -> Assembled:
+    """Backbone -> adapter -> head as the recipe says, on ``device``, float32.
+
+    Fresh weights depend on the recipe's seed alone.
+
+    Raises:
+        ModelError: anything about the backbone, its tokenizer or its length.
+        PluginError: the adapter's or the head's.
+    """
+    section = recipe.backbone
+    tokenizer = load_tokenizer(
+        section.tokenizer or section.source, revision=section.revision, trust_remote_code=section.trust_remote_code
+    )
+    torch.manual_seed(derive_seed(recipe.seed, "initial weights"))
+    backbone = load_backbone(section, attention=attention_for(recipe, device), vocabulary=len(tokenizer))
+    _check_length(backbone.module, recipe.windows.max_length)
+    adapter: Adapter = build(registry, "adapters", recipe.adapter, NoRuntime())
+    head = build_head(recipe, backbone.config, registry)
+    model = ReadingModel(adapter.apply(backbone.module), head).to(device)
+    return Assembled(model, tokenizer, PairTemplate.of(tokenizer), backbone.config, adapter, backbone.unexpected)
+
+
+def build(registry: Registry, kind: str, ref: PluginRef, runtime: object) -> object:
+    """Build the component that a recipe block names."""
+    return registry.build(kind, ref.name, ref.settings, runtime)
+
+
+def build_head(recipe: Recipe, config: PretrainedConfig, registry: Registry) -> nn.Module:
+    """The recipe's head for a backbone of this configuration."""
+    runtime = HeadRuntime(
+        hidden_size=config.hidden_size,
+        initializer_range=float(getattr(config, "initializer_range", 0.02)),
+        n_best=recipe.predict.n_best,
+        max_answer_length=recipe.predict.max_answer_length,
+        no_answer=recipe.predict.no_answer,
+    )
+    head = build(registry, "heads", recipe.head, runtime)
+    if not isinstance(head, nn.Module):
+        raise ModelError(f"head {recipe.head.name!r} is not a torch.nn.Module, so its weights cannot be trained or saved")
+    return head
+
+
+def attention_for(recipe: Recipe, device: torch.device, *, folder: Path | None = None) -> str:
+    """The attention implementation: the recipe's, or eager on CPU and SDPA on a GPU where the architecture has it.
+
+    On CPU the backward pass of the fused kernel is the slower one. ``folder`` holds the configuration; by default that
+    of the recipe's backbone source.
+    """
+    if recipe.train.attention != "auto":
+        return recipe.train.attention
+    if device.type == "cpu":
+        return "eager"
+    folder = folder or find_source(recipe.backbone.source, revision=recipe.backbone.revision).folder
+    return "sdpa" if getattr(architecture(folder), "_supports_sdpa", False) else "eager"
+
+
+def _check_length(backbone: nn.Module, max_length: int) -> None:
+    """A window longer than the position table would fail in the middle of training."""
+    for name, module in backbone.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            offset = 0 if module.padding_idx is None else module.padding_idx + 1
+            limit = module.num_embeddings - offset
+            if max_length > limit:
+                raise ModelError(f"windows.max_length is {max_length} but the backbone reads at most {limit} tokens")
+
+

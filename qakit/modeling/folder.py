@@ -1,0 +1,121 @@
+"""The ``model/`` folder of a run: one safetensors file, a configuration, a tokenizer.
+
+Weights carry transformers' own names wherever its architecture has the head (``bert.encoder...``, ``qa_outputs.weight``),
+so ``AutoModelForQuestionAnswering.from_pretrained(folder)`` loads it too. Other heads keep their names under ``head.``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, PretrainedConfig
+
+from qakit.data.template import PairTemplate
+from qakit.errors import RunError
+from qakit.files import replace_folder
+from qakit.modeling.assemble import Assembled, attention_for, build, build_head
+from qakit.modeling.backbones import load_tokenizer, without_pooler
+from qakit.modeling.model import ReadingModel
+from qakit.protocols import Adapter, NoRuntime, TransformersNames
+from qakit.recipe.model import Recipe
+from qakit.registry import Registry
+
+WEIGHTS = "model.safetensors"
+LAYOUT = "qakit.json"
+"""Says under which names the weights are stored."""
+
+
+def save_model(assembled: Assembled, folder: Path, *, decision: Mapping[str, Any]) -> None:
+    """Write the model folder, replacing an earlier one in a single step. Only plain weights: adapters are merged.
+
+    ``decision`` is what was tuned together with these weights (the no-answer threshold), kept as ``decision.json``.
+    """
+    backbone = assembled.adapter.merge(assembled.model.backbone)
+    head = assembled.model.head
+    prefix = f"{getattr(backbone, 'base_model_prefix', 'backbone')}."
+    names = {name: f"head.{name}" for name in head.state_dict()}
+    config_entries: dict[str, Any] = {}
+    counterpart = _counterpart(head, assembled.config, prefix, list(backbone.state_dict()))
+    if counterpart is not None and isinstance(head, TransformersNames):
+        names = dict(head.transformers_names)
+        config_entries = {**head.config_updates, "architectures": [counterpart]}
+    weights = {prefix + name: tensor for name, tensor in backbone.state_dict().items()}
+    weights |= {names[name]: tensor for name, tensor in head.state_dict().items()}
+    with replace_folder(folder) as temporary:
+        config = assembled.config.to_dict() | {"dtype": "float32"} | config_entries
+        config.pop("_name_or_path", None)
+        _write_json(temporary / "config.json", config)
+        _write_json(temporary / "decision.json", decision)
+        _write_json(temporary / LAYOUT, {"format": 1, "backbone_prefix": prefix, "head_names": names})
+        assembled.tokenizer.save_pretrained(temporary)
+        save_file({name: _plain(tensor) for name, tensor in weights.items()}, temporary / WEIGHTS, metadata={"format": "pt"})
+
+
+def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torch.device) -> Assembled:
+    """Load what :func:`save_model` wrote.
+
+    Raises:
+        RunError: a file is missing or damaged, or the weights do not fit the recipe's head.
+    """
+    for name in ("config.json", LAYOUT, WEIGHTS):
+        if not (folder / name).is_file():
+            raise RunError(f"{folder} has no {name}: the run has not finished a first evaluation, or was damaged")
+    try:
+        layout = json.loads((folder / LAYOUT).read_text("utf-8"))
+        weights = load_file(folder / WEIGHTS)
+        prefix, names = str(layout["backbone_prefix"]), dict(layout["head_names"])
+    except (ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise RunError(f"{folder} is damaged: {error}") from error
+    config = AutoConfig.from_pretrained(folder)
+    config._attn_implementation = attention_for(recipe, device, folder=folder)
+    backbone = AutoModel.from_config(config, dtype=torch.float32, **without_pooler(config))
+    head = build_head(recipe, config, registry)
+    _fill(backbone, {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}, folder)
+    _fill(head, {own: weights[stored] for own, stored in names.items() if stored in weights}, folder)
+    model = ReadingModel(backbone, head).to(device).eval()
+    tokenizer = load_tokenizer(str(folder))
+    adapter: Adapter = build(registry, "adapters", recipe.adapter, NoRuntime())
+    return Assembled(model, tokenizer, PairTemplate.of(tokenizer), config, adapter)
+
+
+def _counterpart(head: nn.Module, config: PretrainedConfig, prefix: str, backbone: list[str]) -> str | None:
+    """The transformers class whose weights are named exactly as ours would be, or None."""
+    if not isinstance(head, TransformersNames):
+        return None
+    auto = getattr(transformers, head.auto_class, None)
+    try:
+        with torch.device("meta"):
+            model = auto.from_config(_updated(config, head.config_updates))  # type: ignore[union-attr]
+    except (ValueError, AttributeError):  # the architecture has no such class
+        return None
+    ours = {prefix + name for name in backbone} | set(head.transformers_names.values())
+    return type(model).__name__ if ours == set(model.state_dict()) else None
+
+
+def _updated(config: PretrainedConfig, entries: Mapping[str, Any]) -> PretrainedConfig:
+    return type(config).from_dict(config.to_dict() | dict(entries))
+
+
+def _fill(module: nn.Module, weights: Mapping[str, Tensor], folder: Path) -> None:
+    try:
+        module.load_state_dict(weights)
+    except RuntimeError as error:
+        raise RunError(f"the weights in {folder} do not fit the recipe's {type(module).__name__}: {error}") from error
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.detach().to("cpu").contiguous()
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, default=str) + "\n", "utf-8")
+
+

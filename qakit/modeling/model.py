@@ -1,0 +1,50 @@
+"""The model: an encoder and a head, nothing between them."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from qakit.data.batch import Batch
+from qakit.protocols import Head, HeadOutput
+
+
+class ReadingModel(nn.Module):
+    """``batch -> backbone -> head``.
+
+    Attributes:
+        backbone: an encoder whose output has ``last_hidden_state`` (B, T, H).
+        head: see :class:`qakit.protocols.Head`.
+    """
+
+    def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+
+    def forward(self, batch: Batch) -> HeadOutput:
+        """Loss and scores of one batch."""
+        inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+        if batch.token_type_ids is not None:
+            inputs["token_type_ids"] = batch.token_type_ids
+        hidden: torch.Tensor = self.backbone(**inputs).last_hidden_state  # (B, T, H)
+        output: HeadOutput = self.head(hidden, batch)
+        return output
+
+    @property
+    def decoder(self) -> Head:
+        """The head, by its protocol."""
+        return self.head  # type: ignore[return-value]
+
+
+def parameter_counts(model: ReadingModel) -> dict[str, dict[str, int]]:
+    """Trainable and total parameters of ``backbone``, ``head`` and ``all``."""
+    counts = {
+        part: {
+            "trainable": sum(p.numel() for p in module.parameters() if p.requires_grad),
+            "total": sum(p.numel() for p in module.parameters()),
+        }
+        for part, module in (("backbone", model.backbone), ("head", model.head))
+    }
+    counts["all"] = {kind: sum(part[kind] for part in counts.values()) for kind in ("trainable", "total")}
+    return counts

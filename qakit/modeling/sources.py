@@ -1,0 +1,128 @@
+"""Where a backbone comes from: a local folder, an installed package that carries weights, or the hub."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from qakit.errors import ModelError
+
+Origin = Literal["folder", "package", "hub"]
+
+SAFE_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
+"""What is fetched from the hub; pickled weights only when a repository has no others."""
+HOW_TO_POINT = (
+    "point backbone.source at a folder that holds config.json, the tokenizer's files and model.safetensors "
+    "(for example --set backbone.source=PATH)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneSource:
+    """A folder in Hugging Face layout, and how it was found."""
+
+    name: str
+    folder: Path
+    origin: Origin
+
+    @property
+    def weight_file(self) -> Path | None:
+        """The single safetensors file, if that is how the weights are stored."""
+        file = self.folder / "model.safetensors"
+        return file if file.is_file() else None
+
+
+def find_source(name: str, *, revision: str | None = None, tokenizer_only: bool = False) -> BackboneSource:
+    """Look ``name`` up as a local folder, then as an installed package, then on the hub.
+
+    With ``tokenizer_only`` a local folder need not hold a model configuration.
+
+    Raises:
+        ModelError: found nowhere, or the hub cannot be reached; says how to point at a folder.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not tokenizer_only and not (folder / "config.json").is_file():
+            raise ModelError(f"backbone folder {folder} has no config.json; {HOW_TO_POINT}")
+        return BackboneSource(name, folder.resolve(), "folder")
+    if folder.is_absolute() or name.startswith((".", "~")):
+        raise ModelError(f"backbone folder {folder} does not exist; {HOW_TO_POINT}")
+    packaged = _package_folder(name)
+    if packaged is not None:
+        return BackboneSource(name, packaged, "package")
+    return BackboneSource(name, _hub_folder(name, revision), "hub")
+
+
+def check_weights(source: BackboneSource, expected_sha256: str) -> None:
+    """Compare the weight file with its expected SHA-256.
+
+    Raises:
+        ModelError: there is no single weight file, or it is another one.
+    """
+    file = source.weight_file
+    if file is None:
+        raise ModelError(f"backbone {source.name!r} has no model.safetensors whose sha256 could be checked")
+    with file.open("rb") as handle:
+        found = hashlib.file_digest(handle, "sha256").hexdigest()
+    if found != expected_sha256:
+        raise ModelError(
+            f"the weights of backbone {source.name!r} have sha256 {found}, the recipe expects {expected_sha256}: "
+            "this is not the file the recipe was written for"
+        )
+
+
+def _package_folder(name: str) -> Path | None:
+    """The folder with config.json inside the installed distribution ``name``, or None."""
+    if "/" in name:
+        return None
+    try:
+        distribution = importlib.metadata.distribution(name)
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        return None
+    folders = [Path(str(file.locate())).parent for file in distribution.files or () if file.name == "config.json"]
+    models = [folder for folder in folders if any(folder.glob("*.safetensors"))]
+    if len(models) != 1:
+        held = "no model folder" if not models else f"{len(models)} model folders"
+        raise ModelError(f"the installed package {name!r} holds {held}; {HOW_TO_POINT}")
+    return models[0].resolve()
+
+
+def _hub_folder(name: str, revision: str | None) -> Path:
+    """The snapshot of a hub repository, fetched or from the local cache."""
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    def fetch(*patterns: str) -> Path:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns)))
+
+    try:
+        try:
+            folder = fetch(*SAFE_FILES)
+        except LocalEntryNotFoundError:
+            HfApi().model_info(name, revision=revision, timeout=10)  # raises what really is wrong
+            raise
+        return folder if any(folder.glob("*.safetensors")) else fetch(*SAFE_FILES, "pytorch_model*.bin*")
+    except GatedRepoError as error:
+        raise ModelError(f"backbone {name!r} asks for a licence to be accepted on the hub and for `hf auth login`") from error
+    except RevisionNotFoundError as error:
+        raise ModelError(f"backbone {name!r} has no revision {revision!r} on the hub") from error
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        raise ModelError(
+            f"backbone {name!r} is not a local folder, not an installed package and not a public model on the hub; "
+            f"{HOW_TO_POINT}"
+        ) from error
+    except Exception as error:  # the hub client's HTTP library changes; whatever it raises, the hub is out of reach
+        reason = "offline mode is on" if isinstance(error, OfflineModeIsEnabled) else "the model hub cannot be reached"
+        raise ModelError(
+            f"backbone {name!r} is not a local folder or an installed package, and {reason}; {HOW_TO_POINT}"
+        ) from error

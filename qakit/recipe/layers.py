@@ -1,0 +1,135 @@
+"""Recipes on top of one another: ``extends`` and the rules of merging.
+
+Mappings merge key by key; lists, scalars and null replace. A block that names a plugin merges only with a block that
+names the same plugin: the settings of another plugin must not leak into it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from qakit.errors import RecipeError
+from qakit.recipe.model import default_plugin, plugin_kind
+from qakit.recipe.nodes import BUILT_IN, At, Entry, Findings, ListNode, MapNode, Node, Place, ScalarNode
+from qakit.recipe.read import missing_file_hint, read_recipe_file
+
+OWN_KEYS = ("extends", "name", "description")
+"""Keys that belong to the file that wrote them and are not inherited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """A recipe with all that it inherits."""
+
+    tree: MapNode
+    """Merged, without ``extends``."""
+    extends: tuple[Path, ...]
+    """The parents that the recipe itself names."""
+
+
+def read_layers(path: Path, findings: Findings) -> Layers:
+    """Read a recipe and what it extends, and merge them.
+
+    Raises:
+        RecipeError: a file that cannot be read or parsed, or recipes that extend each other in a circle.
+    """
+    return _read(path, (), {}, findings)
+
+
+def _read(path: Path, chain: tuple[Path, ...], known: dict[str, Layers], findings: Findings) -> Layers:
+    identity = os.path.realpath(path)
+    if identity in known:
+        return known[identity]
+    own = read_recipe_file(path, findings)
+    parents: list[Path] = []
+    tree: Node | None = None
+    for name, node in _parent_names(own):
+        parent = Path(os.path.normpath(path.parent / name))
+        _check_parent(parent, (*chain, path), node)
+        inherited = _read(parent, (*chain, path), known, findings).tree.without(*OWN_KEYS)
+        tree = inherited if tree is None else merge(tree, inherited)
+        parents.append(parent)
+    own = own.without("extends")
+    merged = own if tree is None else merge(tree, own)
+    assert isinstance(merged, MapNode)
+    known[identity] = Layers(MapNode(merged.entries, own.place), tuple(parents))
+    return known[identity]
+
+
+def _parent_names(root: MapNode) -> list[tuple[str, ScalarNode]]:
+    if "extends" not in root.entries:
+        return []
+    value = root.entries["extends"].value
+    found: list[tuple[str, ScalarNode]] = []
+    for node in value.items if isinstance(value, ListNode) else (value,):
+        if not isinstance(node, ScalarNode) or not isinstance(node.value, str) or not node.value:
+            raise RecipeError([node.place.issue(("extends",), "extends should be a path to a recipe, or a list of them")])
+        found.append((node.value, node))
+    return found
+
+
+def _check_parent(parent: Path, chain: tuple[Path, ...], node: ScalarNode) -> None:
+    identities = [os.path.realpath(path) for path in chain]
+    message, hint = "", ""
+    if (identity := os.path.realpath(parent)) in identities:
+        circle = (*chain[identities.index(identity) :], parent)
+        message = f"recipes extend each other in a circle: {' -> '.join(str(path) for path in circle)}"
+    elif not os.path.exists(parent):  # noqa: PTH110 - unlike Path.exists, no error for names that no file can have
+        message, hint = f"extends: file not found: {parent}", missing_file_hint(parent)
+    if message:
+        raise RecipeError([node.place.issue(("extends",), message, hint)])
+
+
+def merge(base: Node, over: Node, at: At = ()) -> Node:
+    """``over`` on top of ``base``, both at the place ``at`` of a recipe."""
+    if plugin_kind(at):
+        base, over = as_block(base), as_block(over)
+        if isinstance(base, MapNode) and isinstance(over, MapNode) and _names_another(base, over, at):
+            return over
+    if not (isinstance(base, MapNode) and isinstance(over, MapNode)):
+        return over
+    entries = dict(base.entries)
+    for key, entry in over.entries.items():
+        below = entries.get(key)
+        if below is None:
+            entries[key] = entry
+            continue
+        # A key that a file wrote stays the place for "something is missing in here" under a --set.
+        place = below.key if entry.key.source.override else entry.key
+        entries[key] = Entry(place, merge(below.value, entry.value, (*at, key)))
+    return MapNode(entries, base.place if over.place.source.override else over.place)
+
+
+def _names_another(base: MapNode, over: MapNode, at: At) -> bool:
+    if "name" not in over.entries:
+        return False
+    named = over.entries["name"].value
+    inherited = base.entries["name"].value if "name" in base.entries else None
+    before = inherited.value if isinstance(inherited, ScalarNode) else default_plugin(at)
+    return not isinstance(named, ScalarNode) or named.value != before
+
+
+def as_block(node: Node) -> Node:
+    """A plugin given by its bare name as ``{name: ...}``; everything else as it is."""
+    if isinstance(node, ScalarNode) and isinstance(node.value, str):
+        return MapNode({"name": Entry(node.place, node)}, node.place)
+    return node
+
+
+def normalise(node: Node, at: At = ()) -> Node:
+    """The tree with every plugin block in its long form; a block without a name gets that of the default plugin."""
+    if plugin_kind(at):
+        node = as_block(node)
+        name = default_plugin(at)
+        if isinstance(node, MapNode) and "name" not in node.entries and name is not None:
+            place = Place(BUILT_IN)
+            return MapNode({"name": Entry(place, ScalarNode(name, name, place)), **node.entries}, node.place)
+        return node
+    if isinstance(node, MapNode):
+        entries = {key: Entry(entry.key, normalise(entry.value, (*at, key))) for key, entry in node.entries.items()}
+        return MapNode(entries, node.place)
+    if isinstance(node, ListNode):
+        return ListNode(tuple(normalise(item, (*at, str(index))) for index, item in enumerate(node.items)), node.place)
+    return node

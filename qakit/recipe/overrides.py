@@ -1,0 +1,85 @@
+"""``--set train.epochs=3``: one more layer on top of the files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from qakit.errors import RecipeError
+from qakit.recipe.issues import Issue
+from qakit.recipe.layers import merge
+from qakit.recipe.model import plugin_kind
+from qakit.recipe.nodes import At, Entry, Findings, ListNode, MapNode, Node, Place, ScalarNode, Source, dotted
+from qakit.recipe.syntax import MAX_DEPTH, parse
+
+
+class _OverrideError(Exception):
+    """What is wrong with a ``--set``."""
+
+
+def apply_overrides(tree: MapNode, overrides: Sequence[str], findings: Findings) -> MapNode:
+    """The tree with each ``a.b=value`` applied in order; those that cannot be are added to ``findings``."""
+    for text in overrides:
+        source = Source(f"--set {text}", Path.cwd(), override=True)
+        key, equals, value = text.partition("=")
+        at = tuple(key.strip().split("."))
+        if not equals or not all(at) or len(at) > MAX_DEPTH:
+            hint = "write it like --set train.epochs=3"
+            findings.add(Place(source).issue((), "expected KEY=VALUE, with a dotted KEY", hint))
+            continue
+        if at[0] == "extends":
+            findings.add(Place(source).issue(at, "extends cannot be set from the command line"))
+            continue
+        try:
+            changed = _put(tree, at, _value(value, source, at, findings), ())
+        except _OverrideError as error:
+            findings.add(Place(source).issue(at, str(error)))
+        except RecipeError as error:
+            problem = error.issues[-1].message.removeprefix("not valid YAML: ")
+            findings.add(
+                Issue(source.name, None, None, dotted(at), f"the value is not valid YAML: {problem}", "put it in quotes")
+            )
+        else:
+            assert isinstance(changed, MapNode)
+            tree = changed
+    return tree
+
+
+def _value(text: str, source: Source, at: At, findings: Findings) -> Node:
+    place = Place(source)
+    local = Findings()
+    node = parse(text.strip(), source, local)
+    for issue in local.issues:
+        findings.add(Issue(source.name, None, None, dotted(at), issue.message, issue.hint))
+    return ScalarNode(None, "", place) if node is None else node
+
+
+def _put(node: Node, keys: At, value: Node, at: At) -> Node:
+    """The tree with ``value`` merged in at ``keys``, counted from ``node``, which lies at ``at``."""
+    if not keys:
+        return merge(node, value, at)
+    head, rest = keys[0], keys[1:]
+    if isinstance(node, ListNode):
+        index = _index(node, head, at)
+        item = _put(node.items[index], rest, value, (*at, head))
+        return ListNode((*node.items[:index], item, *node.items[index + 1 :]), node.place)
+    names_plugin = plugin_kind(at) is not None and head == "name"
+    if isinstance(node, MapNode) and head in node.entries and not names_plugin:
+        entry = node.entries[head]
+        return node.with_entry(head, Entry(entry.key, _put(entry.value, rest, value, (*at, head))))
+    return merge(node, _nested(keys, value), at)
+
+
+def _nested(keys: At, value: Node) -> Node:
+    for key in reversed(keys):
+        value = MapNode({key: Entry(value.place, value)}, value.place)
+    return value
+
+
+def _index(node: ListNode, part: str, at: At) -> int:
+    count = f"{len(node.items)} item{'' if len(node.items) == 1 else 's'}"
+    if not (part.isascii() and part.isdigit()):
+        raise _OverrideError(f"{dotted(at)} is a list of {count}: use an index from 0, not {part!r}")
+    if len(part) > 6 or int(part) >= len(node.items):
+        raise _OverrideError(f"{dotted(at)} has {count}: there is no item {part}")
+    return int(part)

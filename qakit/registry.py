@@ -1,0 +1,230 @@
+"""Which components are installed: look up, list, check settings, build.
+
+The core never imports a plugin and holds no list of them; first-party plugins come in by the same entry points as
+anyone else's. No torch, no numpy.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import ValidationError
+
+from qakit import protocols
+from qakit.components import KINDS, Component, Kind, Settings
+from qakit.discovery import (
+    BrokenPlugin,
+    Discovery,
+    LoadedPlugin,
+    PluginOrigin,
+    discover,
+    installed_entry_points,
+    suggestion,
+)
+from qakit.errors import PluginConflictError, PluginError, PluginLoadError, UnknownPluginError
+
+DISABLE_VARIABLE = "QAKIT_DISABLE_PLUGINS"
+"""Environment variable: plugins to switch off, comma-separated: ``dist:name``, ``dist`` or patterns with ``*``."""
+
+PROTOCOLS: Mapping[Kind, type[Any]] = MappingProxyType(
+    {
+        "readers": protocols.Reader,
+        "preprocessors": protocols.Preprocessor,
+        "adapters": protocols.Adapter,
+        "heads": protocols.Head,
+        "postprocessors": protocols.Postprocessor,
+        "ensemblers": protocols.Ensembler,
+        "writers": protocols.Writer,
+        "metrics": protocols.Metric,
+    }
+)
+"""What a built component of each kind can do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One component that a recipe can name."""
+
+    kind: Kind
+    component: Component[Any, Any, Any]
+    plugin: str
+    """``distribution:entry_point``."""
+    package: str
+    version: str
+
+    @property
+    def name(self) -> str:
+        """The component's name."""
+        return self.component.name
+
+    @property
+    def origin(self) -> str:
+        """For messages: plugin, package and version."""
+        return f"{self.plugin} ({self.package} {self.version})"
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Several components of one kind with one name: none of them can be used."""
+
+    kind: Kind
+    name: str
+    entries: tuple[Entry, ...]
+
+    def __str__(self) -> str:
+        origins = " and ".join(entry.origin for entry in self.entries)
+        return f"more than one {singular(self.kind)} is called {self.name!r}: {origins}"
+
+
+class Registry:
+    """The installed components. Immutable after construction."""
+
+    def __init__(self, discovery: Discovery) -> None:
+        self.plugins: tuple[LoadedPlugin, ...] = discovery.loaded
+        self.broken: tuple[BrokenPlugin, ...] = discovery.broken
+        self.disabled: tuple[PluginOrigin, ...] = discovery.disabled
+        self.unmatched: tuple[str, ...] = discovery.unmatched
+        """Entries of ``QAKIT_DISABLE_PLUGINS`` that match no installed plugin."""
+        self._entries = tuple(
+            sorted(_entries(discovery.loaded), key=lambda entry: (KINDS.index(entry.kind), entry.name, entry.plugin))
+        )
+
+    @classmethod
+    def from_entry_points(cls, entry_points: Iterable[EntryPoint], *, disabled: Sequence[str] = ()) -> Registry:
+        """A registry of exactly these entry points, without those that ``disabled`` names."""
+        return cls(discover(entry_points, disabled=disabled))
+
+    def entries(self, kind: Kind | None = None) -> tuple[Entry, ...]:
+        """All components (of one kind), by kind and name; of conflicting ones each."""
+        return tuple(entry for entry in self._entries if kind in (None, entry.kind))
+
+    def names(self, kind: Kind) -> tuple[str, ...]:
+        """The names of one kind, sorted."""
+        return tuple(dict.fromkeys(entry.name for entry in self.entries(kind)))
+
+    @property
+    def conflicts(self) -> tuple[Conflict, ...]:
+        """Names that more than one plugin gives to a component of the same kind."""
+        named: dict[tuple[Kind, str], list[Entry]] = {}
+        for entry in self._entries:
+            named.setdefault((entry.kind, entry.name), []).append(entry)
+        return tuple(Conflict(kind, name, tuple(found)) for (kind, name), found in named.items() if len(found) > 1)
+
+    def get(self, kind: Kind, name: str) -> Entry:
+        """The component of that kind and name.
+
+        Raises:
+            UnknownPluginError: nobody offers it; the message lists who might have.
+            PluginConflictError: more than one plugin offers it.
+        """
+        found = [entry for entry in self.entries(kind) if entry.name == name]
+        if not found:
+            raise UnknownPluginError(self._unknown(kind, name))
+        if len(found) > 1:
+            switch = f"switch one off with {DISABLE_VARIABLE}={found[-1].plugin}"
+            raise PluginConflictError(f"{Conflict(kind, name, tuple(found))}; {switch}")
+        return found[0]
+
+    def check_settings(self, kind: Kind, name: str, settings: Mapping[str, Any]) -> Settings:
+        """The settings as the component's own model.
+
+        Raises:
+            PluginError: they don't fit; also as :meth:`get`.
+        """
+        entry = self.get(kind, name)
+        try:
+            checked: Settings = entry.component.settings.model_validate(dict(settings))
+        except ValidationError as error:
+            problems = "; ".join(_setting_problem(problem, entry) for problem in error.errors(include_url=False))
+            raise PluginError(f"{singular(kind)} {name!r}: {problems}") from None
+        return checked
+
+    def build(self, kind: Kind, name: str, settings: Mapping[str, Any], runtime: Any) -> Any:
+        """The component, built and checked against the protocol of its kind.
+
+        Args:
+            settings: as a recipe gives them, without ``name``.
+            runtime: what the core tells this kind of component: see :mod:`qakit.protocols`.
+
+        Raises:
+            PluginLoadError: a package that it needs is missing, or it is not what its kind must be.
+            PluginError: the settings don't fit; also as :meth:`get`. Other exceptions of the plugin's code pass.
+        """
+        entry = self.get(kind, name)
+        checked = self.check_settings(kind, name, settings)
+        what = f"{singular(kind)} {name!r} of plugin {entry.origin}"
+        try:
+            built = entry.component.build(checked, runtime)
+        except ImportError as error:
+            raise PluginLoadError(f"the {what} cannot be built: {error}") from error
+        except Exception as error:
+            error.add_note(f"while building the {what}")
+            raise
+        missing = missing_members(kind, built)
+        if missing:
+            parts = ", ".join(repr(member) for member in missing)
+            raise PluginLoadError(
+                f"the {what} built {type(built).__name__}, which is no {singular(kind)}: it lacks {parts}"
+            )
+        return built
+
+    def _unknown(self, kind: Kind, name: str) -> str:
+        names = self.names(kind)
+        lines = [
+            f"no {singular(kind)} is called {name!r}{suggestion(name, names)}",
+            f"available: {', '.join(names)}" if names else f"no installed plugin offers {kind}",
+        ]
+        if self.broken:
+            broken = ", ".join(plugin.origin.name for plugin in self.broken)
+            lines.append(f"broken plugins, which may offer it: {broken} (`qakit plugins` says why)")
+        if self.disabled:
+            lines.append(f"switched off by {DISABLE_VARIABLE}: {', '.join(origin.name for origin in self.disabled)}")
+        return "\n  ".join(lines)
+
+
+@cache
+def load_registry() -> Registry:
+    """The registry of this process: every installed plugin but those that ``QAKIT_DISABLE_PLUGINS`` switches off."""
+    disabled = [name.strip() for name in os.environ.get(DISABLE_VARIABLE, "").split(",")]
+    return Registry.from_entry_points(installed_entry_points(), disabled=[name for name in disabled if name])
+
+
+def singular(kind: Kind) -> str:
+    """``"heads"`` -> ``"head"``."""
+    return kind.removesuffix("s")
+
+
+def missing_members(kind: Kind, built: Any) -> tuple[str, ...]:
+    """Attributes that an object of that kind must have and ``built`` lacks (or has, but cannot be called)."""
+    protocol = PROTOCOLS[kind]
+    members = {name: getattr(protocol, name, None) for name in (*vars(protocol), *protocol.__annotations__)}
+    public = {name: member for name, member in members.items() if not name.startswith("_") or name == "__call__"}
+    return tuple(
+        name
+        for name, member in public.items()
+        if not hasattr(built, name) or (callable(member) and not callable(getattr(built, name)))
+    )
+
+
+def _entries(plugins: Iterable[LoadedPlugin]) -> Iterable[Entry]:
+    for plugin in plugins:
+        origin = plugin.origin
+        for kind, component in plugin.components:
+            yield Entry(kind, component, origin.name, origin.package, origin.version)
+
+
+def _setting_problem(problem: Mapping[str, Any], entry: Entry) -> str:
+    """One pydantic error as plain words."""
+    place = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"there is no setting {place!r}{suggestion(place, entry.component.settings.model_fields)}"
+    if problem["type"] == "missing":
+        return f"the setting {place!r} is required"
+    message = str(problem["msg"])
+    return f"{place}: {message[:1].lower()}{message[1:]}" if place else message

@@ -1,0 +1,203 @@
+"""The run folder: everything a training leaves behind, under names that do not change.
+
+::
+
+    runs/NAME-TIME/
+      recipe.yaml        the resolved recipe, absolute paths
+      meta.json          versions, data hashes, seed, parameter counts, commit
+      metrics.jsonl      one line per logged step and per evaluation; deterministic, no clock times in it
+      timings.jsonl      examples/s and seconds, beside it
+      metrics.json       the final figures
+      curves.png         loss and metrics over steps
+      checkpoints/       step-00000120/ ...: to resume
+      model/             the best weights so far, loadable by transformers where it has the architecture
+      predictions/       nbest.jsonl, meta.json, the submission; validation/ likewise
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from qakit import __version__
+from qakit.errors import RunError
+from qakit.files import recover_folder, write_text
+from qakit.recipe.load import dump_recipe, load_resolved
+from qakit.recipe.model import Recipe
+
+REPORTED_PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "peft", "accelerate", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run folder by its parts. The value holds only the path; nothing is read until asked."""
+
+    folder: Path
+
+    @property
+    def recipe_file(self) -> Path:
+        return self.folder / "recipe.yaml"
+
+    @property
+    def meta_file(self) -> Path:
+        return self.folder / "meta.json"
+
+    @property
+    def metrics_log(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def timings_log(self) -> Path:
+        return self.folder / "timings.jsonl"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.folder / "metrics.json"
+
+    @property
+    def curves_file(self) -> Path:
+        return self.folder / "curves.png"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "model"
+
+    @property
+    def predictions(self) -> Path:
+        return self.folder / "predictions"
+
+    @property
+    def decision_file(self) -> Path:
+        """What was tuned on validation: the no-answer threshold."""
+        return self.model / "decision.json"
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    def recipe(self) -> Recipe:
+        """The resolved recipe.
+
+        Raises:
+            RunError: the folder is not a run.
+            RecipeError: its recipe no longer fits this version of qakit.
+        """
+        if not self.recipe_file.is_file():
+            raise RunError(f"{self.folder} is not a run: it has no recipe.yaml (`qakit runs list` shows the runs)")
+        return load_resolved(self.recipe_file)
+
+    def read_json(self, file: Path) -> dict[str, Any]:
+        """One of the run's JSON files; empty if it is not there yet.
+
+        Raises:
+            RunError: it is damaged.
+        """
+        if not file.is_file():
+            return {}
+        try:
+            value = json.loads(file.read_text("utf-8"))
+        except ValueError as error:
+            raise RunError(f"{file} is damaged: {error}") from error
+        if not isinstance(value, dict):
+            raise RunError(f"{file} is damaged: it does not hold an object")
+        return value
+
+    def metrics(self) -> Iterator[dict[str, Any]]:
+        """The lines of metrics.jsonl; a last line that a killed process left unfinished is passed over."""
+        if not self.metrics_log.is_file():
+            return
+        with self.metrics_log.open(encoding="utf-8") as file:
+            for line in file:
+                if line.endswith("\n"):
+                    yield json.loads(line)
+
+
+def open_run(folder: str | os.PathLike[str]) -> Run:
+    """An existing run.
+
+    Raises:
+        RunError: there is no such folder, or it is not a run.
+    """
+    run = Run(Path(folder))
+    if not run.folder.is_dir():
+        raise RunError(f"there is no run {run.folder} (`qakit runs list` shows the runs)")
+    if not run.recipe_file.is_file():
+        raise RunError(f"{run.folder} is not a run: it has no recipe.yaml (`qakit runs list` shows the runs)")
+    recover_folder(run.model)
+    return run
+
+
+def create_run(recipe: Recipe, folder: Path | None) -> Run:
+    """A new run folder with its recipe; by default ``runs/NAME-TIME``.
+
+    Raises:
+        RunError: the folder exists and is not empty.
+    """
+    if folder is None:
+        folder = _free(Path("runs") / f"{recipe.name or 'run'}-{datetime.now():%Y%m%d-%H%M%S}")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"{folder} exists and is not empty: go on with --resume, or choose another --output")
+    folder.mkdir(parents=True, exist_ok=True)
+    run = Run(folder)
+    write_text(run.recipe_file, dump_recipe(recipe))
+    return run
+
+
+def list_runs(root: Path) -> list[Run]:
+    """The runs directly under ``root``, oldest first."""
+    if not root.is_dir():
+        return []
+    found = [Run(path.parent) for path in root.glob("*/recipe.yaml")]
+    return sorted(found, key=lambda run: (run.recipe_file.stat().st_mtime, run.name))
+
+
+def write_json(path: Path, value: Mapping[str, Any] | Sequence[Any]) -> None:
+    """One JSON document, atomically."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def environment() -> dict[str, Any]:
+    """What a run's meta.json says about the machine and the code."""
+    return {
+        "qakit": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in REPORTED_PACKAGES},
+        "git_commit": _git_commit(),
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    """The commit of the user's working directory, if it is a checkout."""
+    try:
+        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _free(folder: Path) -> Path:
+    """``folder``, or the first ``folder-2``, ``folder-3`` ... that does not exist."""
+    candidate, number = folder, 2
+    while candidate.exists():
+        candidate, number = folder.with_name(f"{folder.name}-{number}"), number + 1
+    return candidate

@@ -1,0 +1,35 @@
+"""Contract checks for authors of plugins: plain functions that raise ``AssertionError`` and say what is wrong.
+
+They need no test framework::
+
+    from qakit.testing import check_head
+    from my_plugin import MY_HEAD, MyHeadSettings
+
+    def test_my_head() -> None:
+        check_head(MY_HEAD, MyHeadSettings(dropout=0.2))
+
+The checks run on small made-up inputs, on the CPU, with fixed seeds. qakit runs them on its own components too.
+"""
+
+from __future__ import annotations
+
+from qakit.testing.adapters import check_adapter
+from qakit.testing.components import check_component
+from qakit.testing.heads import check_head, made_up_batch
+from qakit.testing.predictions import check_ensembler, check_metric, check_postprocessor, check_writer
+from qakit.testing.preprocessors import check_preprocessor, made_up_examples
+from qakit.testing.readers import check_reader
+
+__all__ = [
+    "check_adapter",
+    "check_component",
+    "check_ensembler",
+    "check_head",
+    "check_metric",
+    "check_postprocessor",
+    "check_preprocessor",
+    "check_reader",
+    "check_writer",
+    "made_up_batch",
+    "made_up_examples",
+]

@@ -1,0 +1,53 @@
+"""The contract of adapters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from qakit.components import Component, Settings
+from qakit.protocols import NoRuntime
+from qakit.testing.components import build_checked
+
+
+def check_adapter(component: Component[Any, Any, Any], settings: Settings) -> None:
+    """On a tiny BERT: something trains, a training step moves the output, and the merged backbone is a plain one again
+    that gives the same output.
+
+    Raises:
+        AssertionError: with the reason.
+    """
+    adapter = build_checked("adapters", component, settings, NoRuntime())
+    torch.manual_seed(0)
+    plain = set(_tiny_bert().state_dict())
+    backbone = adapter.apply(_tiny_bert())
+    assert isinstance(backbone, nn.Module), f"apply returns {type(backbone).__name__}, not a module"
+    backbone.eval()
+    free = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
+    assert free, "nothing of the backbone trains"
+    before = _output(backbone)
+    optimizer = torch.optim.AdamW(free, lr=0.1)
+    for _ in range(2):  # LoRA's first step moves only one of its two factors
+        optimizer.zero_grad()
+        (_output(backbone) * torch.linspace(-1, 1, 8)).sum().backward()
+        optimizer.step()
+    trained = _output(backbone).detach()
+    assert torch.isfinite(trained).all(), "the output is not finite after two steps"
+    assert not torch.allclose(before, trained), "two training steps change nothing"
+    merged = adapter.merge(backbone)
+    assert set(merged.state_dict()) == plain, "the merged backbone's weights are not those of a plain backbone"
+    assert torch.allclose(_output(merged), trained, atol=1e-4), "merging changes the output"
+
+
+def _tiny_bert() -> nn.Module:
+    from transformers import BertConfig, BertModel
+
+    config = BertConfig(vocab_size=30, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16)
+    return BertModel(config, add_pooling_layer=False)
+
+
+def _output(backbone: nn.Module) -> Tensor:
+    hidden: Tensor = backbone(input_ids=torch.arange(12).view(2, 6)).last_hidden_state
+    return hidden

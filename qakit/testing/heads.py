@@ -1,0 +1,167 @@
+"""The contract of heads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from qakit.components import Component, Settings
+from qakit.data.batch import Batch
+from qakit.protocols import HeadOutput, HeadRuntime, LabelScores, SpanCandidates
+from qakit.testing.components import build_checked
+
+HIDDEN_SIZE = 16
+N_BEST = 5
+MAX_ANSWER_LENGTH = 4
+
+
+def made_up_batch(*, targets: bool = True) -> Batch:
+    """Four windows of three examples padded to 14 positions: [CLS] question [SEP] context [SEP].
+
+    Window 0 and 1 belong to one example; window 1 answers only for the second half of its context; window 2 has one
+    context token; the last window is full. With targets, window 1 has "no answer".
+    """
+    positions = torch.arange(14)
+    query = torch.tensor([2, 2, 3, 1])[:, None]  # question tokens of each window
+    context = torch.tensor([6, 4, 1, 10])[:, None]  # context tokens
+    start = query + 2
+    context_mask = (positions >= start) & (positions < start + context)
+    start_mask = context_mask.clone()
+    start_mask[1, :6] = False
+    attention_mask = (positions <= start + context).long()
+    return Batch(
+        input_ids=(positions + 5) * attention_mask,
+        attention_mask=attention_mask,
+        token_type_ids=(positions >= start).long() * attention_mask,
+        context_mask=context_mask,
+        start_mask=start_mask,
+        target_first=torch.tensor([5, 0, 5, 12]) if targets else None,
+        target_last=torch.tensor([7, 0, 5, 12]) if targets else None,
+        example=torch.tensor([0, 0, 1, 2]),
+        window=np.arange(4),
+        token=np.where(context_mask.numpy(), np.arange(4 * 14).reshape(4, 14), -1),
+        segment=np.where(context_mask.numpy(), np.arange(4, dtype=np.int32)[:, None], np.int32(-1)),
+    )
+
+
+def check_head(component: Component[Any, Any, Any], settings: Settings, *, labels: tuple[str, ...] = ()) -> None:
+    """The loss is a finite float32 scalar (under bfloat16 autocast too) that trains every parameter it should; decoding
+    stays within masks and lengths, is sorted, has no duplicates, and does not look at padding.
+
+    Args:
+        labels: class names, for a head that classifies.
+
+    Raises:
+        AssertionError: with the reason.
+    """
+    torch.manual_seed(0)
+    runtime = HeadRuntime(
+        hidden_size=HIDDEN_SIZE,
+        initializer_range=0.02,
+        n_best=N_BEST,
+        max_answer_length=MAX_ANSWER_LENGTH,
+        no_answer=True,
+        labels=labels,
+    )
+    head = build_checked("heads", component, settings, runtime)
+    assert isinstance(head, nn.Module), "a head must be a torch.nn.Module"
+    assert head.reads in ("tokens", "sequence", "group"), f"reads is {head.reads!r}, not tokens, sequence or group"
+    _check_loss(head)
+    head.eval()
+    _check_prediction(head)
+
+
+def _hidden(batch: Batch) -> Tensor:
+    generator = torch.Generator().manual_seed(3)
+    return torch.randn(*batch.input_ids.shape, HIDDEN_SIZE, generator=generator)
+
+
+def _check_loss(head: Any) -> None:
+    batch = made_up_batch()
+    for autocast in (False, True):
+        hidden = _hidden(batch).requires_grad_()
+        head.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            output = head(hidden, batch)
+        assert isinstance(output, HeadOutput), f"returns {type(output).__name__}, not HeadOutput"
+        loss = output.loss
+        assert loss is not None, "with targets there must be a loss"
+        assert loss.shape == (), f"the loss has shape {tuple(loss.shape)}, not ()"
+        assert loss.dtype == torch.float32, f"the loss is {loss.dtype}, not float32 (autocast: {autocast})"
+        assert torch.isfinite(loss), f"the loss is {loss.item()}"
+        _check_scores(output, batch)
+        loss.backward()
+        assert hidden.grad is not None, "the loss does not reach the backbone"
+        assert torch.isfinite(hidden.grad).all(), "the gradient is not finite"
+        assert hidden.grad.abs().sum() > 0, "the gradient for the backbone is zero"
+        for name, parameter in head.named_parameters():
+            idle = parameter.requires_grad and parameter.grad is None
+            assert not idle, f"the parameter {name} gets no gradient"
+
+
+def _check_scores(output: HeadOutput, batch: Batch) -> None:
+    assert output.scores, "scores must not be empty: decode has nothing else"
+    for name, score in output.scores.items():
+        assert score.shape[:1] == (len(batch),), f"scores[{name!r}] must have first dimension B"
+        assert score.dtype == torch.float32, f"scores[{name!r}] is {score.dtype}, not float32"
+
+
+def _check_prediction(head: Any) -> None:
+    batch = made_up_batch(targets=False)
+    hidden = _hidden(batch)
+    with torch.inference_mode():
+        output = head(hidden, batch)
+        assert output.loss is None, "without targets there must be no loss"
+        decoded = head.decode(output.scores, batch)
+        noise = torch.where(batch.attention_mask[..., None] == 1, hidden, hidden + 100.0)
+        disturbed = head.decode(head(noise, batch).scores, batch)
+    if isinstance(decoded, SpanCandidates):
+        check_spans(decoded, batch)
+        same = torch.equal(decoded.first, disturbed.first) and torch.equal(decoded.last, disturbed.last)
+        assert same, "what stands at padded positions changes the decoded spans"
+        assert torch.allclose(decoded.score, disturbed.score, atol=1e-4), "padding changes the scores"
+    else:
+        assert isinstance(decoded, LabelScores), f"decode returns {type(decoded).__name__}"
+        assert decoded.scores.ndim == 2, "label scores must be (B, C)"
+        assert len(decoded.scores) == len(batch), "label scores must be (B, C)"
+        assert decoded.scores.dtype == torch.float32, f"label scores are {decoded.scores.dtype}, not float32"
+        assert torch.isfinite(decoded.scores).all(), "label scores are not finite"
+        assert torch.allclose(decoded.scores, disturbed.scores, atol=1e-4), "padding changes the label scores"
+
+
+def check_spans(decoded: SpanCandidates, batch: Batch, *, max_answer_length: int = MAX_ANSWER_LENGTH) -> None:
+    """Decoded spans keep to their shapes, masks, lengths and order.
+
+    Raises:
+        AssertionError: with the reason.
+    """
+    shape = decoded.score.shape
+    assert len(shape) == 2, f"score has shape {tuple(shape)}, not (B, K)"
+    assert shape[0] == len(batch), "score must have one row per window"
+    assert shape[1] >= 1, "every window needs at least one place"
+    assert decoded.first.shape == decoded.last.shape == shape, "first, last and score must have one shape"
+    assert decoded.first.dtype == decoded.last.dtype == torch.int64, "first and last must be int64"
+    assert decoded.score.dtype == decoded.null.dtype == torch.float32, "score and null must be float32"
+    assert decoded.null.shape == (len(batch),), "null must be (B,)"
+    assert torch.isfinite(decoded.null).all(), "null is not finite"
+    assert not decoded.score.isnan().any(), "a score is NaN"
+    assert (decoded.score[:, :-1] >= decoded.score[:, 1:]).all(), "candidates must be sorted, best first"
+    for window in range(len(batch)):
+        used = torch.isfinite(decoded.score[window])
+        first, last = decoded.first[window][used], decoded.last[window][used]
+        spans = list(zip(first.tolist(), last.tolist(), strict=True))
+        assert len(set(spans)) == len(spans), f"window {window} has a span twice"
+        assert batch.start_mask[window][first].all(), f"window {window}: a span starts outside start_mask"
+        assert batch.context_mask[window][last].all(), f"window {window}: a span ends outside context_mask"
+        assert (last >= first).all(), f"window {window}: a span ends before it starts"
+        assert (last - first < max_answer_length).all(), f"window {window}: a span is longer than max_answer_length"
+        assert spans, f"window {window} has a possible answer and no candidate"
+
+
+def without_targets(batch: Batch) -> Batch:
+    """The same batch as at prediction time."""
+    return replace(batch, target_first=None, target_last=None)

@@ -1,0 +1,118 @@
+"""The contracts of what works on predictions: postprocessors, ensemblers, writers, metrics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from qakit.components import Component, Settings
+from qakit.protocols import NoRuntime
+from qakit.testing.components import build_checked
+from qakit.values import Answer, Candidate, Example, NoAnswer, Prediction, SpanPrediction
+
+CONTEXT = '  李白，字太白。「靜夜思」 was written by Li Bai (701–762), "the Poet"; see A,B.\n'
+ANSWERS = ("李白", "", " 李白，", "「靜夜思", "Li Bai (701–762)", '"the Poet"', "A,B", "\n", "e\u0301 😀")
+
+
+def _examples() -> list[Example]:
+    return [
+        Example(f"q{number}", "誰？", (CONTEXT,), (_answer(text),) if text.strip() else ())
+        for number, text in enumerate(ANSWERS)
+    ]
+
+
+def _answer(text: str) -> Answer:
+    start = CONTEXT.find(text)
+    return Answer(text, start if start >= 0 else None)
+
+
+def _predictions(answers: Sequence[str] = ANSWERS) -> list[Prediction]:
+    predictions: list[Prediction] = []
+    for number, text in enumerate(answers):
+        start = CONTEXT.find(text)
+        placed = (start, start + len(text)) if start >= 0 else (None, None)
+        candidates = (Candidate(text, *placed, 0, 2.0, 0.7),) if text else ()
+        predictions.append(SpanPrediction(f"q{number}", text, candidates, NoAnswer(0.5, 0.3)))
+    return predictions
+
+
+def check_postprocessor(component: Component[Any, Any, Any], settings: Settings) -> None:
+    """One prediction gives one of the same question, the same each time; the candidates stay as decoded.
+
+    Raises:
+        AssertionError: with the reason.
+    """
+    postprocess = build_checked("postprocessors", component, settings, NoRuntime())
+    for prediction, example in zip(_predictions(), _examples(), strict=True):
+        result = postprocess(prediction, example)
+        assert isinstance(result, SpanPrediction), f"a SpanPrediction became {type(result).__name__}"
+        assert result.id == prediction.id, f"the id {prediction.id!r} became {result.id!r}"
+        assert isinstance(result.answer, str), f"the answer is {type(result.answer).__name__}, not str"
+        assert isinstance(prediction, SpanPrediction)
+        kept = (result.candidates, result.null) == (prediction.candidates, prediction.null)
+        assert kept, "candidates must stay as decoded; change the answer only"
+        assert postprocess(prediction, example) == result, "the same prediction gives another result"
+
+
+def check_ensembler(component: Component[Any, Any, Any], settings: Settings) -> None:
+    """Members' predictions become one per question, in the first member's order; one member alone keeps its answers.
+
+    Raises:
+        AssertionError: with the reason.
+    """
+    ensembler = build_checked("ensemblers", component, settings, NoRuntime())
+    first = _predictions()
+    second = list(reversed(_predictions()))
+    result = ensembler.combine([first, second, first])
+    assert [each.id for each in result] == [each.id for each in first], "ids must be the first member's, in its order"
+    assert ensembler.combine([first, second, first]) == result, "the same members give another result"
+    agreed = [each.answer for each in first if isinstance(each, SpanPrediction)]
+    assert [each.answer for each in result] == agreed, "members that agree must keep their answers"
+    assert [each.answer for each in ensembler.combine([first])] == agreed, "one member alone must keep its answers"
+
+
+def check_writer(component: Component[Any, Any, Any], settings: Settings, folder: Path) -> Path:
+    """The file is written whole, the same each time, leaves nothing beside it, and passes its own check.
+
+    Args:
+        folder: an empty folder to write into.
+
+    Returns:
+        The written file, for checks of your own.
+
+    Raises:
+        AssertionError: with the reason.
+    """
+    writer = build_checked("writers", component, settings, NoRuntime())
+    assert writer.suffix.startswith("."), f"suffix is {writer.suffix!r}; it must start with a dot"
+    path = folder / f"predictions{writer.suffix}"
+    writer.write(_predictions(), path)
+    written = path.read_bytes()
+    assert written, "the file is empty"
+    writer.write(_predictions(), path)
+    assert path.read_bytes() == written, "the same predictions give another file"
+    assert [each.name for each in folder.iterdir()] == [path.name], "other files are left in the folder"
+    problems = writer.check(path, path)
+    assert problems == [], f"a file does not pass the check against itself: {problems}"
+    return path
+
+
+def check_metric(component: Component[Any, Any, Any], settings: Settings) -> None:
+    """Figures are finite numbers, the primary one among them, and right answers score above wrong ones.
+
+    Raises:
+        AssertionError: with the reason.
+    """
+    metric = build_checked("metrics", component, settings, NoRuntime())
+    examples = [example for example in _examples() if example.answers]
+    right = [each for each in _predictions() if each.id in {example.id for example in examples}]
+    wrong = [SpanPrediction(each.id, "something else") for each in right]
+    good, bad = metric.compute(examples, right), metric.compute(examples, wrong)
+    for figures in (good, bad):
+        assert metric.primary in figures, f"the primary figure {metric.primary!r} is not among {sorted(figures)}"
+        for name, value in figures.items():
+            assert isinstance(value, int | float), f"{name} is {type(value).__name__}, not a number"
+            assert math.isfinite(value), f"{name} is {value}"
+    assert good[metric.primary] > bad[metric.primary], "right answers must score above wrong ones"

@@ -1,0 +1,160 @@
+"""The contract of preprocessors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from qakit.components import Component, Settings
+from qakit.data.encode import EncodedExamples
+from qakit.data.store import TokenStore
+from qakit.data.windows import Windows
+from qakit.protocols import WindowRuntime
+from qakit.testing.components import build_checked
+
+MAX_LENGTH = 24
+MAX_QUESTION_LENGTH = 8
+SPECIAL_TOKENS = 3
+
+
+def made_up_examples() -> EncodedExamples:
+    """Ten examples that have what real ones have: short, long and empty contexts, a long question, an empty one, answers
+    at either end, one longer than a window, one unanswerable, one unlabelled, one with three contexts."""
+    # (question tokens, context tokens, (context, first, stop) of the answer or None, answerable)
+    rows: list[tuple[int, tuple[int, ...], tuple[int, int, int] | None, int]] = [
+        (4, (10,), (0, 2, 4), 1),
+        (4, (13,), (0, 12, 13), 1),
+        (5, (14,), (0, 0, 1), 1),
+        (3, (60,), (0, 59, 60), 1),
+        (3, (61,), (0, 30, 33), 1),
+        (20, (57,), (0, 0, 2), 1),
+        (0, (40,), (0, 5, 38), 1),
+        (4, (33,), None, 0),
+        (4, (0,), None, -1),
+        (6, (7, 50, 20), (1, 20, 25), 1),
+    ]
+    texts = [length for question, contexts, _, _ in rows for length in (question, *contexts)]
+    pointers = np.concatenate([np.zeros(1, np.int64), np.cumsum(texts, dtype=np.int64)])
+    within = np.arange(pointers[-1]) - np.repeat(pointers[:-1], texts)  # each token is one character and a space
+    store = TokenStore(
+        ids=np.arange(5, 5 + pointers[-1], dtype=np.int32),
+        offsets=np.stack([2 * within, 2 * within + 1], axis=1).astype(np.int32),
+        pointers=pointers,
+    )
+    counts = np.array([len(contexts) for _, contexts, _, _ in rows])
+    first_pair = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+    query = (first_pair[:-1] + np.arange(len(rows))).astype(np.int32)
+    answers = np.full((int(first_pair[-1]), 2), -1, np.int32)
+    for row, (_, _, answer, _) in enumerate(rows):
+        if answer:
+            answers[first_pair[row] + answer[0]] = answer[1:]
+    return EncodedExamples(
+        store=store,
+        query=query,
+        pointers=first_pair,
+        context=np.setdiff1d(np.arange(len(texts), dtype=np.int32), query),
+        answer_first=answers[:, 0],
+        answer_stop=answers[:, 1],
+        answerable=np.array([answerable for *_, answerable in rows], np.int8),
+        key=np.arange(100, 100 + len(rows), dtype=np.int64),
+    )
+
+
+def check_preprocessor(component: Component[Any, Any, Any], settings: Settings) -> None:
+    """Windows fit, slice what exists, label the answers right, depend on the epoch only where they say so; in prediction
+    they cover every context token.
+
+    Raises:
+        AssertionError: with the reason.
+    """
+    encoded = made_up_examples()
+    for training in (True, False):
+        runtime = WindowRuntime(
+            max_length=MAX_LENGTH,
+            max_question_length=MAX_QUESTION_LENGTH,
+            special_tokens=SPECIAL_TOKENS,
+            training=training,
+            seed=1,
+        )
+        preprocessor = build_checked("preprocessors", component, settings, runtime)
+        first, again, next_epoch = (preprocessor.windows(encoded, epoch=epoch) for epoch in (0, 0, 1))
+        for windows in (first, next_epoch):
+            _check_slices(windows, encoded)
+            _check_answers(windows, encoded)
+            if not training:
+                _check_coverage(windows, encoded)
+        assert _equal(first, again), "the same epoch gives other windows"
+        assert preprocessor.redraws or _equal(first, next_epoch), "windows differ between epochs, but redraws is False"
+        assert training or not preprocessor.redraws, "windows for prediction must not be redrawn"
+        nothing = _first_examples(encoded, 0)
+        assert len(preprocessor.windows(nothing, epoch=0)) == 0, "no examples must give no windows"
+
+
+def _check_slices(windows: Windows, encoded: EncodedExamples) -> None:
+    count, segments = len(windows), len(windows.pair)
+    for name in ("example", "query_stop"):
+        assert getattr(windows, name).shape == (count,), f"{name} must have one entry per window"
+    for name in ("pair", "first", "stop", "answer_first", "answer_stop"):
+        assert getattr(windows, name).shape == (segments,), f"{name} must have one entry per segment"
+    assert windows.pointers.shape == (count + 1,), "pointers must have one entry more than there are windows"
+    assert windows.pointers[0] == 0, "pointers must start at 0"
+    assert windows.pointers[-1] == segments, "pointers must end at the number of segments"
+    assert (np.diff(windows.pointers) >= 0).all(), "pointers must not fall"
+    owner = np.repeat(windows.example, np.diff(windows.pointers))
+    assert (encoded.pair_example[windows.pair] == owner).all(), "a window holds a context of another example"
+    assert (windows.first >= 0).all(), "a segment starts before its context"
+    assert (windows.stop <= encoded.context_lengths[windows.pair]).all(), "a segment ends after its context"
+    assert (windows.first <= windows.stop).all(), "a segment ends before it starts"
+    assert (windows.query_stop <= encoded.query_lengths[windows.example]).all(), (
+        "a window has more question than there is"
+    )
+    assert (windows.query_stop <= MAX_QUESTION_LENGTH).all(), (
+        "a window holds more of the question than max_question_length"
+    )
+    assert (windows.lengths + SPECIAL_TOKENS <= MAX_LENGTH).all(), (
+        "a window is longer than max_length with special tokens"
+    )
+
+
+def _check_answers(windows: Windows, encoded: EncodedExamples) -> None:
+    labelled = windows.answer_first >= 0
+    assert (labelled == (windows.answer_stop >= 0)).all(), "answer_first and answer_stop must be -1 together"
+    pair = windows.pair[labelled]
+    same = (windows.answer_first[labelled] == encoded.answer_first[pair]) & (
+        windows.answer_stop[labelled] == encoded.answer_stop[pair]
+    )
+    assert same.all(), "a window's answer is not its context's answer (token numbers count from the context's start)"
+    fits = (
+        (encoded.answer_first[windows.pair] >= windows.first)
+        & (encoded.answer_stop[windows.pair] <= windows.stop)
+        & (encoded.answer_first[windows.pair] >= 0)
+    )
+    assert (labelled == fits).all(), "answers must be labelled in exactly the windows that hold all of them"
+
+
+def _check_coverage(windows: Windows, encoded: EncodedExamples) -> None:
+    assert set(windows.example.tolist()) == set(range(len(encoded))), "in prediction every example needs a window"
+    for pair, length in enumerate(encoded.context_lengths):
+        seen = np.zeros(length, bool)
+        for segment in np.flatnonzero(windows.pair == pair):
+            seen[windows.first[segment] : windows.stop[segment]] = True
+        assert seen.all(), f"in prediction, token {int(np.argmin(seen))} of a context of {length} is in no window"
+
+
+def _equal(left: Windows, right: Windows) -> bool:
+    return all(np.array_equal(getattr(left, name), getattr(right, name)) for name in Windows.__slots__)
+
+
+def _first_examples(encoded: EncodedExamples, count: int) -> EncodedExamples:
+    pairs = int(encoded.pointers[count])
+    return EncodedExamples(
+        store=encoded.store,
+        query=encoded.query[:count],
+        pointers=encoded.pointers[: count + 1],
+        context=encoded.context[:pairs],
+        answer_first=encoded.answer_first[:pairs],
+        answer_stop=encoded.answer_stop[:pairs],
+        answerable=encoded.answerable[:count],
+        key=encoded.key[:count],
+    )

@@ -1,0 +1,60 @@
+"""The contract of readers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from qakit.components import Component, Settings
+from qakit.problems import Policy, Problems
+from qakit.protocols import NoRuntime
+from qakit.testing.components import build_checked
+from qakit.values import Answer, Example
+
+
+def check_reader(
+    component: Component[Any, Any, Any],
+    settings: Settings,
+    path: Path,
+    *,
+    policies: Mapping[str, Policy] | None = None,
+) -> list[Example]:
+    """The reader yields the file's examples, the same ones each time, every placed answer where it says.
+
+    Args:
+        policies: what to do about which kind of problem in a record; by default every problem is an error.
+
+    Returns:
+        The examples, for checks of your own.
+
+    Raises:
+        AssertionError: with the reason.
+        DataError: the file has a problem that the policies do not forgive.
+    """
+    reader = build_checked("readers", component, settings, NoRuntime())
+
+    def read() -> list[Example]:
+        return list(reader.read(path, Problems(path, policies or {})))
+
+    examples = read()
+    assert examples, f"{path}: no examples"
+    for example in examples:
+        assert isinstance(example, Example), f"yields {type(example).__name__}, not Example"
+        assert isinstance(example.id, str), f"id {example.id!r} is {type(example.id).__name__}, not str"
+        assert isinstance(example.contexts, tuple), f"{example.id}: contexts must be a tuple"
+        for answer in example.answers or ():
+            _check_answer(example, answer)
+        in_range = example.relevant is None or 0 <= example.relevant < len(example.contexts)
+        assert in_range, f"{example.id}: relevant is {example.relevant}, of {len(example.contexts)} contexts"
+    assert read() == examples, f"{path}: a second reading gives other examples"
+    return examples
+
+
+def _check_answer(example: Example, answer: Answer) -> None:
+    assert 0 <= answer.context < len(example.contexts), f"{example.id}: answer in context {answer.context}"
+    if answer.start is not None:
+        found = example.contexts[answer.context][answer.start : answer.end]
+        assert found == answer.text, (
+            f"{example.id}: the context has {found!r} where the answer {answer.text!r} should be"
+        )

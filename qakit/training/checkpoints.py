@@ -1,0 +1,152 @@
+"""Checkpoints without pickle: what a training needs to go on exactly where it was.
+
+Randomness is addressed by (seed, epoch, step), the learning rate is a function of the step, so a checkpoint is the
+trainable weights, AdamW's moments, and a few numbers. Each is a folder that appears whole or not at all; a manifest of
+hashes in ``state.json`` tells a damaged one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from qakit.errors import RunError
+from qakit.files import replace_folder
+from qakit.modeling.model import ReadingModel
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+"""AdamW's state of one parameter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a training is."""
+
+    step: int = 0
+    """Optimiser steps done."""
+    epoch: int = 0
+    """The epoch that is under way, from 0."""
+    batch: int = 0
+    """Batches of that epoch done."""
+    best: float | None = None
+    """Best value of the selection metric so far."""
+    best_step: int = 0
+    without_gain: int = 0
+    """Evaluations since the best one."""
+    evaluations: int = 0
+    loss_sum: float = 0.0
+    """Sum of the losses of the steps since the last logged one."""
+    unlogged: int = 0
+    """Number of these steps."""
+    metrics_bytes: int = 0
+    """Length of metrics.jsonl when the checkpoint was written; what follows is cut off on resume."""
+
+
+def save_checkpoint(
+    root: Path,
+    *,
+    model: ReadingModel,
+    optimiser: torch.optim.Optimizer,
+    progress: Progress,
+    scaler: dict[str, Any] | None,
+    recipe_hash: str,
+    keep: int,
+) -> Path:
+    """Write ``root/step-NNNNNNNN`` and remove all but the last ``keep``."""
+    folder = root / f"step-{progress.step:08d}"
+    with replace_folder(folder) as temporary:
+        weights = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters() if p.requires_grad}
+        buffers = {f"buffer:{name}": b.detach().cpu().contiguous() for name, b in model.named_buffers()}
+        save_file(weights | buffers, temporary / "model.safetensors")
+        save_file(_moments(optimiser), temporary / "optimiser.safetensors")
+        state = {
+            "format": FORMAT,
+            "recipe": recipe_hash,
+            "progress": asdict(progress),
+            "scaler": scaler,
+            "sha256": {name: _sha256(temporary / name) for name in ("model.safetensors", "optimiser.safetensors")},
+        }
+        (temporary / "state.json").write_text(json.dumps(state, indent=2) + "\n", "utf-8")
+    for old in sorted(root.glob("step-*"))[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
+def latest_checkpoint(root: Path) -> Path | None:
+    """The newest whole checkpoint; damaged ones are passed over with a warning. None if there is none."""
+    for folder in sorted(root.glob("step-*"), reverse=True):
+        damage = _damage(folder)
+        if damage is None:
+            return folder
+        log.warning("%s is damaged (%s): the checkpoint before it is used", folder, damage)
+    return None
+
+
+def load_checkpoint(
+    folder: Path, *, model: ReadingModel, optimiser: torch.optim.Optimizer, recipe_hash: str
+) -> tuple[Progress, dict[str, Any] | None]:
+    """Put weights and moments back; returns the progress and the state of the fp16 loss scaler.
+
+    Raises:
+        RunError: the checkpoint belongs to another recipe or another set of trainable parameters.
+    """
+    state = json.loads((folder / "state.json").read_text("utf-8"))
+    if state["recipe"] != recipe_hash:
+        raise RunError(f"{folder} was written by another recipe: resume with the run's own recipe.yaml unchanged")
+    stored = load_file(folder / "model.safetensors")
+    targets = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    targets |= {f"buffer:{name}": b for name, b in model.named_buffers()}
+    if set(stored) != set(targets):
+        raise RunError(f"{folder} holds other trainable parameters than this model")
+    with torch.no_grad():
+        for name, tensor in targets.items():
+            tensor.copy_(stored[name])
+    _restore_moments(optimiser, load_file(folder / "optimiser.safetensors"))
+    return Progress(**state["progress"]), state["scaler"]
+
+
+def _moments(optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    held: dict[str, torch.Tensor] = {}
+    for group in optimiser.param_groups:
+        for name, parameter in zip(group["names"], group["params"], strict=True):
+            state = optimiser.state.get(parameter, {})
+            held |= {f"{key}:{name}": state[key].detach().cpu().contiguous() for key in MOMENTS if key in state}
+    return held
+
+
+def _restore_moments(optimiser: torch.optim.Optimizer, held: dict[str, torch.Tensor]) -> None:
+    for group in optimiser.param_groups:
+        for name, parameter in zip(group["names"], group["params"], strict=True):
+            optimiser.state[parameter] = {
+                key: held[f"{key}:{name}"].to(parameter.device) for key in MOMENTS if f"{key}:{name}" in held
+            }
+
+
+def _damage(folder: Path) -> str | None:
+    """What is wrong with a checkpoint folder, or None."""
+    try:
+        state = json.loads((folder / "state.json").read_text("utf-8"))
+        if state["format"] != FORMAT:
+            return f"format {state['format']}, this version reads {FORMAT}"
+        for name, expected in state["sha256"].items():
+            if _sha256(folder / name) != expected:
+                return f"{name} has changed since it was written"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return str(error)
+    return None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

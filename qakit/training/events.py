@@ -1,0 +1,95 @@
+"""What happens during a training, as values: the loop says it, whoever listens shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Preparing:
+    """A long preparation step begins or moves on."""
+
+    what: str
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """All is ready; the first step comes next."""
+
+    steps: int
+    first_step: int
+    train_examples: int
+    train_windows: int
+    validation_examples: int
+    parameters: Mapping[str, Mapping[str, int]]
+    device: str
+    precision: str
+    attention: str
+    unused_weights: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """An optimiser step was done. ``loss`` is None between logged steps."""
+
+    step: int
+    epoch: float
+    windows: int
+    loss: float | None = None
+    learning_rate: float | None = None
+    windows_per_second: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Predicting:
+    """Windows scored so far in an evaluation or prediction."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """Figures on the validation examples."""
+
+    step: int
+    epoch: float
+    figures: Mapping[str, float]
+    best: bool
+    selected_by: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointWritten:
+    """A checkpoint is complete on disk."""
+
+    step: int
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedEarly:
+    """Training ends before its last step."""
+
+    step: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the user should read."""
+
+    message: str
+
+
+Event = Preparing | Started | StepDone | Predicting | Evaluated | CheckpointWritten | StoppedEarly | Notice
+Listener = Callable[[Event], None]
+
+
+def silence(event: Event) -> None:
+    """A listener for nobody."""

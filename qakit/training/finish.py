@@ -1,0 +1,78 @@
+"""After the last step: the test predictions of the best weights, and the final figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qakit.data.cache import default_cache
+from qakit.data.splits import read_split, split_files
+from qakit.inference.output import Submission, inputs_of, save_predictions, write_submission
+from qakit.inference.trained import TrainedRun
+from qakit.recipe.model import Recipe
+from qakit.registry import Registry
+from qakit.runs import Run, write_json
+from qakit.training.events import Listener, Notice, Predicting, Preparing
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a finished run can show. ``metrics`` is what metrics.json holds."""
+
+    metrics: Mapping[str, Any]
+    submission: Submission | None
+
+
+def finish_run(run: Run, registry: Registry, *, seconds: float, listener: Listener) -> Finished:
+    """Predict the recipe's test file with the best weights, write the submission and metrics.json."""
+    recipe = run.recipe()
+    submission = None
+    if split_files(recipe, "test"):
+        submission = _predict_test(run, registry, listener)
+    metrics = _summary(run, recipe, submission, seconds)
+    write_json(run.metrics_file, metrics)
+    return Finished(metrics, submission)
+
+
+def _predict_test(run: Run, registry: Registry, listener: Listener) -> Submission | None:
+    trained = TrainedRun.load(run.folder, registry=registry)
+    listener(Preparing("predicting the test file"))
+    test = read_split(trained.recipe, registry, "test")
+    if test is None:
+        return None
+    predictions = trained.predict(
+        test.examples, cache=default_cache(), progress=lambda done, total: listener(Predicting(done, total))
+    )
+    save_predictions(run.predictions, predictions, trained.recipe, run=run.name, inputs=inputs_of(test.files))
+    submission = write_submission(run.predictions / "submission", predictions, trained.recipe, registry)
+    for problem in submission.problems:
+        listener(Notice(f"{submission.path.name}: {problem}"))
+    return submission
+
+
+def _summary(run: Run, recipe: Recipe, submission: Submission | None, seconds: float) -> dict[str, Any]:
+    """metrics.json: before, after, and every evaluation on the way."""
+    decision = run.read_json(run.decision_file)
+    logged = [dict(line) for line in run.metrics() if line["type"] == "evaluation"]
+    for line in logged:
+        line.pop("type")
+    summary: dict[str, Any] = {
+        "run": run.name,
+        "validation": decision.get("figures"),
+        "best_step": decision.get("step"),
+        "before": next((line for line in logged if line["step"] == 0), None),
+        "evaluations": logged,
+        "null_threshold": decision.get("null_threshold") if recipe.predict.no_answer else None,
+        "baselines": recipe.baselines,
+        "seconds": round(seconds, 1),
+        "submission": None,
+    }
+    if submission is not None:
+        summary["submission"] = {
+            "file": submission.path.name,
+            "rows": submission.rows,
+            "sha256": submission.sha256,
+            "problems": list(submission.problems),
+        }
+    return summary

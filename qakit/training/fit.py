@@ -1,0 +1,220 @@
+"""A whole training: read, prepare, assemble, loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from qakit.data.cache import default_cache
+from qakit.data.encode import encode
+from qakit.data.splits import Split, read_split
+from qakit.errors import DataError
+from qakit.inference.evaluation import Judge
+from qakit.inference.output import inputs_of
+from qakit.inference.scoring import ScoringSet, prepare, window_runtime
+from qakit.modeling.assemble import Assembled, assemble
+from qakit.modeling.device import Precision, keep_freed_memory, resolve_precision
+from qakit.modeling.model import parameter_counts
+from qakit.recipe.load import recipe_hash
+from qakit.recipe.model import Recipe
+from qakit.registry import Registry
+from qakit.runs import Run, environment, write_json
+from qakit.training.checkpoints import Progress, latest_checkpoint, load_checkpoint
+from qakit.training.events import Listener, Notice, Preparing, Started
+from qakit.training.feed import Feed
+from qakit.training.journal import Journal
+from qakit.training.keeper import RunKeeper
+from qakit.training.loop import Plan, train
+from qakit.training.optim import build_optimiser
+
+
+@dataclass(frozen=True, slots=True)
+class FitResult:
+    """How a training ended. ``before`` is empty unless the recipe asks for an evaluation of the untrained model."""
+
+    progress: Progress
+    parameters: Mapping[str, Mapping[str, int]]
+    is_main_process: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that a training needs before its first step; ``qakit train --dry-run`` stops here."""
+
+    recipe: Recipe
+    assembled: Assembled
+    feed: Feed
+    plan: Plan
+    validation: ScoringSet | None
+    train_split: Split
+    validation_split: Split | None
+    precision: Precision
+
+
+def prepare_training(
+    recipe: Recipe, registry: Registry, *, device: torch.device, listener: Listener, cache: Path | None = None
+) -> Prepared:
+    """Read the data, build the model, tokenise and cut windows.
+
+    Raises:
+        DataError, ModelError, PluginError: whatever is wrong, before anything is trained.
+    """
+    cache = cache or default_cache()
+    listener(Preparing("reading data"))
+    train_split = read_split(recipe, registry, "train")
+    if train_split is None:
+        raise DataError("the recipe names no training file: set data.train")
+    validation_split = read_split(recipe, registry, "validation")
+    listener(Preparing("building the model"))
+    assembled = assemble(recipe, registry, device=device)
+    encoded = encode(
+        train_split.examples,
+        assembled.tokenizer,
+        cache=cache,
+        progress=lambda done, total: listener(Preparing("tokenising", done, total)),
+    )
+    ref = recipe.preprocess.train
+    runtime = window_runtime(recipe, assembled.template, training=True)
+    preprocessor = registry.build("preprocessors", ref.name, ref.settings, runtime)
+    feed = Feed(encoded, assembled.template, preprocessor, recipe.train, recipe.seed)
+    validation = None
+    if validation_split is not None:
+        validation = prepare(validation_split.examples, assembled, recipe, registry, cache=cache)
+        if not validation.labelled:
+            raise DataError("the validation split has examples without answers", path=validation_split.files[0])
+    return Prepared(
+        recipe=recipe,
+        assembled=assembled,
+        feed=feed,
+        plan=Plan.of(recipe, feed),
+        validation=validation,
+        train_split=train_split,
+        validation_split=validation_split,
+        precision=resolve_precision(recipe.train.precision, device),
+    )
+
+
+def accelerator_for(recipe: Recipe) -> Accelerator:
+    """Accelerate's view of the machine: one process, or those that `torchrun` or `accelerate launch` started."""
+    probe = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    precision = resolve_precision(recipe.train.precision, probe)
+    return Accelerator(mixed_precision="no" if precision == "fp32" else precision)
+
+
+def fit(
+    recipe: Recipe, run: Run, registry: Registry, *, accelerator: Accelerator, resume: bool, listener: Listener
+) -> FitResult:
+    """Train a recipe into a run folder; with ``resume`` from its last whole checkpoint.
+
+    Raises:
+        QakitError: see :func:`prepare_training` and :func:`qakit.training.loop.train`.
+    """
+    keep_freed_memory()
+    main = accelerator.is_main_process
+    prepared = prepare_training(recipe, registry, device=accelerator.device, listener=listener)
+    assembled, counts = prepared.assembled, parameter_counts(prepared.assembled.model)
+    digest = recipe_hash(recipe)
+    optimiser = build_optimiser(assembled.model, recipe.train)
+    progress = Progress()
+    scaler_state: dict[str, Any] | None = None
+    checkpoint = latest_checkpoint(run.checkpoints) if resume else None
+    if checkpoint is not None:
+        progress, scaler_state = load_checkpoint(
+            checkpoint, model=assembled.model, optimiser=optimiser, recipe_hash=digest
+        )
+        listener(Notice(f"resuming from {checkpoint.name}"))
+    elif resume:
+        listener(Notice("there is no checkpoint yet: starting from the beginning"))
+
+    encoder = assembled.model.backbone
+    if recipe.train.compile:
+        encoder.compile()
+    model, prepared_optimiser = accelerator.prepare(assembled.model, optimiser)
+    if scaler_state is not None and accelerator.scaler is not None:
+        accelerator.scaler.load_state_dict(scaler_state)
+    journal = Journal(run, writes=main)
+    journal.cut(progress.metrics_bytes)
+    keeper = RunKeeper(
+        recipe=recipe,
+        recipe_hash=digest,
+        run=run,
+        assembled=assembled,
+        optimiser=prepared_optimiser,
+        accelerator=accelerator,
+        precision=prepared.precision,
+        validation=prepared.validation,
+        validation_inputs={} if prepared.validation_split is None else inputs_of(prepared.validation_split.files),
+        judge=Judge.of(recipe, registry),
+        journal=journal,
+        listener=listener,
+    )
+    if main:
+        write_json(run.meta_file, describe(prepared, counts, digest))
+    listener(started(prepared, counts, accelerator, progress))
+    if recipe.train.evaluate_before and progress.step == 0 and prepared.validation is not None:
+        evaluation = keeper.judge_now()
+        keeper.report(progress, evaluation, best=False, seconds=0.0)
+    progress = train(
+        recipe,
+        prepared.plan,
+        prepared.feed,
+        assembled,
+        accelerator=accelerator,
+        model=model,
+        optimiser=prepared_optimiser,
+        keeper=keeper,
+        journal=journal,
+        progress=progress,
+        listener=listener,
+    )
+    return FitResult(progress, counts, main)
+
+
+def started(
+    prepared: Prepared, counts: Mapping[str, Mapping[str, int]], accelerator: Accelerator, progress: Progress
+) -> Started:
+    """What the training is, for whoever watches."""
+    return Started(
+        steps=prepared.plan.steps,
+        first_step=progress.step,
+        train_examples=len(prepared.train_split.examples),
+        train_windows=len(prepared.plan.first.windows),
+        validation_examples=0 if prepared.validation is None else len(prepared.validation.examples),
+        parameters=counts,
+        device=str(accelerator.device),
+        precision=prepared.precision,
+        attention=str(prepared.assembled.config._attn_implementation),
+        unused_weights=prepared.assembled.unexpected,
+    )
+
+
+def describe(prepared: Prepared, counts: Mapping[str, Mapping[str, int]], digest: str) -> dict[str, Any]:
+    """A run's meta.json."""
+    splits = [split for split in (prepared.train_split, prepared.validation_split) if split is not None]
+    return environment() | {
+        "recipe_sha256": digest,
+        "seed": prepared.recipe.seed,
+        "data": {
+            split.name: {
+                "files": inputs_of(split.files),
+                "examples": len(split.examples),
+                "problems": {
+                    f"{kind}, {outcome}": count
+                    for problems in split.problems
+                    for (kind, outcome), count in sorted(problems.counts.items())
+                },
+            }
+            for split in splits
+        },
+        "parameters": counts,
+        "steps": prepared.plan.steps,
+        "windows": len(prepared.plan.first.windows),
+        "precision": prepared.precision,
+        "unused_weights": list(prepared.assembled.unexpected),
+    }
+

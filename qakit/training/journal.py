@@ -1,0 +1,47 @@
+"""metrics.jsonl and timings.jsonl: append-only, and cut back to a checkpoint on resume."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qakit.runs import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """Writes a run's logs. With ``writes=False`` (processes other than the first) it does nothing."""
+
+    run: Run
+    writes: bool = True
+
+    def metrics(self, **entry: Any) -> None:
+        """One line of figures. No clock times: the file is the same for an interrupted and an uninterrupted run."""
+        self._append(self.run.metrics_log, entry)
+
+    def timing(self, **entry: Any) -> None:
+        """One line of clock times."""
+        self._append(self.run.timings_log, entry)
+
+    def size(self) -> int:
+        """Bytes in metrics.jsonl, after bringing them to disk."""
+        if not self.writes or not self.run.metrics_log.exists():
+            return 0
+        with self.run.metrics_log.open("rb") as file:
+            os.fsync(file.fileno())
+            return file.seek(0, os.SEEK_END)
+
+    def cut(self, size: int) -> None:
+        """Forget what was written after a checkpoint."""
+        if self.writes and self.run.metrics_log.exists():
+            with self.run.metrics_log.open("rb+") as file:
+                file.truncate(size)
+
+    def _append(self, path: Path, entry: Mapping[str, Any]) -> None:
+        if self.writes:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n")

@@ -1,0 +1,131 @@
+"""Evaluating while training, keeping the best weights, writing checkpoints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from accelerate import Accelerator
+
+from qakit.errors import UsageError
+from qakit.inference.evaluation import Evaluation, Judge, evaluate, fixed_threshold
+from qakit.inference.output import save_predictions
+from qakit.inference.scoring import ScoringSet, score
+from qakit.inference.workers import Workers
+from qakit.modeling.assemble import Assembled
+from qakit.modeling.device import Precision
+from qakit.modeling.folder import save_model
+from qakit.recipe.model import Recipe
+from qakit.runs import Run
+from qakit.training.checkpoints import Progress, save_checkpoint
+from qakit.training.events import CheckpointWritten, Evaluated, Listener, Predicting
+from qakit.training.journal import Journal
+
+
+@dataclass(frozen=True, slots=True)
+class RunKeeper:
+    """Keeps a run's folder up to date. Only the first process writes."""
+
+    recipe: Recipe
+    recipe_hash: str
+    run: Run
+    assembled: Assembled
+    optimiser: Any
+    accelerator: Accelerator
+    precision: Precision
+    validation: ScoringSet | None
+    validation_inputs: Mapping[str, str]
+    """The validation files with their hashes."""
+    judge: Judge
+    journal: Journal
+    listener: Listener
+
+    def evaluate(self, progress: Progress) -> Progress:
+        """Judge the weights on validation; the best so far go to ``model/``. Without validation the latest go there."""
+        if self.validation is None:
+            self._save_model(progress, {"null_threshold": fixed_threshold(self.recipe) or 0.0})
+            return progress
+        began = time.perf_counter()
+        evaluation = self.judge_now()
+        value = selection_value(evaluation.figures, self.judge.selected_by)
+        better = progress.best is None or value > progress.best
+        progress = replace(
+            progress,
+            best=value if better else progress.best,
+            best_step=progress.step if better else progress.best_step,
+            without_gain=0 if better else progress.without_gain + 1,
+            evaluations=progress.evaluations + 1,
+        )
+        if better:
+            decision = {"null_threshold": evaluation.null_threshold, "step": progress.step, "figures": evaluation.figures}
+            self._save_model(progress, decision)
+            self._save_predictions(evaluation)
+        self.report(progress, evaluation, best=better, seconds=time.perf_counter() - began)
+        return progress
+
+    def judge_now(self) -> Evaluation:
+        """Figures of the present weights on the validation examples."""
+        assert self.validation is not None
+        scored = score(
+            self.validation,
+            self.assembled,
+            device=self.accelerator.device,
+            precision=self.precision,
+            n_best=self.recipe.predict.n_best,
+            workers=Workers(self.accelerator.process_index, self.accelerator.num_processes),
+            progress=lambda done, total: self.listener(Predicting(done, total)),
+        )
+        return evaluate(self.validation, scored, self.judge, null_threshold=fixed_threshold(self.recipe))
+
+    def report(self, progress: Progress, evaluation: Evaluation, *, best: bool, seconds: float) -> None:
+        """Note an evaluation in the logs and tell the listener."""
+        epoch = progress.epoch if progress.batch == 0 else None
+        self.journal.metrics(type="evaluation", step=progress.step, epoch=epoch, **evaluation.figures)
+        self.journal.timing(type="evaluation", step=progress.step, seconds=seconds)
+        self.listener(
+            Evaluated(progress.step, progress.epoch, evaluation.figures, best, self.judge.selected_by, seconds)
+        )
+
+    def checkpoint(self, progress: Progress) -> None:
+        """Write a checkpoint; the journal is on disk up to here before it."""
+        if self.accelerator.is_main_process:
+            scaler = self.accelerator.scaler
+            folder = save_checkpoint(
+                self.run.checkpoints,
+                model=self.assembled.model,
+                optimiser=getattr(self.optimiser, "optimizer", self.optimiser),
+                progress=replace(progress, metrics_bytes=self.journal.size()),
+                scaler=None if scaler is None else scaler.state_dict(),
+                recipe_hash=self.recipe_hash,
+                keep=self.recipe.train.keep_checkpoints,
+            )
+            self.listener(CheckpointWritten(progress.step, folder))
+        self.accelerator.wait_for_everyone()
+
+    def _save_predictions(self, evaluation: Evaluation) -> None:
+        if self.accelerator.is_main_process:
+            save_predictions(
+                self.run.predictions / "validation",
+                evaluation.predictions,
+                self.recipe,
+                run=self.run.name,
+                inputs=self.validation_inputs,
+            )
+
+    def _save_model(self, progress: Progress, decision: Mapping[str, Any]) -> None:
+        if self.accelerator.is_main_process:
+            save_model(self.assembled, self.run.model, decision={"step": progress.step, **decision})
+        self.accelerator.wait_for_everyone()
+
+
+def selection_value(figures: Mapping[str, float], name: str) -> float:
+    """The figure that model selection looks at.
+
+    Raises:
+        UsageError: the metric has no such figure.
+    """
+    if name not in figures:
+        raise UsageError(f"train.select_by is {name!r}, but the metric gives {', '.join(sorted(figures))}")
+    return float(figures[name])

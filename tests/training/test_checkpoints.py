@@ -1,0 +1,107 @@
+"""Checkpoints: whole or not at all, and exactly what was saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from qakit.errors import RunError
+from qakit.modeling.model import ReadingModel
+from qakit.recipe.model import TrainSection
+from qakit.training.checkpoints import Progress, latest_checkpoint, load_checkpoint, save_checkpoint
+from qakit.training.optim import build_optimiser, parameter_groups
+
+
+def small_model(seed: int) -> ReadingModel:
+    torch.manual_seed(seed)
+    backbone = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.BatchNorm1d(4))
+    return ReadingModel(backbone, nn.Linear(4, 2))
+
+
+def take_steps(model: ReadingModel, optimiser: torch.optim.Optimizer, count: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    for _ in range(count):
+        model.head(model.backbone(torch.randn(3, 4))).square().sum().backward()
+        optimiser.step()
+        optimiser.zero_grad()
+
+
+def save(root: Path, model: ReadingModel, optimiser: torch.optim.Optimizer, step: int, keep: int = 3) -> Path:
+    return save_checkpoint(
+        root, model=model, optimiser=optimiser, progress=Progress(step=step), scaler=None, recipe_hash="r", keep=keep
+    )
+
+
+def test_training_goes_on_exactly_where_it_was(tmp_path: Path) -> None:
+    model = small_model(0)
+    optimiser = build_optimiser(model, TrainSection())
+    take_steps(model, optimiser, 3, seed=1)
+    save(tmp_path, model, optimiser, 3)
+    take_steps(model, optimiser, 2, seed=2)
+
+    other = small_model(99)
+    other_optimiser = build_optimiser(other, TrainSection())
+    progress, scaler = load_checkpoint(tmp_path / "step-00000003", model=other, optimiser=other_optimiser, recipe_hash="r")
+    assert (progress, scaler) == (Progress(step=3), None)
+    take_steps(other, other_optimiser, 2, seed=2)
+    expected, found = model.state_dict(), other.state_dict()
+    assert all(torch.equal(expected[name], found[name]) for name in expected if "num_batches" not in name)
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = small_model(0)
+    optimiser = build_optimiser(model, TrainSection())
+    for step in (1, 2):
+        take_steps(model, optimiser, 1, seed=step)
+        save(tmp_path, model, optimiser, step)
+    weights = tmp_path / "step-00000002" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    assert latest_checkpoint(tmp_path) == tmp_path / "step-00000001"
+    assert "step-00000002 is damaged (model.safetensors has changed since it was written)" in caplog.text
+
+
+def test_only_the_last_few_are_kept(tmp_path: Path) -> None:
+    model = small_model(0)
+    optimiser = build_optimiser(model, TrainSection())
+    for step in range(1, 5):
+        save(tmp_path, model, optimiser, step, keep=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000003", "step-00000004"]
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
+    model = small_model(0)
+    optimiser = build_optimiser(model, TrainSection())
+    folder = save(tmp_path, model, optimiser, 1)
+    with pytest.raises(RunError, match="was written by another recipe"):
+        load_checkpoint(folder, model=model, optimiser=optimiser, recipe_hash="other")
+
+
+def test_only_trainable_weights_are_saved_and_another_set_is_refused(tmp_path: Path) -> None:
+    model = small_model(0)
+    model.backbone[0].weight.requires_grad_(False)
+    optimiser = build_optimiser(model, TrainSection())
+    folder = save(tmp_path, model, optimiser, 1)
+    with pytest.raises(RunError, match="holds other trainable parameters than this model"):
+        load_checkpoint(folder, model=small_model(0), optimiser=optimiser, recipe_hash="r")
+
+
+def test_without_any_checkpoint_there_is_none(tmp_path: Path) -> None:
+    assert latest_checkpoint(tmp_path / "checkpoints") is None
+
+
+def test_matrices_decay_and_biases_and_norms_do_not() -> None:
+    groups = parameter_groups(small_model(0), TrainSection(weight_decay=0.1, learning_rate=1e-4, head_learning_rate=1e-3))
+    described = {group["name"]: (group["names"], group["peak_rate"], group["weight_decay"]) for group in groups}
+    assert described == {
+        "backbone, decay": (["backbone.0.weight"], 1e-4, 0.1),
+        "backbone, no decay": (
+            ["backbone.0.bias", "backbone.1.weight", "backbone.1.bias", "backbone.2.weight", "backbone.2.bias"],
+            1e-4,
+            0.0,
+        ),
+        "head, decay": (["head.weight"], 1e-3, 0.1),
+        "head, no decay": (["head.bias"], 1e-3, 0.0),
+    }
