@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from qakit.data.store import TokenStore
     from qakit.data.windows import Windows
     from qakit.files import atomic_path, write_text
+    from qakit.inference.spans import best_spans
     from qakit.metrics.cmrc import cmrc2018, cmrc2018_official_format
     from qakit.metrics.per_example import (
         cmrc2018_per_example,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     )
     from qakit.metrics.squad import squad_v1, squad_v2
     from qakit.metrics.text import text_match
+    from qakit.recipe.model import RecipePath
 
 __all__ = [
     "Adapter",
@@ -83,6 +85,7 @@ __all__ = [
     "Problems",
     "QakitError",
     "Reader",
+    "RecipePath",
     "Settings",
     "SpanCandidates",
     "SpanPrediction",
@@ -93,6 +96,7 @@ __all__ = [
     "Windows",
     "Writer",
     "atomic_path",
+    "best_spans",
     "cmrc2018",
     "cmrc2018_official_format",
     "cmrc2018_per_example",
@@ -108,11 +112,13 @@ __all__ = [
 ]
 
 _LAZY = {
+    "RecipePath": "qakit.recipe.model",
     "Batch": "qakit.data.batch",
     "EncodedExamples": "qakit.data.encode",
     "TokenStore": "qakit.data.store",
     "Windows": "qakit.data.windows",
     "atomic_path": "qakit.files",
+    "best_spans": "qakit.inference.spans",
     "cmrc2018": "qakit.metrics.cmrc",
     "cmrc2018_official_format": "qakit.metrics.cmrc",
     "cmrc2018_per_example": "qakit.metrics.per_example",

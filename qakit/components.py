@@ -18,7 +18,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 class Settings(BaseModel):
     """Base of every settings model: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class NoSettings(Settings):

@@ -9,7 +9,8 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from functools import cache
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from typing import Any
 
 import pluggy
@@ -127,8 +128,17 @@ def describe(error: BaseException) -> str:
 
 
 def _origin(candidate: EntryPoint) -> PluginOrigin:
-    package, version = (candidate.dist.name, candidate.dist.version) if candidate.dist else ("unknown", "unknown")
+    if candidate.dist is None:  # made by hand, in a test
+        return PluginOrigin(f"unknown:{candidate.name}", "unknown", "unknown")
+    package, version = _identity(candidate.dist)
     return PluginOrigin(f"{package}:{candidate.name}", package, version)
+
+
+@cache
+def _identity(distribution: Distribution) -> tuple[str, str]:
+    """Name and version; cached because each access parses the whole metadata file, README included."""
+    metadata = distribution.metadata
+    return metadata["Name"], metadata["Version"]
 
 
 def _matches(pattern: str, origin: PluginOrigin) -> bool:

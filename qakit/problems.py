@@ -23,7 +23,7 @@ kind's fallback. ``keep``: use what is sound (an answer's text without its place
 POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 EXAMPLES_KEPT = 5
-"""How many occurrences of each kind are remembered for the report."""
+"""How many occurrences of each kind and outcome are remembered for the report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,7 @@ def _kinds() -> dict[str, ProblemKind]:
             "keep",
             "the offset becomes that of the only occurrence in the context",
         ),
+        ProblemKind("answer_start", "an answer without an offset", "error", ("error", "skip", "keep")),
         ProblemKind("answer_missing", "the answer's text is nowhere in the context", "keep", ("error", "skip", "keep")),
         ProblemKind(
             "answer_end",
@@ -93,6 +94,7 @@ def _kinds() -> dict[str, ProblemKind]:
         ProblemKind("wrong_type", "a field holds a value of the wrong type", "error", structural),
         ProblemKind("bad_reference", "a paragraph number that points nowhere", "error", structural),
         ProblemKind("contradiction", "a record contradicts itself about having an answer", "error", structural),
+        ProblemKind("is_impossible", "a flag that the answers contradict", "error", ("error", "skip", "keep")),
         ProblemKind("paragraph_count", "not as many paragraphs as promised", "error", ("error", "skip", "keep")),
         ProblemKind("bad_row", "a table row with too many or too few cells", "error", structural),
         ProblemKind("bad_label", "a label that the task does not have", "error", structural),
@@ -137,7 +139,7 @@ class Problems:
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Records by (kind, outcome)."""
     examples: dict[str, list[Problem]] = field(default_factory=dict)
-    """The first few of each kind."""
+    """The first few of each kind and outcome."""
 
     def policy(self, kind: str) -> Policy:
         """What the recipe says about this kind; else its ``default`` where the kind allows that; else our default."""
@@ -176,7 +178,7 @@ class Problems:
             raise DataError(f"{message}{_advice(kind, known)}", path=self.path, row=row, field=field or None)
         self.counts[kind, outcome] += records
         seen = self.examples.setdefault(kind, [])
-        if len(seen) < EXAMPLES_KEPT:
+        if sum(problem.outcome == outcome for problem in seen) < EXAMPLES_KEPT:
             seen.append(Problem(kind, row, field, message, outcome))
         return policy
 

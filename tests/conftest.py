@@ -44,7 +44,9 @@ def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.decoder = decoders.WordPiece()
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    backend.train_from_iterator(texts, trainers.WordPieceTrainer(vocab_size=800, special_tokens=special, show_progress=False))
+    backend.train_from_iterator(
+        texts, trainers.WordPieceTrainer(vocab_size=800, special_tokens=special, show_progress=False)
+    )
     backend.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )

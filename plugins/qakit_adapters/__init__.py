@@ -26,21 +26,21 @@ class FreezeSettings(Settings):
     layers: int = Field(default=0, ge=0, description="Freeze this many encoder layers, counted from the input.")
 
 
-def build_full(settings: NoSettings, runtime: NoRuntime) -> Adapter:  # noqa: ARG001 - the signature of every build
+def build_full(_settings: NoSettings, _runtime: NoRuntime) -> Adapter:
     """Every parameter trains."""
     from qakit_adapters.full import Full
 
     return Full()
 
 
-def build_bitfit(settings: BitFitSettings, runtime: NoRuntime) -> Adapter:  # noqa: ARG001
+def build_bitfit(settings: BitFitSettings, _runtime: NoRuntime) -> Adapter:
     """Only biases train."""
     from qakit_adapters.bitfit import BitFit
 
     return BitFit(which=settings.which)
 
 
-def build_freeze(settings: FreezeSettings, runtime: NoRuntime) -> Adapter:  # noqa: ARG001
+def build_freeze(settings: FreezeSettings, _runtime: NoRuntime) -> Adapter:
     """The bottom of the backbone stays as it is."""
     from qakit_adapters.freeze import Freeze
 

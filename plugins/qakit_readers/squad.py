@@ -70,17 +70,32 @@ def _answers(record: Record, context: str) -> tuple[Answer, ...] | None:
         record.refuse("wrong_type", "is_impossible", f"should be true or false, not {kind_of(impossible)}")
     listed = record.items("answers") if record.has("answers") else None
     if impossible and listed:
-        record.refuse("contradiction", "is_impossible", "is true, but the question has answers")
+        record.judge("is_impossible", "is_impossible", "is true, but the question has answers")
     if impossible is False and not listed:
-        record.refuse("contradiction", "is_impossible", "is false, but the question has no answer")
+        record.judge("is_impossible", "is_impossible", "is false, but the question has no answer")
     if listed is None:
         return () if impossible else None
     placed = []
     for number, value in enumerate(listed):
         answer = record.child(value, f"answers[{number}]")
-        text, start = answer.text("text"), answer.integer("answer_start")
+        text, start = answer.text("text"), _start(answer)
+        if start is None:
+            placed.append(Answer(text, None))
+            continue
         placed.append(place_answer(text, start, context, record=answer, field="answer_start", named="text"))
     return tuple(placed)
+
+
+def _start(answer: Record) -> int | None:
+    """The claimed offset; None where the policy keeps answers that have none."""
+    start = answer.values.get("answer_start")
+    if isinstance(start, int) and not isinstance(start, bool):
+        return start
+    problem = (
+        f"should be a whole number, not {kind_of(start)}" if "answer_start" in answer.values else "the field is missing"
+    )
+    answer.judge("answer_start", "answer_start", problem)
+    return None
 
 
 def _articles(document: Any, path: Path) -> list[Any]:

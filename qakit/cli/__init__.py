@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -26,16 +27,22 @@ def build_app() -> typer.Typer:
 
     @app.callback()
     def root(
-        version: bool = typer.Option(False, "--version", help="Show the version and exit.", is_eager=True),
+        version: Annotated[
+            bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+        ] = False,
     ) -> None:
-        if version:
-            typer.echo(f"qakit {__version__}")
-            raise typer.Exit
+        pass
 
     for module in COMMAND_MODULES:
         module.register(app)
     plugins.register_plugin_commands(app)
     return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"qakit {__version__}")
+        raise typer.Exit
 
 
 def main() -> None:

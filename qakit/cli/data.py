@@ -1,7 +1,190 @@
+"""``qakit data``: what is in the files, and what is wrong with them."""
+
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qakit.cli.console import err, plain, print_json, print_warning
+from qakit.errors import ModelError, UsageError
+
+if TYPE_CHECKING:
+    from qakit.data.checks.tokens import TokenSetup
+    from qakit.problems import Policy
+    from qakit.protocols import Reader
+    from qakit.recipe.model import Recipe
+    from qakit.registry import Registry
+
 
 def register(app: typer.Typer) -> None:
-    """Placeholder until the owner of this module writes it."""
+    """Add the commands."""
+    data = typer.Typer(help="Look into data files.", no_args_is_help=True)
+    data.command()(check)
+    app.add_typer(data, name="data")
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What to check, and against what."""
+
+    reader: Reader
+    splits: Mapping[str, Sequence[Path]]
+    policies: Mapping[str, Policy]
+    tokenizer: str | None
+    preprocessor: tuple[str, Mapping[str, Any]]
+    max_length: int
+    max_question_length: int
+    max_answer_length: int | None
+
+
+def check(
+    targets: Annotated[
+        list[Path], typer.Argument(metavar="RECIPE | FILE...", help="A recipe, or data files with --reader.")
+    ],
+    reader: Annotated[
+        str | None, typer.Option(help="Read the FILEs with this reader; without it, a RECIPE is checked.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a recipe value; with --reader, a setting of the reader."
+        ),
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="Folder or name of a tokenizer, for figures in tokens; by default the recipe's.")
+    ] = None,
+    max_length: Annotated[int, typer.Option(min=8, help="Window in tokens (with --reader).")] = 384,
+    stride: Annotated[
+        int | None, typer.Option(min=0, help="Context tokens that neighbouring windows share (with --reader).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole report as JSON.")] = False,
+) -> None:
+    """Report everything about data files at once: problems, repeats, leaks, lengths, and the ceiling of exact match.
+
+    Exit code 0: training can start. 1: it would stop at a problem. 2: a file cannot be read.
+    """
+    from qakit.data.check import check_data
+    from qakit.registry import load_registry
+
+    registry = load_registry()
+    if reader is None:
+        job = _from_recipe(targets, overrides or [], tokenizer, registry)
+    else:
+        job = _from_files(targets, reader, overrides or [], tokenizer, max_length, stride, registry)
+    with err.status("reading") as status:
+        setup = _token_setup(job, registry)
+        report = check_data(
+            job.reader,
+            job.splits,
+            policies=job.policies,
+            tokens=setup,
+            say=lambda doing: status.update(plain(doing)),
+        )
+    if as_json:
+        print_json(report.to_dict() | {"window": _window(job) if setup else None})
+    else:
+        from qakit.cli.data_report import show_report
+
+        show_report(report, window=_window(job) if setup else None)
+    raise typer.Exit(report.exit_code)
+
+
+def _from_recipe(targets: list[Path], overrides: list[str], tokenizer: str | None, registry: Registry) -> _Job:
+    from qakit.data.splits import SplitName, build_reader, split_files
+    from qakit.recipe.load import load_recipe
+
+    if len(targets) > 1:
+        raise UsageError("one recipe at a time; to check data files, say how to read them with --reader")
+    recipe = load_recipe(targets[0], overrides, registry=registry).recipe
+    names: tuple[SplitName, ...] = ("train", "validation", "test")
+    splits: dict[str, Sequence[Path]] = {name: files for name in names if (files := split_files(recipe, name))}
+    if not splits:
+        raise UsageError(f"{targets[0]} names no data file")
+    return _Job(
+        reader=build_reader(recipe, registry),
+        splits=splits,
+        policies=recipe.data.problems,
+        tokenizer=tokenizer or recipe.backbone.tokenizer or recipe.backbone.source,
+        preprocessor=(recipe.preprocess.predict.name, recipe.preprocess.predict.settings),
+        max_length=recipe.windows.max_length,
+        max_question_length=recipe.windows.max_question_length,
+        max_answer_length=_answer_limit(recipe),
+    )
+
+
+def _answer_limit(recipe: Recipe) -> int | None:
+    return recipe.predict.max_answer_length
+
+
+def _from_files(
+    files: list[Path],
+    reader: str,
+    overrides: list[str],
+    tokenizer: str | None,
+    max_length: int,
+    stride: int | None,
+    registry: Registry,
+) -> _Job:
+    from qakit.protocols import NoRuntime
+    from qakit.recipe.model import WindowsSection
+
+    settings = {}
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--set {override}: with --reader, write KEY=VALUE for a setting of the reader")
+        settings[key] = value
+    names = _split_names(files)
+    return _Job(
+        reader=registry.build("readers", reader, settings, NoRuntime()),
+        splits={name: [file] for name, file in zip(names, files, strict=True)},
+        policies={},
+        tokenizer=tokenizer,
+        preprocessor=("stride", {} if stride is None else {"overlap": stride}),
+        max_length=max_length,
+        max_question_length=WindowsSection().max_question_length,
+        max_answer_length=None,
+    )
+
+
+def _split_names(files: Sequence[Path]) -> list[str]:
+    """File names where they tell the files apart, else whole paths."""
+    names = [file.name for file in files]
+    return names if len(set(names)) == len(names) else list(dict.fromkeys(str(file) for file in files))
+
+
+def _token_setup(job: _Job, registry: Registry) -> TokenSetup | None:
+    """Tokenizer and windows; None, with a warning, where the tokenizer cannot be had."""
+    if job.tokenizer is None:
+        return None
+    from qakit.data.checks.tokens import TokenSetup
+    from qakit.data.template import PairTemplate
+    from qakit.modeling.backbones import load_tokenizer
+    from qakit.protocols import WindowRuntime
+
+    try:
+        tokenizer = load_tokenizer(job.tokenizer)
+        template = PairTemplate.of(tokenizer)
+    except ModelError as error:
+        print_warning(f"no figures in tokens: {error}")
+        return None
+    runtime = WindowRuntime(
+        max_length=job.max_length,
+        max_question_length=job.max_question_length,
+        special_tokens=template.special_tokens,
+        training=False,
+        seed=0,
+    )
+    name, settings = job.preprocessor
+    preprocessor = registry.build("preprocessors", name, settings, runtime)
+    return TokenSetup(tokenizer, preprocessor, runtime, job.max_answer_length)
+
+
+def _window(job: _Job) -> dict[str, Any]:
+    name, settings = job.preprocessor
+    given = {key: value for key, value in settings.items() if value is not None}
+    return {"tokenizer": job.tokenizer, "max_length": job.max_length, "preprocessor": name, **given}

@@ -1,7 +1,238 @@
+"""``qakit recipes``: list, show, validate, schema, reference."""
+
 from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from qakit.cli.console import err, out, plain, print_json
+from qakit.errors import RecipeError, UsageError
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from qakit.recipe.load import LoadedRecipe
+
+FOLDER = Path("recipes")
+COMMENT_COLUMN = 64
+"""Comments of `recipes show` start no further right than this."""
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value, e.g. train.epochs=1.")
+]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file instead of stdout.")]
+
 
 def register(app: typer.Typer) -> None:
-    """Placeholder until the owner of this module writes it."""
+    """Add the command family."""
+    family = typer.Typer(no_args_is_help=True, help="Recipes: list, show, check.")
+    family.command("list")(list_recipes)
+    family.command("show")(show)
+    family.command("validate")(validate)
+    family.command("schema")(schema)
+    family.command("reference", hidden=True)(reference)
+    app.add_typer(family, name="recipes")
+
+
+def list_recipes(
+    folder: Annotated[
+        Path | None, typer.Argument(help="By default ./recipes, or qakit's own.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the recipes of a folder, with what they extend and what they are."""
+    with ExitStack() as stack:
+        root = folder or _default_folder(stack)
+        rows = [_row(path) for path in _recipe_files(root)]
+        if as_json:
+            print_json({"folder": str(root), "recipes": rows})
+        elif not rows:
+            err.print(plain(f"no recipes (*.yaml) in {root}"))
+        else:
+            _print_rows(rows)
+
+
+def show(
+    recipe: Annotated[Path, typer.Argument(help="A recipe file.")], overrides: Overrides = None, as_json: Json = False
+) -> None:
+    """Print a recipe with every value, and where each came from."""
+    from qakit.recipe.load import load_recipe, recipe_hash
+
+    loaded = load_recipe(recipe, overrides or [])
+    if as_json:
+        print_json(
+            {
+                "path": str(loaded.path),
+                "extends": [str(path) for path in loaded.extends],
+                "hash": recipe_hash(loaded.recipe),
+                "recipe": loaded.recipe.model_dump(mode="json"),
+                "provenance": {key: str(origin) for key, origin in loaded.provenance.items()},
+            }
+        )
+        return
+    for line in _annotated(loaded):
+        out.print(line)
+
+
+def validate(
+    recipes: Annotated[
+        list[Path] | None, typer.Argument(help="Recipe files or folders; by default ./recipes.", show_default=False)
+    ] = None,
+    overrides: Overrides = None,
+    check_files: Annotated[bool, typer.Option("--check-files", help="Data files must be there, too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check recipes, and say everything that is wrong with them. Exit code 2 if anything is."""
+    from qakit.recipe.load import load_recipe
+
+    paths = [file for path in recipes or [_own_folder()] for file in (_recipe_files(path) if path.is_dir() else [path])]
+    if not paths:
+        raise UsageError("there are no recipes (*.yaml) to check")
+    problems: dict[Path, RecipeError | None] = {}
+    for path in dict.fromkeys(paths):
+        try:
+            load_recipe(path, overrides or [], check_files=check_files)
+        except RecipeError as error:
+            problems[path] = error
+        else:
+            problems[path] = None
+    if as_json:
+        print_json({"recipes": [_verdict(path, error) for path, error in problems.items()]})
+    else:
+        _print_verdicts(problems)
+    if any(problems.values()):
+        raise typer.Exit(2)
+
+
+def schema(output: Output = None) -> None:
+    """Write a JSON Schema of recipes, for editors."""
+    from qakit.recipe.schema import recipe_schema
+    from qakit.registry import load_registry
+
+    _write(json.dumps(recipe_schema(load_registry()), ensure_ascii=False, indent=2) + "\n", output)
+
+
+def reference(
+    output: Output = None,
+    package: Annotated[str, typer.Option(help="Only plugins of this package; empty for all.")] = "qakit",
+) -> None:
+    """Write the recipe reference (Markdown), generated from the models and the installed plugins."""
+    from qakit.recipe.reference import recipe_reference
+    from qakit.registry import load_registry
+
+    _write(recipe_reference(load_registry(), package=package or None), output)
+
+
+def _own_folder() -> Path:
+    if not FOLDER.is_dir():
+        raise UsageError("which recipe? There is no folder ./recipes here; name a file or a folder")
+    return FOLDER
+
+
+def _default_folder(stack: ExitStack) -> Path:
+    """``./recipes``, else the recipes that came with qakit."""
+    if FOLDER.is_dir():
+        return FOLDER
+    from importlib.resources import as_file, files
+
+    bundled = files("qakit") / "bundled" / "recipes"
+    if not bundled.is_dir():
+        return _own_folder()
+    return stack.enter_context(as_file(bundled))
+
+
+def _recipe_files(folder: Path) -> list[Path]:
+    from qakit.recipe.read import SUFFIXES
+
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is no folder")
+    found = (path for path in folder.rglob("*") if path.suffix in SUFFIXES and path.is_file())
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+
+
+def _row(path: Path) -> dict[str, Any]:
+    from qakit.recipe.load import load_recipe
+
+    try:
+        loaded = load_recipe(path)
+    except RecipeError as error:
+        count = len(error.issues)
+        description = f"invalid: {count} problem{'' if count == 1 else 's'}"
+        return {"path": str(path), "name": path.stem, "extends": [], "description": description, "valid": False}
+    return {
+        "path": str(path),
+        "name": loaded.recipe.name,
+        "extends": [str(parent) for parent in loaded.extends],
+        "description": loaded.recipe.description,
+        "valid": True,
+    }
+
+
+def _print_rows(rows: Sequence[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("recipe", "name", "extends", "description"):
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        style = "" if row["valid"] else "red"
+        parents = ", ".join(Path(parent).name for parent in row["extends"])
+        table.add_row(*(plain(text, style) for text in (row["path"], row["name"], parents, row["description"])))
+    out.print(table)
+
+
+def _verdict(path: Path, error: RecipeError | None) -> dict[str, Any]:
+    issues = error.issues if error else ()
+    return {"path": str(path), "valid": not issues, "issues": [asdict(issue) for issue in issues]}
+
+
+def _print_verdicts(problems: dict[Path, RecipeError | None]) -> None:
+    for path, error in problems.items():
+        if error is None:
+            out.print(plain("ok  ", "green") + plain(path))
+            continue
+        for issue in error.issues:
+            out.print(plain(issue))
+            out.print()
+    bad = sum(error is not None for error in problems.values())
+    if bad:
+        count = sum(len(error.issues) for error in problems.values() if error)
+        err.print(plain(f"{count} problem{'' if count == 1 else 's'} in {bad} of {len(problems)} recipes", "red"))
+
+
+def _annotated(loaded: LoadedRecipe) -> Iterator[Text]:
+    """Lines of YAML with the origin of their values as aligned comments."""
+    from rich.cells import cell_len
+
+    from qakit.recipe.dump import recipe_data, yaml_lines
+
+    lines = [
+        (line, loaded.provenance[".".join(at)] if not line.endswith(":") else None)
+        for at, line in yaml_lines(recipe_data(loaded.recipe))
+    ]
+    widths = [cell_len(line) for line, origin in lines if origin is not None]
+    column = max((width for width in widths if width < COMMENT_COLUMN), default=0) + 2
+    for line, origin in lines:
+        key, colon, value = line.partition(": ") if ": " in line else (line, "", "")
+        text = plain(key, "cyan" if colon or line.endswith(":") else "") + plain(colon + value)
+        if origin is not None:
+            text.append(" " * max(2, column - cell_len(line)))
+            text.append_text(plain(f"# {origin}", "dim"))
+        yield text
+
+
+def _write(text: str, output: Path | None) -> None:
+    if output is None:
+        sys.stdout.write(text)
+        return
+    from qakit.files import write_text
+
+    write_text(output, text)

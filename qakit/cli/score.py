@@ -1,7 +1,128 @@
+"""``qakit score``: the official scripts' figures from prediction files."""
+
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qakit.cli.console import out, plain, print_json, print_warning
+from qakit.errors import DataError
+
+if TYPE_CHECKING:
+    from qakit.data.predictions_file import AnswerFile
+    from qakit.values import Example, SpanPrediction
+
 
 def register(app: typer.Typer) -> None:
-    """Placeholder until the owner of this module writes it."""
+    """Add the command."""
+    app.command()(score)
+
+
+def score(
+    metric: Annotated[str, typer.Option("--metric", "-m", help="squad_v1, squad_v2, cmrc2018, exact_match ...")],
+    gold: Annotated[Path, typer.Option("--gold", "-g", help="The labelled file.")],
+    predictions: Annotated[Path, typer.Option("--predictions", "-p", help="JSON (id -> text) or CSV (id, answer).")],
+    no_answer_probability: Annotated[
+        Path | None, typer.Option("--no-answer-probability", help="JSON (id -> number); adds the best thresholds.")
+    ] = None,
+    reader: Annotated[str, typer.Option("--reader", help="Format of the gold file.")] = "squad",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of the metric: remove_characters=, (repeatable).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
+) -> None:
+    """Score answers as the official scripts do, with their keys.
+
+    A question without an answer scores 0 and is warned about; answers to unknown ids are left out.
+    """
+    from qakit.cli.component_settings import parse_settings
+    from qakit.data.predictions_file import read_answers, read_probabilities
+    from qakit.protocols import Metric, NoRuntime, OfficialFormat
+    from qakit.registry import load_registry
+
+    registry = load_registry()
+    model = registry.get("metrics", metric).component.settings
+    built: Metric = registry.build("metrics", metric, parse_settings(settings or [], model), NoRuntime())
+    examples = _read_gold(gold, reader)
+    answered = read_answers(predictions)
+    probabilities = read_probabilities(no_answer_probability) if no_answer_probability else None
+    _warn_of_other_ids(examples, answered)
+    figures = built.compute(examples, _predictions(examples, answered, probabilities, no_answer_probability))
+    shown = built.official_format(figures) if isinstance(built, OfficialFormat) else figures
+    if as_json:
+        print_json(shown)
+    else:
+        _show(metric, shown)
+
+
+def _read_gold(path: Path, reader: str) -> list[Example]:
+    """The gold examples, read as tolerantly as the official scripts: they never look at an offset."""
+    from qakit.problems import Problems
+    from qakit.protocols import NoRuntime, Reader
+    from qakit.registry import load_registry
+
+    built: Reader = load_registry().build("readers", reader, {}, NoRuntime())
+    problems = Problems(path, policies={"default": "keep"})
+    examples = list(built.read(path, problems))
+    if problems.skipped:
+        print_warning(f"{path}: {problems.skipped} questions could not be read and are not scored")
+    unlabelled = [example.id for example in examples if example.answers is None]
+    if unlabelled:
+        from qakit.data.predictions_file import first_ids
+
+        raise DataError(
+            f"{len(unlabelled)} of {len(examples)} questions have no gold answer: {first_ids(unlabelled)}", path=path
+        )
+    if not examples:
+        raise DataError("has no questions to score against", path=path)
+    return examples
+
+
+def _warn_of_other_ids(examples: Sequence[Example], answered: AnswerFile) -> None:
+    from qakit.data.predictions_file import first_ids
+
+    gold = {example.id for example in examples}
+    missing = [id_ for id_ in gold if id_ not in answered.answers]
+    if missing:
+        order = [example.id for example in examples if example.id not in answered.answers]
+        print_warning(f"{answered.path}: {len(missing)} questions are unanswered and score 0: {first_ids(order)}")
+    unknown = [id_ for id_ in answered.answers if id_ not in gold]
+    if unknown:
+        print_warning(f"{answered.path}: {len(unknown)} ids are not in the gold file: {first_ids(unknown)}")
+
+
+def _predictions(
+    examples: Sequence[Example],
+    answered: AnswerFile,
+    probabilities: Mapping[str, float] | None,
+    source: Path | None,
+) -> list[SpanPrediction]:
+    """Answers to gold questions, in the order of the probabilities' file: among equals it decides the threshold."""
+    from qakit.data.predictions_file import first_ids
+    from qakit.values import NoAnswer, SpanPrediction
+
+    gold = {example.id for example in examples}
+    known = {id_: text for id_, text in answered.answers.items() if id_ in gold}
+    if probabilities is None:
+        return [SpanPrediction(id_, text) for id_, text in known.items()]
+    missing = [id_ for id_ in known if id_ not in probabilities]
+    if missing:
+        raise DataError(f"{len(missing)} answered questions have no number here: {first_ids(missing)}", path=source)
+    return [
+        SpanPrediction(id_, known[id_], null=NoAnswer(score=value, probability=value))
+        for id_, value in probabilities.items()
+        if id_ in known
+    ]
+
+
+def _show(metric: str, figures: Mapping[str, float] | Mapping[str, int | str]) -> None:
+    from qakit.cli.tables import new_table
+
+    table = new_table(metric, "figure", "value", numbers=("value",))
+    for key, value in figures.items():
+        text = f"{value:.4f}" if isinstance(value, float) else str(value)
+        table.add_row(plain(key), plain(text))
+    out.print(table)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from qakit.data.batch import Batch
 from qakit.data.encode import EncodedExamples
+from qakit.data.ragged import ranges
 from qakit.data.template import PairTemplate
 from qakit.data.windows import Windows, owned_tokens
 
@@ -66,7 +67,7 @@ class Collator:
 
         # Where each segment of each window begins: n segments in the batch.
         size = len(rows)
-        segment = _runs(windows.pointers[rows], windows.pointers[rows + 1] - windows.pointers[rows])  # (n,)
+        segment = ranges(windows.pointers[rows], windows.pointers[rows + 1] - windows.pointers[rows])  # (n,)
         row = np.repeat(np.arange(size), windows.pointers[rows + 1] - windows.pointers[rows])  # (n,)
         first = windows.first[segment].astype(np.int64)
         tokens = windows.stop[segment] - first
@@ -86,12 +87,12 @@ class Collator:
         kind[origin[:, None] + np.arange(prefix)] = np.arange(prefix)
         kind[start[:, None] - middle + np.arange(middle)] = prefix + np.arange(middle)
         kind[(origin + length)[:, None] - suffix + np.arange(suffix)] = prefix + middle + np.arange(suffix)
-        at = _runs(origin + prefix, query_tokens)
+        at = ranges(origin + prefix, query_tokens)
         kind[at] = question
-        token[at] = _runs(store.pointers[self.encoded.query[windows.example[rows]]], query_tokens)
-        at = _runs(start, tokens)
+        token[at] = ranges(store.pointers[self.encoded.query[windows.example[rows]]], query_tokens)
+        at = ranges(start, tokens)
         kind[at] = context
-        token[at] = _runs(store.pointers[self.encoded.context[windows.pair[segment]]] + first, tokens)
+        token[at] = ranges(store.pointers[self.encoded.context[windows.pair[segment]]] + first, tokens)
         owner[at] = np.repeat(segment, tokens)
 
         ids = kind_ids[kind]
@@ -102,7 +103,7 @@ class Collator:
         if self.ownership is not None:
             own_first, own_stop = self.ownership[0][segment], self.ownership[1][segment]
             start_mask[:] = False
-            start_mask[_runs(start + own_first - first, own_stop - own_first)] = True
+            start_mask[ranges(start + own_first - first, own_stop - own_first)] = True
         target = _targets(windows, segment, row, start - origin[row] - first, size) if targets else None
 
         def tensor(values: NDArray[np.generic]) -> torch.Tensor:
@@ -135,10 +136,3 @@ def _targets(windows: Windows, segment: Int64, row: Int64, shift: Int64, size: i
     first[rows] = windows.answer_first[segment[chosen]] + shift[chosen]
     last[rows] = windows.answer_stop[segment[chosen]] - 1 + shift[chosen]
     return first, last
-
-
-def _runs(starts: Int64, lengths: Int64) -> Int64:
-    """The numbers of several runs, one after the other: ``start, start + 1, ...`` for each."""
-    ends = np.cumsum(lengths, dtype=np.int64)
-    within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - lengths, lengths)
-    return within + np.repeat(np.asarray(starts, dtype=np.int64), lengths)

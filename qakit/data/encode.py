@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qakit.data.store import Progress, TokenStore, build_store
-from qakit.randomness import derive_seed
 from qakit.values import Answer, Example
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def encode(
         answer_first=answer_first,
         answer_stop=answer_stop,
         answerable=np.fromiter((_answerable(example) for example in examples), dtype=np.int8, count=len(examples)),
-        key=np.fromiter((derive_seed(0, example.id) for example in examples), dtype=np.int64, count=len(examples)),
+        key=np.fromiter((_key(example.id) for example in examples), dtype=np.int64, count=len(examples)),
     )
 
 
@@ -173,3 +173,8 @@ def _target(example: Example) -> Answer | None:
 
 def _answerable(example: Example) -> int:
     return -1 if example.answers is None else int(bool(example.answers))
+
+
+def _key(identifier: str) -> int:
+    digest = blake2b(identifier.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qakit.data import cache as caches
+from qakit.data.encodings import Encoded, joined, tokenise
+from qakit.data.ragged import pointers_of
 from qakit.data.template import backend_copy, fingerprint
+from qakit.data.words import splits_into_words, tokenise_by_words
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -25,11 +26,8 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 """Called with (texts done, texts in all)."""
 
-CHUNK_TEXTS = 2048
-CHUNK_CHARACTERS = 500_000
-"""How much is tokenised at a time: a token takes some 200 bytes until it lies in the arrays."""
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
+MANY_CHARACTERS = 20_000
+"""From here on it pays to tokenise by words; before, its tables cost more than they save."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +51,6 @@ class TokenStore:
     def lengths(self) -> NDArray[np.int32]:
         """(R,) tokens of each text."""
         return np.diff(self.pointers).astype(np.int32)
-
-
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    ids: NDArray[np.int32]
-    offsets: NDArray[np.int32]
-    lengths: NDArray[np.int64]
 
 
 def build_store(
@@ -102,49 +93,24 @@ def build_store(
     return TokenStore(arrays.ids, arrays.offsets, arrays.pointers), row_of_text
 
 
-def _tokenise(texts: Sequence[str], backend: Tokenizer, progress: Progress | None) -> Iterator[_Chunk]:
+def _tokenise(texts: Sequence[str], backend: Tokenizer, progress: Progress | None) -> Iterator[Encoded]:
     """The tokens of ``texts`` in order, a bounded chunk at a time."""
+    many = sum(map(len, texts)) >= MANY_CHARACTERS
+    method = tokenise_by_words if many and splits_into_words(backend) else tokenise
     done = 0
-    for chunk in _chunks(texts):
-        encodings = backend.encode_batch(chunk, add_special_tokens=False)
-        ids = [encoding.ids for encoding in encodings]
-        lengths = np.fromiter(map(len, ids), dtype=np.int64, count=len(ids))
-        total = int(lengths.sum())
-        pairs = itertools.chain.from_iterable(encoding.offsets for encoding in encodings)
-        offsets = np.fromiter(itertools.chain.from_iterable(pairs), dtype=np.int32, count=2 * total)
-        yield _Chunk(
-            ids=np.fromiter(itertools.chain.from_iterable(ids), dtype=np.int32, count=total),
-            offsets=offsets.reshape(total, 2),
-            lengths=lengths,
-        )
-        done += len(chunk)
+    for chunk in method(texts, backend):
+        yield chunk
+        done += len(chunk.lengths)
         if progress is not None:
             progress(done, len(texts))
 
 
-def _chunks(texts: Sequence[str]) -> Iterator[list[str]]:
-    chunk: list[str] = []
-    characters = 0
-    for text in texts:
-        chunk.append(_SURROGATE.sub("\ufffd", text))
-        characters += len(text)
-        if len(chunk) == CHUNK_TEXTS or characters >= CHUNK_CHARACTERS:
-            yield chunk
-            chunk, characters = [], 0
-    if chunk:
-        yield chunk
+def _in_memory(chunks: Iterable[Encoded]) -> TokenStore:
+    whole = joined(list(chunks))
+    return TokenStore(whole.ids, whole.offsets, pointers_of(whole.lengths))
 
 
-def _in_memory(chunks: Iterable[_Chunk]) -> TokenStore:
-    parts = list(chunks)
-    return TokenStore(
-        ids=np.concatenate([np.zeros(0, np.int32), *(part.ids for part in parts)]),
-        offsets=np.concatenate([np.zeros((0, 2), np.int32), *(part.offsets for part in parts)]),
-        pointers=np.concatenate([np.zeros(1, np.int64), *(part.lengths for part in parts)]).cumsum(dtype=np.int64),
-    )
-
-
-def _to_files(chunks: Iterable[_Chunk], files: caches.Files) -> None:
+def _to_files(chunks: Iterable[Encoded], files: caches.Files) -> None:
     """Write the chunks as they come, so that only one of them is in memory."""
     total = 0
     files.pointers.write(np.zeros(1, np.int64).tobytes())

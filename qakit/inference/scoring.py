@@ -16,7 +16,8 @@ from qakit.data.encode import EncodedExamples, encode
 from qakit.data.template import PairTemplate
 from qakit.data.windows import Windows
 from qakit.errors import ModelError
-from qakit.inference.nbest import SpanTable, span_predictions
+from qakit.inference.nbest import span_predictions
+from qakit.inference.table import SpanTable
 from qakit.inference.workers import Workers
 from qakit.modeling.assemble import Assembled
 from qakit.modeling.device import Precision, autocast
@@ -78,13 +79,13 @@ def prepare(
     ref = recipe.preprocess.predict
     preprocessor: Preprocessor = registry.build("preprocessors", ref.name, ref.settings, runtime)
     windows = preprocessor.windows(encoded, epoch=0)
-    lengths = windows.lengths + assembled.template.special_tokens
+    collator = Collator(encoded, windows, assembled.template, ownership=owned_tokens(windows))
     return ScoringSet(
         examples=examples,
         encoded=encoded,
         windows=windows,
-        collator=Collator(encoded, windows, assembled.template, ownership=owned_tokens(windows)),
-        batches=tuple(prediction_batches(lengths, batch_size=recipe.predict.batch_size)),
+        collator=collator,
+        batches=tuple(prediction_batches(collator.lengths, batch_size=recipe.predict.batch_size)),
         labelled=bool((encoded.answerable >= 0).all()),
     )
 

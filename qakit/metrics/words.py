@@ -45,6 +45,8 @@ _WORD_ENDS = _rules(
     (r" ('t)(is)\b", r" \1 \2 "),
     (r" ('t)(was)\b", r" \1 \2 "),
 )
+_LONGEST = 16
+"""Characters looked at before a full stop; longer than any abbreviation."""
 _SENTENCE_END = re.compile(r"(?<![.?!])([.?!]++)['\")\]}»]*+\s++(?=\S)")
 _ABBREVIATION = re.compile(
     r"(?:^|\W)(?:[^\W\d]|\d+|(?:\w\.)+\w|mr|mrs|ms|dr|st|vs|jr|sr|prof|gen|col|lt|sgt|capt|rep|sen|gov|inc|ltd|co|corp"
@@ -64,7 +66,7 @@ def english_words(text: str) -> list[str]:
 def _sentences(text: str) -> list[str]:
     found, start = [], 0
     for match in _SENTENCE_END.finditer(text):
-        if match[1] == "." and _ABBREVIATION.search(text, start, match.start()):
+        if match[1] == "." and _ABBREVIATION.search(text[max(start, match.start() - _LONGEST) : match.start()]):
             continue
         found.append(text[start : match.end()].rstrip())
         start = match.end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -10,6 +11,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from qakit.recipe.model import IsPath, PluginRef
 
@@ -40,7 +42,8 @@ def alternatives(annotation: Any) -> list[tuple[Any, tuple[Any, ...]]]:
     """The members of a union, each with its constraints: ``Annotated[A, x] | B`` -> ``[(A, (x,)), (B, ())]``."""
     annotation = getattr(annotation, "__value__", annotation)  # of `type X = ...`
     if get_origin(annotation) is Annotated:
-        inner, *metadata = get_args(annotation)
+        inner, *given = get_args(annotation)
+        metadata = [item for mark in given for item in (mark.metadata if isinstance(mark, FieldInfo) else [mark])]
         return [(member, (*own, *metadata)) for member, own in alternatives(inner)]
     if get_origin(annotation) in (Union, UnionType):
         return [pair for argument in get_args(annotation) for pair in alternatives(argument)]
@@ -78,12 +81,7 @@ def describe(annotation: Any) -> str:
 
 def literals(annotation: Any) -> list[str]:
     """The texts that are spelt out as choices."""
-    return [
-        choice
-        for member, _ in alternatives(annotation)
-        for choice in _choices(member)
-        if isinstance(choice, str)
-    ]
+    return [choice for member, _ in alternatives(annotation) for choice in _choices(member) if isinstance(choice, str)]
 
 
 def _item(member: Any, part: str) -> Any | None:
@@ -163,4 +161,6 @@ def _bounds(metadata: Sequence[Any]) -> str:
 
 
 def _literal(choice: Any) -> str:
-    return {True: "true", False: "false", None: "null"}.get(choice, repr(choice)) if choice in (None, True, False) else repr(choice)
+    if choice is None or isinstance(choice, bool):
+        return json.dumps(choice)
+    return repr(choice)

@@ -65,7 +65,9 @@ def _parent_names(root: MapNode) -> list[tuple[str, ScalarNode]]:
     found: list[tuple[str, ScalarNode]] = []
     for node in value.items if isinstance(value, ListNode) else (value,):
         if not isinstance(node, ScalarNode) or not isinstance(node.value, str) or not node.value:
-            raise RecipeError([node.place.issue(("extends",), "extends should be a path to a recipe, or a list of them")])
+            raise RecipeError(
+                [node.place.issue(("extends",), "extends should be a path to a recipe, or a list of them")]
+            )
         found.append((node.value, node))
     return found
 

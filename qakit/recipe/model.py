@@ -18,7 +18,9 @@ from qakit.problems import Policy
 class Section(BaseModel):
     """Base of every recipe section: frozen, unknown keys are errors, fields carry their documentation."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, defer_build=True
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class DataSection(Section):
     sample_submission: RecipePath | None = None
     """The competition's sample submission; written files are checked against it."""
     problems: dict[str, Policy] = Field(default_factory=dict)
-    """What to do about each kind of problem in a record (`qakit data check` lists the kinds); `default` for the rest."""
+    """What to do about each kind of problem in a record (`qakit data check` lists them); `default` for the rest."""
     train_limit: PositiveInt | None = None
     """Train on this many examples, drawn at random by the seed."""
     validation_limit: PositiveInt | None = None
@@ -196,14 +198,14 @@ class Recipe(Section):
     """Seed of everything random."""
     data: DataSection
     backbone: BackboneSection
-    windows: WindowsSection = WindowsSection()
-    preprocess: PreprocessSection = PreprocessSection()
+    windows: WindowsSection = Field(default_factory=WindowsSection)
+    preprocess: PreprocessSection = Field(default_factory=PreprocessSection)
     adapter: PluginRef = PluginRef(name="full")
     """Which parameters train."""
     head: PluginRef = PluginRef(name="linear_span")
     """Loss, scores and their decoding."""
-    train: TrainSection = TrainSection()
-    predict: PredictSection = PredictSection()
+    train: TrainSection = Field(default_factory=TrainSection)
+    predict: PredictSection = Field(default_factory=PredictSection)
     metric: PluginRef = PluginRef(name="squad_v1")
     """How predictions are scored."""
     postprocess: list[PluginRef] = Field(default_factory=list)
@@ -228,7 +230,7 @@ PLUGIN_FIELDS: dict[str, Kind] = {
 
 
 def plugin_kind(at: tuple[str, ...]) -> Kind | None:
-    """The kind of plugin that a recipe names at this place, or None: ``("postprocess", "0")`` -> ``"postprocessors"``."""
+    """The kind of plugin that a recipe names at a place (``("postprocess", "0")``: ``"postprocessors"``), or None."""
     if at[:1] == ("postprocess",):
         return PLUGIN_FIELDS["postprocess"] if len(at) == 2 else None
     return PLUGIN_FIELDS.get(".".join(at))

@@ -37,7 +37,9 @@ def apply_overrides(tree: MapNode, overrides: Sequence[str], findings: Findings)
         except RecipeError as error:
             problem = error.issues[-1].message.removeprefix("not valid YAML: ")
             findings.add(
-                Issue(source.name, None, None, dotted(at), f"the value is not valid YAML: {problem}", "put it in quotes")
+                Issue(
+                    source.name, None, None, dotted(at), f"the value is not valid YAML: {problem}", "put it in quotes"
+                )
             )
         else:
             assert isinstance(changed, MapNode)

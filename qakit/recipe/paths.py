@@ -98,7 +98,12 @@ class _Resolver:
 
 
 def resolve_paths(
-    tree: MapNode, settings_of: SettingsOf, findings: Findings, *, check_files: bool, environment: Mapping[str, str] = os.environ
+    tree: MapNode,
+    settings_of: SettingsOf,
+    findings: Findings,
+    *,
+    check_files: bool,
+    environment: Mapping[str, str] = os.environ,
 ) -> MapNode:
     """The tree with every path absolute. Variables that are not set, and with ``check_files`` files that are not there,
     are added to ``findings``."""

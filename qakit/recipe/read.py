@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 from qakit.errors import RecipeError
 from qakit.recipe.issues import Issue, did_you_mean
-from qakit.recipe.nodes import Findings, MapNode, Place, ScalarNode, Source
+from qakit.recipe.nodes import Findings, MapNode, ScalarNode, Source
 from qakit.recipe.syntax import LINE_BREAK, parse
 
 MAX_BYTES = 1 << 20
@@ -21,16 +22,23 @@ def read_recipe_file(path: Path, findings: Findings) -> MapNode:
     Raises:
         RecipeError: the file cannot be read, is not YAML, or holds no mapping.
     """
-    text = _text(path)
-    source = Source(str(path), path.parent, tuple(LINE_BREAK.split(text)))
+    root, issues = _parsed(path, _text(path))
+    for issue in issues:
+        findings.add(issue)
+    return root
+
+
+@lru_cache(maxsize=64)  # a parent of several recipes is parsed once
+def _parsed(path: Path, text: str) -> tuple[MapNode, tuple[Issue, ...]]:
+    source, findings = Source(str(path), path.parent, tuple(LINE_BREAK.split(text))), Findings()
     root = parse(text, source, findings)
     if root is None or (isinstance(root, ScalarNode) and root.value is None):
         raise _unusable(path, "the file is empty: a recipe needs at least `data` and `backbone`, or `extends`")
     if not isinstance(root, MapNode):
         kind = "text" if isinstance(root, ScalarNode) else "a list"
         issue = root.place.issue((), f"a recipe is a mapping (key: value), but this file holds {kind}")
-        raise RecipeError([issue])
-    return MapNode(root.entries, Place(source, root.place.line, root.place.column))
+        raise RecipeError([*findings.issues, issue])
+    return root, tuple(findings.issues)
 
 
 def missing_file_hint(path: Path) -> str:

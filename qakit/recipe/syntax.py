@@ -1,7 +1,7 @@
 """YAML 1.2 text -> a tree of values with their places.
 
-Built from the parser's events, by the core schema: no tags make objects, ``no`` is text, ``1e-5`` is a number, duplicate
-keys are problems, and aliases cannot grow the tree beyond a limit.
+Built from the parser's events, by the core schema: no tags make objects, ``no`` is text, ``1e-5`` is a number,
+duplicate keys are problems, and aliases cannot grow the tree beyond a limit.
 """
 
 from __future__ import annotations
@@ -84,7 +84,9 @@ def _syntax_issue(error: Exception, text: str, source: Source) -> Issue:
         return place.issue((), f"a value cannot start with {char!r}", "put the value in quotes")
     if "mapping values are not allowed" in problem:
         return place.issue(
-            (), "not valid YAML: a key is not allowed here", "put a text that contains ': ' in quotes; check the indentation"
+            (),
+            "not valid YAML: a key is not allowed here",
+            "put a text that contains ': ' in quotes; check the indentation",
         )
     context, start = getattr(error, "context", None), getattr(error, "context_mark", None)
     where = f" ({context} that starts on line {start.line + 1})" if context and start else ""
@@ -156,6 +158,8 @@ class _Builder:
             name = type(value).__name__.replace("NoneType", "null")
             if tag != _TAG + name:
                 self.fail(place, f"the tag {_short(tag)} is not allowed here")
+        if value is None and not raw and self.stack and self.stack[-1].key:
+            place = self.stack[-1].key[1]  # the parser places a value that is not there at the next key
         self.add(ScalarNode(value, raw, place), 1, event.anchor)
 
     def open_key(self, name: str, place: Place) -> None:
@@ -179,7 +183,9 @@ class _Builder:
 
     def open(self, event: Any, place: Place, *, is_map: bool) -> None:
         if self.stack and self.stack[-1].wants_key:
-            self.fail(place, "a key must be text, not a list or mapping", "put a text that starts with [ or { in quotes")
+            self.fail(
+                place, "a key must be text, not a list or mapping", "put a text that starts with [ or { in quotes"
+            )
         tag = str(event.tag) if event.tag is not None else None
         if tag not in (None, "!", _TAG + ("map" if is_map else "seq")):
             self.fail(place, f"the tag {_short(tag)} is not allowed here")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,8 +48,9 @@ def made_up_batch(*, targets: bool = True) -> Batch:
 
 
 def check_head(component: Component[Any, Any, Any], settings: Settings, *, labels: tuple[str, ...] = ()) -> None:
-    """The loss is a finite float32 scalar (under bfloat16 autocast too) that trains every parameter it should; decoding
-    stays within masks and lengths, is sorted, has no duplicates, and does not look at padding.
+    """The loss is sound and trains the head; decoded candidates keep to masks, lengths and order.
+
+    The loss must be a finite float32 scalar, under bfloat16 autocast too. Padding must not matter.
 
     Args:
         labels: class names, for a head that classifies.
@@ -94,7 +94,7 @@ def _check_loss(head: Any) -> None:
         assert loss.dtype == torch.float32, f"the loss is {loss.dtype}, not float32 (autocast: {autocast})"
         assert torch.isfinite(loss), f"the loss is {loss.item()}"
         _check_scores(output, batch)
-        loss.backward()
+        torch.autograd.backward(loss)
         assert hidden.grad is not None, "the loss does not reach the backbone"
         assert torch.isfinite(hidden.grad).all(), "the gradient is not finite"
         assert hidden.grad.abs().sum() > 0, "the gradient for the backbone is zero"
@@ -160,8 +160,3 @@ def check_spans(decoded: SpanCandidates, batch: Batch, *, max_answer_length: int
         assert (last >= first).all(), f"window {window}: a span ends before it starts"
         assert (last - first < max_answer_length).all(), f"window {window}: a span is longer than max_answer_length"
         assert spans, f"window {window} has a possible answer and no candidate"
-
-
-def without_targets(batch: Batch) -> Batch:
-    """The same batch as at prediction time."""
-    return replace(batch, target_first=None, target_last=None)

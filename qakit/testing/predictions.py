@@ -32,8 +32,8 @@ def _predictions(answers: Sequence[str] = ANSWERS) -> list[Prediction]:
     predictions: list[Prediction] = []
     for number, text in enumerate(answers):
         start = CONTEXT.find(text)
-        placed = (start, start + len(text)) if start >= 0 else (None, None)
-        candidates = (Candidate(text, *placed, 0, 2.0, 0.7),) if text else ()
+        first, end = (start, start + len(text)) if start >= 0 else (None, None)
+        candidates = (Candidate(text, first, end, 0, 2.0, 0.7),) if text else ()
         predictions.append(SpanPrediction(f"q{number}", text, candidates, NoAnswer(0.5, 0.3)))
     return predictions
 

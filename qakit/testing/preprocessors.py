@@ -19,8 +19,11 @@ SPECIAL_TOKENS = 3
 
 
 def made_up_examples() -> EncodedExamples:
-    """Ten examples that have what real ones have: short, long and empty contexts, a long question, an empty one, answers
-    at either end, one longer than a window, one unanswerable, one unlabelled, one with three contexts."""
+    """Ten examples with what real ones have.
+
+    Short, long and empty contexts, a long question and an empty one, answers at either end, one longer than a window,
+    one unanswerable example, one unlabelled, one with three contexts.
+    """
     # (question tokens, context tokens, (context, first, stop) of the answer or None, answerable)
     rows: list[tuple[int, tuple[int, ...], tuple[int, int, int] | None, int]] = [
         (4, (10,), (0, 2, 4), 1),
@@ -62,8 +65,9 @@ def made_up_examples() -> EncodedExamples:
 
 
 def check_preprocessor(component: Component[Any, Any, Any], settings: Settings) -> None:
-    """Windows fit, slice what exists, label the answers right, depend on the epoch only where they say so; in prediction
-    they cover every context token.
+    """Windows fit, slice what exists, label answers right, and in prediction cover every context token.
+
+    They depend on the epoch only where ``redraws`` says so.
 
     Raises:
         AssertionError: with the reason.
@@ -87,8 +91,8 @@ def check_preprocessor(component: Component[Any, Any, Any], settings: Settings) 
         assert _equal(first, again), "the same epoch gives other windows"
         assert preprocessor.redraws or _equal(first, next_epoch), "windows differ between epochs, but redraws is False"
         assert training or not preprocessor.redraws, "windows for prediction must not be redrawn"
-        nothing = _first_examples(encoded, 0)
-        assert len(preprocessor.windows(nothing, epoch=0)) == 0, "no examples must give no windows"
+    nothing = _first_examples(encoded, 0)
+    assert len(preprocessor.windows(nothing, epoch=0)) == 0, "in prediction, no examples must give no windows"
 
 
 def _check_slices(windows: Windows, encoded: EncodedExamples) -> None:
@@ -120,17 +124,15 @@ def _check_slices(windows: Windows, encoded: EncodedExamples) -> None:
 def _check_answers(windows: Windows, encoded: EncodedExamples) -> None:
     labelled = windows.answer_first >= 0
     assert (labelled == (windows.answer_stop >= 0)).all(), "answer_first and answer_stop must be -1 together"
-    pair = windows.pair[labelled]
-    same = (windows.answer_first[labelled] == encoded.answer_first[pair]) & (
-        windows.answer_stop[labelled] == encoded.answer_stop[pair]
-    )
-    assert same.all(), "a window's answer is not its context's answer (token numbers count from the context's start)"
-    fits = (
-        (encoded.answer_first[windows.pair] >= windows.first)
-        & (encoded.answer_stop[windows.pair] <= windows.stop)
-        & (encoded.answer_first[windows.pair] >= 0)
-    )
-    assert (labelled == fits).all(), "answers must be labelled in exactly the windows that hold all of them"
+    gold_first, gold_stop = encoded.answer_first[windows.pair], encoded.answer_stop[windows.pair]
+    held = (gold_first >= windows.first) & (gold_stop <= windows.stop) & (gold_first >= 0)
+    assert labelled[held].all(), "a window that holds the whole answer is not labelled with it"
+    # An answer longer than the window may be cut to what the window holds; any other part of an answer is no target.
+    too_long = (gold_first >= 0) & (gold_stop - gold_first > windows.stop - windows.first)
+    assert (held | too_long)[labelled].all(), "a window is labelled with an answer that it does not hold"
+    target_first, target_stop = np.maximum(gold_first, windows.first), np.minimum(gold_stop, windows.stop)
+    right = (windows.answer_first == target_first) & (windows.answer_stop == target_stop)
+    assert right[labelled].all(), "a label is not the answer (token numbers count from the context's start)"
 
 
 def _check_coverage(windows: Windows, encoded: EncodedExamples) -> None:

@@ -52,7 +52,7 @@ class Feed:
         if not len(windows):
             raise DataError("the training examples give no window: no answer has a place in its context")
         batches = training_batches(
-            windows.lengths + self.template.special_tokens,
+            collator.lengths,
             batch_size=self.section.batch_size,
             token_budget=self.section.token_budget,
             group_by_length=self.section.group_by_length,

@@ -1,0 +1,124 @@
+"""The data doctor's report for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+
+from qakit.cli.console import out, plain
+from qakit.cli.tables import new_table, number
+
+if TYPE_CHECKING:
+    from qakit.data.check import DataReport, SplitReport
+    from qakit.data.checks.ceiling import Ceiling
+    from qakit.data.checks.findings import Finding, Lengths
+    from qakit.data.checks.tokens import TokenReport
+
+_STYLES = {
+    "stops": "bold red",
+    "skipped": "yellow",
+    "repaired": "green",
+    "kept": "yellow",
+    "warning": "yellow",
+    "note": "",
+}
+_LABELS_SHOWN = 10
+
+
+def show_report(report: DataReport, *, window: Mapping[str, Any] | None) -> None:
+    """Print the report: each split, what splits share, and the verdict."""
+    for split in report.splits:
+        _show_split(split, window)
+    for overlap in report.overlaps:
+        title = f"Shared by {overlap.first} and {overlap.second}"
+        out.print(_findings_table(title, overlap.findings))
+    out.print(_verdict(report))
+
+
+def _show_split(split: SplitReport, window: Mapping[str, Any] | None) -> None:
+    out.print(plain(f"{split.name}: {_counted(split)}", style="bold"))
+    for message in split.unreadable:
+        out.print(Text("  unreadable: ", style="bold red") + plain(message))
+    if split.labels:
+        shown = list(split.labels.items())[:_LABELS_SHOWN]
+        out.print(plain("  labels: " + ", ".join(f"{label} {count:,}" for label, count in shown)))
+    if split.problems:
+        table = new_table(None, "problem", "outcome", "count", "first", numbers=("count",))
+        for problem in split.problems:
+            first = problem.examples[0] if problem.examples else ""
+            style = _STYLES.get(problem.outcome, "")
+            table.add_row(plain(problem.kind), plain(problem.outcome, style), f"{problem.count:,}", plain(first))
+        out.print(table)
+    findings = (*split.findings, *(split.tokens.findings if split.tokens else ()))
+    if findings:
+        out.print(_findings_table(None, findings))
+    if split.characters:
+        out.print(_lengths_table(split))
+    if split.tokens is not None:
+        _show_windows(split.tokens, window or {})
+    out.print()
+
+
+def _show_windows(tokens: TokenReport, window: Mapping[str, Any]) -> None:
+    if tokens.windows:
+        laid = " ".join(f"{name}={value}" for name, value in window.items())
+        share = f"{tokens.longer_inputs:.1f}% of inputs are longer than a window"
+        out.print(plain(f"  {tokens.windows:,} windows; {share} ({laid})"))
+    if tokens.ceiling is not None:
+        _show_ceiling(tokens.ceiling)
+
+
+def _counted(split: SplitReport) -> str:
+    counts = split.counts
+    parts = [f"{counts['examples']:,} examples, {counts['contexts']:,} contexts"]
+    parts += [f"{counts[name]:,} {name}" for name in ("answered", "unanswerable", "unlabelled") if counts[name]]
+    if counts["answers"]:
+        parts.append(f"{counts['answers']:,} answers, {counts['placed']:,} of them placed")
+    return ", ".join(parts)
+
+
+def _findings_table(title: str | None, findings: Iterable[Finding]) -> Table:
+    table = new_table(title, "", "count", "what", "for example", numbers=("count",))
+    for finding in findings:
+        example = finding.examples[0] if finding.examples else ""
+        level = plain(finding.level, _STYLES[finding.level])
+        table.add_row(level, f"{finding.count:,}", plain(finding.meaning), plain(example))
+    return table
+
+
+def _lengths_table(split: SplitReport) -> Table:
+    columns = ("median", "95%", "longest")
+    table = new_table(None, "length of", "unit", *columns, numbers=columns)
+    units: dict[str, Mapping[str, Lengths]] = {"characters": split.characters}
+    if split.tokens is not None:
+        units["tokens"] = split.tokens.lengths
+    for unit, lengths in units.items():
+        for name, value in lengths.items():
+            table.add_row(name, unit, number(value.p50), number(value.p95), number(value.max))
+    return table
+
+
+def _show_ceiling(ceiling: Ceiling) -> None:
+    out.print(
+        plain(f"  EM ceiling: {ceiling.of_questions:.2f}", style="bold")
+        + plain(
+            f" of answerable questions ({ceiling.reachable_questions:,} of {ceiling.questions:,}); "
+            f"{ceiling.of_answers:.2f}% of placed answers ({ceiling.outside_windows:,} in no window as a whole, "
+            f"{ceiling.inside_tokens:,} within tokens)"
+        )
+    )
+    for example in ceiling.examples:
+        out.print(plain(f"    {example}"))
+
+
+def _verdict(report: DataReport) -> Text:
+    unreadable = sum(len(split.unreadable) for split in report.splits)
+    if unreadable:
+        return Text(f"{unreadable} unreadable", style="bold red")
+    stops = sum(problem.count for split in report.splits for problem in split.problems if problem.outcome == "stops")
+    if stops:
+        return Text(f"training would stop: {stops:,} problems (data.problems sets what to do)", style="bold red")
+    return Text("training can start", style="bold green")

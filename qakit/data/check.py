@@ -1,0 +1,178 @@
+"""The data doctor: everything that is wrong with, or worth knowing about, the files of a recipe, at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from qakit.data.checks.findings import Finding, Lengths, ProblemCount
+from qakit.data.checks.repeats import Keys, duplicates, overlap
+from qakit.data.checks.texts import answer_findings, character_lengths, suspicious_characters
+from qakit.data.checks.tokens import TokenReport, TokenSetup, check_tokens
+from qakit.data.read import iter_file, problems_of
+from qakit.errors import DataError
+from qakit.problems import Policy, Problems
+from qakit.protocols import Reader
+from qakit.values import Example
+
+UNREADABLE = 2
+STOPS = 1
+
+Say = Callable[[str], None]
+"""Called with what is being done."""
+
+
+@dataclass(frozen=True, slots=True)
+class SplitReport:
+    """What was found in one split."""
+
+    name: str
+    files: tuple[str, ...]
+    counts: dict[str, int]
+    """``examples``, distinct ``contexts``, ``answered``, ``unanswerable``, ``unlabelled``, ``answers``, ``placed``."""
+    labels: dict[str, int]
+    """Examples per class; empty for spans and regression."""
+    problems: tuple[ProblemCount, ...]
+    unreadable: tuple[str, ...]
+    """Messages of files that could not be read to their end."""
+    findings: tuple[Finding, ...]
+    characters: dict[str, Lengths]
+    tokens: TokenReport | None
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """What two splits share."""
+
+    first: str
+    second: str
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DataReport:
+    """What was found in all splits and between them."""
+
+    splits: tuple[SplitReport, ...]
+    overlaps: tuple[Overlap, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """2 if a file could not be read, 1 if training would stop at a problem, else 0."""
+        if any(split.unreadable for split in self.splits):
+            return UNREADABLE
+        stops = any(problem.outcome == "stops" for split in self.splits for problem in split.problems)
+        return STOPS if stops else 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON values; the ceilings' percentages are added to their counts."""
+        value = asdict(self)
+        for split, data in zip(self.splits, value["splits"], strict=True):
+            if split.tokens is not None and split.tokens.ceiling is not None:
+                top = split.tokens.ceiling
+                data["tokens"]["ceiling"] |= {"of_answers": top.of_answers, "of_questions": top.of_questions}
+        return value | {"exit_code": self.exit_code}
+
+
+def check_data(
+    reader: Reader,
+    splits: Mapping[str, Sequence[Path]],
+    *,
+    policies: Mapping[str, Policy] | None = None,
+    tokens: TokenSetup | None = None,
+    say: Say = lambda _: None,
+) -> DataReport:
+    """Read every split to its end, whatever is wrong, and look at it.
+
+    Args:
+        reader: the file format.
+        splits: files by split name.
+        policies: the recipe's; they decide what counts as ``stops``.
+        tokens: tokenizer and windows, for what depends on them.
+        say: told about each slow part.
+
+    Raises:
+        UsageError: a policy is not possible, or windows of this size are not.
+    """
+    reports: list[SplitReport] = []
+    read: dict[str, list[Example]] = {}
+    keys = Keys()
+    for name, files in splits.items():
+        say(f"reading {name}")
+        problems = problems_of(files, policies or {}, collect=True)
+        read[name], unreadable = _read(reader, problems)
+        reports.append(_check_split(name, read[name], problems, unreadable, tokens, keys, say))
+    say("comparing splits")
+    pairs = ((one, other, overlap(read[one], read[other], keys)) for one, other in combinations(read, 2))
+    return DataReport(tuple(reports), tuple(Overlap(one, other, tuple(found)) for one, other, found in pairs if found))
+
+
+def _read(reader: Reader, problems: Sequence[Problems]) -> tuple[list[Example], list[str]]:
+    """All that can be read, and a message for each file that cannot."""
+    examples: list[Example] = []
+    unreadable: list[str] = []
+    taken: set[str] = set()
+    for file in problems:
+        try:
+            examples.extend(iter_file(reader, file, taken))
+        except DataError as error:
+            unreadable.append(str(error))
+    return examples, unreadable
+
+
+def _check_split(
+    name: str,
+    examples: list[Example],
+    problems: Sequence[Problems],
+    unreadable: list[str],
+    tokens: TokenSetup | None,
+    keys: Keys,
+    say: Say,
+) -> SplitReport:
+    say(f"looking at {name}")
+    findings = [*answer_findings(examples), *duplicates(examples, keys), *suspicious_characters(examples)]
+    report = None
+    if tokens is not None and examples:
+        say(f"tokenising {name}")
+        report = check_tokens(examples, tokens)
+    return SplitReport(
+        name=name,
+        files=tuple(str(file.path) for file in problems),
+        counts=_counts(examples),
+        labels=dict(Counter(example.label for example in examples if isinstance(example.label, str)).most_common()),
+        problems=tuple(line for file in problems for line in _problem_counts(file)),
+        unreadable=tuple(unreadable),
+        findings=tuple(findings),
+        characters=character_lengths(examples),
+        tokens=report,
+    )
+
+
+def _counts(examples: Sequence[Example]) -> dict[str, int]:
+    answers = [answer for example in examples for answer in example.answers or ()]
+    return {
+        "examples": len(examples),
+        "contexts": len({context for example in examples for context in example.contexts}),
+        "answered": sum(1 for example in examples if example.answers),
+        "unanswerable": sum(1 for example in examples if example.answers == ()),
+        "unlabelled": sum(1 for example in examples if example.answers is None and example.label is None),
+        "answers": len(answers),
+        "placed": sum(1 for answer in answers if answer.start is not None),
+    }
+
+
+def _problem_counts(file: Problems) -> list[ProblemCount]:
+    return [
+        ProblemCount(
+            str(file.path),
+            kind,
+            outcome,
+            count,
+            tuple(f"{p.row}: {p.message}" for p in file.examples[kind] if p.outcome == outcome),
+        )
+        for (kind, outcome), count in sorted(file.counts.items())
+    ]

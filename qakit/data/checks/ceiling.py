@@ -1,0 +1,164 @@
+"""How good answers can get at all with a tokenizer, a window and a stride: the ceiling of exact match."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qakit.data.checks.findings import EXAMPLES_SHOWN, shown
+from qakit.data.encode import EncodedExamples, token_spans
+from qakit.data.windows import Windows
+from qakit.values import Answer, Example
+
+Int64 = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """What a perfect model would reach.
+
+    A placed answer is *reachable* if some window holds all its tokens, and the text cut from the first to the last of
+    them is the answer (but for blanks at its ends). A question is reachable if one of its answers is.
+    """
+
+    answers: int
+    """Placed answers, distinct ones per question."""
+    reachable: int
+    """Of these."""
+    outside_windows: int
+    """Placed answers that no window holds as a whole."""
+    inside_tokens: int
+    """Placed answers that begin or end within a token."""
+    questions: int
+    """Questions with at least one answer, placed or not."""
+    reachable_questions: int
+    examples: tuple[str, ...]
+    """Some answers that are not reachable, and what would be cut instead."""
+
+    @property
+    def of_answers(self) -> float:
+        """Percentage of placed answers that are reachable; 100 without any."""
+        return _percent(self.reachable, self.answers)
+
+    @property
+    def of_questions(self) -> float:
+        """Percentage of answerable questions that are reachable: the highest exact match. 100 without any."""
+        return _percent(self.reachable_questions, self.questions)
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedAnswers:
+    """K distinct placed answers of the examples, as parallel arrays.
+
+    Attributes:
+        answers: the answers themselves.
+        example: (K,) row of the example.
+        pair: (K,) row in ``EncodedExamples.context``.
+        start, end: (K,) characters, end exclusive.
+        first, stop: (K,) tokens that cover them, stop exclusive; -1 where no token does.
+    """
+
+    answers: tuple[Answer, ...]
+    example: Int64
+    pair: Int64
+    start: Int64
+    end: Int64
+    first: Int64
+    stop: Int64
+
+    def __len__(self) -> int:
+        return len(self.answers)
+
+    @staticmethod
+    def of(examples: Sequence[Example], encoded: EncodedExamples) -> PlacedAnswers:
+        """All placed answers, not only the training targets; the same place counts once per question."""
+        found = [
+            (row, answer)
+            for row, example in enumerate(examples)
+            for answer in dict.fromkeys(example.answers or ())
+            if answer.start is not None
+        ]
+        rows = [(row, answer.context, answer.start, answer.end) for row, answer in found]
+        example, context, start, end = np.array(rows, dtype=np.int64).reshape(len(rows), 4).T
+        pair = encoded.pointers[example] + context
+        first, stop = token_spans(encoded.store, encoded.context[pair], start, end)
+        answers = tuple(answer for _, answer in found)
+        return PlacedAnswers(answers, example, pair, start, end, first.astype(np.int64), stop.astype(np.int64))
+
+
+def ceiling(examples: Sequence[Example], encoded: EncodedExamples, windows: Windows, placed: PlacedAnswers) -> Ceiling:
+    """The ceiling of these prediction windows.
+
+    Args:
+        examples: N examples.
+        encoded: the same, tokenised.
+        windows: windows that cover their contexts, as for prediction.
+        placed: ``PlacedAnswers.of(examples, encoded)``.
+    """
+    held = _held_by_a_window(placed, windows)
+    exact, cuts = _cut_exactly(examples, encoded, placed)
+    reachable = held & exact
+    questions = np.fromiter((bool(example.answers) for example in examples), dtype=bool, count=len(examples))
+    reached = np.zeros(len(examples), bool)
+    reached[placed.example[reachable]] = True
+    return Ceiling(
+        answers=len(placed),
+        reachable=int(reachable.sum()),
+        outside_windows=int((~held).sum()),
+        inside_tokens=int((~exact).sum()),
+        questions=int(questions.sum()),
+        reachable_questions=int((reached & questions).sum()),
+        examples=tuple(
+            _lost(examples, placed, k, cuts.get(k)) for k in np.flatnonzero(~reachable)[:EXAMPLES_SHOWN].tolist()
+        ),
+    )
+
+
+def _held_by_a_window(placed: PlacedAnswers, windows: Windows) -> Bools:
+    """(K,) whether some segment holds all tokens of the answer: a join of answers and segments on their pair."""
+    order = np.argsort(windows.pair, kind="stable")
+    pairs = windows.pair[order]
+    low = np.searchsorted(pairs, placed.pair, side="left")
+    counts = np.searchsorted(pairs, placed.pair, side="right") - low
+    answer = np.repeat(np.arange(len(placed)), counts)
+    within = np.arange(len(answer)) - np.repeat(np.cumsum(counts) - counts, counts)
+    segment = order[np.repeat(low, counts) + within]
+    fits = (windows.first[segment] <= placed.first[answer]) & (windows.stop[segment] >= placed.stop[answer])
+    held = np.zeros(len(placed), bool)
+    held[answer[fits]] = True
+    return held & (placed.first >= 0)
+
+
+def _cut_exactly(
+    examples: Sequence[Example], encoded: EncodedExamples, placed: PlacedAnswers
+) -> tuple[Bools, dict[int, str]]:
+    """(K,) whether cutting by the tokens' offsets gives the answer; and what is cut where it does not."""
+    exact = placed.first >= 0
+    begin = encoded.store.pointers[encoded.context[placed.pair]]
+    offsets = encoded.store.offsets
+    some = np.flatnonzero(exact)
+    cut = np.zeros((len(placed), 2), np.int64)
+    cut[some, 0] = offsets[begin[some] + placed.first[some], 0]
+    cut[some, 1] = offsets[begin[some] + placed.stop[some] - 1, 1]
+    differs = exact & ((cut[:, 0] != placed.start) | (cut[:, 1] != placed.end))
+    cuts: dict[int, str] = {}
+    for k in np.flatnonzero(differs).tolist():
+        answer = placed.answers[k]
+        text = examples[int(placed.example[k])].contexts[answer.context][cut[k, 0] : cut[k, 1]]
+        if text.strip() != answer.text.strip():
+            exact[k] = False
+            cuts[k] = text
+    return exact, cuts
+
+
+def _lost(examples: Sequence[Example], placed: PlacedAnswers, k: int, cut: str | None) -> str:
+    why = "no window holds it" if cut is None else f"would be cut as {shown(cut)}"
+    return f"id {examples[int(placed.example[k])].id}: {shown(placed.answers[k].text)}: {why}"
+
+
+def _percent(part: int, whole: int) -> float:
+    return 100.0 * part / whole if whole else 100.0

@@ -1,0 +1,59 @@
+"""What the data doctor says: frozen values, ready for JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Level = Literal["warning", "note"]
+EXAMPLES_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something worth knowing about a split or a pair of splits."""
+
+    name: str
+    """Stable, for programs."""
+    level: Level
+    count: int
+    meaning: str
+    """One sentence for people; the count stands before it."""
+    examples: tuple[str, ...] = ()
+    """The first few, as ids or short texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lengths:
+    """Percentiles of lengths, in characters or in tokens."""
+
+    p50: int
+    p95: int
+    max: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemCount:
+    """Problems of one kind and outcome in one file."""
+
+    file: str
+    kind: str
+    outcome: str
+    """``skipped``, ``repaired``, ``kept``, or ``stops``: training would stop here."""
+    count: int
+    examples: tuple[str, ...]
+
+
+def warning(name: str, meaning: str, found: list[str]) -> Finding:
+    """A finding from the full list of its occurrences."""
+    return Finding(name, "warning", len(found), meaning, tuple(found[:EXAMPLES_SHOWN]))
+
+
+def note(name: str, meaning: str, found: list[str]) -> Finding:
+    """A finding that is normal in many data sets."""
+    return Finding(name, "note", len(found), meaning, tuple(found[:EXAMPLES_SHOWN]))
+
+
+def shown(text: str, limit: int = 40) -> str:
+    """Text for a finding's examples: in quotes, shortened, control characters escaped."""
+    return repr(text if len(text) <= limit else f"{text[:limit]}…")

@@ -1,0 +1,118 @@
+"""Files -> examples, through a reader, with every problem judged and counted and every id once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from qakit.errors import PluginError
+from qakit.problems import Policy, Problems, check_policies
+from qakit.protocols import Reader
+from qakit.values import Example
+
+
+@dataclass(frozen=True, slots=True)
+class ReadResult:
+    """All examples of some files, in order, and what was wrong with each file."""
+
+    examples: tuple[Example, ...]
+    problems: tuple[Problems, ...]
+    """One per file."""
+
+
+def read_examples(
+    reader: Reader, paths: Path | Sequence[Path], *, policies: Mapping[str, Policy] | None = None
+) -> ReadResult:
+    """Read files as one list of examples.
+
+    Ids are unique in the result and every placed answer satisfies ``context[start:end] == text``.
+
+    Args:
+        reader: the file format.
+        paths: one file or several.
+        policies: what to do about each kind of problem (:data:`qakit.problems.PROBLEM_KINDS`), by name; ``default``
+            for the rest.
+
+    Raises:
+        DataError: a file cannot be read, or a problem's policy is ``error``.
+        UsageError: a policy names no kind of problem, or one that the kind cannot honour.
+    """
+    problems = problems_of(paths, policies or {})
+    return ReadResult(tuple(iter_examples(reader, problems)), problems)
+
+
+def problems_of(
+    paths: Path | Sequence[Path], policies: Mapping[str, Policy], *, collect: bool = False
+) -> tuple[Problems, ...]:
+    """An empty list of problems for each file, for :func:`iter_examples`.
+
+    Raises:
+        UsageError: as :func:`read_examples`.
+    """
+    check_policies(policies)
+    files = [paths] if isinstance(paths, Path) else paths
+    return tuple(Problems(path, policies, collect=collect) for path in files)
+
+
+def iter_examples(reader: Reader, problems: Sequence[Problems]) -> Iterator[Example]:
+    """Stream the examples of the files that ``problems`` name, one list of problems per file.
+
+    Raises:
+        DataError: as :func:`read_examples`.
+    """
+    taken: set[str] = set()
+    for file in problems:
+        yield from iter_file(reader, file, taken)
+
+
+def iter_file(reader: Reader, problems: Problems, taken: set[str]) -> Iterator[Example]:
+    """Stream one file's examples under ids that are not in ``taken``, and add them to it.
+
+    Raises:
+        DataError: as :func:`read_examples`.
+        PluginError: the reader places an answer where its text is not.
+    """
+    here: set[str] = set()
+    for number, example in enumerate(reader.read(problems.path, problems), start=1):
+        _check_answers(example, problems.path)
+        identifier = example.id
+        if identifier in here or identifier in taken:
+            repaired = _judge_id(identifier, problems, number, taken, in_this_file=identifier in here)
+            here.add(identifier)
+            if repaired is None:
+                continue
+            taken.add(repaired)
+            yield replace(example, id=repaired)
+        else:
+            here.add(identifier)
+            taken.add(identifier)
+            yield example
+
+
+def _judge_id(identifier: str, problems: Problems, number: int, taken: set[str], *, in_this_file: bool) -> str | None:
+    """Another id for an example whose own is taken; None to leave it out."""
+    kind = "duplicate_id" if in_this_file else "shared_id"
+    where = "in this file" if in_this_file else "in an earlier file of the list"
+    message = f"the id of example {number} was there before, {where}"
+    if problems.judge(kind, row=f"id {identifier}", field="id", message=message, repairable=True) != "repair":
+        return None
+    wanted = identifier if in_this_file else f"{problems.path.name}:{identifier}"
+    fresh, count = wanted, 1
+    while fresh in taken:
+        count += 1
+        fresh = f"{wanted}#{count}"
+    return fresh
+
+
+def _check_answers(example: Example, path: Path) -> None:
+    for answer in example.answers or ():
+        if answer.start is not None and not (
+            0 <= answer.context < len(example.contexts)
+            and answer.start >= 0
+            and example.contexts[answer.context].startswith(answer.text, answer.start)
+        ):
+            raise PluginError(
+                f"{path}, id {example.id}: the reader places the answer {answer.text!r} where the context has "
+                "other text; this is a mistake in the reader's plugin"
+            )

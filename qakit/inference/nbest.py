@@ -1,0 +1,184 @@
+"""Candidates of all windows -> one prediction per example, cut from the raw text by character offsets."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qakit.data.encode import EncodedExamples
+from qakit.data.windows import Windows
+from qakit.inference.table import SpanTable
+from qakit.values import Candidate, Example, NoAnswer, SpanPrediction
+
+__all__ = ["SpanTable", "span_predictions"]
+
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    """The usable places of a table, sorted by example and then by score, best first: C in all.
+
+    Equal scores stay in the order of windows and of places within a window, so the result does not depend on batches.
+
+    Attributes:
+        pointers: (N + 1) the places of example i are [pointers[i], pointers[i + 1]).
+        context: (C) which of the example's contexts.
+        start, end: (C) characters.
+        score: (C) float32.
+    """
+
+    pointers: list[int]
+    context: list[int]
+    start: list[int]
+    end: list[int]
+    score: NDArray[np.float32]
+
+
+def span_predictions(
+    table: SpanTable,
+    windows: Windows,
+    encoded: EncodedExamples,
+    examples: Sequence[Example],
+    *,
+    n_best: int,
+    no_answer: bool,
+    null_threshold: float = 0.0,
+) -> list[SpanPrediction]:
+    """One prediction per example over all its windows and contexts, in the examples' order.
+
+    Candidates are the ``n_best`` best-scored texts. Whitespace at their ends is trimmed by moving the offsets, so that
+    ``example.contexts[c][start:end] == text`` always holds; a text in several places keeps the best-scored one; none is
+    empty. Probabilities are a softmax over the kept candidates and, with ``no_answer``, the null option.
+
+    An example's null score is the smallest one of its windows: a window that does not hold the answer says "no answer"
+    rightly, so only the least convinced window counts (as in google-research/bert, ``run_squad.py``).
+
+    Args:
+        table: candidates of every window.
+        windows: what the table's rows are.
+        encoded: what the windows are of.
+        examples: the texts, as many as in ``encoded``.
+        n_best: candidates per example at most.
+        no_answer: whether a question may have no answer.
+        null_threshold: the answer is "" where the null score exceeds the best candidate's by more than this.
+
+    Raises:
+        ValueError: not every window has been added to the table, or the examples are not the encoded ones.
+    """
+    if len(examples) != len(encoded):
+        raise ValueError(f"{len(examples)} examples, but {len(encoded)} were encoded")
+    if table.missing:
+        raise ValueError(f"{table.missing} of {len(windows)} windows have not been added to the table")
+    nulls = _null_scores(table, windows, len(examples)) if no_answer else None
+    with _collector_paused():
+        ranked = _rank(table, windows, encoded)
+        pointers, places, texts = _distinct(ranked, examples, n_best)
+        scores = ranked.score[places].astype(np.float64)
+        probabilities, null_probabilities = _softmax(scores, np.asarray(pointers), nulls)
+        columns = ([column[place] for place in places] for column in (ranked.start, ranked.end, ranked.context))
+        candidates = list(map(Candidate, texts, *columns, scores.tolist(), probabilities.tolist()))
+
+        predictions = []
+        for row, example in enumerate(examples):
+            own = tuple(candidates[pointers[row] : pointers[row + 1]])
+            null = None if nulls is None else NoAnswer(float(nulls[row]), float(null_probabilities[row]))
+            predictions.append(SpanPrediction(example.id, answer_of(own, null, null_threshold), own, null))
+    return predictions
+
+
+def answer_of(candidates: Sequence[Candidate], null: NoAnswer | None, threshold: float) -> str:
+    """The best candidate's text; "" without candidates or where the null score exceeds its score by more than this."""
+    if not candidates or (null is not None and null.score - candidates[0].score > threshold):
+        return ""
+    return candidates[0].text
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """No garbage collection meanwhile: many small objects are made and none is garbage, yet it would walk them, and all
+    others of the process, again and again (more than half of the time)."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _rank(table: SpanTable, windows: Windows, encoded: EncodedExamples) -> _Ranked:
+    used = np.flatnonzero(table.score > -np.inf)
+    example = windows.example[used // table.score.shape[1]]
+    score = table.score.ravel()[used]
+    order = _order(example, score)
+    used, example = used[order], example[order]
+    pair = windows.pair[table.segment.ravel()[used]]
+    counts = np.bincount(example, minlength=len(encoded))
+    return _Ranked(
+        pointers=np.concatenate([np.zeros(1, np.int64), counts.cumsum()]).tolist(),
+        context=(pair - encoded.pointers[example]).tolist(),
+        start=table.start.ravel()[used].tolist(),
+        end=table.end.ravel()[used].tolist(),
+        score=score[order],
+    )
+
+
+def _order(example: NDArray[np.int32], score: NDArray[np.float32]) -> Int64:
+    """What ``np.lexsort((-score, example))`` gives, by one sort of 64-bit keys: example above, score below."""
+    bits = (0.0 - score).view(np.int32)  # 0 - 0 is +0 also for score -0
+    # As integers, the bits of positive floats ascend with them, those of negative floats descend.
+    ascending = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
+    return np.argsort((example.astype(np.int64) << 32) + ascending, kind="stable")
+
+
+def _distinct(ranked: _Ranked, examples: Sequence[Example], n_best: int) -> tuple[list[int], list[int], list[str]]:
+    """The best ``n_best`` texts of each example, K in all: pointers (N + 1), places in ``ranked`` (K), texts (K).
+
+    Where whitespace is trimmed, the place's offsets in ``ranked`` move.
+    """
+    starts, ends, contexts = ranked.start, ranked.end, ranked.context
+    pointers, places, texts = [0], [], []
+    for row, example in enumerate(examples):
+        seen: set[str] = set()
+        for place in range(ranked.pointers[row], ranked.pointers[row + 1]):
+            start, end = starts[place], ends[place]
+            text = example.contexts[contexts[place]][start:end]
+            trimmed = text.strip()
+            if len(trimmed) != len(text):
+                starts[place] = start + len(text) - len(text.lstrip())
+                ends[place] = starts[place] + len(trimmed)
+            if trimmed and trimmed not in seen:
+                seen.add(trimmed)
+                places.append(place)
+                texts.append(trimmed)
+                if len(seen) == n_best:
+                    break
+        pointers.append(len(places))
+    return pointers, places, texts
+
+
+def _null_scores(table: SpanTable, windows: Windows, examples: int) -> Float64:
+    """(N,) smallest null score over each example's windows; 0 for an example without windows."""
+    nulls = np.full(examples, np.inf)
+    np.minimum.at(nulls, windows.example, table.null.astype(np.float64))
+    return np.where(np.isposinf(nulls), 0.0, nulls)
+
+
+def _softmax(scores: Float64, pointers: Int64, nulls: Float64 | None) -> tuple[Float64, Float64]:
+    """Probabilities of candidates (K,) and null options (N,), within each example. Scores come best first."""
+    counts = np.diff(pointers)
+    some = counts > 0
+    largest = np.full(len(counts), -np.inf) if nulls is None else nulls.copy()
+    largest[some] = np.maximum(largest[some], scores[pointers[:-1][some]])
+    weights = np.exp(scores - np.repeat(largest, counts))
+    null_weights = np.zeros(len(counts)) if nulls is None else np.exp(nulls - largest)
+    totals = null_weights.copy()
+    totals[some] += np.add.reduceat(weights, pointers[:-1][some]) if some.any() else 0.0
+    return weights / np.repeat(totals, counts), null_weights / np.where(totals > 0, totals, 1.0)

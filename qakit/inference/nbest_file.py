@@ -1,0 +1,200 @@
+"""``nbest.jsonl``: predictions with all their candidates, one JSON object a line.
+
+Spans::
+
+    {"id", "answer", "candidates": [{"text", "start", "end", "context", "score", "probability"}],
+     "null": {"score", "probability"} or null}
+
+Classes and numbers: ``{"id", "label", "scores"}``. Floats are written with all their digits, so reading gives the same
+predictions back. Text stays readable UTF-8; only a line with a lone surrogate, which UTF-8 cannot hold, is ASCII
+with ``\\u`` escapes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from qakit.errors import DataError
+from qakit.files import atomic_path
+from qakit.values import Candidate, LabelPrediction, NoAnswer, Prediction, SpanPrediction
+
+T = TypeVar("T")
+
+_ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+_ENCODE_ASCII = json.JSONEncoder(ensure_ascii=True, allow_nan=False).encode
+
+
+def write_nbest(path: Path, predictions: Iterable[Prediction]) -> None:
+    """Write the file atomically.
+
+    Raises:
+        DataError: a score is NaN or infinite.
+    """
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        for prediction in predictions:
+            try:
+                file.write(_line(_as_json(prediction)))
+            except ValueError as error:
+                problem = f"cannot be written: a score is NaN or infinite ({error})"
+                raise DataError(problem, path=path, row=f"id {prediction.id}") from error
+
+
+def read_nbest(path: Path) -> list[Prediction]:
+    """Read what :func:`write_nbest` wrote.
+
+    Raises:
+        DataError: the file cannot be read, or a line is not a prediction; says which line and field.
+    """
+    predictions = []
+    try:
+        with path.open("rb") as file:  # bytes: only \n ends a line, not U+2028 or U+0085
+            for number, line in enumerate(file, start=1):
+                if line.isspace():
+                    continue
+                try:
+                    predictions.append(_prediction(_Fields.parse(line)))
+                except _BrokenError as broken:
+                    raise DataError(broken.problem, path=path, row=f"line {number}", field=broken.field) from None
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", path=path) from None
+    return predictions
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    try:
+        return (_ENCODE(value) + "\n").encode("utf-8")
+    except UnicodeEncodeError:
+        return (_ENCODE_ASCII(value) + "\n").encode("ascii")
+
+
+def _as_json(prediction: Prediction) -> dict[str, Any]:
+    if isinstance(prediction, LabelPrediction):
+        return {"id": prediction.id, "label": prediction.label, "scores": prediction.scores}
+    null = prediction.null
+    return {
+        "id": prediction.id,
+        "answer": prediction.answer,
+        "candidates": [
+            {
+                "text": each.text,
+                "start": each.start,
+                "end": each.end,
+                "context": each.context,
+                "score": each.score,
+                "probability": each.probability,
+            }
+            for each in prediction.candidates
+        ],
+        "null": None if null is None else {"score": null.score, "probability": null.probability},
+    }
+
+
+class _BrokenError(Exception):
+    """A line that is not a prediction."""
+
+    def __init__(self, problem: str, field: str | None = None) -> None:
+        self.problem, self.field = problem, field
+        super().__init__(problem)
+
+
+class _Fields:
+    """A JSON object whose fields are taken out with a check of their type."""
+
+    def __init__(self, value: Any, place: str = "") -> None:
+        if not isinstance(value, dict):
+            raise _BrokenError("must be a JSON object", place or None)
+        self.values, self.place = value, place
+
+    @staticmethod
+    def parse(line: bytes) -> _Fields:
+        try:
+            return _Fields(json.loads(line.decode("utf-8")))
+        except (ValueError, RecursionError) as error:  # JSON and UTF-8 errors are ValueErrors
+            raise _BrokenError(f"not a line of nbest.jsonl ({error}); write the file again") from None
+
+    def name(self, field: str) -> str:
+        return f"{self.place}.{field}" if self.place else field
+
+    def take(self, field: str, check: Callable[[Any], T | None], wanted: str) -> T:
+        """The field's value as ``check`` gives it back; None from ``check`` says that it is not what is ``wanted``."""
+        if field not in self.values:
+            raise _BrokenError("is missing", self.name(field))
+        value = check(self.values[field])
+        if value is None:
+            raise _BrokenError(f"must be {wanted}", self.name(field))
+        return value
+
+    def text(self, field: str) -> str:
+        return self.take(field, _text, "text")
+
+    def number(self, field: str) -> float:
+        return self.take(field, _number, "a finite number")
+
+    def integer(self, field: str) -> int:
+        return self.take(field, _integer, "a whole number, 0 or more")
+
+    def optional_integer(self, field: str) -> int | None:
+        return None if self.values.get(field, ...) is None else self.integer(field)
+
+    def items(self, field: str) -> list[Any]:
+        return self.take(field, lambda value: value if isinstance(value, list) else None, "a list")
+
+
+def _prediction(fields: _Fields) -> Prediction:
+    if "label" in fields.values:
+        label = fields.values["label"]
+        if not isinstance(label, str):
+            label = fields.take("label", _number, "text or a finite number")
+        scores = fields.take("scores", _numbers, "a list of finite numbers")
+        return LabelPrediction(fields.text("id"), label, scores)
+    items = fields.items("candidates")
+    candidates = tuple(_candidate(_Fields(item, f"candidates[{number}]")) for number, item in enumerate(items))
+    null = fields.values.get("null")
+    return SpanPrediction(
+        fields.text("id"),
+        fields.text("answer"),
+        candidates,
+        None if null is None else _no_answer(_Fields(null, "null")),
+    )
+
+
+def _candidate(fields: _Fields) -> Candidate:
+    return Candidate(
+        text=fields.text("text"),
+        start=fields.optional_integer("start"),
+        end=fields.optional_integer("end"),
+        context=fields.integer("context"),
+        score=fields.number("score"),
+        probability=fields.number("probability"),
+    )
+
+
+def _no_answer(fields: _Fields) -> NoAnswer:
+    return NoAnswer(fields.number("score"), fields.number("probability"))
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _integer(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _numbers(value: Any) -> tuple[float, ...] | None:
+    numbers = [_number(item) for item in value] if isinstance(value, list) else [None]
+    return None if None in numbers else tuple(number for number in numbers if number is not None)

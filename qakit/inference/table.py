@@ -1,0 +1,103 @@
+"""The decoded candidates of all windows, as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qakit.data.batch import Batch
+from qakit.data.encode import EncodedExamples
+from qakit.errors import ModelError
+from qakit.inference.spans import BROKEN_SCORES
+from qakit.protocols import SpanCandidates
+
+Float32 = NDArray[np.float32]
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class TableRows:
+    """Some rows of a :class:`SpanTable`, for another process. ``window`` (R,) int64, the rest (R, K) and (R,)."""
+
+    window: Int64
+    segment: Int32
+    start: Int32
+    end: Int32
+    score: Float32
+    null: Float32
+
+
+class SpanTable:
+    """K candidates for each of W windows, filled batch by batch in any order.
+
+    Attributes:
+        segment: (W, K) int32, row in ``Windows.pair``.
+        start: (W, K) int32, first character in the context.
+        end: (W, K) int32, one past the last character.
+        score: (W, K) float32, -inf in unused places.
+        null: (W,) float32, the "no answer" score; NaN until the window is added.
+    """
+
+    def __init__(self, windows: int, places: int, encoded: EncodedExamples) -> None:
+        """``windows`` W, ``places`` K: a head's candidates beyond the best ``places`` of a window are left out."""
+        self._offsets = encoded.store.offsets
+        self.segment: Int32 = np.full((windows, places), -1, np.int32)
+        self.start: Int32 = np.zeros((windows, places), np.int32)
+        self.end: Int32 = np.zeros((windows, places), np.int32)
+        self.score: Float32 = np.full((windows, places), -np.inf, np.float32)
+        self.null: Float32 = np.full(windows, np.nan, np.float32)
+
+    @property
+    def missing(self) -> int:
+        """Windows that have not been added yet."""
+        return int(np.isnan(self.null).sum())
+
+    def add(self, batch: Batch, decoded: SpanCandidates) -> None:
+        """Take over a batch's candidates, as characters.
+
+        Spans without characters, and spans that begin in one context and end in another, are left out.
+
+        Raises:
+            ModelError: scores are NaN or infinite, or the head decoded a span outside the contexts.
+        """
+        places = min(self.score.shape[1], decoded.score.shape[1])
+        first = decoded.first[:, :places].cpu().numpy()
+        last = decoded.last[:, :places].cpu().numpy()
+        score = decoded.score[:, :places].float().cpu().numpy()
+        null = decoded.null.float().cpu().numpy()
+        if not (np.isfinite(null).all() and (score < np.inf).all()):
+            raise ModelError(BROKEN_SCORES)
+
+        row = np.arange(len(batch))[:, None]
+        used = score > -np.inf  # (B, K)
+        segment, last_segment = batch.segment[row, first], batch.segment[row, last]
+        if (used & ((segment < 0) | (last_segment < 0))).any():
+            raise ModelError("the head decoded a span outside the contexts; this is a mistake in the head's plugin")
+        used &= segment == last_segment
+        if used.any():  # otherwise there may be no token at all to look up
+            start = self._offsets[np.where(used, batch.token[row, first], 0), 0]
+            end = self._offsets[np.where(used, batch.token[row, last], 0), 1]
+            used &= start < end
+            self.start[batch.window, :places] = start
+            self.end[batch.window, :places] = end
+        self.segment[batch.window, :places] = segment
+        self.score[batch.window, :places] = np.where(used, score, -np.inf)
+        self.null[batch.window] = null
+
+    def rows(self) -> TableRows:
+        """The windows that have been added here, to send to another process."""
+        window = np.flatnonzero(~np.isnan(self.null))
+        return TableRows(
+            window, self.segment[window], self.start[window], self.end[window], self.score[window], self.null[window]
+        )
+
+    def merge(self, rows: TableRows) -> None:
+        """Take over what another process added to its table of the same windows and places."""
+        self.segment[rows.window] = rows.segment
+        self.start[rows.window] = rows.start
+        self.end[rows.window] = rows.end
+        self.score[rows.window] = rows.score
+        self.null[rows.window] = rows.null

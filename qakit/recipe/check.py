@@ -1,0 +1,191 @@
+"""A recipe's tree -> a checked recipe, in two steps: the core's model, then each plugin's own settings model.
+
+Both steps always run, so that all problems come at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from qakit.components import Kind
+from qakit.errors import PluginError, UnknownPluginError
+from qakit.recipe.explain import Block, explain, real_path
+from qakit.recipe.issues import did_you_mean
+from qakit.recipe.model import PLUGIN_FIELDS, Recipe, default_plugin
+from qakit.recipe.nodes import At, Findings, ListNode, MapNode, Node, ScalarNode, dotted, find, plain, replace_at
+from qakit.registry import Entry, Registry, singular
+
+_STRICT = frozenset({"int_type", "float_type", "bool_type", "string_type"})
+"""Errors of a strict check that stand although a lenient one would convert the value ("3" to 3, true to 1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PluginBlock:
+    """A place of a recipe that names a plugin."""
+
+    at: At
+    kind: Kind
+    name: str
+    node: MapNode | None
+    """None when the recipe says nothing and the default is used."""
+
+
+def plugin_blocks(tree: MapNode) -> Iterator[PluginBlock]:
+    """Every plugin that the recipe names or gets by default; blocks of a wrong shape are left to the core's check."""
+    for field, kind in PLUGIN_FIELDS.items():
+        at = tuple(field.split("."))
+        node, default = find(tree, at), default_plugin(at)
+        if isinstance(node, ListNode):
+            for index, item in enumerate(node.items):
+                yield from _block((*at, str(index)), kind, item)
+        elif node is not None:
+            yield from _block(at, kind, node)
+        elif default is not None and isinstance(find(tree, at[:-1]), MapNode | None):
+            yield PluginBlock(at, kind, default, None)
+
+
+def settings_model(registry: Registry, at: At, node: MapNode) -> type[BaseModel] | None:
+    """The settings model of the plugin that the block at a place names; None when it names none that is installed."""
+    kind = PLUGIN_FIELDS.get(dotted(at)) or PLUGIN_FIELDS.get(dotted(at[:-1]))
+    block = next(_block(at, kind, node), None) if kind else None
+    entry = _find_entry(registry, block) if block else None
+    model: type[BaseModel] | None = entry.component.settings if entry else None
+    return model
+
+
+def check(tree: MapNode, registry: Registry, findings: Findings) -> Recipe | None:
+    """The recipe with the settings of its plugins complete; None when there are findings."""
+    _, tree = _validate(Block(Recipe, tree), findings)
+    completed: dict[At, dict[str, Any]] = {}
+    for block in plugin_blocks(tree):
+        entry = _find_entry(registry, block)
+        if entry is None:
+            _report_unknown(tree, registry, block, findings)
+            continue
+        settings, tree = _check_block(tree, block, entry, findings)
+        if settings is not None:
+            completed[block.at] = {"name": block.name, **settings.model_dump(mode="json", by_alias=True)}
+    if findings.issues:
+        return None
+    data = plain(tree)
+    for at, value in completed.items():
+        _place(data, at, value)
+    return Recipe.model_validate(data)
+
+
+def _block(at: At, kind: Kind, node: Node) -> Iterator[PluginBlock]:
+    name = find(node, ("name",))
+    if isinstance(node, MapNode) and isinstance(name, ScalarNode) and isinstance(name.value, str):
+        yield PluginBlock(at, kind, name.value, node)
+
+
+def _find_entry(registry: Registry, block: PluginBlock) -> Entry | None:
+    try:
+        return registry.get(block.kind, block.name)
+    except PluginError:
+        return None
+
+
+def _report_unknown(tree: MapNode, registry: Registry, block: PluginBlock, findings: Findings) -> None:
+    place = tree.place if block.node is None else block.node.entries["name"].value.place
+    kind, names = singular(block.kind), registry.names(block.kind)
+    try:
+        registry.get(block.kind, block.name)
+    except UnknownPluginError:
+        message = f"{dotted(block.at)}: no {kind} is called {block.name!r}"
+        hint = did_you_mean(block.name, names, otherwise=f"installed {block.kind}")
+    except PluginError as conflict:
+        message, hint = f"{dotted(block.at)}: {conflict}", ""
+    if block.node is None:
+        message += " (the default)"
+    if registry.broken and not hint.startswith("did"):
+        broken = f"{len(registry.broken)} plugin{'s' if len(registry.broken) > 1 else ''} could not be loaded"
+        hint = "; ".join(part for part in (hint, f"{broken}: `qakit plugins` says why") if part)
+    findings.add(place.issue((*block.at, "name") if block.node else block.at, message, hint))
+
+
+def _check_block(
+    tree: MapNode, block: PluginBlock, entry: Entry, findings: Findings
+) -> tuple[BaseModel | None, MapNode]:
+    model = entry.component.settings
+    owner = f"the {singular(block.kind)} {block.name!r}"
+    if block.node is not None:
+        return _validate(Block(model, tree, block.at, owner), findings)
+    try:
+        return model.model_validate({}), tree
+    except ValidationError as error:
+        missing = ", ".join(repr(".".join(map(str, problem["loc"]))) for problem in error.errors())
+        findings.add(tree.place.issue(block.at, f"{dotted(block.at)}: {owner} (the default) needs settings: {missing}"))
+        return None, tree
+
+
+def _validate(block: Block, findings: Findings) -> tuple[BaseModel | None, MapNode]:
+    """The checked model, and the recipe's tree, in which numbers given by ``--set`` for a text became text."""
+    errors, value = _errors(block)
+    root = block.root
+    for problem in errors:
+        at = (*block.at, *real_path(_node(root, block.at), problem["loc"]))
+        node = _node(root, at)
+        if problem["type"] == "string_type" and isinstance(node, ScalarNode) and node.place.source.override:
+            text = node.value is not None and not isinstance(node.value, bool)
+            root = replace_at(root, at, replace(node, value=node.raw)) if text else root  # type: ignore[assignment]
+    if root is not block.root:
+        block = replace(block, root=root)
+        errors, value = _errors(block)
+    for issue in explain(block, errors):
+        findings.add(issue)
+    return value, root
+
+
+def _errors(block: Block) -> tuple[list[Any], BaseModel | None]:
+    """What is wrong with a block's data, types taken strictly, as YAML has them."""
+    node = _node(block.root, block.at)
+    data = plain(node.without("name") if block.owner and isinstance(node, MapNode) else node)
+    strict, _ = _validated(block.model, data, strict=True)
+    lenient, value = _validated(block.model, data, strict=False)
+    # Strictly, a tuple behind a validator is no list; so only mistaken scalars count among the strict errors.
+    known = {real_path(node, error["loc"]) for error in lenient}
+    by_path: dict[At, list[Any]] = {}
+    for error in strict:
+        by_path.setdefault(real_path(node, error["loc"]), []).append(error)
+    extra = [
+        error
+        for path, group in by_path.items()
+        if path not in known
+        and any(item["type"] in _STRICT for item in group)
+        and isinstance(_node(node, path), ScalarNode)
+        for error in group
+    ]
+    errors = [*lenient, *extra]
+    return errors, None if errors else value
+
+
+def _validated(model: type[BaseModel], data: Any, *, strict: bool) -> tuple[list[Any], BaseModel | None]:
+    """pydantic's errors, or the model. A strict check reads JSON, whose lists may be tuples, as in YAML."""
+    try:
+        if strict:
+            return [], model.model_validate_json(json.dumps(data), strict=True)
+        return [], model.model_validate(data)
+    except ValidationError as error:
+        return list(error.errors(include_url=False)), None
+
+
+def _node(root: Node, at: At) -> Node:
+    node = find(root, at)
+    assert node is not None
+    return node
+
+
+def _place(data: Any, at: At, value: Any) -> None:
+    """Put a value at a place of nested dicts and lists, with the dicts that are missing."""
+    for part in at[:-1]:
+        data = data[int(part)] if isinstance(data, list) else data.setdefault(part, {})
+    if isinstance(data, list):
+        data[int(at[-1])] = value
+    else:
+        data[at[-1]] = value

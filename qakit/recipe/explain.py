@@ -1,0 +1,175 @@
+"""pydantic's errors -> issues: one per value, in plain words, at the value's place."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from qakit.recipe.annotations import alternatives, at_path, describe, literals
+from qakit.recipe.issues import Issue, close_match, did_you_mean
+from qakit.recipe.model import PluginRef, Recipe
+from qakit.recipe.nodes import At, ListNode, MapNode, Node, ScalarNode, child, dotted, find, key_place
+
+LONGEST_VALUE = 40
+"""Characters of a wrong text that a message repeats."""
+_YAML_1_1_BOOLEANS = ("yes", "no", "on", "off", "y", "n")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What was validated: a model, and where its data lies in the recipe."""
+
+    model: type[BaseModel]
+    root: MapNode
+    """The whole recipe."""
+    at: At = ()
+    """Where the block lies in it."""
+    owner: str = ""
+    """For messages: ``the head 'crf'``; empty for the recipe itself."""
+
+
+def explain(block: Block, errors: Iterable[Mapping[str, Any]]) -> list[Issue]:
+    """One issue for each value that ``errors`` (pydantic's) are about."""
+    node = find(block.root, block.at)
+    assert node is not None
+    groups: dict[At, list[Mapping[str, Any]]] = {}
+    for error in errors:
+        groups.setdefault(real_path(node, error["loc"]), []).append(error)
+    # A union reports the whole value against one member and an item of it against another: the item is the news.
+    specific = [
+        path for path in groups if not any(len(other) > len(path) and other[: len(path)] == path for other in groups)
+    ]
+    chosen = [path for path in groups if path in specific or any(_is_own(error) for error in groups[path])]
+    return [issue for path in chosen for issue in _group(block, path, groups[path])]
+
+
+def real_path(node: Node, location: Iterable[str | int]) -> At:
+    """The part of pydantic's location that exists in the recipe: without names of union members and missing keys."""
+    path: list[str] = []
+    current: Node | None = node
+    for part in location:
+        current = child(current, str(part)) if current is not None else None
+        if current is None:
+            break
+        path.append(str(part))
+    return tuple(path)
+
+
+def _is_own(error: Mapping[str, Any]) -> bool:
+    return error["type"] in ("missing", "value_error", "assertion_error")
+
+
+def _group(block: Block, path: At, errors: list[Mapping[str, Any]]) -> Iterator[Issue]:
+    missing = [error for error in errors if error["type"] == "missing"]
+    for error in missing:
+        yield _missing(block, path, str(error["loc"][-1]))
+    if missing:
+        return
+    if any(error["type"] == "extra_forbidden" for error in errors):
+        yield _unknown_key(block, path)
+        return
+    at = (*block.at, *path)
+    node = find(block.root, at)
+    assert node is not None
+    said = [error for error in errors if error["type"] in ("value_error", "assertion_error")]
+    if said:
+        reason = str(said[0].get("ctx", {}).get("error") or said[0]["msg"])
+        where = dotted(at) if path else (block.owner or dotted(at) or "the recipe")
+        place = node.place if path or not at else key_place(block.root, at)
+        yield place.issue(at, f"{where}: {reason}")
+        return
+    annotation = at_path(block.model, path)
+    if annotation is None:
+        yield node.place.issue(at, f"{dotted(at)}: {errors[0]['msg']}")
+        return
+    expected = describe(annotation)
+    if isinstance(node, MapNode) and "a mapping" in expected:
+        yield node.place.issue(at, f"{dotted(at)}: {errors[0]['msg']}")
+        return
+    subject = dotted(at) or "the recipe"
+    yield node.place.issue(
+        at, f"{subject} should be {expected}, not {show(node)}", _type_hint(node, annotation, expected)
+    )
+
+
+def _missing(block: Block, path: At, key: str) -> Issue:
+    at = (*block.at, *path)
+    owner = f" for {block.owner}" if block.owner and not path else f" in {dotted(at)}" if at else ""
+    annotation = at_path(block.model, (*path, key))
+    hint = f"it should be {describe(annotation)}" if annotation is not None else ""
+    return key_place(block.root, at).issue((*at, key), f"missing key {key!r}{owner}", hint)
+
+
+def _unknown_key(block: Block, path: At) -> Issue:
+    at = (*block.at, *path)
+    parent, key = path[:-1], path[-1]
+    keys = _keys(block, parent)
+    owner = f" for {block.owner}" if block.owner and not parent else f" in {dotted(at[:-1])}" if at[:-1] else ""
+    elsewhere = [place for place in _all_keys(Recipe) if place.endswith(f".{key}")]
+    if elsewhere and not block.owner:
+        hint = f"did you mean {elsewhere[0]!r}?"
+    elif not keys:
+        hint = "it has no settings"
+    else:
+        hint = did_you_mean(key, keys, otherwise="keys here")
+    return key_place(block.root, at).issue(at, f"unknown key {key!r}{owner}", hint)
+
+
+def _keys(block: Block, parent: At) -> list[str]:
+    """Keys that are valid in a mapping, in the models' order."""
+    annotation = at_path(block.model, parent)
+    models = [kind for kind, _ in alternatives(annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    keys = [field.alias or name for model in models for name, field in model.model_fields.items()]
+    if not parent and not block.at:
+        return ["extends", *keys]
+    return ["name", *keys] if keys and block.owner and not parent else keys
+
+
+def _all_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel) and section is not PluginRef:
+            yield from _all_keys(section, f"{prefix}{name}.")
+
+
+def show(node: Node) -> str:
+    """A value as a message names it."""
+    if isinstance(node, MapNode):
+        return "a mapping"
+    if isinstance(node, ListNode):
+        return "a list" if node.items else "an empty list"
+    value = node.value
+    if isinstance(value, str):
+        return "the text " + repr(value if len(value) <= LONGEST_VALUE else value[: LONGEST_VALUE - 3] + "...")
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    return node.raw if len(node.raw) <= LONGEST_VALUE else node.raw[: LONGEST_VALUE - 3] + "..."
+
+
+def _type_hint(node: Node, annotation: Any, expected: str) -> str:
+    if not isinstance(node, ScalarNode):
+        return ""
+    kinds = [kind for kind, _ in alternatives(annotation)]
+    value = node.value
+    if value is None:
+        return "give it a value, or remove the line" if not node.raw else ""
+    if not isinstance(value, str):
+        return f'put it in quotes: "{node.raw}"' if str in kinds else ""
+    if bool in kinds and value.lower() in _YAML_1_1_BOOLEANS:
+        return "YAML 1.2 knows only true and false"
+    if (int in kinds or float in kinds) and _is_number(value.replace("_", "")):
+        return f"write it without {'underscores' if '_' in value else 'quotes'}"
+    if expected.startswith("a list of"):
+        return f"write [{node.raw}]" if node.raw.isidentifier() else ""
+    match = close_match(value, literals(annotation))
+    return f"did you mean {match!r}?" if match else ""
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text, re.ASCII) is not None

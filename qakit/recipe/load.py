@@ -1,0 +1,139 @@
+"""Recipe file -> checked, resolved recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from qakit.errors import RecipeError
+from qakit.recipe.check import check, settings_model
+from qakit.recipe.dump import dump_recipe, recipe_data, recipe_hash
+from qakit.recipe.issues import Issue
+from qakit.recipe.layers import normalise, read_layers
+from qakit.recipe.model import Recipe
+from qakit.recipe.nodes import (
+    DEFAULT,
+    At,
+    Findings,
+    ListNode,
+    MapNode,
+    Node,
+    Origin,
+    ScalarNode,
+    child,
+    dotted,
+    origin_of,
+)
+from qakit.recipe.overrides import apply_overrides
+from qakit.recipe.paths import resolve_paths
+from qakit.registry import Registry, load_registry
+
+__all__ = ["LoadedRecipe", "Origin", "dump_recipe", "load_recipe", "load_resolved", "recipe_hash"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRecipe:
+    """A checked recipe and where its values came from."""
+
+    recipe: Recipe
+    """Complete: parents merged, overrides applied, paths absolute, settings of plugins with their defaults."""
+    path: Path
+    extends: tuple[Path, ...]
+    """The recipes that the file itself extends."""
+    provenance: Mapping[str, Origin]
+    """Of every value, sections and lists included, by dotted path: ``train.epochs``, ``postprocess.0.name``."""
+
+
+def load_recipe(
+    path: str | PathLike[str],
+    overrides: Sequence[str] = (),
+    *,
+    registry: Registry | None = None,
+    check_files: bool = False,
+) -> LoadedRecipe:
+    """Read, merge, resolve and check a recipe.
+
+    Args:
+        path: the recipe file; the paths in it are relative to it.
+        overrides: ``a.b=value`` texts, applied in order.
+        registry: the installed plugins; by default those of this process.
+        check_files: whether a data file that is not there is a problem too.
+
+    Raises:
+        RecipeError: with every problem that was found.
+    """
+    path, findings = Path(path), Findings()
+    registry = registry if registry is not None else load_registry()
+    try:
+        layers = read_layers(path, findings)
+    except RecipeError as error:
+        raise _failure([*findings.issues, *error.issues]) from None
+    tree = _as_map(normalise(apply_overrides(layers.tree, overrides, findings)))
+    tree = resolve_paths(tree, partial(settings_model, registry), findings, check_files=check_files)
+    recipe = check(tree, registry, findings)
+    if recipe is None:
+        raise _failure(findings.issues)
+    if recipe.name is None:
+        recipe = recipe.model_copy(update={"name": name_from(path)})
+    provenance = {dotted(at): origin for at, origin in _origins(recipe_data(recipe), tree, ())}
+    return LoadedRecipe(recipe, path, layers.extends, MappingProxyType(provenance))
+
+
+def load_resolved(path: str | PathLike[str], *, registry: Registry | None = None) -> Recipe:
+    """Read back what :func:`dump_recipe` wrote: paths are taken as they are, nothing is inherited or expanded.
+
+    Raises:
+        RecipeError: the file was changed by hand, or the installed plugins no longer fit it.
+    """
+    findings = Findings()
+    registry = registry if registry is not None else load_registry()
+    tree = _as_map(normalise(read_layers(Path(path), findings).tree))
+    recipe = check(tree, registry, findings)
+    if recipe is None:
+        raise _failure(findings.issues)
+    return recipe
+
+
+def name_from(path: Path) -> str:
+    """A run's name from the recipe's file name: letters, digits, ``.``, ``_`` and ``-``."""
+    kept = "".join(char if char.isascii() and (char.isalnum() or char in "._-") else "-" for char in path.stem)
+    return kept.lstrip("._-") or "recipe"
+
+
+def _failure(issues: Sequence[Issue]) -> RecipeError:
+    """The issues in reading order: file by file, then by line; overrides last."""
+    files = list(dict.fromkeys(issue.file for issue in issues))
+    ordered = sorted(
+        issues,
+        key=lambda issue: (
+            issue.file.startswith("--set "),
+            files.index(issue.file),
+            issue.line or 0,
+            issue.column or 0,
+        ),
+    )
+    return RecipeError(ordered)
+
+
+def _as_map(node: Node) -> MapNode:
+    assert isinstance(node, MapNode)
+    return node
+
+
+def _origins(value: Any, node: Node | None, at: At) -> Iterator[tuple[At, Origin]]:
+    """The origin of each value below ``value``, with the node that gave it, if any."""
+    if isinstance(value, dict):
+        parts = [(str(key), item) for key, item in value.items()]
+    elif isinstance(value, list):
+        parts = [(str(index), item) for index, item in enumerate(value)]
+    else:
+        return
+    for part, item in parts:
+        found = child(node, part) if isinstance(node, MapNode | ListNode) else None
+        yield (*at, part), DEFAULT if found is None else origin_of(found.place)
+        yield from _origins(item, None if isinstance(found, ScalarNode) else found, (*at, part))

@@ -1,0 +1,196 @@
+"""`qakit train`: what a user gets from one command."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from qakit.errors import RunError
+from qakit.registry import load_registry
+from qakit.runs import create_run, open_run
+from qakit.training.events import Event, StepDone
+
+pytestmark = pytest.mark.slow
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def test_a_run_is_a_folder_with_everything_in_it(small_run: Path) -> None:
+    names = {str(path.relative_to(small_run)) for path in small_run.rglob("*") if path.is_file()}
+    assert {
+        "recipe.yaml",
+        "meta.json",
+        "metrics.jsonl",
+        "metrics.json",
+        "curves.png",
+        "checkpoints/step-00000006/state.json",
+        "model/model.safetensors",
+        "model/config.json",
+        "model/tokenizer.json",
+        "model/decision.json",
+        "predictions/nbest.jsonl",
+        "predictions/meta.json",
+        "predictions/submission.csv",
+        "predictions/validation/nbest.jsonl",
+    } <= names
+    assert (small_run / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_metrics_hold_steps_and_evaluations_before_and_after(small_run: Path) -> None:
+    logged = lines(small_run / "metrics.jsonl")
+    assert [line["step"] for line in logged if line["type"] == "train"] == [1, 2, 4, 6]
+    assert [line["step"] for line in logged if line["type"] == "evaluation"] == [0, 6]
+    final = json.loads((small_run / "metrics.json").read_text())
+    assert final["before"]["step"] == 0
+    assert final["validation"]["f1"] == logged[-1]["f1"]
+
+
+def test_the_submission_has_every_question_once(small_run: Path, small_data: Path) -> None:
+    document = json.loads((small_data / "test.json").read_text())
+    ids = [q["id"] for article in document["data"] for paragraph in article["paragraphs"] for q in paragraph["qas"]]
+    with (small_run / "predictions" / "submission.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == ids
+    assert all(row["answer"] for row in rows)
+
+
+def test_the_model_folder_loads_in_transformers_and_gives_the_same_scores(small_run: Path) -> None:
+    from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+
+    from qakit.inference.trained import TrainedRun
+    from qakit.values import Example
+
+    model, report = AutoModelForQuestionAnswering.from_pretrained(small_run / "model", output_loading_info=True)
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
+    tokenizer = AutoTokenizer.from_pretrained(small_run / "model")
+    question, context = "Who were the Normans?", "The Normans were the people who gave their name to Normandy."
+    with torch.inference_mode():
+        theirs = model.eval()(**tokenizer(question, context, return_tensors="pt"))
+    trained = TrainedRun.load(small_run)
+    prepared, _ = trained.score([Example("q", question, (context,))])
+    batch = prepared.collator.collate(prepared.batches[0], targets=False)
+    with torch.inference_mode():
+        ours = trained.assembled.model(batch).scores
+    mask = batch.context_mask
+    torch.testing.assert_close(ours["start"][mask], theirs.start_logits[mask], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(ours["end"][mask], theirs.end_logits[mask], atol=1e-5, rtol=1e-5)
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "model" / "model.safetensors")
+
+
+def train_until(recipe_file: Path, folder: Path, overrides: list[str], *, killed_after: int | None) -> None:
+    """Train in this process; ``killed_after`` breaks off in the middle of things after that step."""
+    from qakit.recipe.load import load_recipe
+    from qakit.training.finish import finish_run
+    from qakit.training.fit import accelerator_for, fit
+
+    class Killed(Exception):
+        pass
+
+    def listener(event: Event) -> None:
+        if isinstance(event, StepDone) and event.step == killed_after:
+            raise Killed
+
+    registry = load_registry()
+    resume = folder.exists()
+    if resume:
+        run = open_run(folder)
+        recipe = run.recipe()
+    else:
+        recipe = load_recipe(recipe_file, overrides, registry=registry).recipe
+        run = create_run(recipe, folder)
+    try:
+        fit(recipe, run, registry, accelerator=accelerator_for(recipe), resume=resume, listener=listener)
+        finish_run(run, registry, seconds=0.0, listener=listener)
+    except Killed:
+        assert killed_after is not None
+
+
+@pytest.mark.parametrize("killed_after", [1, 3, 5, 7])
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
+    small_recipe: Path, tmp_path: Path, killed_after: int
+) -> None:
+    changes = ["train.epochs=1.5", "train.log_every=3", "train.accumulation=2", "train.evaluate_every=4"]
+    train_until(small_recipe, tmp_path / "whole", changes, killed_after=None)
+    train_until(small_recipe, tmp_path / "broken", changes, killed_after=killed_after)
+    train_until(small_recipe, tmp_path / "broken", changes, killed_after=None)
+    for name in ("metrics.jsonl", "predictions/nbest.jsonl", "predictions/submission.csv", "model/model.safetensors"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "broken" / name).read_bytes(), name
+
+
+def test_accumulation_changes_nothing_but_the_memory(small_recipe: Path, tmp_path: Path, tiny_backbone: Path) -> None:
+    still = ["backbone.overrides.hidden_dropout_prob=0.0", "backbone.overrides.attention_probs_dropout_prob=0.0"]
+    for parts in (1, 3):
+        train_until(small_recipe, tmp_path / str(parts), [*still, f"train.accumulation={parts}"], killed_after=None)
+    one, three = weights(tmp_path / "1"), weights(tmp_path / "3")
+    for name in one:
+        torch.testing.assert_close(one[name], three[name], atol=1e-5, rtol=1e-4)
+
+
+def test_the_best_weights_stay_not_the_last(small_recipe: Path, tmp_path: Path) -> None:
+    changes = ["train.epochs=3", "train.evaluate_every=2", "train.learning_rate=5e-3"]
+    train_until(small_recipe, tmp_path / "run", changes, killed_after=None)
+    evaluations = [x for x in lines(tmp_path / "run" / "metrics.jsonl") if x["type"] == "evaluation" and x["step"] > 0]
+    best = max(evaluations, key=lambda line: line["f1"])
+    decision = json.loads((tmp_path / "run" / "model" / "decision.json").read_text())
+    assert decision["step"] == best["step"]
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["validation"]["f1"] == best["f1"]
+
+
+def test_early_stopping_ends_the_run(small_recipe: Path, tmp_path: Path) -> None:
+    changes = ["train.epochs=20", "train.evaluate_every=1", "train.early_stopping=2", "train.learning_rate=1e-9"]
+    train_until(small_recipe, tmp_path / "run", changes, killed_after=None)
+    assert lines(tmp_path / "run" / "metrics.jsonl")[-1]["step"] < 20
+
+
+def test_a_folder_in_use_is_not_overwritten(small_recipe: Path, small_run: Path, invoke: Any) -> None:
+    result = invoke("train", small_recipe, "--output", small_run)
+    assert result.exit_code == 2
+    assert isinstance(result.exception, RunError)
+    assert str(result.exception) == f"{small_run} exists and is not empty: go on with --resume, or choose another --output"
+
+
+def test_resuming_a_finished_run_changes_nothing(small_run: Path, invoke: Any) -> None:
+    before = weights(small_run)
+    assert invoke("train", "--resume", "--output", small_run, "--quiet").exit_code == 0
+    after = weights(small_run)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_dry_run_says_what_would_be_trained_and_writes_nothing(
+    small_recipe: Path, invoke: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = invoke("train", small_recipe, "--dry-run", "--json")
+    summary = json.loads(result.stdout)
+    assert summary["steps"] == 6
+    assert summary["train_examples"] == summary["train_windows"] == 48
+    assert [group["group"] for group in summary["groups"]][-1] == "head, no decay"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_hub_one_line_says_how_to_point_at_a_folder(
+    small_recipe: Path, invoke: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    import huggingface_hub
+
+    def unreachable(*args: object, **kwargs: object) -> str:
+        raise ConnectionError("Name or service not known")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
+    result = invoke("train", small_recipe, "--set", "backbone.source=hfl/none", "--output", tmp_path / "run")
+    assert result.exit_code == 2
+    assert "point backbone.source at a folder" in str(result.exception)
+    assert "\n" not in str(result.exception)

@@ -1,0 +1,110 @@
+"""Reading answer files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qakit.data.predictions_file import first_ids, read_answers, read_probabilities
+from qakit.errors import DataError
+
+
+def file(folder: Path, name: str, content: str | bytes) -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def test_json(tmp_path: Path) -> None:
+    found = read_answers(file(tmp_path, "a.json", '\ufeff{"b": "甲", "a": ""}'))
+    assert list(found.answers.items()) == [("b", "甲"), ("a", "")]
+    assert found.columns is None
+
+
+def test_csv_keeps_texts_as_they_are(tmp_path: Path) -> None:
+    content = '\ufeffID,Answer\r\n1,NA\r\n2,"a,b"\r\n\r\n3,""\r\n4,"x\ny"\r\n5, 01\r\n'
+    found = read_answers(file(tmp_path, "a.csv", content))
+    assert dict(found.answers) == {"1": "NA", "2": "a,b", "3": "", "4": "x\ny", "5": " 01"}
+    assert found.columns == ("ID", "Answer")
+    assert found.line_end == "\r\n"
+
+
+def test_of_more_columns_the_names_decide(tmp_path: Path) -> None:
+    found = read_answers(file(tmp_path, "a.CSV", "score,Answer,ID\n0.5,x,1\n"))
+    assert dict(found.answers) == {"1": "x"}
+    assert found.columns == ("ID", "Answer")
+    assert found.line_end == "\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "a.json",
+            "not json",
+            "is not JSON: Expecting value at line 1, column 1; expected one object, id -> answer text",
+        ),
+        ("a.json", "", "is not JSON"),
+        ("a.json", '["x"]', "is a list; expected one JSON object"),
+        ("a.json", '"x"', "is text; expected one JSON object"),
+        ("a.json", '{"q7": 3}', r"id q7: the answer is a number \(3\), not text"),
+        ("a.json", '{"q7": NaN}', r"id q7: the answer is a number \(nan\), not text"),
+        ("a.json", '{"q7": null}', "id q7: the answer is null, not text"),
+        ("a.json", '{"q7": ["x"]}', "id q7: the answer is a list, not text"),
+        ("a.json", '{"q7": {"text": "x"}}', "id q7: the answer is an object, not text"),
+        ("a.json", '{"q7": "x", "q7": "y"}', "id q7: comes twice in the file"),
+        ("a.json", b'{"q": "\xff"}', "byte 7 is not UTF-8"),
+        ("a.json", "[" * 100_000, "is not JSON that can be read"),
+        ("a.csv", "", "line 1: the header is ''"),
+        ("a.csv", "id\n1\n", "line 1: the header is 'id'; expected two columns, id and answer"),
+        ("a.csv", "a,b,c\n1,2,3\n", "line 1: the header is 'a,b,c'"),
+        (
+            "a.csv",
+            "id,answer\n1,a\n2,b,c\n",
+            "line 3: has 3 columns, the header has 2; quote answers that hold a comma",
+        ),
+        ("a.csv", "id,answer\n1,a\n1,b\n", "line 3: id 1 comes twice in the file"),
+        ("a.csv", 'id,answer\n1,"a\n', "is not well-formed CSV: unexpected end of data"),
+    ],
+)
+def test_each_broken_file_is_named(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
+    path = file(tmp_path, name, content)
+    with pytest.raises(DataError, match=message) as caught:
+        read_answers(path)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_files_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no such file"):
+        read_answers(tmp_path / "none.json")
+    with pytest.raises(DataError, match="is a folder"):
+        read_answers(tmp_path)
+
+
+def test_probabilities(tmp_path: Path) -> None:
+    assert read_probabilities(file(tmp_path, "p.json", '{"a": 1, "b": 0.25, "c": -3e-2}')) == {
+        "a": 1.0,
+        "b": 0.25,
+        "c": -0.03,
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("NaN", "nan, not a finite number"),
+        ("Infinity", "inf, not a finite number"),
+        ('"1"', "text, not a number"),
+        ("true", "true or false, not a number"),
+        ("null", "null, not a number"),
+    ],
+)
+def test_probabilities_that_are_none(tmp_path: Path, value: str, message: str) -> None:
+    with pytest.raises(DataError, match=f"id q: the value is {message}"):
+        read_probabilities(file(tmp_path, "p.json", f'{{"q": {value}}}'))
+
+
+def test_first_ids() -> None:
+    assert first_ids(["a", "b"]) == "a, b"
+    assert first_ids(str(number) for number in range(7)) == "0, 1, 2, 3, 4, ..."

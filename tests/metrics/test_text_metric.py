@@ -1,0 +1,47 @@
+"""Exact match as competitions count it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qakit.metrics.per_example import text_match_per_example
+from qakit.metrics.text import character_f1, cleaned, text_match
+from qakit.values import Answer, Example
+
+
+def example(id_: str, *golds: str) -> Example:
+    return Example(id_, "?", ("context",), tuple(Answer(gold, None) for gold in golds))
+
+
+def test_nothing_is_normalised_unless_asked_for() -> None:
+    gold = [example("q", "1,912年")]
+    assert text_match(gold, {"q": "1912年"})["exact_match"] == 0.0
+    assert text_match(gold, {"q": "1912年"}, remove_characters=",")["exact_match"] == 100.0
+    assert text_match([example("q", "A")], {"q": "a"})["exact_match"] == 0.0
+
+
+def test_strip() -> None:
+    gold = [example("q", "甲\u3000")]
+    assert text_match(gold, {"q": " 甲"})["exact_match"] == 100.0
+    assert text_match(gold, {"q": " 甲"}, strip=False)["exact_match"] == 0.0
+
+
+def test_f1_is_over_characters() -> None:
+    assert character_f1("甲乙丙", "乙丁") == pytest.approx(2 * 1 / 5)
+    assert character_f1("", "") == 1.0
+    assert character_f1("甲", "") == 0.0
+
+
+def test_a_missing_answer_scores_zero_and_any_gold_answer_counts() -> None:
+    gold = [example("a", "x", "y"), example("b", "z")]
+    assert text_match(gold, {"a": "y"}) == {"exact_match": 50.0, "f1": 50.0}
+
+
+@given(st.text(max_size=12), st.text(max_size=3))
+def test_cleaning_twice_changes_nothing_more(text: str, removed: str) -> None:
+    once = cleaned(text, remove_characters=removed)
+    assert cleaned(once, remove_characters=removed) == once
+    columns = text_match_per_example([example("q", text)], [once], remove_characters=removed)
+    assert columns["exact_match"] == [100.0]

@@ -1,0 +1,172 @@
+"""Tables with a column map."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from qakit.api import Answer, DataError
+from qakit.errors import PluginError
+
+QA = {"id": "key", "question": "q", "context": "c", "answer_text": "a", "answer_start": "s"}
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def write_table(content: str | bytes, name: str = "data.csv") -> Path:
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write_table
+
+
+def test_csv_cells_are_text_and_keep_their_line_ends(write, read):
+    path = write('key,q,c,a,s\r\n007,"NA, really?","null\r\nNA ""x""",NA,6\r\n')
+    (example,), problems = read("table", path, **QA)
+    assert (example.id, example.question, example.contexts) == ("007", "NA, really?", ('null\r\nNA "x"',))
+    assert example.answers == (Answer("NA", 6),)
+    assert not problems.counts
+
+
+def test_tsv_quotation_marks_are_text_unless_asked_otherwise(write, read):
+    path = write('q\tc\n"a\tb"\n', "data.tsv")
+    assert read("table", path, question="q", context="c")[0][0].question == '"a'
+    path = write('q\tc\n"a\tb"\tc\n', "data.tsv")
+    assert read("table", path, question="q", context="c", quotes=True)[0][0].question == "a\tb"
+
+
+def test_long_cells(write, read):
+    (example,), _ = read("table", write("q,c\nx," + "y" * 200_000 + "\n"), question="q", context="c")
+    assert len(example.contexts[0]) == 200_000
+
+
+def test_json_lines(write, read):
+    rows = [
+        {"key": 1, "q": "?", "c": "one two", "a": "two", "s": 4},
+        {"key": 2, "q": "?", "c": "one two", "a": None, "s": None},
+    ]
+    path = write("".join(json.dumps(row) + "\n" for row in rows), "data.jsonl")
+    examples, problems = read("table", path, **QA)
+    assert [(example.id, example.answers) for example in examples] == [("1", (Answer("two", 4),)), ("2", None)]
+    assert not problems.counts
+    assert read("table", path, **QA, empty_answer="unanswerable")[0][1].answers == ()
+
+
+def test_parquet_in_the_shape_of_hugging_face_squad(tmp_path, read):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "odd [name].parquet"
+    answers = [{"text": ["two"], "answer_start": [4]}, {"text": [], "answer_start": []}]
+    table = {
+        "id": ["a", "b"],
+        "title": ["T", None],
+        "question": ["?", "?"],
+        "context": ["one two"] * 2,
+        "answers": answers,
+    }
+    pq.write_table(pa.table(table), path)
+    settings = {"id": "id", "question": "question", "context": "context", "answers": "answers", "document": "title"}
+    examples, problems = read("table", path, **settings)
+    assert [(e.id, e.answers, e.document) for e in examples] == [("a", (Answer("two", 4),), "T"), ("b", (), "")]
+    assert not problems.counts
+
+
+def test_classification_and_regression(write, read):
+    path = write("x,y,n\nfirst,second,1\n")
+    (example,), _ = read("table", path, text_a="x", text_b="y", label="n")
+    assert (example.id, example.question, example.contexts, example.label) == ("0", "first", ("second",), "1")
+    (example,), _ = read("table", path, text_a="x", label="n", label_type="number")
+    assert (example.contexts, example.label, example.answers) == ((), 1.0, None)
+    (example,), _ = read("table", path, text_a="x", label="absent")
+    assert example.label is None
+
+
+def test_without_offsets_an_answer_is_placed_where_it_occurs_once(write, read):
+    path = write("q,c,a\n?,one two,two\n?,two two,two\n")
+    examples, problems = read("table", path, question="q", context="c", answer_text="a")
+    assert [example.answers for example in examples] == [(Answer("two", 4),), (Answer("two", None),)]
+    assert problems.counts == {("answer_offset", "kept"): 1}
+
+
+def test_the_end_is_exclusive(write, read):
+    path = write("q,c,a,s,e\n?,one two,two,4,7\n?,one two,two,4,6\n")
+    settings = {"question": "q", "context": "c", "answer_text": "a", "answer_start": "s", "answer_end": "e"}
+    examples, problems = read("table", path, **settings)
+    assert {example.answers for example in examples} == {(Answer("two", 4),)}
+    assert problems.counts == {("answer_end", "repaired"): 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("key,q,c,a,s\n1,?,x,y\n", "line 2: the row has 4 cells where the header has 5"),
+        ("key,q,c,a,s\n1,?,x,x,0,more\n", "line 2: the row has 6 cells where the header has 5"),
+        ("key,q,c,a,s\n1,?,x,x,zero\n", r"line 2 \(id 1\), field 's': should be a whole number, not the text 'zero'"),
+        ("key,q,c,a,s\n,?,x,x,0\n", "line 2, field 'key': the id is empty"),
+        ("key,q,c,a,s\n1,?,x,x,0\n1,?,x,x,0\n", "id 1, field 'id': the id of example 2 was there before, in this file"),
+        (
+            "key,q,d,a,s\n1,?,x,x,0\n",
+            "there is no column 'c' .the reader's `context`.; there are 'key', 'q', 'd', 'a', 's'",
+        ),
+        ("key,q,c,a\n1,?,x,x\n", "there is no column 's' .the reader's `answer_start`."),
+        ("key,q,q,a,s\n1,?,x,x,0\n", "line 1: the header names the column 'q' twice"),
+        ('key,q,c,a,s\n1,"?,x,x,0\n', "the quotation marks do not match"),
+        ("key,q,c,a,s\n", "the table has no row"),
+        ("", "the file is empty"),
+        (b"key,q\n1,\xff\n", r"line 2: byte 2 of the line \(0xff\) is not UTF-8"),
+    ],
+)
+def test_broken_csv(content, message, write, read):
+    with pytest.raises(DataError, match=message):
+        read("table", write(content), **QA)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("data.jsonl", '{"q": "?", "c": 5}\n', "row 1, field 'c': should be text, not the number 5"),
+        ("data.jsonl", '{"q": "?"}\n{"q"\n', "cannot be read as jsonl"),
+        ("data.jsonl", "<html></html>", "is a web page"),
+        ("data.parquet", "PAR1 and nothing else", "cannot be read as parquet"),
+        ("data.parquet", "text", "is not a Parquet file"),
+        ("data.txt", "text", "the ending '.txt' names no table format; set the reader's `format`"),
+    ],
+)
+def test_broken_other_tables(name, content, message, write, read, caplog):
+    with pytest.raises(DataError, match=message) as caught:
+        read("table", write(content, name), question="q", context="c")
+    assert "\n" not in str(caught.value)
+    assert not caplog.records  # said once, as an error
+
+
+def test_listed_answers_of_another_shape(write, read):
+    row = {"q": "?", "c": "one two", "a": {"text": ["two", "one"], "answer_start": [4]}}
+    with pytest.raises(DataError, match="there are 2 texts and 1 offsets"):
+        read("table", write(json.dumps(row), "data.jsonl"), question="q", context="c", answers="a")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "give `question` .* or `text_a`"),
+        ({"question": "q", "text_a": "x"}, "one of the two"),
+        ({"question": "q", "context": "c", "text_b": "y"}, "not both"),
+        ({"question": "q", "context": "c", "answers": "a", "answer_text": "b"}, "not both"),
+        ({"question": "q", "answer_text": "a"}, "answers need a `context` column"),
+        ({"question": "q", "context": "c", "answer_start": "s"}, "need `answer_text`"),
+    ],
+)
+def test_column_maps_that_make_no_sense(settings, message, build_reader):
+    with pytest.raises(PluginError, match=message):
+        build_reader("table", **settings)
+
+
+def test_rows_can_be_skipped_and_ids_keep_counting(write, read):
+    path = write("q,c\na,b\nbroken\nc,d\n")
+    examples, problems = read("table", path, {"bad_row": "skip"}, question="q", context="c")
+    assert [example.id for example in examples] == ["0", "2"]
+    assert problems.counts == {("bad_row", "skipped"): 1}

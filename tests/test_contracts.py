@@ -1,0 +1,154 @@
+"""Every installed component keeps the contract of its kind, checked with what plugin authors use."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qakit import testing
+from qakit.components import KINDS
+from qakit.registry import Entry, load_registry
+
+ENTRIES = [entry for entry in load_registry().entries() if entry.package == "qakit"]
+
+SETTINGS: dict[str, list[dict[str, Any]]] = {
+    "glue": [{"task": "SST-2"}],
+    "table": [{"question": "q", "context": "c", "answer_text": "a"}],
+    "bitfit": [{}, {"which": "attention"}, {"which": "mlp"}],
+    "freeze": [{}, {"layers": 1}, {"embeddings": False, "layers": 1}],
+    "stride": [{}, {"overlap": 0}, {"overlap": 5}, {"step": 1}],
+    "random_window": [{}, {"per_example": 3}],
+    "squad_v2": [{}, {"primary": "exact"}],
+    "csv": [{}, {"line_end": "\r\n", "bom": True}, {"quoting": "all", "header": False}],
+}
+"""Settings to check beside (or instead of) the defaults."""
+
+CONTEXT = "The tide comes twice a day."
+FILES: dict[str, dict[str, Any]] = {
+    "squad": {
+        "data.json": {
+            "data": [
+                {
+                    "title": "t",
+                    "paragraphs": [
+                        {
+                            "context": CONTEXT,
+                            "qas": [{"id": "1", "question": "q?", "answers": [{"text": "twice", "answer_start": 15}]}],
+                        }
+                    ],
+                }
+            ]
+        }
+    },
+    "hw7": {
+        "data.json": {
+            "questions": [
+                {
+                    "id": 0,
+                    "paragraph_id": 0,
+                    "question_text": "q?",
+                    "answer_text": "twice",
+                    "answer_start": 15,
+                    "answer_end": 19,
+                }
+            ],
+            "paragraphs": [CONTEXT],
+        }
+    },
+    "adl": {
+        "data.json": [
+            {
+                "id": "1",
+                "question": "q?",
+                "paragraphs": [1, 0],
+                "relevant": 0,
+                "answer": {"text": "twice", "start": 15},
+            }
+        ],
+        "context.json": [CONTEXT, CONTEXT],
+    },
+    "glue": {"data.tsv": "sentence\tlabel\na fine film\t1\n"},
+    "table": {"data.csv": f"q,c,a\nq?,{CONTEXT},twice\n"},
+}
+"""A small file for each reader; the first one is read."""
+
+
+def of_kind(kind: str) -> Any:
+    """Parametrises a test over the components of one kind and their settings."""
+    cases = [
+        pytest.param(entry, settings, id=f"{entry.name}-{number}")
+        for entry in ENTRIES
+        if entry.kind == kind
+        for number, settings in enumerate(SETTINGS.get(entry.name, [{}]))
+    ]
+    return pytest.mark.parametrize(("entry", "settings"), cases)
+
+
+def checked(check: Callable[..., Any], entry: Entry, settings: dict[str, Any], *arguments: Any) -> Any:
+    return check(entry.component, entry.component.settings.model_validate(settings), *arguments)
+
+
+def test_the_expected_components_are_there() -> None:
+    assert {kind: [entry.name for entry in ENTRIES if entry.kind == kind] for kind in KINDS} == {
+        "readers": ["adl", "glue", "hw7", "squad", "table"],
+        "preprocessors": ["centred", "random_window", "stride"],
+        "adapters": ["bitfit", "freeze", "full"],
+        "heads": ["linear_span"],
+        "postprocessors": ["special_chars"],
+        "ensemblers": ["voting"],
+        "writers": ["csv", "jsonl", "squad_json"],
+        "metrics": ["cmrc2018", "exact_match", "squad_v1", "squad_v2"],
+    }
+
+
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: f"{entry.kind}-{entry.name}")
+def test_declaration(entry: Entry) -> None:
+    testing.check_component(entry.kind, entry.component)
+
+
+@of_kind("readers")
+def test_readers(entry: Entry, settings: dict[str, Any], tmp_path: Path) -> None:
+    for name, content in FILES[entry.name].items():
+        text = content if isinstance(content, str) else json.dumps(content)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    examples = checked(testing.check_reader, entry, settings, tmp_path / next(iter(FILES[entry.name])))
+    assert len(examples) == 1
+
+
+@of_kind("preprocessors")
+def test_preprocessors(entry: Entry, settings: dict[str, Any]) -> None:
+    checked(testing.check_preprocessor, entry, settings)
+
+
+@of_kind("adapters")
+def test_adapters(entry: Entry, settings: dict[str, Any]) -> None:
+    checked(testing.check_adapter, entry, settings)
+
+
+@of_kind("heads")
+def test_heads(entry: Entry, settings: dict[str, Any]) -> None:
+    checked(testing.check_head, entry, settings)
+
+
+@of_kind("postprocessors")
+def test_postprocessors(entry: Entry, settings: dict[str, Any]) -> None:
+    checked(testing.check_postprocessor, entry, settings)
+
+
+@of_kind("ensemblers")
+def test_ensemblers(entry: Entry, settings: dict[str, Any]) -> None:
+    checked(testing.check_ensembler, entry, settings)
+
+
+@of_kind("writers")
+def test_writers(entry: Entry, settings: dict[str, Any], tmp_path: Path) -> None:
+    checked(testing.check_writer, entry, settings, tmp_path)
+
+
+@of_kind("metrics")
+def test_metrics(entry: Entry, settings: dict[str, Any]) -> None:
+    checked(testing.check_metric, entry, settings)

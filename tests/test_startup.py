@@ -1,0 +1,85 @@
+"""Start-up stays light: what a command that needs no model imports, seen from outside."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAVY = {"accelerate", "datasets", "kaggle", "matplotlib", "numpy", "pandas", "peft", "pyarrow", "scipy"}
+HEAVY |= {"tokenizers", "torch", "transformers"}
+
+RUN = """
+import sys
+sys.argv = ["qakit", *sys.argv[1:]]
+from qakit.cli import main
+try:
+    main()
+finally:
+    print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+"""
+
+
+def imported_by(*arguments: str) -> tuple[set[str], subprocess.CompletedProcess[str]]:
+    """Top-level packages that a command imports, and how it ended."""
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, *arguments], capture_output=True, text=True, check=False, cwd=ROOT, timeout=60
+    )
+    return set(done.stderr.splitlines()[-1].split()), done
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--help",),
+        ("--version",),
+        ("train", "--help"),
+        ("plugins",),
+        ("plugins", "--json"),
+        ("recipes", "list"),
+        ("recipes", "schema"),
+        ("recipes", "show", "recipes/boss.yaml"),
+        ("recipes", "validate", "recipes/quickstart.yaml"),
+    ],
+    ids=" ".join,
+)
+def test_light_commands_import_nothing_heavy(arguments: tuple[str, ...]) -> None:
+    packages, done = imported_by(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+    assert packages & HEAVY == set()
+    assert {"qakit", "typer", "pluggy"} <= packages
+
+
+def test_the_probe_sees_heavy_imports() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys, numpy; print(*sys.modules)"], capture_output=True, text=True, check=True
+    )
+    assert "numpy" in done.stdout.split()
+
+
+def test_importing_the_api_is_light_and_its_heavy_names_come_on_demand() -> None:
+    code = (
+        "import sys, qakit.api as api\n"
+        f"assert not {HEAVY!r} & sys.modules.keys()\n"
+        "for name in api.__all__: getattr(api, name)\n"
+        "assert 'numpy' in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_settings_models_are_not_built_at_start_up() -> None:
+    code = (
+        "from qakit.registry import load_registry\n"
+        "entries = load_registry().entries()\n"
+        "built = [entry.name for entry in entries if entry.component.settings.__pydantic_complete__]\n"
+        "assert entries and not built, built\n"
+        "documented = [e.name for e in entries if e.component.settings.model_config.get('use_attribute_docstrings')]\n"
+        "assert not documented, f'reads its source at start-up: {documented}'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr

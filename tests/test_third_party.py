@@ -1,0 +1,136 @@
+"""A real third-party package, installed beside qakit's wheel into an environment of its own, and used from there."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "tests" / "third_party"
+
+pytestmark = pytest.mark.slow
+
+
+class Environment:
+    """A virtual environment with qakit's wheel and the example plugin."""
+
+    def __init__(self, folder: Path) -> None:
+        venv.create(folder, with_pip=False, symlinks=True)
+        scripts = "Scripts" if os.name == "nt" else "bin"
+        self.python = folder / scripts / Path(sys.executable).name
+        self.qakit = folder / scripts / "qakit"
+        purelib = self.run(self.python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").stdout.strip()
+        # Dependencies come from the environment of the tests. Its own `.pth` files, and so an editable qakit, do not.
+        (Path(purelib) / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+
+    def run(self, *command: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+        keep = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "QAKIT_"))}
+        done = subprocess.run(
+            [str(word) for word in command], capture_output=True, text=True, check=False, env=keep, cwd=PACKAGE.parent
+        )
+        assert not check or done.returncode == 0, done.stderr
+        return done
+
+    def install(self, source: Path) -> None:
+        self.run(
+            sys.executable, "-m", "pip", "--python", self.python, "--disable-pip-version-check", "install", "--no-index",
+            "--no-deps", "--no-build-isolation", "--ignore-installed", "--quiet", source,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    folder = tmp_path_factory.mktemp("third-party")
+    environment = Environment(folder / "venv")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
+        cwd=ROOT, check=True, capture_output=True,
+    )  # fmt: skip
+    environment.install(next(folder.glob("*.whl")))
+    environment.install(PACKAGE)
+    return environment
+
+
+def test_qakit_there_is_the_installed_wheel(environment: Environment) -> None:
+    code = (
+        "import qakit, qakit_heads, qakit_example; print(qakit.__file__, qakit_heads.__file__, qakit_example.__file__)"
+    )
+    for path in environment.run(environment.python, "-c", code).stdout.split():
+        assert Path(path).is_relative_to(environment.python.parents[1])
+
+
+def test_the_plugin_is_listed_beside_ours(environment: Environment) -> None:
+    listing = json.loads(environment.run(environment.qakit, "plugins", "--json").stdout)
+    assert listing["broken"] == []
+    assert listing["conflicts"] == []
+    theirs = [each for each in listing["components"] if each["package"] == "qakit-example-plugin"]
+    assert [(each["kind"], each["name"], each["plugin"], each["version"]) for each in theirs] == [
+        ("preprocessors", "even_windows", "qakit-example-plugin:example", "0.3.0"),
+        ("heads", "mlp_span", "qakit-example-plugin:example", "0.3.0"),
+        ("postprocessors", "trim_punctuation", "qakit-example-plugin:example", "0.3.0"),
+    ]
+    assert theirs[1]["settings"][0] == {
+        "name": "width",
+        "type": "int > 0",
+        "required": False,
+        "default": 128,
+        "description": "Size of the hidden layer.",
+    }
+    assert len(listing["components"]) > 15
+
+
+def test_its_command_is_on_the_command_line(environment: Environment, tmp_path: Path) -> None:
+    answers = tmp_path / "answers.json"
+    answers.write_text('{"a": "two", "b": ""}')
+    done = environment.run(environment.qakit, "answer-stats", answers)
+    assert done.stdout == "2 answers, 1 empty, mean length 3.0 characters\n"
+    answers.write_text("[]")
+    failed = environment.run(environment.qakit, "answer-stats", answers, check=False)
+    assert failed.returncode == 2
+    assert "must hold one JSON object" in failed.stderr
+    assert "Traceback" not in failed.stderr
+
+
+def test_a_recipe_can_use_it(environment: Environment) -> None:
+    environment.run(environment.qakit, "recipes", "validate", PACKAGE / "example" / "recipe.yaml")
+
+
+def test_a_wrong_setting_of_it_is_found_in_the_recipe(environment: Environment, tmp_path: Path) -> None:
+    recipe = (PACKAGE / "example" / "recipe.yaml").read_text()
+    data = PACKAGE / "example" / "train.json"
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(recipe.replace("width: 32", "widht: 32").replace("train.json", str(data)))
+    failed = environment.run(environment.qakit, "recipes", "validate", wrong, check=False)
+    assert failed.returncode == 2
+    assert "wrong.yaml:18:" in failed.stderr + failed.stdout
+    assert "did you mean 'width'?" in failed.stderr + failed.stdout
+
+
+def test_without_the_plugin_the_recipe_says_what_is_missing(environment: Environment) -> None:
+    command = (environment.qakit, "recipes", "validate", PACKAGE / "example" / "recipe.yaml")
+    os.environ["QAKIT_DISABLE_PLUGINS"] = "qakit-example-plugin"
+    try:
+        done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    finally:
+        del os.environ["QAKIT_DISABLE_PLUGINS"]
+    assert done.returncode == 2
+    assert "mlp_span" in done.stderr + done.stdout
+    assert "even_windows" in done.stderr + done.stdout
+
+
+def test_the_guide_shows_the_package_as_it_is() -> None:
+    guide = (ROOT / "docs" / "plugins.md").read_text("utf-8")
+    files = [*sorted((PACKAGE / "src" / "qakit_example").glob("*.py")), PACKAGE / "tests" / "test_example.py"]
+    files += [PACKAGE / "pyproject.toml", PACKAGE / "example" / "recipe.yaml"]
+    assert len(files) == 8
+    for path in files:
+        language = {".py": "python", ".toml": "toml", ".yaml": "yaml"}[path.suffix]
+        block = f"```{language}\n{path.read_text('utf-8')}```\n"
+        assert block in guide, f"docs/plugins.md does not show {path.relative_to(PACKAGE)} as it is"

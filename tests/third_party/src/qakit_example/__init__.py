@@ -1,0 +1,110 @@
+"""An example plugin for qakit: a head, a preprocessor, a postprocessor and a command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, PositiveInt
+
+from qakit.api import (
+    Component,
+    Head,
+    HeadRuntime,
+    NoRuntime,
+    Postprocessor,
+    Preprocessor,
+    Settings,
+    WindowRuntime,
+    hookimpl,
+)
+
+if TYPE_CHECKING:
+    import typer
+
+
+class MlpSpanSettings(Settings):
+    """Settings of ``mlp_span``."""
+
+    width: PositiveInt = Field(default=128, description="Size of the hidden layer.")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="Dropout before the hidden layer.")
+
+
+class EvenWindowsSettings(Settings):
+    """Settings of ``even_windows``."""
+
+    overlap: int = Field(default=64, ge=0, description="Neighbouring windows share at least this many tokens.")
+
+
+class TrimPunctuationSettings(Settings):
+    """Settings of ``trim_punctuation``."""
+
+    characters: str = Field(default=" ,.;:!?，。；：！？、", description="Characters removed at both ends.")
+
+
+# Torch and numpy are imported when a recipe uses the component, not when qakit starts.
+def build_mlp_span(settings: MlpSpanSettings, runtime: HeadRuntime) -> Head:
+    """A span head with a hidden layer."""
+    from qakit_example.head import MlpSpan
+
+    return MlpSpan(settings, runtime)
+
+
+def build_even_windows(settings: EvenWindowsSettings, runtime: WindowRuntime) -> Preprocessor:
+    """Windows spread evenly over each context."""
+    from qakit_example.windows import EvenWindows
+
+    return EvenWindows(settings, runtime)
+
+
+def build_trim_punctuation(settings: TrimPunctuationSettings, runtime: NoRuntime) -> Postprocessor:
+    """Removes punctuation around an answer."""
+    from qakit_example.trim import TrimPunctuation
+
+    return TrimPunctuation(settings.characters)
+
+
+MLP_SPAN: Component[MlpSpanSettings, HeadRuntime, Head] = Component(
+    name="mlp_span",
+    summary="Start and end scores from a hidden layer with GELU.",
+    settings=MlpSpanSettings,
+    build=build_mlp_span,
+)
+EVEN_WINDOWS: Component[EvenWindowsSettings, WindowRuntime, Preprocessor] = Component(
+    name="even_windows",
+    summary="As few full windows as cover the context, spread evenly over it.",
+    settings=EvenWindowsSettings,
+    build=build_even_windows,
+)
+TRIM_PUNCTUATION: Component[TrimPunctuationSettings, NoRuntime, Postprocessor] = Component(
+    name="trim_punctuation",
+    summary="Removes punctuation and spaces at both ends of an answer.",
+    settings=TrimPunctuationSettings,
+    build=build_trim_punctuation,
+)
+
+
+@hookimpl
+def qakit_register_heads() -> Iterable[Component[Any, Any, Any]]:
+    """The heads of this package."""
+    return [MLP_SPAN]
+
+
+@hookimpl
+def qakit_register_preprocessors() -> Iterable[Component[Any, Any, Any]]:
+    """The preprocessors of this package."""
+    return [EVEN_WINDOWS]
+
+
+@hookimpl
+def qakit_register_postprocessors() -> Iterable[Component[Any, Any, Any]]:
+    """The postprocessors of this package."""
+    return [TRIM_PUNCTUATION]
+
+
+@hookimpl
+def qakit_register_commands(app: typer.Typer) -> None:
+    """``qakit answer-stats``."""
+    from qakit_example.command import answer_stats
+
+    app.command("answer-stats")(answer_stats)
