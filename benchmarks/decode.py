@@ -8,7 +8,7 @@ double loop with every check, then per question a sort, the texts and a softmax.
 ready-made rows, which the scripts do not have.
 
 qakit starts from the same scores, batch by batch as a model gives them, and ends with its list of ``SpanPrediction``:
-decoding in the head, the table of candidates, the predictions. Rounds alternate. Scores are made up from a fixed seed:
+decoding in the head, the table of candidates, the predictions. Rounds alternate, both on one core. Scores are made up from a fixed seed:
 noise that falls off like a trained model's, peaks at the answer and at a few other places.
 
 Both may pick the same spans, unless the best span is not among the peer's 20 x 20; so qakit's best score must never be
@@ -62,6 +62,7 @@ class Scores:
 
 def main() -> None:
     options = parse()
+    torch.set_num_threads(options.threads)
     examples, encoded, windows, batches = prepare(options)
     scores = made_up_scores(windows, batches, options.max_length)
     features = peer_features(encoded, windows, batches, options)
@@ -88,6 +89,7 @@ def main() -> None:
         "n_best": options.n_best,
         "max_answer_length": options.max_answer_length,
         "rounds": options.rounds,
+        "threads": options.threads,
         "windows_per_second": {name: round(rate) for name, rate in rates.items()},
         "ratio": {name: round(rates[QAKIT] / rates[name], 2) for name in (PEER, PEER_LISTS)},
         **compare(ours, theirs),
@@ -114,6 +116,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--n-best", type=int, default=20)
     parser.add_argument("--max-answer-length", type=int, default=30)
     parser.add_argument("--batch-size", type=int, default=64, help="windows per batch")
+    parser.add_argument("--threads", type=int, default=1, help="of torch; the peer has one")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--no-answer", action="store_true", help="questions may have no answer")
     parser.add_argument("--max-context", action="store_true", help="both: starts only where the window sees most")

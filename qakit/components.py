@@ -8,9 +8,7 @@ from typing import Generic, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-Kind = Literal[
-    "readers", "preprocessors", "adapters", "heads", "postprocessors", "ensemblers", "writers", "metrics"
-]
+Kind = Literal["readers", "preprocessors", "adapters", "heads", "postprocessors", "ensemblers", "writers", "metrics"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """The kinds of component, each with its hook ``qakit_register_<kind>``."""
 

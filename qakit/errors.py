@@ -71,7 +71,9 @@ class DataError(QakitError):
         field: the field within the record.
     """
 
-    def __init__(self, problem: str, *, path: str | Path | None = None, row: str | None = None, field: str | None = None):
+    def __init__(
+        self, problem: str, *, path: str | Path | None = None, row: str | None = None, field: str | None = None
+    ):
         self.problem, self.path, self.row, self.field = problem, path, row, field
         place = ", ".join(str(part) for part in (path, row, field and f"field {field!r}") if part)
         super().__init__(f"{place}: {problem}" if place else problem)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from qakit.data.batch import Batch
     from qakit.data.encode import EncodedExamples
-    from qakit.problems import Problems
     from qakit.data.windows import Windows
+    from qakit.problems import Problems
 
 
 # ---------------------------------------------------------------------------------------------------------- readers

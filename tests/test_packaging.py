@@ -14,9 +14,8 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
-PLUGINS = sorted(
-    f"qakit_{name}" for name in "adapters ensemble heads metrics postprocess preprocess readers writers".split()
-)
+KINDS = ("adapters", "ensemble", "heads", "metrics", "postprocess", "preprocess", "readers", "writers")
+PLUGINS = [f"qakit_{name}" for name in KINDS]
 
 
 def build(source: Path, target: str, folder: Path) -> Path:

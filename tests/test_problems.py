@@ -103,3 +103,10 @@ def test_impossible_policies_are_refused(policies, message):
 
 def test_possible_policies_pass():
     check_policies({"default": "keep", "answer_offset": "repair", "mine:odd": "skip"})
+
+
+def test_the_documentation_lists_every_kind_with_its_policies():
+    page = (Path(__file__).resolve().parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| .* \| (\w+)[^|]* \| ([\w, ]+) \|$", page, flags=re.MULTILINE)
+    listed = {name: (default, tuple(policies.split(", "))) for name, default, policies in rows}
+    assert listed == {kind.name: (kind.default, kind.policies) for kind in PROBLEM_KINDS.values()}

@@ -372,6 +372,29 @@ def test_members_of_every_protocol_are_known() -> None:
     }
 
 
+# ------------------------------------------------------------------------------------------------------ the hooks
+@pytest.mark.parametrize(
+    ("hook", "kind"),
+    [
+        ("qakit_register_readers", "readers"),
+        ("qakit_register_preprocessors", "preprocessors"),
+        ("qakit_register_adapters", "adapters"),
+        ("qakit_register_heads", "heads"),
+        ("qakit_register_postprocessors", "postprocessors"),
+        ("qakit_register_ensemblers", "ensemblers"),
+        ("qakit_register_writers", "writers"),
+        ("qakit_register_metrics", "metrics"),
+    ],
+)
+@pytest.mark.parametrize(
+    "body", ["return [component('mine')]", "yield component('mine')", "return {component('mine')}"]
+)
+def test_each_hook_offers_components_of_its_kind(install: Any, hook: str, kind: Any, body: str) -> None:
+    registry = Registry.from_entry_points(install("toolbox", tools=f"@hookimpl\ndef {hook}():\n    {body}\n"))
+    assert registry.names(kind) == ("mine",)
+    assert len(registry.entries()) == 1
+
+
 # -------------------------------------------------------------------------------------------- the installed ones
 def test_every_kind_has_its_hook_and_every_hook_its_kind() -> None:
     hooks = {name for name in vars(hookspecs) if name.startswith("qakit_register_")}

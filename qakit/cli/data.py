@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from qakit.data.checks.tokens import TokenSetup
     from qakit.problems import Policy
     from qakit.protocols import Reader
-    from qakit.recipe.model import Recipe
     from qakit.registry import Registry
 
 
@@ -112,12 +111,8 @@ def _from_recipe(targets: list[Path], overrides: list[str], tokenizer: str | Non
         preprocessor=(recipe.preprocess.predict.name, recipe.preprocess.predict.settings),
         max_length=recipe.windows.max_length,
         max_question_length=recipe.windows.max_question_length,
-        max_answer_length=_answer_limit(recipe),
+        max_answer_length=recipe.predict.max_answer_length,
     )
-
-
-def _answer_limit(recipe: Recipe) -> int | None:
-    return recipe.predict.max_answer_length
 
 
 def _from_files(
@@ -138,10 +133,9 @@ def _from_files(
         if not equals or not key:
             raise UsageError(f"--set {override}: with --reader, write KEY=VALUE for a setting of the reader")
         settings[key] = value
-    names = _split_names(files)
     return _Job(
         reader=registry.build("readers", reader, settings, NoRuntime()),
-        splits={name: [file] for name, file in zip(names, files, strict=True)},
+        splits=_one_split_each(files),
         policies={},
         tokenizer=tokenizer,
         preprocessor=("stride", {} if stride is None else {"overlap": stride}),
@@ -151,10 +145,11 @@ def _from_files(
     )
 
 
-def _split_names(files: Sequence[Path]) -> list[str]:
-    """File names where they tell the files apart, else whole paths."""
-    names = [file.name for file in files]
-    return names if len(set(names)) == len(names) else list(dict.fromkeys(str(file) for file in files))
+def _one_split_each(files: Sequence[Path]) -> dict[str, Sequence[Path]]:
+    """Each distinct file by its name where the names differ, else by its path."""
+    distinct = list(dict.fromkeys(files))
+    names = {file.name for file in distinct}
+    return {file.name if len(names) == len(distinct) else str(file): [file] for file in distinct}
 
 
 def _token_setup(job: _Job, registry: Registry) -> TokenSetup | None:

@@ -30,8 +30,13 @@ def register(app: typer.Typer) -> None:
 def predict(
     run: RunArgument,
     source: Annotated[Path, typer.Option("--input", "-i", help="A file in the format of the recipe's reader.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The answer file; its ending chooses the format (.csv, .json, .jsonl).")],
-    nbest: Annotated[Path | None, typer.Option("--nbest", help="Also write all candidates to this .jsonl file.")] = None,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="The answer file; its ending chooses the format (.csv, .json, .jsonl)."),
+    ],
+    nbest: Annotated[
+        Path | None, typer.Option("--nbest", help="Also write all candidates to this .jsonl file.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Answer every question of a file and write the submission."""
@@ -50,7 +55,9 @@ def predict(
         write_nbest(nbest, predictions)
     written = write_submission(output, predictions, trained.recipe, trained.registry, suffix=output.suffix)
     if as_json:
-        print_json({"file": str(written.path), "rows": written.rows, "sha256": written.sha256, "problems": written.problems})
+        print_json(
+            {"file": str(written.path), "rows": written.rows, "sha256": written.sha256, "problems": written.problems}
+        )
         return
     out.print(plain(f"{written.rows:,} answers in {written.path}"))
     for problem in written.problems:
@@ -59,8 +66,12 @@ def predict(
 
 def evaluate(
     run: RunArgument,
-    source: Annotated[Path, typer.Option("--input", "-i", help="A labelled file in the format of the recipe's reader.")],
-    nbest: Annotated[Path | None, typer.Option("--nbest", help="Also write all candidates to this .jsonl file.")] = None,
+    source: Annotated[
+        Path, typer.Option("--input", "-i", help="A labelled file in the format of the recipe's reader.")
+    ],
+    nbest: Annotated[
+        Path | None, typer.Option("--nbest", help="Also write all candidates to this .jsonl file.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Score a run on a labelled file, with the threshold tuned in training."""
@@ -73,8 +84,8 @@ def evaluate(
     unlabelled = [example.id for example in split.examples if example.answers is None and example.label is None]
     if unlabelled:
         raise DataError(
-            f"{len(unlabelled)} of {len(split.examples)} questions have no answers to compare with (the first: {unlabelled[0]}); "
-            "use `qakit predict` for unlabelled files",
+            f"{len(unlabelled)} of {len(split.examples)} questions have no answers to compare with "
+            f"(the first: {unlabelled[0]}); use `qakit predict` for unlabelled files",
             path=source,
         )
     with _bar("evaluating") as progress:
@@ -90,7 +101,10 @@ def evaluate(
 def ask(
     run: RunArgument,
     question: Annotated[str, typer.Option("--question", "-q", help="The question.")],
-    context: Annotated[list[str], typer.Option("--context", "-c", help="A text to answer from; repeat it for several. @FILE reads a file.")],
+    context: Annotated[
+        list[str],
+        typer.Option("--context", "-c", help="A text to answer from; repeat it for several. @FILE reads a file."),
+    ],
     top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="How many candidates to show.")] = 3,
     as_json: JsonOption = False,
 ) -> None:
@@ -143,13 +157,14 @@ def _load(run: Path) -> TrainedRun:
 
 
 def _read(trained: TrainedRun, source: Path) -> Split:
-    from qakit.cli.data import warn_of_problems
     from qakit.data.splits import read_files
 
     split = read_files(trained.recipe, trained.registry, [source])
     if not split.examples:
         raise DataError("holds no question", path=source)
-    warn_of_problems(split.problems)
+    for problems in split.problems:
+        for line in problems.describe():
+            print_warning(line)
     return split
 
 

@@ -26,7 +26,9 @@ def show_result(run: Run, metrics: Mapping[str, Any]) -> None:
     _show_files(run, metrics)
 
 
-def figures_table(figures: Mapping[str, Any], *, before: Mapping[str, Any] | None = None, baselines: Mapping[str, float] = {}) -> Any:
+def figures_table(
+    figures: Mapping[str, Any], *, before: Mapping[str, Any] | None = None, baselines: Mapping[str, float] = {}
+) -> Any:
     """Figures by name, with those before training beside them if there are any."""
     title = "Validation"
     if before:

@@ -24,7 +24,8 @@ def register(app: typer.Typer) -> None:
 
 
 def list_(
-    folder: Annotated[Path, typer.Argument(help="The folder that holds the runs.")] = Path("runs"), as_json: JsonOption = False
+    folder: Annotated[Path, typer.Argument(help="The folder that holds the runs.")] = Path("runs"),
+    as_json: JsonOption = False,
 ) -> None:
     """All runs of a folder, oldest first, with their figures."""
     from qakit.cli.tables import new_table, number
@@ -40,7 +41,9 @@ def list_(
     table = new_table(None, "run", "state", "step", "figures", numbers=("step",))
     for row in rows:
         figures = {name: value for name, value in (row["figures"] or {}).items() if isinstance(value, float)}
-        table.add_row(plain(row["run"]), row["state"], number(row["step"]), plain(number(dict(list(figures.items())[:3]))))
+        table.add_row(
+            plain(row["run"]), row["state"], number(row["step"]), plain(number(dict(list(figures.items())[:3])))
+        )
     out.print(table)
 
 
@@ -57,7 +60,11 @@ def show(
         print_json({**summary, "meta": meta, "metrics": opened.read_json(opened.metrics_file)})
         return
     facts = {key: summary[key] for key in ("run", "state", "step")}
-    facts |= {key: meta[key] for key in ("precision", "seed", "steps", "windows", "git_commit", "qakit", "python") if key in meta}
+    facts |= {
+        key: meta[key]
+        for key in ("precision", "seed", "steps", "windows", "git_commit", "qakit", "python")
+        if key in meta
+    }
     if "parameters" in meta:
         facts["parameters"] = meta["parameters"]["all"]
     for name, split in meta.get("data", {}).items():
@@ -85,7 +92,8 @@ def _summary(run: Run) -> dict[str, Any]:
         "run": str(run.folder),
         "state": state,
         "step": max((line["step"] for line in lines), default=0),
-        "figures": finished.get("validation") or next((_figures(x) for x in reversed(lines) if x["type"] == "evaluation"), None),
+        "figures": finished.get("validation")
+        or next((_figures(x) for x in reversed(lines) if x["type"] == "evaluation"), None),
     }
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic_core import to_jsonable_python
+from pydantic.fields import FieldInfo
+from pydantic_core import to_json
 
 from qakit.components import Settings
 
@@ -48,7 +49,7 @@ def view_settings(model: type[Settings]) -> tuple[SettingView, ...]:
 
 
 def _json_like(value: Any) -> Any:
-    return to_jsonable_python(value, inf_nan_mode="strings", fallback=str)
+    return json.loads(to_json(value, inf_nan_mode="strings", fallback=str))
 
 
 def _type_text(annotation: Any) -> str:
@@ -66,9 +67,13 @@ def _type_text(annotation: Any) -> str:
 
 
 def _bounded(text: str, metadata: Iterable[Any]) -> str:
+    # Inside a union, `Annotated[int, Field(ge=0)]` still holds the whole Field.
+    constraints = [
+        inner for outer in metadata for inner in (outer.metadata if isinstance(outer, FieldInfo) else [outer])
+    ]
     bounds = (
         f"{sign} {getattr(constraint, key)}"
-        for constraint in metadata
+        for constraint in constraints
         for key, sign in _BOUNDS.items()
         if getattr(constraint, key, None) is not None
     )

@@ -39,7 +39,10 @@ def groups_table(groups: Sequence[Mapping[str, Any]], counts: Mapping[str, Mappi
     )
     for group in groups:
         table.add_row(
-            plain(group["group"]), f"{group['parameters']:,}", f"{group['learning_rate']:g}", f"{group['weight_decay']:g}"
+            plain(group["group"]),
+            f"{group['parameters']:,}",
+            f"{group['learning_rate']:g}",
+            f"{group['weight_decay']:g}",
         )
     both = counts["all"]
     share = 100 * both["trainable"] / both["total"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,11 +29,15 @@ def register(app: typer.Typer) -> None:
 
 def train(
     recipe: Annotated[Path, typer.Argument(help="A recipe file; with --resume it may be left out.")] = Path(),
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="The run's folder; by default runs/NAME-TIME.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The run's folder; by default runs/NAME-TIME.")
+    ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe value, e.g. train.epochs=1.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Prepare everything, say what would be trained, and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Prepare everything, say what would be trained, and stop.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --output.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the final figures as JSON on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
@@ -109,12 +114,21 @@ def _dry_run(recipe: Recipe, registry: Registry, *, as_json: bool, quiet: bool) 
         return
     from qakit.cli.tables import groups_table, pairs_table
 
-    out.print(pairs_table("Dry run", {key: value for key, value in summary.items() if key not in ("groups", "parameters")}))
+    out.print(
+        pairs_table("Dry run", {key: value for key, value in summary.items() if key not in ("groups", "parameters")})
+    )
     out.print(groups_table(groups, counts))
 
 
 def _train(
-    recipe: Recipe, run: Run | None, output: Path | None, registry: Registry, *, resume: bool, as_json: bool, quiet: bool
+    recipe: Recipe,
+    run: Run | None,
+    output: Path | None,
+    registry: Registry,
+    *,
+    resume: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     from qakit.cli.progress import TrainingDisplay
     from qakit.report.curves import draw_curves
@@ -158,7 +172,7 @@ def _shared(run: Run | None, accelerator: Any) -> Run:
     return box[0]
 
 
-def _show(run: Run, metrics: dict[str, Any]) -> None:
+def _show(run: Run, metrics: Mapping[str, Any]) -> None:
     """The figures before and after, some answers, and what to do next."""
     from qakit.cli.results import show_result
 

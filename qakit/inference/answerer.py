@@ -26,8 +26,8 @@ class Reply:
 class Answerer:
     """Answers questions with one trained run::
 
-        answerer = qakit.load("runs/my-run")
-        answerer.answer("Who wrote it?", "Mary Shelley wrote it in 1818.").answer
+    answerer = qakit.load("runs/my-run")
+    answerer.answer("Who wrote it?", "Mary Shelley wrote it in 1818.").answer
     """
 
     trained: TrainedRun

@@ -39,7 +39,13 @@ def save_predictions(
     write_nbest(folder / "nbest.jsonl", predictions)
     write_json(
         folder / "meta.json",
-        {"schema": SCHEMA, "run": run, "recipe_sha256": recipe_hash(recipe), "inputs": dict(inputs), "rows": len(predictions)},
+        {
+            "schema": SCHEMA,
+            "run": run,
+            "recipe_sha256": recipe_hash(recipe),
+            "inputs": dict(inputs),
+            "rows": len(predictions),
+        },
     )
 
 

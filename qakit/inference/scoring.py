@@ -18,7 +18,7 @@ from qakit.data.windows import Windows
 from qakit.errors import ModelError
 from qakit.inference.nbest import span_predictions
 from qakit.inference.table import SpanTable
-from qakit.inference.workers import Workers
+from qakit.inference.workers import ALONE, Workers
 from qakit.modeling.assemble import Assembled
 from qakit.modeling.device import Precision, autocast
 from qakit.protocols import Preprocessor, SpanCandidates, WindowRuntime
@@ -97,7 +97,7 @@ def score(
     device: torch.device,
     precision: Precision,
     n_best: int,
-    workers: Workers = Workers(),
+    workers: Workers = ALONE,
     progress: CountProgress | None = None,
 ) -> Scored:
     """Run the model over all windows. Under several processes each runs its share, and all get the whole result."""

@@ -29,3 +29,7 @@ class Workers:
         gathered: list[T | None] = [None] * self.size
         torch.distributed.all_gather_object(gathered, value)
         return gathered  # type: ignore[return-value]
+
+
+ALONE = Workers()
+"""One process that does everything."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
+from qakit.components import Kind
 from qakit.data.template import PairTemplate
 from qakit.errors import ModelError
 from qakit.modeling.backbones import architecture, load_backbone, load_tokenizer
@@ -55,7 +57,7 @@ def assemble(recipe: Recipe, registry: Registry, *, device: torch.device) -> Ass
     return Assembled(model, tokenizer, PairTemplate.of(tokenizer), backbone.config, adapter, backbone.unexpected)
 
 
-def build(registry: Registry, kind: str, ref: PluginRef, runtime: object) -> object:
+def build(registry: Registry, kind: Kind, ref: PluginRef, runtime: object) -> Any:
     """Build the component that a recipe block names."""
     return registry.build(kind, ref.name, ref.settings, runtime)
 
@@ -71,7 +73,9 @@ def build_head(recipe: Recipe, config: PretrainedConfig, registry: Registry) -> 
     )
     head = build(registry, "heads", recipe.head, runtime)
     if not isinstance(head, nn.Module):
-        raise ModelError(f"head {recipe.head.name!r} is not a torch.nn.Module, so its weights cannot be trained or saved")
+        raise ModelError(
+            f"head {recipe.head.name!r} is not a torch.nn.Module, so its weights cannot be trained or saved"
+        )
     return head
 
 
@@ -97,5 +101,3 @@ def _check_length(backbone: nn.Module, max_length: int) -> None:
             limit = module.num_embeddings - offset
             if max_length > limit:
                 raise ModelError(f"windows.max_length is {max_length} but the backbone reads at most {limit} tokens")
-
-

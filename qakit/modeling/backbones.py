@@ -7,17 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, BertTokenizerFast, PretrainedConfig, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModel, AutoTokenizer, BertTokenizer, PretrainedConfig, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
 from qakit.errors import ModelError
 from qakit.modeling.sources import HOW_TO_POINT, BackboneSource, check_weights, find_source
 from qakit.recipe.model import BackboneSection
-
 
 VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 """One of these is in every folder that holds a tokenizer."""
@@ -33,7 +32,9 @@ class Backbone:
     """Weights in the file that the encoder has no use for (a pooler, an old head)."""
 
 
-def load_tokenizer(source: str, *, revision: str | None = None, trust_remote_code: bool = False) -> PreTrainedTokenizerFast:
+def load_tokenizer(
+    source: str, *, revision: str | None = None, trust_remote_code: bool = False
+) -> PreTrainedTokenizerFast:
     """The fast tokenizer of a backbone source.
 
     Raises:
@@ -46,16 +47,16 @@ def load_tokenizer(source: str, *, revision: str | None = None, trust_remote_cod
         )
     try:
         if {file.name for file in folder.iterdir()} == {"vocab.txt"}:  # a bare WordPiece vocabulary, as BERT ships it
-            return BertTokenizerFast(vocab=str(folder / "vocab.txt"))
+            return BertTokenizer(vocab=str(folder / "vocab.txt"))
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
     except Exception as error:  # transformers raises whatever its many tokenizer classes raise
         raise ModelError(f"the tokenizer in {folder} cannot be loaded: {_first_line(error)}") from error
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError(
-            f"the tokenizer of {source!r} ({type(tokenizer).__name__}) gives no character offsets, so answers cannot be cut "
-            "from the text; choose a backbone with a fast tokenizer"
+            f"the tokenizer of {source!r} ({type(tokenizer).__name__}) gives no character offsets, so answers "
+            "cannot be cut from the text; choose a backbone with a fast tokenizer"
         )
-    return tokenizer  # type: ignore[no-any-return]
+    return cast(PreTrainedTokenizerFast, tokenizer)
 
 
 def load_backbone(section: BackboneSection, *, attention: str, vocabulary: int | None = None) -> Backbone:
@@ -99,30 +100,35 @@ def load_config(section: BackboneSection, source: BackboneSource, *, attention: 
     try:
         config = AutoConfig.from_pretrained(source.folder, trust_remote_code=section.trust_remote_code)
     except Exception as error:
-        raise ModelError(f"{source.folder / 'config.json'} is not a usable configuration: {_first_line(error)}") from error
+        raise ModelError(
+            f"{source.folder / 'config.json'} is not a usable configuration: {_first_line(error)}"
+        ) from error
     for key, value in section.overrides.items():
         if not hasattr(config, key):
             raise ModelError(f"backbone.overrides: a {config.model_type} configuration has no {key!r}")
         setattr(config, key, value)
     heads = getattr(config, "num_attention_heads", None)
     if isinstance(heads, int) and heads > 0 and config.hidden_size % heads:
-        raise ModelError(f"backbone.overrides: hidden_size {config.hidden_size} is not a multiple of num_attention_heads {heads}")
+        raise ModelError(
+            f"backbone.overrides: hidden_size {config.hidden_size} is not a multiple of num_attention_heads {heads}"
+        )
     config._attn_implementation = attention
     return config  # type: ignore[no-any-return]
 
 
 def _from_config(config: PretrainedConfig, *, trust_remote_code: bool) -> nn.Module:
-    module = AutoModel.from_config(
-        config, trust_remote_code=trust_remote_code, dtype=torch.float32, **without_pooler(config)
-    )
-    return module  # type: ignore[no-any-return]
+    options = {"trust_remote_code": trust_remote_code, "dtype": torch.float32, **without_pooler(config)}
+    return cast(nn.Module, AutoModel.from_config(config, **options))
 
 
-def _from_weights(source: BackboneSource, config: PretrainedConfig, *, trust_remote_code: bool) -> tuple[nn.Module, tuple[str, ...]]:
+def _from_weights(
+    source: BackboneSource, config: PretrainedConfig, *, trust_remote_code: bool
+) -> tuple[nn.Module, tuple[str, ...]]:
     weights = [*source.folder.glob("*.safetensors"), *source.folder.glob("pytorch_model*.bin")]
     if not weights:
         raise ModelError(
-            f"{source.folder} holds no weights (model.safetensors); {HOW_TO_POINT}, or train from scratch with backbone.init=scratch"
+            f"{source.folder} holds no weights (model.safetensors); {HOW_TO_POINT}, "
+            "or train from scratch with backbone.init=scratch"
         )
     try:
         with _quiet():
@@ -137,16 +143,19 @@ def _from_weights(source: BackboneSource, config: PretrainedConfig, *, trust_rem
             )
     except Exception as error:
         raise ModelError(f"the weights in {source.folder} cannot be loaded: {_first_line(error)}") from error
-    mismatched = [f"{name} ({tuple(file)} in the file, {tuple(model)} in the model)" for name, file, model in _triples(report)]
+    mismatched = [
+        f"{name} ({tuple(file)} in the file, {tuple(model)} in the model)" for name, file, model in _triples(report)
+    ]
     missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
     if mismatched:
         raise ModelError(
-            f"backbone {source.name!r}: weights of another shape: {_few(mismatched)}; remove backbone.overrides or use init: scratch"
+            f"backbone {source.name!r}: weights of another shape: {_few(mismatched)}; "
+            "remove backbone.overrides or use init: scratch"
         )
     if missing:
         raise ModelError(
-            f"backbone {source.name!r}: {len(missing)} weights are not in the file and would be random: {_few(missing)}; "
-            "this is not a checkpoint of this architecture"
+            f"backbone {source.name!r}: {len(missing)} weights are not in the file and would be random: "
+            f"{_few(missing)}; this is not a checkpoint of this architecture"
         )
     return module, tuple(sorted(report["unexpected_keys"]))
 
@@ -196,5 +205,3 @@ def _few(names: list[str], shown: int = 3) -> str:
 def _first_line(error: BaseException) -> str:
     text = str(error).strip()
     return text.splitlines()[0] if text else type(error).__name__
-
-

@@ -41,8 +41,8 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
 def keep_freed_memory() -> bool:
     """Stop glibc from handing every large buffer back to the kernel; returns whether it agreed.
 
-    Batches of varying length free and allocate activations of varying size; by default each goes through ``mmap`` and is
-    zeroed again, which costs up to half of a CPU training step.
+    Batches of varying length free and allocate activations of varying size; by default each goes through ``mmap`` and
+    is zeroed again, which costs up to half of a CPU training step.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

@@ -1,7 +1,8 @@
 """The ``model/`` folder of a run: one safetensors file, a configuration, a tokenizer.
 
-Weights carry transformers' own names wherever its architecture has the head (``bert.encoder...``, ``qa_outputs.weight``),
-so ``AutoModelForQuestionAnswering.from_pretrained(folder)`` loads it too. Other heads keep their names under ``head.``.
+Weights carry transformers' own names wherever its architecture has the head (``bert.encoder...``,
+``qa_outputs.weight``), so ``AutoModelForQuestionAnswering.from_pretrained(folder)`` loads it. Other heads keep their
+names under ``head.``.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ def save_model(assembled: Assembled, folder: Path, *, decision: Mapping[str, Any
         _write_json(temporary / "decision.json", decision)
         _write_json(temporary / LAYOUT, {"format": 1, "backbone_prefix": prefix, "head_names": names})
         assembled.tokenizer.save_pretrained(temporary)
-        save_file({name: _plain(tensor) for name, tensor in weights.items()}, temporary / WEIGHTS, metadata={"format": "pt"})
+        save_file(
+            {name: _plain(tensor) for name, tensor in weights.items()}, temporary / WEIGHTS, metadata={"format": "pt"}
+        )
 
 
 def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torch.device) -> Assembled:
@@ -78,7 +81,11 @@ def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torc
     config._attn_implementation = attention_for(recipe, device, folder=folder)
     backbone = AutoModel.from_config(config, dtype=torch.float32, **without_pooler(config))
     head = build_head(recipe, config, registry)
-    _fill(backbone, {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}, folder)
+    _fill(
+        backbone,
+        {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)},
+        folder,
+    )
     _fill(head, {own: weights[stored] for own, stored in names.items() if stored in weights}, folder)
     model = ReadingModel(backbone, head).to(device).eval()
     tokenizer = load_tokenizer(str(folder))
@@ -117,5 +124,3 @@ def _plain(tensor: Tensor) -> Tensor:
 
 def _write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, default=str) + "\n", "utf-8")
-
-

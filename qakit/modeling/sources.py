@@ -113,7 +113,9 @@ def _hub_folder(name: str, revision: str | None) -> Path:
             raise
         return folder if any(folder.glob("*.safetensors")) else fetch(*SAFE_FILES, "pytorch_model*.bin*")
     except GatedRepoError as error:
-        raise ModelError(f"backbone {name!r} asks for a licence to be accepted on the hub and for `hf auth login`") from error
+        raise ModelError(
+            f"backbone {name!r} asks for a licence to be accepted on the hub and for `hf auth login`"
+        ) from error
     except RevisionNotFoundError as error:
         raise ModelError(f"backbone {name!r} has no revision {revision!r} on the hub") from error
     except (RepositoryNotFoundError, HFValidationError) as error:

@@ -35,8 +35,7 @@ class Block:
 
 def explain(block: Block, errors: Iterable[Mapping[str, Any]]) -> list[Issue]:
     """One issue for each value that ``errors`` (pydantic's) are about."""
-    node = find(block.root, block.at)
-    assert node is not None
+    node = _node(block, ())
     groups: dict[At, list[Mapping[str, Any]]] = {}
     for error in errors:
         groups.setdefault(real_path(node, error["loc"]), []).append(error)
@@ -51,12 +50,11 @@ def explain(block: Block, errors: Iterable[Mapping[str, Any]]) -> list[Issue]:
 def real_path(node: Node, location: Iterable[str | int]) -> At:
     """The part of pydantic's location that exists in the recipe: without names of union members and missing keys."""
     path: list[str] = []
-    current: Node | None = node
     for part in location:
-        current = child(current, str(part)) if current is not None else None
-        if current is None:
-            break
-        path.append(str(part))
+        below = child(node, str(part))
+        if below is not None:
+            path.append(str(part))
+            node = below
     return tuple(path)
 
 
@@ -65,7 +63,8 @@ def _is_own(error: Mapping[str, Any]) -> bool:
 
 
 def _group(block: Block, path: At, errors: list[Mapping[str, Any]]) -> Iterator[Issue]:
-    missing = [error for error in errors if error["type"] == "missing"]
+    node = _node(block, path)
+    missing = [error for error in errors if error["type"] == "missing" and isinstance(node, MapNode)]
     for error in missing:
         yield _missing(block, path, str(error["loc"][-1]))
     if missing:
@@ -74,8 +73,6 @@ def _group(block: Block, path: At, errors: list[Mapping[str, Any]]) -> Iterator[
         yield _unknown_key(block, path)
         return
     at = (*block.at, *path)
-    node = find(block.root, at)
-    assert node is not None
     said = [error for error in errors if error["type"] in ("value_error", "assertion_error")]
     if said:
         reason = str(said[0].get("ctx", {}).get("error") or said[0]["msg"])
@@ -95,6 +92,12 @@ def _group(block: Block, path: At, errors: list[Mapping[str, Any]]) -> Iterator[
     yield node.place.issue(
         at, f"{subject} should be {expected}, not {show(node)}", _type_hint(node, annotation, expected)
     )
+
+
+def _node(block: Block, path: At) -> Node:
+    node = find(block.root, (*block.at, *path))
+    assert node is not None
+    return node
 
 
 def _missing(block: Block, path: At, key: str) -> Issue:
@@ -143,7 +146,7 @@ def show(node: Node) -> str:
     if isinstance(node, MapNode):
         return "a mapping"
     if isinstance(node, ListNode):
-        return "a list" if node.items else "an empty list"
+        return f"a list of {len(node.items)}"
     value = node.value
     if isinstance(value, str):
         return "the text " + repr(value if len(value) <= LONGEST_VALUE else value[: LONGEST_VALUE - 3] + "...")
@@ -153,9 +156,9 @@ def show(node: Node) -> str:
 
 
 def _type_hint(node: Node, annotation: Any, expected: str) -> str:
-    if not isinstance(node, ScalarNode):
-        return ""
     kinds = [kind for kind, _ in alternatives(annotation)]
+    if not isinstance(node, ScalarNode):
+        return "put a text in quotes" if str in kinds and node.place.source.override else ""
     value = node.value
     if value is None:
         return "give it a value, or remove the line" if not node.raw else ""

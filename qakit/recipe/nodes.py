@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -176,18 +176,6 @@ def replace_at(node: Node, at: At, new: Node) -> Node:
     assert isinstance(node, ListNode)
     index = int(at[0])
     return ListNode((*node.items[:index], value, *node.items[index + 1 :]), node.place)
-
-
-def scalars(node: Node, at: At = ()) -> Iterator[tuple[At, ScalarNode]]:
-    """Every scalar with its place in the tree."""
-    if isinstance(node, ScalarNode):
-        yield at, node
-    elif isinstance(node, ListNode):
-        for index, item in enumerate(node.items):
-            yield from scalars(item, (*at, str(index)))
-    else:
-        for key, entry in node.entries.items():
-            yield from scalars(entry.value, (*at, key))
 
 
 def dotted(at: At) -> str:

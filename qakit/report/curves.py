@@ -8,7 +8,18 @@ from typing import Any
 
 from qakit.files import atomic_path
 
-NOT_CURVES = {"type", "step", "epoch", "total", "HasAns_total", "NoAns_total", "TOTAL", "SKIP", "best_exact_thresh", "best_f1_thresh"}
+NOT_CURVES = {
+    "type",
+    "step",
+    "epoch",
+    "total",
+    "HasAns_total",
+    "NoAns_total",
+    "TOTAL",
+    "SKIP",
+    "best_exact_thresh",
+    "best_f1_thresh",
+}
 """Entries of a metrics.jsonl line that are no figure to draw."""
 SHOWN = ("exact_match", "exact", "EM", "f1", "F1", "accuracy", "AVERAGE")
 """Metrics drawn if there are several; otherwise whatever there is."""

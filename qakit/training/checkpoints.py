@@ -105,7 +105,7 @@ def load_checkpoint(
     if state["recipe"] != recipe_hash:
         raise RunError(f"{folder} was written by another recipe: resume with the run's own recipe.yaml unchanged")
     stored = load_file(folder / "model.safetensors")
-    targets = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    targets: dict[str, torch.Tensor] = {name: p for name, p in model.named_parameters() if p.requires_grad}
     targets |= {f"buffer:{name}": b for name, b in model.named_buffers()}
     if set(stored) != set(targets):
         raise RunError(f"{folder} holds other trainable parameters than this model")

@@ -70,6 +70,10 @@ def prepare_training(
     if train_split is None:
         raise DataError("the recipe names no training file: set data.train")
     validation_split = read_split(recipe, registry, "validation")
+    for split in (train_split, validation_split):
+        for problems in split.problems if split is not None else ():
+            for line in problems.describe():
+                listener(Notice(line))
     listener(Preparing("building the model"))
     assembled = assemble(recipe, registry, device=device)
     encoded = encode(
@@ -163,7 +167,6 @@ def fit(
         recipe,
         prepared.plan,
         prepared.feed,
-        assembled,
         accelerator=accelerator,
         model=model,
         optimiser=prepared_optimiser,
@@ -217,4 +220,3 @@ def describe(prepared: Prepared, counts: Mapping[str, Mapping[str, int]], digest
         "precision": prepared.precision,
         "unused_weights": list(prepared.assembled.unexpected),
     }
-

@@ -59,7 +59,11 @@ class RunKeeper:
             evaluations=progress.evaluations + 1,
         )
         if better:
-            decision = {"null_threshold": evaluation.null_threshold, "step": progress.step, "figures": evaluation.figures}
+            decision = {
+                "null_threshold": evaluation.null_threshold,
+                "step": progress.step,
+                "figures": evaluation.figures,
+            }
             self._save_model(progress, decision)
             self._save_predictions(evaluation)
         self.report(progress, evaluation, best=better, seconds=time.perf_counter() - began)

@@ -17,7 +17,6 @@ import torch
 from accelerate import Accelerator
 
 from qakit.errors import RunError
-from qakit.modeling.assemble import Assembled
 from qakit.randomness import derive_seed
 from qakit.recipe.model import Recipe
 from qakit.training.checkpoints import Progress
@@ -62,7 +61,6 @@ def train(
     recipe: Recipe,
     plan: Plan,
     feed: Feed,
-    assembled: Assembled,
     *,
     accelerator: Accelerator,
     model: torch.nn.Module,
@@ -75,7 +73,7 @@ def train(
     """Run optimiser steps from ``progress`` to the end of ``plan``.
 
     Args:
-        model: ``assembled.model`` as the accelerator prepared it (wrapped under several processes).
+        model: as the accelerator prepared it (wrapped under several processes).
         optimiser: likewise prepared.
 
     Raises:
@@ -87,13 +85,10 @@ def train(
     losses = torch.tensor(progress.loss_sum if accelerator.is_main_process else 0.0, device=device)
     since, windows_since, clock = progress.unlogged, 0, time.perf_counter()
     model.train()
-    epoch: Epoch | None = plan.first if progress.epoch == 0 else None
-    for epoch, rows, position in _batches(feed, epoch, progress, plan.steps):
+    for epoch, rows, position in _batches(feed, plan, progress):
         step = progress.step
         set_rates(optimiser, rate_factor(step, total=plan.steps, warmup=plan.warmup, schedule=section.schedule))
-        parts = parts_of(
-            rows, accumulation=section.accumulation, rank=accelerator.process_index, processes=processes
-        )
+        parts = parts_of(rows, accumulation=section.accumulation, rank=accelerator.process_index, processes=processes)
         for index, part in enumerate(parts):
             torch.manual_seed(derive_seed(recipe.seed, "dropout", step, part.address))
             batch = epoch.collator.collate(part.rows, targets=True).to(device)
@@ -125,7 +120,12 @@ def train(
                 )
             rate = optimiser.param_groups[0]["lr"]
             journal.metrics(
-                type="train", step=progress.step, epoch=round(at, 6), loss=mean_loss, learning_rate=rate, grad_norm=float(norm)
+                type="train",
+                step=progress.step,
+                epoch=round(at, 6),
+                loss=mean_loss,
+                learning_rate=rate,
+                grad_norm=float(norm),
             )
             speed = windows_since / (time.perf_counter() - clock)
             journal.timing(type="train", step=progress.step, windows_per_second=speed)
@@ -150,11 +150,12 @@ def train(
     return progress
 
 
-def _batches(feed: Feed, epoch: Epoch | None, progress: Progress, steps: int) -> Iterator[tuple[Epoch, Any, int]]:
+def _batches(feed: Feed, plan: Plan, progress: Progress) -> Iterator[tuple[Epoch, Any, int]]:
     """(epoch, rows, position) of every step still to be done."""
-    number, position, left = progress.epoch, progress.batch, steps - progress.step
+    number, position, left = progress.epoch, progress.batch, plan.steps - progress.step
+    epoch = plan.first
     while left > 0:
-        if epoch is None or epoch.number != number:
+        if epoch.number != number:
             epoch = feed.epoch(number, previous=epoch)
         for index in range(position, len(epoch.batches)):
             if left == 0:

@@ -18,7 +18,9 @@ QUESTION = "Where is Normandy?"
 CONTEXT = "The Normans gave their name to Normandy, a region in France."
 
 
-def test_predict_writes_the_same_submission_as_training_did(small_run: Path, small_data: Path, invoke: Any, tmp_path: Path) -> None:
+def test_predict_writes_the_same_submission_as_training_did(
+    small_run: Path, small_data: Path, invoke: Any, tmp_path: Path
+) -> None:
     output = tmp_path / "answers.csv"
     result = invoke("predict", small_run, "--input", small_data / "test.json", "--output", output, "--json")
     assert result.exit_code == 0
@@ -26,7 +28,9 @@ def test_predict_writes_the_same_submission_as_training_did(small_run: Path, sma
     assert output.read_bytes() == (small_run / "predictions" / "submission.csv").read_bytes()
 
 
-def test_the_ending_of_the_output_chooses_the_format(small_run: Path, small_data: Path, invoke: Any, tmp_path: Path) -> None:
+def test_the_ending_of_the_output_chooses_the_format(
+    small_run: Path, small_data: Path, invoke: Any, tmp_path: Path
+) -> None:
     invoke("predict", small_run, "--input", small_data / "test.json", "--output", tmp_path / "a.json")
     with (small_run / "predictions" / "submission.csv").open(newline="") as file:
         rows = {row["id"]: row["answer"] for row in csv.DictReader(file)}

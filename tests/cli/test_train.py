@@ -95,12 +95,12 @@ def train_until(recipe_file: Path, folder: Path, overrides: list[str], *, killed
     from qakit.training.finish import finish_run
     from qakit.training.fit import accelerator_for, fit
 
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     def listener(event: Event) -> None:
         if isinstance(event, StepDone) and event.step == killed_after:
-            raise Killed
+            raise KilledError
 
     registry = load_registry()
     resume = folder.exists()
@@ -113,7 +113,7 @@ def train_until(recipe_file: Path, folder: Path, overrides: list[str], *, killed
     try:
         fit(recipe, run, registry, accelerator=accelerator_for(recipe), resume=resume, listener=listener)
         finish_run(run, registry, seconds=0.0, listener=listener)
-    except Killed:
+    except KilledError:
         assert killed_after is not None
 
 
@@ -131,8 +131,11 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
 
 def test_accumulation_changes_nothing_but_the_memory(small_recipe: Path, tmp_path: Path, tiny_backbone: Path) -> None:
     still = ["backbone.overrides.hidden_dropout_prob=0.0", "backbone.overrides.attention_probs_dropout_prob=0.0"]
+    large = "train.epsilon=0.01"  # AdamW would blow up the rounding of gradients that are zero in exact arithmetic
     for parts in (1, 3):
-        train_until(small_recipe, tmp_path / str(parts), [*still, f"train.accumulation={parts}"], killed_after=None)
+        train_until(
+            small_recipe, tmp_path / str(parts), [*still, large, f"train.accumulation={parts}"], killed_after=None
+        )
     one, three = weights(tmp_path / "1"), weights(tmp_path / "3")
     for name in one:
         torch.testing.assert_close(one[name], three[name], atol=1e-5, rtol=1e-4)
@@ -158,7 +161,9 @@ def test_a_folder_in_use_is_not_overwritten(small_recipe: Path, small_run: Path,
     result = invoke("train", small_recipe, "--output", small_run)
     assert result.exit_code == 2
     assert isinstance(result.exception, RunError)
-    assert str(result.exception) == f"{small_run} exists and is not empty: go on with --resume, or choose another --output"
+    assert (
+        str(result.exception) == f"{small_run} exists and is not empty: go on with --resume, or choose another --output"
+    )
 
 
 def test_resuming_a_finished_run_changes_nothing(small_run: Path, invoke: Any) -> None:

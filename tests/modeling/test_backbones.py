@@ -35,7 +35,9 @@ def test_pretrained_weights_are_those_of_the_file(backbone: Path) -> None:
 
 def test_a_half_precision_file_is_loaded_as_float32(backbone: Path) -> None:
     stored = load_file(backbone / "model.safetensors")
-    save_file({name: tensor.half() for name, tensor in stored.items()}, backbone / "model.safetensors", {"format": "pt"})
+    save_file(
+        {name: tensor.half() for name, tensor in stored.items()}, backbone / "model.safetensors", {"format": "pt"}
+    )
     config = json.loads((backbone / "config.json").read_text())
     (backbone / "config.json").write_text(json.dumps({**config, "dtype": "float16"}))
     loaded = load_backbone(section(backbone), attention="eager")
@@ -46,7 +48,9 @@ def test_missing_weights_are_an_error(backbone: Path) -> None:
     stored = load_file(backbone / "model.safetensors")
     gone = "encoder.layer.1.output.dense.weight"
     save_file({n: t for n, t in stored.items() if n != gone}, backbone / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ModelError, match="1 weights are not in the file and would be random: encoder.layer.1.output.dense.weight"):
+    with pytest.raises(
+        ModelError, match=r"1 weights are not in the file and would be random: encoder\.layer\.1\.output\.dense\.weight"
+    ):
         load_backbone(section(backbone), attention="eager")
 
 

@@ -52,7 +52,8 @@ def test_without_the_hub_there_is_one_clear_line(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(ModelError) as caught:
         find_source("bert-base-chinese")
     assert str(caught.value) == (
-        f"backbone 'bert-base-chinese' is not a local folder or an installed package, and the model hub cannot be reached; {POINT}"
+        "backbone 'bert-base-chinese' is not a local folder or an installed package, "
+        f"and the model hub cannot be reached; {POINT}"
     )
 
 

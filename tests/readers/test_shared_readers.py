@@ -66,5 +66,5 @@ def test_real_file_cut_off(file, cut, shared_data, tmp_path, read):
 
     path = tmp_path / "data.json"
     path.write_bytes((shared_data / file).read_bytes()[:-cut])
-    with pytest.raises(DataError, match="data.json"):
+    with pytest.raises(DataError, match=r"data\.json"):
         read("squad" if "squad" in file else "hw7", path)

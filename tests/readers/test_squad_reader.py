@@ -173,7 +173,7 @@ def test_unused_paragraphs_need_no_context(write_json, read):
 @pytest.mark.parametrize("start", [{}, {"answer_start": None}, {"answer_start": "0"}, {"answer_start": True}])
 def test_answers_without_an_offset_can_be_kept_as_text(start, write_json, read):
     path = write_json(squad(question(answers=[{"text": "Paris", **start}])))
-    with pytest.raises(DataError, match="set data.problems.answer_start to skip or keep"):
+    with pytest.raises(DataError, match=r"set data\.problems\.answer_start to skip or keep"):
         read("squad", path)
     (example,), problems = read("squad", path, {"answer_start": "keep"})
     assert example.answers == (Answer("Paris", None),)

@@ -13,6 +13,8 @@ from pydantic import ConfigDict, Field, PositiveInt, model_validator
 from qakit.api import Component, NoSettings, RecipePath, Settings
 from qakit.components import Kind
 from qakit.discovery import BrokenPlugin, Discovery, LoadedPlugin, PluginOrigin
+from qakit.errors import RecipeError
+from qakit.recipe.load import load_recipe
 from qakit.registry import Registry
 
 ORIGIN = PluginOrigin("qakit:fakes", "qakit", "1.0")
@@ -85,7 +87,11 @@ def registry() -> Registry:
     return make_registry()
 
 
-MINIMAL = "data: {reader: squad}\nbackbone: {source: some-model}\n"
+@pytest.fixture(scope="session")
+def registry_without_heads() -> Registry:
+    """No head, and one plugin that could not be loaded."""
+    settings = {key: model for key, model in SETTINGS.items() if key[0] != "heads"}
+    return make_registry(settings, broken=True)
 
 
 @pytest.fixture
@@ -100,3 +106,15 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
         return path
 
     return write_recipe
+
+
+@pytest.fixture
+def message(registry: Registry) -> Callable[..., str]:
+    """``message(path, *overrides)``: the whole text of the error that loading the recipe raises."""
+
+    def load_and_fail(path: Path, *overrides: str, registry: Registry = registry) -> str:
+        with pytest.raises(RecipeError) as caught:
+            load_recipe(path, overrides, registry=registry)
+        return str(caught.value)
+
+    return load_and_fail

@@ -44,14 +44,18 @@ def test_training_goes_on_exactly_where_it_was(tmp_path: Path) -> None:
 
     other = small_model(99)
     other_optimiser = build_optimiser(other, TrainSection())
-    progress, scaler = load_checkpoint(tmp_path / "step-00000003", model=other, optimiser=other_optimiser, recipe_hash="r")
+    progress, scaler = load_checkpoint(
+        tmp_path / "step-00000003", model=other, optimiser=other_optimiser, recipe_hash="r"
+    )
     assert (progress, scaler) == (Progress(step=3), None)
     take_steps(other, other_optimiser, 2, seed=2)
     expected, found = model.state_dict(), other.state_dict()
     assert all(torch.equal(expected[name], found[name]) for name in expected if "num_batches" not in name)
 
 
-def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     model = small_model(0)
     optimiser = build_optimiser(model, TrainSection())
     for step in (1, 2):
@@ -93,7 +97,9 @@ def test_without_any_checkpoint_there_is_none(tmp_path: Path) -> None:
 
 
 def test_matrices_decay_and_biases_and_norms_do_not() -> None:
-    groups = parameter_groups(small_model(0), TrainSection(weight_decay=0.1, learning_rate=1e-4, head_learning_rate=1e-3))
+    groups = parameter_groups(
+        small_model(0), TrainSection(weight_decay=0.1, learning_rate=1e-4, head_learning_rate=1e-3)
+    )
     described = {group["name"]: (group["names"], group["peak_rate"], group["weight_decay"]) for group in groups}
     assert described == {
         "backbone, decay": (["backbone.0.weight"], 1e-4, 0.1),

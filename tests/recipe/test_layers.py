@@ -1,0 +1,145 @@
+"""``extends``: what is inherited, what replaces, and where it all came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from qakit.recipe.load import LoadedRecipe, load_recipe
+from qakit.registry import Registry
+
+Write = Callable[..., Path]
+PARENT = """\
+name: parent
+description: The parent.
+data: {reader: squad, train: [a.json, b.json]}
+backbone: {source: some-model}
+train:
+  epochs: 3
+  learning_rate: 1e-5
+head:
+  name: crf
+  smoothing: 0.5
+postprocess: [strip]
+"""
+
+
+@pytest.fixture
+def load(write: Write, registry: Registry) -> Callable[..., LoadedRecipe]:
+    write(PARENT, "parent.yaml")
+
+    def load_child(text: str = "", *overrides: str) -> LoadedRecipe:
+        return load_recipe(write("extends: parent.yaml\n" + text), overrides, registry=registry)
+
+    return load_child
+
+
+Load = Callable[..., LoadedRecipe]
+
+
+def test_mappings_merge_and_the_rest_is_inherited(load: Load) -> None:
+    recipe = load("train: {epochs: 5}\n").recipe
+    assert (recipe.train.epochs, recipe.train.learning_rate) == (5, 1e-5)
+    assert recipe.train.batch_size == 32
+
+
+def test_lists_replace(load: Load) -> None:
+    assert load("data: {train: [c.json]}\n").recipe.data.train == [str(Path("c.json").absolute())]
+
+
+def test_null_sets_nothing(load: Load) -> None:
+    assert load("data: {train: null}\n").recipe.data.train is None
+
+
+def test_name_and_description_are_the_files_own(load: Load) -> None:
+    recipe = load().recipe
+    assert (recipe.name, recipe.description) == ("r", "")
+
+
+def test_a_plugin_of_the_same_name_merges(load: Load) -> None:
+    for text in ("head: crf\n", "head: {name: crf}\n", "head: {layers: [1, 2]}\n", ""):
+        assert load(text).recipe.head.settings == {"smoothing": 0.5, "layers": [1, 2]}
+
+
+def test_another_plugin_replaces_the_whole_block(load: Load) -> None:
+    for text in ("head: linear_span\n", "head: {name: linear_span}\n"):
+        assert load(text).recipe.head.model_dump() == {"name": "linear_span"}
+    assert load("", "head=linear_span").recipe.head.model_dump() == {"name": "linear_span"}
+    assert load("", "head.name=linear_span").recipe.head.model_dump() == {"name": "linear_span"}
+
+
+def test_settings_without_a_name_belong_to_the_default_plugin(load: Load) -> None:
+    loaded = load("preprocess: {train: {step: 7}}\n")
+    assert loaded.recipe.preprocess.train.model_dump() == {"name": "stride", "step": 7, "mode": "all"}
+    assert str(loaded.provenance["preprocess.train.name"]) == "default"
+
+
+def test_settings_under_the_default_do_not_leak_into_another_plugin(write: Write, registry: Registry) -> None:
+    good = "data: {reader: squad}\nbackbone: {source: m}\n"
+    write(good + "preprocess: {train: {step: 7}}\n", "parent.yaml")
+    child = write("extends: parent.yaml\npreprocess: {train: centred}\n")
+    assert load_recipe(child, registry=registry).recipe.preprocess.train.model_dump() == {"name": "centred"}
+
+
+def test_several_levels_and_a_list_of_parents(write: Write, registry: Registry) -> None:
+    write(PARENT, "base/parent.yaml")
+    write("extends: base/parent.yaml\nseed: 1\ntrain: {epochs: 1}\n", "middle.yaml")
+    write("seed: 2\nwindows: {max_length: 99}\n", "other.yaml")
+    path = write("extends: [middle.yaml, other.yaml]\ntrain: {batch_size: 4}\n")
+    loaded = load_recipe(path, registry=registry)
+    assert (loaded.recipe.seed, loaded.recipe.train.epochs, loaded.recipe.windows.max_length) == (2, 1, 99)
+    assert loaded.extends == (Path("middle.yaml"), Path("other.yaml"))
+    assert loaded.recipe.data.train == [str(Path("base/a.json").absolute()), str(Path("base/b.json").absolute())]
+
+
+def test_two_ways_to_one_parent_are_no_circle(write: Write, registry: Registry) -> None:
+    write(PARENT, "top.yaml")
+    write("extends: top.yaml\nseed: 1\n", "left.yaml")
+    write("extends: top.yaml\n", "right.yaml")
+    assert load_recipe(write("extends: [left.yaml, right.yaml]\n"), registry=registry).recipe.seed == 1
+
+
+def test_every_value_knows_where_it_came_from(load: Load) -> None:
+    loaded = load("train:\n  epochs: 5\n", "train.batch_size=8", "postprocess.0.mode=none")
+    origins = {
+        key: str(loaded.provenance[key])
+        for key in (
+            "name",
+            "backbone.source",
+            "data.reader.name",
+            "data.train.1",
+            "train.epochs",
+            "train.learning_rate",
+            "train.batch_size",
+            "train.warmup",
+            "head.smoothing",
+            "head.layers",
+            "postprocess.0.name",
+            "postprocess.0.mode",
+            "postprocess.0.step",
+        )
+    }
+    assert origins == {
+        "name": "default",
+        "backbone.source": "parent.yaml:4:20",
+        "data.reader.name": "parent.yaml:3:16",
+        "data.train.1": "parent.yaml:3:39",
+        "train.epochs": "r.yaml:3:11",
+        "train.learning_rate": "parent.yaml:7:18",
+        "train.batch_size": "--set train.batch_size=8",
+        "train.warmup": "default",
+        "head.smoothing": "parent.yaml:10:14",
+        "head.layers": "default",
+        "postprocess.0.name": "parent.yaml:11:15",
+        "postprocess.0.mode": "--set postprocess.0.mode=none",
+        "postprocess.0.step": "default",
+    }
+
+
+def test_the_provenance_covers_the_whole_recipe(load: Load) -> None:
+    loaded = load()
+    leaves = {f"train.{key}" for key in loaded.recipe.train.model_dump()}
+    assert leaves <= set(loaded.provenance)
+    assert len(loaded.provenance) > 60

@@ -1,0 +1,81 @@
+"""The JSON Schema for editors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from qakit.recipe.schema import recipe_schema
+from qakit.registry import Registry, load_registry
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
+
+
+@pytest.fixture(scope="module")
+def schema(registry: Registry) -> dict[str, Any]:
+    return recipe_schema(registry)
+
+
+def test_every_reference_has_its_definition(schema: dict[str, Any]) -> None:
+    text = json.dumps(schema)
+    names = {part.split('"')[0] for part in text.split('"#/$defs/')[1:]}
+    assert names == set(schema["$defs"])
+    assert len(names) > 15
+
+
+def test_plugins_are_a_name_or_a_block(schema: dict[str, Any]) -> None:
+    names, *blocks = schema["$defs"]["heads"]["anyOf"]
+    assert names == {"type": "string", "enum": ["crf", "linear_span"]}
+    assert blocks[0] == {"$ref": "#/$defs/head.crf"}
+    crf = schema["$defs"]["head.crf"]
+    assert crf["properties"]["name"]["const"] == "crf"
+    assert crf["properties"]["smoothing"]["maximum"] == 1
+    assert crf["additionalProperties"] is False
+
+
+def test_fields_carry_their_documentation(schema: dict[str, Any]) -> None:
+    train = schema["$defs"]["TrainSection"]["properties"]
+    assert train["epochs"]["description"] == "Passes over the training examples; fractions are allowed."
+    data = schema["$defs"]["DataSection"]["properties"]
+    assert "${NAME:-default}" in data["train"]["description"]
+    assert "${NAME" not in data["train_limit"]["description"]
+
+
+GOOD = [
+    "data: {reader: squad}\nbackbone: {source: m}\n",
+    "extends: a.yaml\n",
+    "extends: [a.yaml, b.yaml]\ntrain: {epochs: 3, betas: [0.9, 0.99]}\ndata: {train: x}\n",
+    "extends: a.yaml\nhead: {smoothing: 0.5}\npostprocess: [strip, {name: strip, step: 3}]\n",
+    "extends: a.yaml\ndata: {reader: {name: glue}}\n",
+]
+BAD = [
+    "backbone: {source: m}\n",
+    "data: {}\nbackbone: {source: m}\n",
+    "extends: a.yaml\ntrain: {epoch: 3}\n",
+    "extends: a.yaml\ntrain: {epochs: x}\n",
+    "extends: a.yaml\nhead: crff\n",
+    "extends: a.yaml\nhead: {name: crf, smoothing: 2}\n",
+    "extends: a.yaml\nhead: {name: crf, smothing: 1}\n",
+    "extends: a.yaml\npostprocess: strip\n",
+]
+
+
+@pytest.mark.parametrize(("text", "valid"), [(text, True) for text in GOOD] + [(text, False) for text in BAD])
+def test_good_recipes_pass_and_bad_ones_do_not(schema: dict[str, Any], text: str, valid: bool) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert jsonschema.Draft202012Validator(schema).is_valid(YAML(typ="safe", pure=True).load(text)) is valid
+
+
+def test_the_projects_own_recipes_pass() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    validator = jsonschema.Draft202012Validator(recipe_schema(load_registry()))
+    files = sorted(RECIPES.rglob("*.yaml"))
+    assert files
+    for file in files:
+        errors = [error.message for error in validator.iter_errors(YAML(typ="safe", pure=True).load(file))]
+        assert not errors, file
