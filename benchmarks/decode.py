@@ -5,11 +5,11 @@
 The peer does what those scripts do after the model has run: per window the 20 best starts by the 20 best ends in a
 double loop with every check, then per question a sort, the texts and a softmax. As there, questions and features are
 ``datasets`` tables, whose rows become Python objects when they are asked for; it is also measured with plain lists of
-ready-made rows, which the scripts do not have.
+ready-made rows, which the scripts do not have (with ``--max-context`` only so: they keep no such column).
 
 qakit starts from the same scores, batch by batch as a model gives them, and ends with its list of ``SpanPrediction``:
-decoding in the head, the table of candidates, the predictions. Rounds alternate, both on one core. Scores are made up from a fixed seed:
-noise that falls off like a trained model's, peaks at the answer and at a few other places.
+decoding in the head, the table of candidates, the predictions. Rounds alternate, both on one core. Scores are made up
+from a fixed seed: noise like a trained model's, peaks at the answer and at a few other places.
 
 Both may pick the same spans, unless the best span is not among the peer's 20 x 20; so qakit's best score must never be
 smaller. Not counted on either side: reading, tokenising, windows, batches, the model.
@@ -67,17 +67,18 @@ def main() -> None:
     scores = made_up_scores(windows, batches, options.max_length)
     features = peer_features(encoded, windows, batches, options)
     rows = [{"id": example.id, "context": example.contexts[0]} for example in examples]
-    row_table, feature_table = datasets.Dataset.from_list(rows), datasets.Dataset.from_list(features)
+    peers: dict[str, tuple[Any, Any]] = {PEER_LISTS: (rows, features)}
+    if not options.max_context:
+        peers[PEER] = datasets.Dataset.from_list(rows), datasets.Dataset.from_list(features)
     qakit = qakit_decoder(examples, encoded, windows, batches, scores, options)
 
-    seconds: dict[str, list[float]] = {name: [] for name in (PEER, PEER_LISTS, QAKIT)}
+    seconds: dict[str, list[float]] = {name: [] for name in (*peers, QAKIT)}
     for _ in range(options.rounds):
-        _, elapsed = timed(partial(peer_predictions, row_table, feature_table, scores, options))
-        seconds[PEER].append(elapsed)
+        for name, tables in peers.items():
+            theirs, elapsed = timed(partial(peer_predictions, *tables, scores, options))
+            seconds[name].append(elapsed)
         ours, elapsed = timed(qakit)
         seconds[QAKIT].append(elapsed)
-        theirs, elapsed = timed(partial(peer_predictions, rows, features, scores, options))
-        seconds[PEER_LISTS].append(elapsed)
 
     rates = {name: len(windows) / statistics.median(times) for name, times in seconds.items()}
     result = {
@@ -91,7 +92,7 @@ def main() -> None:
         "rounds": options.rounds,
         "threads": options.threads,
         "windows_per_second": {name: round(rate) for name, rate in rates.items()},
-        "ratio": {name: round(rates[QAKIT] / rates[name], 2) for name in (PEER, PEER_LISTS)},
+        "ratio": {name: round(rates[QAKIT] / rates[name], 2) for name in peers},
         **compare(ours, theirs),
     }
     if options.json:

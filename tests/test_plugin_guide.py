@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,15 @@ LANGUAGES = {".py": "python", ".toml": "toml", ".yaml": "yaml"}
 def test_the_example_is_shown_as_it_is(path: Path) -> None:
     block = f"```{LANGUAGES[path.suffix]}\n{path.read_text('utf-8')}```\n"
     assert block in GUIDE, f"docs/plugins.md does not show {path.relative_to(PACKAGE)} as it is"
+
+
+def test_the_short_example_works() -> None:
+    (source,) = re.findall(r"```python\n(from qakit.api[^`]*SHOUT[^`]*)```", GUIDE)
+    plugin: dict[str, Any] = {"__name__": "qakit_shout"}
+    exec(source, plugin)
+    (component,) = plugin["qakit_register_postprocessors"]()
+    testing.check_component("postprocessors", component)
+    testing.check_postprocessor(component, api.NoSettings())
 
 
 def test_the_example_has_all_its_files() -> None:

@@ -72,7 +72,7 @@ class Stride:
         if self.settings.overlap >= least:
             raise UsageError(
                 f"preprocessor 'stride': an overlap of {self.settings.overlap} tokens leaves no step forward, since "
-                f"beside the longest question a window of {self.runtime.max_length} tokens holds only {least} of the context; "
-                "choose a smaller `overlap` or `max_question_length`, or a larger `max_length`"
+                f"beside the longest question a window of {self.runtime.max_length} tokens holds only {least} of the "
+                "context; choose a smaller `overlap` or `max_question_length`, or a larger `max_length`"
             )
         return np.maximum(pairs.room - self.settings.overlap, 1)

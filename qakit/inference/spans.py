@@ -72,9 +72,10 @@ def _best_in_chunk(start: Tensor, end: Tensor, *, k: int, max_length: int) -> tu
     # NaN ranks above all numbers in topk, and spreads through sums and maxima: it can only be in front.
     if not bool((largest[:, 0] < torch.inf).all()):
         raise ModelError(BROKEN_SCORES)
-    row = torch.arange(size, device=start.device)[:, None] * ends.shape[1]
-    reached = ends.flatten().unfold(0, max_length, 1).index_select(0, (row + starts).flatten())  # (B * S, max_length)
-    flat = (reached + start.gather(1, starts).view(-1, 1)).view(size, -1)  # (B, S * max_length) all their spans
+    row = torch.arange(size, device=start.device)[:, None]
+    band = ends.unfold(1, max_length, 1)[row, starts]  # (B, S, max_length) the ends that each start reaches
+    band += start.gather(1, starts)[:, :, None]
+    flat = band.flatten(1)
     score, place = flat.topk(min(k, flat.shape[1]), dim=1)
     first = starts.gather(1, place // max_length)
     last = first + place % max_length

@@ -16,11 +16,9 @@ from qakit.problems import Policy
 
 
 class Section(BaseModel):
-    """Base of every recipe section: frozen, unknown keys are errors, fields carry their documentation."""
+    """Base of every recipe section: frozen, unknown keys are errors. The string below a field documents it."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, defer_build=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from qakit.components import KINDS, Kind
 from qakit.recipe.annotations import describe, field_annotation
+from qakit.recipe.docs import field_doc
 from qakit.recipe.dump import yaml_flow
 from qakit.recipe.model import PLUGIN_FIELDS, PluginRef, Recipe
 from qakit.registry import Entry, Registry
@@ -92,7 +93,7 @@ def _table(model: type[BaseModel], *, skip_sections: bool = False) -> Iterator[s
             yield f"| `{name}` | a section | {default} | {_cell(meaning)} |"
             continue
         key = field.alias or name
-        meaning = " ".join((field.description or "").split())
+        meaning = field_doc(model, name)
         yield f"| `{key}` | {_cell(describe(field_annotation(model, name)))} | {_default(field)} | {_cell(meaning)} |"
 
 

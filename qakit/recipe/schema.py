@@ -14,7 +14,8 @@ from pydantic.json_schema import models_json_schema
 
 from qakit.components import Kind
 from qakit.recipe.annotations import at_path
-from qakit.recipe.model import PLUGIN_FIELDS, IsPath, Recipe
+from qakit.recipe.docs import field_doc
+from qakit.recipe.model import PLUGIN_FIELDS, IsPath, PluginRef, Recipe
 from qakit.registry import Entry, Registry, singular
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -35,7 +36,7 @@ def recipe_schema(registry: Registry) -> dict[str, Any]:
     for field, kind in PLUGIN_FIELDS.items():
         definitions[kind] = _plugin_choice(kind, registry)
         _set_plugin(root, definitions, field, kind)
-    _describe_paths(Recipe, root, definitions)
+    _document(Recipe, root, definitions)
     for schema in root["properties"].values():
         if "$ref" in schema and isinstance(schema.get("default"), dict):
             del schema["default"]  # a section's: each key has its own
@@ -117,7 +118,7 @@ def _set_plugin(root: dict[str, Any], definitions: dict[str, Any], field: str, k
     default = old.get("default")
     if default is not None:
         new = {**new, "default": default["name"] if isinstance(default, dict) else default}
-    properties[key] = {**new, **({"description": old["description"]} if "description" in old else {})}
+    properties[key] = new
 
 
 def _take_required(root: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
@@ -133,12 +134,14 @@ def _take_required(root: dict[str, Any], definitions: dict[str, Any]) -> dict[st
     return required
 
 
-def _describe_paths(model: type[BaseModel], schema: dict[str, Any], definitions: dict[str, Any]) -> None:
-    """Say in the description of every path what is expanded in it."""
+def _document(model: type[BaseModel], schema: dict[str, Any], definitions: dict[str, Any]) -> None:
+    """Give every field of the recipe's sections its description, and say in which ones variables are expanded."""
     for name, field in model.model_fields.items():
         section = field.annotation
-        if isinstance(section, type) and issubclass(section, BaseModel) and section.__name__ in definitions:
-            _describe_paths(section, definitions[section.__name__], definitions)
-        elif any(isinstance(mark, IsPath) for mark in field.metadata) or "IsPath" in repr(field.annotation):
-            prop = schema["properties"][name]
-            prop["description"] = f"{prop.get('description', '')} {_PATH_NOTE}".strip()
+        if isinstance(section, type) and issubclass(section, BaseModel) and section is not PluginRef:
+            _document(section, definitions[section.__name__], definitions)
+            continue
+        is_path = any(isinstance(mark, IsPath) for mark in field.metadata) or "IsPath" in repr(field.annotation)
+        words = [field_doc(model, name), _PATH_NOTE if is_path else ""]
+        if description := " ".join(part for part in words if part):
+            schema["properties"][name]["description"] = description

@@ -77,11 +77,9 @@ def test_every_token_once_and_where_most_is_around_it(layout: Layout) -> None:
     assert owners.keys() == covered
     for (pair, token), owner in owners.items():
         around = [
-            (min(token - first, stop - 1 - token), -first, -window)
-            for window, (other, first, stop) in enumerate(layout)
+            min(token - first, stop - 1 - token)
+            for other, first, stop in layout
             if other == pair and first <= token < stop
         ]
         _, first, stop = layout[owner]
-        best = max(around)
-        assert min(token - first, stop - 1 - token) == best[0]
-        assert first == -best[1] or (stop - first > 0 and best[0] == min(token - first, stop - 1 - token))
+        assert min(token - first, stop - 1 - token) == max(around)

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from qakit.recipe.docs import field_doc
+from qakit.recipe.model import Recipe, Section
 from qakit.recipe.schema import recipe_schema
 from qakit.registry import Registry, load_registry
 
@@ -43,6 +45,19 @@ def test_fields_carry_their_documentation(schema: dict[str, Any]) -> None:
     data = schema["$defs"]["DataSection"]["properties"]
     assert "${NAME:-default}" in data["train"]["description"]
     assert "${NAME" not in data["train_limit"]["description"]
+    assert schema["properties"]["head"]["description"] == "Loss, scores and their decoding."
+
+
+def test_every_field_of_the_recipe_is_documented() -> None:
+    undocumented = [
+        f"{section.__name__}.{name}"
+        for section in (Recipe, *(field.annotation for field in Recipe.model_fields.values()))
+        if isinstance(section, type) and issubclass(section, Section)
+        for name, field in section.model_fields.items()
+        if not (isinstance(field.annotation, type) and issubclass(field.annotation, Section))
+        if not field_doc(section, name)
+    ]
+    assert undocumented == []
 
 
 GOOD = [

@@ -1,0 +1,426 @@
+"""From the candidates of windows to predictions."""
+
+from __future__ import annotations
+
+import gc
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qakit.data.batch import Batch
+from qakit.data.encode import EncodedExamples
+from qakit.data.store import TokenStore
+from qakit.data.windows import Windows
+from qakit.errors import ModelError
+from qakit.inference import nbest
+from qakit.inference.nbest import SpanTable, span_predictions
+from qakit.protocols import SpanCandidates
+from qakit.values import Example, SpanPrediction
+
+Tokens = Sequence[tuple[int, int]]
+Span = tuple[int, int, int, float]
+"""Segment of the window, first token, last token (in the context, inclusive), score."""
+Layout = Sequence[tuple[int, Sequence[int]]]
+"""Windows as (example, its contexts' numbers), every context whole."""
+
+
+def characters(text: str) -> Tokens:
+    return [(place, place + 1) for place in range(len(text))]
+
+
+def encoded_of(examples: Sequence[Example], tokens: Callable[[str], Tokens]) -> EncodedExamples:
+    """Every question and context is its own row; question and contexts in file order."""
+    rows, query, context, pointers = [], [], [], [0]
+    for example in examples:
+        query.append(len(rows))
+        rows.append(tokens(example.question))
+        for text in example.contexts:
+            context.append(len(rows))
+            rows.append(tokens(text))
+        pointers.append(len(context))
+    offsets = np.array([pair for row in rows for pair in row], dtype=np.int32).reshape(-1, 2)
+    return EncodedExamples(
+        store=TokenStore(
+            ids=np.zeros(len(offsets), np.int32),
+            offsets=offsets,
+            pointers=np.cumsum([0, *map(len, rows)], dtype=np.int64),
+        ),
+        query=np.array(query, np.int32),
+        pointers=np.array(pointers, np.int64),
+        context=np.array(context, np.int32),
+        answer_first=np.full(len(context), -1, np.int32),
+        answer_stop=np.full(len(context), -1, np.int32),
+        answerable=np.full(len(examples), -1, np.int8),
+        key=np.arange(len(examples)),
+    )
+
+
+def windows_of(encoded: EncodedExamples, layout: Layout) -> Windows:
+    pair = np.array(
+        [encoded.pointers[example] + context for example, contexts in layout for context in contexts], np.int32
+    )
+    return Windows(
+        example=np.array([example for example, _ in layout], np.int32),
+        query_stop=np.zeros(len(layout), np.int32),
+        pointers=np.cumsum([0, *(len(contexts) for _, contexts in layout)], dtype=np.int64),
+        pair=pair,
+        first=np.zeros(len(pair), np.int32),
+        stop=encoded.store.lengths[encoded.context[pair]],
+        answer_first=np.full(len(pair), -1, np.int32),
+        answer_stop=np.full(len(pair), -1, np.int32),
+    )
+
+
+def batch_of(encoded: EncodedExamples, windows: Windows, rows: Sequence[int]) -> Batch:
+    """``[CLS]`` and then all context tokens of the window, without separators."""
+    width = 1 + int(windows.lengths.max())
+    token = np.full((len(rows), width), -1, np.int64)
+    segment = np.full((len(rows), width), -1, np.int32)
+    for place, window in enumerate(rows):
+        at = 1
+        for one in range(windows.pointers[window], windows.pointers[window + 1]):
+            begin, stop = encoded.store.pointers[encoded.context[windows.pair[one]] :][:2]
+            token[place, at : at + stop - begin] = np.arange(begin, stop)
+            segment[place, at : at + stop - begin] = one
+            at += stop - begin
+    ids = torch.zeros(len(rows), width, dtype=torch.int64)
+    mask = torch.from_numpy(token >= 0)
+    example = torch.from_numpy(windows.example[list(rows)].astype(np.int64))
+    return Batch(ids, ids, None, mask, mask, None, None, example, np.array(rows), token, segment)
+
+
+def candidates_of(
+    encoded: EncodedExamples, windows: Windows, batch: Batch, spans: Sequence[Sequence[Span]], null: Sequence[float]
+) -> SpanCandidates:
+    places = max(1, *(len(row) for row in spans))
+    first, last = torch.zeros(2, len(spans), places, dtype=torch.int64)
+    score = torch.full((len(spans), places), -torch.inf)
+    for row, window in enumerate(batch.window.tolist()):
+        for place, (segment, begin, end, value) in enumerate(sorted(spans[row], key=lambda span: -span[3])):
+            own = np.flatnonzero(batch.segment[row] == windows.pointers[window] + segment)
+            first[row, place], last[row, place], score[row, place] = int(own[begin]), int(own[end]), value
+    return SpanCandidates(first, last, score, torch.tensor(null, dtype=torch.float32))
+
+
+def predict(
+    examples: Sequence[Example],
+    layout: Layout,
+    spans: Sequence[Sequence[Span]],
+    *,
+    null: Sequence[float] | None = None,
+    tokens: Callable[[str], Tokens] = characters,
+    n_best: int = 20,
+    threshold: float = 0.0,
+    order: Sequence[Sequence[int]] | None = None,
+) -> list[SpanPrediction]:
+    """Predictions from spans given window by window. ``order``: the batches, as rows of the layout."""
+    encoded = encoded_of(examples, tokens)
+    windows = windows_of(encoded, layout)
+    table = SpanTable(len(windows), 20, encoded)
+    for rows in order or ([range(len(layout))] if layout else []):
+        batch = batch_of(encoded, windows, rows)
+        nulls = [0.0 if null is None else null[row] for row in rows]
+        table.add(batch, candidates_of(encoded, windows, batch, [spans[row] for row in rows], nulls))
+    return span_predictions(
+        table, windows, encoded, examples, n_best=n_best, no_answer=null is not None, null_threshold=threshold
+    )
+
+
+def short(prediction: SpanPrediction) -> list[tuple[str, int | None, int, float]]:
+    return [(each.text, each.start, each.context, each.score) for each in prediction.candidates]
+
+
+ONE = [Example("a", "?", ("a bc bc",))]
+
+
+# -------------------------------------------------------------------------------------------------------------- rules
+def test_best_first_over_all_windows_cut_from_the_text() -> None:
+    examples = [Example("a", "?", ("abcdef",)), Example("b", "?", ("uvwxyz",))]
+    layout = [(0, [0]), (0, [0]), (1, [0])]
+    spans = [[(0, 0, 1, 1.0), (0, 2, 2, 4.0)], [(0, 3, 5, 3.0)], [(0, 5, 5, -2.0)]]
+    first, second = predict(examples, layout, spans)
+    assert (first.id, first.answer, first.null) == ("a", "c", None)
+    assert short(first) == [("c", 2, 0, 4.0), ("def", 3, 0, 3.0), ("ab", 0, 0, 1.0)]
+    assert [each.end for each in first.candidates] == [3, 6, 2]
+    assert (second.id, short(second)) == ("b", [("z", 5, 0, -2.0)])
+
+
+def test_the_order_of_the_batches_does_not_matter() -> None:
+    examples = [Example(name, "?", ("abcdef",)) for name in "xyz"]
+    layout = [(example, [0]) for example in (0, 0, 1, 2, 2)]
+    spans = [[(0, place, place, 1.0), (0, place, place + 1, 1.0)] for place in range(5)]
+    expected = predict(examples, layout, spans, null=[0.0] * 5)
+    assert predict(examples, layout, spans, null=[0.0] * 5, order=[[4, 1], [0], [3, 2]]) == expected
+
+
+def test_a_text_in_several_places_keeps_the_best_scored_one() -> None:
+    spans = [[(0, 2, 3, 1.0), (0, 5, 6, 2.0), (0, 0, 0, 0.0)], [(0, 5, 6, 2.0)]]
+    (prediction,) = predict(ONE, [(0, [0]), (0, [0])], spans)
+    assert short(prediction) == [("bc", 5, 0, 2.0), ("a", 0, 0, 0.0)]
+
+
+def test_whitespace_is_trimmed_by_moving_the_offsets() -> None:
+    examples = [Example("a", "?", ("x \u3000 y z\t\n",))]
+    (prediction,) = predict(examples, [(0, [0])], [[(0, 1, 8, 2.0), (0, 1, 3, 1.0), (0, 0, 0, 0.0)]])
+    assert short(prediction) == [("y z", 4, 0, 2.0), ("x", 0, 0, 0.0)]  # the blank one is gone
+    assert prediction.candidates[0].end == 7
+
+
+def test_contexts_are_counted_within_the_example() -> None:
+    examples = [Example("a", "?", ("p", "q")), Example("b", "?", ("rr", "ss", "tt"))]
+    layout = [(0, [0]), (0, [1]), (1, [0, 1, 2])]
+    spans = [[(0, 0, 0, 1.0)], [(0, 0, 0, 2.0)], [(1, 0, 1, 3.0), (2, 1, 1, 5.0)]]
+    first, second = predict(examples, layout, spans)
+    assert short(first) == [("q", 0, 1, 2.0), ("p", 0, 0, 1.0)]
+    assert short(second) == [("t", 1, 2, 5.0), ("ss", 0, 1, 3.0)]
+
+
+def test_a_span_over_two_contexts_is_left_out() -> None:
+    encoded = encoded_of([Example("a", "?", ("pp", "qq"))], characters)
+    windows = windows_of(encoded, [(0, [0, 1])])
+    table = SpanTable(1, 2, encoded)
+    positions = torch.tensor([[2, 1]]), torch.tensor([[3, 1]])
+    table.add(batch_of(encoded, windows, [0]), SpanCandidates(*positions, torch.tensor([[9.0, 1.0]]), torch.zeros(1)))
+    (prediction,) = span_predictions(
+        table, windows, encoded, [Example("a", "?", ("pp", "qq"))], n_best=5, no_answer=False
+    )
+    assert short(prediction) == [("p", 0, 0, 1.0)]
+
+
+def test_tokens_without_characters_make_no_candidates() -> None:
+    def empty(text: str) -> Tokens:
+        return [(1, 1) for _ in text]
+
+    (prediction,) = predict(ONE, [(0, [0])], [[(0, 0, 3, 1.0)]], tokens=empty)
+    assert (prediction.answer, prediction.candidates) == ("", ())
+
+
+def test_n_best_counts_distinct_texts() -> None:
+    spans = [[(0, 2, 3, 5.0), (0, 5, 6, 4.0), (0, 0, 0, 3.0), (0, 2, 2, 2.0), (0, 3, 3, 1.0)]]
+    (prediction,) = predict(ONE, [(0, [0])], spans, n_best=3)
+    assert [each.text for each in prediction.candidates] == ["bc", "a", "b"]
+
+
+def test_equal_scores_stay_in_the_order_of_the_windows() -> None:
+    spans = [[(0, 2, 2, 0.0)], [(0, 0, 0, -0.0)], [(0, 3, 3, 0.0)]]
+    (prediction,) = predict(ONE, [(0, [0])] * 3, spans)
+    assert [each.text for each in prediction.candidates] == ["b", "a", "c"]
+
+
+# ---------------------------------------------------------------------------------------------------------- no answer
+def test_the_null_score_is_the_smallest_of_the_windows() -> None:
+    (prediction,) = predict(ONE, [(0, [0])] * 3, [[(0, 0, 0, 2.0)], [], []], null=[1.5, 9.0, 8.0])
+    assert prediction.null is not None
+    assert prediction.null.score == 1.5
+    assert prediction.answer == "a"
+
+
+@pytest.mark.parametrize(("threshold", "answer"), [(0.9, ""), (1.0, "a"), (1.1, "a"), (-5.0, "")])
+def test_null_must_win_by_more_than_the_threshold(threshold: float, answer: str) -> None:
+    (prediction,) = predict(ONE, [(0, [0])], [[(0, 0, 0, 2.0)]], null=[3.0], threshold=threshold)
+    assert prediction.answer == answer
+    assert prediction.best is not None
+    assert prediction.best.text == "a"
+
+
+def test_probabilities_are_a_softmax_with_null() -> None:
+    (prediction,) = predict(ONE, [(0, [0])], [[(0, 0, 0, 2.0), (0, 2, 2, 1.0)]], null=[0.5])
+    total = math.exp(2.0) + math.exp(1.0) + math.exp(0.5)
+    assert [each.probability for each in prediction.candidates] == pytest.approx(
+        [math.exp(2) / total, math.exp(1) / total]
+    )
+    assert prediction.null is not None
+    assert prediction.null.probability == pytest.approx(math.exp(0.5) / total)
+
+
+def test_probabilities_of_far_apart_scores() -> None:
+    (prediction,) = predict(ONE, [(0, [0])], [[(0, 0, 0, 3e4), (0, 2, 2, -3e4)]], null=[-2e4])
+    assert [each.probability for each in prediction.candidates] == [1.0, 0.0]
+
+
+@pytest.mark.parametrize("null", [None, [0.25, -7.0]])
+def test_no_candidate_at_all_is_no_answer(null: list[float] | None) -> None:
+    examples = [Example("a", "?", ("",)), Example("b", "?", ("xy",))]
+    empty, other = predict(examples, [(0, [0]), (1, [0])], [[], [(0, 0, 1, 1.0)]], null=null, threshold=100.0)
+    assert (empty.answer, empty.candidates) == ("", ())
+    assert other.answer == "xy"
+    if null is not None:
+        assert empty.null is not None
+        assert (empty.null.score, empty.null.probability) == (0.25, 1.0)
+
+
+def test_nothing_has_any_token() -> None:
+    (prediction,) = predict([Example("a", "", ("",))], [(0, [0])], [[]])
+    assert prediction == SpanPrediction("a", "")
+
+
+def test_no_examples() -> None:
+    assert predict([], [], []) == []
+
+
+def test_an_example_without_windows() -> None:
+    first, second = predict(
+        [Example("a", "?", ("x",)), Example("b", "?", ("y",))], [(1, [0])], [[(0, 0, 0, 1.0)]], null=[0.0]
+    )
+    assert (first.answer, first.candidates, first.null and first.null.probability) == ("", (), 1.0)
+    assert second.answer == "y"
+
+
+# ----------------------------------------------------------------------------------------------------------- the table
+def test_a_missing_window_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="1 of 2 windows have not been added"):
+        predict(ONE, [(0, [0])] * 2, [[], []], order=[[1]])
+
+
+def test_other_examples_are_a_mistake() -> None:
+    encoded = encoded_of(ONE, characters)
+    with pytest.raises(ValueError, match="2 examples, but 1 were encoded"):
+        span_predictions(SpanTable(0, 1, encoded), windows_of(encoded, []), encoded, ONE * 2, n_best=1, no_answer=False)
+
+
+def made(
+    score: float = 1.0, null: float = 0.0, first: int = 1, last: int = 1
+) -> tuple[SpanTable, Batch, SpanCandidates]:
+    encoded = encoded_of(ONE, characters)
+    windows = windows_of(encoded, [(0, [0])])
+    decoded = SpanCandidates(
+        torch.tensor([[first]]), torch.tensor([[last]]), torch.tensor([[score]]), torch.tensor([null])
+    )
+    return SpanTable(1, 3, encoded), batch_of(encoded, windows, [0]), decoded
+
+
+@pytest.mark.parametrize(("score", "null"), [(math.nan, 0.0), (math.inf, 0.0), (1.0, math.nan), (1.0, -math.inf)])
+def test_broken_scores_are_an_error(score: float, null: float) -> None:
+    table, batch, decoded = made(score, null)
+    with pytest.raises(ModelError, match="the model produced NaN scores"):
+        table.add(batch, decoded)
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 1), (0, 0)])
+def test_a_head_must_stay_in_the_contexts(first: int, last: int) -> None:
+    table, batch, decoded = made(first=first, last=last)
+    with pytest.raises(ModelError, match="span outside the contexts"):
+        table.add(batch, decoded)
+
+
+def test_a_head_may_give_fewer_or_more_places_than_the_table_has() -> None:
+    table, batch, decoded = made()
+    table.add(batch, decoded)
+    assert table.score.tolist() == [[1.0, -math.inf, -math.inf]]
+    wide = replace(
+        decoded, first=torch.ones(1, 5).long(), last=torch.arange(1, 6)[None], score=-torch.arange(5.0)[None]
+    )
+    table.add(batch, wide)
+    assert table.score.tolist() == [[0.0, -1.0, -2.0]]
+
+
+def test_rows_travel_between_processes() -> None:
+    encoded = encoded_of(ONE, characters)
+    windows = windows_of(encoded, [(0, [0])] * 3)
+    spans = [[(0, row, row + 1, float(row))] for row in range(3)]
+    whole, one, other = (SpanTable(3, 2, encoded) for _ in range(3))
+    for table, rows in ((whole, [0, 1, 2]), (one, [2, 0]), (other, [1])):
+        batch = batch_of(encoded, windows, rows)
+        table.add(batch, candidates_of(encoded, windows, batch, [spans[row] for row in rows], [float(r) for r in rows]))
+    assert one.missing == 1
+    one.merge(other.rows())
+    assert one.missing == 0
+    for name in ("segment", "start", "end", "score", "null"):
+        assert np.array_equal(getattr(one, name), getattr(whole, name))
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_garbage_collector_is_left_as_it_was(enabled: bool) -> None:
+    before = gc.isenabled()
+    try:
+        gc.enable() if enabled else gc.disable()
+        predict(ONE, [(0, [0])], [[(0, 0, 0, 1.0)]])
+        assert gc.isenabled() is enabled
+    finally:
+        gc.enable() if before else gc.disable()
+
+
+# ---------------------------------------------------------------------------------------------------------- properties
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 5), st.floats(width=32, allow_nan=False, allow_infinity=False)),
+        min_size=1,
+        max_size=40,
+    )
+)
+def test_one_sort_orders_as_two(places: list[tuple[int, float]]) -> None:
+    example = np.array([place[0] for place in places], np.int32)
+    score = np.array([place[1] for place in places], np.float32)
+    assert np.array_equal(nbest._order(example, score), np.lexsort((-score, example)))
+
+
+HOSTILE = st.text(
+    st.sampled_from("ab 中\u3000\xa0\t\n\r\x1c\u200b\u0301\ufeff\U0001f600\ud800") | st.characters(), max_size=12
+)
+
+
+@st.composite
+def scored_examples(draw: st.DrawFn) -> tuple[list[Example], Layout, list[list[Span]], list[float]]:
+    contexts = st.lists(HOSTILE, min_size=1, max_size=3).map(tuple)
+    examples = [
+        Example(str(row), "?", texts) for row, texts in enumerate(draw(st.lists(contexts, min_size=1, max_size=4)))
+    ]
+    layout: list[tuple[int, list[int]]] = []
+    spans: list[list[Span]] = []
+    for row, example in enumerate(examples):
+        for _ in range(draw(st.integers(1, 3))):
+            chosen = draw(st.lists(st.integers(0, len(example.contexts) - 1), min_size=1, max_size=2, unique=True))
+            layout.append((row, chosen))
+            own: list[Span] = []
+            for segment, context in enumerate(chosen):
+                length = len(example.contexts[context])
+                for _ in range(draw(st.integers(0, 4)) if length else 0):
+                    first = draw(st.integers(0, length - 1))
+                    own.append((segment, first, draw(st.integers(first, length - 1)), float(draw(st.integers(-5, 5)))))
+            spans.append(own)
+    null = draw(st.lists(st.integers(-5, 5).map(float), min_size=len(layout), max_size=len(layout)))
+    return examples, layout, spans, null
+
+
+@given(scored_examples(), st.integers(1, 6), st.booleans(), st.integers(-3, 3))
+@settings(max_examples=200, deadline=None)
+def test_invariants_on_hostile_texts(
+    made_up: tuple[list[Example], Layout, list[list[Span]], list[float]], n_best: int, no_answer: bool, threshold: int
+) -> None:
+    examples, layout, spans, null = made_up
+    predictions = predict(examples, layout, spans, null=null if no_answer else None, n_best=n_best, threshold=threshold)
+    assert [each.id for each in predictions] == [each.id for each in examples]
+    for row, (example, prediction) in enumerate(zip(examples, predictions, strict=True)):
+        candidates = prediction.candidates
+        for each in candidates:
+            assert example.contexts[each.context][each.start : each.end] == each.text
+            assert each.text == each.text.strip() != ""
+        best_of: dict[str, float] = {}
+        for (owner, contexts), own in zip(layout, spans, strict=True):
+            for segment, first, last, score in own if owner == row else []:
+                text = example.contexts[contexts[segment]][first : last + 1].strip()
+                best_of[text] = max(score, best_of.get(text, -math.inf))
+        best_of.pop("", None)
+        assert [each.score for each in candidates] == sorted(best_of.values(), reverse=True)[:n_best]
+        assert all(best_of[each.text] == each.score for each in candidates)
+        assert len({each.text for each in candidates}) == len(candidates)
+
+        shares = [each.probability for each in candidates]
+        if no_answer:
+            assert prediction.null is not None
+            assert prediction.null.score == min(
+                value for (owner, _), value in zip(layout, null, strict=True) if owner == row
+            )
+            shares.append(prediction.null.probability)
+            null_wins = not candidates or prediction.null.score - candidates[0].score > threshold
+        else:
+            assert prediction.null is None
+            null_wins = not candidates
+        assert prediction.answer == ("" if null_wins else candidates[0].text)
+        assert sum(shares) == pytest.approx(1.0 if shares else 0.0)

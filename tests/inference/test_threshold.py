@@ -1,0 +1,120 @@
+"""The null threshold, against trying all of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qakit.inference.threshold import MARGIN, apply_threshold, best_threshold, tune_null_threshold
+from qakit.values import Candidate, Example, NoAnswer, SpanPrediction
+
+FIGURES = st.sampled_from([0.0, 1 / 3, 0.5, 2 / 3, 1.0])
+ROWS = st.lists(
+    st.tuples(st.integers(-4, 4).map(float) | st.floats(-1e6, 1e6), FIGURES, FIGURES), min_size=1, max_size=30
+)
+
+
+def mean(rows: Sequence[tuple[float, float, float]], threshold: float) -> float:
+    return math.fsum(null if difference > threshold else answered for difference, answered, null in rows) / len(rows)
+
+
+@given(ROWS)
+def test_no_other_threshold_is_better(rows: list[tuple[float, float, float]]) -> None:
+    threshold, best = best_threshold(*zip(*rows, strict=True))
+    assert best == pytest.approx(mean(rows, threshold), abs=1e-9)
+    every = [-math.inf, *(row[0] for row in rows)]  # all that make a difference
+    assert best == pytest.approx(max(mean(rows, other) for other in every), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("differences", "answered", "null", "expected"),
+    [
+        ([-1.0, 3.0], [1, 0], [0, 1], (1.0, 1.0)),  # the middle of the gap
+        (
+            [-1.0, 3.0, 3.5, 9.0],
+            [1, 1, 1, 0],
+            [0, 1, 1, 1],
+            (6.25, 1.0),
+        ),  # the widest of the gaps that are equally good
+        ([2.0, 5.0], [1, 1], [0, 0], (5.0 + MARGIN, 1.0)),  # answer everything
+        ([2.0, 5.0], [0, 0], [1, 1], (2.0 - MARGIN, 1.0)),  # answer nothing
+        ([4.0, 4.0], [1, 0], [0, 1], (3.0, 0.5)),  # equal differences cannot be parted
+        ([], [], [], (0.0, 0.0)),
+    ],
+)
+def test_which_threshold(
+    differences: list[float], answered: list[float], null: list[float], expected: tuple[float, float]
+) -> None:
+    assert best_threshold(differences, answered, null) == expected
+
+
+def test_the_order_of_the_rows_does_not_matter() -> None:
+    random = np.random.default_rng(0)
+    rows = np.stack([random.normal(size=500), random.integers(0, 2, 500), random.integers(0, 2, 500)])
+    assert best_threshold(*rows) == best_threshold(*rows[:, random.permutation(500)])
+
+
+def test_neighbouring_floats_have_no_middle() -> None:
+    below = 1.0
+    above = math.nextafter(below, 2.0)
+    threshold, best = best_threshold([below, above], [1, 0], [0, 1])
+    assert best == 1.0
+    assert below <= threshold < above
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_differences_must_be_finite(bad: float) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        best_threshold([0.0, bad], [1, 1], [0, 0])
+
+
+def prediction(name: str, score: float | None, null: float | None) -> SpanPrediction:
+    candidates = () if score is None else (Candidate("x", 0, 1, 0, score, 1.0),)
+    return SpanPrediction(name, "stale", candidates, None if null is None else NoAnswer(null, 0.5))
+
+
+def exact(examples: Sequence[Example], answers: Sequence[str]) -> list[float]:
+    return [100.0 * (answer == example.label) for example, answer in zip(examples, answers, strict=True)]
+
+
+def test_tuning_counts_questions_that_no_threshold_changes() -> None:
+    examples = [Example(str(row), "?", label=label) for row, label in enumerate(["x", "", "", "", "x", "x"])]
+    predictions = [
+        prediction("0", 5.0, 1.0),  # difference -4, answered rightly
+        prediction("1", 1.0, 2.0),  # difference 1, rightly null
+        prediction("2", 0.0, 4.0),  # difference 4, rightly null
+        prediction("3", None, -9.0),  # no candidate: always null, rightly
+        prediction("4", None, 9.0),  # no candidate: always null, wrongly
+        prediction("5", 1.0, None),  # no null option: always answered
+    ]
+    threshold, value = tune_null_threshold(predictions, examples, exact)
+    assert threshold == -1.5
+    assert value == pytest.approx(100 * 5 / 6)
+    applied = apply_threshold(predictions, threshold)
+    assert [each.answer for each in applied] == ["x", "", "", "", "", "x"]
+    assert [each.candidates for each in applied] == [each.candidates for each in predictions]
+    assert np.mean(exact(examples, [each.answer for each in applied])) == pytest.approx(value)
+
+
+def test_tuning_nothing() -> None:
+    assert tune_null_threshold([], [], exact) == (0.0, 0.0)
+    only_empty = [prediction("0", None, 1.0)]
+    assert tune_null_threshold(only_empty, [Example("0", "?", label="")], exact) == (0.0, 100.0)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(-3, 3), st.integers(-3, 3), st.sampled_from(["x", "", "y"])), min_size=1, max_size=15
+    )
+)
+def test_applied_the_threshold_gives_the_promised_figure(rows: list[tuple[int, int, str]]) -> None:
+    predictions = [prediction(str(row), float(score), float(null)) for row, (score, null, _) in enumerate(rows)]
+    examples = [Example(str(row), "?", label=label) for row, (_, _, label) in enumerate(rows)]
+    threshold, value = tune_null_threshold(predictions, examples, exact)
+    applied = apply_threshold(predictions, threshold)
+    assert np.mean(exact(examples, [each.answer for each in applied])) == pytest.approx(value)
