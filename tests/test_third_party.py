@@ -132,3 +132,18 @@ def test_without_the_plugin_the_recipe_says_what_is_missing(environment: Environ
     assert done.returncode == 2
     assert "mlp_span" in done.stderr + done.stdout
     assert "even_windows" in done.stderr + done.stdout
+
+
+def test_it_trains_is_saved_and_answers(environment: Environment, tiny_backbone: Path, tmp_path: Path) -> None:
+    from safetensors import safe_open
+
+    run, data = tmp_path / "run", PACKAGE / "example" / "train.json"
+    recipe = PACKAGE / "example" / "recipe.yaml"
+    variables = {"QAKIT_EXAMPLE_BACKBONE": str(tiny_backbone), "QAKIT_CACHE": str(tmp_path / "cache")}
+    environment.run(environment.qakit, "train", recipe, "--output", run, **variables)
+    with safe_open(run / "model" / "model.safetensors", "pt") as weights:
+        head = [name for name in weights.keys() if name.startswith("head.")]  # noqa: SIM118
+    assert head, "a head that transformers does not know keeps its own names"
+    done = environment.run(environment.qakit, "evaluate", run, "--input", data, "--json", **variables)
+    final = json.loads((run / "metrics.json").read_text())["validation"]
+    assert json.loads(done.stdout) == pytest.approx(final)

@@ -13,7 +13,10 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-out = Console(highlight=False, soft_wrap=True)
+PIPE_WIDTH = 160
+"""Columns when nobody's terminal is there to be asked: tables in a file or a pipe need not be narrow."""
+
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 """Answers: tables, figures."""
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 """Progress, warnings, errors."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qakit.inference.scoring import Scored, ScoringSet, predictions_of
+from qakit.inference.scoring import ScoringSet, predictions_of
+from qakit.inference.table import SpanTable
 from qakit.inference.threshold import apply_threshold, tune_null_threshold
 from qakit.protocols import Metric, NoRuntime, PerExampleMetric, Postprocessor
 from qakit.recipe.model import Recipe
@@ -53,18 +54,16 @@ def finish(predictions: Sequence[SpanPrediction], examples: Sequence[Example], j
     return finished
 
 
-def evaluate(prepared: ScoringSet, scored: Scored, judge: Judge, *, null_threshold: float | None) -> Evaluation:
+def evaluate(prepared: ScoringSet, table: SpanTable, judge: Judge, *, null_threshold: float | None) -> Evaluation:
     """Figures of one scoring. ``null_threshold=None``: find the best one on these examples (validation only)."""
     recipe = judge.recipe
-    raw = predictions_of(prepared, scored, recipe, null_threshold=null_threshold or 0.0)
+    raw = predictions_of(prepared, table, recipe, null_threshold=null_threshold or 0.0)
     threshold = null_threshold if null_threshold is not None else 0.0
     if null_threshold is None and recipe.predict.no_answer:
         threshold = _tuned(raw, prepared.examples, judge)
         raw = apply_threshold(raw, threshold)
     final = finish(raw, prepared.examples, judge)
     figures = dict(judge.metric.compute(prepared.examples, final))
-    if scored.loss is not None:
-        figures["validation_loss"] = scored.loss
     return Evaluation(figures, tuple(final), threshold)
 
 

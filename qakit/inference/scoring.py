@@ -45,14 +45,6 @@ class ScoringSet:
     labelled: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """Candidates of every window, and the mean loss per window if the examples are labelled."""
-
-    table: SpanTable
-    loss: float | None
-
-
 def window_runtime(recipe: Recipe, template: PairTemplate, *, training: bool) -> WindowRuntime:
     """What the recipe's preprocessors are told."""
     return WindowRuntime(
@@ -99,16 +91,16 @@ def score(
     n_best: int,
     workers: Workers = ALONE,
     progress: CountProgress | None = None,
-) -> Scored:
-    """Run the model over all windows. Under several processes each runs its share, and all get the whole result."""
+) -> SpanTable:
+    """The candidates of all windows. Under several processes each runs its share, and all get the whole result."""
     model = assembled.model
     was_training = model.training
     model.eval()
     table = SpanTable(len(prepared.windows), n_best, prepared.encoded)
-    loss, scored, done = 0.0, 0, 0
+    done = 0
     with torch.inference_mode():
         for rows in workers.share(prepared.batches):
-            batch = prepared.collator.collate(rows, targets=prepared.labelled)
+            batch = prepared.collator.collate(rows, targets=False)
             on_device = batch.to(device)
             with autocast(device, precision):
                 output = model(on_device)
@@ -116,27 +108,22 @@ def score(
             if not isinstance(decoded, SpanCandidates):
                 raise ModelError(f"the head decodes to {type(decoded).__name__}; spans are expected here")
             table.add(batch, decoded)
-            if output.loss is not None:
-                loss += float(output.loss) * len(rows)
-                scored += len(rows)
             done += len(rows) * workers.size
             if progress is not None:
                 progress(min(done, len(prepared.windows)), len(prepared.windows))
     model.train(was_training)
-    parts = workers.gather((table.rows(), loss, scored))
-    for rank, (rows_of_rank, _, _) in enumerate(parts):
+    for rank, rows_of_rank in enumerate(workers.gather(table.rows()) if workers.size > 1 else ()):
         if rank != workers.rank:
             table.merge(rows_of_rank)
-    total = sum(part[2] for part in parts)
-    return Scored(table, sum(part[1] for part in parts) / total if total else None)
+    return table
 
 
 def predictions_of(
-    prepared: ScoringSet, scored: Scored, recipe: Recipe, *, null_threshold: float
+    prepared: ScoringSet, table: SpanTable, recipe: Recipe, *, null_threshold: float
 ) -> list[SpanPrediction]:
     """One prediction per example over all its windows, in the examples' order, before clean-up."""
     return span_predictions(
-        scored.table,
+        table,
         prepared.windows,
         prepared.encoded,
         prepared.examples,

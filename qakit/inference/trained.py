@@ -11,7 +11,8 @@ from typing import Self
 import torch
 
 from qakit.inference.evaluation import Evaluation, Judge, evaluate, finish
-from qakit.inference.scoring import CountProgress, Scored, ScoringSet, predictions_of, prepare, score
+from qakit.inference.scoring import CountProgress, ScoringSet, predictions_of, prepare, score
+from qakit.inference.table import SpanTable
 from qakit.modeling.assemble import Assembled
 from qakit.modeling.device import Precision, keep_freed_memory, pick_device, resolve_precision
 from qakit.modeling.folder import load_model
@@ -70,10 +71,10 @@ class TrainedRun:
 
     def score(
         self, examples: Sequence[Example], *, cache: Path | None = None, progress: CountProgress | None = None
-    ) -> tuple[ScoringSet, Scored]:
+    ) -> tuple[ScoringSet, SpanTable]:
         """Tokenise, window and score ``examples``."""
         prepared = prepare(examples, self.assembled, self.recipe, self.registry, cache=cache)
-        scored = score(
+        table = score(
             prepared,
             self.assembled,
             device=self.device,
@@ -81,31 +82,31 @@ class TrainedRun:
             n_best=self.recipe.predict.n_best,
             progress=progress,
         )
-        return prepared, scored
+        return prepared, table
 
     def predict(
         self, examples: Sequence[Example], *, cache: Path | None = None, progress: CountProgress | None = None
     ) -> list[Prediction]:
         """One finished prediction per example, in their order."""
-        prepared, scored = self.score(examples, cache=cache, progress=progress)
-        raw = predictions_of(prepared, scored, self.recipe, null_threshold=self.null_threshold)
+        prepared, table = self.score(examples, cache=cache, progress=progress)
+        raw = predictions_of(prepared, table, self.recipe, null_threshold=self.null_threshold)
         return finish(raw, examples, self.judge)
 
     def evaluate(
         self, examples: Sequence[Example], *, cache: Path | None = None, progress: CountProgress | None = None
     ) -> Evaluation:
         """Figures on labelled examples with the run's own threshold: nothing is tuned on them."""
-        prepared, scored = self.score(examples, cache=cache, progress=progress)
-        return evaluate(prepared, scored, self.judge, null_threshold=self.null_threshold)
+        prepared, table = self.score(examples, cache=cache, progress=progress)
+        return evaluate(prepared, table, self.judge, null_threshold=self.null_threshold)
 
     def answer(self, question: str, contexts: Sequence[str], *, top_k: int) -> SpanPrediction:
         """The ``top_k`` candidates for one question, over all of ``contexts``."""
         example = Example(id="question", question=question, contexts=tuple(contexts))
         prepared = prepare([example], self.assembled, self.recipe, self.registry)
-        scored = score(
+        table = score(
             prepared, self.assembled, device=self.device, precision=self.precision, n_best=self.recipe.predict.n_best
         )
-        raw = predictions_of(prepared, scored, self.recipe, null_threshold=self.null_threshold)
+        raw = predictions_of(prepared, table, self.recipe, null_threshold=self.null_threshold)
         final = finish(raw, [example], self.judge)[0]
         assert isinstance(final, SpanPrediction)
         return replace(final, candidates=final.candidates[:top_k])

@@ -39,12 +39,8 @@ def draw_curves(lines: Iterable[Mapping[str, Any]], path: Path, *, title: str) -
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     loss_axes, metric_axes = figure.subplots(1, 2)
-    loss_axes.plot([e["step"] for e in train], [e["loss"] for e in train], color="tab:blue", label="training")
-    validation = [(e["step"], e["validation_loss"]) for e in evaluations if "validation_loss" in e]
-    if validation:
-        loss_axes.plot(*zip(*validation, strict=True), color="tab:orange", marker="o", label="validation")
-    loss_axes.set(title="Loss", xlabel="optimiser step", ylabel="loss")
-    loss_axes.legend()
+    loss_axes.plot([e["step"] for e in train], [e["loss"] for e in train], color="tab:blue")
+    loss_axes.set(title="Training loss", xlabel="optimiser step", ylabel="loss")
     for name in _metrics(evaluations):
         points = [(e["step"], e[name]) for e in evaluations if name in e]
         metric_axes.plot(*zip(*points, strict=True), marker="o", label=name)
@@ -61,6 +57,6 @@ def draw_curves(lines: Iterable[Mapping[str, Any]], path: Path, *, title: str) -
 
 
 def _metrics(evaluations: Iterable[Mapping[str, Any]]) -> list[str]:
-    names = {name for line in evaluations for name in line} - NOT_CURVES - {"validation_loss"}
+    names = {name for line in evaluations for name in line} - NOT_CURVES
     preferred = [name for name in SHOWN if name in names]
     return preferred or sorted(names)[:6]

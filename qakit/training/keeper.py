@@ -72,7 +72,7 @@ class RunKeeper:
     def judge_now(self) -> Evaluation:
         """Figures of the present weights on the validation examples."""
         assert self.validation is not None
-        scored = score(
+        table = score(
             self.validation,
             self.assembled,
             device=self.accelerator.device,
@@ -81,7 +81,7 @@ class RunKeeper:
             workers=Workers(self.accelerator.process_index, self.accelerator.num_processes),
             progress=lambda done, total: self.listener(Predicting(done, total)),
         )
-        return evaluate(self.validation, scored, self.judge, null_threshold=fixed_threshold(self.recipe))
+        return evaluate(self.validation, table, self.judge, null_threshold=fixed_threshold(self.recipe))
 
     def report(self, progress: Progress, evaluation: Evaluation, *, best: bool, seconds: float) -> None:
         """Note an evaluation in the logs and tell the listener."""
