@@ -134,7 +134,8 @@ def _train(
     from qakit.report.curves import draw_curves
     from qakit.runs import create_run
     from qakit.training.finish import finish_run
-    from qakit.training.fit import accelerator_for, fit
+    from qakit.training.fit import accelerator_for, fit, part_ways
+    from qakit.training.interrupts import InterruptedTrainingError
 
     began = time.monotonic()
     accelerator = accelerator_for(recipe)
@@ -145,12 +146,17 @@ def _train(
     try:
         with display:
             fit(recipe, run, registry, accelerator=accelerator, resume=resume, listener=display)
+            part_ways(accelerator)
             if not main:
                 return
             finished = finish_run(run, registry, seconds=time.monotonic() - began, listener=display)
     except KeyboardInterrupt:
         print_error(f"interrupted; go on with: qakit train --resume --output {run.folder}")
         raise typer.Exit(INTERRUPTED) from None
+    except InterruptedTrainingError as error:
+        if main:
+            print_error(f"{error}; a checkpoint is written, go on with: qakit train --resume --output {run.folder}")
+        raise typer.Exit(error.exit_code) from None
     draw_curves(run.metrics(), run.curves_file, title=run.name)
     if as_json:
         print_json(finished.metrics)

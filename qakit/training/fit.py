@@ -18,7 +18,7 @@ from qakit.inference.evaluation import Judge
 from qakit.inference.output import inputs_of
 from qakit.inference.scoring import ScoringSet, prepare, window_runtime
 from qakit.modeling.assemble import Assembled, assemble
-from qakit.modeling.device import Precision, keep_freed_memory, resolve_precision
+from qakit.modeling.device import Precision, keep_freed_memory, pick_device, resolve_precision
 from qakit.modeling.model import parameter_counts
 from qakit.recipe.load import recipe_hash
 from qakit.recipe.model import Recipe
@@ -27,6 +27,7 @@ from qakit.runs import Run, environment, write_json
 from qakit.training.checkpoints import Progress, latest_checkpoint, load_checkpoint
 from qakit.training.events import Listener, Notice, Preparing, Started
 from qakit.training.feed import Feed
+from qakit.training.interrupts import stop_requests
 from qakit.training.journal import Journal
 from qakit.training.keeper import RunKeeper
 from qakit.training.loop import Plan, train
@@ -105,9 +106,17 @@ def prepare_training(
 
 def accelerator_for(recipe: Recipe) -> Accelerator:
     """Accelerate's view of the machine: one process, or those that `torchrun` or `accelerate launch` started."""
-    probe = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    precision = resolve_precision(recipe.train.precision, probe)
-    return Accelerator(mixed_precision="no" if precision == "fp32" else precision)
+    device = pick_device()
+    precision = resolve_precision(recipe.train.precision, device)
+    # Without `cpu=True` accelerate takes several CPU processes for as many single ones.
+    return Accelerator(mixed_precision="no" if precision == "fp32" else precision, cpu=device.type == "cpu")
+
+
+def part_ways(accelerator: Accelerator) -> None:
+    """End the work in common: after this, the first process goes on alone."""
+    if accelerator.num_processes > 1:
+        accelerator.wait_for_everyone()
+        accelerator.state.destroy_process_group()
 
 
 def fit(
@@ -163,18 +172,20 @@ def fit(
     if recipe.train.evaluate_before and progress.step == 0 and prepared.validation is not None:
         evaluation = keeper.judge_now()
         keeper.report(progress, evaluation, best=False, seconds=0.0)
-    progress = train(
-        recipe,
-        prepared.plan,
-        prepared.feed,
-        accelerator=accelerator,
-        model=model,
-        optimiser=prepared_optimiser,
-        keeper=keeper,
-        journal=journal,
-        progress=progress,
-        listener=listener,
-    )
+    with stop_requests() as stop_request:
+        progress = train(
+            recipe,
+            prepared.plan,
+            prepared.feed,
+            accelerator=accelerator,
+            model=model,
+            optimiser=prepared_optimiser,
+            keeper=keeper,
+            journal=journal,
+            progress=progress,
+            listener=listener,
+            stop_request=stop_request,
+        )
     return FitResult(progress, counts, main)
 
 

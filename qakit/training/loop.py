@@ -22,6 +22,7 @@ from qakit.recipe.model import Recipe
 from qakit.training.checkpoints import Progress
 from qakit.training.events import Listener, StepDone, StoppedEarly
 from qakit.training.feed import Epoch, Feed, parts_of
+from qakit.training.interrupts import InterruptedTrainingError, StopRequest
 from qakit.training.journal import Journal
 from qakit.training.optim import set_rates
 from qakit.training.schedule import rate_factor, warmup_steps
@@ -69,6 +70,7 @@ def train(
     journal: Journal,
     progress: Progress,
     listener: Listener,
+    stop_request: StopRequest,
 ) -> Progress:
     """Run optimiser steps from ``progress`` to the end of ``plan``.
 
@@ -78,6 +80,7 @@ def train(
 
     Raises:
         RunError: the loss is no longer a finite number.
+        InterruptedTrainingError: a stop was requested; the checkpoint is written.
     """
     section = recipe.train
     device, processes = accelerator.device, accelerator.num_processes
@@ -111,7 +114,8 @@ def train(
             batch=0 if ends_epoch else position + 1,
         )
         at = epoch.number + (position + 1) / len(epoch.batches)
-        if progress.step % section.log_every == 0 or progress.step in (1, plan.steps):
+        logged = progress.step % section.log_every == 0 or progress.step in (1, plan.steps)
+        if logged:
             mean_loss = float(accelerator.reduce(losses, "sum")) / since
             if not math.isfinite(mean_loss):
                 raise RunError(
@@ -141,9 +145,12 @@ def train(
             progress = keeper.evaluate(progress)
             model.train()
         stop = section.early_stopping is not None and progress.without_gain >= section.early_stopping
-        if done or stop or _due(section.checkpoint_every, progress.step, ends_epoch):
+        interrupt = _agreed(stop_request, accelerator, logged)
+        if done or stop or interrupt or _due(section.checkpoint_every, progress.step, ends_epoch):
             keeper.checkpoint(replace(progress, loss_sum=float(accelerator.reduce(losses, "sum")), unlogged=since))
         clock += time.perf_counter() - paused
+        if interrupt and not done:
+            raise InterruptedTrainingError(interrupt, step=progress.step)
         if stop and not done:
             listener(StoppedEarly(progress.step, f"{progress.without_gain} evaluations without a better one"))
             break
@@ -163,6 +170,16 @@ def _batches(feed: Feed, plan: Plan, progress: Progress) -> Iterator[tuple[Epoch
             yield epoch, epoch.batches[index], index
             left -= 1
         number, position = number + 1, 0
+
+
+def _agreed(request: StopRequest, accelerator: Accelerator, logged: bool) -> int:
+    """The signal that all processes have heard of, 0 for none. Several processes compare notes at logged steps."""
+    if accelerator.num_processes == 1:
+        return request.signal
+    if not logged:
+        return 0
+    heard = accelerator.gather(torch.tensor([request.signal], device=accelerator.device))
+    return int(heard.max())
 
 
 def _due(every: str | int, step: int, ends_epoch: bool) -> bool:
