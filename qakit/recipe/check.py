@@ -13,7 +13,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from qakit.components import Kind
-from qakit.errors import PluginError, UnknownPluginError
+from qakit.errors import PluginError, UnknownPluginError, UsageError
+from qakit.problems import POLICIES, check_policies
 from qakit.recipe.explain import Block, explain, real_path
 from qakit.recipe.issues import did_you_mean
 from qakit.recipe.model import PLUGIN_FIELDS, Recipe, default_plugin
@@ -70,12 +71,28 @@ def check(tree: MapNode, registry: Registry, findings: Findings) -> Recipe | Non
         settings, tree = _check_block(tree, block, entry, findings)
         if settings is not None:
             completed[block.at] = {"name": block.name, **settings.model_dump(mode="json", by_alias=True)}
+    _check_problem_kinds(tree, findings)
     if findings.issues:
         return None
     data = plain(tree)
     for at, value in completed.items():
         _place(data, at, value)
     return Recipe.model_validate(data)
+
+
+def _check_problem_kinds(tree: MapNode, findings: Findings) -> None:
+    """``data.problems`` names kinds of problems, and gives each a policy that it can honour."""
+    at = ("data", "problems")
+    policies = find(tree, at)
+    for name, entry in policies.entries.items() if isinstance(policies, MapNode) else ():
+        policy = plain(entry.value)
+        if policy not in POLICIES:
+            continue  # the model's check has said so
+        try:
+            check_policies({name: policy})
+        except UsageError as error:
+            message, _, hint = str(error).partition("; ")
+            findings.add(entry.key.issue((*at, name), message, hint))
 
 
 def _block(at: At, kind: Kind, node: Node) -> Iterator[PluginBlock]:

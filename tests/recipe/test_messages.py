@@ -296,6 +296,20 @@ def test_the_message_says_where_what_and_what_to_do(write: Write, message: Messa
     assert message(write(MINIMAL + text)) == expected
 
 
+def test_problem_kinds_and_their_policies_are_checked(write: Write, message: Message) -> None:
+    text = "data:\n  reader: squad\n  problems: {answer_ofset: skip, missing_field: keep}\nbackbone: {source: x}\n"
+    assert message(write(text)) == (
+        "r.yaml:3:14: there is no problem kind 'answer_ofset'\n"
+        "    3 |   problems: {answer_ofset: skip, missing_field: keep}\n"
+        "      |              ^\n"
+        "  hint: did you mean 'answer_offset'?\n"
+        "\n"
+        "r.yaml:3:34: problem kind 'missing_field' cannot be 'keep': choose error, skip\n"
+        "    3 |   problems: {answer_ofset: skip, missing_field: keep}\n"
+        "      |                                  ^"
+    )
+
+
 def test_missing_keys_point_at_their_parent(write: Write, message: Message) -> None:
     assert message(write("data: {reader: glue}\nbackbone:\n  init: scratch\n")) == (
         "r.yaml:1:8: missing key 'task' for the reader 'glue'\n"

@@ -17,7 +17,7 @@ from qakit.registry import Registry
 Write = Callable[..., Path]
 TEXT = """\
 description: "no: #1"
-data: {reader: {name: table, question: q}, train: [a.json, "${NOPE:-x}"], problems: {offset: skip}}
+data: {reader: {name: table, question: q}, train: [a.json, "${NOPE:-x}"], problems: {answer_offset: skip}}
 backbone: {source: some-model, overrides: {hidden_size: 8, rate: 0.1, flag: true, kind: "1"}}
 train: {learning_rate: 1e-5, evaluate_every: 10, betas: [0.9, 1]}
 predict: {null_threshold: -1}
