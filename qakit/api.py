@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from qakit import hookimpl
 from qakit.components import Component, NoSettings, Settings
 from qakit.errors import DataError, ModelError, QakitError, UsageError
-from qakit.problems import Policy, Problem, Problems
+from qakit.problems import PROBLEM_KINDS, Policy, Problem, Problems
 from qakit.protocols import (
     Adapter,
     Decoded,
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from qakit.recipe.model import RecipePath
 
 __all__ = [
+    "PROBLEM_KINDS",
     "Adapter",
     "Answer",
     "Batch",

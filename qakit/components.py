@@ -43,6 +43,6 @@ class Component(Generic[SettingsT, RuntimeT, BuiltT]):
 
     name: str
     summary: str
-    """One line, shown by ``qakit plugins``."""
+    """One line without a full stop, shown by ``qakit plugins``."""
     settings: type[SettingsT]
     build: Callable[[SettingsT, RuntimeT], BuiltT]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import inspect
 import re
 import sys
 import traceback
@@ -200,11 +201,30 @@ def _manager_of(plugin: Any, origin: PluginOrigin) -> pluggy.PluginManager:
     try:
         manager.register(plugin, name=origin.name)
     except pluggy.PluginValidationError as error:
-        # pluggy's text spans several lines and repeats the plugin; its last line is the reason.
-        raise _FaultError(f"has a hook with wrong arguments: {str(error).splitlines()[-1]}") from error
+        raise _FaultError(_argument_problem(plugin, manager, error)) from error
     if not any(manager.get_hookcallers(plugin) or ()):
         raise _FaultError("implements no hook; mark its functions with @hookimpl from qakit.api")
     return manager
+
+
+def _argument_problem(plugin: Any, manager: pluggy.PluginManager, error: pluggy.PluginValidationError) -> str:
+    """Which hook wants what it never gets."""
+    for name in dir(plugin):
+        options = manager.parse_hookimpl_opts(plugin, name)
+        if options is None:
+            continue
+        hook = options.get("specname") or name
+        given = list(inspect.signature(getattr(hookspecs, hook)).parameters)
+        wanted = [
+            parameter.name
+            for parameter in inspect.signature(getattr(plugin, name)).parameters.values()
+            if parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        ]
+        extra = ", ".join(repr(argument) for argument in wanted if argument not in given)
+        if extra:
+            return f"`{hook}` takes {' and '.join(map(repr, given)) or 'no arguments'}, not {extra}"
+    # pluggy's text spans several lines and repeats the plugin; its last line is the reason.
+    return f"has a hook with wrong arguments: {str(error).splitlines()[-1]}"
 
 
 def _refuse_unmarked(plugin: Any, name: str) -> None:
@@ -220,7 +240,10 @@ def _components(hooks: pluggy.HookRelay) -> Iterator[tuple[Kind, Component[Any, 
     for kind in KINDS:
         hook_name = f"{_HOOK_PREFIX}{kind}"
         with _explain(f"{hook_name} failed"), guarded():
-            results: list[Any] = getattr(hooks, hook_name)()
+            caller: pluggy.HookCaller = getattr(hooks, hook_name)
+            results: list[Any] = caller()
+        if len(results) < len(caller.get_hookimpls()):  # pluggy leaves out what is None
+            raise _FaultError(f"{hook_name} returned None: return a list of components (is `return` missing?)")
         names: set[str] = set()
         for result in results:
             for item in _items(result, hook_name):
@@ -234,6 +257,8 @@ def _components(hooks: pluggy.HookRelay) -> Iterator[tuple[Kind, Component[Any, 
 
 
 def _items(result: Any, hook_name: str) -> tuple[Any, ...]:
+    if isinstance(result, Component):
+        raise _FaultError(f"{hook_name} returned a single Component: return a list, also for one component")
     if isinstance(result, str | bytes) or not isinstance(result, Iterable):
         raise _FaultError(f"{hook_name} must return an iterable of Component, not {_type_name(result)}")
     with _explain(f"{hook_name} failed"), guarded():

@@ -12,6 +12,7 @@
     ├── DataError                 a file, a record, a field                             exit 2
     ├── ModelError                backbone, tokenizer or weights                        exit 2
     ├── RunError                  a run folder                                          exit 2
+    ├── OutputError               a file or folder that cannot be written               exit 2
     └── SubmissionError           Kaggle                                                its own codes
 
 Anything that is not a ``QakitError`` is a bug and keeps its traceback.
@@ -85,6 +86,10 @@ class ModelError(QakitError):
 
 class RunError(QakitError):
     """A run folder that is missing something, or in use."""
+
+
+class OutputError(QakitError):
+    """A file or folder that cannot be written; the system's own error is the cause."""
 
 
 class SubmissionError(QakitError):

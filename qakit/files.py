@@ -9,26 +9,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from qakit.errors import OutputError
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path``; on success it is fsynced and renamed to ``path``, on failure removed.
 
     Raises:
-        OSError: as the file system says (disk full, read-only).
+        OutputError: the file system refuses (disk full, read-only, a folder in the way).
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -41,24 +44,49 @@ def write_text(path: Path, text: str) -> None:
 def replace_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder beside ``folder``; on success every file in it is fsynced and it takes the folder's place.
 
-    A kill between the two renames leaves the old folder as ``.NAME.old``: :func:`recover_folder` puts it back.
+    A kill between the two renames leaves the old folder as ``.NAME.old``: :func:`recover_folder` puts it back. What a
+    killed process left half-written is removed here.
+
+    Raises:
+        OutputError: the file system refuses.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    recover_folder(folder)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".tmp"))
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        recover_folder(folder)
+        remove_leftovers(folder.parent, folder.name)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".tmp"))
+        try:
+            yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    with file.open("rb") as handle:
+                        os.fsync(handle.fileno())
+            temporary.chmod(0o777 & ~_umask())
+            if folder.exists():
+                folder.replace(_old(folder))
+            temporary.replace(folder)
+            shutil.rmtree(_old(folder), ignore_errors=True)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_leftovers(parent: Path, name: str) -> None:
+    """Remove temporary folders of :func:`replace_folder` for folders called ``name`` (a pattern)."""
+    for leftover in parent.glob(f".{name}.*.tmp"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the file system's refusal into an error for the user.
+
+    Raises:
+        OutputError: an ``OSError`` came up inside.
+    """
     try:
-        yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                with file.open("rb") as handle:
-                    os.fsync(handle.fileno())
-        temporary.chmod(0o777 & ~_umask())
-        if folder.exists():
-            folder.replace(_old(folder))
-        temporary.replace(folder)
-        shutil.rmtree(_old(folder), ignore_errors=True)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        yield
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def recover_folder(folder: Path) -> None:

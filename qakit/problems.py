@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from qakit.errors import DataError, UsageError
+from qakit.errors import DataError, PluginError, UsageError
 
 Policy = Literal["error", "skip", "repair", "keep"]
 """``error``: stop. ``skip``: leave the record out, counted. ``repair``: mend it where the repair is certain, else the
@@ -163,8 +163,16 @@ class Problems:
             message: what is wrong, one sentence without the place.
             repairable: whether the caller has a repair that is certain.
             records: how many records are concerned (all questions of a paragraph, say).
+
+        Raises:
+            DataError: see the class.
+            PluginError: the kind is neither qakit's nor has it a colon: no recipe could set a policy for it.
         """
         known = PROBLEM_KINDS.get(kind)
+        if known is None and ":" not in kind:
+            raise PluginError(
+                f"{kind!r} is not a kind of qakit{_suggest(kind)}; a plugin's own kind has a colon, e.g. 'cards:{kind}'"
+            )
         policy = self.policy(kind)
         if policy == "repair" and not repairable:
             policy = known.fallback if known else "error"
@@ -215,6 +223,11 @@ def check_policies(policies: Mapping[str, Policy]) -> None:
             raise UsageError(f"there is no problem kind {name!r}{hint}")
         if kind is not None and policy not in kind.policies:
             raise UsageError(f"problem kind {name!r} cannot be {policy!r}: choose {', '.join(kind.policies)}")
+
+
+def _suggest(kind: str) -> str:
+    close = get_close_matches(kind, PROBLEM_KINDS, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _advice(kind: str, known: ProblemKind | None) -> str:

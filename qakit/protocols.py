@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
 
 from qakit.values import Example, Prediction
 
@@ -123,11 +123,16 @@ class LabelScores:
 Decoded = SpanCandidates | LabelScores
 
 
+Reads = Literal["tokens", "sequence", "group"]
+READS: tuple[Reads, ...] = get_args(Reads)
+"""What a head may read."""
+
+
 @runtime_checkable
 class Head(Protocol):
     """Loss, scores, and their decoding. Also a ``torch.nn.Module``."""
 
-    reads: Literal["tokens", "sequence", "group"]
+    reads: Reads
     """``group``: all windows of an example come in one batch."""
 
     def __call__(self, hidden: Tensor, batch: Batch) -> HeadOutput:

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from qakit import protocols
 from qakit.components import KINDS, Component, Kind, Settings
 from qakit.discovery import (
+    GROUP,
     BrokenPlugin,
     Discovery,
     LoadedPlugin,
@@ -81,6 +82,16 @@ class Conflict:
         origins = " and ".join(entry.origin for entry in self.entries)
         return f"more than one {singular(self.kind)} is called {self.name!r}: {origins}"
 
+    @property
+    def remedy(self) -> str:
+        """What the user can do, and what the author can; plugins from elsewhere come before qakit's own."""
+        plugins = sorted(self.entries, key=lambda each: each.package == GROUP)
+        if len(plugins) == 2:
+            way = f"switch one off, {' or '.join(f'{DISABLE_VARIABLE}={each.plugin}' for each in plugins)}"
+        else:
+            way = f"switch all but one off, as in {DISABLE_VARIABLE}={','.join(each.plugin for each in plugins[:-1])}"
+        return f"{way}; to offer both, rename yours"
+
 
 class Registry:
     """The installed components. Immutable after construction."""
@@ -127,8 +138,8 @@ class Registry:
         if not found:
             raise UnknownPluginError(self._unknown(kind, name))
         if len(found) > 1:
-            switch = f"switch one off with {DISABLE_VARIABLE}={found[-1].plugin}"
-            raise PluginConflictError(f"{Conflict(kind, name, tuple(found))}; {switch}")
+            conflict = Conflict(kind, name, tuple(found))
+            raise PluginConflictError(f"{conflict}; {conflict.remedy}")
         return found[0]
 
     def check_settings(self, kind: Kind, name: str, settings: Mapping[str, Any]) -> Settings:
@@ -166,12 +177,9 @@ class Registry:
         except Exception as error:
             error.add_note(f"while building the {what}")
             raise
-        missing = missing_members(kind, built)
-        if missing:
-            parts = ", ".join(repr(member) for member in missing)
-            raise PluginLoadError(
-                f"the {what} built {type(built).__name__}, which is no {singular(kind)}: it lacks {parts}"
-            )
+        fault = built_fault(kind, built)
+        if fault:
+            raise PluginLoadError(f"the {what} {fault}")
         return built
 
     def _unknown(self, kind: Kind, name: str) -> str:
@@ -198,6 +206,20 @@ def load_registry() -> Registry:
 def singular(kind: Kind) -> str:
     """``"heads"`` -> ``"head"``."""
     return kind.removesuffix("s")
+
+
+def built_fault(kind: Kind, built: Any) -> str | None:
+    """Why something cannot be of that kind, to be read after the component's name; None when it can."""
+    if isinstance(built, type):
+        return f"built the class {built.__name__}; call it"
+    missing = missing_members(kind, built)
+    if missing:
+        parts = ", ".join(repr(member) for member in missing)
+        return f"built {type(built).__name__}, which is no {singular(kind)}: it lacks {parts}"
+    if kind == "heads" and built.reads not in protocols.READS:
+        *others, last = (repr(each) for each in protocols.READS)
+        return f"built {type(built).__name__}, whose `reads` is {built.reads!r}, not {', '.join(others)} or {last}"
+    return None
 
 
 def missing_members(kind: Kind, built: Any) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from typing import Any
 
 from qakit import __version__
 from qakit.errors import RunError
-from qakit.files import recover_folder, write_text
+from qakit.files import recover_folder, write_text, writing
 from qakit.recipe.load import dump_recipe, load_resolved
 from qakit.recipe.model import Recipe
 
@@ -115,13 +115,17 @@ class Run:
         return value
 
     def metrics(self) -> Iterator[dict[str, Any]]:
-        """The lines of metrics.jsonl; a last line that a killed process left unfinished is passed over."""
+        """The lines of metrics.jsonl; a last line that a killed process left unfinished is passed over.
+
+        Raises:
+            RunError: a line is damaged.
+        """
         if not self.metrics_log.is_file():
             return
         with self.metrics_log.open(encoding="utf-8") as file:
-            for line in file:
+            for number, line in enumerate(file, 1):
                 if line.endswith("\n"):
-                    yield json.loads(line)
+                    yield _metrics_line(line, f"{self.metrics_log}, line {number}")
 
 
 def open_run(folder: str | os.PathLike[str]) -> Run:
@@ -139,17 +143,28 @@ def open_run(folder: str | os.PathLike[str]) -> Run:
     return run
 
 
+def check_free(folder: Path) -> None:
+    """Make sure that a new run may go into ``folder``.
+
+    Raises:
+        RunError: the folder exists and is not empty.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"{folder} exists and is not empty: go on with --resume, or choose another --output")
+
+
 def create_run(recipe: Recipe, folder: Path | None) -> Run:
     """A new run folder with its recipe; by default ``runs/NAME-TIME``.
 
     Raises:
         RunError: the folder exists and is not empty.
+        OutputError: it cannot be made.
     """
     if folder is None:
         folder = _free(Path("runs") / f"{recipe.name or 'run'}-{datetime.now():%Y%m%d-%H%M%S}")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunError(f"{folder} exists and is not empty: go on with --resume, or choose another --output")
-    folder.mkdir(parents=True, exist_ok=True)
+    check_free(folder)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     run = Run(folder)
     write_text(run.recipe_file, dump_recipe(recipe))
     return run
@@ -177,6 +192,16 @@ def environment() -> dict[str, Any]:
         "packages": {name: _version(name) for name in REPORTED_PACKAGES},
         "git_commit": _git_commit(),
     }
+
+
+def _metrics_line(line: str, place: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except ValueError as error:
+        raise RunError(f"{place} is damaged: {error}") from error
+    if not isinstance(value, dict) or not isinstance(value.get("step"), int) or "type" not in value:
+        raise RunError(f"{place} is damaged: it is no line of a training")
+    return value
 
 
 def _version(name: str) -> str | None:

@@ -108,6 +108,7 @@ def test_the_expected_components_are_there() -> None:
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: f"{entry.kind}-{entry.name}")
 def test_declaration(entry: Entry) -> None:
     testing.check_component(entry.kind, entry.component)
+    assert not entry.component.summary.endswith("."), "summaries are titles: no full stop"
 
 
 @of_kind("readers")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from qakit import api, hookspecs, testing
+from qakit.components import Component
 from qakit.registry import PROTOCOLS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,6 +37,61 @@ def test_the_short_example_works() -> None:
     (component,) = plugin["qakit_register_postprocessors"]()
     testing.check_component("postprocessors", component)
     testing.check_postprocessor(component, api.NoSettings())
+    assert not component.summary.endswith(".")
+
+
+def of_section(protocol: str, kind: str) -> Component[Any, Any, Any]:
+    """The component of the section's own example."""
+    (section,) = re.findall(rf"\n### `{protocol}`.*?\n(?=##)", GUIDE, flags=re.DOTALL)
+    (source,) = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
+    plugin: dict[str, Any] = {"__name__": f"guide_{kind}"}
+    exec(source, plugin)
+    (component,) = plugin[f"qakit_register_{kind}"]()
+    testing.check_component(kind, component)
+    return component
+
+
+def test_the_reader_of_the_guide_works(tmp_path: Path) -> None:
+    component = of_section("Reader", "readers")
+    path = tmp_path / "cards.txt"
+    path.write_text("when?\tIt comes twice a day.\ttwice\nwhere?\tHere.\tthere\n", "utf-8")
+    examples = testing.check_reader(component, api.NoSettings(), path)
+    assert [example.answers for example in examples] == [(api.Answer("twice", 9),), (api.Answer("there", None),)]
+    path.write_text("what\tA tide.\ttide\nwho?\n", "utf-8")
+    with pytest.raises(
+        api.DataError, match=r"no question mark \(to go on, set data\.problems\.cards:no_mark to skip\)"
+    ):
+        testing.check_reader(component, api.NoSettings(), path)
+    policies = {"cards:no_mark": "repair", "bad_row": "skip"}
+    (mended,) = testing.check_reader(component, api.NoSettings(), path, policies=policies)
+    assert mended.question == "what?"
+    path.write_bytes(b"\xff")
+    with pytest.raises(api.DataError, match=r"cards\.txt: cannot be read"):
+        testing.check_reader(component, api.NoSettings(), path)
+
+
+def test_the_writer_of_the_guide_works(tmp_path: Path) -> None:
+    component = of_section("Writer", "writers")
+    path = testing.check_writer(component, api.NoSettings(), tmp_path)
+    writer = component.build(api.NoSettings(), api.NoRuntime())
+    writer.write([api.LabelPrediction("q0", "entailment")], tmp_path / "labels.txt")
+    assert (tmp_path / "labels.txt").read_text("utf-8") == 'q0\t"entailment"\n'
+    assert "id q1 is missing" in writer.check(tmp_path / "labels.txt", path)
+
+
+def test_the_metric_of_the_guide_works() -> None:
+    component = of_section("Metric", "metrics")
+    testing.check_metric(component, api.NoSettings())
+    metric = component.build(api.NoSettings(), api.NoRuntime())
+    examples = [api.Example(name, "?", ("a b",), (api.Answer("a", 0),)) for name in "xyz"]
+    examples.append(api.Example("w", "?", ("a b",), ()))
+    assert metric.compute(examples, [api.SpanPrediction("x", "a b"), api.SpanPrediction("y", "b")]) == {
+        "contains": 50.0
+    }
+
+
+def test_the_adapter_of_the_guide_works() -> None:
+    testing.check_adapter(of_section("Adapter", "adapters"), api.NoSettings())
 
 
 def test_the_example_has_all_its_files() -> None:
@@ -69,7 +125,7 @@ def test_every_protocol_is_in_the_guide_with_its_members(protocol: type) -> None
 
 
 def test_the_api_lists_its_names_in_order_and_each_exists() -> None:
-    assert list(api.__all__) == sorted(api.__all__)
+    assert list(api.__all__) == sorted(api.__all__, key=lambda name: (not name.isupper(), name))  # constants first
     for name in api.__all__:
         assert getattr(api, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):

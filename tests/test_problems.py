@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qakit.errors import DataError, UsageError
+from qakit.errors import DataError, PluginError, UsageError
 from qakit.problems import EXAMPLES_KEPT, PROBLEM_KINDS, Problems, check_policies
 
 FILE = Path("data.json")
@@ -103,6 +103,27 @@ def test_impossible_policies_are_refused(policies, message):
 
 def test_possible_policies_pass():
     check_policies({"default": "keep", "answer_offset": "repair", "mine:odd": "skip"})
+
+
+@pytest.mark.parametrize("policies", [{}, {"default": "skip"}])
+@pytest.mark.parametrize("collect", [False, True])
+def test_a_kind_of_a_plugin_needs_a_colon(policies, collect):
+    problems = Problems(FILE, policies, collect=collect)
+    with pytest.raises(PluginError) as caught:
+        judge(problems, "my_kind")
+    assert str(caught.value) == (
+        "'my_kind' is not a kind of qakit; a plugin's own kind has a colon, e.g. 'cards:my_kind'"
+    )
+    with pytest.raises(PluginError, match=r"\(did you mean 'answer_offset'\?\)"):
+        judge(problems, "answer_ofset")
+    assert not problems.counts
+
+
+def test_a_kind_of_a_plugin_is_an_error_unless_the_recipe_says_otherwise():
+    with pytest.raises(DataError, match=r"set data\.problems\.mine:odd to skip"):
+        judge(Problems(FILE), "mine:odd")
+    assert judge(Problems(FILE, {"mine:odd": "skip"}), "mine:odd") == "skip"
+    assert judge(Problems(FILE, {"mine:odd": "repair"}), "mine:odd", repairable=True) == "repair"
 
 
 def test_the_documentation_lists_every_kind_with_its_policies():

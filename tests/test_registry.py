@@ -96,7 +96,23 @@ BROKEN = {
     ),
     "wrong argument": (
         "@hookimpl\ndef qakit_register_heads(config): return ()",
-        "has a hook with wrong arguments: Argument(s) {'config'} are declared in the hookimpl",
+        "`qakit_register_heads` takes no arguments, not 'config'",
+    ),
+    "wrong argument beside the right one": (
+        "@hookimpl\ndef qakit_register_commands(app, config): pass",
+        "`qakit_register_commands` takes 'app', not 'config'",
+    ),
+    "wrong argument under another name": (
+        "@hookimpl(specname='qakit_register_heads')\ndef mine(config, path): return ()",
+        "`qakit_register_heads` takes no arguments, not 'config', 'path'",
+    ),
+    "forgotten return": (
+        "@hookimpl\ndef qakit_register_heads(): [component('a')]",
+        "qakit_register_heads returned None: return a list of components (is `return` missing?)",
+    ),
+    "one of two forgets it": (
+        GOOD + "@hookimpl\ndef qakit_register_heads(): pass",
+        "qakit_register_heads returned None",
     ),
     "wrapper": (
         "@hookimpl(wrapper=True)\ndef qakit_register_heads():\n    return (yield)",
@@ -117,7 +133,7 @@ BROKEN = {
     ),
     "a bare component": (
         "@hookimpl\ndef qakit_register_heads(): return component('a')",
-        "qakit_register_heads must return an iterable of Component, not Component",
+        "qakit_register_heads returned a single Component: return a list, also for one component",
     ),
     "a string": (
         "@hookimpl\ndef qakit_register_heads(): return 'linear'",
@@ -210,13 +226,27 @@ def test_one_name_in_two_packages_is_a_conflict_that_names_both(install: Any) ->
         registry.get("postprocessors", "trim")
     assert str(caught.value) == (
         "more than one postprocessor is called 'trim': one:tools (one 1.0) and two:tools (two 1.0); "
-        "switch one off with QAKIT_DISABLE_PLUGINS=two:tools"
+        "switch one off, QAKIT_DISABLE_PLUGINS=one:tools or QAKIT_DISABLE_PLUGINS=two:tools; "
+        "to offer both, rename yours"
     )
     assert [(conflict.kind, conflict.name) for conflict in registry.conflicts] == [("postprocessors", "trim")]
     assert registry.get("postprocessors", "cut").package == "more"
     assert (
         Registry.from_entry_points(entry_points, disabled=["two:tools"]).get("postprocessors", "trim").package == "one"
     )
+
+
+def test_of_plugins_in_conflict_the_one_from_elsewhere_is_to_go_first(install: Any) -> None:
+    registry = Registry.from_entry_points([*install("qakit", tools=GOOD), *install("two", tools=GOOD)])
+    (conflict,) = registry.conflicts
+    assert conflict.remedy.startswith(
+        "switch one off, QAKIT_DISABLE_PLUGINS=two:tools or QAKIT_DISABLE_PLUGINS=qakit:tools;"
+    )
+    registry = Registry.from_entry_points(
+        [*install("qakit-more", tools=GOOD), *install("a", tools=GOOD), *install("z", tools=GOOD)]
+    )
+    (conflict,) = registry.conflicts
+    assert conflict.remedy.startswith("switch all but one off, as in QAKIT_DISABLE_PLUGINS=a:tools,qakit-more:tools;")
 
 
 def test_one_name_for_two_kinds_is_no_conflict(install: Any) -> None:
@@ -356,6 +386,27 @@ def test_what_is_built_must_be_of_its_kind() -> None:
     registry = registry_of("heads", Component("half", "Half a head.", NoSettings, lambda settings, runtime: Half()))
     with pytest.raises(PluginLoadError, match=r"built Half, which is no head: it lacks 'decode'$"):
         registry.build("heads", "half", {}, None)
+
+
+@pytest.mark.parametrize(
+    ("reads", "instance", "fault"),
+    [
+        ("token", True, r"built Whole, whose `reads` is 'token', not 'tokens', 'sequence' or 'group'$"),
+        (None, True, r"built Whole, whose `reads` is None, not 'tokens', 'sequence' or 'group'$"),
+        ("tokens", False, r"built the class Whole; call it$"),
+    ],
+)
+def test_a_head_is_an_instance_that_reads_what_there_is(reads: Any, instance: bool, fault: str) -> None:
+    class Whole:
+        def __init__(self) -> None:
+            self.reads = reads
+
+        def __call__(self) -> None: ...
+        def decode(self) -> None: ...
+
+    build: Callable[..., Any] = lambda settings, runtime: Whole() if instance else Whole  # noqa: E731
+    with pytest.raises(PluginLoadError, match=rf"^the head 'whole' of plugin unknown:plugin .* {fault}"):
+        registry_of("heads", Component("whole", "A head", NoSettings, build)).build("heads", "whole", {}, None)
 
 
 def test_members_of_every_protocol_are_known() -> None:

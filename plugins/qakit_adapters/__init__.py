@@ -49,19 +49,19 @@ def build_freeze(settings: FreezeSettings, _runtime: NoRuntime) -> Adapter:
 
 FULL: Component[NoSettings, NoRuntime, Adapter] = Component(
     name="full",
-    summary="Every parameter of the backbone trains.",
+    summary="Every parameter of the backbone trains",
     settings=NoSettings,
     build=build_full,
 )
 BITFIT: Component[BitFitSettings, NoRuntime, Adapter] = Component(
     name="bitfit",
-    summary="Only the backbone's biases train (Ben Zaken et al. 2022): about 0.1% of the parameters.",
+    summary="Only the backbone's biases train (Ben Zaken et al. 2022): about 0.1% of the parameters",
     settings=BitFitSettings,
     build=build_bitfit,
 )
 FREEZE: Component[FreezeSettings, NoRuntime, Adapter] = Component(
     name="freeze",
-    summary="The embeddings and the bottom encoder layers stay as they are; the rest trains.",
+    summary="The embeddings and the bottom encoder layers stay as they are; the rest trains",
     settings=FreezeSettings,
     build=build_freeze,
 )

@@ -31,7 +31,7 @@ def build_linear_span(settings: LinearSpanSettings, runtime: HeadRuntime) -> Hea
 
 LINEAR_SPAN: Component[LinearSpanSettings, HeadRuntime, Head] = Component(
     name="linear_span",
-    summary="Start and end scores from one linear layer, exact n-best spans (BERT, Devlin et al. 2019).",
+    summary="Start and end scores from one linear layer, exact n-best spans (BERT, Devlin et al. 2019)",
     settings=LinearSpanSettings,
     build=build_linear_span,
 )

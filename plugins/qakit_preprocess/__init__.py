@@ -38,19 +38,19 @@ def build_random_window(settings: RandomWindowSettings, runtime: WindowRuntime) 
 
 STRIDE: Component[StrideSettings, WindowRuntime, Preprocessor] = Component(
     name="stride",
-    summary="Windows at even distances over the whole context, overlapping.",
+    summary="Windows at even distances over the whole context, overlapping",
     settings=StrideSettings,
     build=build_stride,
 )
 CENTRED: Component[CentredSettings, WindowRuntime, Preprocessor] = Component(
     name="centred",
-    summary="Training: one window with the answer in its middle; prediction: as `stride`.",
+    summary="Training: one window with the answer in its middle; prediction: as `stride`",
     settings=CentredSettings,
     build=build_centred,
 )
 RANDOM_WINDOW: Component[RandomWindowSettings, WindowRuntime, Preprocessor] = Component(
     name="random_window",
-    summary="Training: the answer anywhere in the window, redrawn each epoch; prediction: as `stride`.",
+    summary="Training: the answer anywhere in the window, redrawn each epoch; prediction: as `stride`",
     settings=RandomWindowSettings,
     build=build_random_window,
 )

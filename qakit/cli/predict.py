@@ -32,7 +32,7 @@ def predict(
     source: Annotated[Path, typer.Option("--input", "-i", help="A file in the format of the recipe's reader.")],
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="The answer file; its ending chooses the format (.csv, .json, .jsonl)."),
+        typer.Option("--output", "-o", help="The answer file; its ending chooses the format."),
     ],
     nbest: Annotated[
         Path | None, typer.Option("--nbest", help="Also write all candidates to this .jsonl file.")
@@ -45,7 +45,8 @@ def predict(
     from qakit.inference.output import build_writer, write_submission
 
     if not output.suffix:
-        raise UsageError(f"--output {output} has no ending; use .csv, .json or .jsonl")
+        raise UsageError(f"--output {output} has no ending; use .csv, .json, .jsonl or that of the recipe's writer")
+    _check_targets(source, output, nbest)
     trained = _load(run)
     build_writer(trained.recipe, trained.registry, suffix=output.suffix)  # before the long work
     split = _read(trained, source)
@@ -79,6 +80,7 @@ def evaluate(
     from qakit.data.cache import default_cache
     from qakit.inference.nbest_file import write_nbest
 
+    _check_targets(source, nbest)
     trained = _load(run)
     split = _read(trained, source)
     unlabelled = [example.id for example in split.examples if example.answers is None and example.label is None]
@@ -112,6 +114,8 @@ def ask(
     from qakit.inference.answerer import Answerer
 
     contexts = [_text(item) for item in context]
+    if not question.strip() or not any(text.strip() for text in contexts):
+        raise UsageError("the question or the context is empty")
     reply = Answerer(_load(run)).answer(question, contexts, top_k=top_k)
     if as_json:
         print_json(_reply_as_json(reply))
@@ -128,6 +132,15 @@ def ask(
     if reply.no_answer is not None:
         table.add_row("(no answer)", number(reply.no_answer.probability), number(reply.no_answer.score), "")
     out.print(table)
+
+
+def _check_targets(source: Path, *targets: Path | None) -> None:
+    """Before the long work: the files to be written are no folders, and not the input."""
+    for target in targets:
+        if target is not None and target.is_dir():
+            raise UsageError(f"{target} is a folder; name a file in it")
+        if target is not None and target.resolve() == source.resolve():
+            raise UsageError(f"{target} is the input file; name another output")
 
 
 def _reply_as_json(reply: Any) -> dict[str, Any]:

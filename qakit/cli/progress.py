@@ -33,7 +33,7 @@ class TrainingDisplay:
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("[bold]{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=12),
             MofNCompleteColumn(),
             TextColumn("{task.fields[detail]}"),
             TimeElapsedColumn(),
@@ -76,7 +76,7 @@ class TrainingDisplay:
             case events.StoppedEarly():
                 self._line(f"stopped at step {event.step}: {event.reason}")
             case events.Notice():
-                self._line(event.message)
+                self._warning(event.message)
 
     def _preparing(self, event: events.Preparing) -> None:
         if event.total:
@@ -106,13 +106,15 @@ class TrainingDisplay:
             if self._training is not None:
                 self._progress.update(self._training, completed=event.step)
             return
-        detail = f"loss {event.loss:.3f}  lr {event.learning_rate:.1e}  {event.windows_per_second:.1f} windows/s"
+        detail = f"loss {event.loss:.3f}  lr {event.learning_rate:.1e}"
         if self._training is not None:
-            self._progress.update(self._training, completed=event.step, detail=detail)
+            short = f"{detail}  {event.windows_per_second:.1f}/s"
+            self._progress.update(self._training, completed=event.step, detail=short)
         due = time.monotonic() - self._last_line >= PLAIN_EVERY_SECONDS or event.step in (1, self._steps)
         if not self._live and due:
             self._last_line = time.monotonic()
-            self._line(f"step {event.step}/{self._steps}  epoch {event.epoch:.2f}  {detail}")
+            speed = f"{event.windows_per_second:.1f} windows/s"
+            self._line(f"step {event.step}/{self._steps}  epoch {event.epoch:.2f}  {detail}  {speed}")
 
     def _side_bar(self, what: str, done: int, total: int) -> None:
         if not self._live:
@@ -125,6 +127,10 @@ class TrainingDisplay:
         if self._side is not None:
             self._progress.remove_task(self._side)
             self._side = None
+
+    def _warning(self, text: str) -> None:
+        if not self._quiet:
+            self._progress.console.print(plain("warning: ", style="yellow") + plain(text))
 
     def _line(self, text: str) -> None:
         if not self._quiet:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qakit.cli.console import err, out, plain, print_json
+from qakit.cli.recipe_files import OWN_FOLDER, bundled_recipes, found_recipe
 from qakit.errors import RecipeError, UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from qakit.recipe.load import LoadedRecipe
 
-FOLDER = Path("recipes")
 COMMENT_COLUMN = 64
 """Comments of `recipes show` start no further right than this."""
 
@@ -66,7 +66,8 @@ def show(
     """Print a recipe with every value, and where each came from."""
     from qakit.recipe.load import load_recipe, recipe_hash
 
-    loaded = load_recipe(recipe, overrides or [])
+    with found_recipe(recipe) as file:
+        loaded = load_recipe(file, overrides or [])
     if as_json:
         print_json(
             {
@@ -132,21 +133,16 @@ def reference(
 
 
 def _own_folder() -> Path:
-    if not FOLDER.is_dir():
+    if not OWN_FOLDER.is_dir():
         raise UsageError("which recipe? There is no folder ./recipes here; name a file or a folder")
-    return FOLDER
+    return OWN_FOLDER
 
 
 def _default_folder(stack: ExitStack) -> Path:
     """``./recipes``, else the recipes that came with qakit."""
-    if FOLDER.is_dir():
-        return FOLDER
-    from importlib.resources import as_file, files
-
-    bundled = files("qakit") / "bundled" / "recipes"
-    if not bundled.is_dir():
-        return _own_folder()
-    return stack.enter_context(as_file(bundled))
+    if OWN_FOLDER.is_dir():
+        return OWN_FOLDER
+    return stack.enter_context(bundled_recipes()) or _own_folder()
 
 
 def _recipe_files(folder: Path) -> list[Path]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qakit.cli.console import out, plain, print_json
+from qakit.cli.console import out, plain, print_json, print_warning
+from qakit.errors import RunError
 
 if TYPE_CHECKING:
     from qakit.runs import Run
@@ -31,10 +32,13 @@ def list_(
     from qakit.cli.tables import new_table, number
     from qakit.runs import list_runs
 
-    rows = [_summary(run) for run in list_runs(folder)]
+    rows = [_row(run) for run in list_runs(folder)]
     if as_json:
         print_json(rows)
         return
+    for row in rows:
+        if "problem" in row:
+            print_warning(row["problem"])
     if not rows:
         out.print(plain(f"no runs in {folder}; `qakit train RECIPE` makes one"))
         return
@@ -83,17 +87,32 @@ def show(
     out.print(plain("files: " + ", ".join(map(str, files))))
 
 
+def _row(run: Run) -> dict[str, Any]:
+    """A run's summary, or that it is damaged: one broken run must not hide the others."""
+    try:
+        return _summary(run)
+    except RunError as error:
+        return {"run": str(run.folder), "state": "damaged", "step": 0, "figures": None, "problem": str(error)}
+
+
 def _summary(run: Run) -> dict[str, Any]:
-    """Name, state, last step and figures of a run, read from its files alone."""
+    """Name, state, last step and figures of a run, read from its files alone.
+
+    Raises:
+        RunError: one of them is damaged.
+    """
     lines = list(run.metrics())
     finished = run.read_json(run.metrics_file)
-    state = "finished" if finished else "has a model" if run.model.is_dir() else "started"
+    figures = finished.get("validation")
+    if figures is None:
+        figures = next((_figures(line) for line in reversed(lines) if line["type"] == "evaluation"), None)
+    if figures is not None and not isinstance(figures, dict):
+        raise RunError(f"{run.metrics_file} is damaged: validation holds no figures")
     return {
         "run": str(run.folder),
-        "state": state,
+        "state": "finished" if finished else "has a model" if run.model.is_dir() else "started",
         "step": max((line["step"] for line in lines), default=0),
-        "figures": finished.get("validation")
-        or next((_figures(x) for x in reversed(lines) if x["type"] == "evaluation"), None),
+        "figures": figures,
     }
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qakit.cli.console import err, out, plain, print_error, print_json
-from qakit.errors import RunError, UsageError
+from qakit.errors import QakitError, RunError, UsageError
 
 if TYPE_CHECKING:
     from qakit.recipe.model import Recipe
@@ -28,7 +28,9 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A recipe file; with --resume it may be left out.")] = Path(),
+    recipe: Annotated[
+        Path | None, typer.Argument(help="A recipe file, or the name of one of qakit's own; not needed with --resume.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The run's folder; by default runs/NAME-TIME.")
     ] = None,
@@ -47,7 +49,7 @@ def train(
 
     registry = load_registry()
     if resume:
-        run, resolved = _resumed(recipe, output, overrides or [])
+        run, resolved = _resumed(output, overrides or [])
     else:
         run, resolved = None, _loaded(recipe, overrides or [], registry)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
@@ -57,15 +59,17 @@ def train(
     _train(resolved, run, output, registry, resume=resume, as_json=as_json, quiet=quiet)
 
 
-def _loaded(path: Path, overrides: list[str], registry: Registry) -> Recipe:
+def _loaded(path: Path | None, overrides: list[str], registry: Registry) -> Recipe:
+    from qakit.cli.recipe_files import found_recipe
     from qakit.recipe.load import load_recipe
 
-    if path == Path():
+    if path is None:
         raise UsageError("which recipe? `qakit recipes list` shows those in ./recipes")
-    return load_recipe(path, overrides, registry=registry, check_files=True).recipe
+    with found_recipe(path) as file:
+        return load_recipe(file, overrides, registry=registry, check_files=True).recipe
 
 
-def _resumed(path: Path, output: Path | None, overrides: list[str]) -> tuple[Run, Recipe]:
+def _resumed(output: Path | None, overrides: list[str]) -> tuple[Run, Recipe]:
     from qakit.runs import open_run
 
     if output is None:
@@ -73,8 +77,6 @@ def _resumed(path: Path, output: Path | None, overrides: list[str]) -> tuple[Run
     if overrides:
         raise UsageError("--resume goes on with the run's own recipe: --set cannot change it")
     run = open_run(output)
-    if path != Path() and not path.is_file():
-        raise UsageError(f"there is no recipe {path}; with --resume it may be left out")
     return run, run.recipe()
 
 
@@ -132,29 +134,32 @@ def _train(
 ) -> None:
     from qakit.cli.progress import TrainingDisplay
     from qakit.report.curves import draw_curves
-    from qakit.runs import create_run
+    from qakit.runs import check_free
     from qakit.training.finish import finish_run
-    from qakit.training.fit import accelerator_for, fit, part_ways
+    from qakit.training.fit import accelerator_for, fit, part_ways, prepare_training
     from qakit.training.interrupts import InterruptedTrainingError
 
     began = time.monotonic()
     accelerator = accelerator_for(recipe)
     main = accelerator.is_main_process
-    if run is None:
-        run = _shared(create_run(recipe, output) if main else None, accelerator)
     display = TrainingDisplay(quiet=quiet or as_json or not main)
+    if run is None and output is not None:
+        check_free(output)
     try:
         with display:
-            fit(recipe, run, registry, accelerator=accelerator, resume=resume, listener=display)
+            prepared = prepare_training(recipe, registry, device=accelerator.device, listener=display)
+            run = run or _new_run(recipe, output, accelerator)
+            fit(prepared, run, registry, accelerator=accelerator, resume=resume, listener=display)
             part_ways(accelerator)
             if not main:
                 return
             finished = finish_run(run, registry, seconds=time.monotonic() - began, listener=display)
     except KeyboardInterrupt:
-        print_error(f"interrupted; go on with: qakit train --resume --output {run.folder}")
+        go_on = f"; go on with: qakit train --resume --output {run.folder}" if run is not None else ""
+        print_error(f"interrupted{go_on}")
         raise typer.Exit(INTERRUPTED) from None
     except InterruptedTrainingError as error:
-        if main:
+        if main and run is not None:
             print_error(f"{error}; a checkpoint is written, go on with: qakit train --resume --output {run.folder}")
         raise typer.Exit(error.exit_code) from None
     draw_curves(run.metrics(), run.curves_file, title=run.name)
@@ -164,17 +169,23 @@ def _train(
     _show(run, finished.metrics)
 
 
-def _shared(run: Run | None, accelerator: Any) -> Run:
-    """The first process's run, in every process."""
+def _new_run(recipe: Recipe, output: Path | None, accelerator: Any) -> Run:
+    """Make the run folder in the first process; all processes get it, or the reason why not."""
+    from qakit.runs import create_run
+
     if accelerator.num_processes == 1:
-        assert run is not None
-        return run
+        return create_run(recipe, output)
     import torch.distributed
 
-    box = [run]
+    box: list[Run | str | None] = [None]
+    if accelerator.is_main_process:
+        try:
+            box = [create_run(recipe, output)]
+        except QakitError as error:
+            box = [str(error)]
     torch.distributed.broadcast_object_list(box, src=0)
-    if box[0] is None:
-        raise RunError("the first process could not make the run folder")
+    if box[0] is None or isinstance(box[0], str):
+        raise RunError(box[0] or "the first process could not make the run folder")
     return box[0]
 
 

@@ -47,7 +47,7 @@ class Answerer:
         Raises:
             UsageError: ``top_k`` is not positive, or a text is not a string.
         """
-        contexts = (context,) if isinstance(context, str) else tuple(context)
+        contexts = (context,) if isinstance(context, str) else tuple(context or ())
         if not isinstance(question, str) or not contexts or not all(isinstance(text, str) for text in contexts):
             raise UsageError("answer() wants a question and a context (or several), as strings")
         if top_k < 1:

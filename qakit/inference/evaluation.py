@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from qakit.errors import PluginError, UsageError
 from qakit.inference.scoring import ScoringSet, predictions_of
 from qakit.inference.table import SpanTable
 from qakit.inference.threshold import apply_threshold, tune_null_threshold
 from qakit.protocols import Metric, NoRuntime, PerExampleMetric, Postprocessor
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
-from qakit.values import Example, Prediction, SpanPrediction
+from qakit.values import Example, LabelPrediction, NoAnswer, Prediction, SpanPrediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,31 @@ class Evaluation:
 
 
 def finish(predictions: Sequence[SpanPrediction], examples: Sequence[Example], judge: Judge) -> list[Prediction]:
-    """Apply the recipe's postprocessors in order."""
+    """Apply the recipe's postprocessors in order.
+
+    Raises:
+        PluginError: one returns something else than the prediction of the same example.
+    """
     finished: list[Prediction] = list(predictions)
-    for step in judge.postprocessors:
-        finished = [step(prediction, example) for prediction, example in zip(finished, examples, strict=True)]
+    for ref, step in zip(judge.recipe.postprocess, judge.postprocessors, strict=True):
+        for index, example in enumerate(examples):
+            finished[index] = _cleaned(ref.name, step, finished[index], example)
     return finished
+
+
+def _cleaned(name: str, step: Postprocessor, prediction: Prediction, example: Example) -> Prediction:
+    try:
+        cleaned = step(prediction, example)
+    except Exception as error:
+        error.add_note(f"in the postprocessor {name!r}, for the example {example.id!r}")
+        raise
+    if not isinstance(cleaned, SpanPrediction | LabelPrediction) or cleaned.id != example.id:
+        found = f"the id {cleaned.id!r}" if hasattr(cleaned, "id") else type(cleaned).__name__
+        raise PluginError(
+            f"the postprocessor {name!r} returned {found} for the example {example.id!r}; "
+            "it must return a Prediction with the same id"
+        )
+    return cleaned
 
 
 def evaluate(prepared: ScoringSet, table: SpanTable, judge: Judge, *, null_threshold: float | None) -> Evaluation:
@@ -65,6 +86,18 @@ def evaluate(prepared: ScoringSet, table: SpanTable, judge: Judge, *, null_thres
     final = finish(raw, prepared.examples, judge)
     figures = dict(judge.metric.compute(prepared.examples, final))
     return Evaluation(figures, tuple(final), threshold)
+
+
+def check_selection(judge: Judge, examples: Sequence[Example]) -> None:
+    """Make sure, before any training, that the metric gives the figure that decides which weights are kept.
+
+    Raises:
+        UsageError: it does not.
+    """
+    empty = [SpanPrediction(example.id, "", null=NoAnswer(0.0, 0.5)) for example in examples[:50]]
+    figures = judge.metric.compute(examples[:50], empty)
+    if judge.selected_by not in figures:
+        raise UsageError(f"train.select_by is {judge.selected_by!r}, but the metric gives {', '.join(sorted(figures))}")
 
 
 def fixed_threshold(recipe: Recipe) -> float | None:

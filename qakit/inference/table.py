@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from qakit.data.batch import Batch
 from qakit.data.encode import EncodedExamples
-from qakit.errors import ModelError
+from qakit.errors import ModelError, PluginError
 from qakit.inference.spans import BROKEN_SCORES
 from qakit.protocols import SpanCandidates
 
@@ -61,8 +61,10 @@ class SpanTable:
         Spans without characters, and spans that begin in one context and end in another, are left out.
 
         Raises:
-            ModelError: scores are NaN or infinite, or the head decoded a span outside the contexts.
+            ModelError: scores are NaN or infinite.
+            PluginError: the head decoded other shapes than it must, or a span outside the contexts.
         """
+        _check_shapes(batch, decoded)
         places = min(self.score.shape[1], decoded.score.shape[1])
         first = decoded.first[:, :places].cpu().numpy()
         last = decoded.last[:, :places].cpu().numpy()
@@ -73,9 +75,13 @@ class SpanTable:
 
         row = np.arange(len(batch))[:, None]
         used = score > -np.inf  # (B, K)
+        positions = batch.segment.shape[1]
+        if (used & ((first < 0) | (last < 0) | (first >= positions) | (last >= positions))).any():
+            raise PluginError("the head decoded positions outside the input; this is a mistake in the head's plugin")
+        first, last = np.where(used, first, 0), np.where(used, last, 0)
         segment, last_segment = batch.segment[row, first], batch.segment[row, last]
         if (used & ((segment < 0) | (last_segment < 0))).any():
-            raise ModelError("the head decoded a span outside the contexts; this is a mistake in the head's plugin")
+            raise PluginError("the head decoded a span outside the contexts; this is a mistake in the head's plugin")
         used &= segment == last_segment
         if used.any():  # otherwise there may be no token at all to look up
             start = self._offsets[np.where(used, batch.token[row, first], 0), 0]
@@ -101,3 +107,17 @@ class SpanTable:
         self.end[rows.window] = rows.end
         self.score[rows.window] = rows.score
         self.null[rows.window] = rows.null
+
+
+def _check_shapes(batch: Batch, decoded: SpanCandidates) -> None:
+    """Arrays of other shapes would be combined all the same, and wrongly."""
+    shapes = {name: tuple(getattr(decoded, name).shape) for name in ("first", "last", "score", "null")}
+    windows, places = len(batch), shapes["score"]
+    wanted = {"first": places, "last": places, "score": places, "null": (windows,)}
+    if len(places) == 2 and places[0] == windows and shapes == wanted:
+        return
+    found = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+    raise PluginError(
+        f"the head's decode returned {found} for {windows} windows; first, last and score must be "
+        f"({windows}, K) and null ({windows},): this is a mistake in the head's plugin"
+    )

@@ -10,6 +10,7 @@ from typing import Self
 
 import torch
 
+from qakit.errors import RunError
 from qakit.inference.evaluation import Evaluation, Judge, evaluate, finish
 from qakit.inference.scoring import CountProgress, ScoringSet, predictions_of, prepare, score
 from qakit.inference.table import SpanTable
@@ -57,14 +58,13 @@ class TrainedRun:
         if predict is not None:
             recipe = recipe.model_copy(update={"predict": predict})
         assembled = load_model(run.model, recipe, registry, device=device)
-        decision = run.read_json(run.decision_file)
         return cls(
             run=run,
             recipe=recipe,
             registry=registry,
             assembled=assembled,
             judge=Judge.of(recipe, registry),
-            null_threshold=float(decision.get("null_threshold", 0.0)),
+            null_threshold=_threshold(run, recipe),
             device=device,
             precision=resolve_precision(recipe.train.precision, device),
         )
@@ -110,3 +110,13 @@ class TrainedRun:
         final = finish(raw, [example], self.judge)[0]
         assert isinstance(final, SpanPrediction)
         return replace(final, candidates=final.candidates[:top_k])
+
+
+def _threshold(run: Run, recipe: Recipe) -> float:
+    """The run's no-answer threshold, as tuned in training."""
+    value = run.read_json(run.decision_file).get("null_threshold")
+    if isinstance(value, int | float):
+        return float(value)
+    if recipe.predict.no_answer:
+        raise RunError(f"{run.decision_file} has no null_threshold: the run's model folder is damaged")
+    return 0.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,10 +11,9 @@ from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from qakit.components import Kind
 from qakit.data.template import PairTemplate
-from qakit.errors import ModelError
-from qakit.modeling.backbones import architecture, load_backbone, load_tokenizer
+from qakit.errors import ModelError, PluginError
+from qakit.modeling.backbones import load_backbone, load_tokenizer
 from qakit.modeling.model import ReadingModel
-from qakit.modeling.sources import find_source
 from qakit.protocols import Adapter, HeadRuntime, NoRuntime
 from qakit.randomness import derive_seed
 from qakit.recipe.model import PluginRef, Recipe
@@ -49,11 +47,22 @@ def assemble(recipe: Recipe, registry: Registry, *, device: torch.device) -> Ass
         section.tokenizer or section.source, revision=section.revision, trust_remote_code=section.trust_remote_code
     )
     torch.manual_seed(derive_seed(recipe.seed, "initial weights"))
-    backbone = load_backbone(section, attention=attention_for(recipe, device), vocabulary=len(tokenizer))
+    backbone = load_backbone(
+        section,
+        attention=recipe.train.attention,
+        device=device,
+        vocabulary=len(tokenizer),
+        padding=tokenizer.pad_token_id,
+    )
     _check_length(backbone.module, recipe.windows.max_length)
     adapter: Adapter = build(registry, "adapters", recipe.adapter, NoRuntime())
     head = build_head(recipe, backbone.config, registry)
-    model = ReadingModel(adapter.apply(backbone.module), head).to(device)
+    adapted = adapter.apply(backbone.module)
+    if not isinstance(adapted, nn.Module):
+        raise PluginError(
+            f"the adapter {recipe.adapter.name!r}: apply returned {type(adapted).__name__}; it must return the backbone"
+        )
+    model = ReadingModel(adapted, head).to(device)
     return Assembled(model, tokenizer, PairTemplate.of(tokenizer), backbone.config, adapter, backbone.unexpected)
 
 
@@ -77,20 +86,6 @@ def build_head(recipe: Recipe, config: PretrainedConfig, registry: Registry) -> 
             f"head {recipe.head.name!r} is not a torch.nn.Module, so its weights cannot be trained or saved"
         )
     return head
-
-
-def attention_for(recipe: Recipe, device: torch.device, *, folder: Path | None = None) -> str:
-    """The attention implementation: the recipe's, or eager on CPU and SDPA on a GPU where the architecture has it.
-
-    On CPU the backward pass of the fused kernel is the slower one. ``folder`` holds the configuration; by default that
-    of the recipe's backbone source.
-    """
-    if recipe.train.attention != "auto":
-        return recipe.train.attention
-    if device.type == "cpu":
-        return "eager"
-    folder = folder or find_source(recipe.backbone.source, revision=recipe.backbone.revision).folder
-    return "sdpa" if getattr(architecture(folder), "_supports_sdpa", False) else "eager"
 
 
 def _check_length(backbone: nn.Module, max_length: int) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
@@ -20,6 +19,10 @@ from qakit.recipe.model import BackboneSection
 
 VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 """One of these is in every folder that holds a tokenizer."""
+
+
+Attention = Literal["auto", "eager", "sdpa", "flash_attention_2"]
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,25 +62,34 @@ def load_tokenizer(
     return cast(PreTrainedTokenizerFast, tokenizer)
 
 
-def load_backbone(section: BackboneSection, *, attention: str, vocabulary: int | None = None) -> Backbone:
+def load_backbone(
+    section: BackboneSection,
+    *,
+    attention: Attention,
+    device: torch.device = CPU,
+    vocabulary: int | None = None,
+    padding: int | None = None,
+) -> Backbone:
     """Build the encoder of a recipe: float32 weights, without a pooler, pretrained or freshly initialised.
 
     Args:
         section: the recipe's ``backbone`` block.
-        attention: ``eager``, ``sdpa`` or ``flash_attention_2``.
+        attention: the recipe's choice; see :func:`attention_for`.
+        device: where the encoder will run. It is returned on the CPU.
         vocabulary: tokens of the tokenizer; a smaller embedding table is an error, except from scratch, where the
             table gets this size.
+        padding: the tokenizer's padding token, for an encoder from scratch.
 
     Raises:
         ModelError: weights are missing, of another shape or not the expected file.
     """
     source = find_source(section.source, revision=section.revision)
-    config = load_config(section, source, attention=attention)
+    config = load_config(section, source)
+    config._attn_implementation = attention_for(attention, device, config)
     if section.init == "scratch":
-        if vocabulary is not None:
-            config.vocab_size = vocabulary
-        module = _from_config(config, trust_remote_code=section.trust_remote_code)
-        return Backbone(module, config, ())
+        config.vocab_size = config.vocab_size if vocabulary is None else vocabulary
+        config.pad_token_id = config.pad_token_id if padding is None else padding
+        return Backbone(from_config(config, trust_remote_code=section.trust_remote_code), config, ())
     if section.sha256 is not None:
         check_weights(source, section.sha256)
     module, unexpected = _from_weights(source, config, trust_remote_code=section.trust_remote_code)
@@ -90,12 +102,11 @@ def load_backbone(section: BackboneSection, *, attention: str, vocabulary: int |
     return Backbone(module, config, unexpected)
 
 
-def load_config(section: BackboneSection, source: BackboneSource, *, attention: str) -> PretrainedConfig:
+def load_config(section: BackboneSection, source: BackboneSource) -> PretrainedConfig:
     """The source's configuration with the recipe's overrides.
 
     Raises:
-        ModelError: no readable config.json, an override the architecture does not know, or one that contradicts
-            pretrained weights.
+        ModelError: no readable config.json, no encoder, or an override that the architecture does not know or allow.
     """
     try:
         config = AutoConfig.from_pretrained(source.folder, trust_remote_code=section.trust_remote_code)
@@ -103,22 +114,58 @@ def load_config(section: BackboneSection, source: BackboneSource, *, attention: 
         raise ModelError(
             f"{source.folder / 'config.json'} is not a usable configuration: {_first_line(error)}"
         ) from error
-    for key, value in section.overrides.items():
-        if not hasattr(config, key):
-            raise ModelError(f"backbone.overrides: a {config.model_type} configuration has no {key!r}")
-        setattr(config, key, value)
-    heads = getattr(config, "num_attention_heads", None)
-    if isinstance(heads, int) and heads > 0 and config.hidden_size % heads:
-        raise ModelError(
-            f"backbone.overrides: hidden_size {config.hidden_size} is not a multiple of num_attention_heads {heads}"
-        )
-    config._attn_implementation = attention
-    return config  # type: ignore[no-any-return]
+    if config.is_encoder_decoder:
+        raise ModelError(f"backbone {source.name!r} is an encoder-decoder ({config.model_type}); choose an encoder")
+    return _overridden(config, section.overrides) if section.overrides else cast(PretrainedConfig, config)
 
 
-def _from_config(config: PretrainedConfig, *, trust_remote_code: bool) -> nn.Module:
+def attention_for(choice: Attention, device: torch.device, config: PretrainedConfig) -> str:
+    """The attention implementation: the recipe's, or eager on CPU and SDPA on a GPU where the architecture has it.
+
+    On CPU the backward pass of the fused kernel is the slower one. Flash attention runs on GPUs only, so a run that was
+    trained with it predicts on a CPU without.
+    """
+    if choice != "auto" and not (choice == "flash_attention_2" and device.type == "cpu"):
+        return choice
+    return "sdpa" if device.type != "cpu" and getattr(_architecture(config), "_supports_sdpa", False) else "eager"
+
+
+def from_config(config: PretrainedConfig, *, trust_remote_code: bool) -> nn.Module:
+    """A freshly initialised encoder, float32, without a pooler.
+
+    Raises:
+        ModelError: the configuration contradicts itself.
+    """
     options = {"trust_remote_code": trust_remote_code, "dtype": torch.float32, **without_pooler(config)}
-    return cast(nn.Module, AutoModel.from_config(config, **options))
+    try:
+        return cast(nn.Module, AutoModel.from_config(config, **options))
+    except Exception as error:
+        raise ModelError(f"no {config.model_type} encoder can be made like this: {_first_line(error)}") from error
+
+
+def _overridden(config: PretrainedConfig, overrides: Mapping[str, Any]) -> PretrainedConfig:
+    """A configuration of the same class with other entries, checked by that class."""
+    entries = config.to_dict()
+    for key in overrides:
+        if key not in entries and key not in config.attribute_map:
+            raise ModelError(f"backbone.overrides: a {config.model_type} configuration has no {key!r}")
+    changes = {config.attribute_map.get(key, key): value for key, value in overrides.items()}
+    layers = config.attribute_map.get("num_hidden_layers", "num_hidden_layers")
+    if layers in changes:  # lists with one entry per layer are made anew
+        entries = {k: v for k, v in entries.items() if not (isinstance(v, list) and len(v) == entries[layers])}
+    try:
+        changed = type(config).from_dict(entries | changes)
+    except Exception as error:
+        raise ModelError(f"backbone.overrides: {_first_line(error)}") from error
+    for key in ("num_hidden_layers", "num_attention_heads", "hidden_size"):
+        if isinstance(getattr(changed, key, 1), int) and getattr(changed, key, 1) < 1:
+            raise ModelError(f"backbone.overrides: {key} must be at least 1")
+    heads = getattr(changed, "num_attention_heads", 1)
+    if isinstance(heads, int) and changed.hidden_size % heads:
+        raise ModelError(
+            f"backbone.overrides: hidden_size {changed.hidden_size} is not a multiple of num_attention_heads {heads}"
+        )
+    return changed
 
 
 def _from_weights(
@@ -164,12 +211,8 @@ def _triples(report: dict[str, Any]) -> list[tuple[str, Any, Any]]:
     return sorted((item[0], item[1], item[2]) for item in report["mismatched_keys"])
 
 
-def architecture(folder: Path) -> type[nn.Module] | None:
-    """The encoder class that transformers has for the configuration in ``folder``, or None (remote code)."""
-    return _architecture(AutoConfig.from_pretrained(folder))
-
-
 def _architecture(config: PretrainedConfig) -> type[nn.Module] | None:
+    """The encoder class that transformers has for this configuration, or None (remote code)."""
     found = AutoModel._model_mapping.get(type(config), None)
     return found[0] if isinstance(found, tuple) else found
 

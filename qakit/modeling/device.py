@@ -23,7 +23,12 @@ def pick_device() -> torch.device:
 
 
 def resolve_precision(choice: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device) -> Precision:
-    """What ``auto`` means on this device: bf16 where it is native, else fp16 on a GPU and fp32 on a CPU."""
+    """What ``auto`` means on this device: bf16 where it is native, else fp16 on a GPU and fp32 on a CPU.
+
+    There is no fp16 on a CPU: fp32 takes its place.
+    """
+    if choice == "fp16" and device.type == "cpu":
+        return "fp32"
     if choice != "auto":
         return choice
     if device.type == "cuda":

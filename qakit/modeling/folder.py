@@ -7,6 +7,7 @@ names under ``head.``.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,13 +18,13 @@ import transformers
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PretrainedConfig
+from transformers import AutoConfig, PretrainedConfig
 
 from qakit.data.template import PairTemplate
-from qakit.errors import RunError
+from qakit.errors import PluginError, RunError
 from qakit.files import replace_folder
-from qakit.modeling.assemble import Assembled, attention_for, build, build_head
-from qakit.modeling.backbones import load_tokenizer, without_pooler
+from qakit.modeling.assemble import Assembled, build, build_head
+from qakit.modeling.backbones import attention_for, from_config, load_tokenizer
 from qakit.modeling.model import ReadingModel
 from qakit.protocols import Adapter, NoRuntime, TransformersNames
 from qakit.recipe.model import Recipe
@@ -39,11 +40,11 @@ def save_model(assembled: Assembled, folder: Path, *, decision: Mapping[str, Any
 
     ``decision`` is what was tuned together with these weights (the no-answer threshold), kept as ``decision.json``.
     """
-    backbone = assembled.adapter.merge(assembled.model.backbone)
+    backbone = _merged(assembled)
     head = assembled.model.head
     prefix = f"{getattr(backbone, 'base_model_prefix', 'backbone')}."
     names = {name: f"head.{name}" for name in head.state_dict()}
-    config_entries: dict[str, Any] = {}
+    config_entries: dict[str, Any] = {"architectures": None}
     counterpart = _counterpart(head, assembled.config, prefix, list(backbone.state_dict()))
     if counterpart is not None and isinstance(head, TransformersNames):
         names = dict(head.transformers_names)
@@ -70,16 +71,16 @@ def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torc
     """
     for name in ("config.json", LAYOUT, WEIGHTS):
         if not (folder / name).is_file():
-            raise RunError(f"{folder} has no {name}: the run has not finished a first evaluation, or was damaged")
+            raise RunError(f"{folder} has no {name}: the run has no finished evaluation yet, or files were removed")
     try:
         layout = json.loads((folder / LAYOUT).read_text("utf-8"))
         weights = load_file(folder / WEIGHTS)
         prefix, names = str(layout["backbone_prefix"]), dict(layout["head_names"])
-    except (ValueError, KeyError, TypeError, SafetensorError) as error:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=recipe.backbone.trust_remote_code)
+    except (ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
         raise RunError(f"{folder} is damaged: {error}") from error
-    config = AutoConfig.from_pretrained(folder)
-    config._attn_implementation = attention_for(recipe, device, folder=folder)
-    backbone = AutoModel.from_config(config, dtype=torch.float32, **without_pooler(config))
+    config._attn_implementation = attention_for(recipe.train.attention, device, config)
+    backbone = from_config(config, trust_remote_code=recipe.backbone.trust_remote_code)
     head = build_head(recipe, config, registry)
     _fill(
         backbone,
@@ -91,6 +92,14 @@ def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torc
     tokenizer = load_tokenizer(str(folder))
     adapter: Adapter = build(registry, "adapters", recipe.adapter, NoRuntime())
     return Assembled(model, tokenizer, PairTemplate.of(tokenizer), config, adapter)
+
+
+def _merged(assembled: Assembled) -> nn.Module:
+    """The backbone with plain weights. Adapters may merge in place, and training goes on: they get a copy."""
+    merged = assembled.adapter.merge(copy.deepcopy(assembled.model.backbone))
+    if not isinstance(merged, nn.Module):
+        raise PluginError(f"the adapter's merge returned {type(merged).__name__}; it must return the backbone")
+    return merged
 
 
 def _counterpart(head: nn.Module, config: PretrainedConfig, prefix: str, backbone: list[str]) -> str | None:

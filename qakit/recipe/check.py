@@ -19,7 +19,7 @@ from qakit.recipe.explain import Block, explain, real_path
 from qakit.recipe.issues import did_you_mean
 from qakit.recipe.model import PLUGIN_FIELDS, Recipe, default_plugin
 from qakit.recipe.nodes import At, Findings, ListNode, MapNode, Node, ScalarNode, dotted, find, plain, replace_at
-from qakit.registry import Entry, Registry, singular
+from qakit.registry import DISABLE_VARIABLE, Entry, Registry, singular
 
 _STRICT = frozenset({"int_type", "float_type", "bool_type", "string_type"})
 """Errors of a strict check that stand although a lenient one would convert the value ("3" to 3, true to 1)."""
@@ -116,8 +116,11 @@ def _report_unknown(tree: MapNode, registry: Registry, block: PluginBlock, findi
     except UnknownPluginError:
         message = f"{dotted(block.at)}: no {kind} is called {block.name!r}"
         hint = did_you_mean(block.name, names, otherwise=f"installed {block.kind}")
+        if registry.disabled:
+            off = f"{DISABLE_VARIABLE} switches off {', '.join(origin.name for origin in registry.disabled)}"
+            hint = "; ".join(part for part in (hint, off) if part)
     except PluginError as conflict:
-        message, hint = f"{dotted(block.at)}: {conflict}", ""
+        message, _, hint = f"{dotted(block.at)}: {conflict}".partition("; ")
     if block.node is None:
         message += " (the default)"
     if registry.broken and not hint.startswith("did"):

@@ -138,7 +138,7 @@ class TrainSection(Section):
     """Peak rate of the head; by default the backbone's."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """Not applied to biases and normalisation weights."""
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     """AdamW's decay rates of the moments."""
     epsilon: Annotated[float, Field(gt=0)] = 1e-8
     """AdamW's denominator term."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -9,11 +10,14 @@ from torch import Tensor, nn
 
 from qakit.components import Component, Settings
 from qakit.protocols import NoRuntime
-from qakit.testing.components import build_checked
+from qakit.testing.components import build_checked, running, type_name
 
 
 def check_adapter(component: Component[Any, Any, Any], settings: Settings) -> None:
     """On a tiny BERT: training moves the output; the merged backbone is a plain one with the same output.
+
+    As in training, ``merge`` gets a copy of the trained backbone; it may change the copy, but training goes on with
+    the original, which must stay as it is.
 
     Raises:
         AssertionError: with the reason.
@@ -21,12 +25,14 @@ def check_adapter(component: Component[Any, Any, Any], settings: Settings) -> No
     adapter = build_checked("adapters", component, settings, NoRuntime())
     torch.manual_seed(0)
     plain = set(_tiny_bert().state_dict())
-    backbone = adapter.apply(_tiny_bert())
-    assert isinstance(backbone, nn.Module), f"apply returns {type(backbone).__name__}, not a module"
+    with running("apply"):
+        backbone = adapter.apply(_tiny_bert())
+    assert isinstance(backbone, nn.Module), f"apply returns {type_name(backbone)}, not a module"
     backbone.eval()
     free = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
     assert free, "nothing of the backbone trains"
-    before = _output(backbone)
+    with running("the adapted backbone"):
+        before = _output(backbone)
     optimizer = torch.optim.AdamW(free, lr=0.1)
     for _ in range(2):  # LoRA's first step moves only one of its two factors
         optimizer.zero_grad()
@@ -35,9 +41,21 @@ def check_adapter(component: Component[Any, Any, Any], settings: Settings) -> No
     trained = _output(backbone).detach()
     assert torch.isfinite(trained).all(), "the output is not finite after two steps"
     assert not torch.allclose(before, trained), "two training steps change nothing"
-    merged = adapter.merge(backbone)
+    state = _state(backbone)
+    with running("merge"):
+        merged = adapter.merge(copy.deepcopy(backbone))
+    assert isinstance(merged, nn.Module), f"merge returns {type_name(merged)}, not a module"
+    assert _state(backbone) == state, "merging a copy changes the trained backbone: its weights' names or what trains"
+    assert torch.equal(_output(backbone), trained), "merging a copy changes the trained backbone's output"
     assert set(merged.state_dict()) == plain, "the merged backbone's weights are not those of a plain backbone"
-    assert torch.allclose(_output(merged), trained, atol=1e-4), "merging changes the output"
+    with running("the merged backbone"):
+        output = _output(merged.eval())
+    assert torch.allclose(output, trained, atol=1e-4), "merging changes the output"
+
+
+def _state(backbone: nn.Module) -> tuple[list[str], dict[str, bool]]:
+    """The names of its weights, and which of them train."""
+    return list(backbone.state_dict()), {name: each.requires_grad for name, each in backbone.named_parameters()}
 
 
 def _tiny_bert() -> nn.Module:

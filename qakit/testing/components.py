@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from qakit.components import KINDS, Component, Kind, Settings
-from qakit.discovery import component_problem
-from qakit.registry import missing_members, singular
+from qakit.discovery import component_problem, describe
+from qakit.registry import built_fault, singular
+
+
+@contextmanager
+def running(what: str, *, passing: type[Exception] | None = None) -> Iterator[None]:
+    """Turn an exception of the component's code into an ``AssertionError``; ``what`` is the call, for its message.
+
+    Args:
+        passing: an exception that the contract allows.
+    """
+    try:
+        yield
+    except AssertionError:
+        raise
+    except Exception as error:
+        if passing is not None and isinstance(error, passing):
+            raise
+        raise AssertionError(f"{what} raises {describe(error)}") from error
+
+
+def type_name(value: Any) -> str:
+    """The name of its type, for messages; ``None`` is itself."""
+    return "None" if value is None else type(value).__name__
 
 
 def check_component(kind: Kind, component: Component[Any, Any, Any]) -> None:
@@ -28,7 +52,8 @@ def check_component(kind: Kind, component: Component[Any, Any, Any]) -> None:
 def build_checked(kind: Kind, component: Component[Any, Any, Any], settings: Settings, runtime: Any) -> Any:
     """What the component builds, after checking that it is of its kind."""
     assert isinstance(settings, component.settings), f"settings must be {component.settings.__name__}"
-    built = component.build(settings, runtime)
-    missing = missing_members(kind, built)
-    assert not missing, f"{component.name!r} built no {singular(kind)}: it lacks {', '.join(missing)}"
+    with running(f"build of {component.name!r}"):
+        built = component.build(settings, runtime)
+    fault = built_fault(kind, built)
+    assert fault is None, f"the {singular(kind)} {component.name!r} {fault}"
     return built

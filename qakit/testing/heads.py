@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,8 @@ from torch import Tensor, nn
 
 from qakit.components import Component, Settings
 from qakit.data.batch import Batch
-from qakit.protocols import HeadOutput, HeadRuntime, LabelScores, SpanCandidates
-from qakit.testing.components import build_checked
+from qakit.protocols import Decoded, HeadOutput, HeadRuntime, LabelScores, SpanCandidates
+from qakit.testing.components import build_checked, running, type_name
 
 HIDDEN_SIZE = 16
 N_BEST = 5
@@ -69,7 +70,6 @@ def check_head(component: Component[Any, Any, Any], settings: Settings, *, label
     )
     head = build_checked("heads", component, settings, runtime)
     assert isinstance(head, nn.Module), "a head must be a torch.nn.Module"
-    assert head.reads in ("tokens", "sequence", "group"), f"reads is {head.reads!r}, not tokens, sequence or group"
     _check_loss(head)
     head.eval()
     _check_prediction(head)
@@ -86,15 +86,16 @@ def _check_loss(head: Any) -> None:
         hidden = _hidden(batch).requires_grad_()
         head.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-            output = head(hidden, batch)
-        assert isinstance(output, HeadOutput), f"returns {type(output).__name__}, not HeadOutput"
+            output = _run(head, hidden, batch)
         loss = output.loss
         assert loss is not None, "with targets there must be a loss"
+        assert isinstance(loss, Tensor), f"the loss is {type_name(loss)}, not a tensor"
         assert loss.shape == (), f"the loss has shape {tuple(loss.shape)}, not ()"
         assert loss.dtype == torch.float32, f"the loss is {loss.dtype}, not float32 (autocast: {autocast})"
         assert torch.isfinite(loss), f"the loss is {loss.item()}"
         _check_scores(output, batch)
-        torch.autograd.backward(loss)
+        with running("the gradient of the head's loss"):
+            torch.autograd.backward(loss)
         assert hidden.grad is not None, "the loss does not reach the backbone"
         assert torch.isfinite(hidden.grad).all(), "the gradient is not finite"
         assert hidden.grad.abs().sum() > 0, "the gradient for the backbone is zero"
@@ -103,29 +104,52 @@ def _check_loss(head: Any) -> None:
             assert not idle, f"the parameter {name} gets no gradient"
 
 
+def _run(head: Any, hidden: Tensor, batch: Batch) -> HeadOutput:
+    with running("calling the head"):
+        output = head(hidden, batch)
+    assert isinstance(output, HeadOutput), f"the head returns {type_name(output)}, not HeadOutput"
+    return output
+
+
+def _decode(head: Any, output: HeadOutput, batch: Batch) -> Decoded:
+    with running("the head's decode"):
+        decoded: Decoded = head.decode(output.scores, batch)
+    assert isinstance(decoded, SpanCandidates | LabelScores), (
+        f"the head's decode returns {type_name(decoded)}, not SpanCandidates or LabelScores"
+    )
+    return decoded
+
+
 def _check_scores(output: HeadOutput, batch: Batch) -> None:
     assert output.scores, "scores must not be empty: decode has nothing else"
     for name, score in output.scores.items():
+        assert isinstance(score, Tensor), f"scores[{name!r}] is {type_name(score)}, not a tensor"
         assert score.shape[:1] == (len(batch),), f"scores[{name!r}] must have first dimension B"
         assert score.dtype == torch.float32, f"scores[{name!r}] is {score.dtype}, not float32"
+        assert not score.isnan().any(), f"the head's scores[{name!r}] hold NaN"
 
 
 def _check_prediction(head: Any) -> None:
     batch = made_up_batch(targets=False)
     hidden = _hidden(batch)
     with torch.inference_mode():
-        output = head(hidden, batch)
+        output = _run(head, hidden, batch)
         assert output.loss is None, "without targets there must be no loss"
-        decoded = head.decode(output.scores, batch)
+        _check_scores(output, batch)
+        decoded = _decode(head, output, batch)
         noise = torch.where(batch.attention_mask[..., None] == 1, hidden, hidden + 100.0)
-        disturbed = head.decode(head(noise, batch).scores, batch)
+        disturbed = _decode(head, _run(head, noise, batch), batch)
     if isinstance(decoded, SpanCandidates):
+        assert isinstance(disturbed, SpanCandidates), "the head decodes spans once and labels another time"
         check_spans(decoded, batch)
         same = torch.equal(decoded.first, disturbed.first) and torch.equal(decoded.last, disturbed.last)
         assert same, "what stands at padded positions changes the decoded spans"
         assert torch.allclose(decoded.score, disturbed.score, atol=1e-4), "padding changes the scores"
     else:
-        assert isinstance(decoded, LabelScores), f"decode returns {type(decoded).__name__}"
+        assert isinstance(disturbed, LabelScores), "the head decodes labels once and spans another time"
+        assert isinstance(decoded.scores, Tensor), (
+            f"the head's label scores are {type_name(decoded.scores)}, not a tensor"
+        )
         assert decoded.scores.ndim == 2, "label scores must be (B, C)"
         assert len(decoded.scores) == len(batch), "label scores must be (B, C)"
         assert decoded.scores.dtype == torch.float32, f"label scores are {decoded.scores.dtype}, not float32"
@@ -139,6 +163,9 @@ def check_spans(decoded: SpanCandidates, batch: Batch, *, max_answer_length: int
     Raises:
         AssertionError: with the reason.
     """
+    for part in fields(decoded):
+        value = getattr(decoded, part.name)
+        assert isinstance(value, Tensor), f"{part.name} is {type_name(value)}, not a tensor"
     shape = decoded.score.shape
     assert len(shape) == 2, f"score has shape {tuple(shape)}, not (B, K)"
     assert shape[0] == len(batch), "score must have one row per window"
@@ -148,11 +175,14 @@ def check_spans(decoded: SpanCandidates, batch: Batch, *, max_answer_length: int
     assert decoded.score.dtype == decoded.null.dtype == torch.float32, "score and null must be float32"
     assert decoded.null.shape == (len(batch),), "null must be (B,)"
     assert torch.isfinite(decoded.null).all(), "null is not finite"
-    assert not decoded.score.isnan().any(), "a score is NaN"
+    assert not decoded.score.isnan().any(), "the head decodes a score that is NaN"
     assert (decoded.score[:, :-1] >= decoded.score[:, 1:]).all(), "candidates must be sorted, best first"
     for window in range(len(batch)):
         used = torch.isfinite(decoded.score[window])
         first, last = decoded.first[window][used], decoded.last[window][used]
+        positions = batch.context_mask.shape[1]
+        inside = (first >= 0) & (first < positions) & (last >= 0) & (last < positions)
+        assert inside.all(), f"window {window}: a decoded span lies outside the input positions 0 to {positions - 1}"
         spans = list(zip(first.tolist(), last.tolist(), strict=True))
         assert len(set(spans)) == len(spans), f"window {window} has a span twice"
         assert batch.start_mask[window][first].all(), f"window {window}: a span starts outside start_mask"

@@ -9,7 +9,7 @@ from typing import Any
 
 from qakit.components import Component, Settings
 from qakit.protocols import NoRuntime
-from qakit.testing.components import build_checked
+from qakit.testing.components import build_checked, running, type_name
 from qakit.values import Answer, Candidate, Example, NoAnswer, Prediction, SpanPrediction
 
 CONTEXT = '  李白，字太白。「靜夜思」 was written by Li Bai (701–762), "the Poet"; see A,B.\n'
@@ -46,14 +46,16 @@ def check_postprocessor(component: Component[Any, Any, Any], settings: Settings)
     """
     postprocess = build_checked("postprocessors", component, settings, NoRuntime())
     for prediction, example in zip(_predictions(), _examples(), strict=True):
-        result = postprocess(prediction, example)
-        assert isinstance(result, SpanPrediction), f"a SpanPrediction became {type(result).__name__}"
+        with running("calling the postprocessor"):
+            result = postprocess(prediction, example)
+            again = postprocess(prediction, example)
+        assert isinstance(result, SpanPrediction), f"a SpanPrediction became {type_name(result)}"
         assert result.id == prediction.id, f"the id {prediction.id!r} became {result.id!r}"
-        assert isinstance(result.answer, str), f"the answer is {type(result.answer).__name__}, not str"
+        assert isinstance(result.answer, str), f"the answer is {type_name(result.answer)}, not str"
         assert isinstance(prediction, SpanPrediction)
         kept = (result.candidates, result.null) == (prediction.candidates, prediction.null)
         assert kept, "candidates must stay as decoded; change the answer only"
-        assert postprocess(prediction, example) == result, "the same prediction gives another result"
+        assert again == result, "the same prediction gives another result"
 
 
 def check_ensembler(component: Component[Any, Any, Any], settings: Settings) -> None:
@@ -65,12 +67,21 @@ def check_ensembler(component: Component[Any, Any, Any], settings: Settings) -> 
     ensembler = build_checked("ensemblers", component, settings, NoRuntime())
     first = _predictions()
     second = list(reversed(_predictions()))
-    result = ensembler.combine([first, second, first])
+    result = _combine(ensembler, first, second, first)
     assert [each.id for each in result] == [each.id for each in first], "ids must be the first member's, in its order"
-    assert ensembler.combine([first, second, first]) == result, "the same members give another result"
+    assert _combine(ensembler, first, second, first) == result, "the same members give another result"
     agreed = [each.answer for each in first if isinstance(each, SpanPrediction)]
     assert [each.answer for each in result] == agreed, "members that agree must keep their answers"
-    assert [each.answer for each in ensembler.combine([first])] == agreed, "one member alone must keep its answers"
+    assert [each.answer for each in _combine(ensembler, first)] == agreed, "one member alone must keep its answers"
+
+
+def _combine(ensembler: Any, *members: list[Prediction]) -> list[Any]:
+    with running("combine"):
+        result = ensembler.combine(list(members))
+    assert isinstance(result, list), f"combine returns {type_name(result)}, not a list"
+    for each in result:
+        assert isinstance(each, SpanPrediction), f"of SpanPredictions, combine makes {type_name(each)}"
+    return result
 
 
 def check_writer(component: Component[Any, Any, Any], settings: Settings, folder: Path) -> Path:
@@ -86,15 +97,22 @@ def check_writer(component: Component[Any, Any, Any], settings: Settings, folder
         AssertionError: with the reason.
     """
     writer = build_checked("writers", component, settings, NoRuntime())
+    assert isinstance(writer.suffix, str), f"suffix is {type_name(writer.suffix)}, not str"
     assert writer.suffix.startswith("."), f"suffix is {writer.suffix!r}; it must start with a dot"
     path = folder / f"predictions{writer.suffix}"
-    writer.write(_predictions(), path)
+    with running("write"):
+        writer.write(_predictions(), path)
+    assert path.is_file(), "write writes no file"
     written = path.read_bytes()
     assert written, "the file is empty"
-    writer.write(_predictions(), path)
+    with running("writing the file again"):
+        writer.write(_predictions(), path)
+    assert path.is_file(), "writing again removes the file"
     assert path.read_bytes() == written, "the same predictions give another file"
     assert [each.name for each in folder.iterdir()] == [path.name], "other files are left in the folder"
-    problems = writer.check(path, path)
+    with running("check"):
+        problems = writer.check(path, path)
+    assert isinstance(problems, list), f"check returns {type_name(problems)}, not a list of problems"
     assert problems == [], f"a file does not pass the check against itself: {problems}"
     return path
 
@@ -109,10 +127,12 @@ def check_metric(component: Component[Any, Any, Any], settings: Settings) -> Non
     examples = [example for example in _examples() if example.answers]
     right = [each for each in _predictions() if each.id in {example.id for example in examples}]
     wrong = [SpanPrediction(each.id, "something else") for each in right]
-    good, bad = metric.compute(examples, right), metric.compute(examples, wrong)
+    with running("compute"):
+        good, bad = metric.compute(examples, right), metric.compute(examples, wrong)
     for figures in (good, bad):
+        assert isinstance(figures, dict), f"compute returns {type_name(figures)}, not a dict"
         assert metric.primary in figures, f"the primary figure {metric.primary!r} is not among {sorted(figures)}"
         for name, value in figures.items():
-            assert isinstance(value, int | float), f"{name} is {type(value).__name__}, not a number"
+            assert isinstance(value, int | float), f"{name} is {type_name(value)}, not a number"
             assert math.isfinite(value), f"{name} is {value}"
     assert good[metric.primary] > bad[metric.primary], "right answers must score above wrong ones"

@@ -11,7 +11,7 @@ from qakit.data.encode import EncodedExamples
 from qakit.data.store import TokenStore
 from qakit.data.windows import Windows
 from qakit.protocols import WindowRuntime
-from qakit.testing.components import build_checked
+from qakit.testing.components import build_checked, running, type_name
 
 MAX_LENGTH = 24
 MAX_QUESTION_LENGTH = 8
@@ -82,7 +82,7 @@ def check_preprocessor(component: Component[Any, Any, Any], settings: Settings) 
             seed=1,
         )
         preprocessor = build_checked("preprocessors", component, settings, runtime)
-        first, again, next_epoch = (preprocessor.windows(encoded, epoch=epoch) for epoch in (0, 0, 1))
+        first, again, next_epoch = (_windows(preprocessor, encoded, epoch) for epoch in (0, 0, 1))
         for windows in (first, next_epoch):
             _check_slices(windows, encoded)
             _check_answers(windows, encoded)
@@ -92,7 +92,14 @@ def check_preprocessor(component: Component[Any, Any, Any], settings: Settings) 
         assert preprocessor.redraws or _equal(first, next_epoch), "windows differ between epochs, but redraws is False"
         assert training or not preprocessor.redraws, "windows for prediction must not be redrawn"
     nothing = _first_examples(encoded, 0)
-    assert len(preprocessor.windows(nothing, epoch=0)) == 0, "in prediction, no examples must give no windows"
+    assert len(_windows(preprocessor, nothing, 0)) == 0, "in prediction, no examples must give no windows"
+
+
+def _windows(preprocessor: Any, encoded: EncodedExamples, epoch: int) -> Windows:
+    with running("windows" if len(encoded) else "windows of no examples"):
+        windows = preprocessor.windows(encoded, epoch=epoch)
+    assert isinstance(windows, Windows), f"windows returns {type_name(windows)}, not Windows"
+    return windows
 
 
 def _check_slices(windows: Windows, encoded: EncodedExamples) -> None:
@@ -105,6 +112,9 @@ def _check_slices(windows: Windows, encoded: EncodedExamples) -> None:
     assert windows.pointers[0] == 0, "pointers must start at 0"
     assert windows.pointers[-1] == segments, "pointers must end at the number of segments"
     assert (np.diff(windows.pointers) >= 0).all(), "pointers must not fall"
+    for name, bound in (("example", len(encoded)), ("pair", len(encoded.context))):
+        numbers = getattr(windows, name)
+        assert ((numbers >= 0) & (numbers < bound)).all(), f"{name} must be 0 to {bound - 1}: there are no others"
     owner = np.repeat(windows.example, np.diff(windows.pointers))
     assert (encoded.pair_example[windows.pair] == owner).all(), "a window holds a context of another example"
     assert (windows.first >= 0).all(), "a segment starts before its context"

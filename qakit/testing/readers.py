@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from qakit.components import Component, Settings
+from qakit.errors import DataError
 from qakit.problems import Policy, Problems
 from qakit.protocols import NoRuntime
-from qakit.testing.components import build_checked
+from qakit.testing.components import build_checked, running, type_name
 from qakit.values import Answer, Example
 
 
@@ -35,13 +36,19 @@ def check_reader(
     reader = build_checked("readers", component, settings, NoRuntime())
 
     def read() -> list[Example]:
-        return list(reader.read(path, Problems(path, policies or {})))
+        with running("read", passing=DataError):
+            found = reader.read(path, Problems(path, policies or {}))
+            assert isinstance(found, Iterable), f"read returns {type_name(found)}, not examples (is `yield` missing?)"
+            return list(found)
 
     examples = read()
     assert examples, f"{path}: no examples"
+    seen: set[str] = set()
     for example in examples:
-        assert isinstance(example, Example), f"yields {type(example).__name__}, not Example"
+        assert isinstance(example, Example), f"read yields {type_name(example)}, not Example"
         assert isinstance(example.id, str), f"id {example.id!r} is {type(example.id).__name__}, not str"
+        assert example.id not in seen, f"the id {example.id!r} occurs twice"
+        seen.add(example.id)
         assert isinstance(example.contexts, tuple), f"{example.id}: contexts must be a tuple"
         for answer in example.answers or ():
             _check_answer(example, answer)

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from qakit.errors import RunError
-from qakit.files import replace_folder
+from qakit.files import remove_leftovers, replace_folder
 from qakit.modeling.model import ReadingModel
 
 log = logging.getLogger(__name__)
@@ -65,6 +65,7 @@ def save_checkpoint(
 ) -> Path:
     """Write ``root/step-NNNNNNNN`` and remove all but the last ``keep``."""
     folder = root / f"step-{progress.step:08d}"
+    remove_leftovers(root, "step-*")
     with replace_folder(folder) as temporary:
         weights = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters() if p.requires_grad}
         buffers = {f"buffer:{name}": b.detach().cpu().contiguous() for name, b in model.named_buffers()}
@@ -78,7 +79,9 @@ def save_checkpoint(
             "sha256": {name: _sha256(temporary / name) for name in ("model.safetensors", "optimiser.safetensors")},
         }
         (temporary / "state.json").write_text(json.dumps(state, indent=2) + "\n", "utf-8")
-    for old in sorted(root.glob("step-*"))[:-keep]:
+    folders = sorted(root.glob("step-*"))
+    given_up = [other for other in folders if other.name > folder.name]  # damaged, or of a future that was not resumed
+    for old in given_up + [other for other in folders if other.name <= folder.name][:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return folder
 
@@ -89,7 +92,7 @@ def latest_checkpoint(root: Path) -> Path | None:
         damage = _damage(folder)
         if damage is None:
             return folder
-        log.warning("%s is damaged (%s): the checkpoint before it is used", folder, damage)
+        log.warning("%s is damaged (%s) and passed over", folder, damage)
     return None
 
 
@@ -139,10 +142,11 @@ def _damage(folder: Path) -> str | None:
         state = json.loads((folder / "state.json").read_text("utf-8"))
         if state["format"] != FORMAT:
             return f"format {state['format']}, this version reads {FORMAT}"
+        Progress(**state["progress"])
         for name, expected in state["sha256"].items():
             if _sha256(folder / name) != expected:
                 return f"{name} has changed since it was written"
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return str(error)
     return None
 

@@ -58,7 +58,7 @@ def _summary(run: Run, recipe: Recipe, submission: Submission | None, seconds: f
     for line in logged:
         line.pop("type")
     summary: dict[str, Any] = {
-        "run": run.name,
+        "run": str(run.folder),
         "validation": decision.get("figures"),
         "best_step": decision.get("step"),
         "before": next((line for line in logged if line["step"] == 0), None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import GradientAccumulationPlugin
 
 from qakit.data.cache import default_cache
 from qakit.data.encode import encode
 from qakit.data.splits import Split, read_split
-from qakit.errors import DataError
-from qakit.inference.evaluation import Judge
+from qakit.errors import DataError, UsageError
+from qakit.inference.evaluation import Judge, check_selection
 from qakit.inference.output import inputs_of
 from qakit.inference.scoring import ScoringSet, prepare, window_runtime
 from qakit.modeling.assemble import Assembled, assemble
@@ -55,16 +57,18 @@ class Prepared:
     train_split: Split
     validation_split: Split | None
     precision: Precision
+    judge: Judge
 
 
 def prepare_training(
     recipe: Recipe, registry: Registry, *, device: torch.device, listener: Listener, cache: Path | None = None
 ) -> Prepared:
-    """Read the data, build the model, tokenise and cut windows.
+    """Read the data, build the model, tokenise and cut windows. Nothing is written but the token cache.
 
     Raises:
         DataError, ModelError, PluginError: whatever is wrong, before anything is trained.
     """
+    keep_freed_memory()
     cache = cache or default_cache()
     listener(Preparing("reading data"))
     train_split = read_split(recipe, registry, "train")
@@ -86,12 +90,17 @@ def prepare_training(
     ref = recipe.preprocess.train
     runtime = window_runtime(recipe, assembled.template, training=True)
     preprocessor = registry.build("preprocessors", ref.name, ref.settings, runtime)
+    judge = Judge.of(recipe, registry)
+    read_split(recipe, registry, "test")  # what is wrong with it should be known before the training, not after
     feed = Feed(encoded, assembled.template, preprocessor, recipe.train, recipe.seed)
     validation = None
     if validation_split is not None:
         validation = prepare(validation_split.examples, assembled, recipe, registry, cache=cache)
         if not validation.labelled:
             raise DataError("the validation split has examples without answers", path=validation_split.files[0])
+        check_selection(judge, validation_split.examples)
+    elif recipe.train.early_stopping is not None:
+        raise UsageError("train.early_stopping needs validation data: set data.validation")
     return Prepared(
         recipe=recipe,
         assembled=assembled,
@@ -101,6 +110,7 @@ def prepare_training(
         train_split=train_split,
         validation_split=validation_split,
         precision=resolve_precision(recipe.train.precision, device),
+        judge=judge,
     )
 
 
@@ -109,7 +119,12 @@ def accelerator_for(recipe: Recipe) -> Accelerator:
     device = pick_device()
     precision = resolve_precision(recipe.train.precision, device)
     # Without `cpu=True` accelerate takes several CPU processes for as many single ones.
-    return Accelerator(mixed_precision="no" if precision == "fp32" else precision, cpu=device.type == "cpu")
+    return Accelerator(
+        mixed_precision="no" if precision == "fp32" else precision,
+        cpu=device.type == "cpu",
+        # Accumulation is the loop's own; a number left in the environment would divide the gradients once more.
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+    )
 
 
 def part_ways(accelerator: Accelerator) -> None:
@@ -120,16 +135,14 @@ def part_ways(accelerator: Accelerator) -> None:
 
 
 def fit(
-    recipe: Recipe, run: Run, registry: Registry, *, accelerator: Accelerator, resume: bool, listener: Listener
+    prepared: Prepared, run: Run, registry: Registry, *, accelerator: Accelerator, resume: bool, listener: Listener
 ) -> FitResult:
-    """Train a recipe into a run folder; with ``resume`` from its last whole checkpoint.
+    """Train into a run folder; with ``resume`` from its last whole checkpoint.
 
     Raises:
-        QakitError: see :func:`prepare_training` and :func:`qakit.training.loop.train`.
+        QakitError: see :func:`qakit.training.loop.train` and :func:`qakit.training.checkpoints.load_checkpoint`.
     """
-    keep_freed_memory()
-    main = accelerator.is_main_process
-    prepared = prepare_training(recipe, registry, device=accelerator.device, listener=listener)
+    recipe, main = prepared.recipe, accelerator.is_main_process
     assembled, counts = prepared.assembled, parameter_counts(prepared.assembled.model)
     digest = recipe_hash(recipe)
     optimiser = build_optimiser(assembled.model, recipe.train)
@@ -140,9 +153,9 @@ def fit(
         progress, scaler_state = load_checkpoint(
             checkpoint, model=assembled.model, optimiser=optimiser, recipe_hash=digest
         )
-        listener(Notice(f"resuming from {checkpoint.name}"))
+        listener(Preparing(f"resuming from {checkpoint.name}"))
     elif resume:
-        listener(Notice("there is no checkpoint yet: starting from the beginning"))
+        listener(Preparing("there is no whole checkpoint: starting from the beginning"))
 
     encoder = assembled.model.backbone
     if recipe.train.compile:
@@ -162,16 +175,18 @@ def fit(
         precision=prepared.precision,
         validation=prepared.validation,
         validation_inputs={} if prepared.validation_split is None else inputs_of(prepared.validation_split.files),
-        judge=Judge.of(recipe, registry),
+        judge=prepared.judge,
         journal=journal,
         listener=listener,
     )
     if main:
-        write_json(run.meta_file, describe(prepared, counts, digest))
+        _warn_of_changed_data(run, prepared, listener)
+        write_json(run.meta_file, describe(prepared, registry, counts, digest))
     listener(started(prepared, counts, accelerator, progress))
     if recipe.train.evaluate_before and progress.step == 0 and prepared.validation is not None:
+        began = time.perf_counter()
         evaluation = keeper.judge_now()
-        keeper.report(progress, evaluation, best=False, seconds=0.0)
+        keeper.report(progress, evaluation, epoch=0.0, best=False, seconds=time.perf_counter() - began)
     with stop_requests() as stop_request:
         progress = train(
             recipe,
@@ -207,12 +222,23 @@ def started(
     )
 
 
-def describe(prepared: Prepared, counts: Mapping[str, Mapping[str, int]], digest: str) -> dict[str, Any]:
+def _warn_of_changed_data(run: Run, prepared: Prepared, listener: Listener) -> None:
+    """A resumed run should see the files that it began with."""
+    before = run.read_json(run.meta_file).get("data", {})
+    for split in (prepared.train_split, prepared.validation_split):
+        if split is not None and split.name in before and before[split.name]["files"] != inputs_of(split.files):
+            listener(Notice(f"the {split.name} files are not those that this run began with"))
+
+
+def describe(
+    prepared: Prepared, registry: Registry, counts: Mapping[str, Mapping[str, int]], digest: str
+) -> dict[str, Any]:
     """A run's meta.json."""
     splits = [split for split in (prepared.train_split, prepared.validation_split) if split is not None]
     return environment() | {
         "recipe_sha256": digest,
         "seed": prepared.recipe.seed,
+        "plugins": plugins_of(prepared.recipe, registry),
         "data": {
             split.name: {
                 "files": inputs_of(split.files),
@@ -231,3 +257,18 @@ def describe(prepared: Prepared, counts: Mapping[str, Mapping[str, int]], digest
         "precision": prepared.precision,
         "unused_weights": list(prepared.assembled.unexpected),
     }
+
+
+def plugins_of(recipe: Recipe, registry: Registry) -> dict[str, str]:
+    """Which plugin, of which version, stands behind each block of the recipe."""
+    blocks = {
+        "data.reader": ("readers", recipe.data.reader),
+        "preprocess.train": ("preprocessors", recipe.preprocess.train),
+        "preprocess.predict": ("preprocessors", recipe.preprocess.predict),
+        "adapter": ("adapters", recipe.adapter),
+        "head": ("heads", recipe.head),
+        "metric": ("metrics", recipe.metric),
+        "writer": ("writers", recipe.writer),
+    } | {f"postprocess.{index}": ("postprocessors", ref) for index, ref in enumerate(recipe.postprocess)}
+    found = {place: (ref.name, registry.get(kind, ref.name)) for place, (kind, ref) in blocks.items()}  # type: ignore[arg-type]
+    return {place: f"{name} of {entry.plugin} {entry.version}" for place, (name, entry) in found.items()}

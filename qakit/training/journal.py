@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qakit.files import writing
 from qakit.runs import Run
 
 
@@ -39,9 +40,9 @@ class Journal:
         """Forget what was written after a checkpoint."""
         if self.writes and self.run.metrics_log.exists():
             with self.run.metrics_log.open("rb+") as file:
-                file.truncate(size)
+                file.truncate(min(size, file.seek(0, os.SEEK_END)))
 
     def _append(self, path: Path, entry: Mapping[str, Any]) -> None:
         if self.writes:
-            with path.open("a", encoding="utf-8") as file:
+            with writing(path), path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n")

@@ -9,7 +9,6 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from qakit.errors import UsageError
 from qakit.inference.evaluation import Evaluation, Judge, evaluate, fixed_threshold
 from qakit.inference.output import save_predictions
 from qakit.inference.scoring import ScoringSet, score
@@ -42,14 +41,14 @@ class RunKeeper:
     journal: Journal
     listener: Listener
 
-    def evaluate(self, progress: Progress) -> Progress:
+    def evaluate(self, progress: Progress, *, epoch: float) -> Progress:
         """Judge the weights on validation; the best so far go to ``model/``. Without validation the latest go there."""
         if self.validation is None:
             self._save_model(progress, {"null_threshold": fixed_threshold(self.recipe) or 0.0})
             return progress
         began = time.perf_counter()
         evaluation = self.judge_now()
-        value = selection_value(evaluation.figures, self.judge.selected_by)
+        value = evaluation.figures[self.judge.selected_by]
         better = progress.best is None or value > progress.best
         progress = replace(
             progress,
@@ -66,7 +65,7 @@ class RunKeeper:
             }
             self._save_model(progress, decision)
             self._save_predictions(evaluation)
-        self.report(progress, evaluation, best=better, seconds=time.perf_counter() - began)
+        self.report(progress, evaluation, epoch=epoch, best=better, seconds=time.perf_counter() - began)
         return progress
 
     def judge_now(self) -> Evaluation:
@@ -83,14 +82,11 @@ class RunKeeper:
         )
         return evaluate(self.validation, table, self.judge, null_threshold=fixed_threshold(self.recipe))
 
-    def report(self, progress: Progress, evaluation: Evaluation, *, best: bool, seconds: float) -> None:
+    def report(self, progress: Progress, evaluation: Evaluation, *, epoch: float, best: bool, seconds: float) -> None:
         """Note an evaluation in the logs and tell the listener."""
-        epoch = progress.epoch if progress.batch == 0 else None
         self.journal.metrics(type="evaluation", step=progress.step, epoch=epoch, **evaluation.figures)
         self.journal.timing(type="evaluation", step=progress.step, seconds=seconds)
-        self.listener(
-            Evaluated(progress.step, progress.epoch, evaluation.figures, best, self.judge.selected_by, seconds)
-        )
+        self.listener(Evaluated(progress.step, epoch, evaluation.figures, best, self.judge.selected_by, seconds))
 
     def checkpoint(self, progress: Progress) -> None:
         """Write a checkpoint; the journal is on disk up to here before it."""
@@ -122,14 +118,3 @@ class RunKeeper:
         if self.accelerator.is_main_process:
             save_model(self.assembled, self.run.model, decision={"step": progress.step, **decision})
         self.accelerator.wait_for_everyone()
-
-
-def selection_value(figures: Mapping[str, float], name: str) -> float:
-    """The figure that model selection looks at.
-
-    Raises:
-        UsageError: the metric has no such figure.
-    """
-    if name not in figures:
-        raise UsageError(f"train.select_by is {name!r}, but the metric gives {', '.join(sorted(figures))}")
-    return float(figures[name])

@@ -1,7 +1,8 @@
 """The training loop, to be read top to bottom.
 
 Every random choice has an address: windows and batches (seed, epoch), dropout (seed, step, part). A resumed run
-therefore repeats an uninterrupted one bit for bit, and the number of processes changes only the order of float sums.
+therefore repeats an uninterrupted one bit for bit. Windows and batches don't depend on how a step is cut into parts;
+dropout does, so only runs with equally many parts (processes x accumulation) draw the same.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from typing import Any, Protocol
 import torch
 from accelerate import Accelerator
 
-from qakit.errors import RunError
+from qakit.errors import PluginError, RunError
 from qakit.randomness import derive_seed
-from qakit.recipe.model import Recipe
+from qakit.recipe.model import Recipe, TrainSection
 from qakit.training.checkpoints import Progress
 from qakit.training.events import Listener, StepDone, StoppedEarly
 from qakit.training.feed import Epoch, Feed, parts_of
@@ -31,7 +32,7 @@ from qakit.training.schedule import rate_factor, warmup_steps
 class Keeper(Protocol):
     """Evaluates and saves at the moments that the loop names."""
 
-    def evaluate(self, progress: Progress) -> Progress:
+    def evaluate(self, progress: Progress, *, epoch: float) -> Progress:
         """Judge the weights, keep them if they are the best, and return the progress with that noted."""
         ...
 
@@ -88,6 +89,8 @@ def train(
     losses = torch.tensor(progress.loss_sum if accelerator.is_main_process else 0.0, device=device)
     since, windows_since, clock = progress.unlogged, 0, time.perf_counter()
     model.train()
+    if _exhausted(section, progress):  # a run that had stopped early is resumed
+        return progress
     for epoch, rows, position in _batches(feed, plan, progress):
         step = progress.step
         set_rates(optimiser, rate_factor(step, total=plan.steps, warmup=plan.warmup, schedule=section.schedule))
@@ -97,7 +100,7 @@ def train(
             batch = epoch.collator.collate(part.rows, targets=True).to(device)
             last = index == len(parts) - 1
             with _synchronising(accelerator, model, last):
-                loss = model(batch).loss
+                loss = _checked(model(batch).loss)
                 # Processes average their gradients, so each part counts by its share of the step's windows.
                 accelerator.backward(loss * (part.weight * processes))
             losses += loss.detach() * part.weight
@@ -122,6 +125,12 @@ def train(
                     f"the loss is no longer a finite number at step {progress.step}; "
                     "lower train.learning_rate, or set train.precision=fp32"
                 )
+            gradient = float(norm)
+            if not math.isfinite(gradient) and accelerator.scaler is None:
+                raise RunError(
+                    f"the gradients are no longer finite at step {progress.step}; "
+                    "lower train.learning_rate, or set train.precision=fp32"
+                )
             rate = optimiser.param_groups[0]["lr"]
             journal.metrics(
                 type="train",
@@ -129,7 +138,7 @@ def train(
                 epoch=round(at, 6),
                 loss=mean_loss,
                 learning_rate=rate,
-                grad_norm=float(norm),
+                grad_norm=gradient if math.isfinite(gradient) else None,  # the fp16 scaler skipped this step
             )
             speed = windows_since / (time.perf_counter() - clock)
             journal.timing(type="train", step=progress.step, windows_per_second=speed)
@@ -142,9 +151,9 @@ def train(
         done = progress.step == plan.steps
         paused = time.perf_counter()
         if done or _due(section.evaluate_every, progress.step, ends_epoch):
-            progress = keeper.evaluate(progress)
+            progress = keeper.evaluate(progress, epoch=round(at, 6))
             model.train()
-        stop = section.early_stopping is not None and progress.without_gain >= section.early_stopping
+        stop = _exhausted(section, progress)
         interrupt = _agreed(stop_request, accelerator, logged)
         if done or stop or interrupt or _due(section.checkpoint_every, progress.step, ends_epoch):
             keeper.checkpoint(replace(progress, loss_sum=float(accelerator.reduce(losses, "sum")), unlogged=since))
@@ -180,6 +189,19 @@ def _agreed(request: StopRequest, accelerator: Accelerator, logged: bool) -> int
         return 0
     heard = accelerator.gather(torch.tensor([request.signal], device=accelerator.device))
     return int(heard.max())
+
+
+def _checked(loss: torch.Tensor | None) -> torch.Tensor:
+    """A loss that can be differentiated."""
+    if loss is None or loss.ndim:
+        found = "no loss" if loss is None else f"a loss of shape {tuple(loss.shape)}"
+        raise PluginError(f"the head gives {found} for a batch with targets; it must give the mean, a single number")
+    return loss
+
+
+def _exhausted(section: TrainSection, progress: Progress) -> bool:
+    """Whether early stopping has come: too many evaluations without a better one."""
+    return section.early_stopping is not None and progress.without_gain >= section.early_stopping
 
 
 def _due(every: str | int, step: int, ends_epoch: bool) -> bool:

@@ -84,3 +84,33 @@ def test_runs_are_listed_and_shown(small_run: Path, invoke: Any) -> None:
     shown = json.loads(invoke("runs", "show", small_run, "--json").stdout)
     assert shown["meta"]["data"]["train"]["examples"] == 48
     assert "Evaluations" in invoke("runs", "show", small_run).stdout
+
+
+def test_one_damaged_run_does_not_hide_the_others(small_run: Path, invoke: Any, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(small_run, tmp_path / "runs" / "whole")
+    shutil.copytree(small_run, tmp_path / "runs" / "broken")
+    (tmp_path / "runs" / "broken" / "metrics.jsonl").write_text("[]\n")
+    listed = json.loads(invoke("runs", "list", tmp_path / "runs", "--json").stdout)
+    assert {Path(run["run"]).name: run["state"] for run in listed} == {"whole": "finished", "broken": "damaged"}
+    shown = invoke("runs", "show", tmp_path / "runs" / "broken")
+    assert str(shown.exception).endswith("metrics.jsonl, line 1 is damaged: it is no line of a training")
+
+
+def test_the_output_is_checked_before_the_work(small_run: Path, small_data: Path, invoke: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").mkdir()
+    result = invoke("predict", small_run, "--input", small_data / "test.json", "--output", tmp_path / "a.csv")
+    assert str(result.exception) == f"{tmp_path / 'a.csv'} is a folder; name a file in it"
+    assert result.exit_code == 2
+
+
+def test_the_input_is_never_overwritten(small_run: Path, small_data: Path, invoke: Any, tmp_path: Path) -> None:
+    import shutil
+
+    source = tmp_path / "test.json"
+    shutil.copy(small_data / "test.json", source)
+    result = invoke("predict", small_run, "--input", source, "--output", tmp_path / "x" / ".." / "test.json")
+    assert result.exit_code == 2
+    assert "is the input file; name another output" in str(result.exception)
+    assert source.read_bytes() == (small_data / "test.json").read_bytes()

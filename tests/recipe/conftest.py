@@ -72,14 +72,17 @@ SETTINGS: dict[tuple[Kind, str], type[Settings]] = {
 }
 
 
-def make_registry(settings: dict[tuple[Kind, str], type[Settings]] = SETTINGS, *, broken: bool = False) -> Registry:
+def make_registry(
+    settings: dict[tuple[Kind, str], type[Settings]] = SETTINGS, *, broken: bool = False, disabled: tuple[str, ...] = ()
+) -> Registry:
     components = tuple(
         (kind, Component(name=name, summary=f"The {name}.", settings=model, build=lambda settings, runtime: None))
         for (kind, name), model in settings.items()
     )
     loaded = LoadedPlugin(ORIGIN, components, pluggy.PluginManager("qakit").hook)
     failed = (BrokenPlugin(PluginOrigin("other:x", "other", "2"), "no module", ""),) if broken else ()
-    return Registry(Discovery((loaded,), failed, (), ()))
+    off = tuple(PluginOrigin(name, name.partition(":")[0], "1") for name in disabled)
+    return Registry(Discovery((loaded,), failed, off, ()))
 
 
 @pytest.fixture(scope="session")
@@ -92,6 +95,22 @@ def registry_without_heads() -> Registry:
     """No head, and one plugin that could not be loaded."""
     settings = {key: model for key, model in SETTINGS.items() if key[0] != "heads"}
     return make_registry(settings, broken=True)
+
+
+@pytest.fixture(scope="session")
+def registry_with_plugins_off() -> Registry:
+    """Two plugins are switched off; without heads of the second."""
+    return make_registry(broken=True, disabled=("qakit:heads", "other:y"))
+
+
+@pytest.fixture(scope="session")
+def registry_with_a_conflict() -> Registry:
+    """Two plugins have a head called ``crf``."""
+    sound = make_registry()
+    (plugin,) = sound.plugins
+    crf = sound.entries("heads")[0].component
+    other = LoadedPlugin(PluginOrigin("other:x", "other", "2"), (("heads", crf),), plugin.hooks)
+    return Registry(Discovery((plugin, other), (), (), ()))
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -195,7 +196,7 @@ CASES = {
     "tuple of another length": (
         "train: {betas: [0.9]}\n",
         (
-            "r.yaml:3:16: train.betas should be a list of 2 numbers, not a list of 1\n"
+            "r.yaml:3:16: train.betas should be a list of 2 values (a number of at least 0 and below 1), not a list of 1\n"
             "    3 | train: {betas: [0.9]}\n"
             "      |                ^"
         ),
@@ -348,6 +349,38 @@ def test_a_default_plugin_that_is_not_installed_is_named(
         "      | ^\n"
         "  hint: 1 plugin could not be loaded: `qakit plugins` says why"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("linear_spam", "did you mean 'linear_span'?; QAKIT_DISABLE_PLUGINS switches off qakit:heads, other:y"),
+        (
+            "zzz",
+            (
+                "installed heads: crf, linear_span; QAKIT_DISABLE_PLUGINS switches off qakit:heads, other:y; "
+                "1 plugin could not be loaded: `qakit plugins` says why"
+            ),
+        ),
+    ],
+)
+def test_plugins_that_are_switched_off_are_named(
+    write: Write, message: Message, registry_with_plugins_off: Registry, name: str, hint: str
+) -> None:
+    text = message(write(MINIMAL + f"head: {name}\n"), registry=registry_with_plugins_off)
+    assert text.endswith(f"  hint: {hint}")
+
+
+def test_a_name_that_two_plugins_use_says_the_way_out(
+    write: Write, message: Message, registry_with_a_conflict: Registry
+) -> None:
+    text = message(write(MINIMAL + "head: crf\n"), registry=registry_with_a_conflict)
+    first, *_, hint = text.splitlines()
+    assert re.fullmatch(
+        r"r\.yaml:\d:7: head: more than one head is called 'crf': other:x \(other 2\) and \S+ \(\S+ \S+\)", first
+    )
+    assert hint.startswith("  hint: switch one off, QAKIT_DISABLE_PLUGINS=other:x or QAKIT_DISABLE_PLUGINS=")
+    assert hint.endswith("; to offer both, rename yours")
 
 
 def test_problems_of_a_parent_lie_in_the_parent(write: Write, message: Message) -> None:

@@ -19,7 +19,7 @@ TEXT = """\
 description: "no: #1"
 data: {reader: {name: table, question: q}, train: [a.json, "${NOPE:-x}"], problems: {answer_offset: skip}}
 backbone: {source: some-model, overrides: {hidden_size: 8, rate: 0.1, flag: true, kind: "1"}}
-train: {learning_rate: 1e-5, evaluate_every: 10, betas: [0.9, 1]}
+train: {learning_rate: 1e-5, evaluate_every: 10, betas: [0.9, 0.99]}
 predict: {null_threshold: -1}
 head: {name: crf, layers: [3]}
 postprocess: [strip, {name: strip, step: 3}]

@@ -64,7 +64,8 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
     weights = tmp_path / "step-00000002" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
     assert latest_checkpoint(tmp_path) == tmp_path / "step-00000001"
-    assert "step-00000002 is damaged (model.safetensors has changed since it was written)" in caplog.text
+    reason = "model.safetensors has changed since it was written"
+    assert f"step-00000002 is damaged ({reason}) and passed over" in caplog.text
 
 
 def test_only_the_last_few_are_kept(tmp_path: Path) -> None:
@@ -111,3 +112,13 @@ def test_matrices_decay_and_biases_and_norms_do_not() -> None:
         "head, decay": (["head.weight"], 1e-3, 0.1),
         "head, no decay": (["head.bias"], 1e-3, 0.0),
     }
+
+
+def test_a_damaged_checkpoint_of_a_later_step_does_not_push_out_new_ones(tmp_path: Path) -> None:
+    model = small_model(0)
+    optimiser = build_optimiser(model, TrainSection())
+    save(tmp_path, model, optimiser, 8, keep=1)
+    (tmp_path / "step-00000008" / "state.json").write_text("{")
+    assert latest_checkpoint(tmp_path) is None
+    save(tmp_path, model, optimiser, 2, keep=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["step-00000002"]

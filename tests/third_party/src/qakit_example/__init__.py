@@ -66,19 +66,19 @@ def build_trim_punctuation(settings: TrimPunctuationSettings, runtime: NoRuntime
 
 MLP_SPAN: Component[MlpSpanSettings, HeadRuntime, Head] = Component(
     name="mlp_span",
-    summary="Start and end scores from a hidden layer with GELU.",
+    summary="Start and end scores from a hidden layer with GELU",
     settings=MlpSpanSettings,
     build=build_mlp_span,
 )
 EVEN_WINDOWS: Component[EvenWindowsSettings, WindowRuntime, Preprocessor] = Component(
     name="even_windows",
-    summary="As few full windows as cover the context, spread evenly over it.",
+    summary="As few full windows as cover the context, spread evenly over it",
     settings=EvenWindowsSettings,
     build=build_even_windows,
 )
 TRIM_PUNCTUATION: Component[TrimPunctuationSettings, NoRuntime, Postprocessor] = Component(
     name="trim_punctuation",
-    summary="Removes punctuation and spaces at both ends of an answer.",
+    summary="Removes punctuation and spaces at both ends of an answer",
     settings=TrimPunctuationSettings,
     build=build_trim_punctuation,
 )

@@ -1,0 +1,88 @@
+"""The model folder: plain weights under transformers' names, and training that goes on undisturbed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from qakit.errors import PluginError, RunError
+from qakit.modeling.assemble import Assembled, assemble
+from qakit.modeling.folder import load_model, save_model
+from qakit.recipe.model import Recipe
+from qakit.registry import load_registry
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def recipe(tiny_backbone: Path) -> Recipe:
+    return Recipe.model_validate(
+        {"data": {"reader": "squad"}, "backbone": {"source": str(tiny_backbone)}, "windows": {"max_length": 64}}
+    )
+
+
+@pytest.fixture
+def assembled(recipe: Recipe) -> Assembled:
+    return assemble(recipe, load_registry(), device=CPU)
+
+
+class MergesInPlace:
+    """An adapter that, like many, folds its weights into the module it is given."""
+
+    def apply(self, backbone: nn.Module) -> nn.Module:
+        return backbone
+
+    def merge(self, backbone: nn.Module) -> nn.Module:
+        for parameter in backbone.parameters():
+            parameter.data.zero_()
+            parameter.requires_grad_(False)
+        return backbone
+
+
+def test_what_is_loaded_is_what_was_saved(recipe: Recipe, assembled: Assembled, tmp_path: Path) -> None:
+    save_model(assembled, tmp_path / "model", decision={"null_threshold": 0.5})
+    loaded = load_model(tmp_path / "model", recipe, load_registry(), device=CPU)
+    before, after = assembled.model.state_dict(), loaded.model.state_dict()
+    assert set(before) == set(after)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_an_adapter_that_merges_in_place_does_not_touch_the_model_in_training(
+    assembled: Assembled, tmp_path: Path
+) -> None:
+    before = {name: tensor.clone() for name, tensor in assembled.model.state_dict().items()}
+    save_model(replace(assembled, adapter=MergesInPlace()), tmp_path / "model", decision={})
+    after = assembled.model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert all(parameter.requires_grad for parameter in assembled.model.parameters())
+
+
+def test_an_adapter_that_returns_nothing_is_named(assembled: Assembled, tmp_path: Path) -> None:
+    class ReturnsNothing(MergesInPlace):
+        def merge(self, backbone: nn.Module) -> nn.Module:
+            return None  # type: ignore[return-value]
+
+    with pytest.raises(PluginError, match="the adapter's merge returned NoneType; it must return the backbone"):
+        save_model(replace(assembled, adapter=ReturnsNothing()), tmp_path / "model", decision={})
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("name", ["config.json", "qakit.json", "model.safetensors"])
+def test_a_damaged_folder_says_so(recipe: Recipe, assembled: Assembled, tmp_path: Path, name: str) -> None:
+    save_model(assembled, tmp_path / "model", decision={})
+    (tmp_path / "model" / name).write_text("{broken")
+    with pytest.raises(RunError, match="is damaged"):
+        load_model(tmp_path / "model", recipe, load_registry(), device=CPU)
+    (tmp_path / "model" / name).unlink()
+    with pytest.raises(RunError, match=f"has no {name}"):
+        load_model(tmp_path / "model", recipe, load_registry(), device=CPU)
+
+
+def test_a_window_longer_than_the_position_table_is_refused(recipe: Recipe) -> None:
+    windows = recipe.windows.model_copy(update={"max_length": 161})
+    with pytest.raises(Exception, match=r"windows\.max_length is 161 but the backbone reads at most 160 tokens"):
+        assemble(recipe.model_copy(update={"windows": windows}), load_registry(), device=CPU)

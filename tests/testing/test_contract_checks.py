@@ -1,0 +1,347 @@
+"""The contract checks: what breaks a contract ends in an ``AssertionError`` with a short reason, whatever it raises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from qakit import testing
+from qakit.api import (
+    Component,
+    DataError,
+    Example,
+    HeadOutput,
+    LabelScores,
+    NoSettings,
+    SpanCandidates,
+    SpanPrediction,
+    best_spans,
+    write_text,
+)
+
+SETTINGS = NoSettings()
+
+
+def component(built: Any) -> Component[Any, Any, Any]:
+    return Component("mine", "Mine", NoSettings, lambda settings, runtime: built)
+
+
+def fails(check: Callable[..., Any], built: Any, *arguments: Any) -> tuple[str, BaseException | None]:
+    with pytest.raises(AssertionError) as caught:
+        check(component(built), SETTINGS, *arguments)
+    return str(caught.value), caught.value.__cause__
+
+
+class Good(nn.Module):
+    """A sound span head, which each case spoils."""
+
+    reads = "tokens"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(16, 2)
+
+    def forward(self, hidden: Tensor, batch: Any) -> HeadOutput:
+        with torch.autocast("cpu", enabled=False):
+            scores = self.linear(hidden.float())
+            start, end = scores.unbind(-1)
+            loss = None
+            if batch.target_first is not None:
+                mask = batch.context_mask.clone()
+                mask[:, 0] = True
+                loss = sum(
+                    nn.functional.cross_entropy(side.masked_fill(~mask, -1e4), target)
+                    for side, target in ((start, batch.target_first), (end, batch.target_last))
+                )
+        return HeadOutput(loss, {"start": start, "end": end})
+
+    def decode(self, scores: Any, batch: Any) -> Any:
+        start, end = scores["start"], scores["end"]
+        masks = {"start_mask": batch.start_mask, "end_mask": batch.context_mask}
+        first, last, score = best_spans(start, end, **masks, k=5, max_length=4)
+        return SpanCandidates(first, last, score, start[:, 0] + end[:, 0])
+
+
+class DecodesOutside(Good):
+    shift = 1000
+
+    def decode(self, scores: Any, batch: Any) -> Any:
+        good = super().decode(scores, batch)
+        return SpanCandidates(good.first + self.shift, good.last + self.shift, good.score, good.null)
+
+
+class DecodesBefore(DecodesOutside):
+    shift = -1000
+
+
+class DecodeRaises(Good):
+    def decode(self, scores: Any, batch: Any) -> Any:
+        return scores["nothing"]
+
+
+class DecodesNothing(Good):
+    def decode(self, scores: Any, batch: Any) -> Any:
+        return None
+
+
+class DecodesNumbers(Good):
+    def decode(self, scores: Any, batch: Any) -> Any:
+        return LabelScores([1.0])  # type: ignore[arg-type]
+
+
+class ScoresNothing(Good):
+    def forward(self, hidden: Tensor, batch: Any) -> HeadOutput:
+        output = super().forward(hidden, batch)
+        return HeadOutput(output.loss, {name: score * float("nan") for name, score in output.scores.items()})
+
+
+class Raises(Good):
+    def forward(self, hidden: Tensor, batch: Any) -> HeadOutput:
+        raise RuntimeError("shapes do not match")
+
+
+class ReturnsNone(Good):
+    def forward(self, hidden: Tensor, batch: Any) -> Any:
+        return None
+
+
+class ReadsNothing(Good):
+    reads = "token"
+
+
+def test_a_sound_head_passes() -> None:
+    testing.check_head(component(Good()), SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("head", "reason", "cause"),
+    [
+        (DecodesOutside, "a decoded span lies outside the input positions 0 to 13", None),
+        (DecodesBefore, "a decoded span lies outside the input positions 0 to 13", None),
+        (DecodeRaises, "the head's decode raises KeyError: 'nothing'", KeyError),
+        (DecodesNothing, "the head's decode returns None, not SpanCandidates or LabelScores", None),
+        (DecodesNumbers, "the head's label scores are list, not a tensor", None),
+        (ScoresNothing, "the head's scores['start'] hold NaN", None),
+        (Raises, "calling the head raises RuntimeError: shapes do not match", RuntimeError),
+        (ReturnsNone, "the head returns None, not HeadOutput", None),
+        (ReadsNothing, "whose `reads` is 'token', not 'tokens', 'sequence' or 'group'", None),
+    ],
+)
+def test_heads(head: Callable[[], Any], reason: str, cause: type[Exception] | None) -> None:
+    message, raised = fails(testing.check_head, head())
+    assert reason in message
+    assert isinstance(raised, cause) if cause else raised is None
+
+
+def test_a_class_is_no_head() -> None:
+    assert fails(testing.check_head, Good)[0] == "the head 'mine' built the class Good; call it"
+
+
+def test_a_build_that_raises() -> None:
+    def build(settings: Any, runtime: Any) -> Any:
+        raise KeyError("width")
+
+    with pytest.raises(AssertionError, match=r"^build of 'mine' raises KeyError: 'width'$"):
+        testing.check_head(Component("mine", "Mine", NoSettings, build), SETTINGS)
+
+
+# -------------------------------------------------------------------------------------------------------- adapters
+class Full:
+    def apply(self, backbone: Any) -> Any:
+        self.applied = backbone
+        return backbone
+
+    def merge(self, backbone: Any) -> Any:
+        return backbone
+
+
+class MergesInPlace(Full):
+    """Allowed: what ``merge`` gets is a copy."""
+
+    def merge(self, backbone: Any) -> Any:
+        return backbone.requires_grad_(False)
+
+
+class MergesNothing(Full):
+    def merge(self, backbone: Any) -> Any:
+        return None
+
+
+class MergeRaises(Full):
+    def merge(self, backbone: Any) -> Any:
+        raise ValueError("no such layer")
+
+
+class Freezes(Full):
+    """Changes the module that it remembers from ``apply``."""
+
+    def merge(self, backbone: Any) -> Any:
+        self.applied.requires_grad_(False)
+        return backbone
+
+
+class Grows(Full):
+    def merge(self, backbone: Any) -> Any:
+        self.applied.register_buffer("extra", torch.zeros(1))
+        return backbone
+
+
+class Moves(Full):
+    def merge(self, backbone: Any) -> Any:
+        with torch.no_grad():
+            self.applied.embeddings.word_embeddings.weight.mul_(2.0)
+        return backbone
+
+
+@pytest.mark.parametrize("adapter", [Full, MergesInPlace])
+def test_sound_adapters_pass(adapter: Callable[[], Any]) -> None:
+    testing.check_adapter(component(adapter()), SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "reason"),
+    [
+        (MergesNothing, "merge returns None, not a module"),
+        (MergeRaises, "merge raises ValueError: no such layer"),
+        (Freezes, "merging a copy changes the trained backbone: its weights' names or what trains"),
+        (Grows, "merging a copy changes the trained backbone: its weights' names or what trains"),
+        (Moves, "merging a copy changes the trained backbone's output"),
+    ],
+)
+def test_adapters(adapter: Callable[[], Any], reason: str) -> None:
+    assert fails(testing.check_adapter, adapter())[0] == reason
+
+
+# --------------------------------------------------------------------------------------------------------- readers
+class Reads:
+    def __init__(self, result: Any) -> None:
+        self.result = result
+
+    def read(self, path: Path, problems: Any) -> Any:
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
+
+
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [
+        (None, "read returns None, not examples (is `yield` missing?)"),
+        (KeyError("id"), "read raises KeyError: 'id'"),
+        ([None], "read yields None, not Example"),
+        ([Example("1", "a?"), Example("2", "b?"), Example("1", "c?")], "the id '1' occurs twice"),
+    ],
+)
+def test_readers(result: Any, reason: str, tmp_path: Path) -> None:
+    assert fails(testing.check_reader, Reads(result), tmp_path / "file")[0] == reason
+
+
+def test_a_bad_file_is_not_the_readers_fault(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be read"):
+        testing.check_reader(component(Reads(DataError("cannot be read"))), SETTINGS, tmp_path / "file")
+
+
+# ----------------------------------------------------------------------------------------------------- predictions
+class Writes:
+    suffix: Any = ".txt"
+
+    def __init__(self, write: Callable[[Path], Any], problems: Any = ()) -> None:
+        self._write, self._problems = write, problems
+
+    def write(self, predictions: Any, path: Path) -> None:
+        self._write(path)
+
+    def check(self, path: Path, sample: Path) -> Any:
+        return self._problems
+
+
+@pytest.mark.parametrize(
+    ("write", "reason"),
+    [
+        (lambda path: None, "write writes no file"),
+        (lambda path: path.parent.joinpath("no", "folder").write_text("x"), "write raises FileNotFoundError: "),
+        (lambda path: path.open("x").write("x"), "writing the file again raises FileExistsError: "),
+        (lambda path: write_text(path, "x"), "check returns tuple, not a list of problems"),
+    ],
+)
+def test_writers(write: Callable[[Path], Any], reason: str, tmp_path: Path) -> None:
+    assert fails(testing.check_writer, Writes(write), tmp_path)[0].startswith(reason)
+
+
+class Computes:
+    primary = "right"
+
+    def __init__(self, result: Any) -> None:
+        self.result = result
+
+    def compute(self, examples: Any, predictions: Any) -> Any:
+        return self.result[0] if self.result else self.result
+
+    combine = compute
+
+
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [
+        (None, "compute returns None, not a dict"),
+        (7, "compute raises TypeError: 'int' object is not subscriptable"),
+        ([{"right": None}], "right is None, not a number"),
+    ],
+)
+def test_metrics(result: Any, reason: str) -> None:
+    assert fails(testing.check_metric, Computes(result))[0] == reason
+
+
+class Combines:
+    def __init__(self, combine: Callable[[Any], Any]) -> None:
+        self.combine = combine
+
+
+@pytest.mark.parametrize(
+    ("combine", "reason"),
+    [
+        (lambda members: None, "combine returns None, not a list"),
+        (lambda members: [None for _ in members[0]], "of SpanPredictions, combine makes None"),
+        (lambda members: members[9], "combine raises IndexError: list index out of range"),
+    ],
+)
+def test_ensemblers(combine: Callable[[Any], Any], reason: str) -> None:
+    assert fails(testing.check_ensembler, Combines(combine))[0] == reason
+
+
+@pytest.mark.parametrize(
+    ("postprocess", "reason"),
+    [
+        (lambda prediction, example: None, "a SpanPrediction became None"),
+        (lambda prediction, example: prediction.text, "calling the postprocessor raises AttributeError: "),
+        (lambda prediction, example: SpanPrediction("other", ""), "the id 'q0' became 'other'"),
+    ],
+)
+def test_postprocessors(postprocess: Callable[..., Any], reason: str) -> None:
+    assert fails(testing.check_postprocessor, postprocess)[0].startswith(reason)
+
+
+class Slices:
+    redraws = False
+
+    def __init__(self, result: Any) -> None:
+        self.result = result
+
+    def windows(self, encoded: Any, *, epoch: int) -> Any:
+        return self.result[epoch] if self.result else None
+
+
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [
+        (None, "windows returns None, not Windows"),
+        ({1: 1}, "windows raises KeyError: 0"),
+    ],
+)
+def test_preprocessors(result: Any, reason: str) -> None:
+    assert fails(testing.check_preprocessor, Slices(result))[0] == reason
