@@ -140,6 +140,9 @@ class Problems:
     """Records by (kind, outcome)."""
     examples: dict[str, list[Problem]] = field(default_factory=dict)
     """The first few of each kind and outcome."""
+    shifts: Counter[int] = field(default_factory=Counter)
+    """Answers with an offset, by how far from it (in characters) their text is, at the nearest place. Readers may count
+    here; one shift that (nearly) all share tells that the file counts differently (`qakit data check`)."""
 
     def policy(self, kind: str) -> Policy:
         """What the recipe says about this kind; else its ``default`` where the kind allows that; else our default."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,15 @@ FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", 
 _COLUMN_SETTINGS = (
     "id", "question", "context", "text_a", "text_b", "answer_text", "answer_start", "answer_end", "answers", "document",
 )  # fmt: skip
+_CLOSE = 0.8
+"""Names at least this similar, case aside, are the same name misspelt (``difflib``'s ratio)."""
 
 
 class TableReader:
     """One row, one example. Without an id column the rows' ids count from 0.
 
-    A file that lacks the columns of answers or labels altogether is a test file: its examples are unlabelled.
+    A file that lacks the columns of answers or labels altogether is a test file: its examples are unlabelled. A column
+    of nearly the same name is taken for a slip in the mapping instead.
     """
 
     def __init__(self, settings: TableSettings) -> None:
@@ -66,6 +70,17 @@ class TableReader:
                     f"there is no column {column!r} (the reader's `{setting}`); there are {', '.join(map(repr, row))}",
                     path=path,
                 )
+        targets = [column for column in (settings.answer_text, settings.answers, settings.label) if column is not None]
+        if not any(column in row for column in targets):
+            self._check_slips(targets, row, path)
+
+    def _check_slips(self, targets: list[str], row: dict[str, Any], path: Path) -> None:
+        """Refuse a file without any target column that has one of nearly the same name."""
+        mapped = {getattr(self._settings, setting) for setting in _COLUMN_SETTINGS}
+        free = {column.casefold(): column for column in row if column not in mapped}
+        for wanted in targets:
+            if close := get_close_matches(wanted.casefold(), free, n=1, cutoff=_CLOSE):
+                raise DataError(f"there is no column {wanted!r}; did you mean {free[close[0]]!r}?", path=path)
 
     def _example(self, record: Record, number: int) -> Example:
         settings = self._settings

@@ -9,11 +9,13 @@ from typing import Any
 from qakit.components import Settings
 from qakit.errors import UsageError
 
+_EXAMPLES = {"--set": ", for example remove_characters=,", "--reader-set": ", for example task=CoLA"}
 
-def parse_settings(assignments: Sequence[str], model: type[Settings]) -> dict[str, Any]:
+
+def parse_settings(assignments: Sequence[str], model: type[Settings], *, option: str = "--set") -> dict[str, Any]:
     """The settings of ``key=value`` words: values are JSON where they read as JSON and the setting is not plain text.
 
-    The values themselves are checked when the component is built.
+    The values themselves are checked when the component is built; ``option`` is for messages.
 
     Raises:
         UsageError: a word has no ``=``, or a key comes twice.
@@ -22,9 +24,9 @@ def parse_settings(assignments: Sequence[str], model: type[Settings]) -> dict[st
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals or not key:
-            raise UsageError(f"--set {assignment!r} should be key=value, for example remove_characters=,")
+            raise UsageError(f"{option} {assignment!r} should be key=value{_EXAMPLES.get(option, '')}")
         if key in settings:
-            raise UsageError(f"--set names {key!r} twice")
+            raise UsageError(f"{option} names {key!r} twice")
         field = model.model_fields.get(key)
         settings[key] = text if field is not None and field.annotation is str else _value(text)
     return settings

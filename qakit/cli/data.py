@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from qakit.protocols import Reader
     from qakit.registry import Registry
 
+_DATA_ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
@@ -38,6 +40,8 @@ class _Job:
     max_length: int
     max_question_length: int
     max_answer_length: int | None
+    for_training: bool = False
+    answerable_only: bool = False
 
 
 def check(
@@ -60,6 +64,9 @@ def check(
     stride: Annotated[
         int | None, typer.Option(min=0, help="Context tokens that neighbouring windows share (with --reader).")
     ] = None,
+    max_answer_length: Annotated[
+        int | None, typer.Option(min=1, help="Longest answer that decoding gives, in tokens (with --reader).")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole report as JSON.")] = False,
 ) -> None:
     """Report everything about data files at once: problems, repeats, leaks, lengths, and the ceiling of exact match.
@@ -73,7 +80,7 @@ def check(
     if reader is None:
         job = _from_recipe(targets, overrides or [], tokenizer, registry)
     else:
-        job = _from_files(targets, reader, overrides or [], tokenizer, max_length, stride, registry)
+        job = _from_files(targets, reader, overrides or [], tokenizer, max_length, stride, max_answer_length, registry)
     with err.status("reading") as status:
         setup = _token_setup(job, registry)
         report = check_data(
@@ -81,6 +88,8 @@ def check(
             job.splits,
             policies=job.policies,
             tokens=setup,
+            for_training=job.for_training,
+            answerable_only=job.answerable_only,
             say=lambda doing: status.update(plain(doing)),
         )
     if as_json:
@@ -96,6 +105,9 @@ def _from_recipe(targets: list[Path], overrides: list[str], tokenizer: str | Non
     from qakit.data.splits import SplitName, build_reader, split_files
     from qakit.recipe.load import load_recipe
 
+    for target in targets:
+        if target.suffix.lower() in _DATA_ENDINGS:
+            raise UsageError(f"{target}: this looks like a data file: add --reader NAME (hw7, squad, ...)")
     if len(targets) > 1:
         raise UsageError("one recipe at a time; to check data files, say how to read them with --reader")
     recipe = load_recipe(targets[0], overrides, registry=registry).recipe
@@ -112,6 +124,8 @@ def _from_recipe(targets: list[Path], overrides: list[str], tokenizer: str | Non
         max_length=recipe.windows.max_length,
         max_question_length=recipe.windows.max_question_length,
         max_answer_length=recipe.predict.max_answer_length,
+        for_training=True,
+        answerable_only=recipe.data.answerable_only,
     )
 
 
@@ -122,6 +136,7 @@ def _from_files(
     tokenizer: str | None,
     max_length: int,
     stride: int | None,
+    max_answer_length: int | None,
     registry: Registry,
 ) -> _Job:
     from qakit.protocols import NoRuntime
@@ -141,7 +156,7 @@ def _from_files(
         preprocessor=("stride", {} if stride is None else {"overlap": stride}),
         max_length=max_length,
         max_question_length=WindowsSection().max_question_length,
-        max_answer_length=None,
+        max_answer_length=max_answer_length,
     )
 
 

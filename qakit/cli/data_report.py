@@ -73,7 +73,8 @@ def _show_windows(tokens: TokenReport, window: Mapping[str, Any]) -> None:
 
 def _counted(split: SplitReport) -> str:
     counts = split.counts
-    parts = [f"{counts['examples']:,} examples, {counts['contexts']:,} contexts"]
+    parts = [f"{counts['examples']:,} examples"]
+    parts += [f"{counts['contexts']:,} contexts"] if counts["contexts"] else []
     parts += [f"{counts[name]:,} {name}" for name in ("answered", "unanswerable", "unlabelled") if counts[name]]
     if counts["answers"]:
         parts.append(f"{counts['answers']:,} answers, {counts['placed']:,} of them placed")
@@ -102,12 +103,13 @@ def _lengths_table(split: SplitReport) -> Table:
 
 
 def _show_ceiling(ceiling: Ceiling) -> None:
+    long = f", {ceiling.too_long:,} longer than max_answer_length" if ceiling.too_long else ""
     out.print(
-        plain(f"  EM ceiling: {ceiling.of_questions:.2f}", style="bold")
+        plain(f"  EM ceiling: {ceiling.of_questions:.2f}%", style="bold")
         + plain(
             f" of answerable questions ({ceiling.reachable_questions:,} of {ceiling.questions:,}); "
             f"{ceiling.of_answers:.2f}% of placed answers ({ceiling.outside_windows:,} in no window as a whole, "
-            f"{ceiling.inside_tokens:,} within tokens)"
+            f"{ceiling.inside_tokens:,} within tokens{long})"
         )
     )
     for example in ceiling.examples:
@@ -121,4 +123,7 @@ def _verdict(report: DataReport) -> Text:
     stops = sum(problem.count for split in report.splits for problem in split.problems if problem.outcome == "stops")
     if stops:
         return Text(f"training would stop: {stops:,} problems (data.problems sets what to do)", style="bold red")
+    reasons = [finding.name for split in report.splits for finding in split.findings if finding.level == "stops"]
+    if reasons:
+        return plain(f"training would stop: {', '.join(reasons)}", style="bold red")
     return Text("training can start", style="bold green")

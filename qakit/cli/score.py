@@ -13,7 +13,7 @@ from qakit.errors import DataError
 
 if TYPE_CHECKING:
     from qakit.data.predictions_file import AnswerFile
-    from qakit.values import Example, SpanPrediction
+    from qakit.values import Example, Prediction
 
 
 def register(app: typer.Typer) -> None:
@@ -29,6 +29,12 @@ def score(
         Path | None, typer.Option("--no-answer-probability", help="JSON (id -> number); adds the best thresholds.")
     ] = None,
     reader: Annotated[str, typer.Option("--reader", help="Format of the gold file.")] = "squad",
+    reader_settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--reader-set", metavar="KEY=VALUE", help="A setting of the reader: task=CoLA, question=q (repeatable)."
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the metric: remove_characters=, (repeatable).")
     ] = None,
@@ -46,7 +52,7 @@ def score(
     registry = load_registry()
     model = registry.get("metrics", metric).component.settings
     built: Metric = registry.build("metrics", metric, parse_settings(settings or [], model), NoRuntime())
-    examples = _read_gold(gold, reader)
+    examples = _read_gold(gold, reader, reader_settings or [])
     answered = read_answers(predictions)
     probabilities = read_probabilities(no_answer_probability) if no_answer_probability else None
     _warn_of_other_ids(examples, answered)
@@ -58,18 +64,22 @@ def score(
         _show(metric, shown)
 
 
-def _read_gold(path: Path, reader: str) -> list[Example]:
+def _read_gold(path: Path, reader: str, settings: Sequence[str] = ()) -> list[Example]:
     """The gold examples, read as tolerantly as the official scripts: they never look at an offset."""
+    from qakit.cli.component_settings import parse_settings
     from qakit.problems import Problems
     from qakit.protocols import NoRuntime, Reader
     from qakit.registry import load_registry
 
-    built: Reader = load_registry().build("readers", reader, {}, NoRuntime())
+    registry = load_registry()
+    model = registry.get("readers", reader).component.settings
+    given = parse_settings(settings, model, option="--reader-set")
+    built: Reader = registry.build("readers", reader, given, NoRuntime())
     problems = Problems(path, policies={"default": "keep"})
     examples = list(built.read(path, problems))
     if problems.skipped:
         print_warning(f"{path}: {problems.skipped} questions could not be read and are not scored")
-    unlabelled = [example.id for example in examples if example.answers is None]
+    unlabelled = [example.id for example in examples if example.answers is None and example.label is None]
     if unlabelled:
         from qakit.data.predictions_file import first_ids
 
@@ -99,15 +109,18 @@ def _predictions(
     answered: AnswerFile,
     probabilities: Mapping[str, float] | None,
     source: Path | None,
-) -> list[SpanPrediction]:
-    """Answers to gold questions, in the order of the probabilities' file: among equals it decides the threshold."""
+) -> list[Prediction]:
+    """Answers to gold questions (or classes, or numbers).
+
+    They are in the order of the probabilities' file: among equals it decides the threshold.
+    """
     from qakit.data.predictions_file import first_ids
     from qakit.values import NoAnswer, SpanPrediction
 
-    gold = {example.id for example in examples}
+    gold = {example.id: example for example in examples}
     known = {id_: text for id_, text in answered.answers.items() if id_ in gold}
     if probabilities is None:
-        return [SpanPrediction(id_, text) for id_, text in known.items()]
+        return [_prediction(gold[id_], text, answered.path) for id_, text in known.items()]
     missing = [id_ for id_ in known if id_ not in probabilities]
     if missing:
         raise DataError(f"{len(missing)} answered questions have no number here: {first_ids(missing)}", path=source)
@@ -116,6 +129,22 @@ def _predictions(
         for id_, value in probabilities.items()
         if id_ in known
     ]
+
+
+def _prediction(example: Example, text: str, path: Path) -> Prediction:
+    """An answer where the gold file has answers, else a class or a number."""
+    from qakit.values import LabelPrediction, SpanPrediction
+
+    if example.label is None:
+        return SpanPrediction(example.id, text)
+    if isinstance(example.label, str):
+        return LabelPrediction(example.id, text)
+    try:
+        return LabelPrediction(example.id, float(text))
+    except ValueError:
+        raise DataError(
+            f"{text!r} is not a number, as the gold file has it", path=path, row=f"id {example.id}"
+        ) from None
 
 
 def _show(metric: str, figures: Mapping[str, float] | Mapping[str, int | str]) -> None:

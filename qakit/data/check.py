@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from qakit.data.checks.findings import Finding, Lengths, ProblemCount
+from qakit.data.checks.labels import label_findings
+from qakit.data.checks.offsets import shift_findings
 from qakit.data.checks.repeats import Keys, duplicates, overlap
 from qakit.data.checks.texts import answer_findings, character_lengths, suspicious_characters
 from qakit.data.checks.tokens import TokenReport, TokenSetup, check_tokens
 from qakit.data.read import iter_file, problems_of
 from qakit.errors import DataError
-from qakit.problems import Policy, Problems
+from qakit.problems import Policy, Problem, Problems
 from qakit.protocols import Reader
 from qakit.values import Example
 
@@ -65,8 +67,9 @@ class DataReport:
         """2 if a file could not be read, 1 if training would stop at a problem, else 0."""
         if any(split.unreadable for split in self.splits):
             return UNREADABLE
-        stops = any(problem.outcome == "stops" for split in self.splits for problem in split.problems)
-        return STOPS if stops else 0
+        problems = any(problem.outcome == "stops" for split in self.splits for problem in split.problems)
+        findings = any(finding.level == "stops" for split in self.splits for finding in split.findings)
+        return STOPS if problems or findings else 0
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON values; the ceilings' percentages are added to their counts."""
@@ -84,6 +87,8 @@ def check_data(
     *,
     policies: Mapping[str, Policy] | None = None,
     tokens: TokenSetup | None = None,
+    for_training: bool = False,
+    answerable_only: bool = False,
     say: Say = lambda _: None,
 ) -> DataReport:
     """Read every split to its end, whatever is wrong, and look at it.
@@ -93,6 +98,8 @@ def check_data(
         splits: files by split name.
         policies: the recipe's; they decide what counts as ``stops``.
         tokens: tokenizer and windows, for what depends on them.
+        for_training: the splits are a recipe's; ``train`` and ``validation`` need labels.
+        answerable_only: the recipe trains on answerable questions alone.
         say: told about each slow part.
 
     Raises:
@@ -105,7 +112,12 @@ def check_data(
         say(f"reading {name}")
         problems = problems_of(files, policies or {}, collect=True)
         read[name], unreadable = _read(reader, problems)
-        reports.append(_check_split(name, read[name], problems, unreadable, tokens, keys, say))
+        findings: list[Finding] = []
+        if for_training and not unreadable:
+            findings += label_findings(name, read[name], answerable_only=answerable_only)
+        for file in problems:
+            findings += shift_findings(file.shifts)
+        reports.append(_check_split(name, read[name], problems, unreadable, findings, tokens, keys, say))
     say("comparing splits")
     pairs = ((one, other, overlap(read[one], read[other], keys)) for one, other in combinations(read, 2))
     return DataReport(tuple(reports), tuple(Overlap(one, other, tuple(found)) for one, other, found in pairs if found))
@@ -129,12 +141,13 @@ def _check_split(
     examples: list[Example],
     problems: Sequence[Problems],
     unreadable: list[str],
+    found: list[Finding],
     tokens: TokenSetup | None,
     keys: Keys,
     say: Say,
 ) -> SplitReport:
     say(f"looking at {name}")
-    findings = [*answer_findings(examples), *duplicates(examples, keys), *suspicious_characters(examples)]
+    findings = [*found, *answer_findings(examples), *duplicates(examples, keys), *suspicious_characters(examples)]
     report = None
     if tokens is not None and examples:
         say(f"tokenising {name}")
@@ -172,7 +185,13 @@ def _problem_counts(file: Problems) -> list[ProblemCount]:
             kind,
             outcome,
             count,
-            tuple(f"{p.row}: {p.message}" for p in file.examples[kind] if p.outcome == outcome),
+            tuple(_named(p) for p in file.examples[kind] if p.outcome == outcome),
         )
         for (kind, outcome), count in sorted(file.counts.items())
     ]
+
+
+def _named(problem: Problem) -> str:
+    """Record, field and message, as an error would say it."""
+    place = f"{problem.row}, field {problem.field!r}" if problem.field else problem.row
+    return f"{place}: {problem.message}"

@@ -134,6 +134,24 @@ def test_problems_are_one_line(tmp_path: Path) -> None:
         run("-m", "squad_v1", "-g", tmp_path / "none.json", "-p", answers)
 
 
+def test_settings_of_the_reader(tmp_path: Path) -> None:
+    gold = write(tmp_path, "gold.csv", "key,q,c,a\n7,?,Paris is,Paris\n")
+    answers = write(tmp_path, "p.json", {"7": "Paris"})
+    arguments = ("-m", "exact_match", "-g", gold, "-p", answers, "--json", "--reader", "table")
+    columns = ("id=key", "question=q", "context=c", "answer_text=a")
+    mapping = [word for column in columns for word in ("--reader-set", column)]
+    assert json.loads(run(*arguments, *mapping).stdout)["exact_match"] == 100.0
+    with pytest.raises(UsageError, match="--reader-set 'id' should be key=value"):
+        run(*arguments, "--reader-set", "id")
+
+
+def test_labels_need_a_metric_for_labels(tmp_path: Path) -> None:
+    gold = write(tmp_path, "gold.tsv", "sentence\tlabel\nfine\t1\n")
+    answers = write(tmp_path, "p.json", {"0": "1"})
+    with pytest.raises(UsageError, match="name a metric for classification"):
+        run("-m", "exact_match", "-g", gold, "-p", answers, "--reader", "glue", "--reader-set", "task=SST-2")
+
+
 @pytest.mark.shared_data
 @pytest.mark.parametrize("name", ["squad_v1", "squad_v2", "cmrc2018"])
 def test_it_replaces_the_official_scripts(shared_data: Path, tmp_path: Path, name: str) -> None:

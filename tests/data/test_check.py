@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from qakit.data.check import check_data
+from qakit.data.checks.labels import label_findings
+from qakit.data.checks.offsets import shift_findings
 from qakit.data.checks.repeats import text_key
 from qakit.errors import DataError
 from qakit.problems import Problems
@@ -173,3 +175,36 @@ def test_keys_of_texts_without_letters_are_the_texts():
     assert text_key("Who, me?") == "whome"
     assert text_key("?!") == "?!"
     assert text_key("") == ""
+
+
+def test_labels_that_training_needs():
+    labelled, open_ = qa("1", "a?", "c"), Example("2", "b?", ("d",))
+
+    def levels(split, *examples, **options):
+        return [(finding.name, finding.level) for finding in label_findings(split, examples, **options)]
+
+    assert levels("train", labelled) == levels("validation", labelled) == levels("test", open_) == []
+    assert levels("train", labelled, open_) == [("unlabelled_train", "warning")]
+    assert levels("train", open_) == [("unlabelled_train", "stops")]
+    assert levels("validation", labelled, open_) == [("unlabelled_validation", "stops")]
+    assert levels("train", labelled, answerable_only=True) == [("no_answerable_train", "stops")]
+    assert levels("train", Example("3", "text", label="1")) == []
+    assert levels("test") == [("empty_split", "stops")]
+
+
+@pytest.mark.parametrize(
+    ("shifts", "said"),
+    [
+        ({-1: 60}, "of 60 answers would fit one character earlier: does the file count from 1?"),
+        ({-1: 57, 0: 2, 4: 1}, "of 60 answers would fit one character earlier"),
+        ({2: 3}, "of 3 answers would fit 2 characters later"),
+        ({-1: 50, 0: 10}, None),
+        ({0: 60}, None),
+        ({-1: 2}, None),
+        ({}, None),
+    ],
+)
+def test_offsets_that_are_all_shifted(shifts, said):
+    findings = shift_findings(shifts)
+    assert [finding.count for finding in findings] == ([max(shifts.values())] if said else [])
+    assert said is None or findings[0].meaning.startswith(said)

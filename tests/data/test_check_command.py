@@ -71,7 +71,7 @@ def test_problems_that_stop_and_problems_that_do_not(run, tmp_path):
     file = squad(tmp_path / "a.json", ("1", "two", 3), ("1", "one", 0))
     result = run("--reader", "squad", file)
     assert result.exit_code == 1
-    assert re.search(r"answer_offset +repaired +1 +id 1: the answer 'two' occurs once, at character 4", result.stdout)
+    assert re.search(r"answer_offset +repaired +1 +id 1, field 'answers.0..answer_start': the answer", result.stdout)
     assert re.search(r"duplicate_id +stops +1", result.stdout)
     assert "training would stop: 1 problems" in result.stdout
 
@@ -92,7 +92,7 @@ def test_tokens_and_ceiling(run, tmp_path, tokenizer_folder):
     options = ("--reader", "squad", file, "--tokenizer", tokenizer_folder, "--max-length", 12, "--stride", 1)
     result = run(*options)
     assert result.exit_code == 0
-    assert "EM ceiling: 50.00 of answerable questions (1 of 2)" in result.stdout
+    assert "EM ceiling: 50.00% of answerable questions (1 of 2)" in result.stdout
     assert "id 2: '66': would be cut as '1066'" in result.stdout
     value = report(run(*options, "--json"))
     assert value["window"]["max_length"] == 12
@@ -156,3 +156,75 @@ def test_text_from_files_takes_no_effect_on_the_terminal(run, tmp_path):
     result = run("--reader", "squad", file)
     assert "[bold]x[/bold]" in result.stdout
     assert "\x1b[31m" not in result.stdout
+
+
+def unlabelled(path: Path, *names: str) -> Path:
+    questions = [{"id": name, "question": f"a {name}?"} for name in names]
+    path.write_text(json.dumps({"data": [{"paragraphs": [{"context": "one two three", "qas": questions}]}]}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "reason"),
+    [(False, True, "unlabelled_train"), (True, False, "unlabelled_validation")],
+)
+def test_a_recipe_without_labels_cannot_train(run, tmp_path, tokenizer_folder, train, validation, reason):
+    for name, labelled in (("train", train), ("dev", validation)):
+        path = tmp_path / f"{name}.json"
+        squad(path, (name, "two", 4)) if labelled else unlabelled(path, name)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "data: {reader: squad, train: train.json, validation: dev.json}\n"
+        f"backbone: {{source: {tokenizer_folder}}}\nwindows: {{max_length: 12}}\n"
+    )
+    result = run(recipe)
+    assert result.exit_code == 1
+    assert f"training would stop: {reason}" in result.stdout
+    assert (
+        run("--reader", "squad", tmp_path / "train.json", tmp_path / "dev.json").exit_code == 0
+    )  # no recipe, no roles
+
+
+def test_the_longest_answer_lowers_the_ceiling(run, tmp_path, tokenizer_folder):
+    file = squad(tmp_path / "a.json", ("1", "two", 4), ("2", "one two", 0))
+    options = ("--reader", "squad", file, "--tokenizer", tokenizer_folder, "--max-answer-length", 1)
+    result = run(*options, "--stride", 1)
+    assert "EM ceiling: 50.00% of answerable questions (1 of 2)" in result.stdout
+    assert "1 longer than max_answer_length" in result.stdout
+    assert "id 2: 'one two': longer than 1 tokens" in result.stdout
+
+
+def test_a_file_that_counts_from_one(run, tmp_path):
+    result = run("--reader", "squad", squad(tmp_path / "a.json", ("1", "two", 5), ("2", "1066", 9), ("3", "one", 1)))
+    assert "of 3 answers would fit one character earlier: does the file count from 1?" in result.stdout
+
+
+def test_problems_name_the_field(run, tmp_path):
+    questions = [
+        {"id": "4", "paragraph_id": 0, "question_text": " "},
+        {"id": "5", "paragraph_id": 0},
+        {"id": "6", "paragraph_id": 0, "question_text": 7},
+        {"id": "4", "paragraph_id": 0, "question_text": "?"},
+    ]
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"questions": questions, "paragraphs": ["one"]}))
+    shown = run("--reader", "hw7", path).stdout
+    for name, where in (("empty_question", "4"), ("missing_field", "5"), ("wrong_type", "6")):
+        assert re.search(rf"{name} .*id {where}, field 'question_text': ", shown)
+    assert re.search(r"duplicate_id .*id 4, field 'id': ", shown)
+
+
+@pytest.mark.parametrize("name", ["hw7_train.json", "x.CSV", "x.tsv", "x.jsonl", "x.parquet"])
+def test_a_data_file_is_no_recipe(run, tmp_path, name):
+    with pytest.raises(UsageError, match=r"looks like a data file: add --reader NAME \(hw7, squad, ...\)"):
+        run(tmp_path / name)
+
+
+def test_single_texts_have_no_questions_and_no_contexts(run, tmp_path, tokenizer_folder):
+    path = tmp_path / "train.tsv"
+    path.write_text("sentence\tlabel\none two\t1\n")
+    shown = run("--reader", "glue", "--set", "task=SST-2", path, "--tokenizer", tokenizer_folder).stdout
+    assert re.search(r"text +characters", shown)
+    assert re.search(r"text +tokens", shown)
+    assert "question" not in shown
+    assert "contexts" not in shown

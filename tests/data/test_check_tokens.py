@@ -119,7 +119,7 @@ def test_unlabelled_and_single_texts(tokenizer):
     assert (unlabelled.ceiling, unlabelled.windows) == (None, 1)
     single = check_tokens([Example("1", "a b c", label="1")], setup(tokenizer))
     assert (single.ceiling, single.windows) == (None, 0)
-    assert set(single.lengths) == {"question", "input"}
+    assert set(single.lengths) == {"text", "input"}
 
 
 @dataclass(frozen=True)

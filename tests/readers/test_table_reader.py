@@ -170,3 +170,25 @@ def test_rows_can_be_skipped_and_ids_keep_counting(write, read):
     examples, problems = read("table", path, {"bad_row": "skip"}, question="q", context="c")
     assert [example.id for example in examples] == ["0", "2"]
     assert problems.counts == {("bad_row", "skipped"): 1}
+
+
+@pytest.mark.parametrize(
+    ("column", "settings"),
+    [
+        ("antwort", {"context": "c", "answer_text": "Antwort"}),
+        ("Answers", {"context": "c", "answers": "answer"}),
+        ("Label", {"label": "label"}),
+    ],
+)
+def test_a_target_column_under_nearly_its_name(column, settings, write, read):
+    wanted = settings.get("label") or settings.get("answers") or settings["answer_text"]
+    with pytest.raises(DataError, match=f"there is no column '{wanted}'; did you mean '{column}'"):
+        read("table", write(f"q,c,{column}\n?,one,one\n"), question="q", **settings)
+    (example,), _ = read("table", write("q,c,other\n?,one,one\n"), question="q", **settings)
+    assert example.answers is example.label is None
+
+
+def test_shifts_of_offsets_are_counted(write, read):
+    path = write("key,q,c,a,s\n1,?,one two,two,5\n2,?,a a a,a,3\n3,?,one,one,0\n4,?,one,two,0\n5,?,one two,two,-3\n")
+    _, problems = read("table", path, **QA)
+    assert problems.shifts == {-1: 2, 0: 1, 7: 1}  # the nearest place; a text that is nowhere does not count

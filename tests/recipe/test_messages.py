@@ -196,7 +196,8 @@ CASES = {
     "tuple of another length": (
         "train: {betas: [0.9]}\n",
         (
-            "r.yaml:3:16: train.betas should be a list of 2 values (a number of at least 0 and below 1), not a list of 1\n"
+            "r.yaml:3:16: train.betas should be a list of 2 values (a number of at least 0 and below 1), "
+            "not a list of 1\n"
             "    3 | train: {betas: [0.9]}\n"
             "      |                ^"
         ),

@@ -21,8 +21,9 @@ Bools = NDArray[np.bool_]
 class Ceiling:
     """What a perfect model would reach.
 
-    A placed answer is *reachable* if some window holds all its tokens, and the text cut from the first to the last of
-    them is the answer (but for blanks at its ends). A question is reachable if one of its answers is.
+    A placed answer is *reachable* if some window holds all its tokens, the text cut from the first to the last of them
+    is the answer (but for blanks at its ends), and decoding gives answers of that many tokens. A question is reachable
+    if one of its answers is. An answer can be lost for several reasons; each counts it.
     """
 
     answers: int
@@ -33,6 +34,8 @@ class Ceiling:
     """Placed answers that no window holds as a whole."""
     inside_tokens: int
     """Placed answers that begin or end within a token."""
+    too_long: int
+    """Placed answers of more tokens than decoding gives; 0 where its limit is not known."""
     questions: int
     """Questions with at least one answer, placed or not."""
     reachable_questions: int
@@ -90,7 +93,14 @@ class PlacedAnswers:
         return PlacedAnswers(answers, example, pair, start, end, first.astype(np.int64), stop.astype(np.int64))
 
 
-def ceiling(examples: Sequence[Example], encoded: EncodedExamples, windows: Windows, placed: PlacedAnswers) -> Ceiling:
+def ceiling(
+    examples: Sequence[Example],
+    encoded: EncodedExamples,
+    windows: Windows,
+    placed: PlacedAnswers,
+    *,
+    max_answer_length: int | None = None,
+) -> Ceiling:
     """The ceiling of these prediction windows.
 
     Args:
@@ -98,10 +108,14 @@ def ceiling(examples: Sequence[Example], encoded: EncodedExamples, windows: Wind
         encoded: the same, tokenised.
         windows: windows that cover their contexts, as for prediction.
         placed: ``PlacedAnswers.of(examples, encoded)``.
+        max_answer_length: longest answer that decoding gives, in tokens; None for any length.
     """
     held = _held_by_a_window(placed, windows)
     exact, cuts = _cut_exactly(examples, encoded, placed)
-    reachable = held & exact
+    too_long = np.zeros(len(placed), bool)
+    if max_answer_length is not None:
+        too_long = placed.stop - placed.first > max_answer_length
+    reachable = held & exact & ~too_long
     questions = np.fromiter((bool(example.answers) for example in examples), dtype=bool, count=len(examples))
     reached = np.zeros(len(examples), bool)
     reached[placed.example[reachable]] = True
@@ -110,10 +124,12 @@ def ceiling(examples: Sequence[Example], encoded: EncodedExamples, windows: Wind
         reachable=int(reachable.sum()),
         outside_windows=int((~held).sum()),
         inside_tokens=int((~exact).sum()),
+        too_long=int(too_long.sum()),
         questions=int(questions.sum()),
         reachable_questions=int((reached & questions).sum()),
         examples=tuple(
-            _lost(examples, placed, k, cuts.get(k)) for k in np.flatnonzero(~reachable)[:EXAMPLES_SHOWN].tolist()
+            _lost(examples, placed, k, _why(cuts.get(k), bool(held[k]), max_answer_length))
+            for k in np.flatnonzero(~reachable)[:EXAMPLES_SHOWN].tolist()
         ),
     )
 
@@ -155,9 +171,15 @@ def _cut_exactly(
     return exact, cuts
 
 
-def _lost(examples: Sequence[Example], placed: PlacedAnswers, k: int, cut: str | None) -> str:
-    why = "no window holds it" if cut is None else f"would be cut as {shown(cut)}"
+def _lost(examples: Sequence[Example], placed: PlacedAnswers, k: int, why: str) -> str:
     return f"id {examples[int(placed.example[k])].id}: {shown(placed.answers[k].text)}: {why}"
+
+
+def _why(cut: str | None, held: bool, max_answer_length: int | None) -> str:
+    """The reason for people; of several, the one that no setting of windows or decoding mends."""
+    if cut is not None:
+        return f"would be cut as {shown(cut)}"
+    return f"longer than {max_answer_length} tokens" if held else "no window holds it"
 
 
 def _percent(part: int, whole: int) -> float:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Level = Literal["warning", "note"]
+Level = Literal["stops", "warning", "note"]
+"""``stops``: training would stop here."""
 EXAMPLES_SHOWN = 5
 
 
@@ -47,6 +48,11 @@ class ProblemCount:
 def warning(name: str, meaning: str, found: list[str]) -> Finding:
     """A finding from the full list of its occurrences."""
     return Finding(name, "warning", len(found), meaning, tuple(found[:EXAMPLES_SHOWN]))
+
+
+def stops(name: str, meaning: str, found: list[str]) -> Finding:
+    """A finding that training would stop at."""
+    return Finding(name, "stops", len(found), meaning, tuple(found[:EXAMPLES_SHOWN]))
 
 
 def note(name: str, meaning: str, found: list[str]) -> Finding:

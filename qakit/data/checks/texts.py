@@ -98,12 +98,12 @@ def answer_findings(examples: Sequence[Example]) -> list[Finding]:
 
 
 def character_lengths(examples: Sequence[Example]) -> dict[str, Lengths]:
-    """Lengths in characters: questions per example, distinct contexts, answers."""
+    """Lengths in characters: questions (single texts) per example, distinct contexts, answers."""
     contexts = {context for example in examples for context in example.contexts}
     return {
         name: percentiles([len(text) for text in texts])
         for name, texts in (
-            ("question", [example.question for example in examples]),
+            ("question" if contexts else "text", [example.question for example in examples]),
             ("context", contexts),
             ("answer", [answer.text for example in examples for answer in example.answers or ()]),
         )

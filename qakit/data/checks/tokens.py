@@ -42,7 +42,7 @@ class TokenReport:
     """Lengths in tokens, windows and the ceiling of a split."""
 
     lengths: dict[str, Lengths]
-    """Questions per example, distinct contexts, inputs (with special tokens), answers."""
+    """Questions (single texts) per example, distinct contexts, inputs (with special tokens), answers."""
     longer_inputs: float
     """Percentage of inputs longer than one window."""
     windows: int
@@ -64,7 +64,8 @@ def check_tokens(examples: Sequence[Example], setup: TokenSetup, progress: Progr
     inputs = query + encoded.context_lengths + runtime.special_tokens
     if not len(inputs):
         inputs = np.minimum(encoded.query_lengths, runtime.max_length)
-    lengths = {"question": encoded.query_lengths, "context": _distinct(encoded), "input": inputs}
+    first_text = "question" if len(encoded.context) else "text"
+    lengths = {first_text: encoded.query_lengths, "context": _distinct(encoded), "input": inputs}
     findings = _long_questions(examples, encoded, runtime)
     windows = 0
     top: Ceiling | None = None
@@ -76,7 +77,7 @@ def check_tokens(examples: Sequence[Example], setup: TokenSetup, progress: Progr
         if len(placed):
             lengths["answer"] = (placed.stop - placed.first).astype(np.int32)
             findings += _answer_findings(examples, encoded, placed, setup)
-            top = ceiling(examples, encoded, laid, placed)
+            top = ceiling(examples, encoded, laid, placed, max_answer_length=setup.max_answer_length)
     return TokenReport(
         lengths={name: percentiles(values) for name, values in lengths.items() if len(values)},
         longer_inputs=100.0 * float((inputs > runtime.max_length).mean()) if len(inputs) else 0.0,
@@ -93,7 +94,8 @@ def _distinct(encoded: EncodedExamples) -> np.ndarray:
 def _long_questions(examples: Sequence[Example], encoded: EncodedExamples, runtime: WindowRuntime) -> list[Finding]:
     rows = np.flatnonzero(encoded.query_lengths > runtime.max_question_length).tolist()
     found = [f"id {examples[row].id}" for row in rows]
-    meaning = f"questions longer than {runtime.max_question_length} tokens: the rest is cut off"
+    texts = "questions" if len(encoded.context) else "texts"
+    meaning = f"{texts} longer than {runtime.max_question_length} tokens: the rest is cut off"
     return [warning("long_question", meaning, found)]
 
 
