@@ -119,18 +119,10 @@ def train(
         at = epoch.number + (position + 1) / len(epoch.batches)
         logged = progress.step % section.log_every == 0 or progress.step in (1, plan.steps)
         if logged:
-            mean_loss = float(accelerator.reduce(losses, "sum")) / since
-            if not math.isfinite(mean_loss):
-                raise RunError(
-                    f"the loss is no longer a finite number at step {progress.step}; "
-                    "lower train.learning_rate, or set train.precision=fp32"
-                )
+            mean_loss = _finite(float(accelerator.reduce(losses, "sum")) / since, "loss", progress.step)
             gradient = float(norm)
-            if not math.isfinite(gradient) and accelerator.scaler is None:
-                raise RunError(
-                    f"the gradients are no longer finite at step {progress.step}; "
-                    "lower train.learning_rate, or set train.precision=fp32"
-                )
+            if accelerator.scaler is None:  # the fp16 scaler skips steps whose gradients overflow, and goes on
+                _finite(gradient, "norm of the gradients", progress.step)
             rate = optimiser.param_groups[0]["lr"]
             journal.metrics(
                 type="train",
@@ -138,7 +130,7 @@ def train(
                 epoch=round(at, 6),
                 loss=mean_loss,
                 learning_rate=rate,
-                grad_norm=gradient if math.isfinite(gradient) else None,  # the fp16 scaler skipped this step
+                grad_norm=gradient if math.isfinite(gradient) else None,
             )
             speed = windows_since / (time.perf_counter() - clock)
             journal.timing(type="train", step=progress.step, windows_per_second=speed)
@@ -197,6 +189,15 @@ def _checked(loss: torch.Tensor | None) -> torch.Tensor:
         found = "no loss" if loss is None else f"a loss of shape {tuple(loss.shape)}"
         raise PluginError(f"the head gives {found} for a batch with targets; it must give the mean, a single number")
     return loss
+
+
+def _finite(value: float, what: str, step: int) -> float:
+    if not math.isfinite(value):
+        raise RunError(
+            f"the {what} is no longer a finite number at step {step}; "
+            "lower train.learning_rate, or set train.precision=fp32"
+        )
+    return value
 
 
 def _exhausted(section: TrainSection, progress: Progress) -> bool:

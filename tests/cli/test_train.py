@@ -225,3 +225,11 @@ def test_an_output_that_cannot_be_made_is_one_line(small_recipe: Path, invoke: A
     result = invoke("train", small_recipe, "--output", tmp_path / "file" / "run", "--quiet")
     assert result.exit_code == 2
     assert str(result.exception) == f"cannot write {tmp_path / 'file' / 'run'}: Not a directory"
+
+
+def test_a_training_that_blows_up_says_what_to_do(small_recipe: Path, invoke: Any, tmp_path: Path) -> None:
+    explode = ("--set", "train.learning_rate=1e30", "--set", "train.max_grad_norm=null")
+    result = invoke("train", small_recipe, *explode, "--output", tmp_path / "run", "--quiet")
+    assert result.exit_code == 2
+    assert "is no longer a finite number at step" in str(result.exception)
+    assert "lower train.learning_rate, or set train.precision=fp32" in str(result.exception)
