@@ -211,7 +211,7 @@ class Recipe(Section):
     writer: PluginRef = PluginRef(name="csv")
     """The submission format."""
     baselines: dict[str, float] = Field(default_factory=dict)
-    """The competition's published baselines, shown beside the result."""
+    """The competition's published baselines, in the metric's unit (percent), shown beside the result."""
 
 
 PLUGIN_FIELDS: dict[str, Kind] = {
