@@ -1,4 +1,4 @@
-"""Rows of JSON Lines and Parquet files, streamed through ``datasets``."""
+"""Rows of Parquet files, streamed through ``datasets``."""
 
 from __future__ import annotations
 
@@ -16,52 +16,50 @@ from qakit_readers.files import refuse_foreign, unreadable
 _HEAD = 4096
 
 
-def dataset_rows(path: Path, form: str) -> Iterator[Row]:
-    """The rows of a ``jsonl`` or ``parquet`` file.
+def parquet_rows(path: Path) -> Iterator[Row]:
+    """The rows of a Parquet file.
 
     Raises:
         DataError: the file cannot be read in this format.
     """
-    _look_at(path, form)
+    _look_at(path)
     import datasets
 
     with _quiet():
         try:
-            module = "json" if form == "jsonl" else form
             rows: Iterator[dict[str, Any]] = iter(
-                datasets.load_dataset(module, data_files=glob.escape(str(path)), split="train", streaming=True)
+                datasets.load_dataset("parquet", data_files=glob.escape(str(path)), split="train", streaming=True)
             )
         except Exception as error:
-            raise _unreadable_table(path, form, error) from error
+            raise _unreadable_table(path, error) from error
     number = 0
     while True:
         with _quiet():
             try:
                 row = next(rows, None)
             except Exception as error:  # whatever the format's own library raises about the file's content
-                raise _unreadable_table(path, form, error) from error
+                raise _unreadable_table(path, error) from error
         if row is None:
             return
         yield number, f"row {number + 1}", row
         number += 1
 
 
-def _look_at(path: Path, form: str) -> None:
+def _look_at(path: Path) -> None:
     """Refuse early what is evidently another kind of file."""
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)
     except OSError as error:
         raise unreadable(path, error) from None
-    if form == "jsonl" or not head.startswith(b"PAR1"):
+    if not head.startswith(b"PAR1"):
         refuse_foreign(head, path)
-    if form == "parquet" and not head.startswith(b"PAR1"):
         raise DataError("is not a Parquet file", path=path)
 
 
-def _unreadable_table(path: Path, form: str, error: Exception) -> DataError:
+def _unreadable_table(path: Path, error: Exception) -> DataError:
     text = " ".join(str(error).split()) or type(error).__name__
-    return DataError(f"cannot be read as {form}: {text[:300]}", path=path)
+    return DataError(f"cannot be read as parquet: {text[:300]}", path=path)
 
 
 @contextmanager

@@ -10,8 +10,9 @@ from typing import Any
 
 from qakit.api import Answer, DataError, Example, Problems
 from qakit_readers.answers import place_answer
-from qakit_readers.columnar import dataset_rows
+from qakit_readers.columnar import parquet_rows
 from qakit_readers.delimited import Row, delimited_rows
+from qakit_readers.json_lines import json_rows
 from qakit_readers.record import Record, SkippedRecordError, kind_of
 from qakit_readers.settings import TableSettings
 
@@ -53,8 +54,10 @@ class TableReader:
         form = FORMATS.get(path.suffix.lower()) if settings.format == "auto" else settings.format
         if form is None:
             raise DataError(f"the ending {path.suffix!r} names no table format; set the reader's `format`", path=path)
-        if form in ("jsonl", "parquet"):
-            return dataset_rows(path, form)
+        if form == "jsonl":
+            return json_rows(path)
+        if form == "parquet":
+            return parquet_rows(path)
         quotes = settings.quotes if settings.quotes is not None else form == "csv"
         return delimited_rows(path, problems, separator="," if form == "csv" else "\t", quotes=quotes)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -63,7 +63,16 @@ def assemble(recipe: Recipe, registry: Registry, *, device: torch.device) -> Ass
             f"the adapter {recipe.adapter.name!r}: apply returned {type(adapted).__name__}; it must return the backbone"
         )
     model = ReadingModel(adapted, head).to(device)
-    return Assembled(model, tokenizer, PairTemplate.of(tokenizer), backbone.config, adapter, backbone.unexpected)
+    template = template_for(tokenizer, backbone.config)
+    return Assembled(model, tokenizer, template, backbone.config, adapter, backbone.unexpected)
+
+
+def template_for(tokenizer: PreTrainedTokenizerFast, config: PretrainedConfig) -> PairTemplate:
+    """The tokenizer's template, without type ids where the encoder has no table for them."""
+    template = PairTemplate.of(tokenizer)
+    types = getattr(config, "type_vocab_size", None)
+    highest = max(template.context_type, template.question_type, *template.suffix_types)
+    return replace(template, has_types=False) if isinstance(types, int) and types <= highest else template
 
 
 def build(registry: Registry, kind: Kind, ref: PluginRef, runtime: object) -> Any:

@@ -20,10 +20,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoConfig, PretrainedConfig
 
-from qakit.data.template import PairTemplate
 from qakit.errors import PluginError, RunError
 from qakit.files import replace_folder
-from qakit.modeling.assemble import Assembled, build, build_head
+from qakit.modeling.assemble import Assembled, build, build_head, template_for
 from qakit.modeling.backbones import attention_for, from_config, load_tokenizer
 from qakit.modeling.model import ReadingModel
 from qakit.protocols import Adapter, NoRuntime, TransformersNames
@@ -91,7 +90,7 @@ def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torc
     model = ReadingModel(backbone, head).to(device).eval()
     tokenizer = load_tokenizer(str(folder))
     adapter: Adapter = build(registry, "adapters", recipe.adapter, NoRuntime())
-    return Assembled(model, tokenizer, PairTemplate.of(tokenizer), config, adapter)
+    return Assembled(model, tokenizer, template_for(tokenizer, config), config, adapter)
 
 
 def _merged(assembled: Assembled) -> nn.Module:

@@ -128,9 +128,14 @@ def test_broken_csv(content, message, write, read):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("data.jsonl", '{"q": "?", "c": 5}\n', "row 1, field 'c': should be text, not the number 5"),
-        ("data.jsonl", '{"q": "?"}\n{"q"\n', "cannot be read as jsonl"),
+        ("data.jsonl", '{"q": "?", "c": 5}\n', "line 1, field 'c': should be text, not the number 5"),
+        (
+            "data.jsonl",
+            '{"q": "?", "c": "x"}\n{"q"\n',
+            "line 2: is not valid JSON at column 5: Expecting ':' delimiter",
+        ),
         ("data.jsonl", "<html></html>", "is a web page"),
+        ("data.jsonl", '{"q": "?", "c": "x"}\n\n[1]\n', "line 3: should hold an object, not a list"),
         ("data.parquet", "PAR1 and nothing else", "cannot be read as parquet"),
         ("data.parquet", "text", "is not a Parquet file"),
         ("data.txt", "text", "the ending '.txt' names no table format; set the reader's `format`"),
