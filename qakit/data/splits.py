@@ -27,6 +27,8 @@ class Split:
     files: tuple[Path, ...]
     examples: tuple[Example, ...]
     problems: tuple[Problems, ...]
+    unlabelled: int = 0
+    """Examples of the training files that were left out because they have neither answers nor a label."""
 
 
 def build_reader(recipe: Recipe, registry: Registry) -> Reader:
@@ -63,9 +65,10 @@ def read_split(recipe: Recipe, registry: Registry, name: SplitName) -> Split | N
     if not files:
         return None
     split = read_files(recipe, registry, files, name=name)
-    examples = split.examples
+    examples, unlabelled = split.examples, 0
     if name == "train":
         examples = tuple(example for example in examples if example.answers is not None or example.label is not None)
+        unlabelled = len(split.examples) - len(examples)
         if recipe.data.answerable_only:
             examples = tuple(example for example in examples if example.answers)
         examples = sample(examples, recipe.data.train_limit, seed=recipe.seed, stream="train limit")
@@ -74,7 +77,7 @@ def read_split(recipe: Recipe, registry: Registry, name: SplitName) -> Split | N
     if not examples:
         wanted = "no labelled example to train on" if name == "train" else "no example"
         raise DataError(f"the {name} split holds {wanted}", path=files[0])
-    return Split(name, files, examples, split.problems)
+    return Split(name, files, examples, split.problems, unlabelled)
 
 
 def sample(examples: tuple[Example, ...], limit: int | None, *, seed: int, stream: str) -> tuple[Example, ...]:

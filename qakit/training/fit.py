@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import GradientAccumulationPlugin
@@ -91,8 +92,19 @@ def prepare_training(
     runtime = window_runtime(recipe, assembled.template, training=True)
     preprocessor = registry.build("preprocessors", ref.name, ref.settings, runtime)
     judge = Judge.of(recipe, registry)
+    if train_split.unlabelled:
+        listener(Notice(f"{train_split.unlabelled:,} unlabelled training examples are left out"))
     read_split(recipe, registry, "test")  # what is wrong with it should be known before the training, not after
     feed = Feed(encoded, assembled.template, preprocessor, recipe.train, recipe.seed)
+    plan = Plan.of(recipe, feed)
+    without_window = len(encoded) - len(np.unique(plan.first.windows.example))
+    if without_window:
+        listener(
+            Notice(
+                f"{without_window:,} of {len(encoded):,} training examples give no window to learn from: "
+                "their answer has no place in its context"
+            )
+        )
     validation = None
     if validation_split is not None:
         validation = prepare(validation_split.examples, assembled, recipe, registry, cache=cache)
@@ -105,7 +117,7 @@ def prepare_training(
         recipe=recipe,
         assembled=assembled,
         feed=feed,
-        plan=Plan.of(recipe, feed),
+        plan=plan,
         validation=validation,
         train_split=train_split,
         validation_split=validation_split,

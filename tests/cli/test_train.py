@@ -233,3 +233,16 @@ def test_a_training_that_blows_up_says_what_to_do(small_recipe: Path, invoke: An
     assert result.exit_code == 2
     assert "is no longer a finite number at step" in str(result.exception)
     assert "lower train.learning_rate, or set train.precision=fp32" in str(result.exception)
+
+
+def test_training_examples_that_cannot_be_used_are_counted(
+    small_recipe: Path, small_data: Path, invoke: Any, tmp_path: Path
+) -> None:
+    document = json.loads((small_data / "train.json").read_text("utf-8"))
+    questions = [q for article in document["data"] for paragraph in article["paragraphs"] for q in paragraph["qas"]]
+    questions[0]["answers"] = [{"text": "nowhere in the text", "answer_start": 0}]
+    del questions[1]["answers"]
+    (tmp_path / "train.json").write_text(json.dumps(document), "utf-8")
+    result = invoke("train", small_recipe, "--set", f"data.train={tmp_path / 'train.json'}", "--dry-run")
+    assert "warning: 1 unlabelled training examples are left out" in result.stderr
+    assert "warning: 1 of 47 training examples give no window to learn from" in result.stderr
