@@ -82,6 +82,8 @@ class HeadRuntime:
     """Whether questions may have no answer."""
     labels: tuple[str, ...] = ()
     """Class names, for heads that classify; empty for regression and for spans."""
+    layers: int = 0
+    """The backbone's layers; a head that pools them sees one more: the embeddings come first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,43 @@ class Head(Protocol):
         A span head gives every window K >= 1 places; it keeps starts to ``batch.start_mask`` and ends to
         ``batch.context_mask``.
         """
+        ...
+
+
+@runtime_checkable
+class PoolsLayers(Protocol):
+    """Optional for heads: reads more of the backbone than its last layer."""
+
+    pools: bool
+    """Whether ``pool`` is wanted; the backbone keeps all layers only then."""
+
+    def pool(self, layers: Sequence[Tensor]) -> Tensor:
+        """One ``hidden`` (B, T, H) for ``__call__`` from the embeddings' output and each layer's, (B, T, H) each."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PositionScores:
+    """How much each position looks like the first and the last one of an answer.
+
+    Both are log-odds against "no answer" in this window, so windows of one question can be compared: the score of "no
+    answer" is 0. Without regard to ``batch.start_mask``; -inf outside ``batch.context_mask``.
+
+    Attributes:
+        start: (B, T) float32.
+        end: (B, T) float32; the last position of the answer, **inclusive**.
+    """
+
+    start: Tensor
+    end: Tensor
+
+
+@runtime_checkable
+class ScoresPositions(Protocol):
+    """Optional for span heads: scores of single positions, for averaging over windows and for character scores."""
+
+    def position_scores(self, scores: Mapping[str, Tensor], batch: Batch) -> PositionScores:
+        """From the scores of ``__call__``; vectorised, float32, no gradients."""
         ...
 
 

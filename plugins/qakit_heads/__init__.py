@@ -5,21 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import Field
-
-from qakit.api import Component, Head, HeadRuntime, Settings, hookimpl
-
-
-class LinearSpanSettings(Settings):
-    """Settings of ``linear_span``."""
-
-    dropout: float = Field(
-        default=0.0,
-        ge=0,
-        lt=1,
-        description="Dropout before the linear layer. None by default, as in BERT's own question answering: the "
-        "backbone's last layer ends in dropout already.",
-    )
+from qakit.api import Component, Head, HeadRuntime, hookimpl
+from qakit_heads.settings import LinearSpanSettings
 
 
 def build_linear_span(settings: LinearSpanSettings, runtime: HeadRuntime) -> Head:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from qakit.api import Batch, HeadOutput, HeadRuntime, SpanCandidates, best_spans
 
 if TYPE_CHECKING:
-    from qakit_heads import LinearSpanSettings
+    from qakit_heads.settings import LinearSpanSettings
 
 
 class LinearSpan(nn.Module):

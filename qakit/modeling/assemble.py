@@ -88,6 +88,7 @@ def build_head(recipe: Recipe, config: PretrainedConfig, registry: Registry) -> 
         n_best=recipe.predict.n_best,
         max_answer_length=recipe.predict.max_answer_length,
         no_answer=recipe.predict.no_answer,
+        layers=int(getattr(config, "num_hidden_layers", 0)),
     )
     head = build(registry, "heads", recipe.head, runtime)
     if not isinstance(head, nn.Module):

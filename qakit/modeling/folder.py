@@ -112,7 +112,8 @@ def _counterpart(head: nn.Module, config: PretrainedConfig, prefix: str, backbon
     except (ValueError, AttributeError):  # the architecture has no such class
         return None
     ours = {prefix + name for name in backbone} | set(head.transformers_names.values())
-    return type(model).__name__ if ours == set(model.state_dict()) else None
+    same = set(head.transformers_names) == set(head.state_dict()) and ours == set(model.state_dict())
+    return type(model).__name__ if same else None
 
 
 def _updated(config: PretrainedConfig, entries: Mapping[str, Any]) -> PretrainedConfig:

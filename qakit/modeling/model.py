@@ -7,7 +7,7 @@ from torch import nn
 
 from qakit.data.batch import Batch
 from qakit.errors import PluginError
-from qakit.protocols import Head, HeadOutput
+from qakit.protocols import Head, HeadOutput, PoolsLayers
 
 
 class ReadingModel(nn.Module):
@@ -28,12 +28,19 @@ class ReadingModel(nn.Module):
         inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
         if batch.token_type_ids is not None:
             inputs["token_type_ids"] = batch.token_type_ids
-        hidden: torch.Tensor = self.backbone(**inputs).last_hidden_state  # (B, T, H)
-        output = self.head(hidden, batch)
+        output = self.head(self._hidden(inputs), batch)
         if not isinstance(output, HeadOutput):
             name = type(self.head).__name__
             raise PluginError(f"the head {name} returned {type(output).__name__}; it must return a HeadOutput")
         return output
+
+    def _hidden(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """(B, T, H): the last layer, or what the head makes of all layers."""
+        head = self.head
+        if isinstance(head, PoolsLayers) and head.pools:
+            return head.pool(self.backbone(**inputs, output_hidden_states=True).hidden_states)
+        hidden: torch.Tensor = self.backbone(**inputs).last_hidden_state
+        return hidden
 
     @property
     def decoder(self) -> Head:

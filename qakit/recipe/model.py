@@ -181,6 +181,11 @@ class PredictSection(Section):
     """Longest answer in tokens."""
     no_answer: bool = False
     """Whether a question may have no answer (SQuAD 2.0)."""
+    aggregation: Literal["max_context", "max", "mean"] = "max_context"
+    """Tokens in several overlapping windows: `max_context` takes a token from the window that sees most around it,
+    `max` lets all windows compete, `mean` averages the scores over the windows before spans are sought."""
+    character_scores: bool = False
+    """Keep start and end log-probabilities per character of each context beside the predictions, for ensembles."""
     null_threshold: float | Literal["tune"] = "tune"
     """Answer "" when the no-answer score exceeds the best span's by more than this; `tune`: the validation optimum."""
 

@@ -1,0 +1,71 @@
+"""``qakit ask``: one question."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from qakit.cli.console import out, plain, print_json
+from qakit.cli.trained_runs import JsonOption, RunArgument, load_run
+from qakit.errors import DataError, UsageError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(ask)
+
+
+def ask(
+    run: RunArgument,
+    question: Annotated[str, typer.Option("--question", "-q", help="The question.")],
+    context: Annotated[
+        list[str],
+        typer.Option("--context", "-c", help="A text to answer from; repeat it for several. @FILE reads a file."),
+    ],
+    top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="How many candidates to show.")] = 3,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask one question."""
+    from qakit.inference.answerer import Answerer
+
+    contexts = [_text(item) for item in context]
+    if not question.strip() or not any(text.strip() for text in contexts):
+        raise UsageError("the question or the context is empty")
+    reply = Answerer(load_run(run)).answer(question, contexts, top_k=top_k)
+    if as_json:
+        print_json(_reply_as_json(reply))
+        return
+    from qakit.cli.tables import new_table, number
+
+    out.print(plain(reply.answer or "(no answer)", style="bold"))
+    table = new_table(None, "candidate", "probability", "score", "place", numbers=("probability", "score"))
+    for candidate in reply.candidates:
+        place = f"characters {candidate.start}-{candidate.end}"
+        if len(contexts) > 1:
+            place += f" of context {candidate.context + 1}"
+        table.add_row(plain(candidate.text), number(candidate.probability), number(candidate.score), place)
+    if reply.no_answer is not None:
+        table.add_row("(no answer)", number(reply.no_answer.probability), number(reply.no_answer.score), "")
+    out.print(table)
+
+
+def _reply_as_json(reply: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "answer": reply.answer,
+        "candidates": [asdict(candidate) for candidate in reply.candidates],
+        "no_answer": None if reply.no_answer is None else asdict(reply.no_answer),
+    }
+
+
+def _text(item: str) -> str:
+    if not item.startswith("@"):
+        return item
+    path = Path(item[1:])
+    try:
+        return path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot be read: {error}", path=path) from error

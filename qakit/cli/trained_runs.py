@@ -1,0 +1,63 @@
+"""What the commands on a trained run share: its arguments, reading its input, a progress bar."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qakit.cli.console import err, print_warning
+from qakit.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from qakit.data.splits import Split
+    from qakit.inference.trained import TrainedRun
+
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
+NbestOption = Annotated[Path | None, typer.Option("--nbest", help="Also write all candidates to this .jsonl file.")]
+
+
+def check_targets(source: Path, *targets: Path | None) -> None:
+    """Before the long work: the files to be written are no folders, and not the input."""
+    for target in targets:
+        if target is not None and target.is_dir():
+            raise UsageError(f"{target} is a folder; name a file in it")
+        if target is not None and target.resolve() == source.resolve():
+            raise UsageError(f"{target} is the input file; name another output")
+
+
+def load_run(run: Path) -> TrainedRun:
+    """A run's best weights."""
+    from qakit.inference.trained import TrainedRun
+
+    return TrainedRun.load(run)
+
+
+def read_examples(trained: TrainedRun, source: Path) -> Split:
+    """A file's examples, with the recipe's reader; problems in its records are told."""
+    from qakit.data.splits import read_files
+
+    split = read_files(trained.recipe, trained.registry, [source])
+    if not split.examples:
+        raise DataError("holds no question", path=source)
+    for problems in split.problems:
+        for line in problems.describe():
+            print_warning(line)
+    return split
+
+
+@contextmanager
+def bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar on a terminal, nothing elsewhere."""
+    if not err.is_terminal:
+        yield None
+        return
+    from rich.progress import Progress
+
+    with Progress(console=err, transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
