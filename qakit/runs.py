@@ -9,6 +9,7 @@
       timings.jsonl      examples/s and seconds, beside it
       metrics.json       the final figures
       curves.png         loss and metrics over steps
+      broken-batch.json  only if training ended because numbers were no longer finite: the batch
       checkpoints/       step-00000120/ ...: to resume
       model/             the best weights so far, loadable by transformers where it has the architecture
       predictions/       nbest.jsonl, meta.json, the submission; validation/ likewise
@@ -21,6 +22,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -65,6 +67,10 @@ class Run:
     @property
     def curves_file(self) -> Path:
         return self.folder / "curves.png"
+
+    @property
+    def broken_batch_file(self) -> Path:
+        return self.folder / "broken-batch.json"
 
     @property
     def checkpoints(self) -> Path:
@@ -168,6 +174,30 @@ def create_run(recipe: Recipe, folder: Path | None) -> Run:
     run = Run(folder)
     write_text(run.recipe_file, dump_recipe(recipe))
     return run
+
+
+@contextmanager
+def alone_in(run: Run) -> Iterator[None]:
+    """Keep other processes from training in this run's folder meanwhile. A killed process holds nothing.
+
+    Raises:
+        RunError: another process is at work there.
+        OutputError: the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(run.folder / ".lock", timeout=0)
+    with writing(run.folder):
+        try:
+            lock.acquire()
+        except Timeout:
+            raise RunError(
+                f"another process is training in {run.folder}: wait until it ends, or train into another --output"
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def list_runs(root: Path) -> list[Run]:

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -134,7 +135,7 @@ def _train(
 ) -> None:
     from qakit.cli.progress import TrainingDisplay
     from qakit.report.curves import draw_curves
-    from qakit.runs import check_free
+    from qakit.runs import alone_in, check_free
     from qakit.training.finish import finish_run
     from qakit.training.fit import accelerator_for, fit, part_ways, prepare_training
     from qakit.training.interrupts import InterruptedTrainingError
@@ -149,11 +150,12 @@ def _train(
         with display:
             prepared = prepare_training(recipe, registry, device=accelerator.device, listener=display)
             run = run or _new_run(recipe, output, accelerator)
-            fit(prepared, run, registry, accelerator=accelerator, resume=resume, listener=display)
-            part_ways(accelerator)
-            if not main:
-                return
-            finished = finish_run(run, registry, seconds=time.monotonic() - began, listener=display)
+            with alone_in(run) if main else nullcontext():
+                fit(prepared, run, registry, accelerator=accelerator, resume=resume, listener=display)
+                part_ways(accelerator)
+                if not main:
+                    return
+                finished = finish_run(run, registry, seconds=time.monotonic() - began, listener=display)
     except KeyboardInterrupt:
         go_on = f"; go on with: qakit train --resume --output {run.folder}" if run is not None else ""
         print_error(f"interrupted{go_on}")

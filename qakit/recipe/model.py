@@ -162,8 +162,10 @@ class TrainSection(Section):
     """Evaluate on the validation file every `epoch` or every N steps."""
     checkpoint_every: Every = "epoch"
     """Write a checkpoint every `epoch` or every N steps."""
-    keep_checkpoints: PositiveInt = 1
-    """How many of the latest checkpoints stay."""
+    keep_checkpoints: PositiveInt = 2
+    """How many of the latest checkpoints stay. With two, a damaged one costs an interval and not the run."""
+    max_skipped: PositiveInt = 10
+    """Steps whose loss or gradients are not finite are left out; so many in a row end the training."""
     select_by: str | None = None
     """Metric that decides which weights are kept; by default the recipe metric's primary one. Larger is better."""
     early_stopping: PositiveInt | None = None

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,6 @@ from safetensors.torch import load_file, save_file
 from qakit.errors import RunError
 from qakit.files import remove_leftovers, replace_folder
 from qakit.modeling.model import ReadingModel
-
-log = logging.getLogger(__name__)
 
 FORMAT = 1
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
@@ -49,6 +47,12 @@ class Progress:
     """Sum of the losses of the steps since the last logged one."""
     unlogged: int = 0
     """Number of these steps."""
+    skipped: int = 0
+    """Those of them that were left out because they were not finite."""
+    skipped_in_a_row: int = 0
+    """Steps left out up to here without one between them that was done."""
+    accumulation: int = 0
+    """Parts of a step since memory ran out; 0 for the recipe's."""
     metrics_bytes: int = 0
     """Length of metrics.jsonl when the checkpoint was written; what follows is cut off on resume."""
 
@@ -86,13 +90,13 @@ def save_checkpoint(
     return folder
 
 
-def latest_checkpoint(root: Path) -> Path | None:
-    """The newest whole checkpoint; damaged ones are passed over with a warning. None if there is none."""
+def latest_checkpoint(root: Path, *, warn: Callable[[str], None]) -> Path | None:
+    """The newest whole checkpoint, or None if there is none; ``warn`` is told of damaged ones that are passed over."""
     for folder in sorted(root.glob("step-*"), reverse=True):
         damage = _damage(folder)
         if damage is None:
             return folder
-        log.warning("%s is damaged (%s) and passed over", folder, damage)
+        warn(f"{folder} is damaged ({damage}) and passed over")
     return None
 
 

@@ -160,7 +160,7 @@ def fit(
     optimiser = build_optimiser(assembled.model, recipe.train)
     progress = Progress()
     scaler_state: dict[str, Any] | None = None
-    checkpoint = latest_checkpoint(run.checkpoints) if resume else None
+    checkpoint = latest_checkpoint(run.checkpoints, warn=lambda text: listener(Notice(text))) if resume else None
     if checkpoint is not None:
         progress, scaler_state = load_checkpoint(
             checkpoint, model=assembled.model, optimiser=optimiser, recipe_hash=digest
@@ -187,6 +187,7 @@ def fit(
         precision=prepared.precision,
         validation=prepared.validation,
         validation_inputs={} if prepared.validation_split is None else inputs_of(prepared.validation_split.files),
+        examples=prepared.train_split.examples,
         judge=prepared.judge,
         journal=journal,
         listener=listener,

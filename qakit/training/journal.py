@@ -36,6 +36,13 @@ class Journal:
             os.fsync(file.fileno())
             return file.seek(0, os.SEEK_END)
 
+    def losses(self) -> list[float]:
+        """The losses logged so far; none in processes that don't write."""
+        if not self.writes:
+            return []
+        lines = [line for line in self.run.metrics() if line["type"] == "train"]
+        return [line["loss"] for line in lines if line["loss"] is not None]
+
     def cut(self, size: int) -> None:
         """Forget what was written after a checkpoint."""
         if self.writes and self.run.metrics_log.exists():

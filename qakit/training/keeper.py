@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from accelerate import Accelerator
+from numpy.typing import NDArray
 
 from qakit.inference.evaluation import Evaluation, Judge, evaluate, fixed_threshold
 from qakit.inference.output import save_predictions
@@ -17,10 +19,12 @@ from qakit.modeling.assemble import Assembled
 from qakit.modeling.device import Precision
 from qakit.modeling.folder import save_model
 from qakit.recipe.model import Recipe
-from qakit.runs import Run
+from qakit.runs import Run, write_json
 from qakit.training.checkpoints import Progress, save_checkpoint
 from qakit.training.events import CheckpointWritten, Evaluated, Listener, Predicting
+from qakit.training.feed import Epoch
 from qakit.training.journal import Journal
+from qakit.values import Example
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,8 @@ class RunKeeper:
     validation: ScoringSet | None
     validation_inputs: Mapping[str, str]
     """The validation files with their hashes."""
+    examples: Sequence[Example]
+    """The training examples, in the order of their windows' numbers."""
     judge: Judge
     journal: Journal
     listener: Listener
@@ -71,6 +77,7 @@ class RunKeeper:
     def judge_now(self) -> Evaluation:
         """Figures of the present weights on the validation examples."""
         assert self.validation is not None
+        began = time.perf_counter()
         table = score(
             self.validation,
             self.assembled,
@@ -80,6 +87,7 @@ class RunKeeper:
             workers=Workers(self.accelerator.process_index, self.accelerator.num_processes),
             progress=lambda done, total: self.listener(Predicting(done, total)),
         )
+        self.journal.timing(type="scoring", windows=len(self.validation.windows), seconds=time.perf_counter() - began)
         return evaluate(self.validation, table, self.judge, null_threshold=fixed_threshold(self.recipe))
 
     def report(self, progress: Progress, evaluation: Evaluation, *, epoch: float, best: bool, seconds: float) -> None:
@@ -103,6 +111,21 @@ class RunKeeper:
             )
             self.listener(CheckpointWritten(progress.step, folder))
         self.accelerator.wait_for_everyone()
+
+    def save_batch(self, epoch: Epoch, rows: NDArray[np.int64], progress: Progress) -> None:
+        """Write the examples of a batch to ``broken-batch.json``, with the tokens that each window holds of them."""
+        windows = epoch.windows
+        if self.accelerator.is_main_process:
+            held = [
+                {
+                    "id": self.examples[windows.example[row]].id,
+                    "question": self.examples[windows.example[row]].question,
+                    "first_token": int(windows.first[windows.pointers[row]]),
+                    "stop_token": int(windows.stop[windows.pointers[row + 1] - 1]),
+                }
+                for row in rows.tolist()
+            ]
+            write_json(self.run.broken_batch_file, {"step": progress.step, "epoch": epoch.number, "windows": held})
 
     def _save_predictions(self, evaluation: Evaluation) -> None:
         if self.accelerator.is_main_process:

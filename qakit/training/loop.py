@@ -21,8 +21,9 @@ from qakit.errors import PluginError, RunError
 from qakit.randomness import derive_seed
 from qakit.recipe.model import Recipe, TrainSection
 from qakit.training.checkpoints import Progress
-from qakit.training.events import Listener, StepDone, StoppedEarly
-from qakit.training.feed import Epoch, Feed, parts_of
+from qakit.training.events import Listener, Notice, StepDone, StoppedEarly
+from qakit.training.feed import Epoch, Feed, Part, parts_of
+from qakit.training.guards import StepGuard, is_out_of_memory, is_time_to_look, not_learning
 from qakit.training.interrupts import InterruptedTrainingError, StopRequest
 from qakit.training.journal import Journal
 from qakit.training.optim import set_rates
@@ -38,6 +39,10 @@ class Keeper(Protocol):
 
     def checkpoint(self, progress: Progress) -> None:
         """Make it possible to resume from here."""
+        ...
+
+    def save_batch(self, epoch: Epoch, rows: Any, progress: Progress) -> None:
+        """Keep a batch that breaks the training, for the user to look at."""
         ...
 
 
@@ -80,31 +85,36 @@ def train(
         optimiser: likewise prepared.
 
     Raises:
-        RunError: the loss is no longer a finite number.
+        RunError: too many steps in a row had a loss or gradients that are not finite, or the memory does not suffice
+            for a single window.
         InterruptedTrainingError: a stop was requested; the checkpoint is written.
     """
     section = recipe.train
-    device, processes = accelerator.device, accelerator.num_processes
+    device, scaled = accelerator.device, accelerator.scaler is not None
     # Summed since the last logged step; stays on the device until then, so that no step waits for it.
     losses = torch.tensor(progress.loss_sum if accelerator.is_main_process else 0.0, device=device)
-    since, windows_since, clock = progress.unlogged, 0, time.perf_counter()
+    guard = StepGuard(optimiser, device=device, scaled=scaled, in_a_row=progress.skipped_in_a_row)
+    since, left_out, windows_since, clock = progress.unlogged, progress.skipped, 0, time.perf_counter()
     model.train()
     if _exhausted(section, progress):  # a run that had stopped early is resumed
         return progress
     for epoch, rows, position in _batches(feed, plan, progress):
         step = progress.step
         set_rates(optimiser, rate_factor(step, total=plan.steps, warmup=plan.warmup, schedule=section.schedule))
-        parts = parts_of(rows, accumulation=section.accumulation, rank=accelerator.process_index, processes=processes)
-        for index, part in enumerate(parts):
-            torch.manual_seed(derive_seed(recipe.seed, "dropout", step, part.address))
-            batch = epoch.collator.collate(part.rows, targets=True).to(device)
-            last = index == len(parts) - 1
-            with _synchronising(accelerator, model, last):
-                loss = _checked(model(batch).loss)
-                # Processes average their gradients, so each part counts by its share of the step's windows.
-                accelerator.backward(loss * (part.weight * processes))
-            losses += loss.detach() * part.weight
+        accumulation = progress.accumulation or section.accumulation
+        loss, accumulation = _step_gradients(
+            recipe,
+            epoch,
+            rows,
+            step,
+            accumulation,
+            accelerator=accelerator,
+            model=model,
+            optimiser=optimiser,
+            listener=listener,
+        )
         norm = accelerator.clip_grad_norm_(model.parameters(), section.max_grad_norm or math.inf)
+        losses += guard.judge(loss, norm)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
 
@@ -115,28 +125,39 @@ def train(
             step=step + 1,
             epoch=epoch.number + 1 if ends_epoch else epoch.number,
             batch=0 if ends_epoch else position + 1,
+            accumulation=accumulation,
         )
         at = epoch.number + (position + 1) / len(epoch.batches)
         logged = progress.step % section.log_every == 0 or progress.step in (1, plan.steps)
         if logged:
-            mean_loss = _finite(float(accelerator.reduce(losses, "sum")) / since, "loss", progress.step)
+            skipped, in_a_row = guard.read()
+            skipped += left_out
+            if in_a_row >= section.max_skipped:
+                keeper.save_batch(epoch, rows, progress)
+                raise RunError(_broken(in_a_row, progress.step, section))
+            if skipped:
+                listener(Notice(f"{skipped} steps were left out: their loss or gradients were not finite numbers"))
+            mean_loss = float(accelerator.reduce(losses, "sum")) / max(1, since - skipped)
             gradient = float(norm)
-            if accelerator.scaler is None:  # the fp16 scaler skips steps whose gradients overflow, and goes on
-                _finite(gradient, "norm of the gradients", progress.step)
             rate = optimiser.param_groups[0]["lr"]
             journal.metrics(
                 type="train",
                 step=progress.step,
                 epoch=round(at, 6),
-                loss=mean_loss,
+                loss=mean_loss if since > skipped else None,
                 learning_rate=rate,
                 grad_norm=gradient if math.isfinite(gradient) else None,
+                skipped=skipped,
             )
             speed = windows_since / (time.perf_counter() - clock)
             journal.timing(type="train", step=progress.step, windows_per_second=speed)
             listener(StepDone(progress.step, at, len(rows), mean_loss, rate, speed))
+            if is_time_to_look(progress.step, steps=plan.steps, log_every=section.log_every):
+                remark = not_learning(journal.losses())
+                if remark:
+                    listener(Notice(remark))
             losses.zero_()
-            since, windows_since, clock = 0, 0, time.perf_counter()
+            since, left_out, windows_since, clock = 0, 0, 0, time.perf_counter()
         else:
             listener(StepDone(progress.step, at, len(rows)))
 
@@ -148,7 +169,16 @@ def train(
         stop = _exhausted(section, progress)
         interrupt = _agreed(stop_request, accelerator, logged)
         if done or stop or interrupt or _due(section.checkpoint_every, progress.step, ends_epoch):
-            keeper.checkpoint(replace(progress, loss_sum=float(accelerator.reduce(losses, "sum")), unlogged=since))
+            skipped, in_a_row = guard.peek()
+            keeper.checkpoint(
+                replace(
+                    progress,
+                    loss_sum=float(accelerator.reduce(losses, "sum")),
+                    unlogged=since,
+                    skipped=left_out + skipped,
+                    skipped_in_a_row=in_a_row,
+                )
+            )
         clock += time.perf_counter() - paused
         if interrupt and not done:
             raise InterruptedTrainingError(interrupt, step=progress.step)
@@ -156,6 +186,66 @@ def train(
             listener(StoppedEarly(progress.step, f"{progress.without_gain} evaluations without a better one"))
             break
     return progress
+
+
+def _step_gradients(
+    recipe: Recipe,
+    epoch: Epoch,
+    rows: Any,
+    step: int,
+    accumulation: int,
+    *,
+    accelerator: Accelerator,
+    model: torch.nn.Module,
+    optimiser: Any,
+    listener: Listener,
+) -> tuple[torch.Tensor, int]:
+    """Forward and backward for one step: this process's share of the loss, and in how many parts it was computed.
+
+    When memory runs out the parts are halved and the step begins anew: the batch of the optimiser stays what it is.
+    """
+    processes = accelerator.num_processes
+    while True:
+        parts = parts_of(rows, accumulation=accumulation, rank=accelerator.process_index, processes=processes)
+        try:
+            return _accumulate(recipe, epoch, parts, step, accelerator=accelerator, model=model), accumulation
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if processes > 1 or max(len(part.rows) for part in parts) == 1:
+                raise RunError(_too_large(processes, accumulation)) from error
+        optimiser.zero_grad(set_to_none=True)
+        if accelerator.device.type == "cuda":
+            torch.cuda.empty_cache()
+        accumulation *= 2
+        listener(
+            Notice(
+                f"out of memory at step {step + 1}: from now on each step is computed in {accumulation} parts "
+                f"(train.accumulation={accumulation}), with the same batch"
+            )
+        )
+
+
+def _accumulate(
+    recipe: Recipe,
+    epoch: Epoch,
+    parts: list[Part],
+    step: int,
+    *,
+    accelerator: Accelerator,
+    model: torch.nn.Module,
+) -> torch.Tensor:
+    """The gradients of a step's parts, summed; returns this process's share of the loss."""
+    total = torch.zeros((), device=accelerator.device)
+    for index, part in enumerate(parts):
+        torch.manual_seed(derive_seed(recipe.seed, "dropout", step, part.address))
+        batch = epoch.collator.collate(part.rows, targets=True).to(accelerator.device)
+        with _synchronising(accelerator, model, index == len(parts) - 1):
+            loss = _checked(model(batch).loss)
+            # Processes average their gradients, so each part counts by its share of the step's windows.
+            accelerator.backward(loss * (part.weight * accelerator.num_processes))
+        total += loss.detach() * part.weight
+    return total
 
 
 def _batches(feed: Feed, plan: Plan, progress: Progress) -> Iterator[tuple[Epoch, Any, int]]:
@@ -191,13 +281,24 @@ def _checked(loss: torch.Tensor | None) -> torch.Tensor:
     return loss
 
 
-def _finite(value: float, what: str, step: int) -> float:
-    if not math.isfinite(value):
-        raise RunError(
-            f"the {what} is no longer a finite number at step {step}; "
-            "lower train.learning_rate, or set train.precision=fp32"
+def _broken(in_a_row: int, step: int, section: TrainSection) -> str:
+    return (
+        f"the loss or its gradients were not finite numbers in {in_a_row} steps in a row, up to step {step}; "
+        f"lower train.learning_rate (now {section.learning_rate:g}), or set train.precision=fp32; "
+        "the last of these batches is in broken-batch.json in the run's folder"
+    )
+
+
+def _too_large(processes: int, accumulation: int) -> str:
+    if processes > 1:
+        return (
+            "out of memory. Several processes cannot change their parts on the way: start again with "
+            f"train.accumulation={2 * accumulation}, which keeps the batch"
         )
-    return value
+    return (
+        "out of memory with a single window: choose a smaller windows.max_length or backbone, or freeze a part of it "
+        "with another adapter"
+    )
 
 
 def _exhausted(section: TrainSection, progress: Progress) -> bool:

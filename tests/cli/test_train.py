@@ -228,11 +228,15 @@ def test_an_output_that_cannot_be_made_is_one_line(small_recipe: Path, invoke: A
 
 
 def test_a_training_that_blows_up_says_what_to_do(small_recipe: Path, invoke: Any, tmp_path: Path) -> None:
-    explode = ("--set", "train.learning_rate=1e30", "--set", "train.max_grad_norm=null")
-    result = invoke("train", small_recipe, *explode, "--output", tmp_path / "run", "--quiet")
+    explode = ("train.learning_rate=1e30", "train.max_grad_norm=null", "train.max_skipped=2", "train.log_every=1")
+    changes = [word for change in explode for word in ("--set", change)]
+    result = invoke("train", small_recipe, *changes, "--output", tmp_path / "run", "--quiet")
     assert result.exit_code == 2
-    assert "is no longer a finite number at step" in str(result.exception)
-    assert "lower train.learning_rate, or set train.precision=fp32" in str(result.exception)
+    assert "were not finite numbers in 2 steps in a row" in str(result.exception)
+    assert "lower train.learning_rate (now 1e+30), or set train.precision=fp32" in str(result.exception)
+    batch = json.loads((tmp_path / "run" / "broken-batch.json").read_text("utf-8"))
+    assert len(batch["windows"]) == 8
+    assert batch["windows"][0].keys() == {"id", "question", "first_token", "stop_token"}
 
 
 def test_training_examples_that_cannot_be_used_are_counted(

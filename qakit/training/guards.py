@@ -1,0 +1,87 @@
+"""What keeps a long training from going wrong unseen: broken steps, full memory, a loss that does not fall."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor
+
+LEAST_FALL = 0.01
+"""Share of the first losses by which a loss must have fallen, when it is looked at, to count as learning."""
+LOOKED_AT = 0.15
+"""Share of all steps after which the loss is looked at."""
+LEAST_LINES = 6
+"""Logged losses needed to compare their first and their last third."""
+
+_MEMORY_MESSAGES = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+class StepGuard:
+    """Leaves out the steps whose loss or gradients are not finite, and counts them, without waiting for the device.
+
+    The fused optimiser itself skips a step whose ``found_inf`` is 1, as it does for PyTorch's loss scaler; so weights
+    and moments stay as they were, and nothing has to be known on the CPU before a step is logged. With fp16 the loss
+    scaler does the same already, by its own rule: then this only counts the losses.
+    """
+
+    def __init__(self, optimiser: Any, *, device: torch.device, scaled: bool, in_a_row: int = 0) -> None:
+        """``scaled``: a loss scaler is at work. ``in_a_row``: steps left out just before, from a checkpoint."""
+        self._optimiser = getattr(optimiser, "optimizer", optimiser)  # without accelerate's wrapper
+        self._scaled = scaled
+        self._in_a_row = torch.tensor(float(in_a_row), device=device)
+        self._skipped = torch.zeros((), device=device)
+
+    def judge(self, loss: Tensor, norm: Tensor) -> Tensor:
+        """To be called before the optimiser's step, with the step's loss and the norm of its gradients.
+
+        Returns:
+            The loss, or 0 where it is not finite: the sum of losses since the last logged step stays a number.
+        """
+        broken = ~torch.isfinite(loss)
+        if not self._scaled:
+            unusable = ~torch.isfinite(norm)  # the same in all processes, unlike the loss
+            self._optimiser.found_inf = unusable.float()
+            broken = broken | unusable
+        self._in_a_row = torch.where(broken, self._in_a_row + 1, 0.0)
+        self._skipped += broken
+        return torch.where(broken, 0.0, loss)
+
+    def read(self) -> tuple[int, int]:
+        """(steps left out since the last call, steps left out in a row up to now). Waits for the device."""
+        skipped = int(self._skipped)
+        self._skipped.zero_()
+        return skipped, int(self._in_a_row)
+
+    def peek(self) -> tuple[int, int]:
+        """The same without forgetting, for a checkpoint."""
+        return int(self._skipped), int(self._in_a_row)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the device, or the machine, had no memory left. On the CPU PyTorch says so in the message only."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _MEMORY_MESSAGES)
+
+
+def is_time_to_look(step: int, *, steps: int, log_every: int) -> bool:
+    """Whether this logged step is the one at which :func:`not_learning` is asked: the first after 15% of them."""
+    due = max(LOOKED_AT * steps, LEAST_LINES * log_every)
+    return due <= step < due + log_every
+
+
+def not_learning(losses: Sequence[float]) -> str | None:
+    """A remark for the user if the logged losses have not fallen, else None."""
+    if len(losses) < LEAST_LINES:
+        return None
+    third = len(losses) // 3
+    first, last = fmean(losses[:third]), fmean(losses[-third:])
+    if last <= first * (1 - LEAST_FALL):
+        return None
+    return (
+        f"the loss has not fallen so far ({first:.3f} at first, {last:.3f} now): this training may learn nothing; "
+        "try another train.learning_rate, and look at the data with `qakit data check`"
+    )

@@ -1,0 +1,127 @@
+"""A training in which steps break or memory runs out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from qakit.data.batch import Batch
+from qakit.errors import RunError
+from qakit.modeling.model import ReadingModel
+from qakit.protocols import HeadOutput
+from qakit.recipe.load import load_recipe
+from qakit.registry import load_registry
+from qakit.runs import Run, alone_in, create_run
+from qakit.training.events import Event, Notice
+from qakit.training.fit import accelerator_for, fit, prepare_training
+
+pytestmark = pytest.mark.slow
+
+Forward = Any
+
+
+def run_training(recipe_file: Path, folder: Path, *changes: str) -> tuple[Run, list[str]]:
+    """Train; the run and what the user was told."""
+    registry = load_registry()
+    recipe = load_recipe(recipe_file, list(changes), registry=registry).recipe
+    run = create_run(recipe, folder)
+    notices: list[str] = []
+
+    def listener(event: Event) -> None:
+        if isinstance(event, Notice):
+            notices.append(event.message)
+
+    accelerator = accelerator_for(recipe)
+    prepared = prepare_training(recipe, registry, device=accelerator.device, listener=listener)
+    fit(prepared, run, registry, accelerator=accelerator, resume=False, listener=listener)
+    return run, notices
+
+
+def with_training_forward(monkeypatch: pytest.MonkeyPatch, change: Any) -> None:
+    """``change(calls so far, batch, forward)`` instead of the model's forward pass in training."""
+    forward, calls = ReadingModel.forward, iter(range(10_000))
+
+    def changed(self: ReadingModel, batch: Batch) -> HeadOutput:
+        if not self.training:
+            return forward(self, batch)
+        output: HeadOutput = change(next(calls), batch, lambda: forward(self, batch))
+        return output
+
+    monkeypatch.setattr(ReadingModel, "forward", changed)
+
+
+def test_a_broken_step_is_left_out_and_counted(
+    small_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_third(call: int, batch: Batch, forward: Forward) -> HeadOutput:
+        output = forward()
+        return HeadOutput(output.loss * float("nan") if call == 2 else output.loss, output.scores)
+
+    with_training_forward(monkeypatch, break_third)
+    run, notices = run_training(small_recipe, tmp_path / "run")
+    lines = [line for line in run.metrics() if line["type"] == "train"]
+    assert {line["step"]: line["skipped"] for line in lines} == {1: 0, 2: 0, 4: 1, 6: 0}
+    assert all(0 < line["loss"] < 20 for line in lines)
+    assert "1 steps were left out: their loss or gradients were not finite numbers" in notices
+
+
+def test_when_memory_runs_out_the_step_is_cut_and_the_batch_stays(
+    small_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, _ = run_training(small_recipe, tmp_path / "cut", "train.accumulation=4")
+
+    def only_two_fit(_call: int, batch: Batch, forward: Forward) -> HeadOutput:
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return forward()
+
+    with_training_forward(monkeypatch, only_two_fit)
+    run, notices = run_training(small_recipe, tmp_path / "oom")
+    assert [note for note in notices if "out of memory" in note] == [
+        f"out of memory at step 1: from now on each step is computed in {parts} parts (train.accumulation={parts}), "
+        "with the same batch"
+        for parts in (2, 4)
+    ]
+    ours, theirs = (load_file(each.model / "model.safetensors") for each in (run, plain))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert run.metrics_log.read_bytes() == plain.metrics_log.read_bytes()
+
+
+def test_when_not_even_one_window_fits_it_ends(
+    small_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing_fits(_call: int, _batch: Batch, _forward: Forward) -> HeadOutput:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 5 bytes")
+
+    with_training_forward(monkeypatch, nothing_fits)
+    with pytest.raises(RunError, match=r"out of memory with a single window: choose a smaller windows\.max_length"):
+        run_training(small_recipe, tmp_path / "run")
+
+
+def test_other_errors_are_not_taken_for_full_memory(
+    small_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other(_call: int, _batch: Batch, _forward: Forward) -> HeadOutput:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with_training_forward(monkeypatch, other)
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        run_training(small_recipe, tmp_path / "run")
+
+
+def test_a_training_that_learns_nothing_is_told_early(small_recipe: Path, tmp_path: Path) -> None:
+    changes = ("train.learning_rate=1e-12", "train.epochs=2", "train.log_every=1")
+    _, notices = run_training(small_recipe, tmp_path / "run", *changes)
+    assert len([note for note in notices if "the loss has not fallen so far" in note]) == 1
+
+
+def test_a_second_process_is_kept_out_of_a_run(small_run: Path, invoke: Any) -> None:
+    with alone_in(Run(small_run)):
+        result = invoke("train", "--resume", "--output", small_run)
+    assert result.exit_code == 1 or result.exit_code == 2
+    assert f"another process is training in {small_run}" in str(result.exception)
+    assert invoke("train", "--resume", "--output", small_run, "--quiet").exit_code == 0

@@ -1,0 +1,90 @@
+"""Steps that are left out, and a loss that does not fall."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from qakit.training.guards import StepGuard, is_out_of_memory, is_time_to_look, not_learning
+
+NAN, INF = float("nan"), float("inf")
+
+
+def guarded() -> tuple[torch.nn.Parameter, torch.optim.AdamW, StepGuard]:
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimiser = torch.optim.AdamW([weight], lr=0.1, fused=True)
+    return weight, optimiser, StepGuard(optimiser, device=torch.device("cpu"), scaled=False)
+
+
+def step(
+    weight: torch.nn.Parameter, optimiser: torch.optim.AdamW, guard: StepGuard, *, loss: float, gradient: float
+) -> float:
+    weight.grad = torch.tensor([gradient, 1.0])
+    kept = guard.judge(torch.tensor(loss), weight.grad.norm())
+    optimiser.step()
+    return float(kept)
+
+
+@pytest.mark.parametrize("broken", [NAN, INF, -INF])
+def test_a_step_with_broken_gradients_changes_neither_weights_nor_moments(broken: float) -> None:
+    weight, optimiser, guard = guarded()
+    assert step(weight, optimiser, guard, loss=2.0, gradient=1.0) == 2.0
+    before = [weight.detach().clone(), *(value.clone() for value in optimiser.state[weight].values())]
+    assert step(weight, optimiser, guard, loss=broken, gradient=broken) == 0.0
+    after = [weight.detach(), *optimiser.state[weight].values()]
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+    assert guard.read() == (1, 1)
+    step(weight, optimiser, guard, loss=1.0, gradient=1.0)
+    assert not torch.equal(before[0], weight)
+
+
+def test_steps_in_a_row_are_counted_until_one_is_done() -> None:
+    weight, optimiser, guard = guarded()
+    for gradient, expected in ((NAN, (1, 1)), (NAN, (1, 2)), (1.0, (0, 0)), (NAN, (1, 1))):
+        step(weight, optimiser, guard, loss=1.0, gradient=gradient)
+        assert guard.peek() == expected
+        assert guard.read() == expected
+
+
+def test_a_checkpoint_carries_the_row_on() -> None:
+    weight, optimiser, _ = guarded()
+    guard = StepGuard(optimiser, device=torch.device("cpu"), scaled=False, in_a_row=4)
+    step(weight, optimiser, guard, loss=1.0, gradient=NAN)
+    assert guard.read() == (1, 5)
+
+
+def test_with_a_loss_scaler_the_optimiser_is_left_to_it() -> None:
+    _, optimiser, _ = guarded()
+    guard = StepGuard(optimiser, device=torch.device("cpu"), scaled=True)
+    guard.judge(torch.tensor(1.0), torch.tensor(INF))
+    assert not hasattr(optimiser, "found_inf")
+    assert guard.read() == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("losses", "remarks"),
+    [
+        ([5.0, 5.1, 4.9, 5.0, 5.2, 5.1], True),
+        ([5.0, 4.8, 4.5, 4.2, 4.0, 3.9], False),
+        ([5.0, 5.04, 4.9, 4.97, 5.0, 4.98], True),  # half a percent
+        ([5.0, 4.0], False),  # too few to say
+    ],
+)
+def test_a_loss_that_does_not_fall_is_remarked_on(losses: list[float], remarks: bool) -> None:
+    assert (not_learning(losses) is not None) == remarks
+
+
+@pytest.mark.parametrize(("steps", "log_every"), [(1000, 10), (100, 10), (30, 1), (7, 3)])
+def test_the_loss_is_looked_at_once_or_never(steps: int, log_every: int) -> None:
+    looks = [
+        at for at in range(log_every, steps + 1, log_every) if is_time_to_look(at, steps=steps, log_every=log_every)
+    ]
+    assert len(looks) <= 1
+    assert bool(looks) == (steps >= 6 * log_every)
+
+
+def test_running_out_of_memory_is_known_by_type_or_words() -> None:
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert is_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"))
+    assert is_out_of_memory(MemoryError())
+    assert not is_out_of_memory(RuntimeError("shape mismatch"))
