@@ -41,10 +41,12 @@ from qakit.values import Answer, Candidate, Example, LabelPrediction, NoAnswer, 
 
 if TYPE_CHECKING:
     from qakit.data.batch import Batch
-    from qakit.data.encode import EncodedExamples
+    from qakit.data.encode import EncodedExamples, example_key, token_spans
     from qakit.data.store import TokenStore
     from qakit.data.windows import Windows
     from qakit.files import atomic_path, write_text
+    from qakit.inference.characters import CharacterScores
+    from qakit.inference.nbest_file import iter_nbest
     from qakit.inference.spans import best_spans
     from qakit.metrics.cmrc import cmrc2018, cmrc2018_official_format
     from qakit.metrics.per_example import (
@@ -63,6 +65,7 @@ __all__ = [
     "Answer",
     "Batch",
     "Candidate",
+    "CharacterScores",
     "Component",
     "DataError",
     "Decoded",
@@ -107,13 +110,16 @@ __all__ = [
     "cmrc2018",
     "cmrc2018_official_format",
     "cmrc2018_per_example",
+    "example_key",
     "hookimpl",
+    "iter_nbest",
     "squad_v1",
     "squad_v1_per_example",
     "squad_v2",
     "squad_v2_per_example",
     "text_match",
     "text_match_per_example",
+    "token_spans",
     "uniform",
     "write_text",
 ]
@@ -125,16 +131,20 @@ _LAZY = {
     "TokenStore": "qakit.data.store",
     "Windows": "qakit.data.windows",
     "atomic_path": "qakit.files",
+    "CharacterScores": "qakit.inference.characters",
     "best_spans": "qakit.inference.spans",
     "cmrc2018": "qakit.metrics.cmrc",
     "cmrc2018_official_format": "qakit.metrics.cmrc",
     "cmrc2018_per_example": "qakit.metrics.per_example",
+    "example_key": "qakit.data.encode",
+    "iter_nbest": "qakit.inference.nbest_file",
     "squad_v1": "qakit.metrics.squad",
     "squad_v1_per_example": "qakit.metrics.per_example",
     "squad_v2": "qakit.metrics.squad",
     "squad_v2_per_example": "qakit.metrics.per_example",
     "text_match": "qakit.metrics.text",
     "text_match_per_example": "qakit.metrics.per_example",
+    "token_spans": "qakit.data.encode",
     "write_text": "qakit.files",
 }
 

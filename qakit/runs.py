@@ -12,7 +12,9 @@
       broken-batch.json  only if training ended because numbers were no longer finite: the batch
       checkpoints/       step-00000120/ ...: to resume
       model/             the best weights so far, loadable by transformers where it has the architecture
-      predictions/       nbest.jsonl, meta.json, the submission; validation/ likewise
+      predictions/       nbest.jsonl, meta.json, the submission, and characters.safetensors where the recipe keeps
+                         character scores; validation/ likewise, with threshold.png where questions may have no
+                         answer: the figures at every no-answer threshold; train/ and test/ by `qakit predict --split`
 """
 
 from __future__ import annotations
@@ -85,8 +87,12 @@ class Run:
         return self.folder / "predictions"
 
     @property
+    def threshold_curve_file(self) -> Path:
+        return self.predictions / "validation" / "threshold.png"
+
+    @property
     def decision_file(self) -> Path:
-        """What was tuned on validation: the no-answer threshold."""
+        """What was tuned on validation: the no-answer threshold and the temperature."""
         return self.model / "decision.json"
 
     @property
@@ -128,9 +134,9 @@ class Run:
         """
         if not self.metrics_log.is_file():
             return
-        with self.metrics_log.open(encoding="utf-8") as file:
+        with self.metrics_log.open("rb") as file:  # bytes: an unfinished line may end within a character
             for number, line in enumerate(file, 1):
-                if line.endswith("\n"):
+                if line.endswith(b"\n"):
                     yield _metrics_line(line, f"{self.metrics_log}, line {number}")
 
 
@@ -224,7 +230,7 @@ def environment() -> dict[str, Any]:
     }
 
 
-def _metrics_line(line: str, place: str) -> dict[str, Any]:
+def _metrics_line(line: bytes, place: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
     except ValueError as error:

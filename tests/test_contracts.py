@@ -96,8 +96,8 @@ def test_the_expected_components_are_there() -> None:
     assert {kind: [entry.name for entry in ENTRIES if entry.kind == kind] for kind in KINDS} == {
         "readers": ["adl", "glue", "hw7", "squad", "table"],
         "preprocessors": ["centred", "random_window", "stride"],
-        "adapters": ["bitfit", "freeze", "full"],
-        "heads": ["linear_span"],
+        "adapters": ["bitfit", "freeze", "full", "lora"],
+        "heads": ["crf", "joint_span", "linear_span"],
         "postprocessors": ["special_chars"],
         "ensemblers": ["voting"],
         "writers": ["csv", "jsonl", "squad_json"],

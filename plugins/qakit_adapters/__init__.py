@@ -26,6 +26,28 @@ class FreezeSettings(Settings):
     layers: int = Field(default=0, ge=0, description="Freeze this many encoder layers, counted from the input.")
 
 
+class LoraSettings(Settings):
+    """Settings of ``lora``."""
+
+    rank: int = Field(default=8, ge=1, description="Rank of the updates.")
+    alpha: int | None = Field(
+        default=None, ge=1, description="Updates are scaled by alpha / rank; by default alpha is twice the rank."
+    )
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout before the updates.")
+    rslora: bool = Field(default=False, description="Scale by alpha / sqrt(rank) instead (rsLoRA, Kalajdzievski 2023).")
+    dora: bool = Field(
+        default=False, description="Train direction and magnitude of the weights apart (DoRA, Liu et al. 2024)."
+    )
+    init: Literal["default", "gaussian", "pissa", "olora", "orthogonal"] = Field(
+        default="default", description="How the updates begin: at zero (`default`, `gaussian`), or PEFT's other ways."
+    )
+    targets: Literal["attention", "linear"] | list[str] = Field(
+        default="attention",
+        description="Which modules get an update: the query and value projections, every linear layer, or those with "
+        "these names.",
+    )
+
+
 def build_full(_settings: NoSettings, _runtime: NoRuntime) -> Adapter:
     """Every parameter trains."""
     from qakit_adapters.full import Full
@@ -47,6 +69,13 @@ def build_freeze(settings: FreezeSettings, _runtime: NoRuntime) -> Adapter:
     return Freeze(embeddings=settings.embeddings, layers=settings.layers)
 
 
+def build_lora(settings: LoraSettings, _runtime: NoRuntime) -> Adapter:
+    """Low-rank updates train."""
+    from qakit_adapters.lora import Lora
+
+    return Lora(settings)
+
+
 FULL: Component[NoSettings, NoRuntime, Adapter] = Component(
     name="full",
     summary="Every parameter of the backbone trains",
@@ -65,9 +94,15 @@ FREEZE: Component[FreezeSettings, NoRuntime, Adapter] = Component(
     settings=FreezeSettings,
     build=build_freeze,
 )
+LORA: Component[LoraSettings, NoRuntime, Adapter] = Component(
+    name="lora",
+    summary="Low-rank updates beside frozen weights (Hu et al. 2022), with rsLoRA, DoRA and PEFT's initialisations",
+    settings=LoraSettings,
+    build=build_lora,
+)
 
 
 @hookimpl
 def qakit_register_adapters() -> Iterable[Component[Any, Any, Any]]:
     """The adapters of this package."""
-    return FULL, BITFIT, FREEZE
+    return FULL, BITFIT, FREEZE, LORA

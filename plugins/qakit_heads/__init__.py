@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from qakit.api import Component, Head, HeadRuntime, hookimpl
-from qakit_heads.settings import LinearSpanSettings
+from qakit_heads.settings import CrfSettings, JointSpanSettings, LinearSpanSettings
 
 
 def build_linear_span(settings: LinearSpanSettings, runtime: HeadRuntime) -> Head:
@@ -24,7 +24,37 @@ LINEAR_SPAN: Component[LinearSpanSettings, HeadRuntime, Head] = Component(
 )
 
 
+def build_joint_span(settings: JointSpanSettings, runtime: HeadRuntime) -> Head:
+    """Scores normalised over whole spans."""
+    from qakit_heads.joint_span import JointSpan
+
+    return JointSpan(settings, runtime)
+
+
+JOINT_SPAN: Component[JointSpanSettings, HeadRuntime, Head] = Component(
+    name="joint_span",
+    summary="One softmax over all possible spans and no answer, exact n-best spans (Fajcik et al. 2021)",
+    settings=JointSpanSettings,
+    build=build_joint_span,
+)
+
+
+def build_crf(settings: CrfSettings, runtime: HeadRuntime) -> Head:
+    """A BIO chain over the context tokens."""
+    from qakit_heads.crf import Crf
+
+    return Crf(settings, runtime)
+
+
+CRF: Component[CrfSettings, HeadRuntime, Head] = Component(
+    name="crf",
+    summary="BIO tags as a linear chain, exact n-best answers (conditional random field, Lafferty et al. 2001)",
+    settings=CrfSettings,
+    build=build_crf,
+)
+
+
 @hookimpl
 def qakit_register_heads() -> Iterable[Component[Any, Any, Any]]:
     """The heads of this package."""
-    return (LINEAR_SPAN,)
+    return (LINEAR_SPAN, JOINT_SPAN, CRF)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from qakit.api import Batch, HeadOutput, HeadRuntime, SpanCandidates, best_spans
+from qakit.api import Batch, HeadOutput, HeadRuntime, PositionScores, SpanCandidates, best_spans
+from qakit_heads.features import SpanFeatures
+from qakit_heads.soft_labels import soft_boundaries
 
 if TYPE_CHECKING:
     from qakit_heads.settings import LinearSpanSettings
@@ -21,7 +23,8 @@ class LinearSpan(nn.Module):
     The loss is the mean of two cross-entropies over positions, first and last token. Only context tokens and position 0
     ("no answer") take part in it: question, special tokens and padding can never hold the answer, so no probability
     should be spent on them. The scores themselves stay as the layer gives them, and equal those of the transformers
-    model with the same weights.
+    model with the same weights. The score of "no answer" is that of position 0 as first and last token, plus the
+    log-odds of the answerability classifier where that is on.
 
     Source: Devlin et al. 2019, "BERT: Pre-training of Deep Bidirectional Transformers", section 4.2 and 4.3.
     """
@@ -32,29 +35,33 @@ class LinearSpan(nn.Module):
     def __init__(self, settings: LinearSpanSettings, runtime: HeadRuntime) -> None:
         super().__init__()
         self.transformers_names: Mapping[str, str] = {
-            "linear.weight": "qa_outputs.weight",
-            "linear.bias": "qa_outputs.bias",
+            "features.linear.weight": "qa_outputs.weight",
+            "features.linear.bias": "qa_outputs.bias",
         }
         self.config_updates: Mapping[str, Any] = {"num_labels": 2}
+        self.settings = settings
         self.n_best = runtime.n_best
         self.max_answer_length = runtime.max_answer_length
-        self.dropout = nn.Dropout(settings.dropout)
-        self.linear = nn.Linear(runtime.hidden_size, 2)
-        nn.init.normal_(self.linear.weight, std=runtime.initializer_range)
-        nn.init.zeros_(self.linear.bias)
+        self.features = SpanFeatures(settings, runtime, outputs=2)
+        self.pools = self.features.pools
+
+    def pool(self, layers: Sequence[Tensor]) -> Tensor:
+        """See :class:`SpanFeatures`."""
+        return self.features.pool(layers)
 
     def forward(self, hidden: Tensor, batch: Batch) -> HeadOutput:
-        """``hidden`` (B, T, H) -> ``start`` and ``end`` (B, T) float32, and the loss if the batch has targets."""
-        with torch.autocast(hidden.device.type, enabled=False):
-            hidden = self.dropout(hidden.float())
-            logits = F.linear(hidden, self.linear.weight.float(), self.linear.bias.float())  # (B, T, 2)
-            start, end = logits[..., 0].contiguous(), logits[..., 1].contiguous()
-            loss = None
-            if batch.target_first is not None and batch.target_last is not None:
-                possible = batch.context_mask.clone()
-                possible[:, 0] = True  # windows without the answer aim at it, also where every question has an answer
-                loss = (_loss(start, possible, batch.target_first) + _loss(end, possible, batch.target_last)) / 2
-        return HeadOutput(loss, {"start": start, "end": end})
+        """``hidden`` (B, T, H) -> ``start`` and ``end`` (B, T) float32, and the loss if the batch has targets.
+
+        ``no_answer`` (B,) is there when the answerability classifier is on. With several dropout samples the loss is
+        the mean of theirs, and the scores are the first one's.
+        """
+        samples = self.features.logits(hidden)  # (B, T, 2) each
+        start, end = (logits.contiguous() for logits in samples[0].unbind(-1))
+        scores = {"start": start, "end": end}
+        no_answer = self.features.no_answer(hidden)
+        if no_answer is not None:
+            scores["no_answer"] = no_answer
+        return HeadOutput(self._loss(samples, hidden, batch), scores)
 
     def decode(self, scores: Mapping[str, Tensor], batch: Batch) -> SpanCandidates:
         """The best spans of each window, exactly; "no answer" scores as the span of position 0."""
@@ -67,9 +74,59 @@ class LinearSpan(nn.Module):
             k=self.n_best,
             max_length=self.max_answer_length,
         )
-        return SpanCandidates(first, last, score, null=start[:, 0] + end[:, 0])
+        null = start[:, 0] + end[:, 0]
+        return SpanCandidates(first, last, score, null=null + scores["no_answer"] if "no_answer" in scores else null)
+
+    @torch.no_grad()
+    def position_scores(self, scores: Mapping[str, Tensor], batch: Batch) -> PositionScores:
+        """``start[i] - start[0]`` and ``end[i] - end[0]``; half of the answerability log-odds comes off each.
+
+        So the start of one position and the end of another sum up to their span's score less that of "no answer".
+        """
+        start, end = (scores[name] - scores[name][:, :1] for name in ("start", "end"))
+        if "no_answer" in scores:
+            half = scores["no_answer"][:, None] / 2
+            start, end = start - half, end - half
+        outside = ~batch.context_mask
+        return PositionScores(start.masked_fill(outside, -torch.inf), end.masked_fill(outside, -torch.inf))
+
+    def _loss(self, samples: Sequence[Tensor], hidden: Tensor, batch: Batch) -> Tensor | None:
+        first, last = batch.target_first, batch.target_last
+        if first is None or last is None:
+            return None
+        possible = batch.context_mask.clone()
+        possible[:, 0] = True  # windows without the answer aim at it, also where every question has an answer
+        targets: tuple[Tensor, Tensor] = (first, last)  # (B,) positions, or (B, T) distributions
+        if self.settings.soft_labels:
+            sharpness = self.settings.soft_label_sharpness
+            targets = soft_boundaries(first, last, batch.context_mask, sharpness=sharpness)
+        with torch.autocast(hidden.device.type, enabled=False):
+            losses = [self._sample_loss(logits, possible, targets) for logits in samples]
+            loss = torch.stack(losses).mean()
+            extra = self.features.auxiliary_loss(hidden, batch)
+            return loss if extra is None else loss + extra
+
+    def _sample_loss(self, logits: Tensor, possible: Tensor, targets: tuple[Tensor, Tensor]) -> Tensor:
+        """Mean of the cross-entropies of first and last tokens, from ``logits`` (B, T, 2)."""
+        smoothing = self.settings.label_smoothing
+        first, last = (
+            _cross_entropy(logits[..., at].contiguous(), possible, targets[at], smoothing=smoothing) for at in (0, 1)
+        )
+        return (first + last) / 2
 
 
-def _loss(scores: Tensor, possible: Tensor, target: Tensor) -> Tensor:
-    """Mean cross-entropy (float32) over the possible positions; the others get finite scores far below any other."""
-    return F.cross_entropy(scores.masked_fill(~possible, torch.finfo(scores.dtype).min), target)
+def _cross_entropy(scores: Tensor, possible: Tensor, target: Tensor, *, smoothing: float) -> Tensor:
+    """Mean cross-entropy (float32) over the possible positions, (B, T) bool; the others get scores far below any other.
+
+    ``target`` is (B,) int64 or (B, T) float32; the share ``smoothing`` of it is spread evenly over what is possible.
+    """
+    scores = scores.masked_fill(~possible, torch.finfo(scores.dtype).min)
+    if target.ndim == 1 and not smoothing:
+        return F.cross_entropy(scores, target)
+    log_probabilities = scores.log_softmax(1).masked_fill(~possible, 0.0)
+    if target.ndim == 1:
+        wanted = log_probabilities.gather(1, target[:, None]).squeeze(1)
+    else:
+        wanted = (target * log_probabilities).sum(1)
+    even = log_probabilities.sum(1) / possible.sum(1)
+    return -torch.lerp(wanted, even, smoothing).mean()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PositiveInt, model_validator
 
 from qakit.api import Settings
 
@@ -17,7 +19,81 @@ class SpanSettings(Settings):
         description="Dropout before the linear layer. None by default, as in BERT's own question answering: the "
         "backbone's last layer ends in dropout already.",
     )
+    multi_sample_dropout: PositiveInt = Field(
+        default=1,
+        description="So many dropout masks over the same hidden states; the loss is the mean of theirs (Inoue 2019, "
+        '"Multi-Sample Dropout"). More than 1 needs `dropout`.',
+    )
+    layer_pooling: Annotated[int, Field(ge=2)] | Literal["all"] | None = Field(
+        default=None,
+        description="Read a learned weighted mean (softmax) of the last N layers, or of `all` and the embeddings, in "
+        'place of the last layer (Peters et al. 2018, "Deep contextualized word representations", without the scale). '
+        "The weights start equal.",
+    )
+    in_answer_weight: float = Field(
+        default=0.0,
+        ge=0,
+        description="Weight of an additional loss: whether each context token lies inside the answer (binary "
+        "cross-entropy, with a linear layer of its own). Not used for prediction.",
+    )
+    answerability_weight: float = Field(
+        default=0.0,
+        ge=0,
+        description='Weight of an additional loss: whether a window has "no answer" (binary cross-entropy, from the '
+        "hidden state of position 0, with a linear layer of its own; the internal front verifier of Zhang et al. 2021, "
+        '"Retrospective Reader"). In prediction its log-odds are added to the window\'s null score.',
+    )
+
+    @model_validator(mode="after")
+    def _samples_need_dropout(self) -> Self:
+        if self.multi_sample_dropout > 1 and self.dropout == 0:
+            raise ValueError("multi_sample_dropout needs dropout above 0: without it all samples are the same")
+        return self
 
 
-class LinearSpanSettings(SpanSettings):
+class SoftTargetSettings(SpanSettings):
+    """For heads with a softmax over places: how far the target is spread. All off by default."""
+
+    label_smoothing: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="This share of the target is spread evenly over all that is possible: positions of the context and "
+        'position 0, or spans and "no answer" (Szegedy et al. 2016, "Rethinking the Inception architecture").',
+    )
+    soft_labels: Literal["jaccard"] | None = Field(
+        default=None,
+        description="`jaccard`: the target is spread over places by how much the span they give overlaps the answer: "
+        "tokens in both over tokens in either, as in winning solutions of Kaggle's Tweet Sentiment Extraction (2020). "
+        "Windows without the answer keep their target. `label_smoothing` is applied to the result.",
+    )
+    soft_label_sharpness: float = Field(
+        default=4.0,
+        gt=0,
+        description="The power that the overlaps are raised to before they are normalised: larger is closer to the "
+        "plain target. Only with `soft_labels`.",
+    )
+
+
+class LinearSpanSettings(SoftTargetSettings):
     """Settings of ``linear_span``."""
+
+
+class JointSpanSettings(SoftTargetSettings):
+    """Settings of ``joint_span``."""
+
+    interaction: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description='Rank of a bilinear term between first and last token, "end conditioned on start"; 0 for none. '
+        "It takes memory for every span within the length limit.",
+    )
+
+
+class CrfSettings(SpanSettings):
+    """Settings of ``crf``."""
+
+    mode: Literal["bio", "single_span"] = Field(
+        default="bio",
+        description="Which tag paths share the probability in training: `bio` all legal ones, with any number of "
+        "answers; `single_span` only those with at most one answer. Decoding always looks for one answer.",
+    )

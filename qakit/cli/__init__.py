@@ -8,11 +8,45 @@ from typing import Annotated
 import typer
 
 from qakit import __version__
-from qakit.cli import ask, data, ensemble, evaluate, plugins, predict, recipes, runs, score, train
+from qakit.cli import (
+    ask,
+    compare,
+    data,
+    ensemble,
+    evaluate,
+    export,
+    kaggle,
+    leaderboard,
+    plugins,
+    predict,
+    recipes,
+    runs,
+    score,
+    submissions,
+    submit,
+    train,
+)
 from qakit.cli.console import print_error
 from qakit.errors import QakitError
 
-COMMAND_MODULES = (train, predict, evaluate, ask, score, ensemble, recipes, data, runs, plugins)
+COMMAND_MODULES = (
+    train,
+    predict,
+    evaluate,
+    ask,
+    score,
+    compare,
+    ensemble,
+    submit,
+    submissions,
+    leaderboard,
+    export,
+    kaggle,
+    recipes,
+    data,
+    runs,
+    plugins,
+)
 
 
 def build_app() -> typer.Typer:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qakit.cli.console import err, plain, print_json, print_warning
+from qakit.cli.console import err, out, plain, print_json, print_warning
 from qakit.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -23,8 +23,9 @@ _DATA_ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    data = typer.Typer(help="Look into data files.", no_args_is_help=True)
+    data = typer.Typer(help="Look into data files, and fetch them.", no_args_is_help=True)
     data.command()(check)
+    data.command()(download)
     app.add_typer(data, name="data")
 
 
@@ -99,6 +100,32 @@ def check(
 
         show_report(report, window=_window(job) if setup else None)
     raise typer.Exit(report.exit_code)
+
+
+def download(
+    competition: Annotated[str, typer.Option("--competition", "-c", metavar="NAME", help="Its name or address.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="By default data/NAME.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Download although nothing has changed.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
+) -> None:
+    """Fetch a Kaggle competition's data files, whole or not at all; skipped when the folder has them."""
+    from qakit.cli.trained_runs import bar
+    from qakit.submit.client import connect
+    from qakit.submit.download import download as fetch
+    from qakit.submit.target import slug_of
+
+    slug = slug_of(competition, None)
+    with bar("downloading") as progress:
+        kaggle = connect(say=print_warning)
+        done = fetch(slug, output or Path("data") / slug, kaggle, force=force, say=print_warning, progress=progress)
+    if as_json:
+        print_json({"competition": slug, "folder": str(done.folder), "fresh": done.fresh, "files": done.files})
+        return
+    size = sum(int(facts["bytes"]) for facts in done.files.values())
+    what = "downloaded" if done.fresh else "unchanged"
+    out.print(plain(f"{what}: {len(done.files)} files, {size:,} bytes in {done.folder}"))
 
 
 def _from_recipe(targets: list[Path], overrides: list[str], tokenizer: str | None, registry: Registry) -> _Job:

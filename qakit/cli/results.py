@@ -6,15 +6,22 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qakit.cli.console import out, plain
-from qakit.cli.tables import new_table, number
+from qakit.cli.tables import new_table, number, pairs_table
 
 if TYPE_CHECKING:
+    from qakit.report.evaluation import EvaluationReport
     from qakit.runs import Run
     from qakit.values import Example, Prediction
 
 EXAMPLES_SHOWN = 6
 TEXT_SHOWN = 70
 """Characters of a question or answer in a table."""
+SOURCES = {
+    "option": "given by --threshold",
+    "validation": "tuned on validation",
+    "recipe": "fixed in the recipe",
+    "default": "not tuned: the run has no validation file",
+}
 
 
 def show_result(run: Run, metrics: Mapping[str, Any]) -> None:
@@ -43,6 +50,32 @@ def figures_table(
         for name, value in baselines.items():
             table.add_row(plain(f"baseline {name}"), *([""] if before else []), number(value))
     return table
+
+
+def show_evaluation(report: EvaluationReport) -> None:
+    """Figures on a labelled file with their intervals, the threshold, and the calibration."""
+    evaluation, oracle = report.evaluation, report.oracle
+    headings = ["value", "95% interval", *(["oracle", "at threshold"] if oracle else [])]
+    table = new_table("Evaluation", "figure", *headings, numbers=headings)
+    for name, value in evaluation.figures.items():
+        ends = report.intervals.get(name)
+        cells = [number(value), f"{ends[0]:.2f} to {ends[1]:.2f}" if ends else ""]
+        if oracle:
+            best = oracle.get(name)
+            cells += [number(best["value"]), f"{best['threshold']:.3f}"] if best else ["", ""]
+        table.add_row(plain(name), *cells)
+    out.print(table)
+    pairs: dict[str, Any] = {}
+    if report.source is not None:
+        pairs["no-answer threshold"] = f"{evaluation.null_threshold:.3f} ({SOURCES[report.source]})"
+    if oracle:
+        pairs["oracle"] = "the best of all thresholds for this very file: an upper bound, not a result"
+    if evaluation.calibration is not None:
+        found = evaluation.calibration
+        pairs["calibration error (ECE)"] = f"{found.ece_after:.3f} with temperature {found.temperature:.2f}"
+        pairs["without temperature"] = f"{found.ece_before:.3f}"
+    if pairs:
+        out.print(pairs_table("How the answers were chosen", pairs))
 
 
 def examples_table(examples: Sequence[Example], predictions: Sequence[Prediction]) -> Any:
@@ -82,6 +115,8 @@ def _show_files(run: Run, metrics: Mapping[str, Any]) -> None:
     table.add_row("run", plain(run.folder))
     if run.curves_file.is_file():
         table.add_row("curves", plain(run.curves_file))
+    if run.threshold_curve_file.is_file():
+        table.add_row("threshold", plain(run.threshold_curve_file))
     submission = metrics.get("submission")
     if submission:
         file = run.predictions / submission["file"]

@@ -135,6 +135,7 @@ def _train(
 ) -> None:
     from qakit.cli.progress import TrainingDisplay
     from qakit.report.curves import draw_curves
+    from qakit.report.threshold_curve import draw_validation_curve
     from qakit.runs import alone_in, check_free
     from qakit.training.finish import finish_run
     from qakit.training.fit import accelerator_for, fit, part_ways, prepare_training
@@ -165,6 +166,7 @@ def _train(
             print_error(f"{error}; a checkpoint is written, go on with: qakit train --resume --output {run.folder}")
         raise typer.Exit(error.exit_code) from None
     draw_curves(run.metrics(), run.curves_file, title=run.name)
+    draw_validation_curve(run, registry)
     if as_json:
         print_json(finished.metrics)
         return

@@ -13,7 +13,7 @@ from qakit.cli.console import err, print_warning
 from qakit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from qakit.data.splits import Split
+    from qakit.data.splits import Split, SplitName
     from qakit.inference.trained import TrainedRun
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")]
@@ -44,6 +44,20 @@ def read_examples(trained: TrainedRun, source: Path) -> Split:
     split = read_files(trained.recipe, trained.registry, [source])
     if not split.examples:
         raise DataError("holds no question", path=source)
+    return _told(split)
+
+
+def read_own_split(trained: TrainedRun, name: SplitName) -> Split:
+    """The examples of one of the recipe's own splits, as training takes them; problems in the records are told."""
+    from qakit.data.splits import read_split
+
+    split = read_split(trained.recipe, trained.registry, name)
+    if split is None:
+        raise UsageError(f"the run's recipe names no {name} file; give the questions with --input")
+    return _told(split)
+
+
+def _told(split: Split) -> Split:
     for problems in split.problems:
         for line in problems.describe():
             print_warning(line)

@@ -114,7 +114,7 @@ def encode(
         answer_first=answer_first,
         answer_stop=answer_stop,
         answerable=np.fromiter((_answerable(example) for example in examples), dtype=np.int8, count=len(examples)),
-        key=np.fromiter((_key(example.id) for example in examples), dtype=np.int64, count=len(examples)),
+        key=np.fromiter((example_key(example.id) for example in examples), dtype=np.int64, count=len(examples)),
     )
 
 
@@ -141,6 +141,15 @@ def token_spans(store: TokenStore, row: Int32, start: Int64, end: Int64) -> tupl
         first[block], stop[block] = _spans_in_rows(store, low, high, row[block], start[block], end[block])
         begin = until
     return first, stop
+
+
+def example_key(identifier: str) -> int:
+    """The ``EncodedExamples.key`` of the example with this id: 63 bits of a BLAKE2b hash.
+
+    It joins what else is known about examples (an earlier run's predictions, say) to their rows.
+    """
+    digest = blake2b(identifier.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
 
 
 def _spans_in_rows(store: TokenStore, low: int, high: int, row: Int32, start: Int64, end: Int64) -> tuple[Int32, Int32]:
@@ -173,8 +182,3 @@ def _target(example: Example) -> Answer | None:
 
 def _answerable(example: Example) -> int:
     return -1 if example.answers is None else int(bool(example.answers))
-
-
-def _key(identifier: str) -> int:
-    digest = blake2b(identifier.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1

@@ -1,14 +1,23 @@
-"""From scores to figures: threshold, clean-up, metric — the same way in training, ``evaluate`` and ``predict``."""
+"""From scores to figures: threshold, temperature, clean-up, metric, the same way in training and afterwards."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from qakit.errors import PluginError, UsageError
-from qakit.inference.scoring import ScoringSet, predictions_of
-from qakit.inference.table import SpanTable
-from qakit.inference.threshold import apply_threshold, tune_null_threshold
+from qakit.inference.calibration import (
+    Calibration,
+    Options,
+    calibration_of,
+    exactly_right,
+    fit_temperature,
+    right_options,
+)
+from qakit.inference.scoring import Scores, ScoringSet, predictions_of
+from qakit.inference.threshold import Choices, Score, apply_threshold, null_differences, tune_null_threshold
 from qakit.protocols import Metric, NoRuntime, PerExampleMetric, Postprocessor
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
@@ -44,7 +53,12 @@ class Evaluation:
 
     figures: dict[str, float]
     predictions: tuple[Prediction, ...]
+    raw: tuple[SpanPrediction, ...]
+    """The predictions before clean-up, which threshold and temperature are for."""
     null_threshold: float
+    temperature: float = 1.0
+    calibration: Calibration | None = None
+    """None if the metric gives no figure for each question."""
 
 
 def finish(predictions: Sequence[SpanPrediction], examples: Sequence[Example], judge: Judge) -> list[Prediction]:
@@ -75,17 +89,60 @@ def _cleaned(name: str, step: Postprocessor, prediction: Prediction, example: Ex
     return cleaned
 
 
-def evaluate(prepared: ScoringSet, table: SpanTable, judge: Judge, *, null_threshold: float | None) -> Evaluation:
-    """Figures of one scoring. ``null_threshold=None``: find the best one on these examples (validation only)."""
-    recipe = judge.recipe
-    raw = predictions_of(prepared, table, recipe, null_threshold=null_threshold or 0.0)
-    threshold = null_threshold if null_threshold is not None else 0.0
-    if null_threshold is None and recipe.predict.no_answer:
-        threshold = _tuned(raw, prepared.examples, judge)
+def evaluate(
+    prepared: ScoringSet, scores: Scores, judge: Judge, *, null_threshold: float | None, temperature: float | None
+) -> Evaluation:
+    """Figures of one scoring.
+
+    Args:
+        null_threshold: None: find the best one on these examples (validation only).
+        temperature: None: fit it to these examples (validation only).
+    """
+    recipe, examples, score = judge.recipe, prepared.examples, _primary(judge)
+
+    def predicted(threshold: float, fitted: float) -> list[SpanPrediction]:
+        return predictions_of(prepared, scores, recipe, null_threshold=threshold, temperature=fitted)
+
+    threshold, fitted = null_threshold or 0.0, temperature or 1.0
+    raw = predicted(threshold, fitted)
+    if null_threshold is None and recipe.predict.no_answer and score is not None:
+        threshold = tune_null_threshold(raw, examples, score)[0]
         raw = apply_threshold(raw, threshold)
-    final = finish(raw, prepared.examples, judge)
-    figures = dict(judge.metric.compute(prepared.examples, final))
-    return Evaluation(figures, tuple(final), threshold)
+    options, calibration = Options.of(raw), None
+    if temperature is None and score is not None:
+        fitted = fit_temperature(options, right_options(raw, examples, options, score))
+        raw = raw if fitted == 1.0 else predicted(threshold, fitted)
+    if score is not None:
+        calibration = calibration_of(options, exactly_right(raw, examples, score), fitted)
+    final = finish(raw, examples, judge)
+    figures = dict(judge.metric.compute(examples, final))
+    return Evaluation(figures, tuple(final), tuple(raw), threshold, fitted, calibration)
+
+
+def choices_of(raw: Sequence[SpanPrediction], examples: Sequence[Example], judge: Judge) -> Choices | None:
+    """What every threshold would give, after clean-up; None if the metric gives no figure for each question."""
+    if not isinstance(judge.metric, PerExampleMetric):
+        return None
+    best = [prediction.best.text if prediction.best else "" for prediction in raw]
+    answered, null = (
+        judge.metric.per_example(examples, answers_of(finish(_with_answers(raw, texts), examples, judge)))
+        for texts in (best, [""] * len(raw))
+    )
+    return Choices(
+        differences=null_differences(raw),
+        answered={figure: np.asarray(values) for figure, values in answered.items()},
+        null={figure: np.asarray(values) for figure, values in null.items()},
+        answerable=np.array([bool(example.answers) for example in examples]),
+    )
+
+
+def answers_of(predictions: Sequence[Prediction]) -> list[str]:
+    """The final texts: of a class or a number, as it is written."""
+    return [each.answer if isinstance(each, SpanPrediction) else str(each.label) for each in predictions]
+
+
+def _with_answers(predictions: Sequence[SpanPrediction], answers: Sequence[str]) -> list[SpanPrediction]:
+    return [each.with_answer(answer) for each, answer in zip(predictions, answers, strict=True)]
 
 
 def check_selection(judge: Judge, examples: Sequence[Example]) -> None:
@@ -107,12 +164,9 @@ def fixed_threshold(recipe: Recipe) -> float | None:
     return None if recipe.predict.null_threshold == "tune" else recipe.predict.null_threshold
 
 
-def _tuned(predictions: Sequence[SpanPrediction], examples: Sequence[Example], judge: Judge) -> float:
+def _primary(judge: Judge) -> Score | None:
+    """Each question's own primary figure, if the metric gives it."""
     metric = judge.metric
     if not isinstance(metric, PerExampleMetric):
-        return 0.0
-
-    def score(some: Sequence[Example], answers: Sequence[str]) -> Sequence[float]:
-        return metric.per_example(some, answers)[metric.primary]
-
-    return tune_null_threshold(predictions, examples, score)[0]
+        return None
+    return lambda examples, answers: metric.per_example(examples, answers)[metric.primary]

@@ -5,40 +5,21 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qakit.data.encode import EncodedExamples
 from qakit.data.windows import Windows
+from qakit.inference.ranking import Ranked, rank
 from qakit.inference.table import SpanTable
+from qakit.inference.visible import UNSUPPORTED, nearest_visible
 from qakit.values import Candidate, Example, NoAnswer, SpanPrediction
 
 __all__ = ["SpanTable", "span_predictions"]
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class _Ranked:
-    """The usable places of a table, sorted by example and then by score, best first: C in all.
-
-    Equal scores stay in the order of windows and of places within a window, so the result does not depend on batches.
-
-    Attributes:
-        pointers: (N + 1) the places of example i are [pointers[i], pointers[i + 1]).
-        context: (C) which of the example's contexts.
-        start, end: (C) characters.
-        score: (C) float32.
-    """
-
-    pointers: list[int]
-    context: list[int]
-    start: list[int]
-    end: list[int]
-    score: NDArray[np.float32]
 
 
 def span_predictions(
@@ -50,12 +31,17 @@ def span_predictions(
     n_best: int,
     no_answer: bool,
     null_threshold: float = 0.0,
+    temperature: float = 1.0,
 ) -> list[SpanPrediction]:
     """One prediction per example over all its windows and contexts, in the examples' order.
 
     Candidates are the ``n_best`` best-scored texts. Whitespace at their ends is trimmed by moving the offsets, so that
     ``example.contexts[c][start:end] == text`` always holds; a text in several places keeps the best-scored one; none is
     empty. Probabilities are a softmax over the kept candidates and, with ``no_answer``, the null option.
+
+    A question with windows always has a candidate, unless none of its contexts' tokens has anything to see. Where the
+    head decoded blank spans alone, it is the visible token nearest to the best of them, with its score; where the head
+    decoded nothing at all, the first visible token, :data:`~qakit.inference.visible.UNSUPPORTED` below "no answer".
 
     An example's null score is the smallest one of its windows: a window that does not hold the answer says "no answer"
     rightly, so only the least convinced window counts (as in google-research/bert, ``run_squad.py``).
@@ -68,22 +54,29 @@ def span_predictions(
         n_best: candidates per example at most.
         no_answer: whether a question may have no answer.
         null_threshold: the answer is "" where the null score exceeds the best candidate's by more than this.
+        temperature: scores are divided by it before the softmax; nothing but probabilities depends on it.
 
     Raises:
+        ModelError: a score is NaN or infinite.
         ValueError: not every window has been added to the table, or the examples are not the encoded ones.
     """
     if len(examples) != len(encoded):
         raise ValueError(f"{len(examples)} examples, but {len(encoded)} were encoded")
     if table.missing:
         raise ValueError(f"{table.missing} of {len(windows)} windows have not been added to the table")
-    nulls = _null_scores(table, windows, len(examples)) if no_answer else None
+    lowest = _null_scores(table, windows, len(examples))
+    nulls = np.where(np.isfinite(lowest), lowest, 0.0) if no_answer else None
     with _collector_paused():
-        ranked = _rank(table, windows, encoded)
-        pointers, places, texts = _distinct(ranked, examples, n_best)
-        scores = ranked.score[places].astype(np.float64)
-        probabilities, null_probabilities = _softmax(scores, np.asarray(pointers), nulls)
+        ranked = rank(table, windows, encoded)
+        pointers, places, texts = _distinct(ranked, encoded, examples, lowest, n_best)
         columns = ([column[place] for place in places] for column in (ranked.start, ranked.end, ranked.context))
-        candidates = list(map(Candidate, texts, *columns, scores.tolist(), probabilities.tolist()))
+        scores = [ranked.score[place] for place in places]
+        probabilities, null_probabilities = _softmax(
+            np.array(scores, np.float64) / temperature,
+            np.asarray(pointers),
+            None if nulls is None else nulls / temperature,
+        )
+        candidates = list(map(Candidate, texts, *columns, scores, probabilities.tolist()))
 
         predictions = []
         for row, example in enumerate(examples):
@@ -113,35 +106,12 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _rank(table: SpanTable, windows: Windows, encoded: EncodedExamples) -> _Ranked:
-    used = np.flatnonzero(table.score > -np.inf)
-    example = windows.example[used // table.score.shape[1]]
-    score = table.score.ravel()[used]
-    order = _order(example, score)
-    used, example = used[order], example[order]
-    pair = windows.pair[table.segment.ravel()[used]]
-    counts = np.bincount(example, minlength=len(encoded))
-    return _Ranked(
-        pointers=np.concatenate([np.zeros(1, np.int64), counts.cumsum()]).tolist(),
-        context=(pair - encoded.pointers[example]).tolist(),
-        start=table.start.ravel()[used].tolist(),
-        end=table.end.ravel()[used].tolist(),
-        score=score[order],
-    )
-
-
-def _order(example: NDArray[np.int32], score: NDArray[np.float32]) -> Int64:
-    """What ``np.lexsort((-score, example))`` gives, by one sort of 64-bit keys: example above, score below."""
-    bits = (0.0 - score).view(np.int32)  # 0 - 0 is +0 also for score -0
-    # As integers, the bits of positive floats ascend with them, those of negative floats descend.
-    ascending = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
-    return np.argsort((example.astype(np.int64) << 32) + ascending, kind="stable")
-
-
-def _distinct(ranked: _Ranked, examples: Sequence[Example], n_best: int) -> tuple[list[int], list[int], list[str]]:
+def _distinct(
+    ranked: Ranked, encoded: EncodedExamples, examples: Sequence[Example], lowest: Float64, n_best: int
+) -> tuple[list[int], list[int], list[str]]:
     """The best ``n_best`` texts of each example, K in all: pointers (N + 1), places in ``ranked`` (K), texts (K).
 
-    Where whitespace is trimmed, the place's offsets in ``ranked`` move.
+    Where whitespace is trimmed, the place's offsets in ``ranked`` move. ``lowest`` (N,): see :func:`_null_scores`.
     """
     starts, ends, contexts = ranked.start, ranked.end, ranked.context
     pointers, places, texts = [0], [], []
@@ -160,15 +130,38 @@ def _distinct(ranked: _Ranked, examples: Sequence[Example], n_best: int) -> tupl
                 texts.append(trimmed)
                 if len(seen) == n_best:
                     break
+        if not seen and lowest[row] < np.inf:
+            visible = _visible_place(row, ranked, encoded, example, float(lowest[row]))
+            if visible is not None:
+                places.append(visible)
+                texts.append(example.contexts[contexts[visible]][starts[visible] : ends[visible]])
         pointers.append(len(places))
     return pointers, places, texts
 
 
+def _visible_place(row: int, ranked: Ranked, encoded: EncodedExamples, example: Example, lowest: float) -> int | None:
+    """A new place for an example whose places are all blank; None where it has no visible token."""
+    blanks = range(ranked.pointers[row], ranked.pointers[row + 1])
+    score = ranked.score[blanks[0]] if blanks else lowest - UNSUPPORTED
+    anchors: dict[int, int] = {}  # where to look, by context
+    for place in blanks:
+        anchors.setdefault(ranked.context[place], ranked.start[place])
+    for context in range(len(example.contexts)):
+        anchors.setdefault(context, 0)
+    for context, at in anchors.items():
+        store, text_row = encoded.store, encoded.context[encoded.pointers[row] + context]
+        offsets = store.offsets[store.pointers[text_row] : store.pointers[text_row + 1]]
+        found = nearest_visible(example.contexts[context], offsets, at)
+        if found is not None:
+            return ranked.add(context, *found, score)
+    return None
+
+
 def _null_scores(table: SpanTable, windows: Windows, examples: int) -> Float64:
-    """(N,) smallest null score over each example's windows; 0 for an example without windows."""
+    """(N,) smallest null score over each example's windows; inf for an example without windows."""
     nulls = np.full(examples, np.inf)
     np.minimum.at(nulls, windows.example, table.null.astype(np.float64))
-    return np.where(np.isposinf(nulls), 0.0, nulls)
+    return nulls
 
 
 def _softmax(scores: Float64, pointers: Int64, nulls: Float64 | None) -> tuple[Float64, Float64]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
@@ -53,19 +53,27 @@ def read_nbest(path: Path) -> list[Prediction]:
     Raises:
         DataError: the file cannot be read, or a line is not a prediction; says which line and field.
     """
-    predictions = []
+    return list(iter_nbest(path))
+
+
+def iter_nbest(path: Path) -> Iterator[Prediction]:
+    """One prediction after the other: :func:`read_nbest` for files that would fill the memory.
+
+    Raises:
+        DataError: as :func:`read_nbest`, when the damaged line is reached.
+    """
     try:
         with path.open("rb") as file:  # bytes: only \n ends a line, not U+2028 or U+0085
             for number, line in enumerate(file, start=1):
                 if line.isspace():
                     continue
                 try:
-                    predictions.append(_prediction(_Fields.parse(line)))
+                    prediction = _prediction(_Fields.parse(line))
                 except _BrokenError as broken:
                     raise DataError(broken.problem, path=path, row=f"line {number}", field=broken.field) from None
+                yield prediction
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", path=path) from None
-    return predictions
 
 
 def _line(value: dict[str, Any]) -> bytes:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from qakit.errors import UnknownPluginError, UsageError
+from qakit.files import writing
+from qakit.inference.characters import CHARACTERS_FILE, CharacterScores
 from qakit.inference.nbest_file import write_nbest
 from qakit.protocols import NoRuntime, Writer
 from qakit.recipe.load import recipe_hash
@@ -33,10 +35,27 @@ class Submission:
 
 
 def save_predictions(
-    folder: Path, predictions: Sequence[Prediction], recipe: Recipe, *, run: str, inputs: Mapping[str, str]
+    folder: Path,
+    predictions: Sequence[Prediction],
+    recipe: Recipe,
+    *,
+    run: str,
+    inputs: Mapping[str, str],
+    characters: CharacterScores | None = None,
 ) -> None:
-    """Write ``nbest.jsonl`` and ``meta.json`` into ``folder``. ``inputs``: file name -> sha256."""
+    """Write ``nbest.jsonl``, ``meta.json`` and, if there are any, character scores into ``folder``.
+
+    Character scores of an earlier prediction don't stay beside this one.
+
+    Args:
+        inputs: file name -> sha256.
+    """
+    characters_file = folder / CHARACTERS_FILE
+    with writing(characters_file):
+        characters_file.unlink(missing_ok=True)
     write_nbest(folder / "nbest.jsonl", predictions)
+    if characters is not None:
+        characters.write(characters_file)
     write_json(
         folder / "meta.json",
         {
@@ -55,7 +74,7 @@ def build_writer(recipe: Recipe, registry: Registry, *, suffix: str | None = Non
     Raises:
         UsageError: no writer has this ending.
     """
-    writer: Writer = registry.build("writers", recipe.writer.name, recipe.writer.settings, NoRuntime())
+    writer: Writer = registry.build("writers", recipe.writer.name, _writer_settings(recipe, registry), NoRuntime())
     if suffix is None or writer.suffix == suffix:
         return writer
     for name in registry.names("writers"):
@@ -78,13 +97,29 @@ def write_submission(
     writer = build_writer(recipe, registry, suffix=suffix)
     path = path if path.suffix else path.with_suffix(writer.suffix)
     writer.write(predictions, path)
-    sample = recipe.data.sample_submission
+    sample = sample_submission(recipe)
     problems: tuple[str, ...] = ()
     checked = None
     if sample is not None and Path(sample).is_file() and writer.suffix == Path(sample).suffix:
         checked = Path(sample)
         problems = tuple(writer.check(path, checked))
     return Submission(path, len(predictions), file_sha256(path), problems, checked)
+
+
+def sample_submission(recipe: Recipe) -> str | None:
+    """The competition's sample submission, wherever the recipe names it."""
+    named = recipe.competition.sample_submission if recipe.competition is not None else None
+    return named or recipe.data.sample_submission
+
+
+def _writer_settings(recipe: Recipe, registry: Registry) -> dict[str, Any]:
+    """The writer's settings, with the columns of the recipe's competition where the writer has columns."""
+    settings = recipe.writer.settings
+    if recipe.competition is not None:
+        columns = recipe.competition.model_dump(include={"id_column", "answer_column"}, exclude_none=True)
+        known = registry.get("writers", recipe.writer.name).component.settings.model_fields
+        settings |= {name: value for name, value in columns.items() if name in known}
+    return settings
 
 
 def file_sha256(path: Path) -> str:

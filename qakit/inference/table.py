@@ -58,7 +58,7 @@ class SpanTable:
     def add(self, batch: Batch, decoded: SpanCandidates) -> None:
         """Take over a batch's candidates, as characters.
 
-        Spans without characters, and spans that begin in one context and end in another, are left out.
+        Spans that begin in one context and end in another, or whose last token stands before the first, are left out.
 
         Raises:
             ModelError: scores are NaN or infinite.
@@ -82,16 +82,39 @@ class SpanTable:
         segment, last_segment = batch.segment[row, first], batch.segment[row, last]
         if (used & ((segment < 0) | (last_segment < 0))).any():
             raise PluginError("the head decoded a span outside the contexts; this is a mistake in the head's plugin")
-        used &= segment == last_segment
+        used &= (segment == last_segment) & (first <= last)
+        self.add_tokens(
+            batch.window,
+            segment=segment,
+            first=np.where(used, batch.token[row, first], 0),
+            last=np.where(used, batch.token[row, last], 0),
+            score=np.where(used, score, -np.inf),
+            null=null,
+        )
+
+    def add_tokens(
+        self, window: Int64, *, segment: Int32, first: Int64, last: Int64, score: Float32, null: Float32
+    ) -> None:
+        """Take over candidates, as characters.
+
+        Args:
+            window: (B,) rows of this table.
+            segment: (B, K) row in ``Windows.pair``.
+            first: (B, K) the first token, as its index in the flat store; anything where the score is -inf.
+            last: (B, K) the last token likewise, inclusive.
+            score: (B, K), -inf in unused places; K at most the table's places.
+            null: (B,).
+        """
+        places = score.shape[1]
+        used = score > -np.inf
         if used.any():  # otherwise there may be no token at all to look up
-            start = self._offsets[np.where(used, batch.token[row, first], 0), 0]
-            end = self._offsets[np.where(used, batch.token[row, last], 0), 1]
-            used &= start < end
-            self.start[batch.window, :places] = start
-            self.end[batch.window, :places] = end
-        self.segment[batch.window, :places] = segment
-        self.score[batch.window, :places] = np.where(used, score, -np.inf)
-        self.null[batch.window] = null
+            start = self._offsets[np.where(used, first, 0), 0]
+            end = self._offsets[np.where(used, last, 0), 1]
+            self.start[window, :places] = start
+            self.end[window, :places] = end
+        self.segment[window, :places] = segment
+        self.score[window, :places] = score
+        self.null[window] = null
 
     def rows(self) -> TableRows:
         """The windows that have been added here, to send to another process."""

@@ -1,16 +1,17 @@
-"""When to answer "no answer": the null threshold, tuned exactly."""
+"""When to answer "no answer": the null threshold, tuned exactly, and what every other threshold would have given."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from qakit.inference.nbest import answer_of
 from qakit.values import Example, SpanPrediction
 
+Float64 = NDArray[np.float64]
 Score = Callable[[Sequence[Example], Sequence[str]], Sequence[float]]
 """Per-example figures of answers, one for each example; larger is better."""
 
@@ -30,25 +31,35 @@ def best_threshold(differences: ArrayLike, if_answered: ArrayLike, if_null: Arra
     nothing is best, it lies :data:`MARGIN` beyond the last difference.
 
     Args:
-        differences: (N,) null score - best candidate's score, finite.
+        differences: (N,) null score - best candidate's score. Infinite where no threshold matters: inf without a
+            candidate (always "no answer"), -inf without a null option (always answered).
         if_answered: (N,) the example's figure if its best candidate is the answer.
         if_null: (N,) the example's figure if the answer is "".
 
     Returns:
-        The threshold and the mean figure with it; (0, 0) without examples.
+        The threshold and the mean figure with it; the threshold is 0 where none matters, the mean 0 without examples.
     """
     difference, answered, null = (
         np.asarray(values, dtype=np.float64) for values in (differences, if_answered, if_null)
     )
-    count = len(difference)
-    if not count:
+    if np.isnan(difference).any():
+        raise ValueError("differences must be numbers")
+    if not len(difference):
         return 0.0, 0.0
-    if not np.isfinite(difference).all():
-        raise ValueError("differences must be finite")
+    finite = np.isfinite(difference)
+    fixed = float(np.where(difference < 0, answered, null)[~finite].sum())
+    if not finite.any():
+        return 0.0, fixed / len(difference)
+    threshold, total = _best_total(difference[finite], answered[finite], null[finite])
+    return threshold, (total + fixed) / len(difference)
+
+
+def _best_total(difference: Float64, answered: Float64, null: Float64) -> tuple[float, float]:
+    """:func:`best_threshold` of at least one finite difference, with the sum of the figures."""
+    count = len(difference)
     order = np.argsort(difference, kind="stable")
     difference = difference[order]
-    gain = np.concatenate([np.zeros(1), np.cumsum((answered - null)[order])])
-    total = null.sum() + gain  # (N + 1,) with the first 0, 1 ... N questions answered, the others null
+    total = _totals(answered[order], null[order])
 
     # A threshold can lie before all differences, after all, or between two that differ.
     gap = np.concatenate([np.zeros(1), np.diff(difference), np.zeros(1)])
@@ -57,7 +68,13 @@ def best_threshold(differences: ArrayLike, if_answered: ArrayLike, if_null: Arra
     best = total[possible].max()
     optimal = possible & (total >= best - ROUNDING * max(1.0, abs(best)))
     answers = int(np.argmax(np.where(optimal, gap, -1.0)))  # how many questions get their candidate
-    return _between(difference, answers), float(total[answers] / count)
+    return _between(difference, answers), float(total[answers])
+
+
+def _totals(answered: Float64, null: Float64) -> Float64:
+    """(N + 1,) sums of the figures with the first 0, 1 ... N questions answered and the others null."""
+    gains = np.concatenate([np.zeros(1), np.cumsum(answered - null)])
+    return np.asarray(null.sum() + gains, np.float64)
 
 
 def tune_null_threshold(
@@ -73,13 +90,12 @@ def tune_null_threshold(
         score: called twice: with the best candidates' texts, and with empty answers.
     """
     best = [prediction.candidates[0].text if prediction.candidates else "" for prediction in predictions]
-    answered = np.asarray(score(examples, best), dtype=np.float64)
-    null = np.asarray(score(examples, [""] * len(examples)), dtype=np.float64)
-    open_ = [row for row, prediction in enumerate(predictions) if prediction.candidates and prediction.null]
-    differences = [_difference(predictions[row]) for row in open_]
-    threshold, mean = best_threshold(differences, answered[open_], null[open_])
-    total = mean * len(open_) + np.delete(answered, open_).sum()
-    return threshold, float(total / len(predictions)) if predictions else 0.0
+    return best_threshold(null_differences(predictions), score(examples, best), score(examples, [""] * len(examples)))
+
+
+def null_differences(predictions: Sequence[SpanPrediction]) -> Float64:
+    """(N,) null score - best candidate's score; inf without a candidate, -inf with one but without a null option."""
+    return np.array([_difference(prediction) for prediction in predictions], dtype=np.float64)
 
 
 def apply_threshold(predictions: Sequence[SpanPrediction], threshold: float) -> list[SpanPrediction]:
@@ -90,9 +106,58 @@ def apply_threshold(predictions: Sequence[SpanPrediction], threshold: float) -> 
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A mean figure as a step function of the threshold.
+
+    Attributes:
+        thresholds: (M,) ascending, the first -inf; between two of them nothing changes.
+        means: (M,) the figure from ``thresholds[m]`` on, that included, up to the next one.
+    """
+
+    thresholds: Float64
+    means: Float64
+
+    def at(self, threshold: float) -> float:
+        """The mean figure with this threshold."""
+        return float(self.means[np.searchsorted(self.thresholds, threshold, side="right") - 1])
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What each of N questions scores if it is answered and if it is not.
+
+    Attributes:
+        differences: (N,) see :func:`null_differences`.
+        answered: figure -> (N,) with the best candidate as the answer.
+        null: figure -> (N,) with the answer "".
+        answerable: (N,) bool, whether the question has a gold answer.
+    """
+
+    differences: Float64
+    answered: Mapping[str, Float64]
+    null: Mapping[str, Float64]
+    answerable: NDArray[np.bool_]
+
+    def best(self, figure: str) -> tuple[float, float]:
+        """The best threshold on these very questions and the mean with it: an oracle, no threshold to report with."""
+        return best_threshold(self.differences, self.answered[figure], self.null[figure])
+
+    def curve(self, figure: str, rows: NDArray[np.bool_] | None = None) -> Curve:
+        """The mean of a figure at every threshold, over all questions or over ``rows`` (N,), at least one."""
+        chosen = np.ones(len(self.differences), bool) if rows is None else rows
+        order = np.argsort(self.differences[chosen], kind="stable")
+        difference = self.differences[chosen][order]
+        totals = _totals(self.answered[figure][chosen][order], self.null[figure][chosen][order])
+        thresholds = np.concatenate([[-np.inf], np.unique(difference[np.isfinite(difference)])])
+        answers = np.searchsorted(difference, thresholds, side="right")
+        return Curve(thresholds, totals[answers] / len(difference))
+
+
 def _difference(prediction: SpanPrediction) -> float:
-    assert prediction.null is not None
-    return prediction.null.score - prediction.candidates[0].score
+    if not prediction.candidates:
+        return np.inf
+    return -np.inf if prediction.null is None else prediction.null.score - prediction.candidates[0].score
 
 
 def _between(difference: np.ndarray[tuple[int, ...], np.dtype[np.float64]], answers: int) -> float:

@@ -11,9 +11,9 @@ from typing import Self
 import torch
 
 from qakit.errors import RunError
+from qakit.inference.characters import CharacterScores
 from qakit.inference.evaluation import Evaluation, Judge, evaluate, finish
-from qakit.inference.scoring import CountProgress, ScoringSet, predictions_of, prepare, score
-from qakit.inference.table import SpanTable
+from qakit.inference.scoring import CountProgress, Scores, ScoringSet, characters_of, predictions_of, prepare, score
 from qakit.modeling.assemble import Assembled
 from qakit.modeling.device import Precision, keep_freed_memory, pick_device, resolve_precision
 from qakit.modeling.folder import load_model
@@ -21,6 +21,15 @@ from qakit.recipe.model import PredictSection, Recipe
 from qakit.registry import Registry, load_registry
 from qakit.runs import Run, open_run
 from qakit.values import Example, Prediction, SpanPrediction
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """What a run says of some examples."""
+
+    predictions: list[Prediction]
+    characters: CharacterScores | None
+    """None if the recipe's ``predict.character_scores`` is off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +43,8 @@ class TrainedRun:
     judge: Judge
     null_threshold: float
     """In the head's score scale; tuned on validation unless the recipe fixes it."""
+    temperature: float
+    """Divides the scores before they become probabilities; fitted on validation."""
     device: torch.device
     precision: Precision
 
@@ -65,48 +76,56 @@ class TrainedRun:
             assembled=assembled,
             judge=Judge.of(recipe, registry),
             null_threshold=_threshold(run, recipe),
+            temperature=_temperature(run),
             device=device,
             precision=resolve_precision(recipe.train.precision, device),
         )
 
+    def under(self, recipe: Recipe) -> Self:
+        """The same weights with other ``windows``, ``preprocess.predict`` and ``predict`` blocks.
+
+        ``n_best`` and ``max_answer_length`` belong to the head from the start: give those to :meth:`load`.
+        """
+        return replace(self, recipe=recipe, judge=replace(self.judge, recipe=recipe))
+
     def score(
         self, examples: Sequence[Example], *, cache: Path | None = None, progress: CountProgress | None = None
-    ) -> tuple[ScoringSet, SpanTable]:
+    ) -> tuple[ScoringSet, Scores]:
         """Tokenise, window and score ``examples``."""
         prepared = prepare(examples, self.assembled, self.recipe, self.registry, cache=cache)
-        table = score(
-            prepared,
-            self.assembled,
-            device=self.device,
-            precision=self.precision,
-            n_best=self.recipe.predict.n_best,
-            progress=progress,
-        )
-        return prepared, table
+        scores = score(prepared, self.assembled, device=self.device, precision=self.precision, progress=progress)
+        return prepared, scores
 
     def predict(
         self, examples: Sequence[Example], *, cache: Path | None = None, progress: CountProgress | None = None
     ) -> list[Prediction]:
         """One finished prediction per example, in their order."""
-        prepared, table = self.score(examples, cache=cache, progress=progress)
-        raw = predictions_of(prepared, table, self.recipe, null_threshold=self.null_threshold)
-        return finish(raw, examples, self.judge)
+        return self.infer(examples, cache=cache, progress=progress).predictions
+
+    def infer(
+        self, examples: Sequence[Example], *, cache: Path | None = None, progress: CountProgress | None = None
+    ) -> Inferred:
+        """The predictions, and the character scores if the recipe asks for them."""
+        prepared, scores = self.score(examples, cache=cache, progress=progress)
+        raw = predictions_of(
+            prepared, scores, self.recipe, null_threshold=self.null_threshold, temperature=self.temperature
+        )
+        return Inferred(finish(raw, examples, self.judge), characters_of(prepared, scores))
 
     def evaluate(
         self, examples: Sequence[Example], *, cache: Path | None = None, progress: CountProgress | None = None
     ) -> Evaluation:
-        """Figures on labelled examples with the run's own threshold: nothing is tuned on them."""
-        prepared, table = self.score(examples, cache=cache, progress=progress)
-        return evaluate(prepared, table, self.judge, null_threshold=self.null_threshold)
+        """Figures on labelled examples with the run's own threshold and temperature: nothing is tuned on them."""
+        prepared, scores = self.score(examples, cache=cache, progress=progress)
+        return evaluate(prepared, scores, self.judge, null_threshold=self.null_threshold, temperature=self.temperature)
 
     def answer(self, question: str, contexts: Sequence[str], *, top_k: int) -> SpanPrediction:
         """The ``top_k`` candidates for one question, over all of ``contexts``."""
         example = Example(id="question", question=question, contexts=tuple(contexts))
-        prepared = prepare([example], self.assembled, self.recipe, self.registry)
-        table = score(
-            prepared, self.assembled, device=self.device, precision=self.precision, n_best=self.recipe.predict.n_best
+        prepared, scores = self.score([example])
+        raw = predictions_of(
+            prepared, scores, self.recipe, null_threshold=self.null_threshold, temperature=self.temperature
         )
-        raw = predictions_of(prepared, table, self.recipe, null_threshold=self.null_threshold)
         final = finish(raw, [example], self.judge)[0]
         assert isinstance(final, SpanPrediction)
         return replace(final, candidates=final.candidates[:top_k])
@@ -120,3 +139,11 @@ def _threshold(run: Run, recipe: Recipe) -> float:
     if recipe.predict.no_answer:
         raise RunError(f"{run.decision_file} has no null_threshold: the run's model folder is damaged")
     return 0.0
+
+
+def _temperature(run: Run) -> float:
+    """The run's temperature, as fitted in training; 1 for a run without."""
+    value = run.read_json(run.decision_file).get("temperature", 1.0)
+    if isinstance(value, int | float) and 0 < value < float("inf"):
+        return float(value)
+    raise RunError(f"{run.decision_file}: the temperature is {value!r}; it must be a positive number")

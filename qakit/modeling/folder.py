@@ -37,7 +37,8 @@ LAYOUT = "qakit.json"
 def save_model(assembled: Assembled, folder: Path, *, decision: Mapping[str, Any]) -> None:
     """Write the model folder, replacing an earlier one in a single step. Only plain weights: adapters are merged.
 
-    ``decision`` is what was tuned together with these weights (the no-answer threshold), kept as ``decision.json``.
+    ``decision`` is what was tuned together with these weights (the no-answer threshold, the temperature), kept
+    as ``decision.json``.
     """
     backbone = _merged(assembled)
     head = assembled.model.head

@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
 from qakit.components import Kind
 from qakit.problems import Policy
+from qakit.recipe.slug import competition_slug
 
 
 class Section(BaseModel):
@@ -117,6 +118,13 @@ class PreprocessSection(Section):
 Every = Literal["epoch"] | PositiveInt
 
 
+class EmaSection(Section):
+    """Exponential moving average of the weights: the average is evaluated and kept."""
+
+    decay: Annotated[float, Field(gt=0, lt=1)] = 0.999
+    """Share of the average that stays at each step; the first steps count less of the past."""
+
+
 class TrainSection(Section):
     """The optimisation."""
 
@@ -154,6 +162,8 @@ class TrainSection(Section):
     """`auto`: eager on CPU (its backward is faster there), SDPA on a GPU."""
     compile: bool = False
     """`torch.compile` the backbone."""
+    ema: EmaSection | None = None
+    """Evaluate and keep a moving average of the weights (`ema: {}` for the defaults)."""
     log_every: PositiveInt = 10
     """Steps between lines in metrics.jsonl."""
     evaluate_before: bool = False
@@ -184,12 +194,31 @@ class PredictSection(Section):
     no_answer: bool = False
     """Whether a question may have no answer (SQuAD 2.0)."""
     aggregation: Literal["max_context", "max", "mean"] = "max_context"
-    """Tokens in several overlapping windows: `max_context` takes a token from the window that sees most around it,
-    `max` lets all windows compete, `mean` averages the scores over the windows before spans are sought."""
+    """Tokens in several overlapping windows: `max_context` lets an answer start only in the window that sees most
+    around its first token; `max` lets all windows compete by their log-odds against "no answer"; `mean` averages these
+    log-odds over the windows, the more the window sees around a token the higher its weight, and then seeks spans."""
     character_scores: bool = False
     """Keep start and end log-probabilities per character of each context beside the predictions, for ensembles."""
     null_threshold: float | Literal["tune"] = "tune"
     """Answer "" when the no-answer score exceeds the best span's by more than this; `tune`: the validation optimum."""
+
+
+class CompetitionSection(Section):
+    """The Kaggle competition that `qakit submit RUN` sends the test predictions to."""
+
+    slug: str
+    """The last part of the competition's address, or the whole address."""
+    sample_submission: RecipePath | None = None
+    """The competition's sample submission; by default `data.sample_submission`."""
+    id_column: str | None = None
+    """Header of the ids in the submission; by default the writer's."""
+    answer_column: str | None = None
+    """Header of the answers in the submission; by default the writer's."""
+
+    @field_validator("slug")
+    @classmethod
+    def _slug(cls, value: str) -> str:
+        return competition_slug(value)
 
 
 class Recipe(Section):
@@ -219,6 +248,8 @@ class Recipe(Section):
     """The submission format."""
     baselines: dict[str, float] = Field(default_factory=dict)
     """The competition's published baselines, in the metric's unit (percent), shown beside the result."""
+    competition: CompetitionSection | None = None
+    """The Kaggle competition; not part of the training."""
 
 
 PLUGIN_FIELDS: dict[str, Kind] = {

@@ -11,12 +11,22 @@ from torch import Tensor, nn
 
 from qakit.components import Component, Settings
 from qakit.data.batch import Batch
-from qakit.protocols import Decoded, HeadOutput, HeadRuntime, LabelScores, SpanCandidates
+from qakit.protocols import (
+    Decoded,
+    HeadOutput,
+    HeadRuntime,
+    LabelScores,
+    PoolsLayers,
+    PositionScores,
+    ScoresPositions,
+    SpanCandidates,
+)
 from qakit.testing.components import build_checked, running, type_name
 
 HIDDEN_SIZE = 16
 N_BEST = 5
 MAX_ANSWER_LENGTH = 4
+LAYERS = 3
 
 
 def made_up_batch(*, targets: bool = True) -> Batch:
@@ -51,7 +61,8 @@ def made_up_batch(*, targets: bool = True) -> Batch:
 def check_head(component: Component[Any, Any, Any], settings: Settings, *, labels: tuple[str, ...] = ()) -> None:
     """The loss is sound and trains the head; decoded candidates keep to masks, lengths and order.
 
-    The loss must be a finite float32 scalar, under bfloat16 autocast too. Padding must not matter.
+    The loss must be a finite float32 scalar, under bfloat16 autocast too. Padding must not matter. A head that pools
+    layers gets some; the scores of single positions, where it has them, keep to their shapes and to the context.
 
     Args:
         labels: class names, for a head that classifies.
@@ -67,6 +78,7 @@ def check_head(component: Component[Any, Any, Any], settings: Settings, *, label
         max_answer_length=MAX_ANSWER_LENGTH,
         no_answer=True,
         labels=labels,
+        layers=LAYERS,
     )
     head = build_checked("heads", component, settings, runtime)
     assert isinstance(head, nn.Module), "a head must be a torch.nn.Module"
@@ -105,6 +117,13 @@ def _check_loss(head: Any) -> None:
 
 
 def _run(head: Any, hidden: Tensor, batch: Batch) -> HeadOutput:
+    if isinstance(head, PoolsLayers) and head.pools:
+        layers = [hidden.roll(shift, dims=2) for shift in range(LAYERS, -1, -1)]
+        with running("the head's pool"):
+            pooled = head.pool(layers)
+        assert isinstance(pooled, Tensor), f"the head's pool returns {type_name(pooled)}, not a tensor"
+        assert pooled.shape == hidden.shape, f"the head's pool returns the shape {tuple(pooled.shape)}, not (B, T, H)"
+        hidden = pooled
     with running("calling the head"):
         output = head(hidden, batch)
     assert isinstance(output, HeadOutput), f"the head returns {type_name(output)}, not HeadOutput"
@@ -138,7 +157,14 @@ def _check_prediction(head: Any) -> None:
         _check_scores(output, batch)
         decoded = _decode(head, output, batch)
         noise = torch.where(batch.attention_mask[..., None] == 1, hidden, hidden + 100.0)
-        disturbed = _decode(head, _run(head, noise, batch), batch)
+        disturbed_output = _run(head, noise, batch)
+        disturbed = _decode(head, disturbed_output, batch)
+        if isinstance(head, ScoresPositions):
+            places = _check_positions(head, output, batch)
+            moved = _check_positions(head, disturbed_output, batch)
+            for part in fields(places):
+                same = torch.allclose(getattr(places, part.name), getattr(moved, part.name), atol=1e-4)
+                assert same, f"padding changes the position scores ({part.name})"
     if isinstance(decoded, SpanCandidates):
         assert isinstance(disturbed, SpanCandidates), "the head decodes spans once and labels another time"
         check_spans(decoded, batch)
@@ -155,6 +181,21 @@ def _check_prediction(head: Any) -> None:
         assert decoded.scores.dtype == torch.float32, f"label scores are {decoded.scores.dtype}, not float32"
         assert torch.isfinite(decoded.scores).all(), "label scores are not finite"
         assert torch.allclose(decoded.scores, disturbed.scores, atol=1e-4), "padding changes the label scores"
+
+
+def _check_positions(head: ScoresPositions, output: HeadOutput, batch: Batch) -> PositionScores:
+    with running("the head's position_scores"):
+        found = head.position_scores(output.scores, batch)
+    assert isinstance(found, PositionScores), f"position_scores returns {type_name(found)}, not PositionScores"
+    for part in fields(found):
+        value = getattr(found, part.name)
+        assert isinstance(value, Tensor), f"position scores: {part.name} is {type_name(value)}, not a tensor"
+        assert value.shape == batch.context_mask.shape, f"position scores: {part.name} must be (B, T)"
+        assert value.dtype == torch.float32, f"position scores: {part.name} is {value.dtype}, not float32"
+        inside, outside = value[batch.context_mask], value[~batch.context_mask]
+        assert torch.isfinite(inside).all(), f"position scores: {part.name} is not finite within the context"
+        assert (outside == -torch.inf).all(), f"position scores: {part.name} is not -inf outside the context"
+    return found
 
 
 def check_spans(decoded: SpanCandidates, batch: Batch, *, max_answer_length: int = MAX_ANSWER_LENGTH) -> None:

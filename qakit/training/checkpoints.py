@@ -21,8 +21,10 @@ from safetensors.torch import load_file, save_file
 from qakit.errors import RunError
 from qakit.files import remove_leftovers, replace_folder
 from qakit.modeling.model import ReadingModel
+from qakit.training.averaging import MovingAverage
 
 FORMAT = 1
+AVERAGE = "average.safetensors"
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 """AdamW's state of one parameter."""
 
@@ -62,6 +64,7 @@ def save_checkpoint(
     *,
     model: ReadingModel,
     optimiser: torch.optim.Optimizer,
+    average: MovingAverage | None = None,
     progress: Progress,
     scaler: dict[str, Any] | None,
     recipe_hash: str,
@@ -75,12 +78,14 @@ def save_checkpoint(
         buffers = {f"buffer:{name}": b.detach().cpu().contiguous() for name, b in model.named_buffers()}
         save_file(weights | buffers, temporary / "model.safetensors")
         save_file(_moments(optimiser), temporary / "optimiser.safetensors")
+        if average is not None:
+            save_file(average.state(), temporary / AVERAGE)
         state = {
             "format": FORMAT,
             "recipe": recipe_hash,
             "progress": asdict(progress),
             "scaler": scaler,
-            "sha256": {name: _sha256(temporary / name) for name in ("model.safetensors", "optimiser.safetensors")},
+            "sha256": {file.name: _sha256(file) for file in sorted(temporary.glob("*.safetensors"))},
         }
         (temporary / "state.json").write_text(json.dumps(state, indent=2) + "\n", "utf-8")
     folders = sorted(root.glob("step-*"))
@@ -101,7 +106,12 @@ def latest_checkpoint(root: Path, *, warn: Callable[[str], None]) -> Path | None
 
 
 def load_checkpoint(
-    folder: Path, *, model: ReadingModel, optimiser: torch.optim.Optimizer, recipe_hash: str
+    folder: Path,
+    *,
+    model: ReadingModel,
+    optimiser: torch.optim.Optimizer,
+    average: MovingAverage | None = None,
+    recipe_hash: str,
 ) -> tuple[Progress, dict[str, Any] | None]:
     """Put weights and moments back; returns the progress and the state of the fp16 loss scaler.
 
@@ -120,6 +130,8 @@ def load_checkpoint(
         for name, tensor in targets.items():
             tensor.copy_(stored[name])
     _restore_moments(optimiser, load_file(folder / "optimiser.safetensors"))
+    if average is not None:
+        average.load(load_file(folder / AVERAGE))
     return Progress(**state["progress"]), state["scaler"]
 
 

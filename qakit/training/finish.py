@@ -41,11 +41,18 @@ def _predict_test(run: Run, registry: Registry, listener: Listener) -> Submissio
     test = read_split(trained.recipe, registry, "test")
     if test is None:
         return None
-    predictions = trained.predict(
+    inferred = trained.infer(
         test.examples, cache=default_cache(), progress=lambda done, total: listener(Predicting(done, total))
     )
-    save_predictions(run.predictions, predictions, trained.recipe, run=run.name, inputs=inputs_of(test.files))
-    submission = write_submission(run.predictions / "submission", predictions, trained.recipe, registry)
+    save_predictions(
+        run.predictions,
+        inferred.predictions,
+        trained.recipe,
+        run=run.name,
+        inputs=inputs_of(test.files),
+        characters=inferred.characters,
+    )
+    submission = write_submission(run.predictions / "submission", inferred.predictions, trained.recipe, registry)
     for problem in submission.problems:
         listener(Notice(f"{submission.path.name}: {problem}"))
     return submission
@@ -64,6 +71,7 @@ def _summary(run: Run, recipe: Recipe, submission: Submission | None, seconds: f
         "before": next((line for line in logged if line["step"] == 0), None),
         "evaluations": logged,
         "null_threshold": decision.get("null_threshold") if recipe.predict.no_answer else None,
+        "calibration": decision.get("calibration"),
         "baselines": recipe.baselines,
         "seconds": round(seconds, 1),
         "submission": None,

@@ -17,6 +17,7 @@ from qakit.data.cache import default_cache
 from qakit.data.encode import encode
 from qakit.data.splits import Split, read_split
 from qakit.errors import DataError, UsageError
+from qakit.inference.aggregation import check_head
 from qakit.inference.evaluation import Judge, check_selection
 from qakit.inference.output import inputs_of
 from qakit.inference.scoring import ScoringSet, prepare, window_runtime
@@ -27,6 +28,7 @@ from qakit.recipe.load import recipe_hash
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.runs import Run, environment, write_json
+from qakit.training.averaging import MovingAverage
 from qakit.training.checkpoints import Progress, latest_checkpoint, load_checkpoint
 from qakit.training.events import Listener, Notice, Preparing, Started
 from qakit.training.feed import Feed
@@ -82,6 +84,7 @@ def prepare_training(
                 listener(Notice(line))
     listener(Preparing("building the model"))
     assembled = assemble(recipe, registry, device=device)
+    check_head(recipe, assembled.model.head)
     encoded = encode(
         train_split.examples,
         assembled.tokenizer,
@@ -158,12 +161,13 @@ def fit(
     assembled, counts = prepared.assembled, parameter_counts(prepared.assembled.model)
     digest = recipe_hash(recipe)
     optimiser = build_optimiser(assembled.model, recipe.train)
+    average = MovingAverage(assembled.model, recipe.train.ema) if recipe.train.ema is not None else None
     progress = Progress()
     scaler_state: dict[str, Any] | None = None
     checkpoint = latest_checkpoint(run.checkpoints, warn=lambda text: listener(Notice(text))) if resume else None
     if checkpoint is not None:
         progress, scaler_state = load_checkpoint(
-            checkpoint, model=assembled.model, optimiser=optimiser, recipe_hash=digest
+            checkpoint, model=assembled.model, optimiser=optimiser, average=average, recipe_hash=digest
         )
         listener(Preparing(f"resuming from {checkpoint.name}"))
     elif resume:
@@ -183,6 +187,7 @@ def fit(
         run=run,
         assembled=assembled,
         optimiser=prepared_optimiser,
+        average=average,
         accelerator=accelerator,
         precision=prepared.precision,
         validation=prepared.validation,
@@ -208,6 +213,7 @@ def fit(
             accelerator=accelerator,
             model=model,
             optimiser=prepared_optimiser,
+            average=average,
             keeper=keeper,
             journal=journal,
             progress=progress,

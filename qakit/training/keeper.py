@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
+from qakit.inference.characters import CharacterScores
 from qakit.inference.evaluation import Evaluation, Judge, evaluate, fixed_threshold
 from qakit.inference.output import save_predictions
-from qakit.inference.scoring import ScoringSet, score
+from qakit.inference.scoring import Scores, ScoringSet, characters_of, score
 from qakit.inference.workers import Workers
 from qakit.modeling.assemble import Assembled
 from qakit.modeling.device import Precision
 from qakit.modeling.folder import save_model
 from qakit.recipe.model import Recipe
 from qakit.runs import Run, write_json
+from qakit.training.averaging import MovingAverage
 from qakit.training.checkpoints import Progress, save_checkpoint
 from qakit.training.events import CheckpointWritten, Evaluated, Listener, Predicting
 from qakit.training.feed import Epoch
@@ -36,6 +39,8 @@ class RunKeeper:
     run: Run
     assembled: Assembled
     optimiser: Any
+    average: MovingAverage | None
+    """If there is one, it is what is judged and kept."""
     accelerator: Accelerator
     precision: Precision
     validation: ScoringSet | None
@@ -48,12 +53,18 @@ class RunKeeper:
     listener: Listener
 
     def evaluate(self, progress: Progress, *, epoch: float) -> Progress:
+        """Judge the weights, or their average, and keep the best."""
+        with nullcontext() if self.average is None else self.average.in_place():
+            return self._evaluate(progress, epoch=epoch)
+
+    def _evaluate(self, progress: Progress, *, epoch: float) -> Progress:
         """Judge the weights on validation; the best so far go to ``model/``. Without validation the latest go there."""
         if self.validation is None:
             self._save_model(progress, {"null_threshold": fixed_threshold(self.recipe) or 0.0})
             return progress
         began = time.perf_counter()
-        evaluation = self.judge_now()
+        scores = self._score(self.validation)
+        evaluation = self._judge(self.validation, scores)
         value = evaluation.figures[self.judge.selected_by]
         better = progress.best is None or value > progress.best
         progress = replace(
@@ -66,29 +77,36 @@ class RunKeeper:
         if better:
             decision = {
                 "null_threshold": evaluation.null_threshold,
+                "temperature": evaluation.temperature,
+                "calibration": None if evaluation.calibration is None else asdict(evaluation.calibration),
                 "step": progress.step,
                 "figures": evaluation.figures,
             }
             self._save_model(progress, decision)
-            self._save_predictions(evaluation)
+            self._save_predictions(evaluation, characters_of(self.validation, scores))
         self.report(progress, evaluation, epoch=epoch, best=better, seconds=time.perf_counter() - began)
         return progress
 
     def judge_now(self) -> Evaluation:
         """Figures of the present weights on the validation examples."""
         assert self.validation is not None
+        return self._judge(self.validation, self._score(self.validation))
+
+    def _score(self, validation: ScoringSet) -> Scores:
         began = time.perf_counter()
-        table = score(
-            self.validation,
+        scores = score(
+            validation,
             self.assembled,
             device=self.accelerator.device,
             precision=self.precision,
-            n_best=self.recipe.predict.n_best,
             workers=Workers(self.accelerator.process_index, self.accelerator.num_processes),
             progress=lambda done, total: self.listener(Predicting(done, total)),
         )
-        self.journal.timing(type="scoring", windows=len(self.validation.windows), seconds=time.perf_counter() - began)
-        return evaluate(self.validation, table, self.judge, null_threshold=fixed_threshold(self.recipe))
+        self.journal.timing(type="scoring", windows=len(validation.windows), seconds=time.perf_counter() - began)
+        return scores
+
+    def _judge(self, validation: ScoringSet, scores: Scores) -> Evaluation:
+        return evaluate(validation, scores, self.judge, null_threshold=fixed_threshold(self.recipe), temperature=None)
 
     def report(self, progress: Progress, evaluation: Evaluation, *, epoch: float, best: bool, seconds: float) -> None:
         """Note an evaluation in the logs and tell the listener."""
@@ -104,6 +122,7 @@ class RunKeeper:
                 self.run.checkpoints,
                 model=self.assembled.model,
                 optimiser=getattr(self.optimiser, "optimizer", self.optimiser),
+                average=self.average,
                 progress=replace(progress, metrics_bytes=self.journal.size()),
                 scaler=None if scaler is None else scaler.state_dict(),
                 recipe_hash=self.recipe_hash,
@@ -127,7 +146,7 @@ class RunKeeper:
             ]
             write_json(self.run.broken_batch_file, {"step": progress.step, "epoch": epoch.number, "windows": held})
 
-    def _save_predictions(self, evaluation: Evaluation) -> None:
+    def _save_predictions(self, evaluation: Evaluation, characters: CharacterScores | None) -> None:
         if self.accelerator.is_main_process:
             save_predictions(
                 self.run.predictions / "validation",
@@ -135,6 +154,7 @@ class RunKeeper:
                 self.recipe,
                 run=self.run.name,
                 inputs=self.validation_inputs,
+                characters=characters,
             )
 
     def _save_model(self, progress: Progress, decision: Mapping[str, Any]) -> None:

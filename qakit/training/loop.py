@@ -20,6 +20,7 @@ from accelerate import Accelerator
 from qakit.errors import PluginError, RunError
 from qakit.randomness import derive_seed
 from qakit.recipe.model import Recipe, TrainSection
+from qakit.training.averaging import MovingAverage
 from qakit.training.checkpoints import Progress
 from qakit.training.events import Listener, Notice, StepDone, StoppedEarly
 from qakit.training.feed import Epoch, Feed, Part, parts_of
@@ -72,6 +73,7 @@ def train(
     accelerator: Accelerator,
     model: torch.nn.Module,
     optimiser: Any,
+    average: MovingAverage | None,
     keeper: Keeper,
     journal: Journal,
     progress: Progress,
@@ -83,6 +85,7 @@ def train(
     Args:
         model: as the accelerator prepared it (wrapped under several processes).
         optimiser: likewise prepared.
+        average: of the model's weights, updated with each step.
 
     Raises:
         RunError: too many steps in a row had a loss or gradients that are not finite, or the memory does not suffice
@@ -117,6 +120,8 @@ def train(
         losses += guard.judge(loss, norm)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
+        if average is not None:
+            average.update(step + 1)
 
         since, windows_since = since + 1, windows_since + len(rows)
         ends_epoch = position + 1 == len(epoch.batches)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import qakit
+from qakit.cli.trained_runs import load_run, read_own_split
 from qakit.errors import DataError, RunError, UsageError
+from qakit.inference.characters import CHARACTERS_FILE, CharacterScores
+from qakit.inference.nbest_file import read_nbest
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +45,7 @@ def test_the_ending_of_the_output_chooses_the_format(
 
 def test_evaluate_gives_the_figures_of_training(small_run: Path, small_data: Path, invoke: Any) -> None:
     result = invoke("evaluate", small_run, "--input", small_data / "dev.json", "--json")
-    figures = json.loads(result.stdout)
+    figures = json.loads(result.stdout)["figures"]
     assert figures == pytest.approx(json.loads((small_run / "metrics.json").read_text())["validation"])
 
 
@@ -87,8 +93,6 @@ def test_runs_are_listed_and_shown(small_run: Path, invoke: Any) -> None:
 
 
 def test_one_damaged_run_does_not_hide_the_others(small_run: Path, invoke: Any, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(small_run, tmp_path / "runs" / "whole")
     shutil.copytree(small_run, tmp_path / "runs" / "broken")
     (tmp_path / "runs" / "broken" / "metrics.jsonl").write_text("[]\n")
@@ -106,11 +110,107 @@ def test_the_output_is_checked_before_the_work(small_run: Path, small_data: Path
 
 
 def test_the_input_is_never_overwritten(small_run: Path, small_data: Path, invoke: Any, tmp_path: Path) -> None:
-    import shutil
-
     source = tmp_path / "test.json"
     shutil.copy(small_data / "test.json", source)
     result = invoke("predict", small_run, "--input", source, "--output", tmp_path / "x" / ".." / "test.json")
     assert result.exit_code == 2
     assert "is the input file; name another output" in str(result.exception)
     assert source.read_bytes() == (small_data / "test.json").read_bytes()
+
+
+def test_a_split_of_the_recipe_is_predicted_into_the_run(small_run: Path, invoke: Any, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(small_run, run)
+    result = invoke("predict", run, "--split", "test", "--json")
+    assert result.exit_code == 0, result.output
+    folder = run / "predictions" / "test"
+    assert json.loads(result.stdout) == {"rows": 8, "folder": str(folder)}
+    assert (folder / "nbest.jsonl").read_bytes() == (small_run / "predictions" / "nbest.jsonl").read_bytes()
+    meta = json.loads((folder / "meta.json").read_text())
+    assert meta["inputs"] == json.loads((small_run / "predictions" / "meta.json").read_text())["inputs"]
+    assert not (folder / CHARACTERS_FILE).exists()
+
+    invoke("predict", run, "--split", "validation", "-o", tmp_path / "answers.json")
+    validation = run / "predictions" / "validation" / "nbest.jsonl"
+    assert validation.read_bytes() == (small_run / "predictions" / "validation" / "nbest.jsonl").read_bytes()
+    assert len(json.loads((tmp_path / "answers.json").read_text())) == 12
+    assert json.loads(invoke("predict", run, "--split", "train", "--json").stdout)["rows"] == 48
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ([], "give either --input FILE or --split train|validation|test"),
+        (["--input", "a.json", "--split", "test"], "give either --input FILE or --split train|validation|test"),
+        (["--input", "a.json"], "--input needs --output: the file for the answers"),
+        (["--split", "test", "--output", "a"], "--output a has no ending; use .csv, .json, .jsonl or that of the"),
+    ],
+)
+def test_options_that_do_not_go_together(small_run: Path, invoke: Any, options: list[str], problem: str) -> None:
+    result = invoke("predict", small_run, *options)
+    assert result.exit_code == 2
+    assert isinstance(result.exception, UsageError)
+    assert str(result.exception).startswith(problem)
+
+
+def test_a_split_that_the_recipe_lacks(small_run: Path, invoke: Any, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(small_run, run)
+    recipe = (run / "recipe.yaml").read_text()
+    (run / "recipe.yaml").write_text("".join(line for line in recipe.splitlines(True) if "  test:" not in line))
+    result = invoke("predict", run, "--split", "test")
+    assert str(result.exception) == "the run's recipe names no test file; give the questions with --input"
+    assert result.exit_code == 2
+
+
+def test_character_scores_go_to_a_file(small_run: Path, invoke: Any, tmp_path: Path) -> None:
+    run, file = tmp_path / "run", tmp_path / "scores" / "characters.safetensors"
+    shutil.copytree(small_run, run)
+    result = invoke("predict", run, "--split", "validation", "--character-scores", file)
+    assert result.exit_code == 0, result.output
+    folder = run / "predictions" / "validation"
+    assert file.read_bytes() == (folder / CHARACTERS_FILE).read_bytes()
+    scores = CharacterScores.read(file)
+    scores.check(read_own_split(load_run(run), "validation").examples)
+    assert scores.aggregation == "max_context"
+
+    invoke("predict", run, "--split", "validation")  # without them the old ones would not fit what is beside them
+    assert not (folder / CHARACTERS_FILE).exists()
+
+
+@pytest.mark.parametrize("aggregation", ["max", "mean"])
+def test_training_and_all_commands_aggregate_alike(
+    small_recipe: Path, small_data: Path, invoke: Any, tmp_path: Path, aggregation: str
+) -> None:
+    run = tmp_path / "run"
+    changes = [f"predict.aggregation={aggregation}", "predict.character_scores=true", "train.evaluate_before=false"]
+    changes += ["windows.max_length=64", "preprocess.predict.overlap=16"]
+    settings = [option for change in changes for option in ("--set", change)]
+    result = invoke("train", small_recipe, "--output", run, "--quiet", *settings)
+    assert result.exit_code == 0, result.output
+    figures = json.loads(invoke("evaluate", run, "--input", small_data / "dev.json", "--json").stdout)["figures"]
+    assert figures == pytest.approx(json.loads((run / "metrics.json").read_text())["validation"])
+    first = {name: (run / "predictions" / name).read_bytes() for name in ("nbest.jsonl", CHARACTERS_FILE)}
+    invoke("predict", run, "--split", "test")
+    assert first == {name: (run / "predictions" / "test" / name).read_bytes() for name in first}
+    scores = CharacterScores.read(run / "predictions" / "validation" / CHARACTERS_FILE)
+    assert (len(scores), scores.aggregation) == (12, aggregation)
+    example = read_own_split(load_run(run), "test").examples[0]
+    reply = json.loads(invoke("ask", run, "-q", example.question, "-c", example.contexts[0], "--json").stdout)
+    predicted = read_nbest(run / "predictions" / "nbest.jsonl")[0]
+    assert reply["answer"] == predicted.answer
+    if aggregation == "mean":
+        check_characters(scores, read_nbest(run / "predictions" / "validation" / "nbest.jsonl"))
+
+
+def check_characters(scores: CharacterScores, predictions: Sequence[Any]) -> None:
+    """Characters give every candidate's score, and no span of them beats the best one, up to float16's rounding."""
+    for row, prediction in enumerate(predictions):
+        first, last = (values.astype(np.float64) for values in scores.of(row, 0))
+        null = float(scores.no_answer[row].sum())
+        for each in prediction.candidates:
+            assert first[each.start] + last[each.end - 1] - null == pytest.approx(each.score, abs=0.03)
+        best = prediction.candidates[0].score + null
+        for start in np.flatnonzero(first > -np.inf):
+            reach = last[start : start + 30]  # 30 tokens, the longest answer, are 30 characters at least
+            assert first[start] + reach.max() <= best + 0.03

@@ -119,11 +119,13 @@ def train_until(recipe_file: Path, folder: Path, overrides: list[str], *, killed
         assert killed_after is not None
 
 
-@pytest.mark.parametrize("killed_after", [1, 3, 5, 7])
+@pytest.mark.parametrize(
+    ("killed_after", "more"), [(1, []), (3, ["train.ema.decay=0.8"]), (5, []), (7, ["train.ema={}"])]
+)
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
-    small_recipe: Path, tmp_path: Path, killed_after: int
+    small_recipe: Path, tmp_path: Path, killed_after: int, more: list[str]
 ) -> None:
-    changes = ["train.epochs=1.5", "train.log_every=3", "train.accumulation=2", "train.evaluate_every=4"]
+    changes = ["train.epochs=1.5", "train.log_every=3", "train.accumulation=2", "train.evaluate_every=4", *more]
     train_until(small_recipe, tmp_path / "whole", changes, killed_after=None)
     train_until(small_recipe, tmp_path / "broken", changes, killed_after=killed_after)
     train_until(small_recipe, tmp_path / "broken", changes, killed_after=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -9,16 +10,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from qakit.protocols import HeadRuntime, TransformersNames
+from qakit.protocols import HeadRuntime, ScoresPositions, TransformersNames
 from qakit.registry import load_registry
 from qakit.testing import check_component, check_head, made_up_batch
 from qakit_heads import LINEAR_SPAN
 from qakit_heads.settings import LinearSpanSettings
+from qakit_heads.soft_labels import soft_boundaries
 
 RUNTIME = HeadRuntime(hidden_size=16, initializer_range=0.02, n_best=5, max_answer_length=4, no_answer=False)
 
 
-def head(**settings: float) -> Any:
+def head(**settings: Any) -> Any:
     torch.manual_seed(0)
     return load_registry().build("heads", "linear_span", settings, RUNTIME)
 
@@ -36,8 +38,8 @@ def test_keeps_the_contract_of_heads(dropout: float) -> None:
 def test_weights_start_small_and_the_bias_at_zero() -> None:
     torch.manual_seed(0)
     wide = load_registry().build("heads", "linear_span", {}, replace(RUNTIME, hidden_size=4000, initializer_range=0.05))
-    assert wide.linear.weight.std().item() == pytest.approx(0.05, rel=0.05)
-    assert wide.linear.bias.tolist() == [0.0, 0.0]
+    assert wide.features.linear.weight.std().item() == pytest.approx(0.05, rel=0.05)
+    assert wide.features.linear.bias.tolist() == [0.0, 0.0]
 
 
 def test_only_the_context_and_position_0_take_part_in_the_loss() -> None:
@@ -75,7 +77,7 @@ def test_scores_are_the_plain_logits() -> None:
     """Unmasked, as the transformers model with these weights gives them."""
     built, batch, states = head(), made_up_batch(targets=False), hidden()
     scores = built(states, batch).scores
-    logits = states @ built.linear.weight.T + built.linear.bias
+    logits = states @ built.features.linear.weight.T + built.features.linear.bias
     assert torch.allclose(torch.stack([scores["start"], scores["end"]], dim=-1), logits, atol=1e-6)
 
 
@@ -102,6 +104,70 @@ def test_says_where_transformers_keeps_its_weights() -> None:
     assert isinstance(built, TransformersNames)
     assert built.auto_class == "AutoModelForQuestionAnswering"
     assert set(built.transformers_names) == set(dict(built.named_parameters()))
+
+
+@pytest.mark.parametrize("settings", [{"in_answer_weight": 1.0}, {"answerability_weight": 1.0}])
+def test_with_more_weights_the_transformers_names_do_not_cover_them(settings: dict[str, float]) -> None:
+    """So the model folder claims no counterpart, which would lack them."""
+    built = head(**settings)
+    assert set(built.transformers_names) < set(built.state_dict())
+
+
+def test_without_options_the_loss_is_that_of_torch_to_the_last_bit() -> None:
+    built, batch, states = head(), made_up_batch(), hidden()
+    output = built(states, batch)
+    possible = batch.context_mask.clone()
+    possible[:, 0] = True
+    lowest = torch.finfo(torch.float32).min
+    start, end = (output.scores[side].masked_fill(~possible, lowest) for side in ("start", "end"))
+    expected = (F.cross_entropy(start, batch.target_first) + F.cross_entropy(end, batch.target_last)) / 2
+    assert output.loss.item() == expected.item()
+
+
+def test_label_smoothing_spreads_over_possible_positions() -> None:
+    """By hand: context positions 2 and 3, answer at 3, so 0, 2 and 3 are possible."""
+    batch = made_up_batch()
+    one = replace(
+        batch,
+        context_mask=torch.tensor([[False, False, True, True, False]]),
+        target_first=torch.tensor([3]),
+        target_last=torch.tensor([3]),
+    )
+    built = head(label_smoothing=0.3)
+    built.features.linear = torch.nn.Linear(2, 2)
+    torch.nn.init.eye_(built.features.linear.weight)
+    torch.nn.init.zeros_(built.features.linear.bias)
+    scores = [0.5, 9.0, -1.0, 2.0, 7.0]
+    loss = built(torch.tensor([scores, scores]).T[None], one).loss
+    partition = math.log(math.exp(0.5) + math.exp(-1.0) + math.exp(2.0))
+    expected = partition - (0.7 * 2.0 + 0.3 * (0.5 - 1.0 + 2.0) / 3)
+    assert loss.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_soft_labels_are_cross_entropy_with_the_spread_targets() -> None:
+    batch = made_up_batch()
+    built = head(soft_labels="jaccard", soft_label_sharpness=2.0, label_smoothing=0.1)
+    output = built(hidden(), batch)
+    starts, ends = soft_boundaries(batch.target_first, batch.target_last, batch.context_mask, sharpness=2.0)
+    losses = []
+    for side, target in (("start", starts), ("end", ends)):
+        for row in range(len(batch)):
+            places = [0, *batch.context_mask[row].nonzero().flatten().tolist()]
+            mixed = 0.9 * target[row, places] + 0.1 / len(places)
+            losses.append(F.cross_entropy(output.scores[side][row, places], mixed))
+    torch.testing.assert_close(output.loss, torch.stack(losses).mean())
+
+
+def test_position_scores_are_differences_to_position_0() -> None:
+    built, batch = head(), made_up_batch(targets=False)
+    scores = built(hidden(), batch).scores
+    found = built.position_scores(scores, batch)
+    assert isinstance(built, ScoresPositions)
+    for side in ("start", "end"):
+        expected = scores[side] - scores[side][:, [0]]
+        torch.testing.assert_close(getattr(found, side)[batch.context_mask], expected[batch.context_mask])
+        assert (getattr(found, side)[~batch.context_mask] == -torch.inf).all()
+        assert not getattr(found, side).requires_grad
 
 
 def test_learns_to_copy() -> None:

@@ -18,8 +18,10 @@ from qakit.data.encode import EncodedExamples
 from qakit.data.store import TokenStore
 from qakit.data.windows import Windows
 from qakit.errors import ModelError, PluginError
-from qakit.inference import nbest
 from qakit.inference.nbest import SpanTable, span_predictions
+from qakit.inference.ranking import score_order
+from qakit.inference.spans import BROKEN_SCORES
+from qakit.inference.visible import UNSUPPORTED, nearest_visible
 from qakit.protocols import SpanCandidates
 from qakit.values import Example, SpanPrediction
 
@@ -117,6 +119,7 @@ def predict(
     tokens: Callable[[str], Tokens] = characters,
     n_best: int = 20,
     threshold: float = 0.0,
+    temperature: float = 1.0,
     order: Sequence[Sequence[int]] | None = None,
 ) -> list[SpanPrediction]:
     """Predictions from spans given window by window. ``order``: the batches, as rows of the layout."""
@@ -128,7 +131,14 @@ def predict(
         nulls = [0.0 if null is None else null[row] for row in rows]
         table.add(batch, candidates_of(encoded, windows, batch, [spans[row] for row in rows], nulls))
     return span_predictions(
-        table, windows, encoded, examples, n_best=n_best, no_answer=null is not None, null_threshold=threshold
+        table,
+        windows,
+        encoded,
+        examples,
+        n_best=n_best,
+        no_answer=null is not None,
+        null_threshold=threshold,
+        temperature=temperature,
     )
 
 
@@ -213,6 +223,48 @@ def test_equal_scores_stay_in_the_order_of_the_windows() -> None:
     assert [each.text for each in prediction.candidates] == ["b", "a", "c"]
 
 
+# ------------------------------------------------------------------------------------------ always something to answer
+def test_blank_spans_alone_leave_the_visible_token_next_to_the_best_of_them() -> None:
+    examples = [Example("a", "?", (" \u3000", "ab  cd"))]
+    spans = [[(0, 0, 1, 9.0)], [(0, 2, 2, 1.0), (0, 3, 3, 5.0)]]
+    (prediction,) = predict(examples, [(0, [0]), (0, [1])], spans, n_best=1)
+    assert short(prediction) == [("c", 4, 1, 9.0)]
+    assert prediction.answer == "c"
+
+
+def test_a_head_that_decodes_nothing_leaves_the_first_visible_token_far_below_null() -> None:
+    examples = [Example("a", "?", (" \t", " xy")), Example("b", "?", ("z",))]
+    layout = [(0, [0]), (0, [1]), (1, [0])]
+    first, second = predict(examples, layout, [[], [], []], null=[3.0, 2.0, -1.0])
+    assert short(first) == [("x", 1, 1, 2.0 - UNSUPPORTED)]
+    assert short(second) == [("z", 0, 0, -1.0 - UNSUPPORTED)]
+    assert (first.answer, second.answer) == ("", "")
+    assert [each.answer for each in predict(examples, layout, [[], [], []])] == ["x", "z"]
+
+
+def test_tokens_without_characters_are_passed_over() -> None:
+    def tokens(text: str) -> Tokens:
+        return [(place, place + (text[place] != "▁")) for place in range(len(text))]
+
+    (prediction,) = predict([Example("a", "?", ("▁a▁b",))], [(0, [0])], [[(0, 2, 2, 4.0)]], tokens=tokens)
+    assert short(prediction) == [("b", 3, 0, 4.0)]
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "expected"),
+    [
+        ("ab cd", 0, (0, 1)),
+        ("a   b", 3, (4, 5)),
+        ("a   b", 1, (0, 1)),
+        ("a b", 1, (2, 3)),
+        (" \n", 0, None),
+        ("", 0, None),
+    ],
+)
+def test_the_nearest_visible_token(text: str, at: int, expected: tuple[int, int] | None) -> None:
+    assert nearest_visible(text, np.array(characters(text), np.int32).reshape(-1, 2), at) == expected
+
+
 # ---------------------------------------------------------------------------------------------------------- no answer
 def test_the_null_score_is_the_smallest_of_the_windows() -> None:
     (prediction,) = predict(ONE, [(0, [0])] * 3, [[(0, 0, 0, 2.0)], [], []], null=[1.5, 9.0, 8.0])
@@ -237,6 +289,19 @@ def test_probabilities_are_a_softmax_with_null() -> None:
     )
     assert prediction.null is not None
     assert prediction.null.probability == pytest.approx(math.exp(0.5) / total)
+
+
+def test_a_temperature_divides_the_scores_of_the_softmax_and_nothing_else() -> None:
+    spans = [[(0, 0, 0, 2.0), (0, 2, 2, 1.0)]]
+    (cold,) = predict(ONE, [(0, [0])], spans, null=[3.0], threshold=2.0)
+    (warm,) = predict(ONE, [(0, [0])], spans, null=[3.0], threshold=2.0, temperature=4.0)
+    total = math.exp(0.5) + math.exp(0.25) + math.exp(0.75)
+    assert [each.probability for each in warm.candidates] == pytest.approx(
+        [math.exp(0.5) / total, math.exp(0.25) / total]
+    )
+    assert warm.null is not None
+    assert warm.null.probability == pytest.approx(math.exp(0.75) / total)
+    assert (warm.answer, short(warm), warm.null.score) == (cold.answer, short(cold), 3.0)
 
 
 def test_probabilities_of_far_apart_scores() -> None:
@@ -302,6 +367,17 @@ def test_broken_scores_are_an_error(score: float, null: float) -> None:
         table.add(batch, decoded)
 
 
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+def test_broken_scores_in_a_table_are_an_error(broken: float) -> None:
+    table, batch, decoded = made()
+    table.add(batch, decoded)
+    table.score[0, 1] = broken
+    encoded = encoded_of(ONE, characters)
+    with pytest.raises(ModelError) as caught:
+        span_predictions(table, windows_of(encoded, [(0, [0])]), encoded, ONE, n_best=1, no_answer=False)
+    assert str(caught.value) == BROKEN_SCORES
+
+
 @pytest.mark.parametrize(("first", "last"), [(0, 1), (0, 0)])
 def test_a_head_must_stay_in_the_contexts(first: int, last: int) -> None:
     table, batch, decoded = made(first=first, last=last)
@@ -357,7 +433,7 @@ def test_the_garbage_collector_is_left_as_it_was(enabled: bool) -> None:
 def test_one_sort_orders_as_two(places: list[tuple[int, float]]) -> None:
     example = np.array([place[0] for place in places], np.int32)
     score = np.array([place[1] for place in places], np.float32)
-    assert np.array_equal(nbest._order(example, score), np.lexsort((-score, example)))
+    assert np.array_equal(score_order(example, score), np.lexsort((-score, example)))
 
 
 HOSTILE = st.text(
@@ -388,6 +464,23 @@ def scored_examples(draw: st.DrawFn) -> tuple[list[Example], Layout, list[list[S
     return examples, layout, spans, null
 
 
+@given(scored_examples(), st.sampled_from([0.05, 0.5, 3.0, 20.0]))
+@settings(deadline=None)
+def test_no_answer_depends_on_the_temperature(
+    made_up: tuple[list[Example], Layout, list[list[Span]], list[float]], temperature: float
+) -> None:
+    examples, layout, spans, null = made_up
+    cold = predict(examples, layout, spans, null=null)
+    warm = predict(examples, layout, spans, null=null, temperature=temperature)
+    for one, other in zip(cold, warm, strict=True):
+        assert one.answer == other.answer
+        assert short(one) == short(other)
+        assert other.null is not None
+        shares = [each.probability for each in other.candidates]
+        assert shares == sorted(shares, reverse=True)
+        assert sum(shares) + other.null.probability <= 1 + 1e-9
+
+
 @given(scored_examples(), st.integers(1, 6), st.booleans(), st.integers(-3, 3))
 @settings(max_examples=200, deadline=None)
 def test_invariants_on_hostile_texts(
@@ -406,7 +499,12 @@ def test_invariants_on_hostile_texts(
             for segment, first, last, score in own if owner == row else []:
                 text = example.contexts[contexts[segment]][first : last + 1].strip()
                 best_of[text] = max(score, best_of.get(text, -math.inf))
-        best_of.pop("", None)
+        blank = best_of.pop("", None)
+        if not best_of and not "".join(example.contexts).isspace() and any(example.contexts):
+            lowest = min(
+                value if no_answer else 0.0 for (owner, _), value in zip(layout, null, strict=True) if owner == row
+            )
+            best_of = {candidates[0].text: lowest - UNSUPPORTED if blank is None else blank}
         assert [each.score for each in candidates] == sorted(best_of.values(), reverse=True)[:n_best]
         assert all(best_of[each.text] == each.score for each in candidates)
         assert len({each.text for each in candidates}) == len(candidates)

@@ -139,3 +139,39 @@ def test_nothing_wanted_is_a_mistake(k: int, limit: int) -> None:
     one = torch.ones(1, 1)
     with pytest.raises(ValueError, match="must be positive"):
         best_spans(one, one, start_mask=one.bool(), end_mask=one.bool(), k=k, max_length=limit)
+
+
+def test_single_positions_may_have_scores_of_their_own() -> None:
+    generator = torch.Generator().manual_seed(2)
+    start, end, single = (torch.randn(5, 9, generator=generator) for _ in range(3))
+    start_mask, end_mask = (torch.rand(5, 9, generator=generator) < 0.7 for _ in range(2))
+    for k, limit in ((1, 1), (4, 1), (6, 3), (60, 20)):
+        first, last, score = best_spans(
+            start, end, start_mask=start_mask, end_mask=end_mask, k=k, max_length=limit, single=single
+        )
+        for row in range(5):
+            expected = sorted(
+                (float(single[row, i]) if i == j else value, i, j)
+                for value, i, j in every_span(start[row], end[row], start_mask[row], end_mask[row], limit)
+            )[::-1][:k]
+            got = list(zip(score[row].tolist(), first[row].tolist(), last[row].tolist(), strict=True))
+            assert got == expected + [(-torch.inf, 0, 0)] * (k - len(expected))
+
+
+def test_a_broken_score_of_a_single_position_is_an_error() -> None:
+    zeros, everywhere = torch.zeros(2, 5), torch.ones(2, 5, dtype=torch.bool)
+    single = zeros.clone()
+    single[1, 3] = torch.nan
+    for limit in (1, 3):
+        with pytest.raises(ModelError, match="NaN"):
+            best_spans(zeros, zeros, start_mask=everywhere, end_mask=everywhere, k=2, max_length=limit, single=single)
+
+
+def test_float64_scores_are_compared_in_float64() -> None:
+    """Large terms that cancel: in float32 both spans would score 0."""
+    start = torch.tensor([[1e9, 1e9 + 0.25, 0.0]], dtype=torch.float64)
+    end = torch.tensor([[0.0, 0.0, -1e9]], dtype=torch.float64)
+    starts, ends = torch.tensor([[True, True, False]]), torch.tensor([[False, False, True]])
+    first, last, score = best_spans(start, end, start_mask=starts, end_mask=ends, k=2, max_length=3)
+    assert (first.tolist(), last.tolist(), score.tolist()) == ([[1, 0]], [[2, 2]], [[0.25, 0.0]])
+    assert score.dtype == torch.float32

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qakit.inference.threshold import MARGIN, apply_threshold, best_threshold, tune_null_threshold
+from qakit.inference.threshold import (
+    MARGIN,
+    Choices,
+    apply_threshold,
+    best_threshold,
+    null_differences,
+    tune_null_threshold,
+)
 from qakit.values import Candidate, Example, NoAnswer, SpanPrediction
 
 FIGURES = st.sampled_from([0.0, 1 / 3, 0.5, 2 / 3, 1.0])
@@ -67,10 +74,14 @@ def test_neighbouring_floats_have_no_middle() -> None:
     assert below <= threshold < above
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_differences_must_be_finite(bad: float) -> None:
-    with pytest.raises(ValueError, match="finite"):
-        best_threshold([0.0, bad], [1, 1], [0, 0])
+def test_differences_must_be_numbers() -> None:
+    with pytest.raises(ValueError, match="must be numbers"):
+        best_threshold([0.0, math.nan], [1, 1], [0, 0])
+
+
+def test_infinite_differences_are_beyond_every_threshold() -> None:
+    assert best_threshold([math.inf, -1.0, 3.0, -math.inf], [0, 1, 0, 1], [1, 0, 1, 0]) == (1.0, 1.0)
+    assert best_threshold([math.inf, -math.inf], [1, 1], [0, 0]) == (0.0, 0.5)
 
 
 def prediction(name: str, score: float | None, null: float | None) -> SpanPrediction:
@@ -118,3 +129,34 @@ def test_applied_the_threshold_gives_the_promised_figure(rows: list[tuple[int, i
     threshold, value = tune_null_threshold(predictions, examples, exact)
     applied = apply_threshold(predictions, threshold)
     assert np.mean(exact(examples, [each.answer for each in applied])) == pytest.approx(value)
+
+
+def test_differences_say_what_no_threshold_changes() -> None:
+    predictions = [prediction("0", 5.0, 1.0), prediction("1", None, 1.0), prediction("2", 5.0, None)]
+    assert null_differences(predictions).tolist() == [-4.0, math.inf, -math.inf]
+
+
+DIFFERENCES = st.integers(-4, 4).map(float) | st.sampled_from([math.inf, -math.inf])
+QUESTIONS = st.lists(st.tuples(DIFFERENCES, FIGURES, FIGURES, st.booleans()), min_size=1, max_size=30)
+
+
+@given(QUESTIONS, st.lists(st.floats(-6, 6), min_size=1, max_size=5))
+def test_the_curve_is_the_mean_at_every_threshold(
+    rows: list[tuple[float, float, float, bool]], thresholds: list[float]
+) -> None:
+    differences, answered, null, answerable = (np.array(column) for column in zip(*rows, strict=True))
+    choices = Choices(differences, {"f1": answered}, {"f1": null}, answerable)
+    every = [*thresholds, *differences[np.isfinite(differences)].tolist()]
+    for group in (None, answerable, ~answerable):
+        chosen = [
+            row[:3] for row, kept in zip(rows, group if group is not None else answerable | True, strict=True) if kept
+        ]
+        if not chosen:
+            continue
+        curve = choices.curve("f1", group)
+        assert [curve.at(threshold) for threshold in every] == pytest.approx([mean(chosen, t) for t in every], abs=1e-9)
+        assert list(curve.thresholds) == sorted(set(curve.thresholds))
+    threshold, best = choices.best("f1")
+    curve = choices.curve("f1")
+    assert best == pytest.approx(curve.at(threshold), abs=1e-9)
+    assert best == pytest.approx(curve.means.max(), abs=1e-9)

@@ -18,6 +18,7 @@ from qakit.api import (
     HeadOutput,
     LabelScores,
     NoSettings,
+    PositionScores,
     SpanCandidates,
     SpanPrediction,
     best_spans,
@@ -114,8 +115,46 @@ class ReadsNothing(Good):
     reads = "token"
 
 
-def test_a_sound_head_passes() -> None:
-    testing.check_head(component(Good()), SETTINGS)
+class Pools(Good):
+    pools = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.zeros(4))
+
+    def pool(self, layers: Any) -> Any:
+        return torch.einsum("l,lbth->bth", self.weights.softmax(0), torch.stack(list(layers)))
+
+
+class PoolsToOne(Pools):
+    def pool(self, layers: Any) -> Any:
+        return super().pool(layers)[:, :1]
+
+
+class ScoresPositions(Good):
+    fill = -torch.inf
+
+    def position_scores(self, scores: Any, batch: Any) -> Any:
+        return PositionScores(*(scores[side].masked_fill(~batch.context_mask, self.fill) for side in ("start", "end")))
+
+
+class ScoresOutside(ScoresPositions):
+    fill = 0.0
+
+
+class ScoresOnePlace(Good):
+    def position_scores(self, scores: Any, batch: Any) -> Any:
+        return PositionScores(scores["start"][:, 0], scores["end"])
+
+
+class ScoresNoPlace(Good):
+    def position_scores(self, scores: Any, batch: Any) -> Any:
+        return scores
+
+
+@pytest.mark.parametrize("head", [Good, Pools, ScoresPositions])
+def test_sound_heads_pass(head: Callable[[], Any]) -> None:
+    testing.check_head(component(head()), SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +169,10 @@ def test_a_sound_head_passes() -> None:
         (Raises, "calling the head raises RuntimeError: shapes do not match", RuntimeError),
         (ReturnsNone, "the head returns None, not HeadOutput", None),
         (ReadsNothing, "whose `reads` is 'token', not 'tokens', 'sequence' or 'group'", None),
+        (PoolsToOne, "the head's pool returns the shape (4, 1, 16), not (B, T, H)", None),
+        (ScoresOutside, "position scores: start is not -inf outside the context", None),
+        (ScoresOnePlace, "position scores: start must be (B, T)", None),
+        (ScoresNoPlace, "position_scores returns dict, not PositionScores", None),
     ],
 )
 def test_heads(head: Callable[[], Any], reason: str, cause: type[Exception] | None) -> None:

@@ -1,0 +1,129 @@
+"""A conditional random field over O, B, I tags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+
+from qakit.api import Batch, HeadOutput, HeadRuntime, PositionScores, SpanCandidates
+from qakit_heads.chain import TAGS, Transitions, log_partition, path_score, viterbi
+from qakit_heads.chain_spans import (
+    best_chain_spans,
+    chain_position_scores,
+    log_partition_of_spans,
+    score_of_spans,
+    span_scores,
+)
+from qakit_heads.features import SpanFeatures
+
+if TYPE_CHECKING:
+    from qakit_heads.settings import CrfSettings
+
+ENTER, LEAVE = 1 / 256, 0.3
+"""Where the transitions start: how probable it is that an answer begins at a token outside one, and that it ends after
+a token inside one. About one answer of a few tokens per window; from zeros, an untrained chain would put a tag other
+than O on most tokens, and training would first have to unlearn that."""
+
+
+class Crf(nn.Module):
+    """Tags every context token O (outside), B (first token of the answer) or I (further token), as one linear chain.
+
+    The loss is the negative log-probability of the path O..O B I..I O..O, all O where the window does not hold the
+    answer; mean over windows. ``mode`` says among which paths: all legal ones (``bio``), or only those with at most one
+    answer (``single_span``). What is decoded are always paths with exactly one answer, exactly the best ones.
+
+    **Scores are log-odds against the path that is all O**, in candidates as in position scores: so ``null`` is 0 for
+    every window (plus the log-odds of ``answerability_weight``'s classifier where that is on), and windows of one
+    question compare.
+
+    Source: Lafferty et al. 2001, "Conditional Random Fields"; with BERT for answer spans, Segal et al. 2020, "A Simple
+    and Effective Model for Answering Multi-span Questions".
+    """
+
+    reads: Literal["tokens", "sequence", "group"] = "tokens"
+
+    def __init__(self, settings: CrfSettings, runtime: HeadRuntime) -> None:
+        super().__init__()
+        self.mode = settings.mode
+        self.n_best = runtime.n_best
+        self.max_answer_length = runtime.max_answer_length
+        self.features = SpanFeatures(settings, runtime, outputs=TAGS)
+        self.pools = self.features.pools
+        outside = [1 - ENTER, ENTER, 1.0]  # I after O is barred: that number is never read
+        inside = [LEAVE - ENTER, ENTER, 1 - LEAVE]
+        # One-dimensional, since weight decay is for matrices: it would pull all steps towards equally probable.
+        self.transitions = nn.Parameter(torch.tensor([*outside, *inside, *inside]).log())
+        self.start = nn.Parameter(torch.tensor(outside).log())
+        self.end = nn.Parameter(torch.zeros(TAGS))
+
+    def pool(self, layers: Sequence[Tensor]) -> Tensor:
+        """The mean of the last layers under learned weights, (B, T, H)."""
+        return self.features.pool(layers)
+
+    def forward(self, hidden: Tensor, batch: Batch) -> HeadOutput:
+        """``hidden`` (B, T, H) -> ``emissions`` (B, T, 3) float32, and the loss if the batch has targets."""
+        with torch.autocast(hidden.device.type, enabled=False):
+            samples = self.features.logits(hidden)
+            loss = None
+            if batch.target_first is not None and batch.target_last is not None:
+                loss = self._loss(samples, batch.context_mask, batch.target_first, batch.target_last)
+                auxiliary = self.features.auxiliary_loss(hidden, batch)
+                loss = loss if auxiliary is None else loss + auxiliary
+            scores = {"emissions": samples[0] if len(samples) == 1 else torch.stack(samples).mean(0)}
+            no_answer = self.features.no_answer(hidden)
+            if no_answer is not None:
+                scores["no_answer"] = no_answer
+        return HeadOutput(loss, scores)
+
+    def decode(self, scores: Mapping[str, Tensor], batch: Batch) -> SpanCandidates:
+        """The best single answers of each window, exactly, by their log-odds against all O; see the class for null."""
+        with torch.no_grad():
+            emissions = scores["emissions"]
+            first, last, score = best_chain_spans(
+                emissions,
+                self._transitions(),
+                mask=batch.context_mask,
+                start_mask=batch.start_mask,
+                k=self.n_best,
+                max_length=self.max_answer_length,
+            )
+            null = emissions.new_zeros(len(emissions))
+            return SpanCandidates(first, last, score, null=null + scores.get("no_answer", 0.0))
+
+    def position_scores(self, scores: Mapping[str, Tensor], batch: Batch) -> PositionScores:
+        """Log-odds that the window's only answer starts, and ends, at each position: (B, T) each.
+
+        Sums over the answers of at most ``max_answer_length`` tokens.
+        """
+        with torch.no_grad():
+            mask = batch.context_mask
+            spans = span_scores(scores["emissions"], self._transitions(), mask)
+            start, end = chain_position_scores(spans, mask, max_length=self.max_answer_length)
+            if "no_answer" in scores:
+                start, end = (part - scores["no_answer"][:, None] for part in (start, end))
+            return PositionScores(start, end)
+
+    def best_path(self, scores: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        """The best of all legal tag paths, with any number of answers: (B, T) int64, 0 for O, 1 for B, 2 for I.
+
+        -1 outside the context. For inspection; decoding does not need it.
+        """
+        return viterbi(scores["emissions"], self._transitions(), batch.context_mask)
+
+    def _transitions(self) -> Transitions:
+        return Transitions(self.transitions.float().view(TAGS, TAGS), self.start.float(), self.end.float())
+
+    def _loss(self, samples: Sequence[Tensor], mask: Tensor, first: Tensor, last: Tensor) -> Tensor:
+        """Mean over windows and dropout samples, all in one chain batch."""
+        emissions, transitions, count = samples[0], self._transitions(), len(samples)
+        if count > 1:
+            emissions, mask = torch.cat(list(samples)), mask.repeat(count, 1)
+            first, last = first.repeat(count), last.repeat(count)
+        if self.mode == "bio":
+            target = path_score(emissions, transitions, mask, first, last)
+            return (log_partition(emissions, transitions, mask) - target).mean()
+        spans = span_scores(emissions, transitions, mask)
+        return (log_partition_of_spans(spans) - score_of_spans(spans, first, last)).mean().float()

@@ -1,0 +1,142 @@
+"""What all span heads read of the backbone: layers pooled, dropout, a linear layer, and additional losses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from qakit.api import Batch, HeadRuntime, ModelError
+
+if TYPE_CHECKING:
+    from qakit_heads.settings import SpanSettings
+
+
+class SpanFeatures(nn.Module):
+    """One linear layer over every position, and the options of :class:`~qakit_heads.settings.SpanSettings`.
+
+    Everything is computed in float32, also under autocast. With no option on, the only parameters are ``linear.weight``
+    (outputs, H) and ``linear.bias`` (outputs,).
+
+    Attributes:
+        pools: whether :meth:`pool` is wanted.
+    """
+
+    pools: bool
+
+    def __init__(self, settings: SpanSettings, runtime: HeadRuntime, outputs: int) -> None:
+        super().__init__()
+        std = runtime.initializer_range
+        self.samples = settings.multi_sample_dropout
+        self.in_answer_weight = settings.in_answer_weight
+        self.answerability_weight = settings.answerability_weight
+        self.dropout = nn.Dropout(settings.dropout)
+        self.linear = _linear(runtime.hidden_size, outputs, std)
+        self.pools = settings.layer_pooling is not None
+        if settings.layer_pooling is not None:
+            self.layer_weights = nn.Parameter(torch.zeros(_layers_pooled(settings.layer_pooling, runtime.layers)))
+        if self.in_answer_weight:
+            self.in_answer = _linear(runtime.hidden_size, 1, std)
+        if self.answerability_weight:
+            self.answerability = _linear(runtime.hidden_size, 1, std)
+
+    def pool(self, layers: Sequence[Tensor]) -> Tensor:
+        """The mean of the last layers under learned weights: (B, T, H) each -> (B, T, H) float32.
+
+        Source: Peters et al. 2018, "Deep contextualized word representations", equation 1, without its scale: the
+        linear layer has one.
+
+        Raises:
+            ModelError: the backbone gives fewer layers than its configuration says, or layers of several shapes.
+        """
+        count = len(self.layer_weights)
+        chosen = layers[-count:]
+        if len(chosen) < count or len({layer.shape for layer in chosen}) > 1:
+            shapes = ", ".join(str(tuple(layer.shape)) for layer in layers)
+            raise ModelError(f"layer_pooling wants {count} layers of one shape; the backbone gives {shapes}")
+        with torch.autocast(layers[-1].device.type, enabled=False):
+            weights = self.layer_weights.float().softmax(0)
+            pooled = weights[0] * chosen[0].float()
+            for weight, layer in zip(weights[1:], chosen[1:], strict=True):
+                pooled = torch.addcmul(pooled, weight, layer.float())
+            return pooled
+
+    def logits(self, hidden: Tensor) -> list[Tensor]:
+        """The linear layer's outputs, (B, T, outputs) float32, under each dropout mask: only one in eval mode.
+
+        Source of several masks: Inoue 2019, "Multi-Sample Dropout for Accelerated Training and Better Generalization".
+        """
+        with torch.autocast(hidden.device.type, enabled=False):
+            hidden = hidden.float()
+            samples = self.samples if self.training else 1
+            return [_apply(self.linear, self.dropout(hidden)) for _ in range(samples)]
+
+    def no_answer(self, hidden: Tensor) -> Tensor | None:
+        """(B,) float32 log-odds of "no answer" from position 0, or None when the option is off.
+
+        Source: Zhang et al. 2021, "Retrospective Reader for Machine Reading Comprehension" (I-FV).
+        """
+        if not self.answerability_weight:
+            return None
+        with torch.autocast(hidden.device.type, enabled=False):
+            return _apply(self.answerability, hidden[:, 0].float()).squeeze(-1)
+
+    def auxiliary_loss(self, hidden: Tensor, batch: Batch) -> Tensor | None:
+        """The additional losses that are on, times their weights, as one float32 scalar; None when all are off.
+
+        Each is a mean over windows; within a window, the in-answer loss is a mean over its context tokens. None for a
+        batch without targets.
+        """
+        first, last = batch.target_first, batch.target_last
+        if first is None or last is None:
+            return None
+        losses: list[Tensor] = []
+        if self.in_answer_weight:
+            with torch.autocast(hidden.device.type, enabled=False):
+                logits = _apply(self.in_answer, hidden.float()).squeeze(-1)  # (B, T)
+            losses.append(self.in_answer_weight * _inside_loss(logits, first, last, batch.context_mask))
+        log_odds = self.no_answer(hidden)
+        if log_odds is not None:
+            with torch.autocast(hidden.device.type, enabled=False):
+                loss = F.binary_cross_entropy_with_logits(log_odds, (first == 0).float())
+            losses.append(self.answerability_weight * loss)
+        return torch.stack(losses).sum() if losses else None
+
+
+def _linear(width: int, outputs: int, std: float) -> nn.Linear:
+    linear = nn.Linear(width, outputs)
+    nn.init.normal_(linear.weight, std=std)
+    nn.init.zeros_(linear.bias)
+    return linear
+
+
+def _apply(linear: nn.Linear, hidden: Tensor) -> Tensor:
+    """In float32, whatever the weights are."""
+    return F.linear(hidden, linear.weight.float(), linear.bias.float())
+
+
+def _layers_pooled(wanted: int | str, layers: int) -> int:
+    """How many of the backbone's layers, the embeddings counted as one.
+
+    Raises:
+        ModelError: the backbone has no such number, or does not say how many it has.
+    """
+    if not layers:
+        raise ModelError("layer_pooling: the backbone's configuration does not say how many layers it has")
+    if isinstance(wanted, int):
+        if wanted > layers:
+            raise ModelError(f"layer_pooling is {wanted} but the backbone has {layers} layers; `all` takes every one")
+        return wanted
+    return layers + 1
+
+
+def _inside_loss(logits: Tensor, first: Tensor, last: Tensor, context_mask: Tensor) -> Tensor:
+    """Binary cross-entropy of "this token lies inside the answer", mean over context tokens, then over windows."""
+    position = torch.arange(logits.shape[1], device=logits.device)
+    inside = (position >= first[:, None]) & (position <= last[:, None]) & context_mask  # position 0 is no context
+    loss = F.binary_cross_entropy_with_logits(logits, inside.float(), reduction="none")
+    tokens = context_mask.sum(1).clamp(min=1)
+    return (loss.masked_fill(~context_mask, 0.0).sum(1) / tokens).mean()

@@ -1,0 +1,89 @@
+"""Spans whose score has a term for first and last position together: the band of all possible spans."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from qakit.api import ModelError
+from qakit_heads.band import along_ends, at_ends, band_products, possible_spans
+from qakit_heads.separable_spans import NEVER, pick
+
+BROKEN_SCORES = (
+    "the head joint_span produced NaN scores (or infinite ones): the model's weights are broken, as after a training "
+    "that diverged; train again with a smaller learning_rate, or with `precision: fp32`"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class InteractingSpans:
+    """The possible spans of B windows; what :class:`SeparableSpans` offers, from scores of every span.
+
+    Attributes:
+        start: (B, T) float32, scores of the first position.
+        end: (B, T) float32, scores of the last position.
+        left: (B, T, R) float32, what the first position contributes to the common term.
+        right: (B, T, R) float32, what the last position contributes.
+        possible: (B, T, L) bool, L the longest span in positions.
+        band: (B, T, L) float32, score of the span of l + 1 positions from position t; ``NEVER`` if it is impossible.
+    """
+
+    start: Tensor
+    end: Tensor
+    left: Tensor
+    right: Tensor
+    possible: Tensor
+    band: Tensor
+
+    @staticmethod
+    def of(
+        start: Tensor, end: Tensor, left: Tensor, right: Tensor, *, context_mask: Tensor, limit: int
+    ) -> InteractingSpans:
+        """Score the band; ``limit`` (at most T) is the longest span in positions."""
+        possible = possible_spans(context_mask, limit)
+        together = band_products(left, right, limit) / math.sqrt(left.shape[2])
+        band = start[:, :, None] + at_ends(end, limit, fill=0.0) + together
+        return InteractingSpans(start, end, left, right, possible, band.masked_fill(~possible, NEVER))
+
+    def at(self, first: Tensor, last: Tensor) -> Tensor:
+        """(B,) scores of one span each, possible or not."""
+        row = torch.arange(len(first), device=first.device)
+        together = (self.left[row, first] * self.right[row, last]).sum(1) / math.sqrt(self.left.shape[2])
+        return pick(self.start, first) + pick(self.end, last) + together
+
+    def log_starts(self) -> Tensor:
+        """(B, T) logsumexp over the spans that start at each position; about ``NEVER`` outside the context."""
+        return self.band.logsumexp(2)
+
+    def log_ends(self) -> Tensor:
+        """(B, T) logsumexp over the spans that end at each position, without a gradient."""
+        return along_ends(self.band, fill=NEVER).logsumexp(2)
+
+    def total(self) -> Tensor:
+        """(B,) sum of the scores of all possible spans."""
+        return self.band.masked_fill(~self.possible, 0.0).sum((1, 2))
+
+    def weighted(self, weights: Tensor) -> Tensor:
+        """(B,) sum of scores times ``weights`` (B, T, L), which get no gradient and are 0 for what is impossible."""
+        return (self.band.masked_fill(~self.possible, 0.0) * weights).sum((1, 2))
+
+    def best(self, start_mask: Tensor, *, k: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The ``k`` best possible spans that start within ``start_mask``: see :func:`qakit.api.best_spans`.
+
+        Raises:
+            ModelError: a score is NaN or infinite.
+        """
+        limit = self.band.shape[2]
+        flat = self.band.masked_fill(~(self.possible & start_mask[:, :, None]), -torch.inf).flatten(1)
+        score, place = flat.topk(min(k, flat.shape[1]), dim=1)
+        if not bool((score[:, 0] < torch.inf).all()):  # NaN ranks above all numbers
+            raise ModelError(BROKEN_SCORES)
+        first = place // limit
+        last = first + place % limit
+        unused = score == -torch.inf
+        missing = (0, k - score.shape[1])
+        first, last = (torch.nn.functional.pad(at.masked_fill(unused, 0), missing) for at in (first, last))
+        return first, last, torch.nn.functional.pad(score, missing, value=-torch.inf)

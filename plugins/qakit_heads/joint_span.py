@@ -1,0 +1,151 @@
+"""One softmax over all possible spans and "no answer"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from qakit.api import Batch, HeadOutput, HeadRuntime, PositionScores, SpanCandidates
+from qakit_heads.band import possible_spans
+from qakit_heads.features import SpanFeatures
+from qakit_heads.interacting_spans import InteractingSpans
+from qakit_heads.segments import spans_from
+from qakit_heads.separable_spans import NEVER, SeparableSpans
+from qakit_heads.soft_labels import soft_span_weights
+
+if TYPE_CHECKING:
+    from qakit_heads.settings import JointSpanSettings
+
+Spans = SeparableSpans | InteractingSpans
+
+CHUNK_SCORES = 1 << 22
+"""In prediction, at most this many scores of single spans (16 MiB) are held at once, or those of a single window."""
+
+
+class JointSpan(nn.Module):
+    """A span head that is trained on what it is asked for: the best span, not the best start and the best end.
+
+    A span's score is the start score of its first token plus the end score of its last, and with ``interaction`` a
+    bilinear term of both. "No answer" scores as position 0 as first and last token (without that term). The loss is the
+    negative log-probability of the answer under one softmax over "no answer" and all spans that could be decoded:
+    within one context and at most ``max_answer_length`` tokens. A longer training answer counts as one more span.
+
+    The scores are not normalised over the window: like ``linear_span``'s they are compared between windows, and with
+    the null score, as they are; the answerability classifier's log-odds are added to the null score where it is on.
+    Without interaction the weights have the meaning, and in the model folder the names, of ``linear_span``'s.
+
+    Source: Fajcik et al. 2021, "Rethinking the Objectives of Extractive Question Answering" (the joint objective); the
+    "no answer" option in one softmax with the spans: Clark & Gardner 2018, "Simple and Effective Multi-Paragraph
+    Reading Comprehension".
+    """
+
+    reads: Literal["tokens", "sequence", "group"] = "tokens"
+    auto_class: str = "AutoModelForQuestionAnswering"
+
+    def __init__(self, settings: JointSpanSettings, runtime: HeadRuntime) -> None:
+        super().__init__()
+        plain = {"features.linear.weight": "qa_outputs.weight", "features.linear.bias": "qa_outputs.bias"}
+        # With interaction the linear layer is wider, and transformers has no such head.
+        self.transformers_names: Mapping[str, str] = {} if settings.interaction else plain
+        self.config_updates: Mapping[str, Any] = {"num_labels": 2}
+        self.settings = settings
+        self.n_best = runtime.n_best
+        self.max_answer_length = runtime.max_answer_length
+        self.features = SpanFeatures(settings, runtime, outputs=2 + 2 * settings.interaction)
+        self.pools = self.features.pools
+
+    def pool(self, layers: Sequence[Tensor]) -> Tensor:
+        """See :class:`SpanFeatures`."""
+        return self.features.pool(layers)
+
+    def forward(self, hidden: Tensor, batch: Batch) -> HeadOutput:
+        """``hidden`` (B, T, H) -> ``start`` and ``end`` (B, T) float32, and the loss if the batch has targets.
+
+        With interaction also ``left`` and ``right`` (B, T, R); ``no_answer`` (B,) when the answerability classifier is
+        on. With several dropout samples the loss is the mean of theirs, and the scores are the first one's.
+        """
+        samples = [self._scores(logits) for logits in self.features.logits(hidden)]
+        no_answer = self.features.no_answer(hidden)
+        scores = samples[0] if no_answer is None else {**samples[0], "no_answer": no_answer}
+        if batch.target_first is None or batch.target_last is None:
+            return HeadOutput(None, scores)
+        with torch.autocast(hidden.device.type, enabled=False):
+            targets = batch.target_first, batch.target_last
+            loss = torch.stack([self._loss(each, batch.context_mask, *targets) for each in samples]).mean()
+            extra = self.features.auxiliary_loss(hidden, batch)
+        return HeadOutput(loss if extra is None else loss + extra, scores)
+
+    @torch.no_grad()
+    def decode(self, scores: Mapping[str, Tensor], batch: Batch) -> SpanCandidates:
+        """The best spans of each window, exactly; none goes from one context into another."""
+        found = [
+            self._spans(part, batch.context_mask[at]).best(batch.start_mask[at], k=self.n_best)
+            for at, part in self._chunks(scores, batch)
+        ]
+        first, last, score = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return SpanCandidates(first, last, score, null=_null(scores))
+
+    @torch.no_grad()
+    def position_scores(self, scores: Mapping[str, Tensor], batch: Batch) -> PositionScores:
+        """Exact marginals: log-odds of "the answer starts (ends) here" against "no answer", over all possible spans."""
+        found = []
+        for at, part in self._chunks(scores, batch):
+            spans = self._spans(part, batch.context_mask[at])
+            found.append((spans.log_starts(), spans.log_ends()))
+        outside, null = ~batch.context_mask, _null(scores)[:, None]
+        start, end = ((torch.cat(parts) - null).masked_fill(outside, -torch.inf) for parts in zip(*found, strict=True))
+        return PositionScores(start, end)
+
+    def _scores(self, logits: Tensor) -> dict[str, Tensor]:
+        """By name, from the linear layer's outputs (B, T, 2 + 2R)."""
+        scores = {"start": logits[..., 0].contiguous(), "end": logits[..., 1].contiguous()}
+        if self.settings.interaction:
+            scores["left"], scores["right"] = logits[..., 2:].chunk(2, dim=-1)
+        return scores
+
+    def _spans(self, scores: Mapping[str, Tensor], context_mask: Tensor) -> Spans:
+        limit = min(self.max_answer_length, context_mask.shape[1])
+        start, end = scores["start"], scores["end"]
+        if not self.settings.interaction:
+            return SeparableSpans(start, end, context_mask, limit)
+        return InteractingSpans.of(start, end, scores["left"], scores["right"], context_mask=context_mask, limit=limit)
+
+    def _chunks(self, scores: Mapping[str, Tensor], batch: Batch) -> Iterator[tuple[slice, dict[str, Tensor]]]:
+        """Rows of the batch and their scores: as many at once as memory is meant for."""
+        size, width = batch.context_mask.shape
+        rows = size
+        if self.settings.interaction:
+            rows = max(1, CHUNK_SCORES // (width * min(self.max_answer_length, width)))
+        for first in range(0, size, rows):
+            at = slice(first, first + rows)
+            yield at, {name: value[at] for name, value in scores.items()}
+
+    def _loss(self, scores: Mapping[str, Tensor], context_mask: Tensor, first: Tensor, last: Tensor) -> Tensor:
+        """Mean over windows of the cross-entropy between the target and the softmax over spans and "no answer"."""
+        spans, null = self._spans(scores, context_mask), _null(scores)
+        limit = min(self.max_answer_length, context_mask.shape[1])
+        answered = first > 0
+        too_long = answered & (last - first >= limit)  # no span of the softmax: it is added as one
+        answer = spans.at(first, last)
+        options = [null[:, None], spans.log_starts(), answer.masked_fill(~too_long, NEVER)[:, None]]
+        partition = torch.cat(options, dim=1).logsumexp(1)
+        target, added = answer, answer.masked_fill(~too_long, 0.0)  # the target's score, or its expected score
+        if self.settings.soft_labels:
+            possible, sharpness = possible_spans(context_mask, limit), self.settings.soft_label_sharpness
+            weights = soft_span_weights(first, last, possible, sharpness=sharpness)
+            total = weights.sum((1, 2)) + too_long  # at least 1, the answer's own weight, or 0 without one
+            target = (spans.weighted(weights) + added) / total.clamp(min=1.0)
+        target = torch.where(answered, target, null)
+        if self.settings.label_smoothing:
+            count = spans_from(context_mask, limit).sum(1) + 1 + too_long
+            target = torch.lerp(target, (spans.total() + null + added) / count, self.settings.label_smoothing)
+        return (partition - target).mean()
+
+
+def _null(scores: Mapping[str, Tensor]) -> Tensor:
+    """(B,) the score of "no answer"."""
+    null = scores["start"][:, 0] + scores["end"][:, 0]
+    return null + scores["no_answer"] if "no_answer" in scores else null

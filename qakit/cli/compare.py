@@ -1,0 +1,115 @@
+"""``qakit compare``: trained runs side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qakit.cli.console import out, plain, print_json
+from qakit.errors import UsageError
+
+if TYPE_CHECKING:
+    from qakit.report.compare import Comparison
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(compare)
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUNS", help="Folders of runs, two or more.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write compare.md, compare.json, compare.png here.")
+    ] = None,
+    metric_key: Annotated[
+        list[str] | None,
+        typer.Option("--metric-key", help="A figure of the metric, such as f1 (repeatable); by default all of them."),
+    ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option("--baseline", help="The run that the others are compared with; else the first.")
+    ] = None,
+    pairs: Annotated[bool, typer.Option("--pairs", help="Compare every pair, not only with the baseline.")] = False,
+    group: Annotated[
+        bool,
+        typer.Option("--group/--seeds", help="Runs that differ only in their seed: as one group, or each for itself."),
+    ] = True,
+    resamples: Annotated[int, typer.Option("--resamples", min=100, help="Resamples of the bootstrap.")] = 10_000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the resamples.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
+) -> None:
+    """Compare runs on the validation questions: figures with intervals, and which differences can be told apart.
+
+    The runs must have answered the same questions and have the same metric. Differences are paired by question; where
+    the 95% interval holds 0, the runs are not distinguishable.
+    """
+    from qakit.registry import load_registry
+    from qakit.report.compare import Plan
+    from qakit.report.compare import compare as compare_members
+    from qakit.report.compare_json import as_json as plain_values
+    from qakit.report.compare_runs import read_members
+
+    if len(runs) < 2:
+        raise UsageError("a comparison needs at least two runs (`qakit runs list` shows them)")
+    if output is not None and output.exists() and not output.is_dir():
+        raise UsageError(f"--output {output} is a file; name a folder")
+    plan = Plan(
+        keys=tuple(metric_key or ()),
+        baseline=_position(baseline, runs),
+        all_pairs=pairs,
+        by_seed=group,
+        resamples=resamples,
+        seed=seed,
+    )
+    comparison = compare_members(read_members(runs, load_registry()), plan)
+    if output is not None:
+        _write(comparison, output)
+    if as_json:
+        print_json(plain_values(comparison))
+    else:
+        _show(comparison, output)
+
+
+def _position(baseline: Path | None, runs: Sequence[Path]) -> int:
+    if baseline is None:
+        return 0
+    folders = [run.resolve() for run in runs]
+    if baseline.resolve() not in folders:
+        raise UsageError(f"--baseline {baseline} is none of the runs; name one of them")
+    return folders.index(baseline.resolve())
+
+
+def _write(comparison: Comparison, folder: Path) -> None:
+    from qakit.files import write_text
+    from qakit.report.compare_curves import draw_comparison
+    from qakit.report.compare_json import as_json
+    from qakit.report.compare_table import markdown
+    from qakit.runs import write_json
+
+    picture = folder / "compare.png"
+    draw_comparison(comparison, picture)
+    write_json(folder / "compare.json", as_json(comparison))
+    write_text(folder / "compare.md", markdown(comparison, picture=picture.name))
+
+
+def _show(comparison: Comparison, output: Path | None) -> None:
+    from qakit.cli.tables import new_table
+    from qakit.report.compare_table import grids
+
+    for grid in grids(comparison):
+        table = new_table(grid.title, *grid.columns, numbers=grid.numbers)
+        for row in grid.rows:
+            table.add_row(*map(plain, row))
+        out.print(table)
+    for note in comparison.notes:
+        out.print(plain(f"note: {note}"))
+    plan = comparison.plan
+    out.print(
+        plain(
+            f"{comparison.questions:,} questions; bootstrap of {plan.resamples:,} resamples, seed {plan.seed}"
+            + (f"; tables and curves in {output}" if output is not None else "")
+        )
+    )

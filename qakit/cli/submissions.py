@@ -1,0 +1,119 @@
+"""``qakit submissions``: what was submitted, with local figures beside Kaggle's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qakit.cli.console import out, plain, print_json, print_warning
+from qakit.cli.submit import CompetitionOption, JsonOption, LedgerOption
+
+if TYPE_CHECKING:
+    from qakit.submit.remote import RemoteSubmission
+    from qakit.submit.standings import Row
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(submissions)
+
+
+def submissions(
+    competition: CompetitionOption = None,
+    sync: Annotated[bool, typer.Option("--sync", help="Ask Kaggle for scores first.")] = False,
+    ledger: LedgerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Every submission of the ledger: validation figure, public and private score, and their gap.
+
+    Warns when validation and leaderboard disagree. Scores from 0 to 1 are shown in percent, like the figures.
+    """
+    from qakit.submit.client import connect
+    from qakit.submit.ledger import Ledger
+    from qakit.submit.settings import ledger_folder
+    from qakit.submit.standings import foreign, rows_of, warnings_of
+    from qakit.submit.standings import sync as bring_up_to_date
+    from qakit.submit.target import slug_of
+
+    book = Ledger(ledger_folder(ledger))
+    only = None if competition is None else slug_of(competition, None)
+    records = [record for record in book.read() if only in (None, record.competition)]
+    others: list[RemoteSubmission] = []
+    if sync:
+        slugs = [only] if only is not None else list(dict.fromkeys(record.competition for record in records))
+        lists = bring_up_to_date(book, connect(say=print_warning), slugs) if slugs else {}
+        records = [record for record in book.read() if only in (None, record.competition)]
+        others = [each for slug, found in lists.items() for each in foreign(records, found)]
+    rows = rows_of(records)
+    warnings = warnings_of(rows)
+    if as_json:
+        print_json(
+            {
+                "submissions": [row.to_dict() for row in rows],
+                "elsewhere": [_foreign_dict(each) for each in others],
+                "warnings": warnings,
+            }
+        )
+        return
+    if not rows and not others:
+        out.print(plain(f"nothing was submitted from {book.folder}; `qakit submit RUN` does it"))
+        return
+    _show(rows, others, book.folder)
+    for warning in warnings:
+        print_warning(warning)
+
+
+def _show(rows: list[Row], others: list[RemoteSubmission], folder: Path) -> None:
+    from qakit.cli.tables import new_table
+    from qakit.submit.standings import beaten, next_baseline
+
+    numbers = ("ref", "validation", "public", "private", "gap")
+    table = new_table(None, "submitted (UTC)", "competition", "ref", "what", *numbers[1:], "state", numbers=numbers)
+    for row in rows:
+        record = row.record
+        table.add_row(
+            plain(_moment(record.times.get("CREATED") or record.times.get("CREATING"))),
+            plain(record.competition),
+            "-" if record.ref is None else str(record.ref),
+            plain(record.run_id or record.notebook or record.file),
+            _with_spread(record.cv_mean, record.cv_std),
+            _figure(row.public),
+            _figure(row.private),
+            "-" if row.gap is None else f"{row.gap:+.2f}",
+            record.state,
+        )
+    for other in others:
+        moment = None if other.date is None else other.date.isoformat()
+        scores = (_figure(other.public), _figure(other.private))
+        what = plain(other.description or other.file_name)
+        table.add_row(plain(_moment(moment)), "", str(other.ref), what, "-", *scores, "-", f"{other.status} elsewhere")
+    out.print(table)
+    best = max((row for row in rows if row.public is not None), key=lambda row: row.public or 0.0, default=None)
+    if best is not None and best.record.baselines:
+        done = ", ".join(beaten(best.public, best.record.baselines)) or "none"
+        ahead = next_baseline(best.public, best.record.baselines)
+        rest = f"; {ahead[0]} is {ahead[1]:.2f} away" if ahead else ""
+        out.print(plain(f"baselines reached by the best public score ({best.public:.2f}): {done}{rest}"))
+    unsure = [row.record for row in rows if row.record.state in ("CREATING", "UNKNOWN")]
+    if unsure:
+        print_warning(f"{len(unsure)} submissions of {folder} are in doubt; --sync looks them up at Kaggle")
+
+
+def _foreign_dict(remote: RemoteSubmission) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(remote) | {"date": None if remote.date is None else remote.date.isoformat()}
+
+
+def _moment(text: str | None) -> str:
+    return "-" if text is None else text[:16].replace("T", " ")
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _with_spread(mean: float | None, spread: float | None) -> str:
+    return _figure(mean) + (f" ± {spread:.2f}" if mean is not None and spread is not None else "")

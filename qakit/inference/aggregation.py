@@ -1,0 +1,110 @@
+"""What tokens in several overlapping windows count: which head it takes, and spans from their mean scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from qakit.data.encode import EncodedExamples
+from qakit.data.windows import Windows
+from qakit.errors import UsageError
+from qakit.inference.positions import PositionTable
+from qakit.inference.spans import best_spans
+from qakit.inference.table import SpanTable
+from qakit.protocols import ScoresPositions, SpanCandidates
+from qakit.recipe.model import Recipe
+
+Int64 = NDArray[np.int64]
+
+BATCH_TOKENS = 1 << 20
+"""At most this many padded tokens are searched for spans at once, or those of a single context."""
+
+
+def check_head(recipe: Recipe, head: object) -> None:
+    """Make sure, before any scoring, that the head can do what the recipe's ``predict`` block asks of it.
+
+    Raises:
+        UsageError: scores of single tokens are wanted, and the head gives none.
+    """
+    predict = recipe.predict
+    wanted = "aggregation: mean" if predict.aggregation == "mean" else "character_scores: true"
+    if (predict.aggregation == "mean" or predict.character_scores) and not isinstance(head, ScoresPositions):
+        raise UsageError(
+            f"`predict.{wanted}` needs the scores of single tokens, which the head {recipe.head.name!r} does not give; "
+            "choose another head (linear_span, say) or leave the setting out"
+        )
+
+
+def against_no_answer(decoded: SpanCandidates) -> SpanCandidates:
+    """The same spans with their log-odds against "no answer" in their window, whose own score becomes 0.
+
+    So windows with larger scores throughout have no advantage over the others.
+    """
+    score = decoded.score - decoded.null[:, None]
+    return replace(decoded, score=score, null=torch.zeros_like(decoded.null))
+
+
+def whole_contexts(encoded: EncodedExamples) -> Windows:
+    """Each (example, context) pair as one window over the whole context, without its question: P in all."""
+    pairs = len(encoded.context)
+    none = np.full(pairs, -1, np.int32)
+    return Windows.single(
+        example=encoded.pair_example,
+        query_stop=np.zeros(pairs, np.int32),
+        pair=np.arange(pairs),
+        first=np.zeros(pairs, np.int32),
+        stop=encoded.context_lengths,
+        answer_first=none,
+        answer_stop=none,
+    )
+
+
+def spans_of(positions: PositionTable, encoded: EncodedExamples, *, n_best: int, max_answer_length: int) -> SpanTable:
+    """The best spans of every context under its tokens' scores, exactly, each context searched once.
+
+    A span's score is the start log-odds of its first token plus the end log-odds of its last; "no answer" has 0.
+
+    Args:
+        max_answer_length: in tokens.
+
+    Returns:
+        One row for each of :func:`whole_contexts`.
+    """
+    table = SpanTable(len(encoded.context), n_best, encoded)
+    lengths = np.diff(positions.pointers)
+    start, end = positions.start, positions.end
+    for pairs in _batches(lengths):
+        width = max(1, int(lengths[pairs].max()))
+        column = np.arange(width)
+        real = column < lengths[pairs, None]  # (B, width)
+        index = np.where(real, positions.pointers[pairs, None] + column, 0)
+        scores = [
+            torch.from_numpy(np.where(real, values[index] if len(values) else -np.inf, -np.inf).astype(np.float32))
+            for values in (start, end)
+        ]
+        mask = torch.from_numpy(real)
+        first, last, score = best_spans(*scores, start_mask=mask, end_mask=mask, k=n_best, max_length=max_answer_length)
+        origin = encoded.store.pointers[encoded.context[pairs], None]
+        table.add_tokens(
+            pairs,
+            segment=np.broadcast_to(pairs[:, None], score.shape).astype(np.int32),
+            first=origin + first.numpy(),
+            last=origin + last.numpy(),
+            score=score.numpy(),
+            null=np.zeros(len(pairs), np.float32),
+        )
+    return table
+
+
+def _batches(lengths: Int64) -> Iterator[Int64]:
+    """All pairs, in batches of similar length."""
+    order = np.argsort(-lengths, kind="stable")
+    begin = 0
+    while begin < len(order):
+        stop = begin + max(1, BATCH_TOKENS // max(1, int(lengths[order[begin]])))
+        yield order[begin:stop]
+        begin = stop

@@ -1,0 +1,49 @@
+"""What differs between recipes, and which of them differ only in their seed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from qakit.recipe.dump import recipe_data, yaml_flow
+from qakit.recipe.model import PLUGIN_FIELDS, Recipe
+
+NAMES = ("name", "description")
+"""Keys that do not change what a run computes."""
+
+
+def differing_keys(recipes: Sequence[Recipe]) -> list[dict[str, str]]:
+    """For each recipe, the keys whose values are not the same in all of them: dotted key -> value as YAML.
+
+    A plugin's name stands under its block's key (``head: crf``). Its settings are compared with those of other recipes
+    that have the same setting; that another plugin lacks it says nothing that the name does not.
+    """
+    flat = [dict(_leaves(recipe_data(recipe))) for recipe in recipes]
+    keys = dict.fromkeys(key for leaves in flat for key in leaves if key not in NAMES)
+    differing = [key for key in keys if _differs(key, [leaves.get(key) for leaves in flat])]
+    return [{key: leaves[key] for key in differing if key in leaves} for leaves in flat]
+
+
+def seeds_apart(recipes: Sequence[Recipe]) -> list[list[int]]:
+    """Groups of recipes (by index, in order) that differ at most in ``seed``, ``name`` and ``description``."""
+    groups: dict[str, list[int]] = {}
+    for index, recipe in enumerate(recipes):
+        data = {key: value for key, value in recipe_data(recipe).items() if key not in (*NAMES, "seed")}
+        groups.setdefault(json.dumps(data, sort_keys=True), []).append(index)
+    return list(groups.values())
+
+
+def _differs(key: str, values: Sequence[str | None]) -> bool:
+    if any(key.startswith(f"{block}.") for block in PLUGIN_FIELDS):
+        values = [value for value in values if value is not None]
+    return len(set(values)) > 1
+
+
+def _leaves(data: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in data.items():
+        key = f"{place}.{name}" if place else name
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, key)
+        else:
+            yield (place if name == "name" and place in PLUGIN_FIELDS else key), yaml_flow(value)

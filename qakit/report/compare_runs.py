@@ -1,0 +1,235 @@
+"""The runs to be compared, read from their folders: each question's own figures, curves, parameters and speeds."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from qakit.data.splits import read_split, split_files
+from qakit.errors import DataError, RunError, UsageError
+from qakit.inference.nbest_file import read_nbest
+from qakit.inference.output import file_sha256
+from qakit.protocols import NoRuntime, PerExampleMetric
+from qakit.runs import Run, open_run
+from qakit.values import Example, SpanPrediction
+
+if TYPE_CHECKING:
+    from qakit.recipe.model import Recipe
+    from qakit.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Speeds:
+    """Medians over the run; None where its logs do not say."""
+
+    seconds_per_step: float | None
+    """In training, evaluations and checkpoints left out."""
+    train_windows: float | None
+    """Per second."""
+    evaluation_windows: float | None
+    """Per second, scoring and decoding; without tokenising and the metric."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One run with what is compared."""
+
+    run: Run
+    recipe: Recipe
+    figures: Mapping[str, tuple[float, ...]]
+    """Each question's own figures by the metric's keys, in the first run's order of questions."""
+    log: tuple[Mapping[str, Any], ...]
+    """The lines of metrics.jsonl."""
+    trainable: int | None
+    """Parameters that were trained."""
+    speeds: Speeds
+    finished: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """A run, its validation questions and its answers to them."""
+
+    run: Run
+    recipe: Recipe
+    hashes: tuple[str, ...]
+    """SHA-256 of the validation files, when the run read them."""
+    examples: Mapping[str, Example]
+    answers: Mapping[str, str]
+
+
+def read_members(folders: Sequence[Path], registry: Registry) -> list[Member]:
+    """The runs, scored on their validation questions by their metric.
+
+    Raises:
+        UsageError: a run is given twice, or the runs have different metrics, or one without figures per question.
+        RunError: a folder is no run, lacks predictions or is damaged; or the runs answered different questions.
+        DataError: a validation or prediction file cannot be read.
+    """
+    _check_twice(folders)
+    runs = [open_run(folder) for folder in folders]
+    recipes = [run.recipe() for run in runs]
+    _check_metrics(runs, recipes)
+    answered: list[_Answered] = []
+    for run, recipe in zip(runs, recipes, strict=True):
+        answered.append(_answered(run, recipe, registry))
+        _check_questions(answered[0], answered[-1])
+    ref = recipes[0].metric
+    metric = registry.build("metrics", ref.name, ref.settings, NoRuntime())
+    if not isinstance(metric, PerExampleMetric):
+        raise UsageError(f"the metric {ref.name!r} gives no figures for single questions, so runs cannot be compared")
+    return [_member(each, answered[0].examples, metric) for each in answered]
+
+
+def _member(answered: _Answered, examples: Mapping[str, Example], metric: PerExampleMetric) -> Member:
+    run = answered.run
+    columns = metric.per_example(list(examples.values()), [answered.answers[id_] for id_ in examples])
+    meta, log = run.read_json(run.meta_file), tuple(run.metrics())
+    try:
+        trainable = meta["parameters"]["all"]["trainable"]
+    except (KeyError, TypeError):
+        trainable = None
+    return Member(
+        run=run,
+        recipe=answered.recipe,
+        figures={key: tuple(column) for key, column in columns.items()},
+        log=log,
+        trainable=trainable if isinstance(trainable, int) else None,
+        speeds=_speeds(run, meta.get("windows"), log),
+        finished=bool(run.read_json(run.metrics_file)),
+    )
+
+
+def _answered(run: Run, recipe: Recipe, registry: Registry) -> _Answered:
+    folder = run.predictions / "validation"
+    if not split_files(recipe, "validation"):
+        raise RunError(
+            f"{run.folder} has no validation questions to compare on: its recipe does not set data.validation"
+        )
+    if not (folder / "nbest.jsonl").is_file():
+        raise RunError(
+            f"{run.folder} has no validation predictions: it stopped before its first evaluation; "
+            f"go on with: qakit train --resume --output {run.folder}"
+        )
+    inputs = run.read_json(folder / "meta.json").get("inputs")
+    if not isinstance(inputs, dict) or not all(isinstance(value, str) for value in inputs.values()):
+        raise RunError(f"{folder / 'meta.json'} is missing or damaged: it does not say which files were answered")
+    split = read_split(recipe, registry, "validation")
+    assert split is not None
+    for file in split.files:
+        if file_sha256(file) != inputs.get(str(file)):
+            raise DataError(f"is not the file that {run.folder} was evaluated on: it has changed since", path=file)
+    examples = {example.id: example for example in split.examples}
+    answers = {
+        item.id: item.answer if isinstance(item, SpanPrediction) else str(item.label)
+        for item in read_nbest(folder / "nbest.jsonl")
+    }
+    if answers.keys() != examples.keys():
+        raise RunError(
+            f"{folder / 'nbest.jsonl'} does not answer the recipe's validation questions: {_apart(examples, answers)}"
+        )
+    return _Answered(run, recipe, tuple(inputs.values()), examples, answers)
+
+
+def _check_twice(folders: Sequence[Path]) -> None:
+    seen: dict[Path, Path] = {}
+    for folder in folders:
+        if folder.resolve() in seen:
+            raise UsageError(f"{folder} is given twice")
+        seen[folder.resolve()] = folder
+
+
+def _check_metrics(runs: Sequence[Run], recipes: Sequence[Recipe]) -> None:
+    first = recipes[0].metric
+    for run, recipe in zip(runs, recipes, strict=True):
+        ref = recipe.metric
+        if ref.name != first.name:
+            raise UsageError(f"{run.folder} has the metric {ref.name}, {runs[0].folder} has {first.name}")
+        if ref.settings != first.settings:
+            names = sorted(key for key, value in ref.settings.items() if first.settings.get(key) != value)
+            raise UsageError(
+                f"{run.folder} and {runs[0].folder} have the metric {ref.name} with different settings: "
+                + ", ".join(f"{key} is {ref.settings[key]!r} and {first.settings.get(key)!r}" for key in names)
+            )
+
+
+def _check_questions(first: _Answered, other: _Answered) -> None:
+    who = f"{other.run.folder} and {first.run.folder}"
+    same_files = sorted(other.hashes) == sorted(first.hashes)
+    if other.examples.keys() != first.examples.keys():
+        why = _apart(first.examples, other.examples)
+        if same_files and first.recipe.data.validation_limit is not None:
+            why += "; data.validation_limit draws them by the seed"
+        raise RunError(f"{who} were evaluated on different questions: {why}")
+    if not same_files:
+        raise RunError(
+            f"{who} were evaluated on different files: their SHA-256 begins with {_short(other)} and {_short(first)}"
+        )
+    changed = [id_ for id_, example in first.examples.items() if _gold(example) != _gold(other.examples[id_])]
+    if changed:
+        raise RunError(f"{who} read different gold answers from the same files: {_some(changed)}")
+
+
+def _gold(example: Example) -> object:
+    texts = None if example.answers is None else tuple(answer.text for answer in example.answers)
+    return texts, example.label
+
+
+def _short(answered: _Answered) -> str:
+    return ", ".join(digest[:12] for digest in answered.hashes)
+
+
+def _apart(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    missing = [id_ for id_ in wanted if id_ not in found]
+    unknown = [id_ for id_ in found if id_ not in wanted]
+    parts = [f"{_some(missing)} missing"] if missing else []
+    parts += [f"{_some(unknown)} too many"] if unknown else []
+    return ", ".join(parts)
+
+
+def _some(ids: Sequence[str]) -> str:
+    return f"{len(ids):,} ({', '.join(ids[:3])}{' ...' if len(ids) > 3 else ''})"
+
+
+def _speeds(run: Run, windows: Any, log: Sequence[Mapping[str, Any]]) -> Speeds:
+    train, scoring = [], []
+    for line in _timings(run):
+        if line.get("type") == "train":
+            train.append(line.get("windows_per_second"))
+        elif line.get("type") == "scoring":
+            scoring.append(_rate(line.get("windows"), line.get("seconds")))
+    speed, last = _median(train), next((line for line in reversed(log) if line["type"] == "train"), None)
+    per_step = None
+    if speed and last is not None and isinstance(windows, int) and isinstance(last.get("epoch"), int | float):
+        # Batches by token budget hold different numbers of windows, and the last one of an epoch fewer than the others.
+        per_step = windows * last["epoch"] / last["step"] / speed
+    return Speeds(per_step, speed, _median(scoring))
+
+
+def _rate(count: Any, seconds: Any) -> float | None:
+    sound = isinstance(count, int | float) and isinstance(seconds, int | float) and seconds > 0
+    return count / seconds if sound else None
+
+
+def _median(values: Sequence[Any]) -> float | None:
+    known = [value for value in values if isinstance(value, int | float) and math.isfinite(value) and value > 0]
+    return float(median(known)) if known else None
+
+
+def _timings(run: Run) -> Iterator[Mapping[str, Any]]:
+    """The lines of timings.jsonl; a last line that a killed process left unfinished is passed over."""
+    if not run.timings_log.is_file():
+        return
+    for number, line in enumerate(run.timings_log.read_bytes().split(b"\n")[:-1], start=1):
+        try:
+            value = json.loads(line)
+        except ValueError as error:
+            raise RunError(f"{run.timings_log}, line {number} is damaged: {error}") from error
+        if not isinstance(value, dict):
+            raise RunError(f"{run.timings_log}, line {number} is damaged: it does not hold an object")
+        yield value

@@ -1,0 +1,144 @@
+"""A comparison as tables of texts, and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from qakit.report.bootstrap import Difference
+from qakit.report.compare import Comparison, Estimate
+
+NOTHING = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table: its cells as texts, for whoever shows it."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numbers: tuple[str, ...]
+    """Columns that are aligned to the right."""
+
+
+def grids(comparison: Comparison) -> list[Grid]:
+    """The runs; the groups, if there are any of several seeds; the differences, if there is something to compare."""
+    found = [_runs(comparison)]
+    if any(group.spreads for group in comparison.groups):
+        found.append(_groups(comparison))
+    if comparison.pairs:
+        found.append(_differences(comparison))
+    return found
+
+
+def markdown(comparison: Comparison, *, picture: str) -> str:
+    """compare.md."""
+    plan = comparison.plan
+    method = (
+        f"{comparison.questions:,} questions, metric `{comparison.members[0].recipe.metric.name}`. "
+        f"{100 * comparison.level:g}% intervals: percentile bootstrap over questions, {plan.resamples:,} resamples, "
+        f"seed {plan.seed}; differences are paired by question."
+    )
+    parts = ["# Comparison", method]
+    for grid in grids(comparison):
+        ends = ["---:" if column in grid.numbers else "---" for column in grid.columns]
+        lines = [_line(grid.columns), _line(ends), *(_line([_cell(text) for text in row]) for row in grid.rows)]
+        parts += [f"## {grid.title}", "\n".join(lines)]
+    if comparison.notes:
+        parts.append("\n".join(f"- {_cell(note)}" for note in comparison.notes))
+    parts.append(f"![Training loss and validation figures over the epochs]({picture})")
+    return "\n\n".join(parts) + "\n"
+
+
+def changes(differs: Mapping[str, str]) -> str:
+    """What is special about a recipe: ``head=crf, train.epochs=3``."""
+    return ", ".join(f"{key}={value}" for key, value in differs.items()) or NOTHING
+
+
+def _runs(comparison: Comparison) -> Grid:
+    costs = ("trainable", "s/step", "train windows/s", "evaluation windows/s")
+    figures = tuple(f"{key} [{100 * comparison.level:g}%]" for key in comparison.keys)
+    rows = []
+    for index, member in enumerate(comparison.members):
+        estimates = comparison.estimates[index]
+        rows.append(
+            (
+                comparison.labels[index],
+                changes(comparison.differs[index]),
+                *(_estimate(estimates[key]) for key in comparison.keys),
+                NOTHING if member.trainable is None else f"{member.trainable:,}",
+                _number(member.speeds.seconds_per_step, ".3g"),
+                _number(member.speeds.train_windows, ",.1f"),
+                _number(member.speeds.evaluation_windows, ",.1f"),
+            )
+        )
+    return Grid("Runs", ("run", "recipe", *figures, *costs), tuple(rows), (*figures, *costs))
+
+
+def _groups(comparison: Comparison) -> Grid:
+    columns = ("group", "runs", "figure", f"mean [{100 * comparison.level:g}%]", "min .. max over seeds", "sd")
+    rows = []
+    for group in comparison.groups:
+        for key in comparison.keys:
+            spread = group.spreads.get(key)
+            rows.append(
+                (
+                    group.label,
+                    ", ".join(comparison.labels[index] for index in group.members),
+                    key,
+                    _estimate(group.estimates[key]),
+                    NOTHING if spread is None else f"{spread.low:.2f} .. {spread.high:.2f}",
+                    NOTHING if spread is None else f"{spread.sd:.2f}",
+                )
+            )
+    return Grid("Groups of seeds", columns, tuple(rows), columns[3:])
+
+
+def _differences(comparison: Comparison) -> Grid:
+    interval = f"{100 * comparison.level:g}% interval"
+    columns = ("first", "second", "figure", "first - second", interval, "other side", "verdict")
+    rows = tuple(
+        (
+            comparison.groups[pair.first].label,
+            comparison.groups[pair.second].label,
+            pair.key,
+            _signed(pair.difference.mean),
+            f"{_signed(pair.difference.low)} .. {_signed(pair.difference.high)}",
+            f"{100 * pair.difference.opposite:.1f}%",
+            verdict(pair.difference),
+        )
+        for pair in comparison.pairs
+    )
+    return Grid("Differences, paired by question", columns, rows, columns[3:6])
+
+
+def verdict(difference: Difference) -> str:
+    """What the interval says."""
+    if not difference.distinguishable:
+        return "not distinguishable"
+    return "first is better" if difference.mean > 0 else "second is better"
+
+
+def _estimate(estimate: Estimate) -> str:
+    return f"{estimate.mean:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
+
+
+def _number(value: float | None, form: str) -> str:
+    return NOTHING if value is None else format(value, form)
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 2) + 0.0:+.2f}"  # + 0.0: no "-0.00"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _cell(text: str) -> str:
+    """Text that stays in its cell and is no markup."""
+    text = " ".join(text.split())
+    for char in "\\`*_[]<>|":
+        text = text.replace(char, f"\\{char}")
+    return text

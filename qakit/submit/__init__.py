@@ -1,0 +1,1 @@
+"""Submissions to Kaggle: checked before they leave, sent once, written down in a ledger."""

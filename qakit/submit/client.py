@@ -1,0 +1,257 @@
+"""Kaggle's official client, made to keep to time limits, to try again where that is safe, and to keep quiet.
+
+Its requests have no time limits, and its ``competition_submit`` uploads and submits in one go, so nothing could be
+written down between the two. Here every session gets time limits, and the steps are taken one by one through the
+client's own request objects.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from qakit.errors import SubmissionError
+from qakit.submit import convert
+from qakit.submit.credentials import HELP, Credentials, find_credentials
+from qakit.submit.faults import Fault, KaggleError, UploadError, explain, fault_of
+from qakit.submit.official import limit_time, load_official
+from qakit.submit.redact import Redactor
+from qakit.submit.remote import Competition, Download, LeaderboardRow, Limits, RemoteFile, RemoteSubmission
+from qakit.submit.settings import KaggleSettings, settings_from
+
+T = TypeVar("T")
+Say = Callable[[str], None]
+
+ATTEMPTS = 5
+"""Tries of a reading, the first one included."""
+LONGEST_WAIT = 60.0
+"""Seconds that a server may ask us to wait before another try; when it asks for more, the command ends."""
+PAGE_SIZE = 100
+MOST_PAGES = 200
+CHUNK = 1 << 20
+
+
+def connect(settings: KaggleSettings | None = None, *, say: Say = lambda _: None) -> KaggleClient:
+    """The official client, logged in.
+
+    Raises:
+        SubmissionError: it is not installed, there are no credentials, or Kaggle does not take them.
+    """
+    settings = settings or settings_from()
+    credentials = find_credentials()
+    if credentials.used is None:
+        raise SubmissionError(HELP)
+    client = KaggleClient(load_official(settings), settings, credentials, say=say)
+    client.log_in()
+    return client
+
+
+class KaggleClient:
+    """What this package asks of Kaggle (:class:`~qakit.submit.remote.Kaggle`), through the official client."""
+
+    def __init__(self, api: Any, settings: KaggleSettings, credentials: Credentials, *, say: Say) -> None:
+        self._api = api
+        self._settings = settings
+        self._credentials = credentials
+        self._redact: Redactor = credentials.redactor()
+        self._say = say
+
+    @property
+    def user(self) -> str | None:
+        """The user's name, once logged in."""
+        name = self._api.config_values.get(self._api.CONFIG_NAME_USER)
+        return str(name) if name else None
+
+    @property
+    def newest_version(self) -> str | None:
+        """The client version that the server recommends, when it said so."""
+        value = self._api.newest_version
+        return str(value) if value else None
+
+    def log_in(self) -> None:
+        """Let the client choose and check the credentials."""
+
+        def authenticate() -> None:
+            try:
+                self._api.authenticate()
+            except SystemExit:
+                raise SubmissionError(
+                    f"Kaggle's client does not accept the credentials from {self._credentials.source}; make new ones at"
+                    " https://www.kaggle.com/settings/api (an invalid KAGGLE_API_TOKEN overrides kaggle.json)"
+                ) from None
+
+        self._retried(authenticate, None)
+
+    # ------------------------------------------------------------------------------------------------------ readings
+    def competition(self, slug: str) -> Competition:
+        from kagglesdk.competitions.types.competition_api_service import ApiGetCompetitionRequest
+
+        request = ApiGetCompetitionRequest()
+        request.competition_name = slug
+        return self._retried(lambda: convert.competition(slug, self._call("get_competition", request)), slug)
+
+    def limits(self, slug: str) -> Limits:
+        from kagglesdk.competitions.types.competition_api_service import ApiGetSubmissionLimitsRequest
+
+        request = ApiGetSubmissionLimitsRequest()
+        request.competition_name = slug
+        return self._retried(lambda: convert.limits(self._call("get_submission_limits", request)), slug)
+
+    def submissions(self, slug: str) -> Iterator[RemoteSubmission]:
+        from kagglesdk.competitions.types.competition_api_service import ApiListSubmissionsRequest
+
+        return self._listed("list_submissions", ApiListSubmissionsRequest, slug, "submissions", self._submission)
+
+    def submission(self, slug: str, ref: int) -> RemoteSubmission:
+        from kagglesdk.competitions.types.competition_api_service import ApiGetSubmissionRequest
+
+        request = ApiGetSubmissionRequest()
+        request.ref = ref
+        return self._retried(lambda: self._submission(self._call("get_submission", request)), slug)
+
+    def leaderboard(self, slug: str) -> Iterator[LeaderboardRow]:
+        from kagglesdk.competitions.types.competition_api_service import ApiGetLeaderboardRequest
+
+        return self._listed("get_leaderboard", ApiGetLeaderboardRequest, slug, "submissions", convert.leaderboard_row)
+
+    def data_files(self, slug: str) -> list[RemoteFile]:
+        from kagglesdk.competitions.types.competition_api_service import ApiListDataFilesRequest
+
+        return list(self._listed("list_data_files", ApiListDataFilesRequest, slug, "files", convert.data_file))
+
+    @contextmanager
+    def download(self, slug: str) -> Iterator[Download]:
+        from kagglesdk.competitions.types.competition_api_service import ApiDownloadDataFilesRequest
+
+        request = ApiDownloadDataFilesRequest()
+        request.competition_name = slug
+        response = self._retried(lambda: self._call("download_data_files", request), slug)
+        length = response.headers.get("Content-Length", "")
+        known = length.isdigit() and not response.headers.get("Content-Encoding")
+
+        def chunks() -> Iterator[bytes]:
+            try:
+                yield from response.iter_content(CHUNK)
+            except Exception as error:
+                raise self._fault(error, slug) from None
+
+        try:
+            yield Download(chunks(), int(length) if known else None, Path(urlsplit(response.url).path).name)
+        finally:
+            response.close()
+
+    # ---------------------------------------------------------------------------------------------------- submitting
+    def upload(self, slug: str, file: Path) -> str:
+        from kagglesdk.competitions.types.competition_api_service import ApiStartSubmissionUploadRequest
+
+        request = ApiStartSubmissionUploadRequest()
+        request.competition_name = slug
+        request.file_name = file.name
+        request.content_length = file.stat().st_size
+        request.last_modified_epoch_seconds = int(file.stat().st_mtime)
+
+        def once() -> str:
+            started = self._call("start_submission_upload", request)
+            if not (started.token and started.create_url):
+                raise ValueError("no place to upload to")
+            self._put(file, started.create_url)
+            return str(started.token)
+
+        return self._retried(once, slug)
+
+    def create(self, slug: str, token: str, description: str) -> int:
+        from kagglesdk.competitions.types.competition_api_service import ApiCreateSubmissionRequest
+
+        request = ApiCreateSubmissionRequest()
+        request.competition_name = slug
+        request.blob_file_tokens = token
+        request.submission_description = description
+        return self._guarded(lambda: int(self._call("create_submission", request).ref or 0), slug)
+
+    def create_from_notebook(self, slug: str, notebook: str, version: int, file_name: str, description: str) -> int:
+        def once() -> int:
+            found = self._api.competition_submit_code(file_name, description, slug, notebook, version, quiet=True)
+            return int(found.ref or 0)
+
+        return self._guarded(once, slug)
+
+    # ------------------------------------------------------------------------------------------------------- beneath
+    def _listed(
+        self, method: str, request_type: Callable[[], Any], slug: str, field: str, item_of: Callable[[Any], T]
+    ) -> Iterator[T]:
+        """The items of all pages; ends when a page names no next one, or one that was there before."""
+        token, seen = "", {""}
+        for _ in range(MOST_PAGES):
+            request = request_type()
+            request.competition_name = slug
+            request.page_size = PAGE_SIZE
+            request.page_token = token
+            page = partial(self._page, method, request, field, item_of)
+            items, token = self._retried(page, slug)
+            yield from items
+            if token in seen:
+                return
+            seen.add(token)
+
+    def _page(self, method: str, request: Any, field: str, item_of: Callable[[Any], T]) -> tuple[list[T], str]:
+        found = self._call(method, request)
+        return [item_of(item) for item in getattr(found, field) or () if item is not None], found.next_page_token or ""
+
+    def _submission(self, found: Any) -> RemoteSubmission:
+        submission = convert.submission(found)
+        return replace(submission, error=self._redact(submission.error))
+
+    def _call(self, method: str, request: Any) -> Any:
+        with self._api.build_kaggle_client() as kaggle:
+            return getattr(kaggle.competitions.competition_api_client, method)(request)
+
+    def _put(self, file: Path, address: str) -> None:
+        """Upload the bytes. The client's own way has no time limit and hides the reason of a failure."""
+        import requests
+
+        with requests.Session() as session, file.open("rb") as content:
+            limit_time(session, self._settings)
+            response = session.put(address, data=content)
+        if response.status_code not in (200, 201):
+            raise UploadError(response.status_code)
+
+    def _retried(self, call: Callable[[], T], slug: str | None) -> T:
+        """The result of a call that may be repeated, tried again while its failure looks temporary."""
+        delay = self._settings.first_delay
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return self._guarded(call, slug)
+            except KaggleError as problem:
+                wait = max(delay, problem.fault.retry_after or 0.0)
+                if not problem.fault.temporary or attempt == ATTEMPTS or wait > LONGEST_WAIT:
+                    raise
+                self._say(f"{problem} (trying again in {wait:.0f} s)" if wait >= 1 else f"{problem} (trying again)")
+            time.sleep(wait)
+            delay *= 2
+        raise AssertionError("unreachable")
+
+    def _guarded(self, call: Callable[[], T], slug: str | None) -> T:
+        """The result of a call; the client's chatter is swallowed and its exceptions become faults."""
+        try:
+            with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+                return call()
+        except SubmissionError:
+            raise
+        except SystemExit:
+            raise self._fault(ValueError("the client gave up"), slug) from None
+        except Exception as error:
+            raise self._fault(error, slug) from None
+
+    def _fault(self, error: Exception, slug: str | None) -> KaggleError:
+        raw = fault_of(error)
+        fault = Fault(raw.status, self._redact(raw.detail), raw.sent, raw.retry_after)
+        return KaggleError(
+            explain(fault, slug=slug, source=self._credentials.source, address=self._settings.address), fault
+        )

@@ -1,0 +1,104 @@
+"""A rehearsal: everything that is checked before a submission, and nothing sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from qakit.errors import SubmissionError
+from qakit.submit.client import connect
+from qakit.submit.credentials import find_credentials
+from qakit.submit.flow import DUPLICATE, NOT_KNOWN, duplicate_message
+from qakit.submit.gate import check_remote
+from qakit.submit.ledger import Ledger
+from qakit.submit.parcel import Parcel, one_line
+from qakit.submit.reconcile import unknown_message
+from qakit.submit.record import SUBMITTED
+from qakit.submit.remote import Competition, Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What would be sent, and whether it would be."""
+
+    parcel: Parcel
+    competition: Competition | None
+    """None when Kaggle was not asked."""
+    limits: Limits | None
+    refusal: str | None
+    exit_code: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for programs."""
+        parcel, checked = self.parcel, self.parcel.checked
+        return {
+            "dry_run": True,
+            "competition": parcel.competition,
+            "file": str(checked.path),
+            "sha256": checked.sha256,
+            "bytes": checked.bytes,
+            "rows": checked.rows,
+            "sample": None if checked.sample is None else str(checked.sample),
+            "notices": list(checked.notices),
+            "message": one_line(parcel.message),
+            "run_id": parcel.run_id,
+            "expected": asdict(parcel.score),
+            "kaggle": None if self.competition is None else asdict(self.competition) | {"deadline": self._deadline()},
+            "limits": None if self.limits is None else asdict(self.limits),
+            "refusal": self.refusal,
+            "exit_code": self.exit_code,
+        }
+
+    def shown(self) -> dict[str, Any]:
+        """What people want to see."""
+        parcel, checked, score = self.parcel, self.parcel.checked, self.parcel.score
+        facts: dict[str, Any] = {
+            "competition": parcel.competition,
+            "file": f"{checked.path} ({checked.rows:,} rows, {checked.bytes:,} bytes)",
+            "compared with": checked.sample or "nothing: no sample submission is known",
+            "sha256": checked.sha256,
+            "description": f"{one_line(parcel.message)} [qk:...]",
+        }
+        if parcel.run_id is not None:
+            facts["run"] = parcel.run_id
+        if score.mean is not None:
+            about = "" if score.low is None else f", 95% interval {score.low:.2f} to {score.high:.2f}"
+            facts["expected"] = f"{score.metric} {score.mean:.2f}{about} (on validation data)"
+        if self.competition is None:
+            facts["kaggle"] = "not asked: there are no credentials"
+        else:
+            facts["kaggle"] = f"{self.competition.title}, metric {self.competition.metric or 'not told'}"
+            facts["deadline"] = self._deadline() or "none"
+        if self.limits is not None:
+            facts["submissions left today"] = self.limits.allowed_now
+        return facts
+
+    def _deadline(self) -> str | None:
+        deadline = self.competition.deadline if self.competition is not None else None
+        return None if deadline is None else deadline.strftime("%Y-%m-%d %H:%M UTC")
+
+
+def rehearse(parcel: Parcel, ledger: Ledger, *, say: Callable[[str], None]) -> Rehearsal:
+    """Look at the ledger and, when there are credentials, ask Kaggle; write and send nothing."""
+    refusal = _from_ledger(parcel, ledger, say=say)
+    competition, limits = None, None
+    if find_credentials().used is not None:
+        try:
+            competition, limits = check_remote(parcel.competition, connect(say=say), say=say)
+        except SubmissionError as problem:
+            refusal = refusal or (str(problem), problem.exit_code)
+    message, code = refusal or (None, 0)
+    return Rehearsal(parcel, competition, limits, message, code)
+
+
+def _from_ledger(parcel: Parcel, ledger: Ledger, *, say: Callable[[str], None]) -> tuple[str, int] | None:
+    for record in reversed([each for each in ledger.read() if parcel.matches(each)]):
+        if record.state in SUBMITTED:
+            return duplicate_message(record), DUPLICATE
+        if record.state == "UNKNOWN":
+            return unknown_message(record), NOT_KNOWN
+        if record.state != "REJECTED":
+            say(f"a submission of this file was cut off ({record.state}): without --dry-run it is gone on with")
+            return None
+    return None

@@ -1,0 +1,152 @@
+"""The ledger: every state of every submission, one JSON object a line, only ever added to.
+
+A line is the whole record; the last line of a ``submit_id`` counts. It is written and synced to disk **before** what it
+announces is done, so a process killed at any moment leaves a ledger that tells how far it came. A line without its
+line end was being written when the process died: nothing had followed from it, and the next writer takes it off.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from qakit.errors import DataError, SubmissionError
+from qakit.files import remove_leftovers, writing
+from qakit.submit.record import Record
+
+LOCK_WAIT = 900.0
+"""Seconds to wait for another process that is submitting (a large upload takes its time)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The ledger in a folder. The value holds only the path."""
+
+    folder: Path
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "ledger.jsonl"
+
+    def read(self) -> list[Record]:
+        """Every submission in its last state, in the order of their first lines.
+
+        Raises:
+            DataError: a line is damaged; says which one.
+        """
+        try:
+            content = self.file.read_bytes()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise DataError(f"cannot be read ({error.strerror})", path=self.file) from None
+        records: dict[str, Record] = {}
+        for number, line in enumerate(content[: content.rfind(b"\n") + 1].split(b"\n")[:-1], start=1):
+            record = self._parse(line, number)
+            records[record.submit_id] = record
+        return list(records.values())
+
+    def find(self, submit_id: str) -> Record | None:
+        """One submission in its last state."""
+        return next((record for record in self.read() if record.submit_id == submit_id), None)
+
+    @contextmanager
+    def locked(self, *, wait: float = LOCK_WAIT, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Keep other processes out: only one reads, decides, submits and writes at a time.
+
+        Raises:
+            SubmissionError: another process still has it after ``wait`` seconds.
+            OutputError: the folder cannot be written.
+        """
+        from filelock import FileLock, Timeout
+
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / ".lock")
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                on_wait()
+                try:
+                    lock.acquire(timeout=wait)
+                except Timeout:
+                    raise SubmissionError(
+                        f"another qakit process has kept {self.folder} for {wait:.0f} s; try again when it is done"
+                    ) from None
+        try:
+            remove_leftovers(self.folder, "*")  # of a process that was killed while it copied a file
+            yield
+        finally:
+            lock.release()
+
+    def append(self, record: Record) -> Record:
+        """Write a line and sync it to disk; only inside :meth:`locked`. Returns the record.
+
+        Raises:
+            OutputError: the file cannot be written; then it is as it was.
+        """
+        line = (json.dumps(record.to_dict(), ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "replace")
+        with writing(self.file):
+            new = not self.file.exists()
+            handle = os.open(self.file, os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                end = _whole(handle)
+                try:
+                    os.lseek(handle, end, os.SEEK_SET)
+                    left = memoryview(line)
+                    while left:
+                        left = left[os.write(handle, left) :]
+                    os.fsync(handle)
+                except OSError:
+                    os.ftruncate(handle, end)
+                    raise
+            finally:
+                os.close(handle)
+            if new:
+                _sync_folder(self.folder)
+        return record
+
+    def _parse(self, line: bytes, number: int) -> Record:
+        try:
+            value = json.loads(line)
+            if not isinstance(value, dict):
+                raise ValueError("it is no object")
+            return Record.from_dict(value)
+        except (ValueError, RecursionError) as error:
+            raise DataError(
+                f"is damaged: {error}; mend or remove the line (what Kaggle has is on its site under 'Submissions')",
+                path=self.file,
+                row=f"line {number}",
+            ) from None
+
+
+def _whole(handle: int) -> int:
+    """Where the last whole line ends, in bytes; whatever follows is cut off."""
+    size = os.lseek(handle, 0, os.SEEK_END)
+    end, block = size, 4096
+    while end > 0:
+        start = max(0, end - block)
+        found = os.pread(handle, end - start, start).rfind(b"\n")
+        if found >= 0:
+            end = start + found + 1
+            break
+        end = start
+    if end < size:
+        os.ftruncate(handle, end)
+        os.fsync(handle)
+    return end
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make sure that a new file's name survives a power cut."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,282 @@
+"""Competitions that take notebooks only: what to bring to Kaggle, and submitting what the notebook made there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qakit.errors import UsageError
+from qakit.files import replace_folder, write_text
+from qakit.submit.parcel import new_record
+from qakit.submit.record import Record, Score
+from qakit.submit.remote import Kaggle
+from qakit.submit.wheel import make_wheel, needs_of
+
+if TYPE_CHECKING:
+    from qakit.recipe.model import Recipe
+    from qakit.registry import Registry
+    from qakit.runs import Run
+
+OUTPUT = "submission.csv"
+_NOTEBOOK = re.compile(r"(?:https?://(?:www\.)?kaggle\.com/(?:code/)?)?(?P<owner>[\w-]+)/(?P<name>[\w-]+)/?")
+_LONGEST_TITLE = 50
+"""Kaggle's limit, in characters; the shortest is 6."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotebookOutput:
+    """The output of one version of a notebook on its way to a competition."""
+
+    competition: str
+    owner_and_name: str
+    version: int
+    message: str
+    file: str = OUTPUT
+    run_id: str | None = None
+    score: Score = field(default_factory=Score)
+    baselines: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def notebook(self) -> str:
+        return f"{self.owner_and_name}@{self.version}"
+
+    @property
+    def sha256(self) -> str:
+        """Stands for the content, which only Kaggle has: a notebook's version never changes."""
+        return hashlib.sha256(f"notebook:{self.notebook}:{self.file}".encode()).hexdigest()
+
+    def matches(self, record: Record) -> bool:
+        """Whether the record is of the same output for the same competition."""
+        return record.competition == self.competition and record.sha256 == self.sha256
+
+    def record(self) -> Record:
+        """A new ledger record in the state INTENT."""
+        return new_record(
+            self.competition,
+            self.message,
+            sha256=self.sha256,
+            bytes=0,
+            rows=0,
+            file=self.file,
+            notebook=self.notebook,
+            run_id=self.run_id,
+            metric=self.score.metric,
+            cv_mean=self.score.mean,
+            cv_std=self.score.std,
+            cv_low=self.score.low,
+            cv_high=self.score.high,
+            baselines=dict(self.baselines),
+        )
+
+    def keep(self, record: Record, ledger_folder: Path) -> Path:
+        """Write down which notebook it is."""
+        note = ledger_folder / record.folder / "notebook.json"
+        write_text(note, json.dumps({"notebook": self.notebook, "file": self.file}, indent=2) + "\n")
+        return note
+
+    def bring(self, record: Record, ledger_folder: Path, kaggle: Kaggle) -> Callable[[], int]:
+        """Nothing needs to be brought; returns the call that submits."""
+        self.keep(record, ledger_folder)
+        return partial(
+            kaggle.create_from_notebook,
+            self.competition,
+            self.owner_and_name,
+            self.version,
+            self.file,
+            record.description,
+        )
+
+
+def notebook_name(text: str) -> str:
+    """``owner/name`` from itself or the notebook's address.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    match = _NOTEBOOK.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"{text!r} is no notebook: give USER/NAME as in its address, kaggle.com/code/USER/NAME")
+    return f"{match['owner']}/{match['name']}"
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What was written for Kaggle."""
+
+    dataset: Path
+    notebook: Path
+    dataset_id: str
+    notebook_id: str
+    requirements: tuple[str, ...]
+
+
+def export_run(run: Run, folder: Path, *, user: str, slug: str) -> Export:
+    """Write a dataset (the wheel, the model, the recipe) and a notebook that predicts with it, offline.
+
+    Raises:
+        UsageError: the folder exists and is not such an export, or the run names no test file.
+        RunError: the run has no model.
+        OutputError: the folder cannot be written, or the wheel cannot be built.
+    """
+    from qakit.errors import RunError
+    from qakit.registry import load_registry
+
+    recipe, registry = run.recipe(), load_registry()
+    if not run.model.is_dir():
+        raise RunError(f"{run.folder} has no model yet")
+    if recipe.data.test is None:
+        raise UsageError(
+            f"the recipe of {run.folder} names no test file (data.test), so the notebook has none to answer"
+        )
+    if folder.exists() and not (folder / "dataset" / "dataset-metadata.json").is_file() and any(folder.iterdir()):
+        raise UsageError(f"{folder} exists and holds something else; choose another folder")
+    title = _title(run.name)
+    name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+    with replace_folder(folder) as fresh:
+        dataset, notebook = fresh / "dataset", fresh / "notebook"
+        (dataset / "run").mkdir(parents=True)
+        notebook.mkdir()
+        requirements = _requirements(needs_of(make_wheel(dataset)), recipe, registry)
+        shutil.copytree(run.model, dataset / "run" / "model")
+        shutil.copyfile(run.recipe_file, dataset / "run" / "recipe.yaml")
+        write_text(dataset / "requirements.txt", "".join(f"{line}\n" for line in requirements))
+        _write_json(dataset / "dataset-metadata.json", _dataset(user, name, title))
+        _write_json(notebook / "kernel-metadata.json", _kernel(user, name, title, slug))
+        _write_json(notebook / f"{name}.ipynb", _ipynb(name, Path(recipe.data.test).name))
+    return Export(folder / "dataset", folder / "notebook", f"{user}/{name}", f"{user}/{name}-predict", requirements)
+
+
+def _title(run: str) -> str:
+    return f"qakit {re.sub(r'[^A-Za-z0-9]+', ' ', run).strip()}"[: _LONGEST_TITLE - len(" predict")].strip()
+
+
+def _dataset(user: str, name: str, title: str) -> dict[str, Any]:
+    return {"title": title, "id": f"{user}/{name}", "licenses": [{"name": "other"}], "isPrivate": True}
+
+
+def _kernel(user: str, name: str, title: str, slug: str) -> dict[str, Any]:
+    return {
+        "id": f"{user}/{name}-predict",
+        "title": f"{title} predict",
+        "code_file": f"{name}.ipynb",
+        "language": "python",
+        "kernel_type": "notebook",
+        "is_private": True,
+        "enable_gpu": True,
+        "enable_internet": False,
+        "dataset_sources": [f"{user}/{name}"],
+        "competition_sources": [slug],
+        "kernel_sources": [],
+        "model_sources": [],
+    }
+
+
+def _requirements(needs: Sequence[str], recipe: Recipe, registry: Registry) -> tuple[str, ...]:
+    """``name==version`` of what qakit needs, and of the packages whose plugins the recipe names."""
+    plugins = [package for package in _plugin_packages(recipe, registry) if package != "qakit"]
+    found = []
+    for name in dict.fromkeys([*needs, *plugins]):
+        try:
+            found.append(f"{name}=={version(name).partition('+')[0]}")
+        except PackageNotFoundError:
+            found.append(name)
+    return tuple(found)
+
+
+def _plugin_packages(recipe: Recipe, registry: Registry) -> list[str]:
+    """The packages of the plugins that predicting with the recipe needs."""
+    used: list[tuple[Any, str]] = [
+        ("readers", recipe.data.reader.name),
+        ("preprocessors", recipe.preprocess.predict.name),
+        ("adapters", recipe.adapter.name),
+        ("heads", recipe.head.name),
+        ("metrics", recipe.metric.name),
+        ("writers", recipe.writer.name),
+        *(("postprocessors", step.name) for step in recipe.postprocess),
+    ]
+    return [registry.get(kind, name).package for kind, name in used]
+
+
+def _ipynb(dataset: str, test_file: str) -> dict[str, Any]:
+    """The notebook (nbformat 4)."""
+    cells = [
+        _cell("markdown", f"Answers `{test_file}` with the model in the dataset `{dataset}`, without a network."),
+        _cell("code", _INSTALL.replace("DATASET", dataset)),
+        _cell("code", _PREDICT.replace("TEST_FILE", test_file)),
+    ]
+    return {
+        "cells": cells,
+        "metadata": {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        },
+        "nbformat": 4,
+        "nbformat_minor": 4,
+    }
+
+
+def _cell(kind: str, text: str) -> dict[str, Any]:
+    cell: dict[str, Any] = {"cell_type": kind, "metadata": {}, "source": text.strip().splitlines(keepends=True)}
+    return cell | {"execution_count": None, "outputs": []} if kind == "code" else cell
+
+
+def _write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+_INSTALL = '''
+import importlib.metadata
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+INPUT = Path(os.environ.get("QAKIT_INPUT", "/kaggle/input"))
+dataset = next(path.parent for path in sorted(INPUT.rglob("qakit-*.whl")))
+
+
+def lacking():
+    """What the wheel needs and this image has not, or has too old."""
+    from packaging.version import Version
+
+    for line in (dataset / "requirements.txt").read_text().split():
+        name, _, wanted = line.partition("==")
+        try:
+            found = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found = None
+        if found is None or (wanted and Version(found).release[0] < Version(wanted).release[0]):
+            yield line
+
+
+pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--find-links", str(dataset)]
+pip += [part for folder in INPUT.rglob("wheels") for part in ("--find-links", str(folder))]
+subprocess.run([*pip, "--no-deps", str(next(dataset.glob("qakit-*.whl")))], check=True)
+missing = list(lacking())
+if missing:
+    subprocess.run([*pip, *missing], check=False)
+    missing = list(lacking())
+if missing:
+    raise SystemExit(
+        "this image lacks " + ", ".join(missing) + ": on a machine with a network, run `pip download -d wheels "
+        + " ".join(missing) + "` (for Linux and this Python) and add the folder `wheels` to the dataset"
+    )
+'''
+
+_PREDICT = """
+os.environ["QAKIT_CACHE"] = "/tmp/qakit"
+os.environ["HF_HUB_OFFLINE"] = "1"
+files = [path for path in sorted(INPUT.rglob("TEST_FILE")) if dataset not in path.parents]
+if len(files) != 1:
+    raise SystemExit(f"TEST_FILE: expected one such file in {INPUT}, found {[str(path) for path in files]}")
+predict = [sys.executable, "-m", "qakit", "predict", str(dataset / "run")]
+subprocess.run([*predict, "--input", str(files[0]), "--output", "submission.csv"], check=True)
+"""

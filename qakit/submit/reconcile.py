@@ -1,0 +1,73 @@
+"""Finding out what became of a submission whose answer was lost.
+
+Kaggle's list is searched for the submission's tag. There: it was submitted. Not there, and the team has no more
+submissions than before: it was not, and may be sent again. Not there, but the count rose: nobody can tell, so nothing
+is sent.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from qakit.submit.ledger import Ledger
+from qakit.submit.record import Count, Record, now
+from qakit.submit.remote import Kaggle, Limits, RemoteSubmission, submissions_page
+
+SETTLED = 6
+"""Pauses between looks after which a submission that is not in the list is taken not to come any more."""
+
+
+def count_of(limits: Limits) -> Count:
+    """The team's submissions by today."""
+    return Count(now()[:10], limits.today, limits.total)
+
+
+def look_up(record: Record, kaggle: Kaggle) -> RemoteSubmission | None:
+    """The submission in Kaggle's list, by its tag."""
+    return next((each for each in kaggle.submissions(record.competition) if record.tag in each.description), None)
+
+
+def reconcile(
+    record: Record, kaggle: Kaggle, ledger: Ledger, *, pause: float, say: Callable[[str], None] = lambda _: None
+) -> Record:
+    """Settle a record that is CREATING, inside the ledger's lock; returns it in its new state.
+
+    CREATED: it is in Kaggle's list. INTENT: it is not, and may be sent again. UNKNOWN: it cannot be told. A record in
+    another state is looked up once, and stays as it is unless it is in the list.
+
+    A request whose answer was lost may still be at work on Kaggle's side, so the list is looked at several times,
+    until ``SETTLED * pause`` seconds have gone by since the request.
+
+    Raises:
+        KaggleError: Kaggle cannot be asked; the record is as it was.
+    """
+    if record.state == "CREATING":
+        say(f"looking up at Kaggle what became of {record.tag}")
+    while True:
+        found = look_up(record, kaggle)
+        if found is not None:
+            return ledger.append(record.to("CREATED", ref=found.ref, error=None))
+        if record.state != "CREATING":
+            return record
+        entered = record.entered("CREATING")
+        waited = (datetime.now(UTC) - entered).total_seconds() if entered else SETTLED * pause
+        if not 0 <= waited < SETTLED * pause:
+            break
+        time.sleep(pause)
+    if record.count is not None and record.count.same_as(count_of(kaggle.limits(record.competition))):
+        return ledger.append(record.to("INTENT"))
+    why = "it is not in Kaggle's list, but the number of the team's submissions has changed since"
+    if record.count is None:
+        why = "it is not in Kaggle's list, and how many submissions there were before is not known"
+    return ledger.append(record.to("UNKNOWN", error=why))
+
+
+def unknown_message(record: Record) -> str:
+    """What the user can do about a record that is UNKNOWN."""
+    return (
+        f"it is not known whether this file was submitted on {record.submitted_at}: {record.error}. Look at"
+        f" {submissions_page(record.competition)} for the description {record.tag!r}; if it is not there, --force"
+        " submits again"
+    )

@@ -1,0 +1,141 @@
+"""What the ledger knows about one submission."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import UTC, datetime
+from typing import Any, Literal, Self, get_args
+
+State = Literal["INTENT", "CREATING", "CREATED", "COMPLETE", "ERROR", "REJECTED", "UNKNOWN"]
+STATES: tuple[State, ...] = get_args(State)
+"""``INTENT``: to be uploaded; nothing is submitted. ``CREATING``: Kaggle was, or is about to be, asked to submit it.
+``CREATED``: submitted, not scored yet. ``COMPLETE``, ``ERROR``: what scoring said. ``REJECTED``: Kaggle refused it.
+``UNKNOWN``: it cannot be told whether it was submitted."""
+SUBMITTED: frozenset[State] = frozenset({"CREATED", "COMPLETE", "ERROR"})
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A run's own figure on validation data, in the metric's unit (percent)."""
+
+    metric: str | None = None
+    mean: float | None = None
+    std: float | None = None
+    """Standard error of the mean over the questions."""
+    low: float | None = None
+    """Lower end of the bootstrap interval of the mean."""
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many submissions the team had made when it was looked."""
+
+    day: str
+    """UTC date."""
+    today: int
+    total: int
+
+    def same_as(self, later: Count) -> bool:
+        """Whether nothing was submitted between the two; a new day begins to count at 0."""
+        return later.total == self.total and later.today == (self.today if later.day == self.day else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One submission: what is sent, and what became of it."""
+
+    submit_id: str
+    competition: str
+    sha256: str
+    bytes: int
+    rows: int
+    file: str
+    """The file's name, in ``folder``; of a notebook, the name of its output."""
+    folder: str
+    """Name of the submission's folder beside the ledger."""
+    message: str = ""
+    run_id: str | None = None
+    notebook: str | None = None
+    """``owner/name@version`` when a notebook's output is submitted."""
+    metric: str | None = None
+    cv_mean: float | None = None
+    cv_std: float | None = None
+    cv_low: float | None = None
+    cv_high: float | None = None
+    baselines: Mapping[str, float] = field(default_factory=dict)
+    state: State = "INTENT"
+    ref: int | None = None
+    public: float | None = None
+    private: float | None = None
+    error: str | None = None
+    count: Count | None = None
+    """The team's submissions just before Kaggle was asked."""
+    times: Mapping[str, str] = field(default_factory=dict)
+    """State -> when it was last entered, UTC."""
+    versions: Mapping[str, str | None] = field(default_factory=dict)
+    git_commit: str | None = None
+
+    @property
+    def tag(self) -> str:
+        """What tells the submission in Kaggle's list."""
+        return f"[qk:{self.submit_id}]"
+
+    @property
+    def description(self) -> str:
+        """The message as Kaggle gets it."""
+        return f"{self.message} {self.tag}".strip()
+
+    @property
+    def submitted_at(self) -> str:
+        """When it was submitted, as far as is known, for people."""
+        moment = self.entered("CREATED") or self.entered("CREATING")
+        return "an unknown date" if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"
+
+    def entered(self, state: State) -> datetime | None:
+        """When the record entered a state; None if it never did."""
+        text = self.times.get(state)
+        return None if text is None else datetime.fromisoformat(text)
+
+    def to(self, state: State, **changes: Any) -> Self:
+        """The record in another state, now."""
+        return replace(self, state=state, times={**self.times, state: now()}, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for the ledger and for programs."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read back :meth:`to_dict`; keys of later versions are passed over.
+
+        Raises:
+            ValueError: something is missing or has the wrong type.
+        """
+        known = {each.name for each in fields(cls)}
+        values = {name: value for name, value in data.items() if name in known}
+        for name, kind in (("submit_id", str), ("competition", str), ("sha256", str), ("bytes", int), ("folder", str)):
+            if not isinstance(values.get(name), kind):
+                raise ValueError(f"{name} is missing or no {kind.__name__}")
+        if values.get("state") not in STATES:
+            raise ValueError(f"state is {values.get('state')!r}")
+        if not isinstance(values.get("times", {}), dict):
+            raise ValueError("times is no object")
+        count = values.get("count")
+        try:
+            values["count"] = None if count is None else Count(**count)
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+
+
+def new_id() -> str:
+    """A fresh submit id: 10 hexadecimal digits."""
+    return secrets.token_hex(5)
+
+
+def now() -> str:
+    """The present moment: ISO 8601, UTC, milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,59 @@
+"""A run's own figure, and how sure it is: what to expect of the leaderboard."""
+
+from __future__ import annotations
+
+from statistics import stdev
+from typing import TYPE_CHECKING
+
+from qakit.errors import QakitError
+from qakit.runs import Run
+from qakit.submit.record import Score
+
+if TYPE_CHECKING:
+    from qakit.recipe.model import Recipe
+    from qakit.registry import Registry
+
+
+def local_score(run: Run, recipe: Recipe, registry: Registry) -> Score:
+    """The validation figure that chose the run's weights, with its bootstrap interval.
+
+    Without the interval where the run keeps no validation predictions, its validation file is gone or has changed, or
+    its metric has no figure for each question. Empty where the run has no figures.
+    """
+    from qakit.inference.evaluation import Judge
+
+    figures = run.read_json(run.metrics_file).get("validation") or run.read_json(run.decision_file).get("figures")
+    name = Judge.of(recipe, registry).selected_by
+    if not isinstance(figures, dict) or not isinstance(figures.get(name), int | float):
+        return Score()
+    mean = float(figures[name])
+    values = _values(run, recipe, registry, name)
+    if not values or abs(sum(values) / len(values) - mean) > 1e-6 * max(1.0, abs(mean)):
+        return Score(name, mean)
+    from qakit.report.bootstrap import interval
+
+    low, high = interval(values, seed=recipe.seed)
+    spread = stdev(values) / len(values) ** 0.5 if len(values) > 1 else None
+    return Score(name, mean, spread, low, high)
+
+
+def _values(run: Run, recipe: Recipe, registry: Registry, name: str) -> list[float] | None:
+    """Each validation question's own figure, in percent; None where that cannot be had."""
+    from qakit.data.splits import read_split
+    from qakit.inference.evaluation import Judge
+    from qakit.inference.nbest_file import read_nbest
+    from qakit.protocols import PerExampleMetric
+    from qakit.values import SpanPrediction
+
+    file = run.predictions / "validation" / "nbest.jsonl"
+    metric = Judge.of(recipe, registry).metric
+    if not file.is_file() or not isinstance(metric, PerExampleMetric):
+        return None
+    try:
+        split = read_split(recipe, registry, "validation")
+        answers = {each.id: each.answer for each in read_nbest(file) if isinstance(each, SpanPrediction)}
+    except QakitError:
+        return None
+    if split is None or any(example.id not in answers for example in split.examples):
+        return None
+    return metric.per_example(split.examples, [answers[example.id] for example in split.examples]).get(name)

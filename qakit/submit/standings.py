@@ -1,0 +1,184 @@
+"""Own figures beside Kaggle's: the ledger joined with the list of submissions, and the leaderboard with ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from qakit.submit.ledger import Ledger
+from qakit.submit.record import SUBMITTED, Record
+from qakit.submit.remote import Kaggle, LeaderboardRow, RemoteSubmission
+from qakit.submit.wait import updated
+
+FEWEST = 4
+"""Submissions below which two orders cannot be compared."""
+AGREEMENT = 0.5
+"""Rank correlation below which validation and leaderboard are said to disagree."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One submission with its figures in percent, as the metric has them."""
+
+    record: Record
+    public: float | None
+    private: float | None
+
+    @property
+    def gap(self) -> float | None:
+        """Public score less validation figure."""
+        if self.public is None or self.record.cv_mean is None:
+            return None
+        return self.public - self.record.cv_mean
+
+    @property
+    def outside(self) -> bool:
+        """Whether the public score lies outside the bootstrap interval of the validation figure."""
+        low, high = self.record.cv_low, self.record.cv_high
+        return self.public is not None and low is not None and high is not None and not low <= self.public <= high
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record with ``public_percent``, ``private_percent`` and ``gap``."""
+        figures = {"public_percent": self.public, "private_percent": self.private, "gap": self.gap}
+        return self.record.to_dict() | figures | {"baselines_beaten": beaten(self.public, self.record.baselines)}
+
+
+def sync(ledger: Ledger, kaggle: Kaggle, competitions: Iterable[str]) -> dict[str, list[RemoteSubmission]]:
+    """Bring the ledger up to date with Kaggle's lists; returns the lists by competition.
+
+    A record whose fate was not known is settled when its tag is found; nothing is sent.
+    """
+    lists = {slug: list(kaggle.submissions(slug)) for slug in dict.fromkeys(competitions)}
+    with ledger.locked():
+        for record in ledger.read():
+            remote = _match(record, lists.get(record.competition, ()))
+            if remote is None:
+                continue
+            known = record if record.state in SUBMITTED else record.to("CREATED", ref=remote.ref, error=None)
+            latest = updated(known, remote)
+            if latest is not record:
+                ledger.append(latest)
+    return lists
+
+
+def _match(record: Record, remotes: Iterable[RemoteSubmission]) -> RemoteSubmission | None:
+    for remote in remotes:
+        if remote.ref == record.ref or record.tag in remote.description:
+            return remote
+    return None
+
+
+def foreign(records: Sequence[Record], remotes: Sequence[RemoteSubmission]) -> list[RemoteSubmission]:
+    """Submissions that Kaggle has and the ledger does not: made elsewhere."""
+    refs, tags = {record.ref for record in records}, [record.tag for record in records]
+    return [each for each in remotes if each.ref not in refs and not any(tag in each.description for tag in tags)]
+
+
+def rows_of(records: Sequence[Record]) -> list[Row]:
+    """The records with Kaggle's scores in percent."""
+    factors = {slug: _factor([each for each in records if each.competition == slug]) for slug in _slugs(records)}
+    return [
+        Row(each, _times(each.public, factors[each.competition]), _times(each.private, factors[each.competition]))
+        for each in records
+    ]
+
+
+def warnings_of(rows: Sequence[Row]) -> list[str]:
+    """Where validation and leaderboard tell different stories."""
+    found = []
+    for slug in _slugs([row.record for row in rows]):
+        scored = [row for row in rows if row.record.competition == slug and row.gap is not None]
+        rho = spearman([(row.record.cv_mean or 0.0, row.public or 0.0) for row in scored])
+        if rho is not None and rho < AGREEMENT:
+            found.append(
+                f"{slug}: validation and public leaderboard order your {len(scored)} submissions differently (rank"
+                f" correlation {rho:.2f}); which of them to trust depends on how many questions each has"
+            )
+        for row in scored:
+            record = row.record
+            if row.outside and record.cv_low is not None and record.cv_high is not None:
+                found.append(
+                    f"{slug} ref {record.ref}: public {row.public:.2f} lies outside the 95% interval of the validation"
+                    f" figure, {record.cv_low:.2f} to {record.cv_high:.2f}: the test questions are of another kind, or"
+                    " validation leaks"
+                )
+    return found
+
+
+def spearman(pairs: Sequence[tuple[float, float]]) -> float | None:
+    """Spearman's rank correlation; equal values share their mean rank.
+
+    None for fewer than :data:`FEWEST` pairs, and where one side is constant. Source: Spearman, "The proof and
+    measurement of association between two things", 1904.
+    """
+    if len(pairs) < FEWEST:
+        return None
+    first, second = (_ranks([pair[side] for pair in pairs]) for side in (0, 1))
+    mean = (len(pairs) + 1) / 2
+    covariance = sum((a - mean) * (b - mean) for a, b in zip(first, second, strict=True))
+    spread = sum((a - mean) ** 2 for a in first) * sum((b - mean) ** 2 for b in second)
+    return covariance / spread**0.5 if spread else None
+
+
+def _ranks(values: Sequence[float]) -> list[float]:
+    ordered = sorted(values)
+    return [ordered.index(value) + (ordered.count(value) + 1) / 2 for value in values]
+
+
+def beaten(public: float | None, baselines: Mapping[str, float]) -> list[str]:
+    """The baselines that a public score (percent) reaches, lowest first."""
+    if public is None:
+        return []
+    ordered = sorted(baselines.items(), key=lambda item: item[1])
+    return [name for name, value in ordered if round(public, 6) >= round(value, 6)]
+
+
+def next_baseline(public: float | None, baselines: Mapping[str, float]) -> tuple[str, float] | None:
+    """The lowest baseline that is not reached, and how far away it is."""
+    if public is None:
+        return None
+    above = [(value, name) for name, value in baselines.items() if round(value, 6) > round(public, 6)]
+    return (min(above)[1], min(above)[0] - public) if above else None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A team's place on the leaderboard."""
+
+    rank: int
+    row: LeaderboardRow
+    own: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for programs."""
+        date = None if self.row.date is None else self.row.date.isoformat()
+        return {"rank": self.rank, **asdict(self.row), "date": date, "own": self.own}
+
+
+def standings(rows: Iterable[LeaderboardRow], *, own_team: str | None = None) -> list[Standing]:
+    """The leaderboard with ranks: Kaggle sends the rows in order and without them."""
+    return [
+        Standing(rank, row, own_team is not None and row.team == own_team) for rank, row in enumerate(rows, start=1)
+    ]
+
+
+def own_team(remotes: Iterable[RemoteSubmission]) -> str | None:
+    """The user's team, from the own submissions."""
+    return next((each.team for each in remotes if each.team), None)
+
+
+def _factor(records: Sequence[Record]) -> float:
+    """100 where Kaggle scores from 0 to 1 and the figures of the runs are in percent; else 1."""
+    scores = [value for each in records for value in (each.public, each.private) if value is not None]
+    figures = [value for each in records for value in (each.cv_mean, *each.baselines.values()) if value is not None]
+    shares = bool(scores) and all(-1.0 <= score <= 1.0 for score in scores)
+    return 100.0 if shares and any(abs(figure) > 1.0 for figure in figures) else 1.0
+
+
+def _times(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
+
+
+def _slugs(records: Iterable[Record]) -> list[str]:
+    return list(dict.fromkeys(record.competition for record in records))

@@ -1,0 +1,209 @@
+"""What ``qakit submit TARGET`` names: a CSV file, or a run whose test predictions are meant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qakit.errors import DataError, RunError, UsageError
+from qakit.recipe.slug import competition_slug
+from qakit.submit.parcel import Parcel
+from qakit.submit.preflight import Preflight, check_csv
+from qakit.submit.record import Score
+
+if TYPE_CHECKING:
+    from qakit.recipe.model import Recipe
+    from qakit.runs import Run
+
+Progress = Callable[[], AbstractContextManager[Callable[[int, int], None] | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A file, and the run that it comes from where that is known."""
+
+    file: Path
+    run: Run | None = None
+    recipe: Recipe | None = None
+
+
+def find_target(
+    target: Path,
+    run_id: str | None,
+    *,
+    say: Callable[[str], None],
+    progress: Progress = lambda: nullcontext(None),
+) -> Target:
+    """The file to be submitted. For a run without test predictions, its recipe's test file is predicted first.
+
+    Raises:
+        UsageError: the target is neither a CSV file nor a run, or the options contradict each other.
+        RunError: there is no such run.
+    """
+    from qakit.runs import open_run
+
+    if target.is_dir():
+        if run_id is not None and find_run(run_id).resolve() != target.resolve():
+            raise UsageError(f"--run {run_id} is another run than {target}; name one of them")
+        run = open_run(target)
+        recipe = run.recipe()
+        return Target(_predictions(run, recipe, say=say, progress=progress), run, recipe)
+    if not target.exists():
+        raise UsageError(f"there is no file or run {target}")
+    if target.suffix.lower() != ".csv":
+        raise UsageError(f"{target} is no CSV file: qakit submits CSV files (recipe: `writer: csv`)")
+    if run_id is None:
+        return Target(target)
+    run = open_run(find_run(run_id))
+    return Target(target, run, run.recipe())
+
+
+def find_run(run_id: str) -> Path:
+    """A run's folder by its path, or by its name under ``runs``.
+
+    Raises:
+        RunError: there is none.
+    """
+    for folder in (Path(run_id), Path("runs") / run_id):
+        if (folder / "recipe.yaml").is_file():
+            return folder
+    raise RunError(f"there is no run {run_id}, here or in runs/ (`qakit runs list` shows the runs)")
+
+
+def slug_of(given: str | None, recipe: Recipe | None) -> str:
+    """The competition: the given one, else the recipe's.
+
+    Raises:
+        UsageError: there is none, or it is no competition's name.
+    """
+    if given is not None:
+        try:
+            return competition_slug(given)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+    if recipe is None or recipe.competition is None:
+        where = "" if recipe is None else ", or add a block `competition: {slug: NAME}` to the recipe"
+        raise UsageError(f"which competition? -c NAME{where}")
+    return recipe.competition.slug
+
+
+def check_target(target: Target, sample: Path | None, *, slug: str | None = None) -> Preflight:
+    """Check the target's file against the given sample submission, else the recipe's, else the downloaded one.
+
+    Raises:
+        DataError: the file or the sample cannot be read.
+    """
+    recipe = target.recipe
+    downloaded = Path("data") / slug / "sample_submission.csv" if slug is not None else None
+    if recipe is None:
+        return check_csv(target.file, sample or _if_there(downloaded))
+    from qakit.inference.output import sample_submission
+
+    named = sample_submission(recipe)
+    if sample is None:
+        sample = Path(named) if named is not None else _if_there(downloaded)
+    competition = recipe.competition
+    return check_csv(
+        target.file,
+        sample,
+        id_column=competition.id_column if competition else None,
+        answer_column=competition.answer_column if competition else None,
+        allow_empty=recipe.predict.no_answer,
+        allow_bom=bool(recipe.writer.settings.get("bom")),
+    )
+
+
+def _if_there(file: Path | None) -> Path | None:
+    return file if file is not None and file.is_file() else None
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What a submission says about the run that it comes from."""
+
+    run: Run
+    recipe: Recipe
+    score: Score
+
+    @property
+    def message(self) -> str:
+        """The description on Kaggle, when the user gives none."""
+        if self.score.mean is None:
+            return self.run.name
+        spread = "" if self.score.std is None else f" ± {self.score.std:.2f}"
+        return f"{self.run.name}: {self.score.metric} {self.score.mean:.2f}{spread}"
+
+
+def run_facts(run_id: str | Path) -> RunFacts:
+    """A run with its recipe and its figure on validation data.
+
+    Raises:
+        RunError: there is no such run, or it is damaged.
+    """
+    from qakit.registry import load_registry
+    from qakit.runs import open_run
+    from qakit.submit.score import local_score
+
+    run = open_run(find_run(str(run_id)))
+    recipe = run.recipe()
+    return RunFacts(run, recipe, local_score(run, recipe, load_registry()))
+
+
+def pack(target: Target, checked: Preflight, slug: str, message: str | None) -> Parcel:
+    """The parcel of a checked target; message and figures come from the run where there is one."""
+    if target.run is None:
+        return Parcel(slug, checked, message or target.file.name)
+    from qakit.recipe.load import dump_recipe
+
+    facts = run_facts(target.run.folder)
+    return Parcel(
+        slug,
+        checked,
+        message or facts.message,
+        run_id=facts.run.name,
+        recipe=dump_recipe(facts.recipe),
+        score=facts.score,
+        baselines=facts.recipe.baselines,
+    )
+
+
+def _predictions(run: Run, recipe: Recipe, *, say: Callable[[str], None], progress: Progress) -> Path:
+    """The run's answers to its recipe's test file, predicted now if it has none."""
+    from qakit.inference.output import file_sha256
+
+    written = run.read_json(run.metrics_file).get("submission") or {}
+    file = run.predictions / str(written.get("file") or "submission.csv")
+    if file.is_file():
+        if written.get("sha256") not in (None, file_sha256(file)):
+            say(f"{file} was changed after the run had written it; it is taken as it is")
+    else:
+        file = _predict(run, recipe, say=say, progress=progress)
+    if file.suffix.lower() != ".csv":
+        raise UsageError(f"{file} is no CSV file: qakit submits CSV files (recipe: `writer: csv`)")
+    return file
+
+
+def _predict(run: Run, recipe: Recipe, *, say: Callable[[str], None], progress: Progress) -> Path:
+    from qakit.data.splits import read_split, split_files
+
+    if not split_files(recipe, "test"):
+        raise UsageError(
+            f"{run.folder} has no test predictions and its recipe names no test file; predict with `qakit predict` and"
+            " submit the file with --run"
+        )
+    from qakit.data.cache import default_cache
+    from qakit.inference.output import inputs_of, save_predictions, write_submission
+    from qakit.inference.trained import TrainedRun
+
+    trained = TrainedRun.load(run.folder)
+    split = read_split(trained.recipe, trained.registry, "test")
+    if split is None or not split.examples:
+        raise DataError("holds no question", path=recipe.data.test)
+    say(f"predicting {', '.join(str(file) for file in split.files)}")
+    with progress() as show:
+        predictions = trained.predict(split.examples, cache=default_cache(), progress=show)
+    save_predictions(run.predictions, predictions, trained.recipe, run=run.name, inputs=inputs_of(split.files))
+    return write_submission(run.predictions / "submission", predictions, trained.recipe, trained.registry).path

@@ -1,0 +1,94 @@
+"""A wheel of the qakit that is running, for a machine without a network.
+
+From a checkout it is built; an ordinary installation is packed up again from the files that it recorded.
+"""
+
+from __future__ import annotations
+
+import base64
+import email
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from qakit.errors import OutputError
+
+NAME = "qakit"
+OWN_NOTES = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"})
+"""What an installer adds to a distribution's metadata."""
+
+
+def make_wheel(folder: Path, *, name: str = NAME) -> Path:
+    """Write the wheel of an installed distribution into ``folder``.
+
+    Raises:
+        OutputError: it cannot be built; says what to do.
+    """
+    distribution = importlib.metadata.distribution(name)
+    source = _checkout(distribution)
+    return _packed(distribution, folder) if source is None else _built(source, folder)
+
+
+def needs_of(wheel: Path) -> list[str]:
+    """The names of the packages that a wheel needs, extras left out."""
+    with zipfile.ZipFile(wheel) as opened:
+        metadata = next(name for name in opened.namelist() if name.endswith(".dist-info/METADATA"))
+        lines = email.message_from_bytes(opened.read(metadata)).get_all("Requires-Dist") or []
+    matches = [re.match(r"[A-Za-z0-9._-]+", str(line)) for line in lines if "extra ==" not in str(line)]
+    return [match[0] for match in matches if match]
+
+
+def _checkout(distribution: importlib.metadata.Distribution) -> Path | None:
+    """The source folder of an editable installation."""
+    text = distribution.read_text("direct_url.json")
+    origin = json.loads(text) if text else {}
+    if not origin.get("dir_info", {}).get("editable"):
+        return None
+    return Path(unquote(urlsplit(origin["url"]).path))
+
+
+def _built(source: Path, folder: Path) -> Path:
+    if importlib.util.find_spec("hatchling") is not None:
+        command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder.resolve())]
+    else:
+        command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", str(folder.resolve()), "."]
+    before = set(folder.glob("*.whl"))
+    try:
+        done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False, timeout=600)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise OutputError(f"the wheel of {source} cannot be built: {error}") from None
+    made = sorted(set(folder.glob("*.whl")) - before)
+    if done.returncode or not made:
+        last = next(
+            (line for line in reversed((done.stderr or done.stdout).splitlines()) if line.strip()), "no message"
+        )
+        raise OutputError(f"the wheel of {source} cannot be built ({last}); pip install hatchling")
+    return made[0]
+
+
+def _packed(distribution: importlib.metadata.Distribution, folder: Path) -> Path:
+    """The installed files as a wheel again (PEP 427)."""
+    name, version = distribution.metadata["Name"].replace("-", "_"), distribution.version
+    target, info = folder / f"{name}-{version}-py3-none-any.whl", f"{name}-{version}.dist-info"
+    lines = []
+    with zipfile.ZipFile(target, "x", zipfile.ZIP_DEFLATED) as wheel:
+        for file in distribution.files or ():
+            inside = file.as_posix()
+            skipped = inside.startswith(("..", "/")) or "__pycache__" in inside
+            if skipped or (inside.startswith(f"{info}/") and file.name in OWN_NOTES):
+                continue
+            content = file.read_binary()
+            wheel.writestr(inside, content)
+            digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+            lines.append(f"{inside},sha256={digest},{len(content)}")
+        if not lines:
+            raise OutputError(f"the installation of {name} does not say which files it has; install it with pip")
+        wheel.writestr(f"{info}/RECORD", "\n".join([*lines, f"{info}/RECORD,,"]) + "\n")
+    return target

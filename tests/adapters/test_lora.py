@@ -1,0 +1,97 @@
+"""LoRA on tiny encoders of several architectures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModel, FunnelConfig, FunnelModel
+
+from qakit.api import ModelError, NoRuntime
+from qakit.testing import check_adapter, check_component
+from qakit_adapters import LORA, LoraSettings
+from qakit_adapters.lora import ATTENTION
+
+SMALL = {
+    "vocab_size": 40,
+    "hidden_size": 16,
+    "dim": 16,
+    "embedding_size": 16,
+    "num_hidden_layers": 2,
+    "n_layers": 2,
+    "num_attention_heads": 2,
+    "n_heads": 2,
+    "intermediate_size": 16,
+    "hidden_dim": 16,
+    "input_embedding_size": 16,
+    "output_embedding_size": 16,
+    "attention_window": 4,
+    "max_position_embeddings": 64,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "cls_token_id": 1,
+    "sep_token_id": 2,
+    "attention_type": "original_full",
+    "relative_attention": True,
+}
+
+
+def small(model_type: str) -> nn.Module:
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(model_type)
+    known = {key: value for key, value in SMALL.items() if hasattr(config, key)}
+    model: nn.Module = AutoModel.from_config(AutoConfig.for_model(model_type, **known)).eval()
+    return model
+
+
+def applied(backbone: nn.Module, **settings: Any) -> nn.Module:
+    return LORA.build(LoraSettings(**settings), NoRuntime()).apply(backbone)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"rank": 2, "alpha": 4, "rslora": True}, {"dora": True}, {"init": "pissa"}, {"targets": "linear"}],
+    ids=str,
+)
+def test_keeps_the_contract_of_adapters(settings: dict[str, Any]) -> None:
+    check_component("adapters", LORA)
+    check_adapter(LORA, LoraSettings(**settings))
+
+
+@pytest.mark.parametrize("model_type", sorted(ATTENTION))
+def test_every_architecture_of_the_table_gets_updates_in_each_layer(model_type: str) -> None:
+    backbone = small(model_type)
+    ids = torch.arange(3, 11)[None]
+    with torch.inference_mode():
+        before = backbone(input_ids=ids).last_hidden_state
+    adapted = applied(backbone, rank=4)
+    trains = {name: p for name, p in adapted.named_parameters() if p.requires_grad}
+    assert trains
+    assert all("lora_" in name for name in trains)
+    modules = {name.split(".lora_")[0] for name in trains}
+    shared = 1 if model_type == "albert" else 2  # ALBERT has one layer, used over and over
+    assert len(modules) == shared * len(ATTENTION[model_type])
+    with torch.inference_mode():
+        torch.testing.assert_close(adapted.eval()(input_ids=ids).last_hidden_state, before)  # updates begin at zero
+
+
+def test_the_number_of_parameters_follows_the_rank() -> None:
+    counts = [
+        sum(p.numel() for p in applied(small("bert"), rank=rank).parameters() if p.requires_grad) for rank in (1, 4)
+    ]
+    assert counts == [2 * 2 * rank * (16 + 16) for rank in (1, 4)]
+
+
+def test_an_unknown_architecture_says_what_to_name() -> None:
+    backbone = FunnelModel(FunnelConfig(vocab_size=40, block_sizes=[1], d_model=16, n_head=2, d_head=8, d_inner=16))
+    with pytest.raises(ModelError, match=r"projections of 'funnel' are not known; name them in `targets`.*k_head"):
+        applied(backbone)
+    assert applied(backbone, targets=["k_head"])
+
+
+def test_names_that_are_not_there_are_an_error() -> None:
+    with pytest.raises(ModelError, match=r"BertModel has no linear module called q_proj; it has dense, key, query"):
+        applied(small("bert"), targets=["q_proj"])

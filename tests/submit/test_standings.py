@@ -1,0 +1,153 @@
+"""Own figures beside Kaggle's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qakit.submit.ledger import Ledger
+from qakit.submit.record import Record
+from qakit.submit.remote import LeaderboardRow, RemoteSubmission
+from qakit.submit.standings import (
+    beaten,
+    foreign,
+    next_baseline,
+    own_team,
+    rows_of,
+    spearman,
+    standings,
+    sync,
+    warnings_of,
+)
+
+
+def record(number: int, **facts: object) -> Record:
+    base = {"competition": "qa-cup", "sha256": f"{number:064x}", "bytes": 3, "rows": 1, "file": "a.csv", "folder": "x"}
+    return Record(f"{number:010x}", **(base | {"ref": number, "state": "COMPLETE"} | facts))  # type: ignore[arg-type]
+
+
+def scored(*pairs: tuple[float, float], spread: float = 100.0) -> list[Record]:
+    return [
+        record(number, cv_mean=mean, cv_low=mean - spread, cv_high=mean + spread, public=public)
+        for number, (mean, public) in enumerate(pairs, start=1)
+    ]
+
+
+def test_shares_are_shown_in_percent_when_the_figures_are() -> None:
+    [row] = rows_of([record(1, cv_mean=66.5, public=0.65, private=0.6)])
+    assert (row.public, row.private) == (65.0, 60.0)
+    assert row.gap == pytest.approx(-1.5)
+    [row] = rows_of([record(1, cv_mean=66.5, public=65.0)])
+    assert row.public == 65.0
+    [row] = rows_of([record(1, cv_mean=0.7, public=0.65)])
+    assert row.public == 0.65
+
+
+def test_competitions_are_scaled_apart() -> None:
+    rows = rows_of([record(1, cv_mean=66.5, public=0.65), record(2, competition="b", cv_mean=66.5, public=65.0)])
+    assert [row.public for row in rows] == [65.0, 65.0]
+
+
+def test_without_a_figure_there_is_no_gap() -> None:
+    rows = rows_of([record(1, public=0.5), record(2, cv_mean=50.0)])
+    assert [row.gap for row in rows] == [None, None]
+    assert warnings_of(rows) == []
+
+
+def test_disagreeing_orders_are_told() -> None:
+    rows = rows_of(scored((60, 0.60), (62, 0.59), (64, 0.58), (66, 0.57)))
+    [warning] = warnings_of(rows)
+    assert "order your 4 submissions differently (rank correlation -1.00)" in warning
+    assert warnings_of(rows[:3]) == []
+    assert warnings_of(rows_of(scored((60, 0.5), (62, 0.51), (64, 0.58), (66, 0.57)))) == []
+
+
+def test_a_score_outside_the_interval_is_told() -> None:
+    [warning] = warnings_of(rows_of(scored((66.0, 0.60), spread=2.0)))
+    assert "public 60.00 lies outside the 95% interval of the validation figure, 64.00 to 68.00" in warning
+    assert warnings_of(rows_of(scored((66.0, 0.65), spread=2.0))) == []
+
+
+PAIRS = st.lists(st.tuples(st.integers(-50, 50), st.integers(-50, 50)), min_size=4, max_size=30)
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """By definition: how many are smaller, and half of those that are equal."""
+    return (values[:, None] > values).sum(1) + ((values[:, None] == values).sum(1) + 1) / 2
+
+
+@given(PAIRS)
+def test_rank_correlation_is_the_correlation_of_ranks(pairs: list[tuple[int, int]]) -> None:
+    first, second = (ranks(np.array(side)) for side in zip(*pairs, strict=True))
+    if not first.std() or not second.std():
+        assert spearman(pairs) is None
+    else:
+        assert spearman(pairs) == pytest.approx(np.corrcoef(first, second)[0, 1])
+
+
+@given(PAIRS)
+def test_rank_correlation_sees_only_order(pairs: list[tuple[int, int]]) -> None:
+    rho = spearman(pairs)
+    assert rho is None or -1.000001 <= rho <= 1.000001
+    assert spearman([(a**3, b * 2 + 7) for a, b in pairs]) == pytest.approx(rho)
+    assert spearman([(b, a) for a, b in pairs]) == pytest.approx(rho)
+    assert spearman([(a, -b) for a, b in pairs]) == pytest.approx(None if rho is None else -rho)
+    assert spearman(pairs[:3]) is None
+
+
+def test_baselines() -> None:
+    lines = {"strong": 70.0, "simple": 50.0, "medium": 60.0, "boss": 80.0}
+    assert beaten(65.0, lines) == ["simple", "medium"]
+    assert beaten(0.57 * 100, {"a": 57.0}) == ["a"]
+    assert next_baseline(65.0, lines) == ("strong", 5.0)
+    assert next_baseline(80.0, lines) is None
+    assert (beaten(None, lines), next_baseline(None, lines)) == ([], None)
+
+
+class Listing:
+    """Only what ``sync`` asks for."""
+
+    def __init__(self, *found: RemoteSubmission) -> None:
+        self.found = found
+
+    def submissions(self, slug: str) -> list[RemoteSubmission]:
+        return list(self.found)
+
+
+def test_sync_settles_by_reference_and_by_tag(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    pending, lost, private = record(1, state="CREATED"), record(2, ref=None, state="CREATING"), record(3, public=0.5)
+    never = record(4, ref=None, state="INTENT")
+    with ledger.locked():
+        for each in (pending, lost, private, never):
+            ledger.append(each)
+    remotes = [
+        RemoteSubmission(1, "COMPLETE", public=0.4),
+        RemoteSubmission(22, "ERROR", error="bad", description=f"m {lost.tag}"),
+        RemoteSubmission(3, "COMPLETE", public=0.5, private=0.45),
+        RemoteSubmission(99, "COMPLETE", public=0.9, description="by hand", team="Us"),
+    ]
+    lists = sync(ledger, Listing(*remotes), ["qa-cup", "qa-cup"])  # type: ignore[arg-type]
+    after = ledger.read()
+    assert [(each.state, each.ref, each.public, each.private) for each in after] == [
+        ("COMPLETE", 1, 0.4, None),
+        ("ERROR", 22, None, None),
+        ("COMPLETE", 3, 0.5, 0.45),
+        ("INTENT", None, None, None),
+    ]
+    assert [each.ref for each in foreign(after, lists["qa-cup"])] == [99]
+    size = ledger.file.stat().st_size
+    sync(ledger, Listing(*remotes), ["qa-cup"])  # type: ignore[arg-type]
+    assert ledger.file.stat().st_size == size, "nothing new, nothing written"
+    assert own_team(remotes) == "Us"
+
+
+def test_ranks_follow_kaggles_order() -> None:
+    rows = [LeaderboardRow(number, name, score, None) for number, name, score in ((5, "A", "0.9"), (6, "Us", "0.9"))]
+    places = standings(rows, own_team="Us")
+    assert [(place.rank, place.own) for place in places] == [(1, False), (2, True)]
+    assert not any(place.own for place in standings(rows))
