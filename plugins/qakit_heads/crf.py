@@ -96,7 +96,8 @@ class Crf(nn.Module):
     def position_scores(self, scores: Mapping[str, Tensor], batch: Batch) -> PositionScores:
         """Log-odds that the window's only answer starts, and ends, at each position: (B, T) each.
 
-        Sums over the answers of at most ``max_answer_length`` tokens.
+        Sums over the answers of at most ``max_answer_length`` tokens. Each is against the null score by itself, so the
+        classifier's log-odds come off both.
         """
         with torch.no_grad():
             mask = batch.context_mask

@@ -11,28 +11,32 @@ from qakit_preprocess.settings import CentredSettings, RandomWindowSettings, Str
 
 def build_stride(settings: StrideSettings, runtime: WindowRuntime) -> Preprocessor:
     """Evenly spaced windows."""
+    from qakit_preprocess.negatives import negatives_of
     from qakit_preprocess.stride import Stride
 
-    return Stride(settings, runtime)
+    ratio = settings.negatives if isinstance(settings.negatives, float) else 0.0
+    return Stride(settings, runtime, negatives_of(ratio, settings.hard_negatives, runtime))
 
 
 def build_centred(settings: CentredSettings, runtime: WindowRuntime) -> Preprocessor:
     """Training: one window around the answer. Prediction: evenly spaced ones."""
     from qakit_preprocess.around_answer import Centred
+    from qakit_preprocess.negatives import negatives_of
     from qakit_preprocess.stride import Stride
 
     if runtime.training:
-        return Centred(runtime)
+        return Centred(settings, runtime, negatives_of(settings.negatives, settings.hard_negatives, runtime))
     return Stride(StrideSettings(overlap=settings.overlap, step=settings.step), runtime)
 
 
 def build_random_window(settings: RandomWindowSettings, runtime: WindowRuntime) -> Preprocessor:
     """Training: windows with the answer anywhere in them. Prediction: evenly spaced ones."""
     from qakit_preprocess.around_answer import RandomWindow
+    from qakit_preprocess.negatives import negatives_of
     from qakit_preprocess.stride import Stride
 
     if runtime.training:
-        return RandomWindow(settings, runtime)
+        return RandomWindow(settings, runtime, negatives_of(settings.negatives, settings.hard_negatives, runtime))
     return Stride(StrideSettings(overlap=settings.overlap, step=settings.step), runtime)
 
 

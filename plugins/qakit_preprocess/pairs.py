@@ -74,8 +74,8 @@ def all_pairs(encoded: EncodedExamples, runtime: WindowRuntime) -> Pairs:
     )
 
 
-def training_pairs(encoded: EncodedExamples, runtime: WindowRuntime, *, only_answer: bool) -> Pairs:
-    """The pairs that can be learnt from: of unanswerable examples all, of answerable ones those with the answer or all.
+def training_pairs(encoded: EncodedExamples, runtime: WindowRuntime) -> Pairs:
+    """The pairs that can be learnt from: all of an unanswerable example, and all of one whose answer has a place.
 
     Left out are unlabelled examples and those whose answer has no known place: "no answer" would be a wrong target.
 
@@ -83,15 +83,15 @@ def training_pairs(encoded: EncodedExamples, runtime: WindowRuntime, *, only_ans
         DataError: nothing is left, or an example has no context.
     """
     pairs = all_pairs(encoded, runtime)
-    holds = pairs.answer_first >= 0
-    placed = np.zeros(len(encoded), bool)
-    placed[pairs.example[holds]] = True
-    unanswerable = encoded.answerable == 0
-    keep = (placed | unanswerable)[pairs.example]
-    if only_answer:
-        keep &= holds | unanswerable[pairs.example]
-    if not keep.any():
+    usable = encoded.answerable == 0
+    usable[pairs.example[pairs.answer_first >= 0]] = True
+    if not usable.any():
         raise DataError("no training windows: no example has an answer with a place, or is labelled as unanswerable")
-    if left_out := len(encoded) - int((placed | unanswerable).sum()):
+    if left_out := int((~usable).sum()):
         logger.info("%d of %d examples have no answer with a place and are not trained on", left_out, len(encoded))
-    return pairs.take(keep)
+    return pairs.take(usable[pairs.example])
+
+
+def with_answer(pairs: Pairs, encoded: EncodedExamples) -> Pairs:
+    """Of answerable examples only the pair with the answer, of unanswerable ones all."""
+    return pairs.take((pairs.answer_first >= 0) | (encoded.answerable[pairs.example] == 0))

@@ -6,10 +6,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from qakit.api import Settings
+from qakit.api import RecipePath, Settings
 
 DEFAULT_OVERLAP = 128
 """Tokens; half of the window where that is less."""
+
+HARD_NEGATIVES = (
+    "Choose the negatives by a previous run's mistakes, not uniformly: `from_run` (a run with predictions for this "
+    "training file, or an nbest.jsonl), `share` of the negatives (1.0), `min_probability` of a wrong candidate (0.0)."
+)
 
 
 class SpacingSettings(Settings):
@@ -33,26 +38,75 @@ class SpacingSettings(Settings):
         return self
 
 
+Ratio = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""Negatives per window with the answer."""
+
+
+class HardNegativesSettings(Settings):
+    """Negatives where a previous run was wrongly sure."""
+
+    from_run: RecipePath = Field(
+        description="A run folder with predictions for this training file (`qakit predict RUN --split train`), or an "
+        "nbest.jsonl with them, e.g. of runs that did not train on the questions they predict.",
+    )
+    share: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=1.0,
+        description="Of an example's negatives, how many hold the highest-scoring wrong candidates; the rest, and "
+        "what no wrong candidate is left for, is drawn uniformly.",
+    )
+    min_probability: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.0, description="Wrong candidates with a lower probability don't count."
+    )
+
+
+class NegativesSettings(SpacingSettings):
+    """Negatives besides windows around the answer; `overlap` and `step` also say where these may lie."""
+
+    negatives: Ratio = Field(
+        default=0.0,
+        description="For each training window with the answer this many without any of it, from all contexts of the "
+        "question, at places that change with each epoch; a fraction is one more with that probability.",
+    )
+    hard_negatives: HardNegativesSettings | None = Field(default=None, description=HARD_NEGATIVES)
+
+    @model_validator(mode="after")
+    def _hard_ones_are_drawn(self) -> Self:
+        _need_a_ratio(self.negatives, self.hard_negatives)
+        return self
+
+
 class StrideSettings(SpacingSettings):
     """Evenly spaced windows."""
 
-    negatives: Literal["all", "none"] = Field(
+    negatives: Literal["all", "none"] | Ratio = Field(
         default="all",
         description="Training windows of an answerable question that lack its answer: `all` keeps them with the target "
-        '"no answer", `none` leaves them out. Windows of unanswerable questions always stay.',
+        '"no answer", `none` leaves them out, a number keeps this many for each window with the answer, redrawn each '
+        "epoch (a fraction is one more with that probability). Windows of unanswerable questions always stay.",
     )
     contexts: Literal["all", "answer"] = Field(
         default="all",
         description="Training windows of an answerable question with several contexts: from `all` of them, or only "
         "from the one with the `answer`.",
     )
+    hard_negatives: HardNegativesSettings | None = Field(default=None, description=HARD_NEGATIVES)
+
+    @model_validator(mode="after")
+    def _hard_ones_are_drawn(self) -> Self:
+        _need_a_ratio(self.negatives, self.hard_negatives)
+        return self
 
 
-class CentredSettings(SpacingSettings):
-    """One window around the answer; `overlap` and `step` are for prediction."""
+class CentredSettings(NegativesSettings):
+    """One window around the answer; `overlap` and `step` are for prediction and negatives."""
 
 
-class RandomWindowSettings(SpacingSettings):
-    """Windows at random places around the answer; `overlap` and `step` are for prediction."""
+class RandomWindowSettings(NegativesSettings):
+    """Windows at random places around the answer; `overlap` and `step` are for prediction and negatives."""
 
-    per_example: PositiveInt = Field(default=1, description="Training windows per question and epoch.")
+    per_example: PositiveInt = Field(default=1, description="Training windows with the answer per question and epoch.")
+
+
+def _need_a_ratio(negatives: str | float, hard: HardNegativesSettings | None) -> None:
+    if hard is not None and (isinstance(negatives, str) or negatives == 0):
+        raise ValueError("`hard_negatives` says which negatives to draw: say how many with `negatives`, e.g. 1.0")

@@ -6,73 +6,57 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qakit.api import EncodedExamples, UsageError, WindowRuntime, Windows
-from qakit_preprocess.pairs import Int64, Pairs, all_pairs, training_pairs
-from qakit_preprocess.settings import DEFAULT_OVERLAP, StrideSettings
+from qakit.api import EncodedExamples, WindowRuntime, Windows
+from qakit_preprocess.even import Bools, EvenWindows, lay, steps
+from qakit_preprocess.negatives import Negatives
+from qakit_preprocess.pairs import all_pairs, training_pairs, with_answer
+from qakit_preprocess.settings import StrideSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Stride:
-    """Windows from the context's start to its end, as ``tokenizer(..., return_overflowing_tokens=True)`` lays them.
+    """Evenly spaced windows from the context's start to its end.
 
-    The last window is the first one that reaches the end; it is as short as it comes out. A context that fits is one
-    window, an empty context one window without context tokens.
+    Prediction has all of them. In training, windows of an answerable example that lack its answer (*negatives*) are
+    all kept, left out, or, with a ratio, drawn anew each epoch: see :class:`~qakit_preprocess.negatives.Negatives`. A
+    window that cuts the answer lacks it, and may be drawn: prediction meets such windows too, and leaves the answer to
+    the neighbour that holds it whole.
     """
 
     settings: StrideSettings
     runtime: WindowRuntime
+    negatives: Negatives | None = None
+    """Given where the settings ask for a ratio of negatives."""
 
     @property
     def redraws(self) -> bool:
-        return False
+        return self.negatives is not None
 
-    def windows(self, encoded: EncodedExamples, *, epoch: int) -> Windows:  # noqa: ARG002
-        """Every window, sorted by example, context and place.
+    def windows(self, encoded: EncodedExamples, *, epoch: int) -> Windows:
+        """Every window that is wanted, sorted by example, context and place.
 
         Raises:
             UsageError: ``overlap`` leaves no step forward.
             DataError: nothing to train on, or an example without a context.
         """
         if not self.runtime.training:
-            return self._lay(all_pairs(encoded, self.runtime), encoded)
-        pairs = training_pairs(encoded, self.runtime, only_answer=self.settings.contexts == "answer")
-        return self._lay(pairs, encoded)
+            pairs = all_pairs(encoded, self.runtime)
+            laid = lay(pairs, steps(pairs, self.settings, self.runtime))
+            return laid.windows(np.ones(len(laid), bool))
+        pairs = training_pairs(encoded, self.runtime)
+        if self.settings.contexts == "answer":
+            pairs = with_answer(pairs, encoded)
+        laid = lay(pairs, steps(pairs, self.settings, self.runtime))
+        return laid.windows(self._kept(laid, encoded, epoch))
 
-    def _lay(self, pairs: Pairs, encoded: EncodedExamples) -> Windows:
-        step = self._steps(pairs)
-        beyond = np.maximum(pairs.length - pairs.room, 0)
-        counts = 1 + -(-beyond // step)
-        ordinal = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        of = np.repeat(np.arange(len(pairs)), counts)  # which pair each window is of
-
-        first = ordinal * step[of]
-        stop = np.minimum(first + pairs.room[of], pairs.length[of])
-        holds = (pairs.answer_first[of] >= first) & (pairs.answer_stop[of] <= stop)  # -1 is never >= first
-        keep = np.ones(len(of), bool)
-        if self.runtime.training and self.settings.negatives == "none":
-            keep = holds | (encoded.answerable == 0)[pairs.example[of]]
-        return Windows.single(
-            example=pairs.example[of][keep],
-            query_stop=pairs.query_stop[of][keep],
-            pair=pairs.pair[of][keep],
-            first=first[keep],
-            stop=stop[keep],
-            answer_first=np.where(holds, pairs.answer_first[of], -1)[keep],
-            answer_stop=np.where(holds, pairs.answer_stop[of], -1)[keep],
-        )
-
-    def _steps(self, pairs: Pairs) -> Int64:
-        """(K,) tokens from one window's start to the next one's."""
-        if self.settings.step is not None:
-            return np.minimum(self.settings.step, pairs.room)
-        if self.settings.overlap is None:
-            return pairs.room - np.minimum(DEFAULT_OVERLAP, pairs.room // 2)
-        several = pairs.length > pairs.room
-        least = int(pairs.room[several].min(initial=self.settings.overlap + 1))
-        if self.settings.overlap >= least:
-            raise UsageError(
-                f"preprocessor 'stride': an overlap of {self.settings.overlap} tokens leaves no step forward, since "
-                f"beside the longest question a window of {self.runtime.max_length} tokens holds only {least} of the "
-                "context; choose a smaller `overlap` or `max_question_length`, or a larger `max_length`"
-            )
-        return np.maximum(pairs.room - self.settings.overlap, 1)
+    def _kept(self, laid: EvenWindows, encoded: EncodedExamples, epoch: int) -> Bools:
+        """(W,) the windows to train on."""
+        if self.settings.negatives == "all":
+            return np.ones(len(laid), bool)
+        holds = laid.holds
+        unanswerable = encoded.answerable[laid.of.example] == 0
+        kept: Bools = holds | unanswerable
+        if self.negatives is not None:
+            positives = np.bincount(laid.of.example[holds], minlength=len(encoded))
+            kept |= self.negatives.choose(laid, ~kept, positives, encoded, epoch=epoch)
+        return kept

@@ -59,7 +59,7 @@ def export(
         f"written: {done.dataset} and {done.notebook}",
         f"1. kaggle datasets create -p {done.dataset} --dir-mode zip",
         f"2. kaggle kernels push -p {done.notebook}     (when the dataset is ready)",
-        f"3. qakit submit --notebook {done.notebook_id} --version 1 -c {slug}     (when the notebook has run)",
+        f"3. qakit submit --notebook {done.notebook_id} --version 1 -c {slug} --run {run}     (when it has run)",
     )
     for step in steps:
         out.print(plain(step))

@@ -11,6 +11,8 @@ from qakit.cli.console import out, plain, print_json, print_warning
 from qakit.cli.submit import CompetitionOption, JsonOption, LedgerOption
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from qakit.submit.remote import RemoteSubmission
     from qakit.submit.standings import Row
 
@@ -33,48 +35,49 @@ def submissions(
     from qakit.submit.client import connect
     from qakit.submit.ledger import Ledger
     from qakit.submit.settings import ledger_folder
-    from qakit.submit.standings import foreign, rows_of, warnings_of
+    from qakit.submit.standings import foreign, in_percent, rows_of, warnings_of
     from qakit.submit.standings import sync as bring_up_to_date
     from qakit.submit.target import slug_of
 
     book = Ledger(ledger_folder(ledger))
     only = None if competition is None else slug_of(competition, None)
     records = [record for record in book.read() if only in (None, record.competition)]
-    others: list[RemoteSubmission] = []
+    others: dict[str, list[RemoteSubmission]] = {}
     if sync:
         slugs = [only] if only is not None else list(dict.fromkeys(record.competition for record in records))
         lists = bring_up_to_date(book, connect(say=print_warning), slugs) if slugs else {}
         records = [record for record in book.read() if only in (None, record.competition)]
-        others = [each for slug, found in lists.items() for each in foreign(records, found)]
+        others = {slug: foreign(records, found) for slug, found in lists.items()}
     rows = rows_of(records)
     warnings = warnings_of(rows)
     if as_json:
         print_json(
             {
                 "submissions": [row.to_dict() for row in rows],
-                "elsewhere": [_foreign_dict(each) for each in others],
+                "elsewhere": [_foreign_dict(slug, each) for slug, found in others.items() for each in found],
                 "warnings": warnings,
             }
         )
         return
-    if not rows and not others:
+    if not rows and not any(others.values()):
         out.print(plain(f"nothing was submitted from {book.folder}; `qakit submit RUN` does it"))
         return
+    for slug, found in others.items():
+        others[slug] = in_percent(found, [each for each in records if each.competition == slug])
     _show(rows, others, book.folder)
     for warning in warnings:
         print_warning(warning)
 
 
-def _show(rows: list[Row], others: list[RemoteSubmission], folder: Path) -> None:
+def _show(rows: list[Row], others: dict[str, list[RemoteSubmission]], folder: Path) -> None:
     from qakit.cli.tables import new_table
-    from qakit.submit.standings import beaten, next_baseline
 
     numbers = ("ref", "validation", "public", "private", "gap")
     table = new_table(None, "submitted (UTC)", "competition", "ref", "what", *numbers[1:], "state", numbers=numbers)
     for row in rows:
         record = row.record
         table.add_row(
-            plain(_moment(record.times.get("CREATED") or record.times.get("CREATING"))),
+            plain(_moment(record.asked)),
             plain(record.competition),
             "-" if record.ref is None else str(record.ref),
             plain(record.run_id or record.notebook or record.file),
@@ -84,31 +87,44 @@ def _show(rows: list[Row], others: list[RemoteSubmission], folder: Path) -> None
             "-" if row.gap is None else f"{row.gap:+.2f}",
             record.state,
         )
-    for other in others:
-        moment = None if other.date is None else other.date.isoformat()
+    for slug, other in ((slug, each) for slug, found in others.items() for each in found):
         scores = (_figure(other.public), _figure(other.private))
         what = plain(other.description or other.file_name)
-        table.add_row(plain(_moment(moment)), "", str(other.ref), what, "-", *scores, "-", f"{other.status} elsewhere")
+        state = f"{other.status} elsewhere"
+        table.add_row(plain(_moment(other.date)), plain(slug), str(other.ref), what, "-", *scores, "-", state)
     out.print(table)
-    best = max((row for row in rows if row.public is not None), key=lambda row: row.public or 0.0, default=None)
-    if best is not None and best.record.baselines:
-        done = ", ".join(beaten(best.public, best.record.baselines)) or "none"
-        ahead = next_baseline(best.public, best.record.baselines)
-        rest = f"; {ahead[0]} is {ahead[1]:.2f} away" if ahead else ""
-        out.print(plain(f"baselines reached by the best public score ({best.public:.2f}): {done}{rest}"))
+    _show_baselines(rows)
     unsure = [row.record for row in rows if row.record.state in ("CREATING", "UNKNOWN")]
     if unsure:
         print_warning(f"{len(unsure)} submissions of {folder} are in doubt; --sync looks them up at Kaggle")
 
 
-def _foreign_dict(remote: RemoteSubmission) -> dict[str, Any]:
+def _show_baselines(rows: list[Row]) -> None:
+    """What the best public score of each competition reaches."""
+    from qakit.submit.standings import beaten, next_baseline
+
+    slugs = list(dict.fromkeys(row.record.competition for row in rows))
+    for slug in slugs:
+        scored = [row for row in rows if row.record.competition == slug and row.public is not None]
+        best = max(scored, key=lambda row: row.public or 0.0, default=None)
+        baselines = next((row.record.baselines for row in reversed(scored) if row.record.baselines), None)
+        if best is None or not baselines:
+            continue
+        done = ", ".join(beaten(best.public, baselines)) or "none"
+        ahead = next_baseline(best.public, baselines)
+        rest = f"; {ahead[0]} is {ahead[1]:.2f} away" if ahead else ""
+        where = f"{slug}: " if len(slugs) > 1 else ""
+        out.print(plain(f"{where}baselines reached by the best public score ({best.public:.2f}): {done}{rest}"))
+
+
+def _foreign_dict(slug: str, remote: RemoteSubmission) -> dict[str, Any]:
     from dataclasses import asdict
 
-    return asdict(remote) | {"date": None if remote.date is None else remote.date.isoformat()}
+    return {"competition": slug} | asdict(remote) | {"date": None if remote.date is None else remote.date.isoformat()}
 
 
-def _moment(text: str | None) -> str:
-    return "-" if text is None else text[:16].replace("T", " ")
+def _moment(date: datetime | None) -> str:
+    return "-" if date is None else f"{date:%Y-%m-%d %H:%M}"
 
 
 def _figure(value: float | None) -> str:

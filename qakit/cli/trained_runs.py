@@ -22,12 +22,15 @@ NbestOption = Annotated[Path | None, typer.Option("--nbest", help="Also write al
 
 
 def check_targets(source: Path, *targets: Path | None) -> None:
-    """Before the long work: the files to be written are no folders, and not the input."""
+    """Before the long work: the files to be written are no folders, not the input, and each another one."""
+    given = [target.resolve() for target in targets if target is not None]
     for target in targets:
         if target is not None and target.is_dir():
             raise UsageError(f"{target} is a folder; name a file in it")
         if target is not None and target.resolve() == source.resolve():
             raise UsageError(f"{target} is the input file; name another output")
+        if target is not None and given.count(target.resolve()) > 1:
+            raise UsageError(f"{target} is named for two outputs; name another file for one of them")
 
 
 def load_run(run: Path) -> TrainedRun:

@@ -66,7 +66,8 @@ def whole_contexts(encoded: EncodedExamples) -> Windows:
 def spans_of(positions: PositionTable, encoded: EncodedExamples, *, n_best: int, max_answer_length: int) -> SpanTable:
     """The best spans of every context under its tokens' scores, exactly, each context searched once.
 
-    A span's score is the start log-odds of its first token plus the end log-odds of its last; "no answer" has 0.
+    A span's score is the start log-odds of its first token plus the end log-odds of its last; "no answer" has 0. Of
+    heads that give marginals it is therefore no log-odds of the span, but the sum of two; the threshold is tuned on it.
 
     Args:
         max_answer_length: in tokens.

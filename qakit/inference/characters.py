@@ -51,8 +51,9 @@ class CharacterScores:
     For each example there are two distributions, one over where the answer starts and one over where it ends. Each is
     over all characters of all its contexts and "no answer": ``exp`` sums to 1. A token's probability stands at its
     first visible character (``start``) or its last one (``end``, **inclusive**: ``context[first : last + 1]``); other
-    characters have -inf. So ``start[first] + end[last]``, less the sum of ``no_answer``, is the span's log-odds
-    against "no answer".
+    characters have -inf. ``start[first] + end[last]``, less the sum of ``no_answer``, is the span's score under
+    ``predict.aggregation: mean``: its log-odds against "no answer" for ``linear_span``. For heads whose start and end
+    are marginals of spans (``joint_span``, ``crf``) it is a sum of two log-odds, where a sure span counts about twice.
 
     Attributes:
         ids: (N,) the examples' ids.

@@ -24,7 +24,8 @@ LEVEL = 0.95
 CHUNK = 2**21
 """Numbers held at once while resampling: 16 MiB."""
 DECIMALS = 9
-"""Differences are rounded to these: sums in another order must not pass for a difference."""
+"""Differences are rounded to these, and their means to one less: neither sums in another order nor what rounding leaves
+of differences that cancel must pass for a difference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,8 @@ def paired(
     if one.shape != other.shape:
         raise ValueError(f"{len(one)} figures cannot be paired with {len(other)}")
     differences = np.round(one - other, DECIMALS)
-    mean = float(differences.mean())
-    means = _means(differences, seed=seed, resamples=resamples)
+    mean = float(np.round(differences.mean(), DECIMALS - 1))
+    means = np.round(_means(differences, seed=seed, resamples=resamples), DECIMALS - 1)
     low, high = _ends(means, level)
     return Difference(mean, low, high, float(np.mean(means * np.sign(mean) <= 0)))
 

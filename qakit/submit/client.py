@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from qakit.errors import SubmissionError
 from qakit.submit import convert
 from qakit.submit.credentials import HELP, Credentials, find_credentials
-from qakit.submit.faults import Fault, KaggleError, UploadError, explain, fault_of
+from qakit.submit.faults import Fault, KaggleError, UploadError, explain, fault_of, shortened
 from qakit.submit.official import limit_time, load_official
 from qakit.submit.redact import Redactor
 from qakit.submit.remote import Competition, Download, LeaderboardRow, Limits, RemoteFile, RemoteSubmission
@@ -251,7 +251,7 @@ class KaggleClient:
 
     def _fault(self, error: Exception, slug: str | None) -> KaggleError:
         raw = fault_of(error)
-        fault = Fault(raw.status, self._redact(raw.detail), raw.sent, raw.retry_after)
+        fault = Fault(raw.status, shortened(self._redact(raw.detail)), raw.sent, raw.retry_after)
         return KaggleError(
             explain(fault, slug=slug, source=self._credentials.source, address=self._settings.address), fault
         )

@@ -99,7 +99,7 @@ def _token_variable(environment: Mapping[str, str]) -> Credential | None:
     if not value:
         return None
     named = _token_file(Path(value)) if len(value) < 1024 else None
-    secrets = (value,) if named is None else named.secrets
+    secrets = (value, value.strip()) if named is None else named.secrets
     return Credential("token", "KAGGLE_API_TOKEN", secrets=secrets)
 
 

@@ -74,7 +74,7 @@ def fault_of(error: Exception) -> Fault:
         return Fault(None, "no answer in time" if sent else "no connection in time", sent=sent)
     if isinstance(error, requests.RequestException):
         return Fault(None, _reason(error), sent=not _never_sent(error))
-    return Fault(None, f"an answer that cannot be understood ({type(error).__name__}: {_short(error)})")
+    return Fault(None, f"an answer that cannot be understood ({type(error).__name__}: {_one_line(error)})")
 
 
 def explain(fault: Fault, *, slug: str | None, source: str, address: str) -> str:
@@ -129,8 +129,8 @@ def _answered(error: Exception, response: Response) -> Fault:
             status = code
         detail = message if isinstance(message, str) else ""
     if status < 400:
-        return Fault(None, f"an answer that cannot be understood ({_short(error)})")
-    return Fault(status, _short(detail), retry_after=_retry_after(response.headers.get("Retry-After")))
+        return Fault(None, f"an answer that cannot be understood ({_one_line(error)})")
+    return Fault(status, _one_line(detail), retry_after=_retry_after(response.headers.get("Retry-After")))
 
 
 def _retry_after(header: str | None) -> float | None:
@@ -153,7 +153,7 @@ def _reason(error: Exception) -> str:
     """The innermost words of a network error, without object addresses and the request's own address."""
     reason = _innermost(error)
     text = re.sub(r"^<[^>]*>: |\(?<[^>]*at 0x[0-9a-f]+>(?:, )?", "", str(reason) or type(reason).__name__)
-    return _short(text)
+    return _one_line(text)
 
 
 def _innermost(error: BaseException) -> BaseException:
@@ -185,6 +185,10 @@ def _never_sent(error: Exception) -> bool:
     return False
 
 
-def _short(text: object) -> str:
-    one_line = " ".join(str(text).split())
-    return one_line if len(one_line) <= LONGEST else one_line[: LONGEST - 1] + "…"
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())
+
+
+def shortened(text: str) -> str:
+    """Not too many of Kaggle's words; to be cut once secrets are hidden, since half of one would not be found."""
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

@@ -15,6 +15,7 @@ nothing is lost, and nothing is submitted twice.
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -124,7 +125,7 @@ def settle_others(parcel: Shipment, ledger: Ledger, line: Connect, *, pause: flo
             elif record.state == "UNKNOWN":
                 say(f"{record.folder}: {unknown_message(record)}")
         if record.state == "INTENT":
-            what = str(ledger.folder / record.folder / record.file)
+            what = shlex.quote(str(ledger.folder / record.folder / record.file))
             if record.notebook is not None:
                 what = "--notebook {} --version {}".format(*record.notebook.rsplit("@", 1))
             say(f"{record.folder} has not been submitted; to send it: qakit submit {what} -c {record.competition}")
@@ -188,7 +189,7 @@ def _send(parcel: Shipment, record: Record | None, ledger: Ledger, kaggle: Kaggl
     slug = parcel.competition
     for left in reversed(range(SENDINGS)):
         first = left == SENDINGS - 1
-        _, limits = check_remote(
+        competition, limits = check_remote(
             slug, kaggle, say=say if first else lambda _: None, notebook=parcel.notebook is not None
         )
         if record is None:
@@ -201,8 +202,13 @@ def _send(parcel: Shipment, record: Record | None, ledger: Ledger, kaggle: Kaggl
             ledger.append(record.to("INTENT", error=str(problem)))
             raise SubmissionError(f"the upload failed, nothing was submitted: {problem}") from None
         count = None if limits is None else count_of(limits)
-        record = ledger.append(record.to("CREATING", count=count, error=None))
-        record = create(record, call, kaggle, ledger, pause=pause, say=say)
+        asked = record.to("CREATING", count=count, kaggle_metric=competition.metric or None, error=None)
+        record = ledger.append(asked)
+        try:
+            record = create(record, call, kaggle, ledger, pause=pause, say=say)
+        except OutputError as problem:
+            problem.exit_code = NOT_KNOWN  # Kaggle was asked; 2 would say that nothing was sent
+            raise
         if record.state != "INTENT" or not left:
             return record
         say(f"Kaggle did not take the submission: {record.error or 'it is not in its list'}; sending it again")

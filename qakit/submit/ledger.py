@@ -21,6 +21,9 @@ from qakit.submit.record import Record
 LOCK_WAIT = 900.0
 """Seconds to wait for another process that is submitting (a large upload takes its time)."""
 
+_BINARY: int = getattr(os, "O_BINARY", 0)
+"""Windows would write other line ends."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
@@ -92,7 +95,7 @@ class Ledger:
         line = (json.dumps(record.to_dict(), ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "replace")
         with writing(self.file):
             new = not self.file.exists()
-            handle = os.open(self.file, os.O_RDWR | os.O_CREAT, 0o644)
+            handle = os.open(self.file, os.O_RDWR | os.O_CREAT | _BINARY, 0o644)
             try:
                 end = _whole(handle)
                 try:
@@ -130,7 +133,8 @@ def _whole(handle: int) -> int:
     end, block = size, 4096
     while end > 0:
         start = max(0, end - block)
-        found = os.pread(handle, end - start, start).rfind(b"\n")
+        os.lseek(handle, start, os.SEEK_SET)
+        found = os.read(handle, end - start).rfind(b"\n")
         if found >= 0:
             end = start + found + 1
             break

@@ -61,6 +61,9 @@ class Record:
     notebook: str | None = None
     """``owner/name@version`` when a notebook's output is submitted."""
     metric: str | None = None
+    """The metric of the run's figure."""
+    kaggle_metric: str | None = None
+    """What Kaggle calls the competition's metric, where it says so."""
     cv_mean: float | None = None
     cv_std: float | None = None
     cv_low: float | None = None
@@ -91,8 +94,13 @@ class Record:
     @property
     def submitted_at(self) -> str:
         """When it was submitted, as far as is known, for people."""
-        moment = self.entered("CREATED") or self.entered("CREATING")
+        moment = self.asked
         return "an unknown date" if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"
+
+    @property
+    def asked(self) -> datetime | None:
+        """When Kaggle was asked to submit it; CREATED may come much later, when a lost answer is looked up."""
+        return self.entered("CREATING") or self.entered("CREATED")
 
     def entered(self, state: State) -> datetime | None:
         """When the record entered a state; None if it never did."""

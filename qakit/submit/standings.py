@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from qakit.submit.ledger import Ledger
@@ -84,11 +84,20 @@ def rows_of(records: Sequence[Record]) -> list[Row]:
     ]
 
 
+def in_percent(remotes: Iterable[RemoteSubmission], records: Sequence[Record]) -> list[RemoteSubmission]:
+    """A competition's submissions that were made elsewhere, their scores shown like those of its ``records``."""
+    factor = _factor(records)
+    return [replace(each, public=_times(each.public, factor), private=_times(each.private, factor)) for each in remotes]
+
+
 def warnings_of(rows: Sequence[Row]) -> list[str]:
     """Where validation and leaderboard tell different stories."""
     found = []
-    for slug in _slugs([row.record for row in rows]):
-        scored = [row for row in rows if row.record.competition == slug and row.gap is not None]
+    kinds = dict.fromkeys((row.record.competition, row.record.metric) for row in rows if row.gap is not None)
+    for slug, metric in kinds:
+        scored = [
+            row for row in rows if (row.record.competition, row.record.metric) == (slug, metric) and row.gap is not None
+        ]
         rho = spearman([(row.record.cv_mean or 0.0, row.public or 0.0) for row in scored])
         if rho is not None and rho < AGREEMENT:
             found.append(
@@ -100,10 +109,22 @@ def warnings_of(rows: Sequence[Row]) -> list[str]:
             if row.outside and record.cv_low is not None and record.cv_high is not None:
                 found.append(
                     f"{slug} ref {record.ref}: public {row.public:.2f} lies outside the 95% interval of the validation"
-                    f" figure, {record.cv_low:.2f} to {record.cv_high:.2f}: the test questions are of another kind, or"
-                    " validation leaks"
+                    f" {metric or 'figure'}, {record.cv_low:.2f} to {record.cv_high:.2f}: {_unless_other(record)}the"
+                    " test questions are of another kind, or validation leaks"
                 )
     return found
+
+
+def _unless_other(record: Record) -> str:
+    """What must hold for public score and validation figure to be compared; empty where it is known to hold."""
+    ours, theirs = record.metric, record.kaggle_metric
+    if ours and theirs and _letters(ours) == _letters(theirs):
+        return ""
+    return f"unless Kaggle's metric{f', {theirs!r},' if theirs else ''} is another one, "
+
+
+def _letters(name: str) -> str:
+    return "".join(char for char in name.casefold() if char.isalnum())
 
 
 def spearman(pairs: Sequence[tuple[float, float]]) -> float | None:

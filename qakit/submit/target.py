@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,11 +102,14 @@ def check_target(target: Target, sample: Path | None, *, slug: str | None = None
         return check_csv(target.file, sample or _if_there(downloaded))
     from qakit.inference.output import sample_submission
 
-    named = sample_submission(recipe)
+    named, competition = sample_submission(recipe), recipe.competition
+    notice: tuple[str, ...] = ()
+    if competition is not None and slug is not None and competition.slug != slug:
+        notice = (f"the run's recipe is for the competition {competition.slug}, not {slug}",)
+        sample, competition = sample or _if_there(downloaded), None
     if sample is None:
         sample = Path(named) if named is not None else _if_there(downloaded)
-    competition = recipe.competition
-    return check_csv(
+    checked = check_csv(
         target.file,
         sample,
         id_column=competition.id_column if competition else None,
@@ -114,6 +117,7 @@ def check_target(target: Target, sample: Path | None, *, slug: str | None = None
         allow_empty=recipe.predict.no_answer,
         allow_bom=bool(recipe.writer.settings.get("bom")),
     )
+    return replace(checked, notices=(*notice, *checked.notices))
 
 
 def _if_there(file: Path | None) -> Path | None:

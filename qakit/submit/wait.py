@@ -5,14 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from qakit.submit.faults import KaggleError
+from qakit.errors import OutputError, SubmissionError
 from qakit.submit.ledger import Ledger
 from qakit.submit.record import Record
 from qakit.submit.remote import Kaggle, RemoteSubmission
 
 
 def updated(record: Record, remote: RemoteSubmission) -> Record:
-    """The record with what Kaggle says now; the same value when there is nothing new."""
+    """The record with what Kaggle says now; the same value when there is nothing new.
+
+    What is scored stays so: a list that was read before the score came may say PENDING.
+    """
+    if remote.status == "PENDING" and record.state in ("COMPLETE", "ERROR"):
+        return record
     error = " ".join(remote.error.split()) or "Kaggle gives no reason"
     changes = {
         "ref": remote.ref or record.ref,
@@ -47,14 +52,16 @@ def wait_for_score(
 ) -> Record:
     """Ask every ``pause`` seconds until Kaggle has scored the submission or ``seconds`` are over.
 
-    It is submitted whatever happens here: when Kaggle cannot be asked, that is said and the record returned as it is.
+    It is submitted whatever happens here: when Kaggle cannot be asked, or the ledger not be written, that is said and
+    the record returned as it is.
     """
     end = time.monotonic() + seconds
     while record.state == "CREATED":
         try:
             record = refresh(record, kaggle, ledger)
-        except KaggleError as problem:
-            say(f"submitted as ref {record.ref}, but its score cannot be asked for: {problem}")
+        except (SubmissionError, OutputError) as problem:
+            what = "written down" if isinstance(problem, OutputError) else "asked for"
+            say(f"submitted as ref {record.ref}, but its score cannot be {what}: {problem}")
             return record
         left = end - time.monotonic()
         if record.state != "CREATED" or left <= 0:

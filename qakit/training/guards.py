@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 LEAST_FALL = 0.01
 """Share of the first losses by which a loss must have fallen, when it is looked at, to count as learning."""
@@ -42,9 +42,12 @@ class StepGuard:
         """
         broken = ~torch.isfinite(loss)
         if not self._scaled:
-            unusable = ~torch.isfinite(norm)  # the same in all processes, unlike the loss
-            self._optimiser.found_inf = unusable.float()
-            broken = broken | unusable
+            # Also where the loss alone is broken: a target among scores of -inf has finite gradients.
+            unusable = (broken | ~torch.isfinite(norm)).float()
+            if distributed.is_initialized():
+                distributed.all_reduce(unusable, distributed.ReduceOp.MAX)  # each process has a loss of its own
+            self._optimiser.found_inf = unusable
+            broken = unusable > 0
         self._in_a_row = torch.where(broken, self._in_a_row + 1, 0.0)
         self._skipped += broken
         return torch.where(broken, 0.0, loss)

@@ -118,6 +118,22 @@ def test_the_input_is_never_overwritten(small_run: Path, small_data: Path, invok
     assert source.read_bytes() == (small_data / "test.json").read_bytes()
 
 
+def test_two_outputs_are_two_files(small_run: Path, small_data: Path, invoke: Any, tmp_path: Path) -> None:
+    output = tmp_path / "a.csv"
+    given = (
+        "--input",
+        small_data / "test.json",
+        "--output",
+        output,
+        "--character-scores",
+        tmp_path / "x" / ".." / "a.csv",
+    )
+    result = invoke("predict", small_run, *given)
+    assert result.exit_code == 2
+    assert str(result.exception) == f"{output} is named for two outputs; name another file for one of them"
+    assert not output.exists()
+
+
 def test_a_split_of_the_recipe_is_predicted_into_the_run(small_run: Path, invoke: Any, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(small_run, run)

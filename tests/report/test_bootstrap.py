@@ -38,6 +38,13 @@ def test_equal_systems_are_seldom_told_apart() -> None:
     assert 0.015 * 400 <= sum(found) <= 0.10 * 400
 
 
+def test_differences_that_cancel_in_a_resample_are_exactly_0() -> None:
+    """Summed as floats they leave a trace of 1e-16, and an interval that ends there would leave out 0."""
+    first, second = [100.0, 50.0, 200 / 7, 0.0], [600 / 7, 100.0, 100 / 3, 200 / 3]
+    found = [paired(first, second, seed=seed, resamples=100) for seed in range(30)]
+    assert all(end == 0 or abs(end) > 1e-7 for each in found for end in (each.low, each.high))
+
+
 def test_pairing_tells_apart_what_two_intervals_do_not() -> None:
     generator = np.random.default_rng(3)
     difficulty = generator.normal(50, 30, size=500)

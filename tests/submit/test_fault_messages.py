@@ -8,7 +8,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from qakit.submit.faults import Fault, UploadError, explain, fault_of
+from qakit.submit.faults import Fault, UploadError, explain, fault_of, shortened
 
 requests = pytest.importorskip("requests")
 urllib3 = pytest.importorskip("urllib3")
@@ -102,5 +102,6 @@ def test_the_other_messages(fault: Fault, words: str) -> None:
 
 def test_long_and_wide_words_are_shortened() -> None:
     detail = fault_of(answered(400, json.dumps({"code": 400, "message": "a\n b" * 1000}).encode())).detail
-    assert len(detail) <= 300
+    assert len(shortened(detail)) <= 300
+    assert shortened("a b") == "a b"
     assert "\n" not in detail

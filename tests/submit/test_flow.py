@@ -372,11 +372,42 @@ def test_a_full_disk_after_submitting_tells_the_reference(desk: Desk, monkeypatc
         return append(self, record)
 
     monkeypatch.setattr(Ledger, "append", full)
-    with pytest.raises(OutputError, match="submitted as ref 100, but"):
+    with pytest.raises(OutputError, match="submitted as ref 100, but") as caught:
         desk.start()
+    assert caught.value.exit_code == 5, "2 would say that nothing was sent"
     monkeypatch.undo()
     assert desk.start().record.ref == 100
     assert len(desk.kaggle.made) == 1
+
+
+@pytest.mark.parametrize(
+    ("problem", "words"),
+    [(OutputError("disk full"), "cannot be written down"), (SubmissionError("locked"), "cannot be asked for")],
+)
+def test_a_score_that_cannot_be_kept_is_no_failure(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, problem: Exception, words: str
+) -> None:
+    append = Ledger.append
+
+    def failing(self: Ledger, record: Record) -> Record:
+        if record.state == "COMPLETE":
+            raise problem
+        return append(self, record)
+
+    monkeypatch.setattr(Ledger, "append", failing)
+    outcome = desk.start()
+    assert (outcome.exit_code, outcome.record.state) == (0, "CREATED")
+    assert any(words in line for line in desk.said)
+
+
+def test_a_submission_is_dated_by_when_kaggle_was_asked(desk: Desk) -> None:
+    times = {"CREATING": "2026-03-01T23:59:00.000+00:00", "CREATED": "2026-03-04T08:00:00.000+00:00"}
+    assert desk.start().exit_code == 0
+    assert replace(desk.record, times=times).submitted_at == "2026-03-01 23:59 UTC"
+
+
+def test_the_ledger_knows_kaggles_metric(desk: Desk) -> None:
+    assert desk.start().record.kaggle_metric == "EM"
 
 
 WAYS = ["well", "killed before", "killed after", "lost before", "lost after", "busy", "never sent", "refused"]

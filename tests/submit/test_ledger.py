@@ -171,6 +171,17 @@ def test_a_write_that_fails_leaves_the_ledger_as_it_was(tmp_path: Path, monkeypa
     assert ledger.file.read_bytes() == before
 
 
+def test_a_torn_line_goes_also_where_there_is_no_pread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "pread", raising=False)  # as on Windows
+    ledger = Ledger(tmp_path)
+    written(ledger, record("a" * 10, message="x" * 6000))
+    with ledger.file.open("ab") as file:
+        file.write(b'{"half": "' + b"y" * 9000)
+    written(ledger, record("b" * 10))
+    assert [each.submit_id for each in ledger.read()] == ["a" * 10, "b" * 10]
+    assert ledger.file.read_bytes().count(b"\n") == 2
+
+
 @given(st.integers(0, 5), st.integers(0, 50), st.booleans())
 def test_counts_of_the_same_moment_are_the_same(today: int, total: int, overnight: bool) -> None:
     before = Count("2026-11-21", today, total)

@@ -137,3 +137,11 @@ def test_nothing_is_written_into_the_home_folder(bench: Bench) -> None:
     assert bench.submit().code == 0
     after = {path.name for path in Path(bench.env["HOME"]).rglob("*") if path.is_file()}
     assert after <= before
+
+
+@pytest.mark.parametrize("before", [285, 290, 295])
+def test_a_secret_that_long_words_would_cut_in_two(before: int, bench: Bench) -> None:
+    bench.server.inject("GetCompetition", faults.refusal(400, "." * before + KEY + "." * 300))
+    done = bench.submit()
+    assert done.code == 4
+    assert KEY[:5] not in done.text

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from qakit.cli import build_app
 from qakit.submit.ledger import Ledger
 from qakit.submit.record import Record
 from qakit.submit.remote import LeaderboardRow, RemoteSubmission
 from qakit.submit.standings import (
     beaten,
     foreign,
+    in_percent,
     next_baseline,
     own_team,
     rows_of,
@@ -70,6 +74,39 @@ def test_a_score_outside_the_interval_is_told() -> None:
     [warning] = warnings_of(rows_of(scored((66.0, 0.60), spread=2.0)))
     assert "public 60.00 lies outside the 95% interval of the validation figure, 64.00 to 68.00" in warning
     assert warnings_of(rows_of(scored((66.0, 0.65), spread=2.0))) == []
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "words"),
+    [
+        ("exact_match", "Exact Match", "validation exact_match, 64.00 to 68.00: the test questions"),
+        ("f1", "Exact Match", "validation f1, 64.00 to 68.00: unless Kaggle's metric, 'Exact Match', is another one"),
+        ("f1", None, "validation f1, 64.00 to 68.00: unless Kaggle's metric is another one, the test questions"),
+    ],
+)
+def test_the_interval_of_another_metric_says_less(ours: str, theirs: str | None, words: str) -> None:
+    [one] = scored((66.0, 0.60), spread=2.0)
+    [warning] = warnings_of(rows_of([replace(one, metric=ours, kaggle_metric=theirs)]))
+    assert words in warning
+
+
+def test_orders_are_compared_within_one_metric() -> None:
+    records = scored((60, 0.60), (62, 0.59), (64, 0.58), (66, 0.57))
+    other = [replace(each, metric="f1") for each in records[2:]]
+    assert warnings_of(rows_of([*records[:2], *other])) == []
+
+
+def test_submissions_made_elsewhere_are_shown_in_percent_too() -> None:
+    [one] = in_percent([RemoteSubmission(9, "COMPLETE", public=0.5)], [record(1, cv_mean=66.5, public=0.65)])
+    assert (one.public, one.private) == (50.0, None)
+
+
+def test_a_list_read_before_the_score_came_takes_nothing_back(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    with ledger.locked():
+        ledger.append(record(1, public=0.5))
+    sync(ledger, Listing(RemoteSubmission(1, "PENDING")), ["qa-cup"])  # type: ignore[arg-type]
+    assert ledger.read() == [record(1, public=0.5)]
 
 
 PAIRS = st.lists(st.tuples(st.integers(-50, 50), st.integers(-50, 50)), min_size=4, max_size=30)
@@ -151,3 +188,16 @@ def test_ranks_follow_kaggles_order() -> None:
     places = standings(rows, own_team="Us")
     assert [(place.rank, place.own) for place in places] == [(1, False), (2, True)]
     assert not any(place.own for place in standings(rows))
+
+
+def test_each_competition_has_its_own_best_score_and_baselines(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    lines = {"simple": 50.0, "strong": 70.0}
+    with ledger.locked():
+        ledger.append(record(1, cv_mean=60.0, public=0.6, baselines=lines))
+        ledger.append(record(2, public=0.65))
+        ledger.append(record(3, competition="b", cv_mean=90.0, public=0.9, baselines={"easy": 80.0}))
+    shown = CliRunner().invoke(build_app(), ["submissions", "--ledger", str(tmp_path)])
+    assert shown.exit_code == 0
+    assert "qa-cup: baselines reached by the best public score (65.00): simple; strong is 5.00 away" in shown.output
+    assert "b: baselines reached by the best public score (90.00): easy" in shown.output

@@ -38,6 +38,13 @@ def test_a_step_with_broken_gradients_changes_neither_weights_nor_moments(broken
     assert not torch.equal(before[0], weight)
 
 
+def test_a_broken_loss_with_finite_gradients_is_left_out_too() -> None:
+    weight, optimiser, guard = guarded()
+    step(weight, optimiser, guard, loss=INF, gradient=1.0)
+    assert torch.equal(weight.detach(), torch.ones(2))
+    assert guard.read() == (1, 1)
+
+
 def test_steps_in_a_row_are_counted_until_one_is_done() -> None:
     weight, optimiser, guard = guarded()
     for gradient, expected in ((NAN, (1, 1)), (NAN, (1, 2)), (1.0, (0, 0)), (NAN, (1, 1))):
