@@ -68,6 +68,8 @@ def _parent_names(root: MapNode) -> list[tuple[str, ScalarNode]]:
             raise RecipeError(
                 [node.place.issue(("extends",), "extends should be a path to a recipe, or a list of them")]
             )
+        if "\0" in node.value:
+            raise RecipeError([node.place.issue(("extends",), "extends: the path contains a NUL character")])
         found.append((node.value, node))
     return found
 

@@ -177,6 +177,7 @@ VALUES = st.recursive(
 
 
 @given(data=st.dictionaries(KEYS, VALUES, max_size=6), override=st.tuples(KEYS, KEYS, VALUES))
+@example(data={"extends": "\0"}, override=("data", "data", None))
 @settings(QUIET, max_examples=400)
 def test_no_nested_data_is_more_than_a_recipe_error(
     tmp_path: Path, registry: Registry, data: dict[str, Any], override: tuple[str, str, Any]
