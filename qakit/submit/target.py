@@ -108,7 +108,7 @@ def check_target(target: Target, sample: Path | None, *, slug: str | None = None
         notice = (f"the run's recipe is for the competition {competition.slug}, not {slug}",)
         sample, competition = sample or _if_there(downloaded), None
     if sample is None:
-        sample = Path(named) if named is not None else _if_there(downloaded)
+        sample = _there(Path(named), slug) if named is not None else _if_there(downloaded)
     checked = check_csv(
         target.file,
         sample,
@@ -118,6 +118,16 @@ def check_target(target: Target, sample: Path | None, *, slug: str | None = None
         allow_bom=bool(recipe.writer.settings.get("bom")),
     )
     return replace(checked, notices=(*notice, *checked.notices))
+
+
+def _there(sample: Path, slug: str | None) -> Path:
+    if not sample.is_file():
+        raise DataError(
+            "the recipe's sample submission is not there: fetch it with `qakit data download -c "
+            f"{slug or 'COMPETITION'}`, or name another one with --sample FILE",
+            path=sample,
+        )
+    return sample
 
 
 def _if_there(file: Path | None) -> Path | None:

@@ -105,7 +105,7 @@ def prepare_training(
         listener(
             Notice(
                 f"{without_window:,} of {len(encoded):,} training examples give no window to learn from: "
-                "their answer has no place in its context"
+                "their answer has no place in its context, or no window holds the whole of it"
             )
         )
     validation = None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from qakit.errors import DataError
 from qakit.recipe.model import Recipe
 from qakit.submit.target import Target, check_target
 
@@ -48,3 +49,9 @@ def test_a_copy_of_the_competition_keeps_the_recipes_sample(folder: Path) -> Non
     assert checked.ok
     assert checked.sample == folder / "sample.csv"
     assert "not qa-cup-2" in checked.notices[0]
+
+
+def test_a_sample_that_was_not_fetched_says_how_to_get_it(folder: Path) -> None:
+    (folder / "sample.csv").unlink()
+    with pytest.raises(DataError, match="fetch it with `qakit data download -c qa-cup`, or name another one"):
+        check_target(target(folder), None, slug="qa-cup")
