@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from qakit.files import atomic_path, write_text
     from qakit.inference.characters import CharacterScores
     from qakit.inference.nbest_file import iter_nbest
-    from qakit.inference.spans import best_spans
+    from qakit.inference.spans import BROKEN_SCORES, best_spans
     from qakit.metrics.cmrc import cmrc2018, cmrc2018_official_format
     from qakit.metrics.per_example import (
         cmrc2018_per_example,
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from qakit.recipe.model import RecipePath
 
 __all__ = [
+    "BROKEN_SCORES",
     "PROBLEM_KINDS",
     "Adapter",
     "Answer",
@@ -125,6 +126,7 @@ __all__ = [
 ]
 
 _LAZY = {
+    "BROKEN_SCORES": "qakit.inference.spans",
     "RecipePath": "qakit.recipe.model",
     "Batch": "qakit.data.batch",
     "EncodedExamples": "qakit.data.encode",

@@ -87,8 +87,16 @@ class Run:
         return self.folder / "predictions"
 
     @property
+    def validation_predictions(self) -> Path:
+        return self.predictions / "validation"
+
+    @property
+    def validation_nbest(self) -> Path:
+        return self.validation_predictions / "nbest.jsonl"
+
+    @property
     def threshold_curve_file(self) -> Path:
-        return self.predictions / "validation" / "threshold.png"
+        return self.validation_predictions / "threshold.png"
 
     @property
     def decision_file(self) -> Path:

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from qakit_heads.chain_scan import derive, log_product, max_product, multiply, scan_order
+from qakit_heads.segments import opens_segment
 
 OUTSIDE, BEGIN, INSIDE = 0, 1, 2
 """The tags O, B and I: indices of emissions and of transitions."""
@@ -45,13 +46,6 @@ class Transitions:
     between: Tensor
     start: Tensor
     end: Tensor
-
-
-def opens_context(mask: Tensor) -> Tensor:
-    """(B, T) bool: chain positions that do not directly follow another, where no I may stand."""
-    opens = mask.clone()
-    opens[:, 1:] &= ~mask[:, :-1]
-    return opens
 
 
 def log_partition(emissions: Tensor, transitions: Transitions, mask: Tensor) -> Tensor:
@@ -135,7 +129,7 @@ def _leaves(emissions: Tensor, transitions: Transitions, mask: Tensor) -> tuple[
     """
     order, _ = scan_order(mask.shape[1], mask.device)
     first = mask & (mask.cumsum(1) == 1)
-    chain, opens, first = torch.stack([mask.T, opens_context(mask).T, first.T]).index_select(1, order)
+    chain, opens, first = torch.stack([mask.T, opens_segment(mask).T, first.T]).index_select(1, order)
     tags = emissions.permute(2, 1, 0)
     gains = (tags[1:] - tags[:1]).index_select(1, order)  # (2, T, B), of B and I over O
     steps = transitions.between - transitions.between[OUTSIDE, OUTSIDE]

@@ -17,7 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from qakit.api import best_spans
-from qakit_heads.chain import BEGIN, INSIDE, OUTSIDE, Transitions, opens_context
+from qakit_heads.chain import BEGIN, INSIDE, OUTSIDE, Transitions
+from qakit_heads.segments import opens_segment
+from qakit_heads.windowed import moved, windowed_logsumexp
 
 CROSSING = -1e8
 """What a span loses by crossing from one context into the next. Far below any score, and yet small enough that running
@@ -58,7 +60,7 @@ def span_scores(emissions: Tensor, transitions: Transitions, mask: Tensor) -> Sp
 
     begin = begin_tag - outside_tag + torch.where(is_first, start[BEGIN] - start[OUTSIDE], steps[OUTSIDE, BEGIN])
     inside = inside_tag - outside_tag + steps[INSIDE, INSIDE]
-    inside = inside.masked_fill(opens_context(mask), CROSSING).masked_fill(~mask, 0.0).cumsum(1)
+    inside = inside.masked_fill(opens_segment(mask), CROSSING).masked_fill(~mask, 0.0).cumsum(1)
     leave = torch.where(is_last, (end - end[OUTSIDE])[:, None, None], steps[:, OUTSIDE, None, None])  # from each tag
     return SpanScores(
         first=(begin - inside + (steps[BEGIN, INSIDE] - steps[INSIDE, INSIDE])).masked_fill(~mask, NOWHERE),
@@ -117,27 +119,6 @@ def best_chain_spans(
     return first.masked_fill_(unused, 0), last.masked_fill_(unused, 0), score.masked_fill_(unused, -torch.inf)
 
 
-def windowed_logsumexp(values: Tensor, length: int) -> Tensor:
-    """(B, T) -> (B, T): logsumexp of each position's value and the ``length - 1`` after it, as far as there are.
-
-    By runs of doubling length: sums only, no difference of running sums that could cancel.
-    """
-    length = min(length, values.shape[1])
-    total, covered, run = torch.full_like(values, NOWHERE), 0, 1
-    while run <= length:
-        if length & run:
-            total = torch.logaddexp(total, _from(values, covered))
-            covered += run
-        values = torch.logaddexp(values, _from(values, run))
-        run *= 2
-    return total
-
-
-def _from(values: Tensor, by: int) -> Tensor:
-    """Each position's value is that ``by`` positions on; after the end there is nothing."""
-    return F.pad(values[:, by:], (0, by), value=NOWHERE)
-
-
 def chain_position_scores(scores: SpanScores, mask: Tensor, *, max_length: int) -> tuple[Tensor, Tensor]:
     """Log-odds that the only span starts, and that it ends, at each position, against no span: (B, T) float32 each.
 
@@ -145,8 +126,13 @@ def chain_position_scores(scores: SpanScores, mask: Tensor, *, max_length: int) 
     """
     start, end = scores.single, scores.single
     if max_length > 1:
-        ends = windowed_logsumexp(_from(scores.last, 1), max_length - 1)
-        starts = windowed_logsumexp(_from(scores.first.flip(1), 1), max_length - 1).flip(1)
+        ends = _sum_ahead(scores.last, max_length - 1)
+        starts = _sum_ahead(scores.first.flip(1), max_length - 1).flip(1)
         start = torch.logaddexp(start, scores.first + ends)
         end = torch.logaddexp(end, scores.last + starts)
     return start.float().masked_fill(~mask, -torch.inf), end.float().masked_fill(~mask, -torch.inf)
+
+
+def _sum_ahead(values: Tensor, length: int) -> Tensor:
+    """(B, T) logsumexp of the ``length`` values after each position, as far as there are."""
+    return windowed_logsumexp(moved(values, 1, never=NOWHERE), length, never=NOWHERE)

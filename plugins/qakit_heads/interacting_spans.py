@@ -8,14 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qakit.api import ModelError
+from qakit.api import BROKEN_SCORES, ModelError
 from qakit_heads.band import along_ends, at_ends, band_products, possible_spans
-from qakit_heads.separable_spans import NEVER, pick
-
-BROKEN_SCORES = (
-    "the head joint_span produced NaN scores (or infinite ones): the model's weights are broken, as after a training "
-    "that diverged; train again with a smaller learning_rate, or with `precision: fp32`"
-)
+from qakit_heads.separable_spans import pick
+from qakit_heads.windowed import NEVER
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from qakit_heads.band import possible_spans
 from qakit_heads.features import SpanFeatures
 from qakit_heads.interacting_spans import InteractingSpans
 from qakit_heads.segments import spans_from
-from qakit_heads.separable_spans import NEVER, SeparableSpans
+from qakit_heads.separable_spans import SeparableSpans
 from qakit_heads.soft_labels import soft_span_weights
+from qakit_heads.windowed import NEVER
 
 if TYPE_CHECKING:
     from qakit_heads.settings import JointSpanSettings

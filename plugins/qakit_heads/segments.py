@@ -6,6 +6,13 @@ import torch
 from torch import Tensor
 
 
+def opens_segment(context_mask: Tensor) -> Tensor:
+    """(B, T) bool: context positions that do not directly follow another: the first ones of their contexts."""
+    opens = context_mask.clone()
+    opens[:, 1:] &= ~context_mask[:, :-1]
+    return opens
+
+
 def segment_stops(context_mask: Tensor) -> Tensor:
     """(B, T) int64: one past the last position of the segment that a context position belongs to; elsewhere the
     position itself.
@@ -39,6 +46,4 @@ def spans_to(context_mask: Tensor, limit: int) -> Tensor:
 
 def segment_numbers(context_mask: Tensor) -> Tensor:
     """(B, T) int64: 1, 2 ... for the positions of a window's first, second ... segment; 0 elsewhere."""
-    begins = context_mask.clone()
-    begins[:, 1:] &= ~context_mask[:, :-1]
-    return begins.long().cumsum(1) * context_mask
+    return opens_segment(context_mask).long().cumsum(1) * context_mask

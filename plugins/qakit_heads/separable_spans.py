@@ -1,7 +1,6 @@
 """Spans whose score is a start score plus an end score: sums over all of them without listing any.
 
-All spans lie within one context and within the length limit. ``NEVER`` stands for the score of what is impossible: it
-is finite, so that no gradient becomes NaN, and so low that nothing of it is left in a sum of probabilities.
+All spans lie within one context and within the length limit.
 """
 
 from __future__ import annotations
@@ -9,14 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from qakit.api import best_spans
 from qakit_heads.band import along_ends
 from qakit_heads.segments import segment_numbers, segment_stops, spans_from, spans_to
-
-NEVER = -1e30
+from qakit_heads.windowed import NEVER, windowed_logsumexp
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +39,13 @@ class SeparableSpans:
     def log_starts(self) -> Tensor:
         """(B, T) logsumexp over the spans that start at each position; about ``NEVER`` outside the context."""
         stops = segment_stops(self.context_mask)
-        reached = windowed_logsumexp(self._possible(self.end), stops, self.limit)
+        reached = windowed_logsumexp(self._possible(self.end), self.limit, stops=stops)
         return self._possible(self.start + reached)
 
     def log_ends(self) -> Tensor:
         """(B, T) logsumexp over the spans that end at each position; about ``NEVER`` outside the context."""
         stops = segment_stops(self.context_mask.flip(1))
-        reached = windowed_logsumexp(self._possible(self.start).flip(1), stops, self.limit).flip(1)
+        reached = windowed_logsumexp(self._possible(self.start).flip(1), self.limit, stops=stops).flip(1)
         return self._possible(self.end + reached)
 
     def total(self) -> Tensor:
@@ -84,36 +81,6 @@ class SeparableSpans:
 
     def _possible(self, scores: Tensor) -> Tensor:
         return scores.masked_fill(~self.context_mask, NEVER)
-
-
-def windowed_logsumexp(values: Tensor, stops: Tensor, length: int) -> Tensor:
-    """(B, T) logsumexp of ``values[i : min(i + length, stops[i])]`` at each i: exact, in O(log length) steps.
-
-    Runs of 1, 2, 4 ... values are summed by doubling; the binary digits of ``length`` say which of them together make
-    one run of that length. No value is subtracted again, so no precision is lost.
-
-    Args:
-        values: (B, T) float32, finite.
-        stops: (B, T) int64, at least i at each position i.
-        length: in positions, at least 1.
-    """
-    position = torch.arange(values.shape[1], device=values.device)
-
-    def moved(sums: Tensor, by: int) -> Tensor:
-        by = min(by, sums.shape[1])
-        return F.pad(sums[:, by:], (0, by), value=NEVER).masked_fill(position + by >= stops, NEVER)
-
-    run, width = values, 1
-    covered, result = 0, None
-    while True:
-        if length & width:
-            result = run if result is None else torch.logaddexp(result, moved(run, covered))
-            covered += width
-        if 2 * width > length:
-            assert result is not None  # the highest digit is 1
-            return result
-        run = torch.logaddexp(run, moved(run, width))
-        width *= 2
 
 
 def pick(values: Tensor, at: Tensor) -> Tensor:

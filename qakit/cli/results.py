@@ -100,7 +100,7 @@ def _show_examples(run: Run) -> None:
     from qakit.inference.nbest_file import read_nbest
     from qakit.registry import load_registry
 
-    file = run.predictions / "validation" / "nbest.jsonl"
+    file = run.validation_nbest
     split = read_split(run.recipe(), load_registry(), "validation")
     if not file.is_file() or split is None:
         return

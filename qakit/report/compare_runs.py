@@ -106,12 +106,12 @@ def _member(answered: _Answered, examples: Mapping[str, Example], metric: PerExa
 
 
 def _answered(run: Run, recipe: Recipe, registry: Registry) -> _Answered:
-    folder = run.predictions / "validation"
+    folder = run.validation_predictions
     if not split_files(recipe, "validation"):
         raise RunError(
             f"{run.folder} has no validation questions to compare on: its recipe does not set data.validation"
         )
-    if not (folder / "nbest.jsonl").is_file():
+    if not run.validation_nbest.is_file():
         raise RunError(
             f"{run.folder} has no validation predictions: it stopped before its first evaluation; "
             f"go on with: qakit train --resume --output {run.folder}"
@@ -127,11 +127,11 @@ def _answered(run: Run, recipe: Recipe, registry: Registry) -> _Answered:
     examples = {example.id: example for example in split.examples}
     answers = {
         item.id: item.answer if isinstance(item, SpanPrediction) else str(item.label)
-        for item in read_nbest(folder / "nbest.jsonl")
+        for item in read_nbest(run.validation_nbest)
     }
     if answers.keys() != examples.keys():
         raise RunError(
-            f"{folder / 'nbest.jsonl'} does not answer the recipe's validation questions: {_apart(examples, answers)}"
+            f"{run.validation_nbest} does not answer the recipe's validation questions: {_apart(examples, answers)}"
         )
     return _Answered(run, recipe, tuple(inputs.values()), examples, answers)
 

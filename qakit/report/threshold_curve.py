@@ -52,18 +52,15 @@ def draw_validation_curve(run: Run, registry: Registry) -> bool:
     Returns False where there is none to draw: every question has an answer, there is no validation file, or the metric
     gives no figure for each question.
     """
-    from qakit.data.splits import read_split
     from qakit.inference.evaluation import Judge, choices_of
-    from qakit.inference.nbest_file import read_nbest
-    from qakit.values import SpanPrediction
+    from qakit.inference.kept import kept_validation
 
     recipe = run.recipe()
-    file = run.predictions / "validation" / "nbest.jsonl"
-    if not recipe.predict.no_answer or not file.is_file():
+    kept = kept_validation(run, recipe, registry) if recipe.predict.no_answer else None
+    if kept is None:
         return False
-    split = read_split(recipe, registry, "validation")
-    predictions = {each.id: each for each in read_nbest(file) if isinstance(each, SpanPrediction)}
-    examples = [example for example in (split.examples if split else ()) if example.id in predictions]
+    questions, predictions = kept
+    examples = [example for example in questions if example.id in predictions]
     choices = choices_of([predictions[example.id] for example in examples], examples, Judge.of(recipe, registry))
     if choices is None or not examples:
         return False

@@ -68,11 +68,7 @@ class NotebookOutput:
             file=self.file,
             notebook=self.notebook,
             run_id=self.run_id,
-            metric=self.score.metric,
-            cv_mean=self.score.mean,
-            cv_std=self.score.std,
-            cv_low=self.score.low,
-            cv_high=self.score.high,
+            **self.score.as_record(),
             baselines=dict(self.baselines),
         )
 
@@ -237,6 +233,7 @@ import importlib.metadata
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 INPUT = Path(os.environ.get("QAKIT_INPUT", "/kaggle/input"))
@@ -272,7 +269,7 @@ if missing:
 '''
 
 _PREDICT = """
-os.environ["QAKIT_CACHE"] = "/tmp/qakit"
+os.environ["QAKIT_CACHE"] = tempfile.mkdtemp()
 os.environ["HF_HUB_OFFLINE"] = "1"
 files = [path for path in sorted(INPUT.rglob("TEST_FILE")) if dataset not in path.parents]
 if len(files) != 1:

@@ -83,11 +83,7 @@ class Parcel:
             rows=self.checked.rows,
             file=self.checked.path.name,
             run_id=self.run_id,
-            metric=self.score.metric,
-            cv_mean=self.score.mean,
-            cv_std=self.score.std,
-            cv_low=self.score.low,
-            cv_high=self.score.high,
+            **self.score.as_record(),
             baselines=dict(self.baselines),
         )
 

@@ -28,6 +28,16 @@ class Score:
     """Lower end of the bootstrap interval of the mean."""
     high: float | None = None
 
+    def as_record(self) -> dict[str, Any]:
+        """The figure by the names it has in a :class:`Record`."""
+        return {
+            "metric": self.metric,
+            "cv_mean": self.mean,
+            "cv_std": self.std,
+            "cv_low": self.low,
+            "cv_high": self.high,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Count:

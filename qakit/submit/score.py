@@ -39,21 +39,20 @@ def local_score(run: Run, recipe: Recipe, registry: Registry) -> Score:
 
 def _values(run: Run, recipe: Recipe, registry: Registry, name: str) -> list[float] | None:
     """Each validation question's own figure, in percent; None where that cannot be had."""
-    from qakit.data.splits import read_split
     from qakit.inference.evaluation import Judge
-    from qakit.inference.nbest_file import read_nbest
+    from qakit.inference.kept import kept_validation
     from qakit.protocols import PerExampleMetric
-    from qakit.values import SpanPrediction
 
-    file = run.predictions / "validation" / "nbest.jsonl"
     metric = Judge.of(recipe, registry).metric
-    if not file.is_file() or not isinstance(metric, PerExampleMetric):
+    if not isinstance(metric, PerExampleMetric):
         return None
     try:
-        split = read_split(recipe, registry, "validation")
-        answers = {each.id: each.answer for each in read_nbest(file) if isinstance(each, SpanPrediction)}
+        kept = kept_validation(run, recipe, registry)
     except QakitError:
         return None
-    if split is None or any(example.id not in answers for example in split.examples):
+    if kept is None:
         return None
-    return metric.per_example(split.examples, [answers[example.id] for example in split.examples]).get(name)
+    examples, predictions = kept
+    if any(example.id not in predictions for example in examples):
+        return None
+    return metric.per_example(examples, [predictions[example.id].answer for example in examples]).get(name)

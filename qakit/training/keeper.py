@@ -149,7 +149,7 @@ class RunKeeper:
     def _save_predictions(self, evaluation: Evaluation, characters: CharacterScores | None) -> None:
         if self.accelerator.is_main_process:
             save_predictions(
-                self.run.predictions / "validation",
+                self.run.validation_predictions,
                 evaluation.predictions,
                 self.recipe,
                 run=self.run.name,

@@ -18,8 +18,8 @@ from qakit_heads.chain_spans import (
     log_partition_of_spans,
     score_of_spans,
     span_scores,
-    windowed_logsumexp,
 )
+from qakit_heads.windowed import windowed_logsumexp
 
 Span = tuple[int, int]
 

@@ -21,8 +21,8 @@ from qakit.registry import load_registry
 from qakit.testing import check_head, made_up_batch
 from qakit_heads import JOINT_SPAN, joint_span
 from qakit_heads.band import band_products
-from qakit_heads.separable_spans import windowed_logsumexp
 from qakit_heads.settings import JointSpanSettings
+from qakit_heads.windowed import windowed_logsumexp
 
 K = 6
 
@@ -163,7 +163,7 @@ def test_loss_and_gradient_are_those_of_the_enumeration(options: Any, enumerated
 @settings(deadline=None)
 def test_windowed_logsumexp_is_that_of_each_window(values: list[float], length: int) -> None:
     row = torch.tensor(values)
-    found = windowed_logsumexp(row[None], torch.full((1, len(values)), len(values)), length)[0]
+    found = windowed_logsumexp(row[None], length, stops=torch.full((1, len(values)), len(values)))[0]
     expected = torch.stack([row[at : at + length].logsumexp(0) for at in range(len(values))])
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
 
