@@ -18,7 +18,7 @@ $(VENV)/.quickstart: pyproject.toml constraints.txt
 
 $(VENV)/.dev: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,kaggle,quickstart]'
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,kaggle,study,quickstart]'
 	touch $(VENV)/.quickstart $@
 
 quickstart: $(VENV)/.quickstart
