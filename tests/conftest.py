@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from plugin_packages import write_package
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -25,6 +32,23 @@ SAMPLES = ROOT / "recipes" / "samples"
 def samples() -> Path:
     """The SQuAD sample that the project ships."""
     return SAMPLES
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple[EntryPoint, ...]]]:
+    """Puts modules and a distribution that declares them on the path; returns the distribution's entry points."""
+    modules: list[str] = []
+
+    def put(package: str, *, version: str = "1.0", **sources: str) -> tuple[EntryPoint, ...]:
+        folder = tmp_path / package
+        modules.extend(write_package(folder, package, version=version, sources=sources))
+        monkeypatch.syspath_prepend(folder)
+        (distribution,) = distributions(path=[str(folder)])
+        return tuple(distribution.entry_points)
+
+    yield put
+    for module in modules:
+        sys.modules.pop(module, None)
 
 
 @pytest.fixture(scope="session")

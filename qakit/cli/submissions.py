@@ -43,11 +43,14 @@ def submissions(
     only = None if competition is None else slug_of(competition, None)
     records = [record for record in book.read() if only in (None, record.competition)]
     others: dict[str, list[RemoteSubmission]] = {}
+    problem = None
     if sync:
         slugs = [only] if only is not None else list(dict.fromkeys(record.competition for record in records))
-        lists = bring_up_to_date(book, connect(say=print_warning), slugs) if slugs else {}
-        records = [record for record in book.read() if only in (None, record.competition)]
-        others = {slug: foreign(records, found) for slug, found in lists.items()}
+        if slugs:
+            synced = bring_up_to_date(book, connect(say=print_warning), slugs)
+            problem = synced.problem
+            records = [record for record in book.read() if only in (None, record.competition)]
+            others = {slug: foreign(records, found) for slug, found in synced.lists.items()}
     rows = rows_of(records)
     warnings = warnings_of(rows)
     if as_json:
@@ -58,15 +61,16 @@ def submissions(
                 "warnings": warnings,
             }
         )
-        return
-    if not rows and not any(others.values()):
+    elif rows or any(others.values()):
+        for slug, found in others.items():
+            others[slug] = in_percent(found, [each for each in records if each.competition == slug])
+        _show(rows, others, book.folder)
+        for warning in warnings:
+            print_warning(warning)
+    elif problem is None:
         out.print(plain(f"nothing was submitted from {book.folder}; `qakit submit RUN` does it"))
-        return
-    for slug, found in others.items():
-        others[slug] = in_percent(found, [each for each in records if each.competition == slug])
-    _show(rows, others, book.folder)
-    for warning in warnings:
-        print_warning(warning)
+    if problem is not None:
+        raise problem
 
 
 def _show(rows: list[Row], others: dict[str, list[RemoteSubmission]], folder: Path) -> None:

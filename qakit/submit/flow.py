@@ -201,6 +201,14 @@ def _send(parcel: Shipment, record: Record | None, ledger: Ledger, kaggle: Kaggl
         except KaggleError as problem:
             ledger.append(record.to("INTENT", error=str(problem)))
             raise SubmissionError(f"the upload failed, nothing was submitted: {problem}") from None
+        if "CREATING" in record.times:
+            # Kaggle was asked before, and neither list nor count showed that it had done anything. Since then quota and
+            # upload took their time, minutes for a large file; a request that was held up on the way may have been
+            # carried out in between. One more look leaves only the moment between it and the request below.
+            record = reconcile(record, kaggle, ledger, pause=pause)
+            if record.state in SUBMITTED:
+                say(f"found at Kaggle: an earlier request was carried out late, as ref {record.ref}")
+                return record
         count = None if limits is None else count_of(limits)
         asked = record.to("CREATING", count=count, kaggle_metric=competition.metric or None, error=None)
         record = ledger.append(asked)

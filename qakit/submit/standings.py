@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from qakit.errors import SubmissionError
 from qakit.submit.ledger import Ledger
 from qakit.submit.record import SUBMITTED, Record
 from qakit.submit.remote import Kaggle, LeaderboardRow, RemoteSubmission
@@ -44,12 +45,37 @@ class Row:
         return self.record.to_dict() | figures | {"baselines_beaten": beaten(self.public, self.record.baselines)}
 
 
-def sync(ledger: Ledger, kaggle: Kaggle, competitions: Iterable[str]) -> dict[str, list[RemoteSubmission]]:
-    """Bring the ledger up to date with Kaggle's lists; returns the lists by competition.
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """What Kaggle said about each competition."""
 
-    A record whose fate was not known is settled when its tag is found; nothing is sent.
+    lists: Mapping[str, list[RemoteSubmission]]
+    """Competition -> its submissions."""
+    failed: Mapping[str, SubmissionError]
+    """Competition -> why its list cannot be read."""
+
+    @property
+    def problem(self) -> SubmissionError | None:
+        """The competitions that are not up to date, as one error with the first one's exit code; None: all are."""
+        if not self.failed:
+            return None
+        lines = [f"{slug} is not brought up to date: {problem}" for slug, problem in self.failed.items()]
+        return SubmissionError("\n".join(lines), exit_code=next(iter(self.failed.values())).exit_code)
+
+
+def sync(ledger: Ledger, kaggle: Kaggle, competitions: Iterable[str]) -> Synced:
+    """Bring the ledger up to date with Kaggle's lists, as far as they can be read.
+
+    A record whose fate was not known is settled when its tag is found; nothing is sent. A competition whose list cannot
+    be read stays as it is and keeps no other from being read.
     """
-    lists = {slug: list(kaggle.submissions(slug)) for slug in dict.fromkeys(competitions)}
+    lists: dict[str, list[RemoteSubmission]] = {}
+    failed: dict[str, SubmissionError] = {}
+    for slug in dict.fromkeys(competitions):
+        try:
+            lists[slug] = list(kaggle.submissions(slug))
+        except SubmissionError as problem:
+            failed[slug] = problem
     with ledger.locked():
         for record in ledger.read():
             remote = _match(record, lists.get(record.competition, ()))
@@ -59,7 +85,7 @@ def sync(ledger: Ledger, kaggle: Kaggle, competitions: Iterable[str]) -> dict[st
             latest = updated(known, remote)
             if latest is not record:
                 ledger.append(latest)
-    return lists
+    return Synced(lists, failed)
 
 
 def _match(record: Record, remotes: Iterable[RemoteSubmission]) -> RemoteSubmission | None:

@@ -4,149 +4,23 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from span_layouts import ONE, Layout, Span, Tokens, batch_of, characters, encoded_of, predict, windows_of
 
-from qakit.data.batch import Batch
-from qakit.data.encode import EncodedExamples
-from qakit.data.store import TokenStore
-from qakit.data.windows import Windows
-from qakit.errors import ModelError, PluginError
 from qakit.inference.nbest import SpanTable, span_predictions
 from qakit.inference.ranking import score_order
-from qakit.inference.spans import BROKEN_SCORES
 from qakit.inference.visible import UNSUPPORTED, nearest_visible
 from qakit.protocols import SpanCandidates
 from qakit.values import Example, SpanPrediction
 
-Tokens = Sequence[tuple[int, int]]
-Span = tuple[int, int, int, float]
-"""Segment of the window, first token, last token (in the context, inclusive), score."""
-Layout = Sequence[tuple[int, Sequence[int]]]
-"""Windows as (example, its contexts' numbers), every context whole."""
-
-
-def characters(text: str) -> Tokens:
-    return [(place, place + 1) for place in range(len(text))]
-
-
-def encoded_of(examples: Sequence[Example], tokens: Callable[[str], Tokens]) -> EncodedExamples:
-    """Every question and context is its own row; question and contexts in file order."""
-    rows, query, context, pointers = [], [], [], [0]
-    for example in examples:
-        query.append(len(rows))
-        rows.append(tokens(example.question))
-        for text in example.contexts:
-            context.append(len(rows))
-            rows.append(tokens(text))
-        pointers.append(len(context))
-    offsets = np.array([pair for row in rows for pair in row], dtype=np.int32).reshape(-1, 2)
-    return EncodedExamples(
-        store=TokenStore(
-            ids=np.zeros(len(offsets), np.int32),
-            offsets=offsets,
-            pointers=np.cumsum([0, *map(len, rows)], dtype=np.int64),
-        ),
-        query=np.array(query, np.int32),
-        pointers=np.array(pointers, np.int64),
-        context=np.array(context, np.int32),
-        answer_first=np.full(len(context), -1, np.int32),
-        answer_stop=np.full(len(context), -1, np.int32),
-        answerable=np.full(len(examples), -1, np.int8),
-        key=np.arange(len(examples)),
-    )
-
-
-def windows_of(encoded: EncodedExamples, layout: Layout) -> Windows:
-    pair = np.array(
-        [encoded.pointers[example] + context for example, contexts in layout for context in contexts], np.int32
-    )
-    return Windows(
-        example=np.array([example for example, _ in layout], np.int32),
-        query_stop=np.zeros(len(layout), np.int32),
-        pointers=np.cumsum([0, *(len(contexts) for _, contexts in layout)], dtype=np.int64),
-        pair=pair,
-        first=np.zeros(len(pair), np.int32),
-        stop=encoded.store.lengths[encoded.context[pair]],
-        answer_first=np.full(len(pair), -1, np.int32),
-        answer_stop=np.full(len(pair), -1, np.int32),
-    )
-
-
-def batch_of(encoded: EncodedExamples, windows: Windows, rows: Sequence[int]) -> Batch:
-    """``[CLS]`` and then all context tokens of the window, without separators."""
-    width = 1 + int(windows.lengths.max())
-    token = np.full((len(rows), width), -1, np.int64)
-    segment = np.full((len(rows), width), -1, np.int32)
-    for place, window in enumerate(rows):
-        at = 1
-        for one in range(windows.pointers[window], windows.pointers[window + 1]):
-            begin, stop = encoded.store.pointers[encoded.context[windows.pair[one]] :][:2]
-            token[place, at : at + stop - begin] = np.arange(begin, stop)
-            segment[place, at : at + stop - begin] = one
-            at += stop - begin
-    ids = torch.zeros(len(rows), width, dtype=torch.int64)
-    mask = torch.from_numpy(token >= 0)
-    example = torch.from_numpy(windows.example[list(rows)].astype(np.int64))
-    return Batch(ids, ids, None, mask, mask, None, None, example, np.array(rows), token, segment)
-
-
-def candidates_of(
-    encoded: EncodedExamples, windows: Windows, batch: Batch, spans: Sequence[Sequence[Span]], null: Sequence[float]
-) -> SpanCandidates:
-    places = max(1, *(len(row) for row in spans))
-    first, last = torch.zeros(2, len(spans), places, dtype=torch.int64)
-    score = torch.full((len(spans), places), -torch.inf)
-    for row, window in enumerate(batch.window.tolist()):
-        for place, (segment, begin, end, value) in enumerate(sorted(spans[row], key=lambda span: -span[3])):
-            own = np.flatnonzero(batch.segment[row] == windows.pointers[window] + segment)
-            first[row, place], last[row, place], score[row, place] = int(own[begin]), int(own[end]), value
-    return SpanCandidates(first, last, score, torch.tensor(null, dtype=torch.float32))
-
-
-def predict(
-    examples: Sequence[Example],
-    layout: Layout,
-    spans: Sequence[Sequence[Span]],
-    *,
-    null: Sequence[float] | None = None,
-    tokens: Callable[[str], Tokens] = characters,
-    n_best: int = 20,
-    threshold: float = 0.0,
-    temperature: float = 1.0,
-    order: Sequence[Sequence[int]] | None = None,
-) -> list[SpanPrediction]:
-    """Predictions from spans given window by window. ``order``: the batches, as rows of the layout."""
-    encoded = encoded_of(examples, tokens)
-    windows = windows_of(encoded, layout)
-    table = SpanTable(len(windows), 20, encoded)
-    for rows in order or ([range(len(layout))] if layout else []):
-        batch = batch_of(encoded, windows, rows)
-        nulls = [0.0 if null is None else null[row] for row in rows]
-        table.add(batch, candidates_of(encoded, windows, batch, [spans[row] for row in rows], nulls))
-    return span_predictions(
-        table,
-        windows,
-        encoded,
-        examples,
-        n_best=n_best,
-        no_answer=null is not None,
-        null_threshold=threshold,
-        temperature=temperature,
-    )
-
 
 def short(prediction: SpanPrediction) -> list[tuple[str, int | None, int, float]]:
     return [(each.text, each.start, each.context, each.score) for each in prediction.candidates]
-
-
-ONE = [Example("a", "?", ("a bc bc",))]
 
 
 # -------------------------------------------------------------------------------------------------------------- rules
@@ -335,80 +209,6 @@ def test_an_example_without_windows() -> None:
     )
     assert (first.answer, first.candidates, first.null and first.null.probability) == ("", (), 1.0)
     assert second.answer == "y"
-
-
-# ----------------------------------------------------------------------------------------------------------- the table
-def test_a_missing_window_is_a_mistake() -> None:
-    with pytest.raises(ValueError, match="1 of 2 windows have not been added"):
-        predict(ONE, [(0, [0])] * 2, [[], []], order=[[1]])
-
-
-def test_other_examples_are_a_mistake() -> None:
-    encoded = encoded_of(ONE, characters)
-    with pytest.raises(ValueError, match="2 examples, but 1 were encoded"):
-        span_predictions(SpanTable(0, 1, encoded), windows_of(encoded, []), encoded, ONE * 2, n_best=1, no_answer=False)
-
-
-def made(
-    score: float = 1.0, null: float = 0.0, first: int = 1, last: int = 1
-) -> tuple[SpanTable, Batch, SpanCandidates]:
-    encoded = encoded_of(ONE, characters)
-    windows = windows_of(encoded, [(0, [0])])
-    decoded = SpanCandidates(
-        torch.tensor([[first]]), torch.tensor([[last]]), torch.tensor([[score]]), torch.tensor([null])
-    )
-    return SpanTable(1, 3, encoded), batch_of(encoded, windows, [0]), decoded
-
-
-@pytest.mark.parametrize(("score", "null"), [(math.nan, 0.0), (math.inf, 0.0), (1.0, math.nan), (1.0, -math.inf)])
-def test_broken_scores_are_an_error(score: float, null: float) -> None:
-    table, batch, decoded = made(score, null)
-    with pytest.raises(ModelError, match="the model produced NaN scores"):
-        table.add(batch, decoded)
-
-
-@pytest.mark.parametrize("broken", [math.nan, math.inf])
-def test_broken_scores_in_a_table_are_an_error(broken: float) -> None:
-    table, batch, decoded = made()
-    table.add(batch, decoded)
-    table.score[0, 1] = broken
-    encoded = encoded_of(ONE, characters)
-    with pytest.raises(ModelError) as caught:
-        span_predictions(table, windows_of(encoded, [(0, [0])]), encoded, ONE, n_best=1, no_answer=False)
-    assert str(caught.value) == BROKEN_SCORES
-
-
-@pytest.mark.parametrize(("first", "last"), [(0, 1), (0, 0)])
-def test_a_head_must_stay_in_the_contexts(first: int, last: int) -> None:
-    table, batch, decoded = made(first=first, last=last)
-    with pytest.raises(PluginError, match="span outside the contexts"):
-        table.add(batch, decoded)
-
-
-def test_a_head_may_give_fewer_or_more_places_than_the_table_has() -> None:
-    table, batch, decoded = made()
-    table.add(batch, decoded)
-    assert table.score.tolist() == [[1.0, -math.inf, -math.inf]]
-    wide = replace(
-        decoded, first=torch.ones(1, 5).long(), last=torch.arange(1, 6)[None], score=-torch.arange(5.0)[None]
-    )
-    table.add(batch, wide)
-    assert table.score.tolist() == [[0.0, -1.0, -2.0]]
-
-
-def test_rows_travel_between_processes() -> None:
-    encoded = encoded_of(ONE, characters)
-    windows = windows_of(encoded, [(0, [0])] * 3)
-    spans = [[(0, row, row + 1, float(row))] for row in range(3)]
-    whole, one, other = (SpanTable(3, 2, encoded) for _ in range(3))
-    for table, rows in ((whole, [0, 1, 2]), (one, [2, 0]), (other, [1])):
-        batch = batch_of(encoded, windows, rows)
-        table.add(batch, candidates_of(encoded, windows, batch, [spans[row] for row in rows], [float(r) for r in rows]))
-    assert one.missing == 1
-    one.merge(other.rows())
-    assert one.missing == 0
-    for name in ("segment", "start", "end", "score", "null"):
-        assert np.array_equal(getattr(one, name), getattr(whole, name))
 
 
 @pytest.mark.parametrize("enabled", [True, False])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import fault_cases
 import faults
@@ -137,6 +138,28 @@ def test_a_list_that_lags_a_little_is_waited_for(bench: Bench) -> None:
     bench.server.inject("CreateSubmission", LOST.after())
     assert bench.submit().code == 0
     assert bench.server.calls(LOOK_UP) == 3
+    bench.check_ledger()
+
+
+def test_a_request_that_is_carried_out_late_is_found_before_another_is_made(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, uploads = bench.server.state, 0
+    call = state.call
+
+    def late(method: str, request: dict[str, Any], *, storage: str) -> dict[str, Any]:
+        nonlocal uploads
+        uploads += method == "StartSubmissionUpload"
+        if method == "StartSubmissionUpload" and uploads == 2:
+            state.add("qa-cup", f"first try [qk:{bench.ledger()[-1]['submit_id']}]", ANSWERS.encode())
+        return call(method, request, storage=storage)
+
+    monkeypatch.setattr(state, "call", late)
+    bench.server.inject("CreateSubmission", LOST)
+    done = bench.submit()
+    assert (done.code, bench.states()) == (0, ["COMPLETE"])
+    assert "an earlier request was carried out late" in done.err
+    assert (uploads, bench.server.calls("CreateSubmission"), len(bench.created())) == (2, 1, 1)
     bench.check_ledger()
 
 

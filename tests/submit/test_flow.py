@@ -2,140 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from fake_kaggle import PAUSE, Desk, FakeKaggle, Killed, fault
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qakit.errors import OutputError, SubmissionError
-from qakit.submit.faults import Fault, KaggleError
 from qakit.submit.flow import Outcome, Patience, submit
 from qakit.submit.ledger import Ledger
 from qakit.submit.notebook import NotebookOutput
-from qakit.submit.parcel import Parcel
-from qakit.submit.preflight import check_csv
 from qakit.submit.record import Record
-from qakit.submit.remote import Competition, Download, LeaderboardRow, Limits, RemoteFile, RemoteSubmission
-
-PAUSE = 0.001
-
-
-class Killed(BaseException):
-    """The process ends here."""
-
-
-def fault(status: int | None = None, *, sent: bool = True) -> KaggleError:
-    return KaggleError("something went wrong", Fault(status, "something went wrong", sent))
-
-
-@dataclass
-class FakeKaggle:
-    """A team of one. ``creating`` and the other lists hold what the next calls do; empty: all is well."""
-
-    info: Competition = field(default_factory=lambda: Competition("qa-cup", "QA", True, False, False, None, 5, "EM"))
-    made: list[RemoteSubmission] = field(default_factory=list)
-    elsewhere: int = 0
-    """Submissions that count and are not in the list."""
-    scores: list[RemoteSubmission] = field(default_factory=list)
-    """What the next looks at a submission find, before it is COMPLETE."""
-    creating: list[str] = field(default_factory=list)
-    uploading: list[BaseException] = field(default_factory=list)
-    listing: list[BaseException] = field(default_factory=list)
-    asked: int = 0
-    """How often it was asked to create a submission."""
-    left: int = 5
-
-    def competition(self, slug: str) -> Competition:
-        return self.info
-
-    def limits(self, slug: str) -> Limits:
-        count = len(self.made) + self.elsewhere
-        return Limits(count, count, self.left - count)
-
-    def submissions(self, slug: str) -> Iterator[RemoteSubmission]:
-        if self.listing:
-            raise self.listing.pop(0)
-        return iter(list(reversed(self.made)))
-
-    def submission(self, slug: str, ref: int) -> RemoteSubmission:
-        if self.scores:
-            return replace(self.scores.pop(0), ref=ref)
-        found = next(each for each in self.made if each.ref == ref)
-        return replace(found, status="COMPLETE", public=0.5)
-
-    def upload(self, slug: str, file: Path) -> str:
-        if self.uploading:
-            raise self.uploading.pop(0)
-        return file.read_text()
-
-    def create(self, slug: str, token: str, description: str) -> int:
-        self.asked += 1
-        what = self.creating.pop(0) if self.creating else "well"
-        if what in ("well", "killed after", "lost after", "no reference after"):
-            self.made.append(RemoteSubmission(100 + len(self.made), "PENDING", description=description))
-        match what:
-            case "killed before" | "killed after":
-                raise Killed
-            case "lost before" | "lost after":
-                raise fault(None)
-            case "busy":
-                raise fault(503)
-            case "never sent":
-                raise fault(None, sent=False)
-            case "refused":
-                raise fault(400)
-            case "no reference before" | "no reference after":
-                return 0
-        return self.made[-1].ref
-
-    def create_from_notebook(self, slug: str, notebook: str, version: int, file_name: str, description: str) -> int:
-        return self.create(slug, notebook, description)
-
-    def leaderboard(self, slug: str) -> Iterator[LeaderboardRow]:
-        return iter(())
-
-    def data_files(self, slug: str) -> list[RemoteFile]:
-        return []
-
-    def download(self, slug: str) -> AbstractContextManager[Download]:
-        raise NotImplementedError
-
-
-class Desk:
-    """A ledger and a file, and a command to be started again and again."""
-
-    def __init__(self, folder: Path, kaggle: FakeKaggle | None = None) -> None:
-        self.kaggle = kaggle or FakeKaggle()
-        self.ledger = Ledger(folder / "submissions")
-        self.folder = folder
-        self.said: list[str] = []
-
-    def start(self, content: str = "id,answer\n1,a\n", *, force: bool = False, wait: float = 1.0) -> Outcome:
-        file = self.folder / "answers.csv"
-        file.write_text(content)
-        parcel = Parcel("qa-cup", check_csv(file), "hello")
-        patience = Patience(wait, PAUSE)
-        return submit(parcel, self.ledger, lambda: self.kaggle, force=force, patience=patience, say=self.said.append)
-
-    def refused(self, content: str = "id,answer\n1,a\n", *, force: bool = False) -> SubmissionError:
-        with pytest.raises(SubmissionError) as caught:
-            self.start(content, force=force)
-        return caught.value
-
-    @property
-    def states(self) -> list[str]:
-        return [record.state for record in self.ledger.read()]
-
-    @property
-    def record(self) -> Record:
-        [record] = self.ledger.read()
-        return record
+from qakit.submit.remote import RemoteSubmission
 
 
 @pytest.fixture
@@ -249,6 +131,23 @@ def test_what_certainly_did_not_arrive_is_sent_again(desk: Desk, what: str) -> N
     assert desk.start().exit_code == 0
     assert desk.kaggle.asked == 2
     assert desk.states == ["COMPLETE"]
+
+
+def test_a_request_that_is_carried_out_late_is_not_repeated(desk: Desk) -> None:
+    """Neither list nor count show it, so the file is sent again; it turns up during the upload."""
+    desk.kaggle.creating = ["held up"]
+    outcome = desk.start()
+    assert (outcome.exit_code, outcome.record.ref, desk.states) == (0, 100, ["COMPLETE"])
+    assert desk.kaggle.asked == len(desk.kaggle.made) == 1
+    assert any("an earlier request was carried out late, as ref 100" in line for line in desk.said)
+
+
+def test_nothing_is_sent_again_while_the_list_cannot_be_read(desk: Desk) -> None:
+    desk.kaggle.creating, desk.kaggle.listing = ["never sent"], [fault(503)]
+    assert desk.refused().exit_code == 4
+    assert (desk.states, desk.kaggle.asked) == (["INTENT"], 1)
+    assert desk.start().exit_code == 0
+    assert len(desk.kaggle.made) == 1
 
 
 def test_sending_ends(desk: Desk) -> None:
@@ -411,7 +310,7 @@ def test_the_ledger_knows_kaggles_metric(desk: Desk) -> None:
 
 
 WAYS = ["well", "killed before", "killed after", "lost before", "lost after", "busy", "never sent", "refused"]
-WAYS += ["no reference before", "no reference after"]
+WAYS += ["no reference before", "no reference after", "held up"]
 
 
 @settings(deadline=None, max_examples=30)

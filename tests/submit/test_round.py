@@ -93,6 +93,25 @@ def test_private_scores_appear_after_the_deadline(bench: Bench) -> None:
     assert bench.ledger()[-1]["private"] == 0.0
 
 
+def test_a_competition_that_is_gone_keeps_no_other_from_its_scores(make_bench: Callable[..., Bench]) -> None:
+    with KaggleServer(KaggleState(small_competition("old-cup"), small_competition())) as server:
+        bench = make_bench(server)
+        server.state.fates += [Fate(pending=1), Fate(pending=1)]
+        old = bench.run("submit", "submission.csv", "-c", "old-cup", "--sample", "sample_submission.csv", "--no-wait")
+        assert (old.code, bench.submit("--no-wait").code) == (0, 0)
+        for submission in server.state.submissions:
+            submission.fate.pending = 0
+        del server.state.competitions["old-cup"]
+        done = bench.run("submissions", "--sync")
+        assert done.code == 4
+        assert bench.states() == ["CREATED", "COMPLETE"]
+        assert [str(one.ref) in done.out for one in server.state.submissions] == [True, True]
+        assert done.err.splitlines()[-1].startswith("error: old-cup is not brought up to date: ")
+        as_json = bench.run("submissions", "--sync", "--json")
+        assert as_json.code == 4
+        assert [row["state"] for row in json.loads(as_json.out)["submissions"]] == ["CREATED", "COMPLETE"]
+
+
 def test_a_long_leaderboard_is_read_to_its_end(make_bench: Callable[..., Bench]) -> None:
     teams = [(f"Team {number:03}", f"{1 - number / 200:.3f}") for number in range(45)]
     with KaggleServer(KaggleState(small_competition(teams=teams), page_limit=20)) as server:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from qakit.cli import build_app
+from qakit.errors import SubmissionError
 from qakit.submit.ledger import Ledger
 from qakit.submit.record import Record
 from qakit.submit.remote import LeaderboardRow, RemoteSubmission
@@ -148,10 +149,12 @@ def test_baselines() -> None:
 class Listing:
     """Only what ``sync`` asks for."""
 
-    def __init__(self, *found: RemoteSubmission) -> None:
-        self.found = found
+    def __init__(self, *found: RemoteSubmission, **refused: SubmissionError) -> None:
+        self.found, self.refused = found, refused
 
     def submissions(self, slug: str) -> list[RemoteSubmission]:
+        if slug in self.refused:
+            raise self.refused[slug]
         return list(self.found)
 
 
@@ -168,7 +171,7 @@ def test_sync_settles_by_reference_and_by_tag(tmp_path: Path) -> None:
         RemoteSubmission(3, "COMPLETE", public=0.5, private=0.45),
         RemoteSubmission(99, "COMPLETE", public=0.9, description="by hand", team="Us"),
     ]
-    lists = sync(ledger, Listing(*remotes), ["qa-cup", "qa-cup"])  # type: ignore[arg-type]
+    lists = sync(ledger, Listing(*remotes), ["qa-cup", "qa-cup"]).lists  # type: ignore[arg-type]
     after = ledger.read()
     assert [(each.state, each.ref, each.public, each.private) for each in after] == [
         ("COMPLETE", 1, 0.4, None),
@@ -181,6 +184,24 @@ def test_sync_settles_by_reference_and_by_tag(tmp_path: Path) -> None:
     sync(ledger, Listing(*remotes), ["qa-cup"])  # type: ignore[arg-type]
     assert ledger.file.stat().st_size == size, "nothing new, nothing written"
     assert own_team(remotes) == "Us"
+
+
+def test_a_list_that_cannot_be_read_stops_no_other(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    with ledger.locked():
+        for number, slug in enumerate(("gone", "qa-cup", "lost"), start=1):
+            ledger.append(record(number, competition=slug, state="CREATED"))
+    scored = RemoteSubmission(2, "COMPLETE", public=0.4)
+    refused = {"gone": SubmissionError("not there", exit_code=4), "lost": SubmissionError("no answer", exit_code=5)}
+    synced = sync(ledger, Listing(scored, **refused), ["gone", "qa-cup", "lost"])  # type: ignore[arg-type]
+    assert [each.state for each in ledger.read()] == ["CREATED", "COMPLETE", "CREATED"]
+    assert synced.lists == {"qa-cup": [scored]}
+    assert synced.problem is not None
+    assert str(synced.problem).splitlines() == [
+        "gone is not brought up to date: not there",
+        "lost is not brought up to date: no answer",
+    ]
+    assert synced.problem.exit_code == 4, "the first one's"
 
 
 def test_ranks_follow_kaggles_order() -> None:
