@@ -145,6 +145,8 @@ def made_up_batch(windows: int, tokens: int) -> Batch:
         token_type_ids=None,
         context_mask=mask,
         start_mask=mask,
+        contexts=torch.zeros(windows, 1, dtype=torch.int64),
+        segment_number=mask.long() - 1,
         target_first=first,
         target_last=last,
         example=torch.arange(windows),

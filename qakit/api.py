@@ -15,8 +15,12 @@ from qakit.errors import DataError, ModelError, QakitError, UsageError
 from qakit.problems import PROBLEM_KINDS, Policy, Problem, Problems
 from qakit.protocols import (
     Adapter,
+    ContextScores,
     Decoded,
+    DrawnMetric,
     Ensembler,
+    ExportsAdapter,
+    GivesOtherThanSpans,
     Head,
     HeadOutput,
     HeadRuntime,
@@ -37,7 +41,16 @@ from qakit.protocols import (
     Writer,
 )
 from qakit.randomness import uniform
-from qakit.values import Answer, Candidate, Example, LabelPrediction, NoAnswer, Prediction, SpanPrediction
+from qakit.values import (
+    Answer,
+    Candidate,
+    ContextPrediction,
+    Example,
+    LabelPrediction,
+    NoAnswer,
+    Prediction,
+    SpanPrediction,
+)
 
 if TYPE_CHECKING:
     from qakit.data.batch import Batch
@@ -48,6 +61,7 @@ if TYPE_CHECKING:
     from qakit.inference.characters import CharacterScores
     from qakit.inference.nbest_file import iter_nbest
     from qakit.inference.spans import BROKEN_SCORES, best_spans
+    from qakit.metrics.classification import accuracy, confusion, f1_by_class, matthews, pearson, spearman
     from qakit.metrics.cmrc import cmrc2018, cmrc2018_official_format
     from qakit.metrics.per_example import (
         cmrc2018_per_example,
@@ -57,7 +71,9 @@ if TYPE_CHECKING:
     )
     from qakit.metrics.squad import squad_v1, squad_v2
     from qakit.metrics.text import text_match
+    from qakit.modeling.anatomy import backbone_parts, layer_count
     from qakit.recipe.model import RecipePath
+    from qakit.runs import open_run
 
 __all__ = [
     "BROKEN_SCORES",
@@ -68,11 +84,16 @@ __all__ = [
     "Candidate",
     "CharacterScores",
     "Component",
+    "ContextPrediction",
+    "ContextScores",
     "DataError",
     "Decoded",
+    "DrawnMetric",
     "EncodedExamples",
     "Ensembler",
     "Example",
+    "ExportsAdapter",
+    "GivesOtherThanSpans",
     "Head",
     "HeadOutput",
     "HeadRuntime",
@@ -106,14 +127,23 @@ __all__ = [
     "WindowRuntime",
     "Windows",
     "Writer",
+    "accuracy",
     "atomic_path",
+    "backbone_parts",
     "best_spans",
     "cmrc2018",
     "cmrc2018_official_format",
     "cmrc2018_per_example",
+    "confusion",
     "example_key",
+    "f1_by_class",
     "hookimpl",
     "iter_nbest",
+    "layer_count",
+    "matthews",
+    "open_run",
+    "pearson",
+    "spearman",
     "squad_v1",
     "squad_v1_per_example",
     "squad_v2",
@@ -132,14 +162,23 @@ _LAZY = {
     "EncodedExamples": "qakit.data.encode",
     "TokenStore": "qakit.data.store",
     "Windows": "qakit.data.windows",
+    "accuracy": "qakit.metrics.classification",
     "atomic_path": "qakit.files",
     "CharacterScores": "qakit.inference.characters",
+    "backbone_parts": "qakit.modeling.anatomy",
     "best_spans": "qakit.inference.spans",
     "cmrc2018": "qakit.metrics.cmrc",
     "cmrc2018_official_format": "qakit.metrics.cmrc",
     "cmrc2018_per_example": "qakit.metrics.per_example",
+    "confusion": "qakit.metrics.classification",
     "example_key": "qakit.data.encode",
+    "f1_by_class": "qakit.metrics.classification",
     "iter_nbest": "qakit.inference.nbest_file",
+    "layer_count": "qakit.modeling.anatomy",
+    "matthews": "qakit.metrics.classification",
+    "open_run": "qakit.runs",
+    "pearson": "qakit.metrics.classification",
+    "spearman": "qakit.metrics.classification",
     "squad_v1": "qakit.metrics.squad",
     "squad_v1_per_example": "qakit.metrics.per_example",
     "squad_v2": "qakit.metrics.squad",

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_chec
 from qakit.values import Example, Prediction
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from qakit.data.batch import Batch
@@ -50,6 +52,8 @@ class WindowRuntime:
     training: bool
     """Whether the windows are for training (answers known and wanted) or prediction (every token covered)."""
     seed: int
+    separator_tokens: int = 0
+    """Of the special tokens, those that stand before a context: a question without contexts goes without them."""
 
 
 @runtime_checkable
@@ -81,16 +85,19 @@ class HeadRuntime:
     no_answer: bool
     """Whether questions may have no answer."""
     labels: tuple[str, ...] = ()
-    """Class names, for heads that classify; empty for regression and for spans."""
+    """Class names, for heads that classify; empty for regression and for everything else."""
     layers: int = 0
     """The backbone's layers; a head that pools them sees one more: the embeddings come first."""
+    architecture: str = ""
+    """The backbone's kind as transformers names it (``bert``), for heads with :class:`TransformersNames`."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeadOutput:
     """What a head computes for a batch.
 
-    ``loss`` is the mean over the batch's windows (groups, for group heads), float32, or None without targets.
+    ``loss`` is the mean over the batch's windows (over its examples, for heads that read groups), float32, or None
+    without targets.
     ``scores`` are float32 tensors by name, each with first dimension B; whatever ``decode`` needs.
     """
 
@@ -117,17 +124,33 @@ class SpanCandidates:
 
 @dataclass(frozen=True, slots=True)
 class LabelScores:
-    """Decoded classes of a batch: ``scores`` (B, C) float32; C = 1 for regression."""
+    """Decoded classes of a batch: ``scores`` (B, C) float32, one logit for each of ``HeadRuntime.labels``.
+
+    C = 1 for regression: the number itself.
+    """
 
     scores: Tensor
 
 
-Decoded = SpanCandidates | LabelScores
+@dataclass(frozen=True, slots=True)
+class ContextScores:
+    """How much each window of a batch looks like one of the context that holds the answer.
+
+    ``scores`` (B,) float32, logits that can be compared between all windows of an example.
+    """
+
+    scores: Tensor
+
+
+Decoded = SpanCandidates | LabelScores | ContextScores
 
 
 Reads = Literal["tokens", "sequence", "group"]
 READS: tuple[Reads, ...] = get_args(Reads)
 """What a head may read."""
+
+Gives = Literal["spans", "labels", "contexts"]
+"""What a head decodes to: :class:`SpanCandidates`, :class:`LabelScores` or :class:`ContextScores`."""
 
 
 @runtime_checkable
@@ -135,7 +158,8 @@ class Head(Protocol):
     """Loss, scores, and their decoding. Also a ``torch.nn.Module``."""
 
     reads: Reads
-    """``group``: all windows of an example come in one batch."""
+    """``group``: in training all windows of an example come in one batch, one after the other. In prediction, too, what
+    compares windows of an example is done once all of them are decoded, so there they come as memory allows."""
 
     def __call__(self, hidden: Tensor, batch: Batch) -> HeadOutput:
         """``hidden`` (B, T, H) from the backbone; the loss is computed in float32, also under autocast."""
@@ -148,6 +172,13 @@ class Head(Protocol):
         ``batch.context_mask``.
         """
         ...
+
+
+@runtime_checkable
+class GivesOtherThanSpans(Protocol):
+    """For heads that decode to something else than spans."""
+
+    gives: Gives
 
 
 @runtime_checkable
@@ -202,14 +233,32 @@ class TransformersNames(Protocol):
 # --------------------------------------------------------------------------------------------------------- adapters
 @runtime_checkable
 class Adapter(Protocol):
-    """Which parameters train, and what a checkpoint must hold. Knows nothing of the head."""
+    """Which parameters train: those are what a checkpoint holds. Knows nothing of the head."""
 
     def apply(self, backbone: nn.Module) -> nn.Module:
-        """Prepare the backbone (freeze, wrap) and return it. The head always trains."""
+        """Prepare the backbone (freeze, wrap) and return it. The head always trains.
+
+        What does not train depends on the backbone alone, never on chance: it is made anew when a training is resumed.
+        """
         ...
 
     def merge(self, backbone: nn.Module) -> nn.Module:
         """The backbone with the adapter folded into plain weights, for a model that loads without the adapter."""
+        ...
+
+
+@runtime_checkable
+class ExportsAdapter(Protocol):
+    """Optional for adapters: what was trained, as other software reads it (`qakit export --adapter-only`)."""
+
+    def export(self, backbone: nn.Module, folder: Path, *, source: str) -> None:
+        """Write files into ``folder``.
+
+        Args:
+            backbone: as ``apply`` of this same object returned it, with the trained weights.
+            folder: empty.
+            source: the backbone's name or path, as the recipe has it.
+        """
         ...
 
 
@@ -268,6 +317,24 @@ class PerExampleMetric(Protocol):
     def per_example(self, examples: Sequence[Example], answers: Sequence[str]) -> dict[str, list[float]]:
         """Figures of ``answers[i]`` to ``examples[i]``, in percent: their mean is ``compute``'s figure of that key
         (``primary`` is among the keys)."""
+        ...
+
+
+@runtime_checkable
+class DrawnMetric(Protocol):
+    """Optional for metrics whose figures are no means over examples (a correlation, the F1 of a class), for bootstrap
+    tests."""
+
+    def of_draws(
+        self, examples: Sequence[Example], answers: Sequence[str], counts: NDArray[np.float64]
+    ) -> Mapping[str, NDArray[np.float64]]:
+        """The figures of many draws from the examples at once, (R,) each, by ``compute``'s keys.
+
+        Args:
+            examples: N of them.
+            answers: what was predicted for each, as text.
+            counts: (R, N) how often each example is in each draw; a row of ones gives ``compute``'s figures.
+        """
         ...
 
 

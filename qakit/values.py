@@ -46,6 +46,11 @@ class Example:
     document: str = ""
     """What the contexts come from (an article title): folds must not split it. Empty when unknown."""
 
+    @property
+    def labelled(self) -> bool:
+        """Whether anything is known that a model could be trained on, or judged by."""
+        return self.answers is not None or self.label is not None or self.relevant is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -84,6 +89,11 @@ class SpanPrediction:
         """The highest-scoring candidate, whether or not "no answer" won."""
         return self.candidates[0] if self.candidates else None
 
+    @property
+    def final(self) -> str:
+        """The answer as text, as every kind of prediction has it."""
+        return self.answer
+
     def with_answer(self, answer: str) -> Self:
         """The same prediction with another final text."""
         return replace(self, answer=answer)
@@ -96,7 +106,28 @@ class LabelPrediction:
     id: str
     label: str | float
     scores: tuple[float, ...] = ()
-    """One per class, in the head's order; empty for regression."""
+    """Each class's probability, in the order of the run's classes; empty for regression."""
+
+    @property
+    def final(self) -> str:
+        """The class or the number as text."""
+        return str(self.label)
 
 
-Prediction = SpanPrediction | LabelPrediction
+@dataclass(frozen=True, slots=True)
+class ContextPrediction:
+    """Which of an example's contexts holds the answer."""
+
+    id: str
+    context: int
+    """Index in ``Example.contexts``."""
+    scores: tuple[float, ...] = ()
+    """Each context's probability, in their order."""
+
+    @property
+    def final(self) -> str:
+        """The index as text."""
+        return str(self.context)
+
+
+Prediction = SpanPrediction | LabelPrediction | ContextPrediction

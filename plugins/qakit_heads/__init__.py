@@ -6,7 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from qakit.api import Component, Head, HeadRuntime, hookimpl
-from qakit_heads.settings import CrfSettings, JointSpanSettings, LinearSpanSettings
+from qakit_heads.settings import (
+    ClassifierSettings,
+    CrfSettings,
+    JointSpanSettings,
+    LinearSpanSettings,
+    MultipleChoiceSettings,
+    ParagraphScorerSettings,
+)
 
 
 def build_linear_span(settings: LinearSpanSettings, runtime: HeadRuntime) -> Head:
@@ -54,7 +61,52 @@ CRF: Component[CrfSettings, HeadRuntime, Head] = Component(
 )
 
 
+def build_classifier(settings: ClassifierSettings, runtime: HeadRuntime) -> Head:
+    """Classes, or a number, for whole texts."""
+    from qakit_heads.classifier import Classifier
+
+    return Classifier(settings, runtime)
+
+
+CLASSIFIER: Component[ClassifierSettings, HeadRuntime, Head] = Component(
+    name="classifier",
+    summary="One of several classes, or a number, for a text or a pair of texts (BERT, Devlin et al. 2019)",
+    settings=ClassifierSettings,
+    build=build_classifier,
+)
+
+
+def build_multiple_choice(settings: MultipleChoiceSettings, runtime: HeadRuntime) -> Head:
+    """Which context holds the answer."""
+    from qakit_heads.multiple_choice import MultipleChoice
+
+    return MultipleChoice(settings, runtime)
+
+
+MULTIPLE_CHOICE: Component[MultipleChoiceSettings, HeadRuntime, Head] = Component(
+    name="multiple_choice",
+    summary="Which of any number of contexts holds the answer: one softmax over them (Radford et al. 2018)",
+    settings=MultipleChoiceSettings,
+    build=build_multiple_choice,
+)
+
+
+def build_paragraph_scorer(settings: ParagraphScorerSettings, runtime: HeadRuntime) -> Head:
+    """The answer's span and its context at once."""
+    from qakit_heads.paragraph_scorer import ParagraphScorer
+
+    return ParagraphScorer(settings, runtime)
+
+
+PARAGRAPH_SCORER: Component[ParagraphScorerSettings, HeadRuntime, Head] = Component(
+    name="paragraph_scorer",
+    summary="Span and context at once, one softmax over all contexts of a question (Clark and Gardner 2018)",
+    settings=ParagraphScorerSettings,
+    build=build_paragraph_scorer,
+)
+
+
 @hookimpl
 def qakit_register_heads() -> Iterable[Component[Any, Any, Any]]:
     """The heads of this package."""
-    return (LINEAR_SPAN, JOINT_SPAN, CRF)
+    return (LINEAR_SPAN, JOINT_SPAN, CRF, CLASSIFIER, MULTIPLE_CHOICE, PARAGRAPH_SCORER)

@@ -1,4 +1,4 @@
-"""What all span heads read of the backbone: layers pooled, dropout, a linear layer, and additional losses."""
+"""What heads read of the backbone: layers pooled, dropout, a linear layer; and the span heads' additional losses."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from qakit.api import Batch, HeadRuntime, ModelError
 
 if TYPE_CHECKING:
-    from qakit_heads.settings import SpanSettings
+    from qakit_heads.settings import FeatureSettings, SpanSettings
 
 
-class SpanFeatures(nn.Module):
-    """One linear layer over every position, and the options of :class:`~qakit_heads.settings.SpanSettings`.
+class Features(nn.Module):
+    """One linear layer, and the options of :class:`~qakit_heads.settings.FeatureSettings`.
 
     Everything is computed in float32, also under autocast. With no option on, the only parameters are ``linear.weight``
     (outputs, H) and ``linear.bias`` (outputs,).
@@ -27,21 +27,14 @@ class SpanFeatures(nn.Module):
 
     pools: bool
 
-    def __init__(self, settings: SpanSettings, runtime: HeadRuntime, outputs: int) -> None:
+    def __init__(self, settings: FeatureSettings, runtime: HeadRuntime, outputs: int) -> None:
         super().__init__()
-        std = runtime.initializer_range
         self.samples = settings.multi_sample_dropout
-        self.in_answer_weight = settings.in_answer_weight
-        self.answerability_weight = settings.answerability_weight
         self.dropout = nn.Dropout(settings.dropout)
-        self.linear = _linear(runtime.hidden_size, outputs, std)
+        self.linear = fresh_linear(runtime.hidden_size, outputs, std=runtime.initializer_range)
         self.pools = settings.layer_pooling is not None
         if settings.layer_pooling is not None:
             self.layer_weights = nn.Parameter(torch.zeros(_layers_pooled(settings.layer_pooling, runtime.layers)))
-        if self.in_answer_weight:
-            self.in_answer = _linear(runtime.hidden_size, 1, std)
-        if self.answerability_weight:
-            self.answerability = _linear(runtime.hidden_size, 1, std)
 
     def pool(self, layers: Sequence[Tensor]) -> Tensor:
         """The mean of the last layers under learned weights: (B, T, H) each -> (B, T, H) float32.
@@ -65,14 +58,29 @@ class SpanFeatures(nn.Module):
             return pooled
 
     def logits(self, hidden: Tensor) -> list[Tensor]:
-        """The linear layer's outputs, (B, T, outputs) float32, under each dropout mask: only one in eval mode.
+        """The linear layer's outputs, (..., outputs) float32, under each dropout mask: only one in eval mode.
+
+        ``hidden`` is (..., H).
 
         Source of several masks: Inoue 2019, "Multi-Sample Dropout for Accelerated Training and Better Generalization".
         """
         with torch.autocast(hidden.device.type, enabled=False):
             hidden = hidden.float()
             samples = self.samples if self.training else 1
-            return [_apply(self.linear, self.dropout(hidden)) for _ in range(samples)]
+            return [apply_linear(self.linear, self.dropout(hidden)) for _ in range(samples)]
+
+
+class SpanFeatures(Features):
+    """The linear layer reads every position; with the options of :class:`~qakit_heads.settings.SpanSettings`."""
+
+    def __init__(self, settings: SpanSettings, runtime: HeadRuntime, outputs: int) -> None:
+        super().__init__(settings, runtime, outputs)
+        self.in_answer_weight = settings.in_answer_weight
+        self.answerability_weight = settings.answerability_weight
+        if self.in_answer_weight:
+            self.in_answer = fresh_linear(runtime.hidden_size, 1, std=runtime.initializer_range)
+        if self.answerability_weight:
+            self.answerability = fresh_linear(runtime.hidden_size, 1, std=runtime.initializer_range)
 
     def no_answer(self, hidden: Tensor) -> Tensor | None:
         """(B,) float32 log-odds of "no answer" from position 0, or None when the option is off.
@@ -82,7 +90,7 @@ class SpanFeatures(nn.Module):
         if not self.answerability_weight:
             return None
         with torch.autocast(hidden.device.type, enabled=False):
-            return _apply(self.answerability, hidden[:, 0].float()).squeeze(-1)
+            return apply_linear(self.answerability, hidden[:, 0].float()).squeeze(-1)
 
     def auxiliary_loss(self, hidden: Tensor, batch: Batch) -> Tensor | None:
         """The additional losses that are on, times their weights, as one float32 scalar; None when all are off.
@@ -96,7 +104,7 @@ class SpanFeatures(nn.Module):
         losses: list[Tensor] = []
         if self.in_answer_weight:
             with torch.autocast(hidden.device.type, enabled=False):
-                logits = _apply(self.in_answer, hidden.float()).squeeze(-1)  # (B, T)
+                logits = apply_linear(self.in_answer, hidden.float()).squeeze(-1)  # (B, T)
             losses.append(self.in_answer_weight * _inside_loss(logits, first, last, batch.context_mask))
         log_odds = self.no_answer(hidden)
         if log_odds is not None:
@@ -106,14 +114,15 @@ class SpanFeatures(nn.Module):
         return torch.stack(losses).sum() if losses else None
 
 
-def _linear(width: int, outputs: int, std: float) -> nn.Linear:
+def fresh_linear(width: int, outputs: int, *, std: float) -> nn.Linear:
+    """With normally distributed weights and no bias yet."""
     linear = nn.Linear(width, outputs)
     nn.init.normal_(linear.weight, std=std)
     nn.init.zeros_(linear.bias)
     return linear
 
 
-def _apply(linear: nn.Linear, hidden: Tensor) -> Tensor:
+def apply_linear(linear: nn.Linear, hidden: Tensor) -> Tensor:
     """In float32, whatever the weights are."""
     return F.linear(hidden, linear.weight.float(), linear.bias.float())
 

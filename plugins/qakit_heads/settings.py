@@ -9,8 +9,8 @@ from pydantic import Field, PositiveInt, model_validator
 from qakit.api import Settings
 
 
-class SpanSettings(Settings):
-    """What every span head can be told; everything is off by default."""
+class FeatureSettings(Settings):
+    """What every head can be told of how it reads the backbone; everything is off by default."""
 
     dropout: float = Field(
         default=0.0,
@@ -30,6 +30,17 @@ class SpanSettings(Settings):
         'place of the last layer (Peters et al. 2018, "Deep contextualized word representations", without the scale). '
         "The weights start equal.",
     )
+
+    @model_validator(mode="after")
+    def _samples_need_dropout(self) -> Self:
+        if self.multi_sample_dropout > 1 and self.dropout == 0:
+            raise ValueError("multi_sample_dropout needs dropout above 0: without it all samples are the same")
+        return self
+
+
+class SpanSettings(FeatureSettings):
+    """What every span head can be told; everything is off by default."""
+
     in_answer_weight: float = Field(
         default=0.0,
         ge=0,
@@ -43,12 +54,6 @@ class SpanSettings(Settings):
         "hidden state of position 0, with a linear layer of its own; the internal front verifier of Zhang et al. 2021, "
         '"Retrospective Reader"). In prediction its log-odds are added to the window\'s null score.',
     )
-
-    @model_validator(mode="after")
-    def _samples_need_dropout(self) -> Self:
-        if self.multi_sample_dropout > 1 and self.dropout == 0:
-            raise ValueError("multi_sample_dropout needs dropout above 0: without it all samples are the same")
-        return self
 
 
 class SoftTargetSettings(SpanSettings):
@@ -96,4 +101,51 @@ class CrfSettings(SpanSettings):
         default="bio",
         description="Which tag paths share the probability in training: `bio` all legal ones, with any number of "
         "answers; `single_span` only those with at most one answer. Decoding always looks for one answer.",
+    )
+
+
+class ClassifierSettings(FeatureSettings):
+    """Settings of ``classifier``."""
+
+    pooling: Literal["cls", "mean"] = Field(
+        default="cls",
+        description="What stands for the text: the hidden state of position 0 (`cls`, as in BERT), or the `mean` over "
+        "all its tokens, special ones included, as sentence encoders are trained.",
+    )
+    dense: bool = Field(
+        default=True,
+        description="A linear layer and tanh before the last linear layer, as in BERT (its pooler) and RoBERTa.",
+    )
+    dropout: float = Field(
+        default=0.1, ge=0, lt=1, description="Dropout before the last linear layer; 0.1 as in BERT and RoBERTa."
+    )
+    label_smoothing: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description='This share of the target is spread evenly over all classes (Szegedy et al. 2016, "Rethinking the '
+        'Inception architecture"). Not for regression.',
+    )
+
+
+class MultipleChoiceSettings(FeatureSettings):
+    """Settings of ``multiple_choice``."""
+
+    pooling: Literal["cls", "mean"] = Field(
+        default="cls",
+        description="What stands for question and context: the hidden state of position 0 (`cls`), or the `mean` over "
+        "all tokens, special ones included.",
+    )
+
+
+class ParagraphScorerSettings(FeatureSettings):
+    """Settings of ``paragraph_scorer``."""
+
+    paragraph_weight: float = Field(
+        default=0.1, ge=0, description="Weight of the loss of choosing the context, beside that of the span."
+    )
+    span_paragraph_weight: float = Field(
+        default=1.0,
+        ge=0,
+        description="How much a context's score adds to the scores of its spans in prediction; 0 leaves it out.",
     )

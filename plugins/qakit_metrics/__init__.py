@@ -1,4 +1,4 @@
-"""First-party metrics: SQuAD 1.1 and 2.0, CMRC 2018 (also for DRCD), exact match as competitions count it."""
+"""First-party metrics: SQuAD 1.1 and 2.0, CMRC 2018 (also for DRCD), exact match as competitions count it; GLUE's."""
 
 from __future__ import annotations
 
@@ -6,9 +6,32 @@ from collections.abc import Iterable
 from typing import Any
 
 from qakit.api import Component, Metric, NoRuntime, hookimpl
-from qakit_metrics.settings import CmrcSettings, ExactMatchSettings, SquadV1Settings, SquadV2Settings
+from qakit_metrics.settings import (
+    AccuracySettings,
+    ClassF1Settings,
+    CmrcSettings,
+    CorrelationSettings,
+    ExactMatchSettings,
+    GlueMetricSettings,
+    MatthewsSettings,
+    SelectionSettings,
+    SquadV1Settings,
+    SquadV2Settings,
+)
 
-__all__ = ["CMRC2018", "EXACT_MATCH", "SQUAD_V1", "SQUAD_V2", "qakit_register_metrics"]
+__all__ = [
+    "ACCURACY",
+    "ACCURACY_F1",
+    "CMRC2018",
+    "EXACT_MATCH",
+    "GLUE",
+    "MATTHEWS",
+    "PEARSON_SPEARMAN",
+    "SELECTION",
+    "SQUAD_V1",
+    "SQUAD_V2",
+    "qakit_register_metrics",
+]
 
 
 def _build_squad_v1(settings: SquadV1Settings, _: NoRuntime) -> Metric:
@@ -35,6 +58,48 @@ def _build_exact_match(settings: ExactMatchSettings, _: NoRuntime) -> Metric:
     return ExactMatch(settings)
 
 
+def _build_accuracy(settings: AccuracySettings, _: NoRuntime) -> Metric:
+    from qakit_metrics.classification import Accuracy
+
+    return Accuracy(settings)
+
+
+def _build_accuracy_f1(settings: ClassF1Settings, _: NoRuntime) -> Metric:
+    from qakit_metrics.classification import AccuracyF1
+
+    return AccuracyF1(settings)
+
+
+def _build_matthews(settings: MatthewsSettings, _: NoRuntime) -> Metric:
+    from qakit_metrics.classification import Matthews
+
+    return Matthews(settings)
+
+
+def _build_pearson_spearman(settings: CorrelationSettings, _: NoRuntime) -> Metric:
+    from qakit_metrics.classification import PearsonSpearman
+
+    return PearsonSpearman(settings)
+
+
+def _build_glue(settings: GlueMetricSettings, _: NoRuntime) -> Metric:
+    from qakit_metrics.classification import Accuracy, AccuracyF1, Matthews, MnliAccuracy, PearsonSpearman
+
+    if settings.task in ("CoLA", "AX"):
+        return Matthews()
+    if settings.task in ("MRPC", "QQP"):
+        return AccuracyF1(ClassF1Settings(positive="1"))
+    if settings.task == "STS-B":
+        return PearsonSpearman(CorrelationSettings())
+    return MnliAccuracy() if settings.task == "MNLI" else Accuracy()
+
+
+def _build_selection(settings: SelectionSettings, _: NoRuntime) -> Metric:
+    from qakit_metrics.selection import Selection
+
+    return Selection(settings)
+
+
 SQUAD_V1: Component[SquadV1Settings, NoRuntime, Metric] = Component(
     name="squad_v1",
     summary="SQuAD 1.1: exact match and token F1 as the official script gives them",
@@ -59,9 +124,57 @@ EXACT_MATCH: Component[ExactMatchSettings, NoRuntime, Metric] = Component(
     settings=ExactMatchSettings,
     build=_build_exact_match,
 )
+ACCURACY: Component[AccuracySettings, NoRuntime, Metric] = Component(
+    name="accuracy",
+    summary="Classes: share of the right ones",
+    settings=AccuracySettings,
+    build=_build_accuracy,
+)
+ACCURACY_F1: Component[ClassF1Settings, NoRuntime, Metric] = Component(
+    name="accuracy_f1",
+    summary="Classes: accuracy, F1 (of one class, or macro) and their mean",
+    settings=ClassF1Settings,
+    build=_build_accuracy_f1,
+)
+MATTHEWS: Component[MatthewsSettings, NoRuntime, Metric] = Component(
+    name="matthews",
+    summary="Classes: Matthews' correlation, for two classes or more",
+    settings=MatthewsSettings,
+    build=_build_matthews,
+)
+PEARSON_SPEARMAN: Component[CorrelationSettings, NoRuntime, Metric] = Component(
+    name="pearson_spearman",
+    summary="Numbers: Pearson's and Spearman's correlation and their mean",
+    settings=CorrelationSettings,
+    build=_build_pearson_spearman,
+)
+GLUE: Component[GlueMetricSettings, NoRuntime, Metric] = Component(
+    name="glue",
+    summary="The official figures of the ten GLUE tasks",
+    settings=GlueMetricSettings,
+    build=_build_glue,
+)
+
+SELECTION: Component[SelectionSettings, NoRuntime, Metric] = Component(
+    name="selection",
+    summary="Contexts: how often the one with the answer is chosen, its reciprocal rank, and recall",
+    settings=SelectionSettings,
+    build=_build_selection,
+)
 
 
 @hookimpl
 def qakit_register_metrics() -> Iterable[Component[Any, Any, Any]]:
     """The metrics of this package."""
-    return (SQUAD_V1, SQUAD_V2, CMRC2018, EXACT_MATCH)
+    return (
+        SQUAD_V1,
+        SQUAD_V2,
+        CMRC2018,
+        EXACT_MATCH,
+        ACCURACY,
+        ACCURACY_F1,
+        MATTHEWS,
+        PEARSON_SPEARMAN,
+        GLUE,
+        SELECTION,
+    )

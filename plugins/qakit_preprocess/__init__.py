@@ -1,4 +1,4 @@
-"""Where windows lie: at even distances, around the answer, or at random around it."""
+"""Where windows lie: at even distances, around the answer, at random around it, or from the start of short texts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from qakit.api import Component, Preprocessor, WindowRuntime, hookimpl
-from qakit_preprocess.settings import CentredSettings, RandomWindowSettings, StrideSettings
+from qakit_preprocess.settings import (
+    CentredSettings,
+    ConcatenateSettings,
+    EveryContextSettings,
+    RandomWindowSettings,
+    StrideSettings,
+    TruncateSettings,
+)
 
 
 def build_stride(settings: StrideSettings, runtime: WindowRuntime) -> Preprocessor:
@@ -60,6 +67,51 @@ RANDOM_WINDOW: Component[RandomWindowSettings, WindowRuntime, Preprocessor] = Co
 )
 
 
+def build_truncate(settings: TruncateSettings, runtime: WindowRuntime) -> Preprocessor:
+    """One window for each text or pair of texts."""
+    from qakit_preprocess.truncate import Truncate
+
+    return Truncate(settings, runtime)
+
+
+TRUNCATE: Component[TruncateSettings, WindowRuntime, Preprocessor] = Component(
+    name="truncate",
+    summary="Classification: one window for each text or pair of texts, the longer one cut first",
+    settings=TruncateSettings,
+    build=build_truncate,
+)
+
+
+def build_every_context(settings: EveryContextSettings, runtime: WindowRuntime) -> Preprocessor:
+    """A window for every context."""
+    from qakit_preprocess.every_context import EveryContext
+
+    return EveryContext(settings, runtime)
+
+
+EVERY_CONTEXT: Component[EveryContextSettings, WindowRuntime, Preprocessor] = Component(
+    name="every_context",
+    summary="Several contexts: each has windows of its own, in training too, for heads that compare them",
+    settings=EveryContextSettings,
+    build=build_every_context,
+)
+
+
+def build_concatenate(settings: ConcatenateSettings, runtime: WindowRuntime) -> Preprocessor:
+    """All contexts in one window."""
+    from qakit_preprocess.concatenate import Concatenate
+
+    return Concatenate(settings, runtime)
+
+
+CONCATENATE: Component[ConcatenateSettings, WindowRuntime, Preprocessor] = Component(
+    name="concatenate",
+    summary="Several contexts one after the other in one window, or in as few as they fit into",
+    settings=ConcatenateSettings,
+    build=build_concatenate,
+)
+
+
 @hookimpl
 def qakit_register_preprocessors() -> Iterable[Component[Any, Any, Any]]:
-    return (STRIDE, CENTRED, RANDOM_WINDOW)
+    return (STRIDE, CENTRED, RANDOM_WINDOW, TRUNCATE, EVERY_CONTEXT, CONCATENATE)

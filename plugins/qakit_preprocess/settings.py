@@ -107,6 +107,24 @@ class RandomWindowSettings(NegativesSettings):
     per_example: PositiveInt = Field(default=1, description="Training windows with the answer per question and epoch.")
 
 
+class TruncateSettings(Settings):
+    """The ``truncate`` preprocessor has no settings; `windows.max_question_length` does not apply to it."""
+
+
 def _need_a_ratio(negatives: str | float, hard: HardNegativesSettings | None) -> None:
     if hard is not None and (isinstance(negatives, str) or negatives == 0):
         raise ValueError("`hard_negatives` says which negatives to draw: say how many with `negatives`, e.g. 1.0")
+
+
+class EveryContextSettings(SpacingSettings):
+    """A window for every context; `overlap` and `step` are for contexts that need several."""
+
+    train_contexts: Annotated[int, Field(ge=2)] | None = Field(
+        default=None,
+        description="Train on this many contexts of each example: the one with the answer, and others drawn anew each "
+        "epoch. By default on all of them.",
+    )
+
+
+class ConcatenateSettings(SpacingSettings):
+    """All contexts in one window; `overlap` and `step` are for examples that need several."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qakit.cli.console import err, out, plain, print_json, print_warning
+from qakit.cli.data_convert import convert
 from qakit.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -23,8 +24,9 @@ _DATA_ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    data = typer.Typer(help="Look into data files, and fetch them.", no_args_is_help=True)
+    data = typer.Typer(help="Look into data files, fetch and convert them.", no_args_is_help=True)
     data.command()(check)
+    data.command()(convert)
     data.command()(download)
     app.add_typer(data, name="data")
 
@@ -169,14 +171,8 @@ def _from_files(
     from qakit.protocols import NoRuntime
     from qakit.recipe.model import WindowsSection
 
-    settings = {}
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals or not key:
-            raise UsageError(f"--set {override}: with --reader, write KEY=VALUE for a setting of the reader")
-        settings[key] = value
     return _Job(
-        reader=registry.build("readers", reader, settings, NoRuntime()),
+        reader=registry.build("readers", reader, reader_settings(overrides), NoRuntime()),
         splits=_one_split_each(files),
         policies={},
         tokenizer=tokenizer,
@@ -185,6 +181,21 @@ def _from_files(
         max_question_length=WindowsSection().max_question_length,
         max_answer_length=max_answer_length,
     )
+
+
+def reader_settings(overrides: Sequence[str]) -> dict[str, str]:
+    """``KEY=VALUE`` texts as a reader's settings.
+
+    Raises:
+        UsageError: one is not of this form.
+    """
+    settings = {}
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--set {override}: with --reader, write KEY=VALUE for a setting of the reader")
+        settings[key] = value
+    return settings
 
 
 def _one_split_each(files: Sequence[Path]) -> dict[str, Sequence[Path]]:
@@ -215,6 +226,7 @@ def _token_setup(job: _Job, registry: Registry) -> TokenSetup | None:
         special_tokens=template.special_tokens,
         training=False,
         seed=0,
+        separator_tokens=len(template.middle),
     )
     name, settings = job.preprocessor
     preprocessor = registry.build("preprocessors", name, settings, runtime)

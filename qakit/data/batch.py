@@ -25,6 +25,13 @@ class Batch:
             prediction each context token is owned by the one window that sees most around it (max-context).
         target_first: (B,) int64 input position of the answer's first token; 0 for "no answer"; None without targets.
         target_last: (B,) int64 input position of the answer's last token, **inclusive**; 0 for "no answer".
+        target_label: (B,) float32, the class (its place in the run's classes) or the regression target of the window's
+            example, NaN without one; None without targets.
+        target_segment: (B,) int64, which of the window's segments (contexts), counted from 0, is of the context that
+            holds the example's answer, -1 if none is; None without targets.
+        contexts: (B, S) int64, which (example, context) pair each of a window's segments is of, in their order; -1 where a
+            window has fewer than S. Windows of the same context have the same number.
+        segment_number: (B, T) int64, each position's segment, counted from 0 in its window; -1 outside contexts.
         example: (B,) int64, which example each window belongs to (its *group*).
         window: (B,) int64 numpy, row of each window in ``Windows``. Stays on the CPU.
         token: (B, T) int64 numpy, index of each position's token in the flat store, -1 for special tokens and padding.
@@ -38,10 +45,14 @@ class Batch:
     start_mask: Tensor
     target_first: Tensor | None
     target_last: Tensor | None
+    contexts: Tensor
+    segment_number: Tensor
     example: Tensor
     window: NDArray[np.int64]
     token: NDArray[np.int64]
     segment: NDArray[np.int32]
+    target_label: Tensor | None = None
+    target_segment: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.window)
@@ -61,5 +72,9 @@ class Batch:
             start_mask=self.start_mask.to(device, non_blocking=True),
             target_first=move(self.target_first),
             target_last=move(self.target_last),
+            target_label=move(self.target_label),
+            target_segment=move(self.target_segment),
+            contexts=self.contexts.to(device, non_blocking=True),
+            segment_number=self.segment_number.to(device, non_blocking=True),
             example=self.example.to(device, non_blocking=True),
         )

@@ -74,9 +74,17 @@ def prediction_batches(lengths: Int32, *, batch_size: int, token_budget: int | N
     return _cut(order, np.ones(len(order), np.int64), np.asarray(lengths, dtype=np.int64), batch_size, token_budget)
 
 
-def split(rows: Int64, *, parts: int) -> list[Int64]:
-    """``rows`` in ``parts`` consecutive pieces whose sizes differ by at most one (some are empty if rows are few)."""
-    return np.array_split(rows, parts)
+def split(rows: Int64, *, parts: int, groups: Int64 | None = None) -> list[Int64]:
+    """``rows`` in ``parts`` consecutive pieces whose sizes differ by at most one (some are empty if rows are few).
+
+    Args:
+        groups: (B,) rows with the same number are neighbours, and no cut falls between them; then it is the numbers of
+            groups that differ by at most one.
+    """
+    if groups is None:
+        return np.array_split(rows, parts)
+    begin = np.flatnonzero(np.diff(groups, prepend=groups[0] - 1)) if len(rows) else np.zeros(0, np.int64)
+    return [rows[np.isin(groups, groups[own])] for own in np.array_split(begin, parts)]
 
 
 def _parts(order: Int64, counts: Int64, longest: Int64, batch_size: int, token_budget: int | None) -> Iterable[Int64]:

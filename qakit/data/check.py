@@ -172,7 +172,7 @@ def _counts(examples: Sequence[Example]) -> dict[str, int]:
         "contexts": len({context for example in examples for context in example.contexts}),
         "answered": sum(1 for example in examples if example.answers),
         "unanswerable": sum(1 for example in examples if example.answers == ()),
-        "unlabelled": sum(1 for example in examples if example.answers is None and example.label is None),
+        "unlabelled": sum(not example.labelled for example in examples),
         "answers": len(answers),
         "placed": sum(1 for answer in answers if answer.start is not None),
     }

@@ -53,7 +53,10 @@ class Collator:
         prefix, middle, suffix = (len(ids) for ids in (template.prefix, template.middle, template.suffix))
         # What stands in a position: one of the template's special tokens, or one of these three.
         question, context, padding = prefix + middle + suffix + np.arange(3)
-        kind_ids = np.array((*template.prefix, *template.middle, *template.suffix, 0, 0, template.pad))
+        single = padding + 1  # the suffix once more: after a question without contexts it belongs to the question
+        kind_ids = np.array(
+            (*template.prefix, *template.middle, *template.suffix, 0, 0, template.pad, *template.suffix)
+        )
         kind_types = np.array(
             (
                 *template.prefix_types,
@@ -62,6 +65,7 @@ class Collator:
                 template.question_type,
                 template.context_type,
                 template.pad_type,
+                *(template.question_type if kind == template.context_type else kind for kind in template.suffix_types),
             )
         )
 
@@ -84,9 +88,11 @@ class Collator:
         kind = np.full(size * width, padding)
         token = np.full(size * width, -1, np.int64)
         owner = np.full(size * width, -1, np.int32)
+        number = np.full(size * width, -1, np.int64)
         kind[origin[:, None] + np.arange(prefix)] = np.arange(prefix)
         kind[start[:, None] - middle + np.arange(middle)] = prefix + np.arange(middle)
-        kind[(origin + length)[:, None] - suffix + np.arange(suffix)] = prefix + middle + np.arange(suffix)
+        suffixes = np.where(np.bincount(row, minlength=size) > 0, prefix + middle, single)  # (B,)
+        kind[(origin + length)[:, None] - suffix + np.arange(suffix)] = suffixes[:, None] + np.arange(suffix)
         at = ranges(origin + prefix, query_tokens)
         kind[at] = question
         token[at] = ranges(store.pointers[self.encoded.query[windows.example[rows]]], query_tokens)
@@ -94,6 +100,8 @@ class Collator:
         kind[at] = context
         token[at] = ranges(store.pointers[self.encoded.context[windows.pair[segment]]] + first, tokens)
         owner[at] = np.repeat(segment, tokens)
+        ordinal = segment - windows.pointers[rows][row]  # (n,)
+        number[at] = np.repeat(ordinal, tokens)
 
         ids = kind_ids[kind]
         real = token >= 0
@@ -105,6 +113,9 @@ class Collator:
             start_mask[:] = False
             start_mask[ranges(start + own_first - first, own_stop - own_first)] = True
         target = _targets(windows, segment, row, start - origin[row] - first, size) if targets else None
+        contexts = np.full((size, max(1, int(np.bincount(row, minlength=size).max()))), -1, np.int64)
+        contexts[row, ordinal] = windows.pair[segment]
+        relevant = windows.pair[segment] == self.encoded.relevant[windows.example[rows]][row]  # (n,)
 
         def tensor(values: NDArray[np.generic]) -> torch.Tensor:
             return torch.from_numpy(values.reshape(size, width))
@@ -117,11 +128,23 @@ class Collator:
             start_mask=tensor(start_mask),
             target_first=None if target is None else torch.from_numpy(target[0]),
             target_last=None if target is None else torch.from_numpy(target[1]),
+            target_label=torch.from_numpy(self.encoded.label[windows.example[rows]]) if targets else None,
+            target_segment=torch.from_numpy(_chosen(relevant, ordinal, row, size)) if targets else None,
+            contexts=torch.from_numpy(contexts),
+            segment_number=tensor(number),
             example=torch.from_numpy(windows.example[rows].astype(np.int64)),
             window=np.asarray(rows, dtype=np.int64),
             token=token.reshape(size, width),
             segment=owner.reshape(size, width),
         )
+
+
+def _chosen(relevant: NDArray[np.bool_], ordinal: Int64, row: Int64, size: int) -> Int64:
+    """(B,) the number of each window's first relevant segment, -1 without one."""
+    chosen = np.full(size, -1, np.int64)
+    rows, order = np.unique(row[relevant], return_index=True)
+    chosen[rows] = ordinal[relevant][order]
+    return chosen
 
 
 def _targets(windows: Windows, segment: Int64, row: Int64, shift: Int64, size: int) -> tuple[Int64, Int64]:

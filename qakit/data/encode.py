@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from qakit.data.labels import label_numbers
 from qakit.data.store import Progress, TokenStore, build_store
 from qakit.values import Answer, Example
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 Int8 = NDArray[np.int8]
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
+Float32 = NDArray[np.float32]
 
 BLOCK_TOKENS = 2_000_000
 """How many tokens of the store are looked at together when answers are placed."""
@@ -37,6 +39,8 @@ class EncodedExamples:
         answer_first: (P,) first token of the target answer (the first placed one), -1 when it is not in this context.
         answer_stop: (P,) one past its last token, -1 likewise.
         answerable: (N,) 1 labelled with an answer, 0 labelled as unanswerable, -1 unlabelled.
+        label: (N,) float32, the class (its place in the run's classes) or the regression target; NaN without one.
+        relevant: (N,) int32, row of the pair whose context holds the answer; -1 if it is not known, or there is none.
         key: (N,) int64, a stable number for each example (a hash of its id): the address of its randomness, the same
             whatever else is in the file.
     """
@@ -48,6 +52,8 @@ class EncodedExamples:
     answer_first: Int32
     answer_stop: Int32
     answerable: Int8
+    label: Float32
+    relevant: Int32
     key: Int64
 
     def __len__(self) -> int:
@@ -73,6 +79,7 @@ def encode(
     examples: Sequence[Example],
     tokenizer: PreTrainedTokenizerBase,
     *,
+    labels: Sequence[str] = (),
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> EncodedExamples:
@@ -83,11 +90,13 @@ def encode(
     answer that no token covers (only blanks, say) is not placed in any context.
 
     Args:
+        labels: the run's classes; empty where examples have none, or numbers.
         cache: the token cache's folder, or None for no cache.
         progress: called with (distinct texts tokenised, distinct texts in all).
 
     Raises:
         ModelError: the tokenizer gives no character offsets.
+        DataError: an example's label is none of ``labels``.
     """
     store, rows = build_store(_texts(examples), tokenizer, cache=cache, progress=progress)
     counts = np.fromiter((len(example.contexts) for example in examples), dtype=np.int64, count=len(examples))
@@ -114,6 +123,8 @@ def encode(
         answer_first=answer_first,
         answer_stop=answer_stop,
         answerable=np.fromiter((_answerable(example) for example in examples), dtype=np.int8, count=len(examples)),
+        label=label_numbers(examples, labels),
+        relevant=_relevant(examples, pointers[:-1]),
         key=np.fromiter((example_key(example.id) for example in examples), dtype=np.int64, count=len(examples)),
     )
 
@@ -178,6 +189,22 @@ def _texts(examples: Iterable[Example]) -> Iterator[str]:
 
 def _target(example: Example) -> Answer | None:
     return next((answer for answer in example.answers or () if answer.start is not None), None)
+
+
+def _relevant(examples: Sequence[Example], first_pair: Int64) -> Int32:
+    """(N,) the row of the pair that holds the answer, -1 without one.
+
+    What the file says of it comes before where its first placed answer is.
+    """
+    rows = np.full(len(examples), -1, np.int32)
+    for row, example in enumerate(examples):
+        context = example.relevant
+        if context is None:
+            answer = _target(example)
+            context = None if answer is None else answer.context
+        if context is not None:
+            rows[row] = first_pair[row] + context
+    return rows
 
 
 def _answerable(example: Example) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import math
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from io import StringIO
@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from qakit.errors import DataError
+
+MOST = sys.float_info.max
+WIDEST_CELL = 2**31 - 1
+"""Characters of a cell of a CSV file; Python's own limit refuses long answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +57,8 @@ def read_probabilities(path: Path) -> dict[str, float]:
     for id_, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise DataError(f"the value is {_kind(value)}, not a number", path=path, row=f"id {id_}")
-        if not math.isfinite(value):
-            raise DataError(f"the value is {value}, not a finite number", path=path, row=f"id {id_}")
+        if not -MOST < value < MOST:  # also for numbers that are none, and for whole ones too large for a float
+            raise DataError(f"the value is {str(value)[:40]}, not a finite number", path=path, row=f"id {id_}")
     return {id_: float(value) for id_, value in values.items()}
 
 
@@ -91,6 +95,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _read_csv(path: Path) -> AnswerFile:
     text = _read_text(path)
+    csv.field_size_limit(WIDEST_CELL)
     reader = csv.reader(StringIO(text, newline=""), strict=True)
     try:
         header = next(reader, [])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -73,8 +73,18 @@ def iter_file(reader: Reader, problems: Problems, taken: set[str]) -> Iterator[E
         DataError: as :func:`read_examples`.
         PluginError: the reader places an answer where its text is not.
     """
+    return checked(enumerate(reader.read(problems.path, problems), start=1), problems, taken)
+
+
+def checked(numbered: Iterable[tuple[int, Example]], problems: Problems, taken: set[str]) -> Iterator[Example]:
+    """The examples of a file or of a part of it, by their number in the file, under ids that are not in ``taken``.
+
+    Raises:
+        DataError: as :func:`read_examples`.
+        PluginError: the reader places an answer where its text is not.
+    """
     here: set[str] = set()
-    for number, example in enumerate(reader.read(problems.path, problems), start=1):
+    for number, example in numbered:
         _check_answers(example, problems.path)
         identifier = example.id
         if identifier in here or identifier in taken:

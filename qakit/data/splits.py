@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from qakit.data.read import read_examples
-from qakit.errors import DataError
+from qakit.errors import DataError, UsageError
 from qakit.problems import Problems
 from qakit.protocols import NoRuntime, Reader
 from qakit.randomness import permutation
@@ -47,6 +47,32 @@ def read_files(recipe: Recipe, registry: Registry, files: Sequence[Path], *, nam
     return Split(name, tuple(files), result.examples, result.problems)
 
 
+CONTEXTS = "contexts"
+"""What readers call their setting for a file of contexts that lies beside the data file."""
+
+
+def contexts_setting(recipe: Recipe, registry: Registry) -> str | None:
+    """The file of contexts that the recipe's reader looks for beside each data file; None for readers without one."""
+    reader = recipe.data.reader
+    fields = registry.get("readers", reader.name).component.settings.model_fields
+    if CONTEXTS not in fields:
+        return None
+    return str(reader.settings.get(CONTEXTS, fields[CONTEXTS].default))
+
+
+def with_contexts(recipe: Recipe, registry: Registry, file: Path) -> Recipe:
+    """The recipe with its reader told where the contexts are.
+
+    Raises:
+        UsageError: the reader reads no such file.
+    """
+    reader = recipe.data.reader
+    if contexts_setting(recipe, registry) is None:
+        raise UsageError(f"the reader {reader.name!r} has its contexts in the data file; there is no file for them")
+    changed = reader.model_copy(update={CONTEXTS: str(file.absolute())})
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"reader": changed})})
+
+
 def split_files(recipe: Recipe, name: SplitName) -> tuple[Path, ...]:
     """The files that a recipe names for a split; empty if none."""
     value = getattr(recipe.data, name)
@@ -67,7 +93,7 @@ def read_split(recipe: Recipe, registry: Registry, name: SplitName) -> Split | N
     split = read_files(recipe, registry, files, name=name)
     examples, unlabelled = split.examples, 0
     if name == "train":
-        examples = tuple(example for example in examples if example.answers is not None or example.label is not None)
+        examples = tuple(example for example in examples if example.labelled)
         unlabelled = len(split.examples) - len(examples)
         if recipe.data.answerable_only:
             examples = tuple(example for example in examples if example.answers)

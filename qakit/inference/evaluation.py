@@ -16,12 +16,12 @@ from qakit.inference.calibration import (
     fit_temperature,
     right_options,
 )
-from qakit.inference.scoring import Scores, ScoringSet, predictions_of
+from qakit.inference.scoring import Scores, ScoringSet, SpanScores, answers_from, predictions_of
 from qakit.inference.threshold import Choices, Score, apply_threshold, null_differences, tune_null_threshold
-from qakit.protocols import Metric, NoRuntime, PerExampleMetric, Postprocessor
+from qakit.protocols import Gives, Metric, NoRuntime, PerExampleMetric, Postprocessor
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
-from qakit.values import Example, LabelPrediction, NoAnswer, Prediction, SpanPrediction
+from qakit.values import ContextPrediction, Example, LabelPrediction, NoAnswer, Prediction, SpanPrediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +54,14 @@ class Evaluation:
     figures: dict[str, float]
     predictions: tuple[Prediction, ...]
     raw: tuple[SpanPrediction, ...]
-    """The predictions before clean-up, which threshold and temperature are for."""
+    """The predictions of spans before clean-up, which threshold and temperature are for."""
     null_threshold: float
     temperature: float = 1.0
     calibration: Calibration | None = None
     """None if the metric gives no figure for each question."""
 
 
-def finish(predictions: Sequence[SpanPrediction], examples: Sequence[Example], judge: Judge) -> list[Prediction]:
+def finish(predictions: Sequence[Prediction], examples: Sequence[Example], judge: Judge) -> list[Prediction]:
     """Apply the recipe's postprocessors in order.
 
     Raises:
@@ -80,7 +80,7 @@ def _cleaned(name: str, step: Postprocessor, prediction: Prediction, example: Ex
     except Exception as error:
         error.add_note(f"in the postprocessor {name!r}, for the example {example.id!r}")
         raise
-    if not isinstance(cleaned, SpanPrediction | LabelPrediction) or cleaned.id != example.id:
+    if not isinstance(cleaned, Prediction) or cleaned.id != example.id:
         found = f"the id {cleaned.id!r}" if hasattr(cleaned, "id") else type(cleaned).__name__
         raise PluginError(
             f"the postprocessor {name!r} returned {found} for the example {example.id!r}; "
@@ -98,10 +98,20 @@ def evaluate(
         null_threshold: None: find the best one on these examples (validation only).
         temperature: None: fit it to these examples (validation only).
     """
-    recipe, examples, score = judge.recipe, prepared.examples, _primary(judge)
+    if isinstance(scores, SpanScores):
+        return _evaluate_spans(prepared, scores, judge, null_threshold=null_threshold, temperature=temperature)
+    predictions = predictions_of(prepared, scores, judge.recipe, null_threshold=0.0, temperature=1.0)
+    final = finish(predictions, prepared.examples, judge)
+    return Evaluation(dict(judge.metric.compute(prepared.examples, final)), tuple(final), (), null_threshold=0.0)
+
+
+def _evaluate_spans(
+    prepared: ScoringSet, scores: SpanScores, judge: Judge, *, null_threshold: float | None, temperature: float | None
+) -> Evaluation:
+    recipe, examples, score = judge.recipe, prepared.examples, figures_by_question(judge)
 
     def predicted(threshold: float, fitted: float) -> list[SpanPrediction]:
-        return predictions_of(prepared, scores, recipe, null_threshold=threshold, temperature=fitted)
+        return answers_from(prepared, scores, recipe, null_threshold=threshold, temperature=fitted)
 
     threshold, fitted = null_threshold or 0.0, temperature or 1.0
     raw = predicted(threshold, fitted)
@@ -138,23 +148,31 @@ def choices_of(raw: Sequence[SpanPrediction], examples: Sequence[Example], judge
 
 def answers_of(predictions: Sequence[Prediction]) -> list[str]:
     """The final texts: of a class or a number, as it is written."""
-    return [each.answer if isinstance(each, SpanPrediction) else str(each.label) for each in predictions]
+    return [each.final for each in predictions]
 
 
 def _with_answers(predictions: Sequence[SpanPrediction], answers: Sequence[str]) -> list[SpanPrediction]:
     return [each.with_answer(answer) for each, answer in zip(predictions, answers, strict=True)]
 
 
-def check_selection(judge: Judge, examples: Sequence[Example]) -> None:
+def check_selection(judge: Judge, examples: Sequence[Example], *, gives: Gives) -> None:
     """Make sure, before any training, that the metric gives the figure that decides which weights are kept.
 
     Raises:
-        UsageError: it does not.
+        UsageError: it does not, or it is for other predictions than the head makes.
     """
-    empty = [SpanPrediction(example.id, "", null=NoAnswer(0.0, 0.5)) for example in examples[:50]]
-    figures = judge.metric.compute(examples[:50], empty)
+    figures = judge.metric.compute(examples[:50], [_stand_in(example, gives) for example in examples[:50]])
     if judge.selected_by not in figures:
         raise UsageError(f"train.select_by is {judge.selected_by!r}, but the metric gives {', '.join(sorted(figures))}")
+
+
+def _stand_in(example: Example, gives: Gives) -> Prediction:
+    """Any prediction of the kind that the head will make."""
+    if gives == "labels" and example.label is not None:
+        return LabelPrediction(example.id, example.label)
+    if gives == "contexts":
+        return ContextPrediction(example.id, 0, (1.0,) + (0.0,) * (len(example.contexts) - 1))
+    return SpanPrediction(example.id, "", null=NoAnswer(0.0, 0.5))
 
 
 def fixed_threshold(recipe: Recipe) -> float | None:
@@ -164,7 +182,7 @@ def fixed_threshold(recipe: Recipe) -> float | None:
     return None if recipe.predict.null_threshold == "tune" else recipe.predict.null_threshold
 
 
-def _primary(judge: Judge) -> Score | None:
+def figures_by_question(judge: Judge) -> Score | None:
     """Each question's own primary figure, if the metric gives it."""
     metric = judge.metric
     if not isinstance(metric, PerExampleMetric):

@@ -5,9 +5,9 @@ Spans::
     {"id", "answer", "candidates": [{"text", "start", "end", "context", "score", "probability"}],
      "null": {"score", "probability"} or null}
 
-Classes and numbers: ``{"id", "label", "scores"}``. Floats are written with all their digits, so reading gives the same
-predictions back. Text stays readable UTF-8; only a line with a lone surrogate, which UTF-8 cannot hold, is ASCII
-with ``\\u`` escapes.
+Classes and numbers: ``{"id", "label", "scores"}``; contexts: ``{"id", "context", "scores"}``. Floats are written with
+all their digits, so reading gives the same predictions back. Text stays readable UTF-8; only a line with a lone
+surrogate, which UTF-8 cannot hold, is ASCII with ``\\u`` escapes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from qakit.errors import DataError
 from qakit.files import atomic_path
-from qakit.values import Candidate, LabelPrediction, NoAnswer, Prediction, SpanPrediction
+from qakit.values import Candidate, ContextPrediction, LabelPrediction, NoAnswer, Prediction, SpanPrediction
 
 T = TypeVar("T")
 
@@ -86,6 +86,8 @@ def _line(value: dict[str, Any]) -> bytes:
 def _as_json(prediction: Prediction) -> dict[str, Any]:
     if isinstance(prediction, LabelPrediction):
         return {"id": prediction.id, "label": prediction.label, "scores": prediction.scores}
+    if isinstance(prediction, ContextPrediction):
+        return {"id": prediction.id, "context": prediction.context, "scores": prediction.scores}
     null = prediction.null
     return {
         "id": prediction.id,
@@ -163,6 +165,9 @@ def _prediction(fields: _Fields) -> Prediction:
             label = fields.take("label", _number, "text or a finite number")
         scores = fields.take("scores", _numbers, "a list of finite numbers")
         return LabelPrediction(fields.text("id"), label, scores)
+    if "context" in fields.values:
+        scores = fields.take("scores", _numbers, "a list of finite numbers")
+        return ContextPrediction(fields.text("id"), fields.integer("context"), scores)
     items = fields.items("candidates")
     candidates = tuple(_plain_candidate(item) or _candidate(item, number) for number, item in enumerate(items))
     null = fields.values.get("null")

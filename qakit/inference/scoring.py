@@ -2,33 +2,53 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from qakit.data.batch import Batch
 from qakit.data.batching import prediction_batches
 from qakit.data.collate import Collator, owned_tokens
 from qakit.data.encode import EncodedExamples, encode
 from qakit.data.template import PairTemplate
 from qakit.data.windows import Windows
-from qakit.errors import ModelError
+from qakit.errors import PluginError
 from qakit.inference.aggregation import against_no_answer, check_head, spans_of, whole_contexts
 from qakit.inference.characters import CharacterScores
+from qakit.inference.contexts import ContextTable, context_predictions
+from qakit.inference.labels import LabelTable, label_predictions
 from qakit.inference.log_probabilities import character_scores
+from qakit.inference.memory import within_memory
 from qakit.inference.nbest import span_predictions
 from qakit.inference.positions import PositionTable
 from qakit.inference.table import SpanTable
 from qakit.inference.workers import ALONE, Workers
 from qakit.modeling.assemble import Assembled
 from qakit.modeling.device import Precision, autocast
-from qakit.protocols import Preprocessor, ScoresPositions, SpanCandidates, WindowRuntime
+from qakit.modeling.model import ReadingModel
+from qakit.protocols import (
+    ContextScores,
+    Decoded,
+    Gives,
+    GivesOtherThanSpans,
+    HeadOutput,
+    LabelScores,
+    Preprocessor,
+    ScoresPositions,
+    SpanCandidates,
+    WindowRuntime,
+)
 from qakit.recipe.model import PredictSection, Recipe
 from qakit.registry import Registry
-from qakit.values import Example, SpanPrediction
+from qakit.values import Example, Prediction, SpanPrediction
+
+logger = logging.getLogger(__name__)
 
 CountProgress = Callable[[int, int], None]
 """Called with (done, total)."""
@@ -38,7 +58,8 @@ CountProgress = Callable[[int, int], None]
 class ScoringSet:
     """Examples made ready for the model once, to be scored as often as wanted.
 
-    ``batches`` are rows of ``windows``, longest windows first. ``predict`` says how scores become candidates.
+    ``batches`` are rows of ``windows``, longest windows first. ``predict`` says how scores become candidates,
+    ``classes`` what the head chooses among, if it classifies.
     """
 
     examples: Sequence[Example]
@@ -48,11 +69,12 @@ class ScoringSet:
     batches: tuple[NDArray[np.int64], ...]
     labelled: bool
     predict: PredictSection
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
-    """What a model makes of a :class:`ScoringSet`.
+class SpanScores:
+    """What a span head makes of a :class:`ScoringSet`.
 
     Attributes:
         spans: the candidates of each window.
@@ -65,6 +87,15 @@ class Scores:
     positions: PositionTable | None
 
 
+Scores = SpanScores | LabelTable | ContextTable
+"""What a head makes of a :class:`ScoringSet`: spans, classes (numbers), or contexts."""
+
+
+def given_by(head: object) -> Gives:
+    """What a head decodes to."""
+    return head.gives if isinstance(head, GivesOtherThanSpans) else "spans"
+
+
 def window_runtime(recipe: Recipe, template: PairTemplate, *, training: bool) -> WindowRuntime:
     """What the recipe's preprocessors are told."""
     return WindowRuntime(
@@ -73,6 +104,7 @@ def window_runtime(recipe: Recipe, template: PairTemplate, *, training: bool) ->
         special_tokens=template.special_tokens,
         training=training,
         seed=recipe.seed,
+        separator_tokens=len(template.middle),
     )
 
 
@@ -91,12 +123,14 @@ def prepare(
         UsageError: the head cannot do what the recipe's ``predict`` block asks for.
     """
     check_head(recipe, assembled.model.head)
-    encoded = encode(examples, assembled.tokenizer, cache=cache, progress=progress)
+    gives = given_by(assembled.model.head)
+    encoded = encode(examples, assembled.tokenizer, labels=assembled.classes, cache=cache, progress=progress)
     runtime = window_runtime(recipe, assembled.template, training=False)
     ref = recipe.preprocess.predict
     preprocessor: Preprocessor = registry.build("preprocessors", ref.name, ref.settings, runtime)
     windows = preprocessor.windows(encoded, epoch=0)
-    ownership = owned_tokens(windows) if recipe.predict.aggregation == "max_context" else None
+    owned = gives == "spans" and recipe.predict.aggregation == "max_context"
+    ownership = owned_tokens(windows) if owned else None
     collator = Collator(encoded, windows, assembled.template, ownership=ownership)
     return ScoringSet(
         examples=examples,
@@ -104,9 +138,19 @@ def prepare(
         windows=windows,
         collator=collator,
         batches=tuple(prediction_batches(collator.lengths, batch_size=recipe.predict.batch_size)),
-        labelled=bool((encoded.answerable >= 0).all()),
+        labelled=_labelled(encoded, gives),
         predict=recipe.predict,
+        classes=assembled.classes,
     )
+
+
+def _labelled(encoded: EncodedExamples, gives: Gives) -> bool:
+    """Whether every example says what is right."""
+    if gives == "labels":
+        return not np.isnan(encoded.label).any()
+    if gives == "contexts":
+        return bool(((encoded.relevant >= 0) | (encoded.answerable == 0)).all())
+    return bool((encoded.answerable >= 0).all())
 
 
 def score(
@@ -117,46 +161,146 @@ def score(
     precision: Precision,
     workers: Workers = ALONE,
     progress: CountProgress | None = None,
+    notice: Callable[[str], None] = logger.warning,
 ) -> Scores:
-    """The candidates of all windows. Under several processes each runs its share, and all get the whole result."""
-    predict, encoded = prepared.predict, prepared.encoded
-    mean = predict.aggregation == "mean"
-    spans = None if mean else SpanTable(len(prepared.windows), predict.n_best, encoded)
-    positions = PositionTable(encoded, prepared.windows, mean=mean) if mean or predict.character_scores else None
+    """What the head makes of all windows. Under several processes each runs its share, and all get the whole result.
+
+    Where memory runs out the batches are halved, and ``notice`` is told.
+
+    Raises:
+        RunError: the memory does not suffice for a single window.
+    """
     model = assembled.model
+    collected = _collector(prepared, given_by(model.head))
     was_training = model.training
     model.eval()
     done = 0
+
+    def collect(rows: NDArray[np.int64]) -> None:
+        batch = prepared.collator.collate(rows, targets=False)
+        on_device = batch.to(device)
+        with autocast(device, precision):
+            output = model(on_device)
+        collected.add(model, batch, on_device, output)
+
     with torch.inference_mode():
-        for rows in workers.share(prepared.batches):
-            batch = prepared.collator.collate(rows, targets=False)
-            on_device = batch.to(device)
-            with autocast(device, precision):
-                output = model(on_device)
-            if positions is not None:
-                assert isinstance(model.head, ScoresPositions)  # `prepare` has seen to it
-                positions.add(batch, model.head.position_scores(output.scores, on_device))
-            if spans is not None:
-                decoded = model.decoder.decode(output.scores, on_device)
-                if not isinstance(decoded, SpanCandidates):
-                    raise ModelError(f"the head decodes to {type(decoded).__name__}; spans are expected here")
-                spans.add(batch, decoded if predict.aggregation == "max_context" else against_no_answer(decoded))
+        for rows, _ in within_memory(workers.share(prepared.batches), collect, notice=notice):
             done += len(rows) * workers.size
             if progress is not None:
                 progress(min(done, len(prepared.windows)), len(prepared.windows))
     model.train(was_training)
-    _share(spans, workers)
-    _share(positions, workers)
-    if spans is not None:
-        return Scores(spans, prepared.windows, positions)
-    assert positions is not None
-    spans = spans_of(positions, encoded, n_best=predict.n_best, max_answer_length=predict.max_answer_length)
-    return Scores(spans, whole_contexts(encoded), positions)
+    for table in collected.tables:
+        _share(table, workers)
+    return collected.scores()
 
 
-def _share(table: SpanTable | PositionTable | None, workers: Workers) -> None:
+Table = SpanTable | PositionTable | LabelTable | ContextTable
+
+
+@dataclass(frozen=True, slots=True)
+class _Spans:
+    """Candidates, scores of single positions, or both, of all windows."""
+
+    prepared: ScoringSet
+    spans: SpanTable | None
+    positions: PositionTable | None
+
+    @classmethod
+    def of(cls, prepared: ScoringSet) -> Self:
+        predict, encoded = prepared.predict, prepared.encoded
+        mean = predict.aggregation == "mean"
+        return cls(
+            prepared,
+            None if mean else SpanTable(len(prepared.windows), predict.n_best, encoded),
+            PositionTable(encoded, prepared.windows, mean=mean) if mean or predict.character_scores else None,
+        )
+
+    @property
+    def tables(self) -> list[Table]:
+        return [table for table in (self.spans, self.positions) if table is not None]
+
+    def add(self, model: ReadingModel, batch: Batch, on_device: Batch, output: HeadOutput) -> None:
+        decoded = None
+        if self.spans is not None:
+            decoded = _decoded(model, on_device, output, SpanCandidates)
+            if self.prepared.predict.aggregation != "max_context":
+                decoded = against_no_answer(decoded)
+        # The tables come last: where memory runs out before, nothing has been added to either.
+        if self.positions is not None:
+            assert isinstance(model.head, ScoresPositions)  # `prepare` has seen to it
+            self.positions.add(batch, model.head.position_scores(output.scores, on_device))
+        if self.spans is not None and decoded is not None:
+            self.spans.add(batch, decoded)
+
+    def scores(self) -> SpanScores:
+        prepared, predict = self.prepared, self.prepared.predict
+        if self.spans is not None:
+            return SpanScores(self.spans, prepared.windows, self.positions)
+        assert self.positions is not None
+        spans = spans_of(
+            self.positions, prepared.encoded, n_best=predict.n_best, max_answer_length=predict.max_answer_length
+        )
+        return SpanScores(spans, whole_contexts(prepared.encoded), self.positions)
+
+
+@dataclass(frozen=True, slots=True)
+class _Labels:
+    """Class logits of all windows."""
+
+    table: LabelTable
+
+    @property
+    def tables(self) -> list[Table]:
+        return [self.table]
+
+    def add(self, model: ReadingModel, batch: Batch, on_device: Batch, output: HeadOutput) -> None:
+        self.table.add(batch, _decoded(model, on_device, output, LabelScores))
+
+    def scores(self) -> LabelTable:
+        return self.table
+
+
+@dataclass(frozen=True, slots=True)
+class _Contexts:
+    """One logit of every window."""
+
+    table: ContextTable
+
+    @property
+    def tables(self) -> list[Table]:
+        return [self.table]
+
+    def add(self, model: ReadingModel, batch: Batch, on_device: Batch, output: HeadOutput) -> None:
+        self.table.add(batch, _decoded(model, on_device, output, ContextScores))
+
+    def scores(self) -> ContextTable:
+        return self.table
+
+
+def _collector(prepared: ScoringSet, gives: Gives) -> _Spans | _Labels | _Contexts:
+    if gives == "labels":
+        return _Labels(LabelTable(len(prepared.windows), prepared.classes))
+    if gives == "contexts":
+        return _Contexts(ContextTable(len(prepared.windows)))
+    return _Spans.of(prepared)
+
+
+D = TypeVar("D", bound=Decoded)
+
+
+def _decoded(model: ReadingModel, batch: Batch, output: HeadOutput, wanted: type[D]) -> D:
+    decoded = model.decoder.decode(output.scores, batch)
+    if not isinstance(decoded, wanted):
+        raise PluginError(
+            f"the head decodes to {type(decoded).__name__}, where {wanted.__name__} is expected: "
+            "its attribute `gives` must say what it decodes to"
+        )
+    return decoded
+
+
+def _share(table: Table, workers: Workers) -> None:
     """Give every process what the others added to their tables."""
-    if table is None or workers.size == 1:
+    if workers.size == 1:
         return
     for rank, rows in enumerate(workers.gather(table.rows())):
         if rank != workers.rank:
@@ -165,8 +309,22 @@ def _share(table: SpanTable | PositionTable | None, workers: Workers) -> None:
 
 def predictions_of(
     prepared: ScoringSet, scores: Scores, recipe: Recipe, *, null_threshold: float, temperature: float
+) -> Sequence[Prediction]:
+    """One prediction per example over all its windows, in the examples' order, before clean-up.
+
+    ``null_threshold`` and ``temperature`` are for spans.
+    """
+    if isinstance(scores, LabelTable):
+        return label_predictions(scores, prepared.windows, prepared.examples)
+    if isinstance(scores, ContextTable):
+        return context_predictions(scores, prepared.windows, prepared.encoded, prepared.examples)
+    return answers_from(prepared, scores, recipe, null_threshold=null_threshold, temperature=temperature)
+
+
+def answers_from(
+    prepared: ScoringSet, scores: SpanScores, recipe: Recipe, *, null_threshold: float, temperature: float
 ) -> list[SpanPrediction]:
-    """One prediction per example over all its windows, in the examples' order, before clean-up."""
+    """As :func:`predictions_of`, of spans."""
     return span_predictions(
         scores.spans,
         scores.windows,
@@ -181,7 +339,7 @@ def predictions_of(
 
 def characters_of(prepared: ScoringSet, scores: Scores) -> CharacterScores | None:
     """The character scores, if ``predict.character_scores`` asks for them."""
-    if not prepared.predict.character_scores or scores.positions is None:
+    if not prepared.predict.character_scores or not isinstance(scores, SpanScores) or scores.positions is None:
         return None
     return character_scores(
         scores.positions, prepared.encoded, prepared.examples, aggregation=prepared.predict.aggregation

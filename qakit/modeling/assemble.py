@@ -29,14 +29,16 @@ class Assembled:
     template: PairTemplate
     config: PretrainedConfig
     adapter: Adapter
+    classes: tuple[str, ...] = ()
+    """What the head chooses among, if it classifies."""
     unexpected: tuple[str, ...] = ()
     """Weights of the backbone's file that were not used."""
 
 
-def assemble(recipe: Recipe, registry: Registry, *, device: torch.device) -> Assembled:
+def assemble(recipe: Recipe, registry: Registry, *, device: torch.device, classes: tuple[str, ...] = ()) -> Assembled:
     """Backbone -> adapter -> head as the recipe says, on ``device``, float32.
 
-    Fresh weights depend on the recipe's seed alone.
+    Fresh weights depend on the recipe's seed alone. ``classes`` are the labels, for heads that classify.
 
     Raises:
         ModelError: anything about the backbone, its tokenizer or its length.
@@ -56,7 +58,7 @@ def assemble(recipe: Recipe, registry: Registry, *, device: torch.device) -> Ass
     )
     _check_length(backbone.module, recipe.windows.max_length)
     adapter: Adapter = build(registry, "adapters", recipe.adapter, NoRuntime())
-    head = build_head(recipe, backbone.config, registry)
+    head = build_head(recipe, backbone.config, registry, classes=classes)
     adapted = adapter.apply(backbone.module)
     if not isinstance(adapted, nn.Module):
         raise PluginError(
@@ -64,7 +66,7 @@ def assemble(recipe: Recipe, registry: Registry, *, device: torch.device) -> Ass
         )
     model = ReadingModel(adapted, head).to(device)
     template = template_for(tokenizer, backbone.config)
-    return Assembled(model, tokenizer, template, backbone.config, adapter, backbone.unexpected)
+    return Assembled(model, tokenizer, template, backbone.config, adapter, classes, backbone.unexpected)
 
 
 def template_for(tokenizer: PreTrainedTokenizerFast, config: PretrainedConfig) -> PairTemplate:
@@ -80,7 +82,9 @@ def build(registry: Registry, kind: Kind, ref: PluginRef, runtime: object) -> An
     return registry.build(kind, ref.name, ref.settings, runtime)
 
 
-def build_head(recipe: Recipe, config: PretrainedConfig, registry: Registry) -> nn.Module:
+def build_head(
+    recipe: Recipe, config: PretrainedConfig, registry: Registry, *, classes: tuple[str, ...] = ()
+) -> nn.Module:
     """The recipe's head for a backbone of this configuration."""
     runtime = HeadRuntime(
         hidden_size=config.hidden_size,
@@ -88,7 +92,9 @@ def build_head(recipe: Recipe, config: PretrainedConfig, registry: Registry) -> 
         n_best=recipe.predict.n_best,
         max_answer_length=recipe.predict.max_answer_length,
         no_answer=recipe.predict.no_answer,
+        labels=classes,
         layers=int(getattr(config, "num_hidden_layers", 0)),
+        architecture=str(config.model_type),
     )
     head = build(registry, "heads", recipe.head, runtime)
     if not isinstance(head, nn.Module):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from qakit.components import Component, Settings
-from qakit.protocols import NoRuntime
+from qakit.protocols import ExportsAdapter, NoRuntime
 from qakit.testing.components import build_checked, running, type_name
 
 
@@ -17,13 +19,13 @@ def check_adapter(component: Component[Any, Any, Any], settings: Settings) -> No
     """On a tiny BERT: training moves the output; the merged backbone is a plain one with the same output.
 
     As in training, ``merge`` gets a copy of the trained backbone; it may change the copy, but training goes on with
-    the original, which must stay as it is.
+    the original, which must stay as it is. What does not train must be the same each time the adapter is applied: a
+    checkpoint holds only what trains. An adapter that exports must write something.
 
     Raises:
         AssertionError: with the reason.
     """
     adapter = build_checked("adapters", component, settings, NoRuntime())
-    torch.manual_seed(0)
     plain = set(_tiny_bert().state_dict())
     with running("apply"):
         backbone = adapter.apply(_tiny_bert())
@@ -51,6 +53,24 @@ def check_adapter(component: Component[Any, Any, Any], settings: Settings) -> No
     with running("the merged backbone"):
         output = _output(merged.eval())
     assert torch.allclose(output, trained, atol=1e-4), "merging changes the output"
+    if isinstance(adapter, ExportsAdapter):
+        with TemporaryDirectory() as folder, running("export"):
+            adapter.export(backbone, Path(folder), source="tiny-bert")
+            assert any(Path(folder).iterdir()), "export writes nothing"
+    _check_frozen(backbone, component, settings)
+
+
+def _check_frozen(backbone: nn.Module, component: Component[Any, Any, Any], settings: Settings) -> None:
+    """The adapter, built and applied once more after other draws, freezes the same names at the same values."""
+    fresh = _tiny_bert()
+    torch.manual_seed(1)
+    again = component.build(settings, NoRuntime()).apply(fresh)
+    first, second = (dict(each.named_parameters()) for each in (backbone, again))
+    assert [(name, p.requires_grad) for name, p in first.items()] == [
+        (name, p.requires_grad) for name, p in second.items()
+    ], "what trains depends on chance"
+    chance = [name for name, p in first.items() if not p.requires_grad and not torch.equal(p, second[name])]
+    assert not chance, f"{chance[0]} does not train, and its value depends on chance: no checkpoint would hold it"
 
 
 def _state(backbone: nn.Module) -> tuple[list[str], dict[str, bool]]:
@@ -62,6 +82,7 @@ def _tiny_bert() -> nn.Module:
     from transformers import BertConfig, BertModel
 
     config = BertConfig(vocab_size=30, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16)
+    torch.manual_seed(0)
     return BertModel(config, add_pooling_layer=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from qakit.components import Component, Settings
 from qakit.data.batch import Batch
 from qakit.protocols import (
+    ContextScores,
     Decoded,
     HeadOutput,
     HeadRuntime,
@@ -27,12 +29,14 @@ HIDDEN_SIZE = 16
 N_BEST = 5
 MAX_ANSWER_LENGTH = 4
 LAYERS = 3
+WANTED: Mapping[str, type[Decoded]] = {"spans": SpanCandidates, "labels": LabelScores, "contexts": ContextScores}
+"""What a head decodes to, by what it says that it gives."""
 
 
 def made_up_batch(*, targets: bool = True) -> Batch:
     """Four windows of three examples padded to 14 positions: [CLS] question [SEP] context [SEP].
 
-    Window 0 and 1 belong to one example; window 1 answers only for the second half of its context; window 2 has one
+    Windows 0 and 1 are of two contexts of one example; window 1 answers only for the second half of its context; window 2 has one
     context token; the last window is full. With targets, window 1 has "no answer".
     """
     positions = torch.arange(14)
@@ -51,6 +55,10 @@ def made_up_batch(*, targets: bool = True) -> Batch:
         start_mask=start_mask,
         target_first=torch.tensor([5, 0, 5, 12]) if targets else None,
         target_last=torch.tensor([7, 0, 5, 12]) if targets else None,
+        target_label=torch.tensor([1.0, 1.0, 0.0, 1.0]) if targets else None,
+        target_segment=torch.tensor([0, -1, 0, 0]) if targets else None,
+        contexts=torch.arange(4)[:, None],
+        segment_number=context_mask.long() - 1,
         example=torch.tensor([0, 0, 1, 2]),
         window=np.arange(4),
         token=np.where(context_mask.numpy(), np.arange(4 * 14).reshape(4, 14), -1),
@@ -133,9 +141,8 @@ def _run(head: Any, hidden: Tensor, batch: Batch) -> HeadOutput:
 def _decode(head: Any, output: HeadOutput, batch: Batch) -> Decoded:
     with running("the head's decode"):
         decoded: Decoded = head.decode(output.scores, batch)
-    assert isinstance(decoded, SpanCandidates | LabelScores), (
-        f"the head's decode returns {type_name(decoded)}, not SpanCandidates or LabelScores"
-    )
+    wanted = WANTED[getattr(head, "gives", "spans")]
+    assert isinstance(decoded, wanted), f"the head's decode returns {type_name(decoded)}, not {wanted.__name__}"
     return decoded
 
 
@@ -166,21 +173,21 @@ def _check_prediction(head: Any) -> None:
                 same = torch.allclose(getattr(places, part.name), getattr(moved, part.name), atol=1e-4)
                 assert same, f"padding changes the position scores ({part.name})"
     if isinstance(decoded, SpanCandidates):
-        assert isinstance(disturbed, SpanCandidates), "the head decodes spans once and labels another time"
+        assert isinstance(disturbed, SpanCandidates)
         check_spans(decoded, batch)
         same = torch.equal(decoded.first, disturbed.first) and torch.equal(decoded.last, disturbed.last)
         assert same, "what stands at padded positions changes the decoded spans"
         assert torch.allclose(decoded.score, disturbed.score, atol=1e-4), "padding changes the scores"
-    else:
-        assert isinstance(disturbed, LabelScores), "the head decodes labels once and spans another time"
-        assert isinstance(decoded.scores, Tensor), (
-            f"the head's label scores are {type_name(decoded.scores)}, not a tensor"
-        )
-        assert decoded.scores.ndim == 2, "label scores must be (B, C)"
-        assert len(decoded.scores) == len(batch), "label scores must be (B, C)"
-        assert decoded.scores.dtype == torch.float32, f"label scores are {decoded.scores.dtype}, not float32"
-        assert torch.isfinite(decoded.scores).all(), "label scores are not finite"
-        assert torch.allclose(decoded.scores, disturbed.scores, atol=1e-4), "padding changes the label scores"
+        return
+    assert not isinstance(disturbed, SpanCandidates)
+    kind, shape = ("label", "(B, C)") if isinstance(decoded, LabelScores) else ("context", "(B,)")
+    values = decoded.scores
+    assert isinstance(values, Tensor), f"the head's {kind} scores are {type_name(values)}, not a tensor"
+    assert values.ndim == (2 if kind == "label" else 1), f"{kind} scores must be {shape}"
+    assert len(values) == len(batch), f"{kind} scores must be {shape}"
+    assert values.dtype == torch.float32, f"{kind} scores are {values.dtype}, not float32"
+    assert torch.isfinite(values).all(), f"{kind} scores are not finite"
+    assert torch.allclose(values, disturbed.scores, atol=1e-4), f"padding changes the {kind} scores"
 
 
 def _check_positions(head: ScoresPositions, output: HeadOutput, batch: Batch) -> PositionScores:

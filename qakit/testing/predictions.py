@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from qakit.components import Component, Settings
-from qakit.protocols import NoRuntime
+from qakit.protocols import DrawnMetric, NoRuntime
 from qakit.testing.components import build_checked, running, type_name
-from qakit.values import Answer, Candidate, Example, NoAnswer, Prediction, SpanPrediction
+from qakit.values import Answer, Candidate, Example, LabelPrediction, NoAnswer, Prediction, SpanPrediction
 
 CONTEXT = '  李白，字太白。「靜夜思」 was written by Li Bai (701–762), "the Poet"; see A,B.\n'
 ANSWERS = ("李白", "", " 李白，", "「靜夜思", "Li Bai (701–762)", '"the Poet"', "A,B", "\n", "e\u0301 😀")
@@ -84,11 +87,14 @@ def _combine(ensembler: Any, *members: list[Prediction]) -> list[Any]:
     return result
 
 
-def check_writer(component: Component[Any, Any, Any], settings: Settings, folder: Path) -> Path:
+def check_writer(
+    component: Component[Any, Any, Any], settings: Settings, folder: Path, *, labels: Sequence[str | float] = ()
+) -> Path:
     """The file is written whole, the same each time, leaves nothing beside it, and passes its own check.
 
     Args:
         folder: an empty folder to write into.
+        labels: classes or numbers, for a writer of those; ids are then numbers from 0.
 
     Returns:
         The written file, for checks of your own.
@@ -100,13 +106,14 @@ def check_writer(component: Component[Any, Any, Any], settings: Settings, folder
     assert isinstance(writer.suffix, str), f"suffix is {type_name(writer.suffix)}, not str"
     assert writer.suffix.startswith("."), f"suffix is {writer.suffix!r}; it must start with a dot"
     path = folder / f"predictions{writer.suffix}"
+    predictions = _labels(labels) if labels else _predictions()
     with running("write"):
-        writer.write(_predictions(), path)
+        writer.write(predictions, path)
     assert path.is_file(), "write writes no file"
     written = path.read_bytes()
     assert written, "the file is empty"
     with running("writing the file again"):
-        writer.write(_predictions(), path)
+        writer.write(predictions, path)
     assert path.is_file(), "writing again removes the file"
     assert path.read_bytes() == written, "the same predictions give another file"
     assert [each.name for each in folder.iterdir()] == [path.name], "other files are left in the folder"
@@ -117,8 +124,15 @@ def check_writer(component: Component[Any, Any, Any], settings: Settings, folder
     return path
 
 
-def check_metric(component: Component[Any, Any, Any], settings: Settings) -> None:
+def check_metric(
+    component: Component[Any, Any, Any], settings: Settings, *, labels: Sequence[str | float] = ()
+) -> None:
     """Figures are finite numbers, the primary one among them, and right answers score above wrong ones.
+
+    A metric for draws of examples gives of each draw what it gives of the examples in it.
+
+    Args:
+        labels: gold classes (two or more different ones) or numbers, for a metric of those.
 
     Raises:
         AssertionError: with the reason.
@@ -126,7 +140,10 @@ def check_metric(component: Component[Any, Any, Any], settings: Settings) -> Non
     metric = build_checked("metrics", component, settings, NoRuntime())
     examples = [example for example in _examples() if example.answers]
     right = [each for each in _predictions() if each.id in {example.id for example in examples}]
-    wrong = [SpanPrediction(each.id, "something else") for each in right]
+    wrong: list[Prediction] = [SpanPrediction(each.id, "something else") for each in right]
+    if labels:
+        examples = [Example(str(number), "text", label=label) for number, label in enumerate(labels)]
+        right, wrong = _labels(labels), _labels([_another(label, labels) for label in labels])
     with running("compute"):
         good, bad = metric.compute(examples, right), metric.compute(examples, wrong)
     for figures in (good, bad):
@@ -136,3 +153,30 @@ def check_metric(component: Component[Any, Any, Any], settings: Settings) -> Non
             assert isinstance(value, int | float), f"{name} is {type_name(value)}, not a number"
             assert math.isfinite(value), f"{name} is {value}"
     assert good[metric.primary] > bad[metric.primary], "right answers must score above wrong ones"
+    if isinstance(metric, DrawnMetric):
+        _check_draws(metric, examples, wrong)
+
+
+def _check_draws(metric: Any, examples: Sequence[Example], predictions: Sequence[Prediction]) -> None:
+    whole = np.ones(len(examples))
+    twice = whole + np.eye(1, len(examples))[0]  # the first one comes once more
+    with running("of_draws"):
+        drawn = metric.of_draws(examples, [each.final for each in predictions], np.stack([whole, twice]))
+        first = Example("once more", examples[0].question, examples[0].contexts, examples[0].answers, examples[0].label)
+        again = replace(predictions[0], id=first.id)
+        figures = metric.compute(examples, predictions), metric.compute([*examples, first], [*predictions, again])
+    for number, wanted in enumerate(figures):
+        for name, values in drawn.items():
+            assert values.shape == (2,), f"of_draws gives {name} the shape {values.shape}, not (R,)"
+            assert name in wanted, f"of_draws gives {name!r}, which compute does not have"
+            same = math.isclose(values[number], wanted[name], rel_tol=1e-6, abs_tol=1e-6)
+            assert same, f"of_draws gives {name} as {values[number]} where compute gives {wanted[name]}"
+
+
+def _labels(labels: Sequence[str | float]) -> list[Prediction]:
+    return [LabelPrediction(str(number), label) for number, label in enumerate(labels)]
+
+
+def _another(label: str | float, labels: Sequence[str | float]) -> str | float:
+    """A wrong label."""
+    return -label if isinstance(label, float) else next(other for other in labels if other != label)

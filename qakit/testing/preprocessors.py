@@ -16,6 +16,7 @@ from qakit.testing.components import build_checked, running, type_name
 MAX_LENGTH = 24
 MAX_QUESTION_LENGTH = 8
 SPECIAL_TOKENS = 3
+SEPARATOR_TOKENS = 1
 
 
 def made_up_examples() -> EncodedExamples:
@@ -60,19 +61,50 @@ def made_up_examples() -> EncodedExamples:
         answer_first=answers[:, 0],
         answer_stop=answers[:, 1],
         answerable=np.array([answerable for *_, answerable in rows], np.int8),
+        label=np.full(len(rows), np.nan, np.float32),
+        relevant=np.array(
+            [first_pair[row] + answer[0] if answer else -1 for row, (_, _, answer, _) in enumerate(rows)], np.int32
+        ),
         key=np.arange(100, 100 + len(rows), dtype=np.int64),
     )
 
 
-def check_preprocessor(component: Component[Any, Any, Any], settings: Settings) -> None:
+def made_up_texts() -> EncodedExamples:
+    """Six labelled examples for classification and one without a label: texts and pairs, short, long and empty."""
+    rows: list[tuple[int, ...]] = [(4,), (60,), (5, 6), (60, 3), (3, 60), (60, 61), (0, 0)]
+    lengths = [length for row in rows for length in row]
+    pointers = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
+    tokens = int(pointers[-1])
+    pairs = np.concatenate([np.zeros(1, np.int64), np.cumsum([len(row) - 1 for row in rows])])
+    query = (pairs[:-1] + np.arange(len(rows))).astype(np.int32)
+    nowhere = np.full(int(pairs[-1]), -1, np.int32)
+    return EncodedExamples(
+        store=TokenStore(np.arange(5, 5 + tokens, dtype=np.int32), np.zeros((tokens, 2), np.int32), pointers),
+        query=query,
+        pointers=pairs,
+        context=np.setdiff1d(np.arange(len(lengths), dtype=np.int32), query),
+        answer_first=nowhere,
+        answer_stop=nowhere,
+        answerable=np.full(len(rows), -1, np.int8),
+        label=np.array([0, 1, 0, 1, 1, 0, np.nan], np.float32),
+        relevant=np.full(len(rows), -1, np.int32),
+        key=np.arange(100, 100 + len(rows), dtype=np.int64),
+    )
+
+
+def check_preprocessor(component: Component[Any, Any, Any], settings: Settings, *, texts: bool = False) -> None:
     """Windows fit, slice what exists, label answers right, and in prediction cover every context token.
 
     They depend on the epoch only where ``redraws`` says so.
 
+    Args:
+        texts: for a preprocessor of classification: it gets texts and pairs with labels, need not cover all of them,
+            and ``max_question_length`` is not for it. Training windows are those of the labelled examples.
+
     Raises:
         AssertionError: with the reason.
     """
-    encoded = made_up_examples()
+    encoded = made_up_texts() if texts else made_up_examples()
     for training in (True, False):
         runtime = WindowRuntime(
             max_length=MAX_LENGTH,
@@ -80,14 +112,22 @@ def check_preprocessor(component: Component[Any, Any, Any], settings: Settings) 
             special_tokens=SPECIAL_TOKENS,
             training=training,
             seed=1,
+            separator_tokens=SEPARATOR_TOKENS,
         )
         preprocessor = build_checked("preprocessors", component, settings, runtime)
         first, again, next_epoch = (_windows(preprocessor, encoded, epoch) for epoch in (0, 0, 1))
         for windows in (first, next_epoch):
             _check_slices(windows, encoded)
+            if not texts:
+                assert (windows.query_stop <= MAX_QUESTION_LENGTH).all(), (
+                    "a window holds more of the question than max_question_length"
+                )
             _check_answers(windows, encoded)
+            if texts and training:
+                labelled = set(np.flatnonzero(~np.isnan(encoded.label)).tolist())
+                assert set(windows.example.tolist()) == labelled, "in training exactly labelled examples have windows"
             if not training:
-                _check_coverage(windows, encoded)
+                _check_coverage(windows, encoded, whole=not texts)
         assert _equal(first, again), "the same epoch gives other windows"
         assert preprocessor.redraws or _equal(first, next_epoch), "windows differ between epochs, but redraws is False"
         assert training or not preprocessor.redraws, "windows for prediction must not be redrawn"
@@ -123,10 +163,8 @@ def _check_slices(windows: Windows, encoded: EncodedExamples) -> None:
     assert (windows.query_stop <= encoded.query_lengths[windows.example]).all(), (
         "a window has more question than there is"
     )
-    assert (windows.query_stop <= MAX_QUESTION_LENGTH).all(), (
-        "a window holds more of the question than max_question_length"
-    )
-    assert (windows.lengths + SPECIAL_TOKENS <= MAX_LENGTH).all(), (
+    separators = SEPARATOR_TOKENS * (np.diff(windows.pointers) - 1)  # more for further segments, fewer without any
+    assert (windows.lengths + SPECIAL_TOKENS + separators <= MAX_LENGTH).all(), (
         "a window is longer than max_length with special tokens"
     )
 
@@ -145,8 +183,10 @@ def _check_answers(windows: Windows, encoded: EncodedExamples) -> None:
     assert right[labelled].all(), "a label is not the answer (token numbers count from the context's start)"
 
 
-def _check_coverage(windows: Windows, encoded: EncodedExamples) -> None:
+def _check_coverage(windows: Windows, encoded: EncodedExamples, *, whole: bool) -> None:
     assert set(windows.example.tolist()) == set(range(len(encoded))), "in prediction every example needs a window"
+    if not whole:
+        return
     for pair, length in enumerate(encoded.context_lengths):
         seen = np.zeros(length, bool)
         for segment in np.flatnonzero(windows.pair == pair):
@@ -168,5 +208,7 @@ def _first_examples(encoded: EncodedExamples, count: int) -> EncodedExamples:
         answer_first=encoded.answer_first[:pairs],
         answer_stop=encoded.answer_stop[:pairs],
         answerable=encoded.answerable[:count],
+        label=encoded.label[:count],
+        relevant=encoded.relevant[:count],
         key=encoded.key[:count],
     )

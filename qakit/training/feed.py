@@ -26,6 +26,12 @@ class Epoch:
     windows: Windows
     collator: Collator
     batches: Sequence[NDArray[np.int64]]
+    grouped: bool = False
+    """Whether the head wants all windows of an example in one forward pass."""
+
+    def groups(self, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        """Which rows must stay together: (B,) the number of each one's example, or None if they need not."""
+        return self.windows.example[rows].astype(np.int64) if self.grouped else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,8 @@ class Feed:
     preprocessor: Preprocessor
     section: TrainSection
     seed: int
+    grouped: bool = False
+    """Whether the head wants all windows of an example in one forward pass."""
 
     def epoch(self, number: int, *, previous: Epoch | None = None) -> Epoch:
         """The windows and batches of one epoch; the windows of ``previous`` serve again if they are not redrawn.
@@ -58,8 +66,9 @@ class Feed:
             group_by_length=self.section.group_by_length,
             seed=self.seed,
             epoch=number,
+            groups=windows.example.astype(np.int64) if self.grouped else None,
         )
-        return Epoch(number, windows, collator, batches)
+        return Epoch(number, windows, collator, batches, self.grouped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +77,32 @@ class Part:
 
     rows: NDArray[np.int64]
     weight: float
-    """Share of the step's windows; 0 for a filler that keeps processes in step."""
+    """Share of the step's windows (of its examples, for a head that reads groups); 0 for a filler that keeps processes
+    in step."""
     address: int
     """Number of this part within the step, over all processes: the address of its dropout."""
+    units: int
+    """Windows (examples) in ``rows``: what cannot be cut further."""
 
 
-def parts_of(rows: NDArray[np.int64], *, accumulation: int, rank: int, processes: int) -> list[Part]:
-    """This process's forward passes of a step. All processes get equally many; together they hold each row once."""
-    pieces = split(rows, parts=accumulation * processes)
-    mine = range(rank * accumulation, (rank + 1) * accumulation)
-    if processes == 1:
-        mine_filled = [i for i in mine if len(pieces[i])]
-        return [Part(pieces[i], len(pieces[i]) / len(rows), i) for i in mine_filled]
-    return [Part(pieces[i] if len(pieces[i]) else rows[:1], len(pieces[i]) / len(rows), i) for i in mine]
+def parts_of(
+    rows: NDArray[np.int64],
+    *,
+    accumulation: int,
+    rank: int,
+    processes: int,
+    groups: NDArray[np.int64] | None = None,
+) -> list[Part]:
+    """This process's forward passes of a step. All processes get equally many; together they hold each row once.
+
+    Args:
+        groups: (B,) rows with the same number are neighbours and stay together; None if every row is for itself.
+    """
+    pieces = split(rows, parts=accumulation * processes, groups=groups)
+    units = [len(piece) if groups is None else len(np.unique(groups[np.isin(rows, piece)])) for piece in pieces]
+    filler = rows[:1] if groups is None else rows[groups == groups[0]]
+    return [
+        Part(pieces[i], units[i] / sum(units), i, units[i]) if units[i] else Part(filler, 0.0, i, 1)
+        for i in range(rank * accumulation, (rank + 1) * accumulation)
+        if units[i] or processes > 1
+    ]

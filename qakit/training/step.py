@@ -9,11 +9,11 @@ import torch
 from accelerate import Accelerator
 
 from qakit.errors import PluginError, RunError
+from qakit.inference.memory import is_out_of_memory
 from qakit.randomness import derive_seed
 from qakit.recipe.model import Recipe
 from qakit.training.events import Listener, Notice
 from qakit.training.feed import Epoch, Part, parts_of
-from qakit.training.guards import is_out_of_memory
 
 
 def step_gradients(
@@ -34,13 +34,19 @@ def step_gradients(
     """
     processes = accelerator.num_processes
     while True:
-        parts = parts_of(rows, accumulation=accumulation, rank=accelerator.process_index, processes=processes)
+        parts = parts_of(
+            rows,
+            accumulation=accumulation,
+            rank=accelerator.process_index,
+            processes=processes,
+            groups=epoch.groups(rows),
+        )
         try:
             return _accumulate(recipe, epoch, parts, step, accelerator=accelerator, model=model), accumulation
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            if processes > 1 or max(len(part.rows) for part in parts) == 1:
+            if processes > 1 or max(part.units for part in parts) == 1:
                 raise RunError(_too_large(processes, accumulation)) from error
         optimiser.zero_grad(set_to_none=True)
         if accelerator.device.type == "cuda":

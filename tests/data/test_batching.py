@@ -108,3 +108,14 @@ def test_split(count: int, parts: int) -> None:
     assert len(pieces) == parts
     assert max(sizes) - min(sizes) <= 1
     assert np.concatenate(pieces).tolist() == list(range(count))
+
+
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=12), st.integers(1, 6))
+def test_a_cut_never_parts_a_group(sizes: list[int], parts: int) -> None:
+    groups = np.repeat(7 * np.arange(len(sizes))[::-1], sizes)  # neighbours, in any order of their numbers
+    rows = np.arange(100, 100 + len(groups))
+    pieces = split(rows, parts=parts, groups=groups)
+    assert np.concatenate(pieces).tolist() == rows.tolist()
+    held = [set(groups[np.isin(rows, piece)].tolist()) for piece in pieces]
+    assert sum(map(len, held)) == len(sizes)
+    assert max(map(len, held)) - min(map(len, held)) <= 1

@@ -40,6 +40,8 @@ ENCODED = EncodedExamples(
     answer_first=np.array([4, -1, -1], np.int32),
     answer_stop=np.array([6, -1, -1], np.int32),
     answerable=np.array([1, 0], np.int8),
+    label=np.array([1, np.nan], np.float32),
+    relevant=np.array([0, -1], np.int32),
     key=np.array([0, 1], np.int64),
 )
 
@@ -109,6 +111,30 @@ def test_of_two_answers_in_one_window_the_first_counts() -> None:
     assert batch.target_first.tolist() == [5]
 
 
+def test_which_context_holds_the_answer_and_which_label_the_example_has() -> None:
+    batch = Collator(ENCODED, WINDOWS, TEMPLATE).collate(ALL, targets=True)
+    assert batch.contexts.tolist() == [[0, -1, -1], [0, -1, -1], [0, 1, 1], [2, -1, -1]]
+    assert batch.segment_number[2].tolist() == [-1, -1, -1, -1, 0, 0, 0, -1, -1, 1, 1, -1, -1, -1]
+    assert batch.target_segment is not None and batch.target_label is not None
+    assert batch.target_segment.tolist() == [0, 0, 0, -1]  # also where the window does not hold the answer itself
+    assert batch.target_label[:3].tolist() == [1.0, 1.0, 1.0]
+    assert batch.target_label[3].isnan()
+    second = windows((0, 1, [(1, 0, 0, -1, -1), (0, 0, 2, -1, -1)]))  # an empty segment counts
+    batch = Collator(ENCODED, second, TEMPLATE).collate(np.array([0]), targets=True)
+    assert batch.target_segment.tolist() == [1]
+    assert batch.segment_number.max() == 1
+    assert Collator(ENCODED, WINDOWS, TEMPLATE).collate(ALL, targets=False).target_segment is None
+
+
+def test_a_window_of_the_question_alone() -> None:
+    batch = Collator(ENCODED, windows((0, 2, []), (1, 0, [(2, 0, 0, -1, -1)])), TEMPLATE).collate(
+        np.arange(2), targets=True
+    )
+    assert batch.input_ids.tolist() == [[CLS, 10, 11, END], [CLS, SEP, SEP, END]]
+    assert batch.target_segment.tolist() == [-1, -1]
+    assert batch.target_label[0] == 1.0
+
+
 def test_rows_in_any_order_and_repeated() -> None:
     collator = Collator(ENCODED, WINDOWS, TEMPLATE)
     together = collator.collate(np.array([3, 1, 1]), targets=True)
@@ -163,3 +189,26 @@ def test_to_moves_the_tensors_alone(device: str) -> None:
     ):
         assert getattr(batch, name).device.type == device, name
     assert isinstance(batch.token, np.ndarray)
+
+
+def test_a_question_without_contexts_ends_in_the_suffix_as_its_own() -> None:
+    alone = windows((0, 2, []), (0, 2, [(0, 0, 2, -1, -1)]), (1, 0, []))
+    collator = Collator(ENCODED, alone, TEMPLATE)
+    batch = collator.collate(np.arange(3), targets=True)
+    assert batch.input_ids.tolist() == [
+        [CLS, 10, 11, END, PAD, PAD, PAD, PAD],
+        [CLS, 10, 11, SEP, SEP, 20, 21, END],
+        [CLS, END, PAD, PAD, PAD, PAD, PAD, PAD],
+    ]
+    assert batch.token_type_ids is not None
+    assert batch.token_type_ids.tolist() == [
+        [0, 0, 0, 0, 5, 5, 5, 5],
+        [0, 0, 0, 0, 1, 1, 1, 1],
+        [0, 0, 5, 5, 5, 5, 5, 5],
+    ]
+    assert collator.lengths.tolist() == batch.attention_mask.sum(1).tolist() == [4, 8, 2]
+    assert batch.context_mask.sum(1).tolist() == [0, 2, 0]
+    only = collator.collate(np.array([0]), targets=True)
+    assert only.input_ids.tolist() == [[CLS, 10, 11, END]]
+    assert only.target_label is not None
+    assert only.target_label.tolist() == [1.0]

@@ -220,6 +220,8 @@ def test_starts_from_about_one_answer_per_window(mode: str) -> None:
         attention_mask=mask.long(),
         context_mask=mask,
         start_mask=mask,
+        contexts=torch.zeros(1, 1, dtype=torch.int64),
+        segment_number=mask.long() - 1,
         target_first=torch.tensor([100]),
         target_last=torch.tensor([102]),
     )

@@ -59,6 +59,8 @@ def windows(mask: Tensor, first: Tensor | None = None, last: Tensor | None = Non
         token_type_ids=None,
         context_mask=mask,
         start_mask=mask,
+        contexts=torch.zeros(size, 1, dtype=torch.int64),
+        segment_number=mask.long() - 1,
         target_first=first,
         target_last=last,
         example=torch.arange(size),

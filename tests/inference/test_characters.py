@@ -44,6 +44,8 @@ def encoded_of(examples: Sequence[Example], tokens: Sequence[Tokens]) -> Encoded
         answer_first=np.full(len(tokens), -1, np.int32),
         answer_stop=np.full(len(tokens), -1, np.int32),
         answerable=np.full(len(examples), -1, np.int8),
+        label=np.full(len(examples), np.nan, np.float32),
+        relevant=np.full(len(examples), -1, np.int32),
         key=np.arange(len(examples)),
     )
 

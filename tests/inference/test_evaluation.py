@@ -11,6 +11,7 @@ import pytest
 
 from qakit.inference import evaluation
 from qakit.inference.evaluation import Judge, choices_of, evaluate, finish
+from qakit.inference.scoring import SpanScores
 from qakit.inference.threshold import apply_threshold
 from qakit.recipe.model import Recipe
 from qakit.registry import load_registry
@@ -60,18 +61,21 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, float]]:
     """Every call for predictions, as (threshold, temperature); RAW stands for them."""
     calls: list[tuple[float, float]] = []
 
-    def predictions_of(_: Any, predictions: Sequence[SpanPrediction], __: Recipe, **options: float) -> Any:
+    def answers_from(_: Any, scores: SpanScores, __: Recipe, **options: float) -> Any:
         calls.append((options["null_threshold"], options["temperature"]))
+        predictions: Any = scores.spans
         return apply_threshold(predictions, options["null_threshold"])
 
-    monkeypatch.setattr(evaluation, "predictions_of", predictions_of)
+    monkeypatch.setattr(evaluation, "answers_from", answers_from)
     return calls
 
 
 def evaluated(judge: Judge, *, null_threshold: float | None = None, temperature: float | None = None) -> Any:
     prepared: Any = SimpleNamespace(examples=EXAMPLES)
     table: Any = RAW
-    return evaluate(prepared, table, judge, null_threshold=null_threshold, temperature=temperature)
+    return evaluate(
+        prepared, SpanScores(table, table, None), judge, null_threshold=null_threshold, temperature=temperature
+    )
 
 
 def test_validation_tunes_both_and_says_what_it_used(scored: list[tuple[float, float]]) -> None:

@@ -41,6 +41,8 @@ def encoded_of(contexts: Sequence[int], pairs: Sequence[Sequence[int]]) -> Encod
         answer_first=np.full(count, -1, np.int32),
         answer_stop=np.full(count, -1, np.int32),
         answerable=np.full(len(pairs), -1, np.int8),
+        label=np.full(len(pairs), np.nan, np.float32),
+        relevant=np.full(len(pairs), -1, np.int32),
         key=np.arange(len(pairs)),
     )
 

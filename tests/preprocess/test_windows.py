@@ -50,6 +50,8 @@ def encode(*examples: Spec, keys: list[int] | None = None) -> EncodedExamples:
         answer_first=first,
         answer_stop=stop,
         answerable=np.array([answerable for *_, answerable in examples], np.int8),
+        label=np.full(len(examples), np.nan, np.float32),
+        relevant=np.full(len(examples), -1, np.int32),
         key=np.array(keys or np.arange(len(examples)) * 7919, np.int64),
     )
 

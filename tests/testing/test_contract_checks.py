@@ -90,7 +90,14 @@ class DecodesNothing(Good):
         return None
 
 
+class DecodesLabels(Good):
+    def decode(self, scores: Any, batch: Any) -> Any:
+        return LabelScores(scores["start"])
+
+
 class DecodesNumbers(Good):
+    gives = "labels"
+
     def decode(self, scores: Any, batch: Any) -> Any:
         return LabelScores([1.0])  # type: ignore[arg-type]
 
@@ -163,7 +170,8 @@ def test_sound_heads_pass(head: Callable[[], Any]) -> None:
         (DecodesOutside, "a decoded span lies outside the input positions 0 to 13", None),
         (DecodesBefore, "a decoded span lies outside the input positions 0 to 13", None),
         (DecodeRaises, "the head's decode raises KeyError: 'nothing'", KeyError),
-        (DecodesNothing, "the head's decode returns None, not SpanCandidates or LabelScores", None),
+        (DecodesNothing, "the head's decode returns None, not SpanCandidates", None),
+        (DecodesLabels, "the head's decode returns LabelScores, not SpanCandidates", None),
         (DecodesNumbers, "the head's label scores are list, not a tensor", None),
         (ScoresNothing, "the head's scores['start'] hold NaN", None),
         (Raises, "calling the head raises RuntimeError: shapes do not match", RuntimeError),
@@ -241,6 +249,28 @@ class Moves(Full):
         return backbone
 
 
+class ByChance(Full):
+    """A frozen weight that is drawn anew each time."""
+
+    def apply(self, backbone: Any) -> Any:
+        nn.init.normal_(backbone.embeddings.LayerNorm.weight.requires_grad_(False))
+        return backbone
+
+
+class TrainsByTurns(Full):
+    turn = False
+
+    def apply(self, backbone: Any) -> Any:
+        self.turn = not self.turn
+        backbone.embeddings.LayerNorm.weight.requires_grad_(self.turn)
+        return backbone
+
+
+class ExportsNothing(Full):
+    def export(self, backbone: Any, folder: Path, *, source: str) -> None:
+        pass
+
+
 @pytest.mark.parametrize("adapter", [Full, MergesInPlace])
 def test_sound_adapters_pass(adapter: Callable[[], Any]) -> None:
     testing.check_adapter(component(adapter()), SETTINGS)
@@ -254,6 +284,12 @@ def test_sound_adapters_pass(adapter: Callable[[], Any]) -> None:
         (Freezes, "merging a copy changes the trained backbone: its weights' names or what trains"),
         (Grows, "merging a copy changes the trained backbone: its weights' names or what trains"),
         (Moves, "merging a copy changes the trained backbone's output"),
+        (
+            ByChance,
+            "embeddings.LayerNorm.weight does not train, and its value depends on chance: no checkpoint would hold it",
+        ),
+        (TrainsByTurns, "what trains depends on chance"),
+        (ExportsNothing, "export writes nothing"),
     ],
 )
 def test_adapters(adapter: Callable[[], Any], reason: str) -> None:

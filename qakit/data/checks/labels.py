@@ -18,7 +18,7 @@ def label_findings(split: str, examples: Sequence[Example], *, answerable_only: 
     """
     if not examples:
         return [Finding("empty_split", "stops", 0, f"examples in the {split} split")]
-    unlabelled = [f"id {example.id}" for example in examples if example.answers is None and example.label is None]
+    unlabelled = [f"id {example.id}" for example in examples if not example.labelled]
     if split == "validation" and unlabelled:
         meaning = f"validation examples (of {len(examples):,}) without answers or labels: there is nothing to score"
         return [stops("unlabelled_validation", meaning, unlabelled)]

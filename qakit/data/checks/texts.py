@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from qakit.data.checks.findings import EXAMPLES_SHOWN, Finding, Lengths, note, shown, warning
+from qakit.data.formulas import begins_like_formula
 from qakit.values import Example
 
 SUSPICIOUS = {
@@ -69,11 +70,14 @@ def answer_findings(examples: Sequence[Example]) -> list[Finding]:
     several: list[str] = []
     blanks: list[str] = []
     unplaced: list[str] = []
+    formulas: list[str] = []
     for example in examples:
         for answer in dict.fromkeys(example.answers or ()):
             named = f"id {example.id}: {shown(answer.text)}"
             if answer.text != answer.text.strip():
                 blanks.append(named)
+            if begins_like_formula(answer.text):
+                formulas.append(named)
             if answer.start is None:
                 unplaced.append(named)
                 continue
@@ -92,6 +96,11 @@ def answer_findings(examples: Sequence[Example]) -> list[Finding]:
             "repeated_answer_text",
             "answers whose text occurs again in the context: only the offset tells which is meant",
             several,
+        ),
+        note(
+            "formula_answer",
+            "answers that a spreadsheet takes for formulas: in files of answers, import the columns as text",
+            formulas,
         ),
     ]
     return [finding for finding in findings if finding.count]

@@ -1,0 +1,175 @@
+"""Metrics for classes and numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qakit.api import DataError, Example, Prediction, UsageError, accuracy, confusion, f1_by_class, matthews
+from qakit.api import pearson as pearson_of
+from qakit.api import spearman as spearman_of
+from qakit_metrics.settings import AccuracySettings, ClassF1Settings, CorrelationSettings, MatthewsSettings
+
+Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+
+MISMATCHED = "mismatched-"
+"""What the ids of MNLI's second evaluation set begin with."""
+
+
+class Accuracy:
+    """Share of the right classes."""
+
+    primary: str = "accuracy"
+
+    def __init__(self, settings: AccuracySettings | None = None) -> None:
+        """There is nothing to be told."""
+
+    def compute(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
+        """``accuracy`` in percent; a missing prediction is wrong."""
+        values = self.per_example(examples, _answers(examples, predictions))["accuracy"]
+        return {"accuracy": math.fsum(values) / len(values)}
+
+    def per_example(self, examples: Sequence[Example], answers: Sequence[str]) -> dict[str, list[float]]:
+        """100 where the class is right, else 0."""
+        pairs = zip(_classes(examples), answers, strict=True)
+        return {"accuracy": [100.0 if gold == given else 0.0 for gold, given in pairs]}
+
+
+class MnliAccuracy(Accuracy):
+    """MNLI: accuracy in the genres of the training set (matched), in others (mismatched), and over all."""
+
+    def compute(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
+        """``accuracy``, and ``accuracy_matched`` and ``accuracy_mismatched`` of the sets that are there."""
+        answers = _answers(examples, predictions)
+        figures = {}
+        for name, wanted in (("matched", False), ("mismatched", True)):
+            rows = [row for row, example in enumerate(examples) if example.id.startswith(MISMATCHED) is wanted]
+            if rows:
+                values = self.per_example([examples[row] for row in rows], [answers[row] for row in rows])["accuracy"]
+                figures[f"accuracy_{name}"] = math.fsum(values) / len(values)
+        return super().compute(examples, predictions) | figures
+
+
+class Matthews:
+    """Matthews' correlation between given and gold classes."""
+
+    primary: str = "matthews"
+
+    def __init__(self, settings: MatthewsSettings | None = None) -> None:
+        """There is nothing to be told."""
+
+    def compute(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
+        """``matthews`` and ``accuracy``, times 100; a missing prediction counts as a class of its own."""
+        return _of_all(self, examples, predictions)
+
+    def of_draws(self, examples: Sequence[Example], answers: Sequence[str], counts: Float64) -> dict[str, Float64]:
+        """The same two, of each draw."""
+        gold, given, names = _codes(examples, answers)
+        table = confusion(gold, given, counts, classes=len(names))
+        return {"matthews": 100 * matthews(table), "accuracy": 100 * accuracy(gold == given, counts)}
+
+
+class AccuracyF1:
+    """Accuracy, F1, and their mean."""
+
+    primary: str
+
+    def __init__(self, settings: ClassF1Settings) -> None:
+        self.primary = settings.primary
+        self._positive = settings.positive
+
+    def compute(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
+        """``accuracy``, ``f1`` and ``accuracy_f1`` in percent; a missing prediction is wrong."""
+        return _of_all(self, examples, predictions)
+
+    def of_draws(self, examples: Sequence[Example], answers: Sequence[str], counts: Float64) -> dict[str, Float64]:
+        """The same three, of each draw."""
+        gold, given, names = _codes(examples, answers)
+        table = confusion(gold, given, counts, classes=len(names))
+        by_class = f1_by_class(table)
+        if self._positive is None:
+            known = table.sum(1) + table.sum(2) > 0  # classes that are neither gold nor given have no F1
+            f1 = by_class.sum(1) / known.sum(1)
+        elif self._positive in names:
+            f1 = by_class[:, names.index(self._positive)]
+        else:
+            f1 = np.zeros(len(counts))
+        share = accuracy(gold == given, counts)
+        return {"accuracy": 100 * share, "f1": 100 * f1, "accuracy_f1": 50 * (share + f1)}
+
+
+class PearsonSpearman:
+    """Correlations between given and gold numbers, and their mean."""
+
+    primary: str
+
+    def __init__(self, settings: CorrelationSettings) -> None:
+        self.primary = settings.primary
+
+    def compute(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
+        """``pearson``, ``spearman`` and ``pearson_spearman``, times 100.
+
+        Raises:
+            DataError: a prediction is missing or not a number.
+        """
+        return _of_all(self, examples, predictions)
+
+    def of_draws(self, examples: Sequence[Example], answers: Sequence[str], counts: Float64) -> dict[str, Float64]:
+        """The same three, of each draw."""
+        gold = np.array([_number(example) for example in examples])
+        given = np.array([_given(example, answer) for example, answer in zip(examples, answers, strict=True)])
+        linear, by_rank = pearson_of(gold, given, counts), spearman_of(gold, given, counts)
+        return {"pearson": 100 * linear, "spearman": 100 * by_rank, "pearson_spearman": 50 * (linear + by_rank)}
+
+
+def _of_all(
+    metric: Matthews | AccuracyF1 | PearsonSpearman, examples: Sequence[Example], predictions: Sequence[Prediction]
+) -> dict[str, float]:
+    found = metric.of_draws(examples, _answers(examples, predictions), np.ones((1, len(examples))))
+    return {name: float(values[0]) for name, values in found.items()}
+
+
+def _answers(examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[str]:
+    """The given class or number of each example; "" where it is missing."""
+    given = {prediction.id: prediction.final for prediction in predictions}
+    return [given.get(example.id, "") for example in examples]
+
+
+def _classes(examples: Sequence[Example]) -> list[str]:
+    classes = []
+    for example in examples:
+        if not isinstance(example.label, str):
+            what = "has no label" if example.label is None else f"is labelled with the number {example.label}"
+            raise UsageError(f"this metric compares classes, but the example {example.id!r} {what}")
+        classes.append(example.label)
+    return classes
+
+
+def _codes(examples: Sequence[Example], answers: Sequence[str]) -> tuple[Int64, Int64, list[str]]:
+    """Gold and given classes (N,) as places in a list of all of them."""
+    gold = _classes(examples)
+    names = sorted({*gold, *answers})
+    places: Mapping[str, int] = {name: place for place, name in enumerate(names)}
+    return np.array([places[name] for name in gold]), np.array([places[name] for name in answers]), names
+
+
+def _number(example: Example) -> float:
+    if example.label is None or isinstance(example.label, str):
+        what = "has no label" if example.label is None else f"is labelled with the class {example.label!r}"
+        raise UsageError(f"this metric compares numbers, but the example {example.id!r} {what}")
+    return float(example.label)
+
+
+def _given(example: Example, answer: str) -> float:
+    try:
+        value = float(answer)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        what = f"the prediction {answer[:40]!r} is not a number" if answer else "there is no prediction"
+        raise DataError(what, row=f"id {example.id}")
+    return value

@@ -1,0 +1,103 @@
+"""Data files in another format."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qakit.data.convert import write_adl, write_tables
+from qakit.data.read import read_examples
+from qakit.errors import DataError, UsageError
+from qakit.protocols import NoRuntime
+from qakit.registry import load_registry
+from qakit.values import Answer, Example
+
+TEXTS = [
+    "Ada Lovelace wrote the first program.",
+    "Babbage built engines.",
+    "Turing asked whether machines think.",
+    "Tea.",
+]
+QUESTIONS = [
+    Example("q1", "Who wrote the first program?", (TEXTS[0],), (Answer("Ada Lovelace", 0),), document="computing"),
+    Example("q2", "What did Babbage build?", (TEXTS[1],), (Answer("engines", 14),), document="computing"),
+    Example("q3", "Who asked?", (TEXTS[2],), (Answer("Turing", 0),), document="computing"),
+    Example("q4", "Who drank?", (TEXTS[3],), (), document="drinks"),
+]
+
+
+def reader(name: str, **settings: str) -> object:
+    return load_registry().build("readers", name, settings, NoRuntime())
+
+
+def read(name: str, path: Path, **settings: str) -> list[Example]:
+    return list(read_examples(reader(name, **settings), path).examples)  # type: ignore[arg-type]
+
+
+def test_a_question_with_several_paragraphs(tmp_path: Path) -> None:
+    done = write_adl({"train": QUESTIONS}, tmp_path, paragraphs=3, seed=0)
+    assert (done.files, done.left_out) == ({"train.json": 3}, {"train": 1})
+    examples = read("adl", tmp_path / "train.json")
+    assert [each.id for each in examples] == ["q1", "q2", "q3"]
+    for example, original in zip(examples, QUESTIONS, strict=False):
+        assert example.relevant is not None
+        assert example.contexts[example.relevant] == original.contexts[0]
+        assert len(set(example.contexts)) == 3
+        assert "Tea." not in example.contexts  # those of the same document come first
+        assert example.answers is not None
+        assert [(answer.text, answer.start) for answer in example.answers] == [
+            (answer.text, answer.start) for answer in original.answers or ()
+        ]
+    assert len({example.relevant for example in examples}) > 1
+
+
+def test_unlabelled_questions_become_test_questions(tmp_path: Path) -> None:
+    bare = [Example(each.id, each.question, each.contexts, document=each.document) for each in QUESTIONS]
+    write_adl({"test": bare}, tmp_path, paragraphs=2, seed=0)
+    records = json.loads((tmp_path / "test.json").read_text("utf-8"))
+    assert [set(record) for record in records] == [{"id", "question", "paragraphs"}] * 4
+    assert all(each.answers is None for each in read("adl", tmp_path / "test.json"))
+
+
+def test_too_few_paragraphs(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"train: no question has an answer .* and 4 other contexts"):
+        write_adl({"train": QUESTIONS}, tmp_path, paragraphs=5, seed=0)
+    with pytest.raises(UsageError, match="at least 2"):
+        write_adl({"train": QUESTIONS}, tmp_path, paragraphs=1, seed=0)
+    with pytest.raises(DataError, match="no question has an answer"):
+        write_adl({"train": QUESTIONS[3:]}, tmp_path, paragraphs=2, seed=0)
+    assert not list(tmp_path.iterdir())
+
+
+@given(st.lists(st.text("ab \n語", min_size=1, max_size=12), min_size=3, max_size=6, unique=True), st.integers(0, 9))
+def test_no_other_paragraph_holds_the_answer(texts: list[str], seed: int) -> None:
+    from tempfile import TemporaryDirectory
+
+    examples = [Example(str(i), text, (text,), (Answer(text[:1], 0),)) for i, text in enumerate(texts)]
+    with TemporaryDirectory() as name:
+        try:
+            write_adl({"train": examples}, Path(name), paragraphs=2, seed=seed)
+        except DataError:
+            return
+        contexts = json.loads(Path(name, "context.json").read_text("utf-8"))
+        for record in json.loads(Path(name, "train.json").read_text("utf-8")):
+            held = [number for number in record["paragraphs"] if record["answer"]["text"] in contexts[number]]
+            assert held == [record["relevant"]]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_tables_hold_the_same_questions(form: str, tmp_path: Path) -> None:
+    done = write_tables({"dev": QUESTIONS}, tmp_path, form=form, rows=3)  # type: ignore[arg-type]
+    assert done.files == {f"dev-00000.{form}": 3, f"dev-00001.{form}": 1}
+    columns = {"id": "id", "question": "question", "context": "context", "answers": "answers", "document": "document"}
+    examples = [each for name in done.files for each in read("table", tmp_path / name, **columns)]
+    assert examples == QUESTIONS
+
+
+def test_a_table_has_one_context_to_a_row(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"id x.*several contexts"):
+        write_tables({"dev": [Example("x", "?", ("a", "b"))]}, tmp_path, form="jsonl", rows=None)

@@ -1,0 +1,335 @@
+"""Many files into a folder: whole files or none, each once, whatever ends the work in between."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from qakit.errors import DataError, OutputError, RunError
+from qakit.inference.stream import StoppedError, Tally, answer_shards
+from qakit.inference.stream_folder import AnswerFolder, Identity
+from qakit.inference.stream_inputs import FORMS, Form, Shard, find_shards
+from qakit.inference.trained import Inferred
+from qakit.inference.workers import ALONE, Workers
+from qakit.recipe.load import load_recipe
+from qakit.recipe.model import Recipe
+from qakit.registry import Registry, load_registry
+from qakit.runs import Run
+from qakit.values import Candidate, Example, SpanPrediction
+
+RECIPE = """\
+data:
+  reader: {name: table, id: id, question: question, context: context}
+  train: train.csv
+  problems: {empty_context: skip}
+backbone: {source: nowhere}
+metric: squad_v1
+"""
+
+
+@dataclass(frozen=True)
+class FirstWords:
+    """Stands for a trained run: the answer is the context's first word."""
+
+    recipe: Recipe
+    registry: Registry
+    workers: Workers = Workers(rank=1, size=2)  # noqa: RUF009 - frozen, as the real one's
+    before: Callable[[int], None] = lambda _: None
+    """Called with the number of each call, from 1."""
+    calls: list[int] = field(default_factory=list)
+    """The examples of each call."""
+
+    def under(self, recipe: Recipe) -> Self:
+        assert not recipe.predict.character_scores
+        return self
+
+    def infer(self, examples: Sequence[Example], *, cache: None, progress: Callable[[int, int], None]) -> Inferred:
+        assert cache is None
+        assert self.workers == ALONE
+        self.calls.append(len(examples))
+        self.before(len(self.calls))
+        progress(1, 2)
+        words = [example.contexts[0].split()[0] for example in examples]
+        return Inferred(
+            [
+                SpanPrediction(example.id, word, (Candidate(word, 0, len(word), 0, 1.0, 0.5),))
+                for example, word in zip(examples, words, strict=True)
+            ],
+            None,
+        )
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe, and a folder that looks like a run."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "recipe.yaml").write_text(RECIPE)
+    (folder / "run" / "model").mkdir(parents=True)
+    (folder / "run" / "model" / "model.safetensors").write_bytes(b"weights")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(home: Path) -> Callable[..., FirstWords]:
+    """``run(before=...)``."""
+    registry = load_registry()
+    recipe = load_recipe(home / "recipe.yaml", registry=registry).recipe
+    return lambda **options: FirstWords(recipe, registry, **options)
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> Iterator[Path]:
+    """Three files of 5, 3 and 4 questions."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name, rows in (("a", 5), ("b", 3), ("c", 4)):
+        write_shard(folder / f"{name}.csv", [f"{name}{row},why,because {row}" for row in range(rows)])
+    return folder
+
+
+def write_shard(path: Path, rows: Sequence[str]) -> None:
+    path.write_text("\n".join(["id,question,context", *rows]) + "\n")
+
+
+def begun(home: Path, trained: FirstWords, output: Path, *, overwrite: bool = False, form: Form | None = None) -> Any:
+    folder = AnswerFolder(output, Identity.of(Run(home / "run"), trained.recipe, form=form))
+    folder.begin(overwrite=overwrite)
+    return folder
+
+
+def answer(home: Path, trained: FirstWords, source: Path, output: Path, **options: Any) -> Tally:
+    form = options.pop("form", "jsonl")
+    folder = begun(home, trained, output, overwrite=options.pop("overwrite", False), form=form)
+    return answer_shards(trained, find_shards([str(source)], output, form=form), folder, **options)  # type: ignore[arg-type]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The answers, and whatever lies beside them."""
+    files = [file for file in folder.rglob("*") if file.is_file() and "_progress" not in file.parts]
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
+
+
+def test_each_file_is_answered_in_blocks(home: Path, run: Any, shards: Path, tmp_path: Path) -> None:
+    trained, told = run(), []
+    tally = answer(home, trained, shards, tmp_path / "out", block=2, listener=lambda each: told.append(each.examples))
+    assert trained.calls == [2, 2, 1, 2, 1, 2, 2]
+    assert (tally.answered, tally.skipped, tally.examples, tally.bytes_left) == (3, 0, 12, 0)
+    assert told == sorted(told)
+    assert told[-1] == 12
+    lines = contents(tmp_path / "out")["b.jsonl"].decode().splitlines()
+    assert [json.loads(line)["answer"] for line in lines] == ["because"] * 3
+    record = json.loads((tmp_path / "out" / "_progress" / "done" / "b.jsonl.json").read_text())
+    assert (record["input"], record["examples"]) == (str(shards / "b.csv"), 3)
+
+
+def test_finished_files_are_not_done_again(home: Path, run: Any, shards: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    answer(home, run(), shards, output)
+    before = {file: file.stat() for file in output.glob("*.jsonl")}
+    (output / "b.jsonl").unlink()  # asks for it again
+    (output / "c.jsonl").write_bytes(b"damaged")
+    os.utime(shards / "a.csv", ns=(1, 1))  # the same bytes under another time
+    trained = run()
+    tally = answer(home, trained, shards, output)
+    assert (trained.calls, tally.answered, tally.skipped) == ([3, 4], 2, 1)
+    now = (output / "a.jsonl").stat()
+    assert (now.st_ino, now.st_mtime_ns) == (before[output / "a.jsonl"].st_ino, before[output / "a.jsonl"].st_mtime_ns)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(1, 7), max_size=4), st.sampled_from(FORMS), st.integers(0, 10**9))
+def test_a_kill_at_any_block_costs_that_file_only(
+    home: Path, run: Any, shards: Path, tmp_path: Path, kills: list[int], form: Form, number: int
+) -> None:
+    whole, broken = tmp_path / f"whole-{form}", tmp_path / f"broken-{number}-{'-'.join(map(str, kills))}-{form}"
+    answer(home, run(), shards, whole, block=2, form=form)
+    for kill in kills:
+        before = {file.name: file.stat().st_ino for file in broken.glob(f"*.{form}")}
+        child = os.fork()
+        if child == 0:  # pragma: no cover - in the other process
+
+            def end(call: int, at: int = kill) -> None:
+                if call == at:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            answer(home, run(before=end), shards, broken, block=2, form=form)
+            os._exit(0)
+        os.waitpid(child, 0)
+        found = contents(broken)
+        complete = {name for name in found if name.endswith(f".{form}") and not name.startswith(".")}
+        assert before.items() <= {name: (broken / name).stat().st_ino for name in complete}.items()
+        assert all(found[name] == contents(whole)[name] for name in complete)
+    answer(home, run(), shards, broken, block=2, form=form)
+    assert contents(broken) == contents(whole)  # the killed ones' temporary files are gone, too
+
+
+def test_nothing_of_a_block_is_kept(home: Path, run: Any, tmp_path: Path) -> None:
+    peaks = []
+    for rows in (200, 200, 3200):  # the first fills what Python itself keeps
+        source = tmp_path / str(len(peaks)) / "a.csv"
+        source.parent.mkdir()
+        write_shard(source, [f"{row:09},why,because {row:09}" for row in range(rows)])
+        trained = run()
+        tracemalloc.start()
+        answer(home, trained, source, tmp_path / f"out-{len(peaks)}", block=50)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] - peaks[1] < 3000 * 20  # bytes; an id alone takes more than 50
+
+
+def test_what_was_asked_to_stop_stops_in_the_file(home: Path, run: Any, shards: Path, tmp_path: Path) -> None:
+    asked: list[int] = []
+    trained = run(before=lambda call: asked.append(signal.SIGTERM) if call == 4 else None)
+    with pytest.raises(StoppedError, match="stopped by SIGTERM") as caught:
+        answer(home, trained, shards, tmp_path / "out", block=2, stopping=lambda: asked[0] if asked else 0)
+    assert caught.value.exit_code == 143
+    assert set(contents(tmp_path / "out")) == {"a.jsonl"}
+
+
+def test_a_changed_input_is_refused_before_any_work(home: Path, run: Any, shards: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    answer(home, run(), shards, output)
+    (output / "a.jsonl").unlink()
+    text = (shards / "c.csv").read_text()
+    (shards / "c.csv").write_text(text.replace("why", "how"))
+    os.utime(shards / "c.csv", ns=(1, 1))
+    trained = run()
+    with pytest.raises(DataError) as caught:
+        answer(home, trained, shards, output)
+    assert str(caught.value) == (
+        f"{shards / 'c.csv'}: has changed since it was answered: delete {output / 'c.jsonl'} to have it answered "
+        "again, or give --overwrite to begin anew"
+    )
+    assert trained.calls == []
+    (output / "c.jsonl").unlink()
+    assert answer(home, trained, shards, output).answered == 2
+
+
+def test_an_input_that_changes_while_it_is_read(home: Path, run: Any, shards: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"a\.csv: was changed while it was read; run the same command again"):
+        answer(home, run(before=lambda _: os.utime(shards / "a.csv", ns=(1, 1))), shards, tmp_path / "out")
+    assert contents(tmp_path / "out") == {}
+
+
+def test_the_folder_of_another_run_is_refused(home: Path, run: Any, shards: Path, tmp_path: Path) -> None:
+    output, weights = tmp_path / "out", home / "run" / "model" / "model.safetensors"
+    answer(home, run(), shards, output)
+    weights.write_bytes(b"others")
+    try:
+        with pytest.raises(
+            RunError, match="holds the answers of other weights of the run run: choose another --output"
+        ):
+            answer(home, run(), shards, output)
+        with pytest.raises(RunError, match="holds the answers of other weights"):
+            answer(home, run(), shards, output, form="csv")
+        (shards / "c.csv").unlink()
+        assert answer(home, run(), shards, output, overwrite=True).answered == 2
+        assert set(contents(output)) == {"a.jsonl", "b.jsonl"}
+    finally:
+        weights.write_bytes(b"weights")
+
+
+def test_a_folder_with_other_files_is_left_alone(home: Path, run: Any, shards: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="is not empty, and its files are no answers of qakit"):
+        answer(home, run(), shards, shards.parent, overwrite=True)
+    assert set(contents(tmp_path)) == {"in/a.csv", "in/b.csv", "in/c.csv"}
+
+
+def test_damaged_progress_says_so(home: Path, run: Any, shards: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    answer(home, run(), shards, output)
+    (output / "_progress" / "done" / "b.jsonl.json").write_text("{")
+    with pytest.raises(RunError, match=r"b\.jsonl\.json is damaged: .*; give --overwrite to begin anew"):
+        answer(home, run(), shards, output)
+    assert answer(home, run(), shards, output, overwrite=True).answered == 3
+
+
+def test_a_bad_file_stops_or_is_passed_over(home: Path, run: Any, shards: Path, tmp_path: Path) -> None:
+    write_shard(shards / "b.csv", ["b0,why,because", "b1,why", "b2,why,because"])
+    problem = f"{shards / 'b.csv'}, line 3: the row has 2 cells where the header has 3"
+    with pytest.raises(DataError) as caught:
+        answer(home, run(), shards, tmp_path / "out")
+    assert str(caught.value).startswith(problem)
+    assert set(contents(tmp_path / "out")) == {"a.jsonl"}
+    tally = answer(home, run(), shards, tmp_path / "out", keep_going=True)
+    assert (tally.answered, tally.skipped, tally.examples) == (1, 1, 4)
+    assert list(tally.failed) == [str(shards / "b.csv")]
+    assert tally.failed[str(shards / "b.csv")].startswith(problem)
+    assert set(contents(tmp_path / "out")) == {"a.jsonl", "c.jsonl"}
+
+
+def test_records_are_left_out_as_the_recipe_says(home: Path, run: Any, shards: Path, tmp_path: Path) -> None:
+    write_shard(shards / "b.csv", ["b0,why,", "b1,why,", "b2,why,because"])
+    tally = answer(home, run(), shards, tmp_path / "out", block=2)
+    assert contents(tmp_path / "out")["b.jsonl"].count(b"\n") == 1
+    assert [line.split(" (first")[0] for line in tally.warnings] == [f"{shards / 'b.csv'}: empty_context: 2 skipped"]
+
+
+def test_the_same_id_in_one_block_is_judged_in_two_it_is_not_known(
+    home: Path, run: Any, shards: Path, tmp_path: Path
+) -> None:
+    write_shard(shards / "b.csv", ["b0,why,because", "b1,why,because", "b0,why,because"])
+    with pytest.raises(DataError, match="the id of example 3 was there before, in this file"):
+        answer(home, run(), shards, tmp_path / "one", block=3)
+    assert answer(home, run(), shards, tmp_path / "two", block=2).examples == 12
+
+
+def test_a_full_disk_leaves_no_half_file(home: Path, run: Any, shards: Path, tmp_path: Path) -> None:
+    def full(call: int) -> None:
+        if call == 2:
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OutputError, match="No space left on device"):
+        answer(home, run(before=full), shards, tmp_path / "out", keep_going=True)
+    assert set(contents(tmp_path / "out")) == {"a.jsonl"}
+
+
+def test_two_processes_never_have_the_same_file(home: Path, run: Any, shards: Path, tmp_path: Path) -> None:
+    trained, other = run(), run()
+    output = tmp_path / "out"
+    folder = begun(home, trained, output, form="jsonl")
+    held: Shard = find_shards([str(shards)], output, form="jsonl")[1]
+    with folder.claim(held) as ours, folder.claim(held) as again:
+        assert (ours, again) == (True, False)
+        tally = answer(home, trained, shards, output)
+    assert (tally.answered, tally.elsewhere, trained.calls) == (2, 1, [5, 4])
+    assert answer(home, other, shards, output).skipped == 2
+    assert other.calls == [3]
+
+
+def test_a_file_that_another_process_gives_up_is_done_in_the_end(
+    home: Path, run: Any, shards: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    folder = begun(home, run(), output, form="jsonl")
+    claim = folder.claim(find_shards([str(shards)], output, form="jsonl")[0])
+    claim.__enter__()
+    trained = run(before=lambda call: claim.__exit__(None, None, None) if call == 2 else None)
+    tally = answer(home, trained, shards, output)
+    assert (trained.calls, tally.answered, tally.elsewhere) == ([3, 4, 5], 3, 0)
+
+
+def test_a_folder_that_was_begun_anew_takes_no_old_answers(home: Path, run: Any, shards: Path, tmp_path: Path) -> None:
+    output, weights = tmp_path / "out", home / "run" / "model" / "model.safetensors"
+
+    def begin_anew(call: int) -> None:
+        if call == 1:
+            weights.write_bytes(b"others")
+            begun(home, run(), output, overwrite=True, form="jsonl")
+
+    try:
+        with pytest.raises(RunError, match="holds the answers of other weights"):
+            answer(home, run(before=begin_anew), shards, output)
+        assert contents(output) == {}
+    finally:
+        weights.write_bytes(b"weights")

@@ -1,0 +1,100 @@
+"""How several processes share a prediction: every example exactly once, whatever their number."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qakit.data.batching import prediction_batches
+from qakit.inference.workers import ALONE, AbandonedError, Workers, launched_processes
+
+
+@given(windows=st.integers(0, 200), batch_size=st.integers(1, 50), size=st.integers(1, 70))
+def test_every_window_belongs_to_exactly_one_process(windows: int, batch_size: int, size: int) -> None:
+    lengths = np.arange(windows, dtype=np.int32) % 37 + 1
+    batches = prediction_batches(lengths, batch_size=batch_size)
+    shares = [Workers(rank, size).share(batches) for rank in range(size)]
+    computed = [row for share in shares for rows in share for row in rows.tolist()]
+    assert sorted(computed) == list(range(windows))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_one_process_does_everything_and_asks_nobody() -> None:
+    assert ALONE.first
+    assert ALONE.gather("value") == ["value"]
+    assert ALONE.from_first("value") == "value"
+    with ALONE.one_fate(), ALONE.leaders_first():
+        pass
+    with pytest.raises(ValueError, match="as it is"), ALONE.one_fate():
+        raise ValueError("as it is")
+
+
+class Scripted(Workers):
+    """A process whose neighbours answer as told."""
+
+    answers: list[bool]
+    said: list[bool]
+
+    def gather(self, value: object) -> list[object]:
+        self.said.append(bool(value))
+        return [value, self.answers.pop(0)]
+
+
+def scripted(*answers: bool, local_rank: int = 0) -> Scripted:
+    workers = Scripted(0, 2, local_rank)
+    object.__setattr__(workers, "answers", list(answers))
+    object.__setattr__(workers, "said", [])
+    return workers
+
+
+def test_a_failure_elsewhere_ends_this_process() -> None:
+    workers = scripted(False)
+    with pytest.raises(AbandonedError), workers.one_fate():
+        pass
+    assert workers.said == [True]
+
+
+def test_a_failure_here_is_told_once_and_stays_what_it_is() -> None:
+    workers = scripted(True, True)
+    with pytest.raises(ValueError, match="mine"), workers.one_fate(), workers.leaders_first():
+        raise ValueError("mine")
+    assert workers.said == [False]
+
+
+@pytest.mark.parametrize("local_rank", [0, 1])
+def test_the_first_of_a_machine_goes_first(local_rank: int) -> None:
+    workers = scripted(True, True, local_rank=local_rank)
+    with workers.one_fate():
+        with workers.leaders_first():
+            assert workers.said == [True] * local_rank
+        assert workers.said == [True]
+    assert workers.said == [True, True]
+
+
+@pytest.mark.parametrize("local_rank", [0, 1])
+def test_who_sees_a_failure_in_between_leaves_without_another_word(local_rank: int) -> None:
+    workers = scripted(False, local_rank=local_rank)
+    with pytest.raises(AbandonedError), workers.one_fate(), workers.leaders_first():
+        pass
+    assert workers.said == [True]
+
+
+@pytest.mark.parametrize(
+    ("environment", "count"),
+    [
+        ({}, 1),
+        ({"WORLD_SIZE": "8"}, 1),  # a batch system's variable for the whole job
+        ({"WORLD_SIZE": "8", "LOCAL_RANK": "0"}, 8),
+        ({"WORLD_SIZE": "many", "LOCAL_RANK": "0"}, 1),
+    ],
+)
+def test_only_a_launcher_makes_several_processes(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], count: int
+) -> None:
+    for name in ("WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert launched_processes() == count
