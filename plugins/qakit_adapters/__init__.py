@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from qakit.api import Adapter, Component, NoRuntime, NoSettings, Settings, hookimpl
 
@@ -13,10 +13,17 @@ from qakit.api import Adapter, Component, NoRuntime, NoSettings, Settings, hooki
 class BitFitSettings(Settings):
     """Settings of ``bitfit``."""
 
-    which: Literal["all", "attention", "mlp"] = Field(
+    which: Literal["all", "attention", "mlp"] | list[str] = Field(
         default="all",
-        description="Biases of the whole backbone, of its attention blocks only, or of its feed-forward blocks only.",
+        description="Biases of the whole backbone, of its attention blocks only, of its feed-forward blocks only, or "
+        "those with these parts in their names, for example `[query, intermediate]`, to which the paper comes down.",
     )
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        if not self.which:
+            raise ValueError("which names no bias; give at least one part of a name, or 'all'")
+        return self
 
 
 class FreezeSettings(Settings):
@@ -39,13 +46,24 @@ class LoraSettings(Settings):
         default=False, description="Train direction and magnitude of the weights apart (DoRA, Liu et al. 2024)."
     )
     init: Literal["default", "gaussian", "pissa", "olora", "orthogonal"] = Field(
-        default="default", description="How the updates begin: at zero (`default`, `gaussian`), or PEFT's other ways."
+        default="default",
+        description="How the updates begin: at zero (`default`, `gaussian`), with factors that cancel each other "
+        "(`orthogonal`), or as the weights' own main directions, taken out of the frozen weights (`pissa`, Meng et al. "
+        "2024; `olora`, Büyükakyüz 2024).",
     )
     targets: Literal["attention", "linear"] | list[str] = Field(
         default="attention",
         description="Which modules get an update: the query and value projections, every linear layer, or those with "
         "these names.",
     )
+
+    @model_validator(mode="after")
+    def _orthogonal_halves(self) -> Self:
+        if self.init == "orthogonal" and self.rank % 2:
+            raise ValueError(
+                f"init: orthogonal needs an even rank, not {self.rank}: each half is orthogonal to the other"
+            )
+        return self
 
 
 def build_full(_settings: NoSettings, _runtime: NoRuntime) -> Adapter:
@@ -59,7 +77,14 @@ def build_bitfit(settings: BitFitSettings, _runtime: NoRuntime) -> Adapter:
     """Only biases train."""
     from qakit_adapters.bitfit import BitFit
 
-    return BitFit(which=settings.which)
+    return BitFit(which=tuple(settings.which) if isinstance(settings.which, list) else settings.which)
+
+
+def build_layernorm(_settings: NoSettings, _runtime: NoRuntime) -> Adapter:
+    """Only normalisation layers train."""
+    from qakit_adapters.layernorm import NormTuning
+
+    return NormTuning()
 
 
 def build_freeze(settings: FreezeSettings, _runtime: NoRuntime) -> Adapter:
@@ -88,6 +113,12 @@ BITFIT: Component[BitFitSettings, NoRuntime, Adapter] = Component(
     settings=BitFitSettings,
     build=build_bitfit,
 )
+LAYERNORM: Component[NoSettings, NoRuntime, Adapter] = Component(
+    name="layernorm",
+    summary="Only the normalisation layers train (Qi et al. 2022): about 0.05% of the parameters",
+    settings=NoSettings,
+    build=build_layernorm,
+)
 FREEZE: Component[FreezeSettings, NoRuntime, Adapter] = Component(
     name="freeze",
     summary="The embeddings and the bottom encoder layers stay as they are; the rest trains",
@@ -105,4 +136,4 @@ LORA: Component[LoraSettings, NoRuntime, Adapter] = Component(
 @hookimpl
 def qakit_register_adapters() -> Iterable[Component[Any, Any, Any]]:
     """The adapters of this package."""
-    return FULL, BITFIT, FREEZE, LORA
+    return FULL, BITFIT, LAYERNORM, FREEZE, LORA

@@ -14,17 +14,21 @@ from qakit.api import ModelError
 class BitFit:
     """Only biases train; every weight keeps its pretrained value."""
 
-    which: Literal["all", "attention", "mlp"]
+    which: Literal["all", "attention", "mlp"] | tuple[str, ...]
+    """A tuple holds parts of names: ``query``, ``intermediate.dense``."""
 
     def apply(self, backbone: nn.Module) -> nn.Module:
         """Freeze everything but the chosen biases.
 
         Raises:
-            ModelError: the backbone has none (ModernBERT, for one, has no biases).
+            ModelError: the backbone has none (ModernBERT, for one, has no biases), or none with one of the names.
         """
-        chosen = [name for name, _ in backbone.named_parameters() if self._trains(name)]
-        if not chosen:
-            where = "" if self.which == "all" else f" in its {self.which} blocks"
+        biases = [name for name, _ in backbone.named_parameters() if _is_bias(name)]
+        chosen = {name for name in biases if self._trains(name)}
+        if isinstance(self.which, tuple) and biases:
+            _check_names(self.which, biases, type(backbone).__name__)
+        elif not chosen:
+            where = f" in its {self.which} blocks" if biases else ""
             raise ModelError(
                 f"adapter 'bitfit': {type(backbone).__name__} has no biases{where}; use 'full', or another backbone"
             )
@@ -37,9 +41,28 @@ class BitFit:
         return backbone
 
     def _trains(self, name: str) -> bool:
+        if isinstance(self.which, tuple):
+            return any(_holds(name, part) for part in self.which)
         parts = name.split(".")
-        if not parts[-1].endswith("bias"):  # DeBERTa calls some of them q_bias and v_bias
-            return False
         attention = any("attention" in part or part in ("attn", "self_attn") for part in parts)
         block = any(part.isdigit() for part in parts)  # encoder layers are numbered; embeddings and poolers are not
         return {"all": True, "attention": attention, "mlp": block and not attention}[self.which]
+
+
+def _check_names(wanted: tuple[str, ...], biases: list[str], backbone: str) -> None:
+    missing = [part for part in wanted if not any(_holds(name, part) for name in biases)]
+    if missing:
+        known = sorted({name.split(".")[-2] for name in biases if "." in name})
+        raise ModelError(
+            f"adapter 'bitfit': {backbone} has no bias of {', '.join(missing)}; it has those of {', '.join(known)}, "
+            "and neighbours in a name can be joined by a dot, as in attention.output"
+        )
+
+
+def _is_bias(name: str) -> bool:
+    return name.endswith("bias")  # DeBERTa calls some of them q_bias and v_bias
+
+
+def _holds(name: str, part: str) -> bool:
+    """Whether whole parts of the dotted name, one after the other, are those of ``part``."""
+    return f".{part}." in f".{name}."

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from qakit.api import ModelError
+from qakit.api import ModelError, backbone_parts, layer_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +22,14 @@ class Freeze:
         Raises:
             ModelError: more layers than the backbone has, or a part that it does not have.
         """
-        backbone.requires_grad_(True)
-        if self.embeddings:
-            self._embeddings(backbone).requires_grad_(False)
-        if self.layers:
-            blocks = self._blocks(backbone)
-            if self.layers > len(blocks):
-                raise ModelError(
-                    f"adapter 'freeze': layers is {self.layers}, but {type(backbone).__name__} has {len(blocks)}"
-                )
-            for block in list(blocks)[: self.layers]:
-                block.requires_grad_(False)
+        parts = backbone_parts(backbone)
+        if self.embeddings and "embeddings" not in parts.values():
+            raise ModelError(f"adapter 'freeze': cannot find the embeddings of {type(backbone).__name__}")
+        self._check_layers(layer_count(parts), type(backbone).__name__)
+        for name, parameter in backbone.named_parameters():
+            part = parts[name]
+            frozen = part < self.layers if isinstance(part, int) else self.embeddings and part == "embeddings"
+            parameter.requires_grad_(not frozen)
         if not any(parameter.requires_grad for parameter in backbone.parameters()):
             raise ModelError("adapter 'freeze': nothing of the backbone would train; freeze fewer layers")
         return backbone
@@ -41,23 +38,8 @@ class Freeze:
         """Nothing to fold in."""
         return backbone
 
-    @staticmethod
-    def _embeddings(backbone: nn.Module) -> nn.Module:
-        """The outermost module called ``embeddings``, else the input embedding table."""
-        module: nn.Module
-        for name, module in backbone.named_modules():
-            if name.rpartition(".")[2] == "embeddings":
-                return module
-        table: object = getattr(backbone, "get_input_embeddings", lambda: None)()
-        if isinstance(table, nn.Module):
-            return table
-        raise ModelError(f"adapter 'freeze': cannot find the embeddings of {type(backbone).__name__}")
-
-    @staticmethod
-    def _blocks(backbone: nn.Module) -> nn.ModuleList:
-        """The encoder layers: the longest module list that is not inside another one (as a layer's experts are)."""
-        lists = {name: module for name, module in backbone.named_modules() if isinstance(module, nn.ModuleList)}
-        outer = [module for name, module in lists.items() if not any(name.startswith(f"{other}.") for other in lists)]
-        if not outer:
-            raise ModelError(f"adapter 'freeze': cannot find the encoder layers of {type(backbone).__name__}")
-        return max(outer, key=len)
+    def _check_layers(self, held: int, backbone: str) -> None:
+        if self.layers and not held:
+            raise ModelError(f"adapter 'freeze': cannot find the encoder layers of {backbone}")
+        if self.layers > held:
+            raise ModelError(f"adapter 'freeze': layers is {self.layers}, but {backbone} has {held}")

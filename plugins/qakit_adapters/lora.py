@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from qakit.api import ModelError
+from qakit_adapters.lora_export import converted, factors
+from qakit_adapters.lora_targets import targets_of
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from qakit_adapters import LoraSettings
 
-ATTENTION: Mapping[str, tuple[str, ...]] = {
-    "albert": ("query", "value"),
-    "bert": ("query", "value"),
-    "big_bird": ("query", "value"),
-    "camembert": ("query", "value"),
-    "deberta": ("in_proj",),
-    "deberta-v2": ("query_proj", "value_proj"),
-    "distilbert": ("q_lin", "v_lin"),
-    "electra": ("query", "value"),
-    "ernie": ("query", "value"),
-    "longformer": ("query", "value"),
-    "modernbert": ("Wqkv",),
-    "mpnet": ("q", "v"),
-    "rembert": ("query", "value"),
-    "roberta": ("query", "value"),
-    "splinter": ("query", "value"),
-    "xlm-roberta": ("query", "value"),
-}
-"""By ``model_type``: the query and value projections, which is where the paper puts its updates. PEFT's own table lacks
-half of these."""
+MOVES_WEIGHTS = ("pissa", "olora")
+"""Initialisations that begin with the weights' own directions and take them out of the frozen weights."""
 
 
 class Lora:
@@ -43,6 +28,7 @@ class Lora:
 
     def __init__(self, settings: LoraSettings) -> None:
         self.settings = settings
+        self._initial: dict[str, Tensor] = {}
 
     def apply(self, backbone: nn.Module) -> nn.Module:
         """Wrap the backbone; only the updates train.
@@ -60,38 +46,33 @@ class Lora:
             use_rslora=settings.rslora,
             use_dora=settings.dora,
             init_lora_weights=True if settings.init == "default" else settings.init,
-            target_modules=_targets(backbone, settings),
+            target_modules=targets_of(backbone, settings.targets),
         )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about saving a PeftModel, which we don't
-            return get_peft_model(backbone, config)
+            warnings.simplefilter("ignore")  # about saving a PeftModel by its own means
+            adapted: nn.Module = get_peft_model(backbone, config)
+        self._initial = factors(adapted) if settings.init in MOVES_WEIGHTS else {}
+        return adapted
 
     def merge(self, backbone: nn.Module) -> nn.Module:
         """The plain backbone with the updates added to its weights."""
         merged: nn.Module = backbone.merge_and_unload()  # type: ignore[operator]
         return merged
 
+    def export(self, backbone: nn.Module, folder: Path, *, source: str) -> None:
+        """Write a folder for ``PeftModel.from_pretrained``, over the backbone as it was before ``apply``.
 
-def _targets(backbone: nn.Module, settings: LoraSettings) -> list[str]:
-    """The last parts of the names of the modules to update."""
-    linear = sorted(
-        {name.rpartition(".")[2] for name, module in backbone.named_modules() if isinstance(module, nn.Linear)}
-    )
-    if settings.targets == "linear":
-        return linear
-    if settings.targets == "attention":
-        kind = getattr(getattr(backbone, "config", None), "model_type", type(backbone).__name__)
-        if kind not in ATTENTION:
-            raise ModelError(
-                f"adapter 'lora': the attention projections of {kind!r} are not known; name them in `targets`, "
-                f"for example `targets: [{', '.join(linear[:2])}]` (linear modules: {', '.join(linear)}), "
-                "or set `targets: linear`"
-            )
-        return list(ATTENTION[kind])
-    missing = [name for name in settings.targets if name not in linear]
-    if missing:
-        raise ModelError(
-            f"adapter 'lora': {type(backbone).__name__} has no linear module called {', '.join(missing)}; "
-            f"it has {', '.join(linear)}"
-        )
-    return list(settings.targets)
+        What began with ``pissa`` or ``olora`` becomes an ordinary LoRA of twice the rank: its first half is what was
+        trained, its second takes away what was there at the beginning.
+        """
+        from peft import get_peft_model_state_dict
+        from safetensors.torch import save_file
+
+        state: dict[str, Tensor] = get_peft_model_state_dict(backbone)
+        config: Any = backbone.peft_config["default"]  # type: ignore[index]
+        state, config = converted(state, config, self._initial)
+        config.base_model_name_or_path = source
+        config.inference_mode = True
+        config.save_pretrained(str(folder))
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+        save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})

@@ -20,19 +20,103 @@ def register(app: typer.Typer) -> None:
 
 def export(
     run: RunArgument,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Write the whole model with plain weights, for transformers, into --output.")
+    ] = False,
+    adapter_only: Annotated[
+        bool,
+        typer.Option(
+            "--adapter-only",
+            help="Write a run that holds only what was trained into --output; LoRA also in PEFT's format.",
+        ),
+    ] = False,
+    offline: Annotated[
+        bool,
+        typer.Option(
+            "--offline",
+            help="Write a folder with wheel, weights and a script run.sh that answers a file without a network, into "
+            "--output; also of a pipeline.",
+        ),
+    ] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Where to write.")] = None,
     kaggle: Annotated[
-        Path, typer.Option("--kaggle", metavar="FOLDER", help="Write a Kaggle dataset and a notebook into this folder.")
-    ],
+        Path | None,
+        typer.Option(
+            "--kaggle",
+            metavar="FOLDER",
+            help="For competitions that take notebooks only: write a Kaggle dataset and a notebook into this folder.",
+        ),
+    ] = None,
     competition: CompetitionOption = None,
     user: Annotated[
-        str | None, typer.Option("--user", help="Your Kaggle user name; by default the credentials'.")
+        str | None, typer.Option("--user", help="With --kaggle: your Kaggle user name; by default the credentials'.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """For competitions that take notebooks only: the model as a dataset, and a notebook that answers the test file.
+    """A run in a form that works elsewhere: plain weights, the adapter, a folder with a script, a notebook for Kaggle.
 
-    The notebook runs without a network.
+    Kaggle's notebook answers the recipe's test file without a network.
     """
+    if [merge, adapter_only, offline, kaggle is not None].count(True) != 1:
+        raise UsageError("what should be written? one of --merge, --adapter-only, --offline and --kaggle FOLDER")
+    if not offline:
+        _refuse_pipeline(run)
+    if kaggle is not None:
+        _refuse(output is not None, "--kaggle names its folder itself; leave --output out")
+        _kaggle(run, kaggle, competition, user, as_json=as_json)
+        return
+    _refuse(competition is not None or user is not None, "--competition and --user go with --kaggle")
+    if output is None:
+        raise UsageError("where to? --output FOLDER")
+    if offline:
+        _offline(run, output, as_json=as_json)
+        return
+    _weights(run, output, adapter_only=adapter_only, as_json=as_json)
+
+
+def _refuse(contradiction: bool, message: str) -> None:
+    if contradiction:
+        raise UsageError(message)
+
+
+def _refuse_pipeline(run: Path) -> None:
+    from qakit.pipeline.folder import is_pipeline_folder, stage_folders
+    from qakit.runs import open_run
+
+    if is_pipeline_folder(run):
+        stages = " and ".join(str(folder) for folder in stage_folders(open_run(run)).values())
+        raise UsageError(f"{run} is a pipeline of two models: export its stages ({stages}), or all of it with --offline")
+
+
+def _offline(run: Path, folder: Path, *, as_json: bool) -> None:
+    from qakit.registry import load_registry
+    from qakit.runs import open_run
+    from qakit.submit.offline import export_offline
+
+    done = export_offline(open_run(run), folder, load_registry())
+    if as_json:
+        print_json(
+            {"folder": str(done.folder), "command": done.command, "requirements": list(done.requirements)}
+        )
+        return
+    out.print(plain(f"written: {folder}; run it with: bash {done.command}"))
+
+
+def _weights(run: Path, folder: Path, *, adapter_only: bool, as_json: bool) -> None:
+    from qakit.modeling.export import export_adapter, export_merged
+    from qakit.registry import load_registry
+    from qakit.runs import open_run
+
+    write = export_adapter if adapter_only else export_merged
+    write(open_run(run), load_registry(), folder)
+    files = {str(file.relative_to(folder)): file.stat().st_size for file in sorted(folder.rglob("*")) if file.is_file()}
+    if as_json:
+        print_json({"folder": str(folder), "kind": "adapter" if adapter_only else "merged", "files": files})
+        return
+    out.print(plain(f"written: {folder} ({sum(files.values()) / 1e6:,.1f} MB): {', '.join(files)}"))
+
+
+def _kaggle(run: Path, folder: Path, competition: str | None, user: str | None, *, as_json: bool) -> None:
     from qakit.runs import open_run
     from qakit.submit.credentials import find_credentials
     from qakit.submit.notebook import export_run
@@ -43,7 +127,7 @@ def export(
     name = user or next((each.user for each in find_credentials().found if each.user), None)
     if name is None:
         raise UsageError("whose dataset will it be? --user NAME (your name on Kaggle)")
-    done = export_run(opened, kaggle, user=name, slug=slug)
+    done = export_run(opened, folder, user=name, slug=slug)
     if as_json:
         print_json(
             {

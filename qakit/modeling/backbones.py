@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
@@ -14,7 +15,15 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, BertTokenizer, Pr
 from transformers.utils import logging as transformers_logging
 
 from qakit.errors import ModelError
-from qakit.modeling.sources import HOW_TO_POINT, BackboneSource, check_weights, find_source
+from qakit.modeling.remote_code import announce_remote_code, wants_remote_code
+from qakit.modeling.sources import (
+    HOW_TO_CONVERT,
+    HOW_TO_POINT,
+    BackboneSource,
+    check_weights,
+    find_source,
+    pickled_files,
+)
 from qakit.recipe.model import BackboneSection
 
 VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
@@ -43,7 +52,7 @@ def load_tokenizer(
     Raises:
         ModelError: the source is not found, has no tokenizer files, or only a tokenizer without character offsets.
     """
-    folder = find_source(source, revision=revision, tokenizer_only=True).folder
+    folder = find_source(source, revision=revision, tokenizer_only=True, with_code=trust_remote_code).folder
     if not any(any(folder.glob(name)) for name in VOCABULARY_FILES):  # transformers would make an empty vocabulary
         raise ModelError(
             f"{folder} holds no tokenizer ({', '.join(VOCABULARY_FILES)}); set backbone.tokenizer to a folder that does"
@@ -51,9 +60,11 @@ def load_tokenizer(
     try:
         if {file.name for file in folder.iterdir()} == {"vocab.txt"}:  # a bare WordPiece vocabulary, as BERT ships it
             return BertTokenizer(vocab=str(folder / "vocab.txt"))
+        if trust_remote_code:
+            announce_remote_code(source, folder)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
     except Exception as error:  # transformers raises whatever its many tokenizer classes raise
-        raise ModelError(f"the tokenizer in {folder} cannot be loaded: {_first_line(error)}") from error
+        raise ModelError(f"the tokenizer in {folder} cannot be loaded: {_reason(error, folder)}") from error
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError(
             f"the tokenizer of {source!r} ({type(tokenizer).__name__}) gives no character offsets, so answers "
@@ -83,7 +94,7 @@ def load_backbone(
     Raises:
         ModelError: weights are missing, of another shape or not the expected file.
     """
-    source = find_source(section.source, revision=section.revision)
+    source = find_source(section.source, revision=section.revision, with_code=section.trust_remote_code)
     config = load_config(section, source)
     config._attn_implementation = attention_for(attention, device, config)
     if section.init == "scratch":
@@ -108,11 +119,13 @@ def load_config(section: BackboneSection, source: BackboneSource) -> PretrainedC
     Raises:
         ModelError: no readable config.json, no encoder, or an override that the architecture does not know or allow.
     """
+    if section.trust_remote_code:
+        announce_remote_code(source.name, source.folder)
     try:
         config = AutoConfig.from_pretrained(source.folder, trust_remote_code=section.trust_remote_code)
     except Exception as error:
         raise ModelError(
-            f"{source.folder / 'config.json'} is not a usable configuration: {_first_line(error)}"
+            f"{source.folder / 'config.json'} is not a usable configuration: {_reason(error, source.folder)}"
         ) from error
     if config.is_encoder_decoder:
         raise ModelError(f"backbone {source.name!r} is an encoder-decoder ({config.model_type}); choose an encoder")
@@ -171,8 +184,15 @@ def _overridden(config: PretrainedConfig, overrides: Mapping[str, Any]) -> Pretr
 def _from_weights(
     source: BackboneSource, config: PretrainedConfig, *, trust_remote_code: bool
 ) -> tuple[nn.Module, tuple[str, ...]]:
-    weights = [*source.folder.glob("*.safetensors"), *source.folder.glob("pytorch_model*.bin")]
-    if not weights:
+    if (source.folder / "adapter_config.json").is_file():  # transformers would load whatever base model it names
+        raise ModelError(
+            f"{source.folder} holds an adapter (adapter_config.json), not a backbone; merge it into its base model, "
+            "save that, and name the result"
+        )
+    if not any(source.folder.glob("*.safetensors")):
+        if pickles := pickled_files(source.folder):
+            file = source.folder / pickles[0]
+            raise ModelError(f"{file} is a pickle and is not loaded: {HOW_TO_CONVERT.format(file=file)}")
         raise ModelError(
             f"{source.folder} holds no weights (model.safetensors); {HOW_TO_POINT}, "
             "or train from scratch with backbone.init=scratch"
@@ -182,6 +202,7 @@ def _from_weights(
             module, report = AutoModel.from_pretrained(
                 source.folder,
                 config=config,
+                use_safetensors=True,  # never a pickle, whatever else lies in the folder
                 dtype=torch.float32,  # the default is the checkpoint's own type: half precision would train silently
                 trust_remote_code=trust_remote_code,
                 output_loading_info=True,
@@ -243,6 +264,16 @@ def _quiet() -> Iterator[None]:
 def _few(names: list[str], shown: int = 3) -> str:
     rest = len(names) - shown
     return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _reason(error: BaseException, folder: Path) -> str:
+    """Why transformers refused a folder, in our words where it wants to run code."""
+    if "trust_remote_code" in str(error) and wants_remote_code(folder):
+        return (
+            "it needs Python code that comes with the model; if you trust its authors, "
+            "set backbone.trust_remote_code: true, which runs that code on this machine"
+        )
+    return _first_line(error)
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,8 +1,7 @@
-"""The ``model/`` folder of a run: one safetensors file, a configuration, a tokenizer.
+"""The ``model/`` folder of a run: weights in safetensors, a configuration, a tokenizer.
 
-Weights carry transformers' own names wherever its architecture has the head (``bert.encoder...``,
-``qa_outputs.weight``), so ``AutoModelForQuestionAnswering.from_pretrained(folder)`` loads it. Other heads keep their
-names under ``head.``.
+A run keeps plain weights, loadable by transformers (see :mod:`qakit.modeling.plain_weights`), or with
+``train.keep: adapter`` only what was trained (see :mod:`qakit.modeling.adapter_file`).
 """
 
 from __future__ import annotations
@@ -10,126 +9,221 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
-import transformers
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import AutoConfig, PretrainedConfig
+from transformers import AutoConfig
 
-from qakit.errors import PluginError, RunError
+from qakit.errors import ModelError, PluginError, RunError, UsageError
 from qakit.files import replace_folder
+from qakit.modeling.adapter_file import ADAPTER, check_origin, origin_of, read_adapter, read_weights, write_adapter
 from qakit.modeling.assemble import Assembled, build, build_head, template_for
-from qakit.modeling.backbones import attention_for, from_config, load_tokenizer
+from qakit.modeling.backbones import attention_for, from_config, load_backbone, load_tokenizer
 from qakit.modeling.model import ReadingModel
-from qakit.protocols import Adapter, NoRuntime, TransformersNames
-from qakit.recipe.model import Recipe
+from qakit.modeling.plain_weights import plain_weights
+from qakit.modeling.remote_code import announce_remote_code
+from qakit.modeling.sources import pickled_files
+from qakit.protocols import Adapter, NoRuntime
+from qakit.recipe.model import BackboneSection, Recipe
 from qakit.registry import Registry
 
 WEIGHTS = "model.safetensors"
 LAYOUT = "qakit.json"
-"""Says under which names the weights are stored."""
+"""Says what the folder holds, under which names, and where the backbone came from."""
+
+Keep = Literal["merged", "adapter"]
 
 
-def save_model(assembled: Assembled, folder: Path, *, decision: Mapping[str, Any]) -> None:
-    """Write the model folder, replacing an earlier one in a single step. Only plain weights: adapters are merged.
+def save_model(
+    assembled: Assembled,
+    folder: Path,
+    *,
+    decision: Mapping[str, Any],
+    keep: Keep = "merged",
+    backbone: BackboneSection | None = None,
+) -> None:
+    """Write the model folder, replacing an earlier one in a single step.
 
-    ``decision`` is what was tuned together with these weights (the no-answer threshold, the temperature), kept
-    as ``decision.json``.
+    Args:
+        assembled: the model as it trains, its adapter not yet merged.
+        folder: where to.
+        decision: what was tuned together with these weights (the no-answer threshold, the temperature), kept as
+            ``decision.json``.
+        keep: ``merged``: plain weights; where an adapter has added weights of its own, those are kept beside as
+            ``adapter.safetensors``. ``adapter``: only what was trained.
+        backbone: where the backbone came from; noted with its hashes, so that an adapter finds it again.
+
+    Raises:
+        UsageError: only the adapter is to be kept, and there is no backbone to come back to.
     """
-    backbone = _merged(assembled)
-    head = assembled.model.head
-    prefix = f"{getattr(backbone, 'base_model_prefix', 'backbone')}."
-    names = {name: f"head.{name}" for name in head.state_dict()}
-    config_entries: dict[str, Any] = {"architectures": None}
-    counterpart = _counterpart(head, assembled.config, prefix, list(backbone.state_dict()))
-    if counterpart is not None and isinstance(head, TransformersNames):
-        names = dict(head.transformers_names)
-        config_entries = {**head.config_updates, "architectures": [counterpart]}
-    weights = {prefix + name: tensor for name, tensor in backbone.state_dict().items()}
-    weights |= {names[name]: tensor for name, tensor in head.state_dict().items()}
+    origin = None if backbone is None else origin_of(backbone, Path(str(assembled.config.name_or_path)))
+    if keep == "adapter" and origin is None:
+        raise UsageError("a backbone from scratch must be kept whole: no file holds the weights that are not trained")
+    merged = _merged(assembled) if keep == "merged" else None
+    stored = None if merged is None else plain_weights(merged, assembled.model.head, assembled.config)
     with replace_folder(folder) as temporary:
-        config = assembled.config.to_dict() | {"dtype": "float32"} | config_entries
+        config = assembled.config.to_dict() | {"dtype": "float32", "architectures": None}
         config.pop("_name_or_path", None)
+        layout: dict[str, Any] = {"format": 1, "weights": keep, "backbone": origin, "classes": assembled.classes}
+        if stored is not None:
+            config |= stored.config_entries
+            layout |= {"backbone_prefix": stored.prefix, "head_names": stored.head_names}
+            save_file(stored.weights, temporary / WEIGHTS, metadata={"format": "pt"})
+        if merged is None or _has_added(assembled.model.backbone, merged):
+            write_adapter(assembled.model, temporary / ADAPTER)
         _write_json(temporary / "config.json", config)
         _write_json(temporary / "decision.json", decision)
-        _write_json(temporary / LAYOUT, {"format": 1, "backbone_prefix": prefix, "head_names": names})
+        _write_json(temporary / LAYOUT, layout)
         assembled.tokenizer.save_pretrained(temporary)
-        save_file(
-            {name: _plain(tensor) for name, tensor in weights.items()}, temporary / WEIGHTS, metadata={"format": "pt"}
-        )
 
 
 def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torch.device) -> Assembled:
-    """Load what :func:`save_model` wrote.
+    """Load what :func:`save_model` wrote, with plain weights.
 
     Raises:
         RunError: a file is missing or damaged, or the weights do not fit the recipe's head.
+        ModelError: only the adapter was kept, and its backbone is no longer there.
     """
-    for name in ("config.json", LAYOUT, WEIGHTS):
-        if not (folder / name).is_file():
-            raise RunError(f"{folder} has no {name}: the run has no finished evaluation yet, or files were removed")
+    layout = read_layout(folder)
+    if layout.get("weights") == "adapter":
+        adapted = load_adapted(folder, recipe, registry, device=device)
+        merged = _checked(adapted.adapter.merge(adapted.model.backbone))
+        return replace(adapted, model=ReadingModel(merged, adapted.model.head).to(device).eval())
+    weights = read_weights(folder / WEIGHTS)
+    if recipe.backbone.trust_remote_code:
+        announce_remote_code(recipe.backbone.source, folder)
     try:
-        layout = json.loads((folder / LAYOUT).read_text("utf-8"))
-        weights = load_file(folder / WEIGHTS)
-        prefix, names = str(layout["backbone_prefix"]), dict(layout["head_names"])
+        prefix = str(layout["backbone_prefix"])
+        names = {str(own): str(stored) for own, stored in layout["head_names"].items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{folder} is damaged: {LAYOUT} does not say how the weights are named ({error})") from error
+    try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=recipe.backbone.trust_remote_code)
-    except (ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
-        raise RunError(f"{folder} is damaged: {error}") from error
+    except Exception as error:  # transformers raises whatever its configuration classes raise
+        raise RunError(f"{folder} is damaged: config.json: {_one_line(error)}") from error
+    classes = _classes(layout)
     config._attn_implementation = attention_for(recipe.train.attention, device, config)
     backbone = from_config(config, trust_remote_code=recipe.backbone.trust_remote_code)
-    head = build_head(recipe, config, registry)
+    head = build_head(recipe, config, registry, classes=classes)
+    of_head = set(names.values())  # transformers may keep a part of the head (a pooler) under the backbone's name
     _fill(
         backbone,
-        {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)},
+        {
+            name.removeprefix(prefix): value
+            for name, value in weights.items()
+            if name.startswith(prefix) and name not in of_head
+        },
         folder,
     )
     _fill(head, {own: weights[stored] for own, stored in names.items() if stored in weights}, folder)
     model = ReadingModel(backbone, head).to(device).eval()
     tokenizer = load_tokenizer(str(folder))
     adapter: Adapter = build(registry, "adapters", recipe.adapter, NoRuntime())
-    return Assembled(model, tokenizer, template_for(tokenizer, config), config, adapter)
+    return Assembled(model, tokenizer, template_for(tokenizer, config), config, adapter, classes)
+
+
+def load_adapted(folder: Path, recipe: Recipe, registry: Registry, *, device: torch.device) -> Assembled:
+    """The model as it was trained: the backbone from its source, the adapter not merged.
+
+    Raises:
+        RunError: a file is missing or damaged, or the weights do not fit the recipe.
+        ModelError: the backbone is no longer there, or is another one.
+    """
+    layout = read_layout(folder)
+    origin = layout.get("backbone")
+    if not isinstance(origin, dict):
+        raise RunError(f"{folder} does not say which backbone was adapted: it was trained from scratch")
+    try:
+        source = load_backbone(recipe.backbone, attention=recipe.train.attention, device=device)
+        check_origin(origin, recipe.backbone, Path(str(source.config.name_or_path)))
+    except ModelError as error:
+        raise ModelError(f"{folder} needs the backbone that it was trained from: {error}") from error
+    adapter: Adapter = build(registry, "adapters", recipe.adapter, NoRuntime())
+    head = build_head(recipe, source.config, registry, classes=_classes(layout))
+    model = ReadingModel(adapter.apply(source.module), head)
+    read_adapter(model, _trained(folder, layout, model), folder)
+    tokenizer = load_tokenizer(str(folder))
+    template = template_for(tokenizer, source.config)
+    return Assembled(model.to(device).eval(), tokenizer, template, source.config, adapter, _classes(layout))
+
+
+def read_layout(folder: Path) -> dict[str, Any]:
+    """``qakit.json``: what the folder holds, and under which names.
+
+    Raises:
+        RunError: the folder is not whole.
+    """
+    try:
+        layout = json.loads(_present(folder, LAYOUT).read_text("utf-8"))
+    except (ValueError, OSError, RecursionError) as error:
+        raise RunError(f"{folder} is damaged: {LAYOUT}: {error}") from error
+    if not isinstance(layout, dict):
+        raise RunError(f"{folder} is damaged: {LAYOUT} holds no object")
+    for name in ("config.json", ADAPTER if layout.get("weights") == "adapter" else WEIGHTS):
+        _present(folder, name)
+    return layout
+
+
+def _present(folder: Path, name: str) -> Path:
+    file = folder / name
+    if not file.is_file() and (pickles := pickled_files(folder)):
+        raise RunError(
+            f"{folder} has no {name}, and {pickles[0]} is a pickle: loading one runs whatever code it holds, so qakit "
+            "loads safetensors only; ask for the run as qakit wrote it"
+        )
+    if not file.is_file():
+        raise RunError(f"{folder} has no {name}: the run has no finished evaluation yet, or files were removed")
+    return file
+
+
+def _classes(layout: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(map(str, layout.get("classes", ())))
+
+
+def _trained(folder: Path, layout: Mapping[str, Any], model: ReadingModel) -> dict[str, Tensor]:
+    """The weights of ``adapter.safetensors``, or the same ones out of a merged model that holds them as they are."""
+    if (folder / ADAPTER).is_file():
+        return read_weights(folder / ADAPTER)
+    weights, prefix, names = read_weights(folder / WEIGHTS), layout["backbone_prefix"], layout["head_names"]
+    trained = [name for name, parameter in model.backbone.named_parameters() if parameter.requires_grad]
+    wanted = {f"backbone.{name}": prefix + name for name in trained}
+    wanted |= {f"head.{own}": stored for own, stored in names.items()}
+    return {own: weights[stored] for own, stored in wanted.items() if stored in weights}
+
+
+def _has_added(adapted: nn.Module, merged: nn.Module) -> bool:
+    """Whether something trains that a plain backbone does not have, so that merging loses it."""
+    plain = set(merged.state_dict())
+    return any(parameter.requires_grad and name not in plain for name, parameter in adapted.named_parameters())
 
 
 def _merged(assembled: Assembled) -> nn.Module:
     """The backbone with plain weights. Adapters may merge in place, and training goes on: they get a copy."""
-    merged = assembled.adapter.merge(copy.deepcopy(assembled.model.backbone))
+    return _checked(assembled.adapter.merge(copy.deepcopy(assembled.model.backbone)))
+
+
+def _checked(merged: object) -> nn.Module:
     if not isinstance(merged, nn.Module):
         raise PluginError(f"the adapter's merge returned {type(merged).__name__}; it must return the backbone")
     return merged
-
-
-def _counterpart(head: nn.Module, config: PretrainedConfig, prefix: str, backbone: list[str]) -> str | None:
-    """The transformers class whose weights are named exactly as ours would be, or None."""
-    if not isinstance(head, TransformersNames):
-        return None
-    auto = getattr(transformers, head.auto_class, None)
-    try:
-        with torch.device("meta"):
-            model = auto.from_config(_updated(config, head.config_updates))  # type: ignore[union-attr]
-    except (ValueError, AttributeError):  # the architecture has no such class
-        return None
-    ours = {prefix + name for name in backbone} | set(head.transformers_names.values())
-    same = set(head.transformers_names) == set(head.state_dict()) and ours == set(model.state_dict())
-    return type(model).__name__ if same else None
-
-
-def _updated(config: PretrainedConfig, entries: Mapping[str, Any]) -> PretrainedConfig:
-    return type(config).from_dict(config.to_dict() | dict(entries))
 
 
 def _fill(module: nn.Module, weights: Mapping[str, Tensor], folder: Path) -> None:
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
-        raise RunError(f"the weights in {folder} do not fit the recipe's {type(module).__name__}: {error}") from error
+        problem = f"the weights in {folder} do not fit the recipe's {type(module).__name__}: {_one_line(error)}"
+        raise RunError(problem) from error
 
 
-def _plain(tensor: Tensor) -> Tensor:
-    return tensor.detach().to("cpu").contiguous()
+def _one_line(error: BaseException) -> str:
+    """What another library says, shortened to what a person reads."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 300 else f"{text[:299]}…"
 
 
 def _write_json(path: Path, value: Any) -> None:

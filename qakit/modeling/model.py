@@ -7,6 +7,7 @@ from torch import nn
 
 from qakit.data.batch import Batch
 from qakit.errors import PluginError
+from qakit.modeling.anatomy import Part, backbone_parts, layer_count
 from qakit.protocols import Head, HeadOutput, PoolsLayers
 
 
@@ -59,3 +60,27 @@ def parameter_counts(model: ReadingModel) -> dict[str, dict[str, int]]:
     }
     counts["all"] = {kind: sum(part[kind] for part in counts.values()) for kind in ("trainable", "total")}
     return counts
+
+
+def parameters_by_module(model: ReadingModel) -> list[dict[str, str | int]]:
+    """Trainable and total parameters of the embeddings, of each encoder layer, of the rest of the backbone and of the
+    head, in this order; each row has ``module``, ``trainable`` and ``total``."""
+    parts = backbone_parts(model.backbone)
+    order: list[Part] = ["embeddings", *range(layer_count(parts)), "other"]
+    named = dict(model.backbone.named_parameters())
+    held = {part_name(part): [named[name] for name, own in parts.items() if own == part] for part in order}
+    held["head"] = list(model.head.parameters())
+    return [
+        {
+            "module": module,
+            "trainable": sum(each.numel() for each in parameters if each.requires_grad),
+            "total": sum(each.numel() for each in parameters),
+        }
+        for module, parameters in held.items()
+        if parameters
+    ]
+
+
+def part_name(part: Part) -> str:
+    """As tables name a part of the backbone: ``embeddings``, ``layer 0``, ``rest of the backbone``."""
+    return f"layer {part}" if isinstance(part, int) else {"embeddings": part, "other": "rest of the backbone"}[part]

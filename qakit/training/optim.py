@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import nn
 
 from qakit.errors import ModelError
-from qakit.modeling.model import ReadingModel
+from qakit.modeling.anatomy import Part, backbone_parts, layer_count
+from qakit.modeling.model import ReadingModel, part_name
 from qakit.recipe.model import TrainSection
+
+Named = list[tuple[str, nn.Parameter]]
 
 
 def parameter_groups(model: ReadingModel, section: TrainSection) -> list[dict[str, Any]]:
-    """Trainable parameters by part (backbone, head) and by whether they decay (matrices do, biases and norms don't).
+    """Trainable parameters by part and by whether they decay (matrices do, biases and norms don't).
 
-    Each group has ``name``, ``params``, ``names``, ``peak_rate`` and ``weight_decay``.
+    The parts are the backbone and the head; with ``layer_decay`` the embeddings, each layer, the rest of the backbone
+    and the head. Each group has ``name``, ``params``, ``names``, ``peak_rate`` and ``weight_decay``.
 
     Raises:
-        ModelError: nothing is trainable.
+        ModelError: nothing is trainable, or the backbone's layers cannot be told apart.
     """
-    rates = {"backbone": section.learning_rate, "head": section.head_learning_rate or section.learning_rate}
     groups: list[dict[str, Any]] = []
-    for part, rate in rates.items():
-        named = [(f"{part}.{name}", p) for name, p in getattr(model, part).named_parameters() if p.requires_grad]
+    for part, named, rate, weight_decay in _parts(model, section):
         for decays in (True, False):
             chosen = [(name, p) for name, p in named if (p.ndim >= 2) == decays]
             if chosen:
@@ -32,7 +36,7 @@ def parameter_groups(model: ReadingModel, section: TrainSection) -> list[dict[st
                         "params": [p for _, p in chosen],
                         "names": [name for name, _ in chosen],
                         "peak_rate": rate,
-                        "weight_decay": section.weight_decay if decays else 0.0,
+                        "weight_decay": weight_decay if decays else 0.0,
                     }
                 )
     if not groups:
@@ -51,3 +55,42 @@ def set_rates(optimiser: torch.optim.Optimizer, factor: float) -> None:
     """Give every group its peak rate times ``factor``."""
     for group in optimiser.param_groups:
         group["lr"] = group["peak_rate"] * factor
+
+
+def _parts(model: ReadingModel, section: TrainSection) -> Iterator[tuple[str, Named, float, float]]:
+    """(name, trainable parameters, peak rate, weight decay) of each part, from the input to the head."""
+    backbone, decay = _trainable(model, "backbone"), section.weight_decay
+    if section.layer_decay is None:
+        yield "backbone", backbone, section.learning_rate, decay
+    else:
+        for part, names, rate in _layer_rates(model.backbone, section.learning_rate, section.layer_decay):
+            yield part_name(part), [pair for pair in backbone if pair[0] in names], rate, decay
+    head_decay = decay if section.head_weight_decay is None else section.head_weight_decay
+    yield "head", _trainable(model, "head"), section.head_learning_rate or section.learning_rate, head_decay
+
+
+def _layer_rates(
+    backbone: nn.Module, learning_rate: float, layer_decay: float
+) -> Iterator[tuple[Part, frozenset[str], float]]:
+    """Each part of the backbone with its parameters' names and its rate.
+
+    The head counts as the layer above the top one: that one's rate is ``learning_rate * layer_decay``. What is neither
+    layer nor embedding goes with the top layer.
+
+    Source: Howard & Ruder 2018, "Universal Language Model Fine-tuning" (discriminative fine-tuning); Clark et al. 2020,
+    "ELECTRA".
+    """
+    parts = backbone_parts(backbone)
+    layers = layer_count(parts)
+    if layers == 0:
+        raise ModelError(
+            f"train.layer_decay: cannot find the encoder layers of {type(backbone).__name__}; leave layer_decay out"
+        )
+    below_head: dict[Part, int] = {"embeddings": layers + 1, **{i: layers - i for i in range(layers)}, "other": 1}
+    for part, steps in below_head.items():
+        names = frozenset(f"backbone.{name}" for name, own in parts.items() if own == part)
+        yield part, names, learning_rate * layer_decay**steps
+
+
+def _trainable(model: ReadingModel, part: str) -> Named:
+    return [(f"{part}.{name}", p) for name, p in getattr(model, part).named_parameters() if p.requires_grad]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 from transformers import BertConfig, BertModel, ModernBertConfig, ModernBertModel
 
 from qakit.api import ModelError, NoRuntime, NoSettings
-from qakit_adapters import BITFIT, FREEZE, FULL, BitFitSettings, FreezeSettings
+from qakit.registry import load_registry
+from qakit.testing import check_adapter, check_component
+from qakit_adapters import BITFIT, FREEZE, FULL, LAYERNORM, BitFitSettings, FreezeSettings
 
 
 @pytest.fixture
@@ -19,6 +22,13 @@ def backbone() -> BertModel:
 
 def trainable(module: nn.Module) -> set[str]:
     return {name for name, parameter in module.named_parameters() if parameter.requires_grad}
+
+
+@pytest.mark.parametrize("name", load_registry().names("adapters"))
+def test_every_adapter_keeps_the_contract(name: str) -> None:
+    component = load_registry().get("adapters", name).component
+    check_component("adapters", component)
+    check_adapter(component, component.settings())
 
 
 def test_full_trains_everything_even_what_was_frozen_before(backbone: BertModel) -> None:
@@ -41,6 +51,41 @@ def test_bitfit_splits_each_layer_into_attention_and_mlp(backbone: BertModel) ->
     assert not attention & mlp
     layers = {name for name, _ in backbone.named_parameters() if name.startswith("encoder") and name.endswith("bias")}
     assert attention | mlp == layers
+
+
+def test_bitfit_takes_names_of_its_own(backbone: BertModel) -> None:
+    settings = BitFitSettings(which=["query", "intermediate", "attention.output"])
+    chosen = trainable(BITFIT.build(settings, NoRuntime()).apply(backbone))
+    per_layer = {
+        "attention.self.query.bias",
+        "intermediate.dense.bias",
+        "attention.output.dense.bias",
+        "attention.output.LayerNorm.bias",
+    }
+    assert chosen == {f"encoder.layer.{layer}.{name}" for layer in range(3) for name in per_layer}
+
+
+@pytest.mark.parametrize("wrong", ["q_proj", "quer", "output.attention", "weight"])
+def test_bitfit_names_that_fit_no_bias_are_an_error(backbone: BertModel, wrong: str) -> None:
+    adapter = BITFIT.build(BitFitSettings(which=["query", wrong]), NoRuntime())
+    with pytest.raises(ModelError, match=rf"BertModel has no bias of {wrong}; it has those of LayerNorm, dense, key"):
+        adapter.apply(backbone)
+
+
+def test_bitfit_with_no_names_is_an_error() -> None:
+    with pytest.raises(ValidationError, match="which names no bias"):
+        BitFitSettings(which=[])
+
+
+def test_layernorm_trains_gains_and_biases_and_nothing_else(backbone: BertModel) -> None:
+    adapted = LAYERNORM.build(NoSettings(), NoRuntime()).apply(backbone)
+    assert trainable(adapted) == {name for name, _ in backbone.named_parameters() if ".LayerNorm." in name}
+    assert len(trainable(adapted)) == 2 * (1 + 2 * 3)
+
+
+def test_layernorm_refuses_a_backbone_without() -> None:
+    with pytest.raises(ModelError, match="Linear has no normalisation layers with weights"):
+        LAYERNORM.build(NoSettings(), NoRuntime()).apply(nn.Linear(2, 2))
 
 
 def test_bitfit_refuses_a_backbone_without_biases() -> None:

@@ -6,45 +6,14 @@ from typing import Any
 
 import pytest
 import torch
+from adapted_models import small
 from torch import nn
-from transformers import AutoConfig, AutoModel, FunnelConfig, FunnelModel
+from transformers import FunnelConfig, FunnelModel
 
 from qakit.api import ModelError, NoRuntime
 from qakit.testing import check_adapter, check_component
 from qakit_adapters import LORA, LoraSettings
-from qakit_adapters.lora import ATTENTION
-
-SMALL = {
-    "vocab_size": 40,
-    "hidden_size": 16,
-    "dim": 16,
-    "embedding_size": 16,
-    "num_hidden_layers": 2,
-    "n_layers": 2,
-    "num_attention_heads": 2,
-    "n_heads": 2,
-    "intermediate_size": 16,
-    "hidden_dim": 16,
-    "input_embedding_size": 16,
-    "output_embedding_size": 16,
-    "attention_window": 4,
-    "max_position_embeddings": 64,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-    "cls_token_id": 1,
-    "sep_token_id": 2,
-    "attention_type": "original_full",
-    "relative_attention": True,
-}
-
-
-def small(model_type: str) -> nn.Module:
-    torch.manual_seed(0)
-    config = AutoConfig.for_model(model_type)
-    known = {key: value for key, value in SMALL.items() if hasattr(config, key)}
-    model: nn.Module = AutoModel.from_config(AutoConfig.for_model(model_type, **known)).eval()
-    return model
+from qakit_adapters.lora_targets import ATTENTION
 
 
 def applied(backbone: nn.Module, **settings: Any) -> nn.Module:
@@ -53,7 +22,14 @@ def applied(backbone: nn.Module, **settings: Any) -> nn.Module:
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"rank": 2, "alpha": 4, "rslora": True}, {"dora": True}, {"init": "pissa"}, {"targets": "linear"}],
+    [
+        {},
+        {"rank": 2, "alpha": 4, "rslora": True},
+        {"dora": True},
+        {"targets": "linear"},
+        *({"init": init, "rank": 4} for init in ("gaussian", "pissa", "olora", "orthogonal")),
+        *({"init": init, "rank": 4, "dora": True, "rslora": True} for init in ("pissa", "olora", "orthogonal")),
+    ],
     ids=str,
 )
 def test_keeps_the_contract_of_adapters(settings: dict[str, Any]) -> None:

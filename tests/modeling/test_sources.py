@@ -58,7 +58,7 @@ def test_without_the_hub_there_is_one_clear_line(monkeypatch: pytest.MonkeyPatch
     )
 
 
-def test_the_hub_is_asked_for_safe_files_first_and_for_pickles_only_without_them(
+def test_the_hub_is_asked_for_safe_files_alone_and_for_code_only_if_it_is_trusted(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     import huggingface_hub
@@ -71,12 +71,8 @@ def test_the_hub_is_asked_for_safe_files_first_and_for_pickles_only_without_them
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     assert find_source("someone/model").origin == "hub"
-    assert not any("bin" in pattern for pattern in asked[0])
-    assert any("bin" in pattern for pattern in asked[1])
-    (tmp_path / "model.safetensors").write_bytes(b"")
-    asked.clear()
-    find_source("someone/model")
-    assert len(asked) == 1
+    find_source("someone/model", with_code=True)
+    assert asked == [["*.json", "*.txt", "*.model", "*.safetensors"], [*asked[0], "*.py"]]
 
 
 def test_other_weights_than_the_recipe_expects_are_refused(tiny_backbone: Path) -> None:

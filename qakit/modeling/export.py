@@ -1,0 +1,67 @@
+"""A run's weights in a folder of their own: merged for use elsewhere, or only what was trained."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import torch
+
+from qakit.errors import UsageError
+from qakit.files import replace_folder
+from qakit.modeling.adapter_file import ADAPTER
+from qakit.modeling.folder import load_adapted, read_layout, save_model
+from qakit.protocols import ExportsAdapter
+from qakit.registry import Registry
+from qakit.runs import Run
+
+CPU = torch.device("cpu")
+
+
+def export_merged(run: Run, registry: Registry, folder: Path) -> None:
+    """Write the model with plain weights, the adapter's changes added to them.
+
+    Raises:
+        UsageError: the folder exists and is not empty.
+        RunError: the run has no model.
+        ModelError: the run keeps only the adapter, and its backbone is no longer there.
+    """
+    _check_free(folder)
+    adapter_only = read_layout(run.model).get("weights") == "adapter"
+    with replace_folder(folder) as fresh:
+        if adapter_only:
+            recipe = run.recipe()
+            assembled = load_adapted(run.model, recipe, registry, device=CPU)
+            decision = run.read_json(run.decision_file)
+            save_model(assembled, fresh, decision=decision, backbone=recipe.backbone)
+        else:
+            shutil.copytree(run.model, fresh, dirs_exist_ok=True)
+        (fresh / ADAPTER).unlink(missing_ok=True)
+
+
+def export_adapter(run: Run, registry: Registry, folder: Path) -> None:
+    """Write a run with only what was trained: ``recipe.yaml`` and ``model/``, which predict with the backbone's source.
+
+    Where the adapter can, it also writes its weights as other software reads them, into a folder of its own name.
+
+    Raises:
+        UsageError: the folder exists and is not empty.
+        RunError: the run has no model, or one from scratch.
+        ModelError: its backbone is no longer there, or is another one.
+    """
+    _check_free(folder)
+    recipe = run.recipe()
+    assembled = load_adapted(run.model, recipe, registry, device=CPU)
+    with replace_folder(folder) as fresh:
+        shutil.copyfile(run.recipe_file, fresh / "recipe.yaml")
+        decision = run.read_json(run.decision_file)
+        save_model(assembled, fresh / "model", decision=decision, keep="adapter", backbone=recipe.backbone)
+        if isinstance(assembled.adapter, ExportsAdapter):
+            own = fresh / recipe.adapter.name
+            own.mkdir()
+            assembled.adapter.export(assembled.model.backbone, own, source=recipe.backbone.source)
+
+
+def _check_free(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} exists and is not empty; choose another --output")
