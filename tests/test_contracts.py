@@ -16,16 +16,33 @@ from qakit.registry import Entry, load_registry
 ENTRIES = [entry for entry in load_registry().entries() if entry.package == "qakit"]
 
 SETTINGS: dict[str, list[dict[str, Any]]] = {
-    "glue": [{"task": "SST-2"}],
-    "table": [{"question": "q", "context": "c", "answer_text": "a"}],
-    "bitfit": [{}, {"which": "attention"}, {"which": "mlp"}],
-    "freeze": [{}, {"layers": 1}, {"embeddings": False, "layers": 1}],
-    "stride": [{}, {"overlap": 0}, {"overlap": 5}, {"step": 1}],
-    "random_window": [{}, {"per_example": 3}],
-    "squad_v2": [{}, {"primary": "exact"}],
-    "csv": [{}, {"line_end": "\r\n", "bom": True}, {"quoting": "all", "header": False}],
+    "readers/glue": [{"task": "SST-2"}],
+    "readers/table": [{"question": "q", "context": "c", "answer_text": "a"}],
+    "adapters/bitfit": [{}, {"which": "attention"}, {"which": "mlp"}],
+    "adapters/freeze": [{}, {"layers": 1}, {"embeddings": False, "layers": 1}],
+    "preprocessors/stride": [{}, {"overlap": 0}, {"overlap": 5}, {"step": 1}],
+    "preprocessors/random_window": [{}, {"per_example": 3}],
+    "preprocessors/every_context": [{}, {"train_contexts": 2}],
+    "preprocessors/concatenate": [{}, {"overlap": 3}],
+    "metrics/squad_v2": [{}, {"primary": "exact"}],
+    "metrics/glue": [{"task": "SST-2"}, {"task": "MRPC"}, {"task": "CoLA"}],
+    "writers/csv": [{}, {"line_end": "\r\n", "bom": True}, {"quoting": "all", "header": False}],
 }
-"""Settings to check beside (or instead of) the defaults."""
+"""Settings to check beside (or instead of) the defaults, by kind and name."""
+
+CLASSES, NUMBERS = ("1", "0", "0", "1"), (0.5, 4.0, 2.0, 2.0)
+OPTIONS: dict[str, dict[str, Any]] = {
+    "heads/classifier": {"labels": CLASSES[:2]},
+    "preprocessors/truncate": {"texts": True},
+    "writers/glue": {"labels": CLASSES},
+    "metrics/accuracy": {"labels": CLASSES},
+    "metrics/accuracy_f1": {"labels": CLASSES},
+    "metrics/glue": {"labels": CLASSES},
+    "metrics/matthews": {"labels": CLASSES},
+    "metrics/pearson_spearman": {"labels": NUMBERS},
+    "metrics/selection": {"contexts": (0, 2, 1)},
+}
+"""What a check must know of a component that is not for spans."""
 
 CONTEXT = "The tide comes twice a day."
 FILES: dict[str, dict[str, Any]] = {
@@ -83,25 +100,37 @@ def of_kind(kind: str) -> Any:
         pytest.param(entry, settings, id=f"{entry.name}-{number}")
         for entry in ENTRIES
         if entry.kind == kind
-        for number, settings in enumerate(SETTINGS.get(entry.name, [{}]))
+        for number, settings in enumerate(SETTINGS.get(f"{entry.kind}/{entry.name}", [{}]))
     ]
     return pytest.mark.parametrize(("entry", "settings"), cases)
 
 
 def checked(check: Callable[..., Any], entry: Entry, settings: dict[str, Any], *arguments: Any) -> Any:
-    return check(entry.component, entry.component.settings.model_validate(settings), *arguments)
+    options = OPTIONS.get(f"{entry.kind}/{entry.name}", {})
+    return check(entry.component, entry.component.settings.model_validate(settings), *arguments, **options)
 
 
 def test_the_expected_components_are_there() -> None:
     assert {kind: [entry.name for entry in ENTRIES if entry.kind == kind] for kind in KINDS} == {
         "readers": ["adl", "glue", "hw7", "squad", "table"],
-        "preprocessors": ["centred", "random_window", "stride"],
-        "adapters": ["bitfit", "freeze", "full", "lora"],
-        "heads": ["crf", "joint_span", "linear_span"],
+        "preprocessors": ["centred", "concatenate", "every_context", "random_window", "stride", "truncate"],
+        "adapters": ["bitfit", "freeze", "full", "layernorm", "lora"],
+        "heads": ["classifier", "crf", "joint_span", "linear_span", "multiple_choice", "paragraph_scorer"],
         "postprocessors": ["special_chars"],
         "ensemblers": ["voting"],
-        "writers": ["csv", "jsonl", "squad_json"],
-        "metrics": ["cmrc2018", "exact_match", "squad_v1", "squad_v2"],
+        "writers": ["csv", "glue", "jsonl", "squad_json"],
+        "metrics": [
+            "accuracy",
+            "accuracy_f1",
+            "cmrc2018",
+            "exact_match",
+            "glue",
+            "matthews",
+            "pearson_spearman",
+            "selection",
+            "squad_v1",
+            "squad_v2",
+        ],
     }
 
 

@@ -55,7 +55,10 @@ def all_pairs(encoded: EncodedExamples, runtime: WindowRuntime) -> Pairs:
     """
     bare = int((np.diff(encoded.pointers) == 0).sum())
     if bare:
-        raise DataError(f"{bare} of {len(encoded)} examples have no context to look for an answer in")
+        raise DataError(
+            f"{bare} of {len(encoded)} examples have no context to look for an answer in; texts with labels want the "
+            "preprocessor `truncate`"
+        )
     example = encoded.pair_example.astype(np.int64)
     inner = runtime.max_length - runtime.special_tokens
     if inner < 1:

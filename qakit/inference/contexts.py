@@ -3,66 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qakit.data.batch import Batch
 from qakit.data.encode import EncodedExamples
 from qakit.data.windows import Windows
-from qakit.errors import ModelError, PluginError
-from qakit.inference.spans import BROKEN_SCORES
+from qakit.errors import ModelError
+from qakit.inference.logits import LogitTable
 from qakit.protocols import ContextScores
 from qakit.values import ContextPrediction, Example
 
-Float32 = NDArray[np.float32]
-Float64 = NDArray[np.float64]
-Int64 = NDArray[np.int64]
 
-
-@dataclass(frozen=True, slots=True)
-class ContextRows:
-    """Some rows of a :class:`ContextTable`, for another process: ``window`` and ``scores`` (R,)."""
-
-    window: Int64
-    scores: Float32
-
-
-class ContextTable:
-    """One logit for each of W windows, filled batch by batch in any order.
-
-    Attributes:
-        scores: (W,) float32; NaN until the window is added.
-    """
+class ContextTable(LogitTable):
+    """One logit for each of W windows."""
 
     def __init__(self, windows: int) -> None:
-        self.scores: Float32 = np.full(windows, np.nan, np.float32)
+        super().__init__(windows, 1)
 
     def add(self, batch: Batch, decoded: ContextScores) -> None:
-        """Take over a batch's logits.
-
-        Raises:
-            PluginError: the head decoded another shape than (B,).
-            ModelError: a logit is NaN or infinite.
-        """
-        if tuple(decoded.scores.shape) != (len(batch),):
-            raise PluginError(
-                f"the head's decode returned scores {tuple(decoded.scores.shape)}; they must be ({len(batch)},)"
-            )
-        values = decoded.scores.float().cpu().numpy()
-        if not np.isfinite(values).all():
-            raise ModelError(BROKEN_SCORES)
-        self.scores[batch.window] = values
-
-    def rows(self) -> ContextRows:
-        """The windows that have been added here, to send to another process."""
-        window = np.flatnonzero(~np.isnan(self.scores))
-        return ContextRows(window, self.scores[window])
-
-    def merge(self, rows: ContextRows) -> None:
-        """Take over what another process added to its table of the same windows."""
-        self.scores[rows.window] = rows.scores
+        """Take over a batch's logits, (B,); see :meth:`LogitTable.add_logits`."""
+        self.add_logits(batch, decoded.scores, wanted=(len(batch),))
 
 
 def context_predictions(
@@ -78,7 +39,7 @@ def context_predictions(
     if len(windows.pair) != len(windows):
         raise ModelError("contexts are scored one by one: use a preprocessor that puts one into each window")
     logits = np.full(len(encoded.context), -np.inf)
-    np.maximum.at(logits, windows.pair, table.scores)
+    np.maximum.at(logits, windows.pair, table.scores[:, 0])
     unseen = np.flatnonzero(np.isneginf(logits))
     if len(unseen):
         raise ModelError(f"a context of the example {examples[encoded.pair_example[unseen[0]]].id!r} is in no window")

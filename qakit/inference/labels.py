@@ -3,66 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qakit.data.batch import Batch
 from qakit.data.windows import Windows
-from qakit.errors import ModelError, PluginError
-from qakit.inference.spans import BROKEN_SCORES
+from qakit.errors import ModelError
+from qakit.inference.logits import LogitTable
 from qakit.protocols import LabelScores
 from qakit.values import Example, LabelPrediction
 
-Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
-Int64 = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class LabelRows:
-    """Some rows of a :class:`LabelTable`, for another process: ``window`` (R,) and ``scores`` (R, C)."""
-
-    window: Int64
-    scores: Float32
-
-
-class LabelTable:
-    """The logits of W windows for C classes (one number for regression), filled batch by batch in any order.
+class LabelTable(LogitTable):
+    """The logits of W windows for C classes (C = 1 for regression: the number).
 
     Attributes:
         classes: the names, C of them; empty for regression.
-        scores: (W, C) float32; NaN until the window is added.
     """
 
     def __init__(self, windows: int, classes: Sequence[str]) -> None:
+        super().__init__(windows, max(1, len(classes)))
         self.classes = tuple(classes)
-        self.scores: Float32 = np.full((windows, max(1, len(self.classes))), np.nan, np.float32)
 
     def add(self, batch: Batch, decoded: LabelScores) -> None:
-        """Take over a batch's logits.
-
-        Raises:
-            PluginError: the head decoded another shape than (B, C).
-            ModelError: a logit is NaN or infinite.
-        """
-        wanted = (len(batch), self.scores.shape[1])
-        if tuple(decoded.scores.shape) != wanted:
-            raise PluginError(f"the head's decode returned scores {tuple(decoded.scores.shape)}; they must be {wanted}")
-        values = decoded.scores.float().cpu().numpy()
-        if not np.isfinite(values).all():
-            raise ModelError(BROKEN_SCORES)
-        self.scores[batch.window] = values
-
-    def rows(self) -> LabelRows:
-        """The windows that have been added here, to send to another process."""
-        window = np.flatnonzero(~np.isnan(self.scores[:, 0]))
-        return LabelRows(window, self.scores[window])
-
-    def merge(self, rows: LabelRows) -> None:
-        """Take over what another process added to its table of the same windows."""
-        self.scores[rows.window] = rows.scores
+        """Take over a batch's logits, (B, C); see :meth:`LogitTable.add_logits`."""
+        self.add_logits(batch, decoded.scores, wanted=(len(batch), self.scores.shape[1]))
 
 
 def label_predictions(table: LabelTable, windows: Windows, examples: Sequence[Example]) -> list[LabelPrediction]:

@@ -9,7 +9,7 @@ same for both and cancels out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -80,6 +80,33 @@ def paired(
     means = np.round(_means(differences, seed=seed, resamples=resamples), DECIMALS - 1)
     low, high = _ends(means, level)
     return Difference(mean, low, high, float(np.mean(means * np.sign(mean) <= 0)))
+
+
+def drawn_counts(questions: int, *, seed: int, resamples: int) -> Iterator[NDArray[np.float64]]:
+    """How often each of N questions is in each draw, (R, N) for some draws at a time, R in all ``resamples``."""
+    import numpy as np
+
+    generator = np.random.default_rng(derive_seed(seed, "bootstrap of figures"))
+    rows = max(1, CHUNK // questions)
+    for start in range(0, resamples, rows):
+        size = min(rows, resamples - start)
+        drawn = generator.integers(questions, size=(size, questions)) + questions * np.arange(size)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=size * questions).reshape(size, questions).astype(np.float64)
+
+
+def ends_of_draws(figures: NDArray[np.float64], *, level: float = LEVEL) -> tuple[float, float]:
+    """The bootstrap interval from the figure of each draw, (R,): ``(low, high)``."""
+    return _ends(figures, level)
+
+
+def difference_of_draws(whole: float, draws: NDArray[np.float64], *, level: float = LEVEL) -> Difference:
+    """As :func:`paired`, from the difference on all questions and that of each draw (R,)."""
+    import numpy as np
+
+    mean = float(np.round(whole, DECIMALS - 1))
+    rounded = np.round(draws, DECIMALS - 1)
+    low, high = _ends(rounded, level)
+    return Difference(mean, low, high, float(np.mean(rounded * np.sign(mean) <= 0)))
 
 
 def _checked(values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from statistics import fmean, stdev
+from statistics import stdev
 from typing import TYPE_CHECKING
 
 from qakit.errors import UsageError
-from qakit.report.bootstrap import LEVEL, Difference, interval, paired
+from qakit.report.bootstrap import LEVEL, Difference
+from qakit.report.columns import Column, Sampling, drawn_columns, mean_columns, mean_of
 from qakit.report.compare_recipes import differing_keys, seeds_apart
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Plan:
     """What to compare, and how."""
 
     keys: tuple[str, ...] = ()
-    """Figures of the metric; empty for all that it has for single questions."""
+    """Figures of the metric; empty for all that it has for single questions, or for draws of them."""
     baseline: int = 0
     """The run (by index) whose group the others are compared with."""
     all_pairs: bool = False
@@ -33,10 +34,15 @@ class Plan:
     resamples: int = 10_000
     seed: int = 0
 
+    @property
+    def sampling(self) -> Sampling:
+        """How questions are drawn."""
+        return Sampling(self.resamples, self.seed)
+
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean over the questions with its bootstrap interval."""
+    """A figure with its bootstrap interval over the questions; ``mean``: over the seeds, if there are several."""
 
     mean: float
     low: float
@@ -62,7 +68,7 @@ class Group:
     differs: Mapping[str, str]
     """Recipe keys that are not the same in all groups."""
     estimates: Mapping[str, Estimate]
-    """By figure: of each question's mean over the seeds."""
+    """By figure: of the mean over the seeds, by question or by draw."""
     spreads: Mapping[str, Spread]
     """By figure: over the seeds; empty for a single run."""
 
@@ -105,33 +111,47 @@ def compare(members: Sequence[Member], plan: Plan) -> Comparison:
     Raises:
         UsageError: the metric does not have a wanted figure.
     """
-    keys = _keys(members[0], plan.keys)
+    columns = [columns_of(member, plan) for member in members]
+    keys = _keys(members[0], columns[0], plan.keys)
     labels = _labels(members)
     recipes = [member.recipe for member in members]
     of_groups = seeds_apart(recipes) if plan.by_seed else [[index] for index in range(len(members))]
     differs = differing_keys(recipes)
-    estimates = tuple({key: _estimate(member.figures[key], plan) for key in keys} for member in members)
-    groups = tuple(_groups(members, labels, of_groups, differs, estimates, keys, plan))
+    estimates = tuple({key: _estimate(of_run[key], plan) for key in keys} for of_run in columns)
+    groups = tuple(_groups(columns, labels, of_groups, differs, estimates, keys, plan))
+    questions = _questions(members[0])
     return Comparison(
         members=tuple(members),
         labels=labels,
         differs=tuple(differs),
         estimates=estimates,
         groups=groups,
-        pairs=tuple(_pairs(members, groups, keys, plan)),
+        pairs=tuple(_pairs(columns, groups, keys, plan)),
         keys=keys,
-        questions=len(members[0].figures[keys[0]]),
+        questions=questions,
         plan=plan,
-        notes=tuple(_notes(members, labels, groups, len(members[0].figures[keys[0]]))),
+        notes=tuple(_notes(members, labels, groups, questions)),
     )
 
 
-def _keys(member: Member, wanted: Sequence[str]) -> tuple[str, ...]:
-    known = tuple(member.figures)
+def columns_of(member: Member, plan: Plan) -> dict[str, Column]:
+    """A run's figures, ready for the bootstrap."""
+    if member.draws is None:
+        return mean_columns(member.figures)
+    return drawn_columns(member.draws, member.questions, plan.sampling)
+
+
+def _questions(member: Member) -> int:
+    return member.questions if member.draws is not None else len(next(iter(member.figures.values())))
+
+
+def _keys(member: Member, columns: Mapping[str, Column], wanted: Sequence[str]) -> tuple[str, ...]:
+    known = tuple(columns)
     for key in wanted:
         if key not in known:
             metric = member.recipe.metric.name
-            raise UsageError(f"there is no figure {key!r}: {metric} has {', '.join(known)} for each question")
+            each = "" if member.draws is not None else " for each question"
+            raise UsageError(f"there is no figure {key!r}: {metric} has {', '.join(known)}{each}")
     return tuple(dict.fromkeys(wanted)) or known
 
 
@@ -142,12 +162,12 @@ def _labels(members: Sequence[Member]) -> tuple[str, ...]:
     )
 
 
-def _estimate(values: Sequence[float], plan: Plan) -> Estimate:
-    return Estimate(fmean(values), *interval(values, seed=plan.seed, resamples=plan.resamples))
+def _estimate(column: Column, plan: Plan) -> Estimate:
+    return Estimate(column.figure, *column.interval(plan.sampling))
 
 
 def _groups(
-    members: Sequence[Member],
+    columns: Sequence[Mapping[str, Column]],
     labels: Sequence[str],
     of_groups: Iterable[Sequence[int]],
     differs: Sequence[Mapping[str, str]],
@@ -162,33 +182,31 @@ def _groups(
             label=f"{labels[first]} ({len(indices)} seeds)" if several else labels[first],
             members=tuple(indices),
             differs={key: value for key, value in differs[first].items() if not several or key != "seed"},
-            estimates={key: _estimate(_over_seeds(members, indices, key), plan) for key in keys}
+            estimates={key: _estimate(mean_of([columns[index][key] for index in indices]), plan) for key in keys}
             if several
             else estimates[first],
             spreads={key: _spread([each[key] for each in means]) for key in keys} if several else {},
         )
 
 
-def _over_seeds(members: Sequence[Member], indices: Sequence[int], key: str) -> list[float]:
-    """Each question's mean over the runs."""
-    return [fmean(values) for values in zip(*(members[index].figures[key] for index in indices), strict=True)]
-
-
 def _spread(means: Sequence[float]) -> Spread:
     return Spread(min(means), max(means), stdev(means))
 
 
-def _pairs(members: Sequence[Member], groups: Sequence[Group], keys: Sequence[str], plan: Plan) -> Iterator[Pair]:
+def _pairs(
+    columns: Sequence[Mapping[str, Column]], groups: Sequence[Group], keys: Sequence[str], plan: Plan
+) -> Iterator[Pair]:
     base = next(number for number, group in enumerate(groups) if plan.baseline in group.members)
     order = [base, *(number for number in range(len(groups)) if number != base)]
-    columns = {
-        (number, key): _over_seeds(members, group.members, key) for number, group in enumerate(groups) for key in keys
+    means = {
+        (number, key): mean_of([columns[index][key] for index in group.members])
+        for number, group in enumerate(groups)
+        for key in keys
     }
     for second, first in combinations(order, 2):
         if plan.all_pairs or second == base:
             for key in keys:
-                found = paired(columns[first, key], columns[second, key], seed=plan.seed, resamples=plan.resamples)
-                yield Pair(first, second, key, found)
+                yield Pair(first, second, key, means[first, key].minus(means[second, key], plan.sampling))
 
 
 def _notes(members: Sequence[Member], labels: Sequence[str], groups: Sequence[Group], questions: int) -> Iterator[str]:

@@ -1,53 +1,90 @@
-"""compare.png: the runs' training loss and validation figures over the epochs."""
+"""The runs' training loss and validation figures over the epochs: compare.png, and the curves of a study."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qakit.files import atomic_path
 from qakit.report.compare import Comparison, Group
 from qakit.report.compare_table import changes
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 LOSS = "loss"
+LEGEND_CHARACTERS = 60
+"""Of the names in the legend, below each panel."""
 COLOURS = 10
 """Of matplotlib's own cycle."""
 STYLES = ("-", "--", ":", "-.")
 """Of lines, when the colours have all been used."""
 
 
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """The runs of one colour."""
+
+    name: str
+    logs: Sequence[Sequence[Mapping[str, Any]]]
+    """Of each run, the lines of metrics.jsonl."""
+
+
 def draw_comparison(comparison: Comparison, path: Path) -> None:
-    """A panel for the loss and one for each figure; a group is one colour, thin for its runs and thick for their mean.
+    """A panel for the loss and one for each figure.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib.figure import Figure
-
-    panels = (LOSS, *comparison.keys)
-    figure = Figure(figsize=(4.8 * len(panels), 4 + 0.25 * len(comparison.groups)), layout="constrained")
-    handles, names = [], []
-    all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    for number, group in enumerate(comparison.groups):
-        style = {"color": f"C{number % COLOURS}", "linestyle": STYLES[number // COLOURS % len(STYLES)]}
-        for axes, key in zip(all_axes, panels, strict=True):
-            handle = _draw(axes, [_points(comparison.members[index].log, key) for index in group.members], key, style)
-        handles.append(handle)
-        names.append(_name(group))
-    for axes, key in zip(all_axes, panels, strict=True):
-        title = "Training loss" if key == LOSS else f"Validation: {key}"
-        axes.set_title(title, parse_math=False)
-        axes.set_xlabel("epoch")
-        axes.grid(alpha=0.3)
-    legend = figure.legend(handles, names, loc="outside lower center", fontsize=8)
-    for text in legend.get_texts():
-        text.set_parse_math(False)  # a $ in a run's name is a $
+    figure = comparison_figure(comparison)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
+
+
+def comparison_figure(comparison: Comparison) -> Figure:
+    """The comparison's curves as matplotlib's figure."""
+    groups = [
+        Curves(_name(group), [comparison.members[index].log for index in group.members]) for group in comparison.groups
+    ]
+    return curves_figure({"": groups}, {"": comparison.keys})
+
+
+def curves_figure(parts: Mapping[str, Sequence[Curves]], keys: Mapping[str, Sequence[str]]) -> Figure:
+    """A row of panels for each part, by its name: the loss, and each of the part's figures.
+
+    A group is one colour, thin for its runs and thick for their mean; groups of the same name have the same colour in
+    all parts.
+    """
+    from matplotlib.figure import Figure
+
+    names = list(dict.fromkeys(group.name for groups in parts.values() for group in groups))
+    columns = 1 + max(map(len, keys.values()))
+    abreast = min(len(names), max(1, columns * LEGEND_CHARACTERS // (4 + max(map(len, names), default=0))))
+    height = 4 * len(parts) + 0.25 * -(-len(names) // max(1, abreast))
+    figure = Figure(figsize=(4.8 * columns, height), layout="constrained")
+    handles: dict[str, Any] = {}
+    for row, (part, groups) in zip(figure.subplots(len(parts), columns, squeeze=False), parts.items(), strict=True):
+        panels = (LOSS, *keys[part])
+        for axes, key in zip(row, panels, strict=False):
+            for group in groups:
+                number = names.index(group.name)
+                style = {"color": f"C{number % COLOURS}", "linestyle": STYLES[number // COLOURS % len(STYLES)]}
+                handles[group.name] = _draw(axes, [_points(log, key) for log in group.logs], key, style)
+            title = "Training loss" if key == LOSS else f"Validation: {key}"
+            axes.set_title(f"{part}: {title[:1].lower()}{title[1:]}" if part else title, parse_math=False)
+            axes.set_xlabel("epoch")
+            axes.grid(alpha=0.3)
+        for axes in row[len(panels) :]:
+            axes.set_axis_off()
+    shown = [f" {name}" if name.startswith("_") else name for name in handles]  # matplotlib leaves out names with a _
+    legend = figure.legend(
+        handles.values(), shown, loc="outside lower center", fontsize=8, ncols=max(1, abreast), frameon=False
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a $ in a run's name is a $
+    return figure
 
 
 def _draw(axes: Any, curves: Sequence[Sequence[tuple[float, float]]], key: str, style: Mapping[str, Any]) -> Any:
@@ -85,5 +122,4 @@ def _points(log: Sequence[Mapping[str, Any]], key: str) -> list[tuple[float, flo
 
 def _name(group: Group) -> str:
     special = changes(group.differs) if group.differs else ""
-    name = f"{group.label}: {special}" if special else group.label
-    return f" {name}" if name.startswith("_") else name  # matplotlib leaves out names that begin with _
+    return f"{group.label}: {special}" if special else group.label

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -14,13 +15,14 @@ from qakit.data.splits import read_split, split_files
 from qakit.errors import DataError, RunError, UsageError
 from qakit.inference.nbest_file import read_nbest
 from qakit.inference.output import file_sha256
-from qakit.protocols import NoRuntime, PerExampleMetric
+from qakit.protocols import DrawnMetric, NoRuntime, PerExampleMetric
 from qakit.runs import Run, open_run
-from qakit.values import Example, SpanPrediction
+from qakit.values import Example, Prediction
 
 if TYPE_CHECKING:
     from qakit.recipe.model import Recipe
     from qakit.registry import Registry
+    from qakit.report.columns import Draws
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +44,21 @@ class Member:
     run: Run
     recipe: Recipe
     figures: Mapping[str, tuple[float, ...]]
-    """Each question's own figures by the metric's keys, in the first run's order of questions."""
+    """Each question's own figures by the metric's keys, in the first run's order of questions; empty with ``draws``."""
     log: tuple[Mapping[str, Any], ...]
     """The lines of metrics.jsonl."""
     trainable: int | None
     """Parameters that were trained."""
     speeds: Speeds
     finished: bool
+    draws: Draws | None = None
+    """The figures of any draw of the questions, where single questions have none."""
+    questions: int = 0
+    """How many there are, with ``draws``."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Answered:
+class Answered:
     """A run, its validation questions and its answers to them."""
 
     run: Run
@@ -60,14 +66,14 @@ class _Answered:
     hashes: tuple[str, ...]
     """SHA-256 of the validation files, when the run read them."""
     examples: Mapping[str, Example]
-    answers: Mapping[str, str]
+    predictions: Mapping[str, Prediction]
 
 
-def read_members(folders: Sequence[Path], registry: Registry) -> list[Member]:
-    """The runs, scored on their validation questions by their metric.
+def read_answered(folders: Sequence[Path], registry: Registry) -> list[Answered]:
+    """The runs' answers to their validation questions, which are the same for all of them.
 
     Raises:
-        UsageError: a run is given twice, or the runs have different metrics, or one without figures per question.
+        UsageError: a run is given twice, or the runs have different metrics.
         RunError: a folder is no run, lacks predictions or is damaged; or the runs answered different questions.
         DataError: a validation or prediction file cannot be read.
     """
@@ -75,20 +81,41 @@ def read_members(folders: Sequence[Path], registry: Registry) -> list[Member]:
     runs = [open_run(folder) for folder in folders]
     recipes = [run.recipe() for run in runs]
     _check_metrics(runs, recipes)
-    answered: list[_Answered] = []
+    answered: list[Answered] = []
     for run, recipe in zip(runs, recipes, strict=True):
         answered.append(_answered(run, recipe, registry))
         _check_questions(answered[0], answered[-1])
-    ref = recipes[0].metric
+    return answered
+
+
+def read_members(folders: Sequence[Path], registry: Registry) -> list[Member]:
+    """The runs, scored on their validation questions by their metric.
+
+    Raises:
+        UsageError: a run is given twice, or the runs have different metrics, or one that cannot be resampled.
+        RunError: a folder is no run, lacks predictions or is damaged; or the runs answered different questions.
+        DataError: a validation or prediction file cannot be read.
+    """
+    answered = read_answered(folders, registry)
+    ref = answered[0].recipe.metric
     metric = registry.build("metrics", ref.name, ref.settings, NoRuntime())
-    if not isinstance(metric, PerExampleMetric):
-        raise UsageError(f"the metric {ref.name!r} gives no figures for single questions, so runs cannot be compared")
+    if not isinstance(metric, PerExampleMetric | DrawnMetric):
+        raise UsageError(
+            f"the metric {ref.name!r} gives no figures for single questions, nor for draws of them, so runs cannot be "
+            "compared"
+        )
     return [_member(each, answered[0].examples, metric) for each in answered]
 
 
-def _member(answered: _Answered, examples: Mapping[str, Example], metric: PerExampleMetric) -> Member:
+def _member(answered: Answered, examples: Mapping[str, Example], metric: PerExampleMetric | DrawnMetric) -> Member:
     run = answered.run
-    columns = metric.per_example(list(examples.values()), [answered.answers[id_] for id_ in examples])
+    questions, answers = list(examples.values()), [answered.predictions[id_].final for id_ in examples]
+    columns: Mapping[str, Sequence[float]] = {}
+    draws: Draws | None = None
+    if isinstance(metric, PerExampleMetric):
+        columns = metric.per_example(questions, answers)
+    else:
+        draws = partial(metric.of_draws, questions, answers)
     meta, log = run.read_json(run.meta_file), tuple(run.metrics())
     try:
         trainable = meta["parameters"]["all"]["trainable"]
@@ -102,10 +129,12 @@ def _member(answered: _Answered, examples: Mapping[str, Example], metric: PerExa
         trainable=trainable if isinstance(trainable, int) else None,
         speeds=_speeds(run, meta.get("windows"), log),
         finished=bool(run.read_json(run.metrics_file)),
+        draws=draws,
+        questions=len(questions),
     )
 
 
-def _answered(run: Run, recipe: Recipe, registry: Registry) -> _Answered:
+def _answered(run: Run, recipe: Recipe, registry: Registry) -> Answered:
     folder = run.validation_predictions
     if not split_files(recipe, "validation"):
         raise RunError(
@@ -125,15 +154,12 @@ def _answered(run: Run, recipe: Recipe, registry: Registry) -> _Answered:
         if file_sha256(file) != inputs.get(str(file)):
             raise DataError(f"is not the file that {run.folder} was evaluated on: it has changed since", path=file)
     examples = {example.id: example for example in split.examples}
-    answers = {
-        item.id: item.answer if isinstance(item, SpanPrediction) else str(item.label)
-        for item in read_nbest(run.validation_nbest)
-    }
-    if answers.keys() != examples.keys():
+    predictions = {item.id: item for item in read_nbest(run.validation_nbest)}
+    if predictions.keys() != examples.keys():
         raise RunError(
-            f"{run.validation_nbest} does not answer the recipe's validation questions: {_apart(examples, answers)}"
+            f"{run.validation_nbest} does not answer the recipe's validation questions: {_apart(examples, predictions)}"
         )
-    return _Answered(run, recipe, tuple(inputs.values()), examples, answers)
+    return Answered(run, recipe, tuple(inputs.values()), examples, predictions)
 
 
 def _check_twice(folders: Sequence[Path]) -> None:
@@ -158,7 +184,7 @@ def _check_metrics(runs: Sequence[Run], recipes: Sequence[Recipe]) -> None:
             )
 
 
-def _check_questions(first: _Answered, other: _Answered) -> None:
+def _check_questions(first: Answered, other: Answered) -> None:
     who = f"{other.run.folder} and {first.run.folder}"
     same_files = sorted(other.hashes) == sorted(first.hashes)
     if other.examples.keys() != first.examples.keys():
@@ -180,7 +206,7 @@ def _gold(example: Example) -> object:
     return texts, example.label
 
 
-def _short(answered: _Answered) -> str:
+def _short(answered: Answered) -> str:
     return ", ".join(digest[:12] for digest in answered.hashes)
 
 
@@ -228,7 +254,7 @@ def _timings(run: Run) -> Iterator[Mapping[str, Any]]:
     for number, line in enumerate(run.timings_log.read_bytes().split(b"\n")[:-1], start=1):
         try:
             value = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RunError(f"{run.timings_log}, line {number} is damaged: {error}") from error
         if not isinstance(value, dict):
             raise RunError(f"{run.timings_log}, line {number} is damaged: it does not hold an object")

@@ -34,21 +34,30 @@ def grids(comparison: Comparison) -> list[Grid]:
 
 def markdown(comparison: Comparison, *, picture: str) -> str:
     """compare.md."""
+    parts = ["# Comparison", method(comparison, mark="`")]
+    for grid in grids(comparison):
+        parts += [f"## {grid.title}", markdown_table(grid)]
+    if comparison.notes:
+        parts.append("\n".join(f"- {markdown_text(note)}" for note in comparison.notes))
+    parts.append(f"![Training loss and validation figures over the epochs]({picture})")
+    return "\n\n".join(parts) + "\n"
+
+
+def method(comparison: Comparison, *, mark: str = "") -> str:
+    """How the figures were found; ``mark`` stands around the metric's name."""
     plan = comparison.plan
-    method = (
-        f"{comparison.questions:,} questions, metric `{comparison.members[0].recipe.metric.name}`. "
+    return (
+        f"{comparison.questions:,} questions, metric {mark}{comparison.members[0].recipe.metric.name}{mark}. "
         f"{100 * comparison.level:g}% intervals: percentile bootstrap over questions, {plan.resamples:,} resamples, "
         f"seed {plan.seed}; differences are paired by question."
     )
-    parts = ["# Comparison", method]
-    for grid in grids(comparison):
-        ends = ["---:" if column in grid.numbers else "---" for column in grid.columns]
-        lines = [_line(grid.columns), _line(ends), *(_line([_cell(text) for text in row]) for row in grid.rows)]
-        parts += [f"## {grid.title}", "\n".join(lines)]
-    if comparison.notes:
-        parts.append("\n".join(f"- {_cell(note)}" for note in comparison.notes))
-    parts.append(f"![Training loss and validation figures over the epochs]({picture})")
-    return "\n\n".join(parts) + "\n"
+
+
+def markdown_table(grid: Grid) -> str:
+    """A table in Markdown."""
+    ends = ["---:" if column in grid.numbers else "---" for column in grid.columns]
+    rows = (_line([markdown_text(text) for text in row]) for row in grid.rows)
+    return "\n".join([_line([markdown_text(column) for column in grid.columns]), _line(ends), *rows])
 
 
 def changes(differs: Mapping[str, str]) -> str:
@@ -103,8 +112,8 @@ def _differences(comparison: Comparison) -> Grid:
             comparison.groups[pair.first].label,
             comparison.groups[pair.second].label,
             pair.key,
-            _signed(pair.difference.mean),
-            f"{_signed(pair.difference.low)} .. {_signed(pair.difference.high)}",
+            signed(pair.difference.mean),
+            f"{signed(pair.difference.low)} .. {signed(pair.difference.high)}",
             f"{100 * pair.difference.opposite:.1f}%",
             verdict(pair.difference),
         )
@@ -128,7 +137,8 @@ def _number(value: float | None, form: str) -> str:
     return NOTHING if value is None else format(value, form)
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
+    """A difference, always with its sign."""
     return f"{round(value, 2) + 0.0:+.2f}"  # + 0.0: no "-0.00"
 
 
@@ -136,7 +146,7 @@ def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _cell(text: str) -> str:
+def markdown_text(text: str) -> str:
     """Text that stays in its cell and is no markup."""
     text = " ".join(text.split())
     for char in "\\`*_[]<>|":

@@ -36,8 +36,8 @@ WANTED: Mapping[str, type[Decoded]] = {"spans": SpanCandidates, "labels": LabelS
 def made_up_batch(*, targets: bool = True) -> Batch:
     """Four windows of three examples padded to 14 positions: [CLS] question [SEP] context [SEP].
 
-    Windows 0 and 1 are of two contexts of one example; window 1 answers only for the second half of its context; window 2 has one
-    context token; the last window is full. With targets, window 1 has "no answer".
+    Windows 0 and 1 are of two contexts of one example; window 1 answers only for the second half of its context;
+    window 2 has one context token; the last window is full. With targets, window 1 has "no answer".
     """
     positions = torch.arange(14)
     query = torch.tensor([2, 2, 3, 1])[:, None]  # question tokens of each window

@@ -13,7 +13,16 @@ import numpy as np
 from qakit.components import Component, Settings
 from qakit.protocols import DrawnMetric, NoRuntime
 from qakit.testing.components import build_checked, running, type_name
-from qakit.values import Answer, Candidate, Example, LabelPrediction, NoAnswer, Prediction, SpanPrediction
+from qakit.values import (
+    Answer,
+    Candidate,
+    ContextPrediction,
+    Example,
+    LabelPrediction,
+    NoAnswer,
+    Prediction,
+    SpanPrediction,
+)
 
 CONTEXT = '  李白，字太白。「靜夜思」 was written by Li Bai (701–762), "the Poet"; see A,B.\n'
 ANSWERS = ("李白", "", " 李白，", "「靜夜思", "Li Bai (701–762)", '"the Poet"', "A,B", "\n", "e\u0301 😀")
@@ -125,7 +134,11 @@ def check_writer(
 
 
 def check_metric(
-    component: Component[Any, Any, Any], settings: Settings, *, labels: Sequence[str | float] = ()
+    component: Component[Any, Any, Any],
+    settings: Settings,
+    *,
+    labels: Sequence[str | float] = (),
+    contexts: Sequence[int] = (),
 ) -> None:
     """Figures are finite numbers, the primary one among them, and right answers score above wrong ones.
 
@@ -133,6 +146,7 @@ def check_metric(
 
     Args:
         labels: gold classes (two or more different ones) or numbers, for a metric of those.
+        contexts: gold numbers of the context that holds the answer, for a metric of those.
 
     Raises:
         AssertionError: with the reason.
@@ -144,6 +158,11 @@ def check_metric(
     if labels:
         examples = [Example(str(number), "text", label=label) for number, label in enumerate(labels)]
         right, wrong = _labels(labels), _labels([_another(label, labels) for label in labels])
+    if contexts:
+        texts = tuple(f"context {number}" for number in range(max(contexts) + 2))
+        examples = [Example(str(row), "?", texts, relevant=number) for row, number in enumerate(contexts)]
+        right = [ContextPrediction(str(row), number) for row, number in enumerate(contexts)]
+        wrong = [ContextPrediction(str(row), number + 1) for row, number in enumerate(contexts)]
     with running("compute"):
         good, bad = metric.compute(examples, right), metric.compute(examples, wrong)
     for figures in (good, bad):

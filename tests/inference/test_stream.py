@@ -7,7 +7,7 @@ import os
 import signal
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -52,6 +52,9 @@ class FirstWords:
     def under(self, recipe: Recipe) -> Self:
         assert not recipe.predict.character_scores
         return self
+
+    def alone(self) -> Self:
+        return replace(self, workers=ALONE)
 
     def infer(self, examples: Sequence[Example], *, cache: None, progress: Callable[[int, int], None]) -> Inferred:
         assert cache is None

@@ -144,3 +144,16 @@ def test_empty_texts_are_counted(write, read):
     examples, problems = read("glue", write("index\tsentence1\tsentence2\tlabel\n0\t\t \t1\n"), task="WNLI")
     assert examples[0].contexts == (" ",)
     assert problems.counts == {("empty_question", "kept"): 1, ("empty_context", "kept"): 1}
+
+
+def test_mnlis_mismatched_rows_have_ids_of_their_own(write, read):
+    rows = "".join(f"{i}\tp\tq\t{genre}\t1\t2\t3\t4\ta\tb\tx\tneutral\n" for i, genre in enumerate(("fiction", "oup")))
+    examples, _ = read("glue", write(f"{MNLI_HEADER}\n{rows}"), task="MNLI")
+    assert [example.id for example in examples] == ["0", "mismatched-1"]
+
+
+@pytest.mark.parametrize("task", ["AX", "MNLI"])
+def test_the_diagnostics_with_labels_have_other_column_names(task, write, read):
+    header = "Lexical Semantics\tPredicate-Argument Structure\tLogic\tKnowledge\tDomain\tPremise\tHypothesis\tLabel"
+    (example,), _ = read("glue", write(f"{header}\n\t\t\t\tNews\ta\tb\tneutral\n"), task=task)
+    assert (example.id, example.question, example.contexts, example.label) == ("0", "a", ("b",), "neutral")

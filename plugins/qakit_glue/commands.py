@@ -1,0 +1,41 @@
+"""``qakit glue``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command group."""
+    group = typer.Typer(help="What GLUE's server takes.", no_args_is_help=True)
+    group.command("pack")(pack_command)
+    group.callback()(_group)
+    app.add_typer(group, name="glue")
+
+
+def _group() -> None:
+    """A group stays one with a single command."""
+
+
+def pack_command(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUNS...", help="Run folders with the writer `glue`, and files such as MNLI-mm.tsv."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The zip.")] = Path("glue.zip"),
+    fill: Annotated[
+        bool, typer.Option("--fill", help="Give test sets without predictions the most frequent class.")
+    ] = False,
+) -> None:
+    """Pack test predictions into the zip that gluebenchmark.com takes, after checking every file."""
+    from qakit_glue.pack import pack
+
+    packed = pack(sources, output, fill=fill)
+    for name, path in packed.sources.items():
+        typer.echo(f"{name}: {path}")
+    if packed.filled:
+        typer.echo(f"the most frequent class: {', '.join(packed.filled)}")
+    typer.echo(f"wrote {output}")
