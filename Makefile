@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help quickstart test lint types imports recipes pytest fast docs clean
+.PHONY: help quickstart test lint types imports recipes pytest fast audit docs clean
 
 help:
 	@echo "make quickstart   install into $(VENV), train the quickstart recipe, evaluate, predict, write a CSV"
 	@echo "make test         install into $(VENV), then lint, types, import contracts, recipes and the whole test suite"
 	@echo "make fast         the test suite without the slow tests"
+	@echo "make audit        known holes in the pinned dependencies (asks the package index: needs a network)"
 
 # Each set of extras has its own stamp, so that the quickstart does not wait for the developers' tools.
 $(VENV)/.quickstart: pyproject.toml constraints.txt
@@ -45,6 +46,10 @@ pytest: $(VENV)/.dev
 
 fast: $(VENV)/.dev
 	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+# Not part of `make test`: it needs the network, and its answer changes without any change here.
+audit: $(VENV)/.dev
+	$(BIN)/pip-audit --disable-pip --no-deps --requirement constraints.txt
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -19,7 +19,7 @@ hookimpl = pluggy.HookimplMarker("qakit")
 
 
 def load(run: str | PathLike[str]) -> Answerer:
-    """Load a finished run, ready for ``.answer(question, context, top_k=...)``.
+    """Load a finished run or pipeline, ready for ``.answer(question, context, top_k=...)``.
 
     Torch is imported here, not at ``import qakit``.
 
@@ -27,5 +27,6 @@ def load(run: str | PathLike[str]) -> Answerer:
         RunError: the folder is not a run, or has no trained model.
     """
     from qakit.inference.answerer import Answerer
+    from qakit.pipeline.loading import load_trained
 
-    return Answerer.from_run(run)
+    return Answerer(load_trained(run))

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from qakit.recipe.issues import Issue
 
 
+_LINE_BREAKS = {ord(char): repr(char)[1:-1] for char in "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"}
+
+
 class QakitError(Exception):
     """A problem that the user can act on. ``str(error)`` says what is wrong and what to do."""
 
@@ -77,7 +80,8 @@ class DataError(QakitError):
     ):
         self.problem, self.path, self.row, self.field = problem, path, row, field
         place = ", ".join(str(part) for part in (path, row, field and f"field {field!r}") if part)
-        super().__init__(f"{place}: {problem}" if place else problem)
+        message = f"{place}: {problem}" if place else problem
+        super().__init__(message.translate(_LINE_BREAKS))  # an id or a file's name may hold one
 
 
 class ModelError(QakitError):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from qakit.errors import OutputError
+from qakit.errors import OutputError, QakitError
+
+_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
+"""How libraries written in Rust (safetensors, tokenizers) put the system's refusal into exceptions of their own."""
 
 
 @contextmanager
@@ -30,6 +35,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
                 os.fsync(file.fileno())
             temporary.chmod(0o666 & ~_umask())
             temporary.replace(path)
+            _to_disk(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -62,9 +68,8 @@ def replace_folder(folder: Path) -> Iterator[Path]:
                     with file.open("rb") as handle:
                         os.fsync(handle.fileno())
             temporary.chmod(0o777 & ~_umask())
-            if folder.exists():
-                folder.replace(_old(folder))
-            temporary.replace(folder)
+            _take_place(temporary, folder)
+            _to_disk(folder.parent)  # before anything that it replaces is given up
             shutil.rmtree(_old(folder), ignore_errors=True)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -76,17 +81,33 @@ def remove_leftovers(parent: Path, name: str) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove temporary files of :func:`atomic_path` that a killed process left in ``folder``.
+
+    Only while no other process writes there.
+    """
+    for leftover in folder.glob(".*.tmp"):
+        if leftover.is_file():
+            with suppress(OSError):
+                leftover.unlink()
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn the file system's refusal into an error for the user.
 
     Raises:
-        OutputError: an ``OSError`` came up inside.
+        OutputError: an ``OSError`` came up inside, or what a library made of one.
     """
     try:
         yield
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    except Exception as error:
+        refusal = _SYSTEM_ERROR.search(str(error))
+        if refusal is None or isinstance(error, QakitError):
+            raise
+        raise OutputError(f"cannot write {path}: {os.strerror(int(refusal[1]))}") from error
 
 
 def recover_folder(folder: Path) -> None:
@@ -97,7 +118,34 @@ def recover_folder(folder: Path) -> None:
     if folder.is_dir():
         shutil.rmtree(old, ignore_errors=True)
     else:
-        old.replace(folder)
+        with suppress(FileNotFoundError):  # another process was faster
+            old.replace(folder)
+
+
+def _take_place(temporary: Path, folder: Path) -> None:
+    """The two renames. Somebody who looks between them may put the old folder back; then once more."""
+    for attempt in range(5):
+        if folder.exists():
+            folder.replace(_old(folder))
+        try:
+            temporary.replace(folder)
+            return
+        except OSError as error:
+            if attempt == 4 or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+
+
+def _to_disk(folder: Path) -> None:
+    """Bring the names in ``folder`` to disk: a rename may otherwise be lost with the power."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:  # a folder that may be written and not read, or a system without this
+        return
+    try:
+        with suppress(OSError):  # some network file systems have no such thing
+            os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _old(folder: Path) -> Path:

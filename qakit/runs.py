@@ -19,6 +19,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
@@ -33,10 +34,14 @@ from typing import Any
 
 from qakit import __version__
 from qakit.errors import RunError
-from qakit.files import recover_folder, write_text, writing
+from qakit.files import recover_folder, remove_unfinished, write_text, writing
 from qakit.recipe.load import dump_recipe, load_resolved
 from qakit.recipe.model import Recipe
 
+RUNS = Path("runs")
+"""Where new runs go by default."""
+LOCK = ".lock"
+"""The file in a run's folder that a training process holds."""
 REPORTED_PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "peft", "accelerate", "numpy")
 
 
@@ -128,7 +133,7 @@ class Run:
             return {}
         try:
             value = json.loads(file.read_text("utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError, OSError) as error:
             raise RunError(f"{file} is damaged: {error}") from error
         if not isinstance(value, dict):
             raise RunError(f"{file} is damaged: it does not hold an object")
@@ -159,34 +164,69 @@ def open_run(folder: str | os.PathLike[str]) -> Run:
         raise RunError(f"there is no run {run.folder} (`qakit runs list` shows the runs)")
     if not run.recipe_file.is_file():
         raise RunError(f"{run.folder} is not a run: it has no recipe.yaml (`qakit runs list` shows the runs)")
+    _refuse_ways_out(run.folder)
     recover_folder(run.model)
     return run
 
 
-def check_free(folder: Path) -> None:
-    """Make sure that a new run may go into ``folder``.
+def _refuse_ways_out(folder: Path) -> None:
+    """A link in a run that somebody else made could have its logs written, or its answers read, anywhere.
+
+    Raises:
+        RunError: a link in the folder leads out of it.
+    """
+    root = folder.resolve()
+    for parent, folders, files in os.walk(folder):
+        for path in (Path(parent, name) for name in (*folders, *files)):
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                raise RunError(f"{path} is a link that leads out of the run's folder: put the file itself there")
+
+
+def check_free(folder: Path | None) -> None:
+    """Make sure that a new run may go into ``folder``, by default into ``runs``.
+
+    What a process left that was killed before there was a recipe does not count.
 
     Raises:
         RunError: the folder exists and is not empty.
+        OutputError: it cannot be written or made.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder is not None and folder.exists() and (not folder.is_dir() or any(map(_counts, folder.iterdir()))):
         raise RunError(f"{folder} exists and is not empty: go on with --resume, or choose another --output")
+    wanted = RUNS if folder is None else folder
+    there = next(place for place in (wanted, *wanted.absolute().parents) if place.exists())
+    with writing(wanted):
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
-def create_run(recipe: Recipe, folder: Path | None) -> Run:
+def _counts(path: Path) -> bool:
+    """Whether a file makes a folder one that is in use."""
+    return path.name != LOCK and not (path.name.startswith(".") and path.name.endswith(".tmp"))
+
+
+def create_run(recipe: Recipe, folder: Path | None, *, others: Mapping[str, str] = {}) -> Run:
     """A new run folder with its recipe; by default ``runs/NAME-TIME``.
+
+    ``others``: further text files by their place in the folder. They are there before the recipe makes it a run.
 
     Raises:
         RunError: the folder exists and is not empty.
         OutputError: it cannot be made.
     """
     if folder is None:
-        folder = _free(Path("runs") / f"{recipe.name or 'run'}-{datetime.now():%Y%m%d-%H%M%S}")
+        folder = _fresh(RUNS / f"{recipe.name or 'run'}-{datetime.now():%Y%m%d-%H%M%S}")
     check_free(folder)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     run = Run(folder)
-    write_text(run.recipe_file, dump_recipe(recipe))
+    with alone_in(run):
+        check_free(folder)  # again, now that nobody else can make a run of it
+        for name, text in others.items():
+            write_text(folder / name, text)
+        write_text(run.recipe_file, dump_recipe(recipe))
     return run
 
 
@@ -194,13 +234,15 @@ def create_run(recipe: Recipe, folder: Path | None) -> Run:
 def alone_in(run: Run) -> Iterator[None]:
     """Keep other processes from training in this run's folder meanwhile. A killed process holds nothing.
 
+    What one that was killed left half-written is removed.
+
     Raises:
         RunError: another process is at work there.
         OutputError: the folder cannot be written.
     """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(run.folder / ".lock", timeout=0)
+    lock = FileLock(run.folder / LOCK, timeout=0)
     with writing(run.folder):
         try:
             lock.acquire()
@@ -209,6 +251,8 @@ def alone_in(run: Run) -> Iterator[None]:
                 f"another process is training in {run.folder}: wait until it ends, or train into another --output"
             ) from None
     try:
+        for folder in (run.folder, run.predictions, run.validation_predictions):
+            remove_unfinished(folder)
         yield
     finally:
         lock.release()
@@ -241,7 +285,7 @@ def environment() -> dict[str, Any]:
 def _metrics_line(line: bytes, place: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{place} is damaged: {error}") from error
     if not isinstance(value, dict) or not isinstance(value.get("step"), int) or "type" not in value:
         raise RunError(f"{place} is damaged: it is no line of a training")
@@ -264,9 +308,13 @@ def _git_commit() -> str | None:
     return done.stdout.strip()
 
 
-def _free(folder: Path) -> Path:
-    """``folder``, or the first ``folder-2``, ``folder-3`` ... that does not exist."""
+def _fresh(folder: Path) -> Path:
+    """Make ``folder``, or the first of ``folder-2``, ``folder-3`` ... that does not exist, and nobody else's."""
     candidate, number = folder, 2
-    while candidate.exists():
-        candidate, number = folder.with_name(f"{folder.name}-{number}"), number + 1
-    return candidate
+    with writing(folder):
+        while True:
+            try:
+                candidate.mkdir(parents=True)
+                return candidate
+            except FileExistsError:
+                candidate, number = folder.with_name(f"{folder.name}-{number}"), number + 1

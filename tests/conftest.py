@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint, distributions
@@ -11,6 +12,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import command_line
+from command_line import Invoke
 from plugin_packages import write_package
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,6 +35,18 @@ SAMPLES = ROOT / "recipes" / "samples"
 def samples() -> Path:
     """The SQuAD sample that the project ships."""
     return SAMPLES
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests leave the user's token cache alone."""
+    os.environ["QAKIT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def invoke() -> Invoke:
+    """``invoke("train", recipe)`` runs a command line; see :func:`command_line.invoke`."""
+    return command_line.invoke
 
 
 @pytest.fixture
@@ -56,9 +71,8 @@ def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT of two layers with random weights and a WordPiece tokenizer trained on the sample, in a folder."""
     import json
 
-    import torch
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+    from tiny_bert import SPECIAL, save_tiny_bert
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
     folder = tmp_path_factory.mktemp("tiny-bert")
     articles = json.loads((SAMPLES / "squad-dev.json").read_text("utf-8"))["data"]
@@ -67,31 +81,7 @@ def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     backend.normalizer = normalizers.BertNormalizer(lowercase=True)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.decoder = decoders.WordPiece()
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    backend.train_from_iterator(
-        texts, trainers.WordPieceTrainer(vocab_size=800, special_tokens=special, show_progress=False)
-    )
-    backend.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        unk_token="[UNK]",
-        pad_token="[PAD]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        mask_token="[MASK]",
-        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
-    )
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=160,
-    )
-    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    trainer = trainers.WordPieceTrainer(vocab_size=800, special_tokens=list(SPECIAL.values()), show_progress=False)
+    backend.train_from_iterator(texts, trainer)
+    save_tiny_bert(backend, folder, hidden_size=32, layers=2, positions=160)
     return folder

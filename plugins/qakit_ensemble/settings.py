@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, PositiveInt, field_validator
 
 from qakit.api import Settings
 
@@ -28,3 +28,22 @@ class VotingSettings(Settings):
         if value is not None and (any(not math.isfinite(weight) or weight < 0 for weight in value) or not any(value)):
             raise ValueError("weights must be numbers from 0 up, at least one above 0")
         return value
+
+
+class CharAverageSettings(Settings):
+    """Settings of ``char_average``."""
+
+    mean: Literal["probability", "log"] = Field(
+        "probability",
+        description="Mean of the members' probabilities, or of their logarithms, which asks for all members' consent.",
+    )
+    floor: Annotated[float, Field(gt=0, lt=1)] = Field(
+        1e-6,
+        description="With `mean: log`, the least probability of a character at which some other member's token begins "
+        "or ends; without it, members whose tokens do not meet there would forbid it.",
+    )
+    max_answer_length: PositiveInt | None = Field(
+        None,
+        description="Longest answer in characters; by default, question by question, that of the longest candidate in "
+        "a member's nbest.jsonl.",
+    )

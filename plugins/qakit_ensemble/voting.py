@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from qakit.api import LabelPrediction, Prediction, SpanPrediction, UsageError
+import numpy as np
+
+from qakit.api import EnsembleMember, Example, LabelPrediction, Pool, Prediction, SpanPrediction, UsageError
+from qakit_ensemble.alignment import as_members, usable_weights
+from qakit_ensemble.fitting import Float64, greedy_weights
+from qakit_ensemble.right import right_texts
 from qakit_ensemble.settings import VotingSettings
+from qakit_ensemble.text import same
 
 _DIGITS = 9
 """Sums of weights that agree to this many decimals are a tie: 0.1 + 0.2 and 0.3 are."""
@@ -29,6 +34,9 @@ class Voting:
     with the candidates of the earliest member that gave it.
     """
 
+    reads_characters = False
+    decodes = False
+
     def __init__(self, settings: VotingSettings) -> None:
         self._weights = settings.weights
         self._by_score = settings.ties == "score"
@@ -40,17 +48,20 @@ class Voting:
             UsageError: no members, another number of weights than members, other ids in a member, or numbers
                 (regression) instead of answers.
         """
-        if not members:
-            raise UsageError("an ensemble needs at least one member")
         weights = self._weights or (1.0,) * len(members)
-        if len(weights) != len(members):
-            raise UsageError(f"there are {len(weights)} weights for {len(members)} members; give one for each")
-        by_id = [_by_id(member, number) for number, member in enumerate(members, start=1)]
-        for number, others in enumerate(by_id[1:], start=2):
-            if others.keys() != by_id[0].keys():
-                odd = sorted(others.keys() ^ by_id[0].keys())
-                raise UsageError(f"member {number} and member 1 have other ids, for example {', '.join(odd[:5])}")
-        return [self._elect([member[id_] for member in by_id], weights) for id_ in by_id[0]]
+        usable_weights(weights if members else None, len(members) or 1)
+        return self.elect(as_members(members), weights)
+
+    def pool(self, members: Sequence[EnsembleMember], examples: Sequence[Example] | None) -> Pool:
+        """The members' ballots."""
+        return _Ballots(self, members, examples)
+
+    def elect(self, members: Sequence[EnsembleMember], weights: Sequence[float]) -> list[Prediction]:
+        """The elected predictions, in the members' order of questions; members with weight 0 have no say."""
+        voters = [number for number, weight in enumerate(weights) if weight > 0]
+        votes = [weights[voter] for voter in voters]
+        columns = zip(*(members[voter].predictions for voter in voters), strict=True)
+        return [self._elect(ballots, votes) for ballots in columns]
 
     def _elect(self, ballots: Sequence[Prediction], weights: Sequence[float]) -> Prediction:
         choices: dict[str, _Choice] = {}
@@ -73,25 +84,50 @@ class Voting:
         return tied[scores.index(max(known))] if len(known) == len(tied) else tied[0]
 
 
-def _by_id(member: Sequence[Prediction], number: int) -> Mapping[str, Prediction]:
-    found = {prediction.id: prediction for prediction in member}
-    if len(found) != len(member):
-        raise UsageError(f"member {number} has an id more than once")
-    return found
+@dataclass(frozen=True, slots=True)
+class _Ballots:
+    voting: Voting
+    members: Sequence[EnsembleMember]
+    examples: Sequence[Example] | None
+
+    def combine(self, weights: Sequence[float], temperatures: Sequence[float], *, n_best: int) -> list[Prediction]:  # noqa: ARG002
+        return self.voting.elect(self.members, weights)
+
+    def learn(self, rows: Sequence[int]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Weights by greedy selection for the share of right winners; ties count half."""
+        right = right_texts(self.examples, rows)
+        answers: list[dict[str, int]] = [{} for _ in right]
+        options = np.array(
+            [
+                [seen.setdefault(_key(member.predictions[row]), len(seen)) for member in self.members]
+                for seen, row in zip(answers, right, strict=True)
+            ]
+        )  # (Q, M) which of the question's answers each member gave
+        correct = np.zeros((len(options), options.max() + 1))
+        for place, (seen, golds) in enumerate(zip(answers, right.values(), strict=True)):
+            for text, option in seen.items():
+                correct[place, option] = text in golds
+
+        def loss(counts: Float64) -> float:
+            votes = np.zeros_like(correct)
+            for member, count in enumerate(counts):
+                votes[np.arange(len(votes)), options[:, member]] += count
+            winners = votes >= votes.max(1, keepdims=True) - 1e-9
+            return -float(((winners * correct).sum(1) / winners.sum(1)).mean())
+
+        return greedy_weights(len(self.members), loss), (1.0,) * len(self.members)
 
 
 def _text(prediction: Prediction) -> str:
-    if isinstance(prediction, SpanPrediction):
-        return prediction.answer
-    if not isinstance(prediction.label, str):
+    if isinstance(prediction, LabelPrediction) and not isinstance(prediction.label, str):
         raise UsageError(
             f"the prediction for id {prediction.id!r} is a number ({prediction.label}); voting needs answers or classes"
         )
-    return prediction.label
+    return prediction.final
 
 
 def _key(prediction: Prediction) -> str:
-    return unicodedata.normalize("NFKC", _text(prediction)).strip()
+    return same(_text(prediction))
 
 
 def _votes(voters: Sequence[int], weights: Sequence[float]) -> float:
@@ -118,13 +154,13 @@ def _score(choice: _Choice, weights: Sequence[float]) -> float | None:
 
 
 def _probability(prediction: Prediction) -> float | None:
-    if isinstance(prediction, LabelPrediction):
-        return None  # class scores are on the head's own scale
+    if not isinstance(prediction, SpanPrediction):
+        return max(prediction.scores, default=None)  # of the class or context that it names
     if not prediction.answer:
         return prediction.null.probability if prediction.null else None
     key = _key(prediction)
     for candidate in prediction.candidates:
-        if unicodedata.normalize("NFKC", candidate.text).strip() == key:
+        if same(candidate.text) == key:
             return candidate.probability
     # Clean-up may have changed the text of the best candidate.
     return prediction.best.probability if prediction.best else None

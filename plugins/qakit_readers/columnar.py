@@ -1,11 +1,12 @@
-"""Rows of Parquet files, streamed through ``datasets``."""
+"""Rows of Parquet files, streamed through ``pyarrow``.
+
+Not through ``datasets``: its reader takes a row group as a whole, and a file is often one row group (160,000 rows of
+200 MB: 760 MB of memory more than before the first row, against 50 MB here).
+"""
 
 from __future__ import annotations
 
-import glob
-import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,35 +15,42 @@ from qakit_readers.delimited import Row
 from qakit_readers.files import refuse_foreign, unreadable
 
 _HEAD = 4096
+_BATCH_ROWS = 1_000
+_BUFFER_BYTES = 1 << 20
+"""Read-ahead of each column; without a buffer of its own a column comes into memory a row group at a time."""
 
 
 def parquet_rows(path: Path) -> Iterator[Row]:
-    """The rows of a Parquet file.
+    """The rows of a Parquet file, a bounded number of them in memory.
 
     Raises:
         DataError: the file cannot be read in this format.
     """
     _look_at(path)
-    import datasets
+    import pyarrow.parquet
 
-    with _quiet():
-        try:
-            rows: Iterator[dict[str, Any]] = iter(
-                datasets.load_dataset("parquet", data_files=glob.escape(str(path)), split="train", streaming=True)
-            )
-        except Exception as error:
-            raise _unreadable_table(path, error) from error
+    try:
+        file = pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES)
+    except Exception as error:  # whatever the library raises about the file's content
+        raise _unreadable_table(path, error) from error
+    names = file.schema_arrow.names
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise DataError(f"the table has the column {repeated[0]!r} twice", path=path)
     number = 0
-    while True:
-        with _quiet():
-            try:
-                row = next(rows, None)
-            except Exception as error:  # whatever the format's own library raises about the file's content
-                raise _unreadable_table(path, error) from error
-        if row is None:
-            return
-        yield number, f"row {number + 1}", row
-        number += 1
+    with file:
+        for rows in _batches(file, path):
+            for row in rows:
+                yield number, f"row {number + 1}", row
+                number += 1
+
+
+def _batches(file: Any, path: Path) -> Iterator[list[dict[str, Any]]]:
+    try:
+        batches = file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False)
+        while (batch := next(batches, None)) is not None:
+            yield batch.to_pylist()
+    except Exception as error:
+        raise _unreadable_table(path, error) from error
 
 
 def _look_at(path: Path) -> None:
@@ -60,15 +68,3 @@ def _look_at(path: Path) -> None:
 def _unreadable_table(path: Path, error: Exception) -> DataError:
     text = " ".join(str(error).split()) or type(error).__name__
     return DataError(f"cannot be read as parquet: {text[:300]}", path=path)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """``datasets`` logs what it also raises; the user should read it once."""
-    logger = logging.getLogger("datasets")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)

@@ -7,7 +7,6 @@ the header, and cannot tell a short row from one with empty cells. Cells are tex
 from __future__ import annotations
 
 import csv
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -54,7 +53,7 @@ def _split(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _quoted(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
-    csv.field_size_limit(sys.maxsize)  # the default refuses contexts of more than 131,072 characters
+    csv.field_size_limit(2**31 - 1)  # the default refuses contexts of more than 131,072 characters
     reader = csv.reader((line for _, line in text_lines(path, keep_ends=True)), delimiter=separator, strict=True)
     while True:
         try:

@@ -10,6 +10,9 @@ from typing import Any
 from qakit.api import DataError
 
 _BOM = b"\xef\xbb\xbf"
+_NOTHING = b"\0 \t\r\n"
+_HEAD = 4096
+"""How many bytes tell what a file is: a file of 100 MB is not copied for it."""
 _FOREIGN = (
     (b"version https://git-lfs", "is a Git LFS pointer, not the data; fetch the file with `git lfs pull`"),
     (b"\x1f\x8b", "is compressed with gzip; unpack it first"),
@@ -76,12 +79,15 @@ def text_lines(path: Path, *, keep_ends: bool = False) -> Iterator[tuple[int, st
 
 def refuse_foreign(start: bytes, path: Path) -> None:
     """Raise a DataError when a file that begins like this is no text data."""
-    if not start.strip():
+    head = start[:_HEAD]
+    if not head.strip() and not start.strip():
         raise DataError("the file is empty", path=path)
+    if not head.strip(_NOTHING) and not start.strip(_NOTHING):
+        raise DataError("holds nothing but NUL bytes: a copy or download of it failed; fetch it again", path=path)
     for magic, message in _FOREIGN:
         if start.startswith(magic):
             raise DataError(message, path=path)
-    if start.removeprefix(_BOM).lstrip()[:9].lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")):
+    if head.removeprefix(_BOM).lstrip()[:9].lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<head", b"<body")):
         raise DataError("is a web page (HTML), not the data; download the file itself", path=path)
 
 
@@ -101,12 +107,14 @@ def _decode(data: bytes, path: Path, row: str | None = None) -> str:
         where = "of the line" if row else "of the file"
         byte = data[error.start]
         message = f"byte {error.start} {where} (0x{byte:02x}) is not UTF-8; save the file as UTF-8"
+        if error.start == 0 and row in (None, "line 1"):
+            message = f"is not text: it begins with the bytes {data[:4].hex(' ')}; is it the right file?"
         raise DataError(message, path=path, row=row) from None
 
 
 def _explain(error: json.JSONDecodeError, text: str) -> str:
     place = f"line {error.lineno}, column {error.colno}"
-    if error.pos >= len(text.rstrip()):
+    if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
         return f"the JSON stops short at {place}; the file seems to be cut off"
     if error.msg == "Extra data" and text[error.pos] in "{[":
         return f"there is a second JSON value at {place}; for JSON Lines use the table reader"

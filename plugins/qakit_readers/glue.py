@@ -9,7 +9,7 @@ from pathlib import Path
 
 from qakit.api import DataError, Example, Problems
 from qakit_readers.files import text_lines
-from qakit_readers.glue_tasks import ID_COLUMNS, TASKS, TaskColumns
+from qakit_readers.glue_tasks import ID_COLUMNS, MISMATCHED, MISMATCHED_GENRES, TASKS, TaskColumns
 from qakit_readers.record import Record, SkippedRecordError, quoted
 from qakit_readers.settings import GlueSettings
 
@@ -28,7 +28,8 @@ class GlueReader:
     """``Example.question`` is the first text, ``contexts`` the second if the task has one.
 
     Labels are GLUE's own names (``entailment``, ``"0"``, ``"1"``) or a float (STS-B); files without the label's
-    column are unlabelled. Ids are the ``index`` (QQP: ``id``) column, else the row's number from 0.
+    column are unlabelled. Ids are the ``index`` (QQP: ``id``) column, else the row's number from 0; in MNLI's
+    mismatched genres with ``mismatched-`` before it.
     """
 
     def __init__(self, settings: GlueSettings) -> None:
@@ -60,8 +61,8 @@ class GlueReader:
             raise DataError("there is a header line, but no row", path=path)
 
     def _layout(self, line: str, path: Path) -> _Layout:
-        cells = tuple(cell.strip() for cell in line.split("\t"))
         task = self._task
+        cells = tuple(task.renamed.get(cell.strip(), cell.strip()) for cell in line.split("\t"))
         if all(column in cells for column in task.texts):
             repeated = [name for name in (*task.texts, task.label) if cells.count(name) > 1]
             if repeated:
@@ -90,6 +91,8 @@ class GlueReader:
         first = record.text(self._task.texts[0], empty="empty_question")
         second = tuple(record.text(name, empty="empty_context") for name in self._task.texts[1:])
         identifier = record.identifier(layout.identifier) if layout.identifier else number
+        if self._name == "MNLI" and record.values.get("genre") in MISMATCHED_GENRES:
+            identifier = MISMATCHED + identifier
         label = _label(record, self._task) if layout.labelled else None
         return Example(identifier, first, second, label=label)
 

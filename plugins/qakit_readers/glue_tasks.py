@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 _NLI = ("entailment", "neutral", "contradiction")
@@ -21,6 +21,7 @@ class TaskColumns:
         labels: the class names; empty for regression.
         range: lowest and highest value of a regression target.
         headless: the columns of files without a header line, None where every file has one.
+        renamed: what columns are called in another edition of the file -> here.
     """
 
     texts: tuple[str, ...]
@@ -28,6 +29,12 @@ class TaskColumns:
     labels: tuple[str, ...] = ()
     range: tuple[float, float] = (0.0, 0.0)
     headless: tuple[str, ...] | None = None
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+
+def _diagnostics(label: str) -> Mapping[str, str]:
+    """The columns of ``diagnostic-full.tsv``, the edition of AX with labels; a model for MNLI answers it."""
+    return MappingProxyType({"Premise": "sentence1", "Hypothesis": "sentence2", "Label": label})
 
 
 TASKS: Mapping[str, TaskColumns] = MappingProxyType(
@@ -37,14 +44,19 @@ TASKS: Mapping[str, TaskColumns] = MappingProxyType(
         "MRPC": TaskColumns(("#1 String", "#2 String"), "Quality", _BINARY),
         "STS-B": TaskColumns(("sentence1", "sentence2"), "score", range=(0.0, 5.0)),
         "QQP": TaskColumns(("question1", "question2"), "is_duplicate", _BINARY),
-        "MNLI": TaskColumns(("sentence1", "sentence2"), "gold_label", _NLI),
+        "MNLI": TaskColumns(("sentence1", "sentence2"), "gold_label", _NLI, renamed=_diagnostics("gold_label")),
         "QNLI": TaskColumns(("question", "sentence"), "label", _RTE),
         "RTE": TaskColumns(("sentence1", "sentence2"), "label", _RTE),
         "WNLI": TaskColumns(("sentence1", "sentence2"), "label", _BINARY),
-        "AX": TaskColumns(("sentence1", "sentence2"), "label", _NLI),
+        "AX": TaskColumns(("sentence1", "sentence2"), "label", _NLI, renamed=_diagnostics("label")),
     }
 )
 """By GLUE's own names."""
 
 ID_COLUMNS = ("index", "id")
 """Columns that number the rows, in order of preference; without them rows are numbered from 0."""
+
+MISMATCHED_GENRES = frozenset({"facetoface", "letters", "nineeleven", "oup", "verbatim"})
+"""MNLI's genres that its training set does not have."""
+MISMATCHED = "mismatched-"
+"""Goes before the ids of these rows: both evaluation sets number theirs from 0."""

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 
+WIDEST_CELL = 2**31 - 1
+"""Characters of a cell of a CSV file; Python's own limit refuses long answers."""
+
 
 @dataclass(slots=True)
 class Rows:

@@ -9,9 +9,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from qakit.api import DataError, Prediction, SpanPrediction
-from qakit_writers.check import Rows, compare
-from qakit_writers.lines import answer_text, write_lines
+from qakit.api import DataError, LabelPrediction, Prediction, SpanPrediction
+from qakit_writers.check import WIDEST_CELL, Rows, compare
+from qakit_writers.lines import write_lines
 from qakit_writers.settings import SquadJsonSettings
 
 
@@ -30,7 +30,7 @@ class SquadJsonWriter:
             DataError: no-answer probabilities are wanted and a prediction has none.
         """
         probabilities = _probabilities(predictions) if self._no_answer_probability else None
-        write_lines(path, _object({prediction.id: answer_text(prediction) for prediction in predictions}))
+        write_lines(path, _object({prediction.id: prediction.final for prediction in predictions}))
         if probabilities is not None:
             write_lines(path.with_name(f"{path.stem}.no_answer_probability.json"), _object(probabilities))
 
@@ -38,7 +38,7 @@ class SquadJsonWriter:
         """Problems of a written file against a sample (JSON, id -> text; or CSV); empty when it is fine."""
         try:
             pairs = json.loads(path.read_bytes(), object_pairs_hook=list)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             return [f"is not readable JSON ({error})"]
         if not isinstance(pairs, list) or not all(isinstance(pair, tuple) for pair in pairs):
             return ["is not one JSON object, id -> text"]
@@ -58,7 +58,7 @@ class JsonlWriter:
         """Problems of a written file against a sample (the same format, JSON or CSV); empty when it is fine."""
         try:
             rows = _jsonl_rows(path)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             return [f"is not readable as JSON lines with an id ({error})"]
         return compare(rows, _sample_rows(sample))
 
@@ -88,7 +88,9 @@ def _probabilities(predictions: Sequence[Prediction]) -> dict[str, float]:
 def _record(prediction: Prediction) -> dict[str, Any]:
     if isinstance(prediction, SpanPrediction):
         return {"id": prediction.id, "answer": prediction.answer}
-    return {"id": prediction.id, "label": prediction.label}
+    if isinstance(prediction, LabelPrediction):
+        return {"id": prediction.id, "label": prediction.label}
+    return {"id": prediction.id, "context": prediction.context}
 
 
 def _rows(pairs: Sequence[tuple[str, Any]]) -> Rows:
@@ -98,10 +100,11 @@ def _rows(pairs: Sequence[tuple[str, Any]]) -> Rows:
 def _jsonl_rows(path: Path) -> Rows:
     with path.open(encoding="utf-8-sig") as file:
         records = [json.loads(line) for line in file if line.strip()]
-    return _rows([(record["id"], record.get("answer", record.get("label"))) for record in records])
+    return _rows([(str(record["id"]), record.get("answer", record.get("label"))) for record in records])
 
 
 def _sample_rows(sample: Path) -> Rows:
+    csv.field_size_limit(WIDEST_CELL)
     try:
         if sample.suffix.lower() == ".csv":
             with sample.open(encoding="utf-8-sig", newline="") as file:
@@ -110,5 +113,5 @@ def _sample_rows(sample: Path) -> Rows:
         if sample.suffix.lower() == ".jsonl":
             return _jsonl_rows(sample)
         return _rows(list(json.loads(sample.read_bytes()).items()))
-    except (OSError, ValueError, csv.Error, KeyError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, csv.Error, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise DataError(f"is not a readable sample submission ({error})", path=sample) from None

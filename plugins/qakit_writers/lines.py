@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from qakit.api import DataError, Prediction, SpanPrediction, atomic_path
+from qakit.api import DataError, atomic_path
 
 _CHUNK = 4096
 """Lines encoded and written at once."""
-
-
-def answer_text(prediction: Prediction) -> str:
-    """The final answer, class name or number as text."""
-    return prediction.answer if isinstance(prediction, SpanPrediction) else str(prediction.label)
 
 
 def write_lines(path: Path, lines: Iterable[str], *, encoding: str = "utf-8", bom: bool = False) -> None:

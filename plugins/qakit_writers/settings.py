@@ -24,6 +24,12 @@ class CsvSettings(Settings):
     line_end: Literal["\n", "\r\n"] = Field("\n", description=r"Between lines: `\n` or `\r\n`.")
     remove_characters: str = Field("", description='Characters taken out of the answers; "," for NTU HW7.')
     encoding: str = Field("utf-8", description="A Python codec name. Kaggle wants UTF-8.")
+    escape_formulas: bool = Field(
+        False,
+        description="Put an apostrophe before values that a spreadsheet would take for a formula (they begin with "
+        "`=`, `+`, `-`, `@` or a tab). For files that people open; a competition compares the exact text, so leave it "
+        "off for submissions.",
+    )
     bom: bool = Field(False, description="Begin with a byte order mark, for Excel. UTF-8 only.")
     same_order: bool = Field(
         False, description="Whether the check against the sample submission wants the rows in the sample's order."

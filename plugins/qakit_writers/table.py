@@ -9,12 +9,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from qakit.api import DataError, Prediction
-from qakit_writers.check import Rows, compare, first_five
-from qakit_writers.lines import answer_text, write_lines
+from qakit_writers.check import WIDEST_CELL, Rows, compare, first_five
+from qakit_writers.lines import write_lines
 from qakit_writers.settings import CsvSettings
 
 # Python's csv module leaves a lone carriage return unquoted when lines end in "\n", and then cannot read it back.
 _NEEDS_QUOTES = re.compile(r'[",\r\n]')
+FORMULA = tuple("=+-@\t\r")
+"""A spreadsheet takes a cell that begins like this for a formula."""
 
 
 class CsvWriter:
@@ -54,8 +56,11 @@ class CsvWriter:
             row = (self._settings.id_column, self._settings.answer_column)
             yield ",".join(self._quoted(value, path) for value in row) + end
         for prediction in predictions:
-            answer = answer_text(prediction).translate(self._removed) if self._removed else answer_text(prediction)
-            yield f"{self._quoted(prediction.id, path)},{self._quoted(answer, path)}{end}"
+            answer = prediction.final.translate(self._removed) if self._removed else prediction.final
+            yield f"{self._quoted(self._safe(prediction.id), path)},{self._quoted(self._safe(answer), path)}{end}"
+
+    def _safe(self, value: str) -> str:
+        return f"'{value}" if self._settings.escape_formulas and value.startswith(FORMULA) else value
 
     def _quoted(self, value: str, path: Path) -> str:
         needed = _NEEDS_QUOTES.search(value) is not None
@@ -72,6 +77,7 @@ class CsvWriter:
     def _read(self, path: Path, encoding: str) -> tuple[Rows, list[str]]:
         """The rows as they are ("NA" stays "NA"), and what kept them from being read cleanly."""
         rows, odd, problems = Rows(), [], []
+        csv.field_size_limit(WIDEST_CELL)
         try:
             with path.open(encoding="utf-8-sig" if encoding == "utf-8" else encoding, newline="") as file:
                 reader = csv.reader(file, strict=True)

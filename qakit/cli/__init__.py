@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -22,11 +22,13 @@ from qakit.cli import (
     recipes,
     runs,
     score,
+    study,
     submissions,
     submit,
     train,
 )
-from qakit.cli.console import print_error
+from qakit.cli.console import print_error, show_logged_warnings
+from qakit.cli.processes import is_told_here, lost_neighbour
 from qakit.errors import QakitError
 
 COMMAND_MODULES = (
@@ -36,6 +38,7 @@ COMMAND_MODULES = (
     ask,
     score,
     compare,
+    study,
     ensemble,
     submit,
     submissions,
@@ -51,6 +54,7 @@ COMMAND_MODULES = (
 
 def build_app() -> typer.Typer:
     """The whole command line, with the commands of installed plugins."""
+    show_logged_warnings()
     app = typer.Typer(
         name="qakit",
         help="Extractive question answering and GLUE-style fine-tuning competitions.",
@@ -84,7 +88,17 @@ def main() -> None:
     try:
         build_app()()
     except QakitError as error:
-        print_error(error)
-        sys.exit(error.exit_code)
+        _end(error)
     except BrokenPipeError:
         sys.exit(0)
+    except RuntimeError as error:
+        lost = lost_neighbour(error)
+        if lost is None:
+            raise
+        _end(lost)
+
+
+def _end(error: QakitError) -> NoReturn:
+    if is_told_here(error):
+        print_error(error)
+    sys.exit(error.exit_code)

@@ -23,7 +23,10 @@ def register(app: typer.Typer) -> None:
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUNS", help="Folders of runs, two or more.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write compare.md, compare.json, compare.png here.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="A folder for compare.md, compare.json, compare.png; or one page: NAME.html."
+        ),
     ] = None,
     metric_key: Annotated[
         list[str] | None,
@@ -54,8 +57,9 @@ def compare(
 
     if len(runs) < 2:
         raise UsageError("a comparison needs at least two runs (`qakit runs list` shows them)")
-    if output is not None and output.exists() and not output.is_dir():
-        raise UsageError(f"--output {output} is a file; name a folder")
+    page = output is not None and output.suffix == ".html" and not output.is_dir()
+    if output is not None and output.exists() and not (output.is_dir() or page):
+        raise UsageError(f"--output {output} is a file; name a folder, or a page: NAME.html")
     plan = Plan(
         keys=tuple(metric_key or ()),
         baseline=_position(baseline, runs),
@@ -65,7 +69,9 @@ def compare(
         seed=seed,
     )
     comparison = compare_members(read_members(runs, load_registry()), plan)
-    if output is not None:
+    if output is not None and page:
+        _write_page(comparison, output)
+    elif output is not None:
         _write(comparison, output)
     if as_json:
         print_json(plain_values(comparison))
@@ -93,6 +99,13 @@ def _write(comparison: Comparison, folder: Path) -> None:
     draw_comparison(comparison, picture)
     write_json(folder / "compare.json", as_json(comparison))
     write_text(folder / "compare.md", markdown(comparison, picture=picture.name))
+
+
+def _write_page(comparison: Comparison, page: Path) -> None:
+    from qakit.files import write_text
+    from qakit.report.compare_page import html_page
+
+    write_text(page, html_page(comparison))
 
 
 def _show(comparison: Comparison, output: Path | None) -> None:

@@ -35,5 +35,5 @@ def parse_settings(assignments: Sequence[str], model: type[Settings], *, option:
 def _value(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text

@@ -1,37 +1,68 @@
 """Where the command line writes: answers to stdout, everything else to stderr.
 
-Text from users, files and plugins goes through :func:`plain`, so that neither rich markup nor terminal escapes in it
-take effect.
+Text from users, files, plugins and servers goes through :func:`plain`, so that neither rich markup nor terminal escapes
+in it take effect. The consoles hold to that whatever is printed: they read no markup, and show what slips past
+:func:`plain` as escapes too.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import sys
+from collections.abc import Iterable
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
 PIPE_WIDTH = 160
 """Columns when nobody's terminal is there to be asked: tables in a file or a pipe need not be narrow."""
 
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_WIDTH)
-"""Answers: tables, figures."""
-err = Console(stderr=True, highlight=False, soft_wrap=True)
-"""Progress, warnings, errors."""
+_HARMFUL = (
+    *(code for code in range(0x20) if chr(code) not in "\n\t"),
+    *range(0x7F, 0xA0),  # delete, and the second set of control characters: U+009B begins an escape sequence, too
+    *range(0x2028, 0x202F),  # line separators, and marks that turn the direction of what follows
+    *range(0x2066, 0x206A),
+    *range(0xD800, 0xE000),  # halves of characters: names of files may hold them, and no stream takes them
+)
+"""Code points that a terminal obeys, or that make it show something else than what is there."""
+_SHOWN = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _HARMFUL}
+_IN_JSON = {code: f"\\u{code:04x}" for code in _HARMFUL}
 
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x7F, *range(0x80, 0xA0)) if chr(code) not in "\n\t"}
+
+class _Console(Console):
+    """A console on which text is text."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(highlight=False, soft_wrap=True, markup=False, emoji=False, **settings)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """What rich draws, its own control codes untouched and those in text escaped."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(segment.text.translate(_SHOWN), segment.style)
+
+
+out = _Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+"""Answers: tables, figures."""
+err = _Console(stderr=True)
+"""Progress, warnings, errors."""
 
 
 def plain(text: object, style: str = "") -> Text:
-    """The text as it is: no markup, control characters shown as escapes."""
-    return Text(str(text).translate(_CONTROL), style=style)
+    """The text as it is: no markup; control characters, marks of direction and lone surrogates shown as escapes."""
+    return Text(str(text).translate(_SHOWN), style=style)
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout, for programs."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+    """One JSON document on stdout, for programs; harmful characters in it as JSON's own escapes."""
+    print_text(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def print_text(text: str) -> None:
+    r"""Text for programs on stdout, unwrapped; harmful characters as ``\u001b``."""
+    sys.stdout.write(text.translate(_IN_JSON))
 
 
 def print_error(message: object) -> None:
@@ -42,3 +73,17 @@ def print_error(message: object) -> None:
 def print_warning(message: object) -> None:
     """Something the user should know; the command goes on."""
     err.print(Text("warning: ", style="yellow") + plain(message))
+
+
+class _Warnings(logging.Handler):
+    """Shows what the core logs."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print_warning(self.format(record))
+
+
+def show_logged_warnings() -> None:
+    """From here on, warnings that the core logs appear as warnings of the command."""
+    logger = logging.getLogger("qakit")
+    if not any(isinstance(handler, _Warnings) for handler in logger.handlers):
+        logger.addHandler(_Warnings(logging.WARNING))

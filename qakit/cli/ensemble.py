@@ -1,23 +1,27 @@
-"""``qakit ensemble``: one answer file from several."""
+"""``qakit ensemble``: one answer from several runs or files."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qakit.cli.console import out, plain, print_json, print_warning
+from qakit.cli.console import err, plain, print_json, print_warning
 from qakit.errors import UsageError
 
 if TYPE_CHECKING:
-    from qakit.cli.ensemble_members import Member
+    from qakit.ensemble.combine import Ensemble
+    from qakit.ensemble.kept import Source
+    from qakit.ensemble.load import EnsemblePlan
     from qakit.protocols import Writer
-    from qakit.values import Prediction
+    from qakit.registry import Registry
 
 _WRITERS = {".csv": "csv", ".json": "squad_json", ".jsonl": "jsonl"}
 """Writer by the ending of ``--output``."""
+_RECIPES = (".yaml", ".yml")
 
 
 def register(app: typer.Typer) -> None:
@@ -27,59 +31,127 @@ def register(app: typer.Typer) -> None:
 
 def ensemble(
     members: Annotated[
-        list[Path], typer.Argument(help="CSV files (id, answer), JSON files (id -> text), run folders.")
+        list[Path],
+        typer.Argument(help="Run folders, CSV files (id, answer), JSON files (id -> text); or one ensemble recipe."),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The combined file: .csv, .json or .jsonl.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The combined answers: .csv, .json or .jsonl.")
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--folder",
+            help="Keep the ensemble as a run: candidates, figures, submission. Of a recipe, by default runs/NAME-TIME.",
+        ),
+    ] = None,
     method: Annotated[
-        str, typer.Option("--method", "-m", help="An ensembler; `qakit plugins --kind ensemblers`.")
-    ] = "voting",
+        str | None,
+        typer.Option("--method", "-m", help="An ensembler; `qakit plugins --kind ensemblers`. By default voting."),
+    ] = None,
     weights: Annotated[str | None, typer.Option("--weights", "-w", help="One number for each member: 1,2,1.")] = None,
+    learn_weights: Annotated[
+        bool,
+        typer.Option("--learn-weights", help="Weights and temperatures that suit the runs' validation predictions."),
+    ] = False,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the method: ties=first (repeatable).")
     ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of cross-fitting and bootstrap.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
-    """Combine the answers of several files or runs to the same questions.
+    """Combine the answers of several runs or files to the same questions.
 
-    The result has the first member's order and column names. Also shown: how often each pair of members agrees, and
-    how many answers changed against each member.
+    Runs with validation predictions are judged there: the ensemble beside the best member, what each member adds, and
+    what learnt weights gain. Also shown: how often each pair of members agrees, and how many answers changed.
     """
-    from qakit.cli.component_settings import parse_settings
-    from qakit.cli.ensemble_members import agreement, check_same_ids, read_member
-    from qakit.protocols import Ensembler, NoRuntime
+    from qakit.ensemble.combine import combine
+    from qakit.ensemble.folder import check_target, write_ensemble
     from qakit.registry import load_registry
 
-    _check_paths(members, output)
     registry = load_registry()
-    chosen = parse_settings(settings or [], registry.get("ensemblers", method).component.settings)
-    if weights is not None:
-        chosen["weights"] = _numbers(weights, len(members))
-    combiner: Ensembler = registry.build("ensemblers", method, chosen, NoRuntime())
-    read = [read_member(path) for path in members]
-    check_same_ids(read)
-    _warn_of_other_columns(read)
-    combined = combiner.combine([member.predictions for member in read])
-    _writer(output, read).write(combined, output)
-    report = {
-        "output": str(output),
-        "method": method,
-        "rows": len(combined),
-        "members": [str(path) for path in members],
-        "agreement": agreement(read),
-        "changed": _changed(read, combined),
-    }
+    if len(members) == 1 and members[0].suffix in _RECIPES:
+        plan, folder = _from_recipe(members[0], folder, registry, method, weights, learn_weights, settings)
+    else:
+        plan = _from_options(members, method or "voting", weights, learn_weights, settings, seed, registry)
+    _check_paths(plan.members, output)
+    if folder is not None:
+        check_target(folder, plan.members)
+    made = combine(
+        plan,
+        registry,
+        want_test=output is not None,
+        say=lambda text: None if quiet or as_json else err.print(plain(text, "dim")),
+    )
+    _warn_of_other_columns(made.sources)
+    submission = None
+    if folder is not None:
+        submission = write_ensemble(made, folder, registry)
+    if output is not None and made.test is not None:
+        _writer(output, made.sources, registry).write(made.test, output)
+    _warn_of_formulas(made, output)
+    for problem in () if submission is None else submission.problems:
+        print_warning(f"{submission.path.name}: {problem}" if submission else problem)
+    report = _report(made, output, folder)
     if as_json:
         print_json(report)
     else:
-        _show(report)
+        from qakit.cli.ensemble_display import show
+
+        show(report, made)
 
 
-def _check_paths(members: Sequence[Path], output: Path) -> None:
+def _from_recipe(
+    path: Path,
+    folder: Path | None,
+    registry: Registry,
+    method: str | None,
+    weights: str | None,
+    learn_weights: bool,
+    settings: list[str] | None,
+) -> tuple[EnsemblePlan, Path]:
+    from qakit.ensemble.load import is_ensemble, load_ensemble
+    from qakit.runs import RUNS
+
+    if method is not None or weights is not None or learn_weights or settings:
+        raise UsageError(f"--method, --weights, --learn-weights and --set are what {path} says: change it there")
+    if not is_ensemble(path):
+        raise UsageError(f"{path} is no ensemble recipe: it has no block `ensemble` with members")
+    plan = load_ensemble(path, registry)
+    return plan, folder or RUNS / f"{plan.name}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def _from_options(
+    members: Sequence[Path],
+    method: str,
+    weights: str | None,
+    learn_weights: bool,
+    settings: list[str] | None,
+    seed: int,
+    registry: Registry,
+) -> EnsemblePlan:
+    from qakit.cli.component_settings import parse_settings
+    from qakit.ensemble.load import EnsemblePlan
+
+    if weights is not None and learn_weights:
+        raise UsageError("--weights and --learn-weights contradict each other: give one")
+    chosen = parse_settings(settings or [], registry.get("ensemblers", method).component.settings)
+    numbers = None if weights is None else tuple(_numbers(weights, len(members)))
+    return EnsemblePlan("ensemble", tuple(members), method, chosen, "learn" if learn_weights else numbers, seed)
+
+
+def _check_paths(members: Sequence[Path], output: Path | None) -> None:
     if len(members) < 2:
         raise UsageError("an ensemble needs at least two members")
+    seen = [member.resolve() for member in members]
+    twice = next((member for member in members if seen.count(member.resolve()) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{twice} is given twice; --weights makes a member count more")
+    if output is None:
+        return
     if output.suffix.lower() not in _WRITERS:
         raise UsageError(f"--output {output} should end in {', '.join(_WRITERS)}")
-    if output.resolve() in [member.resolve() for member in members]:
+    if output.resolve() in seen:
         raise UsageError(f"--output {output} is one of the members; write to another file")
 
 
@@ -93,43 +165,52 @@ def _numbers(text: str, count: int) -> list[float]:
     return numbers
 
 
-def _warn_of_other_columns(members: Sequence[Member]) -> None:
-    named = [member for member in members if member.columns]
-    for member in named[1:]:
-        if member.columns != named[0].columns:
-            here, there = ",".join(member.columns or ()), ",".join(named[0].columns or ())
-            print_warning(f"{member.path}: the columns are {here}, those of {named[0].path} {there}")
+def _warn_of_other_columns(members: Sequence[Source]) -> None:
+    named = [(each.path, each.answers.columns) for each in members if each.answers and each.answers.columns]
+    for path, columns in named[1:]:
+        if columns != named[0][1]:
+            here, there = ",".join(columns), ",".join(named[0][1])
+            print_warning(f"{path}: the columns are {here}, those of {named[0][0]} {there}")
 
 
-def _writer(output: Path, members: Sequence[Member]) -> Writer:
+def _warn_of_formulas(made: Ensemble, output: Path | None) -> None:
+    from qakit.data.formulas import formula_notice
+
+    if output is None or output.suffix.lower() != ".csv" or made.test is None:
+        return
+    if notice := formula_notice(item.final for item in made.test):
+        print_warning(notice)
+
+
+def _writer(output: Path, members: Sequence[Source], registry: Registry) -> Writer:
     """For a CSV file with the header and line ends of the first member that has a header."""
     from qakit.protocols import NoRuntime
-    from qakit.registry import load_registry
 
     name = _WRITERS[output.suffix.lower()]
     settings: dict[str, Any] = {}
-    style = next((member for member in members if member.columns), None)
+    style = next((each.answers for each in members if each.answers and each.answers.columns), None)
     if name == "csv" and style is not None and style.columns is not None:
         settings = {"id_column": style.columns[0], "answer_column": style.columns[1], "line_end": style.line_end}
-    writer: Writer = load_registry().build("writers", name, settings, NoRuntime())
+    writer: Writer = registry.build("writers", name, settings, NoRuntime())
     return writer
 
 
-def _changed(members: Sequence[Member], combined: Sequence[Prediction]) -> list[int]:
-    """For each member, how many of its answers the ensemble replaced."""
-    from qakit.cli.ensemble_members import final_answers
+def _report(made: Ensemble, output: Path | None, folder: Path | None) -> dict[str, Any]:
+    from qakit.ensemble.folder import validation_json
 
-    result = final_answers(combined)
-    return [sum(answer != result[id_] for id_, answer in member.answers.items()) for member in members]
-
-
-def _show(report: dict[str, Any]) -> None:
-    from qakit.cli.tables import new_table
-
-    names = [f"{number} {Path(member).name}" for number, member in enumerate(report["members"], start=1)]
-    short = [str(number) for number in range(1, len(names) + 1)]
-    table = new_table("Share of equal answers", "member", *short, "changed", numbers=(*short, "changed"))
-    for name, row, changed in zip(names, report["agreement"], report["changed"], strict=True):
-        table.add_row(plain(name), *(f"{100 * share:.1f}%" for share in row), f"{changed:,}")
-    out.print(table)
-    out.print(plain(f"{report['rows']:,} answers by {report['method']} in {report['output']}"))
+    rows = made.test if made.test is not None else made.validation.predictions if made.validation else ()
+    return {
+        "output": None if output is None else str(output),
+        "folder": None if folder is None else str(folder),
+        "method": made.plan.method,
+        "rows": len(rows),
+        "of": "validation" if made.test is None else "test",
+        "members": [str(path) for path in made.plan.members],
+        "weights": list(made.decision.weights),
+        "temperatures": list(made.decision.temperatures),
+        "null_threshold": made.decision.null_threshold,
+        "agreement": [list(row) for row in made.agreement],
+        "changed": list(made.changed),
+        "validation": validation_json(made),
+        "no_validation": made.no_validation,
+    }

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qakit.cli.console import out, plain, print_json
-from qakit.cli.trained_runs import JsonOption, NbestOption, RunArgument, bar, check_targets, load_run, read_examples
+from qakit.cli.trained_runs import (
+    JsonOption,
+    NbestOption,
+    RunArgument,
+    bar,
+    check_targets,
+    load_run,
+    read_examples,
+    read_own_split,
+)
 from qakit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from qakit.inference.trained import TrainedRun
+    from qakit.inference.answering import Answering
 
 
 def register(app: typer.Typer) -> None:
@@ -25,8 +33,13 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     run: RunArgument,
     source: Annotated[
-        Path, typer.Option("--input", "-i", help="A labelled file in the format of the recipe's reader.")
-    ],
+        Path | None,
+        typer.Option(
+            "--input",
+            "-i",
+            help="A labelled file in the format of the recipe's reader; by default the recipe's validation file.",
+        ),
+    ] = None,
     threshold: Annotated[
         float | None,
         typer.Option(
@@ -39,47 +52,74 @@ def evaluate(
         Path | None,
         typer.Option("--curve", metavar="FILE.png", help="Draw the figures at every no-answer threshold."),
     ] = None,
+    errors: Annotated[
+        bool, typer.Option("--errors", help="Also say why each wrong answer is wrong; always so for a pipeline.")
+    ] = False,
     nbest: NbestOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score a run on a labelled file, with the threshold and temperature tuned in training."""
+    """Score a run on a labelled file, with the threshold and temperature tuned in training.
+
+    A pipeline runs as a whole, exactly as on a test file.
+    """
+    from qakit.cli.pipeline_results import show_expectation
     from qakit.cli.results import show_evaluation
     from qakit.data.cache import default_cache
     from qakit.inference.nbest_file import write_nbest
+    from qakit.pipeline.trained import TrainedPipeline
     from qakit.report.evaluation import report_of
+    from qakit.report.pipeline import expectation_of
     from qakit.report.threshold_curve import draw_threshold_curve
 
-    check_targets(source, nbest, curve)
+    if source is not None:
+        check_targets(source, nbest, curve)
     trained = load_run(run)
     _check_options(trained, threshold, curve)
     if threshold is not None:
-        trained = replace(trained, null_threshold=threshold)
-    split = read_examples(trained, source)
-    unlabelled = [example.id for example in split.examples if example.answers is None and example.label is None]
+        trained = trained.with_threshold(threshold)
+    split = read_own_split(trained, "validation") if source is None else read_examples(trained, source)
+    for file in split.files:
+        check_targets(file, nbest, curve)
+    unlabelled = [example.id for example in split.examples if not example.labelled]
     if unlabelled:
         raise DataError(
             f"{len(unlabelled)} of {len(split.examples)} questions have no answers to compare with "
             f"(the first: {unlabelled[0]}); use `qakit predict` for unlabelled files",
-            path=source,
+            path=split.files[0],
         )
-    with bar("evaluating") as progress:
-        evaluation = trained.evaluate(split.examples, cache=default_cache(), progress=progress)
+    examined, seed = None, trained.recipe.seed
+    with bar("evaluating", shown=trained.workers.first) as progress:
+        if errors or isinstance(trained, TrainedPipeline):
+            examined = trained.examine(split.examples, cache=default_cache(), progress=progress)
+            evaluation = examined.evaluation
+        else:
+            evaluation = trained.evaluate(split.examples, cache=default_cache(), progress=progress)
+    if not trained.workers.first:
+        return
+    expectation = None
+    if examined is not None:
+        top_k = trained.top_k if isinstance(trained, TrainedPipeline) else 0
+        expectation = expectation_of(examined, seed=seed, top_k=top_k)
     report = report_of(evaluation, split.examples, trained.judge, given=threshold is not None)
     if nbest is not None:
         write_nbest(nbest, evaluation.predictions)
     if curve is not None and report.choices is not None:
         draw_threshold_curve(
-            report.choices, curve, used=trained.null_threshold, title=f"{trained.run.name}, {source.name}"
+            report.choices, curve, used=trained.null_threshold, title=f"{trained.run.name}, {split.files[0].name}"
         )
     if as_json:
-        print_json(report.as_json())
+        print_json(report.as_json() | ({} if expectation is None else {"expected": expectation.as_json()}))
         return
+    if source is None:
+        out.print(plain("On the validation file, which also chose the weights and whatever was tuned."))
     show_evaluation(report)
+    if expectation is not None:
+        show_expectation(expectation)
     if curve is not None:
         out.print(plain(f"curve: {curve}"))
 
 
-def _check_options(trained: TrainedRun, threshold: float | None, curve: Path | None) -> None:
+def _check_options(trained: Answering, threshold: float | None, curve: Path | None) -> None:
     """Before the long work: whether the run can do what is asked."""
     from qakit.protocols import PerExampleMetric
 

@@ -85,7 +85,9 @@ def _refuse_pipeline(run: Path) -> None:
 
     if is_pipeline_folder(run):
         stages = " and ".join(str(folder) for folder in stage_folders(open_run(run)).values())
-        raise UsageError(f"{run} is a pipeline of two models: export its stages ({stages}), or all of it with --offline")
+        raise UsageError(
+            f"{run} is a pipeline of two models: export its stages ({stages}), or all of it with --offline"
+        )
 
 
 def _offline(run: Path, folder: Path, *, as_json: bool) -> None:
@@ -95,9 +97,7 @@ def _offline(run: Path, folder: Path, *, as_json: bool) -> None:
 
     done = export_offline(open_run(run), folder, load_registry())
     if as_json:
-        print_json(
-            {"folder": str(done.folder), "command": done.command, "requirements": list(done.requirements)}
-        )
+        print_json({"folder": str(done.folder), "command": done.command, "requirements": list(done.requirements)})
         return
     out.print(plain(f"written: {folder}; run it with: bash {done.command}"))
 

@@ -1,4 +1,4 @@
-"""``qakit predict``: answers to a file of questions, or to one of the run's own splits."""
+"""``qakit predict``: answers to a file of questions, to many files, or to one of the run's own splits."""
 
 from __future__ import annotations
 
@@ -31,8 +31,20 @@ def register(app: typer.Typer) -> None:
 
 def predict(
     run: RunArgument,
-    source: Annotated[
-        Path | None, typer.Option("--input", "-i", help="A file in the format of the recipe's reader.")
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            "-i",
+            help="A file in the format of the recipe's reader. For many: a folder, a quoted pattern "
+            "('shards/*.parquet'), or this option several times.",
+        ),
+    ] = None,
+    contexts: Annotated[
+        Path | None,
+        typer.Option(
+            "--contexts", help="The file of contexts, for readers that have one (adl); by default beside the input."
+        ),
     ] = None,
     split: Annotated[
         Literal["train", "validation", "test"] | None,
@@ -42,9 +54,14 @@ def predict(
             "RUN/predictions/SPLIT/.",
         ),
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="The answer file; its ending chooses the format. Optional with --split."),
+    target: Annotated[
+        str | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The answer file; its ending chooses the format. Optional with --split. For many inputs: a folder, "
+            "which gets a file of answers for each; started again, the command does what is missing.",
+        ),
     ] = None,
     nbest: NbestOption = None,
     characters: Annotated[
@@ -53,15 +70,64 @@ def predict(
             "--character-scores", help="Also write start and end log-probabilities of every character to this file."
         ),
     ] = None,
+    form: Annotated[
+        Literal["parquet", "jsonl", "csv"] | None,
+        typer.Option("--format", help="Many inputs: how answers are written; by default as the input is."),
+    ] = None,
+    block: Annotated[
+        int | None,
+        typer.Option(min=1, help="Many inputs: questions in memory at a time (10,000); in Parquet a row group."),
+    ] = None,
+    shard_of: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Many inputs: only each N-th file, beginning with the I-th, counted from 1."),
+    ] = None,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Many inputs: pass over files with bad records; ends with 1.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Many inputs: remove earlier answers from the folder and begin anew.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Answer every question of a file and write the submission."""
+    """Answer every question of a file and write the submission, or answer many files into a folder."""
+    from qakit.cli.predict_many import ManyOptions, is_many, predict_many
+
+    options = ManyOptions(form, block, shard_of, keep_going, overwrite)
+    if contexts is not None and not (inputs and split is None and not is_many(inputs, target)):
+        raise UsageError("--contexts goes with one --input")
+    if inputs and split is None and is_many(inputs, target):
+        if nbest is not None or characters is not None:
+            raise UsageError("--nbest and --character-scores are for one input; give each file a command of its own")
+        predict_many(run, inputs, target, options, as_json=as_json)
+        return
+    source = Path(inputs[0]) if inputs else None
+    output = Path(target) if target else None
+    _check_options(source, split, output, options.given())
+    _predict_one(run, source, contexts, split, output, nbest, characters, as_json=as_json)
+
+
+def _predict_one(
+    run: Path,
+    source: Path | None,
+    contexts: Path | None,
+    split: Literal["train", "validation", "test"] | None,
+    output: Path | None,
+    nbest: Path | None,
+    characters: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Answers to one file or one split, all of them in memory."""
     from qakit.data.cache import default_cache
+    from qakit.data.formulas import formula_notice
+    from qakit.data.splits import with_contexts
     from qakit.inference.nbest_file import write_nbest
     from qakit.inference.output import build_writer, inputs_of, save_predictions, write_submission
 
-    _check_options(source, split, output)
     trained = load_run(run)
+    if contexts is not None:
+        trained = trained.under(with_contexts(trained.recipe, trained.registry, contexts))
     if characters is not None:
         wanted = trained.recipe.predict.model_copy(update={"character_scores": True})
         trained = trained.under(trained.recipe.model_copy(update={"predict": wanted}))
@@ -75,8 +141,10 @@ def predict(
         questions = read_own_split(trained, split)
         for file in questions.files:
             check_targets(file, output, nbest, characters)
-    with bar("predicting") as progress:
+    with bar("predicting", shown=trained.workers.first) as progress:
         inferred = trained.infer(questions.examples, cache=default_cache(), progress=progress)
+    if not trained.workers.first:
+        return
 
     folder = None
     if split is not None:
@@ -96,12 +164,16 @@ def predict(
     written = None
     if output is not None:
         written = write_submission(output, inferred.predictions, trained.recipe, trained.registry, suffix=output.suffix)
+        if output.suffix == ".csv" and (notice := formula_notice(item.final for item in inferred.predictions)):
+            print_warning(notice)
     _report(len(inferred.predictions), folder, written, as_json=as_json)
 
 
-def _check_options(source: Path | None, split: str | None, output: Path | None) -> None:
+def _check_options(source: Path | None, split: str | None, output: Path | None, for_many: list[str]) -> None:
     if (source is None) == (split is None):
         raise UsageError("give either --input FILE or --split train|validation|test")
+    if for_many:
+        raise UsageError(f"{for_many[0]} is for a folder of answers: name one as --output, ending in /")
     if source is not None and output is None:
         raise UsageError("--input needs --output: the file for the answers")
     if output is not None and not output.suffix:

@@ -5,33 +5,59 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qakit.errors import RecipeError
+from qakit.recipe.issues import Issue
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 OWN_FOLDER = Path("recipes")
 
 
 @contextmanager
 def bundled_recipes() -> Iterator[Path | None]:
-    """The folder of recipes in the installed package; None in a checkout, which has them in ./recipes."""
+    """The folder of recipes in the installed package, or of the checkout that an editable install runs from."""
     from importlib.resources import as_file, files
 
-    bundled = files("qakit") / "bundled" / "recipes"
+    package = files("qakit")
+    bundled = package / "bundled" / "recipes"
     if not bundled.is_dir():
-        yield None
+        yield _of_checkout(package)
         return
     with as_file(bundled) as folder:
         yield folder
+
+
+def _of_checkout(package: Traversable) -> Path | None:
+    """The recipes beside the package; its neighbour pyproject.toml tells a checkout from a folder of packages."""
+    checkout = Path(str(package)).parent
+    return checkout / "recipes" if (checkout / "pyproject.toml").is_file() else None
 
 
 @contextmanager
 def found_recipe(path: Path) -> Iterator[Path]:
     """The file that ``path`` means: itself if it exists, else the recipe of that name in ./recipes or in the package.
 
-    Without any such file it is ``path`` itself, for the loader to refuse.
+    Raises:
+        RecipeError: there is none, but a recipe of that name in a folder: ``sst2`` for ``glue/sst2``. Without any,
+            what is yielded is ``path`` itself, for the loader to refuse.
     """
     with ExitStack() as stack:
         bundled = stack.enter_context(bundled_recipes())
         relative = Path(*path.parts[1:]) if path.parts[:1] == (OWN_FOLDER.name,) else path
-        names = [relative] if relative.suffix else [relative.with_suffix(".yaml")]
+        name = relative if relative.suffix else relative.with_suffix(".yaml")
         folders = [folder for folder in (OWN_FOLDER, bundled) if folder is not None and not path.is_absolute()]
-        candidates = [path, *(folder / name for folder in folders for name in names)]
-        yield next((candidate for candidate in candidates if candidate.is_file()), path)
+        candidates = [path, *(folder / name for folder in folders)]
+        found = next((candidate for candidate in candidates if candidate.is_file()), None)
+        if found is None and not path.exists():
+            _refuse_without_folder(path, name, folders)
+        yield found or path
+
+
+def _refuse_without_folder(path: Path, name: Path, folders: list[Path]) -> None:
+    meant = sorted({file.relative_to(folder).as_posix() for folder in folders for file in folder.rglob(name.name)})
+    if meant:
+        named = ", ".join(f"'{file.removesuffix('.yaml')}'" for file in meant)
+        raise RecipeError([Issue(str(path), None, None, "", "file not found", f"did you mean {named}?")])

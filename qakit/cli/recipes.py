@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -12,14 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qakit.cli.console import err, out, plain, print_json
+from qakit.cli.console import err, out, plain, print_json, print_text, print_warning
 from qakit.cli.recipe_files import OWN_FOLDER, bundled_recipes, found_recipe
 from qakit.errors import RecipeError, UsageError
 
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from qakit.pipeline.load import LoadedPipeline
     from qakit.recipe.load import LoadedRecipe
+    from qakit.recipe.nodes import Origin
 
 COMMENT_COLUMN = 64
 """Comments of `recipes show` start no further right than this."""
@@ -63,10 +64,14 @@ def list_recipes(
 def show(
     recipe: Annotated[Path, typer.Argument(help="A recipe file.")], overrides: Overrides = None, as_json: Json = False
 ) -> None:
-    """Print a recipe with every value, and where each came from."""
+    """Print a recipe with every value, and where each came from; of a pipeline, the recipes of its stages too."""
+    from qakit.pipeline.load import is_pipeline, load_pipeline
     from qakit.recipe.load import load_recipe, recipe_hash
 
     with found_recipe(recipe) as file:
+        if is_pipeline(file):
+            _show_pipeline(load_pipeline(file, overrides or []), as_json=as_json)
+            return
         loaded = load_recipe(file, overrides or [])
     if as_json:
         print_json(
@@ -81,6 +86,11 @@ def show(
         return
     for line in _annotated(loaded):
         out.print(line)
+    if loaded.recipe.backbone.trust_remote_code:
+        print_warning(
+            f"backbone.trust_remote_code is on: training this recipe runs Python code of "
+            f"{loaded.recipe.backbone.source!r} on this machine"
+        )
 
 
 def validate(
@@ -91,16 +101,17 @@ def validate(
     check_files: Annotated[bool, typer.Option("--check-files", help="Data files must be there, too.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Check recipes, and say everything that is wrong with them. Exit code 2 if anything is."""
-    from qakit.recipe.load import load_recipe
+    """Check recipes and studies, and say everything that is wrong with them. Exit code 2 if anything is.
 
+    A study is checked with the recipes of all its trials.
+    """
     paths = [file for path in recipes or [_own_folder()] for file in (_recipe_files(path) if path.is_dir() else [path])]
     if not paths:
         raise UsageError("there are no recipes (*.yaml) to check")
     problems: dict[Path, RecipeError | None] = {}
     for path in dict.fromkeys(paths):
         try:
-            load_recipe(path, overrides or [], check_files=check_files)
+            _check(path, overrides or [], check_files=check_files)
         except RecipeError as error:
             problems[path] = error
         else:
@@ -154,10 +165,65 @@ def _recipe_files(folder: Path) -> list[Path]:
     return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
-def _row(path: Path) -> dict[str, Any]:
+def _check(path: Path, overrides: Sequence[str], *, check_files: bool) -> None:
+    """Check a recipe, a pipeline, a study or an ensemble.
+
+    Raises:
+        RecipeError: with everything that is wrong.
+    """
+    from qakit.ensemble.load import is_ensemble, load_ensemble
+    from qakit.pipeline.load import is_pipeline, load_pipeline
     from qakit.recipe.load import load_recipe
+    from qakit.registry import load_registry
+    from qakit.study.load import is_study, load_study
+    from qakit.study.plan import plan
+
+    if is_ensemble(path):
+        load_ensemble(path, load_registry(), check_members=check_files)
+    elif is_study(path):
+        plan(load_study(path), load_registry(), overrides=overrides, check_files=check_files)
+    elif is_pipeline(path):
+        load_pipeline(path, overrides, check_files=check_files)
+    else:
+        load_recipe(path, overrides, check_files=check_files)
+
+
+def _row(path: Path) -> dict[str, Any]:
+    from qakit.ensemble.load import is_ensemble, load_ensemble
+    from qakit.pipeline.load import is_pipeline, load_pipeline
+    from qakit.recipe.load import load_recipe
+    from qakit.registry import load_registry
+    from qakit.study.load import is_study, load_study
 
     try:
+        if is_ensemble(path):
+            ensemble = load_ensemble(path, load_registry(), check_members=False)
+            return {
+                "path": str(path),
+                "name": ensemble.name,
+                "extends": [],
+                "description": f"Ensemble: {ensemble.description}",
+                "valid": True,
+            }
+        if is_pipeline(path):
+            pipeline = load_pipeline(path)
+            return {
+                "path": str(path),
+                "name": pipeline.pipeline.name,
+                "extends": [str(stage.run or stage.loaded.path) for stage in pipeline.stages.values()],
+                "description": f"Pipeline: {pipeline.pipeline.description}",
+                "valid": True,
+            }
+        if is_study(path):
+            _check(path, [], check_files=False)
+            study = load_study(path)
+            return {
+                "path": str(path),
+                "name": study.name,
+                "extends": [str(recipe) for recipe in study.recipes.values()],
+                "description": f"Study: {study.study.description}",
+                "valid": True,
+            }
         loaded = load_recipe(path)
     except RecipeError as error:
         count = len(error.issues)
@@ -204,15 +270,57 @@ def _print_verdicts(problems: dict[Path, RecipeError | None]) -> None:
         err.print(plain(f"{count} problem{'' if count == 1 else 's'} in {bad} of {len(problems)} recipes", "red"))
 
 
+def _show_pipeline(loaded: LoadedPipeline, *, as_json: bool) -> None:
+    from qakit.recipe.dump import recipe_data
+
+    own = loaded.pipeline.model_dump(mode="json", exclude_none=True)
+    if as_json:
+        stages = {
+            name: {
+                "path": str(stage.loaded.path),
+                "from_run": None if stage.run is None else str(stage.run),
+                "recipe": recipe_data(stage.recipe),
+            }
+            for name, stage in loaded.stages.items()
+        }
+        whole = recipe_data(loaded.whole)
+        provenance = {key: str(origin) for key, origin in loaded.provenance.items()}
+        print_json(
+            {
+                "path": str(loaded.path),
+                "extends": [str(path) for path in loaded.extends],
+                "pipeline": own,
+                "stages": stages,
+                "whole": whole,
+                "provenance": provenance,
+            }
+        )
+        return
+    for line in _annotated_lines(own, loaded.provenance):
+        out.print(line)
+    for name, stage in loaded.stages.items():
+        out.print()
+        out.print(plain(f"# stage {name}: {stage.run or stage.loaded.path}", "bold"))
+        for line in _annotated(stage.loaded):
+            out.print(line)
+
+
 def _annotated(loaded: LoadedRecipe) -> Iterator[Text]:
-    """Lines of YAML with the origin of their values as aligned comments."""
+    """A recipe's lines of YAML with the origin of their values as aligned comments."""
+    from qakit.recipe.dump import recipe_data
+
+    return _annotated_lines(recipe_data(loaded.recipe), loaded.provenance)
+
+
+def _annotated_lines(data: dict[str, Any], provenance: Mapping[str, Origin]) -> Iterator[Text]:
     from rich.cells import cell_len
 
-    from qakit.recipe.dump import recipe_data, yaml_lines
+    from qakit.recipe.dump import yaml_lines
+    from qakit.recipe.nodes import DEFAULT
 
     lines = [
-        (line, loaded.provenance[".".join(at)] if not line.endswith(":") else None)
-        for at, line in yaml_lines(recipe_data(loaded.recipe))
+        (line, provenance.get(".".join(at), DEFAULT) if not line.endswith(":") else None)
+        for at, line in yaml_lines(data)
     ]
     widths = [cell_len(line) for line, origin in lines if origin is not None]
     column = max((width for width in widths if width < COMMENT_COLUMN), default=0) + 2
@@ -227,7 +335,7 @@ def _annotated(loaded: LoadedRecipe) -> Iterator[Text]:
 
 def _write(text: str, output: Path | None) -> None:
     if output is None:
-        sys.stdout.write(text)
+        print_text(text)
         return
     from qakit.files import write_text
 

@@ -80,19 +80,28 @@ def show_evaluation(report: EvaluationReport) -> None:
 
 def examples_table(examples: Sequence[Example], predictions: Sequence[Prediction]) -> Any:
     """Questions with the predicted and the gold answer."""
-    from qakit.values import SpanPrediction
-
     table = new_table("Some answers", "question", "predicted", "gold")
     for example, prediction in zip(examples, predictions, strict=True):
-        predicted = prediction.answer if isinstance(prediction, SpanPrediction) else str(prediction.label)
-        gold = list(dict.fromkeys(answer.text for answer in example.answers or ()))
+        predicted, gold = prediction.final, _gold(example)
         right = predicted in gold or (not predicted and not gold)
+        style = "green" if right else "red"
+        if isinstance(example.label, float):  # nearly right is right
+            predicted, gold, style = number(getattr(prediction, "label", predicted)), [number(example.label)], ""
         table.add_row(
             plain(_short(example.question)),
-            plain(_short(predicted) or "(no answer)", style="green" if right else "red"),
+            plain(_short(predicted) or "(no answer)", style=style),
             plain(_short(" / ".join(gold)) or "(no answer)"),
         )
     return table
+
+
+def _gold(example: Example) -> list[str]:
+    """The right answers, class or context, as predictions write them."""
+    if example.label is not None:
+        return [str(example.label)]
+    if example.answers is None and example.relevant is not None:
+        return [str(example.relevant)]
+    return list(dict.fromkeys(answer.text for answer in example.answers or ()))
 
 
 def _show_examples(run: Run) -> None:
@@ -126,11 +135,22 @@ def _show_files(run: Run, metrics: Mapping[str, Any]) -> None:
         table.add_row("submission", plain(f"{file} ({verdict})"))
     out.print(table)
     table = new_table("Next", "", "")
-    table.add_row("ask it", plain(f'qakit ask {run.folder} -q "QUESTION" -c "CONTEXT"'))
+    if _answers_questions(run):
+        table.add_row("ask it", plain(f'qakit ask {run.folder} -q "QUESTION" -c "CONTEXT"'))
     table.add_row("predict a file", plain(f"qakit predict {run.folder} --input FILE --output answers.csv"))
     table.add_row("try a change", plain("qakit train RECIPE --set train.learning_rate=5e-5"))
     table.add_row("look at runs", plain("qakit runs list"))
     out.print(table)
+
+
+def _answers_questions(run: Run) -> bool:
+    """Whether its predictions are answers, rather than classes, numbers or contexts."""
+    from qakit.inference.nbest_file import iter_nbest
+    from qakit.values import SpanPrediction
+
+    files = (file for file in (run.validation_nbest, run.predictions / "nbest.jsonl") if file.is_file())
+    first = next((prediction for file in files for prediction in iter_nbest(file)), None)
+    return first is None or isinstance(first, SpanPrediction)
 
 
 def _short(text: str) -> str:

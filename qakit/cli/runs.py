@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,7 +57,7 @@ def show(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")], as_json: JsonOption = False
 ) -> None:
     """One run: its recipe, machine, data, evaluations and files."""
-    from qakit.cli.tables import new_table, number, pairs_table
+    from qakit.cli.tables import modules_table, new_table, number, pairs_table
     from qakit.runs import open_run
 
     opened = open_run(run)
@@ -69,13 +71,17 @@ def show(
         for key in ("precision", "seed", "steps", "windows", "git_commit", "qakit", "python")
         if key in meta
     }
-    if "parameters" in meta:
-        facts["parameters"] = meta["parameters"]["all"]
-    for name, split in meta.get("data", {}).items():
-        facts[name] = f"{split['examples']:,} examples from {', '.join(split['files'])}"
-        if split["problems"]:
-            facts[f"{name} problems"] = split["problems"]
+    with _whole(opened.meta_file):
+        if "parameters" in meta:
+            facts["parameters"] = meta["parameters"]["all"]
+        for name, split in meta.get("data", {}).items():
+            facts[name] = f"{split['examples']:,} examples from {', '.join(split['files'])}"
+            if split["problems"]:
+                facts[f"{name} problems"] = split["problems"]
+        modules = modules_table(meta["modules"]) if meta.get("modules") else None
     out.print(pairs_table(str(opened.folder), facts))
+    if modules is not None:
+        out.print(modules)
     evaluations = [line for line in opened.metrics() if line["type"] == "evaluation"]
     if evaluations:
         names = [name for name in evaluations[-1] if name not in ("type", "step", "epoch")]
@@ -85,6 +91,15 @@ def show(
         out.print(table)
     files = [path.relative_to(opened.folder) for path in sorted(opened.folder.rglob("*")) if path.is_file()]
     out.print(plain("files: " + ", ".join(map(str, files))))
+
+
+@contextmanager
+def _whole(file: Path) -> Iterator[None]:
+    """A value of another type than training wrote is damage, not a bug."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise RunError(f"{file} is damaged: a value is missing or of another type ({error})") from error
 
 
 def _row(run: Run) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def _read_gold(path: Path, reader: str, settings: Sequence[str] = ()) -> list[Ex
     examples = list(built.read(path, problems))
     if problems.skipped:
         print_warning(f"{path}: {problems.skipped} questions could not be read and are not scored")
-    unlabelled = [example.id for example in examples if example.answers is None and example.label is None]
+    unlabelled = [example.id for example in examples if not example.labelled]
     if unlabelled:
         from qakit.data.predictions_file import first_ids
 

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import time
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from qakit.cli.console import err, out, plain, print_error, print_json
-from qakit.errors import QakitError, RunError, UsageError
+from qakit.errors import RunError, UsageError
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+    from qakit.cli.progress import TrainingDisplay
     from qakit.recipe.model import Recipe
     from qakit.registry import Registry
     from qakit.runs import Run
+    from qakit.training.finish import Finished
 
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -45,10 +51,26 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="Print the final figures as JSON on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
-    """Train a recipe; evaluate, predict the test file and write the submission."""
+    """Train a recipe; evaluate, predict the test file and write the submission.
+
+    A recipe with `stages` is a pipeline: its stages are trained one after the other, then it is predicted as a whole.
+    """
+    from qakit.cli.train_pipeline import train_pipeline, wants_pipeline
     from qakit.registry import load_registry
 
     registry = load_registry()
+    if wants_pipeline(recipe, output, resume=resume):
+        train_pipeline(
+            recipe,
+            output,
+            overrides or [],
+            registry,
+            dry_run=dry_run,
+            resume=resume,
+            as_json=as_json,
+            quiet=quiet,
+        )
+        return
     if resume:
         run, resolved = _resumed(output, overrides or [])
     else:
@@ -82,13 +104,22 @@ def _resumed(output: Path | None, overrides: list[str]) -> tuple[Run, Recipe]:
 
 
 def _dry_run(recipe: Recipe, registry: Registry, *, as_json: bool, quiet: bool) -> None:
+    summary = rehearsed(recipe, registry, quiet=quiet or as_json)
+    if as_json:
+        print_json(summary)
+    else:
+        show_rehearsal("Dry run", summary)
+
+
+def rehearsed(recipe: Recipe, registry: Registry, *, quiet: bool) -> dict[str, Any]:
+    """Prepare a training and say what it would be."""
     from qakit.cli.progress import TrainingDisplay
     from qakit.modeling.device import pick_device
-    from qakit.modeling.model import parameter_counts
+    from qakit.modeling.model import parameter_counts, parameters_by_module
     from qakit.training.fit import prepare_training
     from qakit.training.optim import parameter_groups
 
-    with TrainingDisplay(quiet=quiet or as_json) as display:
+    with TrainingDisplay(quiet=quiet) as display:
         prepared = prepare_training(recipe, registry, device=pick_device(), listener=display)
     counts = parameter_counts(prepared.assembled.model)
     groups = [
@@ -101,7 +132,7 @@ def _dry_run(recipe: Recipe, registry: Registry, *, as_json: bool, quiet: bool) 
         for group in parameter_groups(prepared.assembled.model, recipe.train)
     ]
     lengths = prepared.plan.first.windows.lengths
-    summary: dict[str, Any] = {
+    return {
         "train_examples": len(prepared.train_split.examples),
         "train_windows": len(lengths),
         "window_tokens": {"mean": round(float(lengths.mean()), 1), "max": int(lengths.max())},
@@ -110,17 +141,19 @@ def _dry_run(recipe: Recipe, registry: Registry, *, as_json: bool, quiet: bool) 
         "warmup_steps": prepared.plan.warmup,
         "precision": prepared.precision,
         "parameters": counts,
+        "modules": parameters_by_module(prepared.assembled.model),
         "groups": groups,
     }
-    if as_json:
-        print_json(summary)
-        return
-    from qakit.cli.tables import groups_table, pairs_table
 
-    out.print(
-        pairs_table("Dry run", {key: value for key, value in summary.items() if key not in ("groups", "parameters")})
-    )
-    out.print(groups_table(groups, counts))
+
+def show_rehearsal(title: str, summary: Mapping[str, Any]) -> None:
+    """The tables of a dry run."""
+    from qakit.cli.tables import groups_table, modules_table, pairs_table
+
+    tables = ("parameters", "modules", "groups")
+    out.print(pairs_table(title, {key: value for key, value in summary.items() if key not in tables}))
+    out.print(modules_table(summary["modules"]))
+    out.print(groups_table(summary["groups"]))
 
 
 def _train(
@@ -134,63 +167,113 @@ def _train(
     quiet: bool,
 ) -> None:
     from qakit.cli.progress import TrainingDisplay
-    from qakit.report.curves import draw_curves
-    from qakit.report.threshold_curve import draw_validation_curve
-    from qakit.runs import alone_in, check_free
-    from qakit.training.finish import finish_run
-    from qakit.training.fit import accelerator_for, fit, part_ways, prepare_training
-    from qakit.training.interrupts import InterruptedTrainingError
+    from qakit.training.fit import accelerator_for, workers_of
 
-    began = time.monotonic()
     accelerator = accelerator_for(recipe)
-    main = accelerator.is_main_process
-    display = TrainingDisplay(quiet=quiet or as_json or not main)
-    if run is None and output is not None:
-        check_free(output)
-    try:
-        with display:
-            prepared = prepare_training(recipe, registry, device=accelerator.device, listener=display)
-            run = run or _new_run(recipe, output, accelerator)
-            with alone_in(run) if main else nullcontext():
-                fit(prepared, run, registry, accelerator=accelerator, resume=resume, listener=display)
-                part_ways(accelerator)
-                if not main:
-                    return
-                finished = finish_run(run, registry, seconds=time.monotonic() - began, listener=display)
-    except KeyboardInterrupt:
-        go_on = f"; go on with: qakit train --resume --output {run.folder}" if run is not None else ""
-        print_error(f"interrupted{go_on}")
-        raise typer.Exit(INTERRUPTED) from None
-    except InterruptedTrainingError as error:
-        if main and run is not None:
-            print_error(f"{error}; a checkpoint is written, go on with: qakit train --resume --output {run.folder}")
-        raise typer.Exit(error.exit_code) from None
-    draw_curves(run.metrics(), run.curves_file, title=run.name)
-    draw_validation_curve(run, registry)
+    training = Training(recipe, registry, accelerator, output, run)
+    workers = workers_of(accelerator)
+    display = TrainingDisplay(quiet=quiet or as_json or not workers.first)
+    with stops_told(lambda: None if training.run is None else training.run.folder, first=workers.first), display:
+        finished = training.go(display, resume=resume)
+    if finished is None:
+        return
+    assert training.run is not None
     if as_json:
         print_json(finished.metrics)
         return
-    _show(run, finished.metrics)
+    _show(training.run, finished.metrics)
 
 
-def _new_run(recipe: Recipe, output: Path | None, accelerator: Any) -> Run:
-    """Make the run folder in the first process; all processes get it, or the reason why not."""
-    from qakit.runs import create_run
+@contextmanager
+def stops_told(folder: Callable[[], Path | None], *, first: bool = True) -> Iterator[None]:
+    """Around a training: when it is asked to stop, one line says how to go on.
 
-    if accelerator.num_processes == 1:
-        return create_run(recipe, output)
-    import torch.distributed
+    Args:
+        folder: gives the training's folder, once there is one.
+        first: whether this process speaks.
 
-    box: list[Run | str | None] = [None]
-    if accelerator.is_main_process:
-        try:
-            box = [create_run(recipe, output)]
-        except QakitError as error:
-            box = [str(error)]
-    torch.distributed.broadcast_object_list(box, src=0)
-    if box[0] is None or isinstance(box[0], str):
-        raise RunError(box[0] or "the first process could not make the run folder")
-    return box[0]
+    Raises:
+        typer.Exit: it was asked to stop.
+    """
+    from qakit.training.interrupts import InterruptedTrainingError, TerminationError, termination_as_error
+
+    try:
+        with termination_as_error():
+            yield
+    except KeyboardInterrupt as stop:
+        code = stop.exit_code if isinstance(stop, TerminationError) else INTERRUPTED
+        if first:
+            again = "nothing is written yet, give the same command again"
+            there = folder()
+            go_on = f"go on with: qakit train --resume --output {there}" if there is not None else again
+            print_error(f"interrupted; {go_on}")
+        raise typer.Exit(code) from None
+    except InterruptedTrainingError as error:
+        if first and (there := folder()) is not None:
+            print_error(f"{error}; a checkpoint is written, go on with: qakit train --resume --output {there}")
+        raise typer.Exit(error.exit_code) from None
+
+
+@dataclass(slots=True)
+class Training:
+    """One run's training, from its data to its figures."""
+
+    recipe: Recipe
+    registry: Registry
+    accelerator: Accelerator
+    output: Path | None
+    """The folder of a new run."""
+    run: Run | None
+    """The run to go on with; of a new one, None until its folder is made."""
+
+    def go(self, display: TrainingDisplay, *, resume: bool) -> Finished | None:
+        """Train, predict, write; None in all processes but the first."""
+        from qakit.report.curves import draw_curves
+        from qakit.report.threshold_curve import draw_validation_curve
+        from qakit.runs import alone_in, check_free, create_run
+        from qakit.training.finish import finish_run
+        from qakit.training.fit import fit, part_ways, prepare_training, workers_of
+
+        began = time.monotonic()
+        recipe, registry, accelerator = self.recipe, self.registry, self.accelerator
+        workers, device = workers_of(accelerator), accelerator.device
+        with ExitStack() as held:
+            with workers.one_fate():
+                if workers.first and self.run is None:
+                    check_free(self.output)
+                elif workers.first and self.run is not None:
+                    held.enter_context(alone_in(self.run))
+                prepared = prepare_training(recipe, registry, device=device, listener=display, workers=workers)
+                if workers.first and self.run is None:
+                    self.run = create_run(recipe, self.output)
+                    held.enter_context(alone_in(self.run))
+            self.run = run = workers.from_first(self.run)
+            assert run is not None
+            with workers.one_fate():
+                _check_visible(run)
+            fit(prepared, run, registry, accelerator=accelerator, resume=resume, listener=display)
+            finished = finish_run(
+                run,
+                registry,
+                seconds=time.monotonic() - began,
+                listener=display,
+                workers=workers,
+                device=device,
+            )
+            part_ways(accelerator)
+            if finished is not None:
+                draw_curves(run.metrics(), run.curves_file, title=run.name)
+                draw_validation_curve(run, registry)
+        return finished
+
+
+def _check_visible(run: Run) -> None:
+    """Every process reads from the run's folder at the end, and on resume."""
+    if not run.recipe_file.is_file():
+        raise RunError(
+            f"{platform.node()} does not see the run's folder {run.folder.absolute()}, which the first process has "
+            "made: several machines need it on a file system that they share"
+        )
 
 
 def _show(run: Run, metrics: Mapping[str, Any]) -> None:

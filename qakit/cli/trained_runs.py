@@ -14,7 +14,7 @@ from qakit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from qakit.data.splits import Split, SplitName
-    from qakit.inference.trained import TrainedRun
+    from qakit.inference.answering import Answering
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
@@ -33,44 +33,52 @@ def check_targets(source: Path, *targets: Path | None) -> None:
             raise UsageError(f"{target} is named for two outputs; name another file for one of them")
 
 
-def load_run(run: Path) -> TrainedRun:
-    """A run's best weights."""
-    from qakit.inference.trained import TrainedRun
+def load_run(run: Path) -> Answering:
+    """The best weights of a run, or of a pipeline's stages.
 
-    return TrainedRun.load(run)
+    In each of the processes that were started for this command; the first one speaks.
+    """
+    from qakit.inference.workers import join_workers
+    from qakit.pipeline.loading import load_trained
+
+    workers, device = join_workers()
+    with workers.one_fate():
+        return load_trained(run, device=device, workers=workers)
 
 
-def read_examples(trained: TrainedRun, source: Path) -> Split:
+def read_examples(trained: Answering, source: Path) -> Split:
     """A file's examples, with the recipe's reader; problems in its records are told."""
     from qakit.data.splits import read_files
 
-    split = read_files(trained.recipe, trained.registry, [source])
-    if not split.examples:
-        raise DataError("holds no question", path=source)
-    return _told(split)
+    with trained.workers.one_fate():
+        split = read_files(trained.recipe, trained.registry, [source])
+        if not split.examples:
+            raise DataError("holds no question", path=source)
+    return _told(split, trained)
 
 
-def read_own_split(trained: TrainedRun, name: SplitName) -> Split:
+def read_own_split(trained: Answering, name: SplitName) -> Split:
     """The examples of one of the recipe's own splits, as training takes them; problems in the records are told."""
     from qakit.data.splits import read_split
 
-    split = read_split(trained.recipe, trained.registry, name)
-    if split is None:
-        raise UsageError(f"the run's recipe names no {name} file; give the questions with --input")
-    return _told(split)
+    with trained.workers.one_fate():
+        split = read_split(trained.recipe, trained.registry, name)
+        if split is None:
+            raise UsageError(f"the run's recipe names no {name} file; give the questions with --input")
+    return _told(split, trained)
 
 
-def _told(split: Split) -> Split:
-    for problems in split.problems:
+def _told(split: Split, trained: Answering) -> Split:
+    for problems in split.problems if trained.workers.first else ():
         for line in problems.describe():
             print_warning(line)
     return split
 
 
 @contextmanager
-def bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A progress bar on a terminal, nothing elsewhere."""
-    if not err.is_terminal:
+def bar(what: str, *, shown: bool = True) -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar on a terminal, nothing elsewhere or where it is not to be ``shown``."""
+    if not (shown and err.is_terminal):
         yield None
         return
     from rich.progress import Progress

@@ -115,11 +115,12 @@ def _write_table(path: Path, records: Sequence[dict[str, Any]], form: Literal["j
     if form == "jsonl":
         write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
         return
-    import pyarrow
-    import pyarrow.parquet
+    import datasets
 
+    columns = list(dict.fromkeys(name for record in records for name in record))
+    table = datasets.Dataset.from_dict({name: [record.get(name) for record in records] for name in columns})
     with atomic_path(path) as temporary:
-        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(records)), temporary)
+        table.to_parquet(temporary)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from os import PathLike
-from typing import Self
 
 from qakit.errors import UsageError
-from qakit.inference.trained import TrainedRun
+from qakit.inference.answering import Answering
 from qakit.values import Candidate, NoAnswer
 
 
@@ -30,16 +28,7 @@ class Answerer:
     answerer.answer("Who wrote it?", "Mary Shelley wrote it in 1818.").answer
     """
 
-    trained: TrainedRun
-
-    @classmethod
-    def from_run(cls, run: str | PathLike[str]) -> Self:
-        """Load the best weights of a run, on the GPU if there is one.
-
-        Raises:
-            RunError: the folder is not a run, or has no trained model.
-        """
-        return cls(TrainedRun.load(run))
+    trained: Answering
 
     def answer(self, question: str, context: str | Sequence[str], top_k: int = 1) -> Reply:
         """Answer one question from one context, or from the best of several.

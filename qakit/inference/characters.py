@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Self
@@ -91,6 +91,21 @@ class CharacterScores:
             raise IndexError(f"context {context} of {self.examples[example + 1] - self.examples[example]}")
         characters = slice(int(self.pointers[pair]), int(self.pointers[pair + 1]))
         return self.start[characters], self.end[characters]
+
+    def part(self, begin: int, stop: int) -> Self:
+        """The scores of the examples [begin, stop) alone, as views."""
+        pairs = slice(int(self.examples[begin]), int(self.examples[stop]))
+        characters = slice(int(self.pointers[pairs.start]), int(self.pointers[pairs.stop]))
+        return replace(
+            self,
+            ids=self.ids[begin:stop],
+            start=self.start[characters],
+            end=self.end[characters],
+            no_answer=self.no_answer[begin:stop],
+            pointers=self.pointers[pairs.start : pairs.stop + 1] - characters.start,
+            examples=self.examples[begin : stop + 1] - pairs.start,
+            contexts=self.contexts[pairs],
+        )
 
     def check(self, examples: Sequence[Example], *, path: Path | None = None) -> None:
         """Make sure that the scores are those of ``examples``.

@@ -66,7 +66,7 @@ def span_predictions(
         raise ValueError(f"{table.missing} of {len(windows)} windows have not been added to the table")
     lowest = _null_scores(table, windows, len(examples))
     nulls = np.where(np.isfinite(lowest), lowest, 0.0) if no_answer else None
-    with _collector_paused():
+    with collector_paused():
         ranked = rank(table, windows, encoded)
         pointers, places, texts = _distinct(ranked, encoded, examples, lowest, n_best)
         columns = ([column[place] for place in places] for column in (ranked.start, ranked.end, ranked.context))
@@ -94,7 +94,7 @@ def answer_of(candidates: Sequence[Candidate], null: NoAnswer | None, threshold:
 
 
 @contextmanager
-def _collector_paused() -> Iterator[None]:
+def collector_paused() -> Iterator[None]:
     """No garbage collection meanwhile: many small objects are made and none is garbage, yet it would walk them, and all
     others of the process, again and again (more than half of the time)."""
     was_enabled = gc.isenabled()

@@ -10,10 +10,22 @@ from typing import Self
 
 import torch
 
-from qakit.errors import RunError
-from qakit.inference.characters import CharacterScores
+from qakit.errors import RunError, UsageError
+from qakit.inference.answering import Examined, Inferred
 from qakit.inference.evaluation import Evaluation, Judge, evaluate, finish
-from qakit.inference.scoring import CountProgress, Scores, ScoringSet, characters_of, predictions_of, prepare, score
+from qakit.inference.losses import Place, find_losses, relevant_context
+from qakit.inference.scoring import (
+    CountProgress,
+    Scores,
+    ScoringSet,
+    SpanScores,
+    answers_from,
+    characters_of,
+    predictions_of,
+    prepare,
+    score,
+)
+from qakit.inference.workers import ALONE, Workers
 from qakit.modeling.assemble import Assembled
 from qakit.modeling.device import Precision, keep_freed_memory, pick_device, resolve_precision
 from qakit.modeling.folder import load_model
@@ -21,15 +33,6 @@ from qakit.recipe.model import PredictSection, Recipe
 from qakit.registry import Registry, load_registry
 from qakit.runs import Run, open_run
 from qakit.values import Example, Prediction, SpanPrediction
-
-
-@dataclass(frozen=True, slots=True)
-class Inferred:
-    """What a run says of some examples."""
-
-    predictions: list[Prediction]
-    characters: CharacterScores | None
-    """None if the recipe's ``predict.character_scores`` is off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class TrainedRun:
     """Divides the scores before they become probabilities; fitted on validation."""
     device: torch.device
     precision: Precision
+    workers: Workers = ALONE
+    """The processes that share the scoring; each gets all predictions."""
 
     @classmethod
     def load(
@@ -56,6 +61,7 @@ class TrainedRun:
         registry: Registry | None = None,
         device: torch.device | None = None,
         predict: PredictSection | None = None,
+        workers: Workers = ALONE,
     ) -> Self:
         """Load a run. ``predict`` replaces the recipe's own ``predict`` block.
 
@@ -79,6 +85,7 @@ class TrainedRun:
             temperature=_temperature(run),
             device=device,
             precision=resolve_precision(recipe.train.precision, device),
+            workers=workers,
         )
 
     def under(self, recipe: Recipe) -> Self:
@@ -88,12 +95,28 @@ class TrainedRun:
         """
         return replace(self, recipe=recipe, judge=replace(self.judge, recipe=recipe))
 
+    def with_threshold(self, null_threshold: float) -> Self:
+        """The same with another no-answer threshold."""
+        return replace(self, null_threshold=null_threshold)
+
+    def alone(self) -> Self:
+        """The same for work of which the other processes do not know."""
+        return replace(self, workers=ALONE)
+
     def score(
         self, examples: Sequence[Example], *, cache: Path | None = None, progress: CountProgress | None = None
     ) -> tuple[ScoringSet, Scores]:
         """Tokenise, window and score ``examples``."""
-        prepared = prepare(examples, self.assembled, self.recipe, self.registry, cache=cache)
-        scores = score(prepared, self.assembled, device=self.device, precision=self.precision, progress=progress)
+        with self.workers.one_fate(), self.workers.leaders_first():
+            prepared = prepare(examples, self.assembled, self.recipe, self.registry, cache=cache)
+        scores = score(
+            prepared,
+            self.assembled,
+            device=self.device,
+            precision=self.precision,
+            workers=self.workers,
+            progress=progress,
+        )
         return prepared, scores
 
     def predict(
@@ -119,6 +142,44 @@ class TrainedRun:
         prepared, scores = self.score(examples, cache=cache, progress=progress)
         return evaluate(prepared, scores, self.judge, null_threshold=self.null_threshold, temperature=self.temperature)
 
+    def raw_answers(
+        self, examples: Sequence[Example], *, cache: Path | None = None, progress: CountProgress | None = None
+    ) -> tuple[ScoringSet, list[SpanPrediction]]:
+        """Predictions of spans before clean-up, and what they are of.
+
+        Raises:
+            UsageError: the head does not give spans.
+        """
+        prepared, scores = self.score(examples, cache=cache, progress=progress)
+        return prepared, self._spans(prepared, scores)
+
+    def _spans(self, prepared: ScoringSet, scores: Scores) -> list[SpanPrediction]:
+        if not isinstance(scores, SpanScores):
+            raise UsageError(f"the head {self.recipe.head.name!r} of {self.run.folder} does not answer with spans")
+        return answers_from(
+            prepared, scores, self.recipe, null_threshold=self.null_threshold, temperature=self.temperature
+        )
+
+    def examine(
+        self, examples: Sequence[Example], *, cache: Path | None = None, progress: CountProgress | None = None
+    ) -> Examined:
+        """As :meth:`evaluate`, with the reason why each wrong answer is wrong.
+
+        Raises:
+            UsageError: the head does not give spans.
+        """
+        prepared, scores = self.score(examples, cache=cache, progress=progress)
+        raw = self._spans(prepared, scores)
+        evaluation = evaluate(
+            prepared, scores, self.judge, null_threshold=self.null_threshold, temperature=self.temperature
+        )
+        places = [
+            None if context is None else Place(row, context)
+            for row, context in enumerate(map(relevant_context, examples))
+        ]
+        losses = find_losses(examples, raw, evaluation.predictions, self.judge, prepared, places)
+        return Examined(evaluation, losses)
+
     def answer(self, question: str, contexts: Sequence[str], *, top_k: int) -> SpanPrediction:
         """The ``top_k`` candidates for one question, over all of ``contexts``."""
         example = Example(id="question", question=question, contexts=tuple(contexts))
@@ -127,7 +188,8 @@ class TrainedRun:
             prepared, scores, self.recipe, null_threshold=self.null_threshold, temperature=self.temperature
         )
         final = finish(raw, [example], self.judge)[0]
-        assert isinstance(final, SpanPrediction)
+        if not isinstance(final, SpanPrediction):
+            raise UsageError(f"the head {self.recipe.head.name!r} of {self.run.folder} does not answer questions")
         return replace(final, candidates=final.candidates[:top_k])
 
 

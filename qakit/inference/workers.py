@@ -1,12 +1,25 @@
-"""The processes that share one prediction: who computes which batches, and how the parts come together."""
+"""The processes that share one work: who computes which batches, how the parts come together, how they end together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+from qakit.errors import QakitError
+
+if TYPE_CHECKING:
+    import torch
 
 T = TypeVar("T")
+
+
+class AbandonedError(QakitError):
+    """Another process has failed, so this one stops too. The other one says why: this error has nothing to tell."""
+
+    exit_code = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +28,13 @@ class Workers:
 
     rank: int = 0
     size: int = 1
+    local_rank: int = 0
+    """Among the processes of this machine."""
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes and speaks."""
+        return self.rank == 0
 
     def share(self, items: Sequence[T]) -> Sequence[T]:
         """The items that this process computes: every item belongs to exactly one process."""
@@ -30,6 +50,74 @@ class Workers:
         torch.distributed.all_gather_object(gathered, value)
         return gathered  # type: ignore[return-value]
 
+    def from_first(self, value: T) -> T:
+        """The first process's value, on every process."""
+        if self.size == 1:
+            return value
+        import torch.distributed
+
+        box = [value]
+        torch.distributed.broadcast_object_list(box, src=0)
+        return box[0]
+
+    @contextmanager
+    def one_fate(self) -> Iterator[None]:
+        """What fails in one process ends all of them at the end of the block, so that none waits for ever.
+
+        No process may wait for another inside the block, other than by :meth:`leaders_first`.
+
+        Raises:
+            AbandonedError: it failed elsewhere.
+        """
+        try:
+            yield
+        except AbandonedError:
+            raise
+        except Exception:
+            self._all_well(False)
+            raise
+        if not self._all_well(True):
+            raise AbandonedError("another process has failed")
+
+    @contextmanager
+    def leaders_first(self) -> Iterator[None]:
+        """The first process of each machine does the block before the others, who find what it left in the cache.
+
+        To be used inside :meth:`one_fate`.
+        """
+        leads = self.local_rank == 0
+        if not leads and not self._all_well(True):
+            raise AbandonedError("another process has failed")
+        yield
+        if leads and not self._all_well(True):
+            raise AbandonedError("another process has failed")
+
+    def _all_well(self, well: bool) -> bool:
+        """One exchange. A process that has failed takes part in one more, wherever the others are, and in no other."""
+        return all(self.gather(well))
+
 
 ALONE = Workers()
 """One process that does everything."""
+
+
+def join_workers() -> tuple[Workers, torch.device]:
+    """The processes that a launcher has started for this command, and this one's device. May be called again."""
+    from qakit.modeling.device import pick_device
+
+    device = pick_device()
+    if launched_processes() == 1:
+        return ALONE, device
+    from accelerate import PartialState
+
+    state = PartialState(cpu=device.type == "cpu")
+    return Workers(state.process_index, state.num_processes, state.local_process_index), state.device
+
+
+def launched_processes() -> int:
+    """How many processes `torchrun`, `accelerate launch` or the like has started for this command.
+
+    A batch system may set ``WORLD_SIZE`` for a whole job; only a launcher of processes says which one this is.
+    """
+    count = os.environ.get("WORLD_SIZE", "1")
+    return int(count) if count.isdecimal() and "LOCAL_RANK" in os.environ else 1

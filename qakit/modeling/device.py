@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import platform
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Literal
 
 import torch
@@ -49,10 +50,27 @@ def keep_freed_memory() -> bool:
     Batches of varying length free and allocate activations of varying size; by default each goes through ``mmap`` and
     is zeroed again, which costs up to half of a CPU training step.
     """
-    if platform.libc_ver()[0] != "glibc":
+    libc = _glibc()
+    if libc is None:
         return False
-    mallopt = ctypes.CDLL(None).mallopt
+    mallopt = libc.mallopt
     return bool(mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)) and bool(mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
+
+
+def give_freed_memory_back() -> None:
+    """Hand what :func:`keep_freed_memory` kept back to the kernel now, where the C library can.
+
+    For work of any length, now and then: what is freed lies scattered, and the longer it is kept, the more there is.
+    """
+    libc = _glibc()
+    if libc is not None:
+        libc.malloc_trim(0)
+
+
+@cache
+def _glibc() -> ctypes.CDLL | None:
+    """The C library with the functions used here."""
+    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
 
 
 def _cpu_has_native_bf16() -> bool:

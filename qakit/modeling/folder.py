@@ -23,10 +23,12 @@ from qakit.files import replace_folder
 from qakit.modeling.adapter_file import ADAPTER, check_origin, origin_of, read_adapter, read_weights, write_adapter
 from qakit.modeling.assemble import Assembled, build, build_head, template_for
 from qakit.modeling.backbones import attention_for, from_config, load_backbone, load_tokenizer
+from qakit.modeling.device import resolve_precision
 from qakit.modeling.model import ReadingModel
 from qakit.modeling.plain_weights import plain_weights
 from qakit.modeling.remote_code import announce_remote_code
 from qakit.modeling.sources import pickled_files
+from qakit.modeling.trial import try_encoder
 from qakit.protocols import Adapter, NoRuntime
 from qakit.recipe.model import BackboneSection, Recipe
 from qakit.registry import Registry
@@ -85,7 +87,7 @@ def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torc
     """Load what :func:`save_model` wrote, with plain weights.
 
     Raises:
-        RunError: a file is missing or damaged, or the weights do not fit the recipe's head.
+        RunError: a file is missing or damaged, the weights do not fit the recipe's head, or the encoder cannot be used.
         ModelError: only the adapter was kept, and its backbone is no longer there.
     """
     layout = read_layout(folder)
@@ -107,7 +109,10 @@ def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torc
         raise RunError(f"{folder} is damaged: config.json: {_one_line(error)}") from error
     classes = _classes(layout)
     config._attn_implementation = attention_for(recipe.train.attention, device, config)
-    backbone = from_config(config, trust_remote_code=recipe.backbone.trust_remote_code)
+    try:
+        backbone = from_config(config, trust_remote_code=recipe.backbone.trust_remote_code)
+    except ModelError as error:
+        raise RunError(f"{folder} is damaged: config.json: {error}") from error
     head = build_head(recipe, config, registry, classes=classes)
     of_head = set(names.values())  # transformers may keep a part of the head (a pooler) under the backbone's name
     _fill(
@@ -122,8 +127,15 @@ def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torc
     _fill(head, {own: weights[stored] for own, stored in names.items() if stored in weights}, folder)
     model = ReadingModel(backbone, head).to(device).eval()
     tokenizer = load_tokenizer(str(folder))
+    template = template_for(tokenizer, config)
+    try:
+        try_encoder(backbone, template, device=device, precision=resolve_precision(recipe.train.precision, device))
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # an entry of a wrong type may come to light anywhere in the encoder
+        raise RunError(f"{folder} is damaged: the encoder of config.json cannot be used: {_one_line(error)}") from error
     adapter: Adapter = build(registry, "adapters", recipe.adapter, NoRuntime())
-    return Assembled(model, tokenizer, template_for(tokenizer, config), config, adapter, classes)
+    return Assembled(model, tokenizer, template, config, adapter, classes)
 
 
 def load_adapted(folder: Path, recipe: Recipe, registry: Registry, *, device: torch.device) -> Assembled:

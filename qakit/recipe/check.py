@@ -80,6 +80,30 @@ def check(tree: MapNode, registry: Registry, findings: Findings) -> Recipe | Non
     return Recipe.model_validate(data)
 
 
+def check_model(model: type[BaseModel], tree: MapNode, findings: Findings) -> BaseModel | None:
+    """The tree as the model of a file that names no plugins; None when its values do not fit."""
+    return _validate(Block(model, tree), findings)[0]
+
+
+def check_plugin(
+    tree: MapNode, at: At, kind: Kind, registry: Registry, findings: Findings
+) -> dict[str, Any] | None:
+    """The complete settings of a plugin that another file than a recipe names at a place; None when there are findings.
+
+    ``tree`` has a mapping with a ``name`` there.
+    """
+    node = find(tree, at)
+    block = next(_block(at, kind, node), None) if node is not None else None
+    if block is None:
+        return None
+    entry = _find_entry(registry, block)
+    if entry is None:
+        _report_unknown(tree, registry, block, findings)
+        return None
+    settings, _ = _check_block(tree, block, entry, findings)
+    return None if settings is None else settings.model_dump(mode="json", by_alias=True)
+
+
 def _check_problem_kinds(tree: MapNode, findings: Findings) -> None:
     """``data.problems`` names kinds of problems, and gives each a policy that it can honour."""
     at = ("data", "problems")

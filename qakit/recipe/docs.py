@@ -17,9 +17,9 @@ from pydantic import BaseModel
 from qakit.recipe import model
 
 
-def field_doc(section: type[BaseModel], name: str) -> str:
-    """What a field means, on one line; empty when nothing is said."""
-    given = section.model_fields[name].description or _docs(model).get((section.__name__, name), "")
+def field_doc(section: type[BaseModel], name: str, *, source: ModuleType = model) -> str:
+    """What a field means, on one line; empty when nothing is said. ``source``: the module of the model."""
+    given = section.model_fields[name].description or _docs(source).get((section.__name__, name), "")
     return " ".join(given.split())
 
 

@@ -32,6 +32,11 @@ class Block:
     owner: str = ""
     """For messages: ``the head 'crf'``; empty for the recipe itself."""
 
+    @property
+    def whole(self) -> str:
+        """What the whole file is called."""
+        return f"the {self.model.__name__.lower()}"
+
 
 def explain(block: Block, errors: Iterable[Mapping[str, Any]]) -> list[Issue]:
     """One issue for each value that ``errors`` (pydantic's) are about."""
@@ -76,7 +81,7 @@ def _group(block: Block, path: At, errors: list[Mapping[str, Any]]) -> Iterator[
     said = [error for error in errors if error["type"] in ("value_error", "assertion_error")]
     if said:
         reason = str(said[0].get("ctx", {}).get("error") or said[0]["msg"])
-        where = dotted(at) if path else (block.owner or dotted(at) or "the recipe")
+        where = dotted(at) if path else (block.owner or dotted(at) or block.whole)
         place = node.place if path or not at else key_place(block.root, at)
         yield place.issue(at, f"{where}: {reason}")
         return
@@ -88,7 +93,7 @@ def _group(block: Block, path: At, errors: list[Mapping[str, Any]]) -> Iterator[
     if isinstance(node, MapNode) and "a mapping" in expected:
         yield node.place.issue(at, f"{dotted(at)}: {errors[0]['msg']}")
         return
-    subject = dotted(at) or "the recipe"
+    subject = dotted(at) or block.whole
     yield node.place.issue(
         at, f"{subject} should be {expected}, not {show(node)}", _type_hint(node, annotation, expected)
     )
@@ -113,7 +118,7 @@ def _unknown_key(block: Block, path: At) -> Issue:
     parent, key = path[:-1], path[-1]
     keys = _keys(block, parent)
     owner = f" for {block.owner}" if block.owner and not parent else f" in {dotted(at[:-1])}" if at[:-1] else ""
-    elsewhere = [place for place in _all_keys(Recipe) if place.endswith(f".{key}")]
+    elsewhere = [place for place in _all_keys(block.model) if place.endswith(f".{key}")]
     if elsewhere and not block.owner:
         hint = f"did you mean {elsewhere[0]!r}?"
     elif not keys:
@@ -128,7 +133,7 @@ def _keys(block: Block, parent: At) -> list[str]:
     annotation = at_path(block.model, parent)
     models = [kind for kind, _ in alternatives(annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)]
     keys = [field.alias or name for model in models for name, field in model.model_fields.items()]
-    if not parent and not block.at:
+    if not parent and block.model is Recipe:
         return ["extends", *keys]
     return ["name", *keys] if keys and block.owner and not parent else keys
 

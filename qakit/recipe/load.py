@@ -29,11 +29,11 @@ from qakit.recipe.nodes import (
     dotted,
     origin_of,
 )
-from qakit.recipe.overrides import apply_overrides
+from qakit.recipe.overrides import Setting, apply_overrides, apply_settings
 from qakit.recipe.paths import resolve_paths
 from qakit.registry import Registry, load_registry
 
-__all__ = ["LoadedRecipe", "Origin", "dump_recipe", "load_recipe", "load_resolved", "recipe_hash"]
+__all__ = ["LoadedRecipe", "Origin", "dump_recipe", "failure_of", "load_recipe", "load_resolved", "recipe_hash"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,7 @@ def load_recipe(
     path: str | PathLike[str],
     overrides: Sequence[str] = (),
     *,
+    settings: Sequence[Setting] = (),
     registry: Registry | None = None,
     check_files: bool = False,
 ) -> LoadedRecipe:
@@ -61,6 +62,7 @@ def load_recipe(
     Args:
         path: the recipe file; the paths in it are relative to it.
         overrides: ``a.b=value`` texts, applied in order.
+        settings: values that another file puts into the recipe, applied in order before the overrides.
         registry: the installed plugins; by default those of this process.
         check_files: whether a data file that is not there is a problem too.
 
@@ -72,12 +74,13 @@ def load_recipe(
     try:
         layers = read_layers(path, findings)
     except RecipeError as error:
-        raise _failure([*findings.issues, *error.issues]) from None
-    tree = _as_map(normalise(apply_overrides(layers.tree, overrides, findings)))
+        raise failure_of([*findings.issues, *error.issues]) from None
+    tree = apply_settings(layers.tree, settings, findings)
+    tree = _as_map(normalise(apply_overrides(tree, overrides, findings)))
     tree = resolve_paths(tree, partial(settings_model, registry), findings, check_files=check_files)
     recipe = check(tree, registry, findings)
     if recipe is None:
-        raise _failure(findings.issues)
+        raise failure_of(findings.issues)
     if recipe.name is None:
         recipe = recipe.model_copy(update={"name": name_from(path)})
     provenance = {dotted(at): origin for at, origin in _origins(recipe_data(recipe), tree, ())}
@@ -95,7 +98,7 @@ def load_resolved(path: str | PathLike[str], *, registry: Registry | None = None
     tree = _as_map(normalise(read_layers(Path(path), findings).tree))
     recipe = check(tree, registry, findings)
     if recipe is None:
-        raise _failure(findings.issues)
+        raise failure_of(findings.issues)
     return recipe
 
 
@@ -105,7 +108,7 @@ def name_from(path: Path) -> str:
     return kept.lstrip("._-") or "recipe"
 
 
-def _failure(issues: Sequence[Issue]) -> RecipeError:
+def failure_of(issues: Sequence[Issue]) -> RecipeError:
     """The issues in reading order: file by file, then by line; overrides last."""
     files = list(dict.fromkeys(issue.file for issue in issues))
     ordered = sorted(

@@ -7,7 +7,7 @@ registry checks those against the plugin's own settings model.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
 
@@ -76,6 +76,8 @@ class DataSection(Section):
     """Evaluate on this many examples, drawn at random by the seed."""
     answerable_only: bool = False
     """Train only on questions that have an answer."""
+    labels: list[str] | None = None
+    """Class names in their order, for heads that classify; by default those of the training examples, sorted."""
 
 
 class BackboneSection(Section):
@@ -142,10 +144,15 @@ class TrainSection(Section):
     """Put windows of similar length into one batch: less padding."""
     learning_rate: Annotated[float, Field(gt=0)] = 3e-5
     """Peak rate of the backbone (AdamW)."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Rates fall from layer to layer (e.g. 0.9): the top layer gets `learning_rate` times this, each one below it this
+    share of the one above, the embeddings the least."""
     head_learning_rate: Annotated[float, Field(gt=0)] | None = None
-    """Peak rate of the head; by default the backbone's."""
+    """Peak rate of the head; by default `learning_rate`."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """Not applied to biases and normalisation weights."""
+    head_weight_decay: Annotated[float, Field(ge=0)] | None = None
+    """Weight decay of the head's matrices; by default `weight_decay`."""
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     """AdamW's decay rates of the moments."""
     epsilon: Annotated[float, Field(gt=0)] = 1e-8
@@ -174,6 +181,9 @@ class TrainSection(Section):
     """Write a checkpoint every `epoch` or every N steps."""
     keep_checkpoints: PositiveInt = 2
     """How many of the latest checkpoints stay. With two, a damaged one costs an interval and not the run."""
+    keep: Literal["merged", "adapter"] = "merged"
+    """The model that a run keeps: `merged` is whole; `adapter` is only what was trained, and the rest is read from the
+    backbone's source, which must stay there (for studies with many runs)."""
     max_skipped: PositiveInt = 10
     """Steps whose loss or gradients are not finite are left out; so many in a row end the training."""
     select_by: str | None = None
@@ -250,6 +260,14 @@ class Recipe(Section):
     """The competition's published baselines, in the metric's unit (percent), shown beside the result."""
     competition: CompetitionSection | None = None
     """The Kaggle competition; not part of the training."""
+
+    @model_validator(mode="after")
+    def _adapter_needs_a_backbone(self) -> Self:
+        if self.train.keep == "adapter" and self.backbone.init == "scratch":
+            raise ValueError(
+                "train.keep: adapter needs backbone.init: pretrained; from scratch, no file holds the other weights"
+            )
+        return self
 
 
 PLUGIN_FIELDS: dict[str, Kind] = {

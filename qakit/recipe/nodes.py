@@ -187,9 +187,13 @@ def dotted(at: At) -> str:
 class Findings:
     """Collects the issues of one recipe while it is read and checked."""
 
-    issues: list[Issue] = field(default_factory=list)
+    _found: dict[Issue, None] = field(default_factory=dict)
+
+    @property
+    def issues(self) -> tuple[Issue, ...]:
+        """All of them, in the order in which they were found."""
+        return tuple(self._found)
 
     def add(self, issue: Issue) -> None:
         """Remember a problem, once."""
-        if issue not in self.issues:
-            self.issues.append(issue)
+        self._found[issue] = None

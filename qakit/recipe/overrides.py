@@ -1,8 +1,9 @@
-"""``--set train.epochs=3``: one more layer on top of the files."""
+"""``--set train.epochs=3``, and the values of a study: one more layer on top of the files."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from qakit.errors import RecipeError
@@ -11,6 +12,16 @@ from qakit.recipe.layers import merge
 from qakit.recipe.model import plugin_kind
 from qakit.recipe.nodes import At, Entry, Findings, ListNode, MapNode, Node, Place, ScalarNode, Source, dotted
 from qakit.recipe.syntax import MAX_DEPTH, parse
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A value that another file, such as a study, puts into a recipe."""
+
+    at: At
+    key: Place
+    """Where that file writes the dotted key: what is wrong with the key is said there."""
+    value: Node
 
 
 class _OverrideError(Exception):
@@ -31,7 +42,8 @@ def apply_overrides(tree: MapNode, overrides: Sequence[str], findings: Findings)
             findings.add(Place(source).issue(at, "extends cannot be set from the command line"))
             continue
         try:
-            changed = _put(tree, at, _value(value, source, at, findings), ())
+            node = _value(value, source, at, findings)
+            changed = _put(tree, at, node, (), node.place)
         except _OverrideError as error:
             findings.add(Place(source).issue(at, str(error)))
         except RecipeError as error:
@@ -47,6 +59,25 @@ def apply_overrides(tree: MapNode, overrides: Sequence[str], findings: Findings)
     return tree
 
 
+def apply_settings(tree: MapNode, settings: Sequence[Setting], findings: Findings) -> MapNode:
+    """The tree with each setting merged in, in order; those that cannot be are added to ``findings``."""
+    for setting in settings:
+        if not all(setting.at) or len(setting.at) > MAX_DEPTH:
+            findings.add(setting.key.issue(setting.at, "expected a dotted key, such as train.epochs"))
+            continue
+        if setting.at[0] == "extends":
+            findings.add(setting.key.issue(setting.at, "extends cannot be set: it belongs to the recipe's own file"))
+            continue
+        try:
+            changed = _put(tree, setting.at, setting.value, (), setting.key)
+        except _OverrideError as error:
+            findings.add(setting.key.issue(setting.at, str(error)))
+        else:
+            assert isinstance(changed, MapNode)
+            tree = changed
+    return tree
+
+
 def _value(text: str, source: Source, at: At, findings: Findings) -> Node:
     place = Place(source)
     local = Findings()
@@ -56,25 +87,28 @@ def _value(text: str, source: Source, at: At, findings: Findings) -> Node:
     return ScalarNode(None, "", place) if node is None else node
 
 
-def _put(node: Node, keys: At, value: Node, at: At) -> Node:
-    """The tree with ``value`` merged in at ``keys``, counted from ``node``, which lies at ``at``."""
+def _put(node: Node, keys: At, value: Node, at: At, key: Place) -> Node:
+    """The tree with ``value`` merged in at ``keys``, counted from ``node``, which lies at ``at``.
+
+    ``key`` is where new keys count as written.
+    """
     if not keys:
         return merge(node, value, at)
     head, rest = keys[0], keys[1:]
     if isinstance(node, ListNode):
         index = _index(node, head, at)
-        item = _put(node.items[index], rest, value, (*at, head))
+        item = _put(node.items[index], rest, value, (*at, head), key)
         return ListNode((*node.items[:index], item, *node.items[index + 1 :]), node.place)
     names_plugin = plugin_kind(at) is not None and head == "name"
     if isinstance(node, MapNode) and head in node.entries and not names_plugin:
         entry = node.entries[head]
-        return node.with_entry(head, Entry(entry.key, _put(entry.value, rest, value, (*at, head))))
-    return merge(node, _nested(keys, value), at)
+        return node.with_entry(head, Entry(entry.key, _put(entry.value, rest, value, (*at, head), key)))
+    return merge(node, _nested(keys, value, key), at)
 
 
-def _nested(keys: At, value: Node) -> Node:
-    for key in reversed(keys):
-        value = MapNode({key: Entry(value.place, value)}, value.place)
+def _nested(keys: At, value: Node, key: Place) -> Node:
+    for part in reversed(keys):
+        value = MapNode({part: Entry(key, value)}, value.place)
     return value
 
 

@@ -103,11 +103,12 @@ def resolve_paths(
     findings: Findings,
     *,
     check_files: bool,
+    model: type[BaseModel] = Recipe,
     environment: Mapping[str, str] = os.environ,
 ) -> MapNode:
-    """The tree with every path absolute. Variables that are not set, and with ``check_files`` files that are not there,
-    are added to ``findings``."""
-    walked = _Resolver(settings_of, environment, findings, check_files).walk(tree, Recipe, ())
+    """The tree, one of ``model``, with every path absolute. Variables that are not set, and with ``check_files`` files
+    that are not there, are added to ``findings``."""
+    walked = _Resolver(settings_of, environment, findings, check_files).walk(tree, model, ())
     assert isinstance(walked, MapNode)
     return walked
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any, TypeGuard
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from qakit.components import KINDS, Kind
+from qakit.recipe import model as recipe_model
 from qakit.recipe.annotations import describe, field_annotation
 from qakit.recipe.docs import field_doc
 from qakit.recipe.dump import yaml_flow
@@ -67,7 +69,7 @@ def recipe_reference(registry: Registry, *, package: str | None = None) -> str:
 def _sections() -> Iterator[str]:
     yield "## Top level"
     yield ""
-    yield from _table(Recipe, skip_sections=True)
+    yield from settings_table(Recipe, skip_sections=True)
     for name, field in Recipe.model_fields.items():
         section = field.annotation
         if _is_section(section):
@@ -76,14 +78,17 @@ def _sections() -> Iterator[str]:
             yield ""
             yield " ".join((section.__doc__ or "").split())
             yield ""
-            yield from _table(section)
+            yield from settings_table(section)
 
 
 def _is_section(annotation: Any) -> TypeGuard[type[BaseModel]]:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel) and annotation is not PluginRef
 
 
-def _table(model: type[BaseModel], *, skip_sections: bool = False) -> Iterator[str]:
+def settings_table(
+    model: type[BaseModel], *, skip_sections: bool = False, source: ModuleType = recipe_model
+) -> Iterator[str]:
+    """Lines of a Markdown table of a model's fields; ``source`` is the module that documents them."""
     yield "| key | type | default | meaning |"
     yield "|---|---|---|---|"
     for name, field in model.model_fields.items():
@@ -93,7 +98,7 @@ def _table(model: type[BaseModel], *, skip_sections: bool = False) -> Iterator[s
             yield f"| `{name}` | a section | {default} | {_cell(meaning)} |"
             continue
         key = field.alias or name
-        meaning = field_doc(model, name)
+        meaning = field_doc(model, name, source=source)
         yield f"| `{key}` | {_cell(describe(field_annotation(model, name)))} | {_default(field)} | {_cell(meaning)} |"
 
 
@@ -129,4 +134,4 @@ def _used_in(kind: Kind) -> str:
 def _plugin(entry: Entry) -> list[str]:
     lines = [f"#### `{entry.name}`", "", entry.component.summary.rstrip(".") + "."]
     model: type[BaseModel] = entry.component.settings
-    return [*lines, "", *_table(model)] if model.model_fields else [*lines, "", "No settings."]
+    return [*lines, "", *settings_table(model)] if model.model_fields else [*lines, "", "No settings."]

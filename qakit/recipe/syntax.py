@@ -7,7 +7,7 @@ duplicate keys are problems, and aliases cannot grow the tree beyond a limit.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
@@ -57,11 +57,22 @@ def resolve(text: str) -> str | int | float | bool | None:
     return text
 
 
-def _events(text: str, source: Source) -> list[Any]:
+def _events(text: str, source: Source) -> Iterator[Any]:
+    """The parser's events one by one: the builder's limits stop it early, and its time for 100,000 brackets is never
+    spent."""
     from ruamel.yaml import YAML
 
+    events = iter(YAML(typ="safe", pure=True).parse(text))
+    while True:
+        event = _next(events, text, source)
+        if event is None:
+            return
+        yield event
+
+
+def _next(events: Iterator[Any], text: str, source: Source) -> Any:
     try:
-        return list(YAML(typ="safe", pure=True).parse(text))
+        return next(events, None)
     except RecursionError:
         raise RecipeError([Place(source, 1, 1).issue((), "not valid YAML: nested too deeply")]) from None
     except Exception as error:  # the parser also lets its own slips through: OverflowError for "\UFFFFFFFF"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from qakit.report.bootstrap import interval
+from qakit.report.columns import Column, Sampling, drawn_columns, mean_columns
 
 if TYPE_CHECKING:
     from qakit.inference.evaluation import Evaluation, Judge
@@ -26,7 +27,7 @@ class EvaluationReport:
 
     evaluation: Evaluation
     intervals: dict[str, tuple[float, float]]
-    """95% bootstrap interval of each figure that the metric gives by question, in percent."""
+    """95% bootstrap interval of each figure that the metric gives by question or by draw, in percent."""
     choices: Choices | None
     """What other thresholds would give; None without "no answer" or without figures by question."""
     source: Source | None
@@ -65,15 +66,18 @@ def report_of(
     Questions are resampled by the recipe's seed, so the intervals are the same every time.
     """
     from qakit.inference.evaluation import answers_of, choices_of
-    from qakit.protocols import PerExampleMetric
+    from qakit.protocols import DrawnMetric, PerExampleMetric
 
     recipe, metric = judge.recipe, judge.metric
-    figures: dict[str, list[float]] = {}
+    answers, sampling = answers_of(evaluation.predictions), Sampling(RESAMPLES, recipe.seed)
+    columns: dict[str, Column] = {}
     if isinstance(metric, PerExampleMetric):
-        figures = metric.per_example(examples, answers_of(evaluation.predictions))
+        columns = mean_columns(metric.per_example(examples, answers))
+    elif isinstance(metric, DrawnMetric):
+        columns = drawn_columns(partial(metric.of_draws, examples, answers), len(examples), sampling)
     return EvaluationReport(
         evaluation=evaluation,
-        intervals={name: interval(values, seed=recipe.seed, resamples=RESAMPLES) for name, values in figures.items()},
+        intervals={name: column.interval(sampling) for name, column in columns.items()},
         choices=choices_of(evaluation.raw, examples, judge) if recipe.predict.no_answer else None,
         source=("option" if given else _source(recipe)) if recipe.predict.no_answer else None,
     )

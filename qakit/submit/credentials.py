@@ -149,7 +149,7 @@ def _json(file: Path, problems: list[str]) -> dict[str, Any]:
     except OSError as error:
         problems.append(f"{file} cannot be read: {error.strerror}")
         return {}
-    except ValueError:
+    except (ValueError, RecursionError):
         problems.append(f"{file} is not JSON")
         return {}
     if not isinstance(value, dict):

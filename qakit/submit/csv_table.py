@@ -46,6 +46,7 @@ class Table:
     def records(self) -> Iterator[list[str]]:
         """The whole rows without the header; blank lines are no rows."""
         rows = 0
+        csv.field_size_limit(2**31 - 1)  # by default a cell of 131,072 characters counts as broken
         try:
             with self.path.open(encoding="utf-8-sig", newline="") as file:
                 reader = csv.reader(file, strict=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from qakit.errors import DataError, OutputError, SubmissionError
-from qakit.files import remove_leftovers, replace_folder, write_text, writing
+from qakit.files import recover_folder, remove_leftovers, replace_folder, write_text, writing
 from qakit.submit.faults import KaggleError
 from qakit.submit.record import now
 from qakit.submit.remote import Download, Kaggle
@@ -53,9 +53,12 @@ def download(
     """
     listing = [asdict(each) for each in kaggle.data_files(slug)]
     manifest = _manifest(folder)
-    if not force and manifest.get("listing") == listing and _intact(folder, manifest.get("files", {})):
+    unchanged = not force and manifest.get("listing") == listing and _intact(folder, manifest.get("files", {}))
+    if not unchanged:
+        _check_own(folder, manifest.get("files", {}))
+    _clear_up(folder)
+    if unchanged:
         return Downloaded(folder, manifest["files"], fresh=False)
-    _check_own(folder, manifest.get("files", {}))
     with writing(folder), _archive_folder(folder) as temporary:
         archive = _fetch(slug, kaggle, temporary, say=say, progress=progress)
         with replace_folder(folder) as fresh:
@@ -74,12 +77,23 @@ def download(
     return Downloaded(folder, files, fresh=True)
 
 
+def _clear_up(folder: Path) -> None:
+    """Bring what a killed download left to its end: files that were being replaced come back, or go once there are new
+    ones; archives and half-written folders go."""
+    with writing(folder):
+        recover_folder(folder)
+    for name in (folder.name, _archive_name(folder)):
+        remove_leftovers(folder.parent, name)
+
+
 def _archive_folder(folder: Path) -> tempfile.TemporaryDirectory[str]:
-    """A folder beside the target for the archive; what a killed process left there is removed."""
+    """A folder beside the target for the archive."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    name = f"{folder.name}-archive"
-    remove_leftovers(folder.parent, name)
-    return tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}.", suffix=".tmp")
+    return tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{_archive_name(folder)}.", suffix=".tmp")
+
+
+def _archive_name(folder: Path) -> str:
+    return f"{folder.name}-archive"
 
 
 def _fetch(
@@ -141,7 +155,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
     """What an earlier download wrote; empty when there is none."""
     try:
         value = json.loads((folder / MANIFEST).read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     sound = isinstance(value, dict) and isinstance(value.get("files"), dict)
     return value if sound else {}
@@ -156,6 +170,8 @@ def _intact(folder: Path, files: Mapping[str, Any]) -> bool:
 
 def _check_own(folder: Path, files: Mapping[str, Any]) -> None:
     """Make sure that nothing of the user's own would be replaced."""
+    if folder.name in ("", ".."):
+        raise OutputError(f"{folder} cannot be replaced as a whole; choose another --output")
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file; choose another --output")
     own = {*files, MANIFEST}

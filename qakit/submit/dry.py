@@ -43,7 +43,7 @@ class Rehearsal:
             "notices": list(checked.notices),
             "message": one_line(parcel.message),
             "run_id": parcel.run_id,
-            "expected": asdict(parcel.score),
+            "expected": asdict(parcel.score) | ({} if parcel.stages is None else {"stages": parcel.stages}),
             "kaggle": None if self.competition is None else asdict(self.competition) | {"deadline": self._deadline()},
             "limits": None if self.limits is None else asdict(self.limits),
             "refusal": self.refusal,
@@ -65,6 +65,12 @@ class Rehearsal:
         if score.mean is not None:
             about = "" if score.low is None else f", 95% interval {score.low:.2f} to {score.high:.2f}"
             facts["expected"] = f"{score.metric} {score.mean:.2f}{about} (on validation data)"
+        if parcel.stages is not None:
+            selection, span = (parcel.stages[name]["value"] for name in ("selection", "span_given_right"))
+            product = parcel.stages["product"]
+            facts["its stages"] = (
+                f"selection {selection:.2f} x span {span:.2f} (given the right paragraph) = {product:.2f}"
+            )
         if self.competition is None:
             facts["kaggle"] = "not asked: there are no credentials"
         else:

@@ -123,6 +123,7 @@ def export_run(run: Run, folder: Path, *, user: str, slug: str) -> Export:
         OutputError: the folder cannot be written, or the wheel cannot be built.
     """
     from qakit.errors import RunError
+    from qakit.modeling.export import export_merged
     from qakit.registry import load_registry
 
     recipe, registry = run.recipe(), load_registry()
@@ -140,8 +141,8 @@ def export_run(run: Run, folder: Path, *, user: str, slug: str) -> Export:
         dataset, notebook = fresh / "dataset", fresh / "notebook"
         (dataset / "run").mkdir(parents=True)
         notebook.mkdir()
-        requirements = _requirements(needs_of(make_wheel(dataset)), recipe, registry)
-        shutil.copytree(run.model, dataset / "run" / "model")
+        requirements = requirements_of(needs_of(make_wheel(dataset)), recipe, registry)
+        export_merged(run, registry, dataset / "run" / "model")
         shutil.copyfile(run.recipe_file, dataset / "run" / "recipe.yaml")
         write_text(dataset / "requirements.txt", "".join(f"{line}\n" for line in requirements))
         _write_json(dataset / "dataset-metadata.json", _dataset(user, name, title))
@@ -175,7 +176,7 @@ def _kernel(user: str, name: str, title: str, slug: str) -> dict[str, Any]:
     }
 
 
-def _requirements(needs: Sequence[str], recipe: Recipe, registry: Registry) -> tuple[str, ...]:
+def requirements_of(needs: Sequence[str], recipe: Recipe, registry: Registry) -> tuple[str, ...]:
     """``name==version`` of what qakit needs, and of the packages whose plugins the recipe names."""
     plugins = [package for package in _plugin_packages(recipe, registry) if package != "qakit"]
     found = []

@@ -63,6 +63,8 @@ class Parcel:
     """The run's resolved recipe as YAML."""
     score: Score = field(default_factory=Score)
     baselines: Mapping[str, float] = field(default_factory=dict)
+    stages: Mapping[str, Any] | None = None
+    """Of a pipeline: how its stages did on validation data, as metrics.json has it."""
 
     @property
     def notebook(self) -> None:

@@ -181,6 +181,7 @@ def pack(target: Target, checked: Preflight, slug: str, message: str | None) -> 
         recipe=dump_recipe(facts.recipe),
         score=facts.score,
         baselines=facts.recipe.baselines,
+        stages=(facts.run.read_json(facts.run.metrics_file).get("expected") or {}).get("stages"),
     )
 
 
@@ -210,14 +211,14 @@ def _predict(run: Run, recipe: Recipe, *, say: Callable[[str], None], progress: 
         )
     from qakit.data.cache import default_cache
     from qakit.inference.output import inputs_of, save_predictions, write_submission
-    from qakit.inference.trained import TrainedRun
+    from qakit.pipeline.loading import load_trained
 
-    trained = TrainedRun.load(run.folder)
+    trained = load_trained(run.folder)
     split = read_split(trained.recipe, trained.registry, "test")
     if split is None or not split.examples:
         raise DataError("holds no question", path=recipe.data.test)
     say(f"predicting {', '.join(str(file) for file in split.files)}")
     with progress() as show:
-        predictions = trained.predict(split.examples, cache=default_cache(), progress=show)
+        predictions = trained.infer(split.examples, cache=default_cache(), progress=show).predictions
     save_predictions(run.predictions, predictions, trained.recipe, run=run.name, inputs=inputs_of(split.files))
     return write_submission(run.predictions / "submission", predictions, trained.recipe, trained.registry).path

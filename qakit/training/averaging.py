@@ -43,6 +43,10 @@ class MovingAverage:
         finally:
             self._swap()
 
+    def tensors(self) -> dict[str, Tensor]:
+        """The average by parameter name, where it lies."""
+        return self._average
+
     def state(self) -> dict[str, Tensor]:
         """The average by parameter name, on the CPU, for a checkpoint."""
         return {name: value.cpu().contiguous() for name, value in self._average.items()}

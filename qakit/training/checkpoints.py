@@ -23,7 +23,7 @@ from qakit.files import remove_leftovers, replace_folder
 from qakit.modeling.model import ReadingModel
 from qakit.training.averaging import MovingAverage
 
-FORMAT = 1
+FORMAT = 2
 AVERAGE = "average.safetensors"
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 """AdamW's state of one parameter."""
@@ -87,6 +87,7 @@ def save_checkpoint(
             "scaler": scaler,
             "sha256": {file.name: _sha256(file) for file in sorted(temporary.glob("*.safetensors"))},
         }
+        state["check"] = _check(state)
         (temporary / "state.json").write_text(json.dumps(state, indent=2) + "\n", "utf-8")
     folders = sorted(root.glob("step-*"))
     given_up = [other for other in folders if other.name > folder.name]  # damaged, or of a future that was not resumed
@@ -96,13 +97,24 @@ def save_checkpoint(
 
 
 def latest_checkpoint(root: Path, *, warn: Callable[[str], None]) -> Path | None:
-    """The newest whole checkpoint, or None if there is none; ``warn`` is told of damaged ones that are passed over."""
+    """The newest whole checkpoint, or None if there is none; ``warn`` is told of damaged ones that are passed over.
+
+    Raises:
+        RunError: there are checkpoints, and all of them are damaged. To begin again would overwrite what they were
+            part of, so that is for the user to say.
+    """
+    damage = None
     for folder in sorted(root.glob("step-*"), reverse=True):
         damage = _damage(folder)
         if damage is None:
             return folder
         warn(f"{folder} is damaged ({damage}) and passed over")
-    return None
+    if damage is None:
+        return None
+    raise RunError(
+        f"no checkpoint in {root} is whole (the oldest: {damage}); the best weights so far may still be in "
+        f"{root.parent / 'model'}. To begin again from the first step, remove {root} and give the same command"
+    )
 
 
 def load_checkpoint(
@@ -158,13 +170,21 @@ def _damage(folder: Path) -> str | None:
         state = json.loads((folder / "state.json").read_text("utf-8"))
         if state["format"] != FORMAT:
             return f"format {state['format']}, this version reads {FORMAT}"
+        if state["check"] != _check(state):
+            return "state.json has changed since it was written"
         Progress(**state["progress"])
         for name, expected in state["sha256"].items():
             if _sha256(folder / name) != expected:
                 return f"{name} has changed since it was written"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return str(error)
     return None
+
+
+def _check(state: dict[str, Any]) -> str:
+    """A hash of what the state says, its own hash aside: a number that has changed still reads as a number."""
+    rest = {key: value for key, value in state.items() if key != "check"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode("utf-8")).hexdigest()
 
 
 def _sha256(path: Path) -> str:

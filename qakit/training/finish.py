@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from qakit.data.cache import default_cache
 from qakit.data.splits import read_split, split_files
 from qakit.inference.output import Submission, inputs_of, save_predictions, write_submission
 from qakit.inference.trained import TrainedRun
+from qakit.inference.workers import ALONE, Workers
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.runs import Run, write_json
 from qakit.training.events import Listener, Notice, Predicting, Preparing
+from qakit.training.memory import peak_memory_mb
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,26 +28,44 @@ class Finished:
     submission: Submission | None
 
 
-def finish_run(run: Run, registry: Registry, *, seconds: float, listener: Listener) -> Finished:
-    """Predict the recipe's test file with the best weights, write the submission and metrics.json."""
+def finish_run(
+    run: Run,
+    registry: Registry,
+    *,
+    seconds: float,
+    listener: Listener,
+    workers: Workers = ALONE,
+    device: torch.device | None = None,
+) -> Finished | None:
+    """Predict the recipe's test file with the best weights, write the submission and metrics.json.
+
+    Several processes share the prediction; the first one writes, the others get None.
+    """
     recipe = run.recipe()
     submission = None
     if split_files(recipe, "test"):
-        submission = _predict_test(run, registry, listener)
+        submission = _predict_test(run, registry, listener, workers, device)
+    if not workers.first:
+        return None
     metrics = _summary(run, recipe, submission, seconds)
     write_json(run.metrics_file, metrics)
     return Finished(metrics, submission)
 
 
-def _predict_test(run: Run, registry: Registry, listener: Listener) -> Submission | None:
-    trained = TrainedRun.load(run.folder, registry=registry)
-    listener(Preparing("predicting the test file"))
-    test = read_split(trained.recipe, registry, "test")
+def _predict_test(
+    run: Run, registry: Registry, listener: Listener, workers: Workers, device: torch.device | None
+) -> Submission | None:
+    with workers.one_fate():
+        trained = TrainedRun.load(run.folder, registry=registry, device=device, workers=workers)
+        listener(Preparing("predicting the test file"))
+        test = read_split(trained.recipe, registry, "test")
     if test is None:
         return None
     inferred = trained.infer(
         test.examples, cache=default_cache(), progress=lambda done, total: listener(Predicting(done, total))
     )
+    if not workers.first:
+        return None
     save_predictions(
         run.predictions,
         inferred.predictions,
@@ -74,6 +96,7 @@ def _summary(run: Run, recipe: Recipe, submission: Submission | None, seconds: f
         "calibration": decision.get("calibration"),
         "baselines": recipe.baselines,
         "seconds": round(seconds, 1),
+        "peak_memory_mb": peak_memory_mb(),
         "submission": None,
     }
     if submission is not None:

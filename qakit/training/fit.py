@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,21 @@ from accelerate.utils import GradientAccumulationPlugin
 
 from qakit.data.cache import default_cache
 from qakit.data.encode import encode
+from qakit.data.labels import classes_of
 from qakit.data.splits import Split, read_split
 from qakit.errors import DataError, UsageError
 from qakit.inference.aggregation import check_head
 from qakit.inference.evaluation import Judge, check_selection
 from qakit.inference.output import inputs_of
-from qakit.inference.scoring import ScoringSet, prepare, window_runtime
+from qakit.inference.scoring import ScoringSet, given_by, prepare, window_runtime
+from qakit.inference.workers import ALONE, Workers
 from qakit.modeling.assemble import Assembled, assemble
 from qakit.modeling.device import Precision, keep_freed_memory, pick_device, resolve_precision
-from qakit.modeling.model import parameter_counts
+from qakit.modeling.model import parameter_counts, parameters_by_module
 from qakit.recipe.load import recipe_hash
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.runs import Run, environment, write_json
-from qakit.training.averaging import MovingAverage
 from qakit.training.checkpoints import Progress, latest_checkpoint, load_checkpoint
 from qakit.training.events import Listener, Notice, Preparing, Started
 from qakit.training.feed import Feed
@@ -36,7 +38,7 @@ from qakit.training.interrupts import stop_requests
 from qakit.training.journal import Journal
 from qakit.training.keeper import RunKeeper
 from qakit.training.loop import Plan, train
-from qakit.training.optim import build_optimiser
+from qakit.training.sharding import Trainee, check_launch, gather, is_sharded, shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,17 @@ class Prepared:
 
 
 def prepare_training(
-    recipe: Recipe, registry: Registry, *, device: torch.device, listener: Listener, cache: Path | None = None
+    recipe: Recipe,
+    registry: Registry,
+    *,
+    device: torch.device,
+    listener: Listener,
+    cache: Path | None = None,
+    workers: Workers = ALONE,
 ) -> Prepared:
     """Read the data, build the model, tokenise and cut windows. Nothing is written but the token cache.
+
+    Several processes do this inside :meth:`~qakit.inference.workers.Workers.one_fate`.
 
     Raises:
         DataError, ModelError, PluginError: whatever is wrong, before anything is trained.
@@ -83,14 +93,17 @@ def prepare_training(
             for line in problems.describe():
                 listener(Notice(line))
     listener(Preparing("building the model"))
-    assembled = assemble(recipe, registry, device=device)
+    classes = tuple(recipe.data.labels or classes_of(train_split.examples))
+    assembled = assemble(recipe, registry, device=device, classes=classes)
     check_head(recipe, assembled.model.head)
-    encoded = encode(
-        train_split.examples,
-        assembled.tokenizer,
-        cache=cache,
-        progress=lambda done, total: listener(Preparing("tokenising", done, total)),
-    )
+    with workers.leaders_first():
+        encoded = encode(
+            train_split.examples,
+            assembled.tokenizer,
+            labels=classes,
+            cache=cache,
+            progress=lambda done, total: listener(Preparing("tokenising", done, total)),
+        )
     ref = recipe.preprocess.train
     runtime = window_runtime(recipe, assembled.template, training=True)
     preprocessor = registry.build("preprocessors", ref.name, ref.settings, runtime)
@@ -98,7 +111,8 @@ def prepare_training(
     if train_split.unlabelled:
         listener(Notice(f"{train_split.unlabelled:,} unlabelled training examples are left out"))
     read_split(recipe, registry, "test")  # what is wrong with it should be known before the training, not after
-    feed = Feed(encoded, assembled.template, preprocessor, recipe.train, recipe.seed)
+    grouped = assembled.model.decoder.reads == "group"
+    feed = Feed(encoded, assembled.template, preprocessor, recipe.train, recipe.seed, grouped)
     plan = Plan.of(recipe, feed)
     without_window = len(encoded) - len(np.unique(plan.first.windows.example))
     if without_window:
@@ -110,10 +124,13 @@ def prepare_training(
         )
     validation = None
     if validation_split is not None:
-        validation = prepare(validation_split.examples, assembled, recipe, registry, cache=cache)
+        with workers.leaders_first():
+            validation = prepare(validation_split.examples, assembled, recipe, registry, cache=cache)
         if not validation.labelled:
-            raise DataError("the validation split has examples without answers", path=validation_split.files[0])
-        check_selection(judge, validation_split.examples)
+            raise DataError(
+                "the validation split has examples without an answer or a label", path=validation_split.files[0]
+            )
+        check_selection(judge, validation_split.examples, gives=given_by(assembled.model.head))
     elif recipe.train.early_stopping is not None:
         raise UsageError("train.early_stopping needs validation data: set data.validation")
     return Prepared(
@@ -130,20 +147,31 @@ def prepare_training(
 
 
 def accelerator_for(recipe: Recipe) -> Accelerator:
-    """Accelerate's view of the machine: one process, or those that `torchrun` or `accelerate launch` started."""
+    """Accelerate's view of the machine: one process, or those that `torchrun` or `accelerate launch` started.
+
+    Raises:
+        UsageError: the launcher's configuration asks for what the loop cannot do.
+    """
     device = pick_device()
     precision = resolve_precision(recipe.train.precision, device)
     # Without `cpu=True` accelerate takes several CPU processes for as many single ones.
-    return Accelerator(
+    accelerator = Accelerator(
         mixed_precision="no" if precision == "fp32" else precision,
         cpu=device.type == "cpu",
         # Accumulation is the loop's own; a number left in the environment would divide the gradients once more.
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
     )
+    check_launch(accelerator, recipe)
+    return accelerator
+
+
+def workers_of(accelerator: Accelerator) -> Workers:
+    """The accelerator's processes."""
+    return Workers(accelerator.process_index, accelerator.num_processes, accelerator.local_process_index)
 
 
 def part_ways(accelerator: Accelerator) -> None:
-    """End the work in common: after this, the first process goes on alone."""
+    """End the work in common: after this, each process goes on alone."""
     if accelerator.num_processes > 1:
         accelerator.wait_for_everyone()
         accelerator.state.destroy_process_group()
@@ -157,18 +185,26 @@ def fit(
     Raises:
         QakitError: see :func:`qakit.training.loop.train` and :func:`qakit.training.checkpoints.load_checkpoint`.
     """
-    recipe, main = prepared.recipe, accelerator.is_main_process
+    recipe, main, workers = prepared.recipe, accelerator.is_main_process, workers_of(accelerator)
     assembled, counts = prepared.assembled, parameter_counts(prepared.assembled.model)
     digest = recipe_hash(recipe)
-    optimiser = build_optimiser(assembled.model, recipe.train)
-    average = MovingAverage(assembled.model, recipe.train.ema) if recipe.train.ema is not None else None
+    trainee = Trainee.of(assembled, recipe)
     progress = Progress()
     scaler_state: dict[str, Any] | None = None
-    checkpoint = latest_checkpoint(run.checkpoints, warn=lambda text: listener(Notice(text))) if resume else None
+    checkpoint = None
+    with workers.one_fate():
+        if resume and main:
+            checkpoint = latest_checkpoint(run.checkpoints, warn=lambda text: listener(Notice(text)))
+    checkpoint = workers.from_first(checkpoint)
     if checkpoint is not None:
-        progress, scaler_state = load_checkpoint(
-            checkpoint, model=assembled.model, optimiser=optimiser, average=average, recipe_hash=digest
-        )
+        with workers.one_fate():
+            progress, scaler_state = load_checkpoint(
+                checkpoint,
+                model=assembled.model,
+                optimiser=trainee.optimiser,
+                average=trainee.average,
+                recipe_hash=digest,
+            )
         listener(Preparing(f"resuming from {checkpoint.name}"))
     elif resume:
         listener(Preparing("there is no whole checkpoint: starting from the beginning"))
@@ -176,19 +212,22 @@ def fit(
     encoder = assembled.model.backbone
     if recipe.train.compile:
         encoder.compile()
-    model, prepared_optimiser = accelerator.prepare(assembled.model, optimiser)
+    if is_sharded(accelerator):
+        model, optimiser, trained = shard(trainee, accelerator, recipe)
+    else:
+        model, optimiser = accelerator.prepare(assembled.model, trainee.optimiser)
+        trained = trainee
     if scaler_state is not None and accelerator.scaler is not None:
         accelerator.scaler.load_state_dict(scaler_state)
     journal = Journal(run, writes=main)
-    journal.cut(progress.metrics_bytes)
     keeper = RunKeeper(
         recipe=recipe,
         recipe_hash=digest,
         run=run,
-        assembled=assembled,
-        optimiser=prepared_optimiser,
-        average=average,
+        trainee=trainee,
+        refresh=partial(gather, trained, trainee) if trained is not trainee else _nothing_to_gather,
         accelerator=accelerator,
+        workers=workers,
         precision=prepared.precision,
         validation=prepared.validation,
         validation_inputs={} if prepared.validation_split is None else inputs_of(prepared.validation_split.files),
@@ -197,9 +236,12 @@ def fit(
         journal=journal,
         listener=listener,
     )
-    if main:
-        _warn_of_changed_data(run, prepared, listener)
-        write_json(run.meta_file, describe(prepared, registry, counts, digest))
+    with workers.one_fate():
+        journal.cut(progress.metrics_bytes)
+        if main:
+            _warn_of_changed_data(run, prepared, listener)
+            processes = {"processes": workers.size, "sharded": is_sharded(accelerator)}
+            write_json(run.meta_file, describe(prepared, registry, counts, digest) | processes)
     listener(started(prepared, counts, accelerator, progress))
     if recipe.train.evaluate_before and progress.step == 0 and prepared.validation is not None:
         began = time.perf_counter()
@@ -212,8 +254,8 @@ def fit(
             prepared.feed,
             accelerator=accelerator,
             model=model,
-            optimiser=prepared_optimiser,
-            average=average,
+            optimiser=optimiser,
+            average=trained.average,
             keeper=keeper,
             journal=journal,
             progress=progress,
@@ -221,6 +263,10 @@ def fit(
             stop_request=stop_request,
         )
     return FitResult(progress, counts, main)
+
+
+def _nothing_to_gather(*, moments: bool) -> None:
+    """What is trained is the trainee itself."""
 
 
 def started(
@@ -257,6 +303,7 @@ def describe(
     return environment() | {
         "recipe_sha256": digest,
         "seed": prepared.recipe.seed,
+        "trust_remote_code": prepared.recipe.backbone.trust_remote_code,
         "plugins": plugins_of(prepared.recipe, registry),
         "data": {
             split.name: {
@@ -271,6 +318,7 @@ def describe(
             for split in splits
         },
         "parameters": counts,
+        "modules": parameters_by_module(prepared.assembled.model),
         "steps": prepared.plan.steps,
         "windows": len(prepared.plan.first.windows),
         "precision": prepared.precision,

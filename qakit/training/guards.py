@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from statistics import fmean
 from typing import Any
 
 import torch
 from torch import Tensor, distributed
+
+from qakit.errors import RunError
+from qakit.inference.memory import is_out_of_memory
 
 LEAST_FALL = 0.01
 """Share of the first losses by which a loss must have fallen, when it is looked at, to count as learning."""
@@ -15,8 +19,6 @@ LOOKED_AT = 0.15
 """Share of all steps after which the loss is looked at."""
 LEAST_LINES = 6
 """Logged losses needed to compare their first and their last third."""
-
-_MEMORY_MESSAGES = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 class StepGuard:
@@ -35,19 +37,22 @@ class StepGuard:
         self._skipped = torch.zeros((), device=device)
 
     def judge(self, loss: Tensor, norm: Tensor) -> Tensor:
-        """To be called before the optimiser's step, with the step's loss and the norm of its gradients.
+        """To be called before the optimiser's step, with this process's loss and the norm of the step's gradients.
 
         Returns:
-            The loss, or 0 where it is not finite: the sum of losses since the last logged step stays a number.
+            The loss over all processes, or 0 where it is not finite: the sum of losses since the last logged step stays
+            a number. It is the same in every process, and so is the sum, however often the training is resumed.
         """
         broken = ~torch.isfinite(loss)
         if not self._scaled:
             # Also where the loss alone is broken: a target among scores of -inf has finite gradients.
-            unusable = (broken | ~torch.isfinite(norm)).float()
-            if distributed.is_initialized():
-                distributed.all_reduce(unusable, distributed.ReduceOp.MAX)  # each process has a loss of its own
-            self._optimiser.found_inf = unusable
-            broken = unusable > 0
+            broken = broken | ~torch.isfinite(norm)
+        if distributed.is_initialized():
+            both = torch.stack([broken.float(), torch.where(broken, 0.0, loss)])
+            distributed.all_reduce(both)
+            broken, loss = both[0] > 0, both[1]
+        if not self._scaled:
+            self._optimiser.found_inf = broken.float()
         self._in_a_row = torch.where(broken, self._in_a_row + 1, 0.0)
         self._skipped += broken
         return torch.where(broken, 0.0, loss)
@@ -63,11 +68,19 @@ class StepGuard:
         return int(self._skipped), int(self._in_a_row)
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the device, or the machine, had no memory left. On the CPU PyTorch says so in the message only."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _MEMORY_MESSAGES)
+@contextmanager
+def told_when_memory_ends(what: str, advice: str) -> Iterator[None]:
+    """For work that cannot be cut into parts.
+
+    Raises:
+        RunError: memory ran out inside.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise RunError(f"out of memory {what}: {advice}") from error
 
 
 def is_time_to_look(step: int, *, steps: int, log_every: int) -> bool:

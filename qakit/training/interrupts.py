@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+from torch import distributed
+
 from qakit.errors import QakitError
+from qakit.inference.workers import launched_processes
+
+ECHO = 3.0
+"""Seconds within which a signal to one of several processes is taken for the launcher's repetition of the first."""
 
 
 class InterruptedTrainingError(QakitError):
@@ -18,6 +25,35 @@ class InterruptedTrainingError(QakitError):
     def __init__(self, number: int, *, step: int) -> None:
         self.exit_code = 128 + number
         super().__init__(f"stopped by {signal.Signals(number).name} after step {step}")
+
+
+class TerminationError(KeyboardInterrupt):
+    """SIGTERM came where there is no step to finish: like Ctrl-C there."""
+
+    exit_code = 128 + signal.SIGTERM
+
+
+@contextmanager
+def termination_as_error() -> Iterator[None]:
+    """Meanwhile SIGTERM raises :class:`TerminationError`, so that files are put in order and a line says how to go on.
+
+    Not outside the main thread, not where somebody else handles SIGTERM, and not among several processes: they may be
+    waiting for each other, where no exception gets through.
+    """
+    alone = not (distributed.is_available() and distributed.is_initialized())
+    main = threading.current_thread() is threading.main_thread()
+    if not (alone and main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL):
+        yield
+        return
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        raise TerminationError
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @dataclass(slots=True)
@@ -31,6 +67,9 @@ class StopRequest:
 def stop_requests() -> Iterator[StopRequest]:
     """Turn the first SIGINT or SIGTERM into a request; a second one ends the process as usual.
 
+    Under a launcher the second one must come later than :data:`ECHO`: Ctrl-C reaches the launcher and its processes,
+    and the launcher passes it on to them once more.
+
     Outside the main thread signals cannot be caught, and nothing is requested.
     """
     request = StopRequest()
@@ -43,9 +82,17 @@ def stop_requests() -> Iterator[StopRequest]:
         for number, handler in previous.items():
             signal.signal(number, handler)
 
+    launched, began = launched_processes() > 1, 0.0
+
     def note(number: int, _frame: FrameType | None) -> None:
-        request.signal = number
-        restore()
+        nonlocal began
+        if not request.signal:
+            request.signal, began = number, time.monotonic()
+            if not launched:
+                restore()
+        elif time.monotonic() - began > ECHO:
+            restore()
+            signal.raise_signal(number)
 
     for number in previous:
         signal.signal(number, note)

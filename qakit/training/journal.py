@@ -32,7 +32,7 @@ class Journal:
         """Bytes in metrics.jsonl, after bringing them to disk."""
         if not self.writes or not self.run.metrics_log.exists():
             return 0
-        with self.run.metrics_log.open("rb") as file:
+        with writing(self.run.metrics_log), self.run.metrics_log.open("rb") as file:
             os.fsync(file.fileno())
             return file.seek(0, os.SEEK_END)
 
@@ -44,10 +44,15 @@ class Journal:
         return [line["loss"] for line in lines if line["loss"] is not None]
 
     def cut(self, size: int) -> None:
-        """Forget what was written after a checkpoint."""
-        if self.writes and self.run.metrics_log.exists():
-            with self.run.metrics_log.open("rb+") as file:
+        """Forget what was written after a checkpoint, and half a line of clock times."""
+        if not self.writes:
+            return
+        if self.run.metrics_log.exists():
+            with writing(self.run.metrics_log), self.run.metrics_log.open("rb+") as file:
                 file.truncate(min(size, file.seek(0, os.SEEK_END)))
+        if self.run.timings_log.exists():
+            with writing(self.run.timings_log), self.run.timings_log.open("rb+") as file:
+                file.truncate(file.read().rfind(b"\n") + 1)
 
     def _append(self, path: Path, entry: Mapping[str, Any]) -> None:
         if self.writes:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from accelerate import Accelerator
@@ -17,17 +17,22 @@ from qakit.inference.evaluation import Evaluation, Judge, evaluate, fixed_thresh
 from qakit.inference.output import save_predictions
 from qakit.inference.scoring import Scores, ScoringSet, characters_of, score
 from qakit.inference.workers import Workers
-from qakit.modeling.assemble import Assembled
 from qakit.modeling.device import Precision
 from qakit.modeling.folder import save_model
 from qakit.recipe.model import Recipe
 from qakit.runs import Run, write_json
-from qakit.training.averaging import MovingAverage
 from qakit.training.checkpoints import Progress, save_checkpoint
-from qakit.training.events import CheckpointWritten, Evaluated, Listener, Predicting
+from qakit.training.events import CheckpointWritten, Evaluated, Listener, Notice, Predicting
 from qakit.training.feed import Epoch
 from qakit.training.journal import Journal
+from qakit.training.sharding import Trainee
 from qakit.values import Example
+
+
+class Refresh(Protocol):
+    """Brings a trainee up to date; ``moments``: its optimiser's, too. All processes do this together."""
+
+    def __call__(self, *, moments: bool) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +42,12 @@ class RunKeeper:
     recipe: Recipe
     recipe_hash: str
     run: Run
-    assembled: Assembled
-    optimiser: Any
-    average: MovingAverage | None
-    """If there is one, it is what is judged and kept."""
+    trainee: Trainee
+    """If there is a moving average, it is what is judged and kept."""
+    refresh: Refresh
+    """Where the processes hold parts only: fills the trainee from them."""
     accelerator: Accelerator
+    workers: Workers
     precision: Precision
     validation: ScoringSet | None
     validation_inputs: Mapping[str, str]
@@ -54,18 +60,22 @@ class RunKeeper:
 
     def evaluate(self, progress: Progress, *, epoch: float) -> Progress:
         """Judge the weights, or their average, and keep the best."""
-        with nullcontext() if self.average is None else self.average.in_place():
+        self.refresh(moments=False)
+        average = self.trainee.average
+        with nullcontext() if average is None else average.in_place():
             return self._evaluate(progress, epoch=epoch)
 
     def _evaluate(self, progress: Progress, *, epoch: float) -> Progress:
         """Judge the weights on validation; the best so far go to ``model/``. Without validation the latest go there."""
         if self.validation is None:
-            self._save_model(progress, {"null_threshold": fixed_threshold(self.recipe) or 0.0})
+            with self.workers.one_fate():
+                self._save_model(progress, {"null_threshold": fixed_threshold(self.recipe) or 0.0})
             return progress
         began = time.perf_counter()
         scores = self._score(self.validation)
         evaluation = self._judge(self.validation, scores)
-        value = evaluation.figures[self.judge.selected_by]
+        # Machines may differ in a last bit; what follows must be decided alike.
+        value = self.workers.from_first(evaluation.figures[self.judge.selected_by])
         better = progress.best is None or value > progress.best
         progress = replace(
             progress,
@@ -82,25 +92,28 @@ class RunKeeper:
                 "step": progress.step,
                 "figures": evaluation.figures,
             }
-            self._save_model(progress, decision)
-            self._save_predictions(evaluation, characters_of(self.validation, scores))
+            with self.workers.one_fate():
+                self._save_model(progress, decision)
+                self._save_predictions(evaluation, characters_of(self.validation, scores))
         self.report(progress, evaluation, epoch=epoch, best=better, seconds=time.perf_counter() - began)
         return progress
 
     def judge_now(self) -> Evaluation:
         """Figures of the present weights on the validation examples."""
         assert self.validation is not None
+        self.refresh(moments=False)
         return self._judge(self.validation, self._score(self.validation))
 
     def _score(self, validation: ScoringSet) -> Scores:
         began = time.perf_counter()
         scores = score(
             validation,
-            self.assembled,
+            self.trainee.assembled,
             device=self.accelerator.device,
             precision=self.precision,
-            workers=Workers(self.accelerator.process_index, self.accelerator.num_processes),
+            workers=self.workers,
             progress=lambda done, total: self.listener(Predicting(done, total)),
+            notice=lambda text: self.listener(Notice(text)),
         )
         self.journal.timing(type="scoring", windows=len(validation.windows), seconds=time.perf_counter() - began)
         return scores
@@ -116,25 +129,29 @@ class RunKeeper:
 
     def checkpoint(self, progress: Progress) -> None:
         """Write a checkpoint; the journal is on disk up to here before it."""
-        if self.accelerator.is_main_process:
-            scaler = self.accelerator.scaler
-            folder = save_checkpoint(
-                self.run.checkpoints,
-                model=self.assembled.model,
-                optimiser=getattr(self.optimiser, "optimizer", self.optimiser),
-                average=self.average,
-                progress=replace(progress, metrics_bytes=self.journal.size()),
-                scaler=None if scaler is None else scaler.state_dict(),
-                recipe_hash=self.recipe_hash,
-                keep=self.recipe.train.keep_checkpoints,
-            )
-            self.listener(CheckpointWritten(progress.step, folder))
-        self.accelerator.wait_for_everyone()
+        self.refresh(moments=True)
+        with self.workers.one_fate():
+            if self.workers.first:
+                self._checkpoint(progress)
+
+    def _checkpoint(self, progress: Progress) -> None:
+        scaler = self.accelerator.scaler
+        folder = save_checkpoint(
+            self.run.checkpoints,
+            model=self.trainee.assembled.model,
+            optimiser=self.trainee.optimiser,
+            average=self.trainee.average,
+            progress=replace(progress, metrics_bytes=self.journal.size()),
+            scaler=None if scaler is None else scaler.state_dict(),
+            recipe_hash=self.recipe_hash,
+            keep=self.recipe.train.keep_checkpoints,
+        )
+        self.listener(CheckpointWritten(progress.step, folder))
 
     def save_batch(self, epoch: Epoch, rows: NDArray[np.int64], progress: Progress) -> None:
         """Write the examples of a batch to ``broken-batch.json``, with the tokens that each window holds of them."""
         windows = epoch.windows
-        if self.accelerator.is_main_process:
+        if self.workers.first:
             held = [
                 {
                     "id": self.examples[windows.example[row]].id,
@@ -147,7 +164,7 @@ class RunKeeper:
             write_json(self.run.broken_batch_file, {"step": progress.step, "epoch": epoch.number, "windows": held})
 
     def _save_predictions(self, evaluation: Evaluation, characters: CharacterScores | None) -> None:
-        if self.accelerator.is_main_process:
+        if self.workers.first:
             save_predictions(
                 self.run.validation_predictions,
                 evaluation.predictions,
@@ -158,6 +175,11 @@ class RunKeeper:
             )
 
     def _save_model(self, progress: Progress, decision: Mapping[str, Any]) -> None:
-        if self.accelerator.is_main_process:
-            save_model(self.assembled, self.run.model, decision={"step": progress.step, **decision})
-        self.accelerator.wait_for_everyone()
+        if self.workers.first:
+            save_model(
+                self.trainee.assembled,
+                self.run.model,
+                decision={"step": progress.step, **decision},
+                keep=self.recipe.train.keep,
+                backbone=self.recipe.backbone,
+            )

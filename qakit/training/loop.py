@@ -22,12 +22,15 @@ from qakit.training.averaging import MovingAverage
 from qakit.training.checkpoints import Progress
 from qakit.training.events import Listener, Notice, StepDone, StoppedEarly
 from qakit.training.feed import Epoch, Feed
-from qakit.training.guards import StepGuard, is_time_to_look, not_learning
+from qakit.training.guards import StepGuard, is_time_to_look, not_learning, told_when_memory_ends
 from qakit.training.interrupts import InterruptedTrainingError, StopRequest
 from qakit.training.journal import Journal
 from qakit.training.optim import set_rates
 from qakit.training.schedule import rate_factor, warmup_steps
+from qakit.training.sharding import whole
 from qakit.training.step import step_gradients
+
+SMALLER_MODEL = "choose a smaller backbone, or an adapter that trains fewer weights (lora, bitfit, freeze)"
 
 
 class Keeper(Protocol):
@@ -94,7 +97,7 @@ def train(
     section = recipe.train
     device, scaled = accelerator.device, accelerator.scaler is not None
     # Summed since the last logged step; stays on the device until then, so that no step waits for it.
-    losses = torch.tensor(progress.loss_sum if accelerator.is_main_process else 0.0, device=device)
+    losses = torch.tensor(progress.loss_sum, device=device)
     guard = StepGuard(optimiser, device=device, scaled=scaled, in_a_row=progress.skipped_in_a_row)
     since, left_out, windows_since, clock = progress.unlogged, progress.skipped, 0, time.perf_counter()
     model.train()
@@ -102,7 +105,8 @@ def train(
         return progress
     for epoch, rows, position in _batches(feed, plan, progress):
         step = progress.step
-        set_rates(optimiser, rate_factor(step, total=plan.steps, warmup=plan.warmup, schedule=section.schedule))
+        factor = rate_factor(step, total=plan.steps, warmup=plan.warmup, schedule=section.schedule)
+        set_rates(optimiser, factor)
         accumulation = progress.accumulation or section.accumulation
         loss, accumulation = step_gradients(
             recipe,
@@ -115,9 +119,10 @@ def train(
             optimiser=optimiser,
             listener=listener,
         )
-        norm = accelerator.clip_grad_norm_(model.parameters(), section.max_grad_norm or math.inf)
-        losses += guard.judge(loss, norm)
-        optimiser.step()
+        with told_when_memory_ends(f"while the weights were updated in step {step + 1}", SMALLER_MODEL):
+            norm = whole(accelerator.clip_grad_norm_(model.parameters(), section.max_grad_norm or math.inf))
+            losses += guard.judge(loss, norm)
+            optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         if average is not None:
             average.update(step + 1)
@@ -141,9 +146,9 @@ def train(
                 raise RunError(_broken(in_a_row, progress.step, section))
             if skipped:
                 listener(Notice(f"{skipped} steps were left out: their loss or gradients were not finite numbers"))
-            mean_loss = float(accelerator.reduce(losses, "sum")) / max(1, since - skipped)
+            mean_loss = float(losses) / max(1, since - skipped)
             gradient = float(norm)
-            rate = optimiser.param_groups[0]["lr"]
+            rate = section.learning_rate * factor
             journal.metrics(
                 type="train",
                 step=progress.step,
@@ -177,14 +182,16 @@ def train(
             keeper.checkpoint(
                 replace(
                     progress,
-                    loss_sum=float(accelerator.reduce(losses, "sum")),
+                    loss_sum=float(losses),
                     unlogged=since,
                     skipped=left_out + skipped,
                     skipped_in_a_row=in_a_row,
                 )
             )
         clock += time.perf_counter() - paused
-        if interrupt and not done:
+        if done or stop:  # a request that came while the last checkpoint was written is heard, too
+            interrupt = interrupt or _agreed(stop_request, accelerator, True)
+        if interrupt:
             raise InterruptedTrainingError(interrupt, step=progress.step)
         if stop and not done:
             listener(StoppedEarly(progress.step, f"{progress.without_gain} evaluations without a better one"))
@@ -208,19 +215,23 @@ def _batches(feed: Feed, plan: Plan, progress: Progress) -> Iterator[tuple[Epoch
 
 
 def _agreed(request: StopRequest, accelerator: Accelerator, logged: bool) -> int:
-    """The signal that all processes have heard of, 0 for none. Several processes compare notes at logged steps."""
+    """The signal that some process has heard, 0 for none. Several processes compare notes.
+
+    On a GPU that means to wait for it, so there it is done at logged steps only.
+    """
     if accelerator.num_processes == 1:
         return request.signal
-    if not logged:
+    if not logged and accelerator.device.type != "cpu":
         return 0
     heard = accelerator.gather(torch.tensor([request.signal], device=accelerator.device))
     return int(heard.max())
 
 
 def _broken(in_a_row: int, step: int, section: TrainSection) -> str:
+    precise = "" if section.precision == "fp32" else ", or set train.precision=fp32"
     return (
         f"the loss or its gradients were not finite numbers in {in_a_row} steps in a row, up to step {step}; "
-        f"lower train.learning_rate (now {section.learning_rate:g}), or set train.precision=fp32; "
+        f"lower train.learning_rate (now {section.learning_rate:g}){precise}; "
         "the last of these batches is in broken-batch.json in the run's folder"
     )
 

@@ -1,39 +1,19 @@
-"""A command line in this process, and one trained run for the commands that need one."""
+"""A small recipe, and one trained run for the commands that need one."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
-
-from qakit.cli import build_app
-from qakit.errors import QakitError
-
-Invoke = Callable[..., Result]
+from command_line import Invoke
+from sample_questions import write_first_questions
 
 
 @pytest.fixture(scope="session")
 def small_data(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A few questions of the sample: train.json (48), dev.json (12), test.json (8)."""
     folder = tmp_path_factory.mktemp("small-data")
-    for name, limit in (("train", 48), ("dev", 12), ("test", 8)):
-        document: dict[str, Any] = json.loads((samples / f"squad-{name}.json").read_text("utf-8"))
-        left = limit
-        articles = []
-        for article in document["data"]:
-            paragraphs = []
-            for paragraph in article["paragraphs"]:
-                questions = paragraph["qas"][:left]
-                left -= len(questions)
-                if questions:
-                    paragraphs.append({**paragraph, "qas": questions})
-            if paragraphs:
-                articles.append({**article, "paragraphs": paragraphs})
-        (folder / f"{name}.json").write_text(json.dumps({**document, "data": articles}), "utf-8")
+    write_first_questions(samples, folder, train=48, dev=12, test=8)
     return folder
 
 
@@ -67,29 +47,6 @@ writer: {{name: csv, id_column: id, answer_column: answer}}
         "utf-8",
     )
     return path
-
-
-@pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Tests leave the user's token cache alone."""
-    import os
-
-    os.environ["QAKIT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
-
-
-@pytest.fixture(scope="session")
-def invoke() -> Invoke:
-    """Run a command line; a QakitError becomes what ``main`` makes of it."""
-
-    def run(*arguments: object) -> Result:
-        result = CliRunner().invoke(build_app(), [str(argument) for argument in arguments])
-        if isinstance(result.exception, QakitError):
-            result.exit_code = result.exception.exit_code
-        elif result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    return run
 
 
 @pytest.fixture(scope="session")

@@ -120,7 +120,14 @@ def train_until(recipe_file: Path, folder: Path, overrides: list[str], *, killed
 
 
 @pytest.mark.parametrize(
-    ("killed_after", "more"), [(1, []), (3, ["train.ema.decay=0.8"]), (5, []), (7, ["train.ema={}"])]
+    ("killed_after", "more"),
+    [
+        (1, []),
+        (3, ["train.ema.decay=0.8"]),
+        (3, ["adapter.name=lora", "adapter.init=pissa", "train.layer_decay=0.9"]),
+        (5, []),
+        (7, ["train.ema={}"]),
+    ],
 )
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     small_recipe: Path, tmp_path: Path, killed_after: int, more: list[str]
@@ -235,7 +242,7 @@ def test_a_training_that_blows_up_says_what_to_do(small_recipe: Path, invoke: An
     result = invoke("train", small_recipe, *changes, "--output", tmp_path / "run", "--quiet")
     assert result.exit_code == 2
     assert "were not finite numbers in 2 steps in a row" in str(result.exception)
-    assert "lower train.learning_rate (now 1e+30), or set train.precision=fp32" in str(result.exception)
+    assert "lower train.learning_rate (now 1e+30); " in str(result.exception)
     batch = json.loads((tmp_path / "run" / "broken-batch.json").read_text("utf-8"))
     assert len(batch["windows"]) == 8
     assert batch["windows"][0].keys() == {"id", "question", "first_token", "stop_token"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from qakit.errors import UsageError
-from qakit.protocols import Ensembler, NoRuntime
-from qakit.values import Candidate, LabelPrediction, NoAnswer, Prediction, SpanPrediction
+from qakit.protocols import EnsembleMember, Ensembler, NoRuntime
+from qakit.values import Answer, Candidate, Example, LabelPrediction, NoAnswer, Prediction, SpanPrediction
 from qakit_ensemble import VOTING
 from qakit_ensemble.settings import VotingSettings
 from qakit_ensemble.voting import Voting
@@ -121,6 +122,26 @@ def test_no_answer_has_more_votes_than_the_winner(ballots: list[str]) -> None:
 @given(BALLOTS, st.integers(2, 3))
 def test_doubling_every_weight_changes_nothing(ballots: list[str], factor: int) -> None:
     assert answer(*ballots) == answer(*ballots, weights=[factor] * len(ballots))
+
+
+def test_learning_takes_the_votes_that_make_most_winners_right() -> None:
+    examples = [Example(f"q{n}", "?", ("甲 乙",), (Answer("甲", 0),)) for n in range(10)]
+
+    def said(wrong: set[int]) -> EnsembleMember:
+        return EnsembleMember("m", [SpanPrediction(f"q{n}", "乙" if n in wrong else "甲 ") for n in range(10)])
+
+    pool = Voting(VotingSettings()).pool([said({1, 2, 3, 4}), said({1, 2, 3, 5}), said(set())], examples)
+    weights, temperatures = pool.learn(range(10))
+    right = [item.final.strip() == "甲" for item in pool.combine(weights, temperatures, n_best=1)]
+    assert all(right)
+    assert math.fsum(weights) == pytest.approx(1, abs=1e-3)
+    assert not all(item.final.strip() == "甲" for item in pool.combine([1, 1, 1], temperatures, n_best=1))
+
+
+def test_a_member_without_weight_has_no_say() -> None:
+    members = [EnsembleMember("m", [SpanPrediction("q", text)]) for text in ("（甲）", "(甲)", "乙")]
+    pool = Voting(VotingSettings()).pool(members, None)
+    assert pool.combine([0, 1, 0.5], [1.0] * 3, n_best=1)[0].final == "(甲)"
 
 
 def test_the_component_builds_it() -> None:

@@ -191,7 +191,7 @@ def test_random_bytes_are_refused(tmp_path, build_reader, name, data):
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(["jsonl", "parquet"]), st.binary(max_size=30) | st.lists(junk, max_size=3))
-def test_tables_through_datasets_read_or_refuse(tmp_path, build_reader, form, content):
+def test_other_tables_read_or_refuse(tmp_path, build_reader, form, content):
     path = tmp_path / "data.bin"
     path.write_bytes(content if isinstance(content, bytes) else "\n".join(map(json.dumps, content)).encode())
     read_leniently_and_strictly(build_reader("table", question="q", context="c", format=form), path)

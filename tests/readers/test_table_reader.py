@@ -75,6 +75,16 @@ def test_parquet_in_the_shape_of_hugging_face_squad(tmp_path, read):
     assert not problems.counts
 
 
+def test_parquet_with_a_column_twice(tmp_path, read):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.Table.from_arrays([pa.array(["x"])] * 3, names=["q", "c", "c"]), path)
+    with pytest.raises(DataError, match="the table has the column 'c' twice"):
+        read("table", path, question="q", context="c")
+
+
 def test_classification_and_regression(write, read):
     path = write("x,y,n\nfirst,second,1\n")
     (example,), _ = read("table", path, text_a="x", text_b="y", label="n")

@@ -89,8 +89,9 @@ def test_good_recipes_pass_and_bad_ones_do_not(schema: dict[str, Any], text: str
 def test_the_projects_own_recipes_pass() -> None:
     jsonschema = pytest.importorskip("jsonschema")
     validator = jsonschema.Draft202012Validator(recipe_schema(load_registry()))
-    files = sorted(RECIPES.rglob("*.yaml"))
+    files = sorted(file for file in RECIPES.rglob("*.yaml") if file.parent.name != "studies")
     assert files
     for file in files:
-        errors = [error.message for error in validator.iter_errors(YAML(typ="safe", pure=True).load(file))]
-        assert not errors, file
+        document = YAML(typ="safe", pure=True).load(file)
+        if "stages" not in document:  # a pipeline
+            assert not [error.message for error in validator.iter_errors(document)], file

@@ -10,8 +10,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+sys.path.append(str(Path(__file__).parents[1]))
+
 from bench import Bench
-from document import TABLE, read_between, write_between
+from document import TABLE
 from environments import isolated
 from fault_cases import LOOK_UP, Case, Outcome, cases, play
 from kaggle_server import KaggleServer
@@ -68,7 +70,7 @@ def table(outcomes: dict[Case, Outcome]) -> str:
 def written() -> dict[tuple[str, str, str], Figures]:
     """What the document says: request, fault and how often -> figures."""
     found: dict[tuple[str, str, str], Figures] = {}
-    for line in read_between(TABLE).splitlines():
+    for line in TABLE.read().splitlines():
         if not line.startswith("|") or line.startswith(("| ---", f"| {HEADER[0]} ")):
             continue
         request, faults, played, *values = (cell.strip() for cell in line.strip("|").split("|"))
@@ -90,7 +92,7 @@ def main() -> None:
                     outcomes[case] = play(case, Bench(own, server, processes))
     text = table(outcomes)
     if "--write" in sys.argv[1:]:
-        write_between(TABLE, text)
+        TABLE.write(text)
     else:
         print(text, end="")
 

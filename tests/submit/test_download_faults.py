@@ -158,6 +158,26 @@ def test_own_files_are_not_replaced(bench: Bench) -> None:
     assert own.read_text("utf-8") == "years of work"
 
 
+def test_the_folder_itself_is_no_place_for_a_download(bench: Bench) -> None:
+    (bench.folder / "empty").mkdir()
+    for place in ("empty/..", "."):
+        done = bench.run("data", "download", "-c", "qa-cup", "-o", place)
+        assert done.code == 2
+        assert "choose another --output" in done.err
+
+
+def test_what_a_killed_download_left_is_removed_by_the_next_one(bench: Bench) -> None:
+    """Also where nothing is new, so that nothing is fetched."""
+    assert bench.run(*DOWNLOAD).code == 0
+    for name in (".data.old", ".data.x1.tmp", ".data-archive.x1.tmp"):
+        (bench.folder / name).mkdir()
+        (bench.folder / name / "test.csv").write_text("id\n", "utf-8")
+    assert bench.run(*DOWNLOAD).code == 0
+    assert bench.server.calls("DownloadDataFiles") == 1
+    assert files(bench) == bench.server.state.competitions["qa-cup"].files
+    check_nothing_else(bench)
+
+
 @pytest.mark.slow
 def test_killed_after_every_write_to_the_disk(bench: Bench) -> None:
     assert bench.run(*DOWNLOAD).code == 0

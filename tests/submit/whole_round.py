@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.append(str(Path(__file__).parents[1]))
+
 from competitions import Competition, Fate
-from document import TRANSCRIPT, write_between
+from document import TRANSCRIPT
 from environments import isolated
 from kaggle_server import KaggleServer
 from kaggle_state import KaggleState
@@ -139,7 +141,7 @@ def main() -> None:
     if [step.code for step in steps] != CODES:
         raise SystemExit(f"{text}\nthis is not how a round goes")
     if "--write" in sys.argv[1:]:
-        write_between(TRANSCRIPT, f"```console\n{text}```")
+        TRANSCRIPT.write(f"```console\n{text}```")
     else:
         print(text, end="")
 

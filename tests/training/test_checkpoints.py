@@ -118,6 +118,7 @@ def test_a_damaged_checkpoint_of_a_later_step_does_not_push_out_new_ones(tmp_pat
     optimiser = build_optimiser(model, TrainSection())
     save(tmp_path, model, optimiser, 8, keep=1)
     (tmp_path / "step-00000008" / "state.json").write_text("{")
-    assert latest_checkpoint(tmp_path, warn=lambda _: None) is None
+    with pytest.raises(RunError, match=r"no checkpoint in .* is whole .*To begin again from the first step, remove"):
+        latest_checkpoint(tmp_path, warn=lambda _: None)
     save(tmp_path, model, optimiser, 2, keep=1)
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000002"]

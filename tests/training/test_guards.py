@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from qakit.training.guards import StepGuard, is_out_of_memory, is_time_to_look, not_learning
+from qakit.errors import RunError
+from qakit.training.guards import StepGuard, is_time_to_look, not_learning, told_when_memory_ends
 
 NAN, INF = float("nan"), float("inf")
 
@@ -90,8 +91,11 @@ def test_the_loss_is_looked_at_once_or_never(steps: int, log_every: int) -> None
     assert bool(looks) == (steps >= 6 * log_every)
 
 
-def test_running_out_of_memory_is_known_by_type_or_words() -> None:
-    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
-    assert is_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"))
-    assert is_out_of_memory(MemoryError())
-    assert not is_out_of_memory(RuntimeError("shape mismatch"))
+def test_work_that_cannot_be_cut_says_what_to_do_when_memory_runs_out() -> None:
+    with (
+        pytest.raises(RunError, match="out of memory in the update: choose less"),
+        told_when_memory_ends("in the update", "choose less"),
+    ):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    with pytest.raises(RuntimeError, match="shapes"), told_when_memory_ends("in the update", "choose less"):
+        raise RuntimeError("shapes")

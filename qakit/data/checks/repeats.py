@@ -12,9 +12,14 @@ _NOT_LETTERS = re.compile(r"[\W_]+")
 Record = tuple[str, tuple[str, ...]]
 
 
+_PIECE = 1 << 16
+
+
 def text_key(text: str) -> str:
     """The text without case, blanks and punctuation; the text itself where nothing else is in it."""
-    return _NOT_LETTERS.sub("", text.casefold()) or text
+    # Piece by piece: what `sub` keeps meanwhile takes many times the memory of a long text.
+    pieces = (text[at : at + _PIECE].casefold() for at in range(0, len(text), _PIECE))
+    return "".join(_NOT_LETTERS.sub("", piece) for piece in pieces) or text
 
 
 class Keys:

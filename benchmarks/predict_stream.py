@@ -1,0 +1,129 @@
+"""Peak memory and speed of `qakit predict` of a folder: ``python benchmarks/predict_stream.py [--rows 2000]``.
+
+A BERT of two layers, made and trained briefly on the spot, answers 1, 4 and 16 times so many questions, as one Parquet
+file and as 16, each in a process of its own. The speed is that of reading, tokenising, decoding and writing rather than
+of the model's arithmetic; the memory should stay where it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+CALL = """\
+import re, sys
+from pathlib import Path
+from qakit.cli import build_app
+try:
+    build_app()(sys.argv[1:], standalone_mode=False)
+finally:
+    sys.stderr.write("peak " + re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+"""
+RECIPE = """\
+data:
+  reader: {{name: table, id: id, question: question, context: context, answer_text: answer, answer_start: start}}
+  train: {folder}/train.jsonl
+  validation: {folder}/train.jsonl
+backbone: {{source: {folder}/backbone}}
+windows: {{max_length: 160, max_question_length: 32}}
+preprocess: {{train: random_window, predict: {{name: stride, overlap: 32}}}}
+train: {{epochs: 1, batch_size: 16, precision: fp32}}
+predict: {{batch_size: 64}}
+metric: squad_v1
+"""
+
+
+def qakit(*words: object) -> tuple[str, float]:
+    """What the command says, and its peak in MB."""
+    command = [sys.executable, "-c", CALL, *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=os.environ, check=False)
+    found = re.search(r"peak (\d+)$", done.stderr)
+    if done.returncode != 0 or found is None:
+        raise SystemExit(done.stderr)
+    return done.stdout, int(found[1]) / 1024
+
+
+def questions() -> list[dict[str, object]]:
+    """Those of the sample that have an answer."""
+    document = json.loads((ROOT / "recipes" / "samples" / "squad-train.json").read_text("utf-8"))
+    return [
+        {
+            "id": question["id"],
+            "question": question["question"],
+            "context": paragraph["context"],
+            "answer": question["answers"][0]["text"],
+            "start": question["answers"][0]["answer_start"],
+        }
+        for article in document["data"]
+        for paragraph in article["paragraphs"]
+        for question in paragraph["qas"]
+        if question.get("answers")
+    ]
+
+
+def make_backbone(folder: Path, texts: list[str]) -> None:
+    from tokenizers import BertWordPieceTokenizer
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    tokenizer = BertWordPieceTokenizer(lowercase=True)
+    tokenizer.train_from_iterator(texts, vocab_size=4000, show_progress=False)
+    folder.mkdir()
+    tokenizer.save_model(str(folder))
+    BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+    )
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+
+
+def write_shards(folder: Path, some: list[dict[str, object]], rows: int, files: int) -> None:
+    """Questions and contexts that are all different, as far as a tokeniser can tell."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder.mkdir()
+    for file in range(files):
+        numbers = range(file, rows, files)
+        table = {
+            "id": [str(number) for number in numbers],
+            "question": [f"{some[number % len(some)]['question']} {number}" for number in numbers],
+            "context": [f"{some[number % len(some)]['context']} {number}" for number in numbers],
+        }
+        pq.write_table(pa.table(table), folder / f"{file:02}.parquet")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--block", type=int, default=1000)
+    options = parser.parse_args()
+    some = questions()
+    with tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        make_backbone(home / "backbone", [str(each["context"]) for each in some])
+        (home / "train.jsonl").write_text("".join(json.dumps(each) + "\n" for each in some[:64]))
+        (home / "recipe.yaml").write_text(RECIPE.format(folder=home))
+        qakit("train", home / "recipe.yaml", "--output", home / "run", "--quiet")
+        print(f"{'questions':>9}  {'files':>5}  {'peak MB':>7}  {'questions/s':>11}")
+        for rows, files in ((1, 1), (4, 1), (16, 1), (16, 16)):
+            source = home / f"in-{rows}-{files}"
+            write_shards(source, some, rows * options.rows, files)
+            words = ("--output", home / f"out-{rows}-{files}", "--block", options.block, "--json")
+            said, peak = qakit("predict", home / "run", "--input", source, *words)
+            speed = json.loads(said)["rows_per_second"]
+            print(f"{rows * options.rows:9,}  {files:5}  {peak:7.0f}  {speed:11.1f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

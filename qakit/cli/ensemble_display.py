@@ -1,0 +1,79 @@
+"""What ``qakit ensemble`` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qakit.cli.console import out, plain
+from qakit.cli.tables import new_table
+
+if TYPE_CHECKING:
+    from qakit.ensemble.combine import Ensemble
+    from qakit.ensemble.validation import Validation
+    from qakit.report.bootstrap import Difference
+
+
+def show(report: dict[str, Any], made: Ensemble) -> None:
+    """Agreement, then, where it is known, what the ensemble is worth and what each member adds."""
+    names = [f"{number} {Path(member).name}" for number, member in enumerate(report["members"], start=1)]
+    _agreement(names, report)
+    if made.validation is not None:
+        _members(names, made, made.validation)
+        _worth(made.validation)
+    elif all(source.recipe is not None for source in made.sources):
+        out.print(plain(f"Not judged on validation: {made.no_validation}"))
+    if report["output"] is not None:
+        out.print(plain(f"{report['rows']:,} answers by {report['method']} in {report['output']}"))
+    if report["folder"] is not None:
+        out.print(plain(f"the ensemble is in {report['folder']}"))
+
+
+def _agreement(names: Sequence[str], report: dict[str, Any]) -> None:
+    short = [str(number) for number in range(1, len(names) + 1)]
+    title = f"Share of equal answers ({report['of']})"
+    table = new_table(title, "member", *short, "changed", numbers=(*short, "changed"))
+    for name, row, changed in zip(names, report["agreement"], report["changed"], strict=True):
+        table.add_row(plain(name), *(f"{100 * share:.1f}%" for share in row), f"{changed:,}")
+    out.print(table)
+
+
+def _members(names: Sequence[str], made: Ensemble, validation: Validation) -> None:
+    numbers = ("weight", "temperature", "alone", "ensemble without it", "it adds")
+    title = f"Members on validation: {validation.figure}, {validation.questions:,} questions"
+    table = new_table(title, "member", *numbers, numbers=numbers)
+    decision = made.decision
+    for name, row, weight, temperature in zip(
+        names, validation.rows, decision.weights, decision.temperatures, strict=True
+    ):
+        table.add_row(
+            plain(name),
+            f"{weight:.3f}",
+            f"{temperature:.2f}",
+            f"{row.figure:.2f}",
+            "-" if row.without is None else f"{row.without:.2f}",
+            difference(row.adds),
+        )
+    out.print(table)
+
+
+def _worth(validation: Validation) -> None:
+    figure = validation.figures[validation.figure]
+    spread = ""
+    if validation.interval is not None:
+        spread = f" [{validation.interval[0]:.2f}, {validation.interval[1]:.2f}]"
+    how = ", each half by what the other taught" if validation.cross_fitted else ""
+    table = new_table(f"The ensemble on validation: {validation.figure}", "", "", "against it", numbers=("",))
+    table.add_row(plain(f"ensemble{how}"), f"{figure:.2f}{spread}", "")
+    best = Path(validation.best).name
+    table.add_row(plain(f"best member: {best}"), f"{validation.best_figure:.2f}", difference(validation.over_best))
+    if validation.gain is not None:
+        table.add_row("equal weights", f"{validation.equal:.2f}", difference(validation.gain))
+        table.add_row("on what was learnt from", f"{validation.seen:.2f}", "")
+    out.print(table)
+
+
+def difference(value: Difference | None) -> str:
+    """``+0.31 [-0.10, +0.70]``."""
+    return "-" if value is None else f"{value.mean:+.2f} [{value.low:+.2f}, {value.high:+.2f}]"

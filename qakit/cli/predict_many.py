@@ -1,0 +1,235 @@
+"""`qakit predict` of many files into a folder: what it is told, what it shows, how it ends."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from qakit.cli.console import err, out, plain, print_error, print_json, print_warning
+from qakit.errors import UsageError
+from qakit.inference.stream_inputs import DATA_ENDINGS, Form, Shard, dealt, find_shards, is_pattern
+
+if TYPE_CHECKING:
+    import torch
+
+    from qakit.inference.stream import Tally
+
+LINE_EVERY_SECONDS = 10.0
+"""Without a terminal: at most one line of progress in this time."""
+FAILED = 1
+"""Exit code when some files could not be answered under ``--keep-going``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ManyOptions:
+    """The options that only a folder of answers has."""
+
+    form: Form | None = None
+    block: int | None = None
+    shard_of: str | None = None
+    keep_going: bool = False
+    overwrite: bool = False
+
+    def given(self) -> list[str]:
+        """The options that were used, as one writes them."""
+        values = {
+            "--format": self.form,
+            "--block": self.block,
+            "--shard-of": self.shard_of,
+            "--keep-going": self.keep_going,
+            "--overwrite": self.overwrite,
+        }
+        return [name for name, value in values.items() if value]
+
+
+def is_many(inputs: Sequence[str], output: str | None) -> bool:
+    """Whether answers go into a folder, a file for each input, rather than into one file."""
+    if len(inputs) > 1 or any(is_pattern(text) or Path(text).is_dir() for text in inputs):
+        return True
+    if output is None:
+        return False
+    return output.endswith(("/", os.sep)) or (Path(output).is_dir() and not Path(output).suffix)
+
+
+def predict_many(run: Path, inputs: Sequence[str], output: str | None, options: ManyOptions, *, as_json: bool) -> None:
+    """Answer each file of ``inputs`` into a file in the folder ``output``."""
+    if output is None:
+        raise UsageError("several inputs need --output: the folder for the answers")
+    folder = Path(output)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--output {folder} is a file; several inputs need a folder")
+    if not folder.exists() and not output.endswith(("/", os.sep)) and folder.suffix.lower() in DATA_ENDINGS:
+        raise UsageError(
+            f"--output {output} looks like a file; several inputs need a folder: end its name in / if it is"
+        )
+    index, count = own_share(options)
+    shards = dealt(find_shards(inputs, folder, form=options.form), index=index, count=count)
+    _answer(run, shards, folder, options, first=index == 0, as_json=as_json)
+
+
+def _answer(
+    run: Path, shards: Sequence[Shard], folder: Path, options: ManyOptions, *, first: bool, as_json: bool
+) -> None:
+    from qakit.inference.stream import BLOCK, StoppedError, answer_shards
+    from qakit.inference.stream_folder import AnswerFolder, Identity
+    from qakit.pipeline.loading import load_trained
+    from qakit.training.interrupts import stop_requests
+
+    try:
+        with stop_requests() as request, _Display(quiet=as_json or not first) as display:
+            trained = load_trained(run, device=_device())
+            answers = AnswerFolder(folder, Identity.of(trained.run, trained.recipe, form=options.form))
+            answers.begin(overwrite=options.overwrite)
+            tally = answer_shards(
+                trained,
+                shards,
+                answers,
+                block=options.block or BLOCK,
+                keep_going=options.keep_going,
+                stopping=lambda: request.signal,
+                listener=display,
+            )
+    except StoppedError as error:
+        if first:
+            print_error(f"{error}; finished files stay in {folder}, go on with the same command")
+        raise typer.Exit(error.exit_code) from None
+    if as_json:
+        print_json(_summary(folder, tally))
+    elif first or tally.failed:
+        _tell(folder, tally)
+    if tally.failed:
+        raise typer.Exit(FAILED)
+
+
+def own_share(options: ManyOptions) -> tuple[int, int]:
+    """Which process, from 0, of how many: from ``--shard-of`` or from the launcher that has started us.
+
+    Raises:
+        UsageError: ``--shard-of`` is not I/N, or something does not go with several processes.
+    """
+    from qakit.inference.workers import launched_processes
+
+    launched = launched_processes()
+    if options.shard_of is not None and launched > 1:
+        raise UsageError("--shard-of and a launcher of processes both deal out the files; use one of them")
+    share = (int(os.environ["RANK"]), launched) if launched > 1 else _parsed(options.shard_of or "1/1")
+    if options.overwrite and share[1] > 1:
+        raise UsageError(
+            "--overwrite with several processes would let each remove what the others have just answered; delete the "
+            "output folder yourself"
+        )
+    if options.keep_going and launched > 1:
+        raise UsageError(
+            "--keep-going does not go with a launcher, which ends all processes when one reports a failed file; start "
+            "the processes yourself, each with its --shard-of I/N"
+        )
+    return share
+
+
+def _parsed(text: str) -> tuple[int, int]:
+    index, _, count = text.partition("/")
+    if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+        raise UsageError(f"--shard-of {text}: it must be I/N with I from 1 to N, such as 3/8 for the third of eight")
+    return int(index) - 1, int(count)
+
+
+def _device() -> torch.device:
+    """This process's own device: under a launcher the GPUs of a machine are dealt out."""
+    import torch
+
+    from qakit.inference.workers import launched_processes
+    from qakit.modeling.device import pick_device
+
+    device = pick_device()
+    if device.type != "cuda" or launched_processes() == 1:
+        return device
+    return torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
+
+
+class _Display:
+    """A bar on a terminal, a line now and then elsewhere; what was wrong with records is told once per file."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._live = err.is_terminal and not quiet
+        self._bar = Progress(
+            TextColumn("[bold]files"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}", markup=False),
+            TimeElapsedColumn(),
+            console=err,
+            disable=not self._live,
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=None)
+        self._last_line = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, tally: Tally) -> None:
+        while tally.warnings:
+            print_warning(tally.warnings.pop(0))
+        finished = tally.skipped + tally.answered + len(tally.failed)
+        if self._live:
+            self._bar.update(self._task, completed=finished, total=tally.shards, description=_speed(tally))
+        elif not self._quiet and time.monotonic() - self._last_line >= LINE_EVERY_SECONDS:
+            self._last_line = time.monotonic()
+            err.print(plain(f"{finished:,} of {tally.shards:,} files, {_speed(tally)}"))
+
+
+def _speed(tally: Tally) -> str:
+    left = tally.seconds_left
+    ending = "" if left is None else f", {_duration(left)} left"
+    return f"{tally.examples:,} questions, {tally.examples_per_second:,.1f}/s{ending}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def _summary(folder: Path, tally: Tally) -> dict[str, object]:
+    return {
+        "folder": str(folder),
+        "files": tally.shards,
+        "answered": tally.answered,
+        "skipped": tally.skipped,
+        "elsewhere": tally.elsewhere,
+        "failed": tally.failed,
+        "rows": tally.examples,
+        "seconds": round(tally.seconds, 3),
+        "rows_per_second": round(tally.examples_per_second, 3),
+    }
+
+
+def _tell(folder: Path, tally: Tally) -> None:
+    before = f", {tally.skipped:,} were finished before" if tally.skipped else ""
+    out.print(
+        plain(
+            f"{tally.examples:,} answers in {tally.answered:,} files in {folder}{before} "
+            f"({tally.examples_per_second:,.1f}/s)"
+        )
+    )
+    if tally.elsewhere:
+        print_warning(f"another process is at work on {tally.elsewhere:,} files; run the same command again to be sure")
+    for problem in tally.failed.values():
+        print_error(problem)
+    if tally.failed:
+        print_error(f"{len(tally.failed):,} files are not answered: mend them and run the same command again")

@@ -1,0 +1,291 @@
+"""``qakit study``: many trainings that differ in chosen values."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from qakit.cli.console import err, out, plain, print_error, print_json
+
+if TYPE_CHECKING:
+    from qakit.study.folder import StudyFolder
+    from qakit.study.ledger import TrialRecord
+    from qakit.study.load import LoadedStudy
+    from qakit.study.plan import PlannedTrial
+
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
+StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder or file.")]
+
+
+class RunByDefault(TyperGroup):
+    """``qakit study peft.yaml`` is ``qakit study run peft.yaml``."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the first argument names, else ``run``."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            args = ["run", *args]
+        return super().resolve_command(ctx, args)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(
+        cls=RunByDefault, help="Many trainings that differ in chosen values, and their report.", no_args_is_help=True
+    )
+    group.command("run")(run)
+    group.command("report")(report)
+    group.command("list")(list_)
+    group.command("show")(show)
+    group.command("reference", hidden=True)(reference)
+    app.add_typer(group, name="study")
+
+
+def run(
+    study: Annotated[Path, typer.Argument(help="A study file (*.yaml).")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The study's folder; by default studies/NAME.")
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Trainings at the same time.")] = 1,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train failed trials once more.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and list the trials, and stop.")] = False,
+    as_json: JsonOption = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Train all trials of a study that are not trained yet; go on where it was interrupted.
+
+    Several of these commands may run at once, on one machine or, with a common storage, on several.
+    """
+    from qakit.cli.recipe_files import found_recipe
+    from qakit.cli.study_display import StudyDisplay
+    from qakit.registry import load_registry
+    from qakit.study.folder import ROOT, StudyFolder
+    from qakit.study.ledger import import_optuna, open_ledger
+    from qakit.study.load import load_study
+    from qakit.study.plan import plan
+    from qakit.study.runner import Runner
+    from qakit.training.interrupts import stop_requests
+
+    registry = load_registry()
+    with found_recipe(study) as file:
+        loaded = load_study(file)
+    planned = plan(loaded, registry, check_files=not dry_run)
+    if dry_run:
+        _show_plan(loaded, planned, as_json=as_json)
+        return
+    import_optuna()
+    folder = StudyFolder(output or ROOT / loaded.name)
+    folder.begin(loaded, ["qakit", *sys.argv[1:]])
+    ledger = open_ledger(loaded.name, loaded.study.storage, folder, create=True)
+    with StudyDisplay(quiet=quiet or as_json) as display, stop_requests() as stop:
+        runner = Runner(
+            loaded, {trial.key: trial for trial in planned}, folder, ledger, registry, listener=display, jobs=jobs
+        )
+        try:
+            records = runner.run(retry_failed=retry_failed, stop=stop)
+        except KeyboardInterrupt:
+            print_error(f"interrupted; go on with: {_again(study, output)}")
+            raise typer.Exit(130) from None
+    if as_json:
+        print_json(
+            {"study": loaded.name, "folder": str(folder.path), "trials": [_row(each, folder) for each in records]}
+        )
+    else:
+        _show_records(records, folder)
+    _end(records, study, output, stop.signal)
+
+
+def report(
+    study: StudyArgument,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The folder for the report; by default the study's.")
+    ] = None,
+    resamples: Annotated[int, typer.Option("--resamples", min=100, help="Resamples of the bootstrap.")] = 10_000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the resamples.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a study's REPORT.md and report.html: tables, differences, curves and costs of its variants."""
+    from qakit.cli.tables import new_table
+    from qakit.registry import load_registry
+    from qakit.report.study_page import write_report
+    from qakit.report.study_tables import summary_grids
+    from qakit.study.folder import find_study
+    from qakit.study.results import read_results
+
+    folder, loaded = find_study(study)
+    results = read_results(folder, loaded, load_registry(), resamples=resamples, seed=seed)
+    target = output or folder.path
+    files = write_report(results, target)
+    if as_json:
+        print_json({**results.as_json(), "files": [str(file) for file in files]})
+        return
+    for grid in summary_grids(results):
+        table = new_table(grid.title, *grid.columns, numbers=grid.numbers)
+        for row in grid.rows:
+            table.add_row(*map(plain, row))
+        out.print(table)
+    for note in results.notes:
+        out.print(plain(f"note: {note}"))
+    out.print(plain(f"report: {files[0]}, {files[1]}"))
+
+
+def list_(
+    folder: Annotated[Path, typer.Argument(help="The folder that holds the studies.")] = Path("studies"),
+    as_json: JsonOption = False,
+) -> None:
+    """All studies of a folder and how far they are."""
+    from qakit.cli.tables import new_table
+    from qakit.study.folder import list_studies
+    from qakit.study.ledger import import_optuna
+
+    import_optuna()
+    rows = [_study_row(each) for each in list_studies(folder)]
+    if as_json:
+        print_json(rows)
+    elif not rows:
+        out.print(plain(f"no studies in {folder}; `qakit study run STUDY.yaml` makes one"))
+    else:
+        columns = ("study", "trials", "finished", "failed", "running", "waiting", "description")
+        table = new_table(None, *columns, numbers=columns[1:-1])
+        for row in rows:
+            table.add_row(*(plain(row[column]) for column in columns))
+        out.print(table)
+
+
+def show(study: StudyArgument, as_json: JsonOption = False) -> None:
+    """One study: its trials, their states and figures."""
+    from qakit.study.folder import find_study
+    from qakit.study.results import read_records
+
+    folder, loaded = find_study(study)
+    records = read_records(folder, loaded)
+    if as_json:
+        print_json({"study": folder.about()["name"], "trials": [_row(each, folder) for each in records]})
+    else:
+        _show_records(records, folder)
+
+
+def reference(
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file instead of stdout.")] = None,
+) -> None:
+    """Write the study reference (Markdown), generated from the models."""
+    from qakit.files import write_text
+    from qakit.study.reference import study_reference
+
+    if output is None:
+        sys.stdout.write(study_reference())
+    else:
+        write_text(output, study_reference())
+
+
+def _show_plan(loaded: LoadedStudy, planned: Sequence[PlannedTrial], *, as_json: bool) -> None:
+    """The trials and what differs between them."""
+    from qakit.cli.tables import new_table
+    from qakit.recipe.dump import yaml_flow
+
+    search = loaded.study.search
+    rows = [
+        {"trial": each.label, "task": each.task, "row": each.row, "seed": each.seed, "values": dict(each.values)}
+        for each in planned
+    ]
+    if as_json:
+        space = None if search is None else search.model_dump(mode="json", exclude_none=True)
+        print_json({"study": loaded.name, "trials": rows, "search": space})
+        return
+    if search is not None:
+        table = new_table(f"{search.trials} trials by {search.sampler}", "recipe value", "where to look")
+        for key, place in search.space.items():
+            table.add_row(plain(key), plain(yaml_flow(place.model_dump(mode="json", exclude_none=True))))
+        out.print(table)
+        return
+    table = new_table(f"{len(planned)} trials", "trial", "recipe values", "seed", numbers=("seed",))
+    for each in planned:
+        values = ", ".join(f"{key}: {value}" for key, value in each.values.items())
+        table.add_row(plain(each.label), plain(values or "as in the recipe"), str(each.seed))
+    out.print(table)
+
+
+def _show_records(records: Sequence[TrialRecord], folder: StudyFolder) -> None:
+    from qakit.cli.tables import new_table, number
+
+    table = new_table(
+        str(folder.path), "run", "state", "value", "seconds", "trainable", numbers=("value", "seconds", "trainable")
+    )
+    for record in records:
+        style = {"failed": "red", "running": "cyan"}.get(_state(record), "")
+        table.add_row(
+            plain(record.run),
+            plain(_state(record), style),
+            number(record.value),
+            number(record.result.get("seconds")),
+            number(record.result.get("trainable")),
+        )
+    out.print(table)
+    for record in records:
+        if record.state == "failed":
+            out.print(plain(f"{record.run} failed: {record.error.strip().partition(chr(10))[0]}", "red"))
+
+
+def _end(records: Sequence[TrialRecord], study: Path, output: Path | None, signal: int) -> None:
+    """Say how to go on; the exit code is 128 + signal after an interruption, 1 if a trial failed."""
+    again = _again(study, output)
+    if signal:
+        print_error(f"interrupted; go on with: {again}")
+        raise typer.Exit(128 + signal)
+    failed = sum(record.state == "failed" for record in records)
+    if failed:
+        trials = "1 trial" if failed == 1 else f"{failed} trials"
+        print_error(f"{trials} of {len(records)} failed; see study.log in their folders; retry: {again} --retry-failed")
+        raise typer.Exit(1)
+    err.print(plain(f"done; compare with: qakit study report {shlex.quote(str(output or study))}"))
+
+
+def _again(study: Path, output: Path | None) -> str:
+    place = "" if output is None else f" --output {shlex.quote(str(output))}"
+    return f"qakit study run {shlex.quote(str(study))}{place}"
+
+
+def _state(record: TrialRecord) -> str:
+    return "interrupted" if record.state == "waiting" and record.begun else record.state
+
+
+def _row(record: TrialRecord, folder: StudyFolder) -> dict[str, Any]:
+    return {
+        "run": str(folder.runs / record.run),
+        "state": _state(record),
+        "task": record.task,
+        "row": record.row,
+        "seed": record.seed,
+        "values": dict(record.values),
+        "value": record.value,
+        "host": record.host,
+        "error": record.error,
+        **{key: record.result.get(key) for key in ("figures", "seconds", "peak_memory_mb", "trainable", "total")},
+    }
+
+
+def _study_row(folder: StudyFolder) -> Mapping[str, Any]:
+    """A study's counts, or what is wrong with it: one broken study must not hide the others."""
+    from qakit.errors import QakitError
+    from qakit.study.folder import find_study
+    from qakit.study.results import read_records
+
+    try:
+        about = folder.about()
+        records = read_records(folder, find_study(folder.path)[1])
+    except QakitError as error:
+        empty = dict.fromkeys(("trials", "finished", "failed", "running", "waiting"), 0)
+        return {"study": folder.path.name, **empty, "description": f"damaged: {str(error).partition(chr(10))[0]}"}
+    states = [record.state for record in records]
+    return {
+        "study": folder.path.name,
+        "trials": len(records),
+        "finished": states.count("finished") + states.count("pruned"),
+        **{state: states.count(state) for state in ("failed", "running", "waiting")},
+        "description": str(about.get("description", "")),
+    }

@@ -1,0 +1,244 @@
+"""``qakit train`` of a pipeline: its stages one after the other, then the whole."""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qakit.cli.console import err, plain, print_json
+from qakit.errors import RunError, UsageError
+
+if TYPE_CHECKING:
+    from qakit.inference.answering import Examined
+    from qakit.pipeline.load import LoadedPipeline, Stage
+    from qakit.pipeline.trained import TrainedPipeline
+    from qakit.protocols import Gives
+    from qakit.recipe.model import Recipe
+    from qakit.registry import Registry
+    from qakit.report.pipeline import Expectation
+    from qakit.runs import Run
+
+WANTED: dict[str, Gives] = {"selection": "contexts", "span": "spans"}
+"""What each stage's head must decode to."""
+
+
+def wants_pipeline(recipe: Path | None, output: Path | None, *, resume: bool) -> bool:
+    """Whether a command line of ``qakit train`` means a pipeline."""
+    from qakit.cli.recipe_files import found_recipe
+    from qakit.pipeline.folder import is_pipeline_folder
+    from qakit.pipeline.load import is_pipeline
+
+    if resume:
+        return output is not None and is_pipeline_folder(output)
+    if recipe is None:
+        return False
+    with found_recipe(recipe) as file:
+        return is_pipeline(file)
+
+
+def train_pipeline(
+    recipe: Path | None,
+    output: Path | None,
+    overrides: list[str],
+    registry: Registry,
+    *,
+    dry_run: bool,
+    resume: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Train what is not trained yet; then tune, predict and evaluate the whole."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    _check_alone()
+    run, loaded = _resumed(output, overrides, registry) if resume else (None, _loaded(recipe, overrides, registry))
+    if dry_run:
+        _dry_run(loaded, registry, as_json=as_json, quiet=quiet)
+        return
+    _train(loaded, run, output, registry, as_json=as_json, quiet=quiet)
+
+
+def _check_alone() -> None:
+    from qakit.inference.workers import launched_processes
+
+    if launched_processes() > 1:
+        raise UsageError(
+            "a pipeline is trained by one process: train its stages' recipes with the launcher, then the pipeline with "
+            "`stages: {selection: {from_run: RUN}, span: {from_run: RUN}}`"
+        )
+
+
+def _loaded(recipe: Path | None, overrides: list[str], registry: Registry) -> LoadedPipeline:
+    from qakit.cli.recipe_files import found_recipe
+    from qakit.pipeline.load import load_pipeline
+
+    assert recipe is not None
+    with found_recipe(recipe) as file:
+        return load_pipeline(file, overrides, registry=registry, check_files=True)
+
+
+def _resumed(output: Path | None, overrides: list[str], registry: Registry) -> tuple[Run, LoadedPipeline]:
+    from qakit.pipeline.folder import reload_pipeline
+    from qakit.runs import open_run
+
+    assert output is not None
+    if overrides:
+        raise UsageError("--resume goes on with the pipeline's own recipes: --set cannot change them")
+    run = open_run(output)
+    return run, reload_pipeline(run, registry=registry)
+
+
+def _dry_run(loaded: LoadedPipeline, registry: Registry, *, as_json: bool, quiet: bool) -> None:
+    from qakit.cli.train import rehearsed, show_rehearsal
+
+    found: dict[str, Any] = {}
+    for name, stage in loaded.stages.items():
+        if stage.run is not None:
+            found[name] = {"from_run": str(stage.run)}
+        else:
+            found[name] = rehearsed(stage.recipe, registry, quiet=quiet or as_json)
+    if as_json:
+        print_json({"stages": found, "combine": loaded.pipeline.combine.model_dump(mode="json")})
+        return
+    for title, summary in found.items():
+        if "from_run" in summary:
+            err.print(plain(f"stage {title}: {summary['from_run']}"))
+        else:
+            show_rehearsal(f"Dry run: stage {title}", summary)
+
+
+def _train(
+    loaded: LoadedPipeline, run: Run | None, output: Path | None, registry: Registry, *, as_json: bool, quiet: bool
+) -> None:
+    from qakit.cli.train import stops_told
+    from qakit.pipeline.folder import create_pipeline
+    from qakit.runs import alone_in, check_free
+
+    began, silent = time.monotonic(), quiet or as_json
+    place: list[Run] = [] if run is None else [run]
+    with stops_told(lambda: place[0].folder if place else None), ExitStack() as held:
+        if run is None:
+            check_free(output)
+        todo = [stage for stage in loaded.stages.values() if not _is_trained(stage, run)]
+        _check_first(todo, registry, quiet=silent)
+        if run is None:
+            run = create_pipeline(loaded, output)
+            place.append(run)
+        held.enter_context(alone_in(run))
+        for number, stage in enumerate(todo, start=1):
+            _say(f"stage {stage.name} ({number} of {len(todo)} to train)", silent)
+            _train_stage(stage.recipe, run.folder / stage.name, registry, quiet=silent)
+        expectation = _finish(run, registry, began=began, quiet=silent, as_json=as_json)
+    if as_json:
+        return
+    _show(run, expectation)
+
+
+def _is_trained(stage: Stage, pipeline: Run | None) -> bool:
+    """Whether a stage needs no training: a run from elsewhere, or one that was finished before."""
+    from qakit.runs import Run
+
+    if stage.run is not None:
+        if not Run(stage.run).model.is_dir():
+            raise RunError(f"the {stage.name} stage {stage.run} has no trained model")
+        return True
+    return pipeline is not None and Run(pipeline.folder / stage.name).metrics_file.is_file()
+
+
+def _check_first(stages: list[Stage], registry: Registry, *, quiet: bool) -> None:
+    """What is wrong with a later stage should be known before the first one is trained, not after."""
+    from qakit.cli.progress import TrainingDisplay
+    from qakit.inference.scoring import given_by
+    from qakit.modeling.device import pick_device
+    from qakit.training.fit import prepare_training
+
+    for stage in reversed(stages):
+        _say(f"checking stage {stage.name}", quiet)
+        with TrainingDisplay(quiet=True) as display:
+            prepared = prepare_training(stage.recipe, registry, device=pick_device(), listener=display)
+        gives = given_by(prepared.assembled.model.head)
+        if gives != WANTED[stage.name]:
+            raise UsageError(
+                f"stages.{stage.name}: the head {stage.recipe.head.name!r} gives {gives}; this stage needs one that "
+                f"gives {WANTED[stage.name]}"
+            )
+        del prepared
+        _free_memory()
+
+
+def _train_stage(recipe: Recipe, folder: Path, registry: Registry, *, quiet: bool) -> None:
+    """Train a stage into its run folder; an interrupted one is gone on with."""
+    from accelerate.state import AcceleratorState
+
+    from qakit.cli.progress import TrainingDisplay
+    from qakit.cli.train import Training
+    from qakit.runs import Run
+    from qakit.training.fit import accelerator_for
+
+    run = Run(folder) if Run(folder).recipe_file.is_file() else None
+    AcceleratorState._reset_state(reset_partial_state=True)  # the stages may differ in precision
+    training = Training(recipe, registry, accelerator_for(recipe), folder, run)
+    with TrainingDisplay(quiet=quiet) as display:
+        training.go(display, resume=run is not None)
+    del training
+    _free_memory()
+
+
+def _free_memory() -> None:
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _finish(run: Run, registry: Registry, *, began: float, quiet: bool, as_json: bool) -> Expectation | None:
+    from qakit.cli.trained_runs import bar
+    from qakit.data.cache import default_cache
+    from qakit.modeling.device import pick_device
+    from qakit.pipeline.finish import finish_pipeline
+    from qakit.report.pipeline import expectation_of
+
+    expectations: list[Expectation] = []
+
+    def expected(examined: Examined, trained: TrainedPipeline) -> dict[str, Any]:
+        found = expectation_of(examined, seed=trained.recipe.seed, top_k=trained.top_k)
+        expectations.append(found)
+        return found.as_json()
+
+    with bar("predicting", shown=not quiet) as progress:
+        finished = finish_pipeline(
+            run,
+            registry,
+            seconds=time.monotonic() - began,
+            expected=expected,
+            device=pick_device(),
+            cache=default_cache(),
+            say=lambda text: _say(text, quiet),
+            progress=progress or (lambda _done, _total: None),
+        )
+    if as_json:
+        print_json(finished.metrics)
+    return expectations[0] if expectations else None
+
+
+def _say(text: str, quiet: bool) -> None:
+    if not quiet:
+        err.print(plain(text))
+
+
+def _show(run: Run, expectation: Expectation | None) -> None:
+    from qakit.cli.console import out
+    from qakit.cli.pipeline_results import show_expectation, show_pipeline
+    from qakit.cli.results import figures_table
+
+    metrics = run.read_json(run.metrics_file)
+    if metrics.get("validation"):
+        out.print(figures_table(metrics["validation"], baselines=metrics.get("baselines") or {}))
+    if expectation is not None:
+        show_expectation(expectation)
+    show_pipeline(run, metrics)
+    err.print(plain(f"done: {run.folder}"))

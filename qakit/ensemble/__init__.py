@@ -1,0 +1,1 @@
+"""Several runs as one: members, weights, figures, and the folder of the result."""

@@ -1,0 +1,191 @@
+"""Members on disk -> their ensemble: its answers to the test file and what it is worth on validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from qakit.ensemble.agreement import Agreement, Counter
+from qakit.ensemble.answers import Judged, final_answers
+from qakit.ensemble.kept import Kept, Source, check_same_files, find_kept, open_source, read_questions
+from qakit.ensemble.load import EnsemblePlan
+from qakit.ensemble.members import OtherOrderError, blocks, whole
+from qakit.ensemble.method import Method
+from qakit.ensemble.validation import Bench, Decision, Validation, validate
+from qakit.errors import DataError, UsageError
+from qakit.inference.evaluation import Judge
+from qakit.inference.nbest import collector_paused
+from qakit.protocols import EnsembleMember
+from qakit.recipe.model import Recipe
+from qakit.registry import Registry
+from qakit.report.bootstrap import RESAMPLES
+from qakit.report.columns import Sampling
+from qakit.values import Example, Prediction
+
+Say = Callable[[str], None]
+N_BEST = 20
+"""Candidates kept where no member's recipe says how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ensemble:
+    """An ensemble and what came of it."""
+
+    plan: EnsemblePlan
+    sources: tuple[Source, ...]
+    decision: Decision
+    test: tuple[Prediction, ...] | None
+    """Answers to the test file; None where not all members have predicted one."""
+    test_kept: tuple[Kept, ...]
+    validation: Validation | None
+    validation_kept: tuple[Kept, ...]
+    agreement: Agreement
+    """On the test file, or else on validation."""
+    changed: tuple[int, ...]
+    """For each member, how many of these answers the ensemble changes."""
+    no_validation: str | None
+    """Why there is no validation; None where there is one."""
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """The recipe of the first member that has one: it says how answers are cleaned up, judged and written."""
+        return first_recipe(self.sources)
+
+
+def combine(plan: EnsemblePlan, registry: Registry, *, want_test: bool, say: Say) -> Ensemble:
+    """Read, learn, judge, and answer the test file.
+
+    Args:
+        want_test: whether members without predictions of a test file are an error.
+        say: gets a line for each part that takes time.
+
+    Raises:
+        UsageError: the method cannot combine such members, or its weights cannot be had.
+        DataError: a file is missing or damaged, or the members answered different questions.
+        RunError: a run folder is damaged.
+    """
+    sources = tuple(open_source(path) for path in plan.members)
+    method = Method.of(plan.method, plan.settings, plan.weights, len(sources), registry)
+    recipe = first_recipe(sources)
+    judge = None if recipe is None else Judge.of(recipe, registry)
+    validation_kept, reason = _validation(sources, method)
+    decision: Decision | None = None
+    validation: Validation | None = None
+    agreed: tuple[Agreement, tuple[int, ...]] | None = None
+    opened = None
+    if reason is None and judge is not None:
+        say("reading the validation predictions")
+        try:
+            check_same_files(validation_kept)
+            opened = _bench(validation_kept, method, judge, plan, registry)
+        except DataError as error:  # the test answers do not need it
+            reason = str(error)
+    if opened is not None:
+        bench, members = opened
+        say("learning weights" if method.weights is None else "combining")
+        decision = bench.decide(bench.rows)
+        say("judging the ensemble and what each member adds")
+        validation = validate(bench, members, decision)
+        count = Counter(len(sources))
+        count.add(members, validation.predictions)
+        agreed = count.shares()
+        del opened, bench, members  # before the test predictions come
+    elif method.weights is None:
+        raise UsageError(f"weights cannot be learnt: {reason}")
+    if decision is None:
+        assert method.weights is not None
+        decision = replace(Decision.plain(len(sources)), weights=method.weights)
+    test: tuple[Prediction, ...] | None = None
+    test_kept = _test(sources, method, want=want_test)
+    if test_kept:
+        say("combining the test predictions")
+        answers, agreed = _answer_test(test_kept, method, decision, judge, registry)
+        test = tuple(answers)
+    if agreed is None:
+        raise UsageError(f"nothing to combine: the members share no test predictions, and {reason}")
+    return Ensemble(plan, sources, decision, test, test_kept, validation, validation_kept, agreed[0], agreed[1], reason)
+
+
+def first_recipe(sources: Sequence[Source]) -> Recipe | None:
+    """The recipe of the first member that has one."""
+    return next((source.recipe for source in sources if source.recipe is not None), None)
+
+
+def _n_best(recipe: Recipe | None) -> int:
+    return N_BEST if recipe is None else recipe.predict.n_best
+
+
+def _validation(sources: Sequence[Source], method: Method) -> tuple[tuple[Kept, ...], str | None]:
+    """The members' validation predictions, or why not all of them have some."""
+    found: list[Kept] = []
+    for source in sources:
+        if source.recipe is None:
+            return (), f"{source.path} is no run, so nothing is known of its answers to validation questions"
+        kept = find_kept(source, "validation", characters=method.reads_characters)
+        if kept is None or not kept.inputs:
+            return (), f"{source.path} has no validation predictions (`qakit predict {source.path} --split validation`)"
+        found.append(kept)
+    return tuple(found), None
+
+
+def _bench(
+    kept: Sequence[Kept], method: Method, judge: Judge, plan: EnsemblePlan, registry: Registry
+) -> tuple[Bench, list[EnsembleMember]]:
+    with collector_paused():
+        members = whole(kept, characters=method.reads_characters)
+    examples = read_questions(kept, [each.id for each in members[0].predictions], registry)
+    judged = Judged(examples, judge, Sampling(RESAMPLES, plan.seed))
+    return Bench(method, method.pool(members, examples), judged, _n_best(judge.recipe)), members
+
+
+def _test(sources: Sequence[Source], method: Method, *, want: bool) -> tuple[Kept, ...]:
+    """The members' predictions of the test file; empty where one has none and they are not wanted."""
+    found: list[Kept] = []
+    for source in sources:
+        kept = find_kept(source, "test", characters=method.reads_characters)
+        if kept is None and not want:
+            return ()
+        if kept is None:
+            raise UsageError(
+                f"{source.path} has no predictions of a test file; make them with `qakit predict {source.path} "
+                "--split test`"
+            )
+        found.append(kept)
+    check_same_files(found)
+    return tuple(found)
+
+
+def _answer_test(
+    kept: Sequence[Kept], method: Method, decision: Decision, judge: Judge | None, registry: Registry
+) -> tuple[list[Prediction], tuple[Agreement, tuple[int, ...]]]:
+    """The ensemble's answers, and how far members agree with each other and with it."""
+    n_best = _n_best(None if judge is None else judge.recipe)
+    wants = method.reads_characters or (method.decodes and judge is not None and bool(judge.postprocessors))
+
+    def answered(members: Sequence[EnsembleMember], examples: Sequence[Example] | None) -> list[Prediction]:
+        combined = method.pool(members, examples).combine(decision.weights, decision.temperatures, n_best=n_best)
+        return final_answers(combined, examples, judge, decision.null_threshold) if method.decodes else combined
+
+    questions: dict[str, Example] = {}
+    if wants:
+        ids = [each.id for each in kept[0].predictions()]
+        questions = dict(zip(ids, read_questions(kept, ids, registry), strict=True))
+
+    def of(members: Sequence[EnsembleMember]) -> list[Example] | None:
+        return [questions[each.id] for each in members[0].predictions] if wants else None
+
+    if method.by_question:
+        try:
+            found, count = list[Prediction](), Counter(len(kept))
+            with collector_paused():
+                for members in blocks(kept, characters=method.reads_characters):
+                    part = answered(members, of(members))
+                    count.add(members, part)
+                    found += part
+            return found, count.shares()
+        except OtherOrderError:
+            pass  # then all at once, which puts them in order or says what is wrong
+    everything, count = whole(kept, characters=method.reads_characters), Counter(len(kept))
+    found = answered(everything, of(everything))
+    count.add(everything, found)
+    return found, count.shares()

@@ -1,0 +1,139 @@
+"""The folder of an ensemble: a run folder whose model is its members.
+
+::
+
+    runs/NAME-TIME/
+      ensemble.json      members with their files' SHA-256, method, weights, temperatures, no-answer threshold
+      recipe.yaml        the first member's recipe: it says how answers are cleaned up, judged, written and submitted
+      meta.json, metrics.json    as in every run
+      predictions/       nbest.jsonl, meta.json and the submission for the test file; validation/ likewise, cross-fitted
+                         where weights or threshold were tuned
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from qakit.ensemble.combine import Ensemble
+from qakit.ensemble.kept import Kept
+from qakit.errors import RunError, UsageError
+from qakit.files import replace_folder
+from qakit.inference.output import Submission, file_sha256, save_predictions, write_submission
+from qakit.recipe.load import dump_recipe, recipe_hash
+from qakit.recipe.model import Recipe
+from qakit.registry import Registry
+from qakit.runs import Run, check_free, environment, write_json
+from qakit.values import Prediction
+
+ENSEMBLE = "ensemble.json"
+
+
+def check_target(folder: Path, members: Sequence[Path]) -> None:
+    """Before the work: the folder is free, or holds an earlier ensemble that may be replaced.
+
+    Raises:
+        RunError: it is in use.
+        UsageError: it is a member, or holds one.
+    """
+    for member in members:
+        if member.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(f"{folder} is, or holds, the member {member}; name another folder")
+    if not (folder / ENSEMBLE).is_file():
+        try:
+            check_free(folder)
+        except RunError:
+            raise RunError(f"{folder} exists, is not empty and holds no ensemble: choose another folder") from None
+
+
+def write_ensemble(ensemble: Ensemble, folder: Path, registry: Registry) -> Submission | None:
+    """Write the folder, or replace the earlier one, as a whole.
+
+    Returns:
+        The submission; None without test predictions.
+
+    Raises:
+        UsageError: no member is a run, so there is no recipe.
+        OutputError: it cannot be written.
+    """
+    first = ensemble.recipe
+    if first is None:
+        raise UsageError("an ensemble's folder needs a member that is a run: its recipe says how answers are written")
+    predict = first.predict.model_copy(update={"character_scores": False})
+    recipe = first.model_copy(
+        update={"name": folder.name, "description": ensemble.plan.description, "predict": predict}
+    )
+    submission = None
+    with replace_folder(folder) as temporary:
+        run = Run(temporary)
+        run.recipe_file.write_text(dump_recipe(recipe), "utf-8")
+        if ensemble.test is not None:
+            _save(run.predictions, ensemble.test, recipe, ensemble.test_kept, folder.name)
+            submission = write_submission(run.predictions / "submission", ensemble.test, recipe, registry)
+        if ensemble.validation is not None:
+            kept = ensemble.validation_kept
+            _save(run.validation_predictions, ensemble.validation.predictions, recipe, kept, folder.name)
+        write_json(run.folder / ENSEMBLE, _described(ensemble))
+        write_json(run.meta_file, environment() | {"recipe_sha256": recipe_hash(recipe), "seed": ensemble.plan.seed})
+        write_json(run.metrics_file, _metrics(ensemble, recipe, folder, submission))
+    return submission
+
+
+def _save(folder: Path, predictions: Sequence[Prediction], recipe: Recipe, kept: Sequence[Kept], name: str) -> None:
+    known = next((each for each in kept if each.inputs and each.source.recipe is not None), kept[0])
+    save_predictions(folder, predictions, recipe, run=name, inputs=known.inputs)
+    meta = Run(folder).read_json(folder / "meta.json")
+    write_json(folder / "meta.json", meta | {"members": member_files(kept)})
+
+
+def member_files(kept: Sequence[Kept]) -> dict[str, str]:
+    """Each member's file of predictions with its SHA-256."""
+    return {str(each.path.absolute()): file_sha256(each.path) for each in kept}
+
+
+def _described(ensemble: Ensemble) -> dict[str, Any]:
+    plan = ensemble.plan
+    return {
+        "name": plan.name,
+        "method": {"name": plan.method, **plan.settings},
+        "members": [
+            {"path": str(path.absolute()), "weight": weight, "temperature": temperature}
+            for path, weight, temperature in zip(
+                plan.members, ensemble.decision.weights, ensemble.decision.temperatures, strict=True
+            )
+        ],
+        "learnt": plan.weights == "learn",
+        "null_threshold": ensemble.decision.null_threshold,
+        "test": member_files(ensemble.test_kept),
+        "validation": member_files(ensemble.validation_kept) if ensemble.validation is not None else {},
+    }
+
+
+def _metrics(ensemble: Ensemble, recipe: Recipe, folder: Path, submission: Submission | None) -> dict[str, Any]:
+    validation = ensemble.validation
+    return {
+        "run": str(folder),
+        "validation": None if validation is None else validation.figures,
+        "null_threshold": ensemble.decision.null_threshold if recipe.predict.no_answer else None,
+        "baselines": recipe.baselines,
+        "ensemble": None if validation is None else validation_json(ensemble),
+        "submission": None
+        if submission is None
+        else {
+            "file": submission.path.name,
+            "rows": submission.rows,
+            "sha256": submission.sha256,
+            "problems": list(submission.problems),
+        },
+    }
+
+
+def validation_json(ensemble: Ensemble) -> Mapping[str, Any] | None:
+    """What the ensemble is worth, for programs; None without validation."""
+    if ensemble.validation is None:
+        return None
+    value = asdict(ensemble.validation)
+    del value["predictions"]
+    return value

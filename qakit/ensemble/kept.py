@@ -1,0 +1,175 @@
+"""What members keep of their predictions: where it lies, and what it is of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from qakit.data.predictions_file import AnswerFile, first_ids, read_answers
+from qakit.data.splits import read_files
+from qakit.errors import DataError, RunError
+from qakit.inference.characters import CHARACTERS_FILE, CharacterScores
+from qakit.inference.nbest_file import iter_nbest
+from qakit.inference.output import file_sha256
+from qakit.recipe.model import Recipe
+from qakit.registry import Registry
+from qakit.runs import Run, open_run
+from qakit.values import Example, Prediction, SpanPrediction
+
+Split = Literal["validation", "test"]
+NBEST = "nbest.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A member: a run, a bare folder of predictions, or a file of answers."""
+
+    path: Path
+    run: Run | None = None
+    recipe: Recipe | None = None
+    answers: AnswerFile | None = None
+    """Of a file; of a folder its own CSV file, for the header."""
+
+    @property
+    def is_file(self) -> bool:
+        """Whether there are answers and nothing else."""
+        return not self.path.is_dir()
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A member's predictions of one split."""
+
+    source: Source
+    folder: Path | None
+    """With ``nbest.jsonl``; None for a file of answers."""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """The files that were answered, with their SHA-256; empty where nobody noted them."""
+
+    @property
+    def path(self) -> Path:
+        """What messages name."""
+        return self.source.path if self.folder is None else self.folder / NBEST
+
+    def predictions(self) -> Iterator[Prediction]:
+        """One after the other, in the file's order.
+
+        Raises:
+            DataError: as :func:`~qakit.inference.nbest_file.iter_nbest`.
+        """
+        if self.folder is not None:
+            yield from iter_nbest(self.folder / NBEST)
+        elif self.source.answers is not None:
+            for id_, answer in self.source.answers.answers.items():
+                yield SpanPrediction(id_, answer)
+
+    def characters(self) -> CharacterScores:
+        """The character scores beside the predictions.
+
+        Raises:
+            DataError: there are none, or the file is damaged.
+        """
+        file = None if self.folder is None else self.folder / CHARACTERS_FILE
+        if file is None or not file.is_file():
+            split = "validation" if self.folder is not None and self.folder.name == "validation" else "test"
+            raise DataError(
+                "has no character scores; train with `predict: {character_scores: true}`, or make them with `qakit "
+                f"predict {self.source.path} --split {split} --character-scores FILE`",
+                path=self.source.path if self.folder is None else self.folder,
+            )
+        return CharacterScores.read(file)
+
+
+def open_source(path: Path) -> Source:
+    """A ``.csv`` or JSON file of answers, a run folder, or a folder with ``predictions/nbest.jsonl``.
+
+    Raises:
+        DataError: it cannot be read, or the folder has no predictions.
+    """
+    if not path.is_dir():
+        return Source(path, answers=read_answers(path))
+    run = open_run(path) if (path / "recipe.yaml").is_file() else None
+    if not any((path / "predictions").glob("**/" + NBEST)):
+        raise DataError("has no predictions/nbest.jsonl; name a run that has answered a test file", path=path)
+    own = next(iter(sorted((path / "predictions").glob("*.csv"))), None)
+    return Source(path, run, None if run is None else run.recipe(), None if own is None else read_answers(own))
+
+
+def find_kept(source: Source, split: Split, *, characters: bool) -> Kept | None:
+    """The member's predictions of a split; None if it has none. Files of answers are of the test file.
+
+    A test file is predicted at the end of a training, into ``predictions/``, and by ``qakit predict --split test``.
+
+    Raises:
+        RunError: what the folder says about its predictions is damaged.
+    """
+    if source.is_file:
+        return None if split == "validation" else Kept(source, None)
+    root = source.path / "predictions"
+    places = [root / "validation"] if split == "validation" else [root, root / "test"]
+    there = [folder for folder in places if (folder / NBEST).is_file()]
+    if not there:
+        return None
+    with_characters = [folder for folder in there if (folder / CHARACTERS_FILE).is_file()]
+    folder = with_characters[0] if characters and with_characters else there[0]
+    return Kept(source, folder, _inputs(folder))
+
+
+def check_same_files(kept: Sequence[Kept]) -> None:
+    """Refuse members that answered other files than the first one that says which it answered.
+
+    Raises:
+        DataError: names both and the files' hashes.
+    """
+    known = [each for each in kept if each.inputs]
+    for other in known[1:]:
+        if sorted(other.inputs.values()) != sorted(known[0].inputs.values()):
+            raise DataError(
+                f"is of other questions ({_short(other)}) than {known[0].path} ({_short(known[0])}): predict the same "
+                "file with all members",
+                path=other.path,
+            )
+
+
+def read_questions(kept: Sequence[Kept], ids: Sequence[str], registry: Registry) -> list[Example]:
+    """The questions that the members answered, by their ids, from the files that they were read from.
+
+    A file may lie where any of the members read it, if it is the same one byte by byte.
+
+    Raises:
+        DataError: a file is not there or has changed, or lacks a question.
+    """
+    first = next((each for each in kept if each.inputs and each.source.recipe is not None), None)
+    if first is None or first.source.recipe is None:
+        raise DataError("does not say which questions it answered; predict again with this run", path=kept[0].path)
+    files = [_found(file, digest, kept, first) for file, digest in first.inputs.items()]
+    examples = {each.id: each for each in read_files(first.source.recipe, registry, files).examples}
+    lacking = [id_ for id_ in ids if id_ not in examples]
+    if lacking:
+        raise DataError(f"{len(lacking)} ids of {first.path} are missing here: {first_ids(lacking)}", path=files[0])
+    return [examples[id_] for id_ in ids]
+
+
+def _found(file: str, digest: str, kept: Sequence[Kept], first: Kept) -> Path:
+    names = [file, *(name for each in kept for name, other in each.inputs.items() if other == digest)]
+    there = [path for path in map(Path, dict.fromkeys(names)) if path.is_file()]
+    for path in there:
+        if file_sha256(path) == digest:
+            return path
+    if there:
+        raise DataError(f"has changed since {first.path} was predicted from it", path=there[0])
+    raise DataError(f"is not there any more; {first.path} was predicted from it", path=file)
+
+
+def _inputs(folder: Path) -> Mapping[str, str]:
+    meta = Run(folder).read_json(folder / "meta.json")
+    inputs = meta.get("inputs", {})
+    if not isinstance(inputs, dict) or not all(isinstance(value, str) for value in inputs.values()):
+        raise RunError(f"{folder / 'meta.json'} is damaged: it does not say which files were answered")
+    return inputs
+
+
+def _short(kept: Kept) -> str:
+    return "SHA-256 " + ", ".join(digest[:12] for digest in kept.inputs.values())

@@ -1,0 +1,137 @@
+"""An ensemble recipe -> its members and a method with checked settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from glob import glob, has_magic
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from qakit.ensemble.model import EnsembleRecipe
+from qakit.errors import PluginError, RecipeError
+from qakit.recipe.check import check_model, check_plugin
+from qakit.recipe.load import failure_of, name_from
+from qakit.recipe.nodes import At, Entry, Findings, MapNode, ScalarNode, find, replace_at
+from qakit.recipe.paths import resolve_paths
+from qakit.recipe.read import read_recipe_file
+from qakit.registry import Registry
+
+METHOD: At = ("ensemble", "method")
+SIGN = "ensemble"
+"""The top-level key that an ensemble recipe has and no other recipe."""
+
+Weights = tuple[float, ...] | Literal["learn"] | None
+"""One for each member; None for equal ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnsemblePlan:
+    """What is to be combined, and how."""
+
+    name: str
+    members: tuple[Path, ...]
+    method: str
+    settings: Mapping[str, Any]
+    weights: Weights
+    seed: int = 0
+    description: str = ""
+
+
+def is_ensemble(path: Path) -> bool:
+    """Whether a YAML file is an ensemble recipe.
+
+    Raises:
+        RecipeError: it cannot be read, or is not YAML.
+    """
+    return SIGN in read_recipe_file(path, Findings()).entries
+
+
+def load_ensemble(path: str | PathLike[str], registry: Registry, *, check_members: bool = True) -> EnsemblePlan:
+    """Read and check an ensemble recipe; paths in it are relative to it.
+
+    Args:
+        path: the recipe.
+        registry: the installed plugins.
+        check_members: whether a member that is not there is a problem, too.
+
+    Raises:
+        RecipeError: with every problem that was found.
+    """
+    path, findings = Path(path), Findings()
+    tree = _with_named_method(read_recipe_file(path, findings))
+    tree = resolve_paths(tree, partial(_settings_of, registry), findings, check_files=False, model=EnsembleRecipe)
+    recipe = check_model(EnsembleRecipe, tree, findings)
+    name, settings = "voting", None
+    if find(tree, METHOD) is None:
+        settings = registry.get("ensemblers", name).component.settings().model_dump(mode="json")
+    elif isinstance(method := find(tree, METHOD), MapNode) and isinstance(named := find(method, ("name",)), ScalarNode):
+        name, settings = str(named.value), check_plugin(tree, METHOD, "ensemblers", registry, findings)
+    members: tuple[Path, ...] = ()
+    if isinstance(recipe, EnsembleRecipe):
+        members = _members(tree, recipe, findings if check_members else Findings())
+    if findings.issues or not isinstance(recipe, EnsembleRecipe) or settings is None:
+        raise failure_of(findings.issues)
+    block = recipe.ensemble
+    if check_members and isinstance(block.weights, list) and len(block.weights) != len(members):
+        node = find(tree, ("ensemble", "weights"))
+        assert node is not None
+        message = f"ensemble.weights: {len(block.weights)} numbers for {len(members)} members"
+        raise RecipeError([node.place.issue(("ensemble", "weights"), message, _listed(members))])
+    weights: Weights = tuple(block.weights) if isinstance(block.weights, list) else None
+    return EnsemblePlan(
+        name=recipe.name or name_from(path),
+        members=members,
+        method=name,
+        settings=settings,
+        weights="learn" if block.weights == "learn" else weights,
+        seed=block.seed,
+        description=recipe.description,
+    )
+
+
+def _with_named_method(tree: MapNode) -> MapNode:
+    """``method: voting`` as ``method: {name: voting}``."""
+    node = find(tree, METHOD)
+    if not isinstance(node, ScalarNode) or not isinstance(node.value, str):
+        return tree
+    changed = replace_at(tree, METHOD, MapNode({"name": Entry(node.place, node)}, node.place))
+    assert isinstance(changed, MapNode)
+    return changed
+
+
+def _settings_of(registry: Registry, _: At, node: MapNode) -> type[BaseModel] | None:
+    name = find(node, ("name",))
+    try:
+        component = registry.get("ensemblers", str(getattr(name, "value", ""))).component
+    except PluginError:
+        return None
+    model: type[BaseModel] = component.settings
+    return model
+
+
+def _members(tree: MapNode, recipe: EnsembleRecipe, findings: Findings) -> tuple[Path, ...]:
+    """The members' paths, patterns expanded in order of name; one that is not there is among the findings."""
+    found: dict[Path, None] = {}
+    for index, text in enumerate(recipe.ensemble.members):
+        at = ("ensemble", "members", str(index))
+        node = find(tree, at)
+        assert node is not None
+        there = [Path(each) for each in sorted(glob(text))] if has_magic(text) else [Path(text)]  # noqa: PTH207 - absolute
+        if has_magic(text) and not there:
+            findings.add(node.place.issue(at, f"{'.'.join(at)}: nothing is called {text}"))
+        for each in there:
+            if not each.exists():
+                findings.add(node.place.issue(at, f"{'.'.join(at)}: not found: {each}"))
+            elif each in found:
+                findings.add(node.place.issue(at, f"{'.'.join(at)}: {each} is among the members already"))
+            found[each] = None
+    return tuple(found)
+
+
+def _listed(members: Sequence[Path]) -> str:
+    return f"the members are, in this order: {', '.join(each.name for each in members)}"

@@ -1,0 +1,113 @@
+"""A method with its weights, whether or not it can do more than combine predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qakit.ensemble.load import Weights
+from qakit.errors import UsageError
+from qakit.protocols import EnsembleMember, Ensembler, NoRuntime, Pool, PoolsMembers
+from qakit.registry import Registry
+from qakit.values import Example, Prediction
+
+WEIGHTS = "weights"
+"""What ensemblers call their setting of one number for each member."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """An ensembler for M members."""
+
+    name: str
+    settings: Mapping[str, Any]
+    ensembler: Ensembler
+    members: int
+    """M."""
+    weights: tuple[float, ...] | None
+    """(M,) as given, shares of 1; None if they are to be learnt."""
+    leaves_out: bool
+    """Whether members can be left out by a weight of 0."""
+
+    @staticmethod
+    def of(name: str, settings: Mapping[str, Any], weights: Weights, members: int, registry: Registry) -> Method:
+        """Build an ensembler.
+
+        Raises:
+            UsageError: the weights do not go with the members or the method.
+        """
+        given = settings.get(WEIGHTS) if weights is None else weights
+        known = WEIGHTS in registry.get("ensemblers", name).component.settings.model_fields
+        numbers = None if given is None or given == "learn" else tuple(map(float, given))
+        if numbers is not None and len(numbers) != members:
+            raise UsageError(f"there are {len(numbers)} weights for {members} members; give one for each")
+        own = dict(settings)
+        if known and numbers is not None:
+            own[WEIGHTS] = list(numbers)
+        ensembler: Ensembler = registry.build("ensemblers", name, own, NoRuntime())
+        pools = isinstance(ensembler, PoolsMembers)
+        if not pools and given == "learn":
+            raise UsageError(f"the ensembler {name!r} learns no weights; give --weights, or choose another method")
+        if not pools and numbers is not None and not known:
+            raise UsageError(f"the ensembler {name!r} has no weights")
+        if numbers is not None and not 0 < sum(numbers) < float("inf"):
+            raise UsageError("weights must be numbers from 0 up, at least one above 0")
+        shares = None if given == "learn" else as_shares(numbers or (1.0,) * members)
+        return Method(name, settings, ensembler, members, shares, pools or numbers is None)
+
+    @property
+    def reads_characters(self) -> bool:
+        """Whether it needs the members' character scores, and the questions."""
+        return isinstance(self.ensembler, PoolsMembers) and self.ensembler.reads_characters
+
+    @property
+    def decodes(self) -> bool:
+        """Whether its answers still need a no-answer threshold and clean-up."""
+        return isinstance(self.ensembler, PoolsMembers) and self.ensembler.decodes
+
+    @property
+    def by_question(self) -> bool:
+        """Whether it combines each question by itself."""
+        return isinstance(self.ensembler, PoolsMembers)
+
+    def pool(self, members: Sequence[EnsembleMember], examples: Sequence[Example] | None) -> Pool:
+        """The members, ready to be combined with any weights.
+
+        Raises:
+            QakitError: the members' predictions cannot be combined by this method.
+        """
+        if isinstance(self.ensembler, PoolsMembers):
+            return self.ensembler.pool(members, examples)
+        return _Plain(self.ensembler, members)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    """For ensemblers that only combine."""
+
+    ensembler: Ensembler
+    members: Sequence[EnsembleMember]
+
+    def combine(self, weights: Sequence[float], temperatures: Sequence[float], *, n_best: int) -> list[Prediction]:  # noqa: ARG002
+        """The members with a weight above 0; how much each counts is the ensembler's own setting."""
+        taken = [member for member, weight in zip(self.members, weights, strict=True) if weight > 0]
+        return self.ensembler.combine([member.predictions for member in taken])
+
+    def learn(self, rows: Sequence[int]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Not possible."""
+        raise UsageError(f"this ensembler learns no weights (asked for {len(rows)} questions)")
+
+
+def as_shares(weights: Sequence[float]) -> tuple[float, ...]:
+    """The weights as shares of 1."""
+    total = sum(weights)
+    return tuple(weight / total for weight in weights)
+
+
+def without(weights: Sequence[float], member: int) -> tuple[float, ...]:
+    """The weights with one member left out; equal ones where the others have none."""
+    rest = [0.0 if number == member else weight for number, weight in enumerate(weights)]
+    if not sum(rest):
+        rest = [float(number != member) for number in range(len(weights))]
+    return as_shares(rest)

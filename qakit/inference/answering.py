@@ -1,0 +1,122 @@
+"""What a trained run and a trained pipeline have in common: they answer questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Self
+
+from qakit.inference.characters import CharacterScores
+from qakit.inference.evaluation import Evaluation, Judge
+from qakit.inference.losses import Losses
+from qakit.inference.scoring import CountProgress
+from qakit.inference.workers import Workers
+from qakit.recipe.model import Recipe
+from qakit.registry import Registry
+from qakit.runs import Run
+from qakit.values import Example, Prediction, SpanPrediction
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """What a run says of some examples."""
+
+    predictions: list[Prediction]
+    characters: CharacterScores | None
+    """None if the recipe's ``predict.character_scores`` is off."""
+
+
+@dataclass(frozen=True, slots=True)
+class ByStage:
+    """How the stages of a pipeline did on N labelled questions, (N,) each; None where the relevant context is unknown.
+
+    Attributes:
+        selected: the relevant context is the likeliest one.
+        passed_on: it is among those that the span stage was given.
+        span_right: the final answer is exactly right when the span stage reads the relevant context alone.
+        top_1_right: it is exactly right when the span stage reads the likeliest context alone.
+    """
+
+    selected: tuple[bool | None, ...]
+    passed_on: tuple[bool | None, ...]
+    span_right: tuple[bool | None, ...]
+    top_1_right: tuple[bool, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """An evaluation, and where it was lost."""
+
+    evaluation: Evaluation
+    losses: Losses
+    stages: ByStage | None = None
+    """Of a pipeline."""
+
+
+class Answering(Protocol):
+    """A trained run, or a pipeline of two, ready to answer."""
+
+    @property
+    def run(self) -> Run: ...
+
+    @property
+    def recipe(self) -> Recipe:
+        """Of a pipeline: that of the whole."""
+        ...
+
+    @property
+    def registry(self) -> Registry: ...
+
+    @property
+    def judge(self) -> Judge: ...
+
+    @property
+    def null_threshold(self) -> float: ...
+
+    @property
+    def workers(self) -> Workers:
+        """The processes that share the work."""
+        ...
+
+    def under(self, recipe: Recipe) -> Self:
+        """The same weights with another recipe's data, windows, and ``predict`` blocks.
+
+        Raises:
+            UsageError: it asks for what a pipeline does not have.
+        """
+        ...
+
+    def with_threshold(self, null_threshold: float) -> Self:
+        """The same with another no-answer threshold."""
+        ...
+
+    def alone(self) -> Self:
+        """The same for work of which the other processes do not know."""
+        ...
+
+    def infer(
+        self, examples: Sequence[Example], *, cache: Path | None = None, progress: CountProgress | None = None
+    ) -> Inferred:
+        """One finished prediction per example, in their order."""
+        ...
+
+    def evaluate(
+        self, examples: Sequence[Example], *, cache: Path | None = None, progress: CountProgress | None = None
+    ) -> Evaluation:
+        """Figures on labelled examples; nothing is tuned on them."""
+        ...
+
+    def examine(
+        self, examples: Sequence[Example], *, cache: Path | None = None, progress: CountProgress | None = None
+    ) -> Examined:
+        """As :meth:`evaluate`, with the reason why each wrong answer is wrong.
+
+        Raises:
+            UsageError: it does not answer with spans.
+        """
+        ...
+
+    def answer(self, question: str, contexts: Sequence[str], *, top_k: int) -> SpanPrediction:
+        """The ``top_k`` candidates for one question, over all of ``contexts``."""
+        ...

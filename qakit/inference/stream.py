@@ -1,0 +1,214 @@
+"""Answers to any number of files in constant memory: a block of examples at a time, a file at a time, each file once.
+
+Nothing but the names of the files grows with the work: no token is cached, no prediction kept. What a killed process
+leaves is whole files, and whoever starts the same work again does only the others.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from qakit.data.blocks import iter_blocks
+from qakit.data.read import problems_of
+from qakit.data.splits import build_reader
+from qakit.errors import DataError, QakitError
+from qakit.inference.answer_rows import AnswerFile
+from qakit.inference.answering import Answering
+from qakit.inference.stream_folder import AnswerFolder, Print, input_sha256
+from qakit.inference.stream_inputs import Shard
+from qakit.modeling.device import give_freed_memory_back
+from qakit.values import Example, Prediction
+
+BLOCK = 10_000
+"""Examples in memory at a time."""
+
+
+class StoppedError(QakitError):
+    """The work was asked to stop. The exit code is the shell's: 128 + signal."""
+
+    def __init__(self, number: int) -> None:
+        self.exit_code = 128 + number
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+
+
+@dataclass(slots=True)
+class Tally:
+    """Where the work stands, in this process."""
+
+    shards: int
+    """All files of this process."""
+    skipped: int = 0
+    """Answered before, or meanwhile by another process."""
+    answered: int = 0
+    """Answered now, by this one."""
+    elsewhere: int = 0
+    """Another process is at work on them."""
+    examples: int = 0
+    """Examples answered, of unfinished files too."""
+    current: str = ""
+    """The file at work."""
+    bytes_answered: int = 0
+    """Of finished inputs."""
+    bytes_left: int = 0
+    """Of unfinished inputs."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Input -> what is wrong with it."""
+    warnings: list[str] = field(default_factory=list)
+    """What was wrong with single records of the file just finished, as the recipe's policies allow."""
+    last_finished: float = 0.0
+    """``seconds`` when the last file was finished."""
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    @property
+    def examples_per_second(self) -> float:
+        return self.examples / max(self.seconds, 1e-9)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """By the bytes of finished files; None before the first one."""
+        if not self.bytes_answered:
+            return None
+        ahead = self.last_finished * self.bytes_left / self.bytes_answered
+        return max(0.0, ahead - (self.seconds - self.last_finished))
+
+
+Listener = Callable[[Tally], None]
+"""Told after each batch and each file."""
+
+
+def answer_shards(
+    trained: Answering,
+    shards: Sequence[Shard],
+    folder: AnswerFolder,
+    *,
+    block: int = BLOCK,
+    keep_going: bool = False,
+    stopping: Callable[[], int] = lambda: 0,
+    listener: Listener = lambda _: None,
+) -> Tally:
+    """Answer each file that is not answered yet; ``folder.begin`` comes before.
+
+    Files that another process has are passed over, and looked at again at the end: it may have been killed.
+
+    Args:
+        block: examples read, scored and written at a time; memory follows it.
+        keep_going: pass over a file with bad records; ``Tally.failed`` names it.
+        stopping: the number of the signal that asked to stop, 0 for none; asked after each batch.
+        listener: told how far it is.
+
+    Raises:
+        DataError: a file cannot be read, a problem's policy is ``error``, or an answered input has changed since.
+        StoppedError: ``stopping`` said so; finished files stay.
+        RunError: the folder was begun anew by another process.
+        OutputError: the file system refuses.
+    """
+    tally = Tally(len(shards))
+    waiting = [shard for shard in shards if not folder.is_done(shard)]
+    tally.skipped = len(shards) - len(waiting)
+    tally.bytes_left = sum(Print.of(shard.source).size for shard in waiting)
+    work = _Work(_alone(trained), folder, block, keep_going, stopping, listener, tally)
+    listener(tally)
+    moved = True
+    while waiting and moved:
+        passed_over = []
+        for shard in waiting:
+            work.check_stop()
+            with folder.claim(shard) as ours:
+                if ours:
+                    work.finish(shard)
+                else:
+                    passed_over.append(shard)
+        moved = len(passed_over) < len(waiting)
+        waiting = passed_over
+    tally.elsewhere = len(waiting)
+    return tally
+
+
+def _alone(trained: Answering) -> Answering:
+    """The run for files of which no other process knows, without scores that nobody keeps."""
+    predict = trained.recipe.predict.model_copy(update={"character_scores": False})
+    return trained.under(trained.recipe.model_copy(update={"predict": predict})).alone()
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What answering a file needs."""
+
+    trained: Answering
+    folder: AnswerFolder
+    block: int
+    keep_going: bool
+    stopping: Callable[[], int]
+    listener: Listener
+    tally: Tally
+
+    def finish(self, shard: Shard) -> None:
+        """Answer a claimed shard, unless another process has done so meanwhile."""
+        tally, size = self.tally, Print.of(shard.source).size
+        if self.folder.is_done(shard):
+            tally.skipped += 1
+        else:
+            tally.current, before = str(shard), tally.examples
+            try:
+                self._answer(shard)
+            except DataError as error:
+                if not self.keep_going:
+                    raise
+                tally.failed[str(shard)] = str(error)
+                tally.examples = before
+            else:
+                tally.answered += 1
+                tally.bytes_answered += size
+                tally.last_finished = tally.seconds
+        tally.bytes_left -= size
+        self.listener(tally)
+
+    def _answer(self, shard: Shard) -> None:
+        recipe, source = self.trained.recipe, shard.source
+        read, digest = Print.of(source), input_sha256(source)
+        problems = problems_of(source, recipe.data.problems)[0]
+        before = self.tally.examples
+        with self.folder.publish(shard) as (temporary, record):
+            with AnswerFile(temporary, shard.form, source=source) as file:
+                for examples in iter_blocks(build_reader(recipe, self.trained.registry), problems, size=self.block):
+                    self.check_stop()
+                    file.write(self._predict(examples))
+                    give_freed_memory_back()
+            if Print.of(source) != read:
+                raise DataError("was changed while it was read; run the same command again", path=source)
+            record |= {
+                "input": str(source),
+                "bytes": read.size,
+                "modified_ns": read.modified_ns,
+                "sha256": digest,
+                "examples": self.tally.examples - before,
+                "problems": problems.describe(),
+            }
+        self.tally.warnings += problems.describe()
+
+    def _predict(self, examples: Sequence[Example]) -> Sequence[Prediction]:
+        before = self.tally.examples
+
+        def progress(done: int, total: int) -> None:
+            self.tally.examples = before + len(examples) * done // max(total, 1)
+            self.listener(self.tally)
+            self.check_stop()
+
+        predictions = self.trained.infer(examples, cache=None, progress=progress).predictions
+        self.tally.examples = before + len(examples)
+        return predictions
+
+    def check_stop(self) -> None:
+        """
+        Raises:
+            StoppedError: somebody asked for it.
+        """
+        if number := self.stopping():
+            raise StoppedError(number)

@@ -1,0 +1,33 @@
+"""A first use of an encoder, right after loading: a configuration may say what fails only when it is used."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+from qakit.data.template import PairTemplate
+from qakit.modeling.device import Precision, autocast
+
+TOKENS = 8
+
+
+def try_encoder(backbone: nn.Module, template: PairTemplate, *, device: torch.device, precision: Precision) -> None:
+    """Run a copy of the encoder on a few tokens; the copy shares the weights.
+
+    A copy, since some architectures keep for good what they choose at their first texts (BigBird: full attention).
+
+    Raises:
+        Exception: whatever the encoder raises.
+    """
+    tensors = [*backbone.parameters(), *backbone.buffers()]
+    trial = copy.deepcopy(backbone, {id(tensor): tensor for tensor in tensors})
+    inputs = {
+        "input_ids": torch.full((1, TOKENS), template.prefix[0], device=device),
+        "attention_mask": torch.ones((1, TOKENS), dtype=torch.int64, device=device),
+    }
+    if template.has_types:
+        inputs["token_type_ids"] = torch.full((1, TOKENS), template.context_type, device=device)
+    with torch.no_grad(), autocast(device, precision):
+        _ = trial(**inputs).last_hidden_state

@@ -1,0 +1,234 @@
+"""A pipeline recipe -> its stages' recipes and that of the whole, all of them checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from types import MappingProxyType
+
+from qakit.errors import RecipeError
+from qakit.pipeline.model import COMMON, OF_THE_WHOLE, STAGES, PipelineRecipe, StageName
+from qakit.recipe.check import check_model
+from qakit.recipe.issues import Issue
+from qakit.recipe.layers import read_layers
+from qakit.recipe.load import LoadedRecipe, failure_of, load_recipe, name_from
+from qakit.recipe.model import Recipe
+from qakit.recipe.nodes import At, Findings, MapNode, Node, Origin, Place, ScalarNode, find, origin_of
+from qakit.recipe.overrides import Setting, apply_overrides
+from qakit.recipe.paths import resolve_paths
+from qakit.recipe.read import missing_file_hint, read_recipe_file
+from qakit.registry import Registry, load_registry
+
+RUN_RECIPE = "recipe.yaml"
+"""The file that makes a folder a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of a pipeline."""
+
+    name: StageName
+    loaded: LoadedRecipe
+    """Its recipe, without what belongs to the whole."""
+    run: Path | None
+    """The existing run; None for a stage that is to be trained."""
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.loaded.recipe
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPipeline:
+    """A checked pipeline recipe."""
+
+    pipeline: PipelineRecipe
+    """With its name, and with absolute paths."""
+    path: Path
+    extends: tuple[Path, ...]
+    stages: Mapping[StageName, Stage]
+    whole: Recipe
+    """The span stage's recipe with what the pipeline says of data, metric, clean-up, writer and competition."""
+    provenance: Mapping[str, Origin]
+    """Of the pipeline recipe's own values, by dotted path."""
+
+
+def is_pipeline(path: Path) -> bool:
+    """Whether a recipe file, or one that it extends, has ``stages``.
+
+    A file that cannot be read is none: the loader of recipes says what is wrong with it.
+    """
+    try:
+        return "stages" in read_layers(path, Findings()).tree.entries
+    except RecipeError:
+        return False
+
+
+def load_pipeline(
+    path: str | PathLike[str],
+    overrides: Sequence[str] = (),
+    *,
+    registry: Registry | None = None,
+    check_files: bool = False,
+) -> LoadedPipeline:
+    """Read, merge, resolve and check a pipeline recipe and those of its stages.
+
+    Args:
+        path: the pipeline recipe; paths in it are relative to it.
+        overrides: ``a.b=value`` texts, applied in order; ``selection.train.epochs=1`` and ``span.train.epochs=1`` are
+            for a stage's recipe.
+        registry: the installed plugins; by default those of this process.
+        check_files: whether a data file that is not there is a problem too.
+
+    Raises:
+        RecipeError: with every problem that was found.
+    """
+    path, findings = Path(path), Findings()
+    registry = registry if registry is not None else load_registry()
+    own, of_stages = _dealt(overrides)
+    layers = read_layers(path, findings)
+    tree = apply_overrides(layers.tree, own, findings)
+    tree = resolve_paths(tree, lambda _at, _node: None, findings, check_files=False, model=PipelineRecipe)
+    pipeline = check_model(PipelineRecipe, tree, findings)
+    common, whole_settings = _settings(tree, COMMON), _settings(tree, OF_THE_WHOLE)
+
+    def load(file: Path, name: StageName, settings: Sequence[Setting], *, check: bool) -> LoadedRecipe | None:
+        try:
+            return load_recipe(file, of_stages[name], settings=settings, registry=registry, check_files=check)
+        except RecipeError as error:
+            for issue in error.issues:
+                findings.add(_of_stage(issue, name))
+            return None
+
+    stages: dict[StageName, Stage] = {}
+    whole: LoadedRecipe | None = None
+    for name in STAGES:
+        place = _place(tree, name, of_stages[name], findings)
+        if place is None:
+            continue
+        file, run = place
+        loaded = load(file, name, common if run is None else (), check=check_files and run is None)
+        if loaded is not None:
+            stages[name] = Stage(name, loaded, run)
+        if name == "span":
+            whole = load(file, name, [*common, *whole_settings], check=check_files)
+    if findings.issues or not isinstance(pipeline, PipelineRecipe) or whole is None:
+        raise failure_of(findings.issues)
+    pipeline = pipeline.model_copy(update={"name": pipeline.name or name_from(path)})
+    return LoadedPipeline(
+        pipeline=pipeline,
+        path=path,
+        extends=layers.extends,
+        stages=MappingProxyType({name: _as_stage(stage, pipeline) for name, stage in stages.items()}),
+        whole=_as_whole(whole.recipe, pipeline),
+        provenance=MappingProxyType(_origins(tree)),
+    )
+
+
+def read_resolved(path: Path) -> PipelineRecipe:
+    """A pipeline recipe alone, without a look at its stages.
+
+    Raises:
+        RecipeError: with every problem that was found.
+    """
+    findings = Findings()
+    tree = read_recipe_file(path, findings)
+    tree = resolve_paths(tree, lambda _at, _node: None, findings, check_files=False, model=PipelineRecipe)
+    pipeline = check_model(PipelineRecipe, tree, findings)
+    if findings.issues or not isinstance(pipeline, PipelineRecipe):
+        raise failure_of(findings.issues)
+    return pipeline
+
+
+def _dealt(overrides: Sequence[str]) -> tuple[list[str], dict[StageName, list[str]]]:
+    """The overrides of the pipeline itself and, without the stage's name, those of each stage."""
+    own: list[str] = []
+    of_stages: dict[StageName, list[str]] = {name: [] for name in STAGES}
+    for text in overrides:
+        head, dot, rest = text.strip().partition(".")
+        name = next((name for name in STAGES if dot and head == name), None)
+        if name is None:
+            own.append(text)
+        else:
+            of_stages[name].append(rest)
+    return own, of_stages
+
+
+def _of_stage(issue: Issue, name: StageName) -> Issue:
+    """An issue of a stage's recipe; an override gets back the stage's name that the user wrote before it."""
+    before = "--set "
+    if not issue.file.startswith(before):
+        return issue
+    return replace(issue, file=f"{before}{name}.{issue.file.removeprefix(before)}")
+
+
+def _settings(tree: MapNode, keys: Sequence[str]) -> list[Setting]:
+    return [Setting((key,), tree.entries[key].key, tree.entries[key].value) for key in keys if key in tree.entries]
+
+
+def _place(
+    tree: MapNode, name: StageName, overrides: Sequence[str], findings: Findings
+) -> tuple[Path, Path | None] | None:
+    """A stage's recipe file, and the run that it belongs to; None where there is none, which is among the findings."""
+    at = ("stages", name)
+    recipe, run = find(tree, at), find(tree, (*at, "from_run"))
+    if isinstance(run, ScalarNode) and isinstance(run.value, str):
+        folder = Path(run.value)
+        if overrides:
+            message = f"the {name} stage is an existing run: --set cannot change its recipe"
+            findings.add(_issue(run, (*at, "from_run"), message))
+        elif not (folder / RUN_RECIPE).is_file():
+            findings.add(_issue(run, (*at, "from_run"), f"stages.{name}.from_run: there is no run {folder}"))
+        else:
+            return folder / RUN_RECIPE, folder
+    elif isinstance(recipe, ScalarNode) and isinstance(recipe.value, str):
+        file = Path(recipe.value)
+        if not file.is_file():
+            message = f"stages.{name}: file not found: {file}"
+            findings.add(_issue(recipe, at, message, missing_file_hint(file)))
+        elif is_pipeline(file):
+            findings.add(_issue(recipe, at, f"stages.{name}: {file} is a pipeline; a stage is one model's recipe"))
+        else:
+            return file, None
+    return None
+
+
+def _issue(node: Node, at: At, message: str, hint: str = "") -> Issue:
+    place: Place = node.place
+    return place.issue(at, message, hint)
+
+
+def _as_stage(stage: Stage, pipeline: PipelineRecipe) -> Stage:
+    """A stage's recipe without test file and competition: those are the whole's."""
+    if stage.run is not None:
+        return stage
+    recipe = stage.recipe
+    own = recipe.model_copy(
+        update={
+            "name": f"{pipeline.name}-{stage.name}",
+            "data": recipe.data.model_copy(update={"test": None, "sample_submission": None}),
+            "competition": None,
+        }
+    )
+    return replace(stage, loaded=replace(stage.loaded, recipe=own))
+
+
+def _as_whole(recipe: Recipe, pipeline: PipelineRecipe) -> Recipe:
+    predict = recipe.predict.model_copy(update={"character_scores": False})
+    return recipe.model_copy(update={"name": pipeline.name, "description": pipeline.description, "predict": predict})
+
+
+def _origins(tree: MapNode) -> dict[str, Origin]:
+    found: dict[str, Origin] = {}
+
+    def walk(node: Node, at: At) -> None:
+        found[".".join(at)] = origin_of(node.place)
+        if isinstance(node, MapNode):
+            for key, entry in node.entries.items():
+                walk(entry.value, (*at, key))
+
+    for key, entry in tree.entries.items():
+        walk(entry.value, (key,))
+    return found

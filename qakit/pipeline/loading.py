@@ -1,0 +1,33 @@
+"""A folder -> what answers questions with it."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import TYPE_CHECKING
+
+from qakit.inference.answering import Answering
+from qakit.inference.trained import TrainedRun
+from qakit.inference.workers import ALONE, Workers
+from qakit.pipeline.folder import is_pipeline_folder
+from qakit.pipeline.trained import TrainedPipeline
+from qakit.registry import Registry
+
+if TYPE_CHECKING:
+    import torch
+
+
+def load_trained(
+    folder: str | PathLike[str],
+    *,
+    registry: Registry | None = None,
+    device: torch.device | None = None,
+    workers: Workers = ALONE,
+) -> Answering:
+    """The best weights of a run, or of both stages of a pipeline.
+
+    Raises:
+        RunError: the folder is neither, or has no trained model.
+    """
+    if is_pipeline_folder(folder):
+        return TrainedPipeline.load(folder, registry=registry, device=device, workers=workers)
+    return TrainedRun.load(folder, registry=registry, device=device, workers=workers)

@@ -1,0 +1,243 @@
+"""A trained pipeline, loaded and ready to answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from qakit.errors import RunError, UsageError
+from qakit.inference.answering import ByStage, Examined, Inferred
+from qakit.inference.evaluation import Evaluation, Judge, answers_of, finish
+from qakit.inference.losses import Place, exactly_right_answers, find_losses, relevant_context
+from qakit.inference.scoring import CountProgress, ScoringSet
+from qakit.inference.trained import TrainedRun
+from qakit.inference.workers import ALONE, Workers
+from qakit.pipeline.combine import Reading, Weight
+from qakit.pipeline.folder import COMBINE, read_pipeline, stage_folders
+from qakit.pipeline.tuning import Decision, judged, raw_answers
+from qakit.recipe.model import Recipe
+from qakit.registry import Registry, load_registry
+from qakit.runs import Run, open_run
+from qakit.values import ContextPrediction, Example, SpanPrediction
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What both stages say of N examples.
+
+    Attributes:
+        selected: (N,) the selection stage's predictions, all contexts scored.
+        prepared: what the span stage was given: a context of an example at a time.
+        rows: (N,) the row in ``prepared`` of each context that was read.
+        spans: the span stage's predictions, one for each row of ``prepared``.
+        readings: (N,) those of the contexts that were passed on, the likeliest first.
+    """
+
+    selected: tuple[ContextPrediction, ...]
+    prepared: ScoringSet
+    rows: tuple[dict[int, int], ...]
+    spans: tuple[SpanPrediction, ...]
+    readings: tuple[tuple[Reading, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedPipeline:
+    """Two trained runs that answer as one."""
+
+    run: Run
+    """The pipeline's own folder."""
+    recipe: Recipe
+    """That of the whole."""
+    registry: Registry
+    selection: TrainedRun
+    span: TrainedRun
+    judge: Judge
+    top_k: int
+    """How many contexts are passed on."""
+    decision: Decision
+    workers: Workers = ALONE
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | PathLike[str],
+        *,
+        registry: Registry | None = None,
+        device: torch.device | None = None,
+        workers: Workers = ALONE,
+        decision: Decision | None = None,
+    ) -> Self:
+        """Load a pipeline; ``decision`` stands for what is tuned at the end of the training.
+
+        Raises:
+            RunError: the folder is no pipeline, a stage has no trained model, or nothing was tuned yet.
+        """
+        registry = registry or load_registry()
+        run = open_run(folder)
+        decision = decision or _decision(run)
+        recipe, pipeline, folders = run.recipe(), read_pipeline(run), stage_folders(run)
+        selection, span = (
+            TrainedRun.load(_trained(folders[name], name), registry=registry, device=device, workers=workers)
+            for name in ("selection", "span")
+        )
+        judge = Judge.of(recipe, registry)
+        return cls(run, recipe, registry, selection, span, judge, pipeline.combine.top_k, decision, workers)
+
+    @property
+    def null_threshold(self) -> float:
+        """In combined scores."""
+        return self.decision.null_threshold
+
+    def under(self, recipe: Recipe) -> Self:
+        """The same with another recipe's data block; windows and ``predict`` blocks are the stages' own.
+
+        Raises:
+            UsageError: it asks for character scores.
+        """
+        if recipe.predict.character_scores:
+            raise UsageError(
+                f"{self.run.folder} is a pipeline, which has no character scores; its span stage has: "
+                f"{self.span.run.folder}"
+            )
+        return replace(self, recipe=recipe, judge=replace(self.judge, recipe=recipe))
+
+    def with_threshold(self, null_threshold: float) -> Self:
+        """The same with another no-answer threshold, in combined scores."""
+        return replace(self, decision=replace(self.decision, null_threshold=null_threshold))
+
+    def alone(self) -> Self:
+        """The same for work of which the other processes do not know."""
+        return replace(self, selection=self.selection.alone(), span=self.span.alone(), workers=ALONE)
+
+    def read(
+        self,
+        examples: Sequence[Example],
+        *,
+        relevant: bool = False,
+        cache: Path | None = None,
+        progress: CountProgress | None = None,
+    ) -> Read:
+        """Both stages on ``examples``.
+
+        Args:
+            relevant: also read the context that holds the answer where it is not passed on.
+        """
+        selected = _selected(self.selection, examples, cache=cache, progress=progress)
+        passed = [likeliest(prediction.scores, self.top_k) for prediction in selected]
+        pairs: list[Example] = []
+        rows: list[dict[int, int]] = []
+        for example, contexts in zip(examples, passed, strict=True):
+            wanted = relevant_context(example) if relevant else None
+            wide = [*contexts, *([wanted] if wanted is not None and wanted not in contexts else [])]
+            rows.append({context: len(pairs) + number for number, context in enumerate(wide)})
+            pairs += [Example(example.id, example.question, (example.contexts[context],)) for context in wide]
+        prepared, spans = self.span.raw_answers(pairs, cache=cache, progress=progress)
+        readings = tuple(
+            tuple(self._reading(spans[own[context]], context, prediction.scores[context]) for context in contexts)
+            for prediction, contexts, own in zip(selected, passed, rows, strict=True)
+        )
+        return Read(tuple(selected), prepared, tuple(rows), tuple(spans), readings)
+
+    def infer(
+        self, examples: Sequence[Example], *, cache: Path | None = None, progress: CountProgress | None = None
+    ) -> Inferred:
+        """One finished prediction per example, in their order."""
+        read = self.read(examples, cache=cache, progress=progress)
+        raw = raw_answers(read.readings, examples, self.decision, n_best=self.recipe.predict.n_best)
+        return Inferred(finish(raw, examples, self.judge), None)
+
+    def evaluate(
+        self, examples: Sequence[Example], *, cache: Path | None = None, progress: CountProgress | None = None
+    ) -> Evaluation:
+        """Figures on labelled examples; nothing is tuned on them."""
+        read = self.read(examples, cache=cache, progress=progress)
+        return judged(read.readings, examples, self.judge, self.decision)
+
+    def examine(
+        self, examples: Sequence[Example], *, cache: Path | None = None, progress: CountProgress | None = None
+    ) -> Examined:
+        """As :meth:`evaluate`, with the stages' shares in it and the reason why each wrong answer is wrong."""
+        return self.examine_read(self.read(examples, relevant=True, cache=cache, progress=progress), examples)
+
+    def examine_read(self, read: Read, examples: Sequence[Example]) -> Examined:
+        """The same of what was read, the relevant contexts included."""
+        evaluation = judged(read.readings, examples, self.judge, self.decision)
+        relevant = [relevant_context(example) for example in examples]
+        places = [
+            None if context is None else Place(own[context], 0)
+            for context, own in zip(relevant, read.rows, strict=True)
+        ]
+        losses = find_losses(examples, evaluation.raw, evaluation.predictions, self.judge, read.prepared, places)
+        return Examined(evaluation, losses, self._by_stage(read, examples, relevant))
+
+    def answer(self, question: str, contexts: Sequence[str], *, top_k: int) -> SpanPrediction:
+        """The ``top_k`` candidates for one question, over all of ``contexts``."""
+        final = self.infer([Example("question", question, tuple(contexts))]).predictions[0]
+        assert isinstance(final, SpanPrediction)
+        return replace(final, candidates=final.candidates[:top_k])
+
+    def _reading(self, span: SpanPrediction, context: int, probability: float) -> Reading:
+        return Reading.of(span, context=context, probability=probability, temperature=self.span.temperature)
+
+    def _by_stage(self, read: Read, examples: Sequence[Example], relevant: Sequence[int | None]) -> ByStage:
+        known = [(number, context) for number, context in enumerate(relevant) if context is not None]
+        alone = [(self._reading(read.spans[read.rows[number][context]], context, 1.0),) for number, context in known]
+        span_right: list[bool | None] = [None] * len(examples)
+        for (number, _), right in zip(
+            known, self._right([examples[number] for number, _ in known], alone, 1.0), strict=True
+        ):
+            span_right[number] = right
+        return ByStage(
+            selected=tuple(
+                None if context is None else each.context == context
+                for each, context in zip(read.selected, relevant, strict=True)
+            ),
+            passed_on=tuple(
+                None if context is None else any(reading.context == context for reading in readings)
+                for readings, context in zip(read.readings, relevant, strict=True)
+            ),
+            span_right=tuple(span_right),
+            top_1_right=tuple(self._right(examples, read.readings, "argmax")),
+        )
+
+    def _right(self, examples: Sequence[Example], readings: Sequence[Sequence[Reading]], weight: Weight) -> list[bool]:
+        raw = raw_answers(readings, examples, replace(self.decision, weight=weight), n_best=1)
+        return exactly_right_answers(self.judge, examples, answers_of(finish(raw, examples, self.judge)))
+
+
+def likeliest(scores: Sequence[float], count: int) -> list[int]:
+    """The contexts with the highest probabilities, at most ``count``; of equal ones the first comes first."""
+    return sorted(range(len(scores)), key=lambda context: -scores[context])[:count]
+
+
+def _selected(
+    stage: TrainedRun, examples: Sequence[Example], *, cache: Path | None, progress: CountProgress | None
+) -> list[ContextPrediction]:
+    found = []
+    for prediction in stage.infer(examples, cache=cache, progress=progress).predictions:
+        if not isinstance(prediction, ContextPrediction):
+            raise UsageError(
+                f"the head {stage.recipe.head.name!r} of {stage.run.folder} does not choose among contexts; the "
+                "selection stage needs one that does, such as multiple_choice"
+            )
+        found.append(prediction)
+    return found
+
+
+def _decision(run: Run) -> Decision:
+    values = run.read_json(run.folder / COMBINE)
+    if not values:
+        raise RunError(f"{run.folder} is not finished; go on with: qakit train --resume --output {run.folder}")
+    return Decision.read(values, str(run.folder / COMBINE))
+
+
+def _trained(folder: Path, name: str) -> Path:
+    if not (folder / "model").is_dir():
+        raise RunError(f"the {name} stage has no trained model: {folder}")
+    return folder

@@ -1,0 +1,1 @@
+"""Studies: many trainings of recipes that differ in chosen values."""

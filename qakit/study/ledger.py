@@ -1,0 +1,308 @@
+"""The trials of a study in an Optuna storage: who runs what, and what came out.
+
+A trial is one of Optuna's, with what qakit knows of it in its user attributes. It waits, is claimed (running), and is
+finished, failed or pruned; an interrupted one waits again. A retry is another Optuna trial with the same key and the
+next attempt; of two with the same key and attempt, made by two processes at the same time, the lower number counts.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from qakit.errors import RunError, UsageError
+from qakit.files import writing
+from qakit.study.folder import StudyFolder, run_name
+from qakit.study.model import SearchSection
+
+State = Literal["waiting", "running", "finished", "failed", "pruned"]
+SQLITE = "sqlite:///"
+SECONDS_FOR_A_LOCK = 60
+_STATES: dict[str, State] = {
+    "WAITING": "waiting",
+    "RUNNING": "running",
+    "COMPLETE": "finished",
+    "FAIL": "failed",
+    "PRUNED": "pruned",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRecord:
+    """What the storage knows of a trial."""
+
+    number: int
+    """Optuna's, of this attempt."""
+    first: int
+    """Optuna's number of the first attempt; it names the run's folder."""
+    state: State
+    key: str
+    label: str
+    task: str
+    row: str
+    values: Mapping[str, str]
+    seed: int
+    attempt: int
+    value: float | None
+    """The figure that decides."""
+    params: Mapping[str, Any]
+    """What a search drew."""
+    result: Mapping[str, Any]
+    """Figures, seconds, peak memory and parameters of a finished training."""
+    error: str
+    host: str
+    """The machine that has or had it; empty: none yet."""
+    path: str
+    """The run's folder on that machine."""
+    beat: int
+    """Counts up as long as the process that runs it lives."""
+    seconds_before: float
+    """Spent on it before it was last interrupted."""
+
+    @property
+    def run(self) -> str:
+        """The name of its run folder."""
+        return run_name(self.first, self.label)
+
+    @property
+    def begun(self) -> bool:
+        """Whether it was ever started."""
+        return bool(self.host)
+
+
+@dataclass(slots=True)
+class Ledger:
+    """An open study; :func:`open_ledger` makes one."""
+
+    name: str
+    storage: Any
+    study: Any
+    study_id: int
+    lock: Path | None
+    """Locks out the other processes where the database itself does not: an SQLite file."""
+    ids: dict[int, int] = field(default_factory=dict)
+    """Optuna's ids by number, as far as they were needed."""
+
+    def alone(self) -> AbstractContextManager[object]:
+        """Nobody else looks and changes meanwhile; keep it short."""
+        return nullcontext() if self.lock is None else _locked(self.lock)
+
+    def records(self) -> list[TrialRecord]:
+        """The last attempt of each trial, in the order of their first ones."""
+        found: dict[tuple[str, int], Any] = {}
+        for trial in self.storage.get_all_trials(self.study_id, deepcopy=False):
+            attributes = trial.user_attrs
+            if "key" in attributes:
+                place = (attributes["key"], attributes["attempt"])
+                if place not in found or trial.number < found[place].number:
+                    found[place] = trial
+        last: dict[str, Any] = {}
+        for (key, attempt), trial in found.items():
+            if key not in last or attempt > last[key].user_attrs["attempt"]:
+                last[key] = trial
+        first = {key: trial.number for (key, attempt), trial in found.items() if attempt == 1}
+        records = [_record(trial, first.get(key, trial.number)) for key, trial in last.items()]
+        return sorted(records, key=lambda record: record.first)
+
+    def enqueue(self, about: Mapping[str, Any], *, attempt: int = 1, like: TrialRecord | None = None) -> None:
+        """A new waiting trial; ``like``: with the values of an earlier attempt's search."""
+        from optuna.trial import TrialState, create_trial
+
+        distributions = {}
+        if like is not None and like.params:
+            distributions = self.storage.get_trial(self._id(like.number)).distributions
+        template = create_trial(
+            state=TrialState.WAITING,
+            params=dict(like.params) if like is not None else {},
+            distributions=distributions,
+            user_attrs={**about, "attempt": attempt},
+        )
+        self.storage.create_new_trial(self.study_id, template_trial=template)
+
+    def claim(self, record: TrialRecord, *, host: str, path: Path) -> bool:
+        """Take a waiting trial; False if somebody else was faster."""
+        from optuna.exceptions import UpdateFinishedTrialError
+        from optuna.trial import TrialState
+
+        try:
+            if not self.storage.set_trial_state_values(self._id(record.number), state=TrialState.RUNNING):
+                return False
+        except UpdateFinishedTrialError:
+            return False
+        self.note(record.number, host=host, path=str(path), beat=record.beat + 1)
+        return True
+
+    def release(self, number: int) -> None:
+        """A running trial waits again."""
+        from optuna.exceptions import UpdateFinishedTrialError
+        from optuna.trial import TrialState
+
+        with suppress(UpdateFinishedTrialError):  # another machine took it for dead and has finished it
+            self.storage.set_trial_state_values(self._id(number), state=TrialState.WAITING)
+
+    def note(self, number: int, **attributes: Any) -> None:
+        """Remember something about a running trial."""
+        from optuna.exceptions import UpdateFinishedTrialError
+
+        with suppress(UpdateFinishedTrialError):
+            for name, value in attributes.items():
+                self.storage.set_trial_user_attr(self._id(number), name, value)
+
+    def finish(self, number: int, value: float, result: Mapping[str, Any]) -> None:
+        """A running trial is trained."""
+        self.note(number, result=dict(result))
+        self.study.tell(number, value, skip_if_finished=True)
+
+    def fail(self, number: int, error: str) -> None:
+        """A running trial went wrong."""
+        from optuna.trial import TrialState
+
+        self.note(number, error=error)
+        self.study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+
+    def prune(self, number: int, result: Mapping[str, Any]) -> None:
+        """A running trial was not worth going on with."""
+        from optuna.trial import TrialState
+
+        self.note(number, result=dict(result))
+        self.study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
+
+    def hopeless(self, number: int, step: int, value: float, search: SearchSection) -> bool:
+        """Report an evaluation (``step`` counts them from 1) to the pruner, and ask it."""
+        from optuna.pruners import MedianPruner, SuccessiveHalvingPruner
+        from optuna.trial import Trial
+
+        self.study.pruner = MedianPruner() if search.pruner == "median" else SuccessiveHalvingPruner(reduction_factor=3)
+        trial = Trial(self.study, self._id(number))
+        trial.report(value, step)
+        return bool(trial.should_prune())
+
+    def draw(
+        self, distributions: Mapping[str, Any], search: SearchSection, *, ordinal: int
+    ) -> tuple[int, dict[str, Any]] | None:
+        """A new running trial with values from the sampler; it is nobody's until its key is noted.
+
+        None where Optuna hands out a waiting trial instead, which another process has just released.
+
+        The sampler's seed belongs to the trial's place in the study: a study that was interrupted draws what it would
+        have drawn.
+        """
+        from optuna.samplers import RandomSampler, TPESampler
+
+        from qakit.randomness import derive_seed
+
+        seed = derive_seed(search.seed, "search", ordinal) % 2**32
+        self.study.sampler = RandomSampler(seed) if search.sampler == "random" else TPESampler(seed=seed)
+        trial = self.study.ask(dict(distributions))
+        if "key" in trial.user_attrs:
+            self.release(trial.number)
+            return None
+        return trial.number, dict(trial.params)
+
+    def _id(self, number: int) -> int:
+        if number not in self.ids:
+            self.ids[number] = self.storage.get_trial_id_from_study_id_trial_number(self.study_id, number)
+        return self.ids[number]
+
+
+def open_ledger(name: str, storage: str | None, folder: StudyFolder, *, create: bool) -> Ledger:
+    """The study's trials; with ``create`` it is made where there is none.
+
+    Args:
+        storage: an address, or the path of an SQLite file; None for the folder's own.
+
+    Raises:
+        UsageError: Optuna is not installed, or it does not know the storage.
+        RunError: there is no such study, or the storage does not answer.
+    """
+    optuna = import_optuna()
+    url = storage or str(folder.database)
+    if "://" not in url:
+        url = SQLITE + url
+    file = Path(url.removeprefix(SQLITE)).absolute() if url.startswith(SQLITE) else None
+    if file is not None and not create and not file.is_file():
+        raise RunError(f"there is no storage {file}: the study was not run")
+    lock = None if file is None else file.with_name(f".{file.name}.lock")
+    if file is not None:
+        with writing(file):
+            file.parent.mkdir(parents=True, exist_ok=True)
+    options = {"connect_args": {"timeout": SECONDS_FOR_A_LOCK}} if file is not None else None
+    try:
+        with nullcontext() if lock is None else _locked(lock):
+            kept = optuna.storages.RDBStorage(url, engine_kwargs=options)
+            if create:
+                study = optuna.create_study(storage=kept, study_name=name, load_if_exists=True, direction="maximize")
+            else:
+                study = optuna.load_study(storage=kept, study_name=name)
+            return Ledger(name, kept, study, kept.get_study_id_from_name(name), lock)
+    except KeyError:
+        raise RunError(f"the storage holds no study {name!r}: it was not run") from None
+    except (ImportError, ValueError) as error:
+        raise UsageError(f"storage: {_one_line(error)}") from error
+    except Exception as error:  # SQLAlchemy's and the database driver's own
+        if type(error).__module__.partition(".")[0] in ("sqlalchemy", "optuna"):
+            raise RunError(f"the study's storage does not work: {_one_line(error)}") from error
+        raise
+
+
+def import_optuna() -> Any:
+    """Optuna, quiet.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        import optuna
+    except ImportError:
+        raise UsageError("studies need Optuna: pip install 'qakit[study]'") from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    return optuna
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(file, timeout=SECONDS_FOR_A_LOCK)
+    with writing(file):
+        try:
+            lock.acquire()
+        except Timeout:
+            raise RunError(f"{file} is held by another process for more than {SECONDS_FOR_A_LOCK} seconds") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _record(trial: Any, first: int) -> TrialRecord:
+    attributes = trial.user_attrs
+    return TrialRecord(
+        number=trial.number,
+        first=first,
+        state=_STATES[trial.state.name],
+        key=attributes["key"],
+        label=attributes["label"],
+        task=attributes["task"],
+        row=attributes["row"],
+        values=attributes["values"],
+        seed=attributes["seed"],
+        attempt=attributes["attempt"],
+        value=trial.value if trial.state.name in ("COMPLETE", "PRUNED") else None,
+        params=trial.params,
+        result=attributes.get("result", {}),
+        error=attributes.get("error", ""),
+        host=attributes.get("host", ""),
+        path=attributes.get("path", ""),
+        beat=attributes.get("beat", 0),
+        seconds_before=attributes.get("seconds_before", 0.0),
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

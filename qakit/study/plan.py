@@ -1,0 +1,189 @@
+"""A study's trials: every combination of recipe, variant, grid values and seed, each with its checked recipe."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from qakit.errors import RecipeError
+from qakit.recipe.dump import yaml_flow
+from qakit.recipe.issues import Issue, did_you_mean
+from qakit.recipe.load import load_recipe
+from qakit.recipe.model import Recipe
+from qakit.recipe.nodes import Findings, ListNode, Place, dotted, find, plain
+from qakit.recipe.overrides import Setting
+from qakit.registry import Registry
+from qakit.study.labels import distinct, join, value_label
+from qakit.study.load import LoadedStudy
+from qakit.study.space import corners
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTrial:
+    """One training of a study."""
+
+    key: str
+    """Names what is trained, whatever it is called: the same values have the same key."""
+    label: str
+    """Names the run's folder: task, row and seed."""
+    task: str
+    """Which of the study's recipes; empty where there is just one."""
+    row: str
+    """Which variant and grid values: a row of the report."""
+    values: Mapping[str, str]
+    """The recipe values of the row as YAML, by dotted key."""
+    seed: int
+    recipe: Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A variant with one choice of grid values."""
+
+    label: str
+    settings: tuple[Setting, ...]
+
+
+def plan(
+    loaded: LoadedStudy, registry: Registry, *, overrides: Sequence[str] = (), check_files: bool = False
+) -> tuple[PlannedTrial, ...]:
+    """All trials of a study, in the file's order: recipe by recipe, row by row, the seeds of a row together.
+
+    A search has none yet; what its values may become is checked all the same.
+
+    Raises:
+        RecipeError: with every problem of every trial's recipe.
+    """
+    findings = Findings()
+    rows = tuple(_rows(loaded, findings))
+    _check_names(loaded, rows, findings)
+    search = loaded.study.search
+    trials: list[PlannedTrial] = []
+    for task in loaded.recipes:
+        for row in rows if search is None else corners(loaded):
+            settings = row.settings if isinstance(row, Row) else tuple(row)
+            label = row.label if isinstance(row, Row) else ""
+            try:
+                trials += trials_of(
+                    loaded, registry, task, label, settings, overrides=overrides, check_files=check_files
+                )
+            except RecipeError as error:
+                for issue in error.issues:
+                    findings.add(issue)
+    if search is None:
+        _check_twice(loaded, trials, findings)
+    if findings.issues:
+        raise RecipeError(_ordered(findings.issues, str(loaded.path)))
+    return tuple(trials) if search is None else ()
+
+
+def trials_of(
+    loaded: LoadedStudy,
+    registry: Registry,
+    task: str,
+    row: str,
+    settings: Sequence[Setting],
+    *,
+    overrides: Sequence[str] = (),
+    check_files: bool = False,
+) -> Iterator[PlannedTrial]:
+    """The trials of one recipe with one row's values: one for each seed.
+
+    Raises:
+        RecipeError: the values do not fit the recipe.
+    """
+    common = loaded.settings("set")
+    recipe = load_recipe(
+        loaded.recipes[task], overrides, settings=[*common, *settings], registry=registry, check_files=check_files
+    ).recipe
+    if not recipe.data.validation:
+        at = ("recipes", task) if task else ("recipe",)
+        node = find(loaded.tree, at)
+        place = loaded.tree.place if node is None else node.place
+        raise RecipeError(
+            [place.issue(at, f"{dotted(at)}: the recipe sets no data.validation, but trials are compared on it")]
+        )
+    values = {dotted(each.at): plain(each.value) for each in (*common, *settings)}
+    seeds = loaded.study.seeds
+    for seed in seeds or (recipe.seed,):
+        yield PlannedTrial(
+            key=_key(task, values, seed if seeds else None),
+            label=join([task, row, f"s{seed}" if len(seeds) > 1 else ""]) or "trial",
+            task=task,
+            row=row,
+            values={dotted(each.at): yaml_flow(plain(each.value)) for each in settings},
+            seed=seed,
+            recipe=recipe.model_copy(update={"seed": seed}),
+        )
+
+
+def _key(task: str, values: Mapping[str, Any], seed: int | None) -> str:
+    text = json.dumps([task, sorted(values.items()), seed], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+
+
+def _rows(loaded: LoadedStudy, findings: Findings) -> Iterator[Row]:
+    """Every variant with every combination of grid values; without either, the recipe as it is."""
+    variants = list(loaded.study.variants) or [""]
+    axes = [_axis(loaded, setting, findings) for setting in loaded.settings("grid")]
+    found: list[tuple[str, tuple[Setting, ...]]] = []
+    for variant in variants:
+        own = loaded.settings("variants", variant) if variant else []
+        for combination in product(*axes):
+            labels = [value_label(dotted(each.at), plain(each.value)) for each in combination]
+            found.append((join([variant, *labels]), (*own, *combination)))
+    labels = distinct([label for label, _ in found])
+    yield from (Row(label, settings) for label, (_, settings) in zip(labels, found, strict=True))
+
+
+def _axis(loaded: LoadedStudy, setting: Setting, findings: Findings) -> list[Setting]:
+    """One key of the grid: a setting for each of its values."""
+    at, items = ("grid", dotted(setting.at)), setting.value
+    assert isinstance(items, ListNode)
+    values = [plain(item) for item in items.items]
+    for index, item in enumerate(items.items):
+        if values[index] in values[:index]:
+            findings.add(item.place.issue(at, f"{dotted(at)}: {yaml_flow(values[index])} is given twice"))
+    for variant in loaded.study.variants:
+        if any(own.at == setting.at for own in loaded.settings("variants", variant)):
+            message = f"{dotted(at)} is also set by the variant {variant!r}"
+            findings.add(setting.key.issue(at, message, "vary it in one of the two"))
+    return [Setting(setting.at, setting.key, item) for item in items.items]
+
+
+def _check_names(loaded: LoadedStudy, rows: Sequence[Row], findings: Findings) -> None:
+    """The baseline is a row, and the seed is set by ``seeds``."""
+    study = loaded.study
+    names = [row.label for row in rows]
+    if study.baseline is not None and study.baseline not in names:
+        hint = did_you_mean(study.baseline, names, otherwise="the rows are")
+        findings.add(_place(loaded, "baseline").issue(("baseline",), f"baseline: no row is {study.baseline!r}", hint))
+    places = [("set",), ("grid",), ("search", "space"), *(("variants", name) for name in study.variants)]
+    for at in places:
+        for setting in loaded.settings(*at):
+            if setting.at == ("seed",):
+                findings.add(setting.key.issue((*at, "seed"), f"{dotted(at)}.seed: seeds are given by `seeds`"))
+
+
+def _check_twice(loaded: LoadedStudy, trials: Sequence[PlannedTrial], findings: Findings) -> None:
+    """No two trials train the same."""
+    first: dict[str, PlannedTrial] = {}
+    for trial in trials:
+        other = first.setdefault(trial.key, trial)
+        if other.row != trial.row and not findings.issues:
+            message = f"{other.row!r} and {trial.row!r} have the same values"
+            findings.add(_place(loaded, "variants").issue(("variants",), message))
+
+
+def _place(loaded: LoadedStudy, key: str) -> Place:
+    entry = loaded.tree.entries.get(key)
+    return loaded.tree.place if entry is None else entry.value.place
+
+
+def _ordered(issues: Sequence[Issue], own: str) -> list[Issue]:
+    """The study's own first, each file's by line."""
+    return sorted(issues, key=lambda issue: (issue.file != own, issue.file, issue.line or 0, issue.column or 0))

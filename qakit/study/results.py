@@ -1,0 +1,175 @@
+"""A study's storage and run folders -> what its report shows."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from qakit.errors import QakitError, UsageError
+from qakit.recipe.model import Recipe
+from qakit.registry import load_registry
+from qakit.report.compare_recipes import differing_keys
+from qakit.report.curves import NOT_CURVES
+from qakit.report.study import RowDifference, Spread, StudyResults, StudyRow, StudyRun, StudyTask
+from qakit.runs import Run
+from qakit.study.folder import StudyFolder
+from qakit.study.ledger import TrialRecord, open_ledger
+from qakit.study.load import LoadedStudy
+from qakit.study.outcome import selected_by
+from qakit.study.plan import plan
+
+if TYPE_CHECKING:
+    from qakit.registry import Registry
+
+MOST_FIGURES = 3
+"""That a table shows of a metric."""
+
+
+def read_records(folder: StudyFolder, loaded: LoadedStudy | None) -> list[TrialRecord]:
+    """The study's trials: those that its file means now, or all where the file is gone.
+
+    Raises:
+        UsageError: the storage is elsewhere, and the file that named it is gone.
+        RunError: the storage is gone.
+    """
+    about = folder.about()
+    if loaded is None and not about.get("own_storage", True):
+        raise UsageError(f"{about['file']} is gone, and it says where the study's trials are kept")
+    storage = loaded.study.storage if loaded is not None else None
+    records = open_ledger(about["name"], storage, folder, create=False).records()
+    if loaded is None or loaded.study.search is not None:
+        return records
+    keys = {trial.key for trial in plan(loaded, load_registry())}
+    return [record for record in records if record.key in keys]
+
+
+def read_results(
+    folder: StudyFolder, loaded: LoadedStudy | None, registry: Registry, *, resamples: int, seed: int
+) -> StudyResults:
+    """Everything a report shows; what cannot be read of one run becomes a note, and the others are shown.
+
+    Raises:
+        UsageError, RunError: see :func:`read_records`; or no trial is finished.
+    """
+    records, notes = read_records(folder, loaded), list[str]()
+    runs = [_run(record, folder, notes) for record in records]
+    if not any(run.figures for run in runs):
+        raise UsageError(f"no trial of {folder.path} is finished; see `qakit study show {folder.path}`")
+    names = list(dict.fromkeys(run.task for run in runs if run.figures))
+    baseline = loaded.study.baseline if loaded is not None else None
+    tasks = [_task(name, runs, registry, baseline, notes, resamples=resamples, seed=seed) for name in names]
+    about = folder.about()
+    is_search = any(record.params for record in records)
+    if is_search:
+        notes.append(
+            "The best of many trials was chosen on these same questions, which flatters it: train it with several "
+            "seeds, and trust a test set."
+        )
+    if any(len(row.runs) > 1 for task in tasks for row in task.rows):
+        notes.append(
+            "Rows are means over their seeds; ± is the standard deviation over the seeds. The intervals of differences "
+            "take the seeds as fixed: they say what other questions might change, not what other seeds might."
+        )
+    return StudyResults(
+        name=about["name"],
+        description=str(about.get("description", "")),
+        commands=tuple(tuple(map(str, command)) for command in about.get("commands", [])),
+        runs=tuple(runs),
+        tasks=tuple(tasks),
+        is_search=is_search,
+        resamples=resamples,
+        seed=seed,
+        notes=tuple(notes),
+    )
+
+
+def _run(record: TrialRecord, folder: StudyFolder, notes: list[str]) -> StudyRun:
+    run, result = Run(folder.runs / record.run), record.result
+    here, recipe = run.recipe_file.is_file(), None
+    log: tuple[dict[str, Any], ...] = ()
+    if here:
+        try:
+            recipe, log = run.recipe(), tuple(run.metrics())
+        except QakitError as error:
+            notes.append(str(error).partition("\n")[0])
+    elif record.state == "finished":
+        where = f"on {record.host}" if record.host not in ("", platform.node()) else "gone"
+        notes.append(f"the run folder of {record.run} is {where}: its curves and differences are missing")
+    state = "interrupted" if record.state == "waiting" and record.begun else record.state
+    return StudyRun(
+        name=record.run,
+        state=state,
+        task=record.task,
+        row=record.row,
+        seed=record.seed,
+        figures=result.get("figures", {}) if record.state == "finished" else {},
+        seconds=result.get("seconds"),
+        peak_memory_mb=result.get("peak_memory_mb"),
+        trainable=result.get("trainable"),
+        total=result.get("total"),
+        error=record.error,
+        host=record.host,
+        folder=run.folder if here else None,
+        recipe=recipe,
+        log=log,
+    )
+
+
+def _task(
+    name: str,
+    runs: Sequence[StudyRun],
+    registry: Registry,
+    baseline: str | None,
+    notes: list[str],
+    *,
+    resamples: int,
+    seed: int,
+) -> StudyTask:
+    finished = [run for run in runs if run.task == name and run.figures]
+    recipes = [run.recipe for run in finished if run.recipe is not None]
+    figure = selected_by(recipes[0], registry) if recipes else next(iter(finished[0].figures))
+    keys = _keys(finished, figure)
+    rows = tuple(_rows(finished, keys))
+    where = f"{name}: " if name else ""
+    if not all(figure in run.figures for run in finished):
+        notes.append(f"{where}some runs have no figure {figure}")
+    differences: list[RowDifference] = []
+    questions = 0
+    folders = {row.label: [run.folder for run in row.runs if run.folder is not None] for row in rows}
+    here = {label: found for label, found in folders.items() if found}
+    if len(here) > 1:
+        from qakit.report.study_differences import row_differences
+
+        base = baseline if baseline in here else next(iter(here))
+        if baseline not in (None, base):
+            notes.append(f"{where}the baseline {baseline} is not finished: {base} stands for it")
+        try:
+            differences, questions = row_differences(here, base, keys, registry, resamples=resamples, seed=seed)
+        except QakitError as error:
+            notes.append(f"{where}no differences: {str(error).partition(chr(10))[0]}")
+    return StudyTask(name, figure, keys, rows, tuple(differences), questions)
+
+
+def _keys(runs: Sequence[StudyRun], figure: str) -> tuple[str, ...]:
+    """The deciding figure and a few more that all runs have."""
+    common = [key for key in runs[0].figures if all(key in run.figures for run in runs)]
+    plain = [key for key in common if key not in NOT_CURVES and not key.startswith(("HasAns", "NoAns"))]
+    return tuple(dict.fromkeys([*([figure] if figure in common else []), *plain]))[:MOST_FIGURES]
+
+
+def _rows(runs: Sequence[StudyRun], keys: Sequence[str]) -> Iterator[StudyRow]:
+    labels = list(dict.fromkeys(run.row for run in runs))
+    of_rows = {label: tuple(run for run in runs if run.row == label) for label in labels}
+    recipes = {label: _without_seed(of_row) for label, of_row in of_rows.items()}
+    known = {label: recipe for label, recipe in recipes.items() if recipe is not None}
+    differs = dict(zip(known, differing_keys(list(known.values())), strict=True))
+    for label, of_row in of_rows.items():
+        figures = {key: Spread.of([run.figures[key] for run in of_row]) for key in keys}
+        yield StudyRow(label or "as in the recipe", differs.get(label, {}), of_row, figures)
+
+
+def _without_seed(runs: Sequence[StudyRun]) -> Recipe | None:
+    """The row's recipe; its seed says nothing about the row."""
+    recipe = next((run.recipe for run in runs if run.recipe is not None), None)
+    return None if recipe is None else recipe.model_copy(update={"seed": 0})

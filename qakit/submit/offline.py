@@ -1,0 +1,160 @@
+"""A trained run or pipeline as one folder that answers a file without a network.
+
+::
+
+    FOLDER/
+      run.sh             run.sh context.json test.json prediction.csv
+      README.txt         what it is, how it is run, what it needs
+      requirements.txt   the packages it was made with
+      qakit-*.whl        used where this version of qakit is not installed
+      run/               recipe and weights; of a pipeline, its own files, and its stages in selection/ and span/
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qakit import __version__
+from qakit.errors import RunError, UsageError
+from qakit.files import replace_folder, write_text
+from qakit.submit.notebook import requirements_of
+from qakit.submit.wheel import make_wheel, needs_of
+
+if TYPE_CHECKING:
+    from qakit.recipe.model import Recipe
+    from qakit.registry import Registry
+    from qakit.runs import Run
+
+RUN = "run"
+
+
+@dataclass(frozen=True, slots=True)
+class OfflineExport:
+    """What was written."""
+
+    folder: Path
+    command: str
+    """How a person runs it."""
+    requirements: tuple[str, ...]
+
+
+def export_offline(run: Run, folder: Path, registry: Registry) -> OfflineExport:
+    """Write the folder.
+
+    Raises:
+        UsageError: the folder exists and is not empty.
+        RunError: the run, or a stage of the pipeline, has no model.
+        OutputError: the folder cannot be written, or the wheel cannot be built.
+    """
+    from qakit.data.splits import contexts_setting
+    from qakit.pipeline.folder import is_pipeline_folder
+
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} exists and is not empty; choose another --output")
+    recipe = run.recipe()
+    with_contexts = contexts_setting(recipe, registry) is not None
+    arguments = "context.json test.json prediction.csv" if with_contexts else "test.json prediction.csv"
+    with replace_folder(folder) as fresh:
+        if is_pipeline_folder(run.folder):
+            recipes = _copy_pipeline(run, fresh / RUN, registry)
+        else:
+            recipes = [recipe]
+            _copy_run(run, fresh / RUN, registry)
+        needs = needs_of(make_wheel(fresh))
+        found = tuple(dict.fromkeys(line for each in recipes for line in requirements_of(needs, each, registry)))
+        write_text(fresh / "requirements.txt", "".join(f"{line}\n" for line in found))
+        write_text(fresh / "README.txt", _README.format(name=run.name, arguments=arguments, version=__version__))
+        script = fresh / "run.sh"
+        write_text(script, _script(with_contexts=with_contexts, arguments=arguments))
+        script.chmod(0o755)
+    return OfflineExport(folder, f"{folder}/run.sh {arguments}", found)
+
+
+def _copy_run(run: Run, target: Path, registry: Registry) -> None:
+    """A run without its data files and logs: recipe and whole weights."""
+    from qakit.modeling.export import export_merged
+
+    if not run.model.is_dir():
+        raise RunError(f"{run.folder} has no model yet")
+    target.mkdir(parents=True)
+    write_text(target / "recipe.yaml", _recipe_text(run.recipe()))
+    export_merged(run, registry, target / "model")
+
+
+def _copy_pipeline(run: Run, target: Path, registry: Registry) -> list[Recipe]:
+    """A pipeline with both stages inside; returns the recipes whose plugins it needs."""
+    from qakit.pipeline.folder import COMBINE, PIPELINE, pipeline_text, read_pipeline, stage_folders
+    from qakit.runs import open_run
+
+    decision = run.folder / COMBINE
+    if not decision.is_file():
+        raise RunError(f"{run.folder} is not finished; go on with: qakit train --resume --output {run.folder}")
+    target.mkdir(parents=True)
+    stages = {name: open_run(folder) for name, folder in stage_folders(run).items()}
+    for name, stage in stages.items():
+        _copy_run(stage, target / name, registry)
+    write_text(target / "recipe.yaml", _recipe_text(run.recipe()))
+    write_text(target / PIPELINE, pipeline_text(read_pipeline(run), {name: {"from_run": name} for name in stages}))
+    shutil.copyfile(decision, target / COMBINE)
+    return [run.recipe(), *(stage.recipe() for stage in stages.values())]
+
+
+def _recipe_text(recipe: Recipe) -> str:
+    """A recipe that names no files of the machine it was trained on."""
+    from qakit.recipe.dump import dump_recipe
+
+    nowhere = {"train": None, "validation": None, "test": None, "sample_submission": None}
+    competition = recipe.competition
+    if competition is not None:
+        competition = competition.model_copy(update={"sample_submission": None})
+    return dump_recipe(
+        recipe.model_copy(update={"data": recipe.data.model_copy(update=nowhere), "competition": competition})
+    )
+
+
+def _script(*, with_contexts: bool, arguments: str) -> str:
+    predict = '--input "$1" --output "$2"'
+    if with_contexts:
+        predict = '--contexts "$1" --input "$2" --output "$3"'
+    text = _RUN_SH.replace("ARGUMENTS", arguments).replace("COUNT", str(len(arguments.split())))
+    return text.replace("VERSION", __version__).replace("PREDICT", predict)
+
+
+_RUN_SH = """\
+#!/usr/bin/env bash
+# Answers a test file without a network: run.sh ARGUMENTS
+# PYTHON names another interpreter than python3. README.txt says what it needs.
+set -euo pipefail
+if [ $# -ne COUNT ]; then
+    echo "usage: run.sh ARGUMENTS" >&2
+    exit 2
+fi
+here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+python=${PYTHON:-python3}
+temporary=$(mktemp -d)
+trap 'rm -rf -- "$temporary"' EXIT
+# Nothing is fetched, and nothing is written but the answers and a temporary folder.
+export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_HOME="$temporary/huggingface"
+export QAKIT_CACHE="$temporary/cache" MPLCONFIGDIR="$temporary/matplotlib" PYTHONDONTWRITEBYTECODE=1
+if ! "$python" -c 'import importlib.metadata as m, sys; sys.exit(m.version("qakit") != "VERSION")' 2>/dev/null; then
+    "$python" -m zipfile -e "$here"/qakit-*.whl "$temporary/qakit"
+    export PYTHONPATH="$temporary/qakit${PYTHONPATH:+:$PYTHONPATH}"
+fi
+"$python" -m qakit predict "$here/run" PREDICT
+"""
+
+_README = """\
+{name}, made by qakit {version}
+
+  bash run.sh {arguments}
+
+answers the questions of the test file and writes the answers; the arguments are files anywhere. It needs no network.
+
+Needed: Python 3.11 or later with the packages in requirements.txt (pip install -r requirements.txt, where there is a
+network). If qakit {version} is installed, it is used; otherwise the wheel in this folder is, from a temporary folder.
+PYTHON=/some/python bash run.sh ... chooses the interpreter. An NVIDIA GPU is used where there is one; answers may then
+differ from those of a CPU in a few questions, because floating-point sums are taken in another order.
+"""

@@ -1,0 +1,124 @@
+"""A run folder with a damaged file: one line and exit code 2, in every command that reads it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qakit.errors import RunError
+from qakit.runs import open_run
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "hostile"))
+
+from run_files import BROKEN, FILES, broken
+
+LISTED = 5
+"""Damages that are tried in each file, evenly out of all; the first ones (no JSON at all) always."""
+
+
+def chosen(file: Path) -> list[tuple[str, bytes]]:
+    every = list(broken(file))
+    rest = every[len(BROKEN) :]
+    return every[: len(BROKEN)] + rest[:: max(1, len(rest) // LISTED)]
+
+
+def commands(run: Path, name: str, tmp_path: Path) -> list[tuple[object, ...]]:
+    """Those that read the file."""
+    ask = ("ask", run, "-q", "Where?", "-c", "The army landed at Pevensey.")
+    if name.startswith("model/"):
+        return [ask]
+    if name == "predictions/nbest.jsonl":
+        return [("ensemble", run, run, "-o", tmp_path / "o.csv")]
+    return [("runs", "show", run), ("runs", "list", run.parent)]
+
+
+@pytest.fixture
+def run(small_run: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(small_run, tmp_path / "runs" / "run"))
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if not name.startswith("model/")])
+def test_damage_is_told_in_one_line(run: Path, invoke: Any, tmp_path: Path, name: str) -> None:
+    _damage_and_try(run, name, invoke, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith("model/")])
+def test_damage_to_the_model_is_told_in_one_line(run: Path, invoke: Any, tmp_path: Path, name: str) -> None:
+    _damage_and_try(run, name, invoke, tmp_path)
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_configuration_that_is_none(run: Path, invoke: Any, tmp_path: Path, what: str) -> None:
+    (run / "model" / "config.json").write_bytes(BROKEN[what])
+    result = invoke(*commands(run, "model/config.json", tmp_path)[0])
+    assert result.exit_code == 2 and len(str(result.exception).splitlines()) == 1
+
+
+def test_a_configuration_that_fails_only_when_it_is_used(run: Path, invoke: Any, tmp_path: Path) -> None:
+    config = json.loads((run / "model" / "config.json").read_text("utf-8"))
+    (run / "model" / "config.json").write_text(json.dumps(config | {"chunk_size_feed_forward": []}), "utf-8")
+    result = invoke(*commands(run, "model/config.json", tmp_path)[0])
+    message = str(result.exception)
+    assert result.exit_code == 2 and message.startswith(f"{run}/model is damaged") and len(message.splitlines()) == 1
+
+
+def _damage_and_try(run: Path, name: str, invoke: Any, tmp_path: Path) -> None:
+    file = run / name
+    for what, content in chosen(file):
+        file.write_bytes(content)
+        for arguments in commands(run, name, tmp_path):
+            result = invoke(*arguments)  # raises whatever is no QakitError
+            assert result.exit_code in (0, 2), what
+            if result.exit_code and not isinstance(result.exception, SystemExit):
+                message = str(result.exception)
+                assert len(message.splitlines()) == 1 and str(run) in message, (what, message)
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "model", "predictions/validation", "predictions/nbest.jsonl", "new"])
+def test_a_link_out_of_the_run_is_refused(run: Path, tmp_path: Path, name: str) -> None:
+    place = run / name
+    if place.exists():
+        place.rename(tmp_path / "elsewhere")
+    else:
+        (tmp_path / "elsewhere").write_text("private", "utf-8")
+    place.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match="is a link that leads out of the run's folder"):
+        open_run(run)
+
+
+def test_links_within_a_run_and_to_a_run_are_fine(run: Path, tmp_path: Path) -> None:
+    (run / "latest").symlink_to(run / "model")
+    (tmp_path / "linked").symlink_to(run)
+    assert open_run(tmp_path / "linked").recipe().name
+
+
+def test_a_pickle_instead_of_weights_is_refused_with_the_reason(run: Path, invoke: Any, tmp_path: Path) -> None:
+    (run / "model" / "model.safetensors").rename(run / "model" / "pytorch_model.bin")
+    result = invoke(*commands(run, "model/config.json", tmp_path)[0])
+    assert result.exit_code == 2 and "pytorch_model.bin is a pickle" in str(result.exception)
+
+
+def test_a_run_that_trusts_code_says_so_before_it_answers(run: Path, invoke: Any, tmp_path: Path) -> None:
+    text = (run / "recipe.yaml").read_text("utf-8")
+    (run / "recipe.yaml").write_text(text.replace("trust_remote_code: false", "trust_remote_code: true"), "utf-8")
+    result = invoke(*commands(run, "model/config.json", tmp_path)[0])
+    assert result.exit_code == 0
+    assert "warning: trust_remote_code is on: Python code of" in result.output
+
+
+def test_a_recipe_that_trusts_code_says_so_when_it_is_shown_and_tried(small_recipe: Path, invoke: Any) -> None:
+    trusting = ("--set", "backbone.trust_remote_code=true")
+    shown = invoke("recipes", "show", small_recipe, *trusting)
+    assert "warning: backbone.trust_remote_code is on" in shown.output
+    from qakit.modeling import remote_code
+
+    remote_code._announce.cache_clear()
+    tried = invoke("train", small_recipe, "--dry-run", *trusting)
+    assert tried.exit_code == 0 and "warning: trust_remote_code is on" in tried.output
+    assert "trust_remote_code is on" not in invoke("train", small_recipe, "--dry-run").output

@@ -1,0 +1,182 @@
+"""``qakit export --merge`` and ``--adapter-only``, and runs that keep only what was trained, as a user has them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForQuestionAnswering
+
+from qakit.errors import RunError, UsageError
+from qakit.inference.trained import TrainedRun
+from qakit.testing import made_up_batch
+
+LORA = ["--set", "adapter.name=lora", "--set", "adapter.init=pissa", "--set", "train.layer_decay=0.8"]
+
+
+def trained(invoke: Any, recipe: Path, folder: Path, *more: str) -> Path:
+    result = invoke("train", recipe, "--output", folder, "--quiet", *LORA, *more)
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+@pytest.fixture(scope="module")
+def merged_run(small_recipe: Path, invoke: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that keeps the whole model."""
+    return trained(invoke, small_recipe, tmp_path_factory.mktemp("merged") / "run")
+
+
+@pytest.fixture(scope="module")
+def adapter_run(small_recipe: Path, invoke: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same training, of which only the adapter is kept."""
+    return trained(invoke, small_recipe, tmp_path_factory.mktemp("adapter") / "run", "--set", "train.keep=adapter")
+
+
+def predicted(run: Path) -> list[dict[str, Any]]:
+    lines = (run / "predictions" / "nbest.jsonl").read_text("utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def candidates(run: Path) -> list[list[tuple[str, int, int]]]:
+    return [[(c["text"], c["start"], c["end"]) for c in line["candidates"]] for line in predicted(run)]
+
+
+BATCH = made_up_batch(targets=False)
+INPUTS = {name: getattr(BATCH, name) for name in ("input_ids", "attention_mask", "token_type_ids")}
+
+
+@torch.inference_mode()
+def logits(run: Path) -> dict[str, torch.Tensor]:
+    """Start and end scores of the context's tokens, ``(N,)`` each."""
+    scores = TrainedRun.load(run, device=torch.device("cpu")).assembled.model(BATCH).scores
+    return {side: scores[side][BATCH.context_mask] for side in ("start", "end")}
+
+
+def test_a_run_that_keeps_only_the_adapter_predicts_the_same(merged_run: Path, adapter_run: Path) -> None:
+    assert not (adapter_run / "model" / "model.safetensors").exists()
+    small, whole = (
+        sum(f.stat().st_size for f in run.rglob("model/*.safetensors")) for run in (adapter_run, merged_run)
+    )
+    assert small < whole / 5
+    assert candidates(adapter_run) == candidates(merged_run)
+    torch.testing.assert_close(logits(adapter_run), logits(merged_run), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["merged", "adapter"])
+def test_the_merged_export_is_for_transformers(
+    kind: str, merged_run: Path, adapter_run: Path, invoke: Any, tmp_path: Path
+) -> None:
+    run = {"merged": merged_run, "adapter": adapter_run}[kind]
+    result = invoke("export", run, "--merge", "--output", tmp_path / "whole", "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["kind"] == "merged"
+    assert set(report["files"]) == {file.name for file in (tmp_path / "whole").iterdir()}
+    assert "adapter.safetensors" not in report["files"]
+    model, loading = AutoModelForQuestionAnswering.from_pretrained(tmp_path / "whole", output_loading_info=True)
+    assert not loading["missing_keys"]
+    assert not loading["unexpected_keys"]
+    with torch.inference_mode():
+        output = model.eval()(**INPUTS)
+    theirs = {side: output[f"{side}_logits"][BATCH.context_mask] for side in ("start", "end")}
+    torch.testing.assert_close(theirs, logits(run), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["merged", "adapter"])
+def test_the_adapter_export_is_a_small_run_and_a_folder_for_peft(
+    kind: str, merged_run: Path, adapter_run: Path, invoke: Any, tmp_path: Path
+) -> None:
+    from peft import PeftModel
+    from transformers import AutoModel
+
+    run = {"merged": merged_run, "adapter": adapter_run}[kind]
+    result = invoke("export", run, "--adapter-only", "--output", tmp_path / "small")
+    assert result.exit_code == 0, result.output
+    torch.testing.assert_close(logits(tmp_path / "small"), logits(run), atol=1e-5, rtol=0)
+    outputs = []
+    for each in (run, tmp_path / "small"):
+        done = invoke("predict", each, "--split", "validation", "--output", tmp_path / "predictions.json")
+        assert done.exit_code == 0, done.output
+        outputs.append((tmp_path / "predictions.json").read_bytes())
+    assert outputs[0] == outputs[1]
+    layout = json.loads((tmp_path / "small" / "model" / "qakit.json").read_text("utf-8"))
+    plain = AutoModel.from_pretrained(layout["backbone"]["source"], add_pooling_layer=False)
+    adapted = PeftModel.from_pretrained(plain, str(tmp_path / "small" / "lora")).eval()
+    with torch.inference_mode():
+        theirs = adapted(**INPUTS).last_hidden_state
+        ours = TrainedRun.load(run, device=torch.device("cpu")).assembled.model.backbone(**INPUTS)
+    torch.testing.assert_close(theirs, ours.last_hidden_state, atol=1e-5, rtol=0)
+
+
+def test_a_notebook_for_kaggle_gets_the_whole_model(
+    adapter_run: Path, invoke: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = invoke("export", adapter_run, "--kaggle", "out", "--user", "ada", "--competition", "qa-cup")
+    assert result.exit_code == 0, result.output
+    model = tmp_path / "out" / "dataset" / "run" / "model"
+    assert (model / "model.safetensors").is_file()
+    assert json.loads((model / "qakit.json").read_text("utf-8"))["weights"] == "merged"
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ([], "one of --merge, --adapter-only and --kaggle"),
+        (["--merge", "--adapter-only", "--output", "x"], "one of --merge, --adapter-only and --kaggle"),
+        (["--merge"], "where to"),
+        (["--merge", "--output", "x", "--user", "ada"], "go with --kaggle"),
+        (["--kaggle", "x", "--output", "y"], "leave --output out"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    options: list[str], reason: str, small_run: Path, invoke: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = invoke("export", small_run, *options)
+    assert result.exit_code == 2
+    assert isinstance(result.exception, UsageError)
+    assert reason in str(result.exception)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_with_something_in_it_is_left_alone(small_run: Path, invoke: Any, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine", "utf-8")
+    result = invoke("export", small_run, "--merge", "--output", tmp_path)
+    assert result.exit_code == 2
+    assert "exists and is not empty" in str(result.exception)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_run_without_a_model_says_so(small_run: Path, invoke: Any, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.yaml").write_bytes((small_run / "recipe.yaml").read_bytes())
+    for kind in ("--merge", "--adapter-only"):
+        result = invoke("export", tmp_path / "run", kind, "--output", tmp_path / "out")
+        assert result.exit_code == 2
+        assert isinstance(result.exception, RunError)
+        assert "no finished evaluation yet" in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_tables_of_parameters(small_recipe: Path, merged_run: Path, invoke: Any) -> None:
+    dry = invoke("train", small_recipe, "--dry-run", "--quiet", *LORA)
+    assert dry.exit_code == 0, dry.output
+    summary = json.loads(invoke("train", small_recipe, "--dry-run", "--json", *LORA).stdout)
+    rows = {row["module"]: row for row in summary["modules"]}
+    assert list(rows) == ["embeddings", "layer 0", "layer 1", "head"]
+    assert [rows[name]["trainable"] > 0 for name in rows] == [False, True, True, True]
+    assert sum(row["total"] for row in rows.values()) == summary["parameters"]["all"]["total"]
+    assert [(group["group"], group["learning_rate"]) for group in summary["groups"]] == [
+        ("layer 0, decay", pytest.approx(1e-3 * 0.64)),
+        ("layer 1, decay", pytest.approx(1e-3 * 0.8)),
+        ("head, decay", 1e-3),
+        ("head, no decay", 1e-3),
+    ]
+    shown = invoke("runs", "show", merged_run)
+    for text in (dry.stdout, shown.stdout):
+        assert "layers 0-1" in text
+    assert json.loads(invoke("runs", "show", merged_run, "--json").stdout)["meta"]["modules"] == summary["modules"]

@@ -1,0 +1,301 @@
+"""Ensembles of run folders: same questions, honest figures, memory in blocks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ensemble.made_up import questions, write_questions, write_run
+from qakit.ensemble import members as members_module
+from qakit.ensemble.combine import Ensemble, combine
+from qakit.ensemble.folder import check_target, write_ensemble
+from qakit.ensemble.load import EnsemblePlan, Weights, load_ensemble
+from qakit.errors import DataError, RecipeError, RunError, UsageError
+from qakit.inference.nbest_file import read_nbest, write_nbest
+from qakit.registry import load_registry
+from qakit.runs import open_run
+from qakit.values import Example
+
+METHODS = ("voting", "nbest", "char_average")
+COUNT = 24
+
+
+def pattern(number: int) -> list[bool]:
+    """Members are wrong about different thirds of the questions."""
+    return [n % 3 != number for n in range(COUNT)]
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Example]]:
+    file, examples = tmp_path_factory.mktemp("asked") / "data.json", questions(COUNT)
+    write_questions(file, examples)
+    return file, examples
+
+
+@pytest.fixture(scope="module")
+def runs(asked: tuple[Path, list[Example]], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three runs; the second one's tokens are single characters."""
+    folder = tmp_path_factory.mktemp("runs")
+    return [write_run(folder / f"run-{n}", *asked, pattern(n), split=n == 1) for n in range(3)]
+
+
+def made(
+    runs: Sequence[Path], method: str, weights: Weights = None, *, want_test: bool = True, **settings: Any
+) -> Ensemble:
+    plan = EnsemblePlan("mine", tuple(runs), method, settings, weights)
+    return combine(plan, load_registry(), want_test=want_test, say=lambda _: None)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_three_members_that_err_elsewhere_are_right_together(
+    method: str, runs: list[Path], asked: tuple[Path, list[Example]]
+) -> None:
+    found = made(runs, method)
+    gold = [each.answers[0].text if each.answers else "" for each in asked[1]]
+    assert found.test is not None
+    assert [each.final for each in found.test] == gold
+    validation = found.validation
+    assert validation is not None
+    assert validation.figures["exact"] == 100
+    assert validation.best_figure == pytest.approx(200 / 3)
+    assert validation.over_best is not None
+    assert validation.over_best.low > 0
+    assert validation.cross_fitted == (method != "voting"), "the no-answer threshold is tuned where answers are decoded"
+    assert [row.figure for row in validation.rows] == pytest.approx([200 / 3] * 3)
+    assert all(row.without is not None and row.without <= 100 for row in validation.rows)
+    assert found.agreement[0][0] == 1
+    assert found.agreement[0][1] == pytest.approx(1 / 3)
+    assert list(found.changed) == [8, 8, 8]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_copies_of_one_run_answer_as_it_does(method: str, asked: tuple[Path, list[Example]], tmp_path: Path) -> None:
+    extra = {
+        "predict": {"no_answer": True, "null_threshold": 0.0, "character_scores": True}
+    }  # the run's own: not tuned
+    copies = [write_run(tmp_path / f"r{n}", *asked, pattern(0), extra=extra) for n in range(3)]
+    found = made(copies, method)
+    assert found.test is not None
+    alone = read_nbest(copies[0] / "predictions" / "nbest.jsonl")
+    assert [each.final for each in found.test] == [each.final for each in alone]
+    assert found.validation is not None
+    assert found.validation.over_best is not None
+    assert found.validation.over_best.mean == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_learnt_weights_are_judged_on_questions_that_did_not_teach_them(
+    method: str, asked: tuple[Path, list[Example]], tmp_path: Path
+) -> None:
+    good = write_run(tmp_path / "good", *asked, [n % 12 != 0 for n in range(COUNT)])
+    bad = [write_run(tmp_path / f"bad{n}", *asked, [n2 % 2 == 0 for n2 in range(COUNT)]) for n in range(2)]
+    found = made([*bad, good], method, "learn")
+    assert found.decision.weights[2] == max(found.decision.weights) > 1 / 3
+    validation = found.validation
+    assert validation is not None
+    assert validation.cross_fitted
+    assert validation.gain is not None
+    assert validation.gain.mean == pytest.approx(validation.figures["exact"] - validation.equal)
+    assert validation.seen >= validation.equal
+    assert validation.rows[2].adds is not None
+    assert validation.rows[2].adds.mean > 0
+
+
+def test_blocks_and_the_whole_are_the_same(runs: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    for method in METHODS:
+        whole = made(runs, method)
+        with monkeypatch.context() as patch:
+            patch.setattr(members_module, "BLOCK", 5)
+            assert made(runs, method).test == whole.test
+
+
+def test_only_a_block_of_candidates_is_in_memory(runs: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    from qakit.ensemble.kept import find_kept, open_source
+
+    monkeypatch.setattr(members_module, "BLOCK", 5)
+    kept = [found for run in runs if (found := find_kept(open_source(run), "test", characters=True))]
+    sizes = [
+        (len(member.predictions), len(member.characters or ()))
+        for block in members_module.blocks(kept, characters=True)
+        for member in block
+    ]
+    assert set(sizes[:-3]) == {(5, 5)}
+    assert sum(size for size, _ in sizes) == 3 * COUNT
+
+
+def test_members_in_other_orders_are_put_in_the_firsts(asked: tuple[Path, list[Example]], tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / f"r{n}", *asked, pattern(n)) for n in range(3)]
+    for name in ("predictions", "predictions/validation"):
+        file = runs[1] / name / "nbest.jsonl"
+        write_nbest(file, read_nbest(file)[::-1])
+    gold = [each.answers[0].text if each.answers else "" for each in asked[1]]
+    for method in METHODS:
+        found = made(runs, method)
+        assert found.test is not None
+        assert [each.final for each in found.test] == gold
+
+
+def test_character_scores_in_another_order_are_refused(asked: tuple[Path, list[Example]], tmp_path: Path) -> None:
+    file, examples = asked
+    runs = [
+        write_run(tmp_path / "r0", file, examples, pattern(0)),
+        write_run(tmp_path / "r1", file, examples[::-1], pattern(1)),
+    ]
+    assert made(runs, "nbest").test is not None
+    with pytest.raises(DataError, match=r"r1/predictions/nbest\.jsonl: its character scores have other questions"):
+        made(runs, "char_average")
+
+
+def test_missing_ids_are_named(asked: tuple[Path, list[Example]], tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / f"r{n}", *asked, pattern(n), splits=["test"]) for n in range(2)]
+    file = runs[1] / "predictions" / "nbest.jsonl"
+    write_nbest(file, read_nbest(file)[:-2])
+    with pytest.raises(DataError, match=r"r1/predictions/nbest.jsonl: 2 ids of .*r0.* are missing here: q22, q23"):
+        made(runs, "nbest")
+
+
+def test_other_data_is_refused(asked: tuple[Path, list[Example]], tmp_path: Path) -> None:
+    other = tmp_path / "other.json"
+    write_questions(other, [Example(each.id, "who?", each.contexts, each.answers) for each in asked[1]])
+    runs = [
+        write_run(tmp_path / "a", *asked, pattern(0)),
+        write_run(tmp_path / "b", other, asked[1], pattern(1)),
+    ]
+    with pytest.raises(DataError, match=r"b/predictions/nbest.jsonl: is of other questions \(SHA-256 [0-9a-f]{12}\)"):
+        made(runs, "voting")
+    with pytest.raises(UsageError, match=r"weights cannot be learnt: .*is of other questions"):
+        made(runs, "voting", "learn")
+
+
+def test_a_file_that_has_changed_is_refused_where_it_is_needed(tmp_path: Path) -> None:
+    file, examples = tmp_path / "data.json", questions(COUNT)
+    write_questions(file, examples)
+    runs = [write_run(tmp_path / f"r{n}", file, examples, pattern(n)) for n in range(2)]
+    file.write_text(file.read_text("utf-8") + "\n", "utf-8")
+    with pytest.raises(DataError, match=r"data\.json: has changed since .*nbest\.jsonl was predicted from it"):
+        made(runs, "char_average")
+    found = made(runs, "voting")  # needs no questions
+    assert found.test is not None
+    assert found.validation is None
+    assert "has changed since" in str(found.no_validation)
+    file.unlink()
+    with pytest.raises(DataError, match="is not there any more"):
+        made(runs, "char_average")
+
+
+def test_runs_without_character_scores_say_how_to_get_them(asked: tuple[Path, list[Example]], tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / f"r{n}", *asked, pattern(n), characters=False, splits=["test"]) for n in range(2)]
+    with pytest.raises(DataError, match=r"r0.* has no character scores; train with .*--split test --character-scores"):
+        made(runs, "char_average")
+
+
+def test_runs_with_validation_alone_are_judged(asked: tuple[Path, list[Example]], tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / f"r{n}", *asked, pattern(n), splits=["validation"]) for n in range(3)]
+    found = made(runs, "nbest", want_test=False)
+    assert found.test is None
+    assert found.validation is not None
+    with pytest.raises(UsageError, match=r"r0 has no predictions of a test file; make them with `qakit predict"):
+        made(runs, "nbest")
+
+
+def test_weights_that_do_not_fit(runs: list[Path]) -> None:
+    with pytest.raises(UsageError, match="2 weights for 3 members"):
+        made(runs, "nbest", (1.0, 2.0))
+    with pytest.raises(UsageError, match="at least one above 0"):
+        made(runs, "nbest", (0.0, 0.0, 0.0))
+
+
+def test_the_folder_is_a_run(runs: list[Path], tmp_path: Path) -> None:
+    from qakit.report.compare_runs import read_members
+    from qakit.submit.target import find_target
+
+    folder = tmp_path / "whole"
+    check_target(folder, runs)
+    submission = write_ensemble(made(runs, "char_average"), folder, load_registry())
+    assert submission is not None
+    assert submission.rows == COUNT
+    told = json.loads((folder / "ensemble.json").read_text("utf-8"))
+    assert [Path(each["path"]).name for each in told["members"]] == ["run-0", "run-1", "run-2"]
+    assert all(len(digest) == 64 for digest in told["test"].values())
+    meta = json.loads((folder / "predictions" / "meta.json").read_text("utf-8"))
+    assert len(meta["members"]) == 3
+    run = open_run(folder)
+    assert run.recipe().name == "whole"
+    assert run.read_json(run.metrics_file)["validation"]["exact"] > 90
+    assert find_target(folder, None, say=print).file == folder / "predictions" / "submission.csv"
+    compared = read_members([folder, runs[0]], load_registry())
+    assert sum(compared[0].figures["exact"]) > sum(compared[1].figures["exact"])
+
+
+def test_a_folder_is_replaced_only_if_it_holds_an_ensemble(runs: list[Path], tmp_path: Path) -> None:
+    folder = tmp_path / "whole"
+    write_ensemble(made(runs, "voting"), folder, load_registry())
+    check_target(folder, runs)
+    write_ensemble(made(runs, "nbest"), folder, load_registry())
+    assert json.loads((folder / "ensemble.json").read_text("utf-8"))["method"] == {"name": "nbest"}
+    assert [each.name for each in tmp_path.iterdir()] == ["whole"], "nothing is left beside it"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "file").touch()
+    with pytest.raises(RunError, match="holds no ensemble"):
+        check_target(tmp_path / "other", runs)
+    with pytest.raises(UsageError, match="is, or holds, the member"):
+        check_target(runs[0].parent, runs)
+
+
+def test_clean_up_and_a_fixed_threshold_are_the_first_members(
+    asked: tuple[Path, list[Example]], tmp_path: Path
+) -> None:
+    extra = {"predict": {"no_answer": True, "null_threshold": 1e9}, "metric": "squad_v2"}
+    runs = [write_run(tmp_path / f"r{n}", *asked, pattern(n), extra=extra) for n in range(3)]
+    found = made(runs, "nbest")
+    assert found.test is not None
+    assert all(each.final for each in found.test), "nothing is unanswered by this threshold"
+    assert found.validation is not None
+    assert not found.validation.cross_fitted
+
+
+# ------------------------------------------------------------------------------------------------------- recipes
+def recipe(folder: Path, text: str) -> Path:
+    path = folder / "mine.yaml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_a_recipe_finds_its_members_by_pattern(runs: list[Path]) -> None:
+    path = recipe(
+        runs[0].parent,
+        "description: three\nensemble:\n  members: ['run-[0-9]']\n"
+        "  method: {name: char_average, mean: log}\n  weights: [2, 1, 1]\n",
+    )
+    plan = load_ensemble(path, load_registry())
+    assert [each.name for each in plan.members] == ["run-0", "run-1", "run-2"]
+    assert (plan.name, plan.method, plan.settings["mean"], plan.weights) == ("mine", "char_average", "log", (2, 1, 1))
+    assert combine(plan, load_registry(), want_test=True, say=lambda _: None).test is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ensemble:\n  members: [run-0, nowhere]\n", r"mine\.yaml:2:20: ensemble.members.1: not found: .*nowhere"),
+        ("ensemble:\n  members: ['x-*']\n", r"mine\.yaml:2:13: ensemble.members.0: nothing is called"),
+        ("ensemble:\n  members: [run-0, 'run-*']\n", r"mine\.yaml:2:20: .*run-0 is among the members already"),
+        ("ensemble:\n  members: [run-0]\n  method: nbset\n", r"mine\.yaml:3:11: .*no ensembler is called 'nbset'"),
+        ("ensemble:\n  members: [run-0]\n  method: {name: nbest, k: 1}\n", r"mine\.yaml:3:25: .*k"),
+        ("ensemble:\n  members: [run-0, run-1]\n  weights: [1]\n", r"mine\.yaml:3:12: .*1 numbers for 2 members"),
+        ("ensemble:\n  members: [run-0]\n  weights: heavy\n", r"mine\.yaml:3:12: ensemble.weights"),
+        ("ensemble:\n  member: [run-0]\n", r"mine\.yaml:2:3: .*member"),
+        ("ensemble:\n  members: []\n", r"mine\.yaml:2:12: ensemble.members"),
+    ],
+)
+def test_what_is_wrong_with_a_recipe_has_its_place(text: str, message: str, runs: list[Path]) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_ensemble(recipe(runs[0].parent, text), load_registry())
+
+
+def test_members_need_not_be_there_for_a_check_of_the_rest(tmp_path: Path) -> None:
+    path = recipe(tmp_path, "ensemble:\n  members: [nowhere]\n  weights: [1, 2]\n")
+    assert load_ensemble(path, load_registry(), check_members=False).method == "voting"

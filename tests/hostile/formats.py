@@ -1,0 +1,186 @@
+"""Every reader with a small valid file of its own, and what reading one comes to."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from qakit.api import DataError, Example, NoRuntime, Reader
+from qakit.data.read import read_examples
+from qakit.registry import load_registry
+
+CONTEXT = "The army landed at Pevensey in 1066."
+SQUAD = {
+    "version": "v2.0",
+    "data": [
+        {
+            "title": "Normans",
+            "paragraphs": [
+                {
+                    "context": CONTEXT,
+                    "qas": [
+                        {
+                            "id": "q1",
+                            "question": "Where?",
+                            "answers": [{"text": "Pevensey", "answer_start": 19}],
+                            "is_impossible": False,
+                        },
+                        {"id": "q2", "question": "Why?", "answers": [], "is_impossible": True},
+                    ],
+                }
+            ],
+        }
+    ],
+}
+HW7 = {
+    "questions": [
+        {
+            "id": 1,
+            "paragraph_id": 0,
+            "question_text": "Where?",
+            "answer_text": "Pevensey",
+            "answer_start": 19,
+            "answer_end": 26,
+        },
+        {
+            "id": 2,
+            "paragraph_id": 0,
+            "question_text": "When?",
+            "answer_text": None,
+            "answer_start": None,
+            "answer_end": None,
+        },
+    ],
+    "paragraphs": [CONTEXT],
+}
+ADL_CONTEXTS = [CONTEXT, "Another text.", "A third text.", "A fourth text."]
+ADL = [
+    {
+        "id": "q1",
+        "question": "Where?",
+        "paragraphs": [3, 0, 1, 2],
+        "relevant": 0,
+        "answer": {"text": "Pevensey", "start": 19},
+    },
+    {"id": "q2", "question": "When?", "paragraphs": [0, 1, 2, 3]},
+]
+GLUE = [["index", "sentence1", "sentence2", "label"], ["0", "One text.", "Another one.", "entailment"]]
+COLUMNS = {"id": "key", "question": "q", "context": "c", "answer_text": "a", "answer_start": "s"}
+ROWS = [{"key": "q1", "q": "Where?", "c": CONTEXT, "a": "Pevensey", "s": 19}]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A reader with its settings, a valid document, and how a document becomes a file."""
+
+    name: str
+    reader: str
+    document: Any
+    dump: Callable[[Any], bytes]
+    file: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    beside: Mapping[str, Any] = field(default_factory=dict)
+    """Further JSON files that the reader opens."""
+
+    def valid(self) -> bytes:
+        """The valid document as a file."""
+        return self.dump(self.document)
+
+    def write(self, folder: Path, content: bytes) -> Path:
+        """The file, and what belongs beside it, in a folder."""
+        for name, value in self.beside.items():
+            (folder / name).write_text(json.dumps(value), "utf-8")
+        path = folder / self.file
+        path.write_bytes(content)
+        return path
+
+    def build(self) -> Reader:
+        reader: Reader = load_registry().build("readers", self.reader, dict(self.settings), NoRuntime())
+        return reader
+
+
+def dump_json(document: Any) -> bytes:
+    return json.dumps(document).encode()
+
+
+def dump_lines(rows: Any) -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def dump_tsv(rows: Any) -> bytes:
+    return "".join("\t".join(map(str, row)) + "\n" for row in rows).encode("utf-8", "surrogatepass")
+
+
+def dump_csv(rows: Any) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(list(rows[0]))
+    writer.writerows(list(row.values()) for row in rows)
+    return text.getvalue().encode("utf-8", "surrogatepass")
+
+
+def dump_table_tsv(rows: Any) -> bytes:
+    return dump_tsv([list(rows[0]), *(list(row.values()) for row in rows)])
+
+
+def dump_parquet(rows: Any) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(list(rows)), sink)
+    return sink.getvalue()
+
+
+FORMATS = {
+    each.name: each
+    for each in (
+        Format("squad", "squad", SQUAD, dump_json, "data.json"),
+        Format("hw7", "hw7", HW7, dump_json, "data.json"),
+        Format("adl", "adl", ADL, dump_json, "data.json", beside={"context.json": ADL_CONTEXTS}),
+        Format("glue", "glue", GLUE, dump_tsv, "train.tsv", {"task": "RTE"}),
+        Format("csv", "table", ROWS, dump_csv, "data.csv", COLUMNS),
+        Format("tsv", "table", ROWS, dump_table_tsv, "data.tsv", COLUMNS),
+        Format("jsonl", "table", ROWS, dump_lines, "data.jsonl", COLUMNS),
+        Format("parquet", "table", ROWS, dump_parquet, "data.parquet", COLUMNS),
+    )
+}
+JSON_FORMATS = ("squad", "hw7", "adl", "jsonl")
+"""Those whose documents are trees of JSON values."""
+
+Outcome = Literal["read", "refused"]
+
+
+def read(form: Format, path: Path, policies: Mapping[str, Any] | None = None) -> tuple[Outcome, str]:
+    """Read a file; what came of it, and the message of a refusal. Anything but examples and DataError comes through."""
+    try:
+        result = read_examples(form.build(), path, policies=policies or {})
+    except DataError as error:
+        check_message(error, path)
+        return "refused", str(error)
+    for example in result.examples:
+        check_example(example)
+    return "read", ""
+
+
+def check_message(error: DataError, path: Path) -> None:
+    """One line, with the file in front."""
+    text = str(error)
+    assert text.isprintable() or "\ufffd" in text or len(text.splitlines()) == 1, text
+    assert len(text.splitlines()) == 1 and len(text) < 1000, text
+    assert str(path.parent) in text, text
+
+
+def check_example(example: Example) -> None:
+    """The promises of an example."""
+    for text in (example.id, example.question, *example.contexts):
+        text.encode("utf-8")  # no lone surrogates: tokenizers and files take it
+    for answer in example.answers or ():
+        if answer.start is not None:
+            assert answer.text
+            assert example.contexts[answer.context][answer.start : answer.end] == answer.text

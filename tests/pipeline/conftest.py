@@ -1,0 +1,104 @@
+"""A made-up ADL set of the project's own sample, and a trained pipeline."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import Invoke
+
+STAGE = """\
+data:
+  reader: adl
+  train: {data}/train.json
+  validation: {data}/valid.json
+  test: {data}/test.json
+  sample_submission: {data}/sample_submission.csv
+backbone: {{source: {backbone}}}
+windows: {{max_length: 144, max_question_length: 24}}
+train:
+  epochs: 1
+  batch_size: 16
+  learning_rate: 2e-3
+  precision: fp32
+writer: {{name: csv, id_column: id, answer_column: answer}}
+"""
+SELECTION = (
+    STAGE
+    + """\
+preprocess: {{train: every_context, predict: every_context}}
+head: multiple_choice
+metric: selection
+"""
+)
+SPAN = (
+    STAGE
+    + """\
+preprocess:
+  train: {{name: stride, overlap: 32, contexts: answer, negatives: none}}
+  predict: {{name: stride, overlap: 32}}
+metric: exact_match
+"""
+)
+TWO_STAGE = """\
+description: two stages
+stages:
+  selection: selection.yaml
+  span: span.yaml
+combine: {top_k: 2}
+"""
+
+
+@pytest.fixture(scope="session")
+def adl_data(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """context.json; train.json (24), valid.json (20), test.json (8) of four paragraphs each; sample_submission.csv."""
+    folder = tmp_path_factory.mktemp("adl")
+    contexts: list[str] = []
+    for name, source, limit in (("train", "train", 24), ("valid", "dev", 20), ("test", "dev", 8)):
+        records = []
+        for article in json.loads((samples / f"squad-{source}.json").read_text("utf-8"))["data"]:
+            for paragraph in article["paragraphs"]:
+                number = len(contexts)
+                contexts.append(paragraph["context"])
+                answered = [item for item in paragraph["qas"] if item.get("answers")]
+                records += [_record(item, number, labelled=name != "test") for item in answered[:3]]
+        step = max(1, len(records) // limit)
+        chosen = records[step // 2 :: step][:limit]
+        for place, record in enumerate(chosen):
+            others = [(record["paragraphs"][0] + shift) % len(contexts) for shift in (1, 2, 3)]
+            others.insert(place % 4, record["paragraphs"][0])
+            record["paragraphs"] = others
+        (folder / f"{name}.json").write_text(json.dumps(chosen, ensure_ascii=False), "utf-8")
+    (folder / "context.json").write_text(json.dumps(contexts, ensure_ascii=False), "utf-8")
+    ids = [record["id"] for record in json.loads((folder / "test.json").read_text("utf-8"))]
+    (folder / "sample_submission.csv").write_bytes(b"id,answer\r\n" + b"".join(f"{id_},\r\n".encode() for id_ in ids))
+    return folder
+
+
+def _record(item: dict[str, Any], number: int, *, labelled: bool) -> dict[str, Any]:
+    record = {"id": item["id"], "question": item["question"], "paragraphs": [number]}
+    if labelled:
+        answer = item["answers"][0]
+        record |= {"relevant": number, "answer": {"text": answer["text"], "start": answer["answer_start"]}}
+    return record
+
+
+@pytest.fixture(scope="session")
+def pipeline_recipe(adl_data: Path, tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """two-stage.yaml beside selection.yaml and span.yaml."""
+    folder = tmp_path_factory.mktemp("recipes")
+    for name, text in (("selection", SELECTION), ("span", SPAN)):
+        (folder / f"{name}.yaml").write_text(text.format(data=adl_data, backbone=tiny_backbone), "utf-8")
+    (folder / "two-stage.yaml").write_text(TWO_STAGE, "utf-8")
+    return folder / "two-stage.yaml"
+
+
+@pytest.fixture(scope="session")
+def trained_pipeline(pipeline_recipe: Path, invoke: Invoke, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished pipeline."""
+    folder = tmp_path_factory.mktemp("runs") / "two"
+    result = invoke("train", pipeline_recipe, "--output", folder, "--quiet")
+    assert result.exit_code == 0, result.output
+    return folder

@@ -1,0 +1,241 @@
+"""Training a pipeline, and what works on its folder afterwards."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from qakit.errors import RunError
+from qakit.inference.nbest_file import read_nbest
+from qakit.pipeline.loading import load_trained
+from qakit.pipeline.trained import TrainedPipeline
+from qakit.runs import Run
+
+
+@pytest.fixture(scope="session")
+def loaded(trained_pipeline: Path) -> TrainedPipeline:
+    found = load_trained(trained_pipeline)
+    assert isinstance(found, TrainedPipeline)
+    return found
+
+
+def test_the_folder_holds_the_whole_and_its_stages(trained_pipeline: Path) -> None:
+    names = {path.relative_to(trained_pipeline).as_posix() for path in trained_pipeline.rglob("*")}
+    assert {
+        "pipeline.yaml",
+        "recipe.yaml",
+        "combine.json",
+        "metrics.json",
+        "meta.json",
+        "recipes/span.yaml",
+        "selection/model",
+        "span/model",
+        "predictions/nbest.jsonl",
+        "predictions/meta.json",
+        "predictions/submission.csv",
+        "predictions/validation/nbest.jsonl",
+    } <= names
+    assert "selection/predictions/submission.csv" not in names  # a stage answers no test file
+
+
+def test_the_figures_fit_together(trained_pipeline: Path) -> None:
+    metrics = json.loads((trained_pipeline / "metrics.json").read_text("utf-8"))
+    expected, stages = metrics["expected"], metrics["expected"]["stages"]
+    assert expected["exact"]["value"] == pytest.approx(metrics["validation"]["exact_match"])
+    assert stages["product"] == pytest.approx(stages["selection"]["value"] * stages["span_given_right"]["value"] / 100)
+    assert stages["passed_on"]["value"] >= stages["selection"]["value"]
+    selection = metrics["stages"]["selection"]["validation"]
+    assert stages["selection"]["value"] == pytest.approx(selection["accuracy"])
+    wrong = round(expected["questions"] * (1 - expected["exact"]["value"] / 100))
+    assert sum(expected["errors"].values()) == expected["wrong"] == wrong
+    best = max(each["figure"] for each in metrics["combine"]["tried"])
+    assert best == pytest.approx(metrics["validation"]["exact_match"])
+
+
+def test_predictions_point_into_the_questions_own_contexts(trained_pipeline: Path, adl_data: Path) -> None:
+    contexts = json.loads((adl_data / "context.json").read_text("utf-8"))
+    records = {record["id"]: record for record in json.loads((adl_data / "test.json").read_text("utf-8"))}
+    predictions = read_nbest(trained_pipeline / "predictions" / "nbest.jsonl")
+    assert [prediction.id for prediction in predictions] == list(records)
+    for prediction in predictions:
+        used = {candidate.context for candidate in prediction.candidates}
+        assert 1 <= len(used) <= 2  # top_k
+        for each in prediction.candidates:
+            text = contexts[records[prediction.id]["paragraphs"][each.context]]
+            assert text[each.start : each.end] == each.text
+
+
+def test_the_submission_has_the_samples_ids(trained_pipeline: Path, adl_data: Path) -> None:
+    written = (trained_pipeline / "predictions" / "submission.csv").read_text("utf-8").splitlines()
+    sample = (adl_data / "sample_submission.csv").read_text("utf-8").splitlines()
+    assert written[0] == sample[0]
+    assert len(written) == len(sample)
+
+
+def test_evaluation_repeats_what_training_said(trained_pipeline: Path, adl_data: Path, invoke) -> None:
+    metrics = json.loads((trained_pipeline / "metrics.json").read_text("utf-8"))
+    by_default = json.loads(invoke("evaluate", trained_pipeline, "--json").stdout)
+    given = json.loads(invoke("evaluate", trained_pipeline, "--input", adl_data / "valid.json", "--json").stdout)
+    assert by_default == given
+    assert given["expected"] == metrics["expected"]
+    assert given["figures"] == pytest.approx(metrics["validation"])
+    shown = invoke("evaluate", trained_pipeline).stdout
+    assert "expect this" in shown and "wrong paragraph" in shown
+
+
+def test_predicting_the_test_file_again_gives_the_same_bytes(
+    trained_pipeline: Path, adl_data: Path, tmp_path: Path, invoke
+) -> None:
+    result = invoke("predict", trained_pipeline, "--input", adl_data / "test.json", "--output", tmp_path / "p.csv")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "p.csv").read_bytes() == (trained_pipeline / "predictions" / "submission.csv").read_bytes()
+
+
+def test_contexts_may_lie_elsewhere(trained_pipeline: Path, adl_data: Path, tmp_path: Path, invoke) -> None:
+    (tmp_path / "a").mkdir()
+    shutil.copy(adl_data / "test.json", tmp_path / "a" / "questions.json")
+    shutil.copy(adl_data / "context.json", tmp_path / "texts.json")
+    command = ["predict", trained_pipeline, "-i", tmp_path / "a" / "questions.json", "-o", tmp_path / "p.csv"]
+    assert invoke(*command).exit_code == 2
+    assert invoke(*command, "--contexts", tmp_path / "texts.json").exit_code == 0
+    assert (tmp_path / "p.csv").read_bytes() == (trained_pipeline / "predictions" / "submission.csv").read_bytes()
+    assert invoke("predict", trained_pipeline, "--split", "test", "--contexts", tmp_path / "texts.json").exit_code == 2
+
+
+def test_many_files_go_through_a_pipeline_too(trained_pipeline: Path, adl_data: Path, tmp_path: Path, invoke) -> None:
+    for name in ("a.json", "b.json"):
+        shutil.copy(adl_data / "test.json", tmp_path / name)
+    shutil.copy(adl_data / "context.json", tmp_path / "context.json")
+    answers = tmp_path / "answers"
+    result = invoke(
+        "predict", trained_pipeline, "-i", tmp_path / "a.json", "-i", tmp_path / "b.json", "-o", f"{answers}/"
+    )
+    assert result.exit_code == 0, result.output
+    assert len([path for path in answers.iterdir() if path.suffix == ".jsonl"]) == 2
+
+
+def test_other_commands_know_the_folder(trained_pipeline: Path, invoke) -> None:
+    (row,) = json.loads(invoke("runs", "list", trained_pipeline.parent, "--json").stdout)
+    assert row["state"] == "finished"
+    assert invoke("runs", "show", trained_pipeline).exit_code == 0
+    asked = invoke("ask", trained_pipeline, "-q", "what?", "-c", "This is that.", "-c", "That is this.", "--json")
+    assert json.loads(asked.stdout)["candidates"]
+    compared = invoke("compare", trained_pipeline, trained_pipeline / "span", "--json")
+    assert compared.exit_code == 0, compared.output
+    rehearsed = json.loads(invoke("submit", trained_pipeline, "-c", "some", "--dry-run", "--json").stdout)
+    assert rehearsed["expected"]["low"] is not None
+    assert rehearsed["expected"]["stages"]["product"] >= 0
+    assert " = " in invoke("submit", trained_pipeline, "-c", "some", "--dry-run").stdout
+    for option in ("--merge", "--adapter-only"):
+        refused = invoke("export", trained_pipeline, option, "--output", trained_pipeline / "x")
+        assert refused.exit_code == 2
+        assert "--offline" in str(refused.exception)
+    characters = invoke(
+        "predict", trained_pipeline, "--split", "test", "--character-scores", trained_pipeline / "c.safetensors"
+    )
+    assert "its span stage has" in str(characters.exception)
+
+
+def test_one_context_and_fewer_than_top_k(loaded: TrainedPipeline) -> None:
+    for contexts in (["One two three."], ["One two three.", "four five."], ["", "four five."]):
+        answer = loaded.answer("what is it?", contexts, top_k=5)
+        assert answer.candidates
+        assert all(contexts[each.context][each.start : each.end] == each.text for each in answer.candidates)
+
+
+def test_a_plain_run_has_the_table_of_errors_too(trained_pipeline: Path, invoke) -> None:
+    report = json.loads(invoke("evaluate", trained_pipeline / "span", "--errors", "--json").stdout)
+    assert report["expected"]["stages"] is None
+    assert sum(report["expected"]["errors"].values()) == report["expected"]["wrong"]
+    refused = invoke("evaluate", trained_pipeline / "selection", "--errors")
+    assert refused.exit_code == 2
+    assert "does not answer with spans" in str(refused.exception)
+
+
+def test_resuming_trains_only_what_is_missing(trained_pipeline: Path, tmp_path: Path, invoke) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(trained_pipeline, copy)
+    stage = Run(copy / "selection")
+    before = stage.metrics_file.stat().st_mtime_ns
+    for file in (copy / "combine.json", copy / "metrics.json"):
+        file.unlink()
+    shutil.rmtree(copy / "span")
+    with pytest.raises(RunError, match="is not finished; go on with"):
+        load_trained(copy)
+    result = invoke("train", "--resume", "--output", copy, "--quiet")
+    assert result.exit_code == 0, result.output
+    assert stage.metrics_file.stat().st_mtime_ns == before
+    submission = "predictions/submission.csv"
+    assert (copy / submission).read_bytes() == (trained_pipeline / submission).read_bytes()
+    assert invoke("train", "--resume", "--output", copy, "--set", "span.train.epochs=2").exit_code == 2
+
+
+def test_an_interrupted_stage_goes_on_from_its_checkpoint(trained_pipeline: Path, tmp_path: Path, invoke) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(trained_pipeline, copy)
+    for file in (copy / "combine.json", copy / "metrics.json", copy / "selection" / "metrics.json"):
+        file.unlink()
+    checkpoints = {path: path.stat().st_mtime_ns for path in (copy / "selection" / "checkpoints").iterdir()}
+    result = invoke("train", "--resume", "--output", copy, "--quiet")
+    assert result.exit_code == 0, result.output
+    assert {path: path.stat().st_mtime_ns for path in (copy / "selection" / "checkpoints").iterdir()} == checkpoints
+    assert (copy / "selection" / "metrics.json").is_file()
+    submission = "predictions/submission.csv"
+    assert (copy / submission).read_bytes() == (trained_pipeline / submission).read_bytes()
+
+
+def existing(pipeline: Path) -> str:
+    """A recipe's stages: the runs of a trained pipeline."""
+    stages = [f"{name}: {{from_run: {pipeline}/{name}}}" for name in ("selection", "span")]
+    return f"stages: {{{', '.join(stages)}}}\n"
+
+
+def test_without_validation_the_chain_rule_holds(trained_pipeline: Path, tmp_path: Path, invoke) -> None:
+    recipe = tmp_path / "blind.yaml"
+    recipe.write_text(
+        existing(trained_pipeline) + "data: {validation: null}\n",
+        "utf-8",
+    )
+    result = invoke("train", recipe, "--output", tmp_path / "blind", "--quiet")
+    assert result.exit_code == 0, result.output
+    metrics = json.loads((tmp_path / "blind" / "metrics.json").read_text("utf-8"))
+    assert (metrics["combine"]["weight"], metrics["validation"], metrics["expected"]) == (1.0, None, None)
+    refused = invoke("evaluate", tmp_path / "blind")
+    assert "names no validation file" in str(refused.exception)
+
+
+def test_stages_that_are_trained_already(trained_pipeline: Path, tmp_path: Path, invoke, adl_data: Path) -> None:
+    recipe = tmp_path / "again.yaml"
+    recipe.write_text(
+        existing(trained_pipeline)
+        + f"combine: {{top_k: 1, weight: 1}}\ndata: {{test: {adl_data}/test.json}}\npostprocess: [special_chars]\n",
+        "utf-8",
+    )
+    result = invoke("train", recipe, "--output", tmp_path / "again", "--quiet", "--json")
+    assert result.exit_code == 0, result.output
+    metrics = json.loads(result.stdout)
+    assert metrics["combine"]["tried"] == []
+    assert metrics["submission"]["rows"] == 8
+    # one context passed on: the classical pipeline, whatever the weight
+    assert metrics["expected"]["exact"] == metrics["expected"]["stages"]["top_1"]
+    assert metrics["expected"]["stages"]["passed_on"]["value"] == metrics["expected"]["stages"]["selection"]["value"]
+
+
+def test_a_head_of_the_wrong_kind_is_told_before_anything_is_trained(
+    pipeline_recipe: Path, tmp_path: Path, invoke
+) -> None:
+    recipe = tmp_path / "wrong.yaml"
+    stages = pipeline_recipe.parent
+    recipe.write_text(f"stages: {{selection: {stages}/span.yaml, span: {stages}/span.yaml}}\n", "utf-8")
+    result = invoke("train", recipe, "--output", tmp_path / "out", "--quiet")
+    assert result.exit_code == 2
+    assert "stages.selection: the head 'linear_span' gives spans" in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_shows_both_stages(pipeline_recipe: Path, invoke) -> None:
+    report = json.loads(invoke("train", pipeline_recipe, "--dry-run", "--json", "--set", "data.train_limit=9").stdout)
+    assert [report["stages"][name]["train_examples"] for name in ("selection", "span")] == [9, 9]

@@ -1,0 +1,31 @@
+"""How two runs are compared."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+from torch.testing import assert_close
+
+SAME = ("metrics.jsonl", "model/model.safetensors", "predictions/submission.csv", "predictions/nbest.jsonl")
+
+
+def assert_equal(run: Path, other: Path) -> None:
+    """The same bits."""
+    for name in SAME:
+        assert (run / name).read_bytes() == (other / name).read_bytes(), name
+
+
+def assert_close_runs(one: Path, other: Path, *, weights: str = "model.safetensors") -> None:
+    """The same up to the order of sums."""
+    logs = [(run / "metrics.jsonl").read_text("utf-8").splitlines() for run in (one, other)]
+    for line, other_line in zip(*logs, strict=True):
+        assert json.loads(line) == pytest.approx(json.loads(other_line), abs=1e-5)
+    tensors = [load_file(run / "model" / weights) for run in (one, other)]
+    assert tensors[0].keys() == tensors[1].keys()
+    for name, tensor in tensors[0].items():
+        assert_close(tensor, tensors[1][name], atol=1e-5, rtol=1e-4)
+    answers = [(run / "predictions" / "submission.csv").read_bytes() for run in (one, other)]
+    assert answers[0] == answers[1]

@@ -1,0 +1,83 @@
+"""Forks the processes of a ``qakit`` command that run together; each notes what it writes. Used by ``crew.py``."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
+from fork_server import enter, run_qakit, serve
+
+from qakit.cli import build_app
+
+build_app()  # imports the plugins
+for name in (
+    "matplotlib.pyplot",
+    "peft",
+    "transformers.models.bert.modeling_bert",
+    "qakit.training.fit",
+    "qakit.training.finish",
+    "qakit.report.curves",
+    "qakit.report.threshold_curve",
+):
+    importlib.import_module(name)
+
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+CHANGES = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.truncate", "tempfile.mkdtemp", "tempfile.mkstemp"}
+
+
+def note_writes(path: Path) -> None:
+    """From now on every path that Python code opens for writing, makes, renames or removes is noted in a file."""
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def note(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in CHANGES or (event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING):
+            os.write(log, f"{arguments[0]}\n".encode())
+
+    sys.addaudithook(note)
+
+
+def refuse_writing(folder: str) -> None:
+    """From now on nothing in ``folder`` can be written by Python code, as on a file system that is read-only."""
+
+    def refuse(event: str, arguments: tuple[Any, ...]) -> None:
+        changes = event in CHANGES or (event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING)
+        if changes and str(arguments[1 if event == "os.rename" else 0]).startswith(folder):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    sys.addaudithook(refuse)
+
+
+def shard_on_cpu() -> None:
+    """Let accelerate follow its FSDP settings on the CPU, too: it does so only where it sees several GPUs."""
+    begin = AcceleratorState.__init__
+
+    def sharding(self: AcceleratorState, *arguments: Any, fsdp_plugin: Any = None, **options: Any) -> None:
+        begin(self, *arguments, fsdp_plugin=fsdp_plugin, **options)
+        if fsdp_plugin is not None:
+            self.fsdp_plugin, self.distributed_type = fsdp_plugin, DistributedType.FSDP
+            PartialState._shared_state["distributed_type"] = DistributedType.FSDP
+
+    AcceleratorState.__init__ = sharding
+
+
+def work(job: dict[str, Any]) -> int:
+    """In the child: the whole life of one process; returns the exit code."""
+    enter(job)
+    os.setpgid(0, 0)
+    note_writes(Path(job["writes"]))
+    if os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        shard_on_cpu()
+    if "REFUSE_WRITING" in os.environ:
+        refuse_writing(os.environ["REFUSE_WRITING"])
+    return run_qakit()
+
+
+if __name__ == "__main__":
+    serve(work)

@@ -1,0 +1,124 @@
+"""A place for trials: the inputs, the uninterrupted runs that others are compared with, and how they are compared."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tiny_training import make_all
+from trainings import Ended, Running, Trainings
+
+MEASURED = ("seconds", "peak_memory_mb")
+"""What metrics.json says of the machine."""
+
+
+@dataclass(frozen=True)
+class Whole:
+    """An uninterrupted run, and how many lines of qakit's code ran in each phase of it."""
+
+    run: Path
+    lines: dict[str, int]
+
+
+@dataclass
+class Trial:
+    """One user in a folder of their own, whose run is ``run/`` there and whose token cache is ``cache/``."""
+
+    folder: Path
+    recipe: Path
+    trainings: Trainings
+
+    @property
+    def run(self) -> Path:
+        return self.folder / "run"
+
+    @property
+    def started(self) -> bool:
+        """Whether there is a run to resume; before, the same command is given again."""
+        return (self.run / "recipe.yaml").is_file()
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        """Oldest first."""
+        return sorted((self.run / "checkpoints").glob("step-*"))
+
+    def lose_cache(self) -> None:
+        """The tokens are to be made anew."""
+        for entry in (self.folder / "cache").glob("*"):
+            entry.rename(entry.with_name(f".lost-{entry.name}"))
+
+    def start(self, *options: object, resume: bool = False, **mishap: Any) -> Running:
+        """``qakit train``."""
+        what = ["--resume"] if resume else [self.recipe]
+        arguments = ["train", *what, "--output", "run", *options]
+        return self.trainings.start(*arguments, cwd=self.folder, cache=self.folder / "cache", **mishap)
+
+    def train(self, *options: object, **mishap: Any) -> Ended:
+        """Train from the beginning."""
+        return self.start(*options, **mishap).wait()
+
+    def go_on(self, **mishap: Any) -> Ended:
+        """What the user does after an interruption."""
+        return self.start(resume=self.started, **mishap).wait()
+
+
+@dataclass
+class Workbench:
+    """Makes trials."""
+
+    folder: Path
+    trainings: Trainings
+    wholes: dict[tuple[str, ...], Whole] = field(default_factory=dict)
+    killed: dict[str, Trial] = field(default_factory=dict)
+    """By adapter: a run that was killed, to be copied."""
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        make_all(self.folder / "inputs")
+
+    def trial(self, moment: str) -> Trial:
+        """A fresh folder, for a moment with some adapter."""
+        adapter = moment.split()[0]
+        folder = self.folder / f"trial-{next(self.numbers)}"
+        folder.mkdir()
+        return Trial(folder, self.folder / "inputs" / f"{adapter}.yaml", self.trainings)
+
+    def whole(self, adapter: str, *options: str, **mishap: Any) -> Whole:
+        """The uninterrupted run with this adapter (and these options); trained once."""
+        key = (adapter, *options, *map(str, mishap.values()))
+        if key not in self.wholes:
+            trial = self.trial(adapter)
+            record = trial.folder / "lines.json"
+            done = trial.train(*options, record=str(record), **mishap)
+            assert done.code == 0, done.err
+            self.wholes[key] = Whole(trial.run, json.loads(record.read_text("utf-8")))
+        return self.wholes[key]
+
+
+def differences(run: Path, whole: Path) -> list[str]:
+    """Files of a finished run that are not, byte for byte, those of the uninterrupted one.
+
+    Clock times and memory are left aside (timings.jsonl, some of metrics.json), and checkpoints before the last one.
+    """
+    ours, theirs = (_contents(folder) for folder in (run, whole))
+    return sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+
+
+def _contents(run: Path) -> dict[str, Any]:
+    last = max((run / "checkpoints").glob("step-*"))
+    found: dict[str, Any] = {}
+    for path in run.rglob("*"):
+        name = str(path.relative_to(run))
+        earlier = "checkpoints/step-" in name and last not in (path, *path.parents)
+        if not path.is_file() or earlier or name in (".lock", "timings.jsonl"):
+            continue
+        found[name] = path.read_bytes()
+    if "metrics.json" in found:
+        found["metrics.json"] = json.loads(found["metrics.json"]) | dict.fromkeys(MEASURED)
+    return found

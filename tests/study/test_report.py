@@ -1,0 +1,187 @@
+"""A study's report: what stands in it, and that nothing in it is markup or comes from elsewhere."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qakit.errors import RunError, UsageError
+from qakit.registry import Registry
+from qakit.report.study import StudyResults
+from qakit.report.study_page import write_report
+from qakit.report.study_pictures import numeric_keys
+from qakit.report.study_tables import duration, memory
+from qakit.study.load import load_study
+from qakit.study.results import read_results
+
+Write = Callable[..., Path]
+Drive = Any
+VOID = {"meta", "br", "hr", "link", "img", "input"}
+RANKS = """\
+name: ranks
+description: "<script>alert('x')</script> & $x_1$ [red]"
+recipes: {one: base.yaml, two: base.yaml}
+set: {adapter: lora}
+grid: {adapter.rank: [1, 4, 16, 64]}
+seeds: [0, 1]
+"""
+
+
+class Checker(HTMLParser):
+    """Whether tags are balanced, what is fetched, and the ids."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value or "")
+            if name in ("src", "href", "xlink:href", "action", "data"):
+                self.links.append(value or "")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def results_of(drive: Drive, file: Path, registry: Registry) -> StudyResults:
+    return read_results(drive.folder, load_study(file), registry, resamples=200, seed=0)
+
+
+def test_a_report_of_two_tasks(write: Write, drive: Drive, registry: Registry, tmp_path: Path) -> None:
+    file = write(RANKS)
+    drive(file, jobs=2)
+    results = results_of(drive, file, registry)
+    assert [task.name for task in results.tasks] == ["one", "two"]
+    first = results.tasks[0]
+    assert (first.figure, first.keys) == ("f1", ("f1", "exact_match"))
+    assert [(row.label, len(row.runs), row.trainable) for row in first.rows] == [
+        ("rank1", 2, 1000),
+        ("rank4", 2, 4000),
+        ("rank16", 2, 16000),
+        ("rank64", 2, 64000),
+    ]
+    last = first.rows[-1].figures["f1"]
+    assert (last.mean, last.low, last.high) == (98.5, 98, 99)
+    assert last.sd == pytest.approx(0.5**0.5)
+    assert dict(first.rows[-1].differs) == {"adapter.rank": "64"}
+    assert numeric_keys(first.rows) == ["adapter.rank"]
+
+    text, page = write_report(results, tmp_path / "out")
+    markdown, html = text.read_text("utf-8"), page.read_text("utf-8")
+    names = sorted(path.name for path in (tmp_path / "out" / "pictures").iterdir())
+    assert names == ["costs.png", "curves.png"] + [
+        f"{task}-{what}.png" for task in ("one", "two") for what in ("adapter.rank", "parameters")
+    ]
+    for name in names:
+        assert f"](pictures/{name})" in markdown
+    assert "| rank64 | adapter.rank=64 | 2 | 98.50 ± 0.71 (98.00 .. 99.00) |" in markdown
+    assert "0.291%" in markdown and "500 MiB" in markdown and "qakit study run study.yaml" in markdown
+    assert "16 finished." in markdown
+    assert markdown.count("<script") == markdown.count("\\<script") == 1
+
+    checked = Checker(html)
+    assert checked.open == [] and "script" not in checked.tags and checked.tags.count("svg") == 6
+    assert "<script>alert('x')</script> & $x_1$ [red]" in checked.text
+    for expected in ("98.50 ± 0.71 (98.00 .. 99.00)", "adapter.rank", "Made by", "16 finished."):
+        assert expected in checked.text
+    assert len(checked.ids) == len(set(checked.ids))
+    assert all(link.startswith("#") and link[1:] in checked.ids for link in checked.links)
+    assert "http" not in html and "@import" not in html
+    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", html))
+    assert not re.search(r"(?i)\b(nan|none|inf)\b", checked.text.replace("LoRA", ""))
+
+
+def test_failed_trials_are_shown_with_what_they_said(
+    write: Write, drive: Drive, registry: Registry, tmp_path: Path
+) -> None:
+    file = write("recipe: base.yaml\ngrid: {train.batch_size: [8, 13]}\n")
+    drive(file)
+    text, page = write_report(results_of(drive, file, registry), tmp_path / "out")
+    assert "    error: thirteen & more is not allowed" in text.read_text("utf-8")
+    html = page.read_text("utf-8")
+    assert "error: thirteen &amp; more is not allowed" in html and "1 finished, 1 failed." in html
+    assert Checker(html).open == []
+
+
+def test_a_search_shows_the_best_first_and_warns(
+    write: Write, drive: Drive, registry: Registry, tmp_path: Path
+) -> None:
+    file = write("recipe: base.yaml\nsearch: {trials: 4, space: {train.learning_rate: {log: [1e-6, 1e-2]}}}\n")
+    records = drive(file)
+    results = results_of(drive, file, registry)
+    text, _ = write_report(results, tmp_path / "out")
+    markdown = text.read_text("utf-8")
+    best = max(records, key=lambda record: record.value or 0)
+    rows = [line for line in markdown.splitlines() if line.startswith("| learning\\_rate")]
+    assert f"{best.value:.2f}" in rows[0]
+    assert "which flatters it" in markdown
+    assert (tmp_path / "out" / "pictures" / "train.learning_rate.png").is_file()
+
+
+def test_runs_that_are_not_here_are_counted_and_named(write: Write, drive: Drive, registry: Registry) -> None:
+    file = write("recipe: base.yaml\ngrid: {train.batch_size: [2, 4]}\n")
+    drive(file)
+    shutil.rmtree(drive.folder.runs / "001-batch_size4")
+    results = results_of(drive, file, registry)
+    assert [row.figures["f1"].mean for row in results.tasks[0].rows] == [90, 90]
+    assert "the run folder of 001-batch_size4 is gone: its curves and differences are missing" in results.notes
+
+
+def test_a_report_needs_a_finished_trial_and_a_study(
+    write: Write, drive: Drive, registry: Registry, tmp_path: Path
+) -> None:
+    file = write("recipe: base.yaml\nset: {train.batch_size: 13}\n")
+    with pytest.raises(RunError, match="is not a study"):
+        results_of(drive, file, registry)
+    drive(file)
+    with pytest.raises(UsageError, match=r"no trial of .* is finished; see `qakit study show"):
+        results_of(drive, file, registry)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "-"), (0.4, "0 s"), (119, "119 s"), (120, "2.0 min"), (7200, "2.0 h"), (86400, "24.0 h")],
+)
+def test_durations(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "text"), [(None, "-"), (812.4, "812 MiB"), (9999, "9,999 MiB"), (20480, "20.0 GiB")]
+)
+def test_memory(megabytes: float | None, text: str) -> None:
+    assert memory(megabytes) == text
+
+
+def test_a_baseline_that_failed_is_said(write: Write, drive: Drive, registry: Registry) -> None:
+    file = write(
+        "recipe: base.yaml\nbaseline: bad\n"
+        "variants: {bad: {train.batch_size: 13}, a: {train.batch_size: 2}, b: {train.batch_size: 4}}\n"
+    )
+    drive(file)
+    assert "the baseline bad is not finished: a stands for it" in results_of(drive, file, registry).notes

@@ -1,0 +1,52 @@
+"""Making a run's folder, and being alone in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qakit.errors import OutputError, RunError
+from qakit.recipe.model import BackboneSection, DataSection, PluginRef, Recipe
+from qakit.runs import Run, alone_in, check_free, create_run
+
+RECIPE = Recipe(name="one", data=DataSection(reader=PluginRef(name="squad")), backbone=BackboneSection(source="x"))
+
+
+def test_what_a_kill_leaves_before_there_is_a_recipe_is_no_obstacle(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / ".lock").touch()
+    (folder / ".recipe.yaml.k3x.tmp").write_text("dat")
+    check_free(folder)
+    create_run(RECIPE, folder)
+    assert {path.name for path in folder.iterdir()} == {"recipe.yaml", ".lock"}
+
+
+@pytest.mark.parametrize("name", ["notes.txt", ".env", "recipe.yaml"])
+def test_a_users_own_file_is_one(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(RunError, match="exists and is not empty"):
+        check_free(tmp_path)
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(OutputError, match=r"cannot write .*deep: Permission denied"):
+        check_free(tmp_path / "very" / "deep")
+
+
+def test_two_trainings_that_begin_at_once_get_folders_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folders = {create_run(RECIPE, None).folder for _ in range(3)}
+    assert len(folders) == 3
+
+
+def test_who_makes_a_run_where_another_process_is_at_it_is_refused(tmp_path: Path) -> None:
+    with alone_in(Run(tmp_path)), pytest.raises(RunError, match="another process is training"):
+        create_run(RECIPE, tmp_path)
+    assert not (tmp_path / "recipe.yaml").exists()
