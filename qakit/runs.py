@@ -163,10 +163,16 @@ def open_run(folder: str | os.PathLike[str]) -> Run:
     if not run.folder.is_dir():
         raise RunError(f"there is no run {run.folder} (`qakit runs list` shows the runs)")
     if not run.recipe_file.is_file():
-        raise RunError(f"{run.folder} is not a run: it has no recipe.yaml (`qakit runs list` shows the runs)")
+        raise RunError(f"{run.folder} is not a run: it has no recipe.yaml ({_what_to_name(run)})")
     _refuse_ways_out(run.folder)
     recover_folder(run.model)
     return run
+
+
+def _what_to_name(folder: Run) -> str:
+    if (folder.folder / "qakit.json").is_file() and (folder.folder / "config.json").is_file():
+        return "it is a model alone, for transformers; name the run that it comes from"
+    return "`qakit runs list` shows the runs"
 
 
 def _refuse_ways_out(folder: Path) -> None:

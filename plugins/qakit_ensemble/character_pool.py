@@ -28,7 +28,8 @@ class CharacterPool:
     """The members' axis with their questions."""
 
     axis: Axis
-    members: Sequence[EnsembleMember]
+    members: int
+    """M."""
     examples: Sequence[Example]
     settings: CharAverageSettings
     longest: Int64
@@ -50,11 +51,11 @@ class CharacterPool:
                 assert isinstance(each, SpanPrediction)
                 longest[number, row] = max(map(len, (candidate.text for candidate in each.candidates)), default=1)
                 may_be_null[number, row] = each.null is not None
-        return CharacterPool(axis, members, examples, settings, longest, may_be_null)
+        return CharacterPool(axis, len(members), examples, settings, longest, may_be_null)
 
     def combine(self, weights: Sequence[float], temperatures: Sequence[float], *, n_best: int) -> list[Prediction]:
         """The best spans of the averages."""
-        own = usable_weights(weights, len(self.members))
+        own = usable_weights(weights, self.members)
         if any(each[2] != temperatures[each[1]] for each in self.warm):
             self.warm.clear()
         taking_part = [number for number, weight in enumerate(own) if weight > 0]
@@ -67,7 +68,7 @@ class CharacterPool:
                 self.examples,
                 n_best=n_best,
                 longest=self._limits(taking_part),
-                may_be_null=self.may_be_null[taking_part].any(0),
+                may_be_null=np.asarray(self.may_be_null[taking_part].any(0), np.bool_),
             )
         )
 
@@ -86,7 +87,7 @@ class CharacterPool:
         few = temperature_rows(chosen.tolist())
         sides = [self.axis.start.only(few), self.axis.end.only(few)]
         few_gold = gold_places(self.axis, self.examples, few)
-        temperatures = tuple(_temperature(member, sides, few_gold) for member in range(len(self.members)))
+        temperatures = tuple(_temperature(member, sides, few_gold) for member in range(self.members))
         both = [self.axis.start.only(chosen), self.axis.end.only(chosen)]
         events = [_chances(member, value, both, gold) for member, value in enumerate(temperatures)]
         return mixture_weights(np.stack(events, 1)), temperatures

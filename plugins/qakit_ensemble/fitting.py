@@ -15,10 +15,10 @@ Int64 = NDArray[np.int64]
 
 DECIMALS = 4
 """Of weights and temperatures: more would be noise."""
-ROUNDS = 500
+ROUNDS = 2000
 """Of EM at most."""
-ENOUGH = 1e-7
-"""EM ends when no weight moves by more than this."""
+ENOUGH = 1e-5
+"""EM ends when the best weights cannot be better by more than this, in mean log-likelihood."""
 PICKS = 50
 """Members that greedy selection draws: weights are multiples of 1 / PICKS."""
 LOWEST, HIGHEST = 0.1, 10.0
@@ -47,12 +47,10 @@ def mixture_weights(events: Float64) -> tuple[float, ...]:
         raise UsageError("weights cannot be learnt: no member has a right answer among its candidates")
     weights = np.full(events.shape[1], 1.0 / events.shape[1])
     for _ in range(ROUNDS):
-        shares = usable * weights
-        new = (shares / shares.sum(1, keepdims=True)).mean(0)
-        moved = np.abs(new - weights).max()
-        weights = new
-        if moved < ENOUGH:
+        gradient = (usable / (usable @ weights)[:, None]).mean(0)  # its mean under the weights is 1
+        if gradient.max() - 1 < ENOUGH:  # a bound, as the likelihood is concave
             break
+        weights = weights * gradient
     return rounded(weights)
 
 

@@ -111,7 +111,8 @@ def validate(
     problems: dict[Path, RecipeError | None] = {}
     for path in dict.fromkeys(paths):
         try:
-            _check(path, overrides or [], check_files=check_files)
+            with found_recipe(path) as file:
+                _check(file, overrides or [], check_files=check_files)
         except RecipeError as error:
             problems[path] = error
         else:

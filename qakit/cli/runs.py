@@ -58,7 +58,7 @@ def show(
 ) -> None:
     """One run: its recipe, machine, data, evaluations and files."""
     from qakit.cli.tables import modules_table, new_table, number, pairs_table
-    from qakit.runs import open_run
+    from qakit.runs import LOCK, open_run
 
     opened = open_run(run)
     summary, meta = _summary(opened), opened.read_json(opened.meta_file)
@@ -89,7 +89,8 @@ def show(
         for line in evaluations:
             table.add_row(number(line["step"]), *(number(line.get(name)) for name in names))
         out.print(table)
-    files = [path.relative_to(opened.folder) for path in sorted(opened.folder.rglob("*")) if path.is_file()]
+    paths = (path for path in sorted(opened.folder.rglob("*")) if path.is_file() and path.name != LOCK)
+    files = [path.relative_to(opened.folder) for path in paths]
     out.print(plain("files: " + ", ".join(map(str, files))))
 
 

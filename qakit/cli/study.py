@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from qakit.cli.console import err, out, plain, print_error, print_json
+from qakit.cli.console import err, out, plain, print_error, print_json, print_warning
 
 if TYPE_CHECKING:
     from qakit.study.folder import StudyFolder
@@ -75,6 +75,7 @@ def run(
     with found_recipe(study) as file:
         loaded = load_study(file)
     planned = plan(loaded, registry, check_files=not dry_run)
+    _warn_of_drawn_questions(planned)
     if dry_run:
         _show_plan(loaded, planned, as_json=as_json)
         return
@@ -113,7 +114,7 @@ def report(
     from qakit.cli.tables import new_table
     from qakit.registry import load_registry
     from qakit.report.study_page import write_report
-    from qakit.report.study_tables import summary_grids
+    from qakit.report.study_tables import counts_text, summary_grids
     from qakit.study.folder import find_study
     from qakit.study.results import read_results
 
@@ -131,6 +132,7 @@ def report(
         out.print(table)
     for note in results.notes:
         out.print(plain(f"note: {note}"))
+    out.print(plain(f"trials: {counts_text(results)}"))
     out.print(plain(f"report: {files[0]}, {files[1]}"))
 
 
@@ -181,6 +183,14 @@ def reference(
         sys.stdout.write(study_reference())
     else:
         write_text(output, study_reference())
+
+
+def _warn_of_drawn_questions(planned: Sequence[PlannedTrial]) -> None:
+    if len({each.seed for each in planned if each.recipe.data.validation_limit is not None}) > 1:
+        print_warning(
+            "data.validation_limit draws other validation examples for each seed, so seeds cannot be compared and the "
+            "report will show no differences: use a shorter validation file instead"
+        )
 
 
 def _show_plan(loaded: LoadedStudy, planned: Sequence[PlannedTrial], *, as_json: bool) -> None:

@@ -29,8 +29,8 @@ class Batch:
             example, NaN without one; None without targets.
         target_segment: (B,) int64, which of the window's segments (contexts), counted from 0, is of the context that
             holds the example's answer, -1 if none is; None without targets.
-        contexts: (B, S) int64, which (example, context) pair each of a window's segments is of, in their order; -1 where a
-            window has fewer than S. Windows of the same context have the same number.
+        contexts: (B, S) int64, which (example, context) pair each of a window's segments is of, in their order; -1
+            where a window has fewer than S. Windows of the same context have the same number.
         segment_number: (B, T) int64, each position's segment, counted from 0 in its window; -1 outside contexts.
         example: (B,) int64, which example each window belongs to (its *group*).
         window: (B,) int64 numpy, row of each window in ``Windows``. Stays on the CPU.

@@ -1,4 +1,4 @@
-"""Reading answer files as programs and people exchange them: JSON (id -> text) and CSV (id, answer)."""
+"""Reading answer files as programs and people exchange them: JSON (id -> text), CSV (id, answer), GLUE's TSV."""
 
 from __future__ import annotations
 
@@ -45,6 +45,26 @@ def read_answers(path: Path) -> AnswerFile:
         if not isinstance(answer, str):
             raise DataError(f"the answer is {_kind(answer)}, not text", path=path, row=f"id {id_}")
     return AnswerFile(path, answers)
+
+
+def read_tab_separated(path: Path) -> dict[str, str]:
+    """The answers of a TSV file as GLUE has them: a header line, then id, tab, answer; quotation marks are text.
+
+    Raises:
+        DataError: the file is not UTF-8, a line has not two cells, an id comes twice.
+    """
+    answers: dict[str, str] = {}
+    for number, line in enumerate(_read_text(path).replace("\r\n", "\n").split("\n"), start=1):
+        cells = line.split("\t")
+        if len(cells) != 2 and (line or number == 1):
+            message = f"should be two cells with a tab between them, index and prediction; found {len(cells)}"
+            raise DataError(message, path=path, row=f"line {number}")
+        if not line or number == 1:
+            continue
+        if cells[0] in answers:
+            raise DataError(f"id {cells[0]} comes twice in the file", path=path, row=f"line {number}")
+        answers[cells[0]] = cells[1]
+    return answers
 
 
 def read_probabilities(path: Path) -> dict[str, float]:

@@ -20,7 +20,7 @@ from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.report.bootstrap import RESAMPLES
 from qakit.report.columns import Sampling
-from qakit.values import Example, Prediction
+from qakit.values import Example, Prediction, SpanPrediction
 
 Say = Callable[[str], None]
 N_BEST = 20
@@ -135,7 +135,14 @@ def _bench(
         members = whole(kept, characters=method.reads_characters)
     examples = read_questions(kept, [each.id for each in members[0].predictions], registry)
     judged = Judged(examples, judge, Sampling(RESAMPLES, plan.seed))
-    return Bench(method, method.pool(members, examples), judged, _n_best(judge.recipe)), members
+    pool = method.pool(members, examples)
+    # From here on a member's answers will do; a pool that needs more has kept it.
+    answers = [replace(member, predictions=list(map(_bare, member.predictions)), characters=None) for member in members]
+    return Bench(method, pool, judged, _n_best(judge.recipe)), answers
+
+
+def _bare(prediction: Prediction) -> Prediction:
+    return SpanPrediction(prediction.id, prediction.answer) if isinstance(prediction, SpanPrediction) else prediction
 
 
 def _test(sources: Sequence[Source], method: Method, *, want: bool) -> tuple[Kept, ...]:

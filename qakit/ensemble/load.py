@@ -121,7 +121,7 @@ def _members(tree: MapNode, recipe: EnsembleRecipe, findings: Findings) -> tuple
         at = ("ensemble", "members", str(index))
         node = find(tree, at)
         assert node is not None
-        there = [Path(each) for each in sorted(glob(text))] if has_magic(text) else [Path(text)]  # noqa: PTH207 - absolute
+        there = _matches(text) if has_magic(text) else [Path(text)]
         if has_magic(text) and not there:
             findings.add(node.place.issue(at, f"{'.'.join(at)}: nothing is called {text}"))
         for each in there:
@@ -131,6 +131,12 @@ def _members(tree: MapNode, recipe: EnsembleRecipe, findings: Findings) -> tuple
                 findings.add(node.place.issue(at, f"{'.'.join(at)}: {each} is among the members already"))
             found[each] = None
     return tuple(found)
+
+
+def _matches(pattern: str) -> list[Path]:
+    """Folders and files of answers; what else lies beside runs is not meant."""
+    found = map(Path, sorted(glob(pattern)))  # noqa: PTH207 - the pattern is absolute
+    return [path for path in found if path.is_dir() or path.suffix.lower() in (".csv", ".json")]
 
 
 def _listed(members: Sequence[Path]) -> str:

@@ -85,9 +85,7 @@ def check_model(model: type[BaseModel], tree: MapNode, findings: Findings) -> Ba
     return _validate(Block(model, tree), findings)[0]
 
 
-def check_plugin(
-    tree: MapNode, at: At, kind: Kind, registry: Registry, findings: Findings
-) -> dict[str, Any] | None:
+def check_plugin(tree: MapNode, at: At, kind: Kind, registry: Registry, findings: Findings) -> dict[str, Any] | None:
     """The complete settings of a plugin that another file than a recipe names at a place; None when there are findings.
 
     ``tree`` has a mapping with a ``name`` there.

@@ -89,13 +89,14 @@ def curves_figure(parts: Mapping[str, Sequence[Curves]], keys: Mapping[str, Sequ
 
 def _draw(axes: Any, curves: Sequence[Sequence[tuple[float, float]]], key: str, style: Mapping[str, Any]) -> Any:
     """Draw a group's curves; returns the line that stands for it in the legend."""
-    marker = "" if key == LOSS else "o"
     known = [curve for curve in curves if curve]
     if len(known) > 1:
         for curve in known:
-            axes.plot(*zip(*curve, strict=True), linewidth=0.7, alpha=0.6, **style)
+            alone = "." if len(curve) == 1 else ""  # a line of one point shows nothing
+            axes.plot(*zip(*curve, strict=True), linewidth=0.7, alpha=0.6, marker=alone, **style)
         known = [mean_curve(known)]
     xs, ys = zip(*known[0], strict=True) if known and known[0] else ((), ())
+    marker = "" if key == LOSS and len(xs) > 1 else "o"
     (line,) = axes.plot(xs, ys, linewidth=2.2, marker=marker, markersize=4, **style)
     return line
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,72 @@ def test_other_columns_are_warned_about(tmp_path: Path) -> None:
     assert "the columns are id,answer" in result.stderr
 
 
+@pytest.fixture(scope="module")
+def made_up_runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three runs of 24 questions, each wrong about another third of them; one has other tokens."""
+    from ensemble.made_up import questions, write_questions, write_run
+
+    folder = tmp_path_factory.mktemp("made-up")
+    examples = questions(24)
+    write_questions(folder / "data.json", examples)
+    return [
+        write_run(folder / f"run-{n}", folder / "data.json", examples, [m % 3 != n for m in range(24)], split=n == 1)
+        for n in range(3)
+    ]
+
+
+@pytest.mark.parametrize("method", ["voting", "nbest", "char_average"])
+def test_runs_are_judged_and_kept(method: str, made_up_runs: list[Path], tmp_path: Path) -> None:
+    output, folder = tmp_path / "final.csv", tmp_path / "whole"
+    result = run(*made_up_runs, "--method", method, "-o", output, "--folder", folder, "--json")
+    report = json.loads(result.stdout)
+    assert (report["rows"], report["of"], report["no_validation"]) == (24, "test", None)
+    assert report["validation"]["figures"]["exact"] == 100
+    assert report["validation"]["best_figure"] == pytest.approx(200 / 3)
+    assert report["validation"]["over_best"]["low"] > 0
+    assert [each["figure"] for each in report["validation"]["rows"]] == pytest.approx([200 / 3] * 3)
+    assert len(output.read_text("utf-8").splitlines()) == 25
+    assert (folder / "predictions" / "submission.csv").read_bytes() == output.read_bytes().replace(
+        b"id,answer", b"ID,Answer"
+    )
+    again = run(folder, made_up_runs[0], "--json", "--quiet")
+    assert json.loads(again.stdout)["validation"]["rows"][0]["figure"] == 100, "an ensemble can be a member"
+
+
+def test_what_is_shown_of_runs(made_up_runs: list[Path]) -> None:
+    shown = run(*made_up_runs, "-m", "nbest", "--learn-weights").stdout
+    for words in ("it adds", "best member: run-0", "equal weights", "each half by what the other taught"):
+        assert words in shown
+
+
+def test_a_recipe_says_everything(made_up_runs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(f"ensemble: {{members: ['{made_up_runs[0].parent}/run-*'], method: nbest, weights: learn}}\n")
+    report = json.loads(run(recipe, "--json").stdout)
+    folder = Path(report["folder"])
+    assert folder.parent == Path("runs")
+    assert folder.name.startswith("mine-")
+    assert (folder / "predictions" / "submission.csv").is_file()
+    with pytest.raises(UsageError, match=r"--method, --weights, --learn-weights and --set are what .*mine\.yaml says"):
+        run(recipe, "--method", "voting")
+    recipe.write_text("data: {}\n")
+    with pytest.raises(UsageError, match="is no ensemble recipe"):
+        run(recipe)
+
+
+def test_ensemble_recipes_are_listed_and_validated(tmp_path: Path) -> None:
+    from qakit.cli import build_app
+
+    (tmp_path / "mine.yaml").write_text("ensemble: {members: [nowhere]}\n")
+    listed = CliRunner().invoke(build_app(), ["recipes", "list", str(tmp_path), "--json"])
+    assert json.loads(listed.stdout)["recipes"][0]["valid"] is True
+    (tmp_path / "mine.yaml").write_text("ensemble: {members: [nowhere], method: nbset}\n")
+    checked = CliRunner().invoke(build_app(), ["recipes", "validate", str(tmp_path / "mine.yaml")])
+    assert checked.exit_code == 2
+    assert "no ensembler is called 'nbset'" in checked.output + checked.stderr
+
+
 def test_words_that_do_not_go_together(tmp_path: Path) -> None:
     first, second = member(tmp_path, "a.csv", "x"), member(tmp_path, "b.csv", "x")
     output = tmp_path / "final.csv"
@@ -126,5 +193,35 @@ def test_words_that_do_not_go_together(tmp_path: Path) -> None:
         run(first, second, "-o", output, "--weights", "1")
     with pytest.raises(UsageError, match="should be numbers"):
         run(first, second, "-o", output, "--weights", "1,x")
+    with pytest.raises(UsageError, match="is given twice; --weights makes a member count more"):
+        run(first, first, "-o", output)
+    with pytest.raises(UsageError, match="--weights and --learn-weights contradict each other"):
+        run(first, second, "-o", output, "--weights", "1,2", "--learn-weights")
+    with pytest.raises(UsageError, match=r"weights cannot be learnt: .*a\.csv is no run"):
+        run(first, second, "-o", output, "--learn-weights")
+    with pytest.raises(UsageError, match="needs a member that is a run"):
+        run(first, second, "--folder", tmp_path / "whole")
+    assert not (tmp_path / "whole").exists()
     with pytest.raises(UnknownPluginError, match="no ensembler is called 'votting'; did you mean"):
         run(first, second, "-o", output, "--method", "votting")
+
+
+@pytest.mark.slow
+def test_two_trained_runs_from_training_to_a_checked_submission(
+    small_recipe: Path, invoke: Callable[..., Result], tmp_path: Path
+) -> None:
+    runs = [tmp_path / "one", tmp_path / "two"]
+    for seed, folder in enumerate(runs):
+        words = ("--set", f"seed={seed}", "--set", "predict.character_scores=true", "--quiet")
+        assert invoke("train", small_recipe, "--output", folder, *words).exit_code == 0
+    folder = tmp_path / "whole"
+    result = invoke("ensemble", *runs, "--method", "char_average", "--learn-weights", "--folder", folder, "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["validation"]["questions"] == 12
+    for name in ("predictions", "predictions/validation"):
+        assert (folder / name / "nbest.jsonl").is_file()
+    assert invoke("compare", folder, *runs, "--json").exit_code == 0
+    assert invoke("runs", "show", folder).exit_code == 0
+    submission = folder / "predictions" / "submission.csv"
+    assert len(submission.read_text("utf-8").splitlines()) == 9

@@ -84,12 +84,19 @@ def test_a_folder_that_is_no_run_says_so(tmp_path: Path, invoke: Any) -> None:
     assert str(result.exception) == f"{tmp_path} is not a run: it has no recipe.yaml (`qakit runs list` shows the runs)"
 
 
+def test_a_model_without_its_run_is_called_so(small_run: Path, invoke: Any) -> None:
+    result = invoke("ask", small_run / "model", "-q", QUESTION, "-c", CONTEXT)
+    assert isinstance(result.exception, RunError)
+    assert "no recipe.yaml (it is a model alone, for transformers; name the run" in str(result.exception)
+
+
 def test_runs_are_listed_and_shown(small_run: Path, invoke: Any) -> None:
     listed = json.loads(invoke("runs", "list", small_run.parent, "--json").stdout)
     assert [(run["state"], run["step"]) for run in listed] == [("finished", 6)]
     shown = json.loads(invoke("runs", "show", small_run, "--json").stdout)
     assert shown["meta"]["data"]["train"]["examples"] == 48
-    assert "Evaluations" in invoke("runs", "show", small_run).stdout
+    text = invoke("runs", "show", small_run).stdout
+    assert "Evaluations" in text and "recipe.yaml" in text and ".lock" not in text
 
 
 def test_one_damaged_run_does_not_hide_the_others(small_run: Path, invoke: Any, tmp_path: Path) -> None:

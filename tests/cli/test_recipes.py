@@ -89,6 +89,39 @@ def test_list_falls_back_to_the_recipes_that_came_with_qakit(
     assert [row["name"] for row in shown["recipes"]] == ["bad", "child", "good"]
 
 
+def test_an_editable_install_has_the_recipes_of_its_checkout(
+    runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout = tmp_path / "checkout"
+    (checkout / "qakit").mkdir(parents=True)
+    (tmp_path / "recipes").rename(checkout / "recipes")
+    monkeypatch.setattr("importlib.resources.files", lambda package: checkout / "qakit")
+    with pytest.raises(RecipeError, match="good: file not found"):  # beside a package alone, it may be anyone's folder
+        call(runner, "show", "good")
+    (checkout / "pyproject.toml").touch()
+    assert call(runner, "show", "good")[0] == 0
+    assert json.loads(call(runner, "list", "--json")[1])["folder"] == str(checkout / "recipes")
+
+
+def test_a_recipe_named_without_its_folder_is_suggested(runner: CliRunner, tmp_path: Path) -> None:
+    for folder in ("glue", "other"):
+        (tmp_path / "recipes" / folder).mkdir()
+    (tmp_path / "recipes" / "glue" / "sst2.yaml").write_text(GOOD)
+    with pytest.raises(RecipeError, match=r"sst2: file not found\s+hint: did you mean 'glue/sst2'\?"):
+        call(runner, "show", "sst2")
+    (tmp_path / "recipes" / "other" / "sst2.yaml").write_text(GOOD)
+    with pytest.raises(RecipeError, match="did you mean 'glue/sst2', 'other/sst2'"):
+        call(runner, "show", "sst2.yaml")
+    with pytest.raises(RecipeError, match=r"nosuch: file not found$"):
+        call(runner, "show", "nosuch")
+
+
+def test_validate_finds_a_recipe_by_name_as_train_does(runner: CliRunner) -> None:
+    assert call(runner, "validate", "good", "child.yaml")[0] == 0
+    code, text = call(runner, "validate", "nosuch")
+    assert code == 2 and "nosuch: file not found" in text
+
+
 def test_show_aligns_the_origins(runner: CliRunner) -> None:
     code, text = call(runner, "show", "recipes/child.yaml", "--set", "seed=7")
     lines = text.splitlines()

@@ -190,3 +190,12 @@ def test_gold_answers_score_full_marks(
     path = write(tmp_path, "p.json", answers)
     result = run("-m", metric, "-g", shared_data / file, "--reader", reader, "-p", path, "--json")
     assert float(json.loads(result.stdout)[key]) == 100.0
+
+
+def test_glues_own_prediction_files_are_read(tmp_path: Path) -> None:
+    gold = write(tmp_path, "dev.tsv", "sentence\tlabel\ngood\t1\nbad\t0\nfine\t1\n")
+    answers = write(tmp_path, "SST-2.tsv", "index\tprediction\n0\t1\n1\t0\n2\t0\n")
+    of_task = ("--set", "task=SST-2", "--reader", "glue", "--reader-set", "task=SST-2")
+    result = run("--metric", "glue", "--gold", gold, "--predictions", answers, *of_task, "--json")
+    assert json.loads(result.stdout) == {"accuracy": pytest.approx(200 / 3)}
+    assert result.stderr == ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,11 @@ from qakit.protocols import HeadOutput
 from qakit.recipe.load import load_recipe
 from qakit.registry import load_registry
 from qakit.runs import Run, alone_in, create_run
+from qakit.training.checkpoints import Progress
 from qakit.training.events import Event, Notice
 from qakit.training.fit import accelerator_for, fit, prepare_training
+from qakit.training.interrupts import InterruptedTrainingError
+from qakit.training.keeper import RunKeeper
 
 pytestmark = pytest.mark.slow
 
@@ -125,3 +130,23 @@ def test_a_second_process_is_kept_out_of_a_run(small_run: Path, invoke: Any) -> 
     assert result.exit_code == 1 or result.exit_code == 2
     assert f"another process is training in {small_run}" in str(result.exception)
     assert invoke("train", "--resume", "--output", small_run, "--quiet").exit_code == 0
+
+
+@pytest.mark.parametrize("moment", ["evaluate", "checkpoint"])
+def test_a_stop_that_is_asked_for_at_the_very_end_is_heard(
+    moment: str, small_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only between steps: the last evaluation and the last checkpoint come before the final prediction."""
+    whole = getattr(RunKeeper, moment)
+
+    def stopped(self: RunKeeper, progress: Progress, **options: Any) -> Any:
+        if progress.step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return whole(self, progress, **options)
+
+    monkeypatch.setattr(RunKeeper, moment, stopped)
+    with pytest.raises(InterruptedTrainingError) as caught:
+        run_training(small_recipe, tmp_path / "run", "train.max_steps=3", "train.evaluate_before=false")
+    assert caught.value.exit_code == 143
+    assert str(caught.value) == "stopped by SIGTERM after step 3"
+    assert (tmp_path / "run" / "checkpoints" / "step-00000003" / "state.json").is_file()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qakit.data.predictions_file import first_ids, read_answers, read_probabilities
+from qakit.data.predictions_file import first_ids, read_answers, read_probabilities, read_tab_separated
 from qakit.errors import DataError
 
 
@@ -108,3 +108,25 @@ def test_probabilities_that_are_none(tmp_path: Path, value: str, message: str) -
 def test_first_ids() -> None:
     assert first_ids(["a", "b"]) == "a, b"
     assert first_ids(str(number) for number in range(7)) == "0, 1, 2, 3, 4, ..."
+
+
+def test_tab_separated_answers_are_id_and_answer_below_a_header(tmp_path: Path) -> None:
+    file = tmp_path / "SST-2.tsv"
+    file.write_bytes('index\tprediction\r\n0\t1\r\n7\ta "quoted" class\r\n'.encode("utf-8-sig"))
+    assert read_tab_separated(file) == {"0": "1", "7": 'a "quoted" class'}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "line 1: should be two cells with a tab between them, index and prediction; found 1"),
+        ("index\tprediction\n0,1\n", "line 2: should be two cells"),
+        ("index\tprediction\n0\t1\t2\n", "line 2: .*; found 3"),
+        ("index\tprediction\n0\t1\n0\t1\n", "line 3: id 0 comes twice"),
+    ],
+)
+def test_what_is_no_tab_separated_file_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "SST-2.tsv"
+    file.write_text(text, "utf-8")
+    with pytest.raises(DataError, match=message):
+        read_tab_separated(file)

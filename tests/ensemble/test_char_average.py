@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ensemble.made_up import Odds, member, opinion, pointed, questions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from ensemble.made_up import Odds, member, opinion, pointed, questions
 from qakit.errors import DataError, UsageError
 from qakit.protocols import EnsembleMember, NoRuntime, Pool, PoolsMembers
 from qakit.values import Answer, Candidate, Example, NoAnswer, SpanPrediction

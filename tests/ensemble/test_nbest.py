@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
+from ensemble.made_up import questions, spread, sure
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ensemble.made_up import questions, spread, sure
 from qakit.components import NoSettings
 from qakit.errors import UsageError
 from qakit.protocols import EnsembleMember, NoRuntime

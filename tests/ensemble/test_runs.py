@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from ensemble.made_up import questions, write_questions, write_run
+
 from qakit.ensemble import members as members_module
 from qakit.ensemble.combine import Ensemble, combine
 from qakit.ensemble.folder import check_target, write_ensemble
@@ -74,17 +74,11 @@ def test_three_members_that_err_elsewhere_are_right_together(
 
 @pytest.mark.parametrize("method", METHODS)
 def test_copies_of_one_run_answer_as_it_does(method: str, asked: tuple[Path, list[Example]], tmp_path: Path) -> None:
-    extra = {
-        "predict": {"no_answer": True, "null_threshold": 0.0, "character_scores": True}
-    }  # the run's own: not tuned
-    copies = [write_run(tmp_path / f"r{n}", *asked, pattern(0), extra=extra) for n in range(3)]
+    copies = [write_run(tmp_path / f"r{n}", *asked, pattern(0), splits=["test"]) for n in range(3)]
     found = made(copies, method)
     assert found.test is not None
     alone = read_nbest(copies[0] / "predictions" / "nbest.jsonl")
     assert [each.final for each in found.test] == [each.final for each in alone]
-    assert found.validation is not None
-    assert found.validation.over_best is not None
-    assert found.validation.over_best.mean == 0
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -246,16 +240,19 @@ def test_a_folder_is_replaced_only_if_it_holds_an_ensemble(runs: list[Path], tmp
         check_target(runs[0].parent, runs)
 
 
-def test_clean_up_and_a_fixed_threshold_are_the_first_members(
-    asked: tuple[Path, list[Example]], tmp_path: Path
+def test_decoded_answers_are_cleaned_up_and_voted_ones_are_clean(
+    runs: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    extra = {"predict": {"no_answer": True, "null_threshold": 1e9}, "metric": "squad_v2"}
-    runs = [write_run(tmp_path / f"r{n}", *asked, pattern(n), extra=extra) for n in range(3)]
-    found = made(runs, "nbest")
-    assert found.test is not None
-    assert all(each.final for each in found.test), "nothing is unanswered by this threshold"
-    assert found.validation is not None
-    assert not found.validation.cross_fitted
+    from qakit.ensemble import answers
+
+    monkeypatch.setattr(answers, "finish", lambda found, *_: [each.with_answer(each.answer.upper()) for each in found])
+    for method in METHODS:
+        found = made(runs, method)
+        assert found.validation is not None
+        for predictions in (found.validation.predictions, found.test if method == "char_average" else ()):
+            assert predictions is not None
+            shouted = [each.final == each.final.upper() for each in predictions if each.final]
+            assert set(shouted) <= {method != "voting"}
 
 
 # ------------------------------------------------------------------------------------------------------- recipes

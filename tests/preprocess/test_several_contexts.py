@@ -117,14 +117,11 @@ def test_what_fits_is_one_window() -> None:
 def test_what_does_not_fit_goes_on_in_the_next_window() -> None:
     encoded = encode((2, [6, 4, 3], 1, (1, 3)))  # 6 + (2 + 4) + (2 + 3) = 17 tokens and separators, 8 at a time
     windows = build(CONCATENATE, step=6).windows(encoded, epoch=0)
-    assert (
-        laid(windows)
-        == [
-            (0, [(0, 0, 6)]),  # 0 to 8, and the last two are a separator
-            (0, [(1, 0, 4)]),  # 6 to 14: separator, context, separator
-            (0, [(2, 0, 3)]),  # 12 to 20
-        ]
-    )
+    assert laid(windows) == [
+        (0, [(0, 0, 6)]),  # 0 to 8, and the last two are a separator
+        (0, [(1, 0, 4)]),  # 6 to 14: separator, context, separator
+        (0, [(2, 0, 3)]),  # 12 to 20
+    ]
     assert windows.answer_first.tolist() == [-1, 1, -1]
 
 
