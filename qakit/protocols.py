@@ -152,6 +152,7 @@ READS: tuple[Reads, ...] = get_args(Reads)
 
 Gives = Literal["spans", "labels", "contexts"]
 """What a head decodes to: :class:`SpanCandidates`, :class:`LabelScores` or :class:`ContextScores`."""
+GIVES: tuple[Gives, ...] = get_args(Gives)
 
 
 @runtime_checkable
@@ -159,7 +160,8 @@ class Head(Protocol):
     """Loss, scores, and their decoding. Also a ``torch.nn.Module``."""
 
     reads: Reads
-    """``group``: in training all windows of an example come in one batch, one after the other. In prediction, too, what
+    """``tokens`` (a score for each position) and ``sequence`` (for each window) are treated alike.
+    ``group``: in training all windows of an example come in one batch, one after the other. In prediction, too, what
     compares windows of an example is done once all of them are decoded, so there they come as memory allows."""
 
     def __call__(self, hidden: Tensor, batch: Batch) -> HeadOutput:

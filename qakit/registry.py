@@ -216,9 +216,12 @@ def built_fault(kind: Kind, built: Any) -> str | None:
     if missing:
         parts = ", ".join(repr(member) for member in missing)
         return f"built {type(built).__name__}, which is no {singular(kind)}: it lacks {parts}"
-    if kind == "heads" and built.reads not in protocols.READS:
-        *others, last = (repr(each) for each in protocols.READS)
-        return f"built {type(built).__name__}, whose `reads` is {built.reads!r}, not {', '.join(others)} or {last}"
+    if kind == "heads":
+        for name, known in (("reads", protocols.READS), ("gives", protocols.GIVES)):
+            value = getattr(built, name, known[0])  # `gives` is optional
+            if value not in known:
+                *others, last = (repr(each) for each in known)
+                return f"built {type(built).__name__}, whose `{name}` is {value!r}, not {', '.join(others)} or {last}"
     return None
 
 

@@ -34,6 +34,7 @@ CLASSES, NUMBERS = ("1", "0", "0", "1"), (0.5, 4.0, 2.0, 2.0)
 OPTIONS: dict[str, dict[str, Any]] = {
     "heads/classifier": {"labels": CLASSES[:2]},
     "preprocessors/truncate": {"texts": True},
+    "ensemblers/mean": {"labels": CLASSES},
     "writers/glue": {"labels": CLASSES},
     "metrics/accuracy": {"labels": CLASSES},
     "metrics/accuracy_f1": {"labels": CLASSES},
@@ -117,7 +118,7 @@ def test_the_expected_components_are_there() -> None:
         "adapters": ["bitfit", "freeze", "full", "layernorm", "lora"],
         "heads": ["classifier", "crf", "joint_span", "linear_span", "multiple_choice", "paragraph_scorer"],
         "postprocessors": ["special_chars"],
-        "ensemblers": ["voting"],
+        "ensemblers": ["char_average", "mean", "nbest", "voting"],
         "writers": ["csv", "glue", "jsonl", "squad_json"],
         "metrics": [
             "accuracy",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from qakit import api, hookspecs, testing
 from qakit.components import Component
@@ -90,12 +93,27 @@ def test_the_metric_of_the_guide_works() -> None:
     }
 
 
+def test_the_head_of_the_guide_works() -> None:
+    component = of_section("Head", "heads")
+    testing.check_head(component, api.NoSettings())
+    head, batch = component.build(api.NoSettings(), api.HeadRuntime(2, 0.02, 1, 1, False)), testing.made_up_batch()
+    with torch.no_grad():
+        head.linear.weight[:] = torch.tensor([1.0, 0.0])
+        head.linear.bias.zero_()
+        hidden = torch.zeros(4, 14, 2)
+        hidden[:, 0, 0] = torch.tensor([2.0, 1.0, 5.0, 7.0])  # only the first example has two contexts to choose from
+        loss = head(hidden, batch).loss
+        assert loss == pytest.approx(math.log(1 + math.exp(1.0 - 2.0)) / 3)
+        batch = replace(batch, target_segment=torch.full((4,), -1))
+        assert head(hidden, batch).loss == 0, "nothing is right, nothing to learn"
+
+
 def test_the_adapter_of_the_guide_works() -> None:
     testing.check_adapter(of_section("Adapter", "adapters"), api.NoSettings())
 
 
 def test_the_example_has_all_its_files() -> None:
-    assert len(EXAMPLE_FILES) == 8
+    assert len(EXAMPLE_FILES) == 9
 
 
 @pytest.mark.parametrize("hook", sorted(name for name in vars(hookspecs) if name.startswith("qakit_register_")))

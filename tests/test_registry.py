@@ -133,17 +133,20 @@ def test_what_is_built_must_be_of_its_kind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reads", "instance", "fault"),
+    ("reads", "gives", "instance", "fault"),
     [
-        ("token", True, r"built Whole, whose `reads` is 'token', not 'tokens', 'sequence' or 'group'$"),
-        (None, True, r"built Whole, whose `reads` is None, not 'tokens', 'sequence' or 'group'$"),
-        ("tokens", False, r"built the class Whole; call it$"),
+        ("token", "spans", True, r"built Whole, whose `reads` is 'token', not 'tokens', 'sequence' or 'group'$"),
+        (None, "spans", True, r"built Whole, whose `reads` is None, not 'tokens', 'sequence' or 'group'$"),
+        ("group", "context", True, r"built Whole, whose `gives` is 'context', not 'spans', 'labels' or 'contexts'$"),
+        ("tokens", "spans", False, r"built the class Whole; call it$"),
     ],
 )
-def test_a_head_is_an_instance_that_reads_what_there_is(reads: Any, instance: bool, fault: str) -> None:
+def test_a_head_is_an_instance_that_reads_and_gives_what_there_is(
+    reads: Any, gives: Any, instance: bool, fault: str
+) -> None:
     class Whole:
         def __init__(self) -> None:
-            self.reads = reads
+            self.reads, self.gives = reads, gives
 
         def __call__(self) -> None: ...
         def decode(self) -> None: ...
@@ -202,7 +205,7 @@ def test_first_party_plugins_come_in_by_entry_points_and_are_sound() -> None:
     assert {f"qakit:{entry_point.name}" for entry_point in ours} == {
         plugin.origin.name for plugin in registry.plugins if plugin.origin.package == "qakit"
     }
-    assert len(ours) == 8
+    assert len(ours) == 9
     assert [broken.error for broken in registry.broken] == []
     assert registry.conflicts == ()
 
@@ -223,7 +226,7 @@ def test_first_party_plugins_can_be_switched_off(monkeypatch: pytest.MonkeyPatch
 def test_the_core_names_no_plugin_package() -> None:
     core = Path(hookspecs.__file__).parent
     packages = [folder.name for folder in (core.parent / "plugins").iterdir() if folder.name.startswith("qakit_")]
-    assert len(packages) == 8
+    assert len(packages) == 9
     sources = {path: path.read_text(encoding="utf-8") for path in core.rglob("*.py")}
     assert len(sources) > 30
     found = {(path.name, package) for path, text in sources.items() for package in packages if package in text}

@@ -85,6 +85,7 @@ def test_the_plugin_is_listed_beside_ours(environment: Environment) -> None:
     theirs = [each for each in listing["components"] if each["package"] == "qakit-example-plugin"]
     assert [(each["kind"], each["name"], each["plugin"], each["version"]) for each in theirs] == [
         ("preprocessors", "even_windows", "qakit-example-plugin:example", "0.3.0"),
+        ("heads", "mlp_label", "qakit-example-plugin:example", "0.3.0"),
         ("heads", "mlp_span", "qakit-example-plugin:example", "0.3.0"),
         ("postprocessors", "trim_punctuation", "qakit-example-plugin:example", "0.3.0"),
     ]

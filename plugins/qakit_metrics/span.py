@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from qakit.api import (
+    ContextPrediction,
     Example,
     Prediction,
     SpanPrediction,
@@ -99,8 +100,12 @@ def _answers(predictions: Sequence[Prediction]) -> dict[str, str]:
     for prediction in predictions:
         if not isinstance(prediction, SpanPrediction):
             raise UsageError(
-                f"this metric scores answer texts, but the prediction for id {prediction.id!r} is a class or a number;"
-                " name a metric for classification"
+                f"this metric scores answer texts, but the prediction for id {prediction.id!r} is "
+                + (
+                    "a context; name a metric for contexts (metric: selection)"
+                    if isinstance(prediction, ContextPrediction)
+                    else "a class or a number; name a metric for classification"
+                )
             )
         answers[prediction.id] = prediction.answer
     return answers

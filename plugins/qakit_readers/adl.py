@@ -46,7 +46,10 @@ class AdlReader:
         try:
             stat = file.stat()
         except FileNotFoundError:
-            message = f"the contexts file {file} of this data is missing; the reader's setting `contexts` names it"
+            message = (
+                f"the contexts file {file} of this data is missing; the reader's setting `contexts` names it, "
+                "and --contexts where one file is predicted"
+            )
             raise DataError(message, path=path) from None
         except OSError as error:
             raise unreadable(file, error) from None

@@ -95,7 +95,7 @@ def predict(
 
     options = ManyOptions(form, block, shard_of, keep_going, overwrite)
     if contexts is not None and not (inputs and split is None and not is_many(inputs, target)):
-        raise UsageError("--contexts goes with one --input")
+        raise UsageError("--contexts goes with one --input; of many, each has its file of contexts beside it")
     if inputs and split is None and is_many(inputs, target):
         if nbest is not None or characters is not None:
             raise UsageError("--nbest and --character-scores are for one input; give each file a command of its own")

@@ -14,6 +14,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from qakit.cli.console import err, out, plain, print_error, print_json, print_warning
+from qakit.data.formulas import count_notice
 from qakit.errors import UsageError
 from qakit.inference.stream_inputs import DATA_ENDINGS, Form, Shard, dealt, find_shards, is_pattern
 
@@ -72,11 +73,20 @@ def predict_many(run: Path, inputs: Sequence[str], output: str | None, options: 
         )
     index, count = own_share(options)
     shards = dealt(find_shards(inputs, folder, form=options.form), index=index, count=count)
-    _answer(run, shards, folder, options, first=index == 0, as_json=as_json)
+    share = f"; the share of process {index + 1} of {count}" if count > 1 else ""
+    speaks = index == 0 or options.shard_of is not None  # of a launcher's processes, which share a terminal, the first
+    _answer(run, shards, folder, options, speaks=speaks, share=share, as_json=as_json)
 
 
 def _answer(
-    run: Path, shards: Sequence[Shard], folder: Path, options: ManyOptions, *, first: bool, as_json: bool
+    run: Path,
+    shards: Sequence[Shard],
+    folder: Path,
+    options: ManyOptions,
+    *,
+    speaks: bool,
+    share: str,
+    as_json: bool,
 ) -> None:
     from qakit.inference.stream import BLOCK, StoppedError, answer_shards
     from qakit.inference.stream_folder import AnswerFolder, Identity
@@ -84,7 +94,7 @@ def _answer(
     from qakit.training.interrupts import stop_requests
 
     try:
-        with stop_requests() as request, _Display(quiet=as_json or not first) as display:
+        with stop_requests() as request, _Display(quiet=as_json or not speaks) as display:
             trained = load_trained(run, device=_device())
             answers = AnswerFolder(folder, Identity.of(trained.run, trained.recipe, form=options.form))
             answers.begin(overwrite=options.overwrite)
@@ -98,13 +108,13 @@ def _answer(
                 listener=display,
             )
     except StoppedError as error:
-        if first:
+        if speaks:
             print_error(f"{error}; finished files stay in {folder}, go on with the same command")
         raise typer.Exit(error.exit_code) from None
     if as_json:
         print_json(_summary(folder, tally))
-    elif first or tally.failed:
-        _tell(folder, tally)
+    elif speaks or tally.failed:
+        _tell(folder, tally, share)
     if tally.failed:
         raise typer.Exit(FAILED)
 
@@ -219,14 +229,16 @@ def _summary(folder: Path, tally: Tally) -> dict[str, object]:
     }
 
 
-def _tell(folder: Path, tally: Tally) -> None:
+def _tell(folder: Path, tally: Tally, share: str) -> None:
     before = f", {tally.skipped:,} were finished before" if tally.skipped else ""
     out.print(
         plain(
             f"{tally.examples:,} answers in {tally.answered:,} files in {folder}{before} "
-            f"({tally.examples_per_second:,.1f}/s)"
+            f"({tally.examples_per_second:,.1f}/s){share}"
         )
     )
+    if notice := count_notice(tally.formulas):
+        print_warning(notice)
     if tally.elsewhere:
         print_warning(f"another process is at work on {tally.elsewhere:,} files; run the same command again to be sure")
     for problem in tally.failed.values():

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from qakit.registry import Registry
     from qakit.runs import Run
     from qakit.training.finish import Finished
+    from qakit.training.fit import Prepared
 
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -111,8 +112,10 @@ def _dry_run(recipe: Recipe, registry: Registry, *, as_json: bool, quiet: bool) 
         show_rehearsal("Dry run", summary)
 
 
-def rehearsed(recipe: Recipe, registry: Registry, *, quiet: bool) -> dict[str, Any]:
-    """Prepare a training and say what it would be."""
+def rehearsed(
+    recipe: Recipe, registry: Registry, *, quiet: bool, check: Callable[[Prepared], None] = lambda _: None
+) -> dict[str, Any]:
+    """Prepare a training, let ``check`` look at it, and say what it would be."""
     from qakit.cli.progress import TrainingDisplay
     from qakit.modeling.device import pick_device
     from qakit.modeling.model import parameter_counts, parameters_by_module
@@ -121,6 +124,7 @@ def rehearsed(recipe: Recipe, registry: Registry, *, quiet: bool) -> dict[str, A
 
     with TrainingDisplay(quiet=quiet) as display:
         prepared = prepare_training(recipe, registry, device=pick_device(), listener=display)
+    check(prepared)
     counts = parameter_counts(prepared.assembled.model)
     groups = [
         {

@@ -6,6 +6,7 @@ import gc
 import os
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from qakit.registry import Registry
     from qakit.report.pipeline import Expectation
     from qakit.runs import Run
+    from qakit.training.fit import Prepared
 
 WANTED: dict[str, Gives] = {"selection": "contexts", "span": "spans"}
 """What each stage's head must decode to."""
@@ -99,7 +101,8 @@ def _dry_run(loaded: LoadedPipeline, registry: Registry, *, as_json: bool, quiet
         if stage.run is not None:
             found[name] = {"from_run": str(stage.run)}
         else:
-            found[name] = rehearsed(stage.recipe, registry, quiet=quiet or as_json)
+            check = partial(_check_gives, stage)
+            found[name] = rehearsed(stage.recipe, registry, quiet=quiet or as_json, check=check)
     if as_json:
         print_json({"stages": found, "combine": loaded.pipeline.combine.model_dump(mode="json")})
         return
@@ -151,7 +154,6 @@ def _is_trained(stage: Stage, pipeline: Run | None) -> bool:
 def _check_first(stages: list[Stage], registry: Registry, *, quiet: bool) -> None:
     """What is wrong with a later stage should be known before the first one is trained, not after."""
     from qakit.cli.progress import TrainingDisplay
-    from qakit.inference.scoring import given_by
     from qakit.modeling.device import pick_device
     from qakit.training.fit import prepare_training
 
@@ -159,14 +161,21 @@ def _check_first(stages: list[Stage], registry: Registry, *, quiet: bool) -> Non
         _say(f"checking stage {stage.name}", quiet)
         with TrainingDisplay(quiet=True) as display:
             prepared = prepare_training(stage.recipe, registry, device=pick_device(), listener=display)
-        gives = given_by(prepared.assembled.model.head)
-        if gives != WANTED[stage.name]:
-            raise UsageError(
-                f"stages.{stage.name}: the head {stage.recipe.head.name!r} gives {gives}; this stage needs one that "
-                f"gives {WANTED[stage.name]}"
-            )
+        _check_gives(stage, prepared)
         del prepared
         _free_memory()
+
+
+def _check_gives(stage: Stage, prepared: Prepared) -> None:
+    """Whether the stage's head decodes to what the pipeline needs of it."""
+    from qakit.inference.scoring import given_by
+
+    gives = given_by(prepared.assembled.model.head)
+    if gives != WANTED[stage.name]:
+        raise UsageError(
+            f"stages.{stage.name}: the head {stage.recipe.head.name!r} gives {gives}; this stage needs one that "
+            f"gives {WANTED[stage.name]}"
+        )
 
 
 def _train_stage(recipe: Recipe, folder: Path, registry: Registry, *, quiet: bool) -> None:

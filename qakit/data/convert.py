@@ -45,7 +45,7 @@ def write_adl(splits: Mapping[str, Sequence[Example]], folder: Path, *, paragrap
 
     Raises:
         UsageError: fewer than two paragraphs are wanted.
-        DataError: no question of a split can be used.
+        DataError: no question of a split can be used, or an unlabelled one has several contexts already.
     """
     if paragraphs < 2:
         raise UsageError(f"{paragraphs} paragraphs to a question leave nothing to choose; at least 2")
@@ -97,7 +97,8 @@ def write_tables(
 
 def _row(example: Example) -> dict[str, Any]:
     if len(example.contexts) > 1:
-        raise DataError("has several contexts; a table has one to a row", row=f"id {example.id}")
+        message = "has several contexts; a table has one to a row: leave the file as it is, or cut it into smaller ones"
+        raise DataError(message, row=f"id {example.id}")
     record: dict[str, Any] = {"id": example.id, "question": example.question}
     if example.contexts:
         record["context"] = example.contexts[0]
@@ -117,10 +118,16 @@ def _write_table(path: Path, records: Sequence[dict[str, Any]], form: Literal["j
         return
     import datasets
 
+    bars = datasets.is_progress_bar_enabled()
+    datasets.disable_progress_bars()  # a file of questions is written in no time
     columns = list(dict.fromkeys(name for record in records for name in record))
     table = datasets.Dataset.from_dict({name: [record.get(name) for record in records] for name in columns})
-    with atomic_path(path) as temporary:
-        table.to_parquet(temporary)
+    try:
+        with atomic_path(path) as temporary:
+            table.to_parquet(temporary)
+    finally:
+        if bars:
+            datasets.enable_progress_bars()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +173,9 @@ def _record(
 ) -> dict[str, Any] | None:
     """The question with its paragraphs; None where too few others are without its answer."""
     answer = _target(example)
+    if answer is None and example.relevant is None and len(example.contexts) > 1:
+        message = "has several contexts, and nothing says which one to keep beside new ones: use the file as it is"
+        raise DataError(message, row=f"id {example.id}")
     own = example.contexts[answer.context if answer is not None else example.relevant or 0]
     address = derive_seed(seed, "paragraphs", example_key(example.id))
     chosen = [own]

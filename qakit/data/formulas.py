@@ -19,7 +19,11 @@ def begins_like_formula(text: str) -> bool:
 
 def formula_notice(answers: Iterable[str]) -> str | None:
     """A line for people about to open a file of these answers, or None where there is nothing to say."""
-    count = sum(map(begins_like_formula, answers))
+    return count_notice(sum(map(begins_like_formula, answers)))
+
+
+def count_notice(count: int) -> str | None:
+    """The same line of so many answers, where they themselves are not kept."""
     if not count:
         return None
     begin = "1 answer begins" if count == 1 else f"{count:,} answers begin"

@@ -26,6 +26,26 @@ class ContextTable(LogitTable):
         self.add_logits(batch, decoded.scores, wanted=(len(batch),))
 
 
+def check_windows(windows: Windows, encoded: EncodedExamples, examples: Sequence[Example]) -> None:
+    """Make sure, before anything is scored, that each context gets scores of its own.
+
+    Raises:
+        ModelError: an example has no context, a window holds several of them (or none), or a context is in no window.
+    """
+    counts = np.diff(encoded.pointers)
+    if len(counts) and counts.min() == 0:
+        raise ModelError(f"the example {examples[int(counts.argmin())].id!r} has no context to choose")
+    if (np.diff(windows.pointers) != 1).any():
+        raise ModelError(
+            "contexts are scored one by one: use a preprocessor in preprocess.predict that puts one into each window"
+        )
+    seen = np.zeros(len(encoded.context), bool)
+    seen[windows.pair] = True
+    if not seen.all():
+        owner = examples[encoded.pair_example[int(np.argmin(seen))]]
+        raise ModelError(f"a context of the example {owner.id!r} is in no window")
+
+
 def context_predictions(
     table: ContextTable, windows: Windows, encoded: EncodedExamples, examples: Sequence[Example]
 ) -> list[ContextPrediction]:
@@ -33,19 +53,12 @@ def context_predictions(
 
     A context in several windows counts by the best of them; probabilities are a softmax over an example's contexts.
 
-    Raises:
-        ModelError: an example has no context, a window holds several of them, or a context is in no window.
+    Args:
+        windows: as :func:`check_windows` wants them.
     """
-    if len(windows.pair) != len(windows):
-        raise ModelError("contexts are scored one by one: use a preprocessor that puts one into each window")
     logits = np.full(len(encoded.context), -np.inf)
     np.maximum.at(logits, windows.pair, table.scores[:, 0])
-    unseen = np.flatnonzero(np.isneginf(logits))
-    if len(unseen):
-        raise ModelError(f"a context of the example {examples[encoded.pair_example[unseen[0]]].id!r} is in no window")
     counts = np.diff(encoded.pointers)
-    if len(counts) and counts.min() == 0:
-        raise ModelError(f"the example {examples[int(counts.argmin())].id!r} has no context to choose")
     first = encoded.pointers[:-1]
     powers = np.exp(logits - np.repeat(np.maximum.reduceat(logits, first), counts)) if len(counts) else logits
     shares = powers / np.repeat(np.add.reduceat(powers, first), counts) if len(counts) else powers

@@ -21,7 +21,7 @@ from qakit.data.windows import Windows
 from qakit.errors import PluginError
 from qakit.inference.aggregation import against_no_answer, check_head, spans_of, whole_contexts
 from qakit.inference.characters import CharacterScores
-from qakit.inference.contexts import ContextTable, context_predictions
+from qakit.inference.contexts import ContextTable, check_windows, context_predictions
 from qakit.inference.labels import LabelTable, label_predictions
 from qakit.inference.log_probabilities import character_scores
 from qakit.inference.memory import within_memory
@@ -121,6 +121,7 @@ def prepare(
 
     Raises:
         UsageError: the head cannot do what the recipe's ``predict`` block asks for.
+        ModelError: the head chooses among contexts, and windows are not of one context each.
     """
     check_head(recipe, assembled.model.head)
     gives = given_by(assembled.model.head)
@@ -129,6 +130,8 @@ def prepare(
     ref = recipe.preprocess.predict
     preprocessor: Preprocessor = registry.build("preprocessors", ref.name, ref.settings, runtime)
     windows = preprocessor.windows(encoded, epoch=0)
+    if gives == "contexts":
+        check_windows(windows, encoded, examples)
     owned = gives == "spans" and recipe.predict.aggregation == "max_context"
     ownership = owned_tokens(windows) if owned else None
     collator = Collator(encoded, windows, assembled.template, ownership=ownership)

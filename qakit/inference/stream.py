@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from qakit.data.blocks import iter_blocks
+from qakit.data.formulas import begins_like_formula
 from qakit.data.read import problems_of
 from qakit.data.splits import build_reader
 from qakit.errors import DataError, QakitError
@@ -20,7 +21,7 @@ from qakit.inference.answering import Answering
 from qakit.inference.stream_folder import AnswerFolder, Print, input_sha256
 from qakit.inference.stream_inputs import Shard
 from qakit.modeling.device import give_freed_memory_back
-from qakit.values import Example, Prediction
+from qakit.values import Example, Prediction, SpanPrediction
 
 BLOCK = 10_000
 """Examples in memory at a time."""
@@ -48,6 +49,8 @@ class Tally:
     """Another process is at work on them."""
     examples: int = 0
     """Examples answered, of unfinished files too."""
+    formulas: int = 0
+    """Answers in finished CSV files that a spreadsheet would take for formulas."""
     current: str = ""
     """The file at work."""
     bytes_answered: int = 0
@@ -174,12 +177,17 @@ class _Work:
         recipe, source = self.trained.recipe, shard.source
         read, digest = Print.of(source), input_sha256(source)
         problems = problems_of(source, recipe.data.problems)[0]
-        before = self.tally.examples
+        before, formulas = self.tally.examples, 0
         with self.folder.publish(shard) as (temporary, record):
             with AnswerFile(temporary, shard.form, source=source) as file:
                 for examples in iter_blocks(build_reader(recipe, self.trained.registry), problems, size=self.block):
                     self.check_stop()
-                    file.write(self._predict(examples))
+                    predictions = self._predict(examples)
+                    file.write(predictions)
+                    if shard.form == "csv":
+                        answers = (each.final for each in predictions if isinstance(each, SpanPrediction))
+                        formulas += sum(map(begins_like_formula, answers))
+                    del predictions
                     give_freed_memory_back()
             if Print.of(source) != read:
                 raise DataError("was changed while it was read; run the same command again", path=source)
@@ -191,6 +199,7 @@ class _Work:
                 "examples": self.tally.examples - before,
                 "problems": problems.describe(),
             }
+        self.tally.formulas += formulas
         self.tally.warnings += problems.describe()
 
     def _predict(self, examples: Sequence[Example]) -> Sequence[Prediction]:

@@ -23,6 +23,8 @@ from qakit.registry import Registry, load_registry
 
 RUN_RECIPE = "recipe.yaml"
 """The file that makes a folder a run."""
+OF_A_STAGE = frozenset(Recipe.model_fields) - frozenset(PipelineRecipe.model_fields)
+"""The blocks that only a stage's recipe has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def load_pipeline(
         if name == "span":
             whole = load(file, name, [*common, *whole_settings], check=check_files)
     if findings.issues or not isinstance(pipeline, PipelineRecipe) or whole is None:
-        raise failure_of(findings.issues)
+        raise failure_of([_of_no_stage(issue) for issue in findings.issues])
     pipeline = pipeline.model_copy(update={"name": pipeline.name or name_from(path)})
     return LoadedPipeline(
         pipeline=pipeline,
@@ -162,6 +164,14 @@ def _of_stage(issue: Issue, name: StageName) -> Issue:
     if not issue.file.startswith(before):
         return issue
     return replace(issue, file=f"{before}{name}.{issue.file.removeprefix(before)}")
+
+
+def _of_no_stage(issue: Issue) -> Issue:
+    """An issue about a block that stages have and a pipeline has not says where it belongs."""
+    if issue.path not in OF_A_STAGE or not issue.message.startswith("unknown key"):
+        return issue
+    ways = " or ".join(f"`--set {name}.{issue.path}...`" for name in STAGES)
+    return replace(issue, hint=f"it belongs to a stage: into the stage's recipe, or {ways}")
 
 
 def _settings(tree: MapNode, keys: Sequence[str]) -> list[Setting]:

@@ -33,19 +33,30 @@ WANTED: Mapping[str, type[Decoded]] = {"spans": SpanCandidates, "labels": LabelS
 """What a head decodes to, by what it says that it gives."""
 
 
-def made_up_batch(*, targets: bool = True) -> Batch:
+def made_up_batch(*, targets: bool = True, segments: bool = False) -> Batch:
     """Four windows of three examples padded to 14 positions: [CLS] question [SEP] context [SEP].
 
     Windows 0 and 1 are of two contexts of one example; window 1 answers only for the second half of its context;
     window 2 has one context token; the last window is full. With targets, window 1 has "no answer".
+
+    Args:
+        segments: the last window holds two contexts with a separator between them; the answer is in the second one.
     """
     positions = torch.arange(14)
     query = torch.tensor([2, 2, 3, 1])[:, None]  # question tokens of each window
     context = torch.tensor([6, 4, 1, 10])[:, None]  # context tokens
     start = query + 2
     context_mask = (positions >= start) & (positions < start + context)
+    segment_number = context_mask.long() - 1
+    contexts = torch.arange(4)[:, None]
+    if segments:
+        context_mask[3, 7] = False
+        segment_number[3, 7], segment_number[3, 8:13] = -1, 1
+        contexts = torch.tensor([[0, -1], [1, -1], [2, -1], [3, 4]])
     start_mask = context_mask.clone()
     start_mask[1, :6] = False
+    is_text = context_mask | ((positions >= 1) & (positions <= query))
+    row = contexts.gather(1, segment_number.clamp(min=0))
     attention_mask = (positions <= start + context).long()
     return Batch(
         input_ids=(positions + 5) * attention_mask,
@@ -56,13 +67,13 @@ def made_up_batch(*, targets: bool = True) -> Batch:
         target_first=torch.tensor([5, 0, 5, 12]) if targets else None,
         target_last=torch.tensor([7, 0, 5, 12]) if targets else None,
         target_label=torch.tensor([1.0, 1.0, 0.0, 1.0]) if targets else None,
-        target_segment=torch.tensor([0, -1, 0, 0]) if targets else None,
-        contexts=torch.arange(4)[:, None],
-        segment_number=context_mask.long() - 1,
+        target_segment=torch.tensor([0, -1, 0, int(segments)]) if targets else None,
+        contexts=contexts,
+        segment_number=segment_number,
         example=torch.tensor([0, 0, 1, 2]),
         window=np.arange(4),
-        token=np.where(context_mask.numpy(), np.arange(4 * 14).reshape(4, 14), -1),
-        segment=np.where(context_mask.numpy(), np.arange(4, dtype=np.int32)[:, None], np.int32(-1)),
+        token=np.where(is_text.numpy(), np.arange(4 * 14).reshape(4, 14), -1),
+        segment=np.where(context_mask.numpy(), row.numpy().astype(np.int32), np.int32(-1)),
     )
 
 
@@ -70,10 +81,11 @@ def check_head(component: Component[Any, Any, Any], settings: Settings, *, label
     """The loss is sound and trains the head; decoded candidates keep to masks, lengths and order.
 
     The loss must be a finite float32 scalar, under bfloat16 autocast too. Padding must not matter. A head that pools
-    layers gets some; the scores of single positions, where it has them, keep to their shapes and to the context.
+    layers gets some; the scores of single positions, where it has them, keep to their shapes and to the context. Span
+    heads see windows of several contexts, too.
 
     Args:
-        labels: class names, for a head that classifies.
+        labels: class names, two or more, for a head that classifies; without them it must give a number.
 
     Raises:
         AssertionError: with the reason.
@@ -90,9 +102,12 @@ def check_head(component: Component[Any, Any, Any], settings: Settings, *, label
     )
     head = build_checked("heads", component, settings, runtime)
     assert isinstance(head, nn.Module), "a head must be a torch.nn.Module"
-    _check_loss(head)
+    several = (False, True) if getattr(head, "gives", "spans") == "spans" else (False,)
+    for segments in several:
+        _check_loss(head, segments)
     head.eval()
-    _check_prediction(head)
+    for segments in several:
+        _check_prediction(head, segments, classes=len(labels) or 1)
 
 
 def _hidden(batch: Batch) -> Tensor:
@@ -100,8 +115,8 @@ def _hidden(batch: Batch) -> Tensor:
     return torch.randn(*batch.input_ids.shape, HIDDEN_SIZE, generator=generator)
 
 
-def _check_loss(head: Any) -> None:
-    batch = made_up_batch()
+def _check_loss(head: Any, segments: bool) -> None:
+    batch = made_up_batch(segments=segments)
     for autocast in (False, True):
         hidden = _hidden(batch).requires_grad_()
         head.zero_grad()
@@ -155,8 +170,8 @@ def _check_scores(output: HeadOutput, batch: Batch) -> None:
         assert not score.isnan().any(), f"the head's scores[{name!r}] hold NaN"
 
 
-def _check_prediction(head: Any) -> None:
-    batch = made_up_batch(targets=False)
+def _check_prediction(head: Any, segments: bool, *, classes: int) -> None:
+    batch = made_up_batch(targets=False, segments=segments)
     hidden = _hidden(batch)
     with torch.inference_mode():
         output = _run(head, hidden, batch)
@@ -185,6 +200,8 @@ def _check_prediction(head: Any) -> None:
     assert isinstance(values, Tensor), f"the head's {kind} scores are {type_name(values)}, not a tensor"
     assert values.ndim == (2 if kind == "label" else 1), f"{kind} scores must be {shape}"
     assert len(values) == len(batch), f"{kind} scores must be {shape}"
+    if kind == "label":
+        assert values.shape[1] == classes, f"label scores have {values.shape[1]} columns; there must be {classes}"
     assert values.dtype == torch.float32, f"{kind} scores are {values.dtype}, not float32"
     assert torch.isfinite(values).all(), f"{kind} scores are not finite"
     assert torch.allclose(values, disturbed.scores, atol=1e-4), f"padding changes the {kind} scores"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 
 from qakit.components import Component, Settings
 from qakit.inference.characters import CharacterScores, context_hash
-from qakit.protocols import DrawnMetric, EnsembleMember, NoRuntime, PoolsMembers
+from qakit.protocols import DrawnMetric, EnsembleMember, NoRuntime, PerExampleMetric, PoolsMembers
 from qakit.testing.components import build_checked, running, type_name
 from qakit.values import (
     Answer,
@@ -230,7 +230,8 @@ def check_metric(
 ) -> None:
     """Figures are finite numbers, the primary one among them, and right answers score above wrong ones.
 
-    A metric for draws of examples gives of each draw what it gives of the examples in it.
+    The mean of its figures for each example is the figure for all of them; a metric for draws of examples gives of each
+    draw what it gives of the examples in it.
 
     Args:
         labels: gold classes (two or more different ones) or numbers, for a metric of those.
@@ -259,9 +260,29 @@ def check_metric(
         for name, value in figures.items():
             assert isinstance(value, int | float), f"{name} is {type_name(value)}, not a number"
             assert math.isfinite(value), f"{name} is {value}"
-    assert good[metric.primary] > bad[metric.primary], "right answers must score above wrong ones"
+    kinds = "" if labels or contexts else " (a metric of classes, numbers or contexts: pass `labels` or `contexts`)"
+    assert good[metric.primary] > bad[metric.primary], f"right answers must score above wrong ones{kinds}"
+    mixed = [right[0], *wrong[1:]]
+    if isinstance(metric, PerExampleMetric):
+        _check_per_example(metric, examples, mixed)
     if isinstance(metric, DrawnMetric):
-        _check_draws(metric, examples, wrong)
+        _check_draws(metric, examples, mixed)
+
+
+def _check_per_example(metric: Any, examples: Sequence[Example], predictions: Sequence[Prediction]) -> None:
+    with running("per_example"):
+        figures = metric.per_example(examples, [each.final for each in predictions])
+        whole = metric.compute(examples, predictions)
+    assert isinstance(figures, Mapping), f"per_example returns {type_name(figures)}, not a dict"
+    assert metric.primary in figures, f"per_example lacks the primary figure {metric.primary!r}"
+    for name, values in figures.items():
+        assert len(values) == len(examples), (
+            f"per_example gives {len(values)} figures {name} for {len(examples)} answers"
+        )
+        assert name in whole, f"per_example gives {name!r}, which compute does not have"
+        mean = math.fsum(values) / len(values)
+        same = math.isclose(mean, whole[name], rel_tol=1e-6, abs_tol=1e-6)
+        assert same, f"per_example gives {name} as {mean} on the mean where compute gives {whole[name]}"
 
 
 def _check_draws(metric: Any, examples: Sequence[Example], predictions: Sequence[Prediction]) -> None:
@@ -269,9 +290,10 @@ def _check_draws(metric: Any, examples: Sequence[Example], predictions: Sequence
     twice = whole + np.eye(1, len(examples))[0]  # the first one comes once more
     with running("of_draws"):
         drawn = metric.of_draws(examples, [each.final for each in predictions], np.stack([whole, twice]))
-        first = Example("once more", examples[0].question, examples[0].contexts, examples[0].answers, examples[0].label)
+        first = replace(examples[0], id="once more")
         again = replace(predictions[0], id=first.id)
         figures = metric.compute(examples, predictions), metric.compute([*examples, first], [*predictions, again])
+    assert isinstance(drawn, Mapping), f"of_draws returns {type_name(drawn)}, not a dict"
     for number, wanted in enumerate(figures):
         for name, values in drawn.items():
             assert values.shape == (2,), f"of_draws gives {name} the shape {values.shape}, not (R,)"

@@ -20,10 +20,11 @@ SEPARATOR_TOKENS = 1
 
 
 def made_up_examples() -> EncodedExamples:
-    """Ten examples with what real ones have.
+    """Eleven examples with what real ones have.
 
     Short, long and empty contexts, a long question and an empty one, answers at either end, one longer than a window,
-    one unanswerable example, one unlabelled, one with three contexts.
+    one unanswerable example, one unlabelled, one with three contexts, one with four that fit into a window by twos:
+    the first three would, too, but for the separators.
     """
     # (question tokens, context tokens, (context, first, stop) of the answer or None, answerable)
     rows: list[tuple[int, tuple[int, ...], tuple[int, int, int] | None, int]] = [
@@ -37,6 +38,7 @@ def made_up_examples() -> EncodedExamples:
         (4, (33,), None, 0),
         (4, (0,), None, -1),
         (6, (7, 50, 20), (1, 20, 25), 1),
+        (3, (6, 5, 6, 2), (1, 0, 5), 1),
     ]
     texts = [length for question, contexts, _, _ in rows for length in (question, *contexts)]
     pointers = np.concatenate([np.zeros(1, np.int64), np.cumsum(texts, dtype=np.int64)])

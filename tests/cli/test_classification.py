@@ -174,11 +174,12 @@ def test_classes_are_compared_and_voted_on(
     result = invoke("compare", classes, other, "--resamples", 200)
     assert result.exit_code == 0, result.output
     output = tmp_path / "vote.csv"
-    result = invoke("ensemble", classes, other, classes, "--output", output)
+    options = ("--weights", "2,1", "--output")  # the first one decides
+    result = invoke("ensemble", classes, other, *options, output)
     assert result.exit_code == 0, result.output
     voted = [line.split(",")[1] for line in output.read_text().splitlines()[1:]]
     tsv = tmp_path / "WNLI.tsv"
-    assert invoke("ensemble", classes, other, classes, "--output", tsv).exit_code == 0
+    assert invoke("ensemble", classes, other, *options, tsv).exit_code == 0
     assert tsv.read_bytes() == (classes / "predictions" / "submission.tsv").read_bytes()
     own = [line.split("\t")[1] for line in (classes / "predictions" / "submission.tsv").read_text().splitlines()[1:]]
     assert voted == own

@@ -125,8 +125,8 @@ def test_a_notebook_for_kaggle_gets_the_whole_model(
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ([], "one of --merge, --adapter-only and --kaggle"),
-        (["--merge", "--adapter-only", "--output", "x"], "one of --merge, --adapter-only and --kaggle"),
+        ([], "one of --merge, --adapter-only, --offline and --kaggle"),
+        (["--merge", "--adapter-only", "--output", "x"], "one of --merge, --adapter-only, --offline and --kaggle"),
         (["--merge"], "where to"),
         (["--merge", "--output", "x", "--user", "ada"], "go with --kaggle"),
         (["--kaggle", "x", "--output", "y"], "leave --output out"),

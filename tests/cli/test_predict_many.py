@@ -169,6 +169,23 @@ def test_a_folder_of_documents_becomes_lines(small_run: Path, small_data: Path, 
     }
 
 
+def test_answers_like_formulas_are_told(table_run: Path, invoke: Any, tmp_path: Path) -> None:
+    write_shard(tmp_path / "in" / "a.csv", [{"id": "1", "question": "what?", "context": "="}])
+    for form, told in (("csv", True), ("jsonl", False)):
+        result = invoke("predict", table_run, "-i", tmp_path / "in", "-o", f"{tmp_path}/{form}/", "--format", form)
+        assert result.exit_code == 0, result.output
+        assert ("1 answer begins like a spreadsheet formula" in result.stderr) is told
+
+
+def test_a_process_tells_only_its_share(table_run: Path, rows: list[Row], invoke: Any, tmp_path: Path) -> None:
+    for name in "ab":
+        write_shard(tmp_path / "in" / f"{name}.csv", rows[:1])
+    command = ("predict", table_run, "-i", tmp_path / "in", "-o", f"{tmp_path}/out/", "--shard-of")
+    told = invoke(*command, "1/2").stdout
+    assert told.startswith("1 answers in 1 files") and "the share of process 1 of 2" in told
+    assert "the share of process 2 of 2" in invoke(*command, "2/2").stdout
+
+
 def test_bad_files_are_named(table_run: Path, rows: list[Row], invoke: Any, tmp_path: Path) -> None:
     write_shard(tmp_path / "in" / "a.jsonl", rows[:3])
     (tmp_path / "in" / "b.jsonl").write_text('{"id": "x", "question": 3, "context": "c"}\n')

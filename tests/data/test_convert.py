@@ -98,6 +98,17 @@ def test_tables_hold_the_same_questions(form: str, tmp_path: Path) -> None:
     assert examples == QUESTIONS
 
 
+def test_paragraphs_that_are_there_are_not_exchanged_unasked(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"id x.*several contexts, and nothing says which one to keep"):
+        write_adl({"test": [Example("x", "?", ("a", "b", "c"))]}, tmp_path, paragraphs=2, seed=0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_parquet_is_written_without_a_word(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write_tables({"dev": QUESTIONS}, tmp_path, form="parquet", rows=None)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_table_has_one_context_to_a_row(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"id x.*several contexts"):
         write_tables({"dev": [Example("x", "?", ("a", "b"))]}, tmp_path, form="jsonl", rows=None)

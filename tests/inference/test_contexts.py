@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from span_layouts import characters, encoded_of, windows_of
 
 from qakit.errors import ModelError, PluginError
-from qakit.inference.contexts import ContextTable, context_predictions
+from qakit.inference.contexts import ContextTable, check_windows, context_predictions
 from qakit.protocols import ContextScores
 from qakit.values import ContextPrediction, Example
 
@@ -65,9 +65,13 @@ def test_processes_share_the_windows() -> None:
 def test_what_cannot_be_told_apart() -> None:
     encoded = encoded_of(EXAMPLES, characters)
     with pytest.raises(ModelError, match="one by one"):
-        context_predictions(ContextTable(2), windows_of(encoded, [(0, [0, 1]), (1, [0])]), encoded, EXAMPLES)
+        check_windows(windows_of(encoded, [(0, [0, 1]), (1, [0])]), encoded, EXAMPLES)
     with pytest.raises(ModelError, match="'a' is in no window"):
-        context_predictions(filled([1.0, 2.0]), windows_of(encoded, [(0, [0]), (1, [0])]), encoded, EXAMPLES)
+        check_windows(windows_of(encoded, [(0, [0]), (1, [0])]), encoded, EXAMPLES)
+    check_windows(windows_of(encoded, LAYOUT), encoded, EXAMPLES)
+    bare = [Example("a", "?", ("p",)), Example("none", "?")]
+    with pytest.raises(ModelError, match="'none' has no context to choose"):
+        check_windows(windows_of(encoded_of(bare, characters), [(0, [0])]), encoded_of(bare, characters), bare)
     with pytest.raises(PluginError, match=r"\(2, 1\); they must be \(2,\)"):
         ContextTable(2).add(Rows([0, 1]), ContextScores(torch.zeros(2, 1)))  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="NaN"):

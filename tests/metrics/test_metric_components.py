@@ -10,7 +10,7 @@ import qakit_metrics
 from qakit.components import Component
 from qakit.errors import UsageError
 from qakit.protocols import Metric, NoRuntime, OfficialFormat, PerExampleMetric
-from qakit.values import Answer, Example, LabelPrediction, NoAnswer, SpanPrediction
+from qakit.values import Answer, ContextPrediction, Example, LabelPrediction, NoAnswer, SpanPrediction
 
 COMPONENTS = qakit_metrics.qakit_register_metrics()
 OTHER_THAN_ANSWERS = {"accuracy", "accuracy_f1", "matthews", "pearson_spearman", "glue", "selection"}
@@ -56,3 +56,5 @@ def test_cmrc_has_the_official_format() -> None:
 def test_classes_are_refused() -> None:
     with pytest.raises(UsageError, match="id 'a' is a class or a number"):
         build("squad_v1").compute(GOLD, [LabelPrediction("a", "positive")])
+    with pytest.raises(UsageError, match="id 'a' is a context; name a metric for contexts"):
+        build("squad_v1").compute(GOLD, [ContextPrediction("a", 0)])

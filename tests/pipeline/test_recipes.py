@@ -95,6 +95,14 @@ def test_what_a_pipeline_puts_into_recipes_is_blamed_on_it(write) -> None:
     ]
 
 
+def test_a_stages_block_is_sent_to_its_stage(write) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_pipeline(write(BOTH + "head: joint\n"), ["train.epochs=1"])
+    hints = {issue.path: issue.hint for issue in caught.value.issues}
+    assert hints["head"].startswith("it belongs to a stage")
+    assert "`--set span.train...`" in hints["train"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

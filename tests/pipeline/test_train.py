@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from qakit.errors import RunError
+from qakit.errors import ModelError, RunError
 from qakit.inference.nbest_file import read_nbest
 from qakit.pipeline.loading import load_trained
 from qakit.pipeline.trained import TrainedPipeline
@@ -230,12 +230,23 @@ def test_a_head_of_the_wrong_kind_is_told_before_anything_is_trained(
     recipe = tmp_path / "wrong.yaml"
     stages = pipeline_recipe.parent
     recipe.write_text(f"stages: {{selection: {stages}/span.yaml, span: {stages}/span.yaml}}\n", "utf-8")
-    result = invoke("train", recipe, "--output", tmp_path / "out", "--quiet")
-    assert result.exit_code == 2
-    assert "stages.selection: the head 'linear_span' gives spans" in str(result.exception)
+    for how in ("--quiet", "--dry-run"):
+        result = invoke("train", recipe, "--output", tmp_path / "out", how)
+        assert result.exit_code == 2
+        assert "stages.selection: the head 'linear_span' gives spans" in str(result.exception)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_dry_run_shows_both_stages(pipeline_recipe: Path, invoke) -> None:
     report = json.loads(invoke("train", pipeline_recipe, "--dry-run", "--json", "--set", "data.train_limit=9").stdout)
     assert [report["stages"][name]["train_examples"] for name in ("selection", "span")] == [9, 9]
+
+
+def test_a_selection_from_joined_contexts_is_refused_before_it_is_trained(
+    pipeline_recipe: Path, invoke, tmp_path: Path
+) -> None:
+    changes = ("--set", "preprocess.predict={name: concatenate, overlap: 16}")
+    result = invoke("train", pipeline_recipe.with_name("selection.yaml"), *changes, "--output", tmp_path / "run")
+    assert isinstance(result.exception, ModelError)
+    assert "contexts are scored one by one: use a preprocessor in preprocess.predict" in str(result.exception)
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()

@@ -1,4 +1,4 @@
-"""A training loses nothing, whatever happens to it: every line of the table in docs/reliability.md is played."""
+"""A training loses nothing, whatever happens to it: every line of the table in docs/reliability.md is played, once."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ def test_every_phase_is_met(bench: Workbench) -> None:
 
 
 QUICKLY = [(fault, moment) for fault, moment in MOMENTS if is_quick(fault, moment)]
-SLOWLY = [(fault, moment) for fault, moment in MOMENTS if not is_quick(fault, moment)]
+SLOWLY = [(fault, moment) for fault in FAULTS for moment in fault.moments[:1] if not is_quick(fault, moment)]
+"""One moment of every line; writing the table plays them all, which takes some minutes."""
 
 
 @pytest.mark.parametrize(("fault", "moment"), QUICKLY, ids=ids(QUICKLY))
@@ -72,7 +73,7 @@ def test_killed_and_gone_on(fault: Fault, moment: str, bench: Workbench) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("fault", "moment"), SLOWLY, ids=ids(SLOWLY))
-def test_all_the_rest(fault: Fault, moment: str, bench: Workbench) -> None:
+def test_every_other_line_of_the_table(fault: Fault, moment: str, bench: Workbench) -> None:
     check(fault, moment, bench)
 
 

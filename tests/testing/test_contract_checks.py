@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from qakit.api import (
     best_spans,
     write_text,
 )
+from qakit_preprocess import CONCATENATE
+from qakit_preprocess.concatenate import Concatenate
+from qakit_preprocess.settings import ConcatenateSettings
 
 SETTINGS = NoSettings()
 
@@ -122,6 +126,17 @@ class ReadsNothing(Good):
     reads = "token"
 
 
+class GivesNothing(Good):
+    gives = "label"
+
+
+class JoinsContexts(Good):
+    def decode(self, scores: Any, batch: Any) -> Any:
+        if batch.contexts.shape[1] > 1:
+            raise ValueError("two contexts in a window")
+        return super().decode(scores, batch)
+
+
 class Pools(Good):
     pools = True
 
@@ -177,6 +192,8 @@ def test_sound_heads_pass(head: Callable[[], Any]) -> None:
         (Raises, "calling the head raises RuntimeError: shapes do not match", RuntimeError),
         (ReturnsNone, "the head returns None, not HeadOutput", None),
         (ReadsNothing, "whose `reads` is 'token', not 'tokens', 'sequence' or 'group'", None),
+        (GivesNothing, "whose `gives` is 'label', not 'spans', 'labels' or 'contexts'", None),
+        (JoinsContexts, "the head's decode raises ValueError: two contexts in a window", ValueError),
         (PoolsToOne, "the head's pool returns the shape (4, 1, 16), not (B, T, H)", None),
         (ScoresOutside, "position scores: start is not -inf outside the context", None),
         (ScoresOnePlace, "position scores: start must be (B, T)", None),
@@ -187,6 +204,21 @@ def test_heads(head: Callable[[], Any], reason: str, cause: type[Exception] | No
     message, raised = fails(testing.check_head, head())
     assert reason in message
     assert isinstance(raised, cause) if cause else raised is None
+
+
+@pytest.mark.parametrize("segments", [False, True])
+def test_the_made_up_batch_is_as_batches_are(segments: bool) -> None:
+    batch = testing.made_up_batch(segments=segments)
+    special = (batch.attention_mask == 1).numpy() & (batch.token < 0)
+    assert special.sum(axis=1).tolist() == [3, 3, 3, 3 + segments]  # questions have tokens, too
+    assert ((batch.segment_number >= 0) == batch.context_mask).all()
+    chosen = batch.contexts.gather(1, batch.segment_number.clamp(min=0))
+    assert (torch.where(batch.context_mask, chosen, -1).numpy() == batch.segment).all()
+    assert batch.target_first is not None
+    assert batch.target_segment is not None
+    held = batch.target_first > 0
+    at_answer = batch.segment_number.gather(1, batch.target_first[:, None])[:, 0]
+    assert (at_answer[held] == batch.target_segment[held]).all()
 
 
 def test_a_class_is_no_head() -> None:
@@ -424,3 +456,19 @@ class Slices:
 )
 def test_preprocessors(result: Any, reason: str) -> None:
     assert fails(testing.check_preprocessor, Slices(result))[0] == reason
+
+
+class Tight(Concatenate):
+    """Forgets the separators between contexts."""
+
+    def windows(self, encoded: Any, *, epoch: int) -> Any:
+        runtime = replace(self.runtime, separator_tokens=0)
+        return Concatenate(self.settings, runtime).windows(encoded, epoch=epoch)
+
+
+def test_separators_between_contexts_take_room() -> None:
+    settings = ConcatenateSettings(overlap=0)
+    testing.check_preprocessor(CONCATENATE, settings)
+    tight: Any = Component("tight", "Tight", ConcatenateSettings, Tight)
+    with pytest.raises(AssertionError, match="longer than max_length"):
+        testing.check_preprocessor(tight, settings)

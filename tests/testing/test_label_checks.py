@@ -8,9 +8,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor, nn
 
 from qakit import testing
-from qakit.api import Component, Example, LabelPrediction, NoSettings, Prediction, Windows, write_text
+from qakit.api import (
+    Component,
+    Example,
+    HeadOutput,
+    LabelPrediction,
+    LabelScores,
+    NoSettings,
+    Prediction,
+    Windows,
+    write_text,
+)
 from qakit_glue import GLUE as GLUE_WRITER
 from qakit_glue.settings import GlueWriterSettings
 from qakit_metrics import GLUE as GLUE_METRIC
@@ -61,7 +73,7 @@ def metric(fault: str) -> Any:
     [
         ("shape", r"of_draws gives share the shape \(1,\), not \(R,\)"),
         ("name", "of_draws gives 'other', which compute does not have"),
-        ("drift", "of_draws gives share as 1.0 where compute gives 0.0"),
+        ("drift", "of_draws gives share as 41.0 where compute gives 40.0"),
     ],
 )
 def test_draws_that_are_not_what_compute_gives_are_found(fault: str, reason: str) -> None:
@@ -103,3 +115,63 @@ def test_a_writer_of_classes_gets_classes(tmp_path: Path) -> None:
     component: Any = Component("labels", "Labels", NoSettings, lambda _settings, _runtime: Labels())
     path = testing.check_writer(component, NoSettings(), tmp_path, labels=CLASSES)
     assert path.read_text() == "0 1\n1 0\n2 0\n3 1\n"
+
+
+class Mean(Share):
+    """A metric of single examples that goes wrong where it is told to."""
+
+    def per_example(self, examples: Sequence[Example], answers: Sequence[str]) -> Any:
+        values = [100.0 * (each.label == answer) for each, answer in zip(examples, answers, strict=True)]
+        wrong = {
+            "scale": {"share": [each / 100 for each in values]},
+            "count": {"share": values[1:]},
+            "name": {"x": values},
+        }
+        return wrong.get(self.fault, {"share": values})
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("scale", r"per_example gives share as 0\.25 on the mean where compute gives 25\.0"),
+        ("count", "per_example gives 3 figures share for 4 answers"),
+        ("name", "per_example lacks the primary figure 'share'"),
+    ],
+)
+def test_figures_of_examples_whose_mean_is_another_are_found(fault: str, reason: str) -> None:
+    def component(fault: str) -> Any:
+        return Component("mean", "Mean", NoSettings, lambda _settings, _runtime: Mean(fault))
+
+    testing.check_metric(component("none"), NoSettings(), labels=CLASSES)
+    with pytest.raises(AssertionError, match=reason):
+        testing.check_metric(component(fault), NoSettings(), labels=CLASSES)
+
+
+def test_a_metric_of_classes_wants_classes() -> None:
+    with pytest.raises(AssertionError, match="pass `labels` or `contexts`"):
+        testing.check_metric(metric("none"), NoSettings())
+
+
+def test_a_head_gives_a_logit_for_each_class() -> None:
+    class Narrow(nn.Module):
+        reads = "sequence"
+        gives = "labels"
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(16, 2)
+
+        def forward(self, hidden: Tensor, batch: Any) -> HeadOutput:
+            with torch.autocast("cpu", enabled=False):
+                logits = self.linear(hidden[:, 0].float())
+            targets = batch.target_label
+            loss = None if targets is None else nn.functional.cross_entropy(logits, targets.long())
+            return HeadOutput(loss, {"logits": logits})
+
+        def decode(self, scores: Mapping[str, Tensor], batch: Any) -> LabelScores:
+            return LabelScores(scores["logits"])
+
+    component: Any = Component("narrow", "Narrow", NoSettings, lambda _settings, _runtime: Narrow())
+    testing.check_head(component, NoSettings(), labels=("a", "b"))
+    with pytest.raises(AssertionError, match="label scores have 2 columns; there must be 3"):
+        testing.check_head(component, NoSettings(), labels=("a", "b", "c"))

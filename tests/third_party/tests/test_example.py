@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from qakit_example import (
     EVEN_WINDOWS,
+    MLP_LABEL,
     MLP_SPAN,
     TRIM_PUNCTUATION,
     EvenWindowsSettings,
-    MlpSpanSettings,
+    MlpSettings,
     TrimPunctuationSettings,
 )
 from qakit_example.trim import TrimPunctuation
@@ -19,13 +20,16 @@ from qakit.testing import check_component, check_head, check_postprocessor, chec
 
 def test_components_are_declared_well() -> None:
     check_component("heads", MLP_SPAN)
+    check_component("heads", MLP_LABEL)
     check_component("preprocessors", EVEN_WINDOWS)
     check_component("postprocessors", TRIM_PUNCTUATION)
 
 
-@pytest.mark.parametrize("settings", [MlpSpanSettings(), MlpSpanSettings(width=3, dropout=0.0)])
-def test_head(settings: MlpSpanSettings) -> None:
+@pytest.mark.parametrize("settings", [MlpSettings(), MlpSettings(width=3, dropout=0.0)])
+def test_heads(settings: MlpSettings) -> None:
     check_head(MLP_SPAN, settings)
+    check_head(MLP_LABEL, settings, labels=("low", "middle", "high"))
+    check_head(MLP_LABEL, settings)  # without classes: a number
 
 
 @pytest.mark.parametrize("overlap", [0, 1, 5, 64])

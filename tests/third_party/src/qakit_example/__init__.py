@@ -1,4 +1,4 @@
-"""An example plugin for qakit: a head, a preprocessor, a postprocessor and a command."""
+"""An example plugin for qakit: two heads, a preprocessor, a postprocessor and a command."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import typer
 
 
-class MlpSpanSettings(Settings):
-    """Settings of ``mlp_span``."""
+class MlpSettings(Settings):
+    """Settings of ``mlp_span`` and ``mlp_label``."""
 
     width: PositiveInt = Field(default=128, description="Size of the hidden layer.")
     dropout: float = Field(default=0.1, ge=0, lt=1, description="Dropout before the hidden layer.")
@@ -43,11 +43,18 @@ class TrimPunctuationSettings(Settings):
 
 
 # Torch and numpy are imported when a recipe uses the component, not when qakit starts.
-def build_mlp_span(settings: MlpSpanSettings, runtime: HeadRuntime) -> Head:
+def build_mlp_span(settings: MlpSettings, runtime: HeadRuntime) -> Head:
     """A span head with a hidden layer."""
     from qakit_example.head import MlpSpan
 
     return MlpSpan(settings, runtime)
+
+
+def build_mlp_label(settings: MlpSettings, runtime: HeadRuntime) -> Head:
+    """A head for classes and numbers with a hidden layer."""
+    from qakit_example.label import MlpLabel
+
+    return MlpLabel(settings, runtime)
 
 
 def build_even_windows(settings: EvenWindowsSettings, runtime: WindowRuntime) -> Preprocessor:
@@ -64,11 +71,17 @@ def build_trim_punctuation(settings: TrimPunctuationSettings, runtime: NoRuntime
     return TrimPunctuation(settings.characters)
 
 
-MLP_SPAN: Component[MlpSpanSettings, HeadRuntime, Head] = Component(
+MLP_SPAN: Component[MlpSettings, HeadRuntime, Head] = Component(
     name="mlp_span",
     summary="Start and end scores from a hidden layer with GELU",
-    settings=MlpSpanSettings,
+    settings=MlpSettings,
     build=build_mlp_span,
+)
+MLP_LABEL: Component[MlpSettings, HeadRuntime, Head] = Component(
+    name="mlp_label",
+    summary="A class or a number from a hidden layer with GELU",
+    settings=MlpSettings,
+    build=build_mlp_label,
 )
 EVEN_WINDOWS: Component[EvenWindowsSettings, WindowRuntime, Preprocessor] = Component(
     name="even_windows",
@@ -87,7 +100,7 @@ TRIM_PUNCTUATION: Component[TrimPunctuationSettings, NoRuntime, Postprocessor] =
 @hookimpl
 def qakit_register_heads() -> Iterable[Component[Any, Any, Any]]:
     """The heads of this package."""
-    return [MLP_SPAN]
+    return [MLP_SPAN, MLP_LABEL]
 
 
 @hookimpl

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from qakit.api import Batch, HeadOutput, HeadRuntime, SpanCandidates, best_spans
+from qakit.api import Batch, HeadOutput, HeadRuntime, Reads, SpanCandidates, best_spans
 
 if TYPE_CHECKING:
-    from qakit_example import MlpSpanSettings
+    from qakit_example import MlpSettings
 
 
 class MlpSpan(nn.Module):
     """Start and end scores from a hidden layer; position 0 stands for "no answer"."""
 
-    reads: Literal["tokens", "sequence", "group"] = "tokens"
+    reads: Reads = "tokens"
 
-    def __init__(self, settings: MlpSpanSettings, runtime: HeadRuntime) -> None:
+    def __init__(self, settings: MlpSettings, runtime: HeadRuntime) -> None:
         super().__init__()
         self.dropout = nn.Dropout(settings.dropout)
         self.hidden = nn.Linear(runtime.hidden_size, settings.width)
