@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from qakit.protocols import Writer
     from qakit.registry import Registry
 
-_WRITERS = {".csv": "csv", ".json": "squad_json", ".jsonl": "jsonl"}
+_WRITERS = {".csv": "csv", ".json": "squad_json", ".jsonl": "jsonl", ".tsv": "glue"}
 """Writer by the ending of ``--output``."""
 _RECIPES = (".yaml", ".yml")
 
