@@ -345,4 +345,5 @@ def test_memory_does_not_grow_with_the_file(table_run: Path, rows: list[Row], tm
         command = ("predict", table_run, "--json", "--block", 250, "-i", tmp_path / str(size))
         peaks.append(peak_megabytes(*command, "-o", tmp_path / f"out-{size}"))
     kept = 4_000 / 1024**2  # a prediction with 20 candidates, in megabytes; what else is kept of a question comes to it
-    assert peaks[1] - peaks[0] < kept * (many - few) * 0.7
+    spread = 15  # the allocator's, up to 35 MB; with the predictions kept it would be 50 and more
+    assert peaks[1] - peaks[0] < kept * (many - few) + spread
