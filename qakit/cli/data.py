@@ -140,7 +140,8 @@ def _from_recipe(targets: list[Path], overrides: list[str], tokenizer: str | Non
     if len(targets) > 1:
         raise UsageError("one recipe at a time; to check data files, say how to read them with --reader")
     recipe = load_recipe(targets[0], overrides, registry=registry).recipe
-    names: tuple[SplitName, ...] = ("train", "validation", "test")
+    parts = recipe.folds is not None  # which validate on the training file
+    names: tuple[SplitName, ...] = ("train", "test") if parts else ("train", "validation", "test")
     splits: dict[str, Sequence[Path]] = {name: files for name in names if (files := split_files(recipe, name))}
     if not splits:
         raise UsageError(f"{targets[0]} names no data file")
@@ -212,7 +213,6 @@ def _token_setup(job: _Job, registry: Registry) -> TokenSetup | None:
     from qakit.data.checks.tokens import TokenSetup
     from qakit.data.template import PairTemplate
     from qakit.modeling.backbones import load_tokenizer
-    from qakit.protocols import WindowRuntime
 
     try:
         tokenizer = load_tokenizer(job.tokenizer)
@@ -220,13 +220,8 @@ def _token_setup(job: _Job, registry: Registry) -> TokenSetup | None:
     except ModelError as error:
         print_warning(f"no figures in tokens: {error}")
         return None
-    runtime = WindowRuntime(
-        max_length=job.max_length,
-        max_question_length=job.max_question_length,
-        special_tokens=template.special_tokens,
-        training=False,
-        seed=0,
-        separator_tokens=len(template.middle),
+    runtime = template.runtime(
+        max_length=job.max_length, max_question_length=job.max_question_length, training=False, seed=0
     )
     name, settings = job.preprocessor
     preprocessor = registry.build("preprocessors", name, settings, runtime)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tokenizers import Tokenizer
 
 from qakit.errors import ModelError
+from qakit.protocols import WindowRuntime
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -45,6 +46,17 @@ class PairTemplate:
     def special_tokens(self) -> int:
         """Tokens added to one question and one context."""
         return len(self.prefix) + len(self.middle) + len(self.suffix)
+
+    def runtime(self, *, max_length: int, max_question_length: int, training: bool, seed: int) -> WindowRuntime:
+        """What a preprocessor is told: the given sizes, in tokens, and what this template adds."""
+        return WindowRuntime(
+            max_length=max_length,
+            max_question_length=max_question_length,
+            special_tokens=self.special_tokens,
+            training=training,
+            seed=seed,
+            separator_tokens=len(self.middle),
+        )
 
     @staticmethod
     def of(tokenizer: PreTrainedTokenizerBase) -> PairTemplate:

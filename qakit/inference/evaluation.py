@@ -16,7 +16,8 @@ from qakit.inference.calibration import (
     fit_temperature,
     right_options,
 )
-from qakit.inference.scoring import Scores, ScoringSet, SpanScores, answers_from, predictions_of
+from qakit.inference.collectors import Scores, SpanScores
+from qakit.inference.scoring import ScoringSet, answers_from, predictions_of
 from qakit.inference.threshold import Choices, Score, apply_threshold, null_differences, tune_null_threshold
 from qakit.protocols import Gives, Metric, NoRuntime, PerExampleMetric, Postprocessor
 from qakit.recipe.model import Recipe

@@ -6,42 +6,31 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from qakit.data.batch import Batch
 from qakit.data.batching import prediction_batches
 from qakit.data.collate import Collator, owned_tokens
 from qakit.data.encode import EncodedExamples, encode
 from qakit.data.template import PairTemplate
 from qakit.data.windows import Windows
-from qakit.errors import PluginError
-from qakit.inference.aggregation import against_no_answer, check_head, spans_of, whole_contexts
+from qakit.inference.aggregation import check_head
 from qakit.inference.characters import CharacterScores
+from qakit.inference.collectors import Scores, SpanScores, Table, collector
 from qakit.inference.contexts import ContextTable, check_windows, context_predictions
 from qakit.inference.labels import LabelTable, label_predictions
 from qakit.inference.log_probabilities import character_scores
 from qakit.inference.memory import within_memory
 from qakit.inference.nbest import span_predictions
-from qakit.inference.positions import PositionTable
-from qakit.inference.table import SpanTable
 from qakit.inference.workers import ALONE, Workers
 from qakit.modeling.assemble import Assembled
 from qakit.modeling.device import Precision, autocast
-from qakit.modeling.model import ReadingModel
 from qakit.protocols import (
-    ContextScores,
-    Decoded,
     Gives,
     GivesOtherThanSpans,
-    HeadOutput,
-    LabelScores,
     Preprocessor,
-    ScoresPositions,
-    SpanCandidates,
     WindowRuntime,
 )
 from qakit.recipe.model import PredictSection, Recipe
@@ -72,25 +61,6 @@ class ScoringSet:
     classes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SpanScores:
-    """What a span head makes of a :class:`ScoringSet`.
-
-    Attributes:
-        spans: the candidates of each window.
-        windows: what its rows are: the set's own windows, or whole contexts where scores are averaged first.
-        positions: start and end log-odds of every token; None where nobody asked for them.
-    """
-
-    spans: SpanTable
-    windows: Windows
-    positions: PositionTable | None
-
-
-Scores = SpanScores | LabelTable | ContextTable
-"""What a head makes of a :class:`ScoringSet`: spans, classes (numbers), or contexts."""
-
-
 def given_by(head: object) -> Gives:
     """What a head decodes to."""
     return head.gives if isinstance(head, GivesOtherThanSpans) else "spans"
@@ -98,13 +68,11 @@ def given_by(head: object) -> Gives:
 
 def window_runtime(recipe: Recipe, template: PairTemplate, *, training: bool) -> WindowRuntime:
     """What the recipe's preprocessors are told."""
-    return WindowRuntime(
+    return template.runtime(
         max_length=recipe.windows.max_length,
         max_question_length=recipe.windows.max_question_length,
-        special_tokens=template.special_tokens,
         training=training,
         seed=recipe.seed,
-        separator_tokens=len(template.middle),
     )
 
 
@@ -174,7 +142,7 @@ def score(
         RunError: the memory does not suffice for a single window.
     """
     model = assembled.model
-    collected = _collector(prepared, given_by(model.head))
+    collected = collector(prepared.encoded, prepared.windows, prepared.predict, prepared.classes, given_by(model.head))
     was_training = model.training
     model.eval()
     done = 0
@@ -195,110 +163,6 @@ def score(
     for table in collected.tables:
         _share(table, workers)
     return collected.scores()
-
-
-Table = SpanTable | PositionTable | LabelTable | ContextTable
-
-
-@dataclass(frozen=True, slots=True)
-class _Spans:
-    """Candidates, scores of single positions, or both, of all windows."""
-
-    prepared: ScoringSet
-    spans: SpanTable | None
-    positions: PositionTable | None
-
-    @classmethod
-    def of(cls, prepared: ScoringSet) -> Self:
-        predict, encoded = prepared.predict, prepared.encoded
-        mean = predict.aggregation == "mean"
-        return cls(
-            prepared,
-            None if mean else SpanTable(len(prepared.windows), predict.n_best, encoded),
-            PositionTable(encoded, prepared.windows, mean=mean) if mean or predict.character_scores else None,
-        )
-
-    @property
-    def tables(self) -> list[Table]:
-        return [table for table in (self.spans, self.positions) if table is not None]
-
-    def add(self, model: ReadingModel, batch: Batch, on_device: Batch, output: HeadOutput) -> None:
-        decoded = None
-        if self.spans is not None:
-            decoded = _decoded(model, on_device, output, SpanCandidates)
-            if self.prepared.predict.aggregation != "max_context":
-                decoded = against_no_answer(decoded)
-        # The tables come last: where memory runs out before, nothing has been added to either.
-        if self.positions is not None:
-            assert isinstance(model.head, ScoresPositions)  # `prepare` has seen to it
-            self.positions.add(batch, model.head.position_scores(output.scores, on_device))
-        if self.spans is not None and decoded is not None:
-            self.spans.add(batch, decoded)
-
-    def scores(self) -> SpanScores:
-        prepared, predict = self.prepared, self.prepared.predict
-        if self.spans is not None:
-            return SpanScores(self.spans, prepared.windows, self.positions)
-        assert self.positions is not None
-        spans = spans_of(
-            self.positions, prepared.encoded, n_best=predict.n_best, max_answer_length=predict.max_answer_length
-        )
-        return SpanScores(spans, whole_contexts(prepared.encoded), self.positions)
-
-
-@dataclass(frozen=True, slots=True)
-class _Labels:
-    """Class logits of all windows."""
-
-    table: LabelTable
-
-    @property
-    def tables(self) -> list[Table]:
-        return [self.table]
-
-    def add(self, model: ReadingModel, batch: Batch, on_device: Batch, output: HeadOutput) -> None:
-        self.table.add(batch, _decoded(model, on_device, output, LabelScores))
-
-    def scores(self) -> LabelTable:
-        return self.table
-
-
-@dataclass(frozen=True, slots=True)
-class _Contexts:
-    """One logit of every window."""
-
-    table: ContextTable
-
-    @property
-    def tables(self) -> list[Table]:
-        return [self.table]
-
-    def add(self, model: ReadingModel, batch: Batch, on_device: Batch, output: HeadOutput) -> None:
-        self.table.add(batch, _decoded(model, on_device, output, ContextScores))
-
-    def scores(self) -> ContextTable:
-        return self.table
-
-
-def _collector(prepared: ScoringSet, gives: Gives) -> _Spans | _Labels | _Contexts:
-    if gives == "labels":
-        return _Labels(LabelTable(len(prepared.windows), prepared.classes))
-    if gives == "contexts":
-        return _Contexts(ContextTable(len(prepared.windows)))
-    return _Spans.of(prepared)
-
-
-D = TypeVar("D", bound=Decoded)
-
-
-def _decoded(model: ReadingModel, batch: Batch, output: HeadOutput, wanted: type[D]) -> D:
-    decoded = model.decoder.decode(output.scores, batch)
-    if not isinstance(decoded, wanted):
-        raise PluginError(
-            f"the head decodes to {type(decoded).__name__}, where {wanted.__name__} is expected: "
-            "its attribute `gives` must say what it decodes to"
-        )
-    return decoded
 
 
 def _share(table: Table, workers: Workers) -> None:

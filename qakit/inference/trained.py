@@ -12,13 +12,12 @@ import torch
 
 from qakit.errors import RunError, UsageError
 from qakit.inference.answering import Examined, Inferred
+from qakit.inference.collectors import Scores, SpanScores
 from qakit.inference.evaluation import Evaluation, Judge, evaluate, finish
 from qakit.inference.losses import Place, find_losses, relevant_context
 from qakit.inference.scoring import (
     CountProgress,
-    Scores,
     ScoringSet,
-    SpanScores,
     answers_from,
     characters_of,
     predictions_of,

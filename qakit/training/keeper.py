@@ -12,10 +12,11 @@ import numpy as np
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
+from qakit.inference.collectors import Scores
 from qakit.inference.characters import CharacterScores
 from qakit.inference.evaluation import Evaluation, Judge, evaluate, fixed_threshold
 from qakit.inference.output import save_predictions
-from qakit.inference.scoring import Scores, ScoringSet, characters_of, score
+from qakit.inference.scoring import ScoringSet, characters_of, score
 from qakit.inference.workers import Workers
 from qakit.modeling.device import Precision
 from qakit.modeling.folder import save_model

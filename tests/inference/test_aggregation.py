@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from qakit.data.batch import Batch
 from qakit.data.template import PairTemplate
 from qakit.errors import UsageError
+from qakit.inference.collectors import Scores
 from qakit.inference.evaluation import Judge, evaluate
-from qakit.inference.scoring import Scores, ScoringSet, predictions_of, prepare, score
+from qakit.inference.scoring import ScoringSet, predictions_of, prepare, score
 from qakit.inference.spans import best_spans
 from qakit.modeling.assemble import Assembled
 from qakit.protocols import HeadOutput, PositionScores, SpanCandidates

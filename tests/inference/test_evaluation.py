@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from qakit.inference import evaluation
+from qakit.inference.collectors import SpanScores
 from qakit.inference.evaluation import Judge, choices_of, evaluate, finish
-from qakit.inference.scoring import SpanScores
 from qakit.inference.threshold import apply_threshold
 from qakit.recipe.model import Recipe
 from qakit.registry import load_registry

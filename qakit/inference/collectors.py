@@ -1,0 +1,152 @@
+"""What a head decodes to, gathered over all batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+from qakit.data.batch import Batch
+from qakit.data.encode import EncodedExamples
+from qakit.data.windows import Windows
+from qakit.errors import PluginError
+from qakit.inference.aggregation import against_no_answer, spans_of, whole_contexts
+from qakit.inference.contexts import ContextTable
+from qakit.inference.labels import LabelTable
+from qakit.inference.positions import PositionTable
+from qakit.inference.table import SpanTable
+from qakit.modeling.model import ReadingModel
+from qakit.protocols import ContextScores, Decoded, Gives, HeadOutput, LabelScores, ScoresPositions, SpanCandidates
+from qakit.recipe.model import PredictSection
+
+
+@dataclass(frozen=True, slots=True)
+class SpanScores:
+    """What a span head makes of a set of windows.
+
+    Attributes:
+        spans: the candidates of each window.
+        windows: what its rows are: the windows that were scored, or whole contexts where scores are averaged first.
+        positions: start and end log-odds of every token; None where nobody asked for them.
+    """
+
+    spans: SpanTable
+    windows: Windows
+    positions: PositionTable | None
+
+
+Scores = SpanScores | LabelTable | ContextTable
+"""What a head makes of a set of windows: spans, classes (numbers), or contexts."""
+
+
+Table = SpanTable | PositionTable | LabelTable | ContextTable
+
+T = TypeVar("T", LabelTable, ContextTable)
+
+
+class Collector(Protocol):
+    """Tables that fill batch by batch."""
+
+    @property
+    def tables(self) -> list[Table]:
+        """For several processes to share their rows."""
+        ...
+
+    def add(self, model: ReadingModel, batch: Batch, on_device: Batch, output: HeadOutput) -> None:
+        """Take in one batch: all of it or, where memory runs out, nothing."""
+        ...
+
+    def scores(self) -> Scores:
+        """What was collected."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Logits(Generic[T]):
+    """Logits of all windows: of their classes, or of their contexts."""
+
+    table: T
+    decodes_to: type[LabelScores | ContextScores]
+
+    @property
+    def tables(self) -> list[Table]:
+        return [self.table]
+
+    def add(self, model: ReadingModel, batch: Batch, on_device: Batch, output: HeadOutput) -> None:
+        decoded: Any = _decoded(model, on_device, output, self.decodes_to)
+        self.table.add(batch, decoded)
+
+    def scores(self) -> T:
+        return self.table
+
+
+def collector(
+    encoded: EncodedExamples, windows: Windows, predict: PredictSection, classes: tuple[str, ...], gives: Gives
+) -> Collector:
+    """An empty collector of what a head of this kind decodes to, with room for all windows."""
+    if gives == "labels":
+        return _Logits(LabelTable(len(windows), classes), LabelScores)
+    if gives == "contexts":
+        return _Logits(ContextTable(len(windows)), ContextScores)
+    return _Spans.of(encoded, windows, predict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Spans:
+    """Candidates, scores of single positions, or both, of all windows."""
+
+    encoded: EncodedExamples
+    windows: Windows
+    predict: PredictSection
+    spans: SpanTable | None
+    positions: PositionTable | None
+
+    @classmethod
+    def of(cls, encoded: EncodedExamples, windows: Windows, predict: PredictSection) -> Self:
+        mean = predict.aggregation == "mean"
+        return cls(
+            encoded,
+            windows,
+            predict,
+            None if mean else SpanTable(len(windows), predict.n_best, encoded),
+            PositionTable(encoded, windows, mean=mean) if mean or predict.character_scores else None,
+        )
+
+    @property
+    def tables(self) -> list[Table]:
+        return [table for table in (self.spans, self.positions) if table is not None]
+
+    def add(self, model: ReadingModel, batch: Batch, on_device: Batch, output: HeadOutput) -> None:
+        decoded = None
+        if self.spans is not None:
+            decoded = _decoded(model, on_device, output, SpanCandidates)
+            if self.predict.aggregation != "max_context":
+                decoded = against_no_answer(decoded)
+        # The tables come last: where memory runs out before, nothing has been added to either.
+        if self.positions is not None:
+            assert isinstance(model.head, ScoresPositions)  # `prepare` has seen to it
+            self.positions.add(batch, model.head.position_scores(output.scores, on_device))
+        if self.spans is not None and decoded is not None:
+            self.spans.add(batch, decoded)
+
+    def scores(self) -> SpanScores:
+        predict = self.predict
+        if self.spans is not None:
+            return SpanScores(self.spans, self.windows, self.positions)
+        assert self.positions is not None
+        spans = spans_of(
+            self.positions, self.encoded, n_best=predict.n_best, max_answer_length=predict.max_answer_length
+        )
+        return SpanScores(spans, whole_contexts(self.encoded), self.positions)
+
+
+D = TypeVar("D", bound=Decoded)
+
+
+def _decoded(model: ReadingModel, batch: Batch, output: HeadOutput, wanted: type[D]) -> D:
+    decoded = model.decoder.decode(output.scores, batch)
+    if not isinstance(decoded, wanted):
+        raise PluginError(
+            f"the head decodes to {type(decoded).__name__}, where {wanted.__name__} is expected: "
+            "its attribute `gives` must say what it decodes to"
+        )
+    return decoded
