@@ -8,23 +8,21 @@ import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-from qakit.errors import QakitError, RecipeError, RunError
+from qakit.errors import QakitError, RunError
 from qakit.files import write_text
 from qakit.recipe.load import dump_recipe
 from qakit.registry import Registry
 from qakit.runs import Run
-from qakit.study.claim import Claim, claim
+from qakit.study.claim import Claim
 from qakit.study.events import Elsewhere, Listener, StudyStarted, TrialEnded, TrialProgress, TrialStarted
 from qakit.study.folder import StudyFolder
 from qakit.study.ledger import Ledger, TrialRecord
 from qakit.study.load import LoadedStudy
 from qakit.study.outcome import check_same_recipe, evaluations, is_trained, result_of, selected_by, value_of
-from qakit.study.plan import PlannedTrial, trials_of
+from qakit.study.plan import PlannedTrial
 from qakit.study.process import Command, start, threads_each, train_command, what_happened
-from qakit.study.space import distributions, sampled
+from qakit.study.queue import Queue, Taken
 from qakit.training.interrupts import StopRequest
 
 
@@ -73,12 +71,16 @@ class Runner:
     command: Command = train_command
     timing: Timing = field(default_factory=Timing)
     host: str = field(default_factory=platform.node)
+    _queue: Queue = field(init=False)
     _running: dict[int, _Running] = field(default_factory=dict)
-    _signs: dict[int, tuple[int, float]] = field(default_factory=dict)
-    """Of trials on other machines: the last beat, and when it was new."""
     _last_look: float = 0.0
     _last_beat: float = 0.0
     _waited_for: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self._queue = Queue(
+            self.loaded, self.planned, self.folder, self.ledger, self.registry, self.host, self.timing.dead
+        )
 
     def run(self, *, retry_failed: bool, stop: StopRequest) -> list[TrialRecord]:
         """Train until no trial is left, here or elsewhere; then the records of all.
@@ -89,13 +91,15 @@ class Runner:
             RunError: a run folder was begun with another recipe.
         """
         with self.ledger.alone():
-            self._enqueue(retry_failed)
-            records = self._records()
+            self._queue.enqueue(retry_failed=retry_failed)
+            records = self._queue.records()
         for record in records:
             if record.key in self.planned:
-                check_same_recipe(self._run_of(record), self.planned[record.key].recipe, file=str(self.loaded.path))
+                check_same_recipe(
+                    self._queue.run_of(record), self.planned[record.key].recipe, file=str(self.loaded.path)
+                )
         done = [record.state for record in records]
-        total = len(self.planned) if self._search is None else max(self._search.trials, len(records))
+        total = len(self.planned) if self._queue.search is None else max(self._queue.search.trials, len(records))
         self.listener(
             StudyStarted(total, done.count("finished") + done.count("pruned"), done.count("failed"), self.jobs)
         )
@@ -106,25 +110,7 @@ class Runner:
         except BaseException:
             self._abandon()
             raise
-        return self._records()
-
-    @property
-    def _search(self) -> Any:
-        return self.loaded.study.search
-
-    def _records(self) -> list[TrialRecord]:
-        """The trials that belong to the study as its file is now."""
-        records = self.ledger.records()
-        return records if self._search is not None else [each for each in records if each.key in self.planned]
-
-    def _enqueue(self, retry_failed: bool) -> None:
-        known = {record.key: record for record in self._records()}
-        for key, trial in self.planned.items():
-            if key not in known:
-                self.ledger.enqueue(_about(trial, key))
-        for record in known.values() if retry_failed else ():
-            if record.state == "failed":
-                self.ledger.enqueue(_about(record, record.key), attempt=record.attempt + 1, like=record)
+        return self._queue.records()
 
     def _advance(self) -> bool:
         """One look around; False when the study is done."""
@@ -144,96 +130,24 @@ class Runner:
         if not looks:
             return True
         self._last_look = now
-        while len(self._running) < self.jobs and self._start_next():
-            pass
+        while len(self._running) < self.jobs:
+            taken = self._queue.take(self._running)
+            if isinstance(taken, Taken):
+                self._start(taken)
+            elif not taken:
+                break
         if self._running:
             return True
-        open_ = [record for record in self._records() if record.state in ("waiting", "running")]
+        open_ = [record for record in self._queue.records() if record.state in ("waiting", "running")]
         runs = tuple(record.run for record in open_)
         if runs and runs != self._waited_for:
             self.listener(Elsewhere(runs))
         self._waited_for = runs
         return bool(open_)
 
-    def _start_next(self) -> bool:
-        """Claim a trial and start it; False when there is none to be had now."""
-        with self.ledger.alone():
-            records = self._records()
-            for record in records:
-                taken = self._take(record)
-                if taken is not None:
-                    break
-            else:
-                return self._draw(records)
-        self._start(*taken)
-        return True
-
-    def _take(self, record: TrialRecord) -> tuple[PlannedTrial, TrialRecord, Claim] | None:
-        """The trial, if it waits or its process is gone, and its folder is free."""
-        if record.number in self._running or record.state not in ("waiting", "running"):
-            return None
-        if record.state == "running" and not self._is_dead(record):
-            return None
-        own = claim(self._run_of(record).folder)
-        if own is None:
-            return None  # a training goes on there that outlived its study
-        if record.state == "running":
-            self.ledger.release(record.number)
-        trial = self.planned.get(record.key) or self._sampled(record.params, key=record.key)
-        if not self.ledger.claim(record, host=self.host, path=self._run_of(record).folder.absolute()):
-            own.release()
-            return None
-        return trial, record, own
-
-    def _is_dead(self, record: TrialRecord) -> bool:
-        """Whether nobody runs a trial that is said to run."""
-        if not record.begun and self.ledger.lock is not None:
-            return True  # who claimed it died before saying so; a living one would not have let us look
-        if record.host == self.host and Path(record.path).is_dir():
-            own = claim(Path(record.path))
-            if own is not None:
-                own.release()
-            return own is not None
-        beat, since = self._signs.get(record.number, (-1, 0.0))
-        if record.beat != beat:
-            self._signs[record.number] = (record.beat, time.monotonic())
-            return False
-        return time.monotonic() - since > self.timing.dead
-
-    def _sampled(self, params: Mapping[str, Any], *, key: str) -> PlannedTrial:
-        """A search's trial from what was drawn for it."""
-        label, settings = sampled(self.loaded, params)
-        (trial,) = trials_of(self.loaded, self.registry, "", label, settings)
-        return PlannedTrial(key, label, "", label, trial.values, trial.seed, trial.recipe)
-
-    def _draw(self, records: list[TrialRecord]) -> bool:
-        """A new trial of a search, as long as it may have more; called while nobody else looks."""
-        if self._search is None or len(records) >= self._search.trials:
-            return False
-        drawn = self.ledger.draw(distributions(self.loaded), self._search, ordinal=len(records))
-        if drawn is None:
-            return True
-        number, params = drawn
-        key = f"trial-{number}"
-        try:
-            trial = self._sampled(params, key=key)
-        except RecipeError as error:
-            label = sampled(self.loaded, params)[0]
-            about = {"key": key, "label": label, "task": "", "row": label, "values": {}, "seed": 0, "attempt": 1}
-            self.ledger.note(number, **about)
-            self.ledger.fail(number, str(error))
-            return True
-        self.ledger.note(number, **_about(trial, key), attempt=1)
-        (record,) = [each for each in self.ledger.records() if each.number == number]
-        own = claim(self._run_of(record).folder)
-        if own is None:
-            raise RunError(f"{self._run_of(record).folder} is in use by another study")
-        self.ledger.note(number, host=self.host, path=str(self._run_of(record).folder.absolute()), beat=1)
-        self._start(trial, record, own)
-        return True
-
-    def _start(self, trial: PlannedTrial, record: TrialRecord, own: Claim) -> None:
-        run, figure = self._run_of(record), selected_by(trial.recipe, self.registry)
+    def _start(self, taken: Taken) -> None:
+        trial, record, own = taken.trial, taken.record, taken.claim
+        run, figure = self._queue.run_of(record), selected_by(trial.recipe, self.registry)
         if is_trained(run):  # by a training that outlived its study
             self._note_result(record, run, figure)
             own.release()
@@ -303,10 +217,10 @@ class Runner:
                     figures[-1] if figures else None,
                 )
             )
-            if self._search is None or self._search.pruner is None:
+            if self._queue.search is None or self._queue.search.pruner is None:
                 return
             for step in range(running.reported + 1, len(figures) + 1):
-                hopeless = self.ledger.hopeless(running.record.number, step, figures[step - 1], self._search)
+                hopeless = self.ledger.hopeless(running.record.number, step, figures[step - 1], self._queue.search)
                 if hopeless and not running.pruned:
                     running.pruned = True
                     running.process.terminate()
@@ -327,17 +241,3 @@ class Runner:
             with contextlib.suppress(Exception):
                 self.ledger.release(running.record.number)
             running.claim.release()
-
-    def _run_of(self, record: TrialRecord) -> Run:
-        return Run(self.folder.runs / record.run)
-
-
-def _about(trial: PlannedTrial | TrialRecord, key: str) -> dict[str, Any]:
-    return {
-        "key": key,
-        "label": trial.label,
-        "task": trial.task,
-        "row": trial.row,
-        "values": dict(trial.values),
-        "seed": trial.seed,
-    }
