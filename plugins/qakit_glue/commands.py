@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -29,11 +30,16 @@ def pack_command(
     fill: Annotated[
         bool, typer.Option("--fill", help="Give test sets without predictions the most frequent class.")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
 ) -> None:
     """Pack test predictions into the zip that gluebenchmark.com takes, after checking every file."""
     from qakit_glue.pack import pack
 
     packed = pack(sources, output, fill=fill)
+    if as_json:
+        files = {name: str(path) for name, path in packed.sources.items()}
+        typer.echo(json.dumps({"output": str(output), "files": files, "filled": list(packed.filled)}))
+        return
     for name, path in packed.sources.items():
         typer.echo(f"{name}: {path}")
     if packed.filled:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from pathlib import Path
 from typing import Any, get_args
@@ -10,7 +11,9 @@ from typing import Any, get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from qakit.cli import build_app
 from qakit.errors import DataError, UsageError
 from qakit.protocols import NoRuntime
 from qakit.registry import load_registry
@@ -110,6 +113,16 @@ def test_all_eleven_files_make_a_zip_with_the_same_bytes_each_time(tmp_path: Pat
     with zipfile.ZipFile(tmp_path / "one.zip") as archive:
         assert sorted(archive.namelist()) == sorted(f"{name}.tsv" for name in TEST_SETS)
         assert archive.read("STS-B.tsv") == (tmp_path / "STS-B.tsv").read_bytes()
+
+
+def test_programs_read_what_was_packed_as_json(tmp_path: Path) -> None:
+    source, output = write(tmp_path, "WNLI", value="1"), tmp_path / "glue.zip"
+    shown = CliRunner().invoke(build_app(), ["glue", "pack", str(source), "--fill", "--output", str(output), "--json"])
+    packed = json.loads(shown.stdout)
+    assert packed["output"] == str(output)
+    assert packed["files"] == {"WNLI": str(source)}
+    assert set(packed["filled"]) == set(TEST_SETS) - {"WNLI"}
+    assert output.is_file()
 
 
 def test_missing_ones_are_named_or_filled(tmp_path: Path) -> None:
