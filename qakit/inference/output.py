@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qakit.data.formulas import formula_notice
 from qakit.errors import UnknownPluginError, UsageError
 from qakit.files import writing
 from qakit.inference.characters import CHARACTERS_FILE, CharacterScores
@@ -32,6 +33,8 @@ class Submission:
     sha256: str
     problems: tuple[str, ...]
     checked_against: Path | None
+    notice: str | None = None
+    """What people should know before they open the file."""
 
 
 def save_predictions(
@@ -103,7 +106,8 @@ def write_submission(
     if sample is not None and Path(sample).is_file() and writer.suffix == Path(sample).suffix:
         checked = Path(sample)
         problems = tuple(writer.check(path, checked))
-    return Submission(path, len(predictions), file_sha256(path), problems, checked)
+    notice = formula_notice(each.final for each in predictions) if writer.suffix == ".csv" else None
+    return Submission(path, len(predictions), file_sha256(path), problems, checked, notice)
 
 
 def sample_submission(recipe: Recipe) -> str | None:

@@ -101,6 +101,8 @@ def _predict_test(
     submission = write_submission(path, predictions, trained.recipe, trained.registry)
     for problem in submission.problems:
         say(f"{submission.path.name}: {problem}")
+    if submission.notice:
+        say(submission.notice)
     return submission
 
 

@@ -77,6 +77,8 @@ def _predict_test(
     submission = write_submission(run.predictions / "submission", inferred.predictions, trained.recipe, registry)
     for problem in submission.problems:
         listener(Notice(f"{submission.path.name}: {problem}"))
+    if submission.notice:
+        listener(Notice(submission.notice))
     return submission
 
 
