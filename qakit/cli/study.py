@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from qakit.cli.console import err, out, plain, print_error, print_json, print_warning
+from qakit.cli.console import err, out, plain, print_error, print_json
 
 if TYPE_CHECKING:
     from qakit.study.folder import StudyFolder
@@ -75,7 +75,6 @@ def run(
     with found_recipe(study) as file:
         loaded = load_study(file)
     planned = plan(loaded, registry, check_files=not dry_run)
-    _warn_of_drawn_questions(planned)
     if dry_run:
         _show_plan(loaded, planned, as_json=as_json)
         return
@@ -183,14 +182,6 @@ def reference(
         sys.stdout.write(study_reference())
     else:
         write_text(output, study_reference())
-
-
-def _warn_of_drawn_questions(planned: Sequence[PlannedTrial]) -> None:
-    if len({each.seed for each in planned if each.recipe.data.validation_limit is not None}) > 1:
-        print_warning(
-            "data.validation_limit draws other validation examples for each seed, so seeds cannot be compared and the "
-            "report will show no differences: use a shorter validation file instead"
-        )
 
 
 def _show_plan(loaded: LoadedStudy, planned: Sequence[PlannedTrial], *, as_json: bool) -> None:

@@ -186,13 +186,9 @@ def _check_metrics(runs: Sequence[Run], recipes: Sequence[Recipe]) -> None:
 
 def _check_questions(first: Answered, other: Answered) -> None:
     who = f"{other.run.folder} and {first.run.folder}"
-    same_files = sorted(other.hashes) == sorted(first.hashes)
     if other.examples.keys() != first.examples.keys():
-        why = _apart(first.examples, other.examples)
-        if same_files and first.recipe.data.validation_limit is not None:
-            why += "; data.validation_limit draws them by the seed"
-        raise RunError(f"{who} were evaluated on different questions: {why}")
-    if not same_files:
+        raise RunError(f"{who} were evaluated on different questions: {_apart(first.examples, other.examples)}")
+    if sorted(other.hashes) != sorted(first.hashes):
         raise RunError(
             f"{who} were evaluated on different files: their SHA-256 begins with {_short(other)} and {_short(first)}"
         )

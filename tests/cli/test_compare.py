@@ -199,11 +199,7 @@ def test_other_questions_are_refused(invoke: Invoke, copy: Copy, small_run: Path
     assert f"{drawn} and {small_run} were evaluated on different questions: 6 (" in message
     other = copy("other", validation_limit="6", seed="1")
     second = read_split(open_run(other).recipe(), load_registry(), "validation")
-    assert second is not None
-    wanted = {example.id for example in second.examples}
-    file = other / "predictions" / "validation" / "nbest.jsonl"
-    write_nbest(file, [item for item in read_nbest(file) if item.id in wanted])
-    assert "data.validation_limit draws them by the seed" in str(refusal(invoke, drawn, other))
+    assert second is not None and second.examples == split.examples, "another seed is judged by the same questions"
 
 
 def test_another_validation_file_is_refused(

@@ -49,18 +49,6 @@ def test_a_dry_run_lists_the_trials(invoke: Invoke, study_file: Path) -> None:
     assert [trial["trial"] for trial in plan["trials"]] == ["full", "bitfit"]
 
 
-def test_questions_drawn_anew_for_each_seed_are_warned_about(
-    invoke: Invoke, small_recipe: Path, tmp_path: Path
-) -> None:
-    file = tmp_path / "drawn.yaml"
-    text = f"recipe: {small_recipe}\nset: {{data.validation_limit: 6}}\ngrid: {{train.epochs: [1, 2]}}\n"
-    for seeds, warned in (("seeds: [0]", False), ("seeds: [0, 1]", True)):
-        file.write_text(f"{text}{seeds}\n", "utf-8")
-        result = invoke("study", "run", file, "--dry-run")
-        assert result.exit_code == 0, result.output
-        assert ("draws other validation examples for each seed" in result.stderr) is warned
-
-
 def test_a_dry_run_of_a_search_shows_where_it_looks(invoke: Invoke, small_recipe: Path, tmp_path: Path) -> None:
     file = tmp_path / "search.yaml"
     file.write_text(f"recipe: {small_recipe}\nsearch: {{space: {{train.epochs: {{uniform: [1, 2]}}}}}}\n")
