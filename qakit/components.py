@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar, get_args
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -46,3 +46,5 @@ class Component(Generic[SettingsT, RuntimeT, BuiltT]):
     """One line without a full stop, shown by ``qakit plugins``."""
     settings: type[SettingsT]
     build: Callable[[SettingsT, RuntimeT], BuiltT]
+    tries: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
+    """Settings that a search tries, one after the other (``qakit tune-postprocess``); without any, the defaults."""

@@ -117,7 +117,7 @@ def test_the_expected_components_are_there() -> None:
         "preprocessors": ["centred", "concatenate", "every_context", "random_window", "stride", "truncate"],
         "adapters": ["bitfit", "freeze", "full", "layernorm", "lora"],
         "heads": ["classifier", "crf", "joint_span", "linear_span", "multiple_choice", "paragraph_scorer"],
-        "postprocessors": ["special_chars"],
+        "postprocessors": ["length_prior", "number_units", "special_chars", "trim_to_tokens"],
         "ensemblers": ["char_average", "mean", "nbest", "voting"],
         "writers": ["csv", "glue", "jsonl", "squad_json"],
         "metrics": [

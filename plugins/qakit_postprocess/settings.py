@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from qakit.api import Settings
 
@@ -28,6 +28,11 @@ class SpecialCharsSettings(Settings):
         description="Opening and closing halves in turn. Full-width and half-width forms close each other. Straight "
         "quotes and single quotes are not here: they do not tell which half they are.",
     )
+    edges: str = Field(
+        "，、；：,;:",
+        description="Punctuation that no answer begins or ends with, taken off its ends; an answer of nothing else "
+        "stays. Full stops are not here: they end abbreviations.",
+    )
     remove: str = Field(
         "", description='Characters taken out of the answer at the end; "," for NTU HW7, whose key lost its commas.'
     )
@@ -40,3 +45,63 @@ class SpecialCharsSettings(Settings):
         if odd := [character for character in value if unicodedata.category(character)[0] not in "PS"]:
             raise ValueError(f"pairs takes punctuation and symbols, not {odd[0]!r}")
         return value
+
+
+class TrimToTokensSettings(Settings):
+    """Settings of ``trim_to_tokens``."""
+
+    cut: Literal["widen", "trim"] = Field(
+        "widen",
+        description="What happens to a word that the answer's border cuts: `widen` takes all of it in, `trim` leaves "
+        "all of it out (an answer inside a single word is widened). Scripts without spaces between words stay as they "
+        "are.",
+    )
+
+
+class NumberUnitsSettings(Settings):
+    """Settings of ``number_units``."""
+
+    add: tuple[str, ...] | None = Field(
+        None,
+        description="Units that an answer gets which is a plain number with the unit right behind it in the context: "
+        "`5` becomes `5公里`. By default common Chinese and English ones, without those of `drop`.",
+    )
+    drop: tuple[str, ...] = Field(
+        (), description="Units that an answer of a number and its unit loses: `1995年` becomes `1995`."
+    )
+    magnitudes: str = Field(
+        "多餘余十百千萬万億亿兆",
+        description="Characters that may stand between number and unit, and go with the unit: `3萬人`.",
+    )
+
+    @field_validator("add", "drop")
+    @classmethod
+    def _units(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        for unit in value or ():
+            if not unit.strip() or unit[0].isdigit():
+                raise ValueError(f"{unit!r} is no unit: units are texts such as 公里 or percent")
+        return value
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if both := set(self.add or ()) & set(self.drop):
+            raise ValueError(f"{sorted(both)[0]!r} is in `add` and in `drop`")
+        return self
+
+
+class LengthPriorSettings(Settings):
+    """Settings of ``length_prior``."""
+
+    weight: float = Field(
+        0.5, gt=0, allow_inf_nan=False, description="How much the prior counts against the model's log-probabilities."
+    )
+    median: float = Field(
+        5.0, ge=1, allow_inf_nan=False, description="The likeliest length of an answer, in characters."
+    )
+    spread: float = Field(
+        0.7,
+        gt=0,
+        allow_inf_nan=False,
+        description="Standard deviation of the length's natural logarithm: with 0.7, half or twice the median costs "
+        "0.49 times `weight`.",
+    )

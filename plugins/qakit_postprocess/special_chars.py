@@ -23,6 +23,7 @@ class SpecialChars:
         self._complete = settings.complete
         self._pairs = Pairs(settings.pairs)
         self._outer = _OUTER if settings.strip else ""
+        self._edges = self._outer + settings.edges
         self._removed = dict.fromkeys(map(ord, settings.remove))
 
     def __call__(self, prediction: Prediction, example: Example) -> Prediction:
@@ -39,7 +40,11 @@ class SpecialChars:
     def _tidy(self, text: str) -> str:
         if self._removed:
             text = text.translate(self._removed)
-        return text.strip(self._outer) if self._outer else text
+        return self._inner(text)
+
+    def _inner(self, text: str) -> str:
+        """Without what does not belong at the edges; of nothing but punctuation, all of it."""
+        return text.strip(self._edges) or text.strip(self._outer) if self._edges else text
 
     def _mend(self, answer: str, prediction: SpanPrediction, example: Example) -> str:
         lone = self._pairs.lone(answer)
@@ -79,7 +84,7 @@ class SpecialChars:
             if candidate.context < len(example.contexts):
                 context = example.contexts[candidate.context]
                 if context.startswith(candidate.text, candidate.start):
-                    inner = candidate.text.strip(self._outer) if self._outer else candidate.text
+                    inner = self._inner(candidate.text)
                     start = candidate.start + candidate.text.index(inner)
                     return context, start, start + len(inner)
         for context in example.contexts:

@@ -47,6 +47,9 @@ def check_component(kind: Kind, component: Component[Any, Any, Any]) -> None:
     assert model.model_config.get("extra") == "forbid", f"{model.__name__} must refuse unknown settings"
     undocumented = [name for name, field in model.model_fields.items() if not field.description]
     assert not undocumented, f"{model.__name__}: without a description: {', '.join(undocumented)}"
+    for settings in component.tries:
+        with running(f"{model.__name__} of the tries {dict(settings)!r}"):
+            model.model_validate(dict(settings))
 
 
 def build_checked(kind: Kind, component: Component[Any, Any, Any], settings: Settings, runtime: Any) -> Any:

@@ -15,6 +15,8 @@ from qakit.data.batch import Batch
 from qakit.protocols import (
     ContextScores,
     Decoded,
+    Distributions,
+    GivesDistributions,
     HeadOutput,
     HeadRuntime,
     LabelScores,
@@ -129,6 +131,8 @@ def _check_loss(head: Any, segments: bool) -> None:
         assert loss.dtype == torch.float32, f"the loss is {loss.dtype}, not float32 (autocast: {autocast})"
         assert torch.isfinite(loss), f"the loss is {loss.item()}"
         _check_scores(output, batch)
+        if isinstance(head, GivesDistributions) and head.has_distributions:
+            _check_distributions(head, output, batch)
         with running("the gradient of the head's loss"):
             torch.autograd.backward(loss)
         assert hidden.grad is not None, "the loss does not reach the backbone"
@@ -168,6 +172,23 @@ def _check_scores(output: HeadOutput, batch: Batch) -> None:
         assert score.shape[:1] == (len(batch),), f"scores[{name!r}] must have first dimension B"
         assert score.dtype == torch.float32, f"scores[{name!r}] is {score.dtype}, not float32"
         assert not score.isnan().any(), f"the head's scores[{name!r}] hold NaN"
+
+
+def _check_distributions(head: GivesDistributions, output: HeadOutput, batch: Batch) -> None:
+    with running("the head's distributions"):
+        found = head.distributions(output.scores, batch)
+    assert found, "the head's distributions are none: then has_distributions must be false"
+    for each in found:
+        assert isinstance(each, Distributions), f"distributions holds {type_name(each)}, not Distributions"
+        logs, possible = each.log_probability, each.possible
+        assert logs.shape == possible.shape, "distributions: log_probability and possible must have one shape"
+        assert logs.requires_grad, "distributions: log_probability has no gradient"
+        assert logs.dtype == torch.float32, f"distributions: log_probability is {logs.dtype}, not float32"
+        assert torch.isfinite(logs[possible]).all(), "distributions: a possible choice has an infinite logarithm or NaN"
+        total = logs.detach()[possible].exp().sum().item()
+        assert abs(total - each.count) < 1e-3 * each.count, (
+            f"distributions: the probabilities sum up to {total:.4f}, not to the number of distributions, {each.count}"
+        )
 
 
 def _check_prediction(head: Any, segments: bool, *, classes: int) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from qakit.components import Component, Settings
 from qakit.inference.characters import CharacterScores, context_hash
-from qakit.protocols import DrawnMetric, EnsembleMember, NoRuntime, PerExampleMetric, PoolsMembers
+from qakit.protocols import DrawnMetric, EnsembleMember, LearnsSettings, NoRuntime, PerExampleMetric, PoolsMembers
 from qakit.testing.components import build_checked, running, type_name
 from qakit.values import (
     Answer,
@@ -54,6 +54,8 @@ def _predictions(answers: Sequence[str] = ANSWERS) -> list[Prediction]:
 def check_postprocessor(component: Component[Any, Any, Any], settings: Settings) -> None:
     """One prediction gives one of the same question, the same each time; the candidates stay as decoded.
 
+    Settings that it learns are settings of its component.
+
     Raises:
         AssertionError: with the reason.
     """
@@ -69,6 +71,10 @@ def check_postprocessor(component: Component[Any, Any, Any], settings: Settings)
         kept = (result.candidates, result.null) == (prediction.candidates, prediction.null)
         assert kept, "candidates must stay as decoded; change the answer only"
         assert again == result, "the same prediction gives another result"
+    if isinstance(postprocess, LearnsSettings):
+        for examples in (_examples(), []):
+            with running("learn, or taking what it learnt as settings"):
+                component.settings.model_validate(dict(postprocess.learn(examples)))
 
 
 def check_ensembler(

@@ -92,6 +92,15 @@ def test_a_stripped_answer_keeps_its_place() -> None:
     assert clean(" 「乙", context="「乙丙」 「乙」") == "「乙」"
 
 
+def test_punctuation_that_no_answer_ends_with() -> None:
+    assert clean("，又稱「三國」") == "又稱「三國」"
+    assert clean("羅貫中寫《三國演義》，") == "羅貫中寫《三國演義》"
+    assert clean("，", context="甲，乙") == "，"
+    assert clean("甲，", context="甲，乙", edges="") == "甲，"
+    assert clean("甲。", context="甲。乙") == "甲。"
+    assert clean("、《甲", context="乙、《甲》") == "《甲》"
+
+
 def test_remove() -> None:
     assert clean("1,912 年", remove=",") == "1912 年"
     assert clean(", 三國 ,", remove=",") == "三國"
@@ -134,6 +143,7 @@ SETTINGS = st.builds(
     SpecialCharsSettings,
     strip=st.booleans(),
     complete=st.sampled_from(["context", "always", "drop", "keep"]),
+    edges=st.sampled_from(["", ",", "，、；：,;:", "》a"]),
     remove=st.sampled_from(["", ",", "「", "》a", "「（,"]),
 )
 

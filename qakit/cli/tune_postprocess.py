@@ -1,0 +1,201 @@
+"""``qakit tune-postprocess``: which clean-up helps a run's answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qakit.cli.console import out, plain, print_json
+from qakit.errors import UsageError
+
+if TYPE_CHECKING:
+    from qakit.report.bootstrap import Difference
+    from qakit.report.postprocess import Change, Figure, Tried, Tuning
+    from qakit.report.postprocess_steps import Step
+
+_TEXT_SHOWN = 40
+"""Characters of an answer in a table."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("tune-postprocess")(tune_postprocess)
+
+
+def tune_postprocess(
+    run: Annotated[Path, typer.Argument(help="A run's folder, or that of an ensemble, with validation predictions.")],
+    candidates: Annotated[
+        str | None,
+        typer.Option(
+            "--candidates",
+            metavar="NAME,NAME",
+            help="Postprocessors to try; by default all that are installed (`qakit plugins --kind postprocessors`).",
+        ),
+    ] = None,
+    holdout: Annotated[
+        float,
+        typer.Option("--holdout", min=0.0, max=0.9, help="Share of the questions that only judge what was found."),
+    ] = 0.0,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the `postprocess` block to this file (.yaml).")
+    ] = None,
+    resamples: Annotated[int, typer.Option("--resamples", min=1000, help="Resamples of the bootstrap.")] = 10_000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap and of the questions held out.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
+) -> None:
+    """Search for clean-up steps on the validation predictions that a run keeps. No model is needed.
+
+    A step is kept only where a paired bootstrap, corrected for all that was tried, says that it helps.
+    """
+    from qakit.files import write_text
+    from qakit.registry import load_registry
+    from qakit.report.columns import Sampling
+    from qakit.report.compare_runs import read_answered
+    from qakit.report.postprocess import tune
+
+    if output is not None and output.suffix.lower() not in (".yaml", ".yml"):
+        raise UsageError(f"--output {output} should end in .yaml: it is a piece of a recipe")
+    registry = load_registry()
+    names = registry.names("postprocessors") if candidates is None else _names(candidates)
+    for name in names:
+        registry.get("postprocessors", name)
+    (answered,) = read_answered([run], registry)
+    tuning = tune(answered, registry, names=names, holdout=holdout, sampling=Sampling(resamples, seed))
+    block = _block(tuning.chain)
+    if output is not None:
+        write_text(output, block)
+    if as_json:
+        print_json(_as_json(tuning) | {"run": str(run), "holdout": holdout, "yaml": block})
+        return
+    _show_tried(tuning)
+    _show_changes(tuning)
+    _show_worth(tuning)
+    out.print(plain("For the recipe:"))
+    out.print(plain(block.rstrip("\n")))
+    if output is not None:
+        out.print(plain(f"written to {output}"))
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not names:
+        raise UsageError("--candidates names no postprocessor")
+    return names
+
+
+def _block(chain: Sequence[Step]) -> str:
+    from qakit.recipe.dump import yaml_lines
+
+    return "".join(line + "\n" for _, line in yaml_lines({"postprocess": [step.block for step in chain]}))
+
+
+def _show_tried(tuning: Tuning) -> None:
+    from qakit.cli.tables import new_table
+
+    numbers = ("gain", "changed", "better", "worse", "p (Holm)")
+    table = new_table(f"What was tried: {tuning.figure}", "round", "step", *numbers, "", numbers=numbers)
+    for number, each in enumerate(tuning.tried):
+        if number and tuning.tried[number - 1].round != each.round:
+            table.add_section()
+        gain = f"{each.gain.mean:+.2f} [{each.gain.low:+.2f}, {each.gain.high:+.2f}]" if each.changed else "-"
+        label = each.step.label + (" (first)" if len(each.chain) > 1 and each.chain[0] is each.step else "")
+        cells = (gain, f"{each.changed:,}", f"{each.better:,}", f"{each.worse:,}", f"{each.p:.3f}")
+        style = "green" if each.taken else ""
+        row = (str(each.round), label, *cells, "kept" if each.taken else "")
+        table.add_row(*(plain(cell, style) for cell in row))
+    out.print(table)
+    if not tuning.chain:
+        out.print(plain("No step helps beyond chance."))
+
+
+def _show_changes(tuning: Tuning) -> None:
+    """Answers that the kept steps changed; where none was kept, those of the most promising one."""
+    shown = [each for each in tuning.tried if each.taken] or [each for each in tuning.tried[:1] if each.changed]
+    for each in shown:
+        _show_changes_of(each)
+
+
+def _show_changes_of(tried: Tried) -> None:
+    from qakit.cli.tables import new_table
+
+    table = new_table(f"Answers that {tried.step.label} changes", "before", "after", "gold", "")
+    for each in tried.changes:
+        style = "green" if each.gain > 0 else "red" if each.gain < 0 else ""
+        verdict = "better" if each.gain > 0 else "worse" if each.gain < 0 else "neither"
+        cells = (_short(each.before), _short(each.after), _short(" / ".join(each.gold)))
+        table.add_row(*(plain(cell or "(no answer)", style) for cell in cells), plain(verdict, style))
+    out.print(table)
+
+
+def _show_worth(tuning: Tuning) -> None:
+    from qakit.cli.tables import new_table
+
+    for judged, which in ((tuning.on_search, "searched on"), (tuning.on_holdout, "held out")):
+        if judged is None:
+            continue
+        title = f"{tuning.figure} on the {judged.questions:,} questions {which}"
+        table = new_table(title, "clean-up", "figure", "found steps against it", numbers=("figure",))
+        table.add_row("none", _figure(judged.raw), _difference(judged.over_raw))
+        if tuning.own:
+            label = plain(f"the recipe's: {', '.join(step.name for step in tuning.own)}")
+            table.add_row(label, _figure(judged.own), _difference(judged.over_own))
+        table.add_row("found", _figure(judged.found), "")
+        out.print(table)
+    where = "training answers" if tuning.learnt_from == "train" else "the gold answers of the questions searched on"
+    out.print(plain(f"Learnt settings come from {where}."))
+    if tuning.on_holdout is None:
+        out.print(
+            plain(
+                "The figures are of the questions that chose the steps, and so optimistic; --holdout 0.5 judges them "
+                "on others."
+            )
+        )
+
+
+def _figure(value: Figure) -> str:
+    return f"{value.value:.2f} [{value.low:.2f}, {value.high:.2f}]"
+
+
+def _difference(value: Difference) -> str:
+    return f"{value.mean:+.2f} [{value.low:+.2f}, {value.high:+.2f}]"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _TEXT_SHOWN else line[: _TEXT_SHOWN - 3] + "..."
+
+
+def _as_json(tuning: Tuning) -> dict[str, Any]:
+    return {
+        "figure": tuning.figure,
+        "steps": [step.block for step in tuning.chain],
+        "own_steps": [step.block for step in tuning.own],
+        "learnt_from": tuning.learnt_from,
+        "optimistic": tuning.on_holdout is None,
+        "searched_on": asdict(tuning.on_search),
+        "held_out": None if tuning.on_holdout is None else asdict(tuning.on_holdout),
+        "tried": [_tried_json(each) for each in tuning.tried],
+    }
+
+
+def _tried_json(tried: Tried) -> Mapping[str, Any]:
+    return {
+        "round": tried.round,
+        "step": tried.step.block,
+        "position": next(place for place, step in enumerate(tried.chain) if step is tried.step),
+        "gain": asdict(tried.gain),
+        "changed": tried.changed,
+        "better": tried.better,
+        "worse": tried.worse,
+        "p": tried.p,
+        "kept": tried.taken,
+        "examples": [_change_json(each) for each in tried.changes],
+    }
+
+
+def _change_json(change: Change) -> dict[str, Any]:
+    return asdict(change) | {"gold": list(change.gold)}

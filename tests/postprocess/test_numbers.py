@@ -1,0 +1,91 @@
+"""Numbers with their units, or without."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from qakit.values import Answer, Candidate, Example, SpanPrediction
+from qakit_postprocess.numbers import ENOUGH, NumberUnits
+from qakit_postprocess.settings import NumberUnitsSettings
+
+CONTEXT = "全長5公里，始建於1995年，佔12 %，約3萬多人；1,234.5 km of road, 7 men, B52個, 20年代初, 88公里路"
+
+
+def mended(answer: str, *, context: str = CONTEXT, start: int | None = None, **settings: Any) -> str:
+    place = context.index(answer) if start is None else start
+    candidates = (Candidate(answer, place, place + len(answer), 0, 1.0, 0.9),)
+    rule = NumberUnits(NumberUnitsSettings(**settings))
+    return rule(SpanPrediction("q", answer, candidates), Example("q", "?", (context,))).final
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("5", "5公里"),
+        ("1995", "1995年"),
+        ("12", "12 %"),
+        ("3", "3萬多人"),
+        ("1,234.5", "1,234.5 km"),
+        ("7", "7"),  # m is no unit of "7 men"
+        ("234.5", "234.5"),  # the tail of a number
+        ("52", "52"),  # of a name
+        ("20", "20年代"),
+        ("5公里", "5公里"),
+        ("全長5", "全長5"),
+    ],
+)
+def test_a_number_gets_the_longest_unit_behind_it(answer: str, expected: str) -> None:
+    assert mended(answer) == expected
+
+
+def test_a_number_loses_its_unit() -> None:
+    lose = {"add": (), "drop": ("年", "km", "人", "%")}
+    assert mended("1995年", **lose) == "1995"
+    assert mended("1,234.5 km", **lose) == "1,234.5"
+    assert mended("3萬多人", **lose) == "3"
+    assert mended("5公里", **lose) == "5公里"
+    assert mended("始建於1995年", **lose) == "始建於1995年"
+
+
+def test_the_place_decides() -> None:
+    context = "5個，5年"
+    assert mended("5", context=context, start=0) == "5個"
+    assert mended("5", context=context, start=3) == "5年"
+
+
+def labelled(text: str, answer: str) -> Example:
+    return Example("q", "?", (text,), (Answer(answer, text.index(answer)),))
+
+
+def test_gold_answers_teach_each_unit_by_itself() -> None:
+    examples = [labelled("走了5公里", "5公里")] * ENOUGH + [labelled("有7個人", "7")] * (ENOUGH - 1)
+    learnt = NumberUnits(NumberUnitsSettings()).learn(examples)
+    assert learnt == {"add": ["公里"], "drop": []}, "too few answers say how 個 is written"
+    learnt = NumberUnits(NumberUnitsSettings()).learn([*examples, labelled("有7個人", "7")])
+    assert learnt == {"add": ["公里"], "drop": ["個"]}
+    NumberUnitsSettings.model_validate(learnt)
+    assert NumberUnits(NumberUnitsSettings()).learn([Example("q", "?", ("甲",))]) == {"add": [], "drop": []}
+
+
+@pytest.mark.parametrize("settings", [{"add": ("",)}, {"drop": ("7個",)}, {"add": ("年",), "drop": ("年",)}])
+def test_units_that_are_none(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=r"unit|in `add`"):
+        NumberUnitsSettings(**settings)
+
+
+@settings(deadline=None)
+@given(st.text(alphabet="15.,年個 km萬", max_size=10), st.data())
+def test_what_is_added_stands_in_the_context_and_twice_changes_nothing(context: str, data: st.DataObject) -> None:
+    first, last = sorted((data.draw(st.integers(0, len(context))), data.draw(st.integers(0, len(context)))))
+    text = context[first:last]
+    prediction = SpanPrediction("q", text, (Candidate(text, first, last, 0, 0.0, 1.0),))
+    rule, example = NumberUnits(NumberUnitsSettings()), Example("q", "?", (context,))
+    once = rule(prediction, example)
+    assert once.final in context
+    assert once.final.startswith(text)
+    assert rule(once, example) == once
