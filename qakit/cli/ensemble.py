@@ -32,10 +32,12 @@ def register(app: typer.Typer) -> None:
 def ensemble(
     members: Annotated[
         list[Path],
-        typer.Argument(help="Run folders, CSV files (id, answer), JSON files (id -> text); or one ensemble recipe."),
+        typer.Argument(
+            help="Run folders, CSV or TSV files (id, answer), JSON files (id -> text); or one ensemble recipe."
+        ),
     ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The combined answers: .csv, .json or .jsonl.")
+        Path | None, typer.Option("--output", "-o", help="The combined answers: .csv, .json, .jsonl or .tsv.")
     ] = None,
     folder: Annotated[
         Path | None,
@@ -65,6 +67,7 @@ def ensemble(
     Runs with validation predictions are judged there: the ensemble beside the best member, what each member adds, and
     what learnt weights gain. Also shown: how often each pair of members agrees, and how many answers changed.
     """
+    from qakit.cli.ensemble_display import report_of, show
     from qakit.ensemble.combine import combine
     from qakit.ensemble.folder import check_target, write_ensemble
     from qakit.registry import load_registry
@@ -92,12 +95,10 @@ def ensemble(
     _warn_of_formulas(made, output)
     for problem in () if submission is None else submission.problems:
         print_warning(f"{submission.path.name}: {problem}" if submission else problem)
-    report = _report(made, output, folder)
+    report = report_of(made, output, folder)
     if as_json:
         print_json(report)
     else:
-        from qakit.cli.ensemble_display import show
-
         show(report, made)
 
 
@@ -118,6 +119,8 @@ def _from_recipe(
     if not is_ensemble(path):
         raise UsageError(f"{path} is no ensemble recipe: it has no block `ensemble` with members")
     plan = load_ensemble(path, registry)
+    if plan.train is not None:
+        raise UsageError(f"{path} has members that are to be trained: qakit train {path}")
     return plan, folder or RUNS / f"{plan.name}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
@@ -193,24 +196,3 @@ def _writer(output: Path, members: Sequence[Source], registry: Registry) -> Writ
         settings = {"id_column": style.columns[0], "answer_column": style.columns[1], "line_end": style.line_end}
     writer: Writer = registry.build("writers", name, settings, NoRuntime())
     return writer
-
-
-def _report(made: Ensemble, output: Path | None, folder: Path | None) -> dict[str, Any]:
-    from qakit.ensemble.folder import validation_json
-
-    rows = made.test if made.test is not None else made.validation.predictions if made.validation else ()
-    return {
-        "output": None if output is None else str(output),
-        "folder": None if folder is None else str(folder),
-        "method": made.plan.method,
-        "rows": len(rows),
-        "of": "validation" if made.test is None else "test",
-        "members": [str(path) for path in made.plan.members],
-        "weights": list(made.decision.weights),
-        "temperatures": list(made.decision.temperatures),
-        "null_threshold": made.decision.null_threshold,
-        "agreement": [list(row) for row in made.agreement],
-        "changed": list(made.changed),
-        "validation": validation_json(made),
-        "no_validation": made.no_validation,
-    }

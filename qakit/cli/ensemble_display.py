@@ -15,6 +15,28 @@ if TYPE_CHECKING:
     from qakit.report.bootstrap import Difference
 
 
+def report_of(made: Ensemble, output: Path | None, folder: Path | None) -> dict[str, Any]:
+    """What ``qakit ensemble`` says, for programs."""
+    from qakit.ensemble.folder import validation_json
+
+    rows = made.test if made.test is not None else made.validation.predictions if made.validation else ()
+    return {
+        "output": None if output is None else str(output),
+        "folder": None if folder is None else str(folder),
+        "method": made.plan.method,
+        "rows": len(rows),
+        "of": "validation" if made.test is None else "test",
+        "members": [str(path) for path in made.plan.members],
+        "weights": list(made.decision.weights),
+        "temperatures": list(made.decision.temperatures),
+        "null_threshold": made.decision.null_threshold,
+        "agreement": [list(row) for row in made.agreement],
+        "changed": list(made.changed),
+        "validation": validation_json(made),
+        "no_validation": made.no_validation,
+    }
+
+
 def show(report: dict[str, Any], made: Ensemble) -> None:
     """Agreement, then, where it is known, what the ensemble is worth and what each member adds."""
     names = [f"{number} {Path(member).name}" for number, member in enumerate(report["members"], start=1)]

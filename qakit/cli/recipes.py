@@ -64,11 +64,19 @@ def list_recipes(
 def show(
     recipe: Annotated[Path, typer.Argument(help="A recipe file.")], overrides: Overrides = None, as_json: Json = False
 ) -> None:
-    """Print a recipe with every value, and where each came from; of a pipeline, the recipes of its stages too."""
+    """Print a recipe with every value, and where each came from; of a pipeline, the recipes of its stages too.
+
+    Of an ensemble: its members and how they are combined.
+    """
+    from qakit.cli.show_ensemble import show_ensemble
+    from qakit.ensemble.load import is_ensemble
     from qakit.pipeline.load import is_pipeline, load_pipeline
     from qakit.recipe.load import load_recipe, recipe_hash
 
     with found_recipe(recipe) as file:
+        if is_ensemble(file):
+            show_ensemble(file, overrides or [], as_json=as_json)
+            return
         if is_pipeline(file):
             _show_pipeline(load_pipeline(file, overrides or []), as_json=as_json)
             return
@@ -177,10 +185,12 @@ def _check(path: Path, overrides: Sequence[str], *, check_files: bool) -> None:
     from qakit.recipe.load import load_recipe
     from qakit.registry import load_registry
     from qakit.study.load import is_study, load_study
+    from qakit.study.members import plan_members
     from qakit.study.plan import plan
 
     if is_ensemble(path):
-        load_ensemble(path, load_registry(), check_members=check_files)
+        ensemble = load_ensemble(path, load_registry(), check_members=check_files)
+        plan_members(ensemble, path, load_registry(), overrides=overrides, check_files=check_files)
     elif is_study(path):
         plan(load_study(path), load_registry(), overrides=overrides, check_files=check_files)
     elif is_pipeline(path):
@@ -198,11 +208,12 @@ def _row(path: Path) -> dict[str, Any]:
 
     try:
         if is_ensemble(path):
+            _check(path, [], check_files=False)
             ensemble = load_ensemble(path, load_registry(), check_members=False)
             return {
                 "path": str(path),
                 "name": ensemble.name,
-                "extends": [],
+                "extends": [] if ensemble.train is None else [ensemble.train.recipe],
                 "description": f"Ensemble: {ensemble.description}",
                 "valid": True,
             }

@@ -47,7 +47,7 @@ def score(
     A question without an answer scores 0 and is warned about; answers to unknown ids are left out.
     """
     from qakit.cli.component_settings import parse_settings
-    from qakit.data.predictions_file import read_probabilities
+    from qakit.data.predictions_file import read_answers, read_probabilities
     from qakit.protocols import Metric, NoRuntime, OfficialFormat
     from qakit.registry import load_registry
 
@@ -55,7 +55,7 @@ def score(
     model = registry.get("metrics", metric).component.settings
     built: Metric = registry.build("metrics", metric, parse_settings(settings or [], model), NoRuntime())
     examples = _read_gold(gold, reader, reader_settings or [])
-    answered = _read_predictions(predictions)
+    answered = read_answers(predictions)
     probabilities = read_probabilities(no_answer_probability) if no_answer_probability else None
     _warn_of_other_ids(examples, answered)
     figures = built.compute(examples, _predictions(examples, answered, probabilities, no_answer_probability))
@@ -64,12 +64,6 @@ def score(
         print_json(shown)
     else:
         _show(metric, shown)
-
-
-def _read_predictions(path: Path) -> AnswerFile:
-    from qakit.data.predictions_file import AnswerFile, read_answers, read_tab_separated
-
-    return AnswerFile(path, read_tab_separated(path)) if path.suffix.lower() == ".tsv" else read_answers(path)
 
 
 def _read_gold(path: Path, reader: str, settings: Sequence[str] = ()) -> list[Example]:

@@ -31,7 +31,7 @@ class AnswerFile:
 
 
 def read_answers(path: Path) -> AnswerFile:
-    """The answers of a ``.csv`` file (id, answer) or of a JSON file (id -> text).
+    """The answers of a ``.csv`` file (id, answer), of GLUE's ``.tsv`` or of a JSON file (id -> text).
 
     Of more than two CSV columns, those called ``id`` and ``answer`` count. Texts stay as they are: ``NA`` is an answer.
 
@@ -40,6 +40,8 @@ def read_answers(path: Path) -> AnswerFile:
     """
     if path.suffix.lower() == ".csv":
         return _read_csv(path)
+    if path.suffix.lower() == ".tsv":
+        return AnswerFile(path, read_tab_separated(path))
     answers = _read_object(path, "id -> answer text")
     for id_, answer in answers.items():
         if not isinstance(answer, str):

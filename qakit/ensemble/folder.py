@@ -19,8 +19,9 @@ from typing import Any
 
 from qakit.ensemble.combine import Ensemble
 from qakit.ensemble.kept import Kept
+from qakit.ensemble.trained import recipe_of_whole
 from qakit.errors import RunError, UsageError
-from qakit.files import replace_folder
+from qakit.files import replace_folder, write_text
 from qakit.inference.output import Submission, file_sha256, save_predictions, write_submission
 from qakit.recipe.load import dump_recipe, recipe_hash
 from qakit.recipe.model import Recipe
@@ -58,26 +59,31 @@ def write_ensemble(ensemble: Ensemble, folder: Path, registry: Registry) -> Subm
         UsageError: no member is a run, so there is no recipe.
         OutputError: it cannot be written.
     """
-    first = ensemble.recipe
-    if first is None:
+    if ensemble.recipe is None:
         raise UsageError("an ensemble's folder needs a member that is a run: its recipe says how answers are written")
-    predict = first.predict.model_copy(update={"character_scores": False})
-    recipe = first.model_copy(
-        update={"name": folder.name, "description": ensemble.plan.description, "predict": predict}
-    )
-    submission = None
     with replace_folder(folder) as temporary:
-        run = Run(temporary)
-        run.recipe_file.write_text(dump_recipe(recipe), "utf-8")
-        if ensemble.test is not None:
-            _save(run.predictions, ensemble.test, recipe, ensemble.test_kept, folder.name)
-            submission = write_submission(run.predictions / "submission", ensemble.test, recipe, registry)
-        if ensemble.validation is not None:
-            kept = ensemble.validation_kept
-            _save(run.validation_predictions, ensemble.validation.predictions, recipe, kept, folder.name)
-        write_json(run.folder / ENSEMBLE, _described(ensemble))
-        write_json(run.meta_file, environment() | {"recipe_sha256": recipe_hash(recipe), "seed": ensemble.plan.seed})
-        write_json(run.metrics_file, _metrics(ensemble, recipe, folder, submission))
+        return fill_folder(ensemble, Run(temporary), registry, final=folder)
+
+
+def fill_folder(ensemble: Ensemble, run: Run, registry: Registry, *, final: Path) -> Submission | None:
+    """Write the parts of the folder one by one, each as a whole; ``metrics.json`` comes last.
+
+    Args:
+        final: where the folder will lie.
+    """
+    assert ensemble.recipe is not None
+    recipe = recipe_of_whole(ensemble.recipe, name=final.name, description=ensemble.plan.description)
+    submission = None
+    write_text(run.recipe_file, dump_recipe(recipe))
+    if ensemble.test is not None:
+        _save(run.predictions, ensemble.test, recipe, ensemble.test_kept, final.name)
+        submission = write_submission(run.predictions / "submission", ensemble.test, recipe, registry)
+    if ensemble.validation is not None:
+        kept = ensemble.validation_kept
+        _save(run.validation_predictions, ensemble.validation.predictions, recipe, kept, final.name)
+    write_json(run.folder / ENSEMBLE, _described(ensemble))
+    write_json(run.meta_file, environment() | {"recipe_sha256": recipe_hash(recipe), "seed": ensemble.plan.seed})
+    write_json(run.metrics_file, _metrics(ensemble, recipe, final, submission))
     return submission
 
 

@@ -16,7 +16,7 @@ from qakit.inference.output import file_sha256
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.runs import Run, open_run
-from qakit.values import Example, Prediction, SpanPrediction
+from qakit.values import Example, LabelPrediction, Prediction, SpanPrediction
 
 Split = Literal["validation", "test"]
 NBEST = "nbest.jsonl"
@@ -62,8 +62,9 @@ class Kept:
         if self.folder is not None:
             yield from iter_nbest(self.folder / NBEST)
         elif self.source.answers is not None:
+            classes = self.source.path.suffix.lower() == ".tsv"  # GLUE's files hold nothing else
             for id_, answer in self.source.answers.answers.items():
-                yield SpanPrediction(id_, answer)
+                yield LabelPrediction(id_, answer) if classes else SpanPrediction(id_, answer)
 
     def characters(self) -> CharacterScores:
         """The character scores beside the predictions.
@@ -83,7 +84,7 @@ class Kept:
 
 
 def open_source(path: Path) -> Source:
-    """A ``.csv`` or JSON file of answers, a run folder, or a folder with ``predictions/nbest.jsonl``.
+    """A ``.csv``, ``.tsv`` (GLUE) or JSON file of answers, a run folder, or a folder with ``predictions/nbest.jsonl``.
 
     Raises:
         DataError: it cannot be read, or the folder has no predictions.

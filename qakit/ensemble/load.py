@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from qakit.ensemble.model import EnsembleRecipe
+from qakit.ensemble.model import EnsembleRecipe, TrainedMembers
 from qakit.errors import PluginError, RecipeError
 from qakit.recipe.check import check_model, check_plugin
 from qakit.recipe.load import failure_of, name_from
@@ -40,6 +40,10 @@ class EnsemblePlan:
     weights: Weights
     seed: int = 0
     description: str = ""
+    train: TrainedMembers | None = None
+    """Further members, which are to be trained."""
+    block: MapNode | None = None
+    """``train`` as the file has it, with the place of every value."""
 
 
 def is_ensemble(path: Path) -> bool:
@@ -77,7 +81,8 @@ def load_ensemble(path: str | PathLike[str], registry: Registry, *, check_member
     if findings.issues or not isinstance(recipe, EnsembleRecipe) or settings is None:
         raise failure_of(findings.issues)
     block = recipe.ensemble
-    if check_members and isinstance(block.weights, list) and len(block.weights) != len(members):
+    given = block.train is None and isinstance(block.weights, list)
+    if check_members and given and isinstance(block.weights, list) and len(block.weights) != len(members):
         node = find(tree, ("ensemble", "weights"))
         assert node is not None
         message = f"ensemble.weights: {len(block.weights)} numbers for {len(members)} members"
@@ -91,6 +96,8 @@ def load_ensemble(path: str | PathLike[str], registry: Registry, *, check_member
         weights="learn" if block.weights == "learn" else weights,
         seed=block.seed,
         description=recipe.description,
+        train=block.train,
+        block=train if isinstance(train := find(tree, ("ensemble", "train")), MapNode) else None,
     )
 
 
@@ -136,7 +143,7 @@ def _members(tree: MapNode, recipe: EnsembleRecipe, findings: Findings) -> tuple
 def _matches(pattern: str) -> list[Path]:
     """Folders and files of answers; what else lies beside runs is not meant."""
     found = map(Path, sorted(glob(pattern)))  # noqa: PTH207 - the pattern is absolute
-    return [path for path in found if path.is_dir() or path.suffix.lower() in (".csv", ".json")]
+    return [path for path in found if path.is_dir() or path.suffix.lower() in (".csv", ".json", ".tsv")]
 
 
 def _listed(members: Sequence[Path]) -> str:

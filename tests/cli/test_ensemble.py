@@ -76,6 +76,15 @@ def test_json_members_and_outputs(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "final.jsonl").read_text().split("\n")[0]) == {"id": "1", "answer": "x"}
 
 
+def test_classes_in_files_for_glue(tmp_path: Path) -> None:
+    members = []
+    for name, value in (("a", "entailment"), ("b", "not_entailment"), ("c", "not_entailment")):
+        members.append(tmp_path / f"{name}.tsv")
+        members[-1].write_text(f"index\tprediction\n0\tentailment\n1\t{value}\n", "utf-8")
+    run(*members, "-o", tmp_path / "RTE.tsv")
+    assert (tmp_path / "RTE.tsv").read_text("utf-8") == "index\tprediction\n0\tentailment\n1\tnot_entailment\n"
+
+
 def test_run_folders_bring_probabilities(tmp_path: Path) -> None:
     from qakit.inference.nbest_file import write_nbest
 

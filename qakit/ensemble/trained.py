@@ -1,0 +1,127 @@
+"""The folder of an ensemble whose members are trained in it: what is to be trained there, kept for going on.
+
+::
+
+    runs/NAME-TIME/
+      members.json       the members in their order, method, weights
+      recipes/           the resolved recipe of each member that is trained here
+      members/           their run folders
+      ...                and all that an ensemble's folder has
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qakit.ensemble.load import EnsemblePlan
+from qakit.errors import RunError
+from qakit.recipe.dump import dump_recipe
+from qakit.recipe.load import load_resolved
+from qakit.recipe.model import Recipe
+from qakit.runs import Run, create_run, json_text
+
+MEMBERS_FILE = "members.json"
+MEMBERS = "members"
+RECIPES = "recipes"
+
+
+@dataclass(frozen=True, slots=True)
+class MemberPlan:
+    """A member that is trained here."""
+
+    label: str
+    """Names its folder."""
+    recipe: Recipe
+    like: str | None = None
+    """An earlier member with the same training, of which this one differs in prediction only."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedEnsemble:
+    """An ensemble with the members that are trained for it."""
+
+    plan: EnsemblePlan
+    """``members``: those that exist already."""
+    members: tuple[MemberPlan, ...]
+    """They come after those."""
+
+    def whole(self, run: Run) -> EnsemblePlan:
+        """With all members, where the trained ones lie in ``run``."""
+        plan = self.plan
+        trained = tuple(member_folder(run, each.label) for each in self.members)
+        return EnsemblePlan(
+            plan.name, (*plan.members, *trained), plan.method, plan.settings, plan.weights, plan.seed, plan.description
+        )
+
+
+def is_trained_folder(folder: Path) -> bool:
+    """Whether a folder holds an ensemble whose members are trained in it."""
+    return (folder / MEMBERS_FILE).is_file()
+
+
+def member_folder(run: Run, label: str) -> Path:
+    """Where a member's run is, or will be."""
+    return run.folder / MEMBERS / label
+
+
+def create_trained(ensemble: TrainedEnsemble, folder: Path | None) -> Run:
+    """A new folder with all recipes; by default ``runs/NAME-TIME``.
+
+    Raises:
+        RunError: the folder exists and is not empty.
+        OutputError: it cannot be made.
+    """
+    plan = ensemble.plan
+    described = {
+        "name": plan.name,
+        "description": plan.description,
+        "members": [str(path.absolute()) for path in plan.members],
+        "train": [{"label": each.label, "like": each.like} for each in ensemble.members],
+        "method": {"name": plan.method, **plan.settings},
+        "weights": list(plan.weights) if isinstance(plan.weights, tuple) else plan.weights,
+        "seed": plan.seed,
+    }
+    recipes = {f"{RECIPES}/{each.label}.yaml": dump_recipe(each.recipe) for each in ensemble.members}
+    whole = recipe_of_whole(ensemble.members[0].recipe, name=plan.name, description=plan.description)
+    return create_run(whole, folder, others={**recipes, MEMBERS_FILE: json_text(described)})
+
+
+def recipe_of_whole(first: Recipe, *, name: str, description: str) -> Recipe:
+    """The first member's recipe as that of the ensemble, which keeps no character scores."""
+    predict = first.predict.model_copy(update={"character_scores": False})
+    return first.model_copy(update={"name": name, "description": description, "predict": predict})
+
+
+def reload_trained(run: Run) -> TrainedEnsemble:
+    """What :func:`create_trained` wrote.
+
+    Raises:
+        RunError: it is damaged.
+        RecipeError: a member's recipe no longer fits this version of qakit.
+    """
+    file = run.folder / MEMBERS_FILE
+    found = run.read_json(file)
+    try:
+        method = dict(found["method"])
+        weights = found["weights"]
+        plan = EnsemblePlan(
+            name=found["name"],
+            members=tuple(map(Path, found["members"])),
+            method=method.pop("name"),
+            settings=method,
+            weights=tuple(map(float, weights)) if isinstance(weights, list) else weights,
+            seed=found["seed"],
+            description=found["description"],
+        )
+        members = tuple(_member(run, each) for each in found["train"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{file} is damaged: {error}") from None
+    return TrainedEnsemble(plan, members)
+
+
+def _member(run: Run, described: Mapping[str, Any]) -> MemberPlan:
+    recipe = load_resolved(run.folder / RECIPES / f"{described['label']}.yaml")
+    return MemberPlan(described["label"], recipe, described["like"])

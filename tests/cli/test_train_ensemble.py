@@ -1,0 +1,161 @@
+"""``qakit train`` of an ensemble whose members are trained."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from command_line import Invoke
+
+from qakit.cli.train_ensemble import ensemble_into
+from qakit.errors import RunError
+from qakit.registry import load_registry
+
+RECIPE = """\
+name: whole
+ensemble:
+  train:
+    recipe: {recipe}
+    set: {{predict.character_scores: true}}
+    grid:
+      train.learning_rate: [1e-3, 2e-3]
+      preprocess.predict.overlap: [16, 32]
+  method: {method}
+"""
+MEMBERS = [f"learning_rate{rate}-overlap{overlap}" for rate in ("0.001", "0.002") for overlap in (16, 32)]
+
+
+@pytest.fixture(scope="module")
+def recipe(small_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("ensemble") / "whole.yaml"
+    path.write_text(RECIPE.format(recipe=small_recipe, method="char_average"), "utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(recipe: Path, invoke: Invoke) -> Path:
+    """Four members of two trainings, and what they are together."""
+    folder = recipe.parent / "run"
+    result = invoke("train", recipe, "--output", folder, "--quiet")
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+@pytest.mark.slow
+def test_members_are_trained_and_combined_into_a_submission(whole: Path, invoke: Invoke) -> None:
+    assert sorted(each.name for each in (whole / "members").iterdir()) == sorted(MEMBERS)
+    metrics = json.loads((whole / "metrics.json").read_text("utf-8"))
+    assert metrics["submission"]["rows"] == 8
+    assert metrics["submission"]["problems"] == []
+    assert len(metrics["ensemble"]["rows"]) == 4
+    assert (whole / "predictions" / "submission.csv").is_file()
+    compared = invoke("compare", whole, *(whole / "members" / name for name in MEMBERS), "--json")
+    assert compared.exit_code == 0, compared.output
+    assert invoke("runs", "show", whole).exit_code == 0
+    assert invoke("ensemble", whole, whole / "members" / MEMBERS[0], "--json").exit_code == 0
+
+
+@pytest.mark.slow
+def test_members_that_differ_in_prediction_share_one_training(whole: Path) -> None:
+    trained, shared = (whole / "members" / name for name in MEMBERS[:2])
+    weights = [run / "model" / "model.safetensors" for run in (trained, shared)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    assert (trained / "checkpoints").is_dir()
+    assert not (shared / "checkpoints").exists()
+    assert json.loads((shared / "meta.json").read_text())["weights_from"] == str(trained)
+    assert "overlap: 16" in (trained / "recipe.yaml").read_text("utf-8")
+    assert "overlap: 32" in (shared / "recipe.yaml").read_text("utf-8")
+    figures = json.loads((shared / "metrics.json").read_text("utf-8"))["validation"]
+    assert figures.keys() == json.loads((trained / "metrics.json").read_text("utf-8"))["validation"].keys()
+
+
+@pytest.mark.slow
+def test_the_shared_weights_predict_as_their_own_recipe_says(whole: Path, invoke: Invoke, tmp_path: Path) -> None:
+    shared = whole / "members" / MEMBERS[1]
+    kept = json.loads((shared / "metrics.json").read_text("utf-8"))["validation"]
+    report = json.loads(invoke("evaluate", shared, "--json").stdout)
+    assert report["figures"] == pytest.approx(kept)
+
+
+@pytest.mark.slow
+def test_it_goes_on_with_what_is_missing(whole: Path, invoke: Invoke) -> None:
+    before = {name: (whole / "members" / name / "metrics.json").stat().st_mtime_ns for name in MEMBERS}
+    lost = whole / "members" / MEMBERS[3]
+    (lost / "metrics.json").unlink()
+    (whole / "metrics.json").unlink()
+    submission = (whole / "predictions" / "submission.csv").read_bytes()
+    result = invoke("train", "--resume", "--output", whole, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["submission"]["rows"] == 8
+    assert (whole / "predictions" / "submission.csv").read_bytes() == submission
+    after = {name: (whole / "members" / name / "metrics.json").stat().st_mtime_ns for name in MEMBERS}
+    assert [after[name] > before[name] for name in MEMBERS] == [False, False, False, True]
+    assert "cannot change them" in str(
+        invoke("train", "--resume", "--output", whole, "--set", "train.epochs=2").exception
+    )
+
+
+@pytest.mark.slow
+def test_a_ladder_finds_it_done_and_refuses_another_recipe(recipe: Path, whole: Path) -> None:
+    before = {name: (whole / "members" / name / "metrics.json").stat().st_mtime_ns for name in MEMBERS}
+    runs = ensemble_into(recipe, [], whole, load_registry(), quiet=True)
+    assert [run.name for run in runs] == MEMBERS
+    assert {run.name: run.metrics_file.stat().st_mtime_ns for run in runs} == before
+    with pytest.raises(RunError, match="choose another --output"):
+        ensemble_into(recipe, ["train.epochs=2"], whole, load_registry(), quiet=True)
+
+
+def test_dry_run_lists_the_members(recipe: Path, invoke: Invoke) -> None:
+    result = invoke("train", recipe, "--dry-run", "--json", "--set", "train.epochs=2")
+    report = json.loads(result.stdout)
+    assert [each["member"] for each in report["members"]] == MEMBERS
+    assert [each["how"] for each in report["members"][:2]] == ["is trained", f"predicts with {MEMBERS[0]}"]
+    assert report["first"]["steps"] == 12
+
+
+def test_recipes_commands_know_them(recipe: Path, invoke: Invoke) -> None:
+    assert invoke("recipes", "validate", recipe).exit_code == 0
+    assert "is trained" in invoke("recipes", "show", recipe).stdout
+    shown = json.loads(invoke("recipes", "show", recipe, "--json").stdout)
+    assert [each["label"] for each in shown["members"]] == MEMBERS
+    assert shown["members"][1]["weights_of"] == MEMBERS[0]
+    rows = json.loads(invoke("recipes", "list", recipe.parent, "--json").stdout)["recipes"]
+    assert [row["valid"] for row in rows if row["path"] == str(recipe)] == [True]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("recipe: ", "recipe: no-such-"), "file not found"),
+        (("train.learning_rate:", "train.learning_rat:"), "did you mean 'learning_rate'"),
+        (("[1e-3, 2e-3]", "[1e-3, x]"), "learning_rate"),
+        (("[1e-3, 2e-3]", "[]"), "the list is empty"),
+        (("predict.character_scores: true", "seed: 1"), "seeds are given by `seeds`"),
+        (("  method: char_average", "  weights: [1, 2]"), "2 numbers for the members"),
+        (("predict.character_scores: true", "predict.n_best: 5"), "needs the members' character scores"),
+        (("char_average", "char_averag"), "did you mean 'char_average'"),
+    ],
+)
+def test_what_is_wrong_is_said_before_any_training(
+    change: tuple[str, str], message: str, recipe: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.yaml"
+    text = recipe.read_text("utf-8")
+    assert change[0] in text
+    if change[0] == "recipe: ":
+        change = (text.split("recipe: ")[1].splitlines()[0], str(tmp_path / "none.yaml"))
+    bad.write_text(text.replace(*change), "utf-8")
+    result = invoke("train", bad, "--output", tmp_path / "run")
+    assert result.exit_code == 2
+    assert message in str(result.exception)
+    assert not (tmp_path / "run").exists()
+
+
+def test_each_command_names_the_other(recipe: Path, invoke: Invoke, tmp_path: Path) -> None:
+    assert "qakit train" in str(invoke("ensemble", recipe).exception)
+    plain = tmp_path / "plain.yaml"
+    plain.write_text(f"ensemble: {{members: [{tmp_path}, {tmp_path.parent}]}}\n", "utf-8")
+    assert "qakit ensemble" in str(invoke("train", plain).exception)
+    plain.write_text("ensemble: {method: voting}\n", "utf-8")
+    assert "give `members`, or `train`" in str(invoke("ensemble", plain).exception)
