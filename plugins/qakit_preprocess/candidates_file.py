@@ -49,6 +49,8 @@ def nbest_file(source: str) -> Path:
     if not path.is_dir():
         raise DataError("`hard_negatives.from_run`: there is no such run folder or nbest.jsonl", path=path)
     file = path / "predictions" / "train" / "nbest.jsonl"
+    if not file.is_file() and (path / "folds.json").is_file():  # each question by the model that did not see it
+        file = path / "predictions" / "validation" / "nbest.jsonl"
     if not file.is_file():
         raise DataError(
             "hard negatives need this run's predictions for the training file; make them with "

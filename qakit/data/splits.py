@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from qakit.data.folds import Assignment, assign
 from qakit.data.read import read_examples
 from qakit.errors import DataError, UsageError
 from qakit.problems import Problems
@@ -17,6 +18,9 @@ from qakit.registry import Registry
 from qakit.values import Example
 
 SplitName = Literal["train", "validation", "test"]
+
+JUDGES = 0
+"""The seed of `data.validation_limit`: whatever a run's own seed is, all are judged by the same questions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +78,8 @@ def with_contexts(recipe: Recipe, registry: Registry, file: Path) -> Recipe:
 
 
 def split_files(recipe: Recipe, name: SplitName) -> tuple[Path, ...]:
-    """The files that a recipe names for a split; empty if none."""
-    value = getattr(recipe.data, name)
+    """The files that a recipe names for a split; empty if none. Folds validate on parts of the training files."""
+    value = getattr(recipe.data, "train" if recipe.folds is not None and name == "validation" else name)
     if value is None:
         return ()
     return tuple(Path(item) for item in ([value] if isinstance(value, str) else value))
@@ -90,7 +94,17 @@ def read_split(recipe: Recipe, registry: Registry, name: SplitName) -> Split | N
     files = split_files(recipe, name)
     if not files:
         return None
-    split = read_files(recipe, registry, files, name=name)
+    if recipe.folds is not None and name != "test":
+        split, _ = read_fold(recipe, registry, name, fold=recipe.folds.fold)
+    else:
+        split = _selected(recipe, read_files(recipe, registry, files, name=name), name)
+    if not split.examples:
+        wanted = "no labelled example to train on" if name == "train" else "no example"
+        raise DataError(f"the {name} split holds {wanted}", path=files[0])
+    return split
+
+
+def _selected(recipe: Recipe, split: Split, name: SplitName) -> Split:
     examples, unlabelled = split.examples, 0
     if name == "train":
         examples = tuple(example for example in examples if example.labelled)
@@ -99,11 +113,36 @@ def read_split(recipe: Recipe, registry: Registry, name: SplitName) -> Split | N
             examples = tuple(example for example in examples if example.answers)
         examples = sample(examples, recipe.data.train_limit, seed=recipe.seed, stream="train limit")
     elif name == "validation":
-        examples = sample(examples, recipe.data.validation_limit, seed=recipe.seed, stream="validation limit")
+        examples = sample(examples, recipe.data.validation_limit, seed=JUDGES, stream="validation limit")
+    return Split(name, split.files, examples, split.problems, unlabelled)
+
+
+def read_fold(
+    recipe: Recipe, registry: Registry, name: Literal["train", "validation"], *, fold: int | None
+) -> tuple[Split, Assignment]:
+    """The examples of a fold (validation) or of all others (train), with the parts of all labelled examples.
+
+    ``fold=None``: all examples, in either split. ``data.train_limit`` is for all parts together;
+    ``data.answerable_only`` for what is trained on.
+
+    Raises:
+        DataError: a file cannot be read, or the examples cannot be split.
+    """
+    assert recipe.folds is not None
+    files = split_files(recipe, "train")
+    if not files:
+        raise DataError("the recipe names no training file to split into folds: set data.train")
+    read = read_files(recipe, registry, files, name=name)
+    labelled = tuple(example for example in read.examples if example.labelled)
+    examples = sample(labelled, recipe.data.train_limit, seed=recipe.seed, stream="train limit")
     if not examples:
-        wanted = "no labelled example to train on" if name == "train" else "no example"
-        raise DataError(f"the {name} split holds {wanted}", path=files[0])
-    return Split(name, files, examples, split.problems, unlabelled)
+        raise DataError("holds no labelled example to split into folds", path=files[0])
+    assignment = assign(examples, recipe.folds, path=files[0])
+    of_fold = zip(examples, assignment.fold, strict=True)
+    own = tuple(each for each, part in of_fold if fold is None or (part == fold) == (name == "validation"))
+    if name == "train" and recipe.data.answerable_only:
+        own = tuple(example for example in own if example.answers)
+    return Split(name, files, own, read.problems, len(read.examples) - len(labelled)), assignment
 
 
 def sample(examples: tuple[Example, ...], limit: int | None, *, seed: int, stream: str) -> tuple[Example, ...]:

@@ -25,6 +25,7 @@ RUN_RECIPE = "recipe.yaml"
 """The file that makes a folder a run."""
 OF_A_STAGE = frozenset(Recipe.model_fields) - frozenset(PipelineRecipe.model_fields)
 """The blocks that only a stage's recipe has."""
+NO_FOLDS = "a pipeline's stages are trained once each: cross-validate their recipes by themselves"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,8 @@ def load_pipeline(
             continue
         file, run = place
         loaded = load(file, name, common if run is None else (), check=check_files and run is None)
+        if loaded is not None and loaded.recipe.folds is not None and run is None:
+            findings.add(_issue(tree, ("stages", name), f"stages.{name}: {file} has folds, and {NO_FOLDS}"))
         if loaded is not None:
             stages[name] = Stage(name, loaded, run)
         if name == "span":
@@ -168,6 +171,8 @@ def _of_stage(issue: Issue, name: StageName) -> Issue:
 
 def _of_no_stage(issue: Issue) -> Issue:
     """An issue about a block that stages have and a pipeline has not says where it belongs."""
+    if issue.path == "folds" and issue.message.startswith("unknown key"):
+        return replace(issue, hint=NO_FOLDS)
     if issue.path not in OF_A_STAGE or not issue.message.startswith("unknown key"):
         return issue
     ways = " or ".join(f"`--set {name}.{issue.path}...`" for name in STAGES)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qakit.errors import RunError
 from qakit.inference.answering import Answering
 from qakit.inference.trained import TrainedRun
 from qakit.inference.workers import ALONE, Workers
 from qakit.pipeline.folder import is_pipeline_folder
 from qakit.pipeline.trained import TrainedPipeline
 from qakit.registry import Registry
+from qakit.runs import Run
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +31,12 @@ def load_trained(
     Raises:
         RunError: the folder is neither, or has no trained model.
     """
+    run = Run(Path(folder))
+    if run.folds_file.is_file():
+        raise RunError(
+            f"{folder} holds the models of several folds: name one, such as {run.fold(1).folder}; `qakit ensemble` "
+            "combines the answers of several"
+        )
     if is_pipeline_folder(folder):
         return TrainedPipeline.load(folder, registry=registry, device=device, workers=workers)
     return TrainedRun.load(folder, registry=registry, device=device, workers=workers)

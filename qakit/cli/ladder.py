@@ -1,0 +1,165 @@
+"""``qakit ladder``: a chain of recipes, and what each step bought."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qakit.cli.console import err, out, plain, print_error, print_json
+from qakit.errors import QakitError, RunError, UsageError
+
+if TYPE_CHECKING:
+    from qakit.recipe.model import Recipe
+    from qakit.registry import Registry
+    from qakit.report.ladder import Ladder, Rung
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(ladder)
+
+
+def ladder(
+    recipes: Annotated[list[Path], typer.Argument(metavar="RECIPES", help="Recipe files, the simplest first.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The ladder's folder: a run for each recipe, and the report.")
+    ] = Path("runs/ladder"),
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value in every recipe.")
+    ] = None,
+    resamples: Annotated[int, typer.Option("--resamples", min=100, help="Resamples of the bootstrap.")] = 10_000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the resamples.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Train a chain of recipes and say what each step bought over the one before.
+
+    What is trained already is not trained again, and an interrupted training is gone on with: give the same command
+    again. A recipe that fails is shown with its error, and the others go on. Ensemble recipes are combined.
+    """
+    from qakit.inference.workers import launched_processes
+    from qakit.registry import load_registry
+    from qakit.report.columns import Sampling
+    from qakit.report.ladder import ladder_of
+    from qakit.report.ladder_page import write_ladder
+
+    if launched_processes() > 1:
+        raise UsageError(
+            "a ladder is climbed by one process: train its recipes with the launcher, then `qakit compare`"
+        )
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"--output {output} is a file; name a folder")
+    registry, silent = load_registry(), quiet or as_json
+    rungs = [_climb(rung, overrides or [], registry, silent) for rung in _rungs(recipes, output)]
+    found = ladder_of(rungs, registry, Sampling(resamples, seed))
+    write_ladder(found, output)
+    if as_json:
+        print_json(found.as_json())
+    else:
+        _show(found, output)
+    if any(rung.error is not None for rung in rungs):
+        raise typer.Exit(1)
+
+
+def _rungs(recipes: list[Path], output: Path) -> list[Rung]:
+    from qakit.recipe.load import name_from
+    from qakit.report.ladder import Rung
+
+    names = [name_from(path) for path in recipes]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"two recipes are called {twice}; the steps need different names")
+    return [Rung(name, str(path), output / name) for name, path in zip(names, recipes, strict=True)]
+
+
+def _climb(rung: Rung, overrides: list[str], registry: Registry, silent: bool) -> Rung:
+    """The rung, trained or with the error."""
+    from qakit.cli.recipe_files import found_recipe
+    from qakit.cli.train import stops_told
+    from qakit.ensemble.load import is_ensemble
+    from qakit.training.interrupts import InterruptedTrainingError
+
+    _say(f"{rung.name}: {rung.source}", silent)
+    try:
+        with stops_told(lambda: rung.folder), found_recipe(Path(rung.source)) as file:
+            if is_ensemble(file):
+                return _combined(rung, file, overrides, registry, silent)
+            _train(rung, _loaded(file, overrides, registry), registry, silent)
+    except InterruptedTrainingError:
+        raise
+    except QakitError as error:
+        print_error(f"{rung.name}: {error}")
+        return replace(rung, error=str(error))
+    return rung
+
+
+def _loaded(file: Path, overrides: list[str], registry: Registry) -> Recipe:
+    from qakit.pipeline.load import is_pipeline
+    from qakit.recipe.load import load_recipe
+
+    if is_pipeline(file):
+        raise UsageError(f"{file} is a pipeline: train it by itself, and use `qakit compare`")
+    recipe = load_recipe(file, overrides, registry=registry, check_files=True).recipe
+    if recipe.folds is not None:
+        raise UsageError(f"{file} has folds, which answer other questions: train it by itself, or --set folds=null")
+    if recipe.data.validation is None:
+        raise UsageError(f"{file} sets no data.validation, on which the steps are compared")
+    return recipe
+
+
+def _train(rung: Rung, recipe: Recipe, registry: Registry, silent: bool) -> None:
+    """Train what is not trained yet."""
+    from qakit.cli.train_part import train_into
+    from qakit.recipe.load import recipe_hash
+    from qakit.runs import Run
+
+    run = Run(rung.folder)
+    if run.recipe_file.is_file() and recipe_hash(run.recipe()) != recipe_hash(recipe):
+        raise RunError(f"{rung.folder} was trained from another recipe: choose another --output, or remove it")
+    if run.metrics_file.is_file():
+        _say(f"{rung.name}: trained before", silent)
+        return
+    train_into(recipe, rung.folder, registry, quiet=silent)
+
+
+def _combined(rung: Rung, file: Path, overrides: list[str], registry: Registry, silent: bool) -> Rung:
+    """The members of an ensemble recipe combined, and trained before where the recipe says how."""
+    from qakit.cli.train_ensemble import ensemble_into
+    from qakit.ensemble.combine import combine
+    from qakit.ensemble.folder import check_target, write_ensemble
+    from qakit.ensemble.load import load_ensemble
+
+    plan = load_ensemble(file, registry)
+    if plan.train is not None:
+        trained = ensemble_into(file, overrides, rung.folder, registry, quiet=silent)
+        seconds = sum(float(run.read_json(run.metrics_file).get("seconds") or 0) for run in trained)
+        note = (
+            f"an ensemble ({plan.method}) of {len(plan.members) + len(trained)} members; the time is that of training"
+        )
+        return replace(rung, note=note, seconds=seconds)
+    check_target(rung.folder, plan.members)
+    made = combine(plan, registry, want_test=False, say=lambda text: _say(text, silent))
+    write_ensemble(made, rung.folder, registry)
+    return replace(rung, note=f"an ensemble ({plan.method}) of {len(plan.members)} runs that were trained before")
+
+
+def _say(text: str, silent: bool) -> None:
+    if not silent:
+        err.print(plain(text))
+
+
+def _show(found: Ladder, folder: Path) -> None:
+    from qakit.cli.tables import new_table
+    from qakit.report.ladder_page import grids, method
+
+    for grid in grids(found):
+        table = new_table(grid.title, *grid.columns, numbers=grid.numbers)
+        for row in grid.rows:
+            table.add_row(*map(plain, row))
+        out.print(table)
+    for note in found.notes:
+        out.print(plain(f"note: {note}"))
+    out.print(plain(f"{method(found)} Report: {folder / 'ladder.html'}"))

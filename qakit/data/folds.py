@@ -1,0 +1,149 @@
+"""Which part of a cross-validation each example belongs to.
+
+The parts depend on the seed and on what the groups are called, not on the order of the file.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qakit.data.checks.repeats import Keys
+from qakit.errors import DataError
+from qakit.randomness import derive_seed
+from qakit.recipe.staged import FoldsSection
+from qakit.values import Example
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """The parts of N examples.
+
+    Attributes:
+        fold: (N,) from 1 to k.
+        group: (N,) what is never divided has one number, from 0.
+    """
+
+    fold: tuple[int, ...]
+    group: tuple[int, ...]
+
+    def sizes(self, k: int) -> list[dict[str, int]]:
+        """Examples and groups of each fold."""
+        groups = dict(zip(self.group, self.fold, strict=True))
+        examples, parts = Counter(self.fold), Counter(groups.values())
+        return [{"fold": fold, "examples": examples[fold], "groups": parts[fold]} for fold in range(1, k + 1)]
+
+
+def assign(examples: Sequence[Example], section: FoldsSection, *, path: Path | None = None) -> Assignment:
+    """Groups of examples, the largest first, each into the smallest fold so far; equals in an order by chance.
+
+    So two folds differ by at most the largest group. Texts are the same when they differ only in case, blanks and
+    punctuation. Of several contexts, the one that holds the answer counts: others are distractors, and shared.
+
+    Args:
+        examples: with different ids.
+        section: the recipe's block.
+        path: the file that errors name.
+
+    Raises:
+        DataError: an example has no document to be grouped by, there are fewer groups than folds, or a question or a
+            context would be on both sides of a split.
+    """
+    keys, groups = Keys(), _Groups()
+    firsts: list[str] = []
+    for example in examples:
+        names = _names(example, section, keys, path)
+        firsts.append(names[0])
+        together = [*_texts(example, keys)] if section.repeats == "together" else []
+        for name in [*names[1:], *(f"{kind} {text}" for kind, text in together)]:
+            groups.join(names[0], name)
+    roots = [groups.root(name) for name in firsts]
+    sizes = Counter(roots)
+    if len(sizes) < section.k:
+        raise DataError(
+            f"there are {len(sizes)} groups for {section.k} folds: choose fewer folds, or smaller groups with "
+            "folds.group_by",
+            path=path,
+        )
+    address: dict[str, int] = {}
+    for root, name in zip(roots, firsts, strict=True):
+        own = derive_seed(section.seed, "folds", name)
+        address[root] = min(own, address.get(root, own))
+    filled, fold_of = [0] * section.k, dict[str, int]()
+    for root in sorted(sizes, key=lambda root: (-sizes[root], address[root])):
+        smallest = min(range(section.k), key=lambda fold: (filled[fold], fold))
+        filled[smallest] += sizes[root]
+        fold_of[root] = smallest + 1
+    numbers = {root: number for number, root in enumerate(dict.fromkeys(roots))}
+    assignment = Assignment(tuple(fold_of[root] for root in roots), tuple(numbers[root] for root in roots))
+    _check_sides(examples, assignment, section, keys, path)
+    return assignment
+
+
+def own_contexts(example: Example) -> tuple[str, ...]:
+    """The contexts that an example is about: the only one, that of the answer, or all where nobody says."""
+    if len(example.contexts) < 2:
+        return example.contexts
+    if example.relevant is not None:
+        return (example.contexts[example.relevant],)
+    with_answer = {answer.context for answer in example.answers or () if answer.start is not None}
+    return tuple(example.contexts[index] for index in sorted(with_answer)) or example.contexts
+
+
+class _Groups:
+    """Names that belong together (union-find)."""
+
+    def __init__(self) -> None:
+        self._parents: dict[str, str] = {}
+
+    def root(self, name: str) -> str:
+        """What stands for the group of ``name``."""
+        parents = self._parents
+        while (parent := parents.setdefault(name, name)) != name:
+            parents[name] = parents[parent]  # halves the way for the next one
+            name = parent
+        return name
+
+    def join(self, one: str, other: str) -> None:
+        """Make one group of two."""
+        self._parents[self.root(other)] = self.root(one)
+
+
+def _names(example: Example, section: FoldsSection, keys: Keys, path: Path | None) -> list[str]:
+    """What an example is grouped by; at least one name."""
+    if section.group_by == "none":
+        return [f"id {example.id}"]
+    if section.group_by == "context" and example.contexts:
+        return [f"context {keys(context)}" for context in own_contexts(example)]
+    if section.group_by == "document" and example.document:
+        return [f"document {example.document}"]
+    other = "context" if section.group_by == "document" and example.contexts else "none"
+    problem = f"there is no {section.group_by} to group by: set folds.group_by: {other}"
+    raise DataError(problem, path=path, row=f"id {example.id}")
+
+
+def _texts(example: Example, keys: Keys) -> Iterator[tuple[str, str]]:
+    """What must not be on both sides, with its kind; no text is the same as no other."""
+    for kind, texts in (("question", (example.question,)), ("context", own_contexts(example))):
+        yield from ((kind, keys(text)) for text in texts if text)
+
+
+def _check_sides(
+    examples: Sequence[Example], assignment: Assignment, section: FoldsSection, keys: Keys, path: Path | None
+) -> None:
+    seen: dict[tuple[str, str], tuple[str, int]] = {}
+    for example, fold in zip(examples, assignment.fold, strict=True):
+        for text in _texts(example, keys):
+            other, earlier = seen.setdefault(text, (example.id, fold))
+            if earlier != fold:
+                ways = ["folds.repeats: together, which keeps such questions in one fold"]
+                if text[0] == "context" and section.group_by != "context":
+                    ways = ["folds.group_by: context", *ways]
+                raise DataError(
+                    f"both have the same {text[0]} and would be on two sides of a split, in the folds {earlier} and "
+                    f"{fold}: set {' or '.join(ways)}",
+                    path=path,
+                    row=f"ids {other} and {example.id}",
+                )

@@ -1,0 +1,53 @@
+"""Recipe sections of trainings that build on others: folds, and pseudo-labels."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PositiveInt, model_validator
+
+from qakit.recipe.path_fields import RecipePath
+from qakit.recipe.section import Section
+
+
+class FoldsSection(Section):
+    """Cross-validation: `data.train` is split into `k` parts, and a model is trained for each part on the others.
+
+    `data.validation` is not read: each model is judged on the part that it did not see.
+    """
+
+    k: Annotated[int, Field(ge=2)] = 5
+    """How many parts."""
+    group_by: Literal["document", "context", "none"] = "document"
+    """What no split may divide: questions of the same `document` (an article), of the same `context`, or nothing."""
+    repeats: Literal["error", "together"] = "error"
+    """The same question, or the same context, in two groups would be on both sides of a split: stop with an `error`, or
+    keep such groups `together`."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Of the split alone, so that runs with other seeds have the same parts."""
+    fold: PositiveInt | None = None
+    """Train this one alone, counted from 1, as a run of its own; by default all of them."""
+    combine: str = "voting"
+    """The ensembler (`qakit plugins --kind ensemblers`) that makes one answer to `data.test` of the models' answers."""
+
+    @model_validator(mode="after")
+    def _fold_is_one_of_them(self) -> Self:
+        if self.fold is not None and self.fold > self.k:
+            raise ValueError(f"fold: there are {self.k} folds, counted from 1")
+        return self
+
+
+class PseudoSection(Section):
+    """Pseudo-labels: sure answers of another run to unlabelled questions, as further training examples.
+
+    Source: Lee, "Pseudo-Label: The Simple and Efficient Semi-Supervised Learning Method for Deep Neural Networks",
+    ICML 2013 workshop.
+    """
+
+    from_run: RecipePath
+    """The run that labels: one that did not see the validation questions. With `folds`, a run with the same folds; each
+    fold takes the answers of the model that did not see its part."""
+    file: RecipePath | None = None
+    """The questions; by default `data.test`."""
+    min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.9
+    """Calibrated probability of the chosen answer from which on it is taken."""

@@ -1,0 +1,106 @@
+"""What a run was trained on, as hashes: small enough to keep, and enough to find a leak.
+
+Texts are the same when they differ only in case, blanks and punctuation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qakit.data.checks.repeats import Keys
+from qakit.data.folds import own_contexts
+from qakit.errors import RunError
+from qakit.files import atomic_path
+from qakit.values import Example
+
+Hashes = NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Sorted hashes, each once.
+
+    Attributes:
+        records: of questions together with the contexts that they are about.
+        contexts: of these contexts alone.
+    """
+
+    records: Hashes
+    contexts: Hashes
+
+    @staticmethod
+    def of(examples: Iterable[Example]) -> Seen:
+        """What these examples show."""
+        hashed = [hashes(example, keys) for keys in [Keys()] for example in examples]
+        return Seen(
+            _sorted(record for record, _ in hashed), _sorted(each for _, contexts in hashed for each in contexts)
+        )
+
+    def also(self, other: Seen) -> Seen:
+        """What either shows."""
+        return Seen(np.union1d(self.records, other.records), np.union1d(self.contexts, other.contexts))
+
+    def without(self, other: Seen) -> Seen:
+        """What the other does not show."""
+        return Seen(np.setdiff1d(self.records, other.records), np.setdiff1d(self.contexts, other.contexts))
+
+    def which(self, examples: Sequence[Example]) -> list[Example]:
+        """Those of the examples that are shown, or whose contexts are."""
+        keys, records, contexts = Keys(), set(self.records.tolist()), set(self.contexts.tolist())
+        found = []
+        for example in examples:
+            record, own = hashes(example, keys)
+            if record in records or any(each in contexts for each in own):
+                found.append(example)
+        return found
+
+    def write(self, path: Path) -> None:
+        """Write the file atomically.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        from safetensors.numpy import save_file
+
+        with atomic_path(path) as temporary:
+            save_file({"records": self.records, "contexts": self.contexts}, temporary)
+
+    @staticmethod
+    def read(path: Path) -> Seen:
+        """What :meth:`write` wrote.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        try:
+            arrays = load_file(path)
+            return Seen(*(np.asarray(arrays[name], np.uint64).reshape(-1) for name in ("records", "contexts")))
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            raise RunError(f"{path} is damaged: {error}") from error
+
+
+def hashes(example: Example, keys: Keys) -> tuple[int, tuple[int, ...]]:
+    """An example's record and its own contexts."""
+    contexts = [keys(context) for context in own_contexts(example)]
+    return _hash(keys(example.question), *contexts), tuple(map(_hash, contexts))
+
+
+def _hash(*texts: str) -> int:
+    digest = blake2b(digest_size=8)
+    for text in texts:
+        encoded = text.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "little") + encoded)
+    return int.from_bytes(digest.digest(), "little")
+
+
+def _sorted(values: Iterable[int]) -> Hashes:
+    return np.unique(np.fromiter(values, np.uint64))
