@@ -21,7 +21,7 @@ from qakit.modeling.device import autocast, pick_device
 from qakit.recipe.load import load_recipe
 from qakit.registry import load_registry
 from qakit.training.events import silence
-from qakit.training.fit import Prepared, prepare_training
+from qakit.training.prepare import Prepared, prepare_training
 
 
 def main() -> None:

@@ -9,8 +9,10 @@
       timings.jsonl      examples/s and seconds, beside it
       metrics.json       the final figures
       curves.png         loss and metrics over steps
+      seen.safetensors   hashes of what it, and the runs that it builds on, were trained on
       broken-batch.json  only if training ended because numbers were no longer finite: the batch
       checkpoints/       step-00000120/ ...: to resume
+      soup/              while training, with train.soup: the best evaluated weights so far
       model/             the best weights so far, loadable by transformers where it has the architecture
       predictions/       nbest.jsonl, meta.json, the submission, and characters.safetensors where the recipe keeps
                          character scores; validation/ likewise, with threshold.png where questions may have no
@@ -42,6 +44,8 @@ RUNS = Path("runs")
 """Where new runs go by default."""
 LOCK = ".lock"
 """The file in a run's folder that a training process holds."""
+FOLDS = "folds.json"
+"""The file that makes a run folder one of folds."""
 REPORTED_PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "peft", "accelerate", "numpy")
 
 
@@ -80,8 +84,26 @@ class Run:
         return self.folder / "broken-batch.json"
 
     @property
+    def seen_file(self) -> Path:
+        """What this run, and those that it builds on, were trained on."""
+        return self.folder / "seen.safetensors"
+
+    @property
+    def folds_file(self) -> Path:
+        """In a folder of folds: how the examples were split."""
+        return self.folder / FOLDS
+
+    def fold(self, number: int) -> Run:
+        """One of the folds of a folder of folds, counted from 1."""
+        return Run(self.folder / f"fold-{number}")
+
+    @property
     def checkpoints(self) -> Path:
         return self.folder / "checkpoints"
+
+    @property
+    def soup(self) -> Path:
+        return self.folder / "soup"
 
     @property
     def model(self) -> Path:
@@ -274,7 +296,12 @@ def list_runs(root: Path) -> list[Run]:
 
 def write_json(path: Path, value: Mapping[str, Any] | Sequence[Any]) -> None:
     """One JSON document, atomically."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    write_text(path, json_text(value))
+
+
+def json_text(value: Mapping[str, Any] | Sequence[Any]) -> str:
+    """A value as the files of a run have it."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n"
 
 
 def environment() -> dict[str, Any]:

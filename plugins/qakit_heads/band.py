@@ -6,7 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from qakit.api import Distributions
 from qakit_heads.segments import spans_from
+from qakit_heads.windowed import NEVER
 
 SMALLEST_BLOCK = 32
 """Positions that are multiplied at once, if the length limit is not above that: below, matrices become too small."""
@@ -33,6 +35,19 @@ def along_ends(band: Tensor, *, fill: float = 0.0) -> Tensor:
     # One step further to the right in a row of the result is one start later and one position shorter.
     strides = ((width + limit - 1) * limit, limit, limit - 1)
     return padded.as_strided((size, width, limit), strides, padded.storage_offset() + limit - 1)
+
+
+def over_spans(null: Tensor, band: Tensor, possible: Tensor) -> Distributions:
+    """The softmax over "no answer" and all possible spans of each window.
+
+    Args:
+        null: (B,) float, the score of "no answer".
+        band: (B, T, L) float, the scores of spans by first position and length.
+        possible: (B, T, L) bool.
+    """
+    scores = torch.cat([null[:, None], band.masked_fill(~possible, NEVER).flatten(1)], 1)
+    there = F.pad(possible.flatten(1), (1, 0), value=True)
+    return Distributions(scores.log_softmax(1).float(), there, len(null))
 
 
 def band_products(left: Tensor, right: Tensor, limit: int) -> Tensor:

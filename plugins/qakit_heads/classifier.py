@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from qakit.api import Batch, HeadOutput, HeadRuntime, LabelScores, UsageError
+from qakit.api import Batch, Distributions, HeadOutput, HeadRuntime, LabelScores, UsageError
 from qakit_heads.features import Features, apply_linear, fresh_linear
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class Classifier(nn.Module):
             raise UsageError(f"all examples have the label {runtime.labels[0]!r}: there is nothing to tell apart")
         self.settings = settings
         self.labels = runtime.labels
+        self.has_distributions = bool(runtime.labels)
         self.features = Features(settings, runtime, outputs=max(1, len(runtime.labels)))
         self.pools = self.features.pools
         if settings.dense:
@@ -92,6 +93,12 @@ class Classifier(nn.Module):
     def decode(self, scores: Mapping[str, Tensor], batch: Batch) -> LabelScores:  # noqa: ARG002 (the protocol's)
         """The logits as they are."""
         return LabelScores(scores["logits"].float())
+
+    def distributions(self, scores: Mapping[str, Tensor], batch: Batch) -> list[Distributions]:
+        """Over the classes, also of windows without a target; a regression has none."""
+        logits = scores["logits"]
+        possible = torch.ones_like(logits, dtype=torch.bool)
+        return [Distributions(logits.log_softmax(1), possible, len(batch))] if self.labels else []
 
     def _text(self, hidden: Tensor, attention_mask: Tensor) -> Tensor:
         """(B, H) one vector for each window."""

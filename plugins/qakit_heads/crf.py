@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
-from qakit.api import Batch, HeadOutput, HeadRuntime, PositionScores, SpanCandidates
+from qakit.api import Batch, Distributions, HeadOutput, HeadRuntime, PositionScores, SpanCandidates
+from qakit_heads.band import at_ends, over_spans, possible_spans
 from qakit_heads.chain import TAGS, Transitions, log_partition, path_score, viterbi
 from qakit_heads.chain_spans import (
     best_chain_spans,
@@ -44,6 +45,7 @@ class Crf(nn.Module):
     """
 
     reads: Literal["tokens", "sequence", "group"] = "tokens"
+    has_distributions: bool = True
 
     def __init__(self, settings: CrfSettings, runtime: HeadRuntime) -> None:
         super().__init__()
@@ -106,6 +108,15 @@ class Crf(nn.Module):
             if "no_answer" in scores:
                 start, end = (part - scores["no_answer"][:, None] for part in (start, end))
             return PositionScores(start, end)
+
+    def distributions(self, scores: Mapping[str, Tensor], batch: Batch) -> list[Distributions]:
+        """Over the path that is all O and those with one answer that could be decoded, in either ``mode``."""
+        mask = batch.context_mask
+        limit = min(self.max_answer_length, mask.shape[1])
+        spans = span_scores(scores["emissions"], self._transitions(), mask)
+        longer = spans.first[:, :, None] + at_ends(spans.last, limit, fill=0.0)
+        band = torch.cat([spans.single[:, :, None], longer[:, :, 1:]], 2)
+        return [over_spans(band.new_zeros(len(band)), band, possible_spans(mask, limit))]
 
     def best_path(self, scores: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """The best of all legal tag paths, with any number of answers: (B, T) int64, 0 for O, 1 for B, 2 for I.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from qakit.api import Batch
+from qakit.api import Batch, Distributions
 from qakit_heads.windowed import NEVER
 
 
@@ -52,17 +52,42 @@ def context_loss(logits: Tensor, batch: Batch, groups: Groups) -> Tensor:
         logits: (B, S) float32, of each window's segments.
     """
     assert batch.target_segment is not None
+    best, owner, place = _contexts(logits, batch, groups)
+    real = batch.contexts >= 0
+    column = torch.arange(real.shape[1], device=logits.device)
+    chosen = (column == batch.target_segment[:, None])[real]
+    right = torch.zeros_like(best, dtype=torch.bool).index_put((place[chosen],), chosen[chosen])  # (C,)
+    everything = scattered_logsumexp(best, owner, groups.count)
+    losses = everything[owner[right]] - best[right]
+    return losses.sum() / max(1, len(losses))
+
+
+def over_contexts(logits: Tensor, batch: Batch, groups: Groups, *, weight: float = 1.0) -> Distributions:
+    """The softmax of :func:`context_loss` over the contexts of each example; ``logits`` (B, S) float32."""
+    best, owner, _ = _contexts(logits, batch, groups)
+    everything = scattered_logsumexp(best, owner, groups.count)
+    return Distributions(best - everything[owner], torch.ones_like(best, dtype=torch.bool), groups.count, weight)
+
+
+def _contexts(logits: Tensor, batch: Batch, groups: Groups) -> tuple[Tensor, Tensor, Tensor]:
+    """The C contexts of a batch, from the logits (B, S) of the N segments that its windows have.
+
+    Returns:
+        (C,) the best logit of each, (C,) its example, numbered as in ``groups``, and (N,) each segment's context.
+    """
     real = batch.contexts >= 0
     numbers, place = torch.unique(batch.contexts[real], return_inverse=True)
     best = logits.new_full((len(numbers),), NEVER).scatter_reduce(0, place, logits[real], "amax", include_self=False)
     window = torch.arange(len(batch), device=logits.device)[:, None].expand_as(real)[real]
-    owner = groups.of.new_zeros(len(numbers)).index_put((place,), groups.of[window])  # (C,) each context's example
-    column = torch.arange(real.shape[1], device=logits.device)
-    chosen = (column == batch.target_segment[:, None])[real]
-    right = torch.zeros_like(numbers, dtype=torch.bool).index_put((place[chosen],), chosen[chosen])  # (C,)
-    everything = scattered_logsumexp(best, owner, groups.count)
-    losses = everything[owner[right]] - best[right]
-    return losses.sum() / max(1, len(losses))
+    owner = groups.of.new_zeros(len(numbers)).index_put((place,), groups.of[window])
+    return best, owner, place
+
+
+def over_windows(scores: Tensor, possible: Tensor, groups: Groups, *, weight: float = 1.0) -> Distributions:
+    """The softmax of :func:`among_windows` over the positions of all windows of each example; (B, T) float32, bool."""
+    scores = scores.masked_fill(~possible, NEVER)
+    everything = groups.logsumexp(scores.logsumexp(1))
+    return Distributions(scores - everything[groups.of, None], possible, groups.count, weight)
 
 
 def among_windows(scores: Tensor, possible: Tensor, target: Tensor, groups: Groups) -> Tensor:

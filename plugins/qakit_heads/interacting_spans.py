@@ -66,6 +66,10 @@ class InteractingSpans:
         """(B,) sum of scores times ``weights`` (B, T, L), which get no gradient and are 0 for what is impossible."""
         return (self.band.masked_fill(~self.possible, 0.0) * weights).sum((1, 2))
 
+    def every(self) -> tuple[Tensor, Tensor]:
+        """(B, T, L) scores of all spans by first position and length, and which are possible; L is the limit."""
+        return self.band, self.possible
+
     def best(self, start_mask: Tensor, *, k: int) -> tuple[Tensor, Tensor, Tensor]:
         """The ``k`` best possible spans that start within ``start_mask``: see :func:`qakit.api.best_spans`.
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from qakit.api import Batch, HeadOutput, HeadRuntime, PositionScores, SpanCandidates
-from qakit_heads.band import possible_spans
+from qakit.api import Batch, Distributions, HeadOutput, HeadRuntime, PositionScores, SpanCandidates
+from qakit_heads.band import over_spans, possible_spans
 from qakit_heads.features import SpanFeatures
 from qakit_heads.interacting_spans import InteractingSpans
 from qakit_heads.segments import spans_from
@@ -45,6 +45,7 @@ class JointSpan(nn.Module):
 
     reads: Literal["tokens", "sequence", "group"] = "tokens"
     auto_class: str = "AutoModelForQuestionAnswering"
+    has_distributions: bool = True
 
     def __init__(self, settings: JointSpanSettings, runtime: HeadRuntime) -> None:
         super().__init__()
@@ -99,6 +100,11 @@ class JointSpan(nn.Module):
         outside, null = ~batch.context_mask, _null(scores)[:, None]
         start, end = ((torch.cat(parts) - null).masked_fill(outside, -torch.inf) for parts in zip(*found, strict=True))
         return PositionScores(start, end)
+
+    def distributions(self, scores: Mapping[str, Tensor], batch: Batch) -> list[Distributions]:
+        """Over "no answer" and all spans that could be decoded."""
+        null = scores["start"][:, 0] + scores["end"][:, 0]
+        return [over_spans(null, *self._spans(scores, batch.context_mask).every())]
 
     def _scores(self, logits: Tensor) -> dict[str, Tensor]:
         """By name, from the linear layer's outputs (B, T, 2 + 2R)."""

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from qakit.api import Batch, HeadOutput, HeadRuntime, PositionScores, SpanCandidates, best_spans
+from qakit.api import Batch, Distributions, HeadOutput, HeadRuntime, PositionScores, SpanCandidates, best_spans
 from qakit_heads.features import SpanFeatures
 from qakit_heads.soft_labels import soft_boundaries
 
@@ -31,6 +31,7 @@ class LinearSpan(nn.Module):
 
     reads: Literal["tokens", "sequence", "group"] = "tokens"
     auto_class: str = "AutoModelForQuestionAnswering"
+    has_distributions: bool = True
 
     def __init__(self, settings: LinearSpanSettings, runtime: HeadRuntime) -> None:
         super().__init__()
@@ -90,12 +91,19 @@ class LinearSpan(nn.Module):
         outside = ~batch.context_mask
         return PositionScores(start.masked_fill(outside, -torch.inf), end.masked_fill(outside, -torch.inf))
 
+    def distributions(self, scores: Mapping[str, Tensor], batch: Batch) -> list[Distributions]:
+        """Of the first and of the last token, over what the loss knows: the context's positions and position 0."""
+        possible = _possible(batch)
+        return [
+            Distributions(_masked(scores[name], possible).log_softmax(1), possible, len(batch), weight=0.5)
+            for name in ("start", "end")
+        ]
+
     def _loss(self, samples: Sequence[Tensor], hidden: Tensor, batch: Batch) -> Tensor | None:
         first, last = batch.target_first, batch.target_last
         if first is None or last is None:
             return None
-        possible = batch.context_mask.clone()
-        possible[:, 0] = True  # windows without the answer aim at it, also where every question has an answer
+        possible = _possible(batch)
         targets: tuple[Tensor, Tensor] = (first, last)  # (B,) positions, or (B, T) distributions
         if self.settings.soft_labels:
             sharpness = self.settings.soft_label_sharpness
@@ -115,12 +123,24 @@ class LinearSpan(nn.Module):
         return (first + last) / 2
 
 
+def _possible(batch: Batch) -> Tensor:
+    """(B, T) bool: windows without the answer aim at position 0, also where every question has an answer."""
+    possible = batch.context_mask.clone()
+    possible[:, 0] = True
+    return possible
+
+
+def _masked(scores: Tensor, possible: Tensor) -> Tensor:
+    """The scores, far below any other where nothing is possible."""
+    return scores.masked_fill(~possible, torch.finfo(scores.dtype).min)
+
+
 def _cross_entropy(scores: Tensor, possible: Tensor, target: Tensor, *, smoothing: float) -> Tensor:
     """Mean cross-entropy (float32) over the possible positions, (B, T) bool; the others get scores far below any other.
 
     ``target`` is (B,) int64 or (B, T) float32; the share ``smoothing`` of it is spread evenly over what is possible.
     """
-    scores = scores.masked_fill(~possible, torch.finfo(scores.dtype).min)
+    scores = _masked(scores, possible)
     if target.ndim == 1 and not smoothing:
         return F.cross_entropy(scores, target)
     log_probabilities = scores.log_softmax(1).masked_fill(~possible, 0.0)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from qakit.api import Batch, ContextScores, HeadOutput, HeadRuntime
+from qakit.api import Batch, ContextScores, Distributions, HeadOutput, HeadRuntime
 from qakit_heads.features import Features
-from qakit_heads.grouped import Groups, context_loss
+from qakit_heads.grouped import Groups, context_loss, over_contexts
 
 if TYPE_CHECKING:
     from qakit_heads.settings import MultipleChoiceSettings
@@ -28,6 +28,7 @@ class MultipleChoice(nn.Module):
     reads: Literal["tokens", "sequence", "group"] = "group"
     gives: Literal["spans", "labels", "contexts"] = "contexts"
     auto_class: str = "AutoModelForMultipleChoice"
+    has_distributions: bool = True
 
     def __init__(self, settings: MultipleChoiceSettings, runtime: HeadRuntime) -> None:
         super().__init__()
@@ -62,3 +63,7 @@ class MultipleChoice(nn.Module):
     def decode(self, scores: Mapping[str, Tensor], batch: Batch) -> ContextScores:  # noqa: ARG002
         """Each window's logit."""
         return ContextScores(scores["logit"])
+
+    def distributions(self, scores: Mapping[str, Tensor], batch: Batch) -> list[Distributions]:
+        """Over the contexts of each example."""
+        return [over_contexts(scores["logit"][:, None], batch, Groups.in_batch(batch))]

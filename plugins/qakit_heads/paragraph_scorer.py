@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
-from qakit.api import Batch, HeadOutput, HeadRuntime, SpanCandidates, best_spans
+from qakit.api import Batch, Distributions, HeadOutput, HeadRuntime, SpanCandidates, best_spans
 from qakit_heads.features import Features, fresh_linear
-from qakit_heads.grouped import Groups, among_windows, context_loss
+from qakit_heads.grouped import Groups, among_windows, context_loss, over_contexts, over_windows
 
 if TYPE_CHECKING:
     from qakit_heads.settings import ParagraphScorerSettings
@@ -30,6 +30,7 @@ class ParagraphScorer(nn.Module):
     """
 
     reads: Literal["tokens", "sequence", "group"] = "group"
+    has_distributions: bool = True
 
     def __init__(self, settings: ParagraphScorerSettings, runtime: HeadRuntime) -> None:
         super().__init__()
@@ -79,6 +80,20 @@ class ParagraphScorer(nn.Module):
         null = start[:, 0] + end[:, 0]
         return SpanCandidates(first.gather(1, order), last.gather(1, order), score, null=null)
 
+    def distributions(self, scores: Mapping[str, Tensor], batch: Batch) -> list[Distributions]:
+        """Of the first and of the last token over all windows of an example, and over its contexts."""
+        groups, possible = Groups.in_batch(batch), self._possible(batch)
+        places = [over_windows(scores[name], possible, groups, weight=0.5) for name in ("start", "end")]
+        return [*places, over_contexts(scores["paragraph"], batch, groups, weight=self.settings.paragraph_weight)]
+
+    def _possible(self, batch: Batch) -> Tensor:
+        """(B, T) bool, where the answer may be; position 0 where there may be none."""
+        possible = batch.context_mask
+        if self.no_answer:
+            possible = possible.clone()
+            possible[:, 0] = True
+        return possible
+
     def _paragraphs(self, hidden: Tensor, batch: Batch) -> Tensor:
         """(B, S) float32: a linear function of the mean hidden state of each segment; 0 for one without tokens."""
         segments = batch.contexts.shape[1]
@@ -92,10 +107,7 @@ class ParagraphScorer(nn.Module):
         """Mean of the cross-entropies of first and last token, among all windows of an example."""
         first, last = batch.target_first, batch.target_last
         assert first is not None and last is not None
-        possible = batch.context_mask
-        if self.no_answer:
-            possible = possible.clone()
-            possible[:, 0] = True
+        possible = self._possible(batch)
         held = first > 0
         if self.no_answer:  # an example without an answer aims at position 0 of all its windows
             answered = torch.zeros(groups.count, dtype=torch.bool, device=first.device)

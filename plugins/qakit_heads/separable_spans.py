@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from qakit.api import best_spans
-from qakit_heads.band import along_ends
+from qakit_heads.band import along_ends, at_ends, possible_spans
 from qakit_heads.segments import segment_numbers, segment_stops, spans_from, spans_to
 from qakit_heads.windowed import NEVER, windowed_logsumexp
 
@@ -57,6 +57,11 @@ class SeparableSpans:
         """(B,) sum of scores times ``weights`` (B, T, L): by first position and length, L the limit; no gradient."""
         by_end = along_ends(weights).sum(2)
         return (self.start * weights.sum(2) + self.end * by_end).sum(1)
+
+    def every(self) -> tuple[Tensor, Tensor]:
+        """(B, T, L) scores of all spans by first position and length, and which are possible; L is the limit."""
+        possible = possible_spans(self.context_mask, self.limit)
+        return self.start[:, :, None] + at_ends(self.end, self.limit, fill=0.0), possible
 
     def best(self, start_mask: Tensor, *, k: int) -> tuple[Tensor, Tensor, Tensor]:
         """The ``k`` best possible spans that start within ``start_mask``: see :func:`qakit.api.best_spans`."""

@@ -16,9 +16,11 @@ from qakit.cli import (
     evaluate,
     export,
     kaggle,
+    ladder,
     leaderboard,
     plugins,
     predict,
+    pretrain,
     recipes,
     runs,
     score,
@@ -26,6 +28,7 @@ from qakit.cli import (
     submissions,
     submit,
     train,
+    tune_postprocess,
 )
 from qakit.cli.console import print_error, show_logged_warnings
 from qakit.cli.processes import is_told_here, lost_neighbour
@@ -33,13 +36,16 @@ from qakit.errors import QakitError
 
 COMMAND_MODULES = (
     train,
+    pretrain,
     predict,
     evaluate,
     ask,
     score,
     compare,
+    ladder,
     study,
     ensemble,
+    tune_postprocess,
     submit,
     submissions,
     leaderboard,

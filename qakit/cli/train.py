@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from qakit.registry import Registry
     from qakit.runs import Run
     from qakit.training.finish import Finished
-    from qakit.training.fit import Prepared
+    from qakit.training.prepare import Prepared
 
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -49,18 +49,41 @@ def train(
         bool, typer.Option("--dry-run", help="Prepare everything, say what would be trained, and stop.")
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --output.")] = False,
+    fold: Annotated[
+        int | None, typer.Option("--fold", help="Of a recipe with folds: train only this one, counted from 1.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the final figures as JSON on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Train a recipe; evaluate, predict the test file and write the submission.
 
     A recipe with `stages` is a pipeline: its stages are trained one after the other, then it is predicted as a whole.
+    One with `folds` is trained once for each fold, and judged on all out-of-fold answers together. One with `ensemble`
+    trains the members that its block `train` describes, and combines them.
     """
+    from qakit.cli.train_ensemble import train_ensemble, wants_ensemble
+    from qakit.cli.train_folds import train_folds, wants_folds
     from qakit.cli.train_pipeline import train_pipeline, wants_pipeline
     from qakit.registry import load_registry
 
     registry = load_registry()
+    if wants_ensemble(recipe, output, resume=resume):
+        if fold is not None:
+            raise UsageError("--fold is for a recipe with `folds`; an ensemble has none")
+        train_ensemble(
+            recipe,
+            output,
+            overrides or [],
+            registry,
+            dry_run=dry_run,
+            resume=resume,
+            as_json=as_json,
+            quiet=quiet,
+        )
+        return
     if wants_pipeline(recipe, output, resume=resume):
+        if fold is not None:
+            raise UsageError("--fold is for a recipe with `folds`; a pipeline has none")
         train_pipeline(
             recipe,
             output,
@@ -76,6 +99,18 @@ def train(
         run, resolved = _resumed(output, overrides or [])
     else:
         run, resolved = None, _loaded(recipe, overrides or [], registry)
+    if wants_folds(resolved, fold):
+        train_folds(
+            resolved,
+            output,
+            registry,
+            fold=fold,
+            dry_run=dry_run,
+            resume=resume,
+            as_json=as_json,
+            quiet=quiet,
+        )
+        return
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     if dry_run:
         _dry_run(resolved, registry, as_json=as_json, quiet=quiet)
@@ -86,11 +121,14 @@ def train(
 def _loaded(path: Path | None, overrides: list[str], registry: Registry) -> Recipe:
     from qakit.cli.recipe_files import found_recipe
     from qakit.recipe.load import load_recipe
+    from qakit.training.fold_recipe import fold_recipe
 
     if path is None:
         raise UsageError("which recipe? `qakit recipes list` shows those in ./recipes")
     with found_recipe(path) as file:
-        return load_recipe(file, overrides, registry=registry, check_files=True).recipe
+        recipe = load_recipe(file, overrides, registry=registry, check_files=True).recipe
+    own = None if recipe.folds is None else recipe.folds.fold
+    return recipe if own is None else fold_recipe(recipe, own)
 
 
 def _resumed(output: Path | None, overrides: list[str]) -> tuple[Run, Recipe]:
@@ -119,8 +157,8 @@ def rehearsed(
     from qakit.cli.progress import TrainingDisplay
     from qakit.modeling.device import pick_device
     from qakit.modeling.model import parameter_counts, parameters_by_module
-    from qakit.training.fit import prepare_training
     from qakit.training.optim import parameter_groups
+    from qakit.training.prepare import prepare_training
 
     with TrainingDisplay(quiet=quiet) as display:
         prepared = prepare_training(recipe, registry, device=pick_device(), listener=display)
@@ -171,7 +209,7 @@ def _train(
     quiet: bool,
 ) -> None:
     from qakit.cli.progress import TrainingDisplay
-    from qakit.training.fit import accelerator_for, workers_of
+    from qakit.training.launch import accelerator_for, workers_of
 
     accelerator = accelerator_for(recipe)
     training = Training(recipe, registry, accelerator, output, run)
@@ -236,7 +274,9 @@ class Training:
         from qakit.report.threshold_curve import draw_validation_curve
         from qakit.runs import alone_in, check_free, create_run
         from qakit.training.finish import finish_run
-        from qakit.training.fit import fit, part_ways, prepare_training, workers_of
+        from qakit.training.fit import fit
+        from qakit.training.launch import part_ways, workers_of
+        from qakit.training.prepare import prepare_training
 
         began = time.monotonic()
         recipe, registry, accelerator = self.recipe, self.registry, self.accelerator

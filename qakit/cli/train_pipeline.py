@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import time
 from contextlib import ExitStack
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qakit.cli.console import err, plain, print_json
+from qakit.cli.train_part import free_memory, train_into
 from qakit.errors import RunError, UsageError
 
 if TYPE_CHECKING:
@@ -18,11 +18,10 @@ if TYPE_CHECKING:
     from qakit.pipeline.load import LoadedPipeline, Stage
     from qakit.pipeline.trained import TrainedPipeline
     from qakit.protocols import Gives
-    from qakit.recipe.model import Recipe
     from qakit.registry import Registry
     from qakit.report.pipeline import Expectation
     from qakit.runs import Run
-    from qakit.training.fit import Prepared
+    from qakit.training.prepare import Prepared
 
 WANTED: dict[str, Gives] = {"selection": "contexts", "span": "spans"}
 """What each stage's head must decode to."""
@@ -133,7 +132,7 @@ def _train(
         held.enter_context(alone_in(run))
         for number, stage in enumerate(todo, start=1):
             _say(f"stage {stage.name} ({number} of {len(todo)} to train)", silent)
-            _train_stage(stage.recipe, run.folder / stage.name, registry, quiet=silent)
+            train_into(stage.recipe, run.folder / stage.name, registry, quiet=silent)
         expectation = _finish(run, registry, began=began, quiet=silent, as_json=as_json)
     if as_json:
         return
@@ -155,7 +154,7 @@ def _check_first(stages: list[Stage], registry: Registry, *, quiet: bool) -> Non
     """What is wrong with a later stage should be known before the first one is trained, not after."""
     from qakit.cli.progress import TrainingDisplay
     from qakit.modeling.device import pick_device
-    from qakit.training.fit import prepare_training
+    from qakit.training.prepare import prepare_training
 
     for stage in reversed(stages):
         _say(f"checking stage {stage.name}", quiet)
@@ -163,7 +162,7 @@ def _check_first(stages: list[Stage], registry: Registry, *, quiet: bool) -> Non
             prepared = prepare_training(stage.recipe, registry, device=pick_device(), listener=display)
         _check_gives(stage, prepared)
         del prepared
-        _free_memory()
+        free_memory()
 
 
 def _check_gives(stage: Stage, prepared: Prepared) -> None:
@@ -176,32 +175,6 @@ def _check_gives(stage: Stage, prepared: Prepared) -> None:
             f"stages.{stage.name}: the head {stage.recipe.head.name!r} gives {gives}; this stage needs one that "
             f"gives {WANTED[stage.name]}"
         )
-
-
-def _train_stage(recipe: Recipe, folder: Path, registry: Registry, *, quiet: bool) -> None:
-    """Train a stage into its run folder; an interrupted one is gone on with."""
-    from accelerate.state import AcceleratorState
-
-    from qakit.cli.progress import TrainingDisplay
-    from qakit.cli.train import Training
-    from qakit.runs import Run
-    from qakit.training.fit import accelerator_for
-
-    run = Run(folder) if Run(folder).recipe_file.is_file() else None
-    AcceleratorState._reset_state(reset_partial_state=True)  # the stages may differ in precision
-    training = Training(recipe, registry, accelerator_for(recipe), folder, run)
-    with TrainingDisplay(quiet=quiet) as display:
-        training.go(display, resume=run is not None)
-    del training
-    _free_memory()
-
-
-def _free_memory() -> None:
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _finish(run: Run, registry: Registry, *, began: float, quiet: bool, as_json: bool) -> Expectation | None:

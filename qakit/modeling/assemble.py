@@ -14,6 +14,7 @@ from qakit.data.template import PairTemplate
 from qakit.errors import ModelError, PluginError
 from qakit.modeling.backbones import load_backbone, load_tokenizer
 from qakit.modeling.model import ReadingModel
+from qakit.modeling.reinit import check_trained, reinitialise_top
 from qakit.protocols import Adapter, HeadRuntime, NoRuntime
 from qakit.randomness import derive_seed
 from qakit.recipe.model import PluginRef, Recipe
@@ -33,6 +34,8 @@ class Assembled:
     """What the head chooses among, if it classifies."""
     unexpected: tuple[str, ...] = ()
     """Weights of the backbone's file that were not used."""
+    fresh: tuple[str, ...] = ()
+    """Weights of the backbone that were made anew (``backbone.reinit_layers``)."""
 
 
 def assemble(recipe: Recipe, registry: Registry, *, device: torch.device, classes: tuple[str, ...] = ()) -> Assembled:
@@ -57,6 +60,15 @@ def assemble(recipe: Recipe, registry: Registry, *, device: torch.device, classe
         padding=tokenizer.pad_token_id,
     )
     _check_length(backbone.module, recipe.windows.max_length)
+    fresh = {}
+    if section.reinit_layers:
+        fresh = reinitialise_top(
+            backbone.module,
+            backbone.config,
+            section.reinit_layers,
+            seed=recipe.seed,
+            trust_remote_code=section.trust_remote_code,
+        )
     adapter: Adapter = build(registry, "adapters", recipe.adapter, NoRuntime())
     head = build_head(recipe, backbone.config, registry, classes=classes)
     adapted = adapter.apply(backbone.module)
@@ -64,9 +76,10 @@ def assemble(recipe: Recipe, registry: Registry, *, device: torch.device, classe
         raise PluginError(
             f"the adapter {recipe.adapter.name!r}: apply returned {type(adapted).__name__}; it must return the backbone"
         )
+    check_trained(fresh, adapter=recipe.adapter.name)
     model = ReadingModel(adapted, head).to(device)
     template = template_for(tokenizer, backbone.config)
-    return Assembled(model, tokenizer, template, backbone.config, adapter, classes, backbone.unexpected)
+    return Assembled(model, tokenizer, template, backbone.config, adapter, classes, backbone.unexpected, tuple(fresh))
 
 
 def template_for(tokenizer: PreTrainedTokenizerFast, config: PretrainedConfig) -> PairTemplate:

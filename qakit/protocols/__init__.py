@@ -9,6 +9,7 @@ from qakit.protocols.heads import (
     GIVES,
     READS,
     Gives,
+    GivesDistributions,
     GivesOtherThanSpans,
     Head,
     PoolsLayers,
@@ -17,11 +18,19 @@ from qakit.protocols.heads import (
     TransformersNames,
 )
 from qakit.protocols.metrics import DrawnMetric, Metric, OfficialFormat, PerExampleMetric
-from qakit.protocols.postprocessors import Postprocessor
+from qakit.protocols.postprocessors import LearnsSettings, Postprocessor
 from qakit.protocols.preprocessors import Preprocessor
 from qakit.protocols.readers import Reader
 from qakit.protocols.runtimes import HeadRuntime, NoRuntime, WindowRuntime
-from qakit.protocols.scores import ContextScores, Decoded, HeadOutput, LabelScores, PositionScores, SpanCandidates
+from qakit.protocols.scores import (
+    ContextScores,
+    Decoded,
+    Distributions,
+    HeadOutput,
+    LabelScores,
+    PositionScores,
+    SpanCandidates,
+)
 from qakit.protocols.writers import Writer
 
 __all__ = [
@@ -30,16 +39,19 @@ __all__ = [
     "Adapter",
     "ContextScores",
     "Decoded",
+    "Distributions",
     "DrawnMetric",
     "EnsembleMember",
     "Ensembler",
     "ExportsAdapter",
     "Gives",
+    "GivesDistributions",
     "GivesOtherThanSpans",
     "Head",
     "HeadOutput",
     "HeadRuntime",
     "LabelScores",
+    "LearnsSettings",
     "Metric",
     "NoRuntime",
     "OfficialFormat",

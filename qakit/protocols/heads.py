@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
 
-from qakit.protocols.scores import Decoded, HeadOutput, PositionScores
+from qakit.protocols.scores import Decoded, Distributions, HeadOutput, PositionScores
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,6 +72,21 @@ class ScoresPositions(Protocol):
 
     def position_scores(self, scores: Mapping[str, Tensor], batch: Batch) -> PositionScores:
         """From the scores of ``__call__``; vectorised, float32, no gradients."""
+        ...
+
+
+@runtime_checkable
+class GivesDistributions(Protocol):
+    """Optional for heads: the distributions that the loss is about, so that two readings of a batch can be compared."""
+
+    has_distributions: bool
+    """False where the settings leave none, as for a regression."""
+
+    def distributions(self, scores: Mapping[str, Tensor], batch: Batch) -> Sequence[Distributions]:
+        """From the scores of ``__call__`` in training, one item for each kind of choice; float32, with gradients.
+
+        As many for every batch. A head that reads groups finds all windows of an example in the batch, as for its loss.
+        """
         ...
 
 

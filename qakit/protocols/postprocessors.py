@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from qakit.values import Example, Prediction
 
@@ -12,3 +13,15 @@ class Postprocessor(Protocol):
     """One prediction in, one prediction out."""
 
     def __call__(self, prediction: Prediction, example: Example) -> Prediction: ...
+
+
+@runtime_checkable
+class LearnsSettings(Protocol):
+    """Optional for postprocessors: settings taken from labelled examples, for ``qakit tune-postprocess``."""
+
+    def learn(self, examples: Sequence[Example]) -> Mapping[str, Any]:
+        """Settings that suit the gold answers, by name; empty where these teach nothing.
+
+        Those that one of the component's ``tries`` sets are not overruled by them.
+        """
+        ...

@@ -80,3 +80,20 @@ class PositionScores:
 
     start: Tensor
     end: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Distributions:
+    """Probability distributions over choices of one kind: one for each window, or one for each example.
+
+    Attributes:
+        log_probability: float32, of any shape, with gradients: the logarithm of each choice's probability.
+        possible: bool, of the same shape: what may be chosen. Elsewhere the logarithm may be any number.
+        count: how many distributions these are; the probabilities of all that is possible sum up to it.
+        weight: what they count in the head's loss, beside its distributions of other kinds.
+    """
+
+    log_probability: Tensor
+    possible: Tensor
+    count: int
+    weight: float = 1.0

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from qakit.recipe.model import IsPath, PluginRef
+from qakit.recipe.section import Section
 
 _NUMBERS = {int: "an integer", float: "a number"}
 _BOUNDS = {"gt": "greater than", "ge": "of at least", "lt": "below", "le": "of at most"}
@@ -77,6 +78,17 @@ def describe(annotation: Any) -> str:
     if len(members) < len(alternatives(annotation)):
         words.append("null")
     return " or ".join((", ".join(words[:-1]), words[-1])) if len(words) > 1 else "".join(words)
+
+
+def sections(annotation: Any) -> list[type[Section]]:
+    """The sections that a value may be, or that it may list."""
+    found: list[type[Section]] = []
+    for member, _ in alternatives(annotation):
+        if isinstance(member, type) and issubclass(member, Section):
+            found.append(member)
+        elif get_origin(member) is list:
+            found += sections(get_args(member)[0])
+    return found
 
 
 def literals(annotation: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""The documentation of the recipe's fields: the string below each field in :mod:`qakit.recipe.model`.
+"""The documentation of the recipe's fields: the string below each field in the module of its section.
 
 Read from the source when it is needed. pydantic's ``use_attribute_docstrings`` reads it whenever the module is
 imported, which takes longer than all the rest of that import.
@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 from functools import cache
 from itertools import pairwise
 from types import ModuleType
 
 from pydantic import BaseModel
 
-from qakit.recipe import model
+from qakit.recipe.section import Section
 
 
-def field_doc(section: type[BaseModel], name: str, *, source: ModuleType = model) -> str:
-    """What a field means, on one line; empty when nothing is said. ``source``: the module of the model."""
-    given = section.model_fields[name].description or _docs(source).get((section.__name__, name), "")
-    return " ".join(given.split())
+def field_doc(section: type[BaseModel], name: str) -> str:
+    """What a field means, on one line; empty when nothing is said."""
+    given = section.model_fields[name].description
+    if given is None and issubclass(section, Section):
+        given = _docs(sys.modules[section.__module__]).get((section.__name__, name))
+    return " ".join((given or "").split())
 
 
 @cache

@@ -6,35 +6,19 @@ registry checks those against the plugin's own settings model.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from qakit.components import Kind
 from qakit.problems import Policy
+from qakit.recipe.optimisation import TrainSection as TrainSection
+from qakit.recipe.path_fields import IsPath as IsPath
+from qakit.recipe.path_fields import RecipePath as RecipePath
+from qakit.recipe.path_fields import RecipeSource as RecipeSource
+from qakit.recipe.section import Section as Section
 from qakit.recipe.slug import competition_slug
-
-
-class Section(BaseModel):
-    """Base of every recipe section: frozen, unknown keys are errors. The string below a field documents it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
-
-
-@dataclass(frozen=True, slots=True)
-class IsPath:
-    """Marks a string field as a path: relative to the recipe file that wrote it, with ``${NAME:-default}`` expanded."""
-
-    or_name: bool = False
-    """Whether it may also be a name (a package, a model on the hub). It is a path when it starts with ``.``, ``~`` or
-    ``/``, or when something of that name lies beside the recipe."""
-
-
-RecipePath = Annotated[str, IsPath()]
-"""A path in a recipe. Environment variables are expanded in these fields and nowhere else."""
-RecipeSource = Annotated[str, IsPath(or_name=True)]
-"""A path, or the name of something that is looked up elsewhere."""
+from qakit.recipe.staged import FoldsSection, PseudoSection
 
 
 class PluginRef(BaseModel):
@@ -73,7 +57,7 @@ class DataSection(Section):
     train_limit: PositiveInt | None = None
     """Train on this many examples, drawn at random by the seed."""
     validation_limit: PositiveInt | None = None
-    """Evaluate on this many examples, drawn at random by the seed."""
+    """Evaluate on this many examples, drawn at random; the same ones for every `seed`, so that runs can be compared."""
     answerable_only: bool = False
     """Train only on questions that have an answer."""
     labels: list[str] | None = None
@@ -97,6 +81,28 @@ class BackboneSection(Section):
     """Branch, tag or commit on the hub."""
     trust_remote_code: bool = False
     """Run model code from the hub. Only for authors you trust."""
+    from_run: RecipePath | None = None
+    """Begin with the weights of another run: its encoder, and its head where the recipe's head is the same. Takes the
+    place of `source`, `init`, `tokenizer`, `sha256` and `revision`, also of inherited ones."""
+    reinit_layers: NonNegativeInt = 0
+    """Give this many of the top encoder layers fresh random weights before training (Zhang et al. 2021, "Revisiting
+    Few-sample BERT Fine-tuning")."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _another_run(cls, value: Any) -> Any:
+        if not (isinstance(value, dict) and isinstance(value.get("from_run"), str)):
+            return value
+        replaced = ("source", "init", "tokenizer", "sha256", "revision")
+        return {key: item for key, item in value.items() if key not in replaced} | {
+            "source": f"{value['from_run']}/model"
+        }
+
+    @model_validator(mode="after")
+    def _fresh_once(self) -> Self:
+        if self.reinit_layers and self.init == "scratch":
+            raise ValueError("reinit_layers is for init: pretrained; from scratch, every layer is fresh")
+        return self
 
 
 class WindowsSection(Section):
@@ -115,81 +121,6 @@ class PreprocessSection(Section):
     """Windows of training examples."""
     predict: PluginRef = PluginRef(name="stride")
     """Windows in evaluation and prediction."""
-
-
-Every = Literal["epoch"] | PositiveInt
-
-
-class EmaSection(Section):
-    """Exponential moving average of the weights: the average is evaluated and kept."""
-
-    decay: Annotated[float, Field(gt=0, lt=1)] = 0.999
-    """Share of the average that stays at each step; the first steps count less of the past."""
-
-
-class TrainSection(Section):
-    """The optimisation."""
-
-    epochs: Annotated[float, Field(gt=0)] = 2.0
-    """Passes over the training examples; fractions are allowed."""
-    max_steps: PositiveInt | None = None
-    """Stop after this many optimiser steps, whatever `epochs` says."""
-    batch_size: PositiveInt = 32
-    """Windows per optimiser step, over all processes and accumulation steps."""
-    accumulation: PositiveInt = 1
-    """Split each step's batch into this many forward passes, to save memory; the result is the same."""
-    token_budget: PositiveInt | None = None
-    """Instead of a fixed number of windows: as many as fit in this many padded tokens per optimiser step."""
-    group_by_length: bool = True
-    """Put windows of similar length into one batch: less padding."""
-    learning_rate: Annotated[float, Field(gt=0)] = 3e-5
-    """Peak rate of the backbone (AdamW)."""
-    layer_decay: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Rates fall from layer to layer (e.g. 0.9): the top layer gets `learning_rate` times this, each one below it this
-    share of the one above, the embeddings the least."""
-    head_learning_rate: Annotated[float, Field(gt=0)] | None = None
-    """Peak rate of the head; by default `learning_rate`."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    """Not applied to biases and normalisation weights."""
-    head_weight_decay: Annotated[float, Field(ge=0)] | None = None
-    """Weight decay of the head's matrices; by default `weight_decay`."""
-    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
-    """AdamW's decay rates of the moments."""
-    epsilon: Annotated[float, Field(gt=0)] = 1e-8
-    """AdamW's denominator term."""
-    schedule: Literal["linear", "cosine", "constant"] = "linear"
-    """What the rate does after warmup: falls to zero along a line or a half cosine, or stays."""
-    warmup: Annotated[float, Field(ge=0)] = 0.1
-    """Steps of linear warmup; below 1 it is a share of all steps."""
-    max_grad_norm: Annotated[float, Field(gt=0)] | None = 1.0
-    """Clip the gradient's norm; null for no clipping."""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """`auto`: bf16 where the device is fast at it, else fp32 (fp16 on GPUs without bf16)."""
-    attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
-    """`auto`: eager on CPU (its backward is faster there), SDPA on a GPU."""
-    compile: bool = False
-    """`torch.compile` the backbone."""
-    ema: EmaSection | None = None
-    """Evaluate and keep a moving average of the weights (`ema: {}` for the defaults)."""
-    log_every: PositiveInt = 10
-    """Steps between lines in metrics.jsonl."""
-    evaluate_before: bool = False
-    """Evaluate the untrained model too, as a starting point for the curves."""
-    evaluate_every: Every = "epoch"
-    """Evaluate on the validation file every `epoch` or every N steps."""
-    checkpoint_every: Every = "epoch"
-    """Write a checkpoint every `epoch` or every N steps."""
-    keep_checkpoints: PositiveInt = 2
-    """How many of the latest checkpoints stay. With two, a damaged one costs an interval and not the run."""
-    keep: Literal["merged", "adapter"] = "merged"
-    """The model that a run keeps: `merged` is whole; `adapter` is only what was trained, and the rest is read from the
-    backbone's source, which must stay there (for studies with many runs)."""
-    max_skipped: PositiveInt = 10
-    """Steps whose loss or gradients are not finite are left out; so many in a row end the training."""
-    select_by: str | None = None
-    """Metric that decides which weights are kept; by default the recipe metric's primary one. Larger is better."""
-    early_stopping: PositiveInt | None = None
-    """Stop after this many evaluations without a better one."""
 
 
 class PredictSection(Section):
@@ -256,10 +187,29 @@ class Recipe(Section):
     """Clean-up steps, in order."""
     writer: PluginRef = PluginRef(name="csv")
     """The submission format."""
+    folds: FoldsSection | None = None
+    """Cross-validation over groups of `data.train` (`folds: {}` for the defaults): out-of-fold predictions for every
+    training example, one score with its spread, and the models' joint answer to the test file."""
+    pseudo: PseudoSection | None = None
+    """Sure answers of another run to unlabelled questions, as further training examples."""
     baselines: dict[str, float] = Field(default_factory=dict)
     """The competition's published baselines, in the metric's unit (percent), shown beside the result."""
     competition: CompetitionSection | None = None
     """The Kaggle competition; not part of the training."""
+
+    @model_validator(mode="after")
+    def _progressive_fits(self) -> Self:
+        progressive, longest = self.train.progressive, self.windows.max_length
+        if progressive is not None and progressive.lengths[-1] > longest:
+            raise ValueError(
+                f"train.progressive reaches {progressive.lengths[-1]} tokens, but windows.max_length is {longest}"
+            )
+        if progressive is not None and progressive.begins[-1] >= self.train.epochs:
+            raise ValueError(
+                f"train.progressive reaches its last length after {progressive.begins[-1]} epochs, but train.epochs is "
+                f"{self.train.epochs:g}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _adapter_needs_a_backbone(self) -> Self:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Any, TypeGuard
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from qakit.components import KINDS, Kind
-from qakit.recipe import model as recipe_model
-from qakit.recipe.annotations import describe, field_annotation
+from qakit.recipe.annotations import describe, field_annotation, sections
 from qakit.recipe.docs import field_doc
 from qakit.recipe.dump import yaml_flow
 from qakit.recipe.model import PLUGIN_FIELDS, PluginRef, Recipe
@@ -71,24 +69,36 @@ def _sections() -> Iterator[str]:
     yield ""
     yield from settings_table(Recipe, skip_sections=True)
     for name, field in Recipe.model_fields.items():
-        section = field.annotation
-        if _is_section(section):
+        for section in [field.annotation] if _is_section(field.annotation) else sections(field.annotation):
             yield ""
             yield f"## `{name}`"
             yield ""
             yield " ".join((section.__doc__ or "").split())
             yield ""
             yield from settings_table(section)
+            yield from _blocks(section, name)
+
+
+def _blocks(section: type[BaseModel], at: str) -> Iterator[str]:
+    """The tables of the sections inside a section: those that are off by default."""
+    for name, field in section.model_fields.items():
+        for inner in sections(field.annotation):
+            place = f"{at}.{name}"
+            yield ""
+            yield f"### `{place}`"
+            yield ""
+            yield " ".join((inner.__doc__ or "").split())
+            yield ""
+            yield from settings_table(inner)
+            yield from _blocks(inner, place)
 
 
 def _is_section(annotation: Any) -> TypeGuard[type[BaseModel]]:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel) and annotation is not PluginRef
 
 
-def settings_table(
-    model: type[BaseModel], *, skip_sections: bool = False, source: ModuleType = recipe_model
-) -> Iterator[str]:
-    """Lines of a Markdown table of a model's fields; ``source`` is the module that documents them."""
+def settings_table(model: type[BaseModel], *, skip_sections: bool = False) -> Iterator[str]:
+    """Lines of a Markdown table of a model's fields."""
     yield "| key | type | default | meaning |"
     yield "|---|---|---|---|"
     for name, field in model.model_fields.items():
@@ -98,7 +108,7 @@ def settings_table(
             yield f"| `{name}` | a section | {default} | {_cell(meaning)} |"
             continue
         key = field.alias or name
-        meaning = field_doc(model, name, source=source)
+        meaning = field_doc(model, name)
         yield f"| `{key}` | {_cell(describe(field_annotation(model, name)))} | {_default(field)} | {_cell(meaning)} |"
 
 

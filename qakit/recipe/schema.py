@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from qakit.components import Kind
-from qakit.recipe.annotations import at_path
+from qakit.recipe.annotations import at_path, sections
 from qakit.recipe.docs import field_doc
 from qakit.recipe.model import PLUGIN_FIELDS, IsPath, PluginRef, Recipe
 from qakit.registry import Entry, Registry, singular
@@ -141,6 +141,8 @@ def _document(model: type[BaseModel], schema: dict[str, Any], definitions: dict[
         if isinstance(section, type) and issubclass(section, BaseModel) and section is not PluginRef:
             _document(section, definitions[section.__name__], definitions)
             continue
+        for inner in sections(section):
+            _document(inner, definitions[inner.__name__], definitions)
         is_path = any(isinstance(mark, IsPath) for mark in field.metadata) or "IsPath" in repr(field.annotation)
         words = [field_doc(model, name), _PATH_NOTE if is_path else ""]
         if description := " ".join(part for part in words if part):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 
 from qakit.recipe.model import Section
@@ -40,4 +39,4 @@ def study_reference() -> str:
 def _section(model: type[Section]) -> Iterator[str]:
     yield " ".join((model.__doc__ or "").split())
     yield ""
-    yield from settings_table(model, source=sys.modules[Study.__module__])
+    yield from settings_table(model)

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from qakit.errors import RunError
 from qakit.files import remove_leftovers, replace_folder
 from qakit.modeling.model import ReadingModel
-from qakit.training.averaging import MovingAverage
+from qakit.training.averaging import WeightAverage
 
 FORMAT = 2
 AVERAGE = "average.safetensors"
@@ -64,7 +64,7 @@ def save_checkpoint(
     *,
     model: ReadingModel,
     optimiser: torch.optim.Optimizer,
-    average: MovingAverage | None = None,
+    average: WeightAverage | None = None,
     progress: Progress,
     scaler: dict[str, Any] | None,
     recipe_hash: str,
@@ -122,7 +122,7 @@ def load_checkpoint(
     *,
     model: ReadingModel,
     optimiser: torch.optim.Optimizer,
-    average: MovingAverage | None = None,
+    average: WeightAverage | None = None,
     recipe_hash: str,
 ) -> tuple[Progress, dict[str, Any] | None]:
     """Put weights and moments back; returns the progress and the state of the fp16 loss scaler.

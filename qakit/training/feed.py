@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qakit.data.batch import Batch
 from qakit.data.batching import split, training_batches
 from qakit.data.collate import Collator
 from qakit.data.encode import EncodedExamples
@@ -16,6 +18,17 @@ from qakit.data.windows import Windows
 from qakit.errors import DataError
 from qakit.protocols import Preprocessor
 from qakit.recipe.model import TrainSection
+
+WINDOW_ADDRESSES = 1 << 20
+"""How many numbers lie between the addresses of two windows of an example: more than a window has positions."""
+
+
+class Alteration(Protocol):
+    """What is done to the inputs of training batches."""
+
+    def __call__(self, batch: Batch, keys: NDArray[np.int64], *, epoch: int) -> Batch:
+        """The batch, altered; ``keys`` (B,): a number for each window, the address of its randomness."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +41,15 @@ class Epoch:
     batches: Sequence[NDArray[np.int64]]
     grouped: bool = False
     """Whether the head wants all windows of an example in one forward pass."""
+    alteration: Alteration | None = None
+    """What is done to the inputs."""
+    keys: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """(W,) each window's address, from :func:`window_keys`; empty where nothing is done to the inputs."""
+
+    def batch(self, rows: NDArray[np.int64]) -> Batch:
+        """The windows in ``rows`` (B,) with their targets, as the model is to see them."""
+        batch = self.collator.collate(rows, targets=True)
+        return batch if self.alteration is None else self.alteration(batch, self.keys[rows], epoch=self.number)
 
     def groups(self, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
         """Which rows must stay together: (B,) the number of each one's example, or None if they need not."""
@@ -40,11 +62,19 @@ class Feed:
 
     encoded: EncodedExamples
     template: PairTemplate
-    preprocessor: Preprocessor
+    preprocessors: Sequence[Preprocessor]
+    """One for each length of ``train.progressive``; else a single one."""
     section: TrainSection
     seed: int
     grouped: bool = False
     """Whether the head wants all windows of an example in one forward pass."""
+    alteration: Alteration | None = None
+    """What is done to the inputs."""
+
+    @property
+    def begins(self) -> Sequence[int]:
+        """The first epoch of each preprocessor."""
+        return [0] if self.section.progressive is None else self.section.progressive.begins
 
     def epoch(self, number: int, *, previous: Epoch | None = None) -> Epoch:
         """The windows and batches of one epoch; the windows of ``previous`` serve again if they are not redrawn.
@@ -52,10 +82,11 @@ class Feed:
         Raises:
             DataError: the preprocessor made no window at all.
         """
-        if previous is not None and not self.preprocessor.redraws:
+        preprocessor = self._preprocessor(number)
+        if previous is not None and not preprocessor.redraws and preprocessor is self._preprocessor(previous.number):
             windows, collator = previous.windows, previous.collator
         else:
-            windows = self.preprocessor.windows(self.encoded, epoch=number)
+            windows = preprocessor.windows(self.encoded, epoch=number)
             collator = Collator(self.encoded, windows, self.template)
         if not len(windows):
             raise DataError("the training examples give no window: no answer has a place in its context")
@@ -68,7 +99,27 @@ class Feed:
             epoch=number,
             groups=windows.example.astype(np.int64) if self.grouped else None,
         )
-        return Epoch(number, windows, collator, batches, self.grouped)
+        epoch = Epoch(number, windows, collator, batches, self.grouped)
+        if self.alteration is None:
+            return epoch
+        return replace(epoch, alteration=self.alteration, keys=window_keys(windows, self.encoded))
+
+    def _preprocessor(self, epoch: int) -> Preprocessor:
+        progressive = self.section.progressive
+        return self.preprocessors[0 if progressive is None else progressive.stage(epoch)]
+
+
+def window_keys(windows: Windows, encoded: EncodedExamples) -> NDArray[np.int64]:
+    """(W,) a number for each window, from its example's key and its place among the example's windows.
+
+    Other examples of the file do not change it.
+    """
+    order = np.argsort(windows.example, kind="stable")
+    of = windows.example[order]
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order)) - np.searchsorted(of, of)
+    keys: NDArray[np.int64] = encoded.key[windows.example] + place * WINDOW_ADDRESSES
+    return keys
 
 
 @dataclass(frozen=True, slots=True)

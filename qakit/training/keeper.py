@@ -11,9 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 from accelerate import Accelerator
 from numpy.typing import NDArray
+from torch import Tensor
 
-from qakit.inference.collectors import Scores
 from qakit.inference.characters import CharacterScores
+from qakit.inference.collectors import Scores
 from qakit.inference.evaluation import Evaluation, Judge, evaluate, fixed_threshold
 from qakit.inference.output import save_predictions
 from qakit.inference.scoring import ScoringSet, characters_of, score
@@ -27,6 +28,7 @@ from qakit.training.events import CheckpointWritten, Evaluated, Listener, Notice
 from qakit.training.feed import Epoch
 from qakit.training.journal import Journal
 from qakit.training.sharding import Trainee
+from qakit.training.soup import Candidate, Soup, candidates, greedy_soup, keep_candidate, overwrite, set_aside
 from qakit.values import Example
 
 
@@ -85,19 +87,64 @@ class RunKeeper:
             without_gain=0 if better else progress.without_gain + 1,
             evaluations=progress.evaluations + 1,
         )
-        if better:
-            decision = {
-                "null_threshold": evaluation.null_threshold,
-                "temperature": evaluation.temperature,
-                "calibration": None if evaluation.calibration is None else asdict(evaluation.calibration),
-                "step": progress.step,
-                "figures": evaluation.figures,
-            }
-            with self.workers.one_fate():
-                self._save_model(progress, decision)
+        with self.workers.one_fate():
+            if better:
+                self._save_model(progress, decision_of(evaluation))
                 self._save_predictions(evaluation, characters_of(self.validation, scores))
+            self._keep_candidate(progress.step, value)
         self.report(progress, evaluation, epoch=epoch, best=better, seconds=time.perf_counter() - began)
         return progress
+
+    def _keep_candidate(self, step: int, value: float) -> None:
+        section = self.recipe.train.soup
+        if section is not None and self.workers.first:
+            weights = self.trainee.parameters()
+            keep_candidate(self.run.soup, weights, step=step, value=value, keep=section.candidates)
+
+    def finish(self, progress: Progress, *, epoch: float) -> None:
+        """Cook the soup, if the recipe wants one. It takes the best weights' place in ``model/`` if it is no worse."""
+        if self.recipe.train.soup is None:
+            return
+        began = time.perf_counter()
+        with self.workers.one_fate():
+            ranked = candidates(self.run.soup) if self.workers.first else []
+        ranked, weights = self.workers.from_first(ranked), self.trainee.parameters()
+        if not ranked:
+            self.listener(Notice(f"soup: no weights in {self.run.soup} can be read, so none are averaged"))
+            return
+        with set_aside(weights):
+            soup = greedy_soup(ranked, self._judge_weights)
+            overwrite(weights, soup.weights)
+            self._keep_soup(soup, ranked, progress, epoch=epoch)
+        self.journal.timing(type="soup", step=progress.step, seconds=time.perf_counter() - began)
+
+    def _judge_weights(self, weights: Mapping[str, Tensor]) -> tuple[float, tuple[Evaluation, CharacterScores | None]]:
+        assert self.validation is not None
+        overwrite(self.trainee.parameters(), weights)
+        scores = self._score(self.validation)
+        evaluation = self._judge(self.validation, scores)
+        value = self.workers.from_first(evaluation.figures[self.judge.selected_by])
+        return value, (evaluation, characters_of(self.validation, scores))
+
+    def _keep_soup(
+        self,
+        soup: Soup[tuple[Evaluation, CharacterScores | None]],
+        ranked: Sequence[Candidate],
+        progress: Progress,
+        *,
+        epoch: float,
+    ) -> None:
+        steps, before = [each.step for each in soup.chosen], ranked[0].value
+        said: dict[str, Any] = {"steps": steps, "before": before, "after": soup.value}
+        if soup.outcome is not None:
+            evaluation, characters = soup.outcome
+            with self.workers.one_fate():
+                self._save_model(progress, {**decision_of(evaluation), "step": steps[0], "soup": said})
+                self._save_predictions(evaluation, characters)
+            said["figures"] = evaluation.figures
+        tried = {str(each.step): each.value for each in ranked}
+        self.journal.metrics(type="soup", step=progress.step, epoch=epoch, candidates=tried, **said)
+        self.listener(Notice(_told(soup, ranked, self.judge.selected_by)))
 
     def judge_now(self) -> Evaluation:
         """Figures of the present weights on the validation examples."""
@@ -184,3 +231,20 @@ class RunKeeper:
                 keep=self.recipe.train.keep,
                 backbone=self.recipe.backbone,
             )
+
+
+def decision_of(evaluation: Evaluation) -> dict[str, Any]:
+    """What was tuned together with weights, and their figures: for ``decision.json``."""
+    return {
+        "null_threshold": evaluation.null_threshold,
+        "temperature": evaluation.temperature,
+        "calibration": None if evaluation.calibration is None else asdict(evaluation.calibration),
+        "figures": evaluation.figures,
+    }
+
+
+def _told(soup: Soup[Any], ranked: Sequence[Candidate], metric: str) -> str:
+    if soup.outcome is None:
+        return f"soup: the weights of step {ranked[0].step} stay alone: none of {len(ranked) - 1} others helps them"
+    steps = ", ".join(str(each.step) for each in soup.chosen)
+    return f"soup: the average of the weights of steps {steps}: {metric} {ranked[0].value:.2f} -> {soup.value:.2f}"

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Protocol
 
 import torch
@@ -18,15 +19,17 @@ from accelerate import Accelerator
 
 from qakit.errors import RunError
 from qakit.recipe.model import Recipe, TrainSection
-from qakit.training.averaging import MovingAverage
+from qakit.training.adversarial import attack_on
+from qakit.training.averaging import WeightAverage, is_due
 from qakit.training.checkpoints import Progress
 from qakit.training.events import Listener, Notice, StepDone, StoppedEarly
 from qakit.training.feed import Epoch, Feed
+from qakit.training.freezing import Freezing
 from qakit.training.guards import StepGuard, is_time_to_look, not_learning, told_when_memory_ends
 from qakit.training.interrupts import InterruptedTrainingError, StopRequest
 from qakit.training.journal import Journal
 from qakit.training.optim import set_rates
-from qakit.training.schedule import rate_factor, warmup_steps
+from qakit.training.schedule import step_factor, warmup_steps
 from qakit.training.sharding import whole
 from qakit.training.step import step_gradients
 
@@ -38,6 +41,10 @@ class Keeper(Protocol):
 
     def evaluate(self, progress: Progress, *, epoch: float) -> Progress:
         """Judge the weights, keep them if they are the best, and return the progress with that noted."""
+        ...
+
+    def finish(self, progress: Progress, *, epoch: float) -> None:
+        """Make the best of what was kept; only a checkpoint comes after it."""
         ...
 
     def checkpoint(self, progress: Progress) -> None:
@@ -59,9 +66,13 @@ class Plan:
 
     @staticmethod
     def of(recipe: Recipe, feed: Feed) -> Plan:
-        """Counted on epoch 0: with a token budget and redrawn windows, later epochs may differ by a few batches."""
-        first = feed.epoch(0)
-        steps = math.ceil(recipe.train.epochs * len(first.batches) - 1e-9)
+        """Counted on the first epoch of each window length: with a token budget and redrawn windows, later epochs may
+        differ by a few batches."""
+        first, epochs, batches = feed.epoch(0), recipe.train.epochs, 0.0
+        for begin, end in pairwise([*feed.begins, epochs]):
+            counted = first if begin == 0 else feed.epoch(int(begin))
+            batches += (end - begin) * len(counted.batches)
+        steps = math.ceil(batches - 1e-9)
         if recipe.train.max_steps is not None:
             steps = min(steps, recipe.train.max_steps)
         return Plan(max(1, steps), warmup_steps(recipe.train.warmup, max(1, steps)), first)
@@ -75,7 +86,8 @@ def train(
     accelerator: Accelerator,
     model: torch.nn.Module,
     optimiser: Any,
-    average: MovingAverage | None,
+    average: WeightAverage | None,
+    freezing: Freezing | None,
     keeper: Keeper,
     journal: Journal,
     progress: Progress,
@@ -88,6 +100,7 @@ def train(
         model: as the accelerator prepared it (wrapped under several processes).
         optimiser: likewise prepared.
         average: of the model's weights, updated with each step.
+        freezing: what does not train yet.
 
     Raises:
         RunError: too many steps in a row had a loss or gradients that are not finite, or the memory does not suffice
@@ -103,32 +116,37 @@ def train(
     model.train()
     if _exhausted(section, progress):  # a run that had stopped early is resumed
         return progress
+    attack = attack_on(accelerator.unwrap_model(model), section.adversarial)
     for epoch, rows, position in _batches(feed, plan, progress):
         step = progress.step
-        factor = rate_factor(step, total=plan.steps, warmup=plan.warmup, schedule=section.schedule)
+        factor = step_factor(section, step, total=plan.steps, warmup=plan.warmup)
         set_rates(optimiser, factor)
         accumulation = progress.accumulation or section.accumulation
+        begun = epoch.number + position / len(epoch.batches)
         loss, accumulation = step_gradients(
             recipe,
             epoch,
             rows,
             step,
             accumulation,
+            attack=attack if attack is not None and attack.begins(begun) else None,
             accelerator=accelerator,
             model=model,
             optimiser=optimiser,
             listener=listener,
         )
+        if freezing is not None:
+            freezing.hold(optimiser, at=begun)
         with told_when_memory_ends(f"while the weights were updated in step {step + 1}", SMALLER_MODEL):
             norm = whole(accelerator.clip_grad_norm_(model.parameters(), section.max_grad_norm or math.inf))
             losses += guard.judge(loss, norm)
             optimiser.step()
         optimiser.zero_grad(set_to_none=True)
+        ends_epoch = position + 1 == len(epoch.batches)
         if average is not None:
-            average.update(step + 1)
+            average.update(step + 1, ends_epoch=ends_epoch)
 
         since, windows_since = since + 1, windows_since + len(rows)
-        ends_epoch = position + 1 == len(epoch.batches)
         progress = replace(
             progress,
             step=step + 1,
@@ -172,12 +190,14 @@ def train(
 
         done = progress.step == plan.steps
         paused = time.perf_counter()
-        if done or _due(section.evaluate_every, progress.step, ends_epoch):
+        if done or is_due(section.evaluate_every, progress.step, ends_epoch=ends_epoch):
             progress = keeper.evaluate(progress, epoch=round(at, 6))
             model.train()
         stop = _exhausted(section, progress)
+        if done or stop:
+            keeper.finish(progress, epoch=round(at, 6))
         interrupt = _agreed(stop_request, accelerator, logged)
-        if done or stop or interrupt or _due(section.checkpoint_every, progress.step, ends_epoch):
+        if done or stop or interrupt or is_due(section.checkpoint_every, progress.step, ends_epoch=ends_epoch):
             skipped, in_a_row = guard.peek()
             keeper.checkpoint(
                 replace(
@@ -239,7 +259,3 @@ def _broken(in_a_row: int, step: int, section: TrainSection) -> str:
 def _exhausted(section: TrainSection, progress: Progress) -> bool:
     """Whether early stopping has come: too many evaluations without a better one."""
     return section.early_stopping is not None and progress.without_gain >= section.early_stopping
-
-
-def _due(every: str | int, step: int, ends_epoch: bool) -> bool:
-    return ends_epoch if every == "epoch" else step % int(every) == 0

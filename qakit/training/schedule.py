@@ -5,10 +5,24 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+from qakit.recipe.model import TrainSection
+from qakit.training.averaging import averaged_from
+
 
 def warmup_steps(warmup: float, total: int) -> int:
     """Steps of warmup: a number of steps, or below 1 a share of all steps."""
     return round(warmup * total) if warmup < 1 else int(warmup)
+
+
+def step_factor(section: TrainSection, step: int, *, total: int, warmup: int) -> float:
+    """What a recipe's peak rates are multiplied with in optimiser step ``step`` (counted from 0 to ``total - 1``).
+
+    It is :func:`rate_factor`, but for the part of the training whose weights are averaged at a constant rate.
+    """
+    swa = section.swa
+    if swa is not None and swa.learning_rate is not None and step >= averaged_from(swa, total):
+        return swa.learning_rate / section.learning_rate
+    return rate_factor(step, total=total, warmup=warmup, schedule=section.schedule)
 
 
 def rate_factor(step: int, *, total: int, warmup: int, schedule: Literal["linear", "cosine", "constant"]) -> float:

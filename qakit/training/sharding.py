@@ -23,7 +23,7 @@ from qakit.errors import UsageError
 from qakit.modeling.assemble import Assembled
 from qakit.protocols import HeadOutput
 from qakit.recipe.model import Recipe
-from qakit.training.averaging import MovingAverage
+from qakit.training.averaging import TAKEN, WeightAverage, average_of
 from qakit.training.optim import build_optimiser
 
 TRAINABLE_WITH = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU, DistributedType.FSDP)
@@ -31,21 +31,26 @@ TRAINABLE_WITH = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType
 
 @dataclass(frozen=True, slots=True)
 class Trainee:
-    """What a training changes: the model, the optimiser's moments, the moving average."""
+    """What a training changes: the model, the optimiser's moments, the average of the weights."""
 
     assembled: Assembled
     optimiser: torch.optim.Optimizer
-    average: MovingAverage | None
+    average: WeightAverage | None
 
     @staticmethod
-    def of(assembled: Assembled, recipe: Recipe) -> Trainee:
-        """Nothing trained yet."""
-        average = MovingAverage(assembled.model, recipe.train.ema) if recipe.train.ema is not None else None
+    def of(assembled: Assembled, recipe: Recipe, *, steps: int) -> Trainee:
+        """Nothing trained yet; ``steps`` is the length of the training."""
+        average = average_of(assembled.model, recipe.train, steps=steps)
         return Trainee(assembled, build_optimiser(assembled.model, recipe.train), average)
+
+    def parameters(self) -> dict[str, Tensor]:
+        """What trains, by name, where it lies."""
+        return _parameters(self.optimiser)
 
     def copied(self, recipe: Recipe) -> Trainee:
         """The same model once more, without moments and average."""
-        return Trainee.of(replace(self.assembled, model=copy.deepcopy(self.assembled.model)), recipe)
+        model = copy.deepcopy(self.assembled.model)
+        return Trainee(replace(self.assembled, model=model), build_optimiser(model, recipe.train), None)
 
 
 def check_launch(accelerator: Accelerator, recipe: Recipe) -> None:
@@ -63,6 +68,12 @@ def check_launch(accelerator: Accelerator, recipe: Recipe) -> None:
         raise UsageError("qakit trains with the second version of FSDP: set fsdp_version: 2 in fsdp_config")
     if is_sharded(accelerator) and recipe.train.compile:
         raise UsageError("train.compile does not go together with FSDP")
+    for trick in ("adversarial", "r_drop"):
+        if is_sharded(accelerator) and getattr(recipe.train, trick) is not None:
+            raise UsageError(
+                f"train.{trick} does not go together with FSDP: train with one whole model per process (MULTI_GPU, as "
+                "torchrun does)"
+            )
 
 
 def is_sharded(accelerator: Accelerator) -> bool:
@@ -70,7 +81,9 @@ def is_sharded(accelerator: Accelerator) -> bool:
     return bool(accelerator.distributed_type == DistributedType.FSDP)
 
 
-def shard(trainee: Trainee, accelerator: Accelerator, recipe: Recipe) -> tuple[nn.Module, object, Trainee]:
+def shard(
+    trainee: Trainee, accelerator: Accelerator, recipe: Recipe, *, steps: int
+) -> tuple[nn.Module, object, Trainee]:
     """Cut a trainee into the processes' parts: the prepared model, the prepared optimiser, and both as a trainee.
 
     The parts begin with the plain trainee's weights, moments and average, which stay what they are. All processes do
@@ -84,7 +97,7 @@ def shard(trainee: Trainee, accelerator: Accelerator, recipe: Recipe) -> tuple[n
     model = parts.assembled.model
     model._no_split_modules = _blocks(model)  # type: ignore[assignment]  # accelerate shards them one by one
     prepared, optimiser = accelerator.prepare(model, parts.optimiser)
-    average = MovingAverage(model, recipe.train.ema) if recipe.train.ema is not None else None
+    average = average_of(model, recipe.train, steps=steps)
     parts = replace(parts, average=average)
     with torch.no_grad():
         plain, kept = _moments(trainee.optimiser), dict(trainee.assembled.model.named_parameters())
@@ -93,7 +106,9 @@ def shard(trainee: Trainee, accelerator: Accelerator, recipe: Recipe) -> tuple[n
             parts.optimiser.state[parameter] = {key: _part_of(value, parameter) for key, value in held.items()}
         if average is not None and trainee.average is not None:
             weights, state = dict(model.named_parameters()), trainee.average.state()
-            average.load({name: _part_of(value.to(kept[name].device), weights[name]) for name, value in state.items()})
+            taken = {TAKEN: state.pop(TAKEN)}
+            cut = {name: _part_of(value.to(kept[name].device), weights[name]) for name, value in state.items()}
+            average.load(cut | taken)
     trainee.optimiser.state.clear()  # the copies' room is needed elsewhere
     return prepared, optimiser, parts
 

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 
+from qakit.data.batch import Batch
 from qakit.errors import PluginError, RunError
 from qakit.inference.memory import is_out_of_memory
+from qakit.protocols import GivesDistributions, HeadOutput
 from qakit.randomness import derive_seed
 from qakit.recipe.model import Recipe
+from qakit.training.adversarial import Attack
+from qakit.training.consistency import divergence
 from qakit.training.events import Listener, Notice
 from qakit.training.feed import Epoch, Part, parts_of
+
+ADVERSARIAL, AGAIN = "adversarial", "again"
+"""What further forward passes of a part are for: addresses of their dropout."""
 
 
 def step_gradients(
@@ -23,6 +31,7 @@ def step_gradients(
     step: int,
     accumulation: int,
     *,
+    attack: Attack | None,
     accelerator: Accelerator,
     model: torch.nn.Module,
     optimiser: Any,
@@ -31,7 +40,11 @@ def step_gradients(
     """Forward and backward for one step: this process's share of the loss, and in how many parts it was computed.
 
     When memory runs out the parts are halved and the step begins anew: the batch of the optimiser stays what it is.
+
+    Args:
+        attack: what this step's adversarial pass moves; None for a step without one.
     """
+    work = _Step(recipe, epoch, step, accelerator, model)
     processes = accelerator.num_processes
     while True:
         parts = parts_of(
@@ -42,7 +55,7 @@ def step_gradients(
             groups=epoch.groups(rows),
         )
         try:
-            return _accumulate(recipe, epoch, parts, step, accelerator=accelerator, model=model), accumulation
+            return (work.pass_over(parts) if attack is None else work.attacked(parts, attack)), accumulation
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -60,26 +73,58 @@ def step_gradients(
         )
 
 
-def _accumulate(
-    recipe: Recipe,
-    epoch: Epoch,
-    parts: list[Part],
-    step: int,
-    *,
-    accelerator: Accelerator,
-    model: torch.nn.Module,
-) -> torch.Tensor:
-    """The gradients of a step's parts, summed; returns this process's share of the loss."""
-    total = torch.zeros((), device=accelerator.device)
-    for index, part in enumerate(parts):
-        torch.manual_seed(derive_seed(recipe.seed, "dropout", step, part.address))
-        batch = epoch.collator.collate(part.rows, targets=True).to(accelerator.device)
-        with _synchronising(accelerator, model, index == len(parts) - 1):
-            loss = _checked(model(batch).loss)
-            # Processes average their gradients, so each part counts by its share of the step's windows.
-            accelerator.backward(loss * (part.weight * accelerator.num_processes))
-        total += loss.detach() * part.weight
-    return total
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One optimiser step, whatever its parts are."""
+
+    recipe: Recipe
+    epoch: Epoch
+    number: int
+    accelerator: Accelerator
+    model: torch.nn.Module
+
+    def attacked(self, parts: list[Part], attack: Attack) -> torch.Tensor:
+        """Two passes, the second one on moved weights; returns the first one's loss."""
+        with attack.watching():
+            loss = self.pass_over(parts)
+        with attack.moved(self.accelerator):
+            self.pass_over(parts, ADVERSARIAL, weight=attack.section.weight)
+        return loss
+
+    def pass_over(self, parts: list[Part], *purpose: str, weight: float = 1.0) -> torch.Tensor:
+        """The gradients of the parts, times ``weight``, are added up; returns this process's share of the loss.
+
+        ``purpose`` is a part of the address of the dropout.
+        """
+        total = torch.zeros((), device=self.accelerator.device)
+        for index, part in enumerate(parts):
+            batch = self.epoch.batch(part.rows).to(self.accelerator.device)
+            with _synchronising(self.accelerator, self.model, index == len(parts) - 1):
+                loss = self._loss(batch, part.address, purpose)
+                # Processes average their gradients, so each part counts by its share of the step's windows.
+                self.accelerator.backward(loss * (weight * part.weight * self.accelerator.num_processes))
+            total += loss.detach() * part.weight
+        return total
+
+    def _loss(self, batch: Batch, address: int, purpose: tuple[str, ...]) -> torch.Tensor:
+        """The mean loss of a part."""
+        self._seed(address, *purpose)
+        output: HeadOutput = self.model(batch)
+        r_drop = self.recipe.train.r_drop
+        if r_drop is None:
+            return _checked(output.loss)
+        # Past the wrapper of several processes: it would overwrite buffers that the first reading still needs. Both
+        # readings' gradients meet in the same weights, so they travel together.
+        plain = self.accelerator.unwrap_model(self.model)
+        self._seed(address, *purpose, AGAIN)
+        again: HeadOutput = plain(batch)
+        head: GivesDistributions = plain.decoder
+        readings = [head.distributions(each.scores, batch) for each in (output, again)]
+        mean = (_checked(output.loss) + _checked(again.loss)) / 2
+        return mean + r_drop.weight * divergence(*readings)
+
+    def _seed(self, address: int, *purpose: str) -> None:
+        torch.manual_seed(derive_seed(self.recipe.seed, "dropout", self.number, address, *purpose))
 
 
 def _checked(loss: torch.Tensor | None) -> torch.Tensor:

@@ -93,7 +93,9 @@ def train_until(recipe_file: Path, folder: Path, overrides: list[str], *, killed
     """Train in this process; ``killed_after`` breaks off in the middle of things after that step."""
     from qakit.recipe.load import load_recipe
     from qakit.training.finish import finish_run
-    from qakit.training.fit import accelerator_for, fit, prepare_training
+    from qakit.training.fit import fit
+    from qakit.training.launch import accelerator_for
+    from qakit.training.prepare import prepare_training
 
     class KilledError(Exception):
         pass
@@ -127,6 +129,11 @@ def train_until(recipe_file: Path, folder: Path, overrides: list[str], *, killed
         (3, ["adapter.name=lora", "adapter.init=pissa", "train.layer_decay=0.9"]),
         (5, []),
         (7, ["train.ema={}"]),
+        (4, ["train.freezing={gradual: 0.2}", "train.token_cutout={}", "backbone.reinit_layers=1"]),
+        (4, ["train.swa={start: 0.2, every: 2, learning_rate: 5e-4}", "train.adversarial={method: awp}"]),
+        (5, ["adapter.name=bitfit", "train.r_drop={}", "train.adversarial={method: fgm, start_epoch: 0.4}"]),
+        (9, ["train.soup={candidates: 2}", "train.evaluate_every=2", "train.checkpoint_every=3", "train.ema={}"]),
+        (7, ["train.freezing={gradual: 0.45}", "train.progressive={lengths: [64, 128]}", "train.token_cutout={}"]),
     ],
 )
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(

@@ -20,9 +20,11 @@ from qakit.registry import load_registry
 from qakit.runs import Run, alone_in, create_run
 from qakit.training.checkpoints import Progress
 from qakit.training.events import Event, Notice
-from qakit.training.fit import accelerator_for, fit, prepare_training
+from qakit.training.fit import fit
 from qakit.training.interrupts import InterruptedTrainingError
 from qakit.training.keeper import RunKeeper
+from qakit.training.launch import accelerator_for
+from qakit.training.prepare import prepare_training
 
 pytestmark = pytest.mark.slow
 

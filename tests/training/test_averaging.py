@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from qakit.errors import RunError
-from qakit.recipe.model import EmaSection
-from qakit.training.averaging import MovingAverage
+from qakit.recipe.tricks import EmaSection
+from qakit.training.averaging import Exponential, WeightAverage
 
 
-def averaged(decay: float = 0.9) -> tuple[torch.nn.Linear, MovingAverage]:
+def averaged(decay: float = 0.9) -> tuple[torch.nn.Linear, WeightAverage]:
     torch.manual_seed(0)
     model = torch.nn.Linear(3, 2)
     model.bias.requires_grad_(False)
-    return model, MovingAverage(model, EmaSection(decay=decay))
+    return model, WeightAverage(model, Exponential(EmaSection(decay=decay)))
 
 
 def test_the_average_follows_the_formula_with_a_growing_decay() -> None:
@@ -25,16 +25,18 @@ def test_the_average_follows_the_formula_with_a_growing_decay() -> None:
     for step in range(1, 30):
         with torch.no_grad():
             model.weight += torch.randn(2, 3, generator=torch.Generator().manual_seed(step))
-        average.update(step)
+        average.update(step, ends_epoch=False)
         decay = min(0.5, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * model.weight.detach()
-    torch.testing.assert_close(average.state(), {"weight": expected})
+    torch.testing.assert_close(average.tensors()["weight"], expected)
 
 
 def test_it_takes_the_models_place_only_meanwhile() -> None:
     model, average = averaged()
-    with torch.no_grad():
-        model.weight += 1.0
+    for step in (1, 2):
+        average.update(step, ends_epoch=False)
+        with torch.no_grad():
+            model.weight += 1.0
     weight, held = model.weight.detach().clone(), average.state()["weight"].clone()
     with pytest.raises(ValueError, match="stop"), average.in_place():
         assert torch.equal(model.weight, held)

@@ -1,0 +1,157 @@
+"""``qakit pretrain``."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from qakit.cli.console import err, plain, print_error, print_json
+from qakit.errors import UsageError
+
+if TYPE_CHECKING:
+    from qakit.pretraining.settings import PretrainSettings
+    from qakit.recipe.model import BackboneSection, Recipe
+    from qakit.registry import Registry
+
+SPLITS = ("train", "validation", "test")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(pretrain)
+
+
+def pretrain(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the pretrained backbone goes: a new folder.")],
+    recipe: Annotated[
+        Path | None, typer.Argument(help="A recipe: its backbone and, without --text, the contexts of its data.")
+    ] = None,
+    backbone: Annotated[str | None, typer.Option("--backbone", help="Another backbone than the recipe's.")] = None,
+    texts: Annotated[
+        list[Path] | None,
+        typer.Option("--text", help="A UTF-8 text file: documents between blank lines, else one a line."),
+    ] = None,
+    splits: Annotated[
+        list[str] | None,
+        typer.Option("--split", help="Contexts of the recipe's train, validation or test files; by default train."),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. epochs=3.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="The same command once more: go on from the last checkpoint.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Go on with a backbone's pretraining on texts: masked words, or recurring spans as in Splinter.
+
+    The folder serves as backbone.source of a recipe.
+    """
+    from qakit.pretraining.settings import settings_from
+    from qakit.registry import load_registry
+
+    settings = settings_from(overrides or [])
+    registry = load_registry()
+    loaded = None if recipe is None else _recipe(recipe, registry)
+    if unknown := [split for split in splits or () if split not in SPLITS]:
+        raise UsageError(f"--split {unknown[0]}: there are {', '.join(SPLITS)}")
+    if loaded is None and splits:
+        raise UsageError("--split takes contexts from a recipe's data: name the recipe, too")
+    if loaded is None and not texts:
+        raise UsageError("which texts? name text files with --text, or a recipe for the contexts of its data")
+    section = _backbone(loaded, backbone)
+    wanted = splits if splits or texts else ["train"]
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    note = _pretrain(
+        settings, section, loaded, registry, texts or [], wanted or [], output, resume=resume, quiet=quiet or as_json
+    )
+    if note is not None and as_json:
+        print_json(note)
+    elif note is not None:
+        err.print(plain(f"done: use it with --set backbone.source={output}"))
+
+
+def _recipe(path: Path, registry: Registry) -> Recipe:
+    from qakit.cli.recipe_files import found_recipe
+    from qakit.recipe.load import load_recipe
+
+    with found_recipe(path) as file:
+        return load_recipe(file, [], registry=registry).recipe
+
+
+def _backbone(recipe: Recipe | None, source: str | None) -> BackboneSection:
+    from qakit.recipe.model import BackboneSection
+
+    if source is not None:
+        return BackboneSection(source=source)
+    if recipe is None:
+        raise UsageError("which backbone? name it with --backbone, or a recipe that has one")
+    return recipe.backbone
+
+
+def _pretrain(
+    settings: PretrainSettings,
+    backbone: BackboneSection,
+    recipe: Recipe | None,
+    registry: Registry,
+    texts: list[Path],
+    splits: list[Any],
+    output: Path,
+    *,
+    resume: bool,
+    quiet: bool,
+) -> dict[str, Any] | None:
+    """Train; None in all processes but the first."""
+    from qakit.cli.progress import TrainingDisplay
+    from qakit.data.cache import default_cache
+    from qakit.data.splits import split_files
+    from qakit.inference.output import inputs_of
+    from qakit.pretraining.prepare import loop_recipe, prepare_pretraining
+    from qakit.pretraining.pretrain import check_output
+    from qakit.pretraining.pretrain import pretrain as run_pretraining
+    from qakit.pretraining.texts import contexts_of, distinct, read_documents
+    from qakit.runs import Run, alone_in
+    from qakit.training.interrupts import InterruptedTrainingError, termination_as_error
+    from qakit.training.launch import accelerator_for, workers_of
+
+    accelerator = accelerator_for(loop_recipe(backbone, settings))
+    workers = workers_of(accelerator)
+    try:
+        with termination_as_error(), ExitStack() as held:
+            display = held.enter_context(TrainingDisplay(quiet=quiet or not workers.first))
+            with workers.one_fate():
+                if workers.first:
+                    check_output(output, resume=resume)
+                documents = [document for path in texts for document in read_documents(path)]
+                if recipe is not None:
+                    documents += contexts_of(recipe, registry, splits)
+                pretraining = prepare_pretraining(
+                    distinct(documents),
+                    backbone,
+                    settings,
+                    device=accelerator.device,
+                    listener=display,
+                    cache=default_cache(),
+                )
+                if workers.first:
+                    output.mkdir(parents=True, exist_ok=True)
+                    held.enter_context(alone_in(Run(output)))
+            named = [file for split in splits if recipe is not None for file in split_files(recipe, split)]
+            note = run_pretraining(
+                pretraining,
+                output,
+                files=inputs_of([*texts, *named]),
+                accelerator=accelerator,
+                resume=resume,
+                listener=display,
+            )
+            return note if workers.first else None
+    except InterruptedTrainingError as error:
+        if workers.first:
+            print_error(f"{error}; a checkpoint is written, go on with the same command and --resume")
+        raise typer.Exit(error.exit_code) from None

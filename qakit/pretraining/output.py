@@ -1,0 +1,62 @@
+"""The folder that a pretraining leaves behind: a backbone, and how it came to be."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from qakit.files import atomic_path, write_text
+from qakit.modeling.folder import WEIGHTS
+from qakit.pretraining.language_head import MaskedLanguageHead
+from qakit.pretraining.prepare import Pretraining
+
+NOTE = "pretrain.json"
+"""Settings, backbone and texts of a pretraining, and when it is done how it went."""
+CONFIG = "config.json"
+"""Written last: without it the folder is no backbone yet."""
+
+
+def save_backbone(pretraining: Pretraining, folder: Path) -> None:
+    """Put the encoder into ``folder`` as ``backbone.source`` wants it: weights, tokenizer, configuration.
+
+    A head of a masked language model is kept with the weights, under the names of BERT's checkpoints, so that another
+    pretraining goes on with it; fine-tuning leaves it aside.
+    """
+    backbone, head = pretraining.model.backbone, pretraining.model.head
+    weights = {name: value.detach().cpu().contiguous() for name, value in backbone.state_dict().items()}
+    if isinstance(head, MaskedLanguageHead):
+        weights |= {name: value.detach().cpu().contiguous() for name, value in head.stored().items()}
+    with atomic_path(folder / WEIGHTS) as temporary:
+        save_file(weights, temporary, metadata={"format": "pt"})
+    pretraining.tokenizer.save_pretrained(folder)
+    config = pretraining.config.to_dict() | {"dtype": "float32", "architectures": [type(backbone).__name__]}
+    config.pop("_name_or_path", None)
+    write_text(folder / CONFIG, json.dumps(config, indent=2, sort_keys=True, default=str) + "\n")
+
+
+def is_done(folder: Path) -> bool:
+    """Whether the backbone is there."""
+    return (folder / CONFIG).is_file()
+
+
+def read_note(folder: Path) -> dict[str, Any] | None:
+    """The note of a pretraining in ``folder``, or None."""
+    try:
+        note = json.loads((folder / NOTE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return note if isinstance(note, dict) else None
+
+
+def write_note(folder: Path, note: dict[str, Any]) -> None:
+    """Replace the note."""
+    write_text(folder / NOTE, json.dumps(note, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def forget_checkpoints(folder: Path) -> None:
+    """When all is done they are of no more use."""
+    shutil.rmtree(folder, ignore_errors=True)

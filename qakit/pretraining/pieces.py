@@ -1,0 +1,121 @@
+"""Documents as windows of one text each, and where words begin in them."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qakit.data.encode import EncodedExamples
+from qakit.data.ragged import ranges
+from qakit.data.template import PairTemplate
+from qakit.data.windows import Windows
+
+Bools = NDArray[np.bool_]
+
+WITHOUT_SPACES = ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3040, 0x30FF), (0x31F0, 0x31FF))
+"""Blocks of scripts written without spaces: Thai and Lao, Myanmar, Khmer, kana; ends inclusive."""
+IDEOGRAPHS = (
+    (0x2E80, 0x2FDF),
+    (0x3005, 0x3007),
+    (0x3400, 0x4DBF),
+    (0x4E00, 0x9FFF),
+    (0xF900, 0xFAFF),
+    (0x20000, 0x3FFFF),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A preprocessor whose windows are there already."""
+
+    made: Windows
+
+    @property
+    def redraws(self) -> bool:
+        return False
+
+    def windows(self, _encoded: EncodedExamples, *, epoch: int) -> Windows:  # noqa: ARG002
+        """The same in every epoch."""
+        return self.made
+
+
+def pieces(encoded: EncodedExamples, *, room: int) -> Windows:
+    """Every context cut into as few windows of at most ``room`` tokens as can be, of nearly equal length."""
+    length = encoded.context_lengths.astype(np.int64)  # (P,)
+    count = -(-length // room)
+    pair = np.repeat(np.arange(len(length)), count)
+    number = ranges(np.zeros(len(count), np.int64), count)
+    first = number * length[pair] // count[pair]
+    stop = (number + 1) * length[pair] // count[pair]
+    nowhere = np.full(len(pair), -1)
+    return Windows.single(
+        example=encoded.pair_example[pair],
+        query_stop=np.zeros(len(pair), np.int64),
+        pair=pair,
+        first=first,
+        stop=stop,
+        answer_first=nowhere,
+        answer_stop=nowhere,
+    )
+
+
+def chosen(windows: Windows, rows: NDArray[np.int64]) -> Windows:
+    """Some of the windows, which have one segment each."""
+    return Windows.single(
+        example=windows.example[rows],
+        query_stop=windows.query_stop[rows],
+        pair=windows.pair[rows],
+        first=windows.first[rows],
+        stop=windows.stop[rows],
+        answer_first=windows.answer_first[rows],
+        answer_stop=windows.answer_stop[rows],
+    )
+
+
+def single_text(template: PairTemplate) -> PairTemplate:
+    """The template of a text without a question: ``[CLS] text [SEP]``, as pretraining knows it."""
+    return replace(
+        template,
+        middle=(),
+        middle_types=(),
+        suffix_types=tuple(
+            template.question_type if kind == template.context_type else kind for kind in template.suffix_types
+        ),
+        context_type=template.question_type,
+    )
+
+
+def word_begins(encoded: EncodedExamples, texts: Sequence[str]) -> Bools:
+    """(M,) whether each token of the store begins a word; ``texts`` are those of the contexts, one for each pair.
+
+    A word is a run of letters and digits, whatever the tokenizer makes of it. In scripts without spaces between words
+    each token is one: with BERT's tokenizers, each Chinese character.
+    """
+    store = encoded.store
+    begins = np.ones(len(store.ids), bool)
+    for text, row in zip(texts, encoded.context.tolist(), strict=True):
+        low, high = int(store.pointers[row]), int(store.pointers[row + 1])
+        inside = _inside_words(text)
+        start, end = store.offsets[low:high, 0], store.offsets[low:high, 1]
+        at = np.minimum(start[1:], len(text) - 1)
+        touches = (start[1:] == end[:-1]) & (end[:-1] > 0)
+        begins[low + 1 : high] = ~(touches & inside[at] & inside[np.maximum(at - 1, 0)])
+    return begins
+
+
+def _inside_words(text: str) -> Bools:
+    """(characters,) letters, digits and marks of scripts that put spaces between words."""
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    known, place = np.unique(codes, return_inverse=True)
+    inside = np.array([_joins(int(code)) for code in known], bool)
+    return inside[place]
+
+
+def _joins(code: int) -> bool:
+    if any(low <= code <= high for low, high in (*WITHOUT_SPACES, *IDEOGRAPHS)):
+        return False
+    return unicodedata.category(chr(code))[0] in "LMN"

@@ -1,0 +1,168 @@
+"""A whole pretraining, through the same loop as fine-tuning: exact resume, accumulation, several processes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from qakit.errors import RunError, UsageError
+from qakit.modeling.adapter_file import origin_of
+from qakit.modeling.device import keep_freed_memory, resolve_precision
+from qakit.modeling.model import parameter_counts
+from qakit.pretraining.keeper import PretrainKeeper
+from qakit.pretraining.output import NOTE, forget_checkpoints, is_done, read_note, save_backbone, write_note
+from qakit.pretraining.prepare import Pretraining
+from qakit.runs import Run, check_free, environment
+from qakit.training.checkpoints import Progress, latest_checkpoint, load_checkpoint
+from qakit.training.events import Listener, Notice, Preparing, Started
+from qakit.training.interrupts import stop_requests
+from qakit.training.journal import Journal
+from qakit.training.launch import part_ways, workers_of
+from qakit.training.loop import train
+from qakit.training.optim import build_optimiser
+from qakit.training.sharding import is_sharded
+
+
+def check_output(folder: Path, *, resume: bool) -> None:
+    """Refuse a folder that holds something else, and one that is done.
+
+    Raises:
+        RunError: says what to do.
+    """
+    if not resume:
+        check_free(folder)
+    elif read_note(folder) is None:
+        raise RunError(f"{folder} holds no pretraining that could be resumed: it has no {NOTE}")
+    elif is_done(folder):
+        raise RunError(f"{folder} is finished: use it as backbone.source, or choose another --output")
+
+
+def pretrain(
+    pretraining: Pretraining,
+    folder: Path,
+    *,
+    files: Mapping[str, str],
+    accelerator: Accelerator,
+    resume: bool,
+    listener: Listener,
+) -> dict[str, Any]:
+    """Train and write the backbone into ``folder``; with ``resume`` from its last whole checkpoint.
+
+    Args:
+        files: the files that the texts are from, with their hashes, for the note.
+
+    Returns:
+        The note of what was done.
+
+    Raises:
+        UsageError: the launcher asks for FSDP.
+        RunError: the folder's pretraining was another one; or see :func:`qakit.training.loop.train`.
+        InterruptedTrainingError: a stop was requested; the checkpoint is written.
+    """
+    if is_sharded(accelerator):
+        raise UsageError("qakit pretrain does not go together with FSDP; start it with torchrun alone")
+    keep_freed_memory()
+    workers, run, model = workers_of(accelerator), Run(folder), pretraining.model
+    journal = Journal(run, writes=workers.first)
+    optimiser = build_optimiser(model, pretraining.recipe.train)
+    note = _note(pretraining, files)
+    digest = hashlib.sha256(json.dumps(note["made_of"], sort_keys=True).encode("utf-8")).hexdigest()
+    progress, scaler, checkpoint = Progress(), None, None
+    with workers.one_fate():
+        if workers.first and resume:
+            _check_same(folder, note)
+            checkpoint = latest_checkpoint(run.checkpoints, warn=lambda text: listener(Notice(text)))
+        elif workers.first:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_note(folder, note)
+    checkpoint = workers.from_first(checkpoint)
+    if checkpoint is not None:
+        progress, scaler = load_checkpoint(checkpoint, model=model, optimiser=optimiser, recipe_hash=digest)
+        listener(Preparing(f"resuming from {checkpoint.name}"))
+    prepared, prepared_optimiser = accelerator.prepare(model, optimiser)
+    if scaler is not None and accelerator.scaler is not None:
+        accelerator.scaler.load_state_dict(scaler)
+    keeper = PretrainKeeper(run, digest, model, optimiser, pretraining, accelerator, workers, journal, listener)
+    journal.cut(progress.metrics_bytes)
+    listener(_started(pretraining, accelerator, progress))
+    with stop_requests() as request:
+        progress = train(
+            pretraining.recipe,
+            pretraining.plan,
+            pretraining.feed,
+            accelerator=accelerator,
+            model=prepared,
+            optimiser=prepared_optimiser,
+            average=None,
+            freezing=None,
+            keeper=keeper,
+            journal=journal,
+            progress=progress,
+            listener=listener,
+            stop_request=request,
+        )
+    with workers.one_fate():
+        if workers.first:
+            losses = journal.losses()
+            note |= {"steps": progress.step, "loss": {"first": losses[0], "last": losses[-1]} if losses else None}
+            write_note(folder, note)
+            save_backbone(pretraining, folder)
+            forget_checkpoints(run.checkpoints)
+    part_ways(accelerator)
+    return note
+
+
+def text_digest(texts: Sequence[str]) -> str:
+    """A hash of all texts in their order."""
+    digest = hashlib.sha256()
+    for text in texts:
+        encoded = text.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "little") + encoded)
+    return digest.hexdigest()
+
+
+def _note(pretraining: Pretraining, files: Mapping[str, str]) -> dict[str, Any]:
+    section, store = pretraining.recipe.backbone, pretraining.feed.encoded.store
+    return {
+        "made_of": {
+            "settings": pretraining.settings.model_dump(mode="json"),
+            "backbone": section.model_dump(mode="json"),
+            "weights": origin_of(section, Path(str(pretraining.config.name_or_path))),
+            "texts": text_digest(pretraining.documents),
+        },
+        "documents": len(pretraining.documents),
+        "tokens": len(store.ids),
+        "windows": len(pretraining.plan.first.windows),
+        "files": dict(files),
+        **environment(),
+    }
+
+
+def _check_same(folder: Path, note: Mapping[str, Any]) -> None:
+    before = (read_note(folder) or {}).get("made_of", {})
+    other = [name for name, value in note["made_of"].items() if before.get(name) != value]
+    if other:
+        raise RunError(
+            f"{folder} was begun with other {' and '.join(other)}: give the same command again, with --resume, or "
+            "choose another --output"
+        )
+
+
+def _started(pretraining: Pretraining, accelerator: Accelerator, progress: Progress) -> Started:
+    return Started(
+        steps=pretraining.plan.steps,
+        first_step=progress.step,
+        train_examples=len(pretraining.documents),
+        train_windows=len(pretraining.plan.first.windows),
+        validation_examples=0,
+        parameters=parameter_counts(pretraining.model),
+        device=str(accelerator.device),
+        precision=resolve_precision(pretraining.settings.precision, accelerator.device),
+        attention=str(pretraining.config._attn_implementation),
+        unused_weights=(),
+    )

@@ -1,0 +1,99 @@
+"""How a recipe trains."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PositiveInt, model_validator
+
+from qakit.recipe.by_epoch import FreezingSection, ProgressiveSection, TokenCutoutSection
+from qakit.recipe.section import Every, Section
+from qakit.recipe.tricks import AdversarialSection, EmaSection, RDropSection, SoupSection, SwaSection
+
+
+class TrainSection(Section):
+    """The optimisation."""
+
+    epochs: Annotated[float, Field(gt=0)] = 2.0
+    """Passes over the training examples; fractions are allowed."""
+    max_steps: PositiveInt | None = None
+    """Stop after this many optimiser steps, whatever `epochs` says."""
+    batch_size: PositiveInt = 32
+    """Windows per optimiser step, over all processes and accumulation steps."""
+    accumulation: PositiveInt = 1
+    """Split each step's batch into this many forward passes, to save memory; the result is the same."""
+    token_budget: PositiveInt | None = None
+    """Instead of a fixed number of windows: as many as fit in this many padded tokens per optimiser step."""
+    group_by_length: bool = True
+    """Put windows of similar length into one batch: less padding."""
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-5
+    """Peak rate of the backbone (AdamW)."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Rates fall from layer to layer (e.g. 0.9): the top layer gets `learning_rate` times this, each one below it this
+    share of the one above, the embeddings the least."""
+    head_learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """Peak rate of the head; by default `learning_rate`."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """Not applied to biases and normalisation weights."""
+    head_weight_decay: Annotated[float, Field(ge=0)] | None = None
+    """Weight decay of the head's matrices; by default `weight_decay`."""
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
+    """AdamW's decay rates of the moments."""
+    epsilon: Annotated[float, Field(gt=0)] = 1e-8
+    """AdamW's denominator term."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """What the rate does after warmup: falls to zero along a line or a half cosine, or stays."""
+    warmup: Annotated[float, Field(ge=0)] = 0.1
+    """Steps of linear warmup; below 1 it is a share of all steps."""
+    max_grad_norm: Annotated[float, Field(gt=0)] | None = 1.0
+    """Clip the gradient's norm; null for no clipping."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """`auto`: bf16 where the device is fast at it, else fp32 (fp16 on GPUs without bf16)."""
+    attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
+    """`auto`: eager on CPU (its backward is faster there), SDPA on a GPU."""
+    compile: bool = False
+    """`torch.compile` the backbone."""
+    ema: EmaSection | None = None
+    """Evaluate and keep a moving average of the weights (`ema: {}` for the defaults)."""
+    swa: SwaSection | None = None
+    """Evaluate and keep the equal average of the weights of the training's last part (`swa: {}` for the defaults)."""
+    soup: SoupSection | None = None
+    """At the end, average those evaluated weights that do better on validation together (`soup: {}` for the
+    defaults)."""
+    adversarial: AdversarialSection | None = None
+    """Compute each step a second time on weights that are moved to where the loss is larger; twice the work."""
+    r_drop: RDropSection | None = None
+    """Read every input twice under different dropout; the readings should agree (`r_drop: {}` for the defaults). Twice
+    the work."""
+    token_cutout: TokenCutoutSection | None = None
+    """Hide tokens of the training windows at random: `{rate: 0.1, keep_answer: true}` (after Shen et al. 2020)."""
+    progressive: ProgressiveSection | None = None
+    """Training windows that grow by epoch: `{lengths: [256, 384, 448]}` (Li et al. 2022, sequence length warmup)."""
+    freezing: FreezingSection | None = None
+    """Parts of the backbone that are frozen at first: `{stages: [{until: 0.5, embeddings: true, layers: 4}]}`, `until`
+    in epochs, or `{gradual: 0.1}` (Howard & Ruder 2018, gradual unfreezing)."""
+    log_every: PositiveInt = 10
+    """Steps between lines in metrics.jsonl."""
+    evaluate_before: bool = False
+    """Evaluate the untrained model too, as a starting point for the curves."""
+    evaluate_every: Every = "epoch"
+    """Evaluate on the validation file every `epoch` or every N steps."""
+    checkpoint_every: Every = "epoch"
+    """Write a checkpoint every `epoch` or every N steps."""
+    keep_checkpoints: PositiveInt = 2
+    """How many of the latest checkpoints stay. With two, a damaged one costs an interval and not the run."""
+    keep: Literal["merged", "adapter"] = "merged"
+    """The model that a run keeps: `merged` is whole; `adapter` is only what was trained, and the rest is read from the
+    backbone's source, which must stay there (for studies with many runs)."""
+    max_skipped: PositiveInt = 10
+    """Steps whose loss or gradients are not finite are left out; so many in a row end the training."""
+    select_by: str | None = None
+    """Metric that decides which weights are kept; by default the recipe metric's primary one. Larger is better."""
+    early_stopping: PositiveInt | None = None
+    """Stop after this many evaluations without a better one."""
+
+    @model_validator(mode="after")
+    def _one_average(self) -> Self:
+        if self.ema is not None and self.swa is not None:
+            raise ValueError("ema and swa are two averages of the same weights, and one is evaluated: leave one out")
+        return self

@@ -1,0 +1,107 @@
+"""Parts of the backbone that stay frozen for the first part of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from torch import nn
+
+from qakit.errors import ModelError
+from qakit.modeling.anatomy import Part, backbone_parts, layer_count
+from qakit.modeling.model import ReadingModel, part_name
+from qakit.recipe.by_epoch import FreezingSection, FrozenSection
+
+
+@dataclass(frozen=True, slots=True)
+class Freezing:
+    """Which parameters are frozen until when.
+
+    A frozen parameter loses its gradient before the optimiser looks: so it has no update, no weight decay and no
+    moments, and does not count for the gradient's norm. Gradients are still computed, so several processes agree on
+    what they exchange, and time is not saved; the adapter `freeze` saves it where a part never trains.
+
+    Source of the gradual kind: Howard & Ruder 2018, "Universal Language Model Fine-tuning for Text Classification".
+    """
+
+    parts: Mapping[Part, float]
+    """Until when each part of the backbone is frozen, in epochs."""
+    parameters: Mapping[str, float]
+    """The same by the parameter's name in the whole model."""
+
+    @staticmethod
+    def of(model: ReadingModel, section: FreezingSection | None, *, epochs: float) -> Freezing | None:
+        """What a recipe's ``train.freezing`` asks for, or None. ``epochs``: how long the training is.
+
+        Raises:
+            ModelError: the backbone has not the layers that are named, a part would never train, or nothing would train
+                at first.
+        """
+        if section is None:
+            return None
+        own = backbone_parts(model.backbone)
+        layers = layer_count(own)
+        if layers == 0:
+            raise ModelError(f"train.freezing: cannot find the encoder layers of {type(model.backbone).__name__}")
+        if section.gradual is not None:
+            parts = _gradual(section.gradual, layers)
+        else:
+            parts = {}
+            for stage in section.stages:
+                _check_layers(stage, layers, model.backbone)
+                parts |= {part: max(stage.until, parts.get(part, 0.0)) for part in _frozen(stage, layers)}
+        _check_length(parts, section, epochs)
+        parameters = {f"backbone.{name}": parts[part] for name, part in own.items() if part in parts}
+        if all(name in parameters for name, parameter in model.named_parameters() if parameter.requires_grad):
+            raise ModelError("train.freezing: nothing would train at first; freeze less of the backbone")
+        return Freezing(MappingProxyType(parts), MappingProxyType(parameters))
+
+    def hold(self, optimiser: Any, *, at: float) -> None:
+        """Take the gradients of what is still frozen ``at`` epochs from the beginning. Before the norm is clipped."""
+        for group in optimiser.param_groups:
+            for name, parameter in zip(group["names"], group["params"], strict=True):
+                if at < self.parameters.get(name, 0.0):
+                    parameter.grad = None
+
+    def describe(self) -> list[str]:
+        """One line for each time at which something thaws: ``frozen until epoch 0.5: embeddings, layer 0``."""
+        times = sorted(set(self.parts.values()))
+        return [
+            f"frozen until epoch {until:g}: " + ", ".join(part_name(p) for p, own in self.parts.items() if own == until)
+            for until in times
+        ]
+
+
+def _gradual(every: float, layers: int) -> dict[Part, float]:
+    """The head alone first; then a layer from the top after each ``every`` epochs, the embeddings last."""
+    below: dict[Part, float] = {layer: every * (layers - layer) for layer in range(layers)}
+    return {"embeddings": every * (layers + 1), **below, "other": every}
+
+
+def _frozen(stage: FrozenSection, layers: int) -> list[Part]:
+    parts: list[Part] = ["embeddings"] if stage.embeddings else []
+    if stage.layers == "all":
+        return [*parts, *range(layers), "other"]
+    return [*parts, *range(stage.layers)]
+
+
+def _check_layers(stage: FrozenSection, layers: int, backbone: nn.Module) -> None:
+    if stage.layers != "all" and stage.layers > layers:
+        raise ModelError(f"train.freezing: layers is {stage.layers}, but {type(backbone).__name__} has {layers}")
+
+
+def _check_length(parts: Mapping[Part, float], section: FreezingSection, epochs: float) -> None:
+    last = max(parts, key=lambda part: parts[part])
+    if parts[last] < epochs:
+        return
+    if section.gradual is not None:
+        raise ModelError(
+            f"train.freezing: with gradual: {section.gradual:g} the {part_name(last)} thaw after {parts[last]:g} "
+            f"epochs, but train.epochs is {epochs:g}; give less than {epochs * section.gradual / parts[last]:.3g}"
+        )
+    raise ModelError(
+        f"train.freezing: {part_name(last)} would be frozen until epoch {parts[last]:g}, but train.epochs is "
+        f"{epochs:g}; for a part that never trains there is the adapter freeze"
+    )

@@ -1,0 +1,42 @@
+"""The processes of a training: how they find and leave each other."""
+
+from __future__ import annotations
+
+from accelerate import Accelerator
+from accelerate.utils import GradientAccumulationPlugin
+
+from qakit.inference.workers import Workers
+from qakit.modeling.device import pick_device, resolve_precision
+from qakit.recipe.model import Recipe
+from qakit.training.sharding import check_launch
+
+
+def accelerator_for(recipe: Recipe) -> Accelerator:
+    """Accelerate's view of the machine: one process, or those that `torchrun` or `accelerate launch` started.
+
+    Raises:
+        UsageError: the launcher's configuration asks for what the loop cannot do.
+    """
+    device = pick_device()
+    precision = resolve_precision(recipe.train.precision, device)
+    # Without `cpu=True` accelerate takes several CPU processes for as many single ones.
+    accelerator = Accelerator(
+        mixed_precision="no" if precision == "fp32" else precision,
+        cpu=device.type == "cpu",
+        # Accumulation is the loop's own; a number left in the environment would divide the gradients once more.
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+    )
+    check_launch(accelerator, recipe)
+    return accelerator
+
+
+def workers_of(accelerator: Accelerator) -> Workers:
+    """The accelerator's processes."""
+    return Workers(accelerator.process_index, accelerator.num_processes, accelerator.local_process_index)
+
+
+def part_ways(accelerator: Accelerator) -> None:
+    """End the work in common: after this, each process goes on alone."""
+    if accelerator.num_processes > 1:
+        accelerator.wait_for_everyone()
+        accelerator.state.destroy_process_group()

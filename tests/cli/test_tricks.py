@@ -1,0 +1,102 @@
+"""Trainings with averages: what ends up in the run's folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from command_line import Invoke
+from safetensors.torch import load_file
+from torch import Tensor
+
+from qakit.training import keeper
+from qakit.training.averaging import WeightAverage
+
+pytestmark = pytest.mark.slow
+
+SEVERAL = ("--set", "train.epochs=2", "--set", "train.evaluate_every=2", "--set", "train.learning_rate=5e-3")
+
+
+def entries(run: Path, kind: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
+    return [line for line in lines if line["type"] == kind]
+
+
+def transformers_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A model's trained weights under the names of its run's model folder."""
+    names = {"head.features.linear.weight": "qa_outputs.weight", "head.features.linear.bias": "qa_outputs.bias"}
+    return {names.get(name, name.replace("backbone.", "bert.")): value for name, value in weights.items()}
+
+
+def assert_kept(run: Path, expected: Mapping[str, Tensor]) -> None:
+    kept = load_file(run / "model" / "model.safetensors")
+    for name, value in transformers_weights(expected).items():
+        if name in kept:
+            torch.testing.assert_close(kept[name], value, atol=1e-6, rtol=1e-5, msg=name)
+
+
+def test_a_soup_is_the_mean_of_the_weights_it_names_and_no_worse_than_any(
+    small_recipe: Path, tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[int, dict[str, Tensor]] = {}
+    keep = keeper.keep_candidate
+
+    def watched(folder: Path, weights: Mapping[str, Tensor], *, step: int, **rest: Any) -> None:
+        seen[step] = {name: weight.detach().clone() for name, weight in weights.items()}
+        keep(folder, weights, step=step, **rest)
+
+    monkeypatch.setattr(keeper, "keep_candidate", watched)
+    run = tmp_path / "run"
+    result = invoke("train", small_recipe, "--output", run, *SEVERAL, "--set", "train.soup.candidates=4")
+    assert result.exit_code == 0, result.output
+    (line,) = entries(run, "soup")
+    evaluations = {each["step"]: each["f1"] for each in entries(run, "evaluation") if each["step"]}
+    best = sorted(evaluations, key=lambda step: (-evaluations[step], step))[:4]
+    assert line["candidates"] == {str(step): evaluations[step] for step in best}
+    assert line["steps"][0] == best[0]
+    assert line["after"] >= line["before"] == evaluations[best[0]]
+    decision = json.loads((run / "model" / "decision.json").read_text("utf-8"))
+    assert decision["figures"]["f1"] == line["after"]
+    steps = line["steps"]
+    assert_kept(run, {name: sum(seen[step][name] for step in steps) / len(steps) for name in seen[steps[0]]})
+    assert not (run / "soup").exists()
+    again = invoke("train", "--resume", "--output", run, "--quiet")
+    assert again.exit_code == 0, again.output
+    assert entries(run, "soup") == [line]
+
+
+def test_the_mean_of_the_last_weights_is_evaluated_and_kept(
+    small_recipe: Path, tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, Tensor]] = []
+    update = WeightAverage.update
+
+    def watched(self: WeightAverage, step: int, *, ends_epoch: bool) -> None:
+        seen.append({name: weight.detach().clone() for name, weight in self._weights.items()})
+        update(self, step, ends_epoch=ends_epoch)
+
+    monkeypatch.setattr(WeightAverage, "update", watched)
+    run = tmp_path / "run"
+    changes = ("--set", "train.swa={start: 0.5, every: 1}", "--set", "train.log_every=1")
+    result = invoke("train", small_recipe, "--output", run, *changes)
+    assert result.exit_code == 0, result.output
+    assert len(seen) == 6
+    assert_kept(run, {name: sum(each[name] for each in seen[3:]) / 3 for name in seen[0]})
+
+
+def test_what_cannot_work_is_refused_before_anything_is_written(
+    small_recipe: Path, tmp_path: Path, invoke: Invoke
+) -> None:
+    run = tmp_path / "run"
+    for change, message in (
+        ("train.swa={every: 50}", "train.swa: no weights would be averaged"),
+        ("train.adversarial={method: fgm, start_epoch: 1}", "train.adversarial would never begin"),
+        ("train.adversarial={epsilon: 1}", "missing key 'method' in train.adversarial"),
+    ):
+        result = invoke("train", small_recipe, "--output", run, "--set", change)
+        assert (result.exit_code, message in str(result.exception)) == (2, True), result.exception
+        assert not run.exists()
