@@ -148,7 +148,7 @@ def test_what_is_no_study_is_said(invoke: Invoke, study_file: Path, tmp_path: Pa
 
 def test_the_studies_of_the_project_are_sound(invoke: Invoke) -> None:
     names = sorted(path.name for path in STUDIES.glob("*.yaml"))
-    assert names == ["lora-rank.yaml", "peft.yaml", "scratch.yaml"]
+    assert names == ["lora-rank.yaml", "peft.yaml", "scratch.yaml", "tricks.yaml"]
     result = invoke("recipes", "validate", STUDIES)
     assert result.exit_code == 0 and result.stdout.count("ok  ") == 3
     rows = json.loads(invoke("recipes", "list", STUDIES, "--json").stdout)["recipes"]

@@ -285,7 +285,7 @@ def test_a_recipe_finds_its_members_by_pattern(runs: list[Path]) -> None:
         ("ensemble:\n  members: [run-0, run-1]\n  weights: [1]\n", r"mine\.yaml:3:12: .*1 numbers for 2 members"),
         ("ensemble:\n  members: [run-0]\n  weights: heavy\n", r"mine\.yaml:3:12: ensemble.weights"),
         ("ensemble:\n  member: [run-0]\n", r"mine\.yaml:2:3: .*member"),
-        ("ensemble:\n  members: []\n", r"mine\.yaml:2:12: ensemble.members"),
+        ("ensemble:\n  members: []\n", r"mine\.yaml:2:3: ensemble: give `members`, or `train`"),
     ],
 )
 def test_what_is_wrong_with_a_recipe_has_its_place(text: str, message: str, runs: list[Path]) -> None:
