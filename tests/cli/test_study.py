@@ -150,9 +150,9 @@ def test_the_studies_of_the_project_are_sound(invoke: Invoke) -> None:
     names = sorted(path.name for path in STUDIES.glob("*.yaml"))
     assert names == ["lora-rank.yaml", "peft.yaml", "scratch.yaml", "tricks.yaml"]
     result = invoke("recipes", "validate", STUDIES)
-    assert result.exit_code == 0 and result.stdout.count("ok  ") == 3
+    assert result.exit_code == 0 and result.stdout.count("ok  ") == 4
     rows = json.loads(invoke("recipes", "list", STUDIES, "--json").stdout)["recipes"]
-    assert [row["name"] for row in rows] == ["lora-rank", "peft", "scratch"]
+    assert [row["name"] for row in rows] == ["lora-rank", "peft", "scratch", "tricks"]
     assert all(row["valid"] and row["description"].startswith("Study: ") for row in rows)
     trials = {
         name: json.loads(invoke("study", "run", STUDIES / name, "--dry-run", "--json").stdout)["trials"]
@@ -162,6 +162,7 @@ def test_the_studies_of_the_project_are_sound(invoke: Invoke) -> None:
         "lora-rank.yaml": 36,
         "peft.yaml": 18,
         "scratch.yaml": 12,
+        "tricks.yaml": 45,
     }
 
 
