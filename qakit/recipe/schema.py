@@ -121,6 +121,10 @@ def _set_plugin(root: dict[str, Any], definitions: dict[str, Any], field: str, k
     properties[key] = new
 
 
+_INSTEAD = {"backbone": ("source", "from_run")}
+"""Sections of which one of these keys is required: the second one fills in the first."""
+
+
 def _take_required(root: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     """Remove the required keys of the recipe and its sections; return them as one schema for a recipe by itself."""
     required: dict[str, Any] = {"required": root.pop("required", []), "properties": {}}
@@ -129,7 +133,8 @@ def _take_required(root: dict[str, Any], definitions: dict[str, Any]) -> dict[st
         if isinstance(annotation, type) and issubclass(annotation, BaseModel) and annotation.__name__ in definitions:
             keys = definitions[annotation.__name__].get("required")
             if keys and annotation.__name__ != "PluginRef":
-                required["properties"][name] = {"required": keys}
+                choices = [{"required": [key]} for key in _INSTEAD.get(name, ())]
+                required["properties"][name] = {"anyOf": choices} if choices else {"required": keys}
                 del definitions[annotation.__name__]["required"]
     return required
 

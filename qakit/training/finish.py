@@ -101,6 +101,8 @@ def _summary(run: Run, recipe: Recipe, submission: Submission | None, seconds: f
         "peak_memory_mb": peak_memory_mb(),
         "submission": None,
     }
+    if "soup" in decision:
+        summary["soup"] = decision["soup"]
     if submission is not None:
         summary["submission"] = {
             "file": submission.path.name,

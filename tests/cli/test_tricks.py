@@ -61,6 +61,9 @@ def test_a_soup_is_the_mean_of_the_weights_it_names_and_no_worse_than_any(
     assert line["after"] >= line["before"] == evaluations[best[0]]
     decision = json.loads((run / "model" / "decision.json").read_text("utf-8"))
     assert decision["figures"]["f1"] == line["after"]
+    if len(line["steps"]) > 1:
+        metrics = json.loads((run / "metrics.json").read_text("utf-8"))
+        assert metrics["soup"]["steps"] == line["steps"]
     steps = line["steps"]
     assert_kept(run, {name: sum(seen[step][name] for step in steps) / len(steps) for name in seen[steps[0]]})
     assert not (run / "soup").exists()

@@ -66,6 +66,7 @@ def test_every_field_of_the_recipe_is_documented() -> None:
 
 GOOD = [
     "data: {reader: squad}\nbackbone: {source: m}\n",
+    "data: {reader: squad}\nbackbone: {from_run: runs/a}\n",
     "extends: a.yaml\n",
     "extends: [a.yaml, b.yaml]\ntrain: {epochs: 3, betas: [0.9, 0.99]}\ndata: {train: x}\n",
     "extends: a.yaml\nhead: {smoothing: 0.5}\npostprocess: [strip, {name: strip, step: 3}]\n",
@@ -74,6 +75,7 @@ GOOD = [
 BAD = [
     "backbone: {source: m}\n",
     "data: {}\nbackbone: {source: m}\n",
+    "data: {reader: squad}\nbackbone: {init: scratch}\n",
     "extends: a.yaml\ntrain: {epoch: 3}\n",
     "extends: a.yaml\ntrain: {epochs: x}\n",
     "extends: a.yaml\nhead: crff\n",
