@@ -84,6 +84,11 @@ class Run:
         return self.folder / "broken-batch.json"
 
     @property
+    def is_composed(self) -> bool:
+        """Whether more stands behind its answers than its own recipe: an ensemble, or a pipeline of stages."""
+        return (self.folder / "ensemble.json").is_file() or (self.folder / "pipeline.yaml").is_file()
+
+    @property
     def seen_file(self) -> Path:
         """What this run, and those that it builds on, were trained on."""
         return self.folder / "seen.safetensors"

@@ -115,7 +115,7 @@ def compare(members: Sequence[Member], plan: Plan) -> Comparison:
     keys = _keys(members[0], columns[0], plan.keys)
     labels = _labels(members)
     recipes = [member.recipe for member in members]
-    of_groups = seeds_apart(recipes) if plan.by_seed else [[index] for index in range(len(members))]
+    of_groups = _grouped(members) if plan.by_seed else [[index] for index in range(len(members))]
     differs = differing_keys(recipes)
     estimates = tuple({key: _estimate(of_run[key], plan) for key in keys} for of_run in columns)
     groups = tuple(_groups(columns, labels, of_groups, differs, estimates, keys, plan))
@@ -132,6 +132,13 @@ def compare(members: Sequence[Member], plan: Plan) -> Comparison:
         plan=plan,
         notes=tuple(_notes(members, labels, groups, questions)),
     )
+
+
+def _grouped(members: Sequence[Member]) -> list[list[int]]:
+    """Runs that differ only in their seed, together; what is made of several recipes stands alone."""
+    plain = [index for index, member in enumerate(members) if not member.run.is_composed]
+    groups = [[plain[index] for index in group] for group in seeds_apart([members[index].recipe for index in plain])]
+    return sorted([*groups, *([index] for index, member in enumerate(members) if member.run.is_composed)])
 
 
 def columns_of(member: Member, plan: Plan) -> dict[str, Column]:

@@ -89,6 +89,16 @@ def test_a_group_holds_its_mean_and_spread() -> None:
     assert "Seeds are taken as fixed" in comparison.notes[0]
 
 
+@pytest.mark.parametrize("file", ["ensemble.json", "pipeline.yaml"])
+def test_what_is_made_of_several_recipes_stands_alone(file: str, tmp_path: Path) -> None:
+    for name in ("voting", "average"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).touch()
+    folders = [str(tmp_path / name) for name in ("voting", "plain", "average", "again")]
+    result = compare([member(folder, [1.0, 2.0]) for folder in folders], Plan())
+    assert [group.members for group in result.groups] == [(0,), (1, 3), (2,)]
+
+
 def test_without_groups_every_run_is_compared_with_the_baseline() -> None:
     members = [member("a", GOOD), member("b", BAD, seed=1), member("c", GOOD, head="crf")]
     comparison = compare(members, Plan(keys=("exact",), by_seed=False, baseline=1, resamples=200))
