@@ -80,7 +80,7 @@ def test_each_heads_distributions_sum_up_to_their_number(name: str, settings: An
     found = head.distributions(head(torch.randn(4, 14, 16), batch).scores, batch)
     for each in found:
         total = each.log_probability[each.possible].exp().sum()
-        assert float(total) == pytest.approx(each.count, rel=1e-4)
+        assert float(total.detach()) == pytest.approx(each.count, rel=1e-4)
         assert each.log_probability.dtype == torch.float32
     assert {each.count for each in found} == {3 if head.reads == "group" else 4}
 
