@@ -67,34 +67,22 @@ def train(
     from qakit.registry import load_registry
 
     registry = load_registry()
-    if wants_ensemble(recipe, output, resume=resume):
-        if fold is not None:
-            raise UsageError("--fold is for a recipe with `folds`; an ensemble has none")
-        train_ensemble(
-            recipe,
-            output,
-            overrides or [],
-            registry,
-            dry_run=dry_run,
-            resume=resume,
-            as_json=as_json,
-            quiet=quiet,
-        )
-        return
-    if wants_pipeline(recipe, output, resume=resume):
-        if fold is not None:
-            raise UsageError("--fold is for a recipe with `folds`; a pipeline has none")
-        train_pipeline(
-            recipe,
-            output,
-            overrides or [],
-            registry,
-            dry_run=dry_run,
-            resume=resume,
-            as_json=as_json,
-            quiet=quiet,
-        )
-        return
+    composed = (("an ensemble", wants_ensemble, train_ensemble), ("a pipeline", wants_pipeline, train_pipeline))
+    for what, wanted, train_it in composed:
+        if wanted(recipe, output, resume=resume):
+            if fold is not None:
+                raise UsageError(f"--fold is for a recipe with `folds`; {what} has none")
+            train_it(
+                recipe,
+                output,
+                overrides or [],
+                registry,
+                dry_run=dry_run,
+                resume=resume,
+                as_json=as_json,
+                quiet=quiet,
+            )
+            return
     if resume:
         run, resolved = _resumed(output, overrides or [])
     else:

@@ -125,14 +125,7 @@ def _metrics(ensemble: Ensemble, recipe: Recipe, folder: Path, submission: Submi
         "null_threshold": ensemble.decision.null_threshold if recipe.predict.no_answer else None,
         "baselines": recipe.baselines,
         "ensemble": None if validation is None else validation_json(ensemble),
-        "submission": None
-        if submission is None
-        else {
-            "file": submission.path.name,
-            "rows": submission.rows,
-            "sha256": submission.sha256,
-            "problems": list(submission.problems),
-        },
+        "submission": None if submission is None else submission.as_json(),
     }
 
 

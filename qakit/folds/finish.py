@@ -60,14 +60,7 @@ def finish_folds(run: Run, registry: Registry, split: Split, assignment: Assignm
         "folds": scores_of(split.examples, predictions, assignment, judge, k=k),
         "baselines": recipe.baselines,
         "seconds": round(sum(_seconds(run.fold(number)) for number in range(1, k + 1)), 1),
-        "submission": None
-        if submission is None
-        else {
-            "file": submission.path.name,
-            "rows": submission.rows,
-            "sha256": submission.sha256,
-            "problems": list(submission.problems),
-        },
+        "submission": None if submission is None else submission.as_json(),
     }
     draw_folds(metrics, run.folder / "folds.png", figure=judge.metric.primary, title=run.name)
     write_json(run.metrics_file, metrics)

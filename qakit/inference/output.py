@@ -36,6 +36,10 @@ class Submission:
     notice: str | None = None
     """What people should know before they open the file."""
 
+    def as_json(self) -> dict[str, Any]:
+        """What a run's metrics.json says of it."""
+        return {"file": self.path.name, "rows": self.rows, "sha256": self.sha256, "problems": list(self.problems)}
+
 
 def save_predictions(
     folder: Path,

@@ -82,7 +82,7 @@ def finish_pipeline(
         "stages": {name: _stage(folder) for name, folder in stage_folders(run).items()},
         "baselines": trained.recipe.baselines,
         "seconds": round(seconds, 1),
-        "submission": None if submission is None else _as_json(submission),
+        "submission": None if submission is None else submission.as_json(),
     }
     write_json(run.metrics_file, metrics)
     return FinishedPipeline(metrics, examined)
@@ -133,12 +133,3 @@ def _stage(folder: Path) -> dict[str, Any]:
 def _calibration(examined: Examined | None) -> dict[str, Any] | None:
     calibration = None if examined is None else examined.evaluation.calibration
     return None if calibration is None else asdict(calibration)
-
-
-def _as_json(submission: Submission) -> dict[str, Any]:
-    return {
-        "file": submission.path.name,
-        "rows": submission.rows,
-        "sha256": submission.sha256,
-        "problems": list(submission.problems),
-    }

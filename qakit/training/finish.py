@@ -99,15 +99,8 @@ def _summary(run: Run, recipe: Recipe, submission: Submission | None, seconds: f
         "baselines": recipe.baselines,
         "seconds": round(seconds, 1),
         "peak_memory_mb": peak_memory_mb(),
-        "submission": None,
+        "submission": None if submission is None else submission.as_json(),
     }
     if "soup" in decision:
         summary["soup"] = decision["soup"]
-    if submission is not None:
-        summary["submission"] = {
-            "file": submission.path.name,
-            "rows": submission.rows,
-            "sha256": submission.sha256,
-            "problems": list(submission.problems),
-        }
     return summary

@@ -1,0 +1,108 @@
+"""The contract check of adapters: each fault has its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from contract_faults import SETTINGS, component, fails
+from torch import nn
+
+from qakit import testing
+
+
+class Full:
+    def apply(self, backbone: Any) -> Any:
+        self.applied = backbone
+        return backbone
+
+    def merge(self, backbone: Any) -> Any:
+        return backbone
+
+
+class MergesInPlace(Full):
+    """Allowed: what ``merge`` gets is a copy."""
+
+    def merge(self, backbone: Any) -> Any:
+        return backbone.requires_grad_(False)
+
+
+class MergesNothing(Full):
+    def merge(self, backbone: Any) -> Any:
+        return None
+
+
+class MergeRaises(Full):
+    def merge(self, backbone: Any) -> Any:
+        raise ValueError("no such layer")
+
+
+class Freezes(Full):
+    """Changes the module that it remembers from ``apply``."""
+
+    def merge(self, backbone: Any) -> Any:
+        self.applied.requires_grad_(False)
+        return backbone
+
+
+class Grows(Full):
+    def merge(self, backbone: Any) -> Any:
+        self.applied.register_buffer("extra", torch.zeros(1))
+        return backbone
+
+
+class Moves(Full):
+    def merge(self, backbone: Any) -> Any:
+        with torch.no_grad():
+            self.applied.embeddings.word_embeddings.weight.mul_(2.0)
+        return backbone
+
+
+class ByChance(Full):
+    """A frozen weight that is drawn anew each time."""
+
+    def apply(self, backbone: Any) -> Any:
+        nn.init.normal_(backbone.embeddings.LayerNorm.weight.requires_grad_(False))
+        return backbone
+
+
+class TrainsByTurns(Full):
+    turn = False
+
+    def apply(self, backbone: Any) -> Any:
+        self.turn = not self.turn
+        backbone.embeddings.LayerNorm.weight.requires_grad_(self.turn)
+        return backbone
+
+
+class ExportsNothing(Full):
+    def export(self, backbone: Any, folder: Path, *, source: str) -> None:
+        pass
+
+
+@pytest.mark.parametrize("adapter", [Full, MergesInPlace])
+def test_sound_adapters_pass(adapter: Callable[[], Any]) -> None:
+    testing.check_adapter(component(adapter()), SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "reason"),
+    [
+        (MergesNothing, "merge returns None, not a module"),
+        (MergeRaises, "merge raises ValueError: no such layer"),
+        (Freezes, "merging a copy changes the trained backbone: its weights' names or what trains"),
+        (Grows, "merging a copy changes the trained backbone: its weights' names or what trains"),
+        (Moves, "merging a copy changes the trained backbone's output"),
+        (
+            ByChance,
+            "embeddings.LayerNorm.weight does not train, and its value depends on chance: no checkpoint would hold it",
+        ),
+        (TrainsByTurns, "what trains depends on chance"),
+        (ExportsNothing, "export writes nothing"),
+    ],
+)
+def test_adapters(adapter: Callable[[], Any], reason: str) -> None:
+    assert fails(testing.check_adapter, adapter())[0] == reason

@@ -1,0 +1,161 @@
+"""The contract checks of what reads, cuts, combines, cleans, writes and judges: each fault has its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from contract_faults import SETTINGS, component, fails
+
+from qakit import testing
+from qakit.api import Component, DataError, Example, SpanPrediction, write_text
+from qakit_preprocess import CONCATENATE
+from qakit_preprocess.concatenate import Concatenate
+from qakit_preprocess.settings import ConcatenateSettings
+
+
+class Reads:
+    def __init__(self, result: Any) -> None:
+        self.result = result
+
+    def read(self, path: Path, problems: Any) -> Any:
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
+
+
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [
+        (None, "read returns None, not examples (is `yield` missing?)"),
+        (KeyError("id"), "read raises KeyError: 'id'"),
+        ([None], "read yields None, not Example"),
+        ([Example("1", "a?"), Example("2", "b?"), Example("1", "c?")], "the id '1' occurs twice"),
+    ],
+)
+def test_readers(result: Any, reason: str, tmp_path: Path) -> None:
+    assert fails(testing.check_reader, Reads(result), tmp_path / "file")[0] == reason
+
+
+def test_a_bad_file_is_not_the_readers_fault(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be read"):
+        testing.check_reader(component(Reads(DataError("cannot be read"))), SETTINGS, tmp_path / "file")
+
+
+class Writes:
+    suffix: Any = ".txt"
+
+    def __init__(self, write: Callable[[Path], Any], problems: Any = ()) -> None:
+        self._write, self._problems = write, problems
+
+    def write(self, predictions: Any, path: Path) -> None:
+        self._write(path)
+
+    def check(self, path: Path, sample: Path) -> Any:
+        return self._problems
+
+
+@pytest.mark.parametrize(
+    ("write", "reason"),
+    [
+        (lambda path: None, "write writes no file"),
+        (lambda path: path.parent.joinpath("no", "folder").write_text("x"), "write raises FileNotFoundError: "),
+        (lambda path: path.open("x").write("x"), "writing the file again raises FileExistsError: "),
+        (lambda path: write_text(path, "x"), "check returns tuple, not a list of problems"),
+    ],
+)
+def test_writers(write: Callable[[Path], Any], reason: str, tmp_path: Path) -> None:
+    assert fails(testing.check_writer, Writes(write), tmp_path)[0].startswith(reason)
+
+
+class Computes:
+    primary = "right"
+
+    def __init__(self, result: Any) -> None:
+        self.result = result
+
+    def compute(self, examples: Any, predictions: Any) -> Any:
+        return self.result[0] if self.result else self.result
+
+    combine = compute
+
+
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [
+        (None, "compute returns None, not a dict"),
+        (7, "compute raises TypeError: 'int' object is not subscriptable"),
+        ([{"right": None}], "right is None, not a number"),
+    ],
+)
+def test_metrics(result: Any, reason: str) -> None:
+    assert fails(testing.check_metric, Computes(result))[0] == reason
+
+
+class Combines:
+    def __init__(self, combine: Callable[[Any], Any]) -> None:
+        self.combine = combine
+
+
+@pytest.mark.parametrize(
+    ("combine", "reason"),
+    [
+        (lambda members: None, "combine returns None, not a list"),
+        (lambda members: [None for _ in members[0]], "of SpanPredictions, combine makes None"),
+        (lambda members: members[9], "combine raises IndexError: list index out of range"),
+    ],
+)
+def test_ensemblers(combine: Callable[[Any], Any], reason: str) -> None:
+    assert fails(testing.check_ensembler, Combines(combine))[0] == reason
+
+
+@pytest.mark.parametrize(
+    ("postprocess", "reason"),
+    [
+        (lambda prediction, example: None, "a SpanPrediction became None"),
+        (lambda prediction, example: prediction.text, "calling the postprocessor raises AttributeError: "),
+        (lambda prediction, example: SpanPrediction("other", ""), "the id 'q0' became 'other'"),
+    ],
+)
+def test_postprocessors(postprocess: Callable[..., Any], reason: str) -> None:
+    assert fails(testing.check_postprocessor, postprocess)[0].startswith(reason)
+
+
+class Slices:
+    redraws = False
+
+    def __init__(self, result: Any) -> None:
+        self.result = result
+
+    def windows(self, encoded: Any, *, epoch: int) -> Any:
+        return self.result[epoch] if self.result else None
+
+
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [
+        (None, "windows returns None, not Windows"),
+        ({1: 1}, "windows raises KeyError: 0"),
+    ],
+)
+def test_preprocessors(result: Any, reason: str) -> None:
+    assert fails(testing.check_preprocessor, Slices(result))[0] == reason
+
+
+class Tight(Concatenate):
+    """Forgets the separators between contexts."""
+
+    def windows(self, encoded: Any, *, epoch: int) -> Any:
+        runtime = replace(self.runtime, separator_tokens=0)
+        return Concatenate(self.settings, runtime).windows(encoded, epoch=epoch)
+
+
+def test_separators_between_contexts_take_room() -> None:
+    settings = ConcatenateSettings(overlap=0)
+    testing.check_preprocessor(CONCATENATE, settings)
+    tight: Any = Component("tight", "Tight", ConcatenateSettings, Tight)
+    with pytest.raises(AssertionError, match="longer than max_length"):
+        testing.check_preprocessor(tight, settings)
