@@ -129,10 +129,10 @@ class SpanSelectionHead(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def scores(self, hidden: Tensor, row: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
-        """``hidden`` (B, T, H); row and position (Q,) of the questions -> start and end logits (Q, T) float32."""
+        """``hidden`` (B, T, H); ``row``, ascending, and ``position`` (Q,) of the questions -> two (Q, T) float32."""
         asking = hidden[row, position]  # (Q, H)
-        start = torch.einsum("qh,qth->qt", self.match_start(self.ask_start(asking)), self.start(hidden)[row])
-        end = torch.einsum("qh,qth->qt", self.match_end(self.ask_end(asking)), self.end(hidden)[row])
+        start = _matches(self.match_start(self.ask_start(asking)), self.start(hidden), row)
+        end = _matches(self.match_end(self.ask_end(asking)), self.end(hidden), row)
         return start.float(), end.float()
 
     def forward(self, hidden: Tensor, batch: Batch) -> HeadOutput:
@@ -144,3 +144,15 @@ class SpanSelectionHead(nn.Module):
         start, end = (logits.masked_fill(padding, -torch.inf) for logits in self.scores(hidden, row, position))
         loss = (F.cross_entropy(start, first, reduction="none") + F.cross_entropy(end, last, reduction="none")) / 2
         return HeadOutput(mean_by_window(loss, row, len(batch)), {})
+
+
+def _matches(asking: Tensor, asked: Tensor, row: Tensor) -> Tensor:
+    """Products (Q, T) of ``asking`` (Q, H) with all positions of its ``row`` (Q,), ascending, of ``asked`` (B, T, H).
+
+    Each row's questions are padded to (B, most of a row, H), so that a row of ``asked`` is read once and not copied for
+    each of its questions.
+    """
+    number = torch.arange(len(row), device=row.device) - torch.searchsorted(row, row)  # (Q,) within the row
+    most = int(number.max()) + 1 if len(row) else 0
+    padded = asking.new_zeros(asked.shape[0], most, asking.shape[1]).index_put((row, number), asking)
+    return torch.bmm(padded, asked.transpose(1, 2))[row, number]
