@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from qakit.cli.console import err, out, plain, print_json, print_text, print_warning
+from qakit.cli.console import err, out, plain, print_json, print_text
 from qakit.cli.recipe_files import OWN_FOLDER, bundled_recipes, found_recipe
 from qakit.errors import RecipeError, UsageError
-
-if TYPE_CHECKING:
-    from rich.text import Text
-
-    from qakit.pipeline.load import LoadedPipeline
-    from qakit.recipe.load import LoadedRecipe
-    from qakit.recipe.nodes import Origin
-
-COMMENT_COLUMN = 64
-"""Comments of `recipes show` start no further right than this."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Overrides = Annotated[
@@ -69,36 +59,13 @@ def show(
     Of an ensemble: its members and how they are combined.
     """
     from qakit.cli.show_ensemble import show_ensemble
+    from qakit.cli.show_recipe import show_pipeline, show_recipe
     from qakit.ensemble.load import is_ensemble
-    from qakit.pipeline.load import is_pipeline, load_pipeline
-    from qakit.recipe.load import load_recipe, recipe_hash
+    from qakit.pipeline.load import is_pipeline
 
     with found_recipe(recipe) as file:
-        if is_ensemble(file):
-            show_ensemble(file, overrides or [], as_json=as_json)
-            return
-        if is_pipeline(file):
-            _show_pipeline(load_pipeline(file, overrides or []), as_json=as_json)
-            return
-        loaded = load_recipe(file, overrides or [])
-    if as_json:
-        print_json(
-            {
-                "path": str(loaded.path),
-                "extends": [str(path) for path in loaded.extends],
-                "hash": recipe_hash(loaded.recipe),
-                "recipe": loaded.recipe.model_dump(mode="json"),
-                "provenance": {key: str(origin) for key, origin in loaded.provenance.items()},
-            }
-        )
-        return
-    for line in _annotated(loaded):
-        out.print(line)
-    if loaded.recipe.backbone.trust_remote_code:
-        print_warning(
-            f"backbone.trust_remote_code is on: training this recipe runs Python code of "
-            f"{loaded.recipe.backbone.source!r} on this machine"
-        )
+        show_it = show_ensemble if is_ensemble(file) else show_pipeline if is_pipeline(file) else show_recipe
+        show_it(file, overrides or [], as_json=as_json)
 
 
 def validate(
@@ -200,54 +167,48 @@ def _check(path: Path, overrides: Sequence[str], *, check_files: bool) -> None:
 
 
 def _row(path: Path) -> dict[str, Any]:
-    from qakit.ensemble.load import is_ensemble, load_ensemble
-    from qakit.pipeline.load import is_pipeline, load_pipeline
-    from qakit.recipe.load import load_recipe
-    from qakit.registry import load_registry
-    from qakit.study.load import is_study, load_study
-
     try:
-        if is_ensemble(path):
-            _check(path, [], check_files=False)
-            ensemble = load_ensemble(path, load_registry(), check_members=False)
-            return {
-                "path": str(path),
-                "name": ensemble.name,
-                "extends": [] if ensemble.train is None else [ensemble.train.recipe],
-                "description": f"Ensemble: {ensemble.description}",
-                "valid": True,
-            }
-        if is_pipeline(path):
-            pipeline = load_pipeline(path)
-            return {
-                "path": str(path),
-                "name": pipeline.pipeline.name,
-                "extends": [str(stage.run or stage.loaded.path) for stage in pipeline.stages.values()],
-                "description": f"Pipeline: {pipeline.pipeline.description}",
-                "valid": True,
-            }
-        if is_study(path):
-            _check(path, [], check_files=False)
-            study = load_study(path)
-            return {
-                "path": str(path),
-                "name": study.name,
-                "extends": [str(recipe) for recipe in study.recipes.values()],
-                "description": f"Study: {study.study.description}",
-                "valid": True,
-            }
-        loaded = load_recipe(path)
+        name, extends, description = _about(path)
     except RecipeError as error:
         count = len(error.issues)
         description = f"invalid: {count} problem{'' if count == 1 else 's'}"
         return {"path": str(path), "name": path.stem, "extends": [], "description": description, "valid": False}
     return {
         "path": str(path),
-        "name": loaded.recipe.name,
-        "extends": [str(parent) for parent in loaded.extends],
-        "description": loaded.recipe.description,
+        "name": name,
+        "extends": [str(each) for each in extends],
+        "description": description,
         "valid": True,
     }
+
+
+def _about(path: Path) -> tuple[str | None, Iterable[str | Path], str]:
+    """Its name, the recipes that it is made of, and its description.
+
+    Raises:
+        RecipeError: something is wrong with it.
+    """
+    from qakit.ensemble.load import is_ensemble, load_ensemble
+    from qakit.pipeline.load import is_pipeline, load_pipeline
+    from qakit.recipe.load import load_recipe
+    from qakit.registry import load_registry
+    from qakit.study.load import is_study, load_study
+
+    if is_ensemble(path):
+        _check(path, [], check_files=False)
+        ensemble = load_ensemble(path, load_registry(), check_members=False)
+        members = [] if ensemble.train is None else [ensemble.train.recipe]
+        return ensemble.name, members, f"Ensemble: {ensemble.description}"
+    if is_pipeline(path):
+        loaded = load_pipeline(path)
+        stages = [stage.run or stage.loaded.path for stage in loaded.stages.values()]
+        return loaded.pipeline.name, stages, f"Pipeline: {loaded.pipeline.description}"
+    if is_study(path):
+        _check(path, [], check_files=False)
+        study = load_study(path)
+        return study.name, study.recipes.values(), f"Study: {study.study.description}"
+    one = load_recipe(path)
+    return one.recipe.name, one.extends, one.recipe.description
 
 
 def _print_rows(rows: Sequence[dict[str, Any]]) -> None:
@@ -280,69 +241,6 @@ def _print_verdicts(problems: dict[Path, RecipeError | None]) -> None:
     if bad:
         count = sum(len(error.issues) for error in problems.values() if error)
         err.print(plain(f"{count} problem{'' if count == 1 else 's'} in {bad} of {len(problems)} recipes", "red"))
-
-
-def _show_pipeline(loaded: LoadedPipeline, *, as_json: bool) -> None:
-    from qakit.recipe.dump import recipe_data
-
-    own = loaded.pipeline.model_dump(mode="json", exclude_none=True)
-    if as_json:
-        stages = {
-            name: {
-                "path": str(stage.loaded.path),
-                "from_run": None if stage.run is None else str(stage.run),
-                "recipe": recipe_data(stage.recipe),
-            }
-            for name, stage in loaded.stages.items()
-        }
-        whole = recipe_data(loaded.whole)
-        provenance = {key: str(origin) for key, origin in loaded.provenance.items()}
-        print_json(
-            {
-                "path": str(loaded.path),
-                "extends": [str(path) for path in loaded.extends],
-                "pipeline": own,
-                "stages": stages,
-                "whole": whole,
-                "provenance": provenance,
-            }
-        )
-        return
-    for line in _annotated_lines(own, loaded.provenance):
-        out.print(line)
-    for name, stage in loaded.stages.items():
-        out.print()
-        out.print(plain(f"# stage {name}: {stage.run or stage.loaded.path}", "bold"))
-        for line in _annotated(stage.loaded):
-            out.print(line)
-
-
-def _annotated(loaded: LoadedRecipe) -> Iterator[Text]:
-    """A recipe's lines of YAML with the origin of their values as aligned comments."""
-    from qakit.recipe.dump import recipe_data
-
-    return _annotated_lines(recipe_data(loaded.recipe), loaded.provenance)
-
-
-def _annotated_lines(data: dict[str, Any], provenance: Mapping[str, Origin]) -> Iterator[Text]:
-    from rich.cells import cell_len
-
-    from qakit.recipe.dump import yaml_lines
-    from qakit.recipe.nodes import DEFAULT
-
-    lines = [
-        (line, provenance.get(".".join(at), DEFAULT) if not line.endswith(":") else None)
-        for at, line in yaml_lines(data)
-    ]
-    widths = [cell_len(line) for line, origin in lines if origin is not None]
-    column = max((width for width in widths if width < COMMENT_COLUMN), default=0) + 2
-    for line, origin in lines:
-        key, colon, value = line.partition(": ") if ": " in line else (line, "", "")
-        text = plain(key, "cyan" if colon or line.endswith(":") else "") + plain(colon + value)
-        if origin is not None:
-            text.append(" " * max(2, column - cell_len(line)))
-            text.append_text(plain(f"# {origin}", "dim"))
-        yield text
 
 
 def _write(text: str, output: Path | None) -> None:

@@ -15,9 +15,9 @@ from qakit.cli.console import err, out, plain, print_error, print_json
 
 if TYPE_CHECKING:
     from qakit.study.folder import StudyFolder
-    from qakit.study.ledger import TrialRecord
     from qakit.study.load import LoadedStudy
     from qakit.study.plan import PlannedTrial
+    from qakit.study.record import TrialRecord
 
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
 StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder or file.")]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from qakit.study.ledger import State
+from qakit.study.record import State
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,66 +12,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from qakit.errors import RunError, UsageError
 from qakit.files import writing
-from qakit.study.folder import StudyFolder, run_name
+from qakit.study.folder import StudyFolder
 from qakit.study.model import SearchSection
+from qakit.study.record import TrialRecord, record_of
 
-State = Literal["waiting", "running", "finished", "failed", "pruned"]
 SQLITE = "sqlite:///"
 SECONDS_FOR_A_LOCK = 60
-_STATES: dict[str, State] = {
-    "WAITING": "waiting",
-    "RUNNING": "running",
-    "COMPLETE": "finished",
-    "FAIL": "failed",
-    "PRUNED": "pruned",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class TrialRecord:
-    """What the storage knows of a trial."""
-
-    number: int
-    """Optuna's, of this attempt."""
-    first: int
-    """Optuna's number of the first attempt; it names the run's folder."""
-    state: State
-    key: str
-    label: str
-    task: str
-    row: str
-    values: Mapping[str, str]
-    seed: int
-    attempt: int
-    value: float | None
-    """The figure that decides."""
-    params: Mapping[str, Any]
-    """What a search drew."""
-    result: Mapping[str, Any]
-    """Figures, seconds, peak memory and parameters of a finished training."""
-    error: str
-    host: str
-    """The machine that has or had it; empty: none yet."""
-    path: str
-    """The run's folder on that machine."""
-    beat: int
-    """Counts up as long as the process that runs it lives."""
-    seconds_before: float
-    """Spent on it before it was last interrupted."""
-
-    @property
-    def run(self) -> str:
-        """The name of its run folder."""
-        return run_name(self.first, self.label)
-
-    @property
-    def begun(self) -> bool:
-        """Whether it was ever started."""
-        return bool(self.host)
 
 
 @dataclass(slots=True)
@@ -105,7 +55,7 @@ class Ledger:
             if key not in last or attempt > last[key].user_attrs["attempt"]:
                 last[key] = trial
         first = {key: trial.number for (key, attempt), trial in found.items() if attempt == 1}
-        records = [_record(trial, first.get(key, trial.number)) for key, trial in last.items()]
+        records = [record_of(trial, first.get(key, trial.number)) for key, trial in last.items()]
         return sorted(records, key=lambda record: record.first)
 
     def enqueue(self, about: Mapping[str, Any], *, attempt: int = 1, like: TrialRecord | None = None) -> None:
@@ -278,30 +228,6 @@ def _locked(file: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _record(trial: Any, first: int) -> TrialRecord:
-    attributes = trial.user_attrs
-    return TrialRecord(
-        number=trial.number,
-        first=first,
-        state=_STATES[trial.state.name],
-        key=attributes["key"],
-        label=attributes["label"],
-        task=attributes["task"],
-        row=attributes["row"],
-        values=attributes["values"],
-        seed=attributes["seed"],
-        attempt=attributes["attempt"],
-        value=trial.value if trial.state.name in ("COMPLETE", "PRUNED") else None,
-        params=trial.params,
-        result=attributes.get("result", {}),
-        error=attributes.get("error", ""),
-        host=attributes.get("host", ""),
-        path=attributes.get("path", ""),
-        beat=attributes.get("beat", 0),
-        seconds_before=attributes.get("seconds_before", 0.0),
-    )
 
 
 def _one_line(error: Exception) -> str:

@@ -13,9 +13,10 @@ from qakit.registry import Registry
 from qakit.runs import Run
 from qakit.study.claim import Claim, claim
 from qakit.study.folder import StudyFolder
-from qakit.study.ledger import Ledger, TrialRecord
+from qakit.study.ledger import Ledger
 from qakit.study.load import LoadedStudy
 from qakit.study.plan import PlannedTrial, trials_of
+from qakit.study.record import TrialRecord
 from qakit.study.space import distributions, sampled
 
 

@@ -14,10 +14,11 @@ from qakit.report.curves import NOT_CURVES
 from qakit.report.study import RowDifference, Spread, StudyResults, StudyRow, StudyRun, StudyTask
 from qakit.runs import Run
 from qakit.study.folder import StudyFolder
-from qakit.study.ledger import TrialRecord, open_ledger
+from qakit.study.ledger import open_ledger
 from qakit.study.load import LoadedStudy
 from qakit.study.outcome import selected_by
 from qakit.study.plan import plan
+from qakit.study.record import TrialRecord
 
 if TYPE_CHECKING:
     from qakit.registry import Registry

@@ -17,12 +17,13 @@ from qakit.runs import Run
 from qakit.study.claim import Claim
 from qakit.study.events import Elsewhere, Listener, StudyStarted, TrialEnded, TrialProgress, TrialStarted
 from qakit.study.folder import StudyFolder
-from qakit.study.ledger import Ledger, TrialRecord
+from qakit.study.ledger import Ledger
 from qakit.study.load import LoadedStudy
 from qakit.study.outcome import check_same_recipe, evaluations, is_trained, result_of, selected_by, value_of
 from qakit.study.plan import PlannedTrial
 from qakit.study.process import Command, start, threads_each, train_command, what_happened
 from qakit.study.queue import Queue, Taken
+from qakit.study.record import TrialRecord
 from qakit.training.interrupts import StopRequest
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from qakit.study.folder import StudyFolder
-from qakit.study.ledger import TrialRecord, open_ledger
+from qakit.study.ledger import open_ledger
+from qakit.study.record import TrialRecord
 
 pytestmark = pytest.mark.slow
 

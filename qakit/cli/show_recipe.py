@@ -1,0 +1,117 @@
+"""``qakit recipes show``: every value of a recipe, and where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qakit.cli.console import out, plain, print_json, print_warning
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from qakit.recipe.load import LoadedRecipe
+    from qakit.recipe.nodes import Origin
+
+COMMENT_COLUMN = 64
+"""Comments start no further right than this."""
+
+
+def show_recipe(path: Path, overrides: Sequence[str], *, as_json: bool) -> None:
+    """Print a recipe with the origin of each value.
+
+    Raises:
+        RecipeError: something is wrong with the recipe.
+    """
+    from qakit.recipe.load import load_recipe, recipe_hash
+
+    loaded = load_recipe(path, overrides)
+    if as_json:
+        print_json(
+            {
+                "path": str(loaded.path),
+                "extends": [str(path) for path in loaded.extends],
+                "hash": recipe_hash(loaded.recipe),
+                "recipe": loaded.recipe.model_dump(mode="json"),
+                "provenance": {key: str(origin) for key, origin in loaded.provenance.items()},
+            }
+        )
+        return
+    for line in _annotated(loaded):
+        out.print(line)
+    if loaded.recipe.backbone.trust_remote_code:
+        print_warning(
+            f"backbone.trust_remote_code is on: training this recipe runs Python code of "
+            f"{loaded.recipe.backbone.source!r} on this machine"
+        )
+
+
+def show_pipeline(path: Path, overrides: Sequence[str], *, as_json: bool) -> None:
+    """Print a pipeline with the origin of each value, and then the recipes of its stages.
+
+    Raises:
+        RecipeError: something is wrong with the pipeline, or with a stage's recipe.
+    """
+    from qakit.pipeline.load import load_pipeline
+    from qakit.recipe.dump import recipe_data
+
+    loaded = load_pipeline(path, overrides)
+    own = loaded.pipeline.model_dump(mode="json", exclude_none=True)
+    if as_json:
+        stages = {
+            name: {
+                "path": str(stage.loaded.path),
+                "from_run": None if stage.run is None else str(stage.run),
+                "recipe": recipe_data(stage.recipe),
+            }
+            for name, stage in loaded.stages.items()
+        }
+        whole = recipe_data(loaded.whole)
+        provenance = {key: str(origin) for key, origin in loaded.provenance.items()}
+        print_json(
+            {
+                "path": str(loaded.path),
+                "extends": [str(path) for path in loaded.extends],
+                "pipeline": own,
+                "stages": stages,
+                "whole": whole,
+                "provenance": provenance,
+            }
+        )
+        return
+    for line in _annotated_lines(own, loaded.provenance):
+        out.print(line)
+    for name, stage in loaded.stages.items():
+        out.print()
+        out.print(plain(f"# stage {name}: {stage.run or stage.loaded.path}", "bold"))
+        for line in _annotated(stage.loaded):
+            out.print(line)
+
+
+def _annotated(loaded: LoadedRecipe) -> Iterator[Text]:
+    """A recipe's lines of YAML with the origin of their values as aligned comments."""
+    from qakit.recipe.dump import recipe_data
+
+    return _annotated_lines(recipe_data(loaded.recipe), loaded.provenance)
+
+
+def _annotated_lines(data: dict[str, Any], provenance: Mapping[str, Origin]) -> Iterator[Text]:
+    from rich.cells import cell_len
+
+    from qakit.recipe.dump import yaml_lines
+    from qakit.recipe.nodes import DEFAULT
+
+    lines = [
+        (line, provenance.get(".".join(at), DEFAULT) if not line.endswith(":") else None)
+        for at, line in yaml_lines(data)
+    ]
+    widths = [cell_len(line) for line, origin in lines if origin is not None]
+    column = max((width for width in widths if width < COMMENT_COLUMN), default=0) + 2
+    for line, origin in lines:
+        key, colon, value = line.partition(": ") if ": " in line else (line, "", "")
+        text = plain(key, "cyan" if colon or line.endswith(":") else "") + plain(colon + value)
+        if origin is not None:
+            text.append(" " * max(2, column - cell_len(line)))
+            text.append_text(plain(f"# {origin}", "dim"))
+        yield text
