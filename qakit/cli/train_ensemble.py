@@ -144,8 +144,6 @@ def _check(loaded: TrainedEnsemble, registry: Registry) -> None:
         raise UsageError("an ensemble needs at least two members")
     method = Method.of(plan.method, plan.settings, plan.weights, count, registry)
     for each in loaded.members:
-        if each.recipe.folds is not None:
-            raise UsageError(f"the member {each.label} has folds, which are an ensemble of their own: leave them out")
         if method.reads_characters and not each.recipe.predict.character_scores:
             raise UsageError(
                 f"{plan.method} needs the members' character scores: put `predict.character_scores: true` into "

@@ -100,13 +100,12 @@ def trials_of(
     recipe = load_recipe(
         loaded.recipes[task], overrides, settings=[*common, *settings], registry=registry, check_files=check_files
     ).recipe
-    if not recipe.data.validation:
+    refusal = _refusal(recipe)
+    if refusal:
         at = ("recipes", task) if task else ("recipe",)
         node = find(loaded.tree, at)
         place = loaded.tree.place if node is None else node.place
-        raise RecipeError(
-            [place.issue(at, f"{dotted(at)}: the recipe sets no data.validation, but trials are compared on it")]
-        )
+        raise RecipeError([place.issue(at, f"{dotted(at)}: {refusal}")])
     values = {dotted(each.at): plain(each.value) for each in (*common, *settings)}
     seeds = loaded.study.seeds
     for seed in seeds or (recipe.seed,):
@@ -119,6 +118,15 @@ def trials_of(
             seed=seed,
             recipe=recipe.model_copy(update={"seed": seed}),
         )
+
+
+def _refusal(recipe: Recipe) -> str | None:
+    """Why a recipe cannot be a trial."""
+    if recipe.folds is not None:
+        return "the recipe has folds, but what is trained here is one model each: set folds: null and a data.validation"
+    if not recipe.data.validation:
+        return "the recipe sets no data.validation, but trials are compared on it"
+    return None
 
 
 def _key(task: str, values: Mapping[str, Any], seed: int | None) -> str:

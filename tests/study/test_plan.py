@@ -146,6 +146,7 @@ def test_labels_are_distinct_folder_names(values: list[str]) -> None:
             "recipe: base.yaml\nset: {data.validation: null}\n",
             "study.yaml:1:9: recipe: the recipe sets no data.validation, but trials are compared on it",
         ),
+        ("recipe: base.yaml\nset: {folds: {k: 3}}\n", "study.yaml:1:9: recipe: the recipe has folds"),
         (
             "recipe: base.yaml\nseeds: [0, 1]\nsearch: {space: {train.epochs: {integer: [1, 3]}}}\n",
             "`search` trains each trial once",
