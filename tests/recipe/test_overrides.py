@@ -109,3 +109,25 @@ def test_a_missing_key_is_placed_in_the_file_not_in_the_override(write: Write, r
             write("data: {reader: squad}\nbackbone:\n  init: scratch\n"), ["backbone.revision=x"], registry=registry
         )
     assert str(caught.value).startswith("r.yaml:2:1: missing key 'source' in backbone\n")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "culprit"),
+    [
+        (["train.ema={decay: 0.9}", "train.swa={}"], "--set train.swa={}: train: ema and swa are two averages"),
+        (
+            ["train.progressive={lengths: [64, 4096]}"],
+            "--set train.progressive={lengths: [64, 4096]}: the recipe: train.progressive reaches 4096 tokens",
+        ),
+        (
+            ["seed=3", "train.adversarial={method: fgm, step_size: 2}"],
+            "--set train.adversarial={method: fgm, step_size: 2}: train.adversarial: step_size is of awp",
+        ),
+    ],
+)
+def test_a_rule_over_several_values_is_told_at_the_override(
+    write: Write, registry: Registry, overrides: list[str], culprit: str
+) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(write(TEXT), overrides, registry=registry)
+    assert str(caught.value).startswith(culprit)
