@@ -26,7 +26,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -44,6 +44,8 @@ RUNS = Path("runs")
 """Where new runs go by default."""
 LOCK = ".lock"
 """The file in a run's folder that a training process holds."""
+SEEN = "seen.safetensors"
+"""What a run was trained on; also in a folder of weights that come from a run."""
 FOLDS = "folds.json"
 """The file that makes a run folder one of folds."""
 REPORTED_PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "peft", "accelerate", "numpy")
@@ -91,7 +93,7 @@ class Run:
     @property
     def seen_file(self) -> Path:
         """What this run, and those that it builds on, were trained on."""
-        return self.folder / "seen.safetensors"
+        return self.folder / SEEN
 
     @property
     def folds_file(self) -> Path:
@@ -215,16 +217,16 @@ def _refuse_ways_out(folder: Path) -> None:
                 raise RunError(f"{path} is a link that leads out of the run's folder: put the file itself there")
 
 
-def check_free(folder: Path | None) -> None:
+def check_free(folder: Path | None, *, beside: Collection[str] = ()) -> None:
     """Make sure that a new run may go into ``folder``, by default into ``runs``.
 
-    What a process left that was killed before there was a recipe does not count.
+    What a process left that was killed before there was a recipe does not count, nor what is named in ``beside``.
 
     Raises:
         RunError: the folder exists and is not empty.
         OutputError: it cannot be written or made.
     """
-    if folder is not None and folder.exists() and (not folder.is_dir() or any(map(_counts, folder.iterdir()))):
+    if folder is not None and folder.exists() and (not folder.is_dir() or _in_use(folder, beside)):
         raise RunError(f"{folder} exists and is not empty: go on with --resume, or choose another --output")
     wanted = RUNS if folder is None else folder
     there = next(place for place in (wanted, *wanted.absolute().parents) if place.exists())
@@ -235,15 +237,20 @@ def check_free(folder: Path | None) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
-def _counts(path: Path) -> bool:
-    """Whether a file makes a folder one that is in use."""
-    return path.name != LOCK and not (path.name.startswith(".") and path.name.endswith(".tmp"))
+def _in_use(folder: Path, beside: Collection[str]) -> bool:
+    """Whether a folder holds anything that counts."""
+    names = {path.name for path in folder.iterdir()} - {LOCK, *beside}
+    return any(not (name.startswith(".") and name.endswith(".tmp")) for name in names)
 
 
-def create_run(recipe: Recipe, folder: Path | None, *, others: Mapping[str, str] = {}) -> Run:
+def create_run(
+    recipe: Recipe, folder: Path | None, *, others: Mapping[str, str] = {}, beside: Collection[str] = ()
+) -> Run:
     """A new run folder with its recipe; by default ``runs/NAME-TIME``.
 
-    ``others``: further text files by their place in the folder. They are there before the recipe makes it a run.
+    Args:
+        others: further text files by their place in the folder. They are there before the recipe makes it a run.
+        beside: what may lie in the folder already.
 
     Raises:
         RunError: the folder exists and is not empty.
@@ -251,12 +258,12 @@ def create_run(recipe: Recipe, folder: Path | None, *, others: Mapping[str, str]
     """
     if folder is None:
         folder = _fresh(RUNS / f"{recipe.name or 'run'}-{datetime.now():%Y%m%d-%H%M%S}")
-    check_free(folder)
+    check_free(folder, beside=beside)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     run = Run(folder)
     with alone_in(run):
-        check_free(folder)  # again, now that nobody else can make a run of it
+        check_free(folder, beside=beside)  # again, now that nobody else can make a run of it
         for name, text in others.items():
             write_text(folder / name, text)
         write_text(run.recipe_file, dump_recipe(recipe))

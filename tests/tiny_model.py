@@ -22,6 +22,7 @@ from qakit.testing.heads import made_up_batch
 from qakit.training.adversarial import Attack
 from qakit.training.events import silence
 from qakit.training.feed import Epoch
+from qakit.training.plan import Plan
 from qakit.training.step import step_gradients
 
 WINDOWS = 4
@@ -83,6 +84,11 @@ def tiny_epoch(*, grouped: bool = False) -> Epoch:
 def tiny_recipe(**train: Any) -> Recipe:
     """A recipe with this train section."""
     return Recipe.model_validate({"data": {"reader": "squad"}, "backbone": {"source": "none"}, "train": train})
+
+
+def tiny_plan(*ends: int, steps: int | None = None) -> Plan:
+    """A training whose epochs end after so many steps; by default with the last of them."""
+    return Plan(ends[-1] if steps is None else steps, 0, tiny_epoch(), ends)
 
 
 def gradients(model: ReadingModel, *, parts: int = 1, attack: Attack | None = None, **train: Any) -> float:

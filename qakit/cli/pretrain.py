@@ -118,12 +118,13 @@ def _pretrain(
     from qakit.runs import Run, alone_in
     from qakit.training.interrupts import InterruptedTrainingError, termination_as_error
     from qakit.training.launch import accelerator_for, workers_of
+    from qakit.training.lineage import trace
 
     accelerator = accelerator_for(loop_recipe(backbone, settings))
     workers = workers_of(accelerator)
     try:
         with termination_as_error(), ExitStack() as held:
-            display = held.enter_context(TrainingDisplay(quiet=quiet or not workers.first))
+            display = held.enter_context(TrainingDisplay(quiet=quiet, silent=not workers.first))
             with workers.one_fate():
                 if workers.first:
                     check_output(output, resume=resume)
@@ -138,6 +139,7 @@ def _pretrain(
                     listener=display,
                     cache=default_cache(),
                 )
+                lineage = trace(pretraining.recipe, registry, (), ())
                 if workers.first:
                     output.mkdir(parents=True, exist_ok=True)
                     held.enter_context(alone_in(Run(output)))
@@ -149,6 +151,7 @@ def _pretrain(
                 accelerator=accelerator,
                 resume=resume,
                 listener=display,
+                lineage=lineage if lineage.edges else None,
             )
             return note if workers.first else None
     except InterruptedTrainingError as error:

@@ -25,10 +25,16 @@ PLAIN_EVERY_SECONDS = 10.0
 
 
 class TrainingDisplay:
-    """A listener for :mod:`qakit.training.events`; use it as a context manager."""
+    """A listener for :mod:`qakit.training.events`; use it as a context manager.
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        self._quiet = quiet
+    Args:
+        quiet: no progress; warnings are shown all the same.
+        silent: nothing at all: another process, or another display, says it.
+    """
+
+    def __init__(self, *, quiet: bool = False, silent: bool = False) -> None:
+        quiet = quiet or silent
+        self._quiet, self._silent = quiet, silent
         self._live = err.is_terminal and not quiet
         self._progress = Progress(
             SpinnerColumn(),
@@ -75,6 +81,8 @@ class TrainingDisplay:
                 pass  # every epoch; the folder says it
             case events.StoppedEarly():
                 self._line(f"stopped at step {event.step}: {event.reason}")
+            case events.Remark():
+                self._line(event.message)
             case events.Notice():
                 self._warning(event.message)
 
@@ -88,10 +96,8 @@ class TrainingDisplay:
     def _started(self, event: events.Started) -> None:
         self._end_side_bar()
         counts = event.parameters["all"]
-        self._line(
-            f"{event.train_examples:,} training examples in {event.train_windows:,} windows, "
-            f"{event.validation_examples:,} validation examples"
-        )
+        validation = f", {event.validation_examples:,} validation examples" if event.validation_examples else ""
+        self._line(f"{event.train_examples:,} {event.texts} in {event.train_windows:,} windows{validation}")
         self._line(
             f"{counts['trainable']:,} of {counts['total']:,} parameters train on {event.device} "
             f"({event.precision}, {event.attention} attention)"
@@ -129,7 +135,7 @@ class TrainingDisplay:
             self._side = None
 
     def _warning(self, text: str) -> None:
-        if not self._quiet:
+        if not self._silent:
             self._progress.console.print(plain("warning: ", style="yellow") + plain(text))
 
     def _line(self, text: str) -> None:

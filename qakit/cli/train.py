@@ -202,7 +202,7 @@ def _train(
     accelerator = accelerator_for(recipe)
     training = Training(recipe, registry, accelerator, output, run)
     workers = workers_of(accelerator)
-    display = TrainingDisplay(quiet=quiet or as_json or not workers.first)
+    display = TrainingDisplay(quiet=quiet or as_json, silent=not workers.first)
     with stops_told(lambda: None if training.run is None else training.run.folder, first=workers.first), display:
         finished = training.go(display, resume=resume)
     if finished is None:

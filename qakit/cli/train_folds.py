@@ -32,15 +32,17 @@ def train_folds(
     quiet: bool,
 ) -> None:
     """Train the folds that are not trained yet, or only ``fold``; once all are, join and judge them."""
-    from qakit.data.splits import read_fold
+    from qakit.data.splits import read_folds
+    from qakit.folds.combining import check_combining
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     assert recipe.folds is not None
     k, silent = recipe.folds.k, quiet or as_json
-    _check(recipe, fold, registry)
+    _check(recipe, fold)
     if recipe.data.validation is not None:
         _say("data.validation is left alone: each fold is judged on its own part of data.train", silent)
-    split, assignment = read_fold(recipe, registry, "validation", fold=None)
+    split, assignment = read_folds(recipe, registry)
+    check_combining(recipe, registry, split, fold=fold or 1)
     if dry_run:
         _dry_run(recipe, registry, assignment, fold=fold or 1, as_json=as_json, quiet=quiet)
         return
@@ -71,7 +73,7 @@ def wants_folds(recipe: Recipe, fold: int | None) -> bool:
     return several
 
 
-def _check(recipe: Recipe, fold: int | None, registry: Registry) -> None:
+def _check(recipe: Recipe, fold: int | None) -> None:
     from qakit.inference.workers import launched_processes
 
     assert recipe.folds is not None
@@ -80,9 +82,8 @@ def _check(recipe: Recipe, fold: int | None, registry: Registry) -> None:
     if launched_processes() > 1:
         raise UsageError(
             "folds are trained by one process; with a launcher train each as a run of its own, with --set folds.fold=1 "
-            "--output RUN/fold-1 and so on in the folder RUN of the folds, then go on with `qakit train --resume`"
+            "--output RUN/fold-1 and so on, then join them with `qakit train RECIPE --output RUN`"
         )
-    registry.get("ensemblers", recipe.folds.combine)
 
 
 def _dry_run(
@@ -115,7 +116,7 @@ def _train(
     """The folder, the folds that are still to be trained, and the figures if there are none."""
     from qakit.cli.train import stops_told
     from qakit.folds.finish import finish_folds
-    from qakit.folds.folder import check_same_folds, create_folds, is_done, is_folds_folder, open_folds
+    from qakit.folds.folder import check_same_folds, create_folds, folds_in, is_done, is_folds_folder, open_folds
     from qakit.runs import alone_in, check_free
     from qakit.training.fold_recipe import fold_recipe
 
@@ -128,8 +129,8 @@ def _train(
             run = open_folds(output, recipe)
             check_same_folds(run, recipe, assignment)
         else:
-            check_free(output)
-            _check_edges(recipe, registry, silent=silent)
+            check_free(output, beside=folds_in(output, recipe))
+            _check_edges(recipe, registry, split, assignment, silent=silent)
             run = create_folds(recipe, output, assignment)
         place.append(run)
         wanted = range(1, recipe.folds.k + 1) if fold is None else [fold]
@@ -144,12 +145,13 @@ def _train(
         return run, (), finish_folds(run, registry, split, assignment, say=lambda text: _say(text, silent))
 
 
-def _check_edges(recipe: Recipe, registry: Registry, *, silent: bool) -> None:
+def _check_edges(recipe: Recipe, registry: Registry, split: Split, assignment: Assignment, *, silent: bool) -> None:
     """What is wrong with a run that the last fold would begin with should be known before the first one is trained."""
-    from qakit.data.splits import read_split
+    from qakit.data.splits import part_of
     from qakit.modeling.start import check_start
+    from qakit.training.edges import edges_of
     from qakit.training.fold_recipe import fold_recipe
-    from qakit.training.lineage import edges_of, trace
+    from qakit.training.lineage import trace
 
     assert recipe.folds is not None
     if not edges_of(recipe):
@@ -158,9 +160,8 @@ def _check_edges(recipe: Recipe, registry: Registry, *, silent: bool) -> None:
         _say(f"checking what fold {number} builds on", silent)
         own = fold_recipe(recipe, number)
         check_start(own.backbone)
-        train, validation = (read_split(own, registry, name) for name in ("train", "validation"))
-        assert train is not None
-        assert validation is not None
+        train = part_of(own, split, assignment, "train", fold=number)
+        validation = part_of(own, split, assignment, "validation", fold=number)
         trace(own, registry, train.examples, validation.examples)
 
 

@@ -158,7 +158,7 @@ def _check_first(stages: list[Stage], registry: Registry, *, quiet: bool) -> Non
 
     for stage in reversed(stages):
         _say(f"checking stage {stage.name}", quiet)
-        with TrainingDisplay(quiet=True) as display:
+        with TrainingDisplay(silent=True) as display:
             prepared = prepare_training(stage.recipe, registry, device=pick_device(), listener=display)
         _check_gives(stage, prepared)
         del prepared

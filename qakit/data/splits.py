@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -33,6 +33,8 @@ class Split:
     problems: tuple[Problems, ...]
     unlabelled: int = 0
     """Examples of the training files that were left out because they have neither answers nor a label."""
+    others: tuple[Example, ...] = ()
+    """Of a fold: the other labelled examples of the training files. The classes are theirs, too."""
 
 
 def build_reader(recipe: Recipe, registry: Registry) -> Reader:
@@ -95,7 +97,9 @@ def read_split(recipe: Recipe, registry: Registry, name: SplitName) -> Split | N
     if not files:
         return None
     if recipe.folds is not None and name != "test":
-        split, _ = read_fold(recipe, registry, name, fold=recipe.folds.fold)
+        split, assignment = read_folds(recipe, registry)
+        if recipe.folds.fold is not None:
+            split = part_of(recipe, split, assignment, name, fold=recipe.folds.fold)
     else:
         split = _selected(recipe, read_files(recipe, registry, files, name=name), name)
     if not split.examples:
@@ -117,13 +121,10 @@ def _selected(recipe: Recipe, split: Split, name: SplitName) -> Split:
     return Split(name, split.files, examples, split.problems, unlabelled)
 
 
-def read_fold(
-    recipe: Recipe, registry: Registry, name: Literal["train", "validation"], *, fold: int | None
-) -> tuple[Split, Assignment]:
-    """The examples of a fold (validation) or of all others (train), with the parts of all labelled examples.
+def read_folds(recipe: Recipe, registry: Registry) -> tuple[Split, Assignment]:
+    """All labelled examples of the training files, and the fold of each.
 
-    ``fold=None``: all examples, in either split. ``data.train_limit`` is for all parts together;
-    ``data.answerable_only`` for what is trained on.
+    ``data.train_limit`` is for all folds together, and its sample is the folds' own: ``folds.seed`` draws it.
 
     Raises:
         DataError: a file cannot be read, or the examples cannot be split.
@@ -132,17 +133,29 @@ def read_fold(
     files = split_files(recipe, "train")
     if not files:
         raise DataError("the recipe names no training file to split into folds: set data.train")
-    read = read_files(recipe, registry, files, name=name)
+    read = read_files(recipe, registry, files, name="train")
     labelled = tuple(example for example in read.examples if example.labelled)
-    examples = sample(labelled, recipe.data.train_limit, seed=recipe.seed, stream="train limit")
+    examples = sample(labelled, recipe.data.train_limit, seed=recipe.folds.seed, stream="train limit")
     if not examples:
         raise DataError("holds no labelled example to split into folds", path=files[0])
-    assignment = assign(examples, recipe.folds, path=files[0])
-    of_fold = zip(examples, assignment.fold, strict=True)
-    own = tuple(each for each, part in of_fold if fold is None or (part == fold) == (name == "validation"))
-    if name == "train" and recipe.data.answerable_only:
-        own = tuple(example for example in own if example.answers)
-    return Split(name, files, own, read.problems, len(read.examples) - len(labelled)), assignment
+    taken = {example.id for example in examples}
+    others = tuple(example for example in labelled if example.id not in taken)
+    whole = Split("train", files, examples, read.problems, len(read.examples) - len(labelled), others)
+    return whole, assign(examples, recipe.folds, path=files[0])
+
+
+def part_of(
+    recipe: Recipe, whole: Split, assignment: Assignment, name: Literal["train", "validation"], *, fold: int
+) -> Split:
+    """The examples of a fold (validation) or of all others (train); ``data.answerable_only`` is for the latter."""
+    sides: tuple[list[Example], list[Example]] = ([], [])
+    for example, part in zip(whole.examples, assignment.fold, strict=True):
+        is_own = (part == fold) == (name == "validation")
+        if name == "train" and recipe.data.answerable_only:
+            is_own = is_own and bool(example.answers)
+        sides[is_own].append(example)
+    others, own = sides
+    return replace(whole, name=name, examples=tuple(own), others=(*whole.others, *others))
 
 
 def sample(examples: tuple[Example, ...], limit: int | None, *, seed: int, stream: str) -> tuple[Example, ...]:

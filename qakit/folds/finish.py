@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 from qakit.data.folds import Assignment
 from qakit.data.splits import Split, split_files
 from qakit.ensemble.combine import combine
-from qakit.ensemble.load import EnsemblePlan
+from qakit.folds.combining import plan_of
 from qakit.inference.evaluation import Judge
 from qakit.inference.out_of_fold import averaged, out_of_fold
 from qakit.inference.output import Submission, inputs_of, save_predictions, write_submission
@@ -94,24 +93,12 @@ def scores_of(
 def _answer_test(run: Run, recipe: Recipe, registry: Registry, say: Say) -> Submission:
     """The folds' models as one, through the recipe's ensembler, each counting the same."""
     assert recipe.folds is not None
-    name, members = recipe.folds.combine, tuple(run.fold(number).folder for number in range(1, recipe.folds.k + 1))
-    plan = plan_of(name, members, registry)
-    made = combine(plan, registry, want_test=True, say=say)
+    made = combine(plan_of(recipe, registry, run), registry, want_test=True, say=say)
     assert made.test is not None
     inputs = inputs_of(split_files(recipe, "test"))
     characters = averaged([run.fold(number) for number in range(1, recipe.folds.k + 1)])
     save_predictions(run.predictions, made.test, recipe, run=run.name, inputs=inputs, characters=characters)
     return write_submission(run.predictions / "submission", made.test, recipe, registry)
-
-
-def plan_of(name: str, members: Sequence[Path], registry: Registry) -> EnsemblePlan:
-    """An ensemble of members that count the same.
-
-    Raises:
-        UnknownPluginError: there is no such ensembler.
-    """
-    settings = registry.get("ensemblers", name).component.settings().model_dump(mode="json")
-    return EnsemblePlan("folds", tuple(members), name, settings, None)
 
 
 def _seconds(run: Run) -> float:

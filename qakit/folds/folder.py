@@ -36,15 +36,31 @@ def is_folds_folder(folder: Path) -> bool:
     return Run(folder).folds_file.is_file()
 
 
-def create_folds(recipe: Recipe, folder: Path | None, assignment: Assignment) -> Run:
-    """A new folder of folds; by default ``runs/NAME-TIME``.
+def folds_in(folder: Path | None, recipe: Recipe) -> list[str]:
+    """The names of the recipe's folds that were trained as runs of their own, into their places in ``folder``.
 
     Raises:
-        RunError: the folder exists and is not empty.
+        RunError: what lies in such a place is a run of another recipe.
+    """
+    if folder is None:
+        return []
+    assert recipe.folds is not None
+    run = Run(folder)
+    own = [number for number in range(1, recipe.folds.k + 1) if run.fold(number).recipe_file.is_file()]
+    for number in own:
+        is_done(run, recipe, number)
+    return [run.fold(number).name for number in own]
+
+
+def create_folds(recipe: Recipe, folder: Path | None, assignment: Assignment) -> Run:
+    """A new folder of folds; by default ``runs/NAME-TIME``. It may hold folds of the recipe already.
+
+    Raises:
+        RunError: the folder holds something else.
         OutputError: it cannot be made.
     """
     text = json.dumps(described(recipe, assignment), indent=2, ensure_ascii=False) + "\n"
-    run = create_run(recipe, folder, others={FOLDS: text})
+    run = create_run(recipe, folder, others={FOLDS: text}, beside=folds_in(folder, recipe))
     write_json(run.meta_file, environment() | {"recipe_sha256": recipe_hash(recipe), "seed": recipe.seed})
     return run
 

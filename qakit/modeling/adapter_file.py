@@ -21,6 +21,7 @@ from torch import Tensor
 from qakit.errors import ModelError, RunError
 from qakit.modeling.model import ReadingModel
 from qakit.recipe.model import BackboneSection
+from qakit.runs import SEEN
 
 ADAPTER = "adapter.safetensors"
 
@@ -86,7 +87,7 @@ def check_origin(origin: Mapping[str, Any], section: BackboneSection, folder: Pa
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    return sorted(set(folder.glob("*.safetensors")) - {folder / SEEN}) or sorted(folder.glob("pytorch_model*.bin"))
 
 
 @lru_cache

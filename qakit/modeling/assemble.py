@@ -59,7 +59,7 @@ def assemble(recipe: Recipe, registry: Registry, *, device: torch.device, classe
         vocabulary=len(tokenizer),
         padding=tokenizer.pad_token_id,
     )
-    _check_length(backbone.module, recipe.windows.max_length)
+    check_length(backbone.module, recipe.windows.max_length)
     fresh = {}
     if section.reinit_layers:
         fresh = reinitialise_top(
@@ -117,11 +117,15 @@ def build_head(
     return head
 
 
-def _check_length(backbone: nn.Module, max_length: int) -> None:
-    """A window longer than the position table would fail in the middle of training."""
+def check_length(backbone: nn.Module, max_length: int, *, setting: str = "windows.max_length") -> None:
+    """A window longer than the position table would fail in the middle of training.
+
+    Raises:
+        ModelError: it is longer; ``setting`` is what the user calls it.
+    """
     for name, module in backbone.named_modules():
         if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
             offset = 0 if module.padding_idx is None else module.padding_idx + 1
             limit = module.num_embeddings - offset
             if max_length > limit:
-                raise ModelError(f"windows.max_length is {max_length} but the backbone reads at most {limit} tokens")
+                raise ModelError(f"{setting} is {max_length} but the backbone reads at most {limit} tokens")

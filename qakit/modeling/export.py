@@ -13,13 +13,13 @@ from qakit.modeling.adapter_file import ADAPTER
 from qakit.modeling.folder import load_adapted, read_layout, save_model
 from qakit.protocols import ExportsAdapter
 from qakit.registry import Registry
-from qakit.runs import Run
+from qakit.runs import SEEN, Run
 
 CPU = torch.device("cpu")
 
 
 def export_merged(run: Run, registry: Registry, folder: Path) -> None:
-    """Write the model with plain weights, the adapter's changes added to them.
+    """Write the model with plain weights, the adapter's changes added to them, and what the run was trained on.
 
     Raises:
         UsageError: the folder exists and is not empty.
@@ -37,6 +37,7 @@ def export_merged(run: Run, registry: Registry, folder: Path) -> None:
         else:
             shutil.copytree(run.model, fresh, dirs_exist_ok=True)
         (fresh / ADAPTER).unlink(missing_ok=True)
+        _copy_seen(run, fresh)
 
 
 def export_adapter(run: Run, registry: Registry, folder: Path) -> None:
@@ -54,12 +55,20 @@ def export_adapter(run: Run, registry: Registry, folder: Path) -> None:
     assembled = load_adapted(run.model, recipe, registry, device=CPU)
     with replace_folder(folder) as fresh:
         shutil.copyfile(run.recipe_file, fresh / "recipe.yaml")
+        _copy_seen(run, fresh)
         decision = run.read_json(run.decision_file)
         save_model(assembled, fresh / "model", decision=decision, keep="adapter", backbone=recipe.backbone)
         if isinstance(assembled.adapter, ExportsAdapter):
             own = fresh / recipe.adapter.name
             own.mkdir()
             assembled.adapter.export(assembled.model.backbone, own, source=recipe.backbone.source)
+
+
+def _copy_seen(run: Run, folder: Path) -> None:
+    """The weights' lineage goes with them: a training that begins with them may not be judged on what they know."""
+    for file in (run.model / SEEN, run.seen_file):
+        if file.is_file():
+            shutil.copyfile(file, folder / SEEN)
 
 
 def _check_free(folder: Path) -> None:

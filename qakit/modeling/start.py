@@ -23,12 +23,14 @@ def check_start(section: BackboneSection) -> None:
     run = open_run(section.from_run)
     if run.folds_file.is_file():
         raise RunError(f"backbone.from_run: {run.folder} holds the models of several folds: name one of them")
+    if run.is_composed:
+        raise RunError(f"backbone.from_run: {run.folder} is made of several models: name the run of one of them")
     if not run.model.is_dir():
         raise RunError(f"backbone.from_run: {run.folder} has no trained model yet")
     if read_layout(run.model).get("weights") == "adapter":
         raise RunError(
             f"backbone.from_run: {run.folder} keeps only what it trained (train.keep: adapter); make a whole model "
-            f"with `qakit export {run.folder} --output FOLDER` and name that as backbone.source"
+            f"with `qakit export {run.folder} --merge --output FOLDER` and name that as backbone.source"
         )
 
 
@@ -39,7 +41,8 @@ def take_head(assembled: Assembled, recipe: Recipe) -> str:
         RunError: the run is damaged.
     """
     assert recipe.backbone.from_run is not None
-    run, head = Run(Path(recipe.backbone.from_run)), assembled.model.head
+    run, head, again = Run(Path(recipe.backbone.from_run)), assembled.model.head, recipe.backbone.reinit_layers
+    but = f", but for the top {again} of its layers, which are fresh (backbone.reinit_layers)" if again else ""
     why = _why_not(run, recipe, assembled)
     if not why:
         weights, names = read_weights(run.model / WEIGHTS), read_layout(run.model).get("head_names", {})
@@ -47,9 +50,9 @@ def take_head(assembled: Assembled, recipe: Recipe) -> str:
         wanted = head.state_dict()
         if {own: value.shape for own, value in found.items()} == {own: value.shape for own, value in wanted.items()}:
             head.load_state_dict(found)
-            return f"begins with the encoder and the head of {run.folder}"
+            return f"begins with the encoder and the head of {run.folder}{but}"
         why = "its weights have other shapes"
-    return f"begins with the encoder of {run.folder}; the head is fresh: {why}"
+    return f"begins with the encoder of {run.folder}{but}; the head is fresh: {why}"
 
 
 def _why_not(run: Run, recipe: Recipe, assembled: Assembled) -> str:

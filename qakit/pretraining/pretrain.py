@@ -17,15 +17,18 @@ from qakit.modeling.model import parameter_counts
 from qakit.pretraining.keeper import PretrainKeeper
 from qakit.pretraining.output import NOTE, forget_checkpoints, is_done, read_note, save_backbone, write_note
 from qakit.pretraining.prepare import Pretraining
-from qakit.runs import Run, check_free, environment
-from qakit.training.checkpoints import Progress, latest_checkpoint, load_checkpoint
-from qakit.training.events import Listener, Notice, Preparing, Started
+from qakit.runs import SEEN, Run, check_free, environment
+from qakit.training.checkpoints import Progress
+from qakit.training.events import Listener, Started
 from qakit.training.interrupts import stop_requests
 from qakit.training.journal import Journal
 from qakit.training.launch import part_ways, workers_of
+from qakit.training.lineage import Lineage
 from qakit.training.loop import train
 from qakit.training.optim import build_optimiser
+from qakit.training.resuming import Resuming
 from qakit.training.sharding import is_sharded
+from qakit.training.tricks import Tricks
 
 
 def check_output(folder: Path, *, resume: bool) -> None:
@@ -50,11 +53,14 @@ def pretrain(
     accelerator: Accelerator,
     resume: bool,
     listener: Listener,
+    lineage: Lineage | None = None,
 ) -> dict[str, Any]:
     """Train and write the backbone into ``folder``; with ``resume`` from its last whole checkpoint.
 
     Args:
         files: the files that the texts are from, with their hashes, for the note.
+        lineage: of a backbone that comes from runs: its folder hands on what these were trained on. The texts of the
+            pretraining do not count, since no answer is told with them.
 
     Returns:
         The note of what was done.
@@ -70,25 +76,17 @@ def pretrain(
     workers, run, model = workers_of(accelerator), Run(folder), pretraining.model
     journal = Journal(run, writes=workers.first)
     optimiser = build_optimiser(model, pretraining.recipe.train)
-    note = _note(pretraining, files)
+    note = _note(pretraining, files) | ({} if lineage is None else {"builds_on": dict(lineage.edges)})
     digest = hashlib.sha256(json.dumps(note["made_of"], sort_keys=True).encode("utf-8")).hexdigest()
-    progress, scaler, checkpoint = Progress(), None, None
     with workers.one_fate():
         if workers.first and resume:
             _check_same(folder, note)
-            checkpoint = latest_checkpoint(run.checkpoints, warn=lambda text: listener(Notice(text)))
         elif workers.first:
             folder.mkdir(parents=True, exist_ok=True)
             write_note(folder, note)
-    checkpoint = workers.from_first(checkpoint)
-    if checkpoint is not None:
-        progress, scaler = load_checkpoint(checkpoint, model=model, optimiser=optimiser, recipe_hash=digest)
-        listener(Preparing(f"resuming from {checkpoint.name}"))
+    resuming = Resuming(run, digest, 1, accelerator, workers, journal, listener)
+    progress = resuming.restore(model, optimiser, resume=resume)
     prepared, prepared_optimiser = accelerator.prepare(model, optimiser)
-    if scaler is not None and accelerator.scaler is not None:
-        accelerator.scaler.load_state_dict(scaler)
-    keeper = PretrainKeeper(run, digest, model, optimiser, pretraining, accelerator, workers, journal, listener)
-    journal.cut(progress.metrics_bytes)
     listener(_started(pretraining, accelerator, progress))
     with stop_requests() as request:
         progress = train(
@@ -98,9 +96,8 @@ def pretrain(
             accelerator=accelerator,
             model=prepared,
             optimiser=prepared_optimiser,
-            average=None,
-            freezing=None,
-            keeper=keeper,
+            tricks=Tricks(),
+            keeper=PretrainKeeper(pretraining, optimiser, resuming),
             journal=journal,
             progress=progress,
             listener=listener,
@@ -111,6 +108,8 @@ def pretrain(
             losses = journal.losses()
             note |= {"steps": progress.step, "loss": {"first": losses[0], "last": losses[-1]} if losses else None}
             write_note(folder, note)
+            if lineage is not None:
+                lineage.seen.write(folder / SEEN)
             save_backbone(pretraining, folder)
             forget_checkpoints(run.checkpoints)
     part_ways(accelerator)

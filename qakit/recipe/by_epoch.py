@@ -59,6 +59,13 @@ class ProgressiveSection(Section):
         counts = self.epochs or [1] * len(self.lengths)
         return [sum(counts[:stage]) for stage in range(len(self.lengths))]
 
+    def describe(self) -> list[str]:
+        """One line for each length: ``windows of up to 96 tokens from epoch 1``."""
+        return [
+            f"windows of up to {length} tokens from epoch {begin}"
+            for length, begin in zip(self.lengths, self.begins, strict=True)
+        ]
+
 
 class FrozenSection(Section):
     """The bottom of the backbone stays as it is for the first part of the training."""

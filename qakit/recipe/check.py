@@ -46,8 +46,14 @@ def plugin_blocks(tree: MapNode) -> Iterator[PluginBlock]:
                 yield from _block((*at, str(index)), kind, item)
         elif node is not None:
             yield from _block(at, kind, node)
-        elif default is not None and isinstance(find(tree, at[:-1]), MapNode | None):
+        elif default is not None and _is_used(tree, at[:-1]):
             yield PluginBlock(at, kind, default, None)
+
+
+def _is_used(tree: MapNode, section: At) -> bool:
+    """Whether a section is there, or counts with its defaults although it is not."""
+    node = find(tree, section)
+    return isinstance(node, MapNode) or (node is None and Recipe.model_fields[section[0]].default is not None)
 
 
 def settings_model(registry: Registry, at: At, node: MapNode) -> type[BaseModel] | None:

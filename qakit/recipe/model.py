@@ -6,9 +6,9 @@ registry checks those against the plugin's own settings model.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from qakit.components import Kind
 from qakit.problems import Policy
@@ -16,27 +16,11 @@ from qakit.recipe.optimisation import TrainSection as TrainSection
 from qakit.recipe.path_fields import IsPath as IsPath
 from qakit.recipe.path_fields import RecipePath as RecipePath
 from qakit.recipe.path_fields import RecipeSource as RecipeSource
+from qakit.recipe.plugin_ref import PluginRef as PluginRef
+from qakit.recipe.section import FOLDER_NAME
 from qakit.recipe.section import Section as Section
 from qakit.recipe.slug import competition_slug
 from qakit.recipe.staged import FoldsSection, PseudoSection
-
-
-class PluginRef(BaseModel):
-    """A component by name with its settings: ``linear_span`` or ``{name: stride, stride: 128}``."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    name: str
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The block without its name."""
-        return dict(self.__pydantic_extra__ or {})
 
 
 class DataSection(Section):
@@ -55,7 +39,7 @@ class DataSection(Section):
     problems: dict[str, Policy] = Field(default_factory=dict)
     """What to do about each kind of problem in a record (`qakit data check` lists them); `default` for the rest."""
     train_limit: PositiveInt | None = None
-    """Train on this many examples, drawn at random by the seed."""
+    """Train on this many examples, drawn at random by the seed; with `folds` by `folds.seed`."""
     validation_limit: PositiveInt | None = None
     """Evaluate on this many examples, drawn at random; the same ones for every `seed`, so that runs can be compared."""
     answerable_only: bool = False
@@ -165,7 +149,7 @@ class CompetitionSection(Section):
 class Recipe(Section):
     """Everything that determines a run."""
 
-    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str | None = Field(default=None, pattern=FOLDER_NAME)
     """Names the run folder; by default the recipe file's name."""
     description: str = ""
     """One line for `qakit recipes list`."""
@@ -229,6 +213,7 @@ PLUGIN_FIELDS: dict[str, Kind] = {
     "metric": "metrics",
     "postprocess": "postprocessors",
     "writer": "writers",
+    "folds.combine": "ensemblers",
 }
 """Where a recipe names plugins, and of which kind (``postprocess`` is a list)."""
 
@@ -244,8 +229,10 @@ def default_plugin(at: tuple[str, ...]) -> str | None:
     """The name of the plugin that is used at this place when a recipe names none."""
     model: type[BaseModel] = Recipe
     for part in at[:-1]:
-        section = model.model_fields[part].annotation if part in model.model_fields else None
-        if not (isinstance(section, type) and issubclass(section, BaseModel)):
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        members = (annotation, *get_args(annotation))  # some sections are optional
+        section = next((each for each in members if isinstance(each, type) and issubclass(each, BaseModel)), None)
+        if section is None:
             return None
         model = section
     field = model.model_fields.get(at[-1])

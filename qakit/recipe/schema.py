@@ -104,7 +104,7 @@ def _section(root: dict[str, Any], definitions: dict[str, Any], path: list[str])
     schema = root
     for part in path:
         value = schema["properties"][part]
-        reference = value.get("$ref") or value["allOf"][0]["$ref"]
+        reference = value.get("$ref") or (value.get("allOf") or value["anyOf"])[0]["$ref"]
         schema = definitions[reference.removeprefix("#/$defs/")]
     return schema
 

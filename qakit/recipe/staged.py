@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PositiveInt, model_validator
 
 from qakit.recipe.path_fields import RecipePath
+from qakit.recipe.plugin_ref import PluginRef
 from qakit.recipe.section import Section
 
 
@@ -27,7 +28,7 @@ class FoldsSection(Section):
     """Of the split alone, so that runs with other seeds have the same parts."""
     fold: PositiveInt | None = None
     """Train this one alone, counted from 1, as a run of its own; by default all of them."""
-    combine: str = "voting"
+    combine: PluginRef = PluginRef(name="voting")
     """The ensembler (`qakit plugins --kind ensemblers`) that makes one answer to `data.test` of the models' answers."""
 
     @model_validator(mode="after")

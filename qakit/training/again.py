@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -20,6 +19,7 @@ from qakit.inference.trained import TrainedRun
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.runs import Run, alone_in, create_run, write_json
+from qakit.training.evaluator import decision_of
 from qakit.training.events import Listener, Predicting, Preparing
 from qakit.training.finish import Finished, finish_run
 
@@ -40,9 +40,8 @@ def predict_again(
     run = Run(folder) if Run(folder).recipe_file.is_file() else create_run(recipe, folder)
     with alone_in(run):
         _link_model(source, run)
-        for own, other in ((run.seen_file, source.seen_file),):
-            if other.is_file():
-                shutil.copyfile(other, own)
+        if source.seen_file.is_file():
+            shutil.copyfile(source.seen_file, run.seen_file)
         write_json(run.meta_file, source.read_json(source.meta_file) | {"weights_from": str(source.folder.absolute())})
         trained = TrainedRun.load(folder, registry=registry, device=device)
         listener(Preparing("predicting the validation file"))
@@ -60,12 +59,8 @@ def predict_again(
             inputs=inputs_of(split.files),
             characters=characters_of(prepared, scores),
         )
-        decision = run.read_json(run.decision_file) | {
-            "null_threshold": evaluation.null_threshold,
-            "temperature": evaluation.temperature,
-            "calibration": None if evaluation.calibration is None else asdict(evaluation.calibration),
-            "figures": evaluation.figures,
-        }
+        decision = run.read_json(run.decision_file) | decision_of(evaluation)
+        decision.pop("soup", None)  # what a soup was worth, it was worth as the source predicts
         write_json(run.decision_file, decision)
         del trained, prepared, scores
         finished = finish_run(run, registry, seconds=time.monotonic() - began, listener=listener, device=device)

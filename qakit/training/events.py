@@ -30,6 +30,8 @@ class Started:
     precision: str
     attention: str
     unused_weights: tuple[str, ...]
+    texts: str = "training examples"
+    """What `train_examples` counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +83,20 @@ class StoppedEarly:
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
-    """Something the user should read."""
+class Remark:
+    """What came of something that the recipe asks for."""
 
     message: str
 
 
-Event = Preparing | Started | StepDone | Predicting | Evaluated | CheckpointWritten | StoppedEarly | Notice
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A warning: something that may not be as the user thinks."""
+
+    message: str
+
+
+Event = Preparing | Started | StepDone | Predicting | Evaluated | CheckpointWritten | StoppedEarly | Remark | Notice
 Listener = Callable[[Event], None]
 
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from accelerate import Accelerator
 
 from qakit.inference.output import inputs_of
+from qakit.inference.workers import Workers
 from qakit.modeling.model import parameter_counts
 from qakit.recipe.load import recipe_hash
 from qakit.registry import Registry
 from qakit.runs import Run, write_json
-from qakit.training.checkpoints import Progress, latest_checkpoint, load_checkpoint
-from qakit.training.events import Listener, Notice, Preparing, Started
+from qakit.training.checkpoints import Progress
+from qakit.training.evaluator import Evaluator
+from qakit.training.events import Listener, Notice, Started
 from qakit.training.interrupts import stop_requests
 from qakit.training.journal import Journal
 from qakit.training.keeper import RunKeeper
@@ -25,51 +24,27 @@ from qakit.training.launch import workers_of
 from qakit.training.loop import train
 from qakit.training.meta import describe
 from qakit.training.prepare import Prepared
+from qakit.training.resuming import Resuming
+from qakit.training.seen import Seen
 from qakit.training.sharding import Trainee, gather, is_sharded, shard
 from qakit.training.soup import forget_after
-
-
-@dataclass(frozen=True, slots=True)
-class FitResult:
-    """How a training ended. ``before`` is empty unless the recipe asks for an evaluation of the untrained model."""
-
-    progress: Progress
-    parameters: Mapping[str, Mapping[str, int]]
-    is_main_process: bool
+from qakit.training.tricks import Tricks
 
 
 def fit(
     prepared: Prepared, run: Run, registry: Registry, *, accelerator: Accelerator, resume: bool, listener: Listener
-) -> FitResult:
+) -> None:
     """Train into a run folder; with ``resume`` from its last whole checkpoint.
 
     Raises:
-        QakitError: see :func:`qakit.training.loop.train` and :func:`qakit.training.checkpoints.load_checkpoint`.
+        QakitError: see :func:`qakit.training.loop.train` and :meth:`qakit.training.resuming.Resuming.restore`.
     """
     recipe, main, workers = prepared.recipe, accelerator.is_main_process, workers_of(accelerator)
     assembled, counts = prepared.assembled, parameter_counts(prepared.assembled.model)
-    digest = recipe_hash(recipe)
+    digest, journal = recipe_hash(recipe), Journal(run, writes=main)
     trainee = Trainee.of(assembled, recipe, steps=prepared.plan.steps)
-    progress = Progress()
-    scaler_state: dict[str, Any] | None = None
-    checkpoint = None
-    with workers.one_fate():
-        if resume and main:
-            checkpoint = latest_checkpoint(run.checkpoints, warn=lambda text: listener(Notice(text)))
-    checkpoint = workers.from_first(checkpoint)
-    if checkpoint is not None:
-        with workers.one_fate():
-            progress, scaler_state = load_checkpoint(
-                checkpoint,
-                model=assembled.model,
-                optimiser=trainee.optimiser,
-                average=trainee.average,
-                recipe_hash=digest,
-            )
-        listener(Preparing(f"resuming from {checkpoint.name}"))
-    elif resume:
-        listener(Preparing("there is no whole checkpoint: starting from the beginning"))
-
+    resuming = Resuming(run, digest, recipe.train.keep_checkpoints, accelerator, workers, journal, listener)
+    progress = resuming.restore(assembled.model, trainee.optimiser, trainee.average, resume=resume)
     encoder = assembled.model.backbone
     if recipe.train.compile:
         encoder.compile()
@@ -78,48 +53,35 @@ def fit(
     else:
         model, optimiser = accelerator.prepare(assembled.model, trainee.optimiser)
         trained = trainee
-    if scaler_state is not None and accelerator.scaler is not None:
-        accelerator.scaler.load_state_dict(scaler_state)
-    journal = Journal(run, writes=main)
     keeper = RunKeeper(
         recipe=recipe,
-        recipe_hash=digest,
         run=run,
         trainee=trainee,
         refresh=partial(gather, trained, trainee) if trained is not trainee else _nothing_to_gather,
-        accelerator=accelerator,
-        workers=workers,
-        precision=prepared.precision,
-        validation=prepared.validation,
+        evaluator=_evaluator(prepared, accelerator, workers, journal, listener),
+        resuming=resuming,
         validation_inputs={} if prepared.validation_split is None else inputs_of(prepared.validation_split.files),
         examples=prepared.train_split.examples,
-        judge=prepared.judge,
-        journal=journal,
-        listener=listener,
     )
     with workers.one_fate():
-        journal.cut(progress.metrics_bytes)
         if main:
             forget_after(run.soup, progress.step)
             _warn_of_changed_data(run, prepared, listener)
-            prepared.lineage.seen.write(run.seen_file)
+            _also_before(run, prepared.lineage.seen, progress).write(run.seen_file)
             processes = {"processes": workers.size, "sharded": is_sharded(accelerator)}
             write_json(run.meta_file, describe(prepared, registry, counts, digest) | processes)
     listener(started(prepared, counts, accelerator, progress))
-    if recipe.train.evaluate_before and progress.step == 0 and prepared.validation is not None:
-        began = time.perf_counter()
-        evaluation = keeper.judge_now()
-        keeper.report(progress, evaluation, epoch=0.0, best=False, seconds=time.perf_counter() - began)
+    if recipe.train.evaluate_before and progress.step == 0:
+        keeper.evaluate_untrained(progress)
     with stop_requests() as stop_request:
-        progress = train(
+        train(
             recipe,
             prepared.plan,
             prepared.feed,
             accelerator=accelerator,
             model=model,
             optimiser=optimiser,
-            average=trained.average,
-            freezing=prepared.freezing,
+            tricks=Tricks(trained.average, prepared.attack, prepared.freezing),
             keeper=keeper,
             journal=journal,
             progress=progress,
@@ -129,7 +91,25 @@ def fit(
     with workers.one_fate():
         if main:  # the last checkpoint lies behind it: nothing will ask for it again
             shutil.rmtree(run.soup, ignore_errors=True)
-    return FitResult(progress, counts, main)
+
+
+def _evaluator(
+    prepared: Prepared, accelerator: Accelerator, workers: Workers, journal: Journal, listener: Listener
+) -> Evaluator | None:
+    """What judges the model; None without validation examples."""
+    if prepared.validation is None:
+        return None
+    return Evaluator(
+        recipe=prepared.recipe,
+        assembled=prepared.assembled,
+        validation=prepared.validation,
+        judge=prepared.judge,
+        device=accelerator.device,
+        precision=prepared.precision,
+        workers=workers,
+        journal=journal,
+        listener=listener,
+    )
 
 
 def _nothing_to_gather(*, moments: bool) -> None:
@@ -154,9 +134,14 @@ def started(
     )
 
 
+def _also_before(run: Run, seen: Seen, progress: Progress) -> Seen:
+    """With what the weights that a resumed run goes on with were trained on, should its files have changed since."""
+    return seen.also(Seen.read(run.seen_file)) if progress.step and run.seen_file.is_file() else seen
+
+
 def _warn_of_changed_data(run: Run, prepared: Prepared, listener: Listener) -> None:
     """A resumed run should see the files that it began with."""
     before = run.read_json(run.meta_file).get("data", {})
-    for split in (prepared.train_split, prepared.validation_split):
+    for split in (prepared.train_split, prepared.pseudo_split, prepared.validation_split):
         if split is not None and split.name in before and before[split.name]["files"] != inputs_of(split.files):
             listener(Notice(f"the {split.name} files are not those that this run began with"))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from qakit.errors import RunError
 from qakit.recipe.model import Recipe
 from qakit.runs import Run
-from qakit.training.lineage import FROM_RUN, HARD
+from qakit.training.edges import FROM_RUN, HARD, LABELS, NEGATIVES, WEIGHTS, negatives_from
 
 
 def fold_recipe(recipe: Recipe, fold: int) -> Recipe:
@@ -18,18 +17,20 @@ def fold_recipe(recipe: Recipe, fold: int) -> Recipe:
     the part that this fold is judged on.
 
     Raises:
-        RunError: that run has not trained this fold.
+        RunError: that run is not where the recipe says, or has not trained this fold.
     """
     assert recipe.folds is not None
     backbone, pseudo, train = recipe.backbone, recipe.pseudo, recipe.preprocess.train
     if backbone.from_run is not None:
-        path = _of_fold(backbone.from_run, fold)
+        path = _of_fold(WEIGHTS, backbone.from_run, fold)
         backbone = backbone.model_copy(update={"from_run": path, "source": f"{path}/model"})
     if pseudo is not None:
-        pseudo = pseudo.model_copy(update={"from_run": _of_fold(pseudo.from_run, fold)})
-    negatives = train.settings.get(HARD)
-    if isinstance(negatives, Mapping) and isinstance(negatives.get(FROM_RUN), str):
-        train = train.model_copy(update={HARD: {**negatives, FROM_RUN: _of_fold(negatives[FROM_RUN], fold)}})
+        pseudo = pseudo.model_copy(update={"from_run": _of_fold(LABELS, pseudo.from_run, fold)})
+    negatives = negatives_from(recipe)
+    if negatives is not None:
+        train = train.model_copy(
+            update={HARD: {**train.settings[HARD], FROM_RUN: _of_fold(NEGATIVES, negatives, fold)}}
+        )
     return recipe.model_copy(
         update={
             "name": f"{recipe.name or 'run'}-fold-{fold}",
@@ -42,11 +43,13 @@ def fold_recipe(recipe: Recipe, fold: int) -> Recipe:
     )
 
 
-def _of_fold(path: str, fold: int) -> str:
+def _of_fold(key: str, path: str, fold: int) -> str:
     run = Run(Path(path))
+    if not run.folder.exists():
+        raise RunError(f"{key}: {path} is not there: put it back where it was")
     if not run.folds_file.is_file():
         return path
     own = run.fold(fold)
     if not own.metrics_file.is_file():
-        raise RunError(f"{run.folder} has not trained its fold {fold} yet, from which fold {fold} would begin")
+        raise RunError(f"{key}: {run.folder} has not trained its fold {fold} yet, from which fold {fold} would begin")
     return str(own.folder)

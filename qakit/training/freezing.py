@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -32,12 +33,15 @@ class Freezing:
     """The same by the parameter's name in the whole model."""
 
     @staticmethod
-    def of(model: ReadingModel, section: FreezingSection | None, *, epochs: float) -> Freezing | None:
-        """What a recipe's ``train.freezing`` asks for, or None. ``epochs``: how long the training is.
+    def of(model: ReadingModel, section: FreezingSection | None, *, last_begins: float) -> Freezing | None:
+        """What a recipe's ``train.freezing`` asks for, or None.
+
+        Args:
+            last_begins: when the training's last step begins, in epochs.
 
         Raises:
-            ModelError: the backbone has not the layers that are named, a part would never train, or nothing would train
-                at first.
+            ModelError: the backbone has not the layers that are named, a part would never train, nothing would train
+                at first, or nothing is frozen of what the adapter trains.
         """
         if section is None:
             return None
@@ -52,7 +56,11 @@ class Freezing:
             for stage in section.stages:
                 _check_layers(stage, layers, model.backbone)
                 parts |= {part: max(stage.until, parts.get(part, 0.0)) for part in _frozen(stage, layers)}
-        _check_length(parts, section, epochs)
+        trained = {own[name] for name, parameter in model.backbone.named_parameters() if parameter.requires_grad}
+        parts = {part: until for part, until in parts.items() if part in trained}
+        if not parts:
+            raise ModelError("train.freezing: the adapter trains none of the parts that it freezes; leave it out")
+        _check_length(parts, section, last_begins)
         parameters = {f"backbone.{name}": parts[part] for name, part in own.items() if part in parts}
         if all(name in parameters for name, parameter in model.named_parameters() if parameter.requires_grad):
             raise ModelError("train.freezing: nothing would train at first; freeze less of the backbone")
@@ -92,16 +100,18 @@ def _check_layers(stage: FrozenSection, layers: int, backbone: nn.Module) -> Non
         raise ModelError(f"train.freezing: layers is {stage.layers}, but {type(backbone).__name__} has {layers}")
 
 
-def _check_length(parts: Mapping[Part, float], section: FreezingSection, epochs: float) -> None:
+def _check_length(parts: Mapping[Part, float], section: FreezingSection, last_begins: float) -> None:
     last = max(parts, key=lambda part: parts[part])
-    if parts[last] < epochs:
+    if parts[last] <= last_begins:
         return
+    end = f"the training's last step begins at epoch {last_begins:.4g}"
     if section.gradual is not None:
+        most = math.floor(1000 * last_begins * section.gradual / parts[last]) / 1000
         raise ModelError(
-            f"train.freezing: with gradual: {section.gradual:g} the {part_name(last)} thaw after {parts[last]:g} "
-            f"epochs, but train.epochs is {epochs:g}; give less than {epochs * section.gradual / parts[last]:.3g}"
+            f"train.freezing: with gradual: {section.gradual:g} {part_name(last)} would thaw after "
+            f"{parts[last]:g} epochs, but {end}; give at most {most:g}"
         )
     raise ModelError(
-        f"train.freezing: {part_name(last)} would be frozen until epoch {parts[last]:g}, but train.epochs is "
-        f"{epochs:g}; for a part that never trains there is the adapter freeze"
+        f"train.freezing: {part_name(last)} would be frozen until epoch {parts[last]:g}, but {end}; for a part that "
+        "never trains there is the adapter freeze"
     )

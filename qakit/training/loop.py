@@ -8,10 +8,8 @@ dropout does, so only runs with equally many parts (processes x accumulation) dr
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
@@ -19,19 +17,20 @@ from accelerate import Accelerator
 
 from qakit.errors import RunError
 from qakit.recipe.model import Recipe, TrainSection
-from qakit.training.adversarial import attack_on
-from qakit.training.averaging import WeightAverage, is_due
+from qakit.training.averaging import is_due
 from qakit.training.checkpoints import Progress
 from qakit.training.events import Listener, Notice, StepDone, StoppedEarly
 from qakit.training.feed import Epoch, Feed
-from qakit.training.freezing import Freezing
 from qakit.training.guards import StepGuard, is_time_to_look, not_learning, told_when_memory_ends
 from qakit.training.interrupts import InterruptedTrainingError, StopRequest
 from qakit.training.journal import Journal
 from qakit.training.optim import set_rates
-from qakit.training.schedule import step_factor, warmup_steps
+from qakit.training.plan import Plan
+from qakit.training.schedule import step_factor
 from qakit.training.sharding import whole
 from qakit.training.step import step_gradients
+from qakit.training.tally import Counted, Tally
+from qakit.training.tricks import Tricks
 
 SMALLER_MODEL = "choose a smaller backbone, or an adapter that trains fewer weights (lora, bitfit, freeze)"
 
@@ -43,8 +42,8 @@ class Keeper(Protocol):
         """Judge the weights, keep them if they are the best, and return the progress with that noted."""
         ...
 
-    def finish(self, progress: Progress, *, epoch: float) -> None:
-        """Make the best of what was kept; only a checkpoint comes after it."""
+    def combine_kept(self, progress: Progress, *, epoch: float) -> None:
+        """At the end, put weights that were kept together where that is better; only a checkpoint comes after it."""
         ...
 
     def checkpoint(self, progress: Progress) -> None:
@@ -56,28 +55,6 @@ class Keeper(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How long the training is."""
-
-    steps: int
-    warmup: int
-    first: Epoch
-
-    @staticmethod
-    def of(recipe: Recipe, feed: Feed) -> Plan:
-        """Counted on the first epoch of each window length: with a token budget and redrawn windows, later epochs may
-        differ by a few batches."""
-        first, epochs, batches = feed.epoch(0), recipe.train.epochs, 0.0
-        for begin, end in pairwise([*feed.begins, epochs]):
-            counted = first if begin == 0 else feed.epoch(int(begin))
-            batches += (end - begin) * len(counted.batches)
-        steps = math.ceil(batches - 1e-9)
-        if recipe.train.max_steps is not None:
-            steps = min(steps, recipe.train.max_steps)
-        return Plan(max(1, steps), warmup_steps(recipe.train.warmup, max(1, steps)), first)
-
-
 def train(
     recipe: Recipe,
     plan: Plan,
@@ -86,8 +63,7 @@ def train(
     accelerator: Accelerator,
     model: torch.nn.Module,
     optimiser: Any,
-    average: WeightAverage | None,
-    freezing: Freezing | None,
+    tricks: Tricks,
     keeper: Keeper,
     journal: Journal,
     progress: Progress,
@@ -99,54 +75,47 @@ def train(
     Args:
         model: as the accelerator prepared it (wrapped under several processes).
         optimiser: likewise prepared.
-        average: of the model's weights, updated with each step.
-        freezing: what does not train yet.
 
     Raises:
         RunError: too many steps in a row had a loss or gradients that are not finite, or the memory does not suffice
             for a single window.
         InterruptedTrainingError: a stop was requested; the checkpoint is written.
     """
-    section = recipe.train
-    device, scaled = accelerator.device, accelerator.scaler is not None
-    # Summed since the last logged step; stays on the device until then, so that no step waits for it.
-    losses = torch.tensor(progress.loss_sum, device=device)
+    section, device = recipe.train, accelerator.device
+    scaled = accelerator.scaler is not None
     guard = StepGuard(optimiser, device=device, scaled=scaled, in_a_row=progress.skipped_in_a_row)
-    since, left_out, windows_since, clock = progress.unlogged, progress.skipped, 0, time.perf_counter()
+    tally = Tally(guard, progress, device=device)
     model.train()
     if _exhausted(section, progress):  # a run that had stopped early is resumed
         return progress
-    attack = attack_on(accelerator.unwrap_model(model), section.adversarial)
     for epoch, rows, position in _batches(feed, plan, progress):
         step = progress.step
         factor = step_factor(section, step, total=plan.steps, warmup=plan.warmup)
         set_rates(optimiser, factor)
-        accumulation = progress.accumulation or section.accumulation
         begun = epoch.number + position / len(epoch.batches)
         loss, accumulation = step_gradients(
             recipe,
             epoch,
             rows,
             step,
-            accumulation,
-            attack=attack if attack is not None and attack.begins(begun) else None,
+            progress.accumulation or section.accumulation,
+            attack=tricks.attack if tricks.attack is not None and tricks.attack.begins(begun) else None,
             accelerator=accelerator,
             model=model,
             optimiser=optimiser,
             listener=listener,
         )
-        if freezing is not None:
-            freezing.hold(optimiser, at=begun)
+        if tricks.freezing is not None:
+            tricks.freezing.hold(optimiser, at=begun)
         with told_when_memory_ends(f"while the weights were updated in step {step + 1}", SMALLER_MODEL):
             norm = whole(accelerator.clip_grad_norm_(model.parameters(), section.max_grad_norm or math.inf))
-            losses += guard.judge(loss, norm)
+            tally.add(guard.judge(loss, norm), windows=len(rows))
             optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         ends_epoch = position + 1 == len(epoch.batches)
-        if average is not None:
-            average.update(step + 1, ends_epoch=ends_epoch)
+        if tricks.average is not None:
+            tricks.average.update(step + 1, ends_epoch=ends_epoch)
 
-        since, windows_since = since + 1, windows_since + len(rows)
         progress = replace(
             progress,
             step=step + 1,
@@ -157,58 +126,30 @@ def train(
         at = epoch.number + (position + 1) / len(epoch.batches)
         logged = progress.step % section.log_every == 0 or progress.step in (1, plan.steps)
         if logged:
-            skipped, in_a_row = guard.read()
-            skipped += left_out
-            if in_a_row >= section.max_skipped:
+            counted = tally.read()
+            if counted.skipped_in_a_row >= section.max_skipped:
                 keeper.save_batch(epoch, rows, progress)
-                raise RunError(_broken(in_a_row, progress.step, section))
-            if skipped:
-                listener(Notice(f"{skipped} steps were left out: their loss or gradients were not finite numbers"))
-            mean_loss = float(losses) / max(1, since - skipped)
-            gradient = float(norm)
+                raise RunError(_broken(counted.skipped_in_a_row, progress.step, section))
             rate = section.learning_rate * factor
-            journal.metrics(
-                type="train",
-                step=progress.step,
-                epoch=round(at, 6),
-                loss=mean_loss if since > skipped else None,
-                learning_rate=rate,
-                grad_norm=gradient if math.isfinite(gradient) else None,
-                skipped=skipped,
-            )
-            speed = windows_since / (time.perf_counter() - clock)
-            journal.timing(type="train", step=progress.step, windows_per_second=speed)
-            listener(StepDone(progress.step, at, len(rows), mean_loss, rate, speed))
+            _log(counted, progress.step, at, rate, float(norm), windows=len(rows), journal=journal, listener=listener)
             if is_time_to_look(progress.step, steps=plan.steps, log_every=section.log_every):
                 remark = not_learning(journal.losses())
                 if remark:
                     listener(Notice(remark))
-            losses.zero_()
-            since, left_out, windows_since, clock = 0, 0, 0, time.perf_counter()
         else:
             listener(StepDone(progress.step, at, len(rows)))
 
         done = progress.step == plan.steps
-        paused = time.perf_counter()
-        if done or is_due(section.evaluate_every, progress.step, ends_epoch=ends_epoch):
-            progress = keeper.evaluate(progress, epoch=round(at, 6))
-            model.train()
-        stop = _exhausted(section, progress)
-        if done or stop:
-            keeper.finish(progress, epoch=round(at, 6))
-        interrupt = _agreed(stop_request, accelerator, logged)
-        if done or stop or interrupt or is_due(section.checkpoint_every, progress.step, ends_epoch=ends_epoch):
-            skipped, in_a_row = guard.peek()
-            keeper.checkpoint(
-                replace(
-                    progress,
-                    loss_sum=float(losses),
-                    unlogged=since,
-                    skipped=left_out + skipped,
-                    skipped_in_a_row=in_a_row,
-                )
-            )
-        clock += time.perf_counter() - paused
+        with tally.paused():
+            if done or is_due(section.evaluate_every, progress.step, ends_epoch=ends_epoch):
+                progress = keeper.evaluate(progress, epoch=round(at, 6))
+                model.train()
+            stop = _exhausted(section, progress)
+            if done or stop:
+                keeper.combine_kept(progress, epoch=round(at, 6))
+            interrupt = _agreed(stop_request, accelerator, logged)
+            if done or stop or interrupt or is_due(section.checkpoint_every, progress.step, ends_epoch=ends_epoch):
+                keeper.checkpoint(tally.noted(progress))
         if done or stop:  # a request that came while the last checkpoint was written is heard, too
             interrupt = interrupt or _agreed(stop_request, accelerator, True)
         if interrupt:
@@ -217,6 +158,33 @@ def train(
             listener(StoppedEarly(progress.step, f"{progress.without_gain} evaluations without a better one"))
             break
     return progress
+
+
+def _log(
+    counted: Counted,
+    step: int,
+    at: float,
+    rate: float,
+    norm: float,
+    *,
+    windows: int,
+    journal: Journal,
+    listener: Listener,
+) -> None:
+    """Note a logged step (from 1), which ends ``at`` epochs, and tell the listener."""
+    if counted.skipped:
+        listener(Notice(f"{counted.skipped} steps were left out: their loss or gradients were not finite numbers"))
+    journal.metrics(
+        type="train",
+        step=step,
+        epoch=round(at, 6),
+        loss=counted.loss if counted.any_done else None,
+        learning_rate=rate,
+        grad_norm=norm if math.isfinite(norm) else None,
+        skipped=counted.skipped,
+    )
+    journal.timing(type="train", step=step, windows_per_second=counted.windows_per_second)
+    listener(StepDone(step, at, windows, counted.loss, rate, counted.windows_per_second))
 
 
 def _batches(feed: Feed, plan: Plan, progress: Progress) -> Iterator[tuple[Epoch, Any, int]]:

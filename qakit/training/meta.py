@@ -17,7 +17,11 @@ def describe(
     prepared: Prepared, registry: Registry, counts: Mapping[str, Mapping[str, int]], digest: str
 ) -> dict[str, Any]:
     """A run's meta.json."""
-    splits = [split for split in (prepared.train_split, prepared.validation_split) if split is not None]
+    pseudo = prepared.pseudo_split
+    splits = [split for split in (prepared.train_split, pseudo, prepared.validation_split) if split is not None]
+    counted = {split.name: len(split.examples) for split in splits}
+    if pseudo is not None:  # each split with its own
+        counted[prepared.train_split.name] -= len(pseudo.examples)
     return environment() | {
         "recipe_sha256": digest,
         "seed": prepared.recipe.seed,
@@ -26,7 +30,7 @@ def describe(
         "data": {
             split.name: {
                 "files": inputs_of(split.files),
-                "examples": len(split.examples),
+                "examples": counted[split.name],
                 "problems": {
                     f"{kind}, {outcome}": count
                     for problems in split.problems

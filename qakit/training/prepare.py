@@ -22,13 +22,14 @@ from qakit.modeling.device import Precision, keep_freed_memory, resolve_precisio
 from qakit.modeling.start import check_start, take_head
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
+from qakit.training.adversarial import Attack, attack_on
 from qakit.training.cutout import token_cutout
-from qakit.training.events import Listener, Notice, Preparing
+from qakit.training.events import Listener, Notice, Preparing, Remark
 from qakit.training.feed import Feed
 from qakit.training.freezing import Freezing
 from qakit.training.lineage import Lineage, trace
-from qakit.training.loop import Plan
-from qakit.training.pseudo import with_pseudo_labels
+from qakit.training.plan import Plan
+from qakit.training.pseudo import check_learnt, pseudo_labelled
 from qakit.training.tricks import check_tricks
 
 
@@ -42,10 +43,14 @@ class Prepared:
     plan: Plan
     validation: ScoringSet | None
     train_split: Split
+    """With the pseudo-labelled examples at its end."""
+    pseudo_split: Split | None
+    """Those alone, and the file that they are from."""
     validation_split: Split | None
     lineage: Lineage
     precision: Precision
     judge: Judge
+    attack: Attack | None
     freezing: Freezing | None
 
 
@@ -77,24 +82,25 @@ def prepare_training(
         for problems in split.problems if split is not None else ():
             for line in problems.describe():
                 listener(Notice(line))
+    pseudo_split = None
     if recipe.pseudo is not None:
         with workers.leaders_first():
-            train_split = with_pseudo_labels(
-                recipe, registry, train_split, validation_split, device=device, cache=cache, listener=listener
+            pseudo_split = pseudo_labelled(
+                recipe, registry, validation_split, device=device, cache=cache, listener=listener
             )
-    lineage = trace(
-        recipe, registry, train_split.examples, validation_split.examples if validation_split is not None else ()
-    )
+    pseudo = () if pseudo_split is None else pseudo_split.examples
+    judging = () if validation_split is None else validation_split.examples
+    lineage = trace(recipe, registry, train_split.examples, judging, pseudo=pseudo)
     listener(Preparing("building the model"))
-    classes = tuple(recipe.data.labels or classes_of(train_split.examples))
+    classes = tuple(recipe.data.labels or classes_of((*train_split.examples, *train_split.others)))
     assembled = assemble(recipe, registry, device=device, classes=classes)
     check_head(recipe, assembled.model.head)
+    if pseudo_split is not None:
+        check_learnt(pseudo_split, given_by(assembled.model.head), classes, recipe)
+        train_split = replace(train_split, examples=(*train_split.examples, *pseudo))
     if recipe.backbone.from_run is not None:
-        listener(Notice(take_head(assembled, recipe)))
+        listener(Remark(take_head(assembled, recipe)))
     cutout = token_cutout(recipe.train.token_cutout, assembled.tokenizer, seed=recipe.seed)
-    freezing = Freezing.of(assembled.model, recipe.train.freezing, epochs=recipe.train.epochs)
-    for line in freezing.describe() if freezing is not None else ():
-        listener(Notice(line))
     with workers.leaders_first():
         encoded = encode(
             train_split.examples,
@@ -116,6 +122,11 @@ def prepare_training(
     grouped = assembled.model.decoder.reads == "group"
     feed = Feed(encoded, assembled.template, preprocessors, recipe.train, recipe.seed, grouped, cutout)
     plan = Plan.of(recipe, feed)
+    attack = attack_on(assembled.model, recipe.train.adversarial)
+    freezing = Freezing.of(assembled.model, recipe.train.freezing, last_begins=plan.last_begins)
+    for schedule in (progressive, freezing):
+        for line in schedule.describe() if schedule is not None else ():
+            listener(Remark(line))
     without_window = len(encoded) - len(np.unique(plan.first.windows.example))
     if without_window:
         listener(
@@ -135,13 +146,7 @@ def prepare_training(
         check_selection(judge, validation_split.examples, gives=given_by(assembled.model.head))
     elif recipe.train.early_stopping is not None:
         raise UsageError("train.early_stopping needs validation data: set data.validation")
-    for line in check_tricks(
-        recipe,
-        assembled.model,
-        steps=plan.steps,
-        steps_per_epoch=len(plan.first.batches),
-        validated=validation is not None,
-    ):
+    for line in check_tricks(recipe, assembled.model, plan, validated=validation is not None):
         listener(Notice(line))
     return Prepared(
         recipe=recipe,
@@ -150,9 +155,11 @@ def prepare_training(
         plan=plan,
         validation=validation,
         train_split=train_split,
+        pseudo_split=pseudo_split,
         validation_split=validation_split,
         lineage=lineage,
         precision=resolve_precision(recipe.train.precision, device),
         judge=judge,
+        attack=attack,
         freezing=freezing,
     )

@@ -5,8 +5,9 @@ Texts are the same when they differ only in case, blanks and punctuation.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 
@@ -29,10 +30,12 @@ class Seen:
     Attributes:
         records: of questions together with the contexts that they are about.
         contexts: of these contexts alone.
+        unknown: what else stands behind a run, of which nobody knows what it was trained on.
     """
 
     records: Hashes
     contexts: Hashes
+    unknown: tuple[str, ...] = ()
 
     @staticmethod
     def of(examples: Iterable[Example]) -> Seen:
@@ -42,13 +45,20 @@ class Seen:
             _sorted(record for record, _ in hashed), _sorted(each for _, contexts in hashed for each in contexts)
         )
 
+    @staticmethod
+    def unknown_of(path: Path) -> Seen:
+        """What something shows of which nobody knows it."""
+        return replace(Seen.of(()), unknown=(str(path),))
+
     def also(self, other: Seen) -> Seen:
         """What either shows."""
-        return Seen(np.union1d(self.records, other.records), np.union1d(self.contexts, other.contexts))
+        unknown = tuple(sorted({*self.unknown, *other.unknown}))
+        return Seen(np.union1d(self.records, other.records), np.union1d(self.contexts, other.contexts), unknown)
 
     def without(self, other: Seen) -> Seen:
         """What the other does not show."""
-        return Seen(np.setdiff1d(self.records, other.records), np.setdiff1d(self.contexts, other.contexts))
+        shown = np.setdiff1d(self.records, other.records), np.setdiff1d(self.contexts, other.contexts)
+        return Seen(*shown, self.unknown)
 
     def which(self, examples: Sequence[Example]) -> list[Example]:
         """Those of the examples that are shown, or whose contexts are."""
@@ -69,7 +79,8 @@ class Seen:
         from safetensors.numpy import save_file
 
         with atomic_path(path) as temporary:
-            save_file({"records": self.records, "contexts": self.contexts}, temporary)
+            metadata = {"unknown": json.dumps(self.unknown)}
+            save_file({"records": self.records, "contexts": self.contexts}, temporary, metadata=metadata)
 
     @staticmethod
     def read(path: Path) -> Seen:
@@ -78,13 +89,14 @@ class Seen:
         Raises:
             RunError: the file is damaged.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
+        from safetensors import SafetensorError, safe_open
 
         try:
-            arrays = load_file(path)
-            return Seen(*(np.asarray(arrays[name], np.uint64).reshape(-1) for name in ("records", "contexts")))
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            with safe_open(path, framework="np") as file:
+                shown = [np.asarray(file.get_tensor(name), np.uint64).reshape(-1) for name in ("records", "contexts")]
+                unknown = json.loads((file.metadata() or {}).get("unknown", "[]"))
+            return Seen(shown[0], shown[1], tuple(map(str, unknown)))
+        except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
             raise RunError(f"{path} is damaged: {error}") from error
 
 

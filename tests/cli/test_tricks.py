@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,21 @@ from command_line import Invoke
 from safetensors.torch import load_file
 from torch import Tensor
 
+from qakit.registry import Registry, load_registry
+from qakit.runs import Run, write_json
 from qakit.training import keeper
+from qakit.training.again import predict_again
 from qakit.training.averaging import WeightAverage
+from qakit.training.events import silence
 
 pytestmark = pytest.mark.slow
 
 SEVERAL = ("--set", "train.epochs=2", "--set", "train.evaluate_every=2", "--set", "train.learning_rate=5e-3")
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return load_registry()
 
 
 def entries(run: Path, kind: str) -> list[dict[str, Any]]:
@@ -34,9 +44,10 @@ def transformers_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def assert_kept(run: Path, expected: Mapping[str, Tensor]) -> None:
     kept = load_file(run / "model" / "model.safetensors")
-    for name, value in transformers_weights(expected).items():
-        if name in kept:
-            torch.testing.assert_close(kept[name], value, atol=1e-6, rtol=1e-5, msg=name)
+    wanted = transformers_weights(expected)
+    assert set(kept) == set(wanted)
+    for name, value in wanted.items():
+        torch.testing.assert_close(kept[name], value, atol=1e-6, rtol=1e-5, msg=name)
 
 
 def test_a_soup_is_the_mean_of_the_weights_it_names_and_no_worse_than_any(
@@ -89,6 +100,22 @@ def test_the_mean_of_the_last_weights_is_evaluated_and_kept(
     assert result.exit_code == 0, result.output
     assert len(seen) == 6
     assert_kept(run, {name: sum(each[name] for each in seen[3:]) / 3 for name in seen[0]})
+
+
+def test_a_run_that_predicts_with_anothers_weights_tells_of_no_soup(
+    small_run: Path, tmp_path: Path, registry: Registry
+) -> None:
+    source = Run(tmp_path / "source")
+    shutil.copytree(small_run, source.folder)
+    decision = source.read_json(source.decision_file)
+    write_json(source.decision_file, {**decision, "soup": {"steps": [1, 2], "before": 1.0, "after": 2.0}})
+    recipe = source.recipe()
+    again = recipe.model_copy(update={"predict": recipe.predict.model_copy(update={"n_best": 3})})
+    finished = predict_again(source, again, tmp_path / "again", registry, listener=silence, device=torch.device("cpu"))
+    own = Run(tmp_path / "again")
+    assert "soup" not in own.read_json(own.decision_file)
+    assert finished.metrics.get("soup") is None
+    assert "soup" in source.read_json(source.decision_file)
 
 
 def test_what_cannot_work_is_refused_before_anything_is_written(

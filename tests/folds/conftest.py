@@ -71,3 +71,13 @@ def folded(fold_recipe_file: Path, invoke: Invoke, tmp_path_factory: pytest.Temp
     result = invoke("train", fold_recipe_file, "--output", folder, "--quiet")
     assert result.exit_code == 0, result.output
     return folder
+
+
+@pytest.fixture(scope="session")
+def whole(fold_recipe_file: Path, invoke: Invoke, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that has seen all training examples."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    options = ("--set", "folds=null", "--set", "train.max_steps=1", "--output", folder, "--quiet")
+    result = invoke("train", fold_recipe_file, *options)
+    assert result.exit_code == 0, result.output
+    return folder

@@ -106,6 +106,35 @@ def test_other_machines_train_other_folds_in_the_same_folder(
     assert "holds the folds of another recipe" in str(result.exception)
 
 
+def test_folds_that_were_trained_as_runs_of_their_own_are_joined(
+    fold_recipe_file: Path, invoke: Any, tmp_path: Path
+) -> None:
+    run = tmp_path / "RUN"
+    quick = ("--set", "train.max_steps=1", "--quiet")
+    result = invoke("train", fold_recipe_file, *quick, "--set", "folds.fold=2", "--output", run / "fold-2")
+    assert result.exit_code == 0, result.output
+    (run / ".lock").touch()
+    kept = {file: file.stat().st_mtime_ns for file in (run / "fold-2").rglob("*") if file.name != ".lock"}
+    result = invoke("train", "--resume", "--output", run)
+    assert result.exit_code == 2
+    result = invoke("train", fold_recipe_file, "--set", "train.max_steps=2", "--output", run)
+    assert result.exit_code == 2
+    assert "fold-2 is not fold 2 of" in str(result.exception)
+    (run / "notes.txt").touch()
+    result = invoke("train", fold_recipe_file, *quick, "--output", run)
+    assert result.exit_code == 2
+    assert "is not empty" in str(result.exception)
+    (run / "notes.txt").unlink()
+    assert not (run / "folds.json").exists()
+    result = invoke("train", fold_recipe_file, *quick, "--output", run, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["folds"]["k"] == 3
+    assert {file: file.stat().st_mtime_ns for file in (run / "fold-2").rglob("*") if file.name != ".lock"} == kept
+    shutil.rmtree(run / "fold-3")
+    result = invoke("train", "--resume", "--output", run, "--json")
+    assert result.exit_code == 0, result.output
+
+
 def test_a_fold_is_a_run_for_every_command(folded: Path, invoke: Any, tmp_path: Path) -> None:
     nbest = tmp_path / "nbest.jsonl"
     result = invoke("predict", folded / "fold-1", "--split", "validation", "--nbest", nbest)

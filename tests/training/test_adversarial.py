@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
-from tiny_model import TinyBackbone, gradients, gradients_of, tiny_model, tiny_recipe, weights_of
+from tiny_model import TinyBackbone, gradients, gradients_of, tiny_model, tiny_plan, tiny_recipe, weights_of
 from torch import Tensor
 
 from qakit.errors import UsageError
@@ -178,5 +178,5 @@ def test_what_cannot_be_done_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
         attack_on(model, "fgm")
     monkeypatch.undo()
     recipe = tiny_recipe(adversarial={"method": "fgm", "start_epoch": 2})
-    with pytest.raises(UsageError, match="would never begin: start_epoch is 2, and there are 2 epochs"):
-        list(check_tricks(recipe, tiny_model(), steps=10, steps_per_epoch=5, validated=False))
+    with pytest.raises(UsageError, match="would never begin: start_epoch is 2, and the training's last step begins"):
+        list(check_tricks(recipe, tiny_model(), tiny_plan(5, 10), validated=False))

@@ -33,8 +33,8 @@ def model() -> ReadingModel:
     return ReadingModel(AutoModel.from_config(config, add_pooling_layer=False), nn.Linear(8, 2))
 
 
-def freezing(of: ReadingModel, epochs: float = 4, **section: Any) -> Freezing:
-    made = Freezing.of(of, FreezingSection.model_validate(section), epochs=epochs)
+def freezing(of: ReadingModel, last_begins: float = 3.9, **section: Any) -> Freezing:
+    made = Freezing.of(of, FreezingSection.model_validate(section), last_begins=last_begins)
     assert made is not None
     return made
 
@@ -68,12 +68,12 @@ def test_stages_say_until_when_each_part_is_frozen() -> None:
 
 def test_gradual_unfreezing_goes_from_the_top_to_the_embeddings() -> None:
     held = freezing(model(), gradual=0.5)
-    assert dict(held.parts) == {2: 0.5, 1: 1.0, 0: 1.5, "embeddings": 2.0, "other": 0.5}
+    assert dict(held.parts) == {2: 0.5, 1: 1.0, 0: 1.5, "embeddings": 2.0}
 
 
 def test_all_freezes_the_whole_backbone() -> None:
     held = freezing(model(), stages=[{"until": 1, "layers": "all"}])
-    assert set(held.parts) == {"embeddings", 0, 1, 2, "other"}
+    assert set(held.parts) == {"embeddings", 0, 1, 2}  # this backbone has nothing else
     assert (
         freezing(model(), stages=[{"until": 1, "layers": "all", "embeddings": False}]).parts.get("embeddings") is None
     )
@@ -152,13 +152,32 @@ def test_a_checkpoint_from_a_frozen_stage_goes_on_exactly(tmp_path: Path, killed
     ("section", "problem"),
     [
         ({"stages": [{"until": 1, "layers": 4}]}, "layers is 4, but BertModel has 3"),
-        ({"stages": [{"until": 4, "layers": 1}]}, "embeddings would be frozen until epoch 4, but train.epochs is 4"),
-        ({"gradual": 1}, "the embeddings thaw after 4 epochs, but train.epochs is 4; give less than 1$"),
+        (
+            {"stages": [{"until": 4, "layers": 1}]},
+            "embeddings would be frozen until epoch 4, but the training's last step begins at epoch 3.9; for a part",
+        ),
+        ({"gradual": 1}, r"embeddings would thaw after 4 epochs, but .* begins at epoch 3.9; give at most 0\.975$"),
     ],
 )
 def test_what_the_backbone_or_the_length_does_not_allow_is_refused(section: dict[str, Any], problem: str) -> None:
     with pytest.raises(ModelError, match=problem):
         freezing(model(), **section)
+
+
+def test_a_part_that_thaws_with_the_last_step_is_allowed() -> None:
+    held = freezing(model(), last_begins=3.9, gradual=0.975)
+    assert held.parts["embeddings"] == 3.9
+
+
+def test_parts_that_never_train_do_not_count() -> None:
+    of = model()
+    for name, parameter in of.backbone.named_parameters():
+        parameter.requires_grad_(".layer." in name)
+    held = freezing(of, last_begins=1.5, gradual=0.5)  # the embeddings would thaw after 2 epochs
+    assert dict(held.parts) == {2: 0.5, 1: 1.0, 0: 1.5}
+    assert held.describe()[-1] == "frozen until epoch 1.5: layer 0"
+    with pytest.raises(ModelError, match="the adapter trains none of the parts that it freezes"):
+        freezing(of, stages=[{"until": 1}])
 
 
 def test_a_head_without_weights_leaves_nothing_to_train() -> None:

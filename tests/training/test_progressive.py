@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from qakit.recipe.by_epoch import ProgressiveSection
 from qakit.recipe.model import Recipe
 from qakit.registry import load_registry
 from qakit.training.feed import Feed
-from qakit.training.loop import Plan
+from qakit.training.plan import Plan
 from qakit.values import Answer, Example
 
 
@@ -97,7 +98,20 @@ def test_the_plan_counts_the_steps_that_the_epochs_have(
     whole, rest = int(epochs), epochs - int(epochs)
     batches = [len(feed.epoch(number).batches) for number in range(whole + 1)]
     assert len(set(batches)) > 1 or batch_size > 5  # shorter windows are more
-    assert Plan.of(made, feed).steps == math.ceil(sum(batches[:whole]) + rest * batches[whole] - 1e-9)
+    plan = Plan.of(made, feed)
+    assert plan.steps == math.ceil(sum(batches[:whole]) + rest * batches[whole] - 1e-9)
+    assert plan.ends == tuple(accumulate(batches[: math.ceil(epochs)]))
+
+
+def test_max_steps_ends_the_plan(tiny_backbone: Path) -> None:
+    made = recipe({"lengths": [32, 96]}, epochs=1000)
+    feed = feed_of(made, tiny_backbone)
+    first, later = (len(feed.epoch(number).batches) for number in (0, 1))
+    train = made.train.model_copy(update={"max_steps": first + later + 1})
+    plan = Plan.of(made.model_copy(update={"train": train}), feed)
+    assert plan.steps == first + later + 1
+    assert plan.ends == (first, first + later, first + 2 * later)
+    assert plan.epochs == 2 + 1 / later
 
 
 def test_without_it_nothing_changes(tiny_backbone: Path) -> None:

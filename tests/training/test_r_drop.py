@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_model import gradients, gradients_of, tiny_head, tiny_model, tiny_recipe
+from tiny_model import gradients, gradients_of, tiny_head, tiny_model, tiny_plan, tiny_recipe
 
 from qakit.api import Distributions
 from qakit.data.batch import Batch
@@ -134,7 +134,7 @@ def test_attention_that_is_given_a_rate_counts_as_dropout() -> None:
 
 def remarks(model: ReadingModel, head: str) -> list[str]:
     recipe = tiny_recipe(r_drop={}).model_copy(update={"head": tiny_recipe().head.model_copy(update={"name": head})})
-    return list(check_tricks(recipe, model, steps=10, steps_per_epoch=5, validated=False))
+    return list(check_tricks(recipe, model, tiny_plan(5, 10), validated=False))
 
 
 def test_heads_whose_readings_cannot_be_compared_are_refused() -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_model import tiny_model, tiny_recipe
+from tiny_model import tiny_model, tiny_plan, tiny_recipe
 from torch import Tensor
 
 from qakit.errors import UsageError
@@ -120,4 +120,4 @@ def test_weights_set_aside_come_back_bit_for_bit() -> None:
 
 def test_without_validation_there_is_nothing_to_choose_by() -> None:
     with pytest.raises(UsageError, match=r"train\.soup chooses by validation data: set data\.validation"):
-        list(check_tricks(tiny_recipe(soup={}), tiny_model(), steps=10, steps_per_epoch=5, validated=False))
+        list(check_tricks(tiny_recipe(soup={}), tiny_model(), tiny_plan(5, 10), validated=False))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_model import tiny_model, tiny_recipe
+from tiny_model import tiny_model, tiny_plan, tiny_recipe
 
 from qakit.errors import UsageError
 from qakit.recipe.model import TrainSection
@@ -88,7 +88,7 @@ def test_the_rate_may_be_constant_from_the_start_of_the_part_on() -> None:
 def test_an_average_of_nothing_is_refused_and_one_of_a_single_step_remarked_on() -> None:
     def remarks(**swa: object) -> list[str]:
         recipe = tiny_recipe(swa=swa)
-        return list(check_tricks(recipe, tiny_model(), steps=10, steps_per_epoch=5, validated=False))
+        return list(check_tricks(recipe, tiny_model(), tiny_plan(5, 10), validated=False))
 
     with pytest.raises(UsageError, match="none of the last 3 of 10 steps is a multiple of 11; lower"):
         remarks(every=11)

@@ -1,0 +1,34 @@
+"""How long a training is, in steps and in epochs of different lengths."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_model import tiny_plan
+
+
+@given(sizes=st.lists(st.integers(1, 7), min_size=1, max_size=5), data=st.data())
+def test_passes_over_the_examples_are_counted_as_the_loop_does(sizes: list[int], data: st.DataObject) -> None:
+    ends = list(accumulate(sizes))
+    plan = tiny_plan(*ends, steps=data.draw(st.integers(1, ends[-1])))
+    begun = [epoch + position / size for epoch, size in enumerate(sizes) for position in range(size)]
+    assert [plan.passed(step) for step in range(ends[-1])] == begun
+    assert plan.passed(ends[-1]) == len(sizes)
+    assert plan.last_begins == begun[plan.steps - 1] < plan.epochs
+    assert plan.epochs == [*begun, len(sizes)][plan.steps]
+
+
+@given(sizes=st.lists(st.integers(1, 7), min_size=1, max_size=5), every=st.integers(1, 9), data=st.data())
+def test_what_is_done_every_so_often(sizes: list[int], every: int, data: st.DataObject) -> None:
+    ends = list(accumulate(sizes))
+    plan = tiny_plan(*ends, steps=data.draw(st.integers(1, ends[-1])))
+    assert list(plan.due("epoch")) == [end for end in ends if end <= plan.steps]
+    assert list(plan.due(every)) == [step for step in range(1, plan.steps + 1) if step % every == 0]
+
+
+def test_an_epoch_may_be_half_done() -> None:
+    plan = tiny_plan(18, 24, steps=21)
+    assert (plan.epochs, plan.last_begins) == (1.5, pytest.approx(1 + 2 / 6))
