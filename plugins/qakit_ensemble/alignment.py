@@ -37,9 +37,21 @@ def usable_weights(weights: Sequence[float] | None, members: int) -> tuple[float
         return (1.0 / members,) * members
     if len(weights) != members:
         raise UsageError(f"there are {len(weights)} weights for {members} members; give one for each")
-    total = math.fsum(weights)
-    if any(not math.isfinite(weight) or weight < 0 for weight in weights) or not 0 < total < math.inf:
-        raise UsageError("weights must be numbers from 0 up, at least one above 0")
+    try:
+        return as_shares(weights)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def as_shares(weights: Sequence[float]) -> tuple[float, ...]:
+    """The weights as shares of 1.
+
+    Raises:
+        ValueError: one is negative or no number, or none is above 0.
+    """
+    total = sum(weights)
+    if any(not 0 <= weight < math.inf for weight in weights) or not 0 < total < math.inf:
+        raise ValueError("weights must be numbers from 0 up, at least one above 0")
     return tuple(weight / total for weight in weights)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, field_validator
 
 from qakit.api import Settings
+from qakit_ensemble.alignment import as_shares
 
 
 class VotingSettings(Settings):
@@ -25,8 +25,8 @@ class VotingSettings(Settings):
     @field_validator("weights")
     @classmethod
     def _usable(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
-        if value is not None and (any(not math.isfinite(weight) or weight < 0 for weight in value) or not any(value)):
-            raise ValueError("weights must be numbers from 0 up, at least one above 0")
+        if value is not None:
+            as_shares(value)
         return value
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -87,13 +88,14 @@ def _climb(rung: Rung, overrides: list[str], registry: Registry, silent: bool) -
         with stops_told(lambda: rung.folder), found_recipe(Path(rung.source)) as file:
             if is_ensemble(file):
                 return _combined(rung, file, overrides, registry, silent)
-            _train(rung, _loaded(file, overrides, registry), registry, silent)
+            recipe = _loaded(file, overrides, registry)
+            _train(rung, recipe, registry, silent)
+            return replace(rung, baselines=recipe.baselines)
     except InterruptedTrainingError:
         raise
     except QakitError as error:
         print_error(f"{rung.name}: {error}")
         return replace(rung, error=str(error))
-    return rung
 
 
 def _loaded(file: Path, overrides: list[str], registry: Registry) -> Recipe:
@@ -113,11 +115,11 @@ def _loaded(file: Path, overrides: list[str], registry: Registry) -> Recipe:
 def _train(rung: Rung, recipe: Recipe, registry: Registry, silent: bool) -> None:
     """Train what is not trained yet."""
     from qakit.cli.train_part import train_into
-    from qakit.recipe.load import recipe_hash
+    from qakit.report.compare_recipes import same_run
     from qakit.runs import Run
 
     run = Run(rung.folder)
-    if run.recipe_file.is_file() and recipe_hash(run.recipe()) != recipe_hash(recipe):
+    if run.recipe_file.is_file() and not same_run(run.recipe(), recipe):
         raise RunError(f"{rung.folder} was trained from another recipe: choose another --output, or remove it")
     if run.metrics_file.is_file():
         _say(f"{rung.name}: trained before", silent)
@@ -127,23 +129,34 @@ def _train(rung: Rung, recipe: Recipe, registry: Registry, silent: bool) -> None
 
 def _combined(rung: Rung, file: Path, overrides: list[str], registry: Registry, silent: bool) -> Rung:
     """The members of an ensemble recipe combined, and trained before where the recipe says how."""
-    from qakit.cli.train_ensemble import ensemble_into
+    from qakit.cli.ensemble_training import ensemble_into, read_ensemble
     from qakit.ensemble.combine import combine
     from qakit.ensemble.folder import check_target, write_ensemble
-    from qakit.ensemble.load import load_ensemble
 
-    plan = load_ensemble(file, registry)
-    if plan.train is not None:
-        trained = ensemble_into(file, overrides, rung.folder, registry, quiet=silent)
+    loaded = read_ensemble(file, overrides, registry)
+    plan = loaded.plan
+    if loaded.members:
+        trained = ensemble_into(loaded, rung.folder, registry, quiet=silent)
         seconds = sum(float(run.read_json(run.metrics_file).get("seconds") or 0) for run in trained)
         note = (
             f"an ensemble ({plan.method}) of {len(plan.members) + len(trained)} members; the time is that of training"
         )
-        return replace(rung, note=note, seconds=seconds)
+        return replace(rung, note=note, seconds=seconds, baselines=loaded.members[0].recipe.baselines)
+    _check_overrides(overrides, plan.members, rung)
     check_target(rung.folder, plan.members)
     made = combine(plan, registry, want_test=False, say=lambda text: _say(text, silent))
     write_ensemble(made, rung.folder, registry)
     return replace(rung, note=f"an ensemble ({plan.method}) of {len(plan.members)} runs that were trained before")
+
+
+def _check_overrides(overrides: Sequence[str], members: Sequence[Path], rung: Rung) -> None:
+    """Steps of this ladder are trained with ``--set``; nothing can be changed in runs from elsewhere."""
+    steps = rung.folder.resolve().parent
+    other = next((path for path in members if path.resolve().parent != steps), None)
+    if overrides and other is not None:
+        raise UsageError(
+            f"--set cannot change {other}, which {rung.source} combines as it is: leave out one of the two"
+        )
 
 
 def _say(text: str, silent: bool) -> None:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qakit.cli.console import out, plain, print_json
+from qakit.cli.console import out, plain, print_json, print_warning
 from qakit.errors import UsageError
 
 if TYPE_CHECKING:
     from qakit.report.bootstrap import Difference
-    from qakit.report.postprocess import Change, Figure, Tried, Tuning
+    from qakit.report.postprocess import Tuning
+    from qakit.report.postprocess_questions import Figure
+    from qakit.report.postprocess_search import Change, Tried
     from qakit.report.postprocess_steps import Step
 
 _TEXT_SHOWN = 40
@@ -43,13 +45,15 @@ def tune_postprocess(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the `postprocess` block to this file (.yaml).")
     ] = None,
-    resamples: Annotated[int, typer.Option("--resamples", min=1000, help="Resamples of the bootstrap.")] = 10_000,
+    resamples: Annotated[
+        int, typer.Option("--resamples", min=1000, help="Resamples of the bootstrap, and draws of the test.")
+    ] = 10_000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap and of the questions held out.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
 ) -> None:
     """Search for clean-up steps on the validation predictions that a run keeps. No model is needed.
 
-    A step is kept only where a paired bootstrap, corrected for all that was tried, says that it helps.
+    A step is kept only where a paired sign-flip test, corrected for all that was tried, says that it helps.
     """
     from qakit.files import write_text
     from qakit.registry import load_registry
@@ -60,11 +64,13 @@ def tune_postprocess(
     if output is not None and output.suffix.lower() not in (".yaml", ".yml"):
         raise UsageError(f"--output {output} should end in .yaml: it is a piece of a recipe")
     registry = load_registry()
-    names = registry.names("postprocessors") if candidates is None else _names(candidates)
-    for name in names:
+    names = None if candidates is None else _names(candidates)
+    for name in names or ():
         registry.get("postprocessors", name)
     (answered,) = read_answered([run], registry)
     tuning = tune(answered, registry, names=names, holdout=holdout, sampling=Sampling(resamples, seed))
+    for name, fault in tuning.left_out.items():
+        print_warning(f"the postprocessor {name!r} is left out: it {fault} (--candidates NAME,NAME names those to try)")
     block = _block(tuning.chain)
     if output is not None:
         write_text(output, block)
@@ -178,6 +184,7 @@ def _as_json(tuning: Tuning) -> dict[str, Any]:
         "optimistic": tuning.on_holdout is None,
         "searched_on": asdict(tuning.on_search),
         "held_out": None if tuning.on_holdout is None else asdict(tuning.on_holdout),
+        "left_out": dict(tuning.left_out),
         "tried": [_tried_json(each) for each in tuning.tried],
     }
 

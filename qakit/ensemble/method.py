@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from qakit.ensemble.load import Weights
+from qakit.ensemble.shares import as_shares
 from qakit.errors import UsageError
 from qakit.protocols import EnsembleMember, Ensembler, NoRuntime, Pool, PoolsMembers
+from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.values import Example, Prediction
 
@@ -39,9 +41,10 @@ class Method:
         """
         given = settings.get(WEIGHTS) if weights is None else weights
         known = WEIGHTS in registry.get("ensemblers", name).component.settings.model_fields
-        numbers = None if given is None or given == "learn" else tuple(map(float, given))
+        numbers = tuple(map(float, given)) if isinstance(given, tuple | list) else None
         if numbers is not None and len(numbers) != members:
             raise UsageError(f"there are {len(numbers)} weights for {members} members; give one for each")
+        shares = None if given == "learn" else _shares(numbers or (1.0,) * members)
         own = dict(settings)
         if known and numbers is not None:
             own[WEIGHTS] = list(numbers)
@@ -51,15 +54,21 @@ class Method:
             raise UsageError(f"the ensembler {name!r} learns no weights; give --weights, or choose another method")
         if not pools and numbers is not None and not known:
             raise UsageError(f"the ensembler {name!r} has no weights")
-        if numbers is not None and not 0 < sum(numbers) < float("inf"):
-            raise UsageError("weights must be numbers from 0 up, at least one above 0")
-        shares = None if given == "learn" else as_shares(numbers or (1.0,) * members)
         return Method(name, settings, ensembler, members, shares, pools or numbers is None)
 
     @property
     def reads_characters(self) -> bool:
         """Whether it needs the members' character scores, and the questions."""
         return isinstance(self.ensembler, PoolsMembers) and self.ensembler.reads_characters
+
+    def check_characters(self, recipe: Recipe, *, remedy: str) -> None:
+        """Make sure that runs of a recipe will keep what the method needs; ``remedy``: what to do if not.
+
+        Raises:
+            UsageError: they will not.
+        """
+        if self.reads_characters and not recipe.predict.character_scores:
+            raise UsageError(f"{self.name} needs the members' character scores: {remedy}")
 
     @property
     def decodes(self) -> bool:
@@ -79,7 +88,7 @@ class Method:
         """
         if isinstance(self.ensembler, PoolsMembers):
             return self.ensembler.pool(members, examples)
-        return _Plain(self.ensembler, members)
+        return _Plain(self.ensembler, members, all_of_them=not self.leaves_out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +97,13 @@ class _Plain:
 
     ensembler: Ensembler
     members: Sequence[EnsembleMember]
+    all_of_them: bool
+    """It has a weight for each, also where that is 0."""
 
     def combine(self, weights: Sequence[float], temperatures: Sequence[float], *, n_best: int) -> list[Prediction]:  # noqa: ARG002
-        """The members with a weight above 0; how much each counts is the ensembler's own setting."""
-        taken = [member for member, weight in zip(self.members, weights, strict=True) if weight > 0]
+        """The members with a weight above 0, or all; how much each counts is the ensembler's own setting."""
+        pairs = zip(self.members, weights, strict=True)
+        taken = [member for member, weight in pairs if weight > 0 or self.all_of_them]
         return self.ensembler.combine([member.predictions for member in taken])
 
     def learn(self, rows: Sequence[int]) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -99,10 +111,11 @@ class _Plain:
         raise UsageError(f"this ensembler learns no weights (asked for {len(rows)} questions)")
 
 
-def as_shares(weights: Sequence[float]) -> tuple[float, ...]:
-    """The weights as shares of 1."""
-    total = sum(weights)
-    return tuple(weight / total for weight in weights)
+def _shares(weights: Sequence[float]) -> tuple[float, ...]:
+    try:
+        return as_shares(weights)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def without(weights: Sequence[float], member: int) -> tuple[float, ...]:

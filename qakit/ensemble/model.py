@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from qakit.recipe.model import PluginRef, RecipePath, Section
+from qakit.ensemble.shares import as_shares
+from qakit.recipe.model import PluginRef, RecipePath
+from qakit.recipe.section import FOLDER_NAME, Section, check_folder_names
 
 Values = dict[str, Any]
 """Dotted recipe keys and what they become, as in a study."""
@@ -28,6 +29,12 @@ class TrainedMembers(Section):
     seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] = Field(default_factory=list)
     """All of them with each of these seeds; by default once, with the recipe's own."""
 
+    @field_validator("variants")
+    @classmethod
+    def _plain_names(cls, value: dict[str, Values]) -> dict[str, Values]:
+        check_folder_names(value)
+        return value
+
 
 class EnsembleSection(Section):
     """The members and how they are combined."""
@@ -38,7 +45,7 @@ class EnsembleSection(Section):
     """Members that are trained first, by `qakit train` of this recipe."""
     method: PluginRef = PluginRef(name="voting")
     """How they are combined (`qakit plugins --kind ensemblers`)."""
-    weights: Literal["equal", "learn"] | list[Annotated[float, Field(ge=0)]] = "equal"
+    weights: Literal["equal", "learn"] | list[float] = "equal"
     """One number for each member, in their order; `learn`: what suits the runs' validation predictions."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of the halves that learnt weights are judged on, and of the bootstrap."""
@@ -49,17 +56,18 @@ class EnsembleSection(Section):
             raise ValueError("give `members`, or `train` for members that are to be trained")
         return self
 
-    @model_validator(mode="after")
-    def _some_weight(self) -> EnsembleSection:
-        if isinstance(self.weights, list) and not 0 < math.fsum(self.weights) < math.inf:
-            raise ValueError("weights: at least one must be above 0")
-        return self
+    @field_validator("weights")
+    @classmethod
+    def _usable(cls, value: str | list[float]) -> str | list[float]:
+        if isinstance(value, list):
+            as_shares(value)
+        return value
 
 
 class EnsembleRecipe(Section):
     """Several runs as one."""
 
-    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str | None = Field(default=None, pattern=FOLDER_NAME)
     """Names the ensemble's folder; by default the recipe file's name."""
     description: str = ""
     """One line for lists."""

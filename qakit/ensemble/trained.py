@@ -18,9 +18,10 @@ from typing import Any
 
 from qakit.ensemble.load import EnsemblePlan
 from qakit.errors import RunError
-from qakit.recipe.dump import dump_recipe
+from qakit.recipe.dump import dump_recipe, yaml_flow
 from qakit.recipe.load import load_resolved
 from qakit.recipe.model import Recipe
+from qakit.report.compare_recipes import same_run
 from qakit.runs import Run, create_run, json_text
 
 MEMBERS_FILE = "members.json"
@@ -120,6 +121,34 @@ def reload_trained(run: Run) -> TrainedEnsemble:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunError(f"{file} is damaged: {error}") from None
     return TrainedEnsemble(plan, members)
+
+
+def check_same_ensemble(before: TrainedEnsemble, now: TrainedEnsemble, *, folder: Path) -> None:
+    """A folder goes on only with the ensemble that it began with; names, description and baselines may differ.
+
+    Raises:
+        RunError: the recipe, or that of a member, has changed since.
+    """
+    kept, given = _compared(before.plan), _compared(now.plan)
+    for key, value in kept.items():
+        if value != given[key]:
+            raise RunError(
+                f"{folder} was begun with {key}: {yaml_flow(value)}, but the recipe now says {key}: "
+                f"{yaml_flow(given[key])}; choose another --output, or remove it"
+            )
+    labels = [[(each.label, each.like) for each in ensemble.members] for ensemble in (before, now)]
+    pairs = zip(before.members, now.members, strict=False)
+    if labels[0] != labels[1] or not all(same_run(one.recipe, other.recipe) for one, other in pairs):
+        raise RunError(f"{folder} was trained from other recipes: choose another --output, or remove it")
+
+
+def _compared(plan: EnsemblePlan) -> dict[str, Any]:
+    return {
+        "members": [str(path.absolute()) for path in plan.members],
+        "method": {"name": plan.method, **plan.settings},
+        "weights": list(plan.weights) if isinstance(plan.weights, tuple) else plan.weights or "equal",
+        "seed": plan.seed,
+    }
 
 
 def _member(run: Run, described: Mapping[str, Any]) -> MemberPlan:

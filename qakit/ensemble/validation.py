@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from qakit.ensemble.answers import Judged, final_answers
-from qakit.ensemble.method import Method, as_shares, without
+from qakit.ensemble.learnt import learnt_values
+from qakit.ensemble.method import Method, without
+from qakit.ensemble.shares import as_shares
 from qakit.protocols import EnsembleMember, Pool
 from qakit.randomness import permutation
 from qakit.report.bootstrap import Difference
@@ -98,8 +100,8 @@ class Bench:
         """Weights, temperatures and threshold from some of the questions, as far as they are not given."""
         if self.method.weights is not None:
             return self.with_threshold(replace(Decision.plain(self.method.members), weights=self.method.weights), rows)
-        weights, temperatures = self.pool.learn(rows)
-        return self.with_threshold(Decision(as_shares(weights), temperatures), rows)
+        learnt = learnt_values(self.pool.learn(rows), members=self.method.members, name=self.method.name)
+        return self.with_threshold(Decision(as_shares(learnt[0]), learnt[1]), rows)
 
     def with_threshold(self, decision: Decision, rows: Sequence[int]) -> Decision:
         """The decision with the threshold that suits some of the questions."""

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
-from qakit.recipe.model import RecipePath, Section
+from qakit.recipe.model import RecipePath
+from qakit.recipe.section import FOLDER_NAME, Section
 
 StageName = Literal["selection", "span"]
 STAGES: tuple[StageName, ...] = ("selection", "span")
@@ -47,7 +48,7 @@ class CombineSection(Section):
 class PipelineRecipe(Section):
     """Two stages as one."""
 
-    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str | None = Field(default=None, pattern=FOLDER_NAME)
     """Names the pipeline's folder; by default the recipe file's name."""
     description: str = ""
     """One line for `qakit recipes list`."""

@@ -122,11 +122,11 @@ def _differences(comparison: Comparison) -> Grid:
     return Grid("Differences, paired by question", columns, rows, columns[3:6])
 
 
-def verdict(difference: Difference) -> str:
-    """What the interval says."""
+def verdict(difference: Difference, *, better: str = "first is better", worse: str = "second is better") -> str:
+    """What a difference says, in words."""
     if not difference.distinguishable:
         return "not distinguishable"
-    return "first is better" if difference.mean > 0 else "second is better"
+    return better if difference.mean > 0 else worse
 
 
 def _estimate(estimate: Estimate) -> str:

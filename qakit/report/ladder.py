@@ -35,6 +35,8 @@ class Rung:
     """What it is where it is no training of one recipe."""
     seconds: float | None = None
     """How long its parts took, where it has parts."""
+    baselines: Mapping[str, float] | None = None
+    """As its recipe has them now; None: as its run has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,8 @@ def ladder_of(rungs: Sequence[Rung], registry: Registry, sampling: Sampling) -> 
             questions = members[0].questions or len(next(iter(members[0].figures.values())))
         except QakitError as error:
             notes.append(f"The steps are not compared question by question: {error}")
-    baselines = dict(item for recipe in recipes.values() for item in recipe.baselines.items())
+    now = {rung.name: rung.baselines for rung in rungs if rung.baselines is not None}
+    baselines = dict(item for name in recipes for item in now.get(name, recipes[name].baselines).items())
     steps: list[Step] = []
     for rung in rungs:
         before = next((step.rung.name for step in reversed(steps) if step.score is not None), None)

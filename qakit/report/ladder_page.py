@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from qakit import __version__
 from qakit.files import atomic_path, write_text
-from qakit.report.compare_table import NOTHING, Grid, changes, markdown_table, markdown_text, signed
+from qakit.report.compare_table import NOTHING, Grid, changes, markdown_table, markdown_text, signed, verdict
+from qakit.report.duration import duration
 from qakit.report.html import code, drawn_for_html, figure, heading, inline_svg, notes, page, paragraph, table
 from qakit.report.ladder import Ladder, Step
 from qakit.runs import write_json
@@ -120,29 +121,17 @@ def stairs(ladder: Ladder) -> Figure:
     return drawing
 
 
-def duration(seconds: float | None) -> str:
-    """Seconds as a person says them."""
-    if seconds is None:
-        return NOTHING
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
 def _row(step: Step) -> tuple[str, ...]:
     name = step.rung.name
     if step.rung.error is not None:
         return name, NOTHING, NOTHING, NOTHING, "failed", NOTHING, NOTHING
     ends = "" if step.low is None or step.high is None else f" [{step.low:.2f}, {step.high:.2f}]"
     score = NOTHING if step.score is None else f"{step.score:.2f}{ends}"
-    gain, between, verdict = NOTHING, NOTHING, NOTHING
+    gain, between, said = NOTHING, NOTHING, NOTHING
     if step.gain is not None:
         gain, between = signed(step.gain.mean), f"{signed(step.gain.low)} .. {signed(step.gain.high)}"
-        verdict = (
-            "not distinguishable" if not step.gain.distinguishable else "better" if step.gain.mean > 0 else "worse"
-        )
-    return name, score, gain, between, verdict, duration(step.seconds), ", ".join(step.passes) or NOTHING
+        said = verdict(step.gain, better="better", worse="worse")
+    return name, score, gain, between, said, duration(step.seconds), ", ".join(step.passes) or NOTHING
 
 
 def _reached(ladder: Ladder, baseline: str) -> str:

@@ -1,16 +1,9 @@
-"""Which clean-up helps: a greedy forward search over postprocessors on a run's kept validation predictions.
-
-A step is taken only where the paired bootstrap over questions says that it helps, after Holm's correction for all that
-was tried in the same round (Holm, "A simple sequentially rejective multiple test procedure", 1979). A round is only
-reached when the one before found something, so that the chance to take any step where none helps stays below
-:data:`ALPHA`. Candidates that give the very same answers count as one.
-"""
+"""Which clean-up helps: a search over postprocessors on a run's kept validation predictions, and what it found."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from qakit.data.splits import read_split
 from qakit.errors import DataError, UsageError
@@ -18,71 +11,12 @@ from qakit.inference.evaluation import Judge
 from qakit.protocols import PerExampleMetric
 from qakit.randomness import permutation
 from qakit.registry import Registry
-from qakit.report.bootstrap import Difference, interval, paired
 from qakit.report.columns import Sampling
 from qakit.report.compare_runs import Answered
-from qakit.report.postprocess_steps import Step, known_steps, own_steps
-from qakit.values import Example, SpanPrediction
-
-ALPHA = 0.05
-CHANGES_KEPT = 6
-"""Changed answers of a candidate that are kept to be shown: half of them better, half worse, where there are enough."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """An answer that a step changed."""
-
-    id: str
-    before: str
-    after: str
-    gold: tuple[str, ...]
-    gain: float
-    """In points of this question's figure."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """A candidate in one round."""
-
-    round: int
-    """From 1."""
-    step: Step
-    chain: tuple[Step, ...]
-    """With this step in its place."""
-    gain: Difference
-    """Over the chain as it was."""
-    changed: int
-    better: int
-    worse: int
-    p: float
-    """Two-sided, after Holm's correction; 1 where nothing changes."""
-    changes: tuple[Change, ...]
-    taken: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A mean over questions with its interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """What clean-up is worth on some questions."""
-
-    questions: int
-    raw: Figure
-    """Without any clean-up."""
-    own: Figure
-    """With the recipe's own steps."""
-    found: Figure
-    """With the steps that were found."""
-    over_raw: Difference
-    over_own: Difference
+from qakit.report.postprocess_questions import Judgement, Questions, without_clean_up
+from qakit.report.postprocess_search import Tried, search
+from qakit.report.postprocess_steps import Faults, Step, known_steps, own_steps
+from qakit.values import Example
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +33,22 @@ class Tuning:
     """On the questions that the search saw: optimistic."""
     on_holdout: Judgement | None
     """On those that it did not see."""
+    left_out: Mapping[str, str]
+    """Postprocessors that cannot be used, and why: to be read after the name."""
 
 
-def tune(answered: Answered, registry: Registry, *, names: Sequence[str], holdout: float, sampling: Sampling) -> Tuning:
+def tune(
+    answered: Answered,
+    registry: Registry,
+    *,
+    names: Sequence[str] | None,
+    holdout: float,
+    sampling: Sampling,
+) -> Tuning:
     """Search on the run's validation questions, or on what ``holdout`` (0 to 1, a share) leaves of them.
+
+    Args:
+        names: postprocessors, which must be usable; None: all that are installed and usable.
 
     Raises:
         UsageError: the run answers no questions, its metric has no figures for single ones, or too few are left.
@@ -120,9 +66,10 @@ def tune(answered: Answered, registry: Registry, *, names: Sequence[str], holdou
     parts = (sorted(order[kept:]), sorted(order[:kept]))
     if len(parts[0]) < 2 or len(parts[1]) == 1:
         raise UsageError(f"{len(examples)} questions are too few to search on and to hold out {holdout:g} of them")
-    seen, unseen = (_Questions([examples[i] for i in part], [raw[i] for i in part], judge, sampling) for part in parts)
+    seen, unseen = (Questions([examples[i] for i in part], [raw[i] for i in part], judge, sampling) for part in parts)
     teachers, learnt_from = _teachers(answered, registry, seen.examples)
-    tried = tuple(_search(seen, known_steps(names, registry, teachers)))
+    faults, all_names = Faults(strict=names is not None), registry.names("postprocessors")
+    tried = tuple(search(seen, known_steps(all_names if names is None else names, registry, teachers, faults), faults))
     chain = next((each.chain for each in reversed(tried) if each.taken), ())
     own = own_steps(judge)
     return Tuning(
@@ -133,64 +80,8 @@ def tune(answered: Answered, registry: Registry, *, names: Sequence[str], holdou
         learnt_from=learnt_from,
         on_search=seen.judged(chain, own),
         on_holdout=unseen.judged(chain, own) if unseen.examples else None,
+        left_out=faults.found,
     )
-
-
-def without_clean_up(prediction: Any, judge: Judge) -> SpanPrediction:
-    """The prediction as it was before its run's own clean-up, which leaves candidates alone.
-
-    Raises:
-        UsageError: it is a class, a number or a context.
-    """
-    if not isinstance(prediction, SpanPrediction):
-        raise UsageError("this run predicts classes or contexts; clean-up is for answers")
-    refused = judge.recipe.predict.no_answer and not prediction.answer
-    if refused or prediction.best is None or not judge.recipe.postprocess:
-        return prediction
-    return prediction.with_answer(prediction.best.text)
-
-
-@dataclass(frozen=True, slots=True)
-class _Questions:
-    """Questions with their answers before clean-up."""
-
-    examples: Sequence[Example]
-    raw: Sequence[SpanPrediction]
-    judge: Judge
-    sampling: Sampling
-
-    def after(self, chain: Sequence[Step], predictions: Sequence[SpanPrediction] | None = None) -> list[SpanPrediction]:
-        """The answers after some steps."""
-        found = list(self.raw if predictions is None else predictions)
-        for step in chain:
-            found = step.apply(found, self.examples, self.judge)
-        return found
-
-    def figures(self, predictions: Sequence[SpanPrediction]) -> list[float]:
-        """Each question's own figure."""
-        metric = self.judge.metric
-        assert isinstance(metric, PerExampleMetric)
-        return list(metric.per_example(self.examples, [each.answer for each in predictions])[metric.primary])
-
-    def minus(self, first: Sequence[float], second: Sequence[float]) -> Difference:
-        """How much better the first are."""
-        return paired(first, second, seed=self.sampling.seed, resamples=self.sampling.resamples)
-
-    def judged(self, chain: Sequence[Step], own: Sequence[Step]) -> Judgement:
-        """Nothing, the recipe's own steps and the found ones on these questions."""
-        raw, theirs, found = (self.figures(self.after(steps)) for steps in ((), own, chain))
-        return Judgement(
-            questions=len(raw),
-            raw=self._mean(raw),
-            own=self._mean(theirs),
-            found=self._mean(found),
-            over_raw=self.minus(found, raw),
-            over_own=self.minus(found, theirs),
-        )
-
-    def _mean(self, values: Sequence[float]) -> Figure:
-        ends = interval(values, seed=self.sampling.seed, resamples=self.sampling.resamples)
-        return Figure(sum(values) / len(values), *ends)
 
 
 def _teachers(answered: Answered, registry: Registry, fallback: Sequence[Example]) -> tuple[Sequence[Example], str]:
@@ -200,91 +91,3 @@ def _teachers(answered: Answered, registry: Registry, fallback: Sequence[Example
     except DataError:  # moved since, or from another machine
         split = None
     return (fallback, "validation") if split is None else (split.examples, "train")
-
-
-def _search(questions: _Questions, steps: Sequence[Step]) -> Iterator[Tried]:
-    """Round by round all candidates, best gain first; the last round takes none."""
-    chain: tuple[Step, ...] = ()
-    current, number = list(questions.raw), 0
-    while rest := [step for step in steps if all(step.name != taken.name for taken in chain)]:
-        number += 1
-        tried = _corrected(_round(questions, number, chain, current, rest), questions.sampling)
-        best = max(tried, key=lambda each: (each.gain.mean, -each.p))
-        taken = best.gain.low > 0 and best.p < ALPHA
-        yield from (replace(each, taken=taken and each is best) for each in sorted(tried, key=lambda t: -t.gain.mean))
-        if not taken:
-            return
-        chain = best.chain
-        current = questions.after(chain)
-
-
-def _round(
-    questions: _Questions, number: int, chain: tuple[Step, ...], current: Sequence[SpanPrediction], rest: Sequence[Step]
-) -> list[tuple[Tried, tuple[str, ...]]]:
-    """Every step after the chain and, where that gives other answers, before it; each with all its answers."""
-    found: list[tuple[Tried, tuple[str, ...]]] = []
-    before = questions.figures(current)
-    for step in rest:
-        last, seen = (*chain, step), tuple[str, ...]()
-        for whole in dict.fromkeys((last, (step, *chain))):
-            predictions = questions.after((step,), current) if whole is last else questions.after(whole)
-            answers = tuple(each.answer for each in predictions)
-            if answers != seen:
-                found.append((_tried(questions, number, step, whole, current, predictions, before), answers))
-            seen = answers
-    return found
-
-
-def _tried(
-    questions: _Questions,
-    number: int,
-    step: Step,
-    chain: tuple[Step, ...],
-    current: Sequence[SpanPrediction],
-    predictions: Sequence[SpanPrediction],
-    before: Sequence[float],
-) -> Tried:
-    after = questions.figures(predictions)
-    changes = [
-        Change(example.id, old.answer, new.answer, _gold(example), now - then)
-        for example, old, new, then, now in zip(questions.examples, current, predictions, before, after, strict=True)
-        if old.answer != new.answer
-    ]
-    return Tried(
-        round=number,
-        step=step,
-        chain=chain,
-        gain=questions.minus(after, before),
-        changed=len(changes),
-        better=sum(each.gain > 0 for each in changes),
-        worse=sum(each.gain < 0 for each in changes),
-        p=1.0,
-        changes=_telling(changes),
-    )
-
-
-def _corrected(found: Sequence[tuple[Tried, tuple[str, ...]]], sampling: Sampling) -> list[Tried]:
-    """With Holm's p-values; what changes nothing is no test, and the same answers are one."""
-    tests: Mapping[tuple[str, ...], float] = {
-        answers: min(1.0, 2 * max(each.gain.opposite, 1 / (sampling.resamples + 1)))
-        for each, answers in found
-        if each.changed
-    }
-    adjusted, least = {}, 0.0
-    for rank, answers in enumerate(sorted(tests, key=lambda key: tests[key])):
-        least = max(least, min(1.0, (len(tests) - rank) * tests[answers]))
-        adjusted[answers] = least
-    return [replace(each, p=adjusted.get(answers, 1.0)) for each, answers in found]
-
-
-def _telling(changes: Sequence[Change]) -> tuple[Change, ...]:
-    """Some of each kind: better, worse, and neither where room is left."""
-    half = CHANGES_KEPT // 2
-    better = [each for each in changes if each.gain > 0][:half]
-    worse = [each for each in changes if each.gain < 0][:half]
-    same = [each for each in changes if not each.gain]
-    return (*better, *worse, *same[: CHANGES_KEPT - len(better) - len(worse)])
-
-
-def _gold(example: Example) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(answer.text for answer in example.answers or ()))

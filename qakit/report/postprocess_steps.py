@@ -3,15 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from qakit.discovery import describe
+from qakit.errors import PluginError
 from qakit.inference.evaluation import Judge, finish
 from qakit.protocols import LearnsSettings, NoRuntime, Postprocessor
 from qakit.recipe.dump import yaml_flow
 from qakit.recipe.model import PluginRef
 from qakit.registry import Registry
 from qakit.values import Example, SpanPrediction
+
+
+class StepFaultError(PluginError):
+    """A postprocessor that cannot be used.
+
+    Args:
+        name: the postprocessor.
+        fault: what is wrong, to be read after its name.
+    """
+
+    def __init__(self, name: str, fault: str) -> None:
+        self.name, self.fault = name, fault
+        super().__init__(f"the postprocessor {name!r} {fault}")
+
+
+class _FaultError(Exception):
+    """What is wrong with a postprocessor, to be read after its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """What becomes of postprocessors that cannot be used."""
+
+    strict: bool
+    """Whether they are wanted by name, and so an error."""
+    found: dict[str, str] = field(default_factory=dict)
+    """Those that are left out, and why: to be read after the name."""
+
+    def add(self, error: StepFaultError) -> None:
+        """Leave one out.
+
+        Raises:
+            StepFaultError: it is wanted by name.
+        """
+        if self.strict:
+            raise error
+        self.found.setdefault(error.name, error.fault)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,11 +81,22 @@ class Step:
         """The predictions after this step.
 
         Raises:
-            PluginError: it returns something else than the prediction of the same question.
+            StepFaultError: it raises, or returns something else than an answer to the same question.
         """
         recipe = judge.recipe.model_copy(update={"postprocess": [PluginRef(name=self.name)]})
-        finished = finish(predictions, examples, replace(judge, recipe=recipe, postprocessors=(self.postprocessor,)))
-        return [each for each in finished if isinstance(each, SpanPrediction)]
+        try:
+            finished = finish(
+                predictions, examples, replace(judge, recipe=recipe, postprocessors=(self.postprocessor,))
+            )
+        except PluginError as error:
+            raise StepFaultError(self.name, str(error).removeprefix(f"the postprocessor {self.name!r} ")) from error
+        except Exception as error:
+            note = next(iter(getattr(error, "__notes__", ())), "").removeprefix(f"in the postprocessor {self.name!r}, ")
+            raise StepFaultError(self.name, f"raises {describe(error)}" + (f" ({note})" if note else "")) from error
+        answers = [each for each in finished if isinstance(each, SpanPrediction) and isinstance(each.answer, str)]
+        if len(answers) != len(finished):
+            raise StepFaultError(self.name, "turns an answer into something else")
+        return answers
 
 
 def own_steps(judge: Judge) -> tuple[Step, ...]:
@@ -55,26 +105,56 @@ def own_steps(judge: Judge) -> tuple[Step, ...]:
     return tuple(Step(ref.name, ref.settings, postprocessor) for ref, postprocessor in steps)
 
 
-def known_steps(names: Sequence[str], registry: Registry, teachers: Sequence[Example]) -> tuple[Step, ...]:
+def known_steps(
+    names: Sequence[str], registry: Registry, teachers: Sequence[Example], faults: Faults
+) -> tuple[Step, ...]:
     """The named postprocessors, each with all its ``tries``; what one learns, it learns from ``teachers``.
 
     Raises:
-        UnknownPluginError: nobody offers one of them.
-        PluginError: a component tries or learns settings that it does not take.
+        UnknownPluginError: nobody offers one that is wanted by name.
+        StepFaultError: one that is wanted by name cannot be built, or tries or learns settings that it does not take.
     """
     found: list[Step] = []
     for name in names:
-        for given in registry.get("postprocessors", name).component.tries or ({},):
-            step = _step(name, given, registry)
-            if isinstance(step.postprocessor, LearnsSettings):
-                step = _step(name, {**step.postprocessor.learn(teachers), **given}, registry)
-            if all(step.settings != other.settings for other in found if other.name == name):
-                found.append(step)
+        if faults.strict:
+            registry.get("postprocessors", name)
+        try:
+            found += _steps_of(name, registry, teachers)
+        except _FaultError as error:
+            faults.add(StepFaultError(name, str(error)))
+        except PluginError as error:
+            faults.add(StepFaultError(name, f"cannot be used: {error}"))
+        except Exception as error:
+            faults.add(StepFaultError(name, f"raises {describe(error)} where it is built or learns"))
     return tuple(found)
 
 
+def _steps_of(name: str, registry: Registry, teachers: Sequence[Example]) -> list[Step]:
+    found: list[Step] = []
+    for given in registry.get("postprocessors", name).component.tries or ({},):
+        if not isinstance(given, Mapping):
+            raise _FaultError(f"tries {given!r}, which is not settings by name")
+        step = _step(name, given, registry)
+        if isinstance(step.postprocessor, LearnsSettings):
+            step = _step(name, {**_learnt(step.postprocessor, teachers), **given}, registry)
+        if all(step.settings != other.settings for other in found):
+            found.append(step)
+    return found
+
+
+def _learnt(postprocessor: LearnsSettings, teachers: Sequence[Example]) -> Mapping[str, Any]:
+    learnt = postprocessor.learn(teachers)
+    if not isinstance(learnt, Mapping):
+        raise _FaultError(f"learns {learnt!r:.60}, which is not settings by name")
+    return learnt
+
+
 def _step(name: str, settings: Mapping[str, Any], registry: Registry) -> Step:
-    checked = registry.check_settings("postprocessors", name, settings)
+    try:
+        checked = registry.check_settings("postprocessors", name, settings)
+    except PluginError as error:
+        problem = str(error).removeprefix(f"postprocessor {name!r}: ")
+        raise _FaultError(f"tries or learns settings that do not fit, {dict(settings)}: {problem}") from None
     built: Postprocessor = registry.build("postprocessors", name, settings, NoRuntime())
     plain, defaults = checked.model_dump(mode="json"), type(checked)
     default = {key: field.get_default(call_default_factory=True) for key, field in defaults.model_fields.items()}

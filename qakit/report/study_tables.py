@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from qakit.report.compare_table import NOTHING, Grid, changes, signed, verdict
-from qakit.report.study import RowDifference, Spread, StudyResults, StudyRow, StudyTask
+from qakit.report.duration import duration
+from qakit.report.study import Spread, StudyResults, StudyRow, StudyTask
 
 COSTS = ("trainable", "share", "time", "memory")
 BEST_SHOWN = 30
@@ -55,18 +56,12 @@ def differences_grid(task: StudyTask) -> Grid:
             signed(each.difference.mean),
             f"{signed(each.difference.low)} .. {signed(each.difference.high)}",
             f"{100 * each.difference.opposite:.1f}%",
-            _verdict(each),
+            verdict(each.difference, better=f"{each.first} is better", worse=f"{each.second} is better"),
         )
         for each in task.differences
     )
     title = f"differences, paired over {task.questions:,} questions"
     return Grid(f"{task.name}: {title}" if task.name else title.capitalize(), columns, cells, columns[3:6])
-
-
-def _verdict(found: RowDifference) -> str:
-    if not found.difference.distinguishable:
-        return verdict(found.difference)
-    return f"{found.first if found.difference.mean > 0 else found.second} is better"
 
 
 def trials_grid(results: StudyResults) -> Grid:
@@ -117,16 +112,6 @@ def share_text(row: StudyRow) -> str:
     if row.trainable is None or not row.total:
         return NOTHING
     return f"{100 * row.trainable / row.total:.3g}%"
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds as people read them: ``48 s``, ``12.5 min``, ``3.2 h``."""
-    if seconds is None:
-        return NOTHING
-    for limit, unit, name in ((120, 1, "s"), (7200, 60, "min")):
-        if seconds < limit:
-            return f"{seconds / unit:.{0 if unit == 1 else 1}f} {name}"
-    return f"{seconds / 3600:.1f} h"
 
 
 def memory(megabytes: float | None) -> str:

@@ -58,6 +58,11 @@ class Ledger:
         records = [record_of(trial, first.get(key, trial.number)) for key, trial in last.items()]
         return sorted(records, key=lambda record: record.first)
 
+    def distributions(self) -> list[tuple[Mapping[str, Any], bool]]:
+        """What each trial was drawn from, and whether it was drawn to the end: those that count have a key."""
+        trials = self.storage.get_all_trials(self.study_id, deepcopy=False)
+        return [(trial.distributions, "key" in trial.user_attrs) for trial in trials]
+
     def enqueue(self, about: Mapping[str, Any], *, attempt: int = 1, like: TrialRecord | None = None) -> None:
         """A new waiting trial; ``like``: with the values of an earlier attempt's search."""
         from optuna.trial import TrialState, create_trial

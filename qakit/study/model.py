@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from qakit.recipe.model import RecipePath, RecipeSource, Section
+from qakit.recipe.model import RecipePath, RecipeSource
+from qakit.recipe.section import FOLDER_NAME, Section, check_folder_names
 
 Values = dict[str, Any]
 """Dotted recipe keys and what they become: ``train.epochs: 1``, ``adapter: {name: lora, rank: 8}``."""
@@ -69,7 +70,7 @@ class SearchSection(Section):
 class Study(Section):
     """Trainings that differ in chosen values."""
 
-    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str | None = Field(default=None, pattern=FOLDER_NAME)
     """Names the study's folder and the study in the storage; by default the file's name."""
     description: str = ""
     """One line for lists and reports."""
@@ -105,9 +106,7 @@ class Study(Section):
     @field_validator("variants", "recipes")
     @classmethod
     def _plain_names(cls, value: dict[str, Any]) -> dict[str, Any]:
-        for name in value:
-            if not all(char.isascii() and (char.isalnum() or char in "._-+") for char in name):
-                raise ValueError(f"the name {name!r} may have letters, digits and . _ - + only: it names folders")
+        check_folder_names(value)
         return value
 
     @field_validator("seeds")

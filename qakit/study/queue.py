@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Container, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from qakit.study.ledger import Ledger
 from qakit.study.load import LoadedStudy
 from qakit.study.plan import PlannedTrial, trials_of
 from qakit.study.record import TrialRecord
-from qakit.study.space import distributions, sampled
+from qakit.study.space import check_same_space, distributions, sampled
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,13 @@ class Queue:
         return records if self.search is not None else [each for each in records if each.key in self.planned]
 
     def enqueue(self, *, retry_failed: bool) -> None:
-        """Note the trials of a grid that storage does not know yet; called while nobody else looks."""
+        """Note the trials of a grid that storage does not know yet; called while nobody else looks.
+
+        Raises:
+            UsageError: the trials of a search were drawn from another space.
+        """
+        if self.search is not None:
+            check_same_space(self.loaded, self.ledger.distributions())
         known = {record.key: record for record in self.records()}
         for key, trial in self.planned.items():
             if key not in known:
@@ -95,6 +102,12 @@ class Queue:
             own.release()
             return None
         return Taken(trial, record, own)
+
+    def meant(self, record: TrialRecord) -> PlannedTrial | None:
+        """What a trial would be now; None where no recipe comes of what a search drew."""
+        with suppress(RecipeError):
+            return self.planned.get(record.key) or self._sampled(record.params, key=record.key)
+        return None
 
     def _is_dead(self, record: TrialRecord) -> bool:
         """Whether nobody runs a trial that is said to run."""

@@ -90,15 +90,16 @@ class Runner:
 
         Raises:
             RunError: a run folder was begun with another recipe.
+            UsageError: a search was begun in another space.
         """
         with self.ledger.alone():
             self._queue.enqueue(retry_failed=retry_failed)
             records = self._queue.records()
         for record in records:
-            if record.key in self.planned:
-                check_same_recipe(
-                    self._queue.run_of(record), self.planned[record.key].recipe, file=str(self.loaded.path)
-                )
+            run = self._queue.run_of(record)
+            trial = self._queue.meant(record) if run.recipe_file.is_file() else None
+            if trial is not None:
+                check_same_recipe(run, trial.recipe, file=str(self.loaded.path))
         done = [record.state for record in records]
         total = len(self.planned) if self._queue.search is None else max(self._queue.search.trials, len(records))
         self.listener(
@@ -178,11 +179,11 @@ class Runner:
         del self._running[running.record.number]
         record, seconds, code = running.record, time.monotonic() - running.began, running.process.returncode
         running.claim.release()
-        if code == 0:
+        if code == 0 or is_trained(running.run):  # a signal may come when all is done
             self._note_result(record, running.run, running.figure)
         elif running.pruned:
-            result = {**result_of(running.run, seconds_before=seconds), "seconds": round(seconds, 1)}
-            self.ledger.prune(record.number, result)
+            whole = round(record.seconds_before + seconds, 1)
+            self.ledger.prune(record.number, {**result_of(running.run, seconds_before=0.0), "seconds": whole})
             self.listener(TrialEnded(record.run, "pruned", None, running.figure, seconds))
         elif interrupted:
             self.ledger.note(record.number, seconds_before=record.seconds_before + seconds)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from qakit.errors import UsageError
+from qakit.recipe.dump import yaml_flow
 from qakit.recipe.nodes import ListNode, Node, Place, ScalarNode, dotted, find, plain
 from qakit.recipe.overrides import Setting
 from qakit.study.labels import distinct, join, value_label
@@ -41,6 +43,46 @@ def sampled(loaded: LoadedStudy, params: Mapping[str, Any]) -> tuple[str, list[S
         value = choices[params[key]] if choices else _number(params[key], setting.key)
         settings.append(Setting(setting.at, setting.key, value))
     return join(value_label(dotted(each.at), plain(each.value)) for each in settings), settings
+
+
+def check_same_space(loaded: LoadedStudy, stored: Iterable[tuple[Mapping[str, Any], bool]]) -> None:
+    """A search goes on in the space that it began in, or in one whose ranges are wider.
+
+    Args:
+        loaded: the study, which searches.
+        stored: the distributions of each trial of the storage, and whether all its values were drawn.
+
+    Raises:
+        UsageError: a trial was drawn from another space.
+    """
+    now = distributions(loaded)
+    for before, whole in stored:
+        for key in (*before, *(key for key in now if whole and key not in before)):
+            if not _holds(now.get(key), before.get(key)) and (whole or key in now):
+                raise UsageError(
+                    f"the search space of {loaded.name} has changed: {key} was {_described(before.get(key))} and is "
+                    f"now {_described(now.get(key))}; change it back, give the study another name, or another --output"
+                )
+
+
+def _holds(now: Any, before: Any) -> bool:
+    """Whether every value of a distribution is one of another, of the same kind; a choice stays as it is."""
+    if now is None or type(now) is not type(before):
+        return False
+    if hasattr(now, "choices"):
+        return bool(now == before)
+    return bool(now.log == before.log and now.low <= before.low and before.high <= now.high)
+
+
+def _described(distribution: Any) -> str:
+    """As the study's file has it; a choice by the labels of its values."""
+    if distribution is None:
+        return "not searched"
+    if hasattr(distribution, "choices"):
+        return yaml_flow({"choice": list(distribution.choices)})
+    whole = "Int" in type(distribution).__name__
+    name = {(False, False): "uniform", (False, True): "integer", (True, False): "log", (True, True): "log_integer"}
+    return yaml_flow({name[distribution.log, whole]: [distribution.low, distribution.high]})
 
 
 def corners(loaded: LoadedStudy) -> Iterator[list[Setting]]:

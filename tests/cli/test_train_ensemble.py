@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from command_line import Invoke
 
-from qakit.cli.train_ensemble import ensemble_into
+from qakit.cli.ensemble_training import ensemble_into, read_ensemble
 from qakit.errors import RunError
 from qakit.registry import load_registry
 
@@ -99,11 +99,12 @@ def test_it_goes_on_with_what_is_missing(whole: Path, invoke: Invoke) -> None:
 @pytest.mark.slow
 def test_a_ladder_finds_it_done_and_refuses_another_recipe(recipe: Path, whole: Path) -> None:
     before = {name: (whole / "members" / name / "metrics.json").stat().st_mtime_ns for name in MEMBERS}
-    runs = ensemble_into(recipe, [], whole, load_registry(), quiet=True)
+    registry = load_registry()
+    runs = ensemble_into(read_ensemble(recipe, [], registry), whole, registry, quiet=True)
     assert [run.name for run in runs] == MEMBERS
     assert {run.name: run.metrics_file.stat().st_mtime_ns for run in runs} == before
     with pytest.raises(RunError, match="choose another --output"):
-        ensemble_into(recipe, ["train.epochs=2"], whole, load_registry(), quiet=True)
+        ensemble_into(read_ensemble(recipe, ["train.epochs=2"], registry), whole, registry, quiet=True)
 
 
 def test_dry_run_lists_the_members(recipe: Path, invoke: Invoke) -> None:
@@ -135,6 +136,8 @@ def test_recipes_commands_know_them(recipe: Path, invoke: Invoke) -> None:
         (("  method: char_average", "  weights: [1, 2]"), "2 numbers for the members"),
         (("predict.character_scores: true", "predict.n_best: 5"), "needs the members' character scores"),
         (("char_average", "char_averag"), "did you mean 'char_average'"),
+        (("    grid:\n", "    variants: {'..': {}}\n    grid:\n"), "ensemble.train.variants: the name '..' may have"),
+        (("  method: char_average", "  weights: [2, 1, -1, 1]"), "weights must be numbers from 0 up"),
     ],
 )
 def test_what_is_wrong_is_said_before_any_training(

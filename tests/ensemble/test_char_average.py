@@ -164,6 +164,24 @@ def test_a_member_of_weight_zero_is_not_there(seed: int) -> None:
     assert average(others, examples, [*weights, 0.0]) == average(members, examples, weights)
 
 
+def test_a_member_of_weight_zero_neither_lengthens_answers_nor_leaves_them_open() -> None:
+    text = "red apples grow on old trees"
+    examples = [Example("q", "?", (text,))]
+    first, last = pointed(text, (0, 2), -1.0)
+    made = member(examples, [(first, {**last, (0, len(text) - 1): 5.0})])
+
+    def told(answer: str, null: NoAnswer | None) -> EnsembleMember:
+        candidates = (Candidate(answer, 0, len(answer), 0, 0.0, 1.0),)
+        return EnsembleMember("m", [SpanPrediction("q", answer, candidates, null)], made.characters)
+
+    brief, wordy = told("red", None), told(text, NoAnswer(0.0, 0.5))
+    alone = average([brief], examples, max_answer_length=None)
+    assert average([brief, wordy], examples, [1.0, 0.0], max_answer_length=None) == alone
+    (both,) = average([brief, wordy], examples, max_answer_length=None)
+    assert both.null is not None
+    assert max(len(each.text) for each in both.candidates) == len(text)
+
+
 def test_no_answer_is_an_option_only_where_a_member_has_it() -> None:
     text = "red apples grow"
     examples = [Example("q", "?", (text,))]

@@ -34,6 +34,11 @@ def test_the_likeliest_class_by_the_mean_wins() -> None:
     assert [each.final for each in Mean(NoSettings()).combine(members)] == ["y", "y"]
 
 
+def test_a_class_that_a_member_rules_out_may_win() -> None:
+    found = combined(classes(1.0, 0.0), classes(0.1, 0.9), classes(0.2, 0.8))
+    assert found == LabelPrediction("q", "y", pytest.approx((1.3 / 3, 1.7 / 3)))
+
+
 def test_numbers_and_contexts() -> None:
     assert combined(LabelPrediction("q", 1.0), LabelPrediction("q", 4.0)).final == "2.5"
     found = combined(ContextPrediction("q", 0, (0.6, 0.4)), ContextPrediction("q", 1, (0.1, 0.9)))

@@ -16,6 +16,7 @@ from qakit.errors import UsageError
 from qakit.protocols import EnsembleMember, NoRuntime
 from qakit.values import Answer, Candidate, Example, LabelPrediction, NoAnswer, Prediction, SpanPrediction
 from qakit_ensemble import NBEST
+from qakit_ensemble.fitting import HIGHEST
 from qakit_ensemble.nbest import Nbest
 from qakit_ensemble.options import Options
 
@@ -124,6 +125,15 @@ def test_learning_favours_the_better_member_and_cools_the_one_that_is_too_sure()
     assert sum(weights) == pytest.approx(1, abs=1e-3)
     assert temperatures[0] > 1.5  # right half of the time, sure by 0.9
     assert temperatures[1] == pytest.approx(1, abs=0.1)  # right nine times of ten
+
+
+def test_a_member_that_is_sure_and_never_right_is_cooled_as_far_as_it_goes() -> None:
+    examples = questions(12)
+    golds = [example.answers[0].text if example.answers else "" for example in examples]
+    right = EnsembleMember("right", [sure(e.id, gold, 0.9, null=0.1) for e, gold in zip(examples, golds, strict=True)])
+    wrong = EnsembleMember("wrong", [spread(example.id, {"neither": 0.9, "nor": 0.1}) for example in examples])
+    _, temperatures = Options.of([right, wrong], examples).learn(range(12))
+    assert temperatures[1] == pytest.approx(HIGHEST, rel=0.01)
 
 
 def test_learning_without_gold_answers() -> None:

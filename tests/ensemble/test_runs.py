@@ -82,7 +82,7 @@ def test_copies_of_one_run_answer_as_it_does(method: str, asked: tuple[Path, lis
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_learnt_weights_are_judged_on_questions_that_did_not_teach_them(
+def test_learning_finds_the_better_member_and_says_what_that_gains(
     method: str, asked: tuple[Path, list[Example]], tmp_path: Path
 ) -> None:
     good = write_run(tmp_path / "good", *asked, [n % 12 != 0 for n in range(COUNT)])
@@ -284,6 +284,11 @@ def test_a_recipe_finds_its_members_by_pattern(runs: list[Path]) -> None:
         ("ensemble:\n  members: [run-0]\n  method: {name: nbest, k: 1}\n", r"mine\.yaml:3:25: .*k"),
         ("ensemble:\n  members: [run-0, run-1]\n  weights: [1]\n", r"mine\.yaml:3:12: .*1 numbers for 2 members"),
         ("ensemble:\n  members: [run-0]\n  weights: heavy\n", r"mine\.yaml:3:12: ensemble.weights"),
+        (
+            "ensemble:\n  members: [run-0, run-1]\n  weights: [2, -1]\n",
+            r"mine\.yaml:3:12: ensemble.weights: .*from 0 up",
+        ),
+        ("ensemble:\n  members: [run-0, run-1]\n  weights: [0, 0]\n", r"mine\.yaml:3:12: .*at least one above 0"),
         ("ensemble:\n  member: [run-0]\n", r"mine\.yaml:2:3: .*member"),
         ("ensemble:\n  members: []\n", r"mine\.yaml:2:3: ensemble: give `members`, or `train`"),
     ],

@@ -138,6 +138,16 @@ def test_learning_takes_the_votes_that_make_most_winners_right() -> None:
     assert not all(item.final.strip() == "甲" for item in pool.combine([1, 1, 1], temperatures, n_best=1))
 
 
+def test_learning_knows_that_only_the_answer_with_most_votes_wins() -> None:
+    examples = [Example(f"q{n}", "?", ("甲 乙",), (Answer("甲", 0),)) for n in range(9)]
+    members = [
+        EnsembleMember("m", [SpanPrediction(f"q{n}", "乙" if n % 3 == number else "甲") for n in range(9)])
+        for number in range(3)
+    ]
+    weights, _ = Voting(VotingSettings()).pool(members, examples).learn(range(9))
+    assert weights == pytest.approx((1 / 3,) * 3, abs=1e-3), "together they are always right, each alone is not"
+
+
 def test_a_member_without_weight_has_no_say() -> None:
     members = [EnsembleMember("m", [SpanPrediction("q", text)]) for text in ("（甲）", "(甲)", "乙")]
     pool = Voting(VotingSettings()).pool(members, None)

@@ -135,7 +135,15 @@ def test_labels_are_distinct_folder_names(values: list[str]) -> None:
         ("recipe: base.yaml\ngrid: {train.epochs: [1, 1]}\n", "study.yaml:2:26: grid.train.epochs: 1 is given twice"),
         ("recipe: base.yaml\nbaseline: ful\nvariants: {full: {}}\n", "study.yaml:2:11: baseline: no row is 'ful'"),
         ("recipe: base.yaml\nvariants: {a: {}, b: {}}\n", "study.yaml:2:11: 'a' and 'b' have the same values"),
-        ("recipe: base.yaml\nvariants: {a/b: {}}\n", "the name 'a/b' may have letters, digits and . _ - + only"),
+        ("recipe: base.yaml\nvariants: {a/b: {}}\n", "the name 'a/b' may have letters, digits and . _ - only"),
+        (
+            "recipe: base.yaml\nvariants: {a: {}, ..: {train.epochs: 1}}\n",
+            "study.yaml:2:11: variants: the name '..' may",
+        ),
+        ("recipe: base.yaml\nvariants: {.: {}}\n", "the name '.' may have"),
+        ("recipe: base.yaml\nvariants: {-x: {}}\n", "the name '-x' may have"),
+        ("recipe: base.yaml\nvariants: {a+b: {}}\n", "the name 'a+b' may have"),
+        ("recipes: {..: base.yaml}\n", "study.yaml:1:10: recipes: the name '..' may have"),
         (
             "recipe: base.yaml\nvariants: {a: {train.epochs: 1}}\ngrid: {train.epochs: [1]}\n",
             "study.yaml:3:8: grid.train.epochs is also set by the variant 'a'",

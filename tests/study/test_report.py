@@ -13,10 +13,11 @@ import pytest
 
 from qakit.errors import RunError, UsageError
 from qakit.registry import Registry
+from qakit.report.duration import duration
 from qakit.report.study import StudyResults
 from qakit.report.study_page import write_report
 from qakit.report.study_pictures import numeric_keys
-from qakit.report.study_tables import duration, memory
+from qakit.report.study_tables import memory
 from qakit.study.load import load_study
 from qakit.study.results import read_results
 

@@ -93,6 +93,15 @@ def test_trials_of_another_recipe_are_not_mixed_in(write: Write, drive: Drive, t
     assert "train.learning_rate: 0.001" in str(e.value) and "give the study another name" in str(e.value)
 
 
+def test_names_and_baselines_may_change_under_a_study(write: Write, drive: Drive, tmp_path: Path) -> None:
+    file = write("recipe: base.yaml\ngrid: {train.batch_size: [2]}\n")
+    drive(file)
+    base = tmp_path / "base.yaml"
+    base.write_text(base.read_text("utf-8") + "description: Now with them\nbaselines: {strong: 80}\n", "utf-8")
+    drive(file)
+    assert set(drive.starts().values()) == {1}
+
+
 def test_a_folder_holds_one_study(write: Write, drive: Drive) -> None:
     drive(write("recipe: base.yaml\n"))
     with pytest.raises(UsageError, match="holds the study 'study'; name another --output"):
