@@ -12,13 +12,18 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A gold answer. ``start`` is None when the text is known but its place is not (it still counts in metrics)."""
+    """A gold answer.
+
+    Attributes:
+        text: ``contexts[context][start:end]``.
+        start: its first character in the context; None when the text is known but its place is not (it still counts in
+            metrics).
+        context: which of the example's contexts, from 0.
+    """
 
     text: str
     start: int | None
-    """First character in the context, or None."""
     context: int = 0
-    """Which of the example's contexts."""
 
     @property
     def end(self) -> int | None:
@@ -30,21 +35,24 @@ class Answer:
 class Example:
     """One question with its contexts, or one text (pair) with its label.
 
-    ``question`` is the first text and ``contexts`` are the second: one for SQuAD, several for multi-paragraph
-    competitions, none for single-sentence classification.
+    Attributes:
+        id: of its own in the file.
+        question: the question, or the first text.
+        contexts: the second text: one for SQuAD, several for multi-paragraph competitions, none for single-sentence
+            classification.
+        answers: None: unlabelled (a test file). Empty: labelled as unanswerable.
+        label: class name or regression target; None when unlabelled or not a classification task.
+        relevant: index of the context that holds the answer, when the file says so.
+        document: what the contexts come from (an article title): folds must not split it. Empty when unknown.
     """
 
     id: str
     question: str
     contexts: tuple[str, ...] = ()
     answers: tuple[Answer, ...] | None = None
-    """None: unlabelled (a test file). Empty: labelled as unanswerable."""
     label: str | float | None = None
-    """Class name or regression target; None when unlabelled or not a classification task."""
     relevant: int | None = None
-    """Index of the context that holds the answer, when the file says so."""
     document: str = ""
-    """What the contexts come from (an article title): folds must not split it. Empty when unknown."""
 
     @property
     def labelled(self) -> bool:
@@ -54,21 +62,33 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A possible answer. ``start`` and ``end`` are None only when it came from a file without offsets."""
+    """A possible answer.
+
+    Attributes:
+        text: ``contexts[context][start:end]``.
+        start: its first character in the context; None, like ``end``, only when it came from a file without offsets.
+        end: one past its last character.
+        context: which of the example's contexts, from 0.
+        score: on the head's own scale (for a linear span head: start logit + end logit).
+        probability: within this example's candidates and its no-answer option.
+    """
 
     text: str
     start: int | None
     end: int | None
     context: int
     score: float
-    """The head's own scale (for a linear span head: start logit + end logit)."""
     probability: float
-    """Within this example's candidates and its no-answer option."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """The "no answer" option of a question."""
+    """The "no answer" option of a question.
+
+    Attributes:
+        score: on the scale of the candidates' scores.
+        probability: within the example's candidates and this option.
+    """
 
     score: float
     probability: float
@@ -76,11 +96,17 @@ class NoAnswer:
 
 @dataclass(frozen=True, slots=True)
 class SpanPrediction:
-    """The answer to one question, with the candidates it was chosen from (best first, never twice the same text)."""
+    """The answer to one question, with the candidates it was chosen from.
+
+    Attributes:
+        id: the question's.
+        answer: the final text; empty for "no answer". Postprocessors change this.
+        candidates: best first, never twice the same text; empty where nobody kept them.
+        null: the "no answer" option; None where there is none.
+    """
 
     id: str
     answer: str
-    """The final text; empty for "no answer". Postprocessors change this."""
     candidates: tuple[Candidate, ...] = ()
     null: NoAnswer | None = None
 
@@ -101,12 +127,17 @@ class SpanPrediction:
 
 @dataclass(frozen=True, slots=True)
 class LabelPrediction:
-    """A class or a number for one text (pair)."""
+    """A class or a number for one text (pair).
+
+    Attributes:
+        id: the example's.
+        label: the class's name, or the number.
+        scores: each class's probability, 0 to 1, in the order of the run's classes; empty for regression.
+    """
 
     id: str
     label: str | float
     scores: tuple[float, ...] = ()
-    """Each class's probability, in the order of the run's classes; empty for regression."""
 
     @property
     def final(self) -> str:
@@ -116,13 +147,17 @@ class LabelPrediction:
 
 @dataclass(frozen=True, slots=True)
 class ContextPrediction:
-    """Which of an example's contexts holds the answer."""
+    """Which of an example's contexts holds the answer.
+
+    Attributes:
+        id: the example's.
+        context: index in ``Example.contexts``.
+        scores: each context's probability, 0 to 1, in their order.
+    """
 
     id: str
     context: int
-    """Index in ``Example.contexts``."""
     scores: tuple[float, ...] = ()
-    """Each context's probability, in their order."""
 
     @property
     def final(self) -> str:

@@ -112,6 +112,22 @@ def test_the_adapter_of_the_guide_works() -> None:
     testing.check_adapter(of_section("Adapter", "adapters"), api.NoSettings())
 
 
+def test_the_ensembler_of_the_guide_works() -> None:
+    component = of_section("Ensembler", "ensemblers")
+    testing.check_ensembler(component, api.NoSettings())
+    said = [
+        [api.SpanPrediction("q", text, (api.Candidate(text, None, None, 0, 0.0, 0.6),), api.NoAnswer(-1.0, 0.4))]
+        for text in ("one", "two", "two")
+    ]
+    (found,) = component.build(api.NoSettings(), api.NoRuntime()).combine(said)
+    assert [(each.text, each.probability) for each in found.candidates] == [
+        ("two", pytest.approx(0.4)),
+        ("one", pytest.approx(0.2)),
+    ]
+    assert found.null is not None
+    assert found.null.probability == pytest.approx(0.4)
+
+
 def test_the_example_has_all_its_files() -> None:
     assert len(EXAMPLE_FILES) == 9
 

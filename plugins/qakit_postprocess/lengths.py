@@ -1,8 +1,9 @@
 """The candidates scored anew with a prior over the answer's length.
 
-A weak model's best span is often too long or too short by a clause. The prior is log-normal in characters, as a unigram
-length model is in speech recognition: it says how long gold answers are, and ``weight`` how much that counts against
-the model's own probabilities.
+A weak model's best span is often too long or too short by a clause. The prior is a bell over the logarithm of the
+length in characters: it says how long gold answers are, and ``weight`` how much that counts against the model's own
+probabilities. It is the density of the logarithm, highest at the median, and not the log-normal density of the length
+itself, whose further factor of 1/length would favour answers shorter than the median.
 """
 
 from __future__ import annotations

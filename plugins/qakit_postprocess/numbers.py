@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from qakit.api import Example, Prediction, SpanPrediction
 from qakit_postprocess.place import Place, place_of
 from qakit_postprocess.settings import NumberUnitsSettings
-from qakit_postprocess.units import COMMON
+from qakit_postprocess.units import COMMON, LARGE, OTHER_WORDS
 
 ENOUGH = 5
 """Gold answers with a unit within reach that say how it is written; with fewer it is left as it is."""
@@ -30,33 +30,37 @@ class NumberUnits:
         self._add, self._drop = add, settings.drop
         self._beside = _unit(add, settings.magnitudes)
         self._at_end = _numbers_with(settings.drop, settings.magnitudes)
+        self._number = re.compile(_number(settings.magnitudes))
 
     def __call__(self, prediction: Prediction, example: Example) -> Prediction:
-        """The prediction with the number's unit added or gone; answers that are no plain number stay."""
+        """The prediction with the number's unit added or gone; answers that are no number stay."""
         if not isinstance(prediction, SpanPrediction) or not prediction.answer:
             return prediction
         if bare := self._at_end.fullmatch(prediction.answer):
             return prediction.with_answer(bare["number"])
-        if not re.fullmatch(_NUMBER, prediction.answer):
+        if not self._number.fullmatch(prediction.answer):
             return prediction
         place = place_of(prediction, example)
         unit = None if place is None else _beside(self._beside, place)
         return prediction if unit is None else prediction.with_answer(prediction.answer + unit[0])
 
     def learn(self, examples: Sequence[Example]) -> Mapping[str, object]:
-        """``add`` and ``drop``: the known units, by what most gold answers do with each."""
+        """``add`` and ``drop``: the known units, by what most gold answers do with each.
+
+        Words for large numbers, such as "million", are never dropped: without them it is another number.
+        """
         units = tuple(dict.fromkeys((*self._add, *self._drop)))
         beside, whole = _unit(units, self._magnitudes), _numbers_with(units, self._magnitudes)
         written, left = Counter[str](), Counter[str]()
         for place in _golds(examples):
             if found := whole.fullmatch(place.text):
                 written[found["unit"]] += 1
-            elif re.fullmatch(_NUMBER, place.text) and (unit := _beside(beside, place)):
+            elif self._number.fullmatch(place.text) and (unit := _beside(beside, place)):
                 left[unit["unit"]] += 1
         seen = [unit for unit in units if written[unit] + left[unit] >= ENOUGH]
         return {
             "add": [unit for unit in seen if written[unit] > left[unit]],
-            "drop": [unit for unit in seen if written[unit] < left[unit]],
+            "drop": [unit for unit in seen if written[unit] < left[unit] and unit not in LARGE],
         }
 
 
@@ -70,18 +74,30 @@ def _golds(examples: Iterable[Example]) -> Iterable[Place]:
 
 def _unit(units: Sequence[str], magnitudes: str) -> re.Pattern[str]:
     """A space or none, orders of magnitude, and a unit, the longest that fits."""
-    several = "|".join(map(_whole, sorted(units, key=len, reverse=True))) or r"(?!)"
-    orders = f"[{re.escape(magnitudes)}]*" if magnitudes else ""
-    return re.compile(rf"[ \u00a0]?{orders}(?P<unit>{several})")
+    known = {*units, *COMMON, *OTHER_WORDS}
+    several = "|".join(_whole(unit, known) for unit in sorted(units, key=len, reverse=True)) or r"(?!)"
+    return re.compile(rf"[ \u00a0]?{_one_of(magnitudes)}*(?P<unit>{several})")
 
 
-def _whole(unit: str) -> str:
-    """A unit in letters is a word of its own: ``m`` is not the beginning of ``men``."""
-    return re.escape(unit) + (r"(?![^\W\d_])" if unit[-1].isascii() and unit[-1].isalpha() else "")
+def _whole(unit: str, known: Collection[str]) -> str:
+    """A unit that is no beginning of a longer word: of any if it ends in a letter of A to Z, else of a known one."""
+    if unit[-1].isascii() and unit[-1].isalpha():
+        return re.escape(unit) + r"(?!-?[^\W_])"
+    rests = "|".join(re.escape(word[len(unit) :]) for word in sorted(known) if word.startswith(unit) and word != unit)
+    return re.escape(unit) + (f"(?!{rests})" if rests else "")
+
+
+def _one_of(characters: str) -> str:
+    return f"[{re.escape(characters)}]" if characters else "(?:)"
+
+
+def _number(magnitudes: str) -> str:
+    """A number with its orders of magnitude, which no unit takes away: ``3萬``."""
+    return rf"{_NUMBER}(?:[ \u00a0]?{_one_of(magnitudes)}+)?" if magnitudes else _NUMBER
 
 
 def _numbers_with(units: Sequence[str], magnitudes: str) -> re.Pattern[str]:
-    return re.compile(f"(?P<number>{_NUMBER}){_unit(units, magnitudes).pattern}")
+    return re.compile(f"(?P<number>{_number(magnitudes)}){_unit(units, magnitudes).pattern}")
 
 
 def _beside(pattern: re.Pattern[str], place: Place) -> re.Match[str] | None:

@@ -43,7 +43,7 @@ def place_of(prediction: SpanPrediction, example: Example) -> Place | None:
     answer = prediction.answer
     if not answer:
         return None
-    known = list(_places(prediction.candidates, example))
+    known = list(candidate_places(prediction, example))
     for place in known:
         if place.text == answer:
             return place
@@ -61,9 +61,9 @@ def source_of(prediction: SpanPrediction) -> Candidate | None:
     return next((each for each in prediction.candidates if each.text == prediction.answer), prediction.best)
 
 
-def _places(candidates: tuple[Candidate, ...], example: Example) -> Iterator[Place]:
-    """The candidates' places, where the contexts have them."""
-    for each in candidates:
+def candidate_places(prediction: SpanPrediction, example: Example) -> Iterator[Place]:
+    """The candidates' places, best first, where the contexts have them."""
+    for each in prediction.candidates:
         if each.start is None or each.context >= len(example.contexts):
             continue
         context = example.contexts[each.context]

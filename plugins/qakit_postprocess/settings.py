@@ -63,15 +63,18 @@ class NumberUnitsSettings(Settings):
 
     add: tuple[str, ...] | None = Field(
         None,
-        description="Units that an answer gets which is a plain number with the unit right behind it in the context: "
-        "`5` becomes `5公里`. By default common Chinese and English ones, without those of `drop`.",
+        description="Units that an answer gets which is a number with the unit right behind it in the context: `5` "
+        "becomes `5公里`. By default common Chinese and English ones, without those of `drop`. Known words that only "
+        "begin like a unit are none: `3` stays before `分之一`.",
     )
     drop: tuple[str, ...] = Field(
-        (), description="Units that an answer of a number and its unit loses: `1995年` becomes `1995`."
+        (),
+        description="Units that an answer of a number and its unit loses: `1995年` becomes `1995`, and `3萬人` `3萬`.",
     )
     magnitudes: str = Field(
         "多餘余十百千萬万億亿兆",
-        description="Characters that may stand between number and unit, and go with the unit: `3萬人`.",
+        description="Characters that may stand between number and unit: `3萬人`. They come with an added unit, and "
+        "stay when one is dropped, because `3` is another number.",
     )
 
     @field_validator("add", "drop")
@@ -96,7 +99,10 @@ class LengthPriorSettings(Settings):
         0.5, gt=0, allow_inf_nan=False, description="How much the prior counts against the model's log-probabilities."
     )
     median: float = Field(
-        5.0, ge=1, allow_inf_nan=False, description="The likeliest length of an answer, in characters."
+        5.0,
+        ge=1,
+        allow_inf_nan=False,
+        description="The length that the prior favours most, in characters: that of the middle one of all answers.",
     )
     spread: float = Field(
         0.7,

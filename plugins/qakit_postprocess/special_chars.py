@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from qakit.api import Example, Prediction, SpanPrediction
 from qakit_postprocess.brackets import Lone, Pairs
+from qakit_postprocess.place import Place, candidate_places, place_of
 from qakit_postprocess.settings import SpecialCharsSettings
 
 _ZERO_WIDTH = "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
@@ -65,7 +66,7 @@ class SpecialChars:
         place = self._place(answer, prediction, example)
         if place is None:
             return answer
-        context, start, end = place
+        context, start, end = place.context, place.start, place.end
         openings = [answer[position] for position in lone.opening]
         closings = [answer[position] for position in reversed(lone.closing)]
         while openings and end < len(context) and self._pairs.fit(openings[-1], context[end]):
@@ -76,21 +77,14 @@ class SpecialChars:
             start -= 1
         return context[start:end]
 
-    def _place(self, answer: str, prediction: SpanPrediction, example: Example) -> tuple[str, int, int] | None:
-        """Where the answer lies: context, first character, one past the last. By its candidate, else by its text."""
-        for candidate in prediction.candidates:
-            if candidate.start is None or self._tidy(candidate.text) != answer:
-                continue
-            if candidate.context < len(example.contexts):
-                context = example.contexts[candidate.context]
-                if context.startswith(candidate.text, candidate.start):
-                    inner = self._inner(candidate.text)
-                    start = candidate.start + candidate.text.index(inner)
-                    return context, start, start + len(inner)
-        for context in example.contexts:
-            if (start := context.find(answer)) >= 0:
-                return context, start, start + len(answer)
-        return None
+    def _place(self, answer: str, prediction: SpanPrediction, example: Example) -> Place | None:
+        """Where a tidied answer lies: in the best candidate that tidies to it, else as for any answer."""
+        for place in candidate_places(prediction, example):
+            if self._tidy(place.text) == answer:
+                inner = self._inner(place.text)
+                start = place.start + place.text.index(inner)
+                return place.at(start, start + len(inner))
+        return place_of(prediction.with_answer(answer), example)
 
     def _without_outer_halves(self, answer: str) -> str:
         """Lone halves inside the answer stay: without them it would not be a piece of the context."""

@@ -19,7 +19,9 @@ _NO_WORDS = re.compile(
     "\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff66-\uffdc\U00020000-\U0003ffff]"
 )
 """Scripts that leave no space between words (Han, kana, Thai, Lao, Khmer, Burmese), and Hangul, where an answer may
-well be a word without its particle."""
+well be a word without its particle. But for Hangul, whole-word masking draws the same line
+(``qakit.pretraining.pieces``)."""
+_APOSTROPHES = "'\u2019"
 
 
 class TrimToTokens:
@@ -46,20 +48,40 @@ def _widened(place: Place) -> Place:
 
 
 def _trimmed(place: Place) -> Place:
-    """Without the cut words, and without what then stands at the edge; an answer inside a single word is widened."""
-    start, end = place.start, place.end
-    while start < end and _inside_word(place.context, start):
-        start += 1
-    while end > start and _inside_word(place.context, end):
-        end -= 1
-    text = place.context[start:end]
-    if not any(map(str.isalnum, text)):
-        return _widened(place)
-    if start != place.start:
-        start = end - len(text.lstrip())
-    if end != place.end:
-        end = start + len(place.context[start:end].rstrip())
-    return place.at(start, end)
+    """Without the cut words and what belongs to them; widened where nothing would be left.
+
+    To a cut word belong what an apostrophe ties to it (``don't``), marks without a space between, unless they open what
+    follows or close what precedes, and then the space.
+    """
+    text, start, end = place.context, place.start, place.end
+    if _inside_word(text, start):
+        while start < end and (_inside_word(text, start) or _tied(text, start)):
+            start += 1
+        while start < end and _is_mark(text[start], but="PsPi"):
+            start += 1
+        while start < end and text[start].isspace():
+            start += 1
+    if _inside_word(text, end):
+        while end > start and (_inside_word(text, end) or _tied(text, end)):
+            end -= 1
+        while end > start and _is_mark(text[end - 1], but="PePf"):
+            end -= 1
+        while end > start and text[end - 1].isspace():
+            end -= 1
+    return place.at(start, end) if any(map(str.isalnum, text[start:end])) else _widened(place)
+
+
+def _is_mark(character: str, *, but: str) -> bool:
+    kind = unicodedata.category(character)
+    return kind[0] in "PS" and kind not in but
+
+
+def _tied(text: str, position: int) -> bool:
+    """Whether this border lies beside an apostrophe between two letters."""
+    around = (text[at - 1 : at + 2] for at in (position - 1, position) if at > 0)
+    return any(
+        len(three) == 3 and three[1] in _APOSTROPHES and _in_word(three[0]) and _in_word(three[2]) for three in around
+    )
 
 
 def _inside_word(text: str, position: int) -> bool:

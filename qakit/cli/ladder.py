@@ -85,7 +85,8 @@ def _climb(rung: Rung, overrides: list[str], registry: Registry, silent: bool) -
 
     _say(f"{rung.name}: {rung.source}", silent)
     try:
-        with stops_told(lambda: rung.folder), found_recipe(Path(rung.source)) as file:
+        with stops_told(lambda: rung.folder):
+            file = found_recipe(Path(rung.source))
             if is_ensemble(file):
                 return _combined(rung, file, overrides, registry, silent)
             recipe = _loaded(file, overrides, registry)

@@ -80,8 +80,7 @@ def _recipe(path: Path, registry: Registry) -> Recipe:
     from qakit.cli.recipe_files import found_recipe
     from qakit.recipe.load import load_recipe
 
-    with found_recipe(path) as file:
-        return load_recipe(file, [], registry=registry).recipe
+    return load_recipe(found_recipe(path), [], registry=registry).recipe
 
 
 def _backbone(recipe: Recipe | None, source: str | None) -> BackboneSection:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from qakit.errors import RecipeError
@@ -13,13 +11,12 @@ from qakit.recipe.issues import Issue
 OWN_FOLDER = Path("recipes")
 
 
-@contextmanager
-def found_recipe(path: Path) -> Iterator[Path]:
+def found_recipe(path: Path) -> Path:
     """The file that ``path`` means: itself if it exists, else the recipe of that name in ./recipes or in the package.
 
     Raises:
         RecipeError: there is none, but a recipe of that name in a folder: ``sst2`` for ``glue/sst2``. Without any,
-            what is yielded is ``path`` itself, for the loader to refuse.
+            the answer is ``path`` itself, for the loader to refuse.
     """
     bundled = bundled_recipes()
     relative = Path(*path.parts[1:]) if path.parts[:1] == (OWN_FOLDER.name,) else path
@@ -29,7 +26,7 @@ def found_recipe(path: Path) -> Iterator[Path]:
     found = next((candidate for candidate in candidates if candidate.is_file()), None)
     if found is None and not path.exists():
         _refuse_without_folder(path, name, folders)
-    yield found or path
+    return found or path
 
 
 def _refuse_without_folder(path: Path, name: Path, folders: list[Path]) -> None:

@@ -62,9 +62,9 @@ def show(
     from qakit.ensemble.load import is_ensemble
     from qakit.pipeline.load import is_pipeline
 
-    with found_recipe(recipe) as file:
-        show_it = show_ensemble if is_ensemble(file) else show_pipeline if is_pipeline(file) else show_recipe
-        show_it(file, overrides or [], as_json=as_json)
+    file = found_recipe(recipe)
+    show_it = show_ensemble if is_ensemble(file) else show_pipeline if is_pipeline(file) else show_recipe
+    show_it(file, overrides or [], as_json=as_json)
 
 
 def validate(
@@ -85,8 +85,7 @@ def validate(
     problems: dict[Path, RecipeError | None] = {}
     for path in dict.fromkeys(paths):
         try:
-            with found_recipe(path) as file:
-                _check(file, overrides or [], check_files=check_files)
+            _check(found_recipe(path), overrides or [], check_files=check_files)
         except RecipeError as error:
             problems[path] = error
         else:

@@ -72,8 +72,7 @@ def run(
     from qakit.training.interrupts import stop_requests
 
     registry = load_registry()
-    with found_recipe(study) as file:
-        loaded = load_study(file)
+    loaded = load_study(found_recipe(study))
     planned = plan(loaded, registry, check_files=not dry_run)
     if dry_run:
         _show_plan(loaded, planned, as_json=as_json)

@@ -113,8 +113,7 @@ def _loaded(path: Path | None, overrides: list[str], registry: Registry) -> Reci
 
     if path is None:
         raise UsageError("which recipe? `qakit recipes list` shows those in ./recipes")
-    with found_recipe(path) as file:
-        recipe = load_recipe(file, overrides, registry=registry, check_files=True).recipe
+    recipe = load_recipe(found_recipe(path), overrides, registry=registry, check_files=True).recipe
     own = None if recipe.folds is None else recipe.folds.fold
     return recipe if own is None else fold_recipe(recipe, own)
 

@@ -28,8 +28,7 @@ def wants_ensemble(recipe: Path | None, output: Path | None, *, resume: bool) ->
         return output is not None and is_trained_folder(output)
     if recipe is None:
         return False
-    with found_recipe(recipe) as file:
-        return is_ensemble(file)
+    return is_ensemble(found_recipe(recipe))
 
 
 def train_ensemble(
@@ -73,8 +72,7 @@ def _loaded(recipe: Path | None, overrides: list[str], registry: Registry) -> Tr
     from qakit.cli.recipe_files import found_recipe
 
     assert recipe is not None
-    with found_recipe(recipe) as file:
-        loaded = read_ensemble(file, overrides, registry)
+    loaded = read_ensemble(found_recipe(recipe), overrides, registry)
     if not loaded.members:
         raise UsageError(f"{recipe} names members that are trained already: qakit ensemble {recipe}")
     return loaded

@@ -37,8 +37,7 @@ def wants_pipeline(recipe: Path | None, output: Path | None, *, resume: bool) ->
         return output is not None and is_pipeline_folder(output)
     if recipe is None:
         return False
-    with found_recipe(recipe) as file:
-        return is_pipeline(file)
+    return is_pipeline(found_recipe(recipe))
 
 
 def train_pipeline(
@@ -77,8 +76,7 @@ def _loaded(recipe: Path | None, overrides: list[str], registry: Registry) -> Lo
     from qakit.pipeline.load import load_pipeline
 
     assert recipe is not None
-    with found_recipe(recipe) as file:
-        return load_pipeline(file, overrides, registry=registry, check_files=True)
+    return load_pipeline(found_recipe(recipe), overrides, registry=registry, check_files=True)
 
 
 def _resumed(output: Path | None, overrides: list[str], registry: Registry) -> tuple[Run, LoadedPipeline]:

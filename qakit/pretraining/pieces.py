@@ -16,8 +16,16 @@ from qakit.data.windows import Windows
 
 Bools = NDArray[np.bool_]
 
-WITHOUT_SPACES = ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3040, 0x30FF), (0x31F0, 0x31FF))
-"""Blocks of scripts written without spaces: Thai and Lao, Myanmar, Khmer, kana; ends inclusive."""
+WITHOUT_SPACES = (
+    (0x0E00, 0x0EFF),
+    (0x1000, 0x109F),
+    (0x1780, 0x17FF),
+    (0x3040, 0x312F),
+    (0x3190, 0x31FF),
+    (0xFF66, 0xFF9F),
+)
+"""Blocks of scripts written without spaces: Thai and Lao, Myanmar, Khmer, kana and bopomofo; ends inclusive. With
+:data:`IDEOGRAPHS` the same as where ``trim_to_tokens`` of ``qakit_postprocess`` knows no words, which adds Hangul."""
 IDEOGRAPHS = (
     (0x2E80, 0x2FDF),
     (0x3005, 0x3007),
@@ -93,7 +101,8 @@ def word_begins(encoded: EncodedExamples, texts: Sequence[str]) -> Bools:
     """(M,) whether each token of the store begins a word; ``texts`` are those of the contexts, one for each pair.
 
     A word is a run of letters and digits, whatever the tokenizer makes of it. In scripts without spaces between words
-    each token is one: with BERT's tokenizers, each Chinese character.
+    each token is one: with BERT's tokenizers, each Chinese character. Tokens that share a character, such as the bytes
+    of a byte-level BPE, are never parted.
     """
     store = encoded.store
     begins = np.ones(len(store.ids), bool)
@@ -103,8 +112,20 @@ def word_begins(encoded: EncodedExamples, texts: Sequence[str]) -> Bools:
         start, end = store.offsets[low:high, 0], store.offsets[low:high, 1]
         at = np.minimum(start[1:], len(text) - 1)
         touches = (start[1:] == end[:-1]) & (end[:-1] > 0)
-        begins[low + 1 : high] = ~(touches & inside[at] & inside[np.maximum(at - 1, 0)])
+        shares = (start[1:] < end[:-1]) & (start[1:] < end[1:])  # a token of no characters shares none
+        begins[low + 1 : high] = ~(shares | (touches & inside[at] & inside[np.maximum(at - 1, 0)]))
     return begins
+
+
+def holds_word(encoded: EncodedExamples, texts: Sequence[str]) -> Bools:
+    """(M,) whether each token of the store holds a letter or a digit, or a part of one; ``texts`` as above."""
+    store = encoded.store
+    found = np.zeros(len(store.ids), bool)
+    for text, row in zip(texts, encoded.context.tolist(), strict=True):
+        low, high = int(store.pointers[row]), int(store.pointers[row + 1])
+        before = np.cumsum([0, *map(str.isalnum, text)])
+        found[low:high] = before[store.offsets[low:high, 1]] > before[store.offsets[low:high, 0]]
+    return found
 
 
 def _inside_words(text: str) -> Bools:

@@ -15,12 +15,12 @@ from qakit.data.encode import EncodedExamples, encode
 from qakit.data.template import PairTemplate
 from qakit.data.windows import Windows
 from qakit.errors import DataError, ModelError, UsageError
-from qakit.modeling.assemble import template_for
+from qakit.modeling.assemble import check_length, template_for
 from qakit.modeling.backbones import load_backbone, load_tokenizer
 from qakit.modeling.model import ReadingModel
 from qakit.pretraining.language_head import MaskedLanguageHead
 from qakit.pretraining.masking import MaskWords
-from qakit.pretraining.pieces import Fixed, chosen, pieces, single_text, word_begins
+from qakit.pretraining.pieces import Fixed, chosen, holds_word, pieces, single_text, word_begins
 from qakit.pretraining.recurring import content_tokens, recurring_in
 from qakit.pretraining.settings import PretrainSettings
 from qakit.pretraining.span_selection import HideSpans, SpanSelectionHead
@@ -28,7 +28,7 @@ from qakit.randomness import derive_seed
 from qakit.recipe.model import BackboneSection, DataSection, PluginRef, Recipe, TrainSection, WindowsSection
 from qakit.training.events import Listener, Notice, Preparing
 from qakit.training.feed import Alteration, Feed
-from qakit.training.loop import Plan
+from qakit.training.plan import Plan
 from qakit.values import Example
 
 QUESTION = "[QUESTION]"
@@ -67,7 +67,7 @@ def prepare_pretraining(
         backbone: as in a recipe; with ``init: scratch`` a language model from nothing.
 
     Raises:
-        ModelError: anything about the backbone or its tokenizer; it has no mask token.
+        ModelError: anything about the backbone or its tokenizer; it has no mask token, or cannot read so many tokens.
         DataError: no window can be made of the texts.
     """
     recipe = loop_recipe(backbone, settings)
@@ -83,6 +83,7 @@ def prepare_pretraining(
     loaded = load_backbone(
         backbone, attention="auto", device=device, vocabulary=len(tokenizer), padding=tokenizer.pad_token_id
     )
+    check_length(loaded.module, settings.max_length, setting="max_length")
     head = _head(loaded.module, loaded.config, settings)
     wants_one = settings.objective == "mlm" and backbone.init == "pretrained"
     if wants_one and not _load(head, loaded.config):
@@ -155,8 +156,7 @@ def _alteration(
         if not settings.whole_words:
             begins = np.ones_like(begins)
         return MaskWords(begins, settings.rate, mask, ordinary, settings.seed), windows
-    words = np.array([any(c.isalnum() for c in tokenizer.decode([i])) for i in range(len(tokenizer))], bool)
-    content = content_tokens(windows, encoded, words[encoded.store.ids], common=settings.common)
+    content = content_tokens(windows, encoded, holds_word(encoded, texts), common=settings.common)
     spans = recurring_in(windows, encoded, begins, content, shortest=settings.min_span, longest=settings.max_span)
     rows = np.flatnonzero([bool(found) for found in spans])
     if not len(rows):

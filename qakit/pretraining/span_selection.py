@@ -139,7 +139,7 @@ class SpanSelectionHead(nn.Module):
         """The loss of a batch; ``hidden`` (B, T, H) float."""
         assert isinstance(batch, SpanBatch)
         assert batch.questions is not None
-        row, position, first, last = batch.questions.unbind(1)
+        row, position, first, last = batch.questions.t().contiguous()
         padding = batch.attention_mask[row] == 0
         start, end = (logits.masked_fill(padding, -torch.inf) for logits in self.scores(hidden, row, position))
         loss = (F.cross_entropy(start, first, reduction="none") + F.cross_entropy(end, last, reduction="none")) / 2

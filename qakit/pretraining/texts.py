@@ -27,7 +27,7 @@ def read_documents(path: Path) -> Iterator[str]:
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise DataError("is not UTF-8 text; save it as UTF-8", path=path, row=f"line {line}") from error
-    text = "\n".join(text.splitlines()).strip()
+    text = text.replace("\r\n", "\n").strip()  # not splitlines: U+2028 or a form feed ends no line of a file
     parts = _BLANK_LINES.split(text) if _BLANK_LINES.search(text) else text.split("\n")
     yield from (part.strip() for part in parts if part.strip())
 

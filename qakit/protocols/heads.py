@@ -80,7 +80,7 @@ class GivesDistributions(Protocol):
     """Optional for heads: the distributions that the loss is about, so that two readings of a batch can be compared."""
 
     has_distributions: bool
-    """False where the settings leave none, as for a regression."""
+    """True or false; false where the settings leave none, as for a regression."""
 
     def distributions(self, scores: Mapping[str, Tensor], batch: Batch) -> Sequence[Distributions]:
         """From the scores of ``__call__`` in training, one item for each kind of choice; float32, with gradients.

@@ -20,7 +20,7 @@ class LearnsSettings(Protocol):
     """Optional for postprocessors: settings taken from labelled examples, for ``qakit tune-postprocess``."""
 
     def learn(self, examples: Sequence[Example]) -> Mapping[str, Any]:
-        """Settings that suit the gold answers, by name; empty where these teach nothing.
+        """Settings that suit the gold answers, by name, the same each time; empty where these teach nothing.
 
         Those that one of the component's ``tries`` sets are not overruled by them.
         """

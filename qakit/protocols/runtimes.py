@@ -7,40 +7,50 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class WindowRuntime:
-    """What a preprocessor is told."""
+    """What a preprocessor is told.
+
+    Attributes:
+        max_length: longest input in tokens, special tokens included.
+        max_question_length: longer questions keep their first ``max_question_length`` tokens.
+        special_tokens: tokens that the tokenizer's pair template adds to question + context.
+        training: whether the windows are for training (answers known and wanted) or prediction (every token covered).
+        seed: of everything that is drawn.
+        separator_tokens: of the special tokens, those that stand before a context: a question without contexts goes
+            without them.
+    """
 
     max_length: int
-    """Longest input in tokens, special tokens included."""
     max_question_length: int
-    """Longer questions keep their first ``max_question_length`` tokens."""
     special_tokens: int
-    """Tokens that the tokenizer's pair template adds to question + context."""
     training: bool
-    """Whether the windows are for training (answers known and wanted) or prediction (every token covered)."""
     seed: int
     separator_tokens: int = 0
-    """Of the special tokens, those that stand before a context: a question without contexts goes without them."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeadRuntime:
-    """What a head is told."""
+    """What a head is told.
+
+    Attributes:
+        hidden_size: H, of the backbone.
+        initializer_range: standard deviation for fresh linear weights, from the backbone's configuration.
+        n_best: candidates wanted per window (and per example).
+        max_answer_length: in tokens.
+        no_answer: whether questions may have no answer.
+        labels: class names, for heads that classify; empty for regression and for everything else.
+        layers: the backbone's layers; a head that pools them sees one more: the embeddings come first.
+        architecture: the backbone's kind as transformers names it (``bert``), for heads with
+            :class:`~qakit.protocols.TransformersNames`.
+    """
 
     hidden_size: int
     initializer_range: float
-    """Standard deviation for fresh linear weights, from the backbone's configuration."""
     n_best: int
-    """Candidates wanted per window (and per example)."""
     max_answer_length: int
-    """In tokens."""
     no_answer: bool
-    """Whether questions may have no answer."""
     labels: tuple[str, ...] = ()
-    """Class names, for heads that classify; empty for regression and for everything else."""
     layers: int = 0
-    """The backbone's layers; a head that pools them sees one more: the embeddings come first."""
     architecture: str = ""
-    """The backbone's kind as transformers names it (``bert``), for heads with :class:`TransformersNames`."""
 
 
 @dataclass(frozen=True, slots=True)

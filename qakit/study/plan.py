@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from qakit.errors import RecipeError
@@ -14,7 +15,7 @@ from qakit.recipe.dump import yaml_flow
 from qakit.recipe.issues import Issue, did_you_mean
 from qakit.recipe.load import load_recipe
 from qakit.recipe.model import Recipe
-from qakit.recipe.nodes import Findings, ListNode, Place, dotted, find, plain
+from qakit.recipe.nodes import Findings, ListNode, Place, Source, dotted, find, plain
 from qakit.recipe.overrides import Setting
 from qakit.registry import Registry
 from qakit.study.labels import distinct, join, value_label
@@ -62,6 +63,7 @@ def plan(
     rows = tuple(_rows(loaded, findings))
     _check_names(loaded, rows, findings)
     search = loaded.study.search
+    _check_overrides([row.settings for row in rows] if search is None else corners(loaded), overrides, findings)
     trials: list[PlannedTrial] = []
     for task in loaded.recipes:
         for row in rows if search is None else corners(loaded):
@@ -127,6 +129,17 @@ def _refusal(recipe: Recipe) -> str | None:
     if not recipe.data.validation:
         return "the recipe sets no data.validation, but trials are compared on it"
     return None
+
+
+def _check_overrides(rows: Iterable[Iterable[Setting]], overrides: Sequence[str], findings: Findings) -> None:
+    """An override comes last: of a value that the rows vary it would make them all the same, under other names."""
+    varied = {setting.at for row in rows for setting in row}
+    for text in overrides:
+        at = tuple(text.partition("=")[0].strip().split("."))
+        found = sorted(each for each in varied if each[: len(at)] == at or at[: len(each)] == each)
+        if found:
+            place = Place(Source(f"--set {text}", Path(), override=True))
+            findings.add(place.issue(at, f"{dotted(found[0])} is what the models differ in: change it in the file"))
 
 
 def _key(task: str, values: Mapping[str, Any], seed: int | None) -> str:

@@ -18,9 +18,9 @@ from qakit.testing.components import build_checked, running, type_name
 def check_adapter(component: Component[Any, Any, Any], settings: Settings) -> None:
     """On a tiny BERT: training moves the output; the merged backbone is a plain one with the same output.
 
-    As in training, ``merge`` gets a copy of the trained backbone; it may change the copy, but training goes on with
-    the original, which must stay as it is. What does not train must be the same each time the adapter is applied: a
-    checkpoint holds only what trains. An adapter that exports must write something.
+    Its biases and gains are random. As in training, ``merge`` gets a copy of the trained backbone; it may change the
+    copy, but training goes on with the original, which must stay as it is. What does not train must be the same each
+    time the adapter is applied: a checkpoint holds only what trains. An adapter that exports must write something.
 
     Raises:
         AssertionError: with the reason.
@@ -83,7 +83,12 @@ def _tiny_bert() -> nn.Module:
 
     config = BertConfig(vocab_size=30, hidden_size=8, num_hidden_layers=2, num_attention_heads=2, intermediate_size=16)
     torch.manual_seed(0)
-    return BertModel(config, add_pooling_layer=False)
+    backbone = BertModel(config, add_pooling_layer=False)
+    with torch.no_grad():  # fresh biases are 0 and fresh gains 1: who forgets one would not be noticed
+        for parameter in backbone.parameters():
+            if parameter.ndim == 1:
+                parameter.add_(torch.randn_like(parameter), alpha=0.5)
+    return backbone
 
 
 def _output(backbone: nn.Module) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -47,7 +47,12 @@ def check_component(kind: Kind, component: Component[Any, Any, Any]) -> None:
     assert model.model_config.get("extra") == "forbid", f"{model.__name__} must refuse unknown settings"
     undocumented = [name for name, field in model.model_fields.items() if not field.description]
     assert not undocumented, f"{model.__name__}: without a description: {', '.join(undocumented)}"
-    for settings in component.tries:
+    tries: object = component.tries
+    assert isinstance(tries, tuple), f"tries is {type_name(tries)}, not a tuple of settings: ({{...}}, {{...}})"
+    for settings in tries:
+        assert isinstance(settings, Mapping), (
+            f"tries holds {settings!r}, which is {type_name(settings)}, not settings by name"
+        )
         with running(f"{model.__name__} of the tries {dict(settings)!r}"):
             model.model_validate(dict(settings))
 

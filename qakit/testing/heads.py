@@ -26,6 +26,7 @@ from qakit.protocols import (
     SpanCandidates,
 )
 from qakit.testing.components import build_checked, running, type_name
+from qakit.testing.learning import check_loss_counts, check_what_is_learnt
 
 HIDDEN_SIZE = 16
 N_BEST = 5
@@ -82,9 +83,10 @@ def made_up_batch(*, targets: bool = True, segments: bool = False) -> Batch:
 def check_head(component: Component[Any, Any, Any], settings: Settings, *, labels: tuple[str, ...] = ()) -> None:
     """The loss is sound and trains the head; decoded candidates keep to masks, lengths and order.
 
-    The loss must be a finite float32 scalar, under bfloat16 autocast too. Padding must not matter. A head that pools
-    layers gets some; the scores of single positions, where it has them, keep to their shapes and to the context. Span
-    heads see windows of several contexts, too.
+    The loss must be a finite float32 scalar, under bfloat16 autocast too, and a mean. Padding must not matter. A head
+    that pools layers gets some; the scores of single positions, where it has them, keep to their shapes and to the
+    context; distributions sum to 1. Span heads see windows of several contexts, too, and must decode what they were
+    trained on, above "no answer".
 
     Args:
         labels: class names, two or more, for a head that classifies; without them it must give a number.
@@ -104,12 +106,19 @@ def check_head(component: Component[Any, Any, Any], settings: Settings, *, label
     )
     head = build_checked("heads", component, settings, runtime)
     assert isinstance(head, nn.Module), "a head must be a torch.nn.Module"
+    if hasattr(head, "has_distributions"):
+        value = head.has_distributions
+        assert isinstance(value, bool), f"has_distributions is {type_name(value)}, not bool"
     several = (False, True) if getattr(head, "gives", "spans") == "spans" else (False,)
     for segments in several:
         _check_loss(head, segments)
     head.eval()
     for segments in several:
         _check_prediction(head, segments, classes=len(labels) or 1)
+        batch = made_up_batch(segments=segments)
+        check_loss_counts(head, _hidden(batch), batch, _run)
+        if len(several) > 1:
+            check_what_is_learnt(head, _hidden(batch), batch, _run)
 
 
 def _hidden(batch: Batch) -> Tensor:

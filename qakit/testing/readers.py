@@ -20,11 +20,13 @@ def check_reader(
     path: Path,
     *,
     policies: Mapping[str, Policy] | None = None,
+    count: int | None = None,
 ) -> list[Example]:
     """The reader yields the file's examples, the same ones each time, every placed answer where it says.
 
     Args:
         policies: what to do about which kind of problem in a record; by default every problem is an error.
+        count: how many examples the file holds, where you know it.
 
     Returns:
         The examples, for checks of your own.
@@ -49,18 +51,37 @@ def check_reader(
         assert isinstance(example.id, str), f"id {example.id!r} is {type(example.id).__name__}, not str"
         assert example.id not in seen, f"the id {example.id!r} occurs twice"
         seen.add(example.id)
-        assert isinstance(example.contexts, tuple), f"{example.id}: contexts must be a tuple"
+        _check_types(example)
         for answer in example.answers or ():
             _check_answer(example, answer)
         in_range = example.relevant is None or 0 <= example.relevant < len(example.contexts)
         assert in_range, f"{example.id}: relevant is {example.relevant}, of {len(example.contexts)} contexts"
     assert read() == examples, f"{path}: a second reading gives other examples"
+    assert count in (None, len(examples)), f"{path}: {len(examples)} examples, not {count}"
     return examples
+
+
+def _check_types(example: Example) -> None:
+    assert isinstance(example.question, str), f"{example.id}: question is {type_name(example.question)}, not str"
+    for name in ("contexts", "answers"):
+        value, optional = getattr(example, name), name == "answers"
+        expected = "a tuple, or None in an unlabelled file" if optional else "a tuple"
+        assert isinstance(value, tuple) or (optional and value is None), (
+            f"{example.id}: {name} is {type_name(value)}; it must be {expected}"
+        )
+    assert all(isinstance(text, str) for text in example.contexts), f"{example.id}: contexts must hold str"
+    assert all(isinstance(answer, Answer) for answer in example.answers or ()), (
+        f"{example.id}: answers must hold Answer"
+    )
+    assert isinstance(example.document, str), (
+        f'{example.id}: document is {type_name(example.document)}, not str ("" where it is not known)'
+    )
 
 
 def _check_answer(example: Example, answer: Answer) -> None:
     assert 0 <= answer.context < len(example.contexts), f"{example.id}: answer in context {answer.context}"
     if answer.start is not None:
+        assert answer.start >= 0, f"{example.id}: an answer starts at {answer.start}"
         found = example.contexts[answer.context][answer.start : answer.end]
         assert found == answer.text, (
             f"{example.id}: the context has {found!r} where the answer {answer.text!r} should be"

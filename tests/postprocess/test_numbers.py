@@ -44,12 +44,46 @@ def test_a_number_gets_the_longest_unit_behind_it(answer: str, expected: str) ->
 
 
 def test_a_number_loses_its_unit() -> None:
-    lose = {"add": (), "drop": ("年", "km", "人", "%")}
+    lose = {"add": (), "drop": ("年", "km", "%")}
     assert mended("1995年", **lose) == "1995"
     assert mended("1,234.5 km", **lose) == "1,234.5"
-    assert mended("3萬多人", **lose) == "3"
     assert mended("5公里", **lose) == "5公里"
     assert mended("始建於1995年", **lose) == "始建於1995年"
+
+
+@pytest.mark.parametrize(
+    ("answer", "number"),
+    [("3萬多人", "3萬多"), ("5百人", "5百"), ("12 億人", "12 億"), ("20多 人", "20多"), ("7人", "7")],
+)
+def test_without_its_unit_it_is_the_same_number(answer: str, number: str) -> None:
+    context = f"共{answer}參加"
+    assert mended(answer, context=context, add=(), drop=("人",)) == number
+    assert mended(number, context=context, add=("人",)) == answer
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        "佔3分之一",
+        "第3世界大戰",
+        "共3個人",
+        "這3日本人",
+        "這3人物",
+        "第3點名單",
+        "3分類",
+        "滿3周年",
+        "the 3 second-hand cars",
+        "3 m2 of land",
+    ],
+)
+def test_a_word_that_begins_like_a_unit_is_none(context: str) -> None:
+    assert mended("3", context=context) == "3"
+
+
+def test_a_unit_is_not_the_beginning_of_a_longer_one() -> None:
+    """Even where that one is not among those to add."""
+    assert mended("20", add=("年",)) == "20"
+    assert mended("3", context="3日元", add=("日",)) == "3"
 
 
 def test_the_place_decides() -> None:
@@ -63,13 +97,23 @@ def labelled(text: str, answer: str) -> Example:
 
 
 def test_gold_answers_teach_each_unit_by_itself() -> None:
-    examples = [labelled("走了5公里", "5公里")] * ENOUGH + [labelled("有7個人", "7")] * (ENOUGH - 1)
+    examples = [labelled("走了5公里", "5公里")] * ENOUGH + [labelled("有7個省", "7")] * (ENOUGH - 1)
     learnt = NumberUnits(NumberUnitsSettings()).learn(examples)
     assert learnt == {"add": ["公里"], "drop": []}, "too few answers say how 個 is written"
-    learnt = NumberUnits(NumberUnitsSettings()).learn([*examples, labelled("有7個人", "7")])
+    learnt = NumberUnits(NumberUnitsSettings()).learn([*examples, labelled("有7個省", "7")])
     assert learnt == {"add": ["公里"], "drop": ["個"]}
     NumberUnitsSettings.model_validate(learnt)
     assert NumberUnits(NumberUnitsSettings()).learn([Example("q", "?", ("甲",))]) == {"add": [], "drop": []}
+
+
+def test_a_question_counts_once_for_each_text() -> None:
+    twice = Example("q", "?", ("走了5公里",), (Answer("5公里", 2), Answer("5公里", 2)))
+    assert NumberUnits(NumberUnitsSettings()).learn([twice] * (ENOUGH - 1)) == {"add": [], "drop": []}
+
+
+def test_million_is_never_dropped() -> None:
+    examples = [labelled("7 million people", "7")] * ENOUGH
+    assert NumberUnits(NumberUnitsSettings()).learn(examples) == {"add": [], "drop": []}
 
 
 @pytest.mark.parametrize("settings", [{"add": ("",)}, {"drop": ("7個",)}, {"add": ("年",), "drop": ("年",)}])

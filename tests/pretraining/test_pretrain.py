@@ -13,13 +13,15 @@ from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM
 
 from qakit.errors import DataError, ModelError, RunError
+from qakit.inference.workers import Workers
 from qakit.modeling.backbones import load_backbone
 from qakit.pretraining.language_head import MaskedLanguageHead, mean_by_window
 from qakit.pretraining.prepare import Pretraining, prepare_pretraining
 from qakit.pretraining.pretrain import check_output, pretrain
 from qakit.pretraining.settings import PretrainSettings
 from qakit.recipe.model import BackboneSection
-from qakit.training.events import Event, StepDone, silence
+from qakit.training import checkpoints
+from qakit.training.events import CheckpointWritten, Event, StepDone, silence
 
 CPU = torch.device("cpu")
 NAMES = ["Rollo", "William", "Robert", "Harald", "Emma"]
@@ -92,6 +94,29 @@ def test_a_killed_pretraining_goes_on_bit_for_bit(tiny_backbone: Path, tmp_path:
         check_output(tmp_path / "broken", resume=False)
     with pytest.raises(RunError, match=r"no pretrain\.json"):
         check_output(tmp_path / "elsewhere", resume=True)
+
+
+def test_a_checkpoint_that_one_process_cannot_read_ends_the_others_too(
+    tiny_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more = {"max_steps": 2, "checkpoint_every": 1}
+
+    def kill(event: Event) -> None:
+        if isinstance(event, CheckpointWritten):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(prepared(tiny_backbone, **more), tmp_path / "out", listener=kill)
+    told: list[bool] = []
+    monkeypatch.setattr(Workers, "_all_well", lambda _, well: told.append(well) or well)
+
+    def damaged(*_: Any) -> None:
+        raise RunError("damaged")
+
+    monkeypatch.setattr(checkpoints, "load_file", damaged)
+    with pytest.raises(RunError, match="damaged"):
+        run(prepared(tiny_backbone, **more), tmp_path / "out", resume=True)
+    assert told[-1] is False
 
 
 @pytest.mark.parametrize("objective", ["mlm", "recurring_spans"])

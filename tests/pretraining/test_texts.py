@@ -45,6 +45,7 @@ def encoded(lengths: list[int], offsets: list[tuple[int, int]] | None = None) ->
         ("\ufeff\r\none\r\ntwo", ["one", "two"]),
         ("one\r\nstill one\r\n\r\ntwo", ["one\nstill one", "two"]),
         ("  \n\n", []),
+        ("one\u2028still one\x0cstill one\x85\ntwo", ["one\u2028still one\x0cstill one", "two"]),
     ],
 )
 def test_documents_are_lines_or_blocks_between_blank_lines(tmp_path: Path, text: str, documents: list[str]) -> None:
@@ -87,6 +88,10 @@ def test_pieces_hold_every_token_once_in_as_few_even_windows_as_can_be(lengths: 
         ("the end", [(0, 3), (3, 7)], [1, 1]),  # a tokenizer that counts the blank to the token
         ("诺曼人x9", [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)], [1, 1, 1, 1, 0]),
         ("สวัสดี", [(0, 3), (3, 6)], [1, 1]),
+        ("ｱｲㄅㄆ", [(0, 1), (1, 2), (2, 3), (3, 4)], [1, 1, 1, 1]),
+        ("한국", [(0, 1), (1, 2)], [1, 0]),
+        ("Яб", [(0, 1), (0, 1), (1, 2), (1, 2)], [1, 0, 0, 0]),  # bytes
+        ("ab cd", [(0, 2), (0, 0), (3, 5)], [1, 1, 1]),  # a token of no characters
     ],
 )
 def test_words_are_runs_of_letters_and_each_token_elsewhere(

@@ -225,3 +225,12 @@ def test_what_is_drawn_becomes_recipe_values(write: Write) -> None:
     label, values = sampled(loaded, {"train.learning_rate": 0.0001234, "adapter": "lora-rank8"})
     assert label == "learning_rate0.0001234-lora-rank8"
     assert [value.at for value in values] == [("train", "learning_rate"), ("adapter",)]
+
+
+@pytest.mark.parametrize("override", ["train.epochs=1", "train={epochs: 1}", "train.epochs.x=1"])
+def test_what_the_trials_differ_in_cannot_be_overridden(write: Write, registry: Registry, override: str) -> None:
+    loaded = load_study(write("recipe: base.yaml\ngrid: {train.epochs: [1, 2]}\n"))
+    assert {trial.recipe.seed for trial in plan(loaded, registry, overrides=["seed=7"])} == {7}
+    with pytest.raises(RecipeError) as caught:
+        plan(loaded, registry, overrides=[override])
+    assert str(caught.value.issues[0]).startswith(f"--set {override}: train.epochs is what the models differ in")

@@ -83,7 +83,42 @@ class ExportsNothing(Full):
         pass
 
 
-@pytest.mark.parametrize("adapter", [Full, MergesInPlace])
+class Gained(nn.Module):
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.inner, self.gain = linear, nn.Parameter(torch.ones(linear.out_features))
+
+    def forward(self, hidden: Any) -> Any:
+        return self.inner(hidden) * self.gain
+
+
+class Gains:
+    """Trains a gain for each output of the layers' first linear maps."""
+
+    scales_biases = True
+
+    def apply(self, backbone: Any) -> Any:
+        backbone.requires_grad_(False)
+        for layer in backbone.encoder.layer:
+            layer.intermediate.dense = Gained(layer.intermediate.dense)
+        return backbone
+
+    def merge(self, backbone: Any) -> Any:
+        for layer in backbone.encoder.layer:
+            made = layer.intermediate.dense
+            with torch.no_grad():
+                made.inner.weight.mul_(made.gain[:, None])
+                if self.scales_biases:
+                    made.inner.bias.mul_(made.gain)
+            layer.intermediate.dense = made.inner
+        return backbone
+
+
+class ForgetsBiases(Gains):
+    scales_biases = False
+
+
+@pytest.mark.parametrize("adapter", [Full, MergesInPlace, Gains])
 def test_sound_adapters_pass(adapter: Callable[[], Any]) -> None:
     testing.check_adapter(component(adapter()), SETTINGS)
 
@@ -102,6 +137,7 @@ def test_sound_adapters_pass(adapter: Callable[[], Any]) -> None:
         ),
         (TrainsByTurns, "what trains depends on chance"),
         (ExportsNothing, "export writes nothing"),
+        (ForgetsBiases, "merging changes the output"),
     ],
 )
 def test_adapters(adapter: Callable[[], Any], reason: str) -> None:

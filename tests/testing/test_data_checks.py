@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from contract_faults import SETTINGS, component, fails
+from pydantic import Field
 
 from qakit import testing
-from qakit.api import Component, DataError, Example, SpanPrediction, write_text
+from qakit.api import Answer, Component, DataError, Example, LabelPrediction, Settings, SpanPrediction, write_text
 from qakit_preprocess import CONCATENATE
 from qakit_preprocess.concatenate import Concatenate
 from qakit_preprocess.settings import ConcatenateSettings
@@ -34,10 +35,22 @@ class Reads:
         (KeyError("id"), "read raises KeyError: 'id'"),
         ([None], "read yields None, not Example"),
         ([Example("1", "a?"), Example("2", "b?"), Example("1", "c?")], "the id '1' occurs twice"),
+        ([Example("1", None)], "1: question is None, not str"),  # type: ignore[arg-type]
+        ([Example("1", "?", ["a"])], "1: contexts is list; it must be a tuple"),  # type: ignore[arg-type]
+        ([Example("1", "?", answers=[])], "1: answers is list; it must be a tuple, or None in an unlabelled file"),  # type: ignore[arg-type]
+        ([Example("1", "?", document=None)], '1: document is None, not str ("" where it is not known)'),  # type: ignore[arg-type]
+        ([Example("1", "?", ("ab",), (Answer("b", -1),))], "1: an answer starts at -1"),
     ],
 )
 def test_readers(result: Any, reason: str, tmp_path: Path) -> None:
     assert fails(testing.check_reader, Reads(result), tmp_path / "file")[0] == reason
+
+
+def test_a_reader_that_drops_records_is_noticed_where_their_number_is_known(tmp_path: Path) -> None:
+    read = component(Reads([Example("1", "a?"), Example("2", "b?")]))
+    assert len(testing.check_reader(read, SETTINGS, tmp_path / "file", count=2)) == 2
+    with pytest.raises(AssertionError, match="2 examples, not 4"):
+        testing.check_reader(read, SETTINGS, tmp_path / "file", count=4)
 
 
 def test_a_bad_file_is_not_the_readers_fault(tmp_path: Path) -> None:
@@ -116,12 +129,72 @@ def test_ensemblers(combine: Callable[[Any], Any], reason: str) -> None:
     ("postprocess", "reason"),
     [
         (lambda prediction, example: None, "a SpanPrediction became None"),
-        (lambda prediction, example: prediction.text, "calling the postprocessor raises AttributeError: "),
+        (
+            lambda prediction, example: prediction.text,
+            "calling the postprocessor with a SpanPrediction raises AttributeError: ",
+        ),
         (lambda prediction, example: SpanPrediction("other", ""), "the id 'q0' became 'other'"),
+        (
+            lambda prediction, example: prediction.with_answer(prediction.answer[1:]),
+            "calling the postprocessor with a LabelPrediction raises AttributeError: ",
+        ),
+        (
+            lambda prediction, example: (
+                prediction.with_answer(prediction.answer.upper())
+                if isinstance(prediction, SpanPrediction)
+                else LabelPrediction(prediction.id, "x")
+            ),
+            "a LabelPrediction must pass through as it is where a postprocessor is for answers",
+        ),
     ],
 )
 def test_postprocessors(postprocess: Callable[..., Any], reason: str) -> None:
     assert fails(testing.check_postprocessor, postprocess)[0].startswith(reason)
+
+
+class Learns:
+    """Learns something, in turn."""
+
+    def __init__(self, *learnt: Any) -> None:
+        self.learnt = list(learnt)
+
+    def __call__(self, prediction: Any, example: Any) -> Any:
+        return prediction
+
+    def learn(self, examples: Any) -> Any:
+        return self.learnt.pop(0)
+
+
+class Words(Settings):
+    words: int = Field(default=0, description="How many.")
+
+
+@pytest.mark.parametrize(
+    ("learnt", "reason"),
+    [
+        ((None, None), "learn returns None, not settings by name"),
+        (({"wrods": 1},) * 2, "learn, or taking what it learnt as settings raises ValidationError: "),
+        (({"words": 1}, {"words": 2}), "learn gives other settings for the same examples: "),
+    ],
+)
+def test_what_postprocessors_learn(learnt: Any, reason: str) -> None:
+    made: Any = Component("mine", "Mine", Words, lambda settings, runtime: Learns(*learnt))
+    with pytest.raises(AssertionError) as caught:
+        testing.check_postprocessor(made, Words())
+    assert str(caught.value).startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("tries", "reason"),
+    [
+        (("end",), "tries holds 'end', which is str, not settings by name"),
+        ([{}], "tries is list, not a tuple of settings"),
+    ],
+)
+def test_tries_are_settings_by_name(tries: Any, reason: str) -> None:
+    made: Any = Component("mine", "Mine", Words, lambda settings, runtime: Learns(), tries)
+    with pytest.raises(AssertionError, match=reason):
+        testing.check_component("postprocessors", made)
 
 
 class Slices:

@@ -146,6 +146,39 @@ class ScoresNoPlace(Good):
         return scores
 
 
+class CountsPadding(Good):
+    """Its softmax is over all positions."""
+
+    def forward(self, hidden: Tensor, batch: Any) -> HeadOutput:
+        output = super().forward(hidden, batch)
+        if batch.target_first is None:
+            return output
+        sides = ((output.scores["start"], batch.target_first), (output.scores["end"], batch.target_last))
+        return HeadOutput(sum(nn.functional.cross_entropy(*side) for side in sides), output.scores)  # type: ignore[arg-type]
+
+
+class SumsWindows(Good):
+    def forward(self, hidden: Tensor, batch: Any) -> HeadOutput:
+        output = super().forward(hidden, batch)
+        return HeadOutput(None if output.loss is None else output.loss * len(batch), output.scores)
+
+
+class ShiftsNull(Good):
+    def decode(self, scores: Any, batch: Any) -> Any:
+        good = super().decode(scores, batch)
+        return SpanCandidates(good.first, good.last, good.score, good.null + 100)
+
+
+class SwapsSides(ScoresPositions):
+    def position_scores(self, scores: Any, batch: Any) -> Any:
+        good = super().position_scores(scores, batch)
+        return PositionScores(good.end, good.start)
+
+
+class SaysYes(Good):
+    has_distributions = "yes"
+
+
 @pytest.mark.parametrize("head", [Good, Pools, ScoresPositions])
 def test_sound_heads_pass(head: Callable[[], Any]) -> None:
     testing.check_head(component(head()), SETTINGS)
@@ -170,6 +203,11 @@ def test_sound_heads_pass(head: Callable[[], Any]) -> None:
         (ScoresOutside, "position scores: start is not -inf outside the context", None),
         (ScoresOnePlace, "position scores: start must be (B, T)", None),
         (ScoresNoPlace, "position_scores returns dict, not PositionScores", None),
+        (CountsPadding, "padding changes the loss: it counts padded positions", None),
+        (SumsWindows, "the loss must be the mean over the windows", None),
+        (ShiftsNull, 'trained on an answer, the head decodes "no answer"', None),
+        (SwapsSides, "position scores: trained on an answer, its first position is no likely start", None),
+        (SaysYes, "has_distributions is str, not bool", None),
     ],
 )
 def test_heads(head: Callable[[], Any], reason: str, cause: type[Exception] | None) -> None:

@@ -1,0 +1,149 @@
+"""A greedy forward search over clean-up steps.
+
+A step is taken only where a paired sign-flip test says that it helps, after Holm's correction for all that was tried in
+the same round. A round is only reached when the one before found something, so that the chance to take any step where
+none helps stays below :data:`ALPHA`. Candidates that give the very same answers count as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from qakit.report.bootstrap import Difference
+from qakit.report.postprocess_questions import Questions
+from qakit.report.postprocess_steps import Faults, Step, StepFaultError
+from qakit.report.significance import holm
+from qakit.values import Example, SpanPrediction
+
+ALPHA = 0.05
+CHANGES_KEPT = 6
+"""Changed answers of a candidate that are kept to be shown: half of them better, half worse, where there are enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An answer that a step changed."""
+
+    id: str
+    before: str
+    after: str
+    gold: tuple[str, ...]
+    gain: float
+    """In points of this question's figure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A candidate in one round."""
+
+    round: int
+    """From 1."""
+    step: Step
+    chain: tuple[Step, ...]
+    """With this step in its place."""
+    gain: Difference
+    """Over the chain as it was."""
+    changed: int
+    better: int
+    worse: int
+    p: float
+    """Of a two-sided sign-flip test, after Holm's correction; 1 where nothing changes."""
+    changes: tuple[Change, ...]
+    taken: bool = False
+
+
+def search(questions: Questions, steps: Sequence[Step], faults: Faults) -> Iterator[Tried]:
+    """Round by round all candidates, best gain first; the last round takes none. What raises is left out.
+
+    Raises:
+        StepFaultError: one that is wanted by name raises.
+    """
+    chain: tuple[Step, ...] = ()
+    current, number = list(questions.raw), 0
+    while rest := [step for step in steps if step.name not in {*faults.found, *(taken.name for taken in chain)}]:
+        number += 1
+        tried = _corrected(_round(questions, number, chain, current, rest, faults))
+        if not tried:
+            return
+        best = max(tried, key=lambda each: (each.gain.mean, -each.p))
+        taken = best.gain.low > 0 and best.p < ALPHA
+        yield from (replace(each, taken=taken and each is best) for each in sorted(tried, key=lambda t: -t.gain.mean))
+        if not taken:
+            return
+        chain = best.chain
+        current = questions.after(chain)
+
+
+def _round(
+    questions: Questions,
+    number: int,
+    chain: tuple[Step, ...],
+    current: Sequence[SpanPrediction],
+    rest: Sequence[Step],
+    faults: Faults,
+) -> list[tuple[Tried, tuple[str, ...]]]:
+    """Every step after the chain and, where that gives other answers, before it; each with all its answers."""
+    found: list[tuple[Tried, tuple[str, ...]]] = []
+    before = questions.figures(current)
+    for step in rest:
+        last, seen = (*chain, step), tuple[str, ...]()
+        for whole in dict.fromkeys((last, (step, *chain))):
+            try:
+                predictions = questions.after((step,), current) if whole is last else questions.after(whole)
+            except StepFaultError as error:
+                if error.name == step.name:  # else one of the chain does not bear this order
+                    faults.add(error)
+                continue
+            answers = tuple(each.answer for each in predictions)
+            if answers != seen:
+                found.append((_tried(questions, number, step, whole, current, predictions, before), answers))
+            seen = answers
+    return [(tried, answers) for tried, answers in found if tried.step.name not in faults.found]
+
+
+def _tried(
+    questions: Questions,
+    number: int,
+    step: Step,
+    chain: tuple[Step, ...],
+    current: Sequence[SpanPrediction],
+    predictions: Sequence[SpanPrediction],
+    before: Sequence[float],
+) -> Tried:
+    after = questions.figures(predictions)
+    changes = [
+        Change(example.id, old.answer, new.answer, _gold(example), now - then)
+        for example, old, new, then, now in zip(questions.examples, current, predictions, before, after, strict=True)
+        if old.answer != new.answer
+    ]
+    return Tried(
+        round=number,
+        step=step,
+        chain=chain,
+        gain=questions.minus(after, before),
+        changed=len(changes),
+        better=sum(each.gain > 0 for each in changes),
+        worse=sum(each.gain < 0 for each in changes),
+        p=questions.chance(after, before),
+        changes=_telling(changes),
+    )
+
+
+def _corrected(found: Sequence[tuple[Tried, tuple[str, ...]]]) -> list[Tried]:
+    """With Holm's p-values; what changes nothing is no test, and the same answers are one."""
+    corrected = holm({answers: each.p for each, answers in found if each.changed})
+    return [replace(each, p=corrected.get(answers, 1.0)) for each, answers in found]
+
+
+def _telling(changes: Sequence[Change]) -> tuple[Change, ...]:
+    """Some of each kind: better, worse, and neither where room is left."""
+    half = CHANGES_KEPT // 2
+    better = [each for each in changes if each.gain > 0][:half]
+    worse = [each for each in changes if each.gain < 0][:half]
+    same = [each for each in changes if not each.gain]
+    return (*better, *worse, *same[: CHANGES_KEPT - len(better) - len(worse)])
+
+
+def _gold(example: Example) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(answer.text for answer in example.answers or ()))

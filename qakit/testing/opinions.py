@@ -1,0 +1,76 @@
+"""What made-up members of an ensemble think of the answers, as predictions of every kind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from qakit.inference.characters import CharacterScores, context_hash
+from qakit.testing.answers import CONTEXT, candidate
+from qakit.values import LabelPrediction, NoAnswer, Prediction, SpanPrediction
+
+Opinion = Mapping[str, float]
+"""A member's probabilities of answers to one question, "" for "no answer"; the likeliest first."""
+
+SURE, UNSURE = 0.9, 0.7
+FILLER = -9.0
+"""The logarithm of the probability that characters have which begin or end nobody's answer."""
+
+
+def opinions(answers: Sequence[str], *, share: float = SURE) -> list[Opinion]:
+    """Sure of the answers; the rest is for "no answer", or for the first word of the context."""
+    return [{answer: share, ("" if answer else "李白"): 1 - share} for answer in answers]
+
+
+def contested(answers: Sequence[str], *, common: str) -> list[Opinion]:
+    """Each answer is only a little likelier than a common one."""
+    return [
+        {answer: 0.45, common: 0.4, "": 0.15} if answer not in ("", common) else {common: 1.0} for answer in answers
+    ]
+
+
+def span_predictions(members: Sequence[Opinion]) -> list[Prediction]:
+    """Candidates, best first, and the "no answer" option, whose scores are logarithms of probabilities."""
+    found: list[Prediction] = []
+    for number, opinion in enumerate(members):
+        ranked = [text for text in opinion if text]
+        candidates = tuple(candidate(text, math.log(opinion[text]), opinion[text]) for text in ranked)
+        null = opinion.get("", 1e-6)
+        found.append(SpanPrediction(f"q{number}", next(iter(opinion)), candidates, NoAnswer(math.log(null), null)))
+    return found
+
+
+def character_scores(members: Sequence[Opinion]) -> CharacterScores:
+    """Each character is a token; all answers are in the context."""
+    start, end = np.full((2, len(members), len(CONTEXT)), FILLER, np.float16)
+    nulls = np.full((len(members), 2), FILLER, np.float32)
+    for row, opinion in enumerate(members):
+        for text, share in opinion.items():
+            if text:
+                begin = CONTEXT.index(text)
+                start[row, begin] = end[row, begin + len(text) - 1] = math.log(share)
+            else:
+                nulls[row] = math.log(share)
+    rows = np.arange(len(members) + 1)
+    return CharacterScores(
+        ids=tuple(f"q{number}" for number in range(len(members))),
+        start=start.ravel(),
+        end=end.ravel(),
+        no_answer=nulls,
+        pointers=rows * len(CONTEXT),
+        examples=rows,
+        contexts=np.full(len(members), context_hash(CONTEXT), np.uint64),
+        aggregation="mean",
+    )
+
+
+def label_predictions(labels: Sequence[str | float], *, share: float = SURE) -> list[Prediction]:
+    """Classes with probabilities, or numbers."""
+    names = sorted({label for label in labels if isinstance(label, str)})
+    rest = (1 - share) / max(1, len(names) - 1)
+    return [
+        LabelPrediction(str(number), label, tuple(share if name == label else rest for name in names))
+        for number, label in enumerate(labels)
+    ]
