@@ -25,7 +25,7 @@ WITHOUT_SPACES = (
     (0xFF66, 0xFF9F),
 )
 """Blocks of scripts written without spaces: Thai and Lao, Myanmar, Khmer, kana and bopomofo; ends inclusive. With
-:data:`IDEOGRAPHS` the same as where ``trim_to_tokens`` of ``qakit_postprocess`` knows no words, which adds Hangul."""
+:data:`IDEOGRAPHS` the same as where the clean-up ``trim_to_tokens`` knows no words, which adds Hangul."""
 IDEOGRAPHS = (
     (0x2E80, 0x2FDF),
     (0x3005, 0x3007),

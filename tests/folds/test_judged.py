@@ -59,7 +59,7 @@ def test_weights_that_leave_a_run_keep_what_it_has_seen(
     (tmp_path / "mill.txt").write_text(
         "\n\n".join(f"The mill of part {part} has towers." for part in range(9)), "utf-8"
     )
-    settings = options_of("max_steps=1", "precision=fp32")
+    settings = options_of("max_steps=1", "max_length=64", "precision=fp32")
     for name, run in (("whole", whole), ("innocent", innocent)):
         merged, further = tmp_path / f"{name}-merged", tmp_path / f"{name}-further"
         assert invoke("export", run, "--merge", "--output", merged).exit_code == 0
