@@ -79,7 +79,7 @@ def _rungs(recipes: list[Path], output: Path) -> list[Rung]:
 def _climb(rung: Rung, overrides: list[str], registry: Registry, silent: bool) -> Rung:
     """The rung, trained or with the error."""
     from qakit.cli.recipe_files import found_recipe
-    from qakit.cli.train import stops_told
+    from qakit.cli.stops import stops_told
     from qakit.ensemble.load import is_ensemble
     from qakit.training.interrupts import InterruptedTrainingError
 

@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import os
-import platform
-import signal
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qakit.cli.console import err, out, plain, print_error, print_json
-from qakit.errors import RunError, UsageError
+from qakit.cli.console import err, plain, print_json
+from qakit.cli.one_training import Training
+from qakit.cli.rehearsal import rehearsed, show_rehearsal
+from qakit.cli.stops import stops_told
+from qakit.errors import UsageError
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
-
-    from qakit.cli.progress import TrainingDisplay
     from qakit.recipe.model import Recipe
     from qakit.registry import Registry
     from qakit.runs import Run
-    from qakit.training.finish import Finished
-    from qakit.training.prepare import Prepared
-
-INTERRUPTED = 128 + signal.SIGINT
 
 
 def register(app: typer.Typer) -> None:
@@ -137,54 +128,6 @@ def _dry_run(recipe: Recipe, registry: Registry, *, as_json: bool, quiet: bool) 
         show_rehearsal("Dry run", summary)
 
 
-def rehearsed(
-    recipe: Recipe, registry: Registry, *, quiet: bool, check: Callable[[Prepared], None] = lambda _: None
-) -> dict[str, Any]:
-    """Prepare a training, let ``check`` look at it, and say what it would be."""
-    from qakit.cli.progress import TrainingDisplay
-    from qakit.modeling.device import pick_device
-    from qakit.modeling.model import parameter_counts, parameters_by_module
-    from qakit.training.optim import parameter_groups
-    from qakit.training.prepare import prepare_training
-
-    with TrainingDisplay(quiet=quiet) as display:
-        prepared = prepare_training(recipe, registry, device=pick_device(), listener=display)
-    check(prepared)
-    counts = parameter_counts(prepared.assembled.model)
-    groups = [
-        {
-            "group": group["name"],
-            "parameters": sum(p.numel() for p in group["params"]),
-            "learning_rate": group["peak_rate"],
-            "weight_decay": group["weight_decay"],
-        }
-        for group in parameter_groups(prepared.assembled.model, recipe.train)
-    ]
-    lengths = prepared.plan.first.windows.lengths
-    return {
-        "train_examples": len(prepared.train_split.examples),
-        "train_windows": len(lengths),
-        "window_tokens": {"mean": round(float(lengths.mean()), 1), "max": int(lengths.max())},
-        "validation_examples": len(prepared.validation.examples) if prepared.validation else 0,
-        "steps": prepared.plan.steps,
-        "warmup_steps": prepared.plan.warmup,
-        "precision": prepared.precision,
-        "parameters": counts,
-        "modules": parameters_by_module(prepared.assembled.model),
-        "groups": groups,
-    }
-
-
-def show_rehearsal(title: str, summary: Mapping[str, Any]) -> None:
-    """The tables of a dry run."""
-    from qakit.cli.tables import groups_table, modules_table, pairs_table
-
-    tables = ("parameters", "modules", "groups")
-    out.print(pairs_table(title, {key: value for key, value in summary.items() if key not in tables}))
-    out.print(modules_table(summary["modules"]))
-    out.print(groups_table(summary["groups"]))
-
-
 def _train(
     recipe: Recipe,
     run: Run | None,
@@ -211,100 +154,6 @@ def _train(
         print_json(finished.metrics)
         return
     _show(training.run, finished.metrics)
-
-
-@contextmanager
-def stops_told(folder: Callable[[], Path | None], *, first: bool = True) -> Iterator[None]:
-    """Around a training: when it is asked to stop, one line says how to go on.
-
-    Args:
-        folder: gives the training's folder, once there is one.
-        first: whether this process speaks.
-
-    Raises:
-        typer.Exit: it was asked to stop.
-    """
-    from qakit.training.interrupts import InterruptedTrainingError, TerminationError, termination_as_error
-
-    try:
-        with termination_as_error():
-            yield
-    except KeyboardInterrupt as stop:
-        code = stop.exit_code if isinstance(stop, TerminationError) else INTERRUPTED
-        if first:
-            again = "nothing is written yet, give the same command again"
-            there = folder()
-            go_on = f"go on with: qakit train --resume --output {there}" if there is not None else again
-            print_error(f"interrupted; {go_on}")
-        raise typer.Exit(code) from None
-    except InterruptedTrainingError as error:
-        if first and (there := folder()) is not None:
-            print_error(f"{error}; a checkpoint is written, go on with: qakit train --resume --output {there}")
-        raise typer.Exit(error.exit_code) from None
-
-
-@dataclass(slots=True)
-class Training:
-    """One run's training, from its data to its figures."""
-
-    recipe: Recipe
-    registry: Registry
-    accelerator: Accelerator
-    output: Path | None
-    """The folder of a new run."""
-    run: Run | None
-    """The run to go on with; of a new one, None until its folder is made."""
-
-    def go(self, display: TrainingDisplay, *, resume: bool) -> Finished | None:
-        """Train, predict, write; None in all processes but the first."""
-        from qakit.report.curves import draw_curves
-        from qakit.report.threshold_curve import draw_validation_curve
-        from qakit.runs import alone_in, check_free, create_run
-        from qakit.training.finish import finish_run
-        from qakit.training.fit import fit
-        from qakit.training.launch import part_ways, workers_of
-        from qakit.training.prepare import prepare_training
-
-        began = time.monotonic()
-        recipe, registry, accelerator = self.recipe, self.registry, self.accelerator
-        workers, device = workers_of(accelerator), accelerator.device
-        with ExitStack() as held:
-            with workers.one_fate():
-                if workers.first and self.run is None:
-                    check_free(self.output)
-                elif workers.first and self.run is not None:
-                    held.enter_context(alone_in(self.run))
-                prepared = prepare_training(recipe, registry, device=device, listener=display, workers=workers)
-                if workers.first and self.run is None:
-                    self.run = create_run(recipe, self.output)
-                    held.enter_context(alone_in(self.run))
-            self.run = run = workers.from_first(self.run)
-            assert run is not None
-            with workers.one_fate():
-                _check_visible(run)
-            fit(prepared, run, registry, accelerator=accelerator, resume=resume, listener=display)
-            finished = finish_run(
-                run,
-                registry,
-                seconds=time.monotonic() - began,
-                listener=display,
-                workers=workers,
-                device=device,
-            )
-            part_ways(accelerator)
-            if finished is not None:
-                draw_curves(run.metrics(), run.curves_file, title=run.name)
-                draw_validation_curve(run, registry)
-        return finished
-
-
-def _check_visible(run: Run) -> None:
-    """Every process reads from the run's folder at the end, and on resume."""
-    if not run.recipe_file.is_file():
-        raise RunError(
-            f"{platform.node()} does not see the run's folder {run.folder.absolute()}, which the first process has "
-            "made: several machines need it on a file system that they share"
-        )
 
 
 def _show(run: Run, metrics: Mapping[str, Any]) -> None:

@@ -43,7 +43,7 @@ def train_ensemble(
     quiet: bool,
 ) -> None:
     """Train the members that are not trained yet; then combine all of them, judge and predict."""
-    from qakit.cli.train import stops_told
+    from qakit.cli.stops import stops_told
     from qakit.ensemble.trained import create_trained
     from qakit.runs import alone_in, check_free
 
@@ -91,8 +91,8 @@ def _resumed(output: Path | None, overrides: list[str]) -> tuple[Run, TrainedEns
 
 def _dry_run(loaded: TrainedEnsemble, registry: Registry, *, as_json: bool, quiet: bool) -> None:
     """The members, and what the first training would be."""
+    from qakit.cli.rehearsal import rehearsed, show_rehearsal
     from qakit.cli.tables import new_table
-    from qakit.cli.train import rehearsed, show_rehearsal
 
     first = loaded.members[0]
     summary = rehearsed(first.recipe, registry, quiet=quiet or as_json)

@@ -89,7 +89,7 @@ def _check(recipe: Recipe, fold: int | None) -> None:
 def _dry_run(
     recipe: Recipe, registry: Registry, assignment: Assignment, *, fold: int, as_json: bool, quiet: bool
 ) -> None:
-    from qakit.cli.train import rehearsed, show_rehearsal
+    from qakit.cli.rehearsal import rehearsed, show_rehearsal
     from qakit.training.fold_recipe import fold_recipe
 
     assert recipe.folds is not None
@@ -114,7 +114,7 @@ def _train(
     silent: bool,
 ) -> tuple[Run, Sequence[int], Mapping[str, Any] | None]:
     """The folder, the folds that are still to be trained, and the figures if there are none."""
-    from qakit.cli.train import stops_told
+    from qakit.cli.stops import stops_told
     from qakit.folds.finish import finish_folds
     from qakit.folds.folder import check_same_folds, create_folds, folds_in, is_done, is_folds_folder, open_folds
     from qakit.runs import alone_in, check_free

@@ -15,8 +15,8 @@ def train_into(recipe: Recipe, folder: Path, registry: Registry, *, quiet: bool)
     """Train a recipe into a run folder; an interrupted run is gone on with."""
     from accelerate.state import AcceleratorState
 
+    from qakit.cli.one_training import Training
     from qakit.cli.progress import TrainingDisplay
-    from qakit.cli.train import Training
     from qakit.runs import Run
     from qakit.training.launch import accelerator_for
 

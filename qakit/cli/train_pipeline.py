@@ -91,7 +91,7 @@ def _resumed(output: Path | None, overrides: list[str], registry: Registry) -> t
 
 
 def _dry_run(loaded: LoadedPipeline, registry: Registry, *, as_json: bool, quiet: bool) -> None:
-    from qakit.cli.train import rehearsed, show_rehearsal
+    from qakit.cli.rehearsal import rehearsed, show_rehearsal
 
     found: dict[str, Any] = {}
     for name, stage in loaded.stages.items():
@@ -113,7 +113,7 @@ def _dry_run(loaded: LoadedPipeline, registry: Registry, *, as_json: bool, quiet
 def _train(
     loaded: LoadedPipeline, run: Run | None, output: Path | None, registry: Registry, *, as_json: bool, quiet: bool
 ) -> None:
-    from qakit.cli.train import stops_told
+    from qakit.cli.stops import stops_told
     from qakit.pipeline.folder import create_pipeline
     from qakit.runs import alone_in, check_free
 

@@ -1,0 +1,44 @@
+"""How a command ends that is asked to stop."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+
+from qakit.cli.console import print_error
+
+INTERRUPTED = 128 + signal.SIGINT
+
+
+@contextmanager
+def stops_told(folder: Callable[[], Path | None], *, first: bool = True) -> Iterator[None]:
+    """Around a training: when it is asked to stop, one line says how to go on.
+
+    Args:
+        folder: gives the training's folder, once there is one.
+        first: whether this process speaks.
+
+    Raises:
+        typer.Exit: it was asked to stop.
+    """
+    from qakit.training.interrupts import InterruptedTrainingError, TerminationError, termination_as_error
+
+    try:
+        with termination_as_error():
+            yield
+    except KeyboardInterrupt as stop:
+        code = stop.exit_code if isinstance(stop, TerminationError) else INTERRUPTED
+        if first:
+            again = "nothing is written yet, give the same command again"
+            there = folder()
+            go_on = f"go on with: qakit train --resume --output {there}" if there is not None else again
+            print_error(f"interrupted; {go_on}")
+        raise typer.Exit(code) from None
+    except InterruptedTrainingError as error:
+        if first and (there := folder()) is not None:
+            print_error(f"{error}; a checkpoint is written, go on with: qakit train --resume --output {there}")
+        raise typer.Exit(error.exit_code) from None
