@@ -85,7 +85,7 @@ def _climb(rung: Rung, overrides: list[str], registry: Registry, silent: bool) -
 
     _say(f"{rung.name}: {rung.source}", silent)
     try:
-        with stops_told(lambda: rung.folder):
+        with stops_told(lambda: rung.folder, go_on="give the same command again to go on"):
             file = found_recipe(Path(rung.source))
             if is_ensemble(file):
                 return _combined(rung, file, overrides, registry, silent)

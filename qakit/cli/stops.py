@@ -15,12 +15,18 @@ INTERRUPTED = 128 + signal.SIGINT
 
 
 @contextmanager
-def stops_told(folder: Callable[[], Path | None], *, first: bool = True) -> Iterator[None]:
+def stops_told(
+    folder: Callable[[], Path | None],
+    *,
+    first: bool = True,
+    go_on: str = "go on with: qakit train --resume --output {}",
+) -> Iterator[None]:
     """Around a training: when it is asked to stop, one line says how to go on.
 
     Args:
         folder: gives the training's folder, once there is one.
         first: whether this process speaks.
+        go_on: what to do then; ``{}`` stands for the folder.
 
     Raises:
         typer.Exit: it was asked to stop.
@@ -33,12 +39,11 @@ def stops_told(folder: Callable[[], Path | None], *, first: bool = True) -> Iter
     except KeyboardInterrupt as stop:
         code = stop.exit_code if isinstance(stop, TerminationError) else INTERRUPTED
         if first:
-            again = "nothing is written yet, give the same command again"
             there = folder()
-            go_on = f"go on with: qakit train --resume --output {there}" if there is not None else again
-            print_error(f"interrupted; {go_on}")
+            again = "nothing is written yet, give the same command again" if there is None else go_on.format(there)
+            print_error(f"interrupted; {again}")
         raise typer.Exit(code) from None
     except InterruptedTrainingError as error:
         if first and (there := folder()) is not None:
-            print_error(f"{error}; a checkpoint is written, go on with: qakit train --resume --output {there}")
+            print_error(f"{error}; a checkpoint is written, {go_on.format(there)}")
         raise typer.Exit(error.exit_code) from None

@@ -95,7 +95,10 @@ def open_source(path: Path) -> Source:
         return Source(path, answers=read_answers(path))
     run = open_run(path) if (path / "recipe.yaml").is_file() else None
     if not any((path / "predictions").glob("**/" + NBEST)):
-        raise DataError("has no predictions/nbest.jsonl; name a run that has answered a test file", path=path)
+        raise DataError(
+            "has no predictions/nbest.jsonl: let it answer a test file, with `qakit predict RUN --split test`",
+            path=path,
+        )
     own = next(iter(sorted((path / "predictions").glob("*.csv"))), None)
     return Source(path, run, None if run is None else run.recipe(), None if own is None else read_answers(own))
 

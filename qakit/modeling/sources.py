@@ -14,6 +14,8 @@ Origin = Literal["folder", "package", "hub"]
 
 SAFE_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
 """What is fetched from the hub: no pickles."""
+PRETRAINING = "pretrain.json"
+"""What `qakit pretrain` notes in its folder from the beginning."""
 CODE = "*.py"
 """Fetched too where the recipe trusts the repository's code."""
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt")
@@ -145,3 +147,8 @@ def _hub_folder(name: str, revision: str | None, *, with_code: bool) -> Path:
         raise ModelError(
             f"backbone {name!r} is not a local folder or an installed package, and {reason}; {install}{HOW_TO_POINT}"
         ) from error
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether it is a pretraining's that has not come to its end."""
+    return (folder / PRETRAINING).is_file() and not (folder / "config.json").is_file()

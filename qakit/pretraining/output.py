@@ -11,10 +11,11 @@ from safetensors.torch import save_file
 
 from qakit.files import atomic_path, write_text
 from qakit.modeling.folder import WEIGHTS
+from qakit.modeling.sources import PRETRAINING
 from qakit.pretraining.language_head import MaskedLanguageHead
 from qakit.pretraining.prepare import Pretraining
 
-NOTE = "pretrain.json"
+NOTE = PRETRAINING
 """Settings, backbone and texts of a pretraining, and when it is done how it went."""
 CONFIG = "config.json"
 """Written last: without it the folder is no backbone yet."""

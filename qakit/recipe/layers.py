@@ -13,9 +13,10 @@ from pathlib import Path
 from qakit.errors import RecipeError
 from qakit.recipe.bundled import bundled_recipes
 from qakit.recipe.model import default_plugin, plugin_kind
-from qakit.recipe.nodes import BUILT_IN, At, Entry, Findings, ListNode, MapNode, Node, Place, ScalarNode
+from qakit.recipe.nodes import BUILT_IN, At, Entry, Findings, ListNode, MapNode, Node, Place, ScalarNode, plain
 from qakit.recipe.read import missing_file_hint, read_recipe_file
 
+BACKBONE: At = ("backbone",)
 OWN_KEYS = ("extends", "name", "description")
 """Keys that belong to the file that wrote them and are not inherited."""
 
@@ -107,6 +108,8 @@ def merge(base: Node, over: Node, at: At = ()) -> Node:
     if not (isinstance(base, MapNode) and isinstance(over, MapNode)):
         return over
     entries = dict(base.entries)
+    if at == BACKBONE and "source" in over.entries:
+        entries = dict(of_source(base, over.entries["source"].value).entries)
     for key, entry in over.entries.items():
         below = entries.get(key)
         if below is None:
@@ -116,6 +119,18 @@ def merge(base: Node, over: Node, at: At = ()) -> Node:
         place = below.key if entry.key.source.override else entry.key
         entries[key] = Entry(place, merge(below.value, entry.value, (*at, key)))
     return MapNode(entries, base.place if over.place.source.override else over.place)
+
+
+def of_source(backbone: MapNode, source: Node) -> MapNode:
+    """The block ``backbone`` as another ``source`` inherits it: without the hash and the revision of the one before.
+
+    Those that a ``--set`` gave belong to the new one, whatever the order.
+    """
+    before = backbone.entries.get("source")
+    if before is None or plain(before.value) == plain(source):
+        return backbone
+    own = [key for key in ("sha256", "revision") if key in backbone.entries]
+    return backbone.without(*(key for key in own if not backbone.entries[key].value.place.source.override))
 
 
 def _names_another(base: MapNode, over: MapNode, at: At) -> bool:

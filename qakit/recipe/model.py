@@ -60,9 +60,9 @@ class BackboneSection(Section):
     tokenizer: RecipeSource | None = None
     """Another source for the tokenizer; by default the backbone's own."""
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
-    """Expected SHA-256 of the weight file; another one is an error."""
+    """Expected SHA-256 of the weight file; another one is an error. Another `source` does not inherit it."""
     revision: str | None = None
-    """Branch, tag or commit on the hub."""
+    """Branch, tag or commit on the hub. Another `source` does not inherit it."""
     trust_remote_code: bool = False
     """Run model code from the hub. Only for authors you trust."""
     from_run: RecipePath | None = None

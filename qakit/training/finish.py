@@ -101,6 +101,8 @@ def _summary(run: Run, recipe: Recipe, submission: Submission | None, seconds: f
         "peak_memory_mb": peak_memory_mb(),
         "submission": None if submission is None else submission.as_json(),
     }
+    if recipe.pseudo is not None:
+        summary["pseudo_labels"] = run.read_json(run.meta_file).get("data", {}).get("pseudo", {}).get("examples")
     if "soup" in decision:
         summary["soup"] = decision["soup"]
     return summary

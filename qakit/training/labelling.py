@@ -37,7 +37,8 @@ def predictions_for(
             return {each.id: each for each in read_nbest(folder / "nbest.jsonl")}
     if not run.model.is_dir():
         raise RunError(
-            f"pseudo.from_run: {run.folder} has neither answers to {questions.files[0]} nor a model to give them"
+            f"pseudo.from_run: {run.folder} has neither answers to {questions.files[0]} nor a model of its own to give "
+            "them: name one of the runs that it is made of, or make it answer that file as its data.test"
         )
     listener(Preparing(f"labelling with {run.folder}"))
     trained = TrainedRun.load(run.folder, registry=registry, device=device)

@@ -100,6 +100,7 @@ def prepare_training(
         train_split = replace(train_split, examples=(*train_split.examples, *pseudo))
     if recipe.backbone.from_run is not None:
         listener(Remark(take_head(assembled, recipe)))
+        assembled = replace(assembled, unexpected=())  # the other head's, of which this line spoke
     cutout = token_cutout(recipe.train.token_cutout, assembled.tokenizer, seed=recipe.seed)
     with workers.leaders_first():
         encoded = encode(

@@ -125,12 +125,12 @@ def test_the_best_spans_are_those_of_an_enumeration(seed: int, length: int, by_l
     weights = (weights / weights.sum()).tolist()
     temperatures = chance.choice([0.7, 1.0, 2.5], size=len(members)).tolist()
     found = average(
-        members, examples, weights, temperatures, 40, max_answer_length=length, mean="log" if by_log else "probability"
+        members, examples, weights, temperatures, 45, max_answer_length=length, mean="log" if by_log else "probability"
     )
     for row, (example, prediction) in enumerate(zip(examples, found, strict=True)):
         wanted = enumerated(members, example, row, weights, temperatures, length, 1e-6 if by_log else None)
         best = sorted(wanted.values(), reverse=True)
-        # 40 places in each context hold all its spans of up to 4 characters, and the best 40 of longer ones.
+        # 45 places in each context hold all its spans: it has nine characters at most.
         scores = [each.score for each in prediction.candidates]
         assert scores == pytest.approx(best[: len(scores)], abs=1e-6)
         assert len(scores) >= min(len(best), 10)

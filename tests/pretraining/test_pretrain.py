@@ -14,7 +14,7 @@ from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM
 
 from qakit.errors import DataError, ModelError, RunError
 from qakit.inference.workers import Workers
-from qakit.modeling.backbones import load_backbone
+from qakit.modeling.backbones import load_backbone, load_tokenizer
 from qakit.pretraining.language_head import MaskedLanguageHead, mean_by_window
 from qakit.pretraining.prepare import Pretraining, prepare_pretraining
 from qakit.pretraining.pretrain import check_output, pretrain
@@ -82,6 +82,8 @@ def test_a_killed_pretraining_goes_on_bit_for_bit(tiny_backbone: Path, tmp_path:
     with pytest.raises(KilledError):
         run(prepared(tiny_backbone, **more), tmp_path / "broken", listener=kill)
     assert not (tmp_path / "broken" / "config.json").exists()  # no backbone yet
+    with pytest.raises(ModelError, match=r"broken is a pretraining that was not finished: .* --resume"):
+        load_tokenizer(str(tmp_path / "broken"))
     with pytest.raises(RunError, match="begun with other settings"):
         run(prepared(tiny_backbone, **more, rate=0.3), tmp_path / "broken", resume=True)
     check_output(tmp_path / "broken", resume=True)

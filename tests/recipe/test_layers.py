@@ -162,3 +162,29 @@ def test_the_provenance_covers_the_whole_recipe(load: Load) -> None:
     leaves = {f"train.{key}" for key in loaded.recipe.train.model_dump()}
     assert leaves <= set(loaded.provenance)
     assert len(loaded.provenance) > 60
+
+
+HASH, OTHER_HASH = "a" * 64, "b" * 64
+NAMED = f"data: {{reader: squad}}\nbackbone: {{source: one, sha256: {HASH}, revision: main}}\n"
+
+
+@pytest.mark.parametrize(
+    ("child", "overrides", "kept"),
+    [
+        ("", [], (HASH, "main")),
+        ("seed: 1\n", [], (HASH, "main")),
+        ("backbone: {source: one}\n", [], (HASH, "main")),
+        ("backbone: {source: two}\n", [], (None, None)),
+        ("", ["backbone.source=two"], (None, None)),
+        ("", ["backbone={source: two}"], (None, None)),
+        (f"backbone: {{source: two, sha256: {OTHER_HASH}}}\n", [], (OTHER_HASH, None)),
+        ("", ["backbone.source=two", f"backbone.sha256={OTHER_HASH}"], (OTHER_HASH, None)),
+        ("", [f"backbone.sha256={OTHER_HASH}", "backbone.source=two"], (OTHER_HASH, None)),
+    ],
+)
+def test_another_source_does_not_inherit_the_hash_of_the_one_before(
+    write: Write, registry: Registry, child: str, overrides: list[str], kept: tuple[str | None, str | None]
+) -> None:
+    write(NAMED, "named.yaml")
+    backbone = load_recipe(write("extends: named.yaml\n" + child), overrides, registry=registry).recipe.backbone
+    assert (backbone.sha256, backbone.revision) == kept
