@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from qakit.data.encode import EncodedExamples, example_key, token_spans
     from qakit.data.store import TokenStore
     from qakit.data.windows import Windows
+    from qakit.ensemble.shares import as_shares
     from qakit.files import atomic_path, write_text
     from qakit.inference.characters import CharacterScores
     from qakit.inference.nbest_file import iter_nbest
@@ -144,6 +145,7 @@ __all__ = [
     "Windows",
     "Writer",
     "accuracy",
+    "as_shares",
     "atomic_path",
     "backbone_parts",
     "best_spans",
@@ -179,6 +181,7 @@ _LAZY = {
     "TokenStore": "qakit.data.store",
     "Windows": "qakit.data.windows",
     "accuracy": "qakit.metrics.classification",
+    "as_shares": "qakit.ensemble.shares",
     "atomic_path": "qakit.files",
     "CharacterScores": "qakit.inference.characters",
     "backbone_parts": "qakit.modeling.anatomy",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
-from qakit.api import EnsembleMember, Prediction, UsageError
+from qakit.api import EnsembleMember, Prediction, UsageError, as_shares
 
 
 def as_members(members: Sequence[Sequence[Prediction]]) -> list[EnsembleMember]:
@@ -41,18 +40,6 @@ def usable_weights(weights: Sequence[float] | None, members: int) -> tuple[float
         return as_shares(weights)
     except ValueError as error:
         raise UsageError(str(error)) from None
-
-
-def as_shares(weights: Sequence[float]) -> tuple[float, ...]:
-    """The weights as shares of 1.
-
-    Raises:
-        ValueError: one is negative or no number, or none is above 0.
-    """
-    total = sum(weights)
-    if any(not 0 <= weight < math.inf for weight in weights) or not 0 < total < math.inf:
-        raise ValueError("weights must be numbers from 0 up, at least one above 0")
-    return tuple(weight / total for weight in weights)
 
 
 def _by_id(member: Sequence[Prediction], number: int) -> Mapping[str, Prediction]:

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, field_validator
 
-from qakit.api import Settings
-from qakit_ensemble.alignment import as_shares
+from qakit.api import Settings, as_shares
 
 
 class VotingSettings(Settings):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from crew import Crew
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
@@ -30,6 +31,15 @@ def assert_close_runs(one: Path, other: Path, *, weights: str = "model.safetenso
         assert_close(tensor, tensors[1][name], atol=1e-5, rtol=1e-4)
     answers = [(run / "predictions" / "submission.csv").read_bytes() for run in (one, other)]
     assert answers[0] == answers[1]
+
+
+def train_both_ways(crew: Crew, recipe: Path, folder: Path, *options: str) -> None:
+    """Train with one process in two parts and with two processes, and compare."""
+    for processes, parts in ((1, 2), (2, 1)):
+        run = folder / str(processes)
+        ended = crew.run(processes, "train", recipe, "--output", run, *options, "--set", f"train.accumulation={parts}")
+        assert ended.codes == [0] * processes, ended.err
+    assert_close_runs(folder / "1", folder / "2")
 
 
 def _flat(line: Any, name: str = "") -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from comparisons import assert_close_runs, assert_equal
+from comparisons import assert_equal, train_both_ways
 from crew import Crew, Ended, Running
 
 pytestmark = pytest.mark.slow
@@ -30,14 +30,7 @@ def wait_for_steps(run: Path, running: Running) -> None:
 
 @pytest.mark.parametrize("adapter", ["full", "{name: lora, rank: 2}", "bitfit"])
 def test_two_processes_train_as_one_with_two_parts(crew: Crew, recipe: Path, tmp_path: Path, adapter: str) -> None:
-    options = ("--set", f"adapter={adapter}")
-    for processes, parts in ((1, 2), (2, 1)):
-        folder = tmp_path / str(processes)
-        ended = crew.run(
-            processes, "train", recipe, "--output", folder, *options, "--set", f"train.accumulation={parts}"
-        )
-        assert ended.codes == [0] * processes, ended.err
-    assert_close_runs(tmp_path / "1", tmp_path / "2")
+    train_both_ways(crew, recipe, tmp_path, "--set", f"adapter={adapter}")
 
 
 def test_the_last_batch_is_smaller_than_the_processes(trained: tuple[Path, Ended]) -> None:
