@@ -164,4 +164,5 @@ def _started(pretraining: Pretraining, accelerator: Accelerator, progress: Progr
         precision=resolve_precision(pretraining.settings.precision, accelerator.device),
         attention=str(pretraining.config._attn_implementation),
         unused_weights=(),
+        texts="texts",
     )
