@@ -48,6 +48,12 @@ SEEN = "seen.safetensors"
 """What a run was trained on; also in a folder of weights that come from a run."""
 FOLDS = "folds.json"
 """The file that makes a run folder one of folds."""
+ENSEMBLE = "ensemble.json"
+"""That of an ensemble: its members and how they are combined."""
+MEMBERS = "members"
+"""The folder of members that an ensemble has trained."""
+PIPELINE = "pipeline.yaml"
+"""The file that makes a run folder a pipeline's."""
 REPORTED_PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "peft", "accelerate", "numpy")
 
 
@@ -88,7 +94,7 @@ class Run:
     @property
     def is_composed(self) -> bool:
         """Whether more stands behind its answers than its own recipe: an ensemble, or a pipeline of stages."""
-        return (self.folder / "ensemble.json").is_file() or (self.folder / "pipeline.yaml").is_file()
+        return (self.folder / ENSEMBLE).is_file() or (self.folder / PIPELINE).is_file()
 
     @property
     def seen_file(self) -> Path:

@@ -26,10 +26,8 @@ from qakit.inference.output import Submission, file_sha256, save_predictions, wr
 from qakit.recipe.load import dump_recipe, recipe_hash
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
-from qakit.runs import Run, check_free, environment, write_json
+from qakit.runs import ENSEMBLE, Run, check_free, environment, write_json
 from qakit.values import Prediction
-
-ENSEMBLE = "ensemble.json"
 
 
 def check_target(folder: Path, members: Sequence[Path]) -> None:

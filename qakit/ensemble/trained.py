@@ -22,10 +22,9 @@ from qakit.recipe.dump import dump_recipe, yaml_flow
 from qakit.recipe.load import load_resolved
 from qakit.recipe.model import Recipe
 from qakit.report.compare_recipes import same_run
-from qakit.runs import Run, create_run, json_text
+from qakit.runs import MEMBERS, Run, create_run, json_text
 
 MEMBERS_FILE = "members.json"
-MEMBERS = "members"
 RECIPES = "recipes"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from qakit.data.labels import classes_of
 from qakit.data.splits import Split, split_files
 from qakit.ensemble.load import EnsemblePlan
@@ -47,7 +49,7 @@ def check_combining(recipe: Recipe, registry: Registry, split: Split, *, fold: i
         ModelError, RunError: the backbone's configuration cannot be read.
     """
     assert recipe.folds is not None
-    plan = plan_of(recipe, registry, Run(split.files[0].parent))
+    plan = plan_of(recipe, registry, Run(Path()))  # stand-ins: only the members' names count
     if not split_files(recipe, "test"):
         return
     method = Method.of(plan.method, plan.settings, plan.weights, len(plan.members), registry)

@@ -22,7 +22,6 @@ from qakit.modeling.sources import (
     BackboneSource,
     check_weights,
     find_source,
-    is_unfinished,
     pickled_files,
 )
 from qakit.recipe.model import BackboneSection
@@ -54,8 +53,6 @@ def load_tokenizer(
         ModelError: the source is not found, has no tokenizer files, or only a tokenizer without character offsets.
     """
     folder = find_source(source, revision=revision, tokenizer_only=True, with_code=trust_remote_code).folder
-    if is_unfinished(folder):
-        raise ModelError(f"{folder} is a pretraining that was not finished: give its command again, with --resume")
     if not any(any(folder.glob(name)) for name in VOCABULARY_FILES):  # transformers would make an empty vocabulary
         raise ModelError(
             f"{folder} holds no tokenizer ({', '.join(VOCABULARY_FILES)}); set backbone.tokenizer to a folder that does"

@@ -15,7 +15,7 @@ Origin = Literal["folder", "package", "hub"]
 SAFE_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
 """What is fetched from the hub: no pickles."""
 PRETRAINING = "pretrain.json"
-"""What `qakit pretrain` notes in its folder from the beginning."""
+"""The note of a pretraining in its folder: settings, backbone and texts, and when it is done how it went."""
 CODE = "*.py"
 """Fetched too where the recipe trusts the repository's code."""
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt")
@@ -61,6 +61,8 @@ def find_source(
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
+        if _is_unfinished(folder):
+            raise ModelError(f"{folder} is a pretraining that was not finished: give its command again, with --resume")
         if not tokenizer_only and not (folder / "config.json").is_file():
             raise ModelError(f"backbone folder {folder} has no config.json; {HOW_TO_POINT}")
         return BackboneSource(name, folder.resolve(), "folder")
@@ -149,6 +151,6 @@ def _hub_folder(name: str, revision: str | None, *, with_code: bool) -> Path:
         ) from error
 
 
-def is_unfinished(folder: Path) -> bool:
+def _is_unfinished(folder: Path) -> bool:
     """Whether it is a pretraining's that has not come to its end."""
     return (folder / PRETRAINING).is_file() and not (folder / "config.json").is_file()

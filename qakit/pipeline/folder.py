@@ -24,9 +24,8 @@ from qakit.pipeline.load import LoadedPipeline, load_pipeline, read_resolved
 from qakit.pipeline.model import STAGES, ExistingRun, PipelineRecipe, StageName
 from qakit.recipe.dump import dump_recipe, yaml_lines
 from qakit.registry import Registry
-from qakit.runs import Run, create_run
+from qakit.runs import PIPELINE, Run, create_run
 
-PIPELINE = "pipeline.yaml"
 COMBINE = "combine.json"
 RECIPES = "recipes"
 

@@ -15,8 +15,6 @@ from qakit.modeling.sources import PRETRAINING
 from qakit.pretraining.language_head import MaskedLanguageHead
 from qakit.pretraining.prepare import Pretraining
 
-NOTE = PRETRAINING
-"""Settings, backbone and texts of a pretraining, and when it is done how it went."""
 CONFIG = "config.json"
 """Written last: without it the folder is no backbone yet."""
 
@@ -47,7 +45,7 @@ def is_done(folder: Path) -> bool:
 def read_note(folder: Path) -> dict[str, Any] | None:
     """The note of a pretraining in ``folder``, or None."""
     try:
-        note = json.loads((folder / NOTE).read_text("utf-8"))
+        note = json.loads((folder / PRETRAINING).read_text("utf-8"))
     except (OSError, ValueError):
         return None
     return note if isinstance(note, dict) else None
@@ -55,7 +53,7 @@ def read_note(folder: Path) -> dict[str, Any] | None:
 
 def write_note(folder: Path, note: dict[str, Any]) -> None:
     """Replace the note."""
-    write_text(folder / NOTE, json.dumps(note, indent=2, ensure_ascii=False, default=str) + "\n")
+    write_text(folder / PRETRAINING, json.dumps(note, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
 def forget_checkpoints(folder: Path) -> None:

@@ -14,8 +14,9 @@ from qakit.errors import RunError, UsageError
 from qakit.modeling.adapter_file import origin_of
 from qakit.modeling.device import keep_freed_memory, resolve_precision
 from qakit.modeling.model import parameter_counts
+from qakit.modeling.sources import PRETRAINING
 from qakit.pretraining.keeper import PretrainKeeper
-from qakit.pretraining.output import NOTE, forget_checkpoints, is_done, read_note, save_backbone, write_note
+from qakit.pretraining.output import forget_checkpoints, is_done, read_note, save_backbone, write_note
 from qakit.pretraining.prepare import Pretraining
 from qakit.runs import SEEN, Run, check_free, environment
 from qakit.training.checkpoints import Progress
@@ -40,7 +41,7 @@ def check_output(folder: Path, *, resume: bool) -> None:
     if not resume:
         check_free(folder)
     elif read_note(folder) is None:
-        raise RunError(f"{folder} holds no pretraining that could be resumed: it has no {NOTE}")
+        raise RunError(f"{folder} holds no pretraining that could be resumed: it has no {PRETRAINING}")
     elif is_done(folder):
         raise RunError(f"{folder} is finished: use it as backbone.source, or choose another --output")
 

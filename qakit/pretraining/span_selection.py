@@ -131,8 +131,10 @@ class SpanSelectionHead(nn.Module):
     def scores(self, hidden: Tensor, row: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
         """``hidden`` (B, T, H); ``row``, ascending, and ``position`` (Q,) of the questions -> two (Q, T) float32."""
         asking = hidden[row, position]  # (Q, H)
-        start = _matches(self.match_start(self.ask_start(asking)), self.start(hidden), row)
-        end = _matches(self.match_end(self.ask_end(asking)), self.end(hidden), row)
+        number = torch.arange(len(row), device=row.device) - torch.searchsorted(row, row)  # (Q,) within the row
+        most = int(number.max()) + 1 if len(row) else 0
+        start = _matches(self.match_start(self.ask_start(asking)), self.start(hidden), row, number, most)
+        end = _matches(self.match_end(self.ask_end(asking)), self.end(hidden), row, number, most)
         return start.float(), end.float()
 
     def forward(self, hidden: Tensor, batch: Batch) -> HeadOutput:
@@ -146,13 +148,11 @@ class SpanSelectionHead(nn.Module):
         return HeadOutput(mean_by_window(loss, row, len(batch)), {})
 
 
-def _matches(asking: Tensor, asked: Tensor, row: Tensor) -> Tensor:
-    """Products (Q, T) of ``asking`` (Q, H) with all positions of its ``row`` (Q,), ascending, of ``asked`` (B, T, H).
+def _matches(asking: Tensor, asked: Tensor, row: Tensor, number: Tensor, most: int) -> Tensor:
+    """Products (Q, T) of ``asking`` (Q, H) with all positions of its ``row`` (Q,) of ``asked`` (B, T, H).
 
-    Each row's questions are padded to (B, most of a row, H), so that a row of ``asked`` is read once and not copied for
-    each of its questions.
+    Each row's questions, of which ``number`` (Q,) counts and no row has more than ``most``, are padded to (B, most, H),
+    so that a row of ``asked`` is read once and not copied for each of its questions.
     """
-    number = torch.arange(len(row), device=row.device) - torch.searchsorted(row, row)  # (Q,) within the row
-    most = int(number.max()) + 1 if len(row) else 0
     padded = asking.new_zeros(asked.shape[0], most, asking.shape[1]).index_put((row, number), asking)
     return torch.bmm(padded, asked.transpose(1, 2))[row, number]

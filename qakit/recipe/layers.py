@@ -80,7 +80,7 @@ def _parent(folder: Path, name: str) -> Path:
     """The recipe that ``extends: name`` means: a path from ``folder``, else one of qakit's own."""
     parent = Path(os.path.normpath(folder / name))
     bundled = bundled_recipes()
-    if bundled is None or os.path.exists(parent):  # noqa: PTH110 - as below
+    if bundled is None or os.path.exists(parent):  # noqa: PTH110 - unlike Path.exists, no error for names that no file can have
         return parent
     own = Path(os.path.normpath(bundled / name))
     own = own if own.suffix else own.with_suffix(".yaml")

@@ -138,7 +138,7 @@ def _cell(text: str) -> str:
 def _used_in(kind: Kind) -> str:
     fields = [f"`{field}`" for field, named in PLUGIN_FIELDS.items() if named == kind]
     if kind == "ensemblers":
-        return "Named in `folds.combine`, and by `qakit ensemble --method`."
+        return "Named in `folds.combine`, in an ensemble's `method`, and by `qakit ensemble --method`."
     return f"Named in {' and '.join(fields)}."
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from qakit.recipe.dump import recipe_data, yaml_flow
 from qakit.recipe.model import PLUGIN_FIELDS, Recipe
 
-NAMES = ("name", "description", "baselines")
-"""Keys that do not change what a run computes."""
+NOT_COMPUTED = ("name", "description", "baselines")
+"""Keys that say something about a run and do not change what it computes."""
 
 
 def differing_keys(recipes: Sequence[Recipe]) -> list[dict[str, str]]:
@@ -20,22 +20,22 @@ def differing_keys(recipes: Sequence[Recipe]) -> list[dict[str, str]]:
     that have the same setting; that another plugin lacks it says nothing that the name does not.
     """
     flat = [dict(_leaves(recipe_data(recipe))) for recipe in recipes]
-    keys = dict.fromkeys(key for leaves in flat for key in leaves if key.partition(".")[0] not in NAMES)
+    keys = dict.fromkeys(key for leaves in flat for key in leaves if key.partition(".")[0] not in NOT_COMPUTED)
     differing = [key for key in keys if _differs(key, [leaves.get(key) for leaves in flat])]
     return [{key: leaves[key] for key in differing if key in leaves} for leaves in flat]
 
 
 def seeds_apart(recipes: Sequence[Recipe]) -> list[list[int]]:
-    """Groups of recipes (by index, in order) that differ at most in ``seed`` and :data:`NAMES`."""
+    """Groups of recipes (by index, in order) that differ at most in ``seed`` and :data:`NOT_COMPUTED`."""
     groups: dict[str, list[int]] = {}
     for index, recipe in enumerate(recipes):
-        groups.setdefault(_without(recipe, *NAMES, "seed"), []).append(index)
+        groups.setdefault(_without(recipe, *NOT_COMPUTED, "seed"), []).append(index)
     return list(groups.values())
 
 
 def same_run(first: Recipe, second: Recipe) -> bool:
-    """Whether two recipes compute the same: they differ at most in :data:`NAMES`."""
-    return _without(first, *NAMES) == _without(second, *NAMES)
+    """Whether two recipes compute the same: they differ at most in :data:`NOT_COMPUTED`."""
+    return _without(first, *NOT_COMPUTED) == _without(second, *NOT_COMPUTED)
 
 
 def _without(recipe: Recipe, *keys: str) -> str:

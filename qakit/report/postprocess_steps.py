@@ -29,10 +29,6 @@ class StepFaultError(PluginError):
         super().__init__(f"the postprocessor {name!r} {fault}")
 
 
-class _FaultError(Exception):
-    """What is wrong with a postprocessor, to be read after its name."""
-
-
 @dataclass(frozen=True, slots=True)
 class Faults:
     """What becomes of postprocessors that cannot be used."""
@@ -120,8 +116,8 @@ def known_steps(
             registry.get("postprocessors", name)
         try:
             found += _steps_of(name, registry, teachers)
-        except _FaultError as error:
-            faults.add(StepFaultError(name, str(error)))
+        except StepFaultError as error:
+            faults.add(error)
         except PluginError as error:
             faults.add(StepFaultError(name, f"cannot be used: {error}"))
         except Exception as error:
@@ -133,19 +129,19 @@ def _steps_of(name: str, registry: Registry, teachers: Sequence[Example]) -> lis
     found: list[Step] = []
     for given in registry.get("postprocessors", name).component.tries or ({},):
         if not isinstance(given, Mapping):
-            raise _FaultError(f"tries {given!r}, which is not settings by name")
+            raise StepFaultError(name, f"tries {given!r}, which is not settings by name")
         step = _step(name, given, registry)
         if isinstance(step.postprocessor, LearnsSettings):
-            step = _step(name, {**_learnt(step.postprocessor, teachers), **given}, registry)
+            step = _step(name, {**_learnt(name, step.postprocessor, teachers), **given}, registry)
         if all(step.settings != other.settings for other in found):
             found.append(step)
     return found
 
 
-def _learnt(postprocessor: LearnsSettings, teachers: Sequence[Example]) -> Mapping[str, Any]:
+def _learnt(name: str, postprocessor: LearnsSettings, teachers: Sequence[Example]) -> Mapping[str, Any]:
     learnt = postprocessor.learn(teachers)
     if not isinstance(learnt, Mapping):
-        raise _FaultError(f"learns {learnt!r:.60}, which is not settings by name")
+        raise StepFaultError(name, f"learns {learnt!r:.60}, which is not settings by name")
     return learnt
 
 
@@ -154,7 +150,7 @@ def _step(name: str, settings: Mapping[str, Any], registry: Registry) -> Step:
         checked = registry.check_settings("postprocessors", name, settings)
     except PluginError as error:
         problem = str(error).removeprefix(f"postprocessor {name!r}: ")
-        raise _FaultError(f"tries or learns settings that do not fit, {dict(settings)}: {problem}") from None
+        raise StepFaultError(name, f"tries or learns settings that do not fit, {dict(settings)}: {problem}") from None
     built: Postprocessor = registry.build("postprocessors", name, settings, NoRuntime())
     plain, defaults = checked.model_dump(mode="json"), type(checked)
     default = {key: field.get_default(call_default_factory=True) for key, field in defaults.model_fields.items()}

@@ -86,8 +86,8 @@ def _copy_run(run: Run, target: Path, registry: Registry) -> None:
 
 def _copy_pipeline(run: Run, target: Path, registry: Registry) -> list[Recipe]:
     """A pipeline with both stages inside; returns the recipes whose plugins it needs."""
-    from qakit.pipeline.folder import COMBINE, PIPELINE, pipeline_text, read_pipeline, stage_folders
-    from qakit.runs import open_run
+    from qakit.pipeline.folder import COMBINE, pipeline_text, read_pipeline, stage_folders
+    from qakit.runs import PIPELINE, open_run
 
     decision = run.folder / COMBINE
     if not decision.is_file():

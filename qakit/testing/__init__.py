@@ -17,10 +17,11 @@ from qakit.testing.adapters import check_adapter
 from qakit.testing.components import check_component
 from qakit.testing.ensemblers import check_ensembler
 from qakit.testing.heads import check_head, made_up_batch
+from qakit.testing.metrics import check_metric
 from qakit.testing.postprocessors import check_postprocessor
-from qakit.testing.predictions import check_metric, check_writer
 from qakit.testing.preprocessors import check_preprocessor, made_up_examples
 from qakit.testing.readers import check_reader
+from qakit.testing.writers import check_writer
 
 __all__ = [
     "check_adapter",

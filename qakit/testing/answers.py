@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qakit.values import Answer, Candidate, Example, NoAnswer, SpanPrediction
+from qakit.values import Answer, Candidate, Example, LabelPrediction, NoAnswer, Prediction, SpanPrediction
 
 CONTEXT = '  李白，字太白。「靜夜思」 was written by Li Bai (701–762), "the Poet"; see A,B.\n'
 ANSWERS = ("李白", "", " 李白，", "「靜夜思", "Li Bai (701–762)", '"the Poet"', "A,B", "\n", "e\u0301 😀")
@@ -18,10 +18,10 @@ def made_up_questions() -> list[Example]:
     ]
 
 
-def made_up_answers(answers: Sequence[str] = ANSWERS) -> list[SpanPrediction]:
+def made_up_answers() -> list[SpanPrediction]:
     """A prediction for each of the answers, which is its only candidate."""
     predictions: list[SpanPrediction] = []
-    for number, text in enumerate(answers):
+    for number, text in enumerate(ANSWERS):
         candidates = (candidate(text, 2.0, 0.7),) if text else ()
         predictions.append(SpanPrediction(f"q{number}", text, candidates, NoAnswer(0.5, 0.3)))
     return predictions
@@ -37,6 +37,11 @@ def candidate(text: str, score: float, probability: float) -> Candidate:
 def made_up_labels(labels: Sequence[str | float]) -> list[Example]:
     """A text for each of the labels; ids are numbers from 0."""
     return [Example(str(number), "text", label=label) for number, label in enumerate(labels)]
+
+
+def made_up_label_predictions(labels: Sequence[str | float]) -> list[Prediction]:
+    """A prediction of each of the labels; ids are numbers from 0."""
+    return [LabelPrediction(str(number), label) for number, label in enumerate(labels)]
 
 
 def _gold(text: str) -> Answer:

@@ -20,10 +20,10 @@ STEPS = 100
 LEARNT = 0.03
 """The share of the loss at which the targets count as learnt. Scores are moderate then, so that a shift is noticed."""
 
-Run = Callable[[Any, Tensor, Batch], HeadOutput]
+CallHead = Callable[[Any, Tensor, Batch], HeadOutput]
 
 
-def check_loss_counts(head: Any, hidden: Tensor, batch: Batch, run: Run) -> None:
+def check_loss_counts(head: Any, hidden: Tensor, batch: Batch, run: CallHead) -> None:
     """In evaluation, padding does not matter, and the same windows once more leave the mean as it is.
 
     Raises:
@@ -41,7 +41,7 @@ def check_loss_counts(head: Any, hidden: Tensor, batch: Batch, run: Run) -> None
         )
 
 
-def check_what_is_learnt(head: Any, hidden: Tensor, batch: Batch, run: Run) -> None:
+def check_what_is_learnt(head: Any, hidden: Tensor, batch: Batch, run: CallHead) -> None:
     """A span head that has learnt the targets decodes them, above "no answer"; its position scores agree.
 
     Only a head whose loss comes near to 0 in a few steps is judged.
@@ -102,7 +102,7 @@ def _check_sides(start: Tensor, end: Tensor, batch: Batch) -> None:
             )
 
 
-def _loss(head: Any, hidden: Tensor, batch: Batch, run: Run) -> Tensor:
+def _loss(head: Any, hidden: Tensor, batch: Batch, run: CallHead) -> Tensor:
     loss = run(head, hidden, batch).loss
     assert loss is not None, "with targets there must be a loss, in evaluation, too"
     return loss

@@ -28,7 +28,8 @@ class Lineage:
     seen: Seen
     """What it, and the runs behind it, show."""
     edges: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """By the recipe's key: the run, its recipe's hash and the hashes of the files that it was trained on."""
+    """By the recipe's key: the run, its recipe's hash and the hashes of the files that it was trained on; or a folder
+    of weights, or a file, alone."""
 
 
 def trace(

@@ -32,6 +32,8 @@ class Plan:
         ends: list[int] = []
         batches = 0.0
         for begin, end in pairwise([*feed.begins, epochs]):
+            if longest is not None and ends and ends[-1] >= longest:
+                break
             size = len((first if begin == 0 else feed.epoch(int(begin))).batches)
             batches += (end - begin) * size
             for _ in range(math.ceil(end - begin)):

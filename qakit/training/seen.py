@@ -40,7 +40,7 @@ class Seen:
     @staticmethod
     def of(examples: Iterable[Example]) -> Seen:
         """What these examples show."""
-        hashed = [hashes(example, keys) for keys in [Keys()] for example in examples]
+        hashed = [_hashes(example, keys) for keys in [Keys()] for example in examples]
         return Seen(
             _sorted(record for record, _ in hashed), _sorted(each for _, contexts in hashed for each in contexts)
         )
@@ -65,7 +65,7 @@ class Seen:
         keys, records, contexts = Keys(), set(self.records.tolist()), set(self.contexts.tolist())
         found = []
         for example in examples:
-            record, own = hashes(example, keys)
+            record, own = _hashes(example, keys)
             if record in records or any(each in contexts for each in own):
                 found.append(example)
         return found
@@ -100,7 +100,7 @@ class Seen:
             raise RunError(f"{path} is damaged: {error}") from error
 
 
-def hashes(example: Example, keys: Keys) -> tuple[int, tuple[int, ...]]:
+def _hashes(example: Example, keys: Keys) -> tuple[int, tuple[int, ...]]:
     """An example's record and its own contexts."""
     contexts = [keys(context) for context in own_contexts(example)]
     return _hash(keys(example.question), *contexts), tuple(map(_hash, contexts))

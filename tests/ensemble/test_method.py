@@ -85,7 +85,7 @@ def test_unusable_weights_are_refused_before_anything_is_read(name: str, weights
 
 @given(st.lists(st.sampled_from([-1.0, 0.0, 0.1, 2.0, 1e308, math.inf, math.nan]), max_size=4))
 @example([1e308, 1e308])
-def test_the_core_and_its_plugins_agree_on_weights(weights: list[float]) -> None:
+def test_shares_sum_to_one_and_what_gives_none_is_refused(weights: list[float]) -> None:
     try:
         found = as_shares(weights)
     except ValueError as error:

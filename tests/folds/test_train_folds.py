@@ -117,6 +117,7 @@ def test_folds_that_were_trained_as_runs_of_their_own_are_joined(
     kept = {file: file.stat().st_mtime_ns for file in (run / "fold-2").rglob("*") if file.name != ".lock"}
     result = invoke("train", "--resume", "--output", run)
     assert result.exit_code == 2
+    assert "RUN is not a run" in str(result.exception)
     result = invoke("train", fold_recipe_file, "--set", "train.max_steps=2", "--output", run)
     assert result.exit_code == 2
     assert "fold-2 is not fold 2 of" in str(result.exception)

@@ -112,6 +112,8 @@ def test_max_steps_ends_the_plan(tiny_backbone: Path) -> None:
     assert plan.steps == first + later + 1
     assert plan.ends == (first, first + later, first + 2 * later)
     assert plan.epochs == 2 + 1 / later
+    short = made.train.model_copy(update={"max_steps": first - 1})
+    assert Plan.of(made.model_copy(update={"train": short}), feed).ends == (first,)
 
 
 def test_without_it_nothing_changes(tiny_backbone: Path) -> None:

@@ -1,57 +1,19 @@
-"""The contracts of writers and metrics."""
+"""The contract of metrics."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from qakit.components import Component, Settings
 from qakit.protocols import DrawnMetric, NoRuntime, PerExampleMetric
-from qakit.testing.answers import made_up_answers, made_up_labels, made_up_questions
+from qakit.testing.answers import made_up_answers, made_up_label_predictions, made_up_labels, made_up_questions
 from qakit.testing.components import build_checked, running, type_name
-from qakit.values import ContextPrediction, Example, LabelPrediction, Prediction, SpanPrediction
-
-
-def check_writer(
-    component: Component[Any, Any, Any], settings: Settings, folder: Path, *, labels: Sequence[str | float] = ()
-) -> Path:
-    """The file is written whole, the same each time, leaves nothing beside it, and passes its own check.
-
-    Args:
-        folder: an empty folder to write into.
-        labels: classes or numbers, for a writer of those; ids are then numbers from 0.
-
-    Returns:
-        The written file, for checks of your own.
-
-    Raises:
-        AssertionError: with the reason.
-    """
-    writer = build_checked("writers", component, settings, NoRuntime())
-    assert isinstance(writer.suffix, str), f"suffix is {type_name(writer.suffix)}, not str"
-    assert writer.suffix.startswith("."), f"suffix is {writer.suffix!r}; it must start with a dot"
-    path = folder / f"predictions{writer.suffix}"
-    predictions: Sequence[Prediction] = _labels(labels) if labels else made_up_answers()
-    with running("write"):
-        writer.write(predictions, path)
-    assert path.is_file(), "write writes no file"
-    written = path.read_bytes()
-    assert written, "the file is empty"
-    with running("writing the file again"):
-        writer.write(predictions, path)
-    assert path.is_file(), "writing again removes the file"
-    assert path.read_bytes() == written, "the same predictions give another file"
-    assert [each.name for each in folder.iterdir()] == [path.name], "other files are left in the folder"
-    with running("check"):
-        problems = writer.check(path, path)
-    assert isinstance(problems, list), f"check returns {type_name(problems)}, not a list of problems"
-    assert problems == [], f"a file does not pass the check against itself: {problems}"
-    return path
+from qakit.values import ContextPrediction, Example, Prediction, SpanPrediction
 
 
 def check_metric(
@@ -79,7 +41,10 @@ def check_metric(
     wrong: list[Prediction] = [SpanPrediction(each.id, "something else") for each in right]
     if labels:
         examples = made_up_labels(labels)
-        right, wrong = _labels(labels), _labels([_another(label, labels) for label in labels])
+        right, wrong = (
+            made_up_label_predictions(labels),
+            made_up_label_predictions([_another(label, labels) for label in labels]),
+        )
     if contexts:
         texts = tuple(f"context {number}" for number in range(max(contexts) + 2))
         examples = [Example(str(row), "?", texts, relevant=number) for row, number in enumerate(contexts)]
@@ -133,10 +98,6 @@ def _check_draws(metric: Any, examples: Sequence[Example], predictions: Sequence
             assert name in wanted, f"of_draws gives {name!r}, which compute does not have"
             same = math.isclose(values[number], wanted[name], rel_tol=1e-6, abs_tol=1e-6)
             assert same, f"of_draws gives {name} as {values[number]} where compute gives {wanted[name]}"
-
-
-def _labels(labels: Sequence[str | float]) -> list[Prediction]:
-    return [LabelPrediction(str(number), label) for number, label in enumerate(labels)]
 
 
 def _another(label: str | float, labels: Sequence[str | float]) -> str | float:

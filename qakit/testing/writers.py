@@ -1,0 +1,50 @@
+"""The contract of writers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from qakit.components import Component, Settings
+from qakit.protocols import NoRuntime
+from qakit.testing.answers import made_up_answers, made_up_label_predictions
+from qakit.testing.components import build_checked, running, type_name
+from qakit.values import Prediction
+
+
+def check_writer(
+    component: Component[Any, Any, Any], settings: Settings, folder: Path, *, labels: Sequence[str | float] = ()
+) -> Path:
+    """The file is written whole, the same each time, leaves nothing beside it, and passes its own check.
+
+    Args:
+        folder: an empty folder to write into.
+        labels: classes or numbers, for a writer of those; ids are then numbers from 0.
+
+    Returns:
+        The written file, for checks of your own.
+
+    Raises:
+        AssertionError: with the reason.
+    """
+    writer = build_checked("writers", component, settings, NoRuntime())
+    assert isinstance(writer.suffix, str), f"suffix is {type_name(writer.suffix)}, not str"
+    assert writer.suffix.startswith("."), f"suffix is {writer.suffix!r}; it must start with a dot"
+    path = folder / f"predictions{writer.suffix}"
+    predictions: Sequence[Prediction] = made_up_label_predictions(labels) if labels else made_up_answers()
+    with running("write"):
+        writer.write(predictions, path)
+    assert path.is_file(), "write writes no file"
+    written = path.read_bytes()
+    assert written, "the file is empty"
+    with running("writing the file again"):
+        writer.write(predictions, path)
+    assert path.is_file(), "writing again removes the file"
+    assert path.read_bytes() == written, "the same predictions give another file"
+    assert [each.name for each in folder.iterdir()] == [path.name], "other files are left in the folder"
+    with running("check"):
+        problems = writer.check(path, path)
+    assert isinstance(problems, list), f"check returns {type_name(problems)}, not a list of problems"
+    assert problems == [], f"a file does not pass the check against itself: {problems}"
+    return path
