@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+
+import torch.distributed
 from accelerate import Accelerator
 from accelerate.utils import GradientAccumulationPlugin
 
@@ -39,4 +42,8 @@ def part_ways(accelerator: Accelerator) -> None:
     """End the work in common: after this, each process goes on alone."""
     if accelerator.num_processes > 1:
         accelerator.wait_for_everyone()
+        # Whoever frees the group joins gloo's threads, and one of these may wait for the interpreter's lock to let go
+        # of a tensor. A model wrapped by DistributedDataParallel frees it with the lock held, and so never ends; at
+        # exit it is freed without (https://github.com/pytorch/pytorch/issues/56297).
+        atexit.register(list[object].clear, [torch.distributed.group.WORLD])
         accelerator.state.destroy_process_group()
