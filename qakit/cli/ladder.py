@@ -116,7 +116,7 @@ def _loaded(file: Path, overrides: list[str], registry: Registry) -> Recipe:
 def _train(rung: Rung, recipe: Recipe, registry: Registry, silent: bool) -> None:
     """Train what is not trained yet."""
     from qakit.cli.train_part import train_into
-    from qakit.report.compare_recipes import same_run
+    from qakit.recipe.differences import same_run
     from qakit.runs import Run
 
     run = Run(rung.folder)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qakit.cli.console import err, plain, print_error, print_json
+from qakit.cli.console import err, plain, print_json
 from qakit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from qakit.registry import Registry
 
 SPLITS = ("train", "validation", "test")
+GO_ON = "go on with the same command and --resume"
 
 
 def register(app: typer.Typer) -> None:
@@ -107,53 +108,53 @@ def _pretrain(
 ) -> dict[str, Any] | None:
     """Train; None in all processes but the first."""
     from qakit.cli.progress import TrainingDisplay
+    from qakit.cli.stops import stops_told
     from qakit.data.cache import default_cache
     from qakit.data.splits import split_files
     from qakit.inference.output import inputs_of
+    from qakit.pretraining.output import read_note
     from qakit.pretraining.prepare import loop_recipe, prepare_pretraining
     from qakit.pretraining.pretrain import check_output
     from qakit.pretraining.pretrain import pretrain as run_pretraining
     from qakit.pretraining.texts import contexts_of, distinct, read_documents
     from qakit.runs import Run, alone_in
-    from qakit.training.interrupts import InterruptedTrainingError, termination_as_error
     from qakit.training.launch import accelerator_for, workers_of
     from qakit.training.lineage import trace
 
     accelerator = accelerator_for(loop_recipe(backbone, settings))
     workers = workers_of(accelerator)
-    try:
-        with termination_as_error(), ExitStack() as held:
-            display = held.enter_context(TrainingDisplay(quiet=quiet, silent=not workers.first))
-            with workers.one_fate():
-                if workers.first:
-                    check_output(output, resume=resume)
-                documents = [document for path in texts for document in read_documents(path)]
-                if recipe is not None:
-                    documents += contexts_of(recipe, registry, splits)
-                pretraining = prepare_pretraining(
-                    distinct(documents),
-                    backbone,
-                    settings,
-                    device=accelerator.device,
-                    listener=display,
-                    cache=default_cache(),
-                )
-                lineage = trace(pretraining.recipe, registry, (), ())
-                if workers.first:
-                    output.mkdir(parents=True, exist_ok=True)
-                    held.enter_context(alone_in(Run(output)))
-            named = [file for split in splits if recipe is not None for file in split_files(recipe, split)]
-            note = run_pretraining(
-                pretraining,
-                output,
-                files=inputs_of([*texts, *named]),
-                accelerator=accelerator,
-                resume=resume,
+
+    def begun() -> Path | None:
+        return None if read_note(output) is None else output
+
+    with stops_told(begun, first=workers.first, go_on=GO_ON), ExitStack() as held:
+        display = held.enter_context(TrainingDisplay(quiet=quiet, silent=not workers.first))
+        with workers.one_fate():
+            if workers.first:
+                check_output(output, resume=resume)
+            documents = [document for path in texts for document in read_documents(path)]
+            if recipe is not None:
+                documents += contexts_of(recipe, registry, splits)
+            pretraining = prepare_pretraining(
+                distinct(documents),
+                backbone,
+                settings,
+                device=accelerator.device,
                 listener=display,
-                lineage=lineage if lineage.edges else None,
+                cache=default_cache(),
             )
-            return note if workers.first else None
-    except InterruptedTrainingError as error:
-        if workers.first:
-            print_error(f"{error}; a checkpoint is written, go on with the same command and --resume")
-        raise typer.Exit(error.exit_code) from None
+            lineage = trace(pretraining.recipe, registry, (), ())
+            if workers.first:
+                output.mkdir(parents=True, exist_ok=True)
+                held.enter_context(alone_in(Run(output)))
+        named = [file for split in splits if recipe is not None for file in split_files(recipe, split)]
+        note = run_pretraining(
+            pretraining,
+            output,
+            files=inputs_of([*texts, *named]),
+            accelerator=accelerator,
+            resume=resume,
+            listener=display,
+            lineage=lineage if lineage.edges else None,
+        )
+    return note if workers.first else None

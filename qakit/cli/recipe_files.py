@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from qakit.errors import RecipeError
-from qakit.recipe.bundled import bundled_recipes
+from qakit.recipe.bundled import bundled_recipes, with_ending
 from qakit.recipe.issues import Issue
 
 OWN_FOLDER = Path("recipes")
@@ -20,7 +20,7 @@ def found_recipe(path: Path) -> Path:
     """
     bundled = bundled_recipes()
     relative = Path(*path.parts[1:]) if path.parts[:1] == (OWN_FOLDER.name,) else path
-    name = relative if relative.suffix else relative.with_suffix(".yaml")
+    name = with_ending(relative)
     folders = [folder for folder in (OWN_FOLDER, bundled) if folder is not None and not path.is_absolute()]
     candidates = [path, *(folder / name for folder in folders)]
     found = next((candidate for candidate in candidates if candidate.is_file()), None)

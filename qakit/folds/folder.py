@@ -48,7 +48,7 @@ def folds_in(folder: Path | None, recipe: Recipe) -> list[str]:
     run = Run(folder)
     own = [number for number in range(1, recipe.folds.k + 1) if run.fold(number).recipe_file.is_file()]
     for number in own:
-        is_done(run, recipe, number)
+        _check_own(run, recipe, number)
     return [run.fold(number).name for number in own]
 
 
@@ -106,6 +106,11 @@ def is_done(run: Run, recipe: Recipe, fold: int) -> bool:
     own = run.fold(fold)
     if not own.recipe_file.is_file():
         return False
+    _check_own(run, recipe, fold)
+    return own.metrics_file.is_file()
+
+
+def _check_own(run: Run, recipe: Recipe, fold: int) -> None:
+    own = run.fold(fold)
     if recipe_hash(own.recipe()) != recipe_hash(fold_recipe(recipe, fold)):
         raise RunError(f"{own.folder} is not fold {fold} of {run.folder}: its recipe is another one")
-    return own.metrics_file.is_file()

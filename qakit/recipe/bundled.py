@@ -17,3 +17,8 @@ def bundled_recipes() -> Path | None:
         return folder
     checkout = Path(str(package)).parent  # pyproject.toml tells it from a folder of packages
     return checkout / "recipes" if (checkout / "pyproject.toml").is_file() else None
+
+
+def with_ending(recipe: Path) -> Path:
+    """A recipe's file by its name, which may leave ``.yaml`` out."""
+    return recipe if recipe.suffix else recipe.with_suffix(".yaml")

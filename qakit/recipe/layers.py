@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qakit.errors import RecipeError
-from qakit.recipe.bundled import bundled_recipes
+from qakit.recipe.bundled import bundled_recipes, with_ending
 from qakit.recipe.model import default_plugin, plugin_kind
 from qakit.recipe.nodes import BUILT_IN, At, Entry, Findings, ListNode, MapNode, Node, Place, ScalarNode, plain
 from qakit.recipe.read import missing_file_hint, read_recipe_file
@@ -82,8 +82,7 @@ def _parent(folder: Path, name: str) -> Path:
     bundled = bundled_recipes()
     if bundled is None or os.path.exists(parent):  # noqa: PTH110 - unlike Path.exists, no error for names that no file can have
         return parent
-    own = Path(os.path.normpath(bundled / name))
-    own = own if own.suffix else own.with_suffix(".yaml")
+    own = with_ending(Path(os.path.normpath(bundled / name)))
     return own if own.is_relative_to(bundled) and os.path.isfile(own) else parent  # noqa: PTH113
 
 

@@ -31,9 +31,9 @@ class _OverrideError(Exception):
 def apply_overrides(tree: MapNode, overrides: Sequence[str], findings: Findings) -> MapNode:
     """The tree with each ``a.b=value`` applied in order; those that cannot be are added to ``findings``."""
     for text in overrides:
-        source = Source(f"--set {text}", Path.cwd(), override=True)
+        source = override_source(text)
         key, equals, value = text.partition("=")
-        at = tuple(key.strip().split("."))
+        at = key_path(key)
         if not equals or not all(at) or len(at) > MAX_DEPTH:
             hint = "write it like --set train.epochs=3"
             findings.add(Place(source).issue((), "expected KEY=VALUE, with a dotted KEY", hint))
@@ -57,6 +57,16 @@ def apply_overrides(tree: MapNode, overrides: Sequence[str], findings: Findings)
             assert isinstance(changed, MapNode)
             tree = changed
     return tree
+
+
+def override_source(text: str) -> Source:
+    """Where the values of ``--set text`` count as written."""
+    return Source(f"--set {text}", Path.cwd(), override=True)
+
+
+def key_path(override: str) -> At:
+    """Where ``--set KEY=VALUE``, or its KEY alone, puts its value."""
+    return tuple(override.partition("=")[0].strip().split("."))
 
 
 def apply_settings(tree: MapNode, settings: Sequence[Setting], findings: Findings) -> MapNode:

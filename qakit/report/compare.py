@@ -9,9 +9,9 @@ from statistics import stdev
 from typing import TYPE_CHECKING
 
 from qakit.errors import UsageError
+from qakit.recipe.differences import differing_keys, seeds_apart
 from qakit.report.bootstrap import LEVEL, Difference
 from qakit.report.columns import Column, Sampling, drawn_columns, mean_columns, mean_of
-from qakit.report.compare_recipes import differing_keys, seeds_apart
 
 if TYPE_CHECKING:
     from qakit.report.compare_runs import Member

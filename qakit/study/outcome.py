@@ -8,9 +8,9 @@ from typing import Any
 
 from qakit.errors import RunError
 from qakit.protocols import NoRuntime
+from qakit.recipe.differences import differing_keys
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
-from qakit.report.compare_recipes import differing_keys
 from qakit.runs import Run
 
 

@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from qakit.errors import RecipeError
@@ -15,8 +14,8 @@ from qakit.recipe.dump import yaml_flow
 from qakit.recipe.issues import Issue, did_you_mean
 from qakit.recipe.load import load_recipe
 from qakit.recipe.model import Recipe
-from qakit.recipe.nodes import Findings, ListNode, Place, Source, dotted, find, plain
-from qakit.recipe.overrides import Setting
+from qakit.recipe.nodes import Findings, ListNode, Place, dotted, find, plain
+from qakit.recipe.overrides import Setting, key_path, override_source
 from qakit.registry import Registry
 from qakit.study.labels import distinct, join, value_label
 from qakit.study.load import LoadedStudy
@@ -135,10 +134,10 @@ def _check_overrides(rows: Iterable[Iterable[Setting]], overrides: Sequence[str]
     """An override comes last: of a value that the rows vary it would make them all the same, under other names."""
     varied = {setting.at for row in rows for setting in row}
     for text in overrides:
-        at = tuple(text.partition("=")[0].strip().split("."))
+        at = key_path(text)
         found = sorted(each for each in varied if each[: len(at)] == at or at[: len(each)] == each)
         if found:
-            place = Place(Source(f"--set {text}", Path(), override=True))
+            place = Place(override_source(text))
             findings.add(place.issue(at, f"{dotted(found[0])} is what the models differ in: change it in the file"))
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qakit.errors import QakitError, UsageError
+from qakit.recipe.differences import differing_keys
 from qakit.recipe.model import Recipe
 from qakit.registry import load_registry
-from qakit.report.compare_recipes import differing_keys
 from qakit.report.curves import NOT_CURVES
 from qakit.report.study import RowDifference, Spread, StudyResults, StudyRow, StudyRun, StudyTask
 from qakit.runs import Run

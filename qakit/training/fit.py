@@ -55,7 +55,6 @@ def fit(
         trained = trainee
     keeper = RunKeeper(
         recipe=recipe,
-        run=run,
         trainee=trainee,
         refresh=partial(gather, trained, trainee) if trained is not trainee else _nothing_to_gather,
         evaluator=_evaluator(prepared, accelerator, workers, journal, listener),

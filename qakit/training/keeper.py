@@ -40,7 +40,6 @@ class RunKeeper:
     """Keeps a run's folder up to date. Only the first process writes."""
 
     recipe: Recipe
-    run: Run
     trainee: Trainee
     """If there is a moving average, it is what is judged and kept."""
     refresh: Refresh
@@ -52,6 +51,11 @@ class RunKeeper:
     """The validation files with their hashes."""
     examples: Sequence[Example]
     """The training examples, in the order of their windows' numbers."""
+
+    @property
+    def run(self) -> Run:
+        """The run's folder."""
+        return self.resuming.run
 
     @property
     def workers(self) -> Workers:

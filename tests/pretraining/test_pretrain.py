@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +200,31 @@ def test_the_command_takes_a_recipes_contexts_and_a_recipe_takes_its_output(
     assert list(note["files"]) == [str(small_data / "train.json")]
     result = invoke("train", recipe, "--set", f"backbone.source={tmp_path / 'out'}", "--dry-run", "--json")
     assert result.exit_code == 0, result.output
+
+
+def test_a_stopped_command_says_how_to_go_on(
+    tiny_backbone: Path, tmp_path: Path, invoke: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "texts.txt").write_text("\n".join(TEXTS), "utf-8")
+    fast = [part for name, value in FAST.items() for part in ("--set", f"{name}={value}")]
+    command = ("pretrain", "--backbone", tiny_backbone, "--text", tmp_path / "texts.txt", "--output", tmp_path / "out")
+
+    def stop(*_: Any, **__: Any) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("qakit.pretraining.prepare.load_tokenizer", stop)
+        result = invoke(*command, *fast)
+    assert result.exit_code == 143
+    assert "interrupted; nothing is written yet, give the same command again" in result.stderr
+    with monkeypatch.context() as patch:
+        patch.setattr("qakit.pretraining.keeper.PretrainKeeper.combine_kept", stop)
+        result = invoke(*command, *fast)
+    assert result.exit_code == 143
+    assert "a checkpoint is written, go on with the same command and --resume" in result.stderr
+    result = invoke(*command, *fast, "--resume")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "out" / "model.safetensors").is_file()
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from qakit.errors import UsageError
+from qakit.recipe.differences import differing_keys, seeds_apart
 from qakit.recipe.model import Recipe
 from qakit.report.compare import Comparison, Plan, compare
 from qakit.report.compare_curves import mean_curve
-from qakit.report.compare_recipes import differing_keys, seeds_apart
 from qakit.report.compare_runs import Member, Speeds
 from qakit.report.compare_table import changes, grids, markdown
 from qakit.runs import Run

@@ -19,7 +19,7 @@ from qakit.modeling.model import ReadingModel
 from qakit.randomness import derive_seed
 from qakit.testing.heads import made_up_batch
 from qakit.training.consistency import divergence, has_dropout
-from qakit.training.tricks import check_tricks
+from qakit.training.trick_checks import check_tricks
 
 HEADS = [
     ("linear_span", {}),
@@ -111,7 +111,7 @@ def test_the_distributions_are_those_of_the_loss(name: str, settings: Any) -> No
         settings, head = {**settings, "dropout": 0.0}, tiny_head(name, dropout=0.0, **settings)
     output = head(torch.randn(4, 14, 16, generator=torch.Generator().manual_seed(1)), batch)
     found = head.distributions(output.scores, batch)
-    assert float(output.loss) == pytest.approx(negative_log_likelihood(name, found, batch), rel=1e-4)
+    assert output.loss.item() == pytest.approx(negative_log_likelihood(name, found, batch), rel=1e-4)
 
 
 def test_without_dropout_nothing_changes_and_the_user_is_told() -> None:

@@ -13,7 +13,7 @@ from qakit.recipe.model import TrainSection
 from qakit.recipe.tricks import SwaSection
 from qakit.training.averaging import Equal, WeightAverage
 from qakit.training.schedule import rate_factor, step_factor
-from qakit.training.tricks import check_tricks
+from qakit.training.trick_checks import check_tricks
 
 STEPS = 20
 
