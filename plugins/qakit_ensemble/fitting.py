@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from qakit.api import UsageError, uniform
+from qakit.api import UsageError, as_shares, uniform
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -76,8 +76,8 @@ def greedy_weights(members: int, loss: Callable[[Float64], float]) -> tuple[floa
 
 
 def rounded(weights: Float64) -> tuple[float, ...]:
-    """Weights that sum to 1 up to rounding, with a few decimals each."""
-    return tuple(np.round(weights / weights.sum(), DECIMALS).tolist())
+    """The weights rounded, then as shares of 1: of many members the rounded ones sum to something else."""
+    return as_shares(np.round(weights / weights.sum(), DECIMALS).tolist())
 
 
 def fit_temperature(loss: Callable[[float], float]) -> float:

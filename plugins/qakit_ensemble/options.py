@@ -36,7 +36,6 @@ class Options:
         examples: (N,) the questions, where they are known.
         pointers: (N + 1,) the options of question i are [pointers[i], pointers[i + 1]).
         texts: (O,) the options' normalised texts.
-        null: (N,) bool, whether a member knows of "no answer" to the question, by a score or by answering so.
         spellings: (S,) the candidate that has it first; None for "no answer".
         option: (S,) the option of each spelling.
         spelling: (E,) the spelling of each entry.
@@ -50,7 +49,6 @@ class Options:
     examples: Sequence[Example] | None
     pointers: Int64
     texts: tuple[str, ...]
-    null: NDArray[np.bool_]
     spellings: tuple[Candidate | None, ...]
     option: Int64
     spelling: Int64
@@ -68,7 +66,6 @@ class Options:
         """
         pointers: list[int] = [0]
         texts: list[str] = []
-        nulls: list[bool] = []
         spellings: list[Candidate | None] = []
         option: list[int] = []
         spelling: list[int] = []
@@ -93,13 +90,11 @@ class Options:
                     cell.append(row * len(members) + number)
             pointers.append(pointers[-1] + len(known))
             texts.extend(known)
-            nulls.append("" in known)
         return Options(
             ids=tuple(each.id for each in members[0].predictions),
             examples=examples,
             pointers=np.array(pointers, np.int64),
             texts=tuple(texts),
-            null=np.array(nulls, np.bool_),
             spellings=tuple(spellings),
             option=np.array(option, np.int64),
             spelling=np.array(spelling, np.int64),
@@ -136,14 +131,16 @@ class Options:
         self, row: int, ranked: Sequence[int], shares: Sequence[float], places: Sequence[int], n_best: int
     ) -> SpanPrediction:
         candidates: list[Candidate] = []
-        null = NoAnswer(math.log(LEAST), 0.0) if self.null[row] else None
+        null = None
         for option in ranked:
             probability = shares[option]
+            if probability == 0:  # nobody gives it but members of weight 0
+                continue
             spelt = self.spellings[places[option]]
             score = math.log(max(probability, LEAST))
             if spelt is None:
                 null = NoAnswer(score, probability)
-            elif probability > 0 and len(candidates) < n_best:
+            elif len(candidates) < n_best:
                 candidates.append(Candidate(spelt.text, spelt.start, spelt.end, spelt.context, score, probability))
         wins = not candidates or (null is not None and null.score > candidates[0].score)
         return SpanPrediction(self.ids[row], "" if wins else candidates[0].text, tuple(candidates), null)

@@ -18,6 +18,9 @@ Int64 = NDArray[np.int64]
 
 BATCH = 1 << 19
 """Characters, padding included, that are searched at once, or those of one context."""
+FEWEST = 8
+"""Spans that are looked for in each context at least: the best ones may be line ends and nothing else, which some
+tokenizers have tokens for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +55,16 @@ def search(
     axis = scores.axis
     pairs = len(axis.pointers) - 1
     question = np.repeat(np.arange(len(examples)), np.diff(axis.examples))
-    first, last = np.zeros((2, pairs, n_best), np.int64)
-    score = np.full((pairs, n_best), -np.inf)
+    spans = max(n_best, FEWEST)
+    first, last = np.zeros((2, pairs, spans), np.int64)
+    score = np.full((pairs, spans), -np.inf)
     widths = np.diff(axis.pointers)
     limit = np.minimum(longest[question], widths)
     for batch, length in _batches(widths, limit):
         starts = _dense(axis.start, scores.start, axis.pointers, batch)
         ends = _dense(axis.end, scores.end, axis.pointers, batch)
         begin, stop, best = best_spans(
-            starts, ends, start_mask=starts > -torch.inf, end_mask=ends > -torch.inf, k=n_best, max_length=length
+            starts, ends, start_mask=starts > -torch.inf, end_mask=ends > -torch.inf, k=spans, max_length=length
         )
         first[batch], last[batch] = begin.numpy(), stop.numpy()
         # In float64 again: best_spans orders by float64 sums and gives them back as float32.

@@ -40,7 +40,7 @@ class Training:
         from qakit.runs import alone_in, check_free, create_run
         from qakit.training.finish import finish_run
         from qakit.training.fit import fit
-        from qakit.training.launch import part_ways, workers_of
+        from qakit.training.launch import check_same_training, part_ways, workers_of
         from qakit.training.prepare import prepare_training
 
         began = time.monotonic()
@@ -53,6 +53,8 @@ class Training:
                 elif workers.first and self.run is not None:
                     held.enter_context(alone_in(self.run))
                 prepared = prepare_training(recipe, registry, device=device, listener=display, workers=workers)
+            check_same_training(prepared, workers)
+            with workers.one_fate():
                 if workers.first and self.run is None:
                     self.run = create_run(recipe, self.output)
                     held.enter_context(alone_in(self.run))

@@ -74,7 +74,9 @@ def pretrain(
     if note is not None and as_json:
         print_json(note)
     elif note is not None:
-        err.print(plain(f"done: use it with --set backbone.source={output}"))
+        scratch = loaded is not None and loaded.backbone.init == "scratch"
+        more = " --set backbone.init=pretrained" if scratch else ""  # else the recipe would begin from nothing again
+        err.print(plain(f"done: use it with --set backbone.source={output}{more}"))
 
 
 def _recipe(path: Path, registry: Registry) -> Recipe:
@@ -147,6 +149,7 @@ def _pretrain(
             if workers.first:
                 output.mkdir(parents=True, exist_ok=True)
                 held.enter_context(alone_in(Run(output)))
+                check_output(output, resume=resume)  # again, now that nobody else can fill it
         named = [file for split in splits if recipe is not None for file in split_files(recipe, split)]
         note = run_pretraining(
             pretraining,

@@ -39,5 +39,5 @@ def lost_neighbour(error: RuntimeError) -> RunError | None:
         return None
     return RunError(
         "the connection to another process of this command is lost: that one was killed, or its own message says what "
-        "was wrong; `qakit train --resume --output RUN` goes on from the last checkpoint"
+        "was wrong; a training goes on from its last checkpoint with --resume"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from statistics import fmean
 
 from qakit.inference.evaluation import Judge, finish
 from qakit.inference.threshold import apply_threshold, tune_null_threshold
@@ -51,6 +52,12 @@ class Judged:
             draws = partial(metric.of_draws, self.examples, answers)
             return drawn_columns(draws, len(self.examples), self.sampling)[self.figure]
         return None
+
+    def value(self, predictions: Sequence[Prediction]) -> float:
+        """The primary figure alone, without what the bootstrap needs."""
+        if isinstance(self.judge.metric, PerExampleMetric):
+            return fmean(self.values(self.examples, [each.final for each in predictions]))
+        return self.figures(predictions)[self.figure]
 
     def figures(self, predictions: Sequence[Prediction]) -> dict[str, float]:
         """All figures of the metric."""

@@ -133,6 +133,8 @@ def _bench(
 ) -> tuple[Bench, list[EnsembleMember]]:
     with collector_paused():
         members = whole(kept, characters=method.reads_characters)
+    if not members[0].predictions:
+        raise DataError("holds no predictions", path=kept[0].path)
     examples = read_questions(kept, [each.id for each in members[0].predictions], registry)
     judged = Judged(examples, judge, Sampling(RESAMPLES, plan.seed))
     pool = method.pool(members, examples)
@@ -181,7 +183,9 @@ def _answer_test(
     def of(members: Sequence[EnsembleMember]) -> list[Example] | None:
         return [questions[each.id] for each in members[0].predictions] if wants else None
 
-    if method.by_question:
+    # Candidates fill the memory, and classes do not: these come at once, because a class has a name only where somebody
+    # predicts it, which must not depend on where a block ends.
+    if method.by_question and isinstance(next(kept[0].predictions(), None), SpanPrediction):
         try:
             found, count = list[Prediction](), Counter(len(kept))
             with collector_paused():

@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +131,6 @@ def validation_json(ensemble: Ensemble) -> Mapping[str, Any] | None:
     """What the ensemble is worth, for programs; None without validation."""
     if ensemble.validation is None:
         return None
-    value = asdict(ensemble.validation)
+    value = asdict(replace(ensemble.validation, predictions=()))  # they are many, and asdict copies
     del value["predictions"]
     return value

@@ -99,8 +99,20 @@ def open_source(path: Path) -> Source:
             "has no predictions/nbest.jsonl: let it answer a test file, with `qakit predict RUN --split test`",
             path=path,
         )
-    own = next(iter(sorted((path / "predictions").glob("*.csv"))), None)
-    return Source(path, run, None if run is None else run.recipe(), None if own is None else read_answers(own))
+    recipe = None if run is None else run.recipe()
+    return Source(path, run, recipe, _own_table(path / "predictions", recipe))
+
+
+def _own_table(folder: Path, recipe: Recipe | None) -> AnswerFile | None:
+    """A folder's own CSV file, which is asked for its header alone; None where there is no such file, or none that has
+    a header and can be read: its writer may have another encoding or other columns."""
+    own = next(iter(sorted(folder.glob("*.csv"))), None)
+    if own is None or (recipe is not None and recipe.writer.settings.get("header") is False):
+        return None
+    try:
+        return read_answers(own)
+    except DataError:
+        return None
 
 
 def find_kept(source: Source, split: Split, *, characters: bool) -> Kept | None:

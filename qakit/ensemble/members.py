@@ -17,18 +17,19 @@ BLOCK = 500
 
 
 class OtherOrderError(Exception):
-    """The members have their questions in different orders, or not the same ones."""
+    """The members have their questions in different orders, or not the same ones, or one twice."""
 
 
 def blocks(kept: Sequence[Kept], *, characters: bool) -> Iterator[list[EnsembleMember]]:
     """Block by block of questions, all members; never more than a block of candidates in memory.
 
     Raises:
-        OtherOrderError: at the block where the members' questions differ.
+        OtherOrderError: at the block where the members' questions differ, or where an id comes again.
         DataError: a file cannot be read.
     """
     streams = [each.predictions() for each in kept]
     scores = [each.characters() if characters else None for each in kept]
+    seen = set[str]()
     begin = 0
     while True:
         columns: list[list[Prediction]] = [list(islice(stream, BLOCK)) for stream in streams]
@@ -38,6 +39,9 @@ def blocks(kept: Sequence[Kept], *, characters: bool) -> Iterator[list[EnsembleM
         if not ids:
             return
         stop = begin + len(ids)
+        seen.update(ids)
+        if len(seen) != stop:
+            raise OtherOrderError
         for own, score in zip(kept, scores, strict=True):
             if score is not None and list(score.ids[begin:stop]) != ids:
                 raise DataError("its character scores are of other questions: predict the file again", path=own.path)

@@ -139,8 +139,7 @@ class Bench:
 
     def figure(self, predictions: Sequence[Prediction]) -> float:
         """The figure that everything is compared by."""
-        column = self.judged.column(predictions)
-        return self.judged.figures(predictions)[self.judged.figure] if column is None else column.figure
+        return self.judged.value(predictions)
 
     def minus(self, first: Sequence[Prediction], second: Sequence[Prediction]) -> Difference | None:
         """How much better the first are, with the interval; None for metrics without."""
@@ -185,7 +184,8 @@ def _leave_one_out(
     singles: Sequence[float],
 ) -> Iterator[Row]:
     """Without each member in turn; the others keep the shares that they have, and the threshold is tuned anew."""
-    bench = replace(bench, n_best=1, last={})
+    # The best candidate is enough, unless clean-up looks at the others.
+    bench = replace(bench, n_best=bench.n_best if bench.judged.judge.postprocessors else 1, last={})
     for number, (member, alone) in enumerate(zip(members, singles, strict=True)):
         if not bench.method.leaves_out or len(members) < 2:
             yield Row(member.name, alone, None, None)

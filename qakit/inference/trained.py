@@ -11,6 +11,7 @@ from typing import Self
 import torch
 
 from qakit.errors import RunError, UsageError
+from qakit.inference.agreement import check_same
 from qakit.inference.answering import Examined, Inferred
 from qakit.inference.collectors import Scores, SpanScores
 from qakit.inference.evaluation import Evaluation, Judge, evaluate, finish
@@ -108,6 +109,7 @@ class TrainedRun:
         """Tokenise, window and score ``examples``."""
         with self.workers.one_fate(), self.workers.leaders_first():
             prepared = prepare(examples, self.assembled, self.recipe, self.registry, cache=cache)
+        check_same(self.workers, prepared.encoded, prepared.windows)
         scores = score(
             prepared,
             self.assembled,

@@ -15,6 +15,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, BertTokenizer, Pr
 from transformers.utils import logging as transformers_logging
 
 from qakit.errors import ModelError
+from qakit.modeling.adapter_file import ADAPTER
 from qakit.modeling.remote_code import announce_remote_code, wants_remote_code
 from qakit.modeling.sources import (
     HOW_TO_CONVERT,
@@ -188,6 +189,11 @@ def _from_weights(
         raise ModelError(
             f"{source.folder} holds an adapter (adapter_config.json), not a backbone; merge it into its base model, "
             "save that, and name the result"
+        )
+    if (source.folder / ADAPTER).is_file() and source.weight_file is None:
+        raise ModelError(
+            f"{source.folder} holds only what its run has trained (train.keep: adapter); make a whole model with "
+            "`qakit export RUN --merge --output FOLDER` and name that"
         )
     if not any(source.folder.glob("*.safetensors")):
         if pickles := pickled_files(source.folder):

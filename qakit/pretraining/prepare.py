@@ -18,6 +18,7 @@ from qakit.errors import DataError, ModelError, UsageError
 from qakit.modeling.assemble import check_length, template_for
 from qakit.modeling.backbones import load_backbone, load_tokenizer
 from qakit.modeling.model import ReadingModel
+from qakit.modeling.start import check_start
 from qakit.pretraining.language_head import MaskedLanguageHead
 from qakit.pretraining.masking import MaskWords
 from qakit.pretraining.pieces import Fixed, chosen, holds_word, pieces, single_text, word_begins
@@ -67,9 +68,11 @@ def prepare_pretraining(
         backbone: as in a recipe; with ``init: scratch`` a language model from nothing.
 
     Raises:
+        RunError: the run that the backbone would be of has no whole weights of its own.
         ModelError: anything about the backbone or its tokenizer; it has no mask token, or cannot read so many tokens.
         DataError: no window can be made of the texts.
     """
+    check_start(backbone)
     recipe = loop_recipe(backbone, settings)
     listener(Preparing("building the model"))
     tokenizer = load_tokenizer(

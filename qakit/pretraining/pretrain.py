@@ -11,6 +11,7 @@ from typing import Any
 from accelerate import Accelerator
 
 from qakit.errors import RunError, UsageError
+from qakit.inference.agreement import check_same
 from qakit.modeling.adapter_file import origin_of
 from qakit.modeling.device import keep_freed_memory, resolve_precision
 from qakit.modeling.model import parameter_counts
@@ -68,7 +69,8 @@ def pretrain(
 
     Raises:
         UsageError: the launcher asks for FSDP.
-        RunError: the folder's pretraining was another one; or see :func:`qakit.training.loop.train`.
+        RunError: the processes have different texts or settings; or the folder's pretraining was another one; or see
+            :func:`qakit.training.loop.train`.
         InterruptedTrainingError: a stop was requested; the checkpoint is written.
     """
     if is_sharded(accelerator):
@@ -79,6 +81,7 @@ def pretrain(
     optimiser = build_optimiser(model, pretraining.recipe.train)
     note = _note(pretraining, files) | ({} if lineage is None else {"builds_on": dict(lineage.edges)})
     digest = hashlib.sha256(json.dumps(note["made_of"], sort_keys=True).encode("utf-8")).hexdigest()
+    check_same(workers, note["made_of"]["settings"], pretraining.feed.encoded, pretraining.plan.first.windows)
     with workers.one_fate():
         if workers.first and resume:
             _check_same(folder, note)

@@ -7,6 +7,7 @@ names the same plugin: the settings of another plugin must not leak into it.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,9 +107,9 @@ def merge(base: Node, over: Node, at: At = ()) -> Node:
             return over
     if not (isinstance(base, MapNode) and isinstance(over, MapNode)):
         return over
+    if at == BACKBONE:
+        base = under(base, {key: entry.value for key, entry in over.entries.items()})
     entries = dict(base.entries)
-    if at == BACKBONE and "source" in over.entries:
-        entries = dict(of_source(base, over.entries["source"].value).entries)
     for key, entry in over.entries.items():
         below = entries.get(key)
         if below is None:
@@ -120,16 +121,21 @@ def merge(base: Node, over: Node, at: At = ()) -> Node:
     return MapNode(entries, base.place if over.place.source.override else over.place)
 
 
-def of_source(backbone: MapNode, source: Node) -> MapNode:
-    """The block ``backbone`` as another ``source`` inherits it: without the hash and the revision of the one before.
+def under(backbone: MapNode, own: Mapping[str, Node]) -> MapNode:
+    """The block ``backbone`` as one with the keys ``own`` inherits it.
 
-    Those that a ``--set`` gave belong to the new one, whatever the order.
+    Another ``source`` comes without the hash and the revision of the one before, and whoever names a source, or begins
+    from ``scratch``, does not begin with an inherited run. What a ``--set`` gave belongs to the new one, whatever the
+    order.
     """
+    left: list[str] = []
     before = backbone.entries.get("source")
-    if before is None or plain(before.value) == plain(source):
-        return backbone
-    own = [key for key in ("sha256", "revision") if key in backbone.entries]
-    return backbone.without(*(key for key in own if not backbone.entries[key].value.place.source.override))
+    if "source" in own and before is not None and plain(before.value) != plain(own["source"]):
+        left += ["sha256", "revision"]
+    if "source" in own or ("init" in own and plain(own["init"]) == "scratch"):
+        left.append("from_run")
+    inherited = [key for key in left if key in backbone.entries]
+    return backbone.without(*(key for key in inherited if not backbone.entries[key].value.place.source.override))
 
 
 def _names_another(base: MapNode, over: MapNode, at: At) -> bool:

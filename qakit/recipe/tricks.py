@@ -59,6 +59,11 @@ class AdversarialSection(Section):
     def _of_the_method(self) -> Self:
         if self.method == "fgm" and self.step_size is not None:
             raise ValueError("step_size is of awp; fgm moves the table by epsilon")
+        if self.method == "awp" and self.epsilon is not None and self.epsilon >= 1:
+            raise ValueError(
+                f"epsilon is {self.epsilon:g}, but with awp it is a share, and a weight may move by less than its size "
+                "(0.01 by default); with fgm it is a norm"
+            )
         return self
 
 

@@ -53,7 +53,7 @@ class Step:
     before: str | None = None
     """The step that it is compared with: the last one before it that was trained."""
     changes: Mapping[str, str] | None = None
-    """Recipe keys that differ from that step, with their values here."""
+    """Recipe keys that differ from that step, with their values here; None where one of the two is an ensemble."""
     seconds: float | None = None
     """Of training, evaluation and prediction."""
     passes: tuple[str, ...] = ()
@@ -126,7 +126,7 @@ def ladder_of(rungs: Sequence[Rung], registry: Registry, sampling: Sampling) -> 
     baselines = dict(item for name in recipes for item in now.get(name, recipes[name].baselines).items())
     steps: list[Step] = []
     for rung in rungs:
-        before = next((step.rung.name for step in reversed(steps) if step.score is not None), None)
+        before = next((step.rung for step in reversed(steps) if step.score is not None), None)
         step = _step(rung, runs.get(rung.name), columns, figure, sampling)
         if before is not None and step.score is not None:
             step = _climbed(step, before, recipes, columns, sampling)
@@ -152,10 +152,11 @@ def _step(rung: Rung, run: Run | None, columns: Mapping[str, Column], figure: st
 
 
 def _climbed(
-    step: Step, before: str, recipes: Mapping[str, Recipe], columns: Mapping[str, Column], sampling: Sampling
+    step: Step, before: Rung, recipes: Mapping[str, Recipe], columns: Mapping[str, Column], sampling: Sampling
 ) -> Step:
-    """The step beside the one before it."""
-    own, other = columns.get(step.rung.name), columns.get(before)
+    """The step beside the one before it. An ensemble's recipe is that of a member, and says nothing of the whole."""
+    own, other = columns.get(step.rung.name), columns.get(before.name)
     gain = None if own is None or other is None else own.minus(other, sampling)
-    changes = None if step.rung.note else differing_keys([recipes[before], recipes[step.rung.name]])[1]
-    return replace(step, before=before, gain=gain, changes=changes)
+    single = not step.rung.note and not before.note
+    changes = differing_keys([recipes[before.name], recipes[step.rung.name]])[1] if single else None
+    return replace(step, before=before.name, gain=gain, changes=changes)

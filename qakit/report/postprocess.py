@@ -85,9 +85,13 @@ def tune(
 
 
 def _teachers(answered: Answered, registry: Registry, fallback: Sequence[Example]) -> tuple[Sequence[Example], str]:
-    """The training questions where they can be read: they say more, and do not flatter."""
+    """The training questions where they can be read: they say more, and do not flatter. The validation questions of all
+    folds together are those very questions, also the ones held out here; then they are not asked."""
+    recipe = answered.recipe
+    if recipe.folds is not None and recipe.folds.fold is None:
+        return fallback, "validation"
     try:
-        split = read_split(answered.recipe, registry, "train")
+        split = read_split(recipe, registry, "train")
     except DataError:  # moved since, or from another machine
         split = None
     return (fallback, "validation") if split is None else (split.examples, "train")

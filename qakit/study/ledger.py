@@ -22,6 +22,8 @@ from qakit.study.record import TrialRecord, record_of
 
 SQLITE = "sqlite:///"
 SECONDS_FOR_A_LOCK = 60
+_STORAGE = ("sqlalchemy", "optuna")
+"""Whose errors are the storage's."""
 
 
 @dataclass(slots=True)
@@ -187,7 +189,7 @@ def open_ledger(name: str, storage: str | None, folder: StudyFolder, *, create: 
             file.parent.mkdir(parents=True, exist_ok=True)
     options = {"connect_args": {"timeout": SECONDS_FOR_A_LOCK}} if file is not None else None
     try:
-        with nullcontext() if lock is None else _locked(lock):
+        with storage_failures_told(), nullcontext() if lock is None else _locked(lock):
             kept = optuna.storages.RDBStorage(url, engine_kwargs=options)
             if create:
                 study = optuna.create_study(storage=kept, study_name=name, load_if_exists=True, direction="maximize")
@@ -198,10 +200,21 @@ def open_ledger(name: str, storage: str | None, folder: StudyFolder, *, create: 
         raise RunError(f"the storage holds no study {name!r}: it was not run") from None
     except (ImportError, ValueError) as error:
         raise UsageError(f"storage: {_one_line(error)}") from error
-    except Exception as error:  # SQLAlchemy's and the database driver's own
-        if type(error).__module__.partition(".")[0] in ("sqlalchemy", "optuna"):
-            raise RunError(f"the study's storage does not work: {_one_line(error)}") from error
-        raise
+
+
+@contextmanager
+def storage_failures_told() -> Iterator[None]:
+    """Around work with a ledger: what its storage refuses is the user's to mend.
+
+    Raises:
+        RunError: the storage does not answer, or is damaged.
+    """
+    try:
+        yield
+    except Exception as error:  # SQLAlchemy's and Optuna's own; some of them are ValueErrors and KeyErrors, too
+        if isinstance(error, KeyError | ValueError) or type(error).__module__.partition(".")[0] not in _STORAGE:
+            raise
+        raise RunError(f"the study's storage does not work: {_one_line(error)}") from error
 
 
 def import_optuna() -> Any:

@@ -17,7 +17,7 @@ from qakit.runs import Run
 from qakit.study.claim import Claim
 from qakit.study.events import Elsewhere, Listener, StudyStarted, TrialEnded, TrialProgress, TrialStarted
 from qakit.study.folder import StudyFolder
-from qakit.study.ledger import Ledger
+from qakit.study.ledger import Ledger, storage_failures_told
 from qakit.study.load import LoadedStudy
 from qakit.study.outcome import check_same_recipe, evaluations, is_trained, result_of, selected_by, value_of
 from qakit.study.plan import PlannedTrial
@@ -89,7 +89,7 @@ class Runner:
         With ``stop`` requested the trainings are asked to stop, too, and end with a checkpoint.
 
         Raises:
-            RunError: a run folder was begun with another recipe.
+            RunError: a run folder was begun with another recipe, or the storage breaks.
             UsageError: a search was begun in another space.
         """
         with self.ledger.alone():
@@ -106,9 +106,10 @@ class Runner:
             StudyStarted(total, done.count("finished") + done.count("pruned"), done.count("failed"), self.jobs)
         )
         try:
-            while not stop.signal and self._advance():
-                time.sleep(self.timing.poll)
-            self._stop_all(stop.signal)
+            with storage_failures_told():
+                while not stop.signal and self._advance():
+                    time.sleep(self.timing.poll)
+                self._stop_all(stop.signal)
         except BaseException:
             self._abandon()
             raise

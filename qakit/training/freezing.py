@@ -107,9 +107,10 @@ def _check_length(parts: Mapping[Part, float], section: FreezingSection, last_be
     end = f"the training's last step begins at epoch {last_begins:.4g}"
     if section.gradual is not None:
         most = math.floor(1000 * last_begins * section.gradual / parts[last]) / 1000
+        remedy = f"give at most {most:g}" if most else "train longer"
         raise ModelError(
             f"train.freezing: with gradual: {section.gradual:g} {part_name(last)} would thaw after "
-            f"{parts[last]:g} epochs, but {end}; give at most {most:g}"
+            f"{parts[last]:g} epochs, but {end}; {remedy}"
         )
     raise ModelError(
         f"train.freezing: {part_name(last)} would be frozen until epoch {parts[last]:g}, but {end}; for a part that "

@@ -13,12 +13,14 @@ from qakit.inference.nbest_file import read_nbest
 from qakit.inference.output import file_sha256, save_predictions
 from qakit.inference.trained import TrainedRun
 from qakit.registry import Registry
-from qakit.runs import Run
+from qakit.runs import Run, write_json
 from qakit.training.events import Listener, Predicting, Preparing
 from qakit.values import Answer, ContextPrediction, Example, LabelPrediction, Prediction, SpanPrediction
 
 PREFIX = "pseudo:"
 """Before the ids of pseudo-labelled examples."""
+DECISION = "decision_sha256"
+"""In the meta.json of kept answers, which weights gave them."""
 
 
 def predictions_for(
@@ -26,14 +28,15 @@ def predictions_for(
 ) -> dict[str, Prediction]:
     """The run's answers by id: those that it keeps of exactly this file, or new ones, which are then kept.
 
+    What is kept serves until the run has other weights: it may have been interrupted, and gone on with since.
+
     Raises:
         RunError: there are none, and the run has no model to give them.
     """
     digest = file_sha256(questions.files[0])
     own = run.predictions / f"pseudo-{digest[:12]}"
     for folder in (run.predictions, run.predictions / "test", own):
-        inputs = run.read_json(folder / "meta.json").get("inputs")
-        if (folder / "nbest.jsonl").is_file() and isinstance(inputs, dict) and list(inputs.values()) == [digest]:
+        if _answers(run, folder, digest):
             return {each.id: each for each in read_nbest(folder / "nbest.jsonl")}
     if not run.model.is_dir():
         raise RunError(
@@ -47,7 +50,22 @@ def predictions_for(
     )
     inputs = {str(questions.files[0]): digest}
     save_predictions(own, inferred.predictions, trained.recipe, run=run.name, inputs=inputs)
+    write_json(own / "meta.json", {**run.read_json(own / "meta.json"), DECISION: _decision(run)})
     return {each.id: each for each in inferred.predictions}
+
+
+def _answers(run: Run, folder: Path, digest: str) -> bool:
+    """Whether a folder of the run holds its answers to just this file, by the weights that it has, if it has any."""
+    meta, decision = run.read_json(folder / "meta.json"), _decision(run)
+    inputs = meta.get("inputs")
+    if not (folder / "nbest.jsonl").is_file() or not isinstance(inputs, dict) or list(inputs.values()) != [digest]:
+        return False
+    return decision is None or meta.get(DECISION, decision) == decision
+
+
+def _decision(run: Run) -> str | None:
+    """A hash of what was decided with the weights, their step among it; None for a run without a model."""
+    return file_sha256(run.decision_file) if run.decision_file.is_file() else None
 
 
 def labelled_by(example: Example, prediction: Prediction, run: Run) -> tuple[float, Example | None]:
@@ -71,10 +89,9 @@ def labelled_by(example: Example, prediction: Prediction, run: Run) -> tuple[flo
 
 def _with_span(fresh: Example, prediction: SpanPrediction, run: Run) -> tuple[float, Example | None]:
     best = prediction.best
-    if not prediction.answer:
-        sure = 0.0 if prediction.null is None else prediction.null.probability
-        return sure, replace(fresh, answers=())
-    if best is None or best.start is None or best.end is None:
+    if not prediction.answer and prediction.null is not None:
+        return prediction.null.probability, replace(fresh, answers=())
+    if not prediction.answer or best is None or best.start is None or best.end is None:
         return 0.0, None
     if best.context >= len(fresh.contexts) or fresh.contexts[best.context][best.start : best.end] != best.text:
         problem = f"the answer of {run.folder} is of another text: predict the file again"

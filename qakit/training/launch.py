@@ -8,10 +8,15 @@ import torch.distributed
 from accelerate import Accelerator
 from accelerate.utils import GradientAccumulationPlugin
 
+from qakit.inference.agreement import check_same
 from qakit.inference.workers import Workers
 from qakit.modeling.device import pick_device, resolve_precision
 from qakit.recipe.model import Recipe
+from qakit.training.prepare import Prepared
 from qakit.training.sharding import check_launch
+
+BY_ALL = {"seed", "windows", "preprocess", "train", "adapter", "head", "predict", "metric"}
+"""The blocks of a recipe that every process goes by."""
 
 
 def accelerator_for(recipe: Recipe) -> Accelerator:
@@ -36,6 +41,23 @@ def accelerator_for(recipe: Recipe) -> Accelerator:
 def workers_of(accelerator: Accelerator) -> Workers:
     """The accelerator's processes."""
     return Workers(accelerator.process_index, accelerator.num_processes, accelerator.local_process_index)
+
+
+def check_same_training(prepared: Prepared, workers: Workers) -> None:
+    """Refuse to train on in processes that have prepared different trainings. The weights need not be the same yet.
+
+    Raises:
+        RunError: in all processes; they differ.
+    """
+    validation = prepared.validation
+    check_same(
+        workers,
+        prepared.recipe.model_dump(mode="json", include=BY_ALL),
+        prepared.feed.encoded,
+        prepared.plan.steps,
+        prepared.plan.first.windows,
+        *(() if validation is None else (validation.encoded, validation.windows)),
+    )
 
 
 def part_ways(accelerator: Accelerator) -> None:

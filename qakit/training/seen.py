@@ -101,9 +101,9 @@ class Seen:
 
 
 def _hashes(example: Example, keys: Keys) -> tuple[int, tuple[int, ...]]:
-    """An example's record and its own contexts."""
+    """An example's record and its own contexts; an empty one is none."""
     contexts = [keys(context) for context in own_contexts(example)]
-    return _hash(keys(example.question), *contexts), tuple(map(_hash, contexts))
+    return _hash(keys(example.question), *contexts), tuple(_hash(text) for text in contexts if text)
 
 
 def _hash(*texts: str) -> int:

@@ -15,7 +15,9 @@ from torch import nn
 from transformers import BertModel
 
 from qakit.errors import ModelError, RunError, UsageError
+from qakit.modeling.backbones import load_backbone
 from qakit.modeling.folder import load_adapted, load_model, save_model
+from qakit.recipe.model import BackboneSection
 from qakit.registry import load_registry
 from qakit.testing import made_up_batch
 
@@ -88,6 +90,8 @@ def test_only_what_was_trained_takes_little_room(make: Make, adapter: str, share
     layout = json.loads((tmp_path / "model" / "qakit.json").read_text("utf-8"))
     assert layout["backbone"]["source"] == recipe.backbone.source
     assert len(layout["backbone"]["sha256"]["model.safetensors"]) == 64
+    with pytest.raises(ModelError, match=r"holds only what its run has trained.*qakit export RUN --merge"):
+        load_backbone(BackboneSection(source=str(tmp_path / "model")), attention="eager")
 
 
 @pytest.fixture

@@ -210,6 +210,19 @@ def test_a_context_without_visible_characters_has_no_answer() -> None:
     assert [(each.answer, each.candidates) for each in found] == [("", ()), ("", ())]
 
 
+def test_the_best_answer_is_found_behind_blank_ones_however_few_candidates_are_wanted() -> None:
+    """Byte-level tokenizers have tokens for line ends."""
+    text = "one\r\ntwo"
+    examples = [Example("q", "?", (text,))]
+    first = {(0, 0): 1.0, (0, 3): 4.0, (0, 4): 4.0, (0, 5): 1.0}
+    last = {(0, 2): 1.0, (0, 3): 4.0, (0, 4): 4.0, (0, 7): 2.0}
+    members = [member(examples, [(first, last)], null=False)]
+    (many,), (one,) = average(members, examples), average(members, examples, n_best=1)
+    assert many.answer == "two"
+    assert (one.answer, one.candidates[0].start) == ("two", many.candidates[0].start)
+    assert len(one.candidates) == 1
+
+
 def test_two_tokenizers_meet_on_the_characters() -> None:
     text = "The unbelievable 靜夜思 was written by Li Bai (701–762)."
     corpus = [text, "believable things were written", "李白寫靜夜思"] * 3

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qakit.ensemble.learnt import learnt_values
 from qakit.errors import UsageError
 from qakit_ensemble.fitting import HIGHEST, fit_temperature, greedy_weights, mixture_weights, temperature_rows
 
@@ -42,6 +43,13 @@ def test_greedy_selection_stops_at_the_best_round() -> None:
 
 def test_equal_weights_where_nothing_is_better() -> None:
     assert greedy_weights(3, lambda _: 1.0) == pytest.approx((1 / 3,) * 3, abs=1e-3)
+
+
+@pytest.mark.parametrize("members", [3, 27, 31, 60, 107])
+def test_weights_of_many_members_sum_to_one_though_they_are_rounded(members: int) -> None:
+    for weights in (mixture_weights(np.full((10, members), 0.5)), greedy_weights(members, lambda _: 1.0)):
+        assert learnt_values((weights, (1.0,) * members), members=members, name="any")[0] == weights
+        assert math.fsum(weights) == pytest.approx(1)
 
 
 @given(st.floats(0.2, 5))

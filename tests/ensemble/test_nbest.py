@@ -53,6 +53,8 @@ def test_weights_and_those_of_zero() -> None:
     assert combined(*ballots, weights=[2, 1]).answer == "a"
     found = combined(*ballots, weights=[0, 1])
     assert [each.text for each in found.candidates] == ["b"]
+    unsure = spread("q", {"": 0.6, "b": 0.4})
+    assert combined(unsure, ballots[1], weights=[0, 1]) == combined(ballots[1]), "nor does it bring in its no answer"
 
 
 def test_the_best_supported_place_and_spelling_is_kept() -> None:

@@ -71,3 +71,13 @@ def test_set_is_refused_for_runs_from_elsewhere_alone(out: Path, invoke: Any) ->
     assert step["error"].startswith(f"--set cannot change {out}/first, which {whole} combines as it is")
     (step,) = ladder(invoke, whole, output=out, set="train.max_steps=3")["steps"]
     assert step["error"] is None, "its own steps are trained with --set"
+
+
+def test_what_changed_is_said_of_single_recipes_alone(out: Path, invoke: Any) -> None:
+    first, second, whole = (out.parent / f"{name}.yaml" for name in ("first", "second", "whole"))
+    whole.write_text(f"ensemble: {{members: [{out}/first, {out}/second], method: nbest}}\n", "utf-8")
+    steps = ladder(invoke, first, whole, second, output=out)["steps"]
+    assert [step["before"] for step in steps] == [None, "first", "whole"]
+    assert all(step["gain"] for step in steps[1:])
+    assert [step["changes"] for step in steps] == [None, None, None]
+    assert ladder(invoke, first, second, output=out)["steps"][1]["changes"] is not None

@@ -15,13 +15,14 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import PreTrainedTokenizerFast
 
 from qakit.data.encode import EncodedExamples, encode
-from qakit.errors import DataError, ModelError
+from qakit.errors import DataError, ModelError, RunError
 from qakit.pretraining.masking import MaskWords
 from qakit.pretraining.pieces import holds_word, word_begins
 from qakit.pretraining.prepare import QUESTION, Pretraining, prepare_pretraining
 from qakit.pretraining.settings import PretrainSettings
 from qakit.pretraining.span_selection import HideSpans
-from qakit.recipe.model import BackboneSection
+from qakit.recipe.model import BackboneSection, DataSection, PluginRef, Recipe
+from qakit.runs import FOLDS, create_run
 from qakit.training.events import silence
 from qakit.values import Example
 
@@ -58,6 +59,14 @@ def test_more_than_the_position_table_holds_is_refused(tiny_backbone: Path) -> N
     with pytest.raises(ModelError, match=r"^max_length is 161 but the backbone reads at most 160 tokens"):
         prepared(tiny_backbone, ["a text"], max_length=161)
     assert prepared(tiny_backbone, ["a text"], max_length=160)
+
+
+def test_a_run_with_several_models_is_refused_as_in_training(tmp_path: Path) -> None:
+    section = BackboneSection.model_validate({"from_run": str(tmp_path / "folds")})
+    recipe = Recipe(data=DataSection(reader=PluginRef(name="squad")), backbone=section)
+    create_run(recipe, tmp_path / "folds", others={FOLDS: "{}"})
+    with pytest.raises(RunError, match=r"backbone\.from_run: .*folds holds the models of several folds: name one"):
+        prepare_pretraining(["a text"], section, PretrainSettings(), device=torch.device("cpu"), listener=silence)
 
 
 def test_the_command_refuses_it_before_it_writes(tiny_backbone: Path, tmp_path: Path, invoke: Any) -> None:

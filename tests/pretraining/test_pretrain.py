@@ -202,6 +202,22 @@ def test_the_command_takes_a_recipes_contexts_and_a_recipe_takes_its_output(
     assert result.exit_code == 0, result.output
 
 
+def test_a_recipe_from_scratch_is_told_how_to_take_the_output(
+    small_data: Path, tiny_backbone: Path, tmp_path: Path, invoke: Any
+) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"data: {{reader: squad, train: {small_data}/train.json}}\n"
+        f"backbone: {{source: {tiny_backbone}, init: scratch}}\n",
+        "utf-8",
+    )
+    fast = [part for name, value in FAST.items() for part in ("--set", f"{name}={value}")]
+    result = invoke("pretrain", recipe, "--output", tmp_path / "out", *fast, "--set", "max_steps=1")
+    assert result.exit_code == 0, result.output
+    hint = f"use it with --set backbone.source={tmp_path / 'out'} --set backbone.init=pretrained"
+    assert hint in " ".join(result.stderr.split())
+
+
 def test_a_stopped_command_says_how_to_go_on(
     tiny_backbone: Path, tmp_path: Path, invoke: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,6 +241,26 @@ def test_a_stopped_command_says_how_to_go_on(
     result = invoke(*command, *fast, "--resume")
     assert result.exit_code == 0, result.output
     assert (tmp_path / "out" / "model.safetensors").is_file()
+
+
+def test_a_folder_that_another_command_fills_meanwhile_stays_what_it_is(
+    tiny_backbone: Path, tmp_path: Path, invoke: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "texts.txt").write_text("\n".join(TEXTS), "utf-8")
+    fast = [part for name, value in (FAST | {"max_steps": 1}).items() for part in ("--set", f"{name}={value}")]
+    command = ("pretrain", "--backbone", tiny_backbone, "--text", tmp_path / "texts.txt", "--output", tmp_path / "out")
+
+    def meanwhile(*arguments: Any, **options: Any) -> Pretraining:
+        with monkeypatch.context() as patch:
+            patch.setattr("qakit.pretraining.prepare.prepare_pretraining", prepare_pretraining)
+            assert invoke(*command, *fast).exit_code == 0
+        return prepare_pretraining(*arguments, **options)
+
+    monkeypatch.setattr("qakit.pretraining.prepare.prepare_pretraining", meanwhile)
+    result = invoke(*command, *fast, "--set", "seed=2")
+    assert result.exit_code == 2
+    assert "exists and is not empty" in str(result.exception)
+    assert json.loads((tmp_path / "out" / "pretrain.json").read_text("utf-8"))["made_of"]["settings"]["seed"] != 2
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,25 @@ def test_bad_data_in_some_process_is_told_once_and_nobody_waits(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("change", ["a question less", "another answer"])
+def test_processes_with_different_data_are_refused(
+    crew: Crew, recipe: Path, data: Path, tmp_path: Path, change: str
+) -> None:
+    train = json.loads((data / "train.json").read_text("utf-8"))
+    questions = train["data"][0]["paragraphs"][0]["qas"]
+    if change == "a question less":
+        del questions[0]
+    else:
+        questions[0]["answers"] = questions[1]["answers"]
+    (tmp_path / "train.json").write_text(json.dumps(train), "utf-8")
+    elsewhere = {1: {"TRAIN_FOLDER": str(tmp_path)}}
+    ended = crew.run(2, "train", recipe, "--output", tmp_path / "run", own_environment=elsewhere)
+    assert ended.codes == [2, 2], ended.err
+    assert len(ended.told) == 1
+    assert "every process needs the same recipe, data" in ended.told[0]
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("place", ["", "model", "checkpoints", "metrics.jsonl", "predictions"])
 def test_a_folder_that_cannot_be_written_is_told_once_and_nobody_waits(
     crew: Crew, recipe: Path, tmp_path: Path, place: str

@@ -188,3 +188,33 @@ def test_another_source_does_not_inherit_the_hash_of_the_one_before(
     write(NAMED, "named.yaml")
     backbone = load_recipe(write("extends: named.yaml\n" + child), overrides, registry=registry).recipe.backbone
     assert (backbone.sha256, backbone.revision) == kept
+
+
+BEGUN = "data: {reader: squad}\nbackbone: {source: one, from_run: first}\n"
+
+
+@pytest.mark.parametrize(
+    ("child", "overrides", "source", "from_run"),
+    [
+        ("seed: 1\n", [], "first/model", "first"),
+        ("backbone: {reinit_layers: 1}\n", [], "first/model", "first"),
+        ("backbone: {source: two}\n", [], "two", None),
+        ("backbone: {source: one}\n", [], "one", None),
+        ("backbone: {init: scratch}\n", [], "one", None),
+        ("backbone: {init: pretrained}\n", [], "first/model", "first"),
+        ("", ["backbone.source=two"], "two", None),
+        ("", ["backbone={source: two}"], "two", None),
+        ("", ["backbone.init=scratch"], "one", None),
+        ("backbone: {source: two, from_run: other}\n", [], "other/model", "other"),
+        ("", ["backbone.from_run=other"], "other/model", "other"),
+        ("", ["backbone.source=two", "backbone.from_run=other"], "other/model", "other"),
+        ("", ["backbone.from_run=other", "backbone.source=two"], "other/model", "other"),
+    ],
+)
+def test_another_source_does_not_inherit_the_run_to_begin_with(
+    write: Write, registry: Registry, child: str, overrides: list[str], source: str, from_run: str | None
+) -> None:
+    write(BEGUN, "begun.yaml")
+    backbone = load_recipe(write("extends: begun.yaml\n" + child), overrides, registry=registry).recipe.backbone
+    assert Path(backbone.source).name == Path(source).name
+    assert (backbone.from_run and Path(backbone.from_run).name) == from_run

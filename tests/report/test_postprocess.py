@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ensemble.made_up import write_questions
 
 from qakit.errors import PluginError, UnknownPluginError, UsageError
 from qakit.recipe.model import BackboneSection, DataSection, PluginRef, PredictSection, Recipe
+from qakit.recipe.staged import FoldsSection
 from qakit.registry import Registry, load_registry
 from qakit.report.columns import Sampling
 from qakit.report.compare_runs import Answered
@@ -174,8 +176,7 @@ def test_a_learner_is_taught_and_its_settings_come_into_the_recipe() -> None:
     assert [step.block for step in tuning.chain] == [{"name": "number_units", "add": ["公里"]}]
 
 
-def test_held_out_questions_teach_nothing(install: Callable[..., Any]) -> None:
-    source = """
+PUPIL = """
 from qakit.api import Component, Settings, hookimpl
 class Taught(Settings):
     by: tuple[str, ...] = ()
@@ -189,11 +190,31 @@ PUPIL = Component(name="pupil", summary="Says who taught it", settings=Taught, b
 def qakit_register_postprocessors():
     return [PUPIL]
 """
+
+
+def test_held_out_questions_teach_nothing(install: Callable[..., Any]) -> None:
     from qakit.discovery import installed_entry_points
 
-    registry = Registry.from_entry_points([*installed_entry_points(), *install("pupil", pupil=source)])
+    registry = Registry.from_entry_points([*installed_entry_points(), *install("pupil", pupil=PUPIL)])
     tuning = search(answered(HELPS), "pupil", holdout=0.25, registry=registry)
     assert len(set(tuning.tried[0].step.settings["by"])) == tuning.on_search.questions == 30
+
+
+def test_nor_do_they_where_the_training_questions_were_answered_out_of_fold(
+    install: Callable[..., Any], tmp_path: Path
+) -> None:
+    from qakit.discovery import installed_entry_points
+
+    registry = Registry.from_entry_points([*installed_entry_points(), *install("pupil", pupil=PUPIL)])
+    run, file = answered(HELPS), tmp_path / "train.json"
+    write_questions(file, [Example(id_, f"{id_}?", (f"{id_}: {CONTEXT}",), (Answer(id_, 0),)) for id_ in run.examples])
+    data = run.recipe.data.model_copy(update={"train": str(file)})
+    for folds, teachers, where in ((None, 40, "train"), (FoldsSection(k=2, group_by="none"), 30, "validation")):
+        recipe = run.recipe.model_copy(update={"data": data, "folds": folds})
+        own = Answered(run.run, recipe, (), run.examples, run.predictions)
+        tuning = search(own, "pupil", holdout=0.25, registry=registry)
+        assert len(set(tuning.tried[0].step.settings["by"])) == teachers
+        assert tuning.learnt_from == where
 
 
 def test_what_a_try_sets_is_not_overruled() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from qakit.errors import RunError
 from qakit.registry import Registry
 from qakit.runs import Run
 from qakit.study.claim import claim
@@ -35,6 +36,20 @@ sys.exit(143)
 def test_a_training_that_a_signal_reached_when_all_was_done_is_finished(write: Write, drive: Drive) -> None:
     (record,) = drive(write("recipe: base.yaml\n"), command=lambda run: [sys.executable, "-c", LATE, str(run)])
     assert (record.state, record.value, record.error) == ("finished", 70, "")
+
+
+DAMAGE = """
+import sqlite3, sys
+with sqlite3.connect(sys.argv[1]) as database:
+    database.execute("drop table trial_values")
+    database.execute("drop table trials")
+"""
+
+
+def test_a_storage_that_breaks_while_a_study_runs_is_told(write: Write, drive: Drive) -> None:
+    damage = [sys.executable, "-c", DAMAGE, str(drive.folder.database)]
+    with pytest.raises(RunError, match="the study's storage does not work: "):
+        drive(write("recipe: base.yaml\n"), command=lambda _: damage)
 
 
 @pytest.mark.parametrize(("pruned", "state"), [(True, "pruned"), (False, "waiting")])

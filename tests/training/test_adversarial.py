@@ -84,7 +84,7 @@ def test_the_adversarial_loss_is_larger() -> None:
 def test_the_weights_are_restored_bit_for_bit_and_the_loss_is_the_clean_one(method: str) -> None:
     model = tiny_model()
     weights = weights_of(model)
-    loss = gradients(model, attack=attack_on(model, method, epsilon=3.0))
+    loss = gradients(model, attack=attack_on(model, method, epsilon=0.9))
     assert all(torch.equal(value, weights[name]) for name, value in weights_of(model).items())
     assert loss == gradients(model)
 
@@ -180,3 +180,9 @@ def test_what_cannot_be_done_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
     recipe = tiny_recipe(adversarial={"method": "fgm", "start_epoch": 2})
     with pytest.raises(UsageError, match="would never begin: start_epoch is 2, and the training's last step begins"):
         list(check_tricks(recipe, tiny_model(), tiny_plan(5, 10), validated=False))
+
+
+def test_awp_does_not_take_the_norm_of_fgm_for_a_share() -> None:
+    """As in a recipe that extends one with fgm and changes the method alone."""
+    with pytest.raises(ValueError, match="a weight may move by less than its size"):
+        tiny_recipe(adversarial={"method": "awp", "epsilon": 1.0})

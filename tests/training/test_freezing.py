@@ -148,6 +148,11 @@ def test_a_checkpoint_from_a_frozen_stage_goes_on_exactly(tmp_path: Path, killed
     assert moved(weights(whole), weights(again)) == set()
 
 
+def test_a_trial_of_one_step_is_not_told_to_thaw_after_no_epochs() -> None:
+    with pytest.raises(ModelError, match=r"embeddings would thaw after 0\.4 epochs, but .* at epoch 0; train longer$"):
+        freezing(model(), last_begins=0.0, gradual=0.1)
+
+
 @pytest.mark.parametrize(
     ("section", "problem"),
     [

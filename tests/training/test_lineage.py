@@ -83,6 +83,14 @@ def test_a_context_that_the_training_itself_shows_is_no_leak(tmp_path: Path) -> 
     assert f"{labeller} was trained on" in refused(pseudo(labeller))
 
 
+def test_an_empty_context_tells_nothing(tmp_path: Path) -> None:
+    """As the second text of some pairs."""
+    pair = Example("t", "Is it raining?", ("",), label="no")
+    judged = [Example("v", "Is it snowing?", ("",), label="no")]
+    labeller = trained(tmp_path / "labeller", [pair])
+    assert trace(pseudo(labeller), REGISTRY, OTHER, judged).seen.which([pair]) == [pair]
+
+
 def test_an_ensemble_has_seen_what_its_members_have(tmp_path: Path) -> None:
     first = trained(tmp_path / "first", OTHER, files={"a.json": "1"})
     second = trained(tmp_path / "second", VALIDATION, files={"b.json": "2"})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,10 +15,12 @@ import torch
 from qakit.data.splits import Split
 from qakit.errors import UsageError
 from qakit.inference.output import inputs_of, save_predictions
+from qakit.inference.trained import TrainedRun
 from qakit.recipe.model import Recipe
 from qakit.registry import load_registry
-from qakit.runs import create_run
+from qakit.runs import create_run, write_json
 from qakit.training.events import Event, Remark
+from qakit.training.labelling import predictions_for
 from qakit.training.pseudo import check_learnt, pseudo_labelled
 from qakit.values import (
     Answer,
@@ -121,6 +125,14 @@ def test_no_answer_is_an_answer_unless_only_answerable_questions_are_wanted(labe
     assert example.relevant is None
 
 
+def test_an_answer_that_is_empty_where_every_question_has_one_is_no_label(labelling: Labelling) -> None:
+    """As where clean-up leaves nothing of it, or there is no candidate."""
+    other = Example("r", "Which colour has the inn?", CONTEXTS)
+    split = labelling.taken([ASKED, other], [SpanPrediction("q", ""), span("r", context=2)], min_confidence=0)
+    assert [example.id for example in split.examples] == ["pseudo:r"]
+    assert labelling.said[0].endswith("; left out: 1 with an answer that has no place in its context")
+
+
 def test_answerable_only_holds_for_pseudo_labels(labelling: Labelling) -> None:
     other = Example("r", "Which colour has the inn?", CONTEXTS)
     split = labelling.taken([ASKED, other], [span(null=0.9), span("r", context=2)], answerable_only=True)
@@ -201,3 +213,35 @@ def test_a_label_is_one_of_the_classes(labelling: Labelling, classes: tuple[str,
     )
     with pytest.raises(UsageError, match=f"gives the label 'yes', which is {problem}"):
         check_learnt(split, "labels", classes, recipe)
+
+
+def test_answers_that_were_kept_serve_until_the_weights_are_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the labelling run was interrupted, and has been gone on with since."""
+    recipe = Recipe.model_validate({"data": {"reader": "adl"}, "backbone": {"source": "nowhere"}})
+    run = create_run(recipe, tmp_path / "first")
+    (tmp_path / "more.json").write_text("[]", "utf-8")
+    questions = Split("pseudo", (tmp_path / "more.json",), (ASKED,), ())
+    trained = SimpleNamespace(recipe=recipe, infer=lambda *_, **__: SimpleNamespace(predictions=[span()]))
+    asked: list[int] = []
+
+    def load(*_: object, **__: object) -> SimpleNamespace:
+        asked.append(1)
+        return trained
+
+    monkeypatch.setattr(TrainedRun, "load", load)
+
+    def answered() -> int:
+        found = predictions_for(
+            run, REGISTRY, questions, device=torch.device("cpu"), cache=tmp_path, listener=lambda _: None
+        )
+        assert list(found) == ["q"]
+        return len(asked)
+
+    write_json(run.decision_file, {"step": 10})
+    assert (answered(), answered()) == (1, 1)
+    write_json(run.decision_file, {"step": 20})
+    assert (answered(), answered()) == (2, 2)
+    shutil.rmtree(run.model)  # what it has answered stays
+    assert answered() == 2
