@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from qakit.errors import OutputError, QakitError
 
@@ -156,3 +158,13 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def write_json(path: Path, value: Mapping[str, Any] | Sequence[Any]) -> None:
+    """One JSON document, atomically."""
+    write_text(path, json_text(value))
+
+
+def json_text(value: Mapping[str, Any] | Sequence[Any]) -> str:
+    """A value as such files have it."""
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n"

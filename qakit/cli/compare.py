@@ -89,11 +89,10 @@ def _position(baseline: Path | None, runs: Sequence[Path]) -> int:
 
 
 def _write(comparison: Comparison, folder: Path) -> None:
-    from qakit.files import write_text
+    from qakit.files import write_json, write_text
     from qakit.report.compare_curves import draw_comparison
     from qakit.report.compare_json import as_json
     from qakit.report.compare_table import markdown
-    from qakit.runs import write_json
 
     picture = folder / "compare.png"
     draw_comparison(comparison, picture)

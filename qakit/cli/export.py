@@ -59,8 +59,7 @@ def export(
     """
     if [merge, adapter_only, offline, kaggle is not None].count(True) != 1:
         raise UsageError("what should be written? one of --merge, --adapter-only, --offline and --kaggle FOLDER")
-    if not offline:
-        _refuse_pipeline(run)
+    _refuse_composed(run, offline=offline)
     if kaggle is not None:
         _refuse(output is not None, "--kaggle names its folder itself; leave --output out")
         _kaggle(run, kaggle, competition, user, as_json=as_json)
@@ -79,11 +78,13 @@ def _refuse(contradiction: bool, message: str) -> None:
         raise UsageError(message)
 
 
-def _refuse_pipeline(run: Path) -> None:
+def _refuse_composed(run: Path, *, offline: bool) -> None:
     from qakit.pipeline.folder import is_pipeline_folder, stage_folders
-    from qakit.runs import open_run
+    from qakit.runs import Run, not_one_model, open_run
 
-    if is_pipeline_folder(run):
+    if why := not_one_model(Run(run)):
+        raise UsageError(why)
+    if is_pipeline_folder(run) and not offline:
         stages = " and ".join(str(folder) for folder in stage_folders(open_run(run)).values())
         raise UsageError(
             f"{run} is a pipeline of two models: export its stages ({stages}), or all of it with --offline"

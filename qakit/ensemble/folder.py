@@ -21,12 +21,12 @@ from qakit.ensemble.combine import Ensemble
 from qakit.ensemble.kept import Kept
 from qakit.ensemble.trained import recipe_of_whole
 from qakit.errors import RunError, UsageError
-from qakit.files import replace_folder, write_text
+from qakit.files import replace_folder, write_json, write_text
 from qakit.inference.output import Submission, file_sha256, save_predictions, write_submission
 from qakit.recipe.load import dump_recipe, recipe_hash
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
-from qakit.runs import ENSEMBLE, Run, check_free, environment, write_json
+from qakit.runs import ENSEMBLE, Run, check_free, environment
 from qakit.values import Prediction
 
 

@@ -18,11 +18,12 @@ from typing import Any
 
 from qakit.ensemble.load import EnsemblePlan
 from qakit.errors import RunError
+from qakit.files import json_text
 from qakit.recipe.differences import same_run
 from qakit.recipe.dump import dump_recipe, yaml_flow
 from qakit.recipe.load import load_resolved
 from qakit.recipe.model import Recipe
-from qakit.runs import MEMBERS, Run, create_run, json_text
+from qakit.runs import MEMBERS, Run, create_run
 
 MEMBERS_FILE = "members.json"
 RECIPES = "recipes"

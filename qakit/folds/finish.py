@@ -9,6 +9,7 @@ from typing import Any
 from qakit.data.folds import Assignment
 from qakit.data.splits import Split, split_files
 from qakit.ensemble.combine import combine
+from qakit.files import write_json
 from qakit.folds.combining import plan_of
 from qakit.inference.evaluation import Judge
 from qakit.inference.out_of_fold import averaged, out_of_fold
@@ -16,7 +17,7 @@ from qakit.inference.output import Submission, inputs_of, save_predictions, writ
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.report.folds import draw_folds
-from qakit.runs import Run, write_json
+from qakit.runs import Run
 from qakit.values import Example, Prediction
 
 Say = Callable[[str], None]

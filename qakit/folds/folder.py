@@ -24,10 +24,11 @@ from typing import Any
 from qakit.data.folds import Assignment
 from qakit.data.splits import split_files
 from qakit.errors import RunError
+from qakit.files import write_json
 from qakit.inference.output import inputs_of
 from qakit.recipe.load import recipe_hash
 from qakit.recipe.model import Recipe
-from qakit.runs import FOLDS, Run, create_run, environment, open_run, write_json
+from qakit.runs import FOLDS, Run, create_run, environment, open_run
 from qakit.training.fold_recipe import fold_recipe
 
 

@@ -10,14 +10,13 @@ from typing import Any
 
 from qakit.data.formulas import formula_notice
 from qakit.errors import UnknownPluginError, UsageError
-from qakit.files import writing
+from qakit.files import write_json, writing
 from qakit.inference.characters import CHARACTERS_FILE, CharacterScores
 from qakit.inference.nbest_file import write_nbest
 from qakit.protocols import NoRuntime, Writer
 from qakit.recipe.load import recipe_hash
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
-from qakit.runs import write_json
 from qakit.values import Prediction
 
 SCHEMA = 1

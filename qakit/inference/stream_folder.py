@@ -25,12 +25,12 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from qakit.errors import DataError, OutputError, RunError
-from qakit.files import atomic_path, writing
+from qakit.files import atomic_path, write_json, writing
 from qakit.inference.output import file_sha256
 from qakit.inference.stream_inputs import Form, Shard
 from qakit.recipe.load import recipe_hash
 from qakit.recipe.model import Recipe
-from qakit.runs import Run, write_json
+from qakit.runs import Run
 
 SCHEMA = 1
 """Version of the files in ``_progress``."""

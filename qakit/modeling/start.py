@@ -9,7 +9,7 @@ from qakit.modeling.adapter_file import read_weights
 from qakit.modeling.assemble import Assembled
 from qakit.modeling.folder import WEIGHTS, read_layout
 from qakit.recipe.model import BackboneSection, Recipe
-from qakit.runs import Run, open_run
+from qakit.runs import Run, not_one_model, open_run
 
 
 def check_start(section: BackboneSection) -> None:
@@ -21,8 +21,8 @@ def check_start(section: BackboneSection) -> None:
     if section.from_run is None:
         return
     run = open_run(section.from_run)
-    if run.folds_file.is_file():
-        raise RunError(f"backbone.from_run: {run.folder} holds the models of several folds: name one of them")
+    if why := not_one_model(run):
+        raise RunError(f"backbone.from_run: {why}")
     if run.is_composed:
         raise RunError(f"backbone.from_run: {run.folder} is made of several models: name the run of one of them")
     if not run.model.is_dir():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qakit.data.splits import Split, read_split
+from qakit.files import write_json
 from qakit.inference.answering import Examined
 from qakit.inference.output import Submission, inputs_of, save_predictions, write_submission
 from qakit.inference.scoring import CountProgress
@@ -16,7 +17,7 @@ from qakit.pipeline.trained import TrainedPipeline
 from qakit.pipeline.tuning import Decision, Tuned, tune
 from qakit.recipe.load import recipe_hash
 from qakit.registry import Registry
-from qakit.runs import Run, environment, open_run, write_json
+from qakit.runs import Run, environment, open_run
 from qakit.values import Prediction
 
 if TYPE_CHECKING:

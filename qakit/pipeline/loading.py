@@ -13,7 +13,7 @@ from qakit.inference.workers import ALONE, Workers
 from qakit.pipeline.folder import is_pipeline_folder
 from qakit.pipeline.trained import TrainedPipeline
 from qakit.registry import Registry
-from qakit.runs import Run
+from qakit.runs import Run, not_one_model
 
 if TYPE_CHECKING:
     import torch
@@ -31,12 +31,8 @@ def load_trained(
     Raises:
         RunError: the folder is neither, or has no trained model.
     """
-    run = Run(Path(folder))
-    if run.folds_file.is_file():
-        raise RunError(
-            f"{folder} holds the models of several folds: name one, such as {run.fold(1).folder}; `qakit ensemble` "
-            "combines the answers of several"
-        )
+    if why := not_one_model(Run(Path(folder))):
+        raise RunError(why)
     if is_pipeline_folder(folder):
         return TrainedPipeline.load(folder, registry=registry, device=device, workers=workers)
     return TrainedRun.load(folder, registry=registry, device=device, workers=workers)

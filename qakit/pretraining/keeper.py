@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from qakit.files import write_json
 from qakit.pretraining.prepare import Pretraining
-from qakit.runs import write_json
 from qakit.training.checkpoints import Progress
 from qakit.training.feed import Epoch
 from qakit.training.resuming import Resuming

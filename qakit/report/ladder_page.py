@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qakit import __version__
-from qakit.files import atomic_path, write_text
+from qakit.files import atomic_path, write_json, write_text
 from qakit.report.compare_table import NOTHING, Grid, changes, markdown_table, markdown_text, signed, verdict
 from qakit.report.duration import duration
 from qakit.report.html import code, drawn_for_html, figure, heading, inline_svg, notes, page, paragraph, table
 from qakit.report.ladder import Ladder, Step
-from qakit.runs import write_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from qakit.errors import RunError, UsageError
+from qakit.files import write_json
 from qakit.recipe.read import SUFFIXES
-from qakit.runs import write_json
 from qakit.study.load import LoadedStudy, load_study
 
 ROOT = Path("studies")

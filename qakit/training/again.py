@@ -11,14 +11,14 @@ import torch
 
 from qakit.data.cache import default_cache
 from qakit.data.splits import read_split
-from qakit.files import replace_folder
+from qakit.files import replace_folder, write_json
 from qakit.inference.evaluation import evaluate, fixed_threshold
 from qakit.inference.output import inputs_of, save_predictions
 from qakit.inference.scoring import characters_of
 from qakit.inference.trained import TrainedRun
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
-from qakit.runs import Run, alone_in, create_run, write_json
+from qakit.runs import Run, alone_in, create_run
 from qakit.training.evaluator import decision_of
 from qakit.training.events import Listener, Predicting, Preparing
 from qakit.training.finish import Finished, finish_run

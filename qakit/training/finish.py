@@ -10,12 +10,13 @@ import torch
 
 from qakit.data.cache import default_cache
 from qakit.data.splits import read_split, split_files
+from qakit.files import write_json
 from qakit.inference.output import Submission, inputs_of, save_predictions, write_submission
 from qakit.inference.trained import TrainedRun
 from qakit.inference.workers import ALONE, Workers
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
-from qakit.runs import Run, write_json
+from qakit.runs import Run
 from qakit.training.events import Listener, Notice, Predicting, Preparing
 from qakit.training.memory import peak_memory_mb
 

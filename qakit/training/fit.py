@@ -8,12 +8,13 @@ from functools import partial
 
 from accelerate import Accelerator
 
+from qakit.files import write_json
 from qakit.inference.output import inputs_of
 from qakit.inference.workers import Workers
 from qakit.modeling.model import parameter_counts
 from qakit.recipe.load import recipe_hash
 from qakit.registry import Registry
-from qakit.runs import Run, write_json
+from qakit.runs import Run
 from qakit.training.checkpoints import Progress
 from qakit.training.evaluator import Evaluator
 from qakit.training.events import Listener, Notice, Started

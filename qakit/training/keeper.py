@@ -11,12 +11,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from qakit.files import write_json
 from qakit.inference.evaluation import fixed_threshold
 from qakit.inference.output import save_predictions
 from qakit.inference.workers import Workers
 from qakit.modeling.folder import save_model
 from qakit.recipe.model import Recipe
-from qakit.runs import Run, write_json
+from qakit.runs import Run
 from qakit.training.checkpoints import Progress
 from qakit.training.cooking import cook
 from qakit.training.evaluator import Evaluator, Judged, decision_of

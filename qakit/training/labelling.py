@@ -9,11 +9,12 @@ import torch
 
 from qakit.data.splits import Split
 from qakit.errors import DataError, RunError
+from qakit.files import write_json
 from qakit.inference.nbest_file import read_nbest
 from qakit.inference.output import file_sha256, save_predictions
 from qakit.inference.trained import TrainedRun
 from qakit.registry import Registry
-from qakit.runs import Run, write_json
+from qakit.runs import Run
 from qakit.training.events import Listener, Predicting, Preparing
 from qakit.values import Answer, ContextPrediction, Example, LabelPrediction, Prediction, SpanPrediction
 

@@ -14,8 +14,9 @@ from command_line import Invoke
 from safetensors.torch import load_file
 from torch import Tensor
 
+from qakit.files import write_json
 from qakit.registry import Registry, load_registry
-from qakit.runs import Run, write_json
+from qakit.runs import Run
 from qakit.training import keeper
 from qakit.training.again import predict_again
 from qakit.training.averaging import WeightAverage

@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from accelerate import PartialState
 from accelerate.state import AcceleratorState
@@ -67,8 +67,8 @@ def shard_on_cpu() -> None:
     AcceleratorState.__init__ = sharding
 
 
-def work(job: dict[str, Any]) -> int:
-    """In the child: the whole life of one process; returns the exit code."""
+def work(job: dict[str, Any]) -> NoReturn:
+    """In the child: the whole life of one process, to the interpreter's own end: what hangs or aborts there counts."""
     enter(job)
     os.setpgid(0, 0)
     note_writes(Path(job["writes"]))
@@ -76,7 +76,7 @@ def work(job: dict[str, Any]) -> int:
         shard_on_cpu()
     if "REFUSE_WRITING" in os.environ:
         refuse_writing(os.environ["REFUSE_WRITING"])
-    return run_qakit()
+    sys.exit(run_qakit())
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ CURVES = "drawing the curves"
 PHASES = {
     ("data/store.py", "build_store"): CACHE,
     ("training/prepare.py", "prepare_training"): STARTING,
-    ("runs.py", "create_run"): CREATING,
+    ("runs/making.py", "create_run"): CREATING,
     ("training/checkpoints.py", "latest_checkpoint"): RESUMING,
     ("training/checkpoints.py", "load_checkpoint"): RESUMING,
     ("training/loop.py", "train"): STEP,

@@ -12,9 +12,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from qakit.errors import RunError, UsageError
+from qakit.files import write_json
 from qakit.recipe.model import Recipe
 from qakit.registry import load_registry
-from qakit.runs import SEEN, Run, create_run, write_json
+from qakit.runs import SEEN, Run, create_run
 from qakit.training.lineage import trace
 from qakit.training.seen import Seen
 from qakit.values import Answer, Example

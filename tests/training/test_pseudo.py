@@ -14,11 +14,12 @@ import torch
 
 from qakit.data.splits import Split
 from qakit.errors import UsageError
+from qakit.files import write_json
 from qakit.inference.output import inputs_of, save_predictions
 from qakit.inference.trained import TrainedRun
 from qakit.recipe.model import Recipe
 from qakit.registry import load_registry
-from qakit.runs import create_run, write_json
+from qakit.runs import create_run
 from qakit.training.events import Event, Remark
 from qakit.training.labelling import predictions_for
 from qakit.training.pseudo import check_learnt, pseudo_labelled

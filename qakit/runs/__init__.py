@@ -1,0 +1,24 @@
+"""Run folders: what they hold (``folder``), how they begin (``making``), how they are found again (``opening``)."""
+
+from qakit.runs.environment import environment
+from qakit.runs.folder import ENSEMBLE, FOLDS, MEMBERS, PIPELINE, SEEN, Run
+from qakit.runs.making import LOCK, RUNS, alone_in, check_free, create_run
+from qakit.runs.opening import list_runs, not_one_model, open_run
+
+__all__ = [
+    "ENSEMBLE",
+    "FOLDS",
+    "LOCK",
+    "MEMBERS",
+    "PIPELINE",
+    "RUNS",
+    "SEEN",
+    "Run",
+    "alone_in",
+    "check_free",
+    "create_run",
+    "environment",
+    "list_runs",
+    "not_one_model",
+    "open_run",
+]

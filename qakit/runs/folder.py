@@ -1,0 +1,184 @@
+"""The run folder: everything a training leaves behind, under names that do not change.
+
+::
+
+    runs/NAME-TIME/
+      recipe.yaml        the resolved recipe, absolute paths
+      meta.json          versions, data hashes, seed, parameter counts, commit
+      metrics.jsonl      one line per logged step and per evaluation; deterministic, no clock times in it
+      timings.jsonl      examples/s and seconds, beside it
+      metrics.json       the final figures
+      curves.png         loss and metrics over steps
+      seen.safetensors   hashes of what it, and the runs that it builds on, were trained on
+      broken-batch.json  only if training ended because numbers were no longer finite: the batch
+      checkpoints/       step-00000120/ ...: to resume
+      soup/              while training, with train.soup: the best evaluated weights so far
+      model/             the best weights so far, loadable by transformers where it has the architecture
+      predictions/       nbest.jsonl, meta.json, the submission, and characters.safetensors where the recipe keeps
+                         character scores; validation/ likewise, with threshold.png where questions may have no
+                         answer: the figures at every no-answer threshold; train/ and test/ by `qakit predict --split`
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qakit.errors import RunError
+from qakit.recipe.load import load_resolved
+from qakit.recipe.model import Recipe
+
+SEEN = "seen.safetensors"
+"""What a run was trained on; also in a folder of weights that come from a run."""
+FOLDS = "folds.json"
+"""The file that makes a run folder one of folds."""
+ENSEMBLE = "ensemble.json"
+"""That of an ensemble: its members and how they are combined."""
+MEMBERS = "members"
+"""The folder of members that an ensemble has trained."""
+PIPELINE = "pipeline.yaml"
+"""The file that makes a run folder a pipeline's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run folder by its parts. The value holds only the path; nothing is read until asked."""
+
+    folder: Path
+
+    @property
+    def recipe_file(self) -> Path:
+        return self.folder / "recipe.yaml"
+
+    @property
+    def meta_file(self) -> Path:
+        return self.folder / "meta.json"
+
+    @property
+    def metrics_log(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def timings_log(self) -> Path:
+        return self.folder / "timings.jsonl"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.folder / "metrics.json"
+
+    @property
+    def curves_file(self) -> Path:
+        return self.folder / "curves.png"
+
+    @property
+    def broken_batch_file(self) -> Path:
+        return self.folder / "broken-batch.json"
+
+    @property
+    def is_composed(self) -> bool:
+        """Whether more stands behind its answers than its own recipe: an ensemble, or a pipeline of stages."""
+        return (self.folder / ENSEMBLE).is_file() or (self.folder / PIPELINE).is_file()
+
+    @property
+    def seen_file(self) -> Path:
+        """What this run, and those that it builds on, were trained on."""
+        return self.folder / SEEN
+
+    @property
+    def folds_file(self) -> Path:
+        """In a folder of folds: how the examples were split."""
+        return self.folder / FOLDS
+
+    def fold(self, number: int) -> Run:
+        """One of the folds of a folder of folds, counted from 1."""
+        return Run(self.folder / f"fold-{number}")
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def soup(self) -> Path:
+        return self.folder / "soup"
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "model"
+
+    @property
+    def predictions(self) -> Path:
+        return self.folder / "predictions"
+
+    @property
+    def validation_predictions(self) -> Path:
+        return self.predictions / "validation"
+
+    @property
+    def validation_nbest(self) -> Path:
+        return self.validation_predictions / "nbest.jsonl"
+
+    @property
+    def threshold_curve_file(self) -> Path:
+        return self.validation_predictions / "threshold.png"
+
+    @property
+    def decision_file(self) -> Path:
+        """What was tuned on validation: the no-answer threshold and the temperature."""
+        return self.model / "decision.json"
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    def recipe(self) -> Recipe:
+        """The resolved recipe.
+
+        Raises:
+            RunError: the folder is not a run.
+            RecipeError: its recipe no longer fits this version of qakit.
+        """
+        if not self.recipe_file.is_file():
+            raise RunError(f"{self.folder} is not a run: it has no recipe.yaml (`qakit runs list` shows the runs)")
+        return load_resolved(self.recipe_file)
+
+    def read_json(self, file: Path) -> dict[str, Any]:
+        """One of the run's JSON files; empty if it is not there yet.
+
+        Raises:
+            RunError: it is damaged.
+        """
+        if not file.is_file():
+            return {}
+        try:
+            value = json.loads(file.read_text("utf-8"))
+        except (ValueError, RecursionError, OSError) as error:
+            raise RunError(f"{file} is damaged: {error}") from error
+        if not isinstance(value, dict):
+            raise RunError(f"{file} is damaged: it does not hold an object")
+        return value
+
+    def metrics(self) -> Iterator[dict[str, Any]]:
+        """The lines of metrics.jsonl; a last line that a killed process left unfinished is passed over.
+
+        Raises:
+            RunError: a line is damaged.
+        """
+        if not self.metrics_log.is_file():
+            return
+        with self.metrics_log.open("rb") as file:  # bytes: an unfinished line may end within a character
+            for number, line in enumerate(file, 1):
+                if line.endswith(b"\n"):
+                    yield _metrics_line(line, f"{self.metrics_log}, line {number}")
+
+
+def _metrics_line(line: bytes, place: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{place} is damaged: {error}") from error
+    if not isinstance(value, dict) or not isinstance(value.get("step"), int) or "type" not in value:
+        raise RunError(f"{place} is damaged: it is no line of a training")
+    return value

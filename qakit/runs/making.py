@@ -1,0 +1,114 @@
+"""A new run's folder, and the one process that may work in it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from qakit.errors import RunError
+from qakit.files import remove_unfinished, write_text, writing
+from qakit.recipe.load import dump_recipe
+from qakit.recipe.model import Recipe
+from qakit.runs.folder import Run
+
+RUNS = Path("runs")
+"""Where new runs go by default."""
+LOCK = ".lock"
+"""The file in a run's folder that a training process holds."""
+
+
+def check_free(folder: Path | None, *, beside: Collection[str] = ()) -> None:
+    """Make sure that a new run may go into ``folder``, by default into ``runs``.
+
+    What a process left that was killed before there was a recipe does not count, nor what is named in ``beside``.
+
+    Raises:
+        RunError: the folder exists and is not empty.
+        OutputError: it cannot be written or made.
+    """
+    if folder is not None and folder.exists() and (not folder.is_dir() or _in_use(folder, beside)):
+        raise RunError(f"{folder} exists and is not empty: go on with --resume, or choose another --output")
+    wanted = RUNS if folder is None else folder
+    there = next(place for place in (wanted, *wanted.absolute().parents) if place.exists())
+    with writing(wanted):
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def _in_use(folder: Path, beside: Collection[str]) -> bool:
+    """Whether a folder holds anything that counts."""
+    names = {path.name for path in folder.iterdir()} - {LOCK, *beside}
+    return any(not (name.startswith(".") and name.endswith(".tmp")) for name in names)
+
+
+def create_run(
+    recipe: Recipe, folder: Path | None, *, others: Mapping[str, str] = {}, beside: Collection[str] = ()
+) -> Run:
+    """A new run folder with its recipe; by default ``runs/NAME-TIME``.
+
+    Args:
+        others: further text files by their place in the folder. They are there before the recipe makes it a run.
+        beside: what may lie in the folder already.
+
+    Raises:
+        RunError: the folder exists and is not empty.
+        OutputError: it cannot be made.
+    """
+    if folder is None:
+        folder = _fresh(RUNS / f"{recipe.name or 'run'}-{datetime.now():%Y%m%d-%H%M%S}")
+    check_free(folder, beside=beside)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    run = Run(folder)
+    with alone_in(run):
+        check_free(folder, beside=beside)  # again, now that nobody else can make a run of it
+        for name, text in others.items():
+            write_text(folder / name, text)
+        write_text(run.recipe_file, dump_recipe(recipe))
+    return run
+
+
+@contextmanager
+def alone_in(run: Run) -> Iterator[None]:
+    """Keep other processes from training in this run's folder meanwhile. A killed process holds nothing.
+
+    What one that was killed left half-written is removed.
+
+    Raises:
+        RunError: another process is at work there.
+        OutputError: the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(run.folder / LOCK, timeout=0)
+    with writing(run.folder):
+        try:
+            lock.acquire()
+        except Timeout:
+            raise RunError(
+                f"another process is training in {run.folder}: wait until it ends, or train into another --output"
+            ) from None
+    try:
+        for folder in (run.folder, run.predictions, run.validation_predictions):
+            remove_unfinished(folder)
+        yield
+    finally:
+        lock.release()
+
+
+def _fresh(folder: Path) -> Path:
+    """Make ``folder``, or the first of ``folder-2``, ``folder-3`` ... that does not exist, and nobody else's."""
+    candidate, number = folder, 2
+    with writing(folder):
+        while True:
+            try:
+                candidate.mkdir(parents=True)
+                return candidate
+            except FileExistsError:
+                candidate, number = folder.with_name(f"{folder.name}-{number}"), number + 1

@@ -1,0 +1,68 @@
+"""Runs that are there: one by its folder, or all of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from qakit.errors import RunError
+from qakit.files import recover_folder
+from qakit.runs.folder import ENSEMBLE, Run
+
+
+def open_run(folder: str | os.PathLike[str]) -> Run:
+    """An existing run.
+
+    Raises:
+        RunError: there is no such folder, or it is not a run.
+    """
+    run = Run(Path(folder))
+    if not run.folder.is_dir():
+        raise RunError(f"there is no run {run.folder} (`qakit runs list` shows the runs)")
+    if not run.recipe_file.is_file():
+        raise RunError(f"{run.folder} is not a run: it has no recipe.yaml ({_what_to_name(run)})")
+    _refuse_ways_out(run.folder)
+    recover_folder(run.model)
+    return run
+
+
+def _what_to_name(folder: Run) -> str:
+    if (folder.folder / "qakit.json").is_file() and (folder.folder / "config.json").is_file():
+        return "it is a model alone, for transformers; name the run that it comes from"
+    return "`qakit runs list` shows the runs"
+
+
+def _refuse_ways_out(folder: Path) -> None:
+    """A link in a run that somebody else made could have its logs written, or its answers read, anywhere.
+
+    Raises:
+        RunError: a link in the folder leads out of it.
+    """
+    root = folder.resolve()
+    for parent, folders, files in os.walk(folder):
+        for path in (Path(parent, name) for name in (*folders, *files)):
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                raise RunError(f"{path} is a link that leads out of the run's folder: put the file itself there")
+
+
+def not_one_model(run: Run) -> str:
+    """Why a run has no model of its own, and what to name in its place; empty for one that has, and for a pipeline."""
+    if run.folds_file.is_file():
+        return (
+            f"{run.folder} holds the models of several folds: name one, such as {run.fold(1).folder}; `qakit ensemble` "
+            "combines the answers of several"
+        )
+    if (run.folder / ENSEMBLE).is_file():
+        return (
+            f"{run.folder} is an ensemble, which keeps answers and no model: name one of its members "
+            f"({run.folder / ENSEMBLE} lists them); `qakit ensemble` combines the answers of several"
+        )
+    return ""
+
+
+def list_runs(root: Path) -> list[Run]:
+    """The runs directly under ``root``, oldest first."""
+    if not root.is_dir():
+        return []
+    found = [Run(path.parent) for path in root.glob("*/recipe.yaml")]
+    return sorted(found, key=lambda run: (run.recipe_file.stat().st_mtime, run.name))
