@@ -15,6 +15,8 @@ from qakit.errors import DataError, UsageError
 if TYPE_CHECKING:
     from qakit.data.splits import Split, SplitName
     from qakit.inference.answering import Answering
+    from qakit.recipe.model import Recipe
+    from qakit.registry import Registry
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
@@ -48,13 +50,14 @@ def load_run(run: Path) -> Answering:
 
 def read_examples(trained: Answering, source: Path) -> Split:
     """A file's examples, with the recipe's reader; problems in its records are told."""
-    from qakit.data.splits import read_files
-
     with trained.workers.one_fate():
-        split = read_files(trained.recipe, trained.registry, [source])
-        if not split.examples:
-            raise DataError("holds no question", path=source)
-    return _told(split, trained)
+        split = _read(trained.recipe, trained.registry, source)
+    return _told(split, trained.workers.first)
+
+
+def read_input(recipe: Recipe, registry: Registry, source: Path) -> Split:
+    """A file's examples, with a recipe's reader; problems in its records are told."""
+    return _told(_read(recipe, registry, source), True)
 
 
 def read_own_split(trained: Answering, name: SplitName) -> Split:
@@ -65,11 +68,20 @@ def read_own_split(trained: Answering, name: SplitName) -> Split:
         split = read_split(trained.recipe, trained.registry, name)
         if split is None:
             raise UsageError(f"the run's recipe names no {name} file; give the questions with --input")
-    return _told(split, trained)
+    return _told(split, trained.workers.first)
 
 
-def _told(split: Split, trained: Answering) -> Split:
-    for problems in split.problems if trained.workers.first else ():
+def _read(recipe: Recipe, registry: Registry, source: Path) -> Split:
+    from qakit.data.splits import read_files
+
+    split = read_files(recipe, registry, [source])
+    if not split.examples:
+        raise DataError("holds no question", path=source)
+    return split
+
+
+def _told(split: Split, speaks: bool) -> Split:
+    for problems in split.problems if speaks else ():
         for line in problems.describe():
             print_warning(line)
     return split

@@ -99,7 +99,7 @@ def combine(plan: EnsemblePlan, registry: Registry, *, want_test: bool, say: Say
     test_kept = _test(sources, method, want=want_test)
     if test_kept:
         say("combining the test predictions")
-        answers, agreed = _answer_test(test_kept, method, decision, judge, registry)
+        answers, agreed = answer_kept(test_kept, method, decision, judge, registry)
         test = tuple(answers)
     if agreed is None:
         raise UsageError(f"nothing to combine: the members share no test predictions, and {reason}")
@@ -164,10 +164,16 @@ def _test(sources: Sequence[Source], method: Method, *, want: bool) -> tuple[Kep
     return tuple(found)
 
 
-def _answer_test(
+def answer_kept(
     kept: Sequence[Kept], method: Method, decision: Decision, judge: Judge | None, registry: Registry
 ) -> tuple[list[Prediction], tuple[Agreement, tuple[int, ...]]]:
-    """The ensemble's answers, and how far members agree with each other and with it."""
+    """The ensemble's answers to the questions that its members have answered, and how far members agree with each
+    other and with it.
+
+    Raises:
+        DataError: a file is damaged or has changed, or the members answered different questions.
+        UsageError: the method cannot combine such members.
+    """
     n_best = _n_best(None if judge is None else judge.recipe)
     wants = method.reads_characters or (method.decodes and judge is not None and bool(judge.postprocessors))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qakit.errors import RunError
 from qakit.files import recover_folder
-from qakit.runs.folder import ENSEMBLE, Run
+from qakit.runs.folder import ENSEMBLE, MEMBERS, Run
 
 
 def open_run(folder: str | os.PathLike[str]) -> Run:
@@ -52,12 +52,32 @@ def not_one_model(run: Run) -> str:
             f"{run.folder} holds the models of several folds: name one, such as {run.fold(1).folder}; `qakit ensemble` "
             "combines the answers of several"
         )
-    if (run.folder / ENSEMBLE).is_file():
+    if is_ensemble_folder(run.folder):
         return (
-            f"{run.folder} is an ensemble, which keeps answers and no model: name one of its members "
-            f"({run.folder / ENSEMBLE} lists them); `qakit ensemble` combines the answers of several"
+            f"{run.folder} is an ensemble, which has no model of its own: name one of its members "
+            f"({run.folder / ENSEMBLE} lists them); `qakit predict` answers a file with all of them"
         )
     return ""
+
+
+def is_ensemble_folder(folder: Path) -> bool:
+    """Whether a folder holds an ensemble."""
+    return (folder / ENSEMBLE).is_file()
+
+
+def ensemble_members(run: Run) -> list[Path]:
+    """Where an ensemble's members lie, in their order; those in its own folder also after that was moved.
+
+    Raises:
+        RunError: its file is damaged.
+    """
+    file = run.folder / ENSEMBLE
+    try:
+        named = [Path(member["path"]) for member in run.read_json(file).get("members", [])]
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{file} is damaged: it does not name its members ({error})") from None
+    inside = [run.folder / MEMBERS / path.name for path in named]
+    return [path if path.exists() or not moved.exists() else moved for path, moved in zip(named, inside, strict=True)]
 
 
 def list_runs(root: Path) -> list[Run]:

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from qakit.data.splits import read_split
-from qakit.errors import RunError
 from qakit.pipeline.folder import is_pipeline_folder, stage_folders
 from qakit.registry import Registry
-from qakit.runs import ENSEMBLE, MEMBERS, SEEN, Run, open_run
+from qakit.runs import SEEN, Run, ensemble_members, open_run
 from qakit.training.edges import edges_of
 from qakit.training.seen import Seen
 
@@ -111,13 +110,7 @@ def _parts(run: Run) -> list[Path]:
         folds = run.read_json(run.folds_file).get("folds", [])
         own = [run.fold(number) for number in range(1, len(folds) + 1)]
         return [each.folder for each in own if each.recipe_file.is_file()]
-    file = run.folder / ENSEMBLE
-    try:
-        named = [Path(member["path"]) for member in run.read_json(file).get("members", [])]
-    except (KeyError, TypeError) as error:
-        raise RunError(f"{file} is damaged: it does not name its members ({error})") from None
-    inside = [run.folder / MEMBERS / path.name for path in named]  # of a folder that was moved
-    return [path if path.exists() or not moved.exists() else moved for path, moved in zip(named, inside, strict=True)]
+    return ensemble_members(run)
 
 
 def _owner(path: Path) -> Run | None:

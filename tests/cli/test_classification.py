@@ -95,6 +95,18 @@ def numbers(train: Callable[..., Path]) -> Path:
     return train("STS-B", "numbers", "head={name: classifier, pooling: mean, dense: false}", "train.epochs=4")
 
 
+def test_an_ensemble_answers_its_test_file_again(
+    classes: Path, train: Callable[..., Path], glue: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    other, folder, output = train("WNLI", "other", "seed=1"), tmp_path / "both", tmp_path / "WNLI.tsv"
+    result = invoke("ensemble", classes, other, "--method", "mean", "--learn-weights", "--folder", folder, "--quiet")
+    assert result.exit_code == 0, result.output
+    result = invoke("predict", folder, "--input", glue / "WNLI" / "test.tsv", "--output", output)
+    assert result.exit_code == 0, result.output
+    submissions = [path for path in (folder / "predictions").iterdir() if path.suffix == ".tsv"]
+    assert [path.read_bytes() for path in submissions] == [output.read_bytes()]
+
+
 def evaluated(invoke: Invoke, run: Path, file: Path) -> dict[str, Any]:
     result = invoke("evaluate", run, "--input", file, "--json")
     assert result.exit_code == 0, result.output
