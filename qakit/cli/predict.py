@@ -90,13 +90,16 @@ def predict(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Answer every question of a file and write the submission, or answer many files into a folder."""
+    """Answer every question of a file and write the submission, or answer many files into a folder.
+
+    An ensemble, or a folder of folds, answers a file with all of its models.
+    """
     from qakit.cli.predict_ensemble import check_for_one, predict_ensemble
     from qakit.cli.predict_many import ManyOptions, is_many, predict_many
-    from qakit.runs import is_ensemble_folder
+    from qakit.runs import has_members
 
     options = ManyOptions(form, block, shard_of, keep_going, overwrite)
-    if is_ensemble_folder(run):
+    if has_members(run):
         many = is_many(inputs or (), target) or bool(options.given())
         check_for_one(run, many=many, split=split, characters=characters)
     if contexts is not None and not (inputs and split is None and not is_many(inputs, target)):
@@ -109,7 +112,7 @@ def predict(
     source = Path(inputs[0]) if inputs else None
     output = Path(target) if target else None
     _check_options(source, split, output, options.given())
-    if source is not None and output is not None and is_ensemble_folder(run):
+    if source is not None and output is not None and has_members(run):
         written = predict_ensemble(run, source, contexts, output, nbest, quiet=as_json)
         _report(written.rows, None, written, as_json=as_json)
         return

@@ -1,4 +1,4 @@
-"""``qakit predict`` of an ensemble: its members answer one after the other, then their answers are combined."""
+"""``qakit predict`` of an ensemble or of folds: the models answer one by one, then their answers are combined."""
 
 from __future__ import annotations
 
@@ -25,33 +25,35 @@ def check_for_one(run: Path, *, many: bool, split: str | None, characters: Path 
     from qakit.inference.workers import launched_processes
 
     if many:
-        raise UsageError(f"{run} is an ensemble, which answers one --input FILE into one --output FILE at a time")
+        raise UsageError(f"{run} has several models, which answer one --input FILE into one --output FILE at a time")
     if split is not None:
         raise UsageError(
-            f"{run} is an ensemble, which has no --split of its own: its answers to data.test are in "
+            f"{run} has several models, and no --split of its own: its answers to data.test are in "
             f"{run / 'predictions'}; for others name the file, with --input"
         )
     if characters is not None:
-        raise UsageError(f"{run} is an ensemble, which has no character scores; ask its members for theirs")
+        raise UsageError(f"{run} has several models: ask one of them for its character scores")
     if launched_processes() > 1:
-        raise UsageError("an ensemble's members answer in one process: run the command without a launcher")
+        raise UsageError(f"{run} has several models, which answer in one process: run the command without a launcher")
 
 
 def predict_ensemble(
     run: Path, source: Path, contexts: Path | None, output: Path, nbest: Path | None, *, quiet: bool
 ) -> Submission:
-    """Answers to one file, by the weights and the no-answer threshold that the ensemble has."""
+    """Answers to one file, by the weights and the no-answer threshold that the ensemble has; folds count the same."""
     from qakit.cli.train_part import free_memory
     from qakit.data.cache import default_cache
     from qakit.data.splits import with_contexts
     from qakit.ensemble.later import answering
     from qakit.ensemble.stored import open_stored
+    from qakit.folds.folder import is_folds_folder
+    from qakit.folds.together import open_together
     from qakit.inference.nbest_file import write_nbest
     from qakit.inference.output import build_writer, write_submission
     from qakit.registry import load_registry
 
     registry = load_registry()
-    ensemble = open_stored(run, registry)
+    ensemble = (open_together if is_folds_folder(run) else open_stored)(run, registry)
     recipe = ensemble.recipe if contexts is None else with_contexts(ensemble.recipe, registry, contexts)
     build_writer(recipe, registry, suffix=output.suffix)  # before the long work
     check_targets(source, output, nbest)

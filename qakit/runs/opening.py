@@ -49,8 +49,8 @@ def not_one_model(run: Run) -> str:
     """Why a run has no model of its own, and what to name in its place; empty for one that has, and for a pipeline."""
     if run.folds_file.is_file():
         return (
-            f"{run.folder} holds the models of several folds: name one, such as {run.fold(1).folder}; `qakit ensemble` "
-            "combines the answers of several"
+            f"{run.folder} holds the models of several folds: name one, such as {run.fold(1).folder}; `qakit predict` "
+            "answers a file with all of them"
         )
     if is_ensemble_folder(run.folder):
         return (
@@ -58,6 +58,11 @@ def not_one_model(run: Run) -> str:
             f"({run.folder / ENSEMBLE} lists them); `qakit predict` answers a file with all of them"
         )
     return ""
+
+
+def has_members(folder: Path) -> bool:
+    """Whether several models answer for a folder: an ensemble's, or those of folds."""
+    return is_ensemble_folder(folder) or Run(folder).folds_file.is_file()
 
 
 def is_ensemble_folder(folder: Path) -> bool:

@@ -214,11 +214,11 @@ def test_what_an_ensemble_does_not_do(
     ensemble: Callable[..., Path], small_data: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, source = ensemble("voting"), small_data / "test.json"
-    assert "which has no --split of its own" in refused(invoke, folder, "--split", "test")
+    assert "no --split of its own" in refused(invoke, folder, "--split", "test")
     assert "one --input FILE into one --output FILE" in refused(invoke, folder, "--input", source, "--input", source)
     assert "one --input FILE into one" in refused(invoke, folder, "--input", source, "--format", "csv")
     scores = ("--character-scores", folder.parent / "scores")
-    assert "has no character scores" in refused(invoke, folder, "--input", source, *scores)
+    assert "ask one of them for its character scores" in refused(invoke, folder, "--input", source, *scores)
     assert "there is no file for them" in refused(invoke, folder, "--input", source, "--contexts", source)
     assert "is the input file" in refused(invoke, folder, "--input", source, "--nbest", source)
     monkeypatch.setenv("WORLD_SIZE", "2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,31 @@ def test_the_test_file_is_answered_by_all_models(folded: Path, fold_recipe_file:
     )
     expected = np.mean([np.exp(part.start.astype(np.float64)) for part in parts], axis=0)
     assert np.exp(mean.start.astype(np.float64)) == pytest.approx(expected, rel=2e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize("method", ["voting", "char_average"])
+def test_a_file_that_comes_later_is_answered_by_all_models(
+    fold_recipe_file: Path, folded: Path, invoke: Any, tmp_path: Path, method: str
+) -> None:
+    copy, answers = tmp_path / "copy", tmp_path / "answers.csv"
+    shutil.copytree(folded, copy)
+    for place in (copy, *(copy / f"fold-{fold}" for fold in (1, 2, 3))):
+        recipe = (place / "recipe.yaml").read_text("utf-8")
+        (place / "recipe.yaml").write_text(re.sub(r"name: voting\n(    .*\n)*", f"name: {method}\n", recipe), "utf-8")
+    (copy / "metrics.json").unlink()
+    result = invoke("train", "--resume", "--output", copy, "--quiet")  # joins the folds anew
+    assert result.exit_code == 0, result.output
+    command = ("predict", copy, "--input", fold_recipe_file.parent / "test.json", "--output", answers)
+    result = invoke(*command)
+    assert result.exit_code == 0, result.output
+    assert answers.read_bytes() == (copy / "predictions" / "submission.csv").read_bytes()
+    assert not list((copy / "predictions").glob("unfinished-*"))
+    result = invoke("predict", copy, "--split", "test")
+    assert "several models" in str(result.exception)
+    shutil.rmtree(copy / "fold-2")
+    result = invoke(*command)
+    assert result.exit_code == 2
+    assert "fold 2 is not trained yet" in str(result.exception)
 
 
 def test_going_on_repeats_nothing_and_makes_what_is_missing(folded: Path, invoke: Any, tmp_path: Path) -> None:

@@ -1,0 +1,32 @@
+"""The models of all folds as one, for a file that comes later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qakit.ensemble.method import Method
+from qakit.ensemble.stored import StoredEnsemble
+from qakit.ensemble.validation import Decision
+from qakit.errors import RunError
+from qakit.folds.combining import plan_of
+from qakit.folds.folder import is_done, open_folds
+from qakit.registry import Registry
+
+
+def open_together(folder: Path, registry: Registry) -> StoredEnsemble:
+    """The folds' models, each counting the same, combined as they answered the recipe's own test file.
+
+    Raises:
+        RunError: the folder holds no folds, or not all of them are trained.
+        PluginError: the recipe's ensembler is not installed, or no longer has its settings.
+    """
+    run = open_folds(folder)
+    recipe = run.recipe()
+    assert recipe.folds is not None
+    missing = [number for number in range(1, recipe.folds.k + 1) if not is_done(run, recipe, number)]
+    if missing:
+        raise RunError(f"{folder}: fold {missing[0]} is not trained yet; qakit train --resume --output {folder}")
+    plan = plan_of(recipe, registry, run)
+    method = Method.of(plan.method, plan.settings, plan.weights, len(plan.members), registry)
+    # Answers are cleaned up as the first member's are, whatever clean-up has learnt from its training examples.
+    return StoredEnsemble(run, run.fold(1).recipe(), plan.members, method, Decision.plain(len(plan.members)), {})
