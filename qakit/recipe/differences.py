@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,14 @@ def differing_keys(recipes: Sequence[Recipe]) -> list[dict[str, str]]:
     keys = dict.fromkeys(key for leaves in flat for key in leaves if key.partition(".")[0] not in NOT_COMPUTED)
     differing = [key for key in keys if _differs(key, [leaves.get(key) for leaves in flat])]
     return [{key: leaves[key] for key in differing if key in leaves} for leaves in flat]
+
+
+def unusual(differing: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """Of :func:`differing_keys`, without the values that more than half of the recipes have."""
+    counts = Counter(item for each in differing for item in each.items())
+    return [
+        {key: value for key, value in each.items() if 2 * counts[key, value] <= len(differing)} for each in differing
+    ]
 
 
 def seeds_apart(recipes: Sequence[Recipe]) -> list[list[int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from qakit.recipe.differences import unusual
 from qakit.report.compare_table import NOTHING, Grid, changes, signed, verdict
 from qakit.report.duration import duration
 from qakit.report.study import Spread, StudyResults, StudyRow, StudyTask
@@ -24,14 +25,14 @@ def summary_grids(results: StudyResults) -> list[Grid]:
 
 
 def rows_grid(task: StudyTask, *, is_search: bool = False) -> Grid:
-    """The rows; those of a search best first."""
+    """The rows; those of a search best first. Of a recipe, what most of the rows have goes without saying."""
     rows = task.rows
     if is_search and task.keys:
         rows = tuple(sorted(rows, key=lambda row: -row.figures[task.keys[0]].mean))[:BEST_SHOWN]
     cells = tuple(
         (
             row.label,
-            changes(row.differs),
+            changes(special),
             str(len(row.runs)),
             *(spread_text(row.figures[key]) for key in task.keys),
             NOTHING if row.trainable is None else f"{row.trainable:,}",
@@ -39,7 +40,7 @@ def rows_grid(task: StudyTask, *, is_search: bool = False) -> Grid:
             duration(row.seconds),
             memory(row.peak_memory_mb),
         )
-        for row in rows
+        for row, special in zip(rows, unusual([row.differs for row in rows]), strict=True)
     )
     columns = ("row", "recipe", "runs", *task.keys, *COSTS)
     return Grid(f"{task.name}: results" if task.name else "Results", columns, cells, columns[2:])
@@ -92,11 +93,11 @@ def counts_text(results: StudyResults) -> str:
 
 
 def method_text(results: StudyResults) -> str:
-    """How the differences were found."""
+    """What the tables show, and how the differences were found."""
     return (
         "Figures are those of the best weights on validation. Differences: paired bootstrap over the questions, "
         f"{results.resamples:,} resamples, seed {results.seed}; where the interval holds 0, two rows cannot be told "
-        "apart."
+        "apart. Of the rows' recipes, values that more than half of the rows have are left out."
     )
 
 

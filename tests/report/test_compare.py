@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qakit.errors import UsageError
-from qakit.recipe.differences import differing_keys, seeds_apart
+from qakit.recipe.differences import differing_keys, seeds_apart, unusual
 from qakit.recipe.model import Recipe
 from qakit.report.compare import Comparison, Plan, compare
 from qakit.report.compare_curves import mean_curve
@@ -49,6 +49,12 @@ def test_only_what_differs_is_named() -> None:
         {"head": "crf", "train.epochs": "3.0"},
     ]
     assert differing_keys([first, first]) == [{}, {}]
+
+
+def test_what_most_recipes_have_goes_without_saying() -> None:
+    swa, no_swa = {"train.swa.start": "0.5"}, {"train.swa": "null"}
+    assert unusual([no_swa, swa, no_swa | {"train.ema": "0.9"}]) == [{}, swa, {"train.ema": "0.9"}]
+    assert unusual([{"head": "crf"}, {"head": "linear_span"}]) == [{"head": "crf"}, {"head": "linear_span"}]
 
 
 def test_settings_are_compared_among_those_who_have_them() -> None:
