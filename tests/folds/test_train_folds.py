@@ -172,7 +172,7 @@ def test_a_fold_is_a_run_for_every_command(folded: Path, invoke: Any, tmp_path: 
     assert result.exit_code == 0, result.output
     result = invoke("predict", folded, "--split", "test")
     assert result.exit_code == 2
-    assert "fold-1" in str(result.exception)
+    assert "no --split of its own" in str(result.exception)
     result = invoke("runs", "show", folded)
     assert result.exit_code == 0, result.output
 

@@ -93,7 +93,7 @@ def negative_log_likelihood(name: str, found: list[Distributions], batch: Batch)
     assert segment is not None
     if name == "linear_span":
         picked = [each.log_probability.gather(1, at[:, None]) for each, at in zip(found, (first, last), strict=True)]
-        return -float(torch.stack(picked).mean())
+        return -torch.stack(picked).mean().item()
     if name == "classifier":
         assert batch.target_label is not None
         return -float(found[0].log_probability.gather(1, batch.target_label.long()[:, None]).mean())
@@ -101,7 +101,7 @@ def negative_log_likelihood(name: str, found: list[Distributions], batch: Batch)
         return -float(found[0].log_probability[[0, 2, 3]].mean())
     width = (found[0].log_probability.shape[1] - 1) // 14  # spans by first position and length, "no answer" first
     place = torch.where(first > 0, 1 + first * width + last - first, 0)
-    return -float(found[0].log_probability.gather(1, place[:, None]).mean())
+    return -found[0].log_probability.gather(1, place[:, None]).mean().item()
 
 
 @pytest.mark.parametrize(("name", "settings"), [HEADS[0], HEADS[2], HEADS[3], HEADS[4], HEADS[6], HEADS[7]])
