@@ -96,10 +96,10 @@ def predict(
     """
     from qakit.cli.predict_ensemble import check_for_one, predict_ensemble
     from qakit.cli.predict_many import ManyOptions, is_many, predict_many
-    from qakit.runs import has_members
+    from qakit.runs import Run
 
     options = ManyOptions(form, block, shard_of, keep_going, overwrite)
-    if has_members(run):
+    if Run(run).has_members:
         many = is_many(inputs or (), target) or bool(options.given())
         check_for_one(run, many=many, split=split, characters=characters)
     if contexts is not None and not (inputs and split is None and not is_many(inputs, target)):
@@ -112,7 +112,7 @@ def predict(
     source = Path(inputs[0]) if inputs else None
     output = Path(target) if target else None
     _check_options(source, split, output, options.given())
-    if source is not None and output is not None and has_members(run):
+    if source is not None and output is not None and Run(run).has_members:
         written = predict_ensemble(run, source, contexts, output, nbest, quiet=as_json)
         _report(written.rows, None, written, as_json=as_json)
         return

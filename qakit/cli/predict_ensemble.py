@@ -46,14 +46,14 @@ def predict_ensemble(
     from qakit.data.splits import with_contexts
     from qakit.ensemble.later import answering
     from qakit.ensemble.stored import open_stored
-    from qakit.folds.folder import is_folds_folder
     from qakit.folds.together import open_together
     from qakit.inference.nbest_file import write_nbest
     from qakit.inference.output import build_writer, write_submission
     from qakit.registry import load_registry
+    from qakit.runs import Run
 
     registry = load_registry()
-    ensemble = (open_together if is_folds_folder(run) else open_stored)(run, registry)
+    ensemble = (open_together if Run(run).is_folds else open_stored)(run, registry)
     recipe = ensemble.recipe if contexts is None else with_contexts(ensemble.recipe, registry, contexts)
     build_writer(recipe, registry, suffix=output.suffix)  # before the long work
     check_targets(source, output, nbest)

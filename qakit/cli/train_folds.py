@@ -116,12 +116,12 @@ def _train(
     """The folder, the folds that are still to be trained, and the figures if there are none."""
     from qakit.cli.stops import stops_told
     from qakit.folds.finish import finish_folds
-    from qakit.folds.folder import check_same_folds, create_folds, folds_in, is_done, is_folds_folder, open_folds
-    from qakit.runs import alone_in, check_free
+    from qakit.folds.folder import check_same_folds, create_folds, folds_in, is_done, open_folds
+    from qakit.runs import Run, alone_in, check_free
     from qakit.training.fold_recipe import fold_recipe
 
     assert recipe.folds is not None
-    joins = fold is not None and output is not None and is_folds_folder(output)  # another machine was here first
+    joins = fold is not None and output is not None and Run(output).is_folds  # another machine was here first
     place: list[Run] = []
     with stops_told(lambda: place[0].folder if place else None), ExitStack() as held:
         if resume or joins:

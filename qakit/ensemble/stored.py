@@ -16,12 +16,12 @@ from qakit.inference.output import file_sha256
 from qakit.pipeline.folder import is_pipeline_folder
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
-from qakit.runs import ENSEMBLE, Run, ensemble_members, is_ensemble_folder, open_run
+from qakit.runs import ENSEMBLE, Run, ensemble_members, open_run
 
 
 @dataclass(frozen=True, slots=True)
 class StoredEnsemble:
-    """An ensemble as its folder has it."""
+    """An ensemble as its folder has it; or the folds of a recipe, taken for one."""
 
     run: Run
     recipe: Recipe
@@ -96,9 +96,9 @@ def _not_a_model(path: Path) -> str:
         return "is a file of answers: take the run that they come from"
     if not run.recipe_file.is_file():
         return "holds predictions and no run: take the run that they come from"
-    if run.folds_file.is_file():
+    if run.is_folds:
         return f"holds the models of several folds: take the folds themselves, {run.fold(1).folder} and the others"
-    if is_ensemble_folder(path):
+    if run.is_ensemble:
         return "is an ensemble itself: take its members"
     if not run.model.is_dir() and not is_pipeline_folder(path):
         return "has no model: train it"

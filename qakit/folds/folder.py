@@ -16,7 +16,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,17 +23,12 @@ from typing import Any
 from qakit.data.folds import Assignment
 from qakit.data.splits import split_files
 from qakit.errors import RunError
-from qakit.files import write_json
+from qakit.files import json_text, write_json
 from qakit.inference.output import inputs_of
 from qakit.recipe.load import recipe_hash
 from qakit.recipe.model import Recipe
 from qakit.runs import FOLDS, Run, create_run, environment, open_run
 from qakit.training.fold_recipe import fold_recipe
-
-
-def is_folds_folder(folder: Path) -> bool:
-    """Whether a folder holds folds."""
-    return Run(folder).folds_file.is_file()
 
 
 def folds_in(folder: Path | None, recipe: Recipe) -> list[str]:
@@ -60,8 +54,8 @@ def create_folds(recipe: Recipe, folder: Path | None, assignment: Assignment) ->
         RunError: the folder holds something else.
         OutputError: it cannot be made.
     """
-    text = json.dumps(described(recipe, assignment), indent=2, ensure_ascii=False) + "\n"
-    run = create_run(recipe, folder, others={FOLDS: text}, beside=folds_in(folder, recipe))
+    others = {FOLDS: json_text(described(recipe, assignment))}
+    run = create_run(recipe, folder, others=others, beside=folds_in(folder, recipe))
     write_json(run.meta_file, environment() | {"recipe_sha256": recipe_hash(recipe), "seed": recipe.seed})
     return run
 
@@ -73,7 +67,7 @@ def open_folds(folder: Path, recipe: Recipe | None = None) -> Run:
         RunError: it is none, or was made from another recipe.
     """
     run = open_run(folder)
-    if not run.folds_file.is_file():
+    if not run.is_folds:
         raise RunError(f"{folder} holds no folds: it is a run of its own")
     if recipe is not None and recipe_hash(recipe) != recipe_hash(run.recipe()):
         raise RunError(f"{folder} holds the folds of another recipe: choose another --output")

@@ -9,7 +9,7 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from qakit.files import atomic_path, write_text
+from qakit.files import atomic_path, write_json, write_text
 from qakit.modeling.folder import WEIGHTS
 from qakit.modeling.sources import PRETRAINING
 from qakit.pretraining.language_head import MaskedLanguageHead
@@ -53,7 +53,7 @@ def read_note(folder: Path) -> dict[str, Any] | None:
 
 def write_note(folder: Path, note: dict[str, Any]) -> None:
     """Replace the note."""
-    write_text(folder / PRETRAINING, json.dumps(note, indent=2, ensure_ascii=False, default=str) + "\n")
+    write_json(folder / PRETRAINING, note)
 
 
 def forget_checkpoints(folder: Path) -> None:

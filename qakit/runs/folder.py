@@ -80,7 +80,22 @@ class Run:
     @property
     def is_composed(self) -> bool:
         """Whether more stands behind its answers than its own recipe: an ensemble, or a pipeline of stages."""
-        return (self.folder / ENSEMBLE).is_file() or (self.folder / PIPELINE).is_file()
+        return self.is_ensemble or (self.folder / PIPELINE).is_file()
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether it is an ensemble."""
+        return (self.folder / ENSEMBLE).is_file()
+
+    @property
+    def is_folds(self) -> bool:
+        """Whether it holds folds."""
+        return self.folds_file.is_file()
+
+    @property
+    def has_members(self) -> bool:
+        """Whether several models answer for it, each by itself: an ensemble's, or those of folds."""
+        return self.is_ensemble or self.is_folds
 
     @property
     def seen_file(self) -> Path:

@@ -47,27 +47,17 @@ def _refuse_ways_out(folder: Path) -> None:
 
 def not_one_model(run: Run) -> str:
     """Why a run has no model of its own, and what to name in its place; empty for one that has, and for a pipeline."""
-    if run.folds_file.is_file():
+    if run.is_folds:
         return (
             f"{run.folder} holds the models of several folds: name one, such as {run.fold(1).folder}; `qakit predict` "
             "answers a file with all of them"
         )
-    if is_ensemble_folder(run.folder):
+    if run.is_ensemble:
         return (
             f"{run.folder} is an ensemble, which has no model of its own: name one of its members "
             f"({run.folder / ENSEMBLE} lists them); `qakit predict` answers a file with all of them"
         )
     return ""
-
-
-def has_members(folder: Path) -> bool:
-    """Whether several models answer for a folder: an ensemble's, or those of folds."""
-    return is_ensemble_folder(folder) or Run(folder).folds_file.is_file()
-
-
-def is_ensemble_folder(folder: Path) -> bool:
-    """Whether a folder holds an ensemble."""
-    return (folder / ENSEMBLE).is_file()
 
 
 def ensemble_members(run: Run) -> list[Path]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from qakit.errors import DataError, OutputError, SubmissionError
-from qakit.files import recover_folder, remove_leftovers, replace_folder, write_text, writing
+from qakit.files import recover_folder, remove_leftovers, replace_folder, write_json, writing
 from qakit.submit.faults import KaggleError
 from qakit.submit.record import now
 from qakit.submit.remote import Download, Kaggle
@@ -73,7 +73,7 @@ def download(
                 "listing": listing,
                 "files": files,
             }
-            write_text(fresh / MANIFEST, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+            write_json(fresh / MANIFEST, document)
     return Downloaded(folder, files, fresh=True)
 
 

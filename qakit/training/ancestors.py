@@ -106,7 +106,7 @@ def _parts(run: Run) -> list[Path]:
     """An ensemble's members, a pipeline's stages, the trained folds; empty for a run with a model of its own."""
     if is_pipeline_folder(run.folder):
         return list(stage_folders(run).values())
-    if run.folds_file.is_file():
+    if run.is_folds:
         folds = run.read_json(run.folds_file).get("folds", [])
         own = [run.fold(number) for number in range(1, len(folds) + 1)]
         return [each.folder for each in own if each.recipe_file.is_file()]

@@ -47,7 +47,7 @@ def _of_fold(key: str, path: str, fold: int) -> str:
     run = Run(Path(path))
     if not run.folder.exists():
         raise RunError(f"{key}: {path} is not there: put it back where it was")
-    if not run.folds_file.is_file():
+    if not run.is_folds:
         return path
     own = run.fold(fold)
     if not own.metrics_file.is_file():

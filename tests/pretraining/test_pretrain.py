@@ -34,6 +34,7 @@ TEXTS = [
     for c in NAMES[:2]
 ]
 FAST = {"max_length": 64, "batch_size": 10, "learning_rate": 3e-3, "log_every": 1, "precision": "fp32", "common": 1.0}
+FAST_OPTIONS = [part for name, value in FAST.items() for part in ("--set", f"{name}={value}")]
 
 
 def prepared(backbone: Path, texts: list[str] = TEXTS, **more: Any) -> Pretraining:
@@ -211,8 +212,7 @@ def test_a_recipe_from_scratch_is_told_how_to_take_the_output(
         f"backbone: {{source: {tiny_backbone}, init: scratch}}\n",
         "utf-8",
     )
-    fast = [part for name, value in FAST.items() for part in ("--set", f"{name}={value}")]
-    result = invoke("pretrain", recipe, "--output", tmp_path / "out", *fast, "--set", "max_steps=1")
+    result = invoke("pretrain", recipe, "--output", tmp_path / "out", *FAST_OPTIONS, "--set", "max_steps=1")
     assert result.exit_code == 0, result.output
     hint = f"use it with --set backbone.source={tmp_path / 'out'} --set backbone.init=pretrained"
     assert hint in " ".join(result.stderr.split())
@@ -222,7 +222,6 @@ def test_a_stopped_command_says_how_to_go_on(
     tiny_backbone: Path, tmp_path: Path, invoke: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "texts.txt").write_text("\n".join(TEXTS), "utf-8")
-    fast = [part for name, value in FAST.items() for part in ("--set", f"{name}={value}")]
     command = ("pretrain", "--backbone", tiny_backbone, "--text", tmp_path / "texts.txt", "--output", tmp_path / "out")
 
     def stop(*_: Any, **__: Any) -> None:
@@ -230,15 +229,15 @@ def test_a_stopped_command_says_how_to_go_on(
 
     with monkeypatch.context() as patch:
         patch.setattr("qakit.pretraining.prepare.load_tokenizer", stop)
-        result = invoke(*command, *fast)
+        result = invoke(*command, *FAST_OPTIONS)
     assert result.exit_code == 143
     assert "interrupted; nothing is written yet, give the same command again" in result.stderr
     with monkeypatch.context() as patch:
         patch.setattr("qakit.pretraining.keeper.PretrainKeeper.combine_kept", stop)
-        result = invoke(*command, *fast)
+        result = invoke(*command, *FAST_OPTIONS)
     assert result.exit_code == 143
     assert "a checkpoint is written, go on with the same command and --resume" in result.stderr
-    result = invoke(*command, *fast, "--resume")
+    result = invoke(*command, *FAST_OPTIONS, "--resume")
     assert result.exit_code == 0, result.output
     assert (tmp_path / "out" / "model.safetensors").is_file()
 
