@@ -158,3 +158,15 @@ def test_an_export_does_not_replace_other_things(run: Path, invoke: Invoke) -> N
     assert result.exit_code == 2
     assert "holds something else" in str(result.exception)
     assert Path("out/mine.txt").read_text() == "mine"
+
+
+def test_the_problems_of_a_file_are_a_list(tmp_path: Path, invoke: Invoke) -> None:
+    ours, sample = tmp_path / "ours.csv", tmp_path / "sample.csv"
+    ours.write_text("id,answer\n1,a\n2,b\n")
+    sample.write_text("id,answer\n001,x\n002,x\n")
+    result = invoke("submit", ours, "-c", "some-cup", "--sample", sample, "--dry-run")
+    assert result.exit_code == 2
+    first, *others = result.output[result.output.index("error: ") :].splitlines()
+    assert first == f"error: {ours}, compared with {sample}: 2 problems:"
+    assert [line[:4] for line in others] == ["  - ", "  - "]
+    assert "\\n" not in result.output
