@@ -165,8 +165,7 @@ def test_the_problems_of_a_file_are_a_list(tmp_path: Path, invoke: Invoke) -> No
     ours.write_text("id,answer\n1,a\n2,b\n")
     sample.write_text("id,answer\n001,x\n002,x\n")
     result = invoke("submit", ours, "-c", "some-cup", "--sample", sample, "--dry-run")
-    assert result.exit_code == 2
-    first, *others = result.output[result.output.index("error: ") :].splitlines()
-    assert first == f"error: {ours}, compared with {sample}: 2 problems:"
+    first, *others = str(result.exception).splitlines()
+    assert first == f"{ours}, compared with {sample}: 2 problems:"
     assert [line[:4] for line in others] == ["  - ", "  - "]
-    assert "\\n" not in result.output
+    assert "\\n" not in str(result.exception)
