@@ -1,8 +1,8 @@
 """The model hub: the files of a repository that are needed, fetched once, in one folder.
 
 ``huggingface_hub`` does the fetching and keeps the files in its own cache, so mirrors (``HF_ENDPOINT``), tokens
-(``HF_TOKEN``), the offline mode (``HF_HUB_OFFLINE``) and the cache's place (``HF_HOME``) are as everywhere else. Here it
-is decided which files, whether they arrived whole, and what to say when they did not.
+(``HF_TOKEN``), the offline mode (``HF_HUB_OFFLINE``) and the cache's place (``HF_HOME``) are as everywhere else.
+Decided here: which files, whether they arrived whole, and what to say when they did not.
 """
 
 from __future__ import annotations
@@ -200,9 +200,10 @@ def _why(error: Exception, repository: str, kind: Kind, revision: str | None) ->
 
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, GatedRepoError):
+        page = f"{constants.ENDPOINT}/{'datasets/' if kind == 'dataset' else ''}{repository}"
         return (
-            f"{constants.ENDPOINT}/{'datasets/' if kind == 'dataset' else ''}{repository} asks for its conditions to be "
-            "accepted: do that in a browser, then log in (`hf auth login`, or the environment variable HF_TOKEN)"
+            f"{page} asks for its conditions to be accepted: do that in a browser, then log in (`hf auth login`, or "
+            "the environment variable HF_TOKEN)"
         )
     if isinstance(error, RevisionNotFoundError):
         return f"the hub has no revision {revision!r} of {repository}"
