@@ -146,7 +146,8 @@ def _listing(endpoint: str, repository: str, kind: Kind, revision: str | None) -
 
     with _quiet():
         info = HfApi(endpoint=endpoint).repo_info(repository, repo_type=kind, revision=revision, timeout=SECONDS)
-    return str(info.sha), tuple(sorted(sibling.rfilename for sibling in info.siblings or ()))
+    siblings = getattr(info, "siblings", None) or ()  # not every kind of repository has them
+    return str(info.sha), tuple(sorted(sibling.rfilename for sibling in siblings))
 
 
 def _check(file: Path, subject: str) -> None:
@@ -265,8 +266,7 @@ def _display(what: str) -> dict[str, Any]:
     """The argument that brings progress to our listener, where there is one and the client lets it."""
     from huggingface_hub import hf_hub_download
 
-    report = _report.get()
-    if report is None or "tqdm_class" not in inspect.signature(hf_hub_download).parameters:
+    if _report.get() is None or "tqdm_class" not in inspect.signature(hf_hub_download).parameters:
         return {}
 
     class Bar:
@@ -277,7 +277,7 @@ def _display(what: str) -> dict[str, Any]:
 
         def update(self, count: float | None = 1) -> None:
             self.n += int(count or 0)
-            report(Progress(what, self.n, int(self.total or self.n)))
+            told(Progress(what, self.n, int(self.total or self.n)))
 
         def __enter__(self) -> Bar:
             return self

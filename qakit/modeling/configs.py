@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from transformers import CONFIG_MAPPING, MODEL_MAPPING, AutoConfig, AutoModel, PretrainedConfig
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, PretrainedConfig
 
 from qakit.errors import ModelError
 from qakit.modeling.checkpoints import checkpoint_in
@@ -55,7 +55,7 @@ def read_config(folder: Path, *, model_type: object = None, trust_remote_code: b
         if not isinstance(entries, dict):
             raise ValueError("no object")
         if model_type is None and (entries.get("model_type") or entries.get("auto_map")):
-            return cast(PretrainedConfig, AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code))
+            return AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
         kind = _known(model_type) if model_type is not None else _told(entries, folder)
         config = CONFIG_MAPPING[kind].from_dict(entries | {"model_type": kind})
         config._name_or_path = str(folder)  # where transformers notes it, too
@@ -115,7 +115,7 @@ def _fits(kind: str, entries: Mapping[str, Any], shapes: Mapping[str, tuple[int,
     try:
         config = CONFIG_MAPPING[kind].from_dict(dict(entries))
         with torch.device("meta"):
-            model = MODEL_MAPPING[type(config)](config)
+            model = AutoModel.from_config(config)
     except Exception:  # the entries are not for this kind
         return False
     prefix = f"{model.base_model_prefix}."

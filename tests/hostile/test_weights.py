@@ -171,13 +171,13 @@ def test_nothing_that_loads_pickles_or_runs_text_is_called() -> None:
 
 def test_models_get_their_weights_from_us() -> None:
     """transformers opens no weight file by itself: each call that makes a pretrained model is given the weights."""
-    found = []
-    for inside in nodes().values():
-        for node in inside:
-            if isinstance(node, ast.Call) and re.search(
-                r"(Model\w*|encoder)\.from_pretrained$", ast.unparse(node.func)
-            ):
-                found.append("state_dict" in {word.arg for word in node.keywords})
+    found = [
+        "state_dict" in {word.arg for word in node.keywords}
+        for inside in nodes().values()
+        for node in inside
+        if isinstance(node, ast.Call)
+        and re.search(r"(Model\w*|encoder)\.from_pretrained$", ast.unparse(node.func))
+    ]
     assert found and all(found)
 
 
