@@ -12,6 +12,10 @@ from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, field_valida
 
 from qakit.components import Kind
 from qakit.problems import Policy
+from qakit.recipe.hub_data import DataPath as DataPath
+from qakit.recipe.hub_data import DataSource as DataSource
+from qakit.recipe.hub_data import HubFiles as HubFiles
+from qakit.recipe.hub_data import HubSplit as HubSplit
 from qakit.recipe.optimisation import TrainSection as TrainSection
 from qakit.recipe.path_fields import IsPath as IsPath
 from qakit.recipe.path_fields import RecipePath as RecipePath
@@ -28,11 +32,11 @@ class DataSection(Section):
 
     reader: PluginRef
     """Which reader understands the files."""
-    train: RecipePath | list[RecipePath] | None = None
-    """Training file or files."""
-    validation: RecipePath | list[RecipePath] | None = None
+    train: DataSource | list[DataSource] | None = None
+    """Training file or files, or a dataset's split on the hub."""
+    validation: DataSource | list[DataSource] | None = None
     """Labelled file or files for evaluation during and after training."""
-    test: RecipePath | None = None
+    test: DataSource | None = None
     """The competition's test file, without answers."""
     sample_submission: RecipePath | None = None
     """The competition's sample submission; written files are checked against it."""
