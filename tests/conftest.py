@@ -1,15 +1,15 @@
 """Fixtures for the whole suite.
 
-``hub`` stands in for the model hub: this process talks to it, and so do processes that get ``hub_environment``.
+``hub`` stands in for the model hub: this process talks to it, and so do processes with ``hub_environment()``.
 
-    from hub import models, datasets, faults
+    from hub import datasets, faults, models
 
-    hub.publish("OWNER/NAME", models.bert(tmp_path / "a"))              # a folder, or {path: bytes, text or Path}
-    hub.publish_dataset("OWNER/NAME", datasets.squad(rows=20))
-    hub.inject(faults.TRUNCATED, "file", path="pytorch_model.bin")      # once; times=None: always
-    assert hub.fetched("OWNER/NAME") == ["config.json", ...]            # whose content was sent
-    hub.stop()                                                          # no network from here on
-    set_hub(HF_TOKEN=TOKEN, HF_HUB_OFFLINE="1")                         # as if set before the start; None: not set
+    hub.publish("hfl/chinese-lert-base", models.files_of("hfl/chinese-lert-base"))  # or a folder, or {path: content}
+    hub.publish_dataset("rajpurkar/squad_v2", datasets.squad(version_2=True))
+    hub.inject(faults.TRUNCATED, "file", path="pytorch_model.bin")  # once; times=None: always
+    assert hub.fetched("OWNER/NAME") == ["config.json", ...]        # the files whose content was sent
+    set_hub(HF_TOKEN=TOKEN, HF_HUB_OFFLINE="1")                     # as if set before the start; None: not set
+    hub.stop()                                                      # no network from here on
 """
 
 from __future__ import annotations

@@ -37,6 +37,9 @@ def refusal(status: int, code: str = "", message: str = "", **headers: str) -> F
 
 
 UNAUTHORISED = refusal(401, message="Invalid username or password.")
+HIDDEN = refusal(401, "RepoNotFound", "Invalid username or password.")
+"""A stranger asks for what is private or not there. The hub leaves the code out, and its client sees from the address,
+if it begins with https, that this means "not found"; the stand-in, which has no https, has to say it."""
 BAD_TOKEN = refusal(401, message="Invalid credentials in Authorization header")
 GATED = refusal(403, "GatedRepo", "Access to this model is restricted and you are not in the authorized list.")
 GATED_ANONYMOUS = refusal(401, "GatedRepo", "Access to this model is restricted. You must be authenticated.")

@@ -167,7 +167,7 @@ class Handler(BaseHTTPRequestHandler):
             return faults.BAD_TOKEN
         if repository is None or repository.private:
             if given is None:  # the hub does not tell strangers what there is
-                return faults.UNAUTHORISED
+                return faults.HIDDEN
             return None if repository is not None else faults.NO_REPOSITORY
         if repository.gated and asked.what in ("head", "file") and given is None:
             return faults.GATED_ANONYMOUS
