@@ -50,6 +50,10 @@ head=linear_span`, `--set postprocess.0.name=special_chars` (items of a list cou
 **Paths** are relative to the file that wrote them (with `--set`: to the current folder); `~` is the home folder. In
 paths, and nowhere else, `${NAME}` and `${NAME:-default}` stand for environment variables. "A path or a name" is a
 path when it starts with `.`, `~` or `/`, or when it exists relative to the file; otherwise it stays a name.
+
+**Data on the hub**: in `data.train`, `data.validation` and `data.test`, `hf://datasets/OWNER/NAME/PATH` is a file of a
+dataset's repository and `{dataset: OWNER/NAME, split: train}` a split; see [data](data.md#data-on-the-hub). Another
+`dataset` does not inherit `config` and `revision`, and another part of a dataset does not inherit `local`.
 """
 
 
@@ -81,17 +85,20 @@ def _sections() -> Iterator[str]:
 
 
 def _blocks(section: type[BaseModel], at: str) -> Iterator[str]:
-    """The tables of the sections inside a section: those that are off by default."""
+    """The tables of the sections inside a section: those that are off by default. One that several keys take is shown
+    once."""
+    keys: dict[type[BaseModel], dict[str, None]] = {}
     for name, field in section.model_fields.items():
         for inner in sections(field.annotation):
-            place = f"{at}.{name}"
-            yield ""
-            yield f"### `{place}`"
-            yield ""
-            yield " ".join((inner.__doc__ or "").split())
-            yield ""
-            yield from settings_table(inner)
-            yield from _blocks(inner, place)
+            keys.setdefault(inner, {})[f"{at}.{name}"] = None
+    for inner, places in keys.items():
+        yield ""
+        yield f"### {', '.join(f'`{place}`' for place in places)}"
+        yield ""
+        yield " ".join((inner.__doc__ or "").split())
+        yield ""
+        yield from settings_table(inner)
+        yield from _blocks(inner, next(iter(places)))
 
 
 def _is_section(annotation: Any) -> TypeGuard[type[BaseModel]]:
