@@ -58,6 +58,8 @@ from qakit.values import (
     NoAnswer,
     Prediction,
     SpanPrediction,
+    class_name,
+    whole_text,
 )
 
 if TYPE_CHECKING:
@@ -149,6 +151,7 @@ __all__ = [
     "atomic_path",
     "backbone_parts",
     "best_spans",
+    "class_name",
     "cmrc2018",
     "cmrc2018_official_format",
     "cmrc2018_per_example",
@@ -170,6 +173,7 @@ __all__ = [
     "text_match_per_example",
     "token_spans",
     "uniform",
+    "whole_text",
     "write_text",
 ]
 

@@ -9,7 +9,7 @@ from typing import Any
 from qakit.api import Answer, DataError, Example, Problems
 from qakit_readers.answers import place_answer
 from qakit_readers.files import load_json, unreadable
-from qakit_readers.record import Record, SkippedRecordError, kind_of
+from qakit_readers.record import Record, SkippedRecordError, kind_of, whole_number
 from qakit_readers.settings import AdlSettings
 
 
@@ -82,11 +82,13 @@ class AdlReader:
 
 
 def _paragraphs(record: Record, available: int) -> list[int]:
-    numbers = record.items("paragraphs")
-    for place, number in enumerate(numbers):
+    listed = record.items("paragraphs")
+    numbers = []
+    for place, value in enumerate(listed):
         field = f"paragraphs[{place}]"
-        if isinstance(number, bool) or not isinstance(number, int):
-            record.refuse("wrong_type", field, f"should be a whole number, not {kind_of(number)}")
+        if (number := whole_number(value)) is None:
+            record.refuse("wrong_type", field, f"should be a whole number, not {kind_of(value)}")
+        numbers.append(number)
         if not 0 <= number < available:
             record.refuse("bad_reference", field, f"there is no paragraph {number}; the last is {available - 1}")
     if not numbers:
@@ -100,7 +102,7 @@ def _text(record: Record, contexts: list[Any], number: int) -> str:
 
 
 def _relevant(record: Record, numbers: list[int]) -> int | None:
-    if not record.has("relevant"):
+    if record.problems.predicted_only or not record.has("relevant"):
         return None
     relevant = record.integer("relevant")
     if relevant not in numbers:
@@ -109,6 +111,8 @@ def _relevant(record: Record, numbers: list[int]) -> int | None:
 
 
 def _answers(record: Record, texts: tuple[str, ...], relevant: int | None) -> tuple[Answer, ...] | None:
+    if record.problems.predicted_only:
+        return None
     if record.has("answer"):
         listed = [("answer", record.values["answer"])]
     elif record.has("answers"):

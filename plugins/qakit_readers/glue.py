@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from qakit.api import DataError, Example, Problems
+from qakit.api import DataError, Example, Problems, whole_text
 from qakit_readers.files import text_lines
 from qakit_readers.glue_tasks import ID_COLUMNS, MISMATCHED, MISMATCHED_GENRES, TASKS, TaskColumns
 from qakit_readers.record import Record, SkippedRecordError, quoted
@@ -28,8 +28,8 @@ class GlueReader:
     """``Example.question`` is the first text, ``contexts`` the second if the task has one.
 
     Labels are GLUE's own names (``entailment``, ``"0"``, ``"1"``) or a float (STS-B); files without the label's
-    column are unlabelled. Ids are the ``index`` (QQP: ``id``) column, else the row's number from 0; in MNLI's
-    mismatched genres with ``mismatched-`` before it.
+    column are unlabelled, and so are files that are only predicted. Ids are the ``index`` (QQP: ``id``) column, else
+    the row's number from 0; in MNLI's mismatched genres with ``mismatched-`` before it.
     """
 
     def __init__(self, settings: GlueSettings) -> None:
@@ -90,16 +90,17 @@ class GlueReader:
         record = Record(dict(zip(layout.names, cells, strict=True)), row, problems)
         first = record.text(self._task.texts[0], empty="empty_question")
         second = tuple(record.text(name, empty="empty_context") for name in self._task.texts[1:])
-        identifier = record.identifier(layout.identifier) if layout.identifier else number
+        identifier = whole_text(record.identifier(layout.identifier)) if layout.identifier else number
         if self._name == "MNLI" and record.values.get("genre") in MISMATCHED_GENRES:
             identifier = MISMATCHED + identifier
-        label = _label(record, self._task) if layout.labelled else None
+        label = _label(record, self._task) if layout.labelled and not problems.predicted_only else None
         return Example(identifier, first, second, label=label)
 
 
 def _label(record: Record, task: TaskColumns) -> str | float:
     text = record.text(task.label).strip()
     if task.labels:
+        text = whole_text(text)
         if text not in task.labels:
             message = f"{quoted(text)} is none of the labels {', '.join(task.labels)}; are the columns in order?"
             record.refuse("bad_label", task.label, message)

@@ -47,6 +47,8 @@ def _question(record: Record, paragraphs: list[Any]) -> Example:
 
 
 def _answers(record: Record, context: str) -> tuple[Answer, ...] | None:
+    if record.problems.predicted_only:
+        return None
     absent = [record.values.get(field) in (None, "null") for field in _ANSWER_FIELDS]
     if absent[1] and absent[2] and (absent[0] or record.values.get("answer_text") == ""):
         return None

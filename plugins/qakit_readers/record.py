@@ -106,18 +106,20 @@ class Record:
     def identifier(self, field: str = "id") -> str:
         """An id: text or a whole number, as text."""
         value = self.get(field)
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            self.refuse("wrong_type", field, f"an id should be text or a whole number, not {kind_of(value)}")
+        if isinstance(value, str) and value:
+            return self.sound(value, field)
         if value == "":
             self.refuse("missing_field", field, "the id is empty")
-        return self.sound(str(value), field)
+        if (number := whole_number(value)) is None:
+            self.refuse("wrong_type", field, f"an id should be text or a whole number, not {kind_of(value)}")
+        return str(number)
 
     def integer(self, field: str) -> int:
         """A whole number."""
         value = self.get(field)
-        if isinstance(value, bool) or not isinstance(value, int):
+        if (number := whole_number(value)) is None:
             self.refuse("wrong_type", field, f"should be a whole number, not {kind_of(value)}")
-        return value
+        return number
 
     def items(self, field: str) -> list[Any]:
         """A JSON array."""
@@ -129,6 +131,13 @@ class Record:
     def child(self, value: object, place: str) -> Record:
         """An object within this record, such as an answer."""
         return Record.of(value, self.row, self.problems, place=f"{self.place}{place}", weight=self.weight)
+
+
+def whole_number(value: object) -> int | None:
+    """A whole number, also one that is written as a float: pandas makes floats of columns with gaps. None otherwise."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def kind_of(value: object) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from qakit.api import Answer, DataError, Example, Problems
 from qakit_readers.answers import place_answer
 from qakit_readers.files import load_json
-from qakit_readers.record import Record, SkippedRecordError, kind_of
+from qakit_readers.record import Record, SkippedRecordError, kind_of, whole_number
 from qakit_readers.settings import SquadSettings
 
 
@@ -26,6 +26,7 @@ class SquadReader:
         """Yield the questions in order."""
         articles = _articles(load_json(path), path)
         labelled = _has_labels(articles) if self._settings.labelled == "auto" else self._settings.labelled
+        labelled = labelled and not problems.predicted_only
         for number, value in enumerate(articles):
             try:
                 article = Record.of(value, f"data[{number}]", problems, weight=_questions_in(value))
@@ -89,8 +90,8 @@ def _answers(record: Record, context: str) -> tuple[Answer, ...] | None:
 def _start(answer: Record) -> int | None:
     """The claimed offset; None where the policy keeps answers that have none."""
     start = answer.values.get("answer_start")
-    if isinstance(start, int) and not isinstance(start, bool):
-        return start
+    if (number := whole_number(start)) is not None:
+        return number
     problem = (
         f"should be a whole number, not {kind_of(start)}" if "answer_start" in answer.values else "the field is missing"
     )

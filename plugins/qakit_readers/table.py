@@ -8,12 +8,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from qakit.api import Answer, DataError, Example, Problems
+from qakit.api import Answer, DataError, Example, Problems, class_name, whole_text
 from qakit_readers.answers import place_answer
 from qakit_readers.columnar import parquet_rows
 from qakit_readers.delimited import Row, delimited_rows
 from qakit_readers.json_lines import json_rows
-from qakit_readers.record import Record, SkippedRecordError, kind_of
+from qakit_readers.record import Record, SkippedRecordError, kind_of, whole_number
 from qakit_readers.settings import TableSettings
 
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
@@ -29,7 +29,7 @@ class TableReader:
     """One row, one example. Without an id column the rows' ids count from 0.
 
     A file that lacks the columns of answers or labels altogether is a test file: its examples are unlabelled. A column
-    of nearly the same name is taken for a slip in the mapping instead.
+    of nearly the same name is taken for a slip in the mapping instead. Rows with an empty label are unlabelled, too.
     """
 
     def __init__(self, settings: TableSettings) -> None:
@@ -37,23 +37,27 @@ class TableReader:
 
     def read(self, path: Path, problems: Problems) -> Iterator[Example]:
         """Yield the rows in order, reading as they are asked for."""
-        checked = False
+        checked = whole_ids = False
         for number, name, row in self._rows(path, problems):
             if not checked:
-                self._check_columns(row, path)
+                self._check_columns(row, path, labels=not problems.predicted_only)
+                whole_ids = self._has_whole_ids(row, path)
                 checked = True
             try:
-                yield self._example(Record(row, name, problems), number)
+                yield self._example(Record(row, name, problems), number, whole_ids=whole_ids)
             except SkippedRecordError:
                 continue
         if not checked:
             raise DataError("the table has no row", path=path)
 
-    def _rows(self, path: Path, problems: Problems) -> Iterator[Row]:
-        settings = self._settings
-        form = FORMATS.get(path.suffix.lower()) if settings.format == "auto" else settings.format
+    def _format(self, path: Path) -> str:
+        form = FORMATS.get(path.suffix.lower()) if self._settings.format == "auto" else self._settings.format
         if form is None:
             raise DataError(f"the ending {path.suffix!r} names no table format; set the reader's `format`", path=path)
+        return form
+
+    def _rows(self, path: Path, problems: Problems) -> Iterator[Row]:
+        settings, form = self._settings, self._format(path)
         if form == "jsonl":
             return json_rows(path)
         if form == "parquet":
@@ -61,10 +65,23 @@ class TableReader:
         quotes = settings.quotes if settings.quotes is not None else form == "csv"
         return delimited_rows(path, problems, separator="," if form == "csv" else "\t", quotes=quotes)
 
-    def _check_columns(self, row: dict[str, Any], path: Path) -> None:
+    def _has_whole_ids(self, row: dict[str, Any], path: Path) -> bool:
+        """Whether all ids of a CSV or TSV file are whole numbers that were written as floats: ``13.0``, by pandas.
+
+        Beside ``2.1`` an id ``2.0`` is no number but a name, so the whole column decides; it is read beforehand only
+        where the first row's id looks like that. The other formats say themselves what is text and what a number.
+        """
+        column = self._settings.id
+        if column is None or self._format(path) not in ("csv", "tsv") or whole_text(row[column]) == row[column]:
+            return False
+        rows = self._rows(path, Problems(path, collect=True))
+        return all(whole_text(row[column]) != row[column] for _, _, row in rows)
+
+    def _check_columns(self, row: dict[str, Any], path: Path, *, labels: bool) -> None:
+        """``labels``: whether the file's labels are needed."""
         settings = self._settings
         optional = {settings.answer_text, settings.answers}
-        if settings.answer_text not in row:
+        if settings.answer_text not in row or not labels:
             optional |= {settings.answer_start, settings.answer_end}
         for setting in _COLUMN_SETTINGS:
             column = getattr(settings, setting)
@@ -74,7 +91,7 @@ class TableReader:
                     path=path,
                 )
         targets = [column for column in (settings.answer_text, settings.answers, settings.label) if column is not None]
-        if not any(column in row for column in targets):
+        if labels and not any(column in row for column in targets):
             self._check_slips(targets, row, path)
 
     def _check_slips(self, targets: list[str], row: dict[str, Any], path: Path) -> None:
@@ -85,21 +102,23 @@ class TableReader:
             if close := get_close_matches(wanted.casefold(), free, n=1, cutoff=_CLOSE):
                 raise DataError(f"there is no column {wanted!r}; did you mean {free[close[0]]!r}?", path=path)
 
-    def _example(self, record: Record, number: int) -> Example:
+    def _example(self, record: Record, number: int, *, whole_ids: bool) -> Example:
         settings = self._settings
         identifier = record.identifier(settings.id) if settings.id else str(number)
+        identifier = whole_text(identifier) if whole_ids else identifier
         if settings.id:
             record = record.named(f"{record.row} (id {identifier})")
         question = record.text(settings.question or settings.text_a or "", empty="empty_question")
         second = settings.context or settings.text_b
         context = record.text(second, empty="empty_context") if second else ""
         document = record.values.get(settings.document) if settings.document else None
+        labelled = not record.problems.predicted_only
         return Example(
             identifier,
             question,
             (context,) if second else (),
-            answers=self._answers(record, context) if settings.context else None,
-            label=self._label(record),
+            answers=self._answers(record, context) if settings.context and labelled else None,
+            label=self._label(record) if labelled else None,
             document="" if document is None else record.sound(str(document), settings.document or ""),
         )
 
@@ -126,15 +145,16 @@ class TableReader:
     def _label(self, record: Record) -> str | float | None:
         column = self._settings.label
         value = record.values.get(column) if column is not None else None
-        if column is None or value is None:
+        if column is None or _is_empty(value):
             return None
         if self._settings.label_type == "number":
             return _number(record, column, value)
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            record.refuse("bad_label", column, f"a class should be text or a whole number, not {kind_of(value)}")
-        if value == "":
-            record.refuse("bad_label", column, "the label is empty")
-        return record.sound(str(value), column)
+        if not isinstance(value, str | bool) and whole_number(value) is None:
+            message = f"a class should be text, a whole number, true or false, not {kind_of(value)}"
+            if isinstance(value, float):
+                message += "; for regression set the reader's label_type to number"
+            record.refuse("bad_label", column, message)
+        return record.sound(class_name(value), column)
 
 
 def _listed_answers(record: Record, column: str, context: str) -> tuple[Answer, ...] | None:
@@ -161,16 +181,19 @@ def _listed_answers(record: Record, column: str, context: str) -> tuple[Answer, 
 
 
 def _integer(record: Record, column: str) -> int:
-    """A whole number, also as text (CSV, TSV) or as a float without fraction (columns with empty cells)."""
+    """A whole number, also as text (CSV, TSV)."""
     value = record.get(column)
     if isinstance(value, str):
         try:
-            return int(value)
+            return int(whole_text(value.strip()))
         except ValueError:
             record.refuse("wrong_type", column, f"should be a whole number, not {kind_of(value)}")
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
     return record.integer(column)
+
+
+def _is_empty(value: object) -> bool:
+    """Whether a cell holds nothing: null, blank text, or the NaN that pandas has for it."""
+    return value is None or (isinstance(value, str) and not value.strip()) or value != value
 
 
 def _number(record: Record, column: str, value: object) -> float:

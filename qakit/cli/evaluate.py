@@ -77,7 +77,10 @@ def evaluate(
     _check_options(trained, threshold, curve)
     if threshold is not None:
         trained = trained.with_threshold(threshold)
-    split = read_own_split(trained, "validation") if source is None else read_examples(trained, source)
+    if source is None:
+        split = read_own_split(trained, "validation")
+    else:
+        split = read_examples(trained, source, predicted_only=False)
     for file in split.files:
         check_targets(file, nbest, curve)
     unlabelled = [example.id for example in split.examples if not example.labelled]

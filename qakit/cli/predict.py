@@ -147,7 +147,7 @@ def _predict_one(
         build_writer(trained.recipe, trained.registry, suffix=output.suffix)  # before the long work
     if source is not None:
         check_targets(source, output, nbest, characters)
-        questions = read_examples(trained, source)
+        questions = read_examples(trained, source, predicted_only=True)
     else:
         assert split is not None
         questions = read_own_split(trained, split)

@@ -48,16 +48,20 @@ def load_run(run: Path) -> Answering:
         return load_trained(run, device=device, workers=workers)
 
 
-def read_examples(trained: Answering, source: Path) -> Split:
-    """A file's examples, with the recipe's reader; problems in its records are told."""
+def read_examples(trained: Answering, source: Path, *, predicted_only: bool) -> Split:
+    """A file's examples, with the recipe's reader; problems in its records are told.
+
+    Args:
+        predicted_only: no label is needed, and none is read.
+    """
     with trained.workers.one_fate():
-        split = _read(trained.recipe, trained.registry, source)
+        split = _read(trained.recipe, trained.registry, source, predicted_only=predicted_only)
     return _told(split, trained.workers.first)
 
 
 def read_input(recipe: Recipe, registry: Registry, source: Path) -> Split:
-    """A file's examples, with a recipe's reader; problems in its records are told."""
-    return _told(_read(recipe, registry, source), True)
+    """The examples of a file to be predicted, with a recipe's reader; problems in its records are told."""
+    return _told(_read(recipe, registry, source, predicted_only=True), True)
 
 
 def read_own_split(trained: Answering, name: SplitName) -> Split:
@@ -71,10 +75,10 @@ def read_own_split(trained: Answering, name: SplitName) -> Split:
     return _told(split, trained.workers.first)
 
 
-def _read(recipe: Recipe, registry: Registry, source: Path) -> Split:
+def _read(recipe: Recipe, registry: Registry, source: Path, *, predicted_only: bool) -> Split:
     from qakit.data.splits import read_files
 
-    split = read_files(recipe, registry, [source])
+    split = read_files(recipe, registry, [source], predicted_only=predicted_only)
     if not split.examples:
         raise DataError("holds no question", path=source)
     return split

@@ -43,13 +43,20 @@ def build_reader(recipe: Recipe, registry: Registry) -> Reader:
     return reader
 
 
-def read_files(recipe: Recipe, registry: Registry, files: Sequence[Path], *, name: str = "input") -> Split:
+def read_files(
+    recipe: Recipe, registry: Registry, files: Sequence[Path], *, name: str = "input", predicted_only: bool = False
+) -> Split:
     """All examples of ``files``, as the recipe's reader and problem policies say.
+
+    Args:
+        predicted_only: the files are answered, neither trained on nor scored: whatever labels they have are not read,
+            and no record is left out.
 
     Raises:
         DataError: a file cannot be read, or a problem's policy is ``error``.
     """
-    result = read_examples(build_reader(recipe, registry), list(files), policies=recipe.data.problems)
+    reader, policies = build_reader(recipe, registry), recipe.data.problems
+    result = read_examples(reader, list(files), policies=policies, predicted_only=predicted_only)
     return Split(name, tuple(files), result.examples, result.problems)
 
 
@@ -90,6 +97,8 @@ def split_files(recipe: Recipe, name: SplitName) -> tuple[Path, ...]:
 def read_split(recipe: Recipe, registry: Registry, name: SplitName) -> Split | None:
     """A split with the recipe's selection applied; None if the recipe has no such split.
 
+    The test file is only predicted: its labels are not read.
+
     Raises:
         DataError: a file cannot be read, or nothing is left to train or evaluate on.
     """
@@ -101,7 +110,7 @@ def read_split(recipe: Recipe, registry: Registry, name: SplitName) -> Split | N
         if recipe.folds.fold is not None:
             split = part_of(recipe, split, assignment, name, fold=recipe.folds.fold)
     else:
-        split = _selected(recipe, read_files(recipe, registry, files, name=name), name)
+        split = _selected(recipe, read_files(recipe, registry, files, name=name, predicted_only=name == "test"), name)
     if not split.examples:
         wanted = "no labelled example to train on" if name == "train" else "no example"
         raise DataError(f"the {name} split holds {wanted}", path=files[0])

@@ -97,7 +97,7 @@ def _answer(
     watch: Callable[[], AbstractContextManager[CountProgress | None]],
 ) -> None:
     """A member's answers in ``folder``, unless they are there already."""
-    examples = read_files(recipe, registry, [source]).examples
+    examples = read_files(recipe, registry, [source], predicted_only=True).examples
     identity = _identity(run, recipe, examples)
     meta = Run(folder).read_json(folder / "meta.json")
     if (folder / NBEST).is_file() and identity.items() <= meta.items():

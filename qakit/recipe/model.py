@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from qakit.components import Kind
 from qakit.problems import Policy
@@ -25,6 +25,12 @@ from qakit.recipe.section import FOLDER_NAME
 from qakit.recipe.section import Section as Section
 from qakit.recipe.slug import competition_slug
 from qakit.recipe.staged import FoldsSection, PseudoSection
+from qakit.values import class_name
+
+ClassName = Annotated[
+    str, BeforeValidator(lambda value: class_name(value) if isinstance(value, str | int | float) else value)
+]
+"""A class as the readers spell it: booleans and whole numbers of YAML, too."""
 
 
 class DataSection(Section):
@@ -48,7 +54,7 @@ class DataSection(Section):
     """Evaluate on this many examples, drawn at random; the same ones for every `seed`, so that runs can be compared."""
     answerable_only: bool = False
     """Train only on questions that have an answer."""
-    labels: list[str] | None = None
+    labels: list[ClassName] | None = None
     """Class names in their order, for heads that classify; by default those of the training examples, sorted."""
 
 

@@ -49,7 +49,7 @@ def pseudo_labelled(
     file = section.file or recipe.data.test
     if file is None:
         raise UsageError("pseudo: which questions? set pseudo.file or data.test")
-    questions = read_files(recipe, registry, [Path(file)], name="pseudo")
+    questions = read_files(recipe, registry, [Path(file)], name="pseudo", predicted_only=True)
     run = open_run(section.from_run)
     predictions = predictions_for(run, registry, questions, device=device, cache=cache, listener=listener)
     judged = _Judged(() if validation is None else validation.examples)
