@@ -139,7 +139,7 @@ def _predict_one(
 
     trained = load_run(run)
     if contexts is not None:
-        trained = trained.under(with_contexts(trained.recipe, trained.registry, contexts))
+        trained = trained.under(with_contexts(trained.recipe, contexts))
     if characters is not None:
         wanted = trained.recipe.predict.model_copy(update={"character_scores": True})
         trained = trained.under(trained.recipe.model_copy(update={"predict": wanted}))

@@ -69,8 +69,8 @@ def _builder(
             file.touch()
     if f"{name}.py" in names:
         raise DataError(
-            f"{subject} has a loading script, which is code and is not run; look whether the hub has made Parquet of it: "
-            f"hf://datasets/{split.dataset}@refs/convert/parquet/CONFIG/SPLIT/*.parquet"
+            f"{subject} has a loading script, which is code and is not run; look whether the hub has made Parquet of "
+            f"it: hf://datasets/{split.dataset}@refs/convert/parquet/CONFIG/SPLIT/*.parquet"
         )
     configs: list[str] = []
     try:
@@ -100,7 +100,9 @@ def _write(builder: Any, split: str, target: Path) -> None:
     dataset = builder.as_streaming_dataset(split=split)
     tables = iter(dataset.with_format("arrow").iter(batch_size=_ROWS))
     first: pyarrow.Table | None = next(tables, None)
-    schema = dataset.features.arrow_schema if dataset.features else pyarrow.schema([]) if first is None else first.schema
+    schema = (
+        dataset.features.arrow_schema if dataset.features else pyarrow.schema([]) if first is None else first.schema
+    )
     with atomic_path(target) as temporary, pyarrow.parquet.ParquetWriter(temporary, schema) as writer:
         while first is not None:
             writer.write_table(first.cast(schema))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import unquote
 
@@ -112,6 +112,11 @@ DataSource = DataPath | HubSplit
 """Where a recipe's examples come from."""
 
 
+def is_on_hub(source: str | HubSplit) -> bool:
+    """Whether data has to be fetched."""
+    return isinstance(source, HubSplit) or source.startswith(HUB)
+
+
 def is_commit(revision: str | None) -> bool:
     """Whether a revision can only ever mean the same files."""
     return revision is not None and _COMMIT.fullmatch(revision) is not None
@@ -129,21 +134,6 @@ def newest_commit(repository: str, revision: str | None, *, subject: str) -> str
     if revision is not None and is_commit(revision):
         return revision
     return commit_of(snapshot(repository, choose=_small, kind="dataset", revision=revision, subject=subject))
-
-
-def pinned(source: str | HubSplit, *, subject: str) -> str | HubSplit:
-    """The same data by the commit that it has now, so that it stays the same; a local path as it is.
-
-    Raises:
-        HubError: as :func:`newest_commit`.
-    """
-    if isinstance(source, HubSplit):
-        commit = newest_commit(source.dataset, source.revision, subject=subject)
-        return source.model_copy(update={"revision": commit})
-    if not source.startswith(HUB):
-        return source
-    files = HubFiles.parse(source)
-    return str(replace(files, revision=newest_commit(files.repository, files.revision, subject=subject)))
 
 
 def _small(names: Sequence[str]) -> list[str]:

@@ -126,9 +126,9 @@ def under(block: MapNode, own: Mapping[str, Node], at: At) -> MapNode:
     """The block at ``at`` as one with the keys ``own`` inherits it.
 
     Another backbone's ``source`` comes without the hash and the revision of the one before, and whoever names a source,
-    or begins from ``scratch``, does not begin with an inherited run. Another dataset comes without the configuration and
-    the revision of the one before, and another part of one without the local file in its place. What a ``--set`` gave
-    belongs to the new one, whatever the order.
+    or begins from ``scratch``, does not begin with an inherited run. Another dataset comes without the configuration
+    and the revision of the one before, and another part of one without the local file in its place. What a ``--set``
+    gave belongs to the new one, whatever the order.
     """
     left: list[str] = []
     if at == BACKBONE:
