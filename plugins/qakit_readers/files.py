@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from qakit.api import DataError
 
 _BOM = b"\xef\xbb\xbf"
 _NOTHING = b"\0 \t\r\n"
+_GZIP = b"\x1f\x8b"
 _HEAD = 4096
 """How many bytes tell what a file is: a file of 100 MB is not copied for it."""
 _FOREIGN = (
     (b"version https://git-lfs", "is a Git LFS pointer, not the data; fetch the file with `git lfs pull`"),
-    (b"\x1f\x8b", "is compressed with gzip; unpack it first"),
+    (_GZIP, "is compressed with gzip where it should not be, or twice; unpack it"),
     (b"PK\x03\x04", "is a zip archive; unpack it first"),
     (b"\xff\xfe", "is UTF-16; save it as UTF-8"),
     (b"\xfe\xff", "is UTF-16; save it as UTF-8"),
@@ -41,15 +45,13 @@ def load_json(path: Path) -> Any:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The file's bytes.
+    """The file's bytes, unpacked if it is compressed with gzip.
 
     Raises:
         DataError: it cannot be read, is empty, or is evidently something else than text.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise unreadable(path, error) from None
+    with opened(path) as file:
+        data = file.read()
     refuse_foreign(data, path)
     return data
 
@@ -62,19 +64,44 @@ def text_lines(path: Path, *, keep_ends: bool = False) -> Iterator[tuple[int, st
     Raises:
         DataError: as :func:`read_bytes`, or a line is not UTF-8.
     """
+    with opened(path) as file:
+        for number, line in enumerate(file, start=1):
+            if number == 1:
+                refuse_foreign(line, path)
+                line = line.removeprefix(_BOM)
+            if not keep_ends:
+                line = line.removesuffix(b"\n").removesuffix(b"\r")
+            yield number, _decode(line, path, row=f"line {number}")
+        if file.tell() == 0:
+            refuse_foreign(b"", path)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """A text file's bytes to be read; what is compressed with gzip, whatever its name says, is unpacked on the way.
+
+    Raises:
+        DataError: the file cannot be read, or what is compressed is cut off or damaged.
+    """
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if number == 1:
-                    refuse_foreign(line, path)
-                    line = line.removeprefix(_BOM)
-                if not keep_ends:
-                    line = line.removesuffix(b"\n").removesuffix(b"\r")
-                yield number, _decode(line, path, row=f"line {number}")
-            if file.tell() == 0:
-                refuse_foreign(b"", path)
+            if file.peek(len(_GZIP)).startswith(_GZIP):
+                with gzip.open(file) as unpacked:
+                    yield cast("BinaryIO", unpacked)
+            else:
+                yield file
+    except EOFError:
+        raise DataError("the gzip file stops short; copy or download it again", path=path) from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"the gzip file is damaged ({error}); copy or download it again", path=path) from None
     except OSError as error:
         raise unreadable(path, error) from None
+
+
+def ending(path: Path) -> str:
+    """How a file's name ends, in small letters and without a ``.gz`` after it: ``.csv`` of ``A.CSV.gz``."""
+    last = path.suffix.lower()
+    return Path(path.stem).suffix.lower() if last == ".gz" else last
 
 
 def refuse_foreign(start: bytes, path: Path) -> None:
@@ -83,7 +110,7 @@ def refuse_foreign(start: bytes, path: Path) -> None:
     if not head.strip() and not start.strip():
         raise DataError("the file is empty", path=path)
     if not head.strip(_NOTHING) and not start.strip(_NOTHING):
-        raise DataError("holds nothing but NUL bytes: a copy or download of it failed; fetch it again", path=path)
+        raise DataError("holds nothing but NUL bytes: copy or download it again", path=path)
     for magic, message in _FOREIGN:
         if start.startswith(magic):
             raise DataError(message, path=path)

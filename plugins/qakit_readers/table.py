@@ -12,6 +12,7 @@ from qakit.api import Answer, DataError, Example, Problems, class_name, whole_te
 from qakit_readers.answers import place_answer
 from qakit_readers.columnar import parquet_rows
 from qakit_readers.delimited import Row, delimited_rows
+from qakit_readers.files import ending
 from qakit_readers.json_lines import json_rows
 from qakit_readers.record import Record, SkippedRecordError, kind_of, whole_number
 from qakit_readers.settings import TableSettings
@@ -51,7 +52,7 @@ class TableReader:
             raise DataError("the table has no row", path=path)
 
     def _format(self, path: Path) -> str:
-        form = FORMATS.get(path.suffix.lower()) if self._settings.format == "auto" else self._settings.format
+        form = FORMATS.get(ending(path)) if self._settings.format == "auto" else self._settings.format
         if form is None:
             raise DataError(f"the ending {path.suffix!r} names no table format; set the reader's `format`", path=path)
         return form
