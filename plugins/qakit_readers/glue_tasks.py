@@ -1,5 +1,5 @@
-"""The ten GLUE tasks as their TSV files have them: which columns hold the texts and the label, and what ``nyu-mll/glue``
-on the hub calls these and the classes."""
+"""The ten GLUE tasks as their TSV files have them: which columns hold the texts and the label, and what these and the
+classes are called in ``nyu-mll/glue`` on the hub."""
 
 from __future__ import annotations
 
@@ -44,12 +44,11 @@ def _on_hub(first: str, second: str, label: str) -> Mapping[str, str]:
 
 
 def _inference(label: str) -> Mapping[str, str]:
-    """The columns of ``diagnostic-full.tsv``, the edition of AX with labels, and the hub's; a model for MNLI answers
-    it."""
+    """The columns of ``diagnostic-full.tsv``, the edition of AX with labels that a model for MNLI answers, and the
+    hub's."""
     diagnostics = {"Premise": "sentence1", "Hypothesis": "sentence2", "Label": label}
-    return MappingProxyType(
-        {**_INDEX, **diagnostics, "premise": "sentence1", "hypothesis": "sentence2", "label": label}
-    )
+    on_hub = {name.lower(): column for name, column in diagnostics.items()}
+    return MappingProxyType({**_INDEX, **diagnostics, **on_hub})
 
 
 def _binary(no: str, yes: str) -> Mapping[str, str]:
