@@ -7,9 +7,10 @@ names the same plugin: the settings of another plugin must not leak into it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from qakit.errors import RecipeError
 from qakit.recipe.bundled import bundled_recipes, with_ending
@@ -125,29 +126,38 @@ def merge(base: Node, over: Node, at: At = ()) -> Node:
 def under(block: MapNode, own: Mapping[str, Node], at: At) -> MapNode:
     """The block at ``at`` as one with the keys ``own`` inherits it.
 
-    Another backbone's ``source`` comes without the hash and the revision of the one before, and whoever names a source,
-    or begins from ``scratch``, does not begin with an inherited run. Another dataset comes without the configuration
-    and the revision of the one before, and another part of one without the local file in its place. What a ``--set``
-    gave belongs to the new one, whatever the order.
+    Another backbone's ``source`` comes without the hash and the revisions of the one before, and whoever names a
+    source, or begins from ``scratch``, does not begin with an inherited run. Another dataset comes without the
+    configuration and the revision of the one before, and another part of one without the local file in its place. What
+    a ``--set`` gave belongs to the new one, whatever the order.
     """
-    left: list[str] = []
-    if at == BACKBONE:
-        if "source" in block.entries and _differs(block, own, "source"):
-            left += ["sha256", "revision"]
-        if "source" in own or ("init" in own and plain(own["init"]) == "scratch"):
-            left.append("from_run")
-    elif at in DATA:
-        if _differs(block, own, "dataset"):
-            left += ["config", "revision"]
-        if any(_differs(block, own, key) for key in ("dataset", "config", "split", "revision")):
-            left.append("local")
+    left = _left_behind(block, own, at)
     inherited = [key for key in left if key in block.entries]
     return block.without(*(key for key in inherited if not block.entries[key].value.place.source.override))
 
 
-def _differs(block: MapNode, own: Mapping[str, Node], key: str) -> bool:
-    before = block.entries.get(key)
-    return key in own and (before is None or plain(before.value) != plain(own[key]))
+def _left_behind(block: MapNode, own: Mapping[str, Node], at: At) -> Iterator[str]:
+    """The keys of a block that belong to what is now replaced."""
+
+    def is_changed(*keys: str) -> bool:
+        return any(key in own and (key not in block.entries or _value(block, key) != plain(own[key])) for key in keys)
+
+    if at == BACKBONE:
+        if "source" in block.entries and is_changed("source"):
+            yield from ("sha256", "revision", "tokenizer_revision")
+        elif "tokenizer" in own:
+            yield "tokenizer_revision"
+        if "source" in own or ("init" in own and plain(own["init"]) == "scratch"):
+            yield "from_run"
+    elif at in DATA:
+        if is_changed("dataset"):
+            yield from ("config", "revision")
+        if is_changed("dataset", "config", "split", "revision"):
+            yield "local"
+
+
+def _value(block: MapNode, key: str) -> Any:
+    return plain(block.entries[key].value)
 
 
 def _names_another(base: MapNode, over: MapNode, at: At) -> bool:
