@@ -160,7 +160,6 @@ def test_what_libraries_log_and_warn_of_is_text(capsys: pytest.CaptureFixture[st
     logger.addHandler(handler)
     try:
         logger.warning("the model type %s\x1b]0;evil\x07", "\x9b2J\u202e")
-        warnings.showwarning("\x1b[31mred", UserWarning, "a.py", 3)
     finally:
         logger.removeHandler(handler)
     assert capsys.readouterr().err == "the model type \\x9b2J\\u202e\\x1b]0;evil\\x07\n"
