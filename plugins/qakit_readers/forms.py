@@ -28,7 +28,8 @@ def format_of(document: Any) -> str | None:
     first = next(iter(entries_of(document) or ()), None)
     if isinstance(first, dict):
         paragraphs = first.get("paragraphs")
-        if isinstance(paragraphs, list) and paragraphs and not isinstance(paragraphs[0], dict):
-            return "adl"
-        return "squad" if "paragraphs" in first or "qas" in first else "table"
+        if isinstance(paragraphs, list):
+            inner = next(iter(paragraphs), None)
+            return None if inner is None else "squad" if isinstance(inner, dict) else "adl"
+        return "squad" if "qas" in first else "table"
     return "squad" if isinstance(document, dict) and "data" in document else None

@@ -136,7 +136,7 @@ def test_answers_in_every_shape(answers, write, read):
     ("document", "message"),
     [
         ({"q": {"0": "?"}, "c": {"0": "x"}}, "'q': should be text, not an object"),
-        ({"data": [{"paragraphs": []}]}, "there are 'paragraphs'; this looks like the squad format"),
+        ({"data": [{"paragraphs": [{}]}]}, "there are 'paragraphs'; this looks like the squad format"),
         ([{"paragraphs": [1], "id": 1}], "this looks like the adl format"),
         ([{"q": "?", "c": "x"}, 3], "record 2: should hold an object, not the number 3"),
         ([], "the table has no row"),
