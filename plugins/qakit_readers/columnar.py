@@ -7,6 +7,7 @@ Not through ``datasets``: its reader takes a row group as a whole, and a file is
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,8 @@ def parquet_rows(path: Path) -> Iterator[Row]:
     except Exception as error:  # whatever the library raises about the file's content
         raise _unreadable_table(path, error) from error
     names = file.schema_arrow.names
-    if repeated := [name for name in names if names.count(name) > 1]:
-        raise DataError(f"the table has the column {repeated[0]!r} twice", path=path)
+    if repeated := next((name for name, count in Counter(names).items() if count > 1), None):
+        raise DataError(f"the table has the column {repeated!r} twice", path=path)
     classes = _classes(file.schema_arrow.metadata or {})
     number = 0
     with file:

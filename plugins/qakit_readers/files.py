@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from qakit.api import DataError
 _BOM = b"\xef\xbb\xbf"
 _NOTHING = b"\0 \t\r\n"
 _GZIP = b"\x1f\x8b"
+LONGEST = 1 << 28
+"""Bytes of a line, characters of a cell: beyond it something else is wrong than the text."""
 _HEAD = 4096
 """How many bytes tell what a file is: a file of 100 MB is not copied for it."""
 _FOREIGN = (
@@ -27,6 +30,14 @@ _FOREIGN = (
 )
 
 
+class RepeatedKeyObject(dict[str, Any]):
+    """A JSON object with a key that comes twice; the last value counts."""
+
+    def __init__(self, values: dict[str, Any], key: str) -> None:
+        super().__init__(values)
+        self.key = key
+
+
 def load_json(path: Path) -> Any:
     """The document in a UTF-8 JSON file, with or without a byte order mark.
 
@@ -35,13 +46,29 @@ def load_json(path: Path) -> Any:
     """
     text = _decode(read_bytes(path), path)
     try:
-        return json.loads(text)
+        document = parse_json(text)
     except json.JSONDecodeError as error:
         raise DataError(_explain(error, text), path=path) from None
     except RecursionError:
         raise DataError("the JSON is nested too deeply to be a data file", path=path) from None
     except ValueError:  # integers of more digits than Python converts
         raise DataError("the JSON holds a number with thousands of digits", path=path) from None
+    if isinstance(document, RepeatedKeyObject):
+        raise DataError(f"the key {document.key!r} comes twice; which of the two is the data?", path=path)
+    return document
+
+
+def parse_json(text: str) -> Any:
+    """A JSON value; its objects that name a key twice are :class:`RepeatedKeyObject`."""
+    return json.loads(text, object_pairs_hook=_object)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) == len(pairs):
+        return values
+    keys = Counter(key for key, _ in pairs)
+    return RepeatedKeyObject(values, keys.most_common(1)[0][0])
 
 
 def read_bytes(path: Path) -> bytes:
@@ -59,21 +86,22 @@ def read_bytes(path: Path) -> bytes:
 def text_lines(path: Path, *, keep_ends: bool = False) -> Iterator[tuple[int, str]]:
     """Number (from 1) and text of each line, one at a time; lines end at ``\\n`` or ``\\r\\n`` and nowhere else.
 
-    With ``keep_ends`` the text includes the line's end.
+    Only in a file without any ``\\n`` they end at ``\\r``. With ``keep_ends`` the text includes the line's end.
 
     Raises:
-        DataError: as :func:`read_bytes`, or a line is not UTF-8.
+        DataError: as :func:`read_bytes`, or a line is not UTF-8, or longer than any text.
     """
     with opened(path) as file:
-        for number, line in enumerate(file, start=1):
+        head = file.read(_HEAD)
+        if len(head) < _HEAD or head.strip(_NOTHING):
+            refuse_foreign(head, path)
+        file.seek(0)
+        for number, line in enumerate(_byte_lines(file, path), start=1):
             if number == 1:
-                refuse_foreign(line, path)
                 line = line.removeprefix(_BOM)
             if not keep_ends:
                 line = line.removesuffix(b"\n").removesuffix(b"\r")
             yield number, _decode(line, path, row=f"line {number}")
-        if file.tell() == 0:
-            refuse_foreign(b"", path)
 
 
 @contextmanager
@@ -102,6 +130,20 @@ def ending(path: Path) -> str:
     """How a file's name ends, in small letters and without a ``.gz`` after it: ``.csv`` of ``A.CSV.gz``."""
     last = path.suffix.lower()
     return Path(path.stem).suffix.lower() if last == ".gz" else last
+
+
+def _byte_lines(file: BinaryIO, path: Path) -> Iterator[bytes]:
+    line = file.readline(LONGEST + 1)
+    if not line.endswith(b"\n") and b"\r" in line.rstrip():  # no other line end in the whole file
+        yield from line.splitlines(keepends=True)
+        line = file.readline(LONGEST + 1)
+    number = 0
+    while line:
+        number += 1
+        if len(line) > LONGEST:
+            raise DataError(f"the line is longer than {LONGEST:,} bytes: no text is", path=path, row=f"line {number}")
+        yield line
+        line = file.readline(LONGEST + 1)
 
 
 def refuse_foreign(start: bytes, path: Path) -> None:

@@ -75,6 +75,8 @@ def test_a_file_of_another_format_is_recognised(write_json, read):
         read("squad", write_json([{"paragraphs": [1]}]))
     with pytest.raises(DataError, match="this looks like the squad format"):
         read("hw7", write_json({"data": []}))
+    with pytest.raises(DataError, match="a list of 1; this looks like the squad format"):
+        read("adl", write_json([{"context": "x", "qas": []}]))
 
 
 def test_unreadable_file_names_the_reason(tmp_path, read):
