@@ -95,7 +95,8 @@ class GlueReader:
             return _Layout(task.headless, None, labelled=True, first_is_data=True)
         missing = ", ".join(repr(column) for column in task.texts if column not in cells)
         found = ", ".join(quoted(cell) for cell in given[:12])
-        message = f"{self._name} needs the column {missing}; the {'Parquet table' if row is None else 'first line'} has {found}"
+        where = "Parquet table" if row is None else "first line"
+        message = f"{self._name} needs the column {missing}; the {where} has {found}"
         if task.headless is not None:
             message += f" (files without a header have the {len(task.headless)} columns {', '.join(task.headless)})"
         raise DataError(message, path=path, row=row)

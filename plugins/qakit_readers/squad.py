@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from qakit.api import Answer, DataError, Example, Problems
 from qakit_readers.answers import answer_values, read_answer
-from qakit_readers.files import load_json
+from qakit_readers.columnar import is_parquet, parquet_rows
+from qakit_readers.files import ending, load_json
 from qakit_readers.forms import entries_of, format_hint, format_of
+from qakit_readers.json_table import json_rows
 from qakit_readers.record import Record, SkippedRecordError, kind_of
 from qakit_readers.settings import SquadSettings
 
@@ -22,7 +24,8 @@ class SquadReader:
     """``{"data": [{"title", "paragraphs": [{"context", "qas": [{"id", "question", "answers", "is_impossible"}]}]}]}``.
 
     An entry of ``data`` may also be a paragraph itself (simpletransformers, CMRC's own files, KorQuAD 2), or a single
-    question with its context (``run_qa.py`` of transformers); and the list may stand alone, without ``data``.
+    question with its context (``run_qa.py`` of transformers); and the list may stand alone, without ``data``, or be
+    the rows of Parquet (the hub's editions) or JSON Lines.
     ``Example.document`` is the article's title, else the article's or the paragraph's id.
     """
 
@@ -31,13 +34,12 @@ class SquadReader:
 
     def read(self, path: Path, problems: Problems) -> Iterator[Example]:
         """Yield the questions in order."""
-        document = load_json(path)
-        entries = _entries(document, path)
-        labelled = _has_labels(entries) if self._settings.labelled == "auto" else self._settings.labelled
-        labelled = labelled and not problems.predicted_only
-        for number, value in enumerate(entries):
-            row = f"data[{number}]" if isinstance(document, dict) else f"record {number + 1}"
-            yield from _entry(value, row, problems, labelled)
+        entries = _rows(path) or _listed(load_json(path), path)
+        labelled = not problems.predicted_only and self._settings.labelled
+        if labelled == "auto":
+            labelled = _has_labels(value for _, value in entries(Problems(path, collect=True)))
+        for name, value in entries(problems):
+            yield from _entry(value, name, problems, labelled)
 
 
 def _entry(value: object, row: str, problems: Problems, labelled: bool) -> Iterator[Example]:
@@ -111,20 +113,34 @@ def _answers(record: Record, context: str) -> tuple[Answer, ...] | None:
     return tuple(read_answer(record, place, value, context) for place, value in listed)
 
 
-def _entries(document: Any, path: Path) -> list[Any]:
+_Entries = Callable[[Problems], Iterable[tuple[str, Any]]]
+"""What a file lists, each entry with its name in messages, from the beginning at each call."""
+
+
+def _rows(path: Path) -> _Entries | None:
+    """The rows of a table; None for a file that is one JSON document."""
+    if is_parquet(path):
+        return lambda _: ((name, row) for _, name, row in parquet_rows(path))
+    if ending(path) in (".jsonl", ".ndjson"):
+        return lambda problems: ((name, row) for _, name, row in json_rows(path, problems))
+    return None
+
+
+def _listed(document: Any, path: Path) -> _Entries:
     """What the document lists: articles, paragraphs or questions."""
     entries = entries_of(document)
     if entries is None or document == [] or format_of(document) == "adl":
         message = f"should be an object with a list 'data', as SQuAD has it{format_hint(document)}"
         raise DataError(message, path=path)
-    return entries
+    name = "data[{}]".format if isinstance(document, dict) else lambda number: f"record {number + 1}"
+    return lambda _: ((name(number), entry) for number, entry in enumerate(entries))
 
 
 def _is_question(value: dict[str, Any]) -> bool:
     return any(name in value for name in _QUESTION) and any(name in value for name in _CONTEXT)
 
 
-def _has_labels(entries: list[Any]) -> bool:
+def _has_labels(entries: Iterable[Any]) -> bool:
     """Whether any question says that it has, or has not, an answer."""
     return any(
         _has_answer(question) or question.get("is_impossible") is not None for question in _raw_questions(entries)
@@ -142,7 +158,7 @@ def _questions_in(entry: object) -> int:
     return max(1, sum(1 for _ in _raw_questions([entry])))
 
 
-def _raw_questions(entries: list[Any]) -> Iterator[dict[str, Any]]:
+def _raw_questions(entries: Iterable[Any]) -> Iterator[dict[str, Any]]:
     """Whatever has the shape of a question; nothing is judged yet."""
     for entry in entries:
         if not isinstance(entry, dict):
