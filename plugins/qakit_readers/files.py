@@ -126,12 +126,6 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise unreadable(path, error) from None
 
 
-def ending(path: Path) -> str:
-    """How a file's name ends, in small letters and without a ``.gz`` after it: ``.csv`` of ``A.CSV.gz``."""
-    last = path.suffix.lower()
-    return Path(path.stem).suffix.lower() if last == ".gz" else last
-
-
 def _byte_lines(file: BinaryIO, path: Path) -> Iterator[bytes]:
     line = file.readline(LONGEST + 1)
     if not line.endswith(b"\n") and b"\r" in line.rstrip():  # no other line end in the whole file

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from qakit.api import Answer, DataError, Example, Problems
+from qakit.api import Answer, DataError, Example, Problems, without_gz
 from qakit_readers.answers import answer_values, read_answer
 from qakit_readers.columnar import is_parquet, parquet_rows
-from qakit_readers.files import ending, load_json
+from qakit_readers.files import load_json
 from qakit_readers.forms import entries_of, format_hint, format_of
 from qakit_readers.json_table import json_rows
 from qakit_readers.record import Record, SkippedRecordError, kind_of
@@ -121,7 +121,7 @@ def _rows(path: Path) -> _Entries | None:
     """The rows of a table; None for a file that is one JSON document."""
     if is_parquet(path):
         return lambda _: ((name, row) for _, name, row in parquet_rows(path))
-    if ending(path) in (".jsonl", ".ndjson"):
+    if without_gz(path).suffix.lower() in (".jsonl", ".ndjson"):
         return lambda problems: ((name, row) for _, name, row in json_rows(path, problems))
     return None
 

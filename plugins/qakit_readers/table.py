@@ -9,11 +9,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from qakit.api import Answer, DataError, Example, Problems, class_name, whole_text
+from qakit.api import Answer, DataError, Example, Problems, class_name, whole_text, without_gz
 from qakit_readers.answers import answer_values, place_answer, read_answer
 from qakit_readers.columnar import parquet_rows
 from qakit_readers.delimited import Row, delimited_rows
-from qakit_readers.files import ending
 from qakit_readers.forms import format_hint, format_of
 from qakit_readers.json_table import json_rows
 from qakit_readers.record import Record, SkippedRecordError, kind_of, quoted, whole_number
@@ -58,7 +57,9 @@ class TableReader:
             raise DataError("the table has no row", path=path)
 
     def _format(self, path: Path) -> str:
-        form = FORMATS.get(ending(path)) if self._settings.format == "auto" else self._settings.format
+        form = (
+            FORMATS.get(without_gz(path).suffix.lower()) if self._settings.format == "auto" else self._settings.format
+        )
         if form is None:
             raise DataError(f"the ending {path.suffix!r} names no table format; set the reader's `format`", path=path)
         return form

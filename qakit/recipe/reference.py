@@ -14,6 +14,7 @@ from qakit.recipe.annotations import describe, field_annotation, sections
 from qakit.recipe.docs import field_doc
 from qakit.recipe.dump import yaml_flow
 from qakit.recipe.model import PLUGIN_FIELDS, PluginRef, Recipe
+from qakit.recipe.section import Section
 from qakit.registry import Entry, Registry
 
 OWN_PACKAGE = "qakit"
@@ -87,18 +88,18 @@ def _sections() -> Iterator[str]:
 def _blocks(section: type[BaseModel], at: str) -> Iterator[str]:
     """The tables of the sections inside a section: those that are off by default. One that several keys take is shown
     once."""
-    keys: dict[type[BaseModel], dict[str, None]] = {}
+    keys: dict[type[Section], dict[str, None]] = {}
     for name, field in section.model_fields.items():
         for inner in sections(field.annotation):
             keys.setdefault(inner, {})[f"{at}.{name}"] = None
-    for inner, places in keys.items():
+    for block, places in keys.items():
         yield ""
         yield f"### {', '.join(f'`{place}`' for place in places)}"
         yield ""
-        yield " ".join((inner.__doc__ or "").split())
+        yield " ".join((block.__doc__ or "").split())
         yield ""
-        yield from settings_table(inner)
-        yield from _blocks(inner, next(iter(places)))
+        yield from settings_table(block)
+        yield from _blocks(block, next(iter(places)))
 
 
 def _is_section(annotation: Any) -> TypeGuard[type[BaseModel]]:
