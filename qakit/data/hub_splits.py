@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from qakit.data.sources import fetched
-from qakit.errors import DataError, QakitError
+from qakit.data.sources import Fetched, fetched
+from qakit.errors import DataError, HubError, QakitError
 from qakit.files import atomic_path
 from qakit.recipe.hub_data import HubSplit
 
@@ -31,11 +31,11 @@ def convert_split(split: HubSplit, commit: str, target: Path, *, subject: str) -
         DataError: there is no such configuration or split, or its files cannot be read.
         OutputError: the cache cannot be written.
     """
-    folder, names = fetched(split.dataset, commit, _cards, subject=subject)
+    cards = fetched(split.dataset, commit, _cards, subject=subject)
     with _quiet(), tempfile.TemporaryDirectory() as scratch:
-        builder, files = _builder(split, folder, names, Path(scratch), subject)
-        folder, _ = fetched(split.dataset, commit, lambda _: files, subject=subject)
-        builder.config.data_files = {split.split: [str(folder / name) for name in files]}
+        builder, files = _builder(split, cards, Path(scratch), subject)
+        found = fetched(split.dataset, commit, lambda names: [file for file in files if file in names], subject=subject)
+        builder.config.data_files = {split.split: [str(found.folder / name) for name in files]}
         try:
             _write(builder, split.split, target)
         except QakitError:
@@ -48,49 +48,60 @@ def _cards(names: Sequence[str]) -> list[str]:
     return [name for name in (*CARDS, ".gitattributes") if name in names] or list(names[:1])
 
 
-def _builder(
-    split: HubSplit, folder: Path, names: Sequence[str], scratch: Path, subject: str
-) -> tuple[Any, tuple[str, ...]]:
-    """What reads the split, and the names of its files in the repository.
-
-    ``datasets`` decides by names and cards alone, so it is shown a folder of empty files.
-    """
+def _builder(split: HubSplit, cards: Fetched, scratch: Path, subject: str) -> tuple[Any, tuple[str, ...]]:
+    """What reads the split, and the names of its files in the repository."""
     import datasets
-    from datasets.exceptions import DataFilesNotFoundError
 
     name = PurePosixPath(split.dataset).name
-    likeness = scratch / name
-    for each in names:
-        file = likeness / each
-        file.parent.mkdir(parents=True, exist_ok=True)
-        if each in CARDS:
-            shutil.copyfile(folder / each, file)
-        else:
-            file.touch()
-    if f"{name}.py" in names:
+    if f"{name}.py" in cards.names:
         raise DataError(
             f"{subject} has a loading script, which is code and is not run; look whether the hub has made Parquet of "
             f"it: hf://datasets/{split.dataset}@refs/convert/parquet/CONFIG/SPLIT/*.parquet"
         )
+    likeness = scratch.resolve() / name
+    _make_likeness(cards, likeness)
     configs: list[str] = []
     try:
         configs = datasets.get_dataset_config_names(str(likeness))
         builder = datasets.load_dataset_builder(str(likeness), split.config, cache_dir=str(scratch / "cache"))
-    except (DataFilesNotFoundError, FileNotFoundError) as error:
-        raise DataError(
-            f"{subject} has no data files that the package datasets knows ({_few(names)}); a file by its name: "
-            f"hf://datasets/{split.dataset}/PATH"
-        ) from error
-    except Exception as error:  # ValueError for configurations; a damaged card raises what its parser likes
-        if split.config is None and len(configs) > 1:
-            raise DataError(f"{subject} has several configurations; set `config` to one of: {_few(configs)}") from error
-        if split.config is not None and configs and split.config not in configs:
-            raise DataError(f"{subject} has no configuration {split.config!r}; it has {_few(configs)}") from error
-        raise DataError(f"{subject}: its card cannot be read: {_line(error)}") from error
-    found = {str(key): value for key, value in (builder.config.data_files or {}).items()}
-    if split.split not in found:
+        found = {str(key): list(value) for key, value in (builder.config.data_files or {}).items()}
+        files = [Path(file).relative_to(likeness).as_posix() for file in found.get(split.split, ())]
+    except Exception as error:  # of many types, by what is wrong with names, cards and configurations
+        raise _refusal(error, split, cards, configs, subject) from error
+    if not files:
         raise DataError(f"{subject} has no split {split.split!r}; it has {_few(list(found))}")
-    return builder, tuple(Path(file).relative_to(likeness.resolve()).as_posix() for file in found[split.split])
+    return builder, tuple(files)
+
+
+def _make_likeness(cards: Fetched, folder: Path) -> None:
+    """``datasets`` decides by names and cards alone which files hold what: so it is shown a folder of empty files."""
+    for name in cards.names:
+        if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute():
+            continue
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if name in CARDS:
+            shutil.copyfile(cards.folder / name, file)
+        else:
+            file.touch()
+
+
+def _refusal(error: Exception, split: HubSplit, cards: Fetched, configs: Sequence[str], subject: str) -> QakitError:
+    """What to say of an error of ``datasets``."""
+    from datasets.exceptions import DataFilesNotFoundError
+
+    if not cards.is_whole:
+        return HubError(f"{subject}: the hub cannot be reached, and its cache does not hold all that the card names")
+    if isinstance(error, DataFilesNotFoundError | FileNotFoundError):
+        return DataError(
+            f"{subject} has no data files that the package datasets knows ({_few(cards.names)}); a file by its name: "
+            f"hf://datasets/{split.dataset}/PATH"
+        )
+    if split.config is None and len(configs) > 1:
+        return DataError(f"{subject} has several configurations; set `config` to one of: {_few(configs)}")
+    if split.config is not None and configs and split.config not in configs:
+        return DataError(f"{subject} has no configuration {split.config!r}; it has {_few(configs)}")
+    return DataError(f"{subject}: its card cannot be read: {_line(error)}")
 
 
 def _write(builder: Any, split: str, target: Path) -> None:

@@ -9,6 +9,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from qakit.data.cache import default_cache
@@ -41,18 +42,30 @@ def local_files(source: str | HubSplit, *, named: str, beside: str | None = None
     return (Path(source),)
 
 
-def fetched(
-    dataset: str, commit: str, choose: Callable[[Sequence[str]], Sequence[str]], *, subject: str
-) -> tuple[Path, Sequence[str]]:
-    """A folder with the chosen files of a dataset at one commit, and the names of all files that the commit has.
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Files of a dataset's repository."""
 
-    The names are noted when the hub tells them, so that without it a cache that has only some of the chosen files is
-    not taken for all of them. A cache that somebody else filled is believed, as far as its files count themselves.
+    folder: Path
+    """Where the chosen ones lie by their names."""
+    names: Sequence[str]
+    """Of all files that the commit has."""
+    is_whole: bool
+    """Whether there are no others: a cache that somebody else filled may hold a part."""
+
+
+def fetched(dataset: str, commit: str, choose: Callable[[Sequence[str]], Sequence[str]], *, subject: str) -> Fetched:
+    """The chosen files of a dataset at one commit.
+
+    The names of all files are noted when the hub tells them, so that without it a cache that has only some of the
+    chosen ones is not taken for all of them. A cache that somebody else filled is believed, as far as its files count
+    themselves.
 
     Raises:
         HubError: as :func:`qakit.hub.snapshot`.
     """
     note = _room(dataset, commit) / "files.json"
+    noted = _noted(note)
     told: list[Sequence[str]] = []
     without_hub = False
 
@@ -63,16 +76,14 @@ def fetched(
     def complete(held: Sequence[str]) -> bool:
         nonlocal without_hub
         without_hub = True
-        names = _noted(note)
-        if names is None:
-            return bool(held) and _has_all_pieces(held)
-        told.append(names)
-        return set(choose(names)) <= set(held)
+        return _has_all_pieces(held) if noted is None else set(choose(noted)) <= set(held)
 
     folder = snapshot(dataset, choose=choosing, kind="dataset", revision=commit, subject=subject, complete=complete)
-    if not without_hub and not note.is_file():
+    if without_hub:
+        return Fetched(folder, told[-1] if noted is None else noted, noted is not None)
+    if noted is None:
         write_json(note, list(told[-1]))
-    return folder, told[-1]
+    return Fetched(folder, told[-1], True)
 
 
 def _has_all_pieces(names: Sequence[str]) -> bool:
@@ -116,8 +127,8 @@ def _hub_files(text: str, subject: str, beside: str | None) -> tuple[Path, ...]:
         companions = {os.path.normpath(os.path.join(os.path.dirname(name), beside)) for name in found if beside}  # noqa: PTH118, PTH120 - of the repository
         return [*found, *sorted(companions.intersection(names).difference(found))]
 
-    folder, names = fetched(files.repository, commit, chosen, subject=subject)
-    return tuple(folder / name for name in files.among(names))
+    found = fetched(files.repository, commit, chosen, subject=subject)
+    return tuple(found.folder / name for name in files.among(found.names))
 
 
 def _split_file(split: HubSplit, subject: str) -> Path:
