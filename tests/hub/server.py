@@ -12,7 +12,8 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 if __name__ == "__main__":
-    sys.path[0] = str(Path(__file__).resolve().parents[1])  # in place of this folder, whose modules have common names
+    sys.path.pop(0)  # this folder, whose modules have common names
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hub.faults import Fault, What
 from hub.http_side import Address, Asked, Handler

@@ -7,7 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parents[1])  # in place of this folder, whose modules have common names
+sys.path.pop(0)  # this folder, whose modules have common names
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hub import shipped
 from hub.environment import pointed_at, variables
