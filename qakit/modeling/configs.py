@@ -56,11 +56,12 @@ def read_config(folder: Path, *, model_type: object = None, trust_remote_code: b
         if not isinstance(entries, dict):
             raise ValueError("no object")
         if model_type is None and (entries.get("model_type") or entries.get("auto_map")):
-            return AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+            found: PretrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+            return found
         kind = _known(model_type) if model_type is not None else _told(entries, folder)
         config = CONFIG_MAPPING[kind].from_dict(entries | {"model_type": kind})
         config._name_or_path = str(folder)  # where transformers notes it, too
-        return cast(PretrainedConfig, config)
+        return config
     except ModelError:
         raise
     except Exception as error:  # transformers raises whatever its configuration classes raise

@@ -63,17 +63,23 @@ def impatient(lert: HubServer, set_hub: SetHub, monkeypatch: pytest.MonkeyPatch)
     set_hub(HF_HUB_DOWNLOAD_TIMEOUT="1", HF_HUB_ETAG_TIMEOUT="1")
     monkeypatch.setattr("time.sleep", lambda _: None)
     monkeypatch.setattr("qakit.hub.SECONDS", 1)
+    monkeypatch.setattr("huggingface_hub.file_download._ETAG_RETRY_TIMEOUT", 1)
 
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     """A training that begins with the model."""
-    questions = [{"id": str(n), "context": p.context, "question": p.question} for n, p in enumerate(passages(4, han=True))]
-    lines = [{**q, "answers": {"text": [p.answer], "answer_start": [p.start]}} for q, p in zip(questions, passages(4, han=True), strict=True)]
-    squad = {"data": [{"title": "", "paragraphs": [{"context": q["context"], "qas": [{"id": q["id"], "question": q["question"], "answers": [{"text": q["answers"]["text"][0], "answer_start": q["answers"]["answer_start"][0]}]}]} for q in lines]}]}  # type: ignore[index]
+    paragraphs = []
+    for number, one in enumerate(passages(4, han=True)):
+        answers = [{"text": one.answer, "answer_start": one.start}]
+        question = {"id": str(number), "question": one.question, "answers": answers}
+        paragraphs.append({"context": one.context, "qas": [question]})
+    squad = {"data": [{"title": "", "paragraphs": paragraphs}]}
     (tmp_path / "train.json").write_text(json.dumps(squad), "utf-8")
     file = tmp_path / "recipe.yaml"
-    file.write_text(f"data: {{reader: squad, train: train.json, validation: train.json}}\nbackbone: {{source: {NAME}}}\n", "utf-8")
+    file.write_text(
+        f"data: {{reader: squad, train: train.json, validation: train.json}}\nbackbone: {{source: {NAME}}}\n", "utf-8"
+    )
     return file
 
 
@@ -186,7 +192,9 @@ def test_without_network_and_cache_one_line_says_so(lert: HubServer) -> None:
 
 def test_offline_without_cache_one_line_says_so(lert: HubServer, set_hub: SetHub) -> None:
     set_hub(HF_HUB_OFFLINE="1")
-    with pytest.raises(ModelError, match=r"offline mode is on \(HF_HUB_OFFLINE\), and the cache does not hold all of it"):
+    with pytest.raises(
+        ModelError, match=r"offline mode is on \(HF_HUB_OFFLINE\), and the cache does not hold all of it"
+    ):
         find_source(NAME)
     assert lert.asked == []
 
