@@ -78,7 +78,7 @@ def _given(recipe: Recipe, registry: Registry, classes: tuple[str, ...]) -> Give
     section = recipe.backbone
     check_start(section)
     source = find_source(
-        section.source, revision=section.revision, with_code=section.trust_remote_code, tokenizer_only=True
+        section.source, revision=section.revision, with_code=section.trust_remote_code, needs="tokenizer"
     )
     return given_by(build_head(recipe, load_config(section, source), registry, classes=classes))
 

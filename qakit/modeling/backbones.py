@@ -58,7 +58,7 @@ def load_tokenizer(
     Raises:
         ModelError: the source is not found, has no tokenizer files, or only a tokenizer without character offsets.
     """
-    folder = find_source(source, revision=revision, tokenizer_only=True, with_code=trust_remote_code).folder
+    folder = find_source(source, revision=revision, needs="tokenizer", with_code=trust_remote_code).folder
     if not any(any(folder.glob(name)) for name in VOCABULARY_FILES):  # transformers would make an empty vocabulary
         raise ModelError(
             f"{folder} holds no tokenizer ({', '.join(VOCABULARY_FILES)}); set backbone.tokenizer to a folder that does"
@@ -127,7 +127,12 @@ def load_backbone(
     Raises:
         ModelError: weights are missing, of another shape or not the expected file.
     """
-    source = find_source(section.source, revision=section.revision, with_code=section.trust_remote_code)
+    source = find_source(
+        section.source,
+        revision=section.revision,
+        needs="configuration" if section.init == "scratch" else "weights",
+        with_code=section.trust_remote_code,
+    )
     config = load_config(section, source)
     config._attn_implementation = attention_for(attention, device, config)
     if section.init == "scratch":

@@ -5,6 +5,7 @@ The same for tests and for the table in docs/models.md. Only sizes are cut (``CU
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -76,12 +77,19 @@ def publish(hub: HubServer) -> None:
     hub.publish_dataset("nyu-mll/glue", datasets.glue())
 
 
-def course_files(folder: Path) -> dict[str, str]:
-    """The variables that say where the courses' files lie: no hub has them."""
+def environment(folder: Path) -> dict[str, str | None]:
+    """Where the courses' files lie, which no hub has; all else as the recipes name it.
+
+    Args:
+        folder: a new one, for the files.
+    """
     return {
         "QAKIT_HW7": str(courses.hw7(folder / "hw7")),
         "QAKIT_ADL": str(courses.adl(folder / "adl")),
         "QAKIT_ADL_ENGLISH": str(courses.adl(folder / "adl-english", han=False)),
+        "QAKIT_CHINESE": None,
+        "QAKIT_GLUE": None,
+        "QAKIT_SQUAD2": None,
     }
 
 
@@ -108,7 +116,7 @@ Command = tuple[str, tuple[object, ...]]
 
 def _commands(recipe: str, folder: Path) -> Iterator[Command]:
     """What a user would type."""
-    described = _described(RECIPES / recipe)
+    described = described_by(RECIPES / recipe)
     run_folder = folder / "run"
     if recipe.startswith("studies/"):
         yield from _trials(RECIPES / recipe, folder)
@@ -118,9 +126,12 @@ def _commands(recipe: str, folder: Path) -> Iterator[Command]:
         cuts = [f"{stage}.{cut}" for stage in described["stages"] for cut in cuts]
     settings = [part for cut in cuts for part in ("--set", cut)]
     yield "train", ("train", RECIPES / recipe, "--output", run_folder, "--quiet", *settings)
-    if "ensemble" not in described:
+    answers = ("--output", folder / "answers.csv")
+    if "ensemble" in described:
+        yield "predict", ("predict", run_folder, "--input", f"{os.environ['QAKIT_HW7']}/hw7_dev.json", *answers)
+    else:
         yield "evaluate", ("evaluate", run_folder)
-    yield "predict", ("predict", run_folder, "--split", "validation", "--output", folder / "answers.csv")
+        yield "predict", ("predict", run_folder, "--split", "validation", *answers)
 
 
 def _trials(study: Path, folder: Path) -> Iterator[Command]:
@@ -155,23 +166,30 @@ def _smaller_test_file(recipe: str, folder: Path) -> list[str]:
 
 def backbones(recipe: Path) -> list[str]:
     """The backbones and tokenizers that a recipe, or what it is made of, names."""
-    described = _described(recipe)
-    section = described.get("backbone") or {}
+    described = described_by(recipe)
+    section = described.get("backbone", {})
     names = [re.sub(r"\$\{\w+:-(.*)\}", r"\1", section[key]) for key in ("source", "tokenizer") if key in section]
-    members = described.get("ensemble", {}).get("train", {}).get("recipe")
-    others = [
-        *described.get("stages", {}).values(),
-        *described.get("recipes", {}).values(),
-        members,
-        described.get("recipe"),
-    ]
-    parent = described.get("extends") if "source" not in section else None
-    return list(
-        dict.fromkeys(
-            [*names, *(name for other in [*others, parent] if other for name in backbones(recipe.parent / other))]
-        )
-    )
+    inner = [name for part in _parts(described).values() for name in backbones(part)]
+    return list(dict.fromkeys(names + inner))
 
 
-def _described(recipe: Path) -> Mapping[str, Any]:
-    return yaml.safe_load(recipe.read_text("utf-8"))
+def described_by(recipe: Path) -> dict[str, Any]:
+    """A recipe's YAML over its parent's; the recipes that it is made of as whole paths."""
+    own = yaml.safe_load(recipe.read_text("utf-8"))
+    parts = {key: recipe.parent / name for key, name in _parts(own).items()}
+    parent = described_by(recipe.parent / own["extends"]) if "extends" in own else {}
+    sections = {key: {**parent.get(key, {}), **own.get(key, {})} for key in ("backbone", "stages")}
+    return {
+        **parent,
+        **own,
+        **{key: value for key, value in sections.items() if value},
+        "parts": _parts(parent) | parts,
+    }
+
+
+def _parts(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Stages of a pipeline, recipes of a study, the members' recipe of an ensemble."""
+    if "parts" in described:
+        return dict(described["parts"])
+    members = described.get("ensemble", {}).get("train", {}).get("recipe") or described.get("recipe")
+    return {**described.get("stages", {}), **described.get("recipes", {}), **({"": members} if members else {})}
