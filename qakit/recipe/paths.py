@@ -33,6 +33,8 @@ class _Resolver:
     environment: Mapping[str, str]
     findings: Findings
     check_files: bool
+    from_run: bool = False
+    """Another run's weights take the place of ``backbone.source``."""
     commits: dict[tuple[str, str | None], str | None] = field(default_factory=dict)
     """Of each dataset and revision that was asked for; None where the hub could not say."""
 
@@ -75,7 +77,8 @@ class _Resolver:
         full = _full(expanded, node)
         if mark.or_name and not expanded.startswith((".", "~", "/")) and not os.path.exists(full):  # noqa: PTH110
             return replace(node, value=expanded)
-        if self.check_files and not mark.or_name and not os.path.exists(full):  # noqa: PTH110
+        needed = self._is_folder_of_the_user(text, at) if mark.or_name else True
+        if self.check_files and needed and not os.path.exists(full):  # noqa: PTH110
             self.findings.add(node.place.issue(at, f"{dotted(at)}: file not found: {full}", _where_hint(text, at)))
         return replace(node, value=full)
 
@@ -122,6 +125,10 @@ class _Resolver:
                 self.findings.add(place.issue(at, str(error)))
         return self.commits[key]
 
+    def _is_folder_of_the_user(self, text: str, at: At) -> bool:
+        """Whether a source is a path that the user is meant to set, by a variable; other names are looked up later."""
+        return _VARIABLE.search(text) is not None and not (self.from_run and at[:1] == ("backbone",))
+
     def expand(self, text: str, node: ScalarNode, at: At) -> str | None:
         """The text with variables replaced; None when that is impossible."""
         sound = True
@@ -159,7 +166,8 @@ def resolve_paths(
 ) -> MapNode:
     """The tree, one of ``model``, with every path absolute. Variables that are not set, and with ``check_files`` files
     that are not there, are added to ``findings``."""
-    walked = _Resolver(settings_of, environment, findings, check_files).walk(tree, model, ())
+    from_run = isinstance(find(tree, ("backbone", "from_run")), ScalarNode)
+    walked = _Resolver(settings_of, environment, findings, check_files, from_run).walk(tree, model, ())
     assert isinstance(walked, MapNode)
     return walked
 

@@ -119,3 +119,18 @@ def test_a_missing_file_names_the_variable_that_leads_to_it(load: Load) -> None:
 
 def test_the_backbone_is_not_looked_for(load: Load) -> None:
     assert load(text(source="./nowhere"), check_files=True).backbone.source.endswith("/nowhere")
+
+
+def test_a_source_that_a_variable_should_name_is_told_with_the_variable(
+    load: Load, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("QAKIT_T", raising=False)
+    content = text(source="'${QAKIT_T:-../encoder}'")
+    assert load(content).backbone.source.endswith("encoder")
+    with pytest.raises(RecipeError, match=r"backbone\.source: file not found: .*encoder\s(.|\s)*variable QAKIT_T"):
+        load(content, check_files=True)
+    monkeypatch.setenv("QAKIT_T", "org/name")
+    assert load(content, check_files=True).backbone.source == "org/name"
+    monkeypatch.delenv("QAKIT_T")
+    write("", "run/recipe.yaml")
+    load(content, "backbone.from_run=run", check_files=True)
