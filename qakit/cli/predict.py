@@ -132,7 +132,6 @@ def _predict_one(
 ) -> None:
     """Answers to one file or one split, all of them in memory."""
     from qakit.data.cache import default_cache
-    from qakit.data.formulas import formula_notice
     from qakit.data.splits import with_contexts
     from qakit.inference.nbest_file import write_nbest
     from qakit.inference.output import build_writer, inputs_of, save_predictions, write_submission
@@ -176,8 +175,8 @@ def _predict_one(
     written = None
     if output is not None:
         written = write_submission(output, inferred.predictions, trained.recipe, trained.registry, suffix=output.suffix)
-        if output.suffix == ".csv" and (notice := formula_notice(item.final for item in inferred.predictions)):
-            print_warning(notice)
+        if written.notice:
+            print_warning(written.notice)
     _report(len(inferred.predictions), folder, written, as_json=as_json)
 
 
