@@ -34,6 +34,7 @@ from qakit.cli.console import print_error, show_logged_warnings
 from qakit.cli.processes import is_told_here, lost_neighbour
 from qakit.cli.streams import lost_output, steady_streams
 from qakit.errors import OutputError, QakitError
+from qakit.files import refused_by_system
 
 COMMAND_MODULES = (
     train,
@@ -107,11 +108,11 @@ def _run() -> None:
         build_app()()
     except QakitError as error:
         _end(error)
-    except RuntimeError as error:
-        lost = lost_neighbour(error)
-        if lost is None:
+    except (OSError, RuntimeError, MemoryError) as error:
+        known = refused_by_system(error) or (lost_neighbour(error) if isinstance(error, RuntimeError) else None)
+        if known is None:
             raise
-        _end(lost)
+        _end(known)
 
 
 def _end(error: QakitError) -> NoReturn:

@@ -62,8 +62,12 @@ def plain(text: object, style: str = "") -> Text:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout, for programs; harmful characters in it as JSON's own escapes."""
-    print_text(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+    """One JSON document on stdout, for programs; harmful characters in it as JSON's own escapes.
+
+    Where stdout is not UTF-8 all others are, too: JSON is UTF-8, and ASCII is both.
+    """
+    utf8 = out.encoding.replace("-", "") == "utf8"
+    print_text(json.dumps(value, ensure_ascii=not utf8, indent=2, allow_nan=False) + "\n")
 
 
 def print_text(text: str) -> None:

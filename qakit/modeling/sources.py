@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from qakit.errors import ModelError
+from qakit.files import without_tilde
 
 Origin = Literal["folder", "package", "hub"]
 
@@ -59,7 +60,7 @@ def find_source(
     Raises:
         ModelError: found nowhere, or the hub cannot be reached; says how to point at a folder.
     """
-    folder = Path(name).expanduser()
+    folder = without_tilde(name)
     if folder.is_dir():
         if _is_unfinished(folder):
             raise ModelError(f"{folder} is a pretraining that was not finished: give its command again, with --resume")

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from qakit.files import home_folder
 from qakit.submit.redact import Redactor
 
 Way = Literal["token", "key", "login"]
@@ -63,7 +64,7 @@ class Credentials:
 def find_credentials(environment: Mapping[str, str] = os.environ) -> Credentials:
     """Look into all the places where the client looks."""
     problems: list[str] = []
-    home = Path(environment.get("HOME") or Path.home()) / ".kaggle"
+    home = Path(environment.get("HOME") or home_folder()) / ".kaggle"
     tokens = [
         _notebook_token(environment),
         _token_variable(environment),
@@ -82,7 +83,7 @@ def config_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """The folder where the client looks for kaggle.json."""
     if given := environment.get("KAGGLE_CONFIG_DIR"):
         return Path(given)
-    home = Path(environment.get("HOME") or Path.home())
+    home = Path(environment.get("HOME") or home_folder())
     if (home / ".kaggle").exists():
         return home / ".kaggle"
     return Path(environment.get("XDG_CONFIG_HOME") or home / ".config") / "kaggle"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from qakit.files import without_tilde
 from qakit.recipe.model import BackboneSection, Recipe
 from qakit.runs import SEEN
 
@@ -40,7 +41,7 @@ def _weights(section: BackboneSection) -> Path | None:
         return Path(section.from_run)
     if section.init == "scratch":
         return None
-    source = Path(section.source).expanduser().resolve()
+    source = without_tilde(section.source).resolve()
     if (source / SEEN).is_file():
         return source
     return source.parent if source.is_dir() and (source.parent / "recipe.yaml").is_file() else None

@@ -164,3 +164,25 @@ def test_what_libraries_log_and_warn_of_is_text(capsys: pytest.CaptureFixture[st
         logger.removeHandler(handler)
     assert capsys.readouterr().err == "the model type \\x9b2J\\u202e\\x1b]0;evil\\x07\n"
     assert warnings.formatwarning("\x1b[31mred", UserWarning, "a.py", 3) == "a.py:3: UserWarning: \\x1b[31mred\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs symbolic links")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("compare", "loop", "loop"),
+        ("ensemble", "loop", "loop", "-o", "a.csv"),
+        ("train", "x" * 300),
+        ("runs", "show", "x" * 300),
+        ("score", "-m", "squad_v1", "-g", "loop", "-p", "loop"),
+    ],
+    ids=lambda arguments: " ".join(arguments)[:20],
+)
+def test_paths_that_the_system_refuses_are_one_line(
+    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    assert run(arguments, monkeypatch) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: ") and told.count("\n") == 1
