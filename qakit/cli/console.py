@@ -111,6 +111,10 @@ def show_logged_warnings() -> None:
 
 
 def _plain_warning(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, _line: str | None = None
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,  # noqa: ARG001 - of the protocol
 ) -> str:
     return f"{filename}:{lineno}: {category.__name__}: {message}\n".translate(_SHOWN)
