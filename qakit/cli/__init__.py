@@ -31,6 +31,7 @@ from qakit.cli import (
     tune_postprocess,
 )
 from qakit.cli.console import print_error, show_logged_warnings
+from qakit.cli.file_progress import FileDisplay
 from qakit.cli.processes import is_told_here, lost_neighbour
 from qakit.cli.streams import lost_output, steady_streams
 from qakit.errors import OutputError, QakitError
@@ -105,7 +106,8 @@ def main() -> None:
 
 def _run() -> None:
     try:
-        build_app()()
+        with FileDisplay():
+            build_app()()
     except QakitError as error:
         _end(error)
     except (OSError, RuntimeError, MemoryError) as error:
