@@ -6,18 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from qakit.errors import OutputError, UsageError
-from qakit.files import (
-    atomic_path,
-    home_folder,
-    recover_folder,
-    refused_by_system,
-    remove_unfinished,
-    replace_folder,
-    without_tilde,
-    write_text,
-    writing,
-)
+from qakit.errors import OutputError
+from qakit.files import atomic_path, recover_folder, remove_unfinished, replace_folder, write_text, writing
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -117,41 +107,3 @@ def test_temporary_files_of_a_killed_process_are_removed_and_nothing_else(tmp_pa
     (tmp_path / ".model.x2.tmp").mkdir()
     remove_unfinished(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"answers.tmp", ".model.x2.tmp"}
-
-
-@pytest.mark.parametrize("folder", [".", "..", "/", "a/.."])
-def test_a_folder_that_has_no_name_of_its_own_is_not_replaced(
-    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    with (
-        pytest.raises(OutputError, match="this folder cannot be replaced; name a new one"),
-        replace_folder(Path(folder)),
-    ):
-        pass
-    assert not any(tmp_path.iterdir())
-
-
-def test_a_user_whom_the_system_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
-    import pwd
-
-    def unknown(_: object) -> None:
-        raise KeyError
-
-    monkeypatch.delenv("HOME", raising=False)
-    monkeypatch.setattr(pwd, "getpwuid", unknown)
-    with pytest.raises(UsageError, match="this user has no home folder: set the environment variable HOME"):
-        home_folder()
-    assert without_tilde("~/a") == Path("~/a")
-
-
-def test_what_the_system_refuses_is_no_bug(tmp_path: Path) -> None:
-    loop = tmp_path / "loop"
-    loop.symlink_to(loop)
-    for look in (loop.stat, lambda: loop.resolve(strict=True), (tmp_path / ("x" * 300)).stat):
-        with pytest.raises((OSError, RuntimeError)) as caught:
-            look()
-        assert refused_by_system(caught.value) is not None
-    assert str(refused_by_system(MemoryError())) == "there is not enough memory for this"
-    for bug in (FileNotFoundError(2, "gone", "a"), RuntimeError("dictionary changed size"), OSError("odd")):
-        assert refused_by_system(bug) is None

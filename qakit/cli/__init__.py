@@ -35,7 +35,7 @@ from qakit.cli.file_progress import FileDisplay
 from qakit.cli.processes import is_told_here, lost_neighbour
 from qakit.cli.streams import lost_output, steady_streams
 from qakit.errors import OutputError, QakitError
-from qakit.files import refused_by_system
+from qakit.system import refused_by_system
 
 COMMAND_MODULES = (
     train,

@@ -19,8 +19,6 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from qakit.files import home_folder, without_tilde
-
 FORMAT = 1
 """Part of the key: raise it when the files change their meaning."""
 MANIFEST = "manifest.json"
@@ -55,7 +53,7 @@ class Arrays:
 def default_cache() -> Path:
     """``$QAKIT_CACHE``, or ``~/.cache/qakit``. Safe to delete at any time."""
     folder = os.environ.get("QAKIT_CACHE")
-    return without_tilde(folder) if folder else home_folder() / ".cache" / "qakit"
+    return Path(folder).expanduser() if folder else Path.home() / ".cache" / "qakit"
 
 
 def content_key(tokenizer: str, texts: Iterable[str]) -> str:

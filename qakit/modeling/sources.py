@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from qakit.errors import HubError, ModelError
-from qakit.files import without_tilde
 from qakit.hub import snapshot
 from qakit.modeling.checkpoints import choose_weights, file_sha256, published_files
 from qakit.runs import SEEN
+from qakit.system import without_tilde
 
 Origin = Literal["folder", "package", "hub"]
 

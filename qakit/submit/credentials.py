@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from qakit.files import home_folder
 from qakit.submit.redact import Redactor
+from qakit.system import home_folder
 
 Way = Literal["token", "key", "login"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from qakit.files import without_tilde
 from qakit.recipe.model import BackboneSection, Recipe
 from qakit.runs import SEEN
+from qakit.system import without_tilde
 
 WEIGHTS, LABELS, NEGATIVES = "backbone.from_run", "pseudo.from_run", "preprocess.train.hard_negatives.from_run"
 HARD, FROM_RUN = "hard_negatives", "from_run"

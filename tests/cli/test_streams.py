@@ -126,6 +126,28 @@ def test_a_full_stdout_is_one_line_and_not_success(arguments: str) -> None:
     assert ended.stderr.count("\n") == 1
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_stderr_ends_no_command() -> None:
+    code = (
+        "from qakit.cli.streams import steady_streams; steady_streams()\n"
+        "from qakit.cli.console import print_warning\n"
+        "for _ in range(2000): print_warning('x' * 50)\n"
+        "print('done')"
+    )
+    line = ["sh", "-c", 'exec "$0" -c "$1" 2>/dev/full', sys.executable, code]
+    ended = subprocess.run(line, stdout=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "done\n")
+
+
+def test_a_stream_that_somebody_closed_takes_everything() -> None:
+    written = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    stream = SteadyStream(written)
+    assert (stream.write("abc"), stream.encoding) == (3, "ascii")
+    written.close()
+    assert stream.write("abc") == 3
+    stream.flush()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
 @pytest.mark.parametrize("redirections", [">&-", ">&- 2>&- <&-", "2>&-", "| true"])
 def test_closed_streams_and_readers_that_leave_end_no_command(redirections: str) -> None:
