@@ -23,6 +23,9 @@ from qakit.recipe.nodes import At, Entry, Findings, ListNode, MapNode, Node, Pla
 _VARIABLE = re.compile(r"\$\{(?P<inside>[^}]*)\}?")
 _INSIDE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(:-(?P<default>.*))?", re.DOTALL)
 
+_SECRET = re.compile(r"(^|_)(TOKEN|(API|SECRET)?KEY|SECRET|PASSWORD|PASSWD|CREDENTIALS?)($|_)", re.IGNORECASE)
+"""Names of variables whose values must not get into files: runs keep and show their recipe, and are shared."""
+
 SettingsOf = Callable[[At, MapNode], type[BaseModel] | None]
 """The settings model of the plugin block at a place, or None when the plugin is unknown."""
 
@@ -139,6 +142,12 @@ class _Resolver:
             if inside is None:
                 message = f"{dotted(at)}: {match[0]!r} is not of the form ${{NAME}} or ${{NAME:-default}}"
                 self.findings.add(node.place.issue(at, message))
+                sound = False
+                return ""
+            if _SECRET.search(inside["name"]):
+                message = f"{dotted(at)}: the environment variable {inside['name']} is a secret by its name"
+                hint = "a run keeps its recipe with every path; name the file by a variable with another name"
+                self.findings.add(node.place.issue(at, message, hint))
                 sound = False
                 return ""
             found, default = self.environment.get(inside["name"]), inside["default"]
