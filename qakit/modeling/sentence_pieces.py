@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 NAMES = ("spm.model", "sentencepiece.bpe.model", "spiece.model")
-"""Of DeBERTa-v2 and v3, XLM-R, ALBERT and XLNet."""
-FORGETFUL = ("DebertaV2Tokenizer",)
-"""Classes of transformers 5 that build their normaliser anew and leave the model's table of characters out."""
+"""Of DeBERTa-v2 and v3; of XLM-R; of ALBERT, XLNet and BigBird."""
 
 
 def check_models(folder: Path) -> None:
@@ -36,21 +34,28 @@ def check_models(folder: Path) -> None:
 def restore_characters(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Give a tokenizer its model's table of characters back (full-width forms, ligatures, odd blanks: mostly NFKC).
 
-    Without it, what the model knows under another form, such as the full-width comma, is an unknown token. Offsets
-    still count characters of the text as it was.
+    Some classes of transformers 5 (DeBERTa-v2's, BigBird's) build their normaliser anew and leave the table out: what
+    the model knows under another form, such as the full-width comma, becomes an unknown token. Offsets count characters
+    of the text as it was, with the table as without.
 
     Args:
         tokenizer: as loaded from ``folder``; changed in place.
         folder: with the SentencePiece model, or with the tokenizer.json that was made from one.
     """
-    if type(tokenizer).__name__ not in FORGETFUL:
-        return
-    file = folder / "tokenizer.json"
-    table = _table_in(json.loads(file.read_text("utf-8"))) if file.is_file() else _character_table(folder / NAMES[0])
     backend = tokenizer.backend_tokenizer
-    if table:
-        own = [] if backend.normalizer is None else [backend.normalizer]
-        backend.normalizer = normalizers.Sequence([normalizers.Precompiled(table), *own])
+    own = backend.normalizer
+    if own is not None and b'"Precompiled"' in own.__getstate__():
+        return
+    if table := _table_of(folder):
+        backend.normalizer = normalizers.Sequence([normalizers.Precompiled(table), *([] if own is None else [own])])
+
+
+def _table_of(folder: Path) -> bytes:
+    file = folder / "tokenizer.json"
+    if file.is_file():
+        text = file.read_text("utf-8")
+        return _table_in(json.loads(text)) if '"Precompiled"' in text else b""
+    return next((_character_table(folder / name) for name in NAMES if (folder / name).is_file()), b"")
 
 
 def _character_table(model: Path) -> bytes:
