@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from qakit.data.folds import Assignment
-from qakit.data.splits import Split, split_files
+from qakit.data.splits import Split, split_files, split_sources
 from qakit.ensemble.combine import combine
 from qakit.files import write_json
 from qakit.folds.combining import plan_of
@@ -51,7 +51,7 @@ def finish_folds(run: Run, registry: Registry, split: Split, assignment: Assignm
         characters=characters,
     )
     submission = None
-    if split_files(recipe, "test"):
+    if split_sources(recipe, "test"):
         submission = _answer_test(run, recipe, registry, say)
     judge = Judge.of(recipe, registry)
     metrics = {

@@ -176,7 +176,7 @@ class _Work:
     def _answer(self, shard: Shard) -> None:
         recipe, source = self.trained.recipe, shard.source
         read, digest = Print.of(source), input_sha256(source)
-        problems = problems_of(source, recipe.data.problems)[0]
+        problems = problems_of(source, recipe.data.problems, predicted_only=True)[0]
         before, formulas = self.tally.examples, 0
         with self.folder.publish(shard) as (temporary, record):
             with AnswerFile(temporary, shard.form, source=source) as file:
