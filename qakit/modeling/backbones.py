@@ -21,6 +21,7 @@ from qakit.modeling.adapter_file import ADAPTER
 from qakit.modeling.checkpoints import checkpoint_in, published_files
 from qakit.modeling.configs import encoder_class, load_config, named_kind
 from qakit.modeling.remote_code import announce_remote_code, first_line, reason
+from qakit.modeling.sentence_pieces import check_models, restore_characters
 from qakit.modeling.sources import HOW_TO_POINT, BackboneSource, check_weights, find_source
 from qakit.recipe.model import BackboneSection
 
@@ -63,6 +64,7 @@ def load_tokenizer(
         raise ModelError(
             f"{folder} holds no tokenizer ({', '.join(VOCABULARY_FILES)}); set backbone.tokenizer to a folder that does"
         )
+    check_models(folder)
     try:
         if trust_remote_code:
             announce_remote_code(source, folder)
@@ -74,6 +76,7 @@ def load_tokenizer(
             f"the tokenizer of {source!r} ({type(tokenizer).__name__}) gives no character offsets, so answers "
             "cannot be cut from the text; choose a backbone with a fast tokenizer"
         )
+    restore_characters(tokenizer, folder)
     return cast(PreTrainedTokenizerFast, tokenizer)
 
 
