@@ -58,6 +58,8 @@ from qakit.values import (
     NoAnswer,
     Prediction,
     SpanPrediction,
+    class_name,
+    whole_text,
 )
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ if TYPE_CHECKING:
     from qakit.data.store import TokenStore
     from qakit.data.windows import Windows
     from qakit.ensemble.shares import as_shares
-    from qakit.files import atomic_path, write_text
+    from qakit.files import atomic_path, without_gz, write_text
     from qakit.inference.characters import CharacterScores
     from qakit.inference.nbest_file import iter_nbest
     from qakit.inference.spans import BROKEN_SCORES, best_spans
@@ -158,6 +160,7 @@ __all__ = [
     "atomic_path",
     "backbone_parts",
     "best_spans",
+    "class_name",
     "cmrc2018",
     "cmrc2018_official_format",
     "cmrc2018_per_example",
@@ -181,6 +184,8 @@ __all__ = [
     "text_match_per_example",
     "token_spans",
     "uniform",
+    "whole_text",
+    "without_gz",
     "write_text",
 ]
 
@@ -218,6 +223,7 @@ _LAZY = {
     "text_match": "qakit.metrics.text",
     "text_match_per_example": "qakit.metrics.per_example",
     "token_spans": "qakit.data.encode",
+    "without_gz": "qakit.files",
     "write_text": "qakit.files",
 }
 
