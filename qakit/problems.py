@@ -47,13 +47,13 @@ def _kinds() -> dict[str, ProblemKind]:
     kinds = (
         ProblemKind(
             "answer_offset",
-            "the context has the answer's text, but not at the given offset",
+            "the context has the answer's text, but not at the given offset, or none is given",
             "repair",
             POLICIES,
             "keep",
             "the offset becomes that of the only occurrence in the context",
         ),
-        ProblemKind("answer_start", "an answer without an offset", "error", ("error", "skip", "keep")),
+        ProblemKind("answer_start", "an answer's offset is no whole number", "error", ("error", "skip", "keep")),
         ProblemKind("answer_missing", "the answer's text is nowhere in the context", "keep", ("error", "skip", "keep")),
         ProblemKind(
             "answer_end",
@@ -89,6 +89,9 @@ def _kinds() -> dict[str, ProblemKind]:
             ("error", "skip", "repair"),
             "error",
             "the later record's id gets the file's name in front",
+        ),
+        ProblemKind(
+            "repeated_key", "a JSON object has a key twice; the last one counts", "keep", ("error", "skip", "keep")
         ),
         ProblemKind("missing_field", "a record lacks a field, or its id is empty", "error", structural),
         ProblemKind("wrong_type", "a field holds a value of the wrong type", "error", structural),

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from qakit.api import Answer, DataError, Example, Problems
-from qakit_readers.answers import place_answer
+from qakit_readers.answers import read_answer
 from qakit_readers.files import load_json, unreadable
+from qakit_readers.forms import format_hint, format_of
 from qakit_readers.record import Record, SkippedRecordError, kind_of, whole_number
 from qakit_readers.settings import AdlSettings
 
@@ -29,8 +30,9 @@ class AdlReader:
     def read(self, path: Path, problems: Problems) -> Iterator[Example]:
         """Yield the questions in order."""
         records = load_json(path)
-        if not isinstance(records, list):
-            raise DataError(f"should be a list of questions, as ADL has it, not {kind_of(records)}", path=path)
+        if not isinstance(records, list) or format_of(records) == "squad":
+            message = f"should be a list of questions, as ADL has it, not {kind_of(records)}{format_hint(records)}"
+            raise DataError(message, path=path)
         contexts = self._contexts(path)
         for number, value in enumerate(records):
             try:
@@ -121,12 +123,7 @@ def _answers(record: Record, texts: tuple[str, ...], relevant: int | None) -> tu
         return None
     if relevant is None and listed:
         record.refuse("missing_field", "relevant", "there is an answer, but not the paragraph that holds it")
-    placed = []
-    for place, value in listed:
-        answer = record.child(value, place)
-        text, start = answer.text("text"), answer.integer("start")
-        context = relevant or 0
-        placed.append(
-            place_answer(text, start, texts[context], record=answer, field="start", index=context, named="text")
-        )
-    return tuple(placed)
+    index = relevant or 0
+    return tuple(
+        read_answer(record, place, value, texts[index], start_field="start", index=index) for place, value in listed
+    )

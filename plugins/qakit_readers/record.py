@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, cast
 
 from qakit.api import Policy, Problems
+from qakit_readers.files import RepeatedKeyObject
 
+REPEATED = "the key comes twice in one object; the last one counts"
 _SHOWN = 40
 
 
@@ -39,7 +41,10 @@ class Record:
         if not isinstance(value, dict):
             empty = cls({}, row, problems, weight=weight)
             empty.refuse("wrong_type", place, f"should be an object with fields, not {kind_of(value)}")
-        return cls(cast("dict[str, Any]", value), row, problems, f"{place}." if place else "", weight)
+        record = cls(cast("dict[str, Any]", value), row, problems, f"{place}." if place else "", weight)
+        if isinstance(value, RepeatedKeyObject):
+            record.judge("repeated_key", value.key, REPEATED)
+        return record
 
     def named(self, row: str) -> Record:
         """The same record under a better name."""
@@ -82,6 +87,10 @@ class Record:
     def has(self, field: str) -> bool:
         """Whether the field is there and not null."""
         return self.values.get(field) is not None
+
+    def first_of(self, *fields: str) -> str:
+        """The first of the fields that is there, else the first: what one thing is called in several formats."""
+        return next((field for field in fields if field in self.values), fields[0])
 
     def text(self, field: str, *, empty: str | None = None) -> str:
         """A string without lone surrogates. ``empty`` is the kind of problem that blank text is; None allows it."""

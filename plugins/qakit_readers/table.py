@@ -5,22 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from qakit.api import Answer, DataError, Example, Problems, class_name, whole_text
-from qakit_readers.answers import place_answer
+from qakit.api import Answer, DataError, Example, Problems, class_name, whole_text, without_gz
+from qakit_readers.answers import answer_values, place_answer, read_answer
 from qakit_readers.columnar import parquet_rows
 from qakit_readers.delimited import Row, delimited_rows
-from qakit_readers.json_lines import json_rows
-from qakit_readers.record import Record, SkippedRecordError, kind_of, whole_number
+from qakit_readers.forms import format_hint, format_of
+from qakit_readers.json_table import json_rows
+from qakit_readers.record import Record, SkippedRecordError, kind_of, quoted, whole_number
 from qakit_readers.settings import TableSettings
 
-FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+FORMATS = {
+    ".csv": "csv", ".tsv": "tsv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet",
+}  # fmt: skip
 """File ending -> format."""
 _COLUMN_SETTINGS = (
     "id", "question", "context", "text_a", "text_b", "answer_text", "answer_start", "answer_end", "answers", "document",
 )  # fmt: skip
+_NAMED = 20
+"""Columns that a message names."""
 _CLOSE = 0.8
 """Names at least this similar, case aside, are the same name misspelt (``difflib``'s ratio)."""
 
@@ -51,18 +57,20 @@ class TableReader:
             raise DataError("the table has no row", path=path)
 
     def _format(self, path: Path) -> str:
-        form = FORMATS.get(path.suffix.lower()) if self._settings.format == "auto" else self._settings.format
+        form = (
+            FORMATS.get(without_gz(path).suffix.lower()) if self._settings.format == "auto" else self._settings.format
+        )
         if form is None:
             raise DataError(f"the ending {path.suffix!r} names no table format; set the reader's `format`", path=path)
         return form
 
     def _rows(self, path: Path, problems: Problems) -> Iterator[Row]:
         settings, form = self._settings, self._format(path)
-        if form == "jsonl":
-            return json_rows(path)
+        if form in ("json", "jsonl"):
+            return json_rows(path, problems)
         if form == "parquet":
             return parquet_rows(path)
-        quotes = settings.quotes if settings.quotes is not None else form == "csv"
+        quotes = True if settings.quotes is None and form == "csv" else settings.quotes
         return delimited_rows(path, problems, separator="," if form == "csv" else "\t", quotes=quotes)
 
     def _has_whole_ids(self, row: dict[str, Any], path: Path) -> bool:
@@ -87,7 +95,8 @@ class TableReader:
             column = getattr(settings, setting)
             if column is not None and column not in row and column not in optional:
                 raise DataError(
-                    f"there is no column {column!r} (the reader's `{setting}`); there are {', '.join(map(repr, row))}",
+                    f"there is no column {column!r} (the reader's `{setting}`); there are {_some(row)}"
+                    f"{_nested_hint(row)}",
                     path=path,
                 )
         targets = [column for column in (settings.answer_text, settings.answers, settings.label) if column is not None]
@@ -125,7 +134,10 @@ class TableReader:
     def _answers(self, record: Record, context: str) -> tuple[Answer, ...] | None:
         settings = self._settings
         if settings.answers is not None:
-            return _listed_answers(record, settings.answers, context)
+            if not record.has(settings.answers):
+                return None
+            listed = answer_values(record, settings.answers)
+            return tuple(read_answer(record, place, value, context) for place, value in listed)
         column = settings.answer_text
         if column is None or column not in record.values:
             return None
@@ -157,27 +169,15 @@ class TableReader:
         return record.sound(class_name(value), column)
 
 
-def _listed_answers(record: Record, column: str, context: str) -> tuple[Answer, ...] | None:
-    if not record.has(column):
-        return None
-    answers = record.child(record.values[column], column)
-    texts, starts = answers.items("text"), answers.items("answer_start")
-    if len(texts) != len(starts):
-        record.refuse("contradiction", column, f"there are {len(texts)} texts and {len(starts)} offsets")
-    placed = []
-    for number, (text, start) in enumerate(zip(texts, starts, strict=True)):
-        answer = answers.child({"text": text, "answer_start": start}, f"[{number}]")
-        placed.append(
-            place_answer(
-                answer.text("text"),
-                answer.integer("answer_start"),
-                context,
-                record=answer,
-                field="answer_start",
-                named="text",
-            )
-        )
-    return tuple(placed)
+def _some(row: dict[str, Any]) -> str:
+    """The columns, or the first of very many."""
+    more = f" and {len(row) - _NAMED:,} more" if len(row) > _NAMED else ""
+    return ", ".join(quoted(column) for column in islice(row, _NAMED)) + more
+
+
+def _nested_hint(row: dict[str, Any]) -> str:
+    """What the file is, where its rows are no rows of a table."""
+    return format_hint([row]) if format_of([row]) != "table" else ""
 
 
 def _integer(record: Record, column: str) -> int:

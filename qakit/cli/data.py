@@ -52,7 +52,8 @@ class _Job:
 
 def check(
     targets: Annotated[
-        list[Path], typer.Argument(metavar="RECIPE | FILE...", help="A recipe, or data files with --reader.")
+        list[str],
+        typer.Argument(metavar="RECIPE | FILE...", help="A recipe, or data files (also hf://...) with --reader."),
     ],
     reader: Annotated[
         str | None, typer.Option(help="Read the FILEs with this reader; without it, a RECIPE is checked.")
@@ -132,16 +133,17 @@ def download(
     out.print(plain(f"{what}: {len(done.files)} files, {size:,} bytes in {done.folder}"))
 
 
-def _from_recipe(targets: list[Path], overrides: list[str], tokenizer: str | None, registry: Registry) -> _Job:
+def _from_recipe(targets: list[str], overrides: list[str], tokenizer: str | None, registry: Registry) -> _Job:
     from qakit.data.splits import SplitName, build_reader, split_files
+    from qakit.files import without_gz
     from qakit.recipe.load import load_recipe
 
     for target in targets:
-        if target.suffix.lower() in _DATA_ENDINGS:
+        if without_gz(Path(target)).suffix.lower() in _DATA_ENDINGS:
             raise UsageError(f"{target}: this looks like a data file: add --reader NAME (hw7, squad, ...)")
     if len(targets) > 1:
         raise UsageError("one recipe at a time; to check data files, say how to read them with --reader")
-    recipe = load_recipe(targets[0], overrides, registry=registry).recipe
+    recipe = load_recipe(Path(targets[0]), overrides, registry=registry).recipe
     parts = recipe.folds is not None  # which validate on the training file
     names: tuple[SplitName, ...] = ("train", "test") if parts else ("train", "validation", "test")
     splits: dict[str, Sequence[Path]] = {name: files for name in names if (files := split_files(recipe, name))}
@@ -177,7 +179,7 @@ def _rules(recipe: Recipe, registry: Registry) -> Rules:
 
 
 def _from_files(
-    files: list[Path],
+    files: list[str],
     reader: str,
     overrides: list[str],
     tokenizer: str | None,
@@ -186,12 +188,13 @@ def _from_files(
     max_answer_length: int | None,
     registry: Registry,
 ) -> _Job:
+    from qakit.data.sources import local_files
     from qakit.protocols import NoRuntime
     from qakit.recipe.model import WindowsSection
 
     return _Job(
         reader=registry.build("readers", reader, reader_settings(overrides), NoRuntime()),
-        splits=_one_split_each(files),
+        splits=_one_split_each([file for text in files for file in local_files(text, named="FILE")]),
         policies={},
         tokenizer=tokenizer,
         preprocessor=("stride", {} if stride is None else {"overlap": stride}),

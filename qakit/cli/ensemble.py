@@ -180,17 +180,21 @@ def _warn_of_other_columns(members: Sequence[Source]) -> None:
 
 
 def _writer(output: Path, members: Sequence[Source], registry: Registry) -> Writer:
-    """For a CSV file with the header and line ends of the first member that has a header; else as the runs write it."""
+    """For a CSV file with the header and line ends of the first member that is one; else as the runs write it."""
     from qakit.ensemble.combine import first_recipe
     from qakit.inference.output import build_writer
     from qakit.protocols import NoRuntime
 
     name = _WRITERS[output.suffix.lower()]
     settings: dict[str, Any] = {}
-    style = next((each.answers for each in members if each.answers and each.answers.columns), None)
+    style = next(
+        (each.answers for each in members if each.answers and (each.answers.columns or each.answers.headless)), None
+    )
     recipe = first_recipe(members)
-    if name == "csv" and style is not None and style.columns is not None:
-        settings = {"id_column": style.columns[0], "answer_column": style.columns[1], "line_end": style.line_end}
+    if name == "csv" and style is not None:
+        settings = {"header": not style.headless, "line_end": style.line_end}
+        if style.columns is not None:
+            settings |= {"id_column": style.columns[0], "answer_column": style.columns[1]}
     elif style is None and recipe is not None and recipe.writer.name == name:
         return build_writer(recipe, registry)
     writer: Writer = registry.build("writers", name, settings, NoRuntime())

@@ -14,6 +14,7 @@ from qakit.cli.trained_runs import (
     RunArgument,
     bar,
     check_targets,
+    input_file,
     load_run,
     read_examples,
     read_own_split,
@@ -36,7 +37,7 @@ def predict(
         typer.Option(
             "--input",
             "-i",
-            help="A file in the format of the recipe's reader. For many: a folder, a quoted pattern "
+            help="A file (also hf://...) in the format of the recipe's reader. For many: a folder, a quoted pattern "
             "('shards/*.parquet'), or this option several times.",
         ),
     ] = None,
@@ -109,7 +110,7 @@ def predict(
             raise UsageError("--nbest and --character-scores are for one input; give each file a command of its own")
         predict_many(run, inputs, target, options, as_json=as_json)
         return
-    source = Path(inputs[0]) if inputs else None
+    source = input_file(inputs[0]) if inputs else None
     output = Path(target) if target else None
     _check_options(source, split, output, options.given())
     if source is not None and output is not None and Run(run).has_members:
@@ -138,7 +139,7 @@ def _predict_one(
 
     trained = load_run(run)
     if contexts is not None:
-        trained = trained.under(with_contexts(trained.recipe, trained.registry, contexts))
+        trained = trained.under(with_contexts(trained.recipe, contexts))
     if characters is not None:
         wanted = trained.recipe.predict.model_copy(update={"character_scores": True})
         trained = trained.under(trained.recipe.model_copy(update={"predict": wanted}))

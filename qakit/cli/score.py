@@ -25,7 +25,10 @@ def score(
     metric: Annotated[str, typer.Option("--metric", "-m", help="squad_v1, squad_v2, cmrc2018, exact_match ...")],
     gold: Annotated[Path, typer.Option("--gold", "-g", help="The labelled file.")],
     predictions: Annotated[
-        Path, typer.Option("--predictions", "-p", help="JSON (id -> text), CSV (id, answer) or TSV, as GLUE has it.")
+        Path,
+        typer.Option(
+            "--predictions", "-p", help="JSON (id -> text), CSV, JSON Lines or Parquet (id, answer), or GLUE's TSV."
+        ),
     ],
     no_answer_probability: Annotated[
         Path | None, typer.Option("--no-answer-probability", help="JSON (id -> number); adds the best thresholds.")
@@ -56,7 +59,7 @@ def score(
     model = registry.get("metrics", metric).component.settings
     built: Metric = registry.build("metrics", metric, parse_settings(settings or [], model), NoRuntime())
     examples = _read_gold(gold, reader, reader_settings or [])
-    answered = read_answers(predictions)
+    answered = read_answers(predictions, ids={example.id for example in examples})
     probabilities = read_probabilities(no_answer_probability) if no_answer_probability else None
     _compare_ids(examples, answered)
     _warn_of_other_classes(examples, answered)

@@ -35,6 +35,21 @@ def check_targets(source: Path, *targets: Path | None) -> None:
             raise UsageError(f"{target} is named for two outputs; name another file for one of them")
 
 
+def input_file(text: str) -> Path:
+    """The file that an ``--input`` names, fetched if it is on the hub.
+
+    Raises:
+        UsageError: it names several.
+        HubError: it is not to be had.
+    """
+    from qakit.data.sources import local_files
+
+    files = local_files(text, named="--input")
+    if len(files) > 1:
+        raise UsageError(f"--input {text} stands for {len(files)} files; name one")
+    return files[0]
+
+
 def load_run(run: Path) -> Answering:
     """The best weights of a run, or of a pipeline's stages.
 

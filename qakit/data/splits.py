@@ -9,11 +9,12 @@ from typing import Literal
 
 from qakit.data.folds import Assignment, assign
 from qakit.data.read import read_examples
+from qakit.data.sources import local_files
 from qakit.errors import DataError, UsageError
 from qakit.problems import Problems
 from qakit.protocols import NoRuntime, Reader
 from qakit.randomness import permutation
-from qakit.recipe.model import Recipe
+from qakit.recipe.model import HubSplit, Recipe
 from qakit.registry import Registry
 from qakit.values import Example
 
@@ -64,34 +65,49 @@ CONTEXTS = "contexts"
 """What readers call their setting for a file of contexts that lies beside the data file."""
 
 
-def contexts_setting(recipe: Recipe, registry: Registry) -> str | None:
-    """The file of contexts that the recipe's reader looks for beside each data file; None for readers without one."""
-    reader = recipe.data.reader
-    fields = registry.get("readers", reader.name).component.settings.model_fields
-    if CONTEXTS not in fields:
-        return None
-    return str(reader.settings.get(CONTEXTS, fields[CONTEXTS].default))
+def contexts_setting(recipe: Recipe) -> str | None:
+    """The file of contexts that a checked recipe's reader looks for beside each data file; None for readers without."""
+    file = recipe.data.reader.settings.get(CONTEXTS)
+    return file if isinstance(file, str) else None
 
 
-def with_contexts(recipe: Recipe, registry: Registry, file: Path) -> Recipe:
+def with_contexts(recipe: Recipe, file: Path) -> Recipe:
     """The recipe with its reader told where the contexts are.
 
     Raises:
         UsageError: the reader reads no such file.
     """
     reader = recipe.data.reader
-    if contexts_setting(recipe, registry) is None:
+    if contexts_setting(recipe) is None:
         raise UsageError(f"the reader {reader.name!r} has its contexts in the data file; there is no file for them")
     changed = reader.model_copy(update={CONTEXTS: str(file.absolute())})
     return recipe.model_copy(update={"data": recipe.data.model_copy(update={"reader": changed})})
 
 
-def split_files(recipe: Recipe, name: SplitName) -> tuple[Path, ...]:
-    """The files that a recipe names for a split; empty if none. Folds validate on parts of the training files."""
-    value = getattr(recipe.data, "train" if recipe.folds is not None and name == "validation" else name)
+def split_sources(recipe: Recipe, name: SplitName) -> tuple[str | HubSplit, ...]:
+    """What a recipe names for a split; empty if nothing. Folds validate on parts of the training files."""
+    value = getattr(recipe.data, _named(recipe, name))
     if value is None:
         return ()
-    return tuple(Path(item) for item in ([value] if isinstance(value, str) else value))
+    return tuple(value) if isinstance(value, list) else (value,)
+
+
+def split_files(recipe: Recipe, name: SplitName) -> tuple[Path, ...]:
+    """The files of a split, those of the hub fetched; empty if the recipe names none.
+
+    Raises:
+        HubError: data on the hub is not to be had.
+        DataError: as :func:`qakit.data.sources.local_files`.
+    """
+    return tuple(
+        file
+        for source in split_sources(recipe, name)
+        for file in local_files(source, named=f"data.{_named(recipe, name)}", beside=contexts_setting(recipe))
+    )
+
+
+def _named(recipe: Recipe, name: SplitName) -> SplitName:
+    return "train" if recipe.folds is not None and name == "validation" else name
 
 
 def read_split(recipe: Recipe, registry: Registry, name: SplitName) -> Split | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from qakit.data.labels import classes_of
-from qakit.data.splits import Split, split_files
+from qakit.data.splits import Split, split_sources
 from qakit.ensemble.load import EnsemblePlan
 from qakit.ensemble.method import Method
 from qakit.errors import UsageError
@@ -45,7 +45,7 @@ def check_combining(recipe: Recipe, registry: Registry, split: Split, *, fold: i
     """
     assert recipe.folds is not None
     plan = plan_of(recipe, registry, Run(Path()))  # stand-ins: only the members' names count
-    if not split_files(recipe, "test"):
+    if not split_sources(recipe, "test"):
         return
     method = Method.of(plan.method, plan.settings, plan.weights, len(plan.members), registry)
     method.check_characters(recipe, remedy="put `predict: {character_scores: true}` into the recipe")

@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from qakit.data.folds import Assignment
-from qakit.data.splits import Split, split_files
+from qakit.data.splits import Split, split_files, split_sources
 from qakit.ensemble.combine import combine
 from qakit.files import write_json
 from qakit.folds.combining import plan_of
@@ -54,7 +54,7 @@ def finish_folds(
         characters=characters,
     )
     submission = None
-    if split_files(recipe, "test"):
+    if split_sources(recipe, "test"):
         submission = _answer_test(run, recipe, registry, say, warn)
     judge = Judge.of(recipe, registry)
     metrics = {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qakit.data.formulas import formula_notice
+from qakit.data.formulas import formula_cells, formula_notice
 from qakit.errors import UnknownPluginError, UsageError
 from qakit.files import write_json, writing
 from qakit.inference.characters import CHARACTERS_FILE, CharacterScores
@@ -123,8 +123,8 @@ def write_checked(path: Path, predictions: Sequence[Prediction], writer: Writer,
     elif sample is not None and writer.suffix == Path(sample).suffix:
         checked = Path(sample)
         problems = tuple(writer.check(path, checked))
-    notice = formula_notice(each.final for each in predictions) if writer.suffix == ".csv" else None
-    return Submission(path, len(predictions), file_sha256(path), problems, checked, notice)
+    cells = formula_cells((each.id, each.final) for each in predictions) if writer.suffix == ".csv" else 0
+    return Submission(path, len(predictions), file_sha256(path), problems, checked, formula_notice(cells))
 
 
 def sample_submission(recipe: Recipe) -> str | None:

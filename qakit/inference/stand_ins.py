@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from qakit.inference.output import build_writer, sample_submission, write_checked
 from qakit.inference.scoring import given_by
 from qakit.modeling.assemble import build_head
-from qakit.modeling.backbones import load_config
+from qakit.modeling.configs import load_config
 from qakit.modeling.sources import find_source
 from qakit.modeling.start import check_start
 from qakit.protocols import Gives
@@ -26,7 +26,9 @@ def head_gives(recipe: Recipe, registry: Registry, classes: tuple[str, ...]) -> 
     """
     section = recipe.backbone
     check_start(section)
-    source = find_source(section.source, revision=section.revision, with_code=section.trust_remote_code)
+    source = find_source(
+        section.source, revision=section.revision, with_code=section.trust_remote_code, needs="tokenizer"
+    )
     return given_by(build_head(recipe, load_config(section, source), registry, classes=classes))
 
 

@@ -44,6 +44,26 @@ def test_variables_and_defaults(load: Load, monkeypatch: pytest.MonkeyPatch) -> 
     assert load(text(items)).data.train == ["/data/a", "/b", "/c", "/d/$HOME", "/data/e"]
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["KAGGLE_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "WANDB_API_KEY", "AWS_SECRET_ACCESS_KEY", "my_password"],
+)
+@pytest.mark.parametrize("default", ["", ":-x"])
+def test_secrets_do_not_get_into_a_recipe(name: str, default: str, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "hunter2-hunter2")
+    with pytest.raises(
+        RecipeError, match=f"data.train: the environment variable {name} is a secret by its name"
+    ) as told:
+        load(text(f"'/data/${{{name}{default}}}.json'"))
+    assert "hunter2" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["TOKENIZER", "KEYBOARD", "MONKEY", "DATA_TOKENS"])
+def test_other_variables_are_no_secrets(name: str, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "a")
+    assert load(text(f"'/data/${{{name}}}.json'")).data.train == "/data/a.json"
+
+
 def test_home(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     assert load(text("~/a.json")).data.train == "/home/me/a.json"
