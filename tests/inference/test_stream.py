@@ -271,7 +271,7 @@ def test_a_bad_file_stops_or_is_passed_over(home: Path, run: Any, shards: Path, 
     assert set(contents(tmp_path / "out")) == {"a.jsonl", "c.jsonl"}
 
 
-def test_no_record_is_left_out_even_where_training_would_skip_it(home: Path, run: Any, shards: Path, tmp_path: Path) -> None:
+def test_no_record_is_left_out_where_training_would_skip_it(home: Path, run: Any, shards: Path, tmp_path: Path) -> None:
     write_shard(shards / "b.csv", ["b0,why,", "b1,why,", "b2,why,because"])
     tally = answer(home, run(), shards, tmp_path / "out", block=2)
     assert contents(tmp_path / "out")["b.jsonl"].count(b"\n") == 3
