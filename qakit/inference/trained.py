@@ -84,7 +84,7 @@ class TrainedRun:
             null_threshold=_threshold(run, recipe),
             temperature=_temperature(run),
             device=device,
-            precision=resolve_precision(recipe.train.precision, device),
+            precision=resolve_precision(recipe.train.precision, device, assembled.config.model_type),
             workers=workers,
         )
 

@@ -129,8 +129,9 @@ def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torc
     tokenizer = load_tokenizer(str(folder))
     template = template_for(tokenizer, config)
     try:
-        try_encoder(backbone, template, device=device, precision=resolve_precision(recipe.train.precision, device))
-    except torch.OutOfMemoryError:
+        precision = resolve_precision(recipe.train.precision, device, config.model_type)
+        try_encoder(backbone, template, device=device, precision=precision)
+    except (torch.OutOfMemoryError, UsageError):
         raise
     except Exception as error:  # an entry of a wrong type may come to light anywhere in the encoder
         raise RunError(f"{folder} is damaged: the encoder of config.json cannot be used: {_one_line(error)}") from error

@@ -8,6 +8,7 @@ from torch import nn
 from qakit.data.batch import Batch
 from qakit.errors import PluginError
 from qakit.modeling.anatomy import Part, backbone_parts, layer_count
+from qakit.modeling.device import FULL_PRECISION_ONLY
 from qakit.protocols import Head, HeadOutput, PoolsLayers
 
 
@@ -23,9 +24,17 @@ class ReadingModel(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.head = head
+        # The launcher chose a precision before there was a model.
+        self._full_precision = getattr(getattr(backbone, "config", None), "model_type", None) in FULL_PRECISION_ONLY
 
     def forward(self, batch: Batch) -> HeadOutput:
-        """Loss and scores of one batch."""
+        """Loss and scores of one batch; in float32, whatever the caller's precision, where an encoder needs it."""
+        if not self._full_precision:
+            return self._scores(batch)
+        with torch.autocast(batch.input_ids.device.type, enabled=False):
+            return self._scores(batch)
+
+    def _scores(self, batch: Batch) -> HeadOutput:
         inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
         if batch.token_type_ids is not None:
             inputs["token_type_ids"] = batch.token_type_ids

@@ -95,6 +95,7 @@ def prepare_training(
     classes = tuple(recipe.data.labels or classes_of((*train_split.examples, *train_split.others)))
     assembled = assemble(recipe, registry, device=device, classes=classes)
     check_head(recipe, assembled.model.head)
+    precision = resolve_precision(recipe.train.precision, device, assembled.config.model_type)
     if pseudo_split is not None:
         check_learnt(pseudo_split, given_by(assembled.model.head), classes, recipe)
         train_split = replace(train_split, examples=(*train_split.examples, *pseudo))
@@ -159,7 +160,7 @@ def prepare_training(
         pseudo_split=pseudo_split,
         validation_split=validation_split,
         lineage=lineage,
-        precision=resolve_precision(recipe.train.precision, device),
+        precision=precision,
         judge=judge,
         attack=attack,
         freezing=freezing,
