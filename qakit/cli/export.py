@@ -105,6 +105,7 @@ def _offline(run: Path, folder: Path, *, as_json: bool) -> None:
 
 def _weights(run: Path, folder: Path, *, adapter_only: bool, as_json: bool) -> None:
     from qakit.modeling.export import export_adapter, export_merged
+    from qakit.modeling.folder import use_in_transformers
     from qakit.registry import load_registry
     from qakit.runs import open_run
 
@@ -115,6 +116,8 @@ def _weights(run: Path, folder: Path, *, adapter_only: bool, as_json: bool) -> N
         print_json({"folder": str(folder), "kind": "adapter" if adapter_only else "merged", "files": files})
         return
     out.print(plain(f"written: {folder} ({sum(files.values()) / 1e6:,.1f} MB): {', '.join(files)}"))
+    if not adapter_only:
+        out.print(plain(f"it {use_in_transformers(folder)}"))
 
 
 def _kaggle(run: Path, folder: Path, competition: str | None, user: str | None, *, as_json: bool) -> None:

@@ -120,8 +120,11 @@ def _show_examples(run: Run) -> None:
 
 
 def _show_files(run: Run, metrics: Mapping[str, Any]) -> None:
+    from qakit.modeling.folder import use_in_transformers
+
     table = new_table("Files", "", "")
     table.add_row("run", plain(run.folder))
+    table.add_row("model", plain(f"{run.model} ({use_in_transformers(run.model)})"))
     if run.curves_file.is_file():
         table.add_row("curves", plain(run.curves_file))
     if run.threshold_curve_file.is_file():
