@@ -25,6 +25,7 @@ from qakit.modeling.sources import (
     find_source,
     pickled_files,
 )
+from qakit.modeling.tokenizers import warn_of_lost_case
 from qakit.recipe.model import BackboneSection
 
 VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
@@ -60,10 +61,11 @@ def load_tokenizer(
         )
     try:
         if {file.name for file in folder.iterdir()} == {"vocab.txt"}:  # a bare WordPiece vocabulary, as BERT ships it
-            return BertTokenizer(vocab=str(folder / "vocab.txt"))
-        if trust_remote_code:
-            announce_remote_code(source, folder)
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+            tokenizer = BertTokenizer(vocab=str(folder / "vocab.txt"))
+        else:
+            if trust_remote_code:
+                announce_remote_code(source, folder)
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
     except Exception as error:  # transformers raises whatever its many tokenizer classes raise
         raise ModelError(f"the tokenizer in {folder} cannot be loaded: {_reason(error, folder)}") from error
     if not getattr(tokenizer, "is_fast", False):
@@ -71,6 +73,7 @@ def load_tokenizer(
             f"the tokenizer of {source!r} ({type(tokenizer).__name__}) gives no character offsets, so answers "
             "cannot be cut from the text; choose a backbone with a fast tokenizer"
         )
+    warn_of_lost_case(tokenizer, folder)
     return cast(PreTrainedTokenizerFast, tokenizer)
 
 
