@@ -65,7 +65,8 @@ def build_store(
     """Tokenise each distinct text once, or take the tokens from the cache.
 
     The tokens and offsets are those that ``tokenizer(question, context)`` gives each of the two texts, without special
-    tokens, but for marks that it drops: they belong to the token before them. The tokenizer itself is not changed. Lone surrogates, which no tokenizer accepts, count as U+FFFD.
+    tokens, but for marks that it drops: they belong to the token before them. The tokenizer itself is not changed. Lone
+    surrogates, which no tokenizer accepts, count as U+FFFD.
 
     Args:
         texts: any number of texts, repeated or not.

@@ -45,4 +45,3 @@ def warn_of_lost_case(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
         json.dumps(entries | {"do_lower_case": False}),
         folder / SETTINGS[0],
     )
-

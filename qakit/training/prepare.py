@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from qakit.data.cache import default_cache
+from qakit.data.checks.ceiling import low_ceiling
 from qakit.data.encode import encode
 from qakit.data.labels import classes_of
 from qakit.data.splits import Split, read_split
@@ -148,6 +149,13 @@ def prepare_training(
         check_selection(judge, validation_split.examples, gives=given_by(assembled.model.head))
     elif recipe.train.early_stopping is not None:
         raise UsageError("train.early_stopping needs validation data: set data.validation")
+    if given_by(assembled.model.head) == "spans":
+        ceilings = [
+            low_ceiling(train_split.examples, encoded, split="training"),
+            None if validation is None else _low_ceiling_of(validation),
+        ]
+        for line in filter(None, ceilings):
+            listener(Notice(line))
     for line in check_tricks(recipe, assembled.model, plan, validated=validation is not None):
         listener(Notice(line))
     return Prepared(
@@ -164,4 +172,14 @@ def prepare_training(
         judge=judge,
         attack=attack,
         freezing=freezing,
+    )
+
+
+def _low_ceiling_of(validation: ScoringSet) -> str | None:
+    return low_ceiling(
+        validation.examples,
+        validation.encoded,
+        validation.windows,
+        split="validation",
+        max_answer_length=validation.predict.max_answer_length,
     )

@@ -1,4 +1,4 @@
-"""Architectures that cannot be run in half precision: `auto` knows them, a choice by name is refused before training."""
+"""Architectures that cannot be run in half precision: `auto` knows them, a choice by name is refused."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from torch import nn
 from command_line import Invoke
+from torch import nn
 from transformers import AutoModel
 
 from qakit.errors import UsageError
