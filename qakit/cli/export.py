@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -145,9 +146,10 @@ def _kaggle(run: Path, folder: Path, competition: str | None, user: str | None, 
         return
     steps = (
         f"written: {done.dataset} and {done.notebook}",
-        f"1. kaggle datasets create -p {done.dataset} --dir-mode zip",
-        f"2. kaggle kernels push -p {done.notebook}     (when the dataset is ready)",
-        f"3. qakit submit --notebook {done.notebook_id} --version 1 -c {slug} --run {run}     (when it has run)",
+        f"1. kaggle datasets create -p {quote(str(done.dataset))} --dir-mode zip",
+        f"2. kaggle kernels push -p {quote(str(done.notebook))}     (when the dataset is ready)",
+        f"3. qakit submit --notebook {done.notebook_id} --version 1 -c {slug} --run {quote(str(run))}"
+        "     (when it has run)",
     )
     for step in steps:
         out.print(plain(step))
