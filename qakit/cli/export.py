@@ -148,8 +148,7 @@ def _kaggle(run: Path, folder: Path, competition: str | None, user: str | None, 
         f"written: {done.dataset} and {done.notebook}",
         f"1. kaggle datasets create -p {quote(str(done.dataset))} --dir-mode zip",
         f"2. kaggle kernels push -p {quote(str(done.notebook))}     (when the dataset is ready)",
-        f"3. qakit submit --notebook {done.notebook_id} --version 1 -c {slug} --run {quote(str(run))}"
-        "     (when it has run)",
+        f"3. qakit submit --notebook {done.notebook_id} --version 1 -c {slug} --run {quote(str(run))}     (after it)",
     )
     for step in steps:
         out.print(plain(step))
