@@ -131,11 +131,10 @@ def _show_files(run: Run, metrics: Mapping[str, Any]) -> None:
         table.add_row("threshold", plain(run.threshold_curve_file))
     submission = metrics.get("submission")
     if submission:
-        file = run.predictions / submission["file"]
         verdict = f"{submission['rows']:,} rows"
         if submission["problems"]:
             verdict += f", {len(submission['problems'])} problems against the sample submission"
-        table.add_row("submission", plain(f"{file} ({verdict})"))
+        table.add_row("submission", plain(f"{run.submission_file(metrics)} ({verdict})"))
     out.print(table)
     table = new_table("Next", "", "")
     if _answers_questions(run):

@@ -22,12 +22,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qakit.errors import RunError
+from qakit.names import plain_name
 from qakit.recipe.load import load_resolved
 from qakit.recipe.model import Recipe
 
@@ -174,6 +175,20 @@ class Run:
         if not isinstance(value, dict):
             raise RunError(f"{file} is damaged: it does not hold an object")
         return value
+
+    def submission_file(self, metrics: Mapping[str, Any]) -> Path | None:
+        """Where the submission lies that ``metrics.json`` tells of; None where it tells of none.
+
+        Raises:
+            RunError: what it names is no file of the run's predictions.
+        """
+        written = metrics.get("submission")
+        if written is None:
+            return None
+        try:
+            return self.predictions / plain_name(written["file"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{self.metrics_file} is damaged: submission: {error}") from None
 
     def metrics(self) -> Iterator[dict[str, Any]]:
         """The lines of metrics.jsonl; a last line that a killed process left unfinished is passed over.
