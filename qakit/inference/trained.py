@@ -31,7 +31,7 @@ from qakit.modeling.device import Precision, keep_freed_memory, pick_device, res
 from qakit.modeling.folder import load_model
 from qakit.recipe.model import PredictSection, Recipe
 from qakit.registry import Registry, load_registry
-from qakit.runs import Run, open_run
+from qakit.runs import Run, open_run, read_in_one_state
 from qakit.values import Example, Prediction, SpanPrediction
 
 
@@ -65,6 +65,8 @@ class TrainedRun:
     ) -> Self:
         """Load a run. ``predict`` replaces the recipe's own ``predict`` block.
 
+        A training may replace the weights meanwhile: weights, threshold and temperature are of one evaluation.
+
         Raises:
             RunError: the folder is not a run, or has no trained model.
         """
@@ -74,15 +76,22 @@ class TrainedRun:
         recipe = run.recipe()
         if predict is not None:
             recipe = recipe.model_copy(update={"predict": predict})
-        assembled = load_model(run.model, recipe, registry, device=device)
+        assembled, null_threshold, temperature = read_in_one_state(
+            lambda: (
+                load_model(run.model, recipe, registry, device=device),
+                _threshold(run, recipe),
+                _temperature(run),
+            ),
+            run.model,
+        )
         return cls(
             run=run,
             recipe=recipe,
             registry=registry,
             assembled=assembled,
             judge=Judge.of(recipe, registry),
-            null_threshold=_threshold(run, recipe),
-            temperature=_temperature(run),
+            null_threshold=null_threshold,
+            temperature=temperature,
             device=device,
             precision=resolve_precision(recipe.train.precision, device, assembled.config.model_type),
             workers=workers,
