@@ -32,6 +32,7 @@ from qakit.cli import (
 )
 from qakit.cli.console import print_error, show_logged_warnings
 from qakit.cli.processes import is_told_here, lost_neighbour
+from qakit.cli.streams import keep_going_without_stderr
 from qakit.errors import QakitError
 
 COMMAND_MODULES = (
@@ -91,6 +92,7 @@ def _show_version(wanted: bool) -> None:
 
 def main() -> None:
     """Entry point: errors that the user can act on come without a traceback; anything else is a bug and keeps it."""
+    keep_going_without_stderr()
     try:
         build_app()()
     except QakitError as error:
