@@ -21,7 +21,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from typing import Any
 
 from qakit.errors import RunError
 from qakit.names import plain_name
+from qakit.numbers import load_json
 from qakit.recipe.load import load_resolved
 from qakit.recipe.model import Recipe
 
@@ -169,7 +169,7 @@ class Run:
         if not file.is_file():
             return {}
         try:
-            value = json.loads(file.read_text("utf-8"))
+            value = load_json(file.read_text("utf-8"))
         except (ValueError, RecursionError, OSError) as error:
             raise RunError(f"{file} is damaged: {error}") from error
         if not isinstance(value, dict):
@@ -206,9 +206,9 @@ class Run:
 
 def _metrics_line(line: bytes, place: str) -> dict[str, Any]:
     try:
-        value = json.loads(line)
+        value = load_json(line)
     except (ValueError, RecursionError) as error:
         raise RunError(f"{place} is damaged: {error}") from error
-    if not isinstance(value, dict) or not isinstance(value.get("step"), int) or "type" not in value:
+    if not isinstance(value, dict) or type(value.get("step")) is not int or "type" not in value:
         raise RunError(f"{place} is damaged: it is no line of a training")
     return value

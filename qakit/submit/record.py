@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, Self, get_args
 
 from qakit.names import plain_name
+from qakit.numbers import finite
 
 State = Literal["INTENT", "CREATING", "CREATED", "COMPLETE", "ERROR", "REJECTED", "UNKNOWN"]
 STATES: tuple[State, ...] = get_args(State)
@@ -19,7 +20,6 @@ SUBMITTED: frozenset[State] = frozenset({"CREATED", "COMPLETE", "ERROR"})
 
 
 _NUMBERS = {"bytes", "rows", "ref", "public", "private", "cv_mean", "cv_std", "cv_low", "cv_high"}
-_LARGEST = 1e300
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +151,8 @@ class Record:
             if not isinstance(values.get(name, {}), dict):
                 raise ValueError(f"{name} is no object")
         for name in _NUMBERS & values.keys():
-            if not _finite(values[name]):
-                raise ValueError(f"{name} is {values[name]!r:.40}, no number")
+            if values[name] is not None:
+                finite(values[name])
         count = values.get("count")
         try:
             values["count"] = None if count is None else Count(**count)
@@ -162,13 +162,6 @@ class Record:
         except TypeError as error:
             raise ValueError(str(error)) from None
         return record
-
-
-def _finite(value: object) -> bool:
-    """Whether a value may stand where a number, or none, belongs."""
-    if value is None:
-        return True
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
 
 
 def new_id() -> str:
