@@ -31,6 +31,7 @@ from qakit.cli import (
     tune_postprocess,
 )
 from qakit.cli.console import print_error, show_logged_warnings
+from qakit.cli.file_progress import FileDisplay
 from qakit.cli.processes import is_told_here, lost_neighbour
 from qakit.cli.streams import keep_going_without_stderr
 from qakit.errors import QakitError
@@ -94,7 +95,8 @@ def main() -> None:
     """Entry point: errors that the user can act on come without a traceback; anything else is a bug and keeps it."""
     keep_going_without_stderr()
     try:
-        build_app()()
+        with FileDisplay():
+            build_app()()
     except QakitError as error:
         _end(error)
     except BrokenPipeError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SETTINGS = ("tokenizer_config.json", "tokenizer.json")
-"""A folder with one of these says itself whether texts are lowercased."""
+SETTINGS = "tokenizer_config.json"
+LOWERCASES = "do_lower_case"
+"""Its entry that says whether texts are lowercased; a ``tokenizer.json`` says it, too."""
 MANY = 0.01
 """The share of a vocabulary from which it is one of another normaliser; a handful is odd in many."""
 
@@ -26,7 +28,7 @@ def warn_of_lost_case(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
         folder: with a ``vocab.txt``; any other says enough.
     """
     normaliser = getattr(getattr(tokenizer, "backend_tokenizer", None), "normalizer", None)
-    if normaliser is None or not (folder / "vocab.txt").is_file() or any((folder / name).exists() for name in SETTINGS):
+    if normaliser is None or not (folder / "vocab.txt").is_file() or _says(folder):
         return
     special = set(tokenizer.all_special_tokens)
     pieces = [piece.removeprefix("##") for piece in tokenizer.get_vocab() if piece not in special]
@@ -42,6 +44,15 @@ def warn_of_lost_case(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
         f"{len(lost):,}",
         f"{len(pieces):,}",
         shown,
-        json.dumps(entries | {"do_lower_case": False}),
-        folder / SETTINGS[0],
+        json.dumps(entries | {LOWERCASES: False}),
+        folder / SETTINGS,
     )
+
+
+def _says(folder: Path) -> bool:
+    """Whether a folder says itself if texts are lowercased."""
+    if (folder / "tokenizer.json").exists():
+        return True
+    with suppress(OSError, ValueError, TypeError):
+        return LOWERCASES in json.loads((folder / SETTINGS).read_text("utf-8"))
+    return False

@@ -25,7 +25,11 @@ def folder_with(folder: Path, pieces: list[str], **files: dict[str, object]) -> 
 CASED = [*UNCASED, "A", "Paris", "##S", "Müller"]
 
 
-@pytest.mark.parametrize("files", [{}, {"config": {"model_type": "bert"}}], ids=["alone", "with-config"])
+@pytest.mark.parametrize(
+    "files",
+    [{}, {"config": {"model_type": "bert"}}, {"config": {"model_type": "bert"}, "tokenizer_config": {"other": 1}}],
+    ids=["alone", "with-config", "with-another-entry"],
+)
 def test_a_cased_vocabulary_is_warned_of_and_the_advice_helps(
     files: dict[str, dict[str, object]], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
