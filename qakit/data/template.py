@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from tokenizers import Tokenizer, pre_tokenizers, processors
 
@@ -141,14 +142,14 @@ def _trims_letters(backend: Tokenizer) -> bool:
     steps = backend.pre_tokenizer
     if not isinstance(steps, pre_tokenizers.Sequence):
         return False
-    last = list(steps)[1:]
-    return any(isinstance(step, pre_tokenizers.ByteLevel) and step.add_prefix_space for step in last)
+    later = list(cast(Iterable[object], steps))[1:]
+    return any(isinstance(step, pre_tokenizers.ByteLevel) and step.add_prefix_space for step in later)
 
 
 def _keep_blanks(processor: processors.PostProcessor | None) -> None:
     """Have it give the offsets as they are, with a blank of the text in front; blanks are trimmed where one cuts."""
     if isinstance(processor, processors.Sequence):
-        for step in processor:
+        for step in cast(Iterable[processors.PostProcessor], processor):
             _keep_blanks(step)
     elif isinstance(processor, (processors.ByteLevel, processors.RobertaProcessing)):
         processor.trim_offsets = False

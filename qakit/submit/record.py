@@ -157,8 +157,8 @@ class Record:
         try:
             values["count"] = None if count is None else Count(**count)
             record = cls(**values)
-            for state in record.times:
-                record.entered(state)
+            for moment in record.times.values():
+                datetime.fromisoformat(moment)
         except TypeError as error:
             raise ValueError(str(error)) from None
         return record
