@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from command_line import invoke
 
 from qakit.errors import OutputError, RunError
 from qakit.recipe.model import BackboneSection, DataSection, PluginRef, Recipe
@@ -81,3 +84,31 @@ def test_an_ensemble_of_another_ones_members_reads_those(tmp_path: Path) -> None
     members = [tmp_path / "first" / "members" / name for name in ("a", "b")]
     (tmp_path / "second").mkdir()
     assert ensemble_members(ensemble_of(tmp_path / "second", *members)) == members
+
+
+def test_files_that_a_training_replaces_at_this_moment_are_as_good_as_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks whether a file is there and then opens it meets the moment in between."""
+    monkeypatch.setattr(Path, "is_file", lambda _: True)
+    run = Run(tmp_path / "run")
+    assert run.read_json(run.metrics_file) == {}
+    assert list(run.metrics()) == []
+
+
+def test_showing_a_run_beside_a_training_that_replaces_its_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_run(RECIPE, tmp_path / "run")
+    (tmp_path / "run" / "model").mkdir()
+    look = os.scandir
+
+    def replaced(folder: str | os.PathLike[str]) -> Any:
+        if str(folder).endswith("model"):
+            raise FileNotFoundError(2, "No such file or directory", str(folder))
+        return look(folder)
+
+    monkeypatch.setattr(os, "scandir", replaced)
+    result = invoke("runs", "show", tmp_path / "run")
+    assert result.exit_code == 0
+    assert "files: recipe.yaml" in result.output

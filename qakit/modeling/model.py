@@ -40,7 +40,9 @@ class ReadingModel(nn.Module):
             return self._scores(batch)
 
     def _scores(self, batch: Batch) -> HeadOutput:
-        inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+        inputs = {"input_ids": batch.input_ids}
+        if batch.padded or not self._does_without_mask():
+            inputs["attention_mask"] = batch.attention_mask
         if batch.token_type_ids is not None:
             inputs["token_type_ids"] = batch.token_type_ids
         if self._attends_globally:
@@ -50,6 +52,14 @@ class ReadingModel(nn.Module):
             name = type(self.head).__name__
             raise PluginError(f"the head {name} returned {type(output).__name__}; it must return a HeadOutput")
         return output
+
+    def _does_without_mask(self) -> bool:
+        """Whether a batch without padding may come without its mask.
+
+        transformers would ask the device whether a mask hides anything, which waits for it, in every forward pass; and
+        without a mask PyTorch may choose its fastest attention.
+        """
+        return getattr(getattr(self.backbone, "config", None), "_attn_implementation", None) == "sdpa"
 
     def _hidden(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """(B, T, H): the last layer, or what the head makes of all layers."""

@@ -56,7 +56,7 @@ def export_offline(run: Run, folder: Path, registry: Registry) -> OfflineExport:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} exists and is not empty; choose another --output")
     recipe = run.recipe()
-    with_contexts = contexts_setting(recipe, registry) is not None
+    with_contexts = contexts_setting(recipe) is not None
     arguments = "context.json test.json prediction.csv" if with_contexts else "test.json prediction.csv"
     with replace_folder(folder) as fresh:
         if is_pipeline_folder(run.folder):

@@ -169,3 +169,14 @@ def test_a_run_that_names_a_file_elsewhere_is_not_submitted(name: object, run: P
     result = invoke("submit", run, "--dry-run")
     assert result.exit_code == 2
     assert "metrics.json is damaged: submission: " in str(result.exception)
+
+
+def test_the_problems_of_a_file_are_a_list(tmp_path: Path, invoke: Invoke) -> None:
+    ours, sample = tmp_path / "ours.csv", tmp_path / "sample.csv"
+    ours.write_text("id,answer\n1,a\n2,b\n")
+    sample.write_text("id,answer\n001,x\n002,x\n")
+    result = invoke("submit", ours, "-c", "some-cup", "--sample", sample, "--dry-run")
+    first, *others = str(result.exception).splitlines()
+    assert first == f"{ours}, compared with {sample}: 2 problems:"
+    assert [line[:4] for line in others] == ["  - ", "  - "]
+    assert "\\n" not in str(result.exception)
