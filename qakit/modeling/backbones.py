@@ -23,6 +23,7 @@ from qakit.modeling.configs import encoder_class, load_config, named_kind
 from qakit.modeling.remote_code import announce_remote_code, first_line, reason
 from qakit.modeling.sentence_pieces import check_models, restore_characters
 from qakit.modeling.sources import HOW_TO_POINT, BackboneSource, check_weights, find_source
+from qakit.modeling.tokenizers import warn_of_lost_case
 from qakit.recipe.model import BackboneSection
 
 VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
@@ -77,6 +78,7 @@ def load_tokenizer(
             "cannot be cut from the text; choose a backbone with a fast tokenizer"
         )
     restore_characters(tokenizer, folder)
+    warn_of_lost_case(tokenizer, folder)
     return cast(PreTrainedTokenizerFast, tokenizer)
 
 
