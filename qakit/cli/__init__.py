@@ -35,6 +35,7 @@ from qakit.cli.file_progress import FileDisplay
 from qakit.cli.processes import is_told_here, lost_neighbour
 from qakit.cli.streams import lost_output, steady_streams
 from qakit.errors import OutputError, QakitError
+from qakit.system import refused_by_system
 
 COMMAND_MODULES = (
     train,
@@ -109,11 +110,11 @@ def _run() -> None:
             build_app()()
     except QakitError as error:
         _end(error)
-    except RuntimeError as error:
-        lost = lost_neighbour(error)
-        if lost is None:
+    except (OSError, RuntimeError, MemoryError) as error:
+        known = refused_by_system(error) or (lost_neighbour(error) if isinstance(error, RuntimeError) else None)
+        if known is None:
             raise
-        _end(lost)
+        _end(known)
 
 
 def _end(error: QakitError) -> NoReturn:

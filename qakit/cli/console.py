@@ -62,8 +62,12 @@ def plain(text: object, style: str = "") -> Text:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout, for programs; harmful characters in it as JSON's own escapes."""
-    print_text(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+    """One JSON document on stdout, for programs; harmful characters in it as JSON's own escapes.
+
+    Where stdout is not UTF-8 all others are, too: JSON is UTF-8, and ASCII is both.
+    """
+    utf8 = out.encoding.replace("-", "") == "utf8"
+    print_text(json.dumps(value, ensure_ascii=not utf8, indent=2, allow_nan=False) + "\n")
 
 
 def print_text(text: str) -> None:
@@ -107,6 +111,10 @@ def show_logged_warnings() -> None:
 
 
 def _plain_warning(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, _line: str | None = None
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,  # noqa: ARG001 - of the protocol
 ) -> str:
     return f"{filename}:{lineno}: {category.__name__}: {message}\n".translate(_SHOWN)

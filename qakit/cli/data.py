@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,9 +15,11 @@ from qakit.cli.data_convert import convert
 from qakit.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
+    from qakit.data.check import Rules
     from qakit.data.checks.tokens import TokenSetup
     from qakit.problems import Policy
     from qakit.protocols import Reader
+    from qakit.recipe.model import Recipe
     from qakit.registry import Registry
 
 _DATA_ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
@@ -43,8 +46,8 @@ class _Job:
     max_length: int
     max_question_length: int
     max_answer_length: int | None
-    for_training: bool = False
-    answerable_only: bool = False
+    no_answer: bool = True
+    rules: Rules | None = None
 
 
 def check(
@@ -92,8 +95,7 @@ def check(
             job.splits,
             policies=job.policies,
             tokens=setup,
-            for_training=job.for_training,
-            answerable_only=job.answerable_only,
+            rules=job.rules,
             say=lambda doing: status.update(plain(doing)),
         )
     if as_json:
@@ -156,9 +158,24 @@ def _from_recipe(targets: list[str], overrides: list[str], tokenizer: str | None
         max_length=recipe.windows.max_length,
         max_question_length=recipe.windows.max_question_length,
         max_answer_length=recipe.predict.max_answer_length,
-        for_training=True,
-        answerable_only=recipe.data.answerable_only,
+        no_answer=recipe.predict.no_answer,
+        rules=_rules(recipe, registry),
     )
+
+
+def _rules(recipe: Recipe, registry: Registry) -> Rules:
+    """The training's own rules.
+
+    Where the backbone cannot be had nobody knows what the head gives; that is told with the tokenizer.
+    """
+    from qakit.inference.data_rules import data_findings
+    from qakit.inference.stand_ins import head_gives
+
+    try:
+        gives = head_gives(recipe, registry, ())
+    except ModelError:
+        gives = None
+    return partial(data_findings, recipe, registry, gives=gives)
 
 
 def _from_files(
@@ -228,7 +245,7 @@ def _token_setup(job: _Job, registry: Registry) -> TokenSetup | None:
     )
     name, settings = job.preprocessor
     preprocessor = registry.build("preprocessors", name, settings, runtime)
-    return TokenSetup(tokenizer, preprocessor, runtime, job.max_answer_length)
+    return TokenSetup(tokenizer, preprocessor, runtime, job.max_answer_length, job.no_answer)
 
 
 def _window(job: _Job) -> dict[str, Any]:

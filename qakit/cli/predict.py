@@ -133,7 +133,6 @@ def _predict_one(
 ) -> None:
     """Answers to one file or one split, all of them in memory."""
     from qakit.data.cache import default_cache
-    from qakit.data.formulas import formula_notice
     from qakit.data.splits import with_contexts
     from qakit.inference.nbest_file import write_nbest
     from qakit.inference.output import build_writer, inputs_of, save_predictions, write_submission
@@ -177,8 +176,6 @@ def _predict_one(
     written = None
     if output is not None:
         written = write_submission(output, inferred.predictions, trained.recipe, trained.registry, suffix=output.suffix)
-        if output.suffix == ".csv" and (notice := formula_notice(item.final for item in inferred.predictions)):
-            print_warning(notice)
     _report(len(inferred.predictions), folder, written, as_json=as_json)
 
 
@@ -194,6 +191,8 @@ def _check_options(source: Path | None, split: str | None, output: Path | None, 
 
 
 def _report(rows: int, folder: Path | None, written: Submission | None, *, as_json: bool) -> None:
+    for line in () if written is None else written.told():
+        print_warning(line)
     if as_json:
         file = {"file": str(written.path), "sha256": written.sha256, "problems": written.problems} if written else {}
         print_json({"rows": rows} | ({} if folder is None else {"folder": str(folder)}) | file)
@@ -202,5 +201,3 @@ def _report(rows: int, folder: Path | None, written: Submission | None, *, as_js
         out.print(plain(f"candidates for {rows:,} questions in {folder}"))
     if written is not None:
         out.print(plain(f"{rows:,} answers in {written.path}"))
-        for problem in written.problems:
-            print_warning(f"{written.path} against {written.checked_against}: {problem}")

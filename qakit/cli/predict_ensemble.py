@@ -75,7 +75,4 @@ def predict_ensemble(
     with answering(ensemble, source, registry, contexts=contexts, cache=default_cache(), watch=watch) as predictions:
         if nbest is not None:
             write_nbest(nbest, predictions)
-        written = write_submission(output, predictions, recipe, registry, suffix=output.suffix)
-    if written.notice:
-        print_warning(written.notice)
-    return written
+        return write_submission(output, predictions, recipe, registry, suffix=output.suffix)

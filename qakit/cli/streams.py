@@ -36,18 +36,20 @@ class SteadyStream:
 
     def write(self, text: str) -> int:
         """Write, or pass over what cannot be written."""
-        try:
-            return self._stream.write(text)
-        except OSError as error:
-            self._fail(error)
-            return len(text)
+        if not self._stream.closed:
+            try:
+                return self._stream.write(text)
+            except OSError as error:
+                self._fail(error)
+        return len(text)
 
     def flush(self) -> None:
         """Flush, or pass over what cannot be written."""
-        try:
-            self._stream.flush()
-        except OSError as error:
-            self._fail(error)
+        if not self._stream.closed:
+            try:
+                self._stream.flush()
+            except OSError as error:
+                self._fail(error)
 
     def _fail(self, error: OSError) -> None:
         self.failure = self.failure or error

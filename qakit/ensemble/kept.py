@@ -62,9 +62,9 @@ class Kept:
         if self.folder is not None:
             yield from iter_nbest(self.folder / NBEST)
         elif self.source.answers is not None:
-            classes = self.source.path.suffix.lower() == ".tsv"  # GLUE's files hold nothing else
+            made = LabelPrediction if self.source.answers.classes else SpanPrediction
             for id_, answer in self.source.answers.answers.items():
-                yield LabelPrediction(id_, answer) if classes else SpanPrediction(id_, answer)
+                yield made(id_, answer)
 
     def characters(self) -> CharacterScores:
         """The character scores beside the predictions.
@@ -84,7 +84,8 @@ class Kept:
 
 
 def open_source(path: Path) -> Source:
-    """A ``.csv``, ``.tsv`` (GLUE) or JSON file of answers, a run folder, or a folder with ``predictions/nbest.jsonl``.
+    """A file of answers (:func:`~qakit.data.predictions_file.read_answers`), a run folder, or a folder with
+    ``predictions/nbest.jsonl``.
 
     Raises:
         DataError: it cannot be read, or the folder has no predictions.

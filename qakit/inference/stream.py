@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from qakit.data.blocks import iter_blocks
-from qakit.data.formulas import begins_like_formula
+from qakit.data.formulas import formula_cells
 from qakit.data.read import problems_of
 from qakit.data.splits import build_reader
 from qakit.errors import DataError, QakitError
@@ -50,7 +50,7 @@ class Tally:
     examples: int = 0
     """Examples answered, of unfinished files too."""
     formulas: int = 0
-    """Answers in finished CSV files that a spreadsheet would take for formulas."""
+    """Ids and answers in finished CSV files that a spreadsheet would take for formulas."""
     current: str = ""
     """The file at work."""
     bytes_answered: int = 0
@@ -185,8 +185,7 @@ class _Work:
                     predictions = self._predict(examples)
                     file.write(predictions)
                     if shard.form == "csv":
-                        answers = (each.final for each in predictions if isinstance(each, SpanPrediction))
-                        formulas += sum(map(begins_like_formula, answers))
+                        formulas += formula_cells(map(_cells, predictions))
                     del predictions
                     give_freed_memory_back()
             if Print.of(source) != read:
@@ -221,3 +220,8 @@ class _Work:
         """
         if number := self.stopping():
             raise StoppedError(number)
+
+
+def _cells(prediction: Prediction) -> tuple[str, str]:
+    """The id and the answer; classes and numbers are no text of somebody else's."""
+    return prediction.id, prediction.final if isinstance(prediction, SpanPrediction) else ""

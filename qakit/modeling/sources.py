@@ -13,6 +13,7 @@ from qakit.errors import HubError, ModelError
 from qakit.hub import snapshot
 from qakit.modeling.checkpoints import choose_weights, file_sha256, published_files
 from qakit.runs import SEEN
+from qakit.system import without_tilde
 
 Origin = Literal["folder", "package", "hub"]
 Needs = Literal["weights", "configuration", "tokenizer"]
@@ -64,7 +65,7 @@ def find_source(
     Raises:
         ModelError: found nowhere, or the hub does not give it; says how to point at a folder.
     """
-    folder = Path(name).expanduser()
+    folder = without_tilde(name)
     if folder.is_dir():
         if _is_unfinished(folder):
             raise ModelError(f"{folder} is a pretraining that was not finished: give its command again, with --resume")

@@ -23,6 +23,9 @@ from qakit.recipe.nodes import At, Entry, Findings, ListNode, MapNode, Node, Pla
 _VARIABLE = re.compile(r"\$\{(?P<inside>[^}]*)\}?")
 _INSIDE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(:-(?P<default>.*))?", re.DOTALL)
 
+_SECRET = re.compile(r"(^|_)(TOKEN|(API|SECRET)?KEY|SECRET|PASSWORD|PASSWD|CREDENTIALS?)($|_)", re.IGNORECASE)
+"""Names of variables whose values must not get into files: runs keep and show their recipe, and are shared."""
+
 SettingsOf = Callable[[At, MapNode], type[BaseModel] | None]
 """The settings model of the plugin block at a place, or None when the plugin is unknown."""
 
@@ -33,6 +36,8 @@ class _Resolver:
     environment: Mapping[str, str]
     findings: Findings
     check_files: bool
+    from_run: bool = False
+    """Another run's weights take the place of ``backbone.source``."""
     commits: dict[tuple[str, str | None], str | None] = field(default_factory=dict)
     """Of each dataset and revision that was asked for; None where the hub could not say."""
 
@@ -75,7 +80,8 @@ class _Resolver:
         full = _full(expanded, node)
         if mark.or_name and not expanded.startswith((".", "~", "/")) and not os.path.exists(full):  # noqa: PTH110
             return replace(node, value=expanded)
-        if self.check_files and not mark.or_name and not os.path.exists(full):  # noqa: PTH110
+        needed = self._is_folder_of_the_user(text, at) if mark.or_name else True
+        if self.check_files and needed and not os.path.exists(full):  # noqa: PTH110
             self.findings.add(node.place.issue(at, f"{dotted(at)}: file not found: {full}", _where_hint(text, at)))
         return replace(node, value=full)
 
@@ -122,6 +128,10 @@ class _Resolver:
                 self.findings.add(place.issue(at, str(error)))
         return self.commits[key]
 
+    def _is_folder_of_the_user(self, text: str, at: At) -> bool:
+        """Whether a source is a path that the user is meant to set, by a variable; other names are looked up later."""
+        return _VARIABLE.search(text) is not None and not (self.from_run and at[:1] == ("backbone",))
+
     def expand(self, text: str, node: ScalarNode, at: At) -> str | None:
         """The text with variables replaced; None when that is impossible."""
         sound = True
@@ -132,6 +142,12 @@ class _Resolver:
             if inside is None:
                 message = f"{dotted(at)}: {match[0]!r} is not of the form ${{NAME}} or ${{NAME:-default}}"
                 self.findings.add(node.place.issue(at, message))
+                sound = False
+                return ""
+            if _SECRET.search(inside["name"]):
+                message = f"{dotted(at)}: the environment variable {inside['name']} is a secret by its name"
+                hint = "a run keeps its recipe with every path; name the file by a variable with another name"
+                self.findings.add(node.place.issue(at, message, hint))
                 sound = False
                 return ""
             found, default = self.environment.get(inside["name"]), inside["default"]
@@ -159,7 +175,8 @@ def resolve_paths(
 ) -> MapNode:
     """The tree, one of ``model``, with every path absolute. Variables that are not set, and with ``check_files`` files
     that are not there, are added to ``findings``."""
-    walked = _Resolver(settings_of, environment, findings, check_files).walk(tree, model, ())
+    from_run = isinstance(find(tree, ("backbone", "from_run")), ScalarNode)
+    walked = _Resolver(settings_of, environment, findings, check_files, from_run).walk(tree, model, ())
     assert isinstance(walked, MapNode)
     return walked
 

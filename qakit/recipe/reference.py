@@ -49,8 +49,9 @@ head=linear_span`, `--set postprocess.0.name=special_chars` (items of a list cou
 'data.train=[a.json, b.json]'`. The value is read as YAML; where the recipe wants text, `--set name=2024` is text.
 
 **Paths** are relative to the file that wrote them (with `--set`: to the current folder); `~` is the home folder. In
-paths, and nowhere else, `${NAME}` and `${NAME:-default}` stand for environment variables. "A path or a name" is a
-path when it starts with `.`, `~` or `/`, or when it exists relative to the file; otherwise it stays a name.
+paths, and nowhere else, `${NAME}` and `${NAME:-default}` stand for environment variables; those that hold secrets by
+their names (`HF_TOKEN`, `KAGGLE_KEY`, `*_PASSWORD`) are refused. "A path or a name" is a path when it starts with `.`,
+`~` or `/`, or when it exists relative to the file; otherwise it stays a name.
 
 **Data on the hub**: in `data.train`, `data.validation` and `data.test`, `hf://datasets/OWNER/NAME/PATH` is a file of a
 dataset's repository and `{dataset: OWNER/NAME, split: train}` a split; see [data](data.md#data-on-the-hub). Another

@@ -220,4 +220,7 @@ def _predict(run: Run, recipe: Recipe, *, say: Callable[[str], None], progress: 
     with progress() as show:
         predictions = trained.infer(split.examples, cache=default_cache(), progress=show).predictions
     save_predictions(run.predictions, predictions, trained.recipe, run=run.name, inputs=inputs_of(split.files))
-    return write_submission(run.predictions / "submission", predictions, trained.recipe, trained.registry).path
+    written = write_submission(run.predictions / "submission", predictions, trained.recipe, trained.registry)
+    for line in written.told():
+        say(line)
+    return written.path

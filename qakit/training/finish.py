@@ -76,10 +76,8 @@ def _predict_test(
         characters=inferred.characters,
     )
     submission = write_submission(run.predictions / "submission", inferred.predictions, trained.recipe, registry)
-    for problem in submission.problems:
-        listener(Notice(f"{submission.path.name}: {problem}"))
-    if submission.notice:
-        listener(Notice(submission.notice))
+    for line in submission.told():
+        listener(Notice(line))
     return submission
 
 

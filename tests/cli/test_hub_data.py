@@ -124,6 +124,14 @@ def test_commands_take_files_on_the_hub(run: Path, town: HubServer, invoke: Invo
     assert converted.exit_code == 0, converted.output
 
 
+def test_a_notebook_without_network_cannot_answer_questions_on_the_hub(
+    run: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    result = invoke("export", run, "--kaggle", tmp_path / "out", "--competition", "some-cup", "--user", "ada")
+    assert result.exit_code == 2
+    assert "has its test questions from the hub (data.test)" in str(result.exception)
+
+
 def test_a_dry_run_and_the_data_doctor_look_at_the_hub(recipe: Path, town: HubServer, invoke: Invoke) -> None:
     settings = (
         "--set",

@@ -126,6 +126,28 @@ def test_a_full_stdout_is_one_line_and_not_success(arguments: str) -> None:
     assert ended.stderr.count("\n") == 1
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_stderr_ends_no_command() -> None:
+    code = (
+        "from qakit.cli.streams import steady_streams; steady_streams()\n"
+        "from qakit.cli.console import print_warning\n"
+        "for _ in range(2000): print_warning('x' * 50)\n"
+        "print('done')"
+    )
+    line = ["sh", "-c", 'exec "$0" -c "$1" 2>/dev/full', sys.executable, code]
+    ended = subprocess.run(line, stdout=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "done\n")
+
+
+def test_a_stream_that_somebody_closed_takes_everything() -> None:
+    written = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    stream = SteadyStream(written)
+    assert (stream.write("abc"), stream.encoding) == (3, "ascii")
+    written.close()
+    assert stream.write("abc") == 3
+    stream.flush()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
 @pytest.mark.parametrize("redirections", [">&-", ">&- 2>&- <&-", "2>&-", "| true"])
 def test_closed_streams_and_readers_that_leave_end_no_command(redirections: str) -> None:
@@ -164,3 +186,25 @@ def test_what_libraries_log_and_warn_of_is_text(capsys: pytest.CaptureFixture[st
         logger.removeHandler(handler)
     assert capsys.readouterr().err == "the model type \\x9b2J\\u202e\\x1b]0;evil\\x07\n"
     assert warnings.formatwarning("\x1b[31mred", UserWarning, "a.py", 3) == "a.py:3: UserWarning: \\x1b[31mred\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs symbolic links")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("compare", "loop", "loop"),
+        ("ensemble", "loop", "loop", "-o", "a.csv"),
+        ("train", "x" * 300),
+        ("runs", "show", "x" * 300),
+        ("score", "-m", "squad_v1", "-g", "loop", "-p", "loop"),
+    ],
+    ids=lambda arguments: " ".join(arguments)[:20],
+)
+def test_paths_that_the_system_refuses_are_one_line(
+    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    assert run(arguments, monkeypatch) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: ") and told.count("\n") == 1
