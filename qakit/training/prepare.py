@@ -104,10 +104,10 @@ def prepare_training(
     check_head(recipe, assembled.model.head)
     precision = resolve_precision(recipe.train.precision, device, assembled.config.model_type)
     gives = given_by(assembled.model.head)
-    _check_data(recipe, registry, (train_split, validation_split, test_split), gives, listener)
     if pseudo_split is not None:
         check_learnt(pseudo_split, gives, classes, recipe)
         train_split = replace(train_split, examples=(*train_split.examples, *pseudo))
+    _check_data(recipe, registry, (train_split, validation_split, test_split), gives, listener)
     if recipe.backbone.from_run is not None:
         listener(Remark(take_head(assembled, recipe)))
         assembled = replace(assembled, unexpected=())  # the other head's, of which this line spoke
