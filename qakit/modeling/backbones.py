@@ -77,9 +77,10 @@ def load_tokenizer(
             f"the tokenizer of {source!r} ({type(tokenizer).__name__}) gives no character offsets, so answers "
             "cannot be cut from the text; choose a backbone with a fast tokenizer"
         )
-    restore_characters(tokenizer, folder)
-    warn_of_lost_case(tokenizer, folder)
-    return cast(PreTrainedTokenizerFast, tokenizer)
+    fast = cast(PreTrainedTokenizerFast, tokenizer)
+    restore_characters(fast, folder)
+    warn_of_lost_case(fast, folder)
+    return fast
 
 
 def tokenizer_of(section: BackboneSection) -> PreTrainedTokenizerFast:
