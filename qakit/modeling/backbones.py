@@ -23,7 +23,7 @@ from qakit.modeling.configs import encoder_class, load_config, named_kind
 from qakit.modeling.remote_code import announce_remote_code, first_line, reason
 from qakit.modeling.sentence_pieces import check_models, restore_characters
 from qakit.modeling.sources import HOW_TO_POINT, BackboneSource, check_weights, find_source
-from qakit.modeling.tokenizers import warn_of_lost_case
+from qakit.modeling.tokenizers import keeping_case
 from qakit.recipe.model import BackboneSection
 
 VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
@@ -79,8 +79,7 @@ def load_tokenizer(
         )
     fast = cast(PreTrainedTokenizerFast, tokenizer)
     restore_characters(fast, folder)
-    warn_of_lost_case(fast, folder)
-    return fast
+    return keeping_case(fast, folder)
 
 
 def tokenizer_of(section: BackboneSection) -> PreTrainedTokenizerFast:

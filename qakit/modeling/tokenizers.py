@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerFast
 
 logger = logging.getLogger(__name__)
 
@@ -20,8 +20,10 @@ MANY = 0.01
 """The share of a vocabulary from which it is one of another normaliser; a handful is odd in many."""
 
 
-def warn_of_lost_case(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Warn when a bare vocabulary is a cased one: transformers lowercases texts unless the folder says otherwise.
+def keeping_case(tokenizer: PreTrainedTokenizerFast, folder: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer; a bare vocabulary that is a cased one makes one that keeps upper case and accents, with a warning.
+
+    transformers lowercases texts unless the folder says otherwise, which a bare vocabulary cannot.
 
     Args:
         tokenizer: as loaded from ``folder``.
@@ -29,24 +31,24 @@ def warn_of_lost_case(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """
     normaliser = getattr(getattr(tokenizer, "backend_tokenizer", None), "normalizer", None)
     if normaliser is None or not (folder / "vocab.txt").is_file() or _says(folder):
-        return
+        return tokenizer
     special = set(tokenizer.all_special_tokens)
     pieces = [piece.removeprefix("##") for piece in tokenizer.get_vocab() if piece not in special]
     lost = [piece for piece in pieces if normaliser.normalize_str(piece).strip() not in (piece, "")]
     if len(lost) <= MANY * len(pieces):
-        return
-    shown = max(lost, key=len)
-    entries = {} if (folder / "config.json").is_file() else {"tokenizer_class": type(tokenizer).__name__}
+        return tokenizer
     logger.warning(
-        "%s has a cased vocabulary, but nothing there says so, and transformers lowercases: %s of its %s pieces (such "
-        "as %r) can never occur. Put %s into %s",
+        "%s has a cased vocabulary, and nothing there says that texts are lowercased, so they are not (else %s of its "
+        "%s pieces, such as %r, could never occur); to lowercase them all the same, put %s into %s",
         folder,
         f"{len(lost):,}",
         f"{len(pieces):,}",
-        shown,
-        json.dumps(entries | {LOWERCASES: False}),
-        folder / SETTINGS,
+        max(lost, key=len),
+        json.dumps({LOWERCASES: True}),
+        SETTINGS,
     )
+    kept: PreTrainedTokenizerFast = type(tokenizer).from_pretrained(folder, do_lower_case=False)
+    return kept
 
 
 def _says(folder: Path) -> bool:

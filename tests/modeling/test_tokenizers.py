@@ -1,4 +1,4 @@
-"""A bare vocabulary is lowercased by transformers: a cased one is not, without a word."""
+"""transformers lowercases for a bare vocabulary; where it is a cased one, texts keep their case."""
 
 from __future__ import annotations
 
@@ -30,20 +30,26 @@ CASED = [*UNCASED, "A", "Paris", "##S", "Müller"]
     [{}, {"config": {"model_type": "bert"}}, {"config": {"model_type": "bert"}, "tokenizer_config": {"other": 1}}],
     ids=["alone", "with-config", "with-another-entry"],
 )
-def test_a_cased_vocabulary_is_warned_of_and_the_advice_helps(
+def test_a_cased_vocabulary_keeps_upper_case_and_it_is_said(
     files: dict[str, dict[str, object]], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = folder_with(tmp_path / "cased", CASED, **files)
     with caplog.at_level(logging.WARNING, "qakit"):
-        assert load_tokenizer(folder).tokenize("Paris") == ["paris"]
+        tokenizer = load_tokenizer(folder)
+    assert tokenizer.tokenize("Paris Müller") == ["Paris", "Müller"]
     (message,) = caplog.messages
     assert f"4 of its {len(CASED) + 9} pieces" in message
     assert "'Müller'" in message
-    advice = message[message.index("{") : message.index("}") + 1]
-    (tmp_path / "cased" / "tokenizer_config.json").write_text(advice, "utf-8")
     caplog.clear()
+    tokenizer.save_pretrained(tmp_path / "saved")
     with caplog.at_level(logging.WARNING, "qakit"):
-        assert load_tokenizer(folder).tokenize("Paris") == ["Paris"]
+        assert load_tokenizer(str(tmp_path / "saved")).tokenize("Paris") == ["Paris"]
+    assert not caplog.messages
+    (tmp_path / "cased" / "tokenizer_config.json").write_text(
+        '{"do_lower_case": true, "tokenizer_class": "BertTokenizer"}', "utf-8"
+    )
+    with caplog.at_level(logging.WARNING, "qakit"):
+        assert load_tokenizer(folder).tokenize("Paris") == ["paris"]
     assert not caplog.messages
 
 
