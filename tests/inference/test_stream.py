@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from qakit.errors import DataError, OutputError, RunError
 from qakit.inference.stream import StoppedError, Tally, answer_shards
-from qakit.inference.stream_folder import AnswerFolder, Identity
+from qakit.inference.stream_folder import AnswerFolder, Identity, content_sha256
 from qakit.inference.stream_inputs import FORMS, Form, Shard, find_shards
 from qakit.inference.trained import Inferred
 from qakit.inference.workers import ALONE, Workers
@@ -105,7 +105,9 @@ def write_shard(path: Path, rows: Sequence[str]) -> None:
 
 
 def begun(home: Path, trained: FirstWords, output: Path, *, overwrite: bool = False, form: Form | None = None) -> Any:
-    folder = AnswerFolder(output, Identity.of(Run(home / "run"), trained.recipe, form=form))
+    folder = AnswerFolder(
+        output, Identity.of(Run(home / "run"), trained.recipe, content_sha256([home / "run" / "model"]), form=form)
+    )
     folder.begin(overwrite=overwrite)
     return folder
 
