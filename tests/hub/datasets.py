@@ -1,6 +1,7 @@
 """Datasets in the layouts in which the hub has them: Parquet files by split, and a card that names configurations.
 
-Each function gives the files of a repository; ``hub.publish_dataset("OWNER/NAME", squad())`` publishes them.
+Each function gives the files of a repository, to be read only; ``hub.publish_dataset("OWNER/NAME", squad())``
+publishes them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import gzip
 import io
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from hub.texts import Passage, passages
@@ -35,6 +37,7 @@ GLUE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 """``nyu-mll/glue``: configuration -> columns of text, names of classes in the order of their ids (none: a number)."""
 
 
+@cache
 def squad(*, version_2: bool = False) -> Written:
     """``rajpurkar/squad`` or ``rajpurkar/squad_v2``: ``answers`` is ``{text: [...], answer_start: [...]}``."""
     return repository({"": {split: squad_rows(split, version_2=version_2) for split in ("train", "validation")}}, {})
@@ -58,6 +61,7 @@ def squad_rows(split: str, *, version_2: bool = False, han: bool = False) -> Row
     return rows
 
 
+@cache
 def glue(*configurations: str) -> Written:
     """``nyu-mll/glue`` with these configurations (all): class ids with names, and -1 in the test splits."""
     chosen = configurations or tuple(GLUE)
