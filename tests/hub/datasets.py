@@ -82,7 +82,8 @@ def glue_rows(configuration: str, split: str) -> Rows:
     """Texts of the passages, with classes that depend on the texts."""
     columns, names = GLUE[configuration]
     rows: Rows = []
-    for number, one in enumerate(of_split(split)):
+    chosen = of_split(split)
+    for number, one in enumerate(reversed(chosen) if "mismatched" in split else chosen):  # not the same file twice
         texts = (one.question, one.context) if columns[0] == "question" else (one.context, one.question)
         label: int | float = -1.0 if not names else -1
         if not split.startswith("test"):
