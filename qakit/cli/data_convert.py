@@ -8,12 +8,15 @@ from typing import Annotated, Literal
 import typer
 
 from qakit.cli.console import out, plain, print_json, print_warning
+from qakit.cli.outputs import new_path
 from qakit.errors import UsageError
 
 
 def convert(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Data files; each becomes a file of its own.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the files go.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the files go.", callback=new_path)
+    ],
     reader: Annotated[str, typer.Option(help="How to read the FILEs: squad, hw7, adl, glue, table ...")],
     to: Annotated[
         Literal["adl", "jsonl", "parquet"],

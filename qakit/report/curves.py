@@ -50,7 +50,7 @@ def draw_curves(lines: Iterable[Mapping[str, Any]], path: Path, *, title: str) -
         metric_axes.legend()
     for axes in (loss_axes, metric_axes):
         axes.grid(alpha=0.3)
-    figure.suptitle(title)
+    figure.suptitle(title).set_parse_math(False)  # a $ in a run's name is a $
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
     return True

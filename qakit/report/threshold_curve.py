@@ -41,7 +41,7 @@ def draw_threshold_curve(choices: Choices, path: Path, *, used: float, title: st
         axes.set(title=name, xlabel="no-answer threshold (score)", ylabel="percent", xlim=(low, high), ylim=(0, 101))
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
-    figure.suptitle(title.replace("$", r"\$"))  # else a file's name may read as a formula
+    figure.suptitle(title).set_parse_math(False)  # a $ in a file's name is a $
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
 

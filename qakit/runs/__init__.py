@@ -3,7 +3,7 @@
 from qakit.runs.environment import environment
 from qakit.runs.folder import ENSEMBLE, FOLDS, MEMBERS, PIPELINE, SEEN, Run
 from qakit.runs.making import LOCK, RUNS, alone_in, check_free, create_run
-from qakit.runs.opening import ensemble_members, list_runs, not_one_model, open_run
+from qakit.runs.opening import ensemble_members, list_runs, not_one_model, open_run, recover_run
 
 __all__ = [
     "ENSEMBLE",
@@ -22,4 +22,5 @@ __all__ = [
     "list_runs",
     "not_one_model",
     "open_run",
+    "recover_run",
 ]

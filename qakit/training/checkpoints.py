@@ -19,8 +19,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from qakit.errors import RunError
-from qakit.files import remove_leftovers, replace_folder
+from qakit.files import replace_folder
 from qakit.modeling.model import ReadingModel
+from qakit.temporary import remove_leftovers
 from qakit.training.averaging import WeightAverage
 
 FORMAT = 2
@@ -72,7 +73,7 @@ def save_checkpoint(
 ) -> Path:
     """Write ``root/step-NNNNNNNN`` and remove all but the last ``keep``."""
     folder = root / f"step-{progress.step:08d}"
-    remove_leftovers(root, "step-*")
+    remove_leftovers(root)
     with replace_folder(folder) as temporary:
         weights = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters() if p.requires_grad}
         buffers = {f"buffer:{name}": b.detach().cpu().contiguous() for name, b in model.named_buffers()}
