@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -23,11 +24,11 @@ from qakit.files import replace_folder
 from qakit.modeling.adapter_file import ADAPTER, check_origin, origin_of, read_adapter, read_weights, write_adapter
 from qakit.modeling.assemble import Assembled, build, build_head, template_for
 from qakit.modeling.backbones import attention_for, from_config, load_backbone, load_tokenizer
+from qakit.modeling.checkpoints import pickled_files
 from qakit.modeling.device import resolve_precision
 from qakit.modeling.model import ReadingModel
 from qakit.modeling.plain_weights import plain_weights
-from qakit.modeling.remote_code import announce_remote_code
-from qakit.modeling.sources import pickled_files
+from qakit.modeling.remote_code import announce_remote_code, code_files, is_remote
 from qakit.modeling.trial import try_encoder
 from qakit.protocols import Adapter, NoRuntime
 from qakit.recipe.model import BackboneSection, Recipe
@@ -81,6 +82,8 @@ def save_model(
         _write_json(temporary / "decision.json", decision)
         _write_json(temporary / LAYOUT, layout)
         assembled.tokenizer.save_pretrained(temporary)
+        if is_remote(assembled.config) or is_remote(assembled.tokenizer):
+            _copy_code(Path(str(assembled.config.name_or_path)), temporary)
 
 
 def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torch.device) -> Assembled:
@@ -126,7 +129,7 @@ def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torc
     )
     _fill(head, {own: weights[stored] for own, stored in names.items() if stored in weights}, folder)
     model = ReadingModel(backbone, head).to(device).eval()
-    tokenizer = load_tokenizer(str(folder))
+    tokenizer = load_tokenizer(str(folder), trust_remote_code=recipe.backbone.trust_remote_code)
     template = template_for(tokenizer, config)
     try:
         try_encoder(backbone, template, device=device, precision=resolve_precision(recipe.train.precision, device))
@@ -158,7 +161,7 @@ def load_adapted(folder: Path, recipe: Recipe, registry: Registry, *, device: to
     head = build_head(recipe, source.config, registry, classes=_classes(layout))
     model = ReadingModel(adapter.apply(source.module), head)
     read_adapter(model, _trained(folder, layout, model), folder)
-    tokenizer = load_tokenizer(str(folder))
+    tokenizer = load_tokenizer(str(folder), trust_remote_code=recipe.backbone.trust_remote_code)
     template = template_for(tokenizer, source.config)
     return Assembled(model.to(device).eval(), tokenizer, template, source.config, adapter, _classes(layout))
 
@@ -205,6 +208,14 @@ def _trained(folder: Path, layout: Mapping[str, Any], model: ReadingModel) -> di
     wanted = {f"backbone.{name}": prefix + name for name in trained}
     wanted |= {f"head.{own}": stored for own, stored in names.items()}
     return {own: weights[stored] for own, stored in wanted.items() if stored in weights}
+
+
+def _copy_code(source: Path, folder: Path) -> None:
+    """The Python files that the backbone's classes are made of: without them nobody can load the model again."""
+    for file in code_files(source):
+        target = folder / file.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
 
 
 def _has_added(adapted: nn.Module, merged: nn.Module) -> bool:

@@ -47,9 +47,14 @@ class Trial:
         """Oldest first."""
         return sorted((self.run / "checkpoints").glob("step-*"))
 
+    @property
+    def cached(self) -> list[Path]:
+        """The entries of the token cache."""
+        return [entry for entry in (self.folder / "cache").glob("user-*/tokens/*") if entry.name[0] != "."]
+
     def lose_cache(self) -> None:
         """The tokens are to be made anew."""
-        for entry in (self.folder / "cache").glob("*"):
+        for entry in self.cached:
             entry.rename(entry.with_name(f".lost-{entry.name}"))
 
     def start(self, *options: object, resume: bool = False, **mishap: Any) -> Running:
