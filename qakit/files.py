@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from qakit.errors import OutputError, QakitError
+from qakit.errors import OutputError, QakitError, RunError
 from qakit.temporary import remove_leftovers, stem_of, temporary_path
 
 _SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
@@ -166,6 +166,29 @@ def writing(path: Path) -> Iterator[None]:
         if refusal is None or isinstance(error, QakitError):
             raise
         raise OutputError(f"cannot write {path}: {os.strerror(int(refusal[1]))}") from error
+
+
+def check_readable(path: Path, error: type[QakitError] = RunError) -> None:
+    """Make sure that this user may read a file, or a folder and the files in it, as far as they are there.
+
+    To be asked before a library reads them: many call what they may not read missing or damaged.
+
+    Raises:
+        QakitError: of the given type, where the system refuses.
+    """
+    try:
+        for file in path.iterdir() if path.is_dir() else [path]:
+            if not file.is_dir():
+                with suppress(FileNotFoundError), file.open("rb"):
+                    pass
+    except PermissionError as refusal:
+        raise error(unreadable(refusal)) from None
+
+
+def unreadable(refusal: PermissionError) -> str:
+    """What to tell of something that this user may not read or write."""
+    what = refusal.filename or "a file"
+    return f"{what}: {refusal.strerror}: it is there, but closed to this user; ask its owner to open it (chmod)"
 
 
 def recover_folder(folder: Path) -> None:

@@ -33,7 +33,8 @@ from qakit.cli import (
 )
 from qakit.cli.console import print_error, show_logged_warnings
 from qakit.cli.processes import is_told_here, lost_neighbour
-from qakit.errors import QakitError
+from qakit.errors import OutputError, QakitError
+from qakit.files import unreadable
 
 COMMAND_MODULES = (
     train,
@@ -99,6 +100,8 @@ def main() -> None:
         _end(error)
     except BrokenPipeError:
         sys.exit(0)
+    except PermissionError as error:  # wherever it comes up: it is never a bug
+        _end(OutputError(unreadable(error)))
     except RuntimeError as error:
         lost = lost_neighbour(error)
         if lost is None:

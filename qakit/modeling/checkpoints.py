@@ -26,7 +26,7 @@ from torch import Tensor
 
 from qakit.data.cache import WEIGHTS, default_cache, mark_used, open_room, prune
 from qakit.errors import ModelError
-from qakit.files import atomic_path, writing
+from qakit.files import atomic_path, check_readable, writing
 from qakit.hub import Progress, told
 from qakit.runs import SEEN
 
@@ -100,8 +100,9 @@ def checkpoint_in(folder: Path) -> Checkpoint:
 
     Raises:
         ModelError: it holds none that can be used, and says what it holds instead; a shard is missing; a pickle holds
-            more than tensors, or is damaged.
+            more than tensors, or is damaged; a file may not be read.
     """
+    check_readable(folder, ModelError)
     files = published_files(folder)
     if not files:
         raise ModelError(_nothing_in(folder))

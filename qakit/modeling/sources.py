@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from qakit.errors import HubError, ModelError
+from qakit.files import check_readable
 from qakit.hub import snapshot
 from qakit.modeling.checkpoints import choose_weights, file_sha256, published_files
 from qakit.runs import SEEN
@@ -61,6 +62,7 @@ def find_source(
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
+        check_readable(folder, ModelError)
         if _is_unfinished(folder):
             raise ModelError(f"{folder} is a pretraining that was not finished: give its command again, with --resume")
         if not tokenizer_only and not (folder / "config.json").is_file():

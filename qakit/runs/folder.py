@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from qakit.errors import RunError
+from qakit.files import check_readable
 from qakit.recipe.load import load_resolved
 from qakit.recipe.model import Recipe
 
@@ -163,8 +164,9 @@ class Run:
         """One of the run's JSON files; empty if it is not there yet.
 
         Raises:
-            RunError: it is damaged.
+            RunError: it is damaged, or may not be read.
         """
+        check_readable(file)
         if not file.is_file():
             return {}
         try:

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from qakit.errors import RunError
-from qakit.files import replace_folder
+from qakit.files import check_readable, replace_folder
 from qakit.modeling.model import ReadingModel
 from qakit.temporary import remove_leftovers
 from qakit.training.averaging import WeightAverage
@@ -101,11 +101,13 @@ def latest_checkpoint(root: Path, *, warn: Callable[[str], None]) -> Path | None
     """The newest whole checkpoint, or None if there is none; ``warn`` is told of damaged ones that are passed over.
 
     Raises:
-        RunError: there are checkpoints, and all of them are damaged. To begin again would overwrite what they were
-            part of, so that is for the user to say.
+        RunError: one may not be read; or there are checkpoints, and all of them are damaged. To begin again would
+            overwrite what they were part of, so that is for the user to say.
     """
     damage = None
+    check_readable(root)
     for folder in sorted(root.glob("step-*"), reverse=True):
+        check_readable(folder)
         damage = _damage(folder)
         if damage is None:
             return folder
