@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from qakit.files import atomic_path
+from qakit.report.pictures import save_picture
 
 NOT_CURVES = {
     "type",
@@ -51,8 +51,7 @@ def draw_curves(lines: Iterable[Mapping[str, Any]], path: Path, *, title: str) -
     for axes in (loss_axes, metric_axes):
         axes.grid(alpha=0.3)
     figure.suptitle(title).set_parse_math(False)  # a $ in a run's name is a $
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
+    save_picture(figure, path)
     return True
 
 

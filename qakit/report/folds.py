@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from qakit.files import atomic_path
+from qakit.report.pictures import save_picture
 
 
 def draw_folds(metrics: Mapping[str, Any], path: Path, *, figure: str, title: str) -> None:
@@ -36,5 +36,4 @@ def draw_folds(metrics: Mapping[str, Any], path: Path, *, figure: str, title: st
     axes.set(xlabel="fold", ylabel=f"{figure}, out of fold", xticks=folds)
     axes.grid(alpha=0.3, axis="y")
     axes.legend(fontsize=8)
-    with atomic_path(path) as temporary:
-        drawing.savefig(temporary, format="png", dpi=110)
+    save_picture(drawing, path)

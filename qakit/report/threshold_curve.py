@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qakit.files import atomic_path
+from qakit.report.pictures import save_picture
 
 if TYPE_CHECKING:
     from qakit.inference.threshold import Choices
@@ -42,8 +42,7 @@ def draw_threshold_curve(choices: Choices, path: Path, *, used: float, title: st
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
     figure.suptitle(title).set_parse_math(False)  # a $ in a file's name is a $
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
+    save_picture(figure, path)
 
 
 def draw_validation_curve(run: Run, registry: Registry) -> bool:

@@ -22,7 +22,7 @@ from phases import Watcher
 import qakit
 from qakit.cli import build_app
 
-PACKAGES = ("cli", "data", "inference", "metrics", "modeling", "recipe", "report", "training")
+PACKAGES = ("cli", "data", "inference", "metrics", "modeling", "pretraining", "recipe", "report", "training")
 
 
 def import_all() -> None:
