@@ -78,6 +78,8 @@ def _problem(path: Path) -> str | None:
         return "the shell has left ~ as it is: put a blank for the = in front of it, or give the whole path"
     if path.name.startswith("-") or text.startswith("-"):
         return "a name that begins with - reads as an option"
+    if path.name != path.name.strip():
+        return "a blank at the end of a name is easily lost"
     if any(ord(char) < 32 or ord(char) == 127 for char in text):
         return "a path with control characters (line ends, tabs) cannot be given on"
     if any(len(part.encode("utf-8")) > LONGEST_NAME for part in path.parts):

@@ -26,6 +26,7 @@ def test_odd_names_are_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, na
         ("~/runs/one", "the shell has left ~ as it is"),
         ("-x", "reads as an option"),
         ("runs/-x", "reads as an option"),
+        ("runs/one ", "a blank at the end"),
         ("a\nb", "control characters"),
         ("\x1b[31mred", "control characters"),
         ("ä" * 128, "a name has more than 255 bytes"),

@@ -25,7 +25,7 @@ SLOW = [
     "x#?%20&y",
     "'quoted' \"twice\"",
     "%s{}\\",
-    " blanks ",
+    "a #b: c",
     ".hidden",
     "ä" * 127,
     "e\u0301",
