@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from qakit.errors import OutputError, RunError
 from qakit.recipe.model import BackboneSection, DataSection, PluginRef, Recipe
-from qakit.runs import Run, alone_in, check_free, create_run
+from qakit.runs import FOLDS, Run, alone_in, check_free, create_run, open_run
 
 RECIPE = Recipe(name="one", data=DataSection(reader=PluginRef(name="squad")), backbone=BackboneSection(source="x"))
 
@@ -50,3 +51,28 @@ def test_who_makes_a_run_where_another_process_is_at_it_is_refused(tmp_path: Pat
     with alone_in(Run(tmp_path)), pytest.raises(RunError, match="another process is training"):
         create_run(RECIPE, tmp_path)
     assert not (tmp_path / "recipe.yaml").exists()
+
+
+@pytest.mark.parametrize("moves", range(6))
+def test_a_run_of_several_files_is_there_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int
+) -> None:
+    """Wherever its making is cut off: what says of which kind it is comes with its recipe."""
+    folder, rename, left = tmp_path / "run", Path.replace, iter(range(3 + moves))
+
+    def renamed(self: Path, target: Path) -> Path:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr(Path, "replace", renamed)
+        create_run(RECIPE, folder, others={FOLDS: "{}", "meta.json": '{"seed": 1}'})
+    try:
+        run = open_run(folder)
+    except RunError:
+        check_free(folder)
+        run = create_run(RECIPE, folder, others={FOLDS: "{}", "meta.json": '{"seed": 1}'})
+    assert run.is_folds
+    assert run.read_json(run.meta_file) == {"seed": 1}
+    assert {path.name for path in folder.iterdir()} == {"recipe.yaml", FOLDS, "meta.json", ".lock"}
