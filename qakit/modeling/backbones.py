@@ -19,7 +19,7 @@ from transformers.utils import logging as transformers_logging
 from qakit.errors import ModelError
 from qakit.modeling.adapter_file import ADAPTER
 from qakit.modeling.checkpoints import checkpoint_in, published_files
-from qakit.modeling.configs import architecture_of, load_config, named_kind
+from qakit.modeling.configs import encoder_class, load_config, named_kind
 from qakit.modeling.remote_code import announce_remote_code, first_line, reason
 from qakit.modeling.sources import HOW_TO_POINT, BackboneSource, check_weights, find_source
 from qakit.recipe.model import BackboneSection
@@ -154,7 +154,7 @@ def attention_for(choice: Attention, device: torch.device, config: PretrainedCon
     """
     if choice != "auto" and not (choice == "flash_attention_2" and device.type == "cpu"):
         return choice
-    return "sdpa" if device.type != "cpu" and getattr(architecture_of(config), "_supports_sdpa", False) else "eager"
+    return "sdpa" if device.type != "cpu" and getattr(encoder_class(config), "_supports_sdpa", False) else "eager"
 
 
 def from_config(config: PretrainedConfig, *, trust_remote_code: bool) -> nn.Module:
@@ -163,8 +163,9 @@ def from_config(config: PretrainedConfig, *, trust_remote_code: bool) -> nn.Modu
     Raises:
         ModelError: the configuration contradicts itself.
     """
-    options = {"trust_remote_code": trust_remote_code, "dtype": torch.float32, **without_pooler(config)}
     try:
+        encoder = encoder_class(config, trust_remote_code=trust_remote_code)
+        options = {"trust_remote_code": trust_remote_code, "dtype": torch.float32, **without_pooler(encoder)}
         return cast(nn.Module, AutoModel.from_config(config, **options))
     except Exception as error:
         raise ModelError(f"no {config.model_type} encoder can be made like this: {first_line(error)}") from error
@@ -190,9 +191,10 @@ def _from_weights(
             "" if source.origin != "folder" else f"; {HOW_TO_POINT}, or train from scratch with backbone.init=scratch"
         )
         raise ModelError(f"backbone {source.name!r}: {error}{where}") from error
-    with torch.device("meta"):
-        encoder: Any = type(from_config(config, trust_remote_code=trust_remote_code))
     try:
+        encoder: Any = encoder_class(config, trust_remote_code=trust_remote_code)
+        if encoder is None:
+            raise ModelError(f"transformers has no encoder for {config.model_type}")
         with _quiet():
             module, report = encoder.from_pretrained(
                 None,
@@ -201,7 +203,7 @@ def _from_weights(
                 dtype=torch.float32,  # the default is the checkpoint's own type: half precision would train silently
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # reported below, in our words
-                **without_pooler(config),
+                **without_pooler(encoder),
             )
     except Exception as error:
         raise ModelError(f"the weights in {source.folder} cannot be loaded: {first_line(error)}") from error
@@ -226,9 +228,8 @@ def _triples(report: dict[str, Any]) -> list[tuple[str, Any, Any]]:
     return sorted((item[0], item[1], item[2]) for item in report["mismatched_keys"])
 
 
-def without_pooler(config: PretrainedConfig) -> dict[str, bool]:
+def without_pooler(encoder: type[nn.Module] | None) -> dict[str, bool]:
     """``add_pooling_layer=False`` for the architectures that have the switch: nothing here reads a pooler."""
-    encoder = architecture_of(config)
     if encoder is not None and "add_pooling_layer" in inspect.signature(encoder.__init__).parameters:
         return {"add_pooling_layer": False}
     return {}

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import torch
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, PretrainedConfig
+from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
 from qakit.errors import ModelError
 from qakit.modeling.checkpoints import checkpoint_in
@@ -55,19 +56,26 @@ def read_config(folder: Path, *, model_type: object = None, trust_remote_code: b
         if not isinstance(entries, dict):
             raise ValueError("no object")
         if model_type is None and (entries.get("model_type") or entries.get("auto_map")):
-            return AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+            found: PretrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
+            return found
         kind = _known(model_type) if model_type is not None else _told(entries, folder)
         config = CONFIG_MAPPING[kind].from_dict(entries | {"model_type": kind})
         config._name_or_path = str(folder)  # where transformers notes it, too
-        return cast(PretrainedConfig, config)
+        return config
     except ModelError:
         raise
     except Exception as error:  # transformers raises whatever its configuration classes raise
         raise ModelError(f"{file} is not a usable configuration: {reason(error, folder)}") from error
 
 
-def architecture_of(config: PretrainedConfig) -> type[torch.nn.Module] | None:
-    """The encoder class that transformers has for this configuration, or None (remote code)."""
+def encoder_class(config: PretrainedConfig, *, trust_remote_code: bool = False) -> type[torch.nn.Module] | None:
+    """The encoder class for this configuration: that of the code beside it where it is trusted, else transformers'.
+
+    None where neither is there.
+    """
+    reference = (getattr(config, "auto_map", None) or {}).get("AutoModel")
+    if trust_remote_code and reference:
+        return cast("type[torch.nn.Module]", get_class_from_dynamic_module(reference, str(config.name_or_path)))
     found = AutoModel._model_mapping.get(type(config), None)
     return found[0] if isinstance(found, tuple) else found
 

@@ -61,7 +61,7 @@ def code_files(folder: Path) -> list[Path]:
     """Python files that come with a model, where its configurations name classes of their own."""
     if not wants_remote_code(folder):
         return []
-    return sorted(file for file in folder.rglob("*.py") if file.is_file() and not file.name.startswith("."))
+    return sorted(file for file in folder.glob("*.py") if file.is_file())  # transformers takes none from deeper down
 
 
 @lru_cache(maxsize=256)

@@ -80,7 +80,7 @@ def choose_files(names: Sequence[str], *, weights: bool, with_code: bool) -> lis
     """Which of a repository's files are needed, small ones first: no weights in a format that is not read."""
     here = [name for name in names if "/" not in name]
     small = [name for name in here if name in BESIDE or any(fnmatchcase(name, each) for each in TOKENIZER_FILES)]
-    code = [name for name in names if name.endswith(".py")] if with_code else []
+    code = [name for name in here if name.endswith(".py")] if with_code else []
     return [*small, *code, *(choose_weights(here) if weights else [])]
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -50,6 +52,9 @@ FAMILIES: dict[str, dict[str, Any]] = {
 NO_COUNTERPART = {"ModernBertConfig"}
 """transformers has another kind of head for these, so its class cannot have our weights."""
 
+NOT_FUSED = {"DebertaV2Config", "MPNetConfig"}
+"""transformers has no fused attention for these."""
+
 EXAMPLE = Example("q", "Who were the Normans?", ("The Normans were the people who gave their name to Normandy. " * 4,))
 
 
@@ -93,6 +98,35 @@ def test_the_same_scores_after_saving_and_in_transformers(family: str, tiny_back
     where = batch.context_mask
     torch.testing.assert_close(before["start"][where], theirs.start_logits[where], atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(before["end"][where], theirs.end_logits[where], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name not in NOT_FUSED])
+@torch.inference_mode()
+def test_fused_attention_sees_what_plain_attention_sees(family: str, tiny_backbone: Path, tmp_path: Path) -> None:
+    """On padded batches with the mask, and on others, which come without one."""
+    source = make_backbone(family, tiny_backbone, tmp_path / "source")
+    found: dict[str, list[torch.Tensor]] = {}
+    for attention in ("eager", "sdpa"):
+        recipe = Recipe.model_validate(
+            {
+                "data": {"reader": "squad"},
+                "backbone": {"source": str(source)},
+                "windows": {"max_length": 64},
+                "preprocess": {"predict": {"name": "stride", "overlap": 16}},
+                "train": {"attention": attention},
+            }
+        )
+        assembled = assemble(recipe, load_registry(), device=CPU)
+        model = assembled.model.eval()
+        prepared = prepare([EXAMPLE], assembled, recipe, load_registry())
+        rows = np.arange(len(prepared.windows))
+        batches = [prepared.collator.collate(some, targets=False) for some in (rows, rows[:1])]
+        assert [batch.padded for batch in batches] == [True, False]
+        assert model.backbone.config._attn_implementation == attention
+        found[attention] = [model(batch).scores["start"][batch.context_mask] for batch in batches]
+        masked = model(replace(batches[1], padded=True)).scores["start"][batches[1].context_mask]
+        torch.testing.assert_close(masked, found[attention][1], atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(found["eager"], found["sdpa"], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("family", ["BertConfig", "ModernBertConfig", "DistilBertConfig"])

@@ -86,7 +86,6 @@ def test_code_is_fetched_only_if_it_is_trusted() -> None:
     assert choose_files(names, weights=True, with_code=True) == [
         "config.json",
         "modeling_odd.py",
-        "layers/attention.py",
         "model.safetensors",
     ]
 
