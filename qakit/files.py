@@ -103,8 +103,8 @@ def recover_files(folder: Path, *, last: str) -> None:
             if path.name == last:
                 folder_to_disk(folder)
             _move(path, folder / path.name)
-        folder_to_disk(folder)
         adding.rmdir()
+        folder_to_disk(folder)
 
 
 def copy_files(source: Path, target: Path, copy: Callable[[Path, Path], object] = shutil.copyfile) -> None:

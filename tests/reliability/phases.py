@@ -32,6 +32,8 @@ SUBMISSION = "writing the submission"
 METRICS = "writing metrics.json"
 CURVES = "drawing the curves"
 PRETRAINED = "pretraining: writing the backbone"
+ENDED = "right after the command has ended"
+"""No phase of the work: nothing of it may be lost any more."""
 
 PHASES = {
     ("data/store.py", "build_store"): CACHE,

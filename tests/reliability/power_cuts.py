@@ -6,7 +6,7 @@ from functools import partial
 
 import phases
 from fault import Fault, drawn, line_in, moments, resumed
-from workbench import PRETRAINING, Workbench
+from workbench import PRETRAINING, Workbench, differences
 
 GROUP = "power cut"
 MOMENTS = {
@@ -25,7 +25,9 @@ MOMENTS = {
 
 def faults() -> list[Fault]:
     """All of them."""
-    return [Fault(GROUP, phase, tried, partial(_in_phase, phase)) for phase, tried in MOMENTS.items()]
+    return [Fault(GROUP, phase, tried, partial(_in_phase, phase)) for phase, tried in MOMENTS.items()] + [
+        Fault(GROUP, phases.ENDED, moments(3, "full", PRETRAINING), _afterwards)
+    ]
 
 
 def _in_phase(phase: str, bench: Workbench, moment: str) -> str:
@@ -34,3 +36,12 @@ def _in_phase(phase: str, bench: Workbench, moment: str) -> str:
     cut = trial.train(at=at, happens=f"power cut {draw.random()}")
     assert cut.code == -9, f"not cut at {at}: {cut}"
     return resumed(trial.after_cut(), whole)
+
+
+def _afterwards(bench: Workbench, moment: str) -> str:
+    whole, trial = bench.whole(moment.split()[0]), bench.trial(moment)
+    cut = trial.train(at=(phases.ENDED, 0), happens=f"power cut {moment}")
+    assert cut.code == -9, cut
+    lost = [name for name in differences(trial.after_cut().run, whole.run) if (whole.run / name).is_file()]
+    assert not lost, lost
+    return f"nothing is lost; with --resume {resumed(trial, whole).removeprefix('goes on, ')}"
