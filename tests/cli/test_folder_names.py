@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qakit.ensemble.load import load_ensemble
 from qakit.errors import UsageError
 from qakit.files import atomic_path
 from qakit.outputs import check_name
 from qakit.recipe.model import BackboneSection, DataSection, PluginRef, Recipe
+from qakit.registry import load_registry
 from qakit.report.curves import draw_curves
 from qakit.runs import create_run, list_runs, open_run
 from qakit.submit.notebook import _title
@@ -133,6 +135,33 @@ def test_other_names_are_refused_before_anything_is_done(
     assert isinstance(done.exception, UsageError)
     assert why in str(done.exception)
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", [*QUICK, *SLOW, "a?b"])
+def test_a_study_may_be_called_anything(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    from qakit.study.folder import StudyFolder
+    from qakit.study.ledger import open_ledger
+
+    folder = StudyFolder(tmp_path / name)
+    open_ledger("one", None, folder, create=True)
+    open_ledger("one", None, folder, create=False)
+    assert [path.name for path in tmp_path.iterdir()] == [name], "nothing beside it"
+    assert folder.database.is_file()
+
+
+def test_members_of_an_ensemble_recipe_may_be_called_anything(tmp_path: Path) -> None:
+    folder = tmp_path / "[x] *"
+    for name in ("[a]", "b", "c?d"):
+        (folder / name).mkdir(parents=True)
+    recipe = folder / "ensemble.yaml"
+    for members, found in (
+        (["./[a]", "./b"], ["[a]", "b"]),
+        (["./*"], ["[a]", "b", "c?d"]),
+        (["./c?d", "./[[]a]"], ["c?d", "[a]"]),
+    ):
+        recipe.write_text(json.dumps({"ensemble": {"members": members}}), "utf-8")
+        assert [path.name for path in load_ensemble(recipe, load_registry()).members] == found
 
 
 RECIPE = Recipe(name="one", data=DataSection(reader=PluginRef(name="squad")), backbone=BackboneSection(source="x"))
