@@ -182,13 +182,8 @@ def check_readable(path: Path, error: type[QakitError] = RunError) -> None:
                 with suppress(FileNotFoundError), file.open("rb"):
                     pass
     except PermissionError as refusal:
-        raise error(unreadable(refusal)) from None
-
-
-def unreadable(refusal: PermissionError) -> str:
-    """What to tell of something that this user may not read or write."""
-    what = refusal.filename or "a file"
-    return f"{what}: {refusal.strerror}: it is there, but closed to this user; ask its owner to open it (chmod)"
+        closed = "it is there, but closed to this user; ask its owner to open it (chmod)"
+        raise error(f"{refusal.filename}: {refusal.strerror}: {closed}") from None
 
 
 def recover_folder(folder: Path) -> None:
@@ -201,6 +196,11 @@ def recover_folder(folder: Path) -> None:
     else:
         with suppress(FileNotFoundError):  # another process was faster
             old.replace(folder)
+
+
+def without_gz(path: Path) -> Path:
+    """What a file would be called if it were not compressed: ``a.csv`` for ``a.csv.gz`` as for ``a.csv``."""
+    return path.with_suffix("") if path.suffix.lower() == ".gz" else path
 
 
 def _take_place(temporary: Path, folder: Path) -> None:

@@ -15,7 +15,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-import qakit.cli
 from qakit.errors import QakitError
 from qakit.files import write_json
 from qakit.inference.characters import CharacterScores
@@ -112,16 +111,3 @@ def test_a_closed_file_is_called_closed(folder: Path, what: str) -> None:
         read(folder)
     assert "removed" not in str(caught.value)
     assert "damaged" not in str(caught.value)
-
-
-def test_wherever_else_it_comes_up_it_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def refuse() -> None:
-        raise PermissionError(13, "Permission denied", "runs/one/recipe.yaml")
-
-    monkeypatch.setattr(qakit.cli, "build_app", lambda: refuse)
-    with pytest.raises(SystemExit) as ended:
-        qakit.cli.main()
-    assert ended.value.code == 2
-    assert capsys.readouterr().err.startswith("error: runs/one/recipe.yaml: Permission denied: it is there, but closed")

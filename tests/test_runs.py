@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+from command_line import invoke
 
 from qakit.errors import OutputError, RunError
 from qakit.recipe.model import BackboneSection, DataSection, PluginRef, Recipe
@@ -76,3 +79,31 @@ def test_a_run_of_several_files_is_there_whole_or_not_at_all(
     assert run.is_folds
     assert run.read_json(run.meta_file) == {"seed": 1}
     assert {path.name for path in folder.iterdir()} == {"recipe.yaml", FOLDS, "meta.json", ".lock"}
+
+
+def test_files_that_a_training_replaces_at_this_moment_are_as_good_as_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asks whether a file is there and then opens it meets the moment in between."""
+    monkeypatch.setattr(Path, "is_file", lambda _: True)
+    run = Run(tmp_path / "run")
+    assert run.read_json(run.metrics_file) == {}
+    assert list(run.metrics()) == []
+
+
+def test_showing_a_run_beside_a_training_that_replaces_its_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_run(RECIPE, tmp_path / "run")
+    (tmp_path / "run" / "model").mkdir()
+    look = os.scandir
+
+    def replaced(folder: str | os.PathLike[str]) -> Any:
+        if str(folder).endswith("model"):
+            raise FileNotFoundError(2, "No such file or directory", str(folder))
+        return look(folder)
+
+    monkeypatch.setattr(os, "scandir", replaced)
+    result = invoke("runs", "show", tmp_path / "run")
+    assert result.exit_code == 0
+    assert "files: recipe.yaml" in result.output

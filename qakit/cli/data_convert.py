@@ -13,7 +13,10 @@ from qakit.errors import UsageError
 
 
 def convert(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Data files; each becomes a file of its own.")],
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE...", help="Data files (also hf://...); each becomes a file of its own."),
+    ],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the files go.", callback=new_path)
     ],
@@ -40,16 +43,20 @@ def convert(
     from qakit.cli.data import reader_settings
     from qakit.data.convert import write_adl, write_tables
     from qakit.data.read import read_examples
+    from qakit.data.sources import local_files
+    from qakit.files import without_gz
     from qakit.protocols import NoRuntime
     from qakit.registry import load_registry
 
-    if len({file.stem for file in files}) < len(files):
+    files = [file for text in inputs for file in local_files(text, named="FILE")]
+    names = [without_gz(file).stem for file in files]
+    if len(set(names)) < len(names):
         raise UsageError("two of the files have the same name; convert them one after the other, into two folders")
     built = load_registry().build("readers", reader, reader_settings(overrides or []), NoRuntime())
     splits = {}
-    for file in files:
+    for name, file in zip(names, files, strict=True):
         result = read_examples(built, file)
-        splits[file.stem] = result.examples
+        splits[name] = result.examples
         for problems in result.problems:
             for line in problems.describe():
                 print_warning(line)

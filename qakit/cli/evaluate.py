@@ -16,6 +16,7 @@ from qakit.cli.trained_runs import (
     RunArgument,
     bar,
     check_targets,
+    input_file,
     load_run,
     read_examples,
     read_own_split,
@@ -33,12 +34,13 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     run: RunArgument,
-    source: Annotated[
-        Path | None,
+    given: Annotated[
+        str | None,
         typer.Option(
             "--input",
             "-i",
-            help="A labelled file in the format of the recipe's reader; by default the recipe's validation file.",
+            help="A labelled file (also hf://...) in the format of the recipe's reader; by default the recipe's "
+            "validation file.",
         ),
     ] = None,
     threshold: Annotated[
@@ -74,13 +76,17 @@ def evaluate(
     from qakit.report.pipeline import expectation_of
     from qakit.report.threshold_curve import draw_threshold_curve
 
+    source = None if given is None else input_file(given)
     if source is not None:
         check_targets(source, nbest, curve)
     trained = load_run(run)
     _check_options(trained, threshold, curve)
     if threshold is not None:
         trained = trained.with_threshold(threshold)
-    split = read_own_split(trained, "validation") if source is None else read_examples(trained, source)
+    if source is None:
+        split = read_own_split(trained, "validation")
+    else:
+        split = read_examples(trained, source, predicted_only=False)
     for file in split.files:
         check_targets(file, nbest, curve)
     unlabelled = [example.id for example in split.examples if not example.labelled]

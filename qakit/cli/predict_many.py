@@ -14,7 +14,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from qakit.cli.console import err, out, plain, print_error, print_json, print_warning
-from qakit.data.formulas import count_notice
+from qakit.data.formulas import formula_notice
 from qakit.errors import UsageError
 from qakit.inference.stream_inputs import DATA_ENDINGS, Form, Shard, dealt, find_shards, is_pattern
 
@@ -237,7 +237,7 @@ def _tell(folder: Path, tally: Tally, share: str) -> None:
             f"({tally.examples_per_second:,.1f}/s){share}"
         )
     )
-    if notice := count_notice(tally.formulas):
+    if notice := formula_notice(tally.formulas):
         print_warning(notice)
     if tally.elsewhere:
         print_warning(f"another process is at work on {tally.elsewhere:,} files; run the same command again to be sure")

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qakit.cli.console import err, out, plain, print_json
+from qakit.cli.console import err, out, plain, print_json, print_warning
 from qakit.cli.train_part import train_into
 from qakit.errors import UsageError
 
@@ -142,7 +142,11 @@ def _train(
         if missing:
             return run, missing, None
         held.enter_context(alone_in(run))
-        return run, (), finish_folds(run, registry, split, assignment, say=lambda text: _say(text, silent))
+        return (
+            run,
+            (),
+            finish_folds(run, registry, split, assignment, say=lambda text: _say(text, silent), warn=print_warning),
+        )
 
 
 def _check_edges(recipe: Recipe, registry: Registry, split: Split, assignment: Assignment, *, silent: bool) -> None:

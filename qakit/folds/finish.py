@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from qakit.data.folds import Assignment
-from qakit.data.splits import Split, split_files
+from qakit.data.splits import Split, split_files, split_sources
 from qakit.ensemble.combine import combine
 from qakit.files import write_json
 from qakit.folds.combining import plan_of
@@ -23,7 +23,9 @@ from qakit.values import Example, Prediction
 Say = Callable[[str], None]
 
 
-def finish_folds(run: Run, registry: Registry, split: Split, assignment: Assignment, *, say: Say) -> Mapping[str, Any]:
+def finish_folds(
+    run: Run, registry: Registry, split: Split, assignment: Assignment, *, say: Say, warn: Say
+) -> Mapping[str, Any]:
     """Write what stands in the folder of the folds itself; returns what metrics.json holds.
 
     Args:
@@ -32,6 +34,7 @@ def finish_folds(run: Run, registry: Registry, split: Split, assignment: Assignm
         split: all examples of the training files.
         assignment: their folds.
         say: gets a line for each part that takes time.
+        warn: gets what is wrong with the submission, line by line.
 
     Raises:
         DataError: a fold's predictions are damaged or of other questions.
@@ -51,8 +54,8 @@ def finish_folds(run: Run, registry: Registry, split: Split, assignment: Assignm
         characters=characters,
     )
     submission = None
-    if split_files(recipe, "test"):
-        submission = _answer_test(run, recipe, registry, say)
+    if split_sources(recipe, "test"):
+        submission = _answer_test(run, recipe, registry, say, warn)
     judge = Judge.of(recipe, registry)
     metrics = {
         "run": str(run.folder),
@@ -91,7 +94,7 @@ def scores_of(
     }
 
 
-def _answer_test(run: Run, recipe: Recipe, registry: Registry, say: Say) -> Submission:
+def _answer_test(run: Run, recipe: Recipe, registry: Registry, say: Say, warn: Say) -> Submission:
     """The folds' models as one, through the recipe's ensembler, each counting the same."""
     assert recipe.folds is not None
     made = combine(plan_of(recipe, registry, run), registry, want_test=True, say=say)
@@ -99,7 +102,10 @@ def _answer_test(run: Run, recipe: Recipe, registry: Registry, say: Say) -> Subm
     inputs = inputs_of(split_files(recipe, "test"))
     characters = averaged([run.fold(number) for number in range(1, recipe.folds.k + 1)])
     save_predictions(run.predictions, made.test, recipe, run=run.name, inputs=inputs, characters=characters)
-    return write_submission(run.predictions / "submission", made.test, recipe, registry)
+    submission = write_submission(run.predictions / "submission", made.test, recipe, registry)
+    for line in submission.told():
+        warn(line)
+    return submission
 
 
 def _seconds(run: Run) -> float:

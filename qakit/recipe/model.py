@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from qakit.components import Kind
 from qakit.problems import Policy
+from qakit.recipe.hub_data import DataPath as DataPath
+from qakit.recipe.hub_data import DataSource as DataSource
+from qakit.recipe.hub_data import HubFiles as HubFiles
+from qakit.recipe.hub_data import HubSplit as HubSplit
 from qakit.recipe.optimisation import TrainSection as TrainSection
 from qakit.recipe.path_fields import IsPath as IsPath
 from qakit.recipe.path_fields import RecipePath as RecipePath
@@ -21,6 +25,12 @@ from qakit.recipe.section import FOLDER_NAME
 from qakit.recipe.section import Section as Section
 from qakit.recipe.slug import competition_slug
 from qakit.recipe.staged import FoldsSection, PseudoSection
+from qakit.values import class_name
+
+ClassName = Annotated[
+    str, BeforeValidator(lambda value: class_name(value) if isinstance(value, str | int | float) else value)
+]
+"""A class as the readers spell it: booleans and whole numbers of YAML, too."""
 
 
 class DataSection(Section):
@@ -28,11 +38,11 @@ class DataSection(Section):
 
     reader: PluginRef
     """Which reader understands the files."""
-    train: RecipePath | list[RecipePath] | None = None
-    """Training file or files."""
-    validation: RecipePath | list[RecipePath] | None = None
+    train: DataSource | list[DataSource] | None = None
+    """Training file or files, or a dataset's split on the hub."""
+    validation: DataSource | list[DataSource] | None = None
     """Labelled file or files for evaluation during and after training."""
-    test: RecipePath | None = None
+    test: DataSource | None = None
     """The competition's test file, without answers."""
     sample_submission: RecipePath | None = None
     """The competition's sample submission; written files are checked against it."""
@@ -44,7 +54,7 @@ class DataSection(Section):
     """Evaluate on this many examples, drawn at random; the same ones for every `seed`, so that runs can be compared."""
     answerable_only: bool = False
     """Train only on questions that have an answer."""
-    labels: list[str] | None = None
+    labels: list[ClassName] | None = None
     """Class names in their order, for heads that classify; by default those of the training examples, sorted."""
 
 

@@ -44,6 +44,10 @@ PIPELINE = "pipeline.yaml"
 """The file that makes a run folder a pipeline's."""
 
 
+_ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+"""How a file is not there; asking before opening it would leave a training time to replace it in between."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """A run folder by its parts. The value holds only the path; nothing is read until asked."""
@@ -167,10 +171,10 @@ class Run:
             RunError: it is damaged, or may not be read.
         """
         check_readable(file)
-        if not file.is_file():
-            return {}
         try:
             value = json.loads(file.read_text("utf-8"))
+        except _ABSENT:
+            return {}
         except (ValueError, RecursionError, OSError) as error:
             raise RunError(f"{file} is damaged: {error}") from error
         if not isinstance(value, dict):
@@ -183,9 +187,11 @@ class Run:
         Raises:
             RunError: a line is damaged.
         """
-        if not self.metrics_log.is_file():
+        try:
+            file = self.metrics_log.open("rb")  # bytes: an unfinished line may end within a character
+        except _ABSENT:
             return
-        with self.metrics_log.open("rb") as file:  # bytes: an unfinished line may end within a character
+        with file:
             for number, line in enumerate(file, 1):
                 if line.endswith(b"\n"):
                     yield _metrics_line(line, f"{self.metrics_log}, line {number}")

@@ -125,6 +125,7 @@ def export_run(run: Run, folder: Path, *, user: str, slug: str) -> Export:
     """
     from qakit.errors import RunError
     from qakit.modeling.export import export_merged
+    from qakit.recipe.hub_data import is_on_hub
     from qakit.registry import load_registry
 
     recipe, registry = run.recipe(), load_registry()
@@ -133,6 +134,11 @@ def export_run(run: Run, folder: Path, *, user: str, slug: str) -> Export:
     if recipe.data.test is None:
         raise UsageError(
             f"the recipe of {run.folder} names no test file (data.test), so the notebook has none to answer"
+        )
+    if not isinstance(recipe.data.test, str) or is_on_hub(recipe.data.test):
+        raise UsageError(
+            f"the recipe of {run.folder} has its test questions from the hub (data.test), and the notebook has no "
+            "network: train with the competition's own file"
         )
     if folder.exists() and not (folder / "dataset" / "dataset-metadata.json").is_file() and any(folder.iterdir()):
         raise UsageError(f"{folder} exists and holds something else; choose another folder")

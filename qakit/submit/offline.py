@@ -54,7 +54,7 @@ def export_offline(run: Run, folder: Path, registry: Registry) -> OfflineExport:
 
     check_empty(folder)
     recipe = run.recipe()
-    with_contexts = contexts_setting(recipe, registry) is not None
+    with_contexts = contexts_setting(recipe) is not None
     arguments = "context.json test.json prediction.csv" if with_contexts else "test.json prediction.csv"
     with replace_folder(folder) as fresh:
         if is_pipeline_folder(run.folder):

@@ -202,9 +202,9 @@ def _predictions(run: Run, recipe: Recipe, *, say: Callable[[str], None], progre
 
 
 def _predict(run: Run, recipe: Recipe, *, say: Callable[[str], None], progress: Progress) -> Path:
-    from qakit.data.splits import read_split, split_files
+    from qakit.data.splits import read_split, split_sources
 
-    if not split_files(recipe, "test"):
+    if not split_sources(recipe, "test"):
         raise UsageError(
             f"{run.folder} has no test predictions and its recipe names no test file; predict with `qakit predict` and"
             " submit the file with --run"
@@ -215,10 +215,12 @@ def _predict(run: Run, recipe: Recipe, *, say: Callable[[str], None], progress: 
 
     trained = load_trained(run.folder)
     split = read_split(trained.recipe, trained.registry, "test")
-    if split is None or not split.examples:
-        raise DataError("holds no question", path=recipe.data.test)
+    assert split is not None  # the recipe names one
     say(f"predicting {', '.join(str(file) for file in split.files)}")
     with progress() as show:
         predictions = trained.infer(split.examples, cache=default_cache(), progress=show).predictions
     save_predictions(run.predictions, predictions, trained.recipe, run=run.name, inputs=inputs_of(split.files))
-    return write_submission(run.predictions / "submission", predictions, trained.recipe, trained.registry).path
+    written = write_submission(run.predictions / "submission", predictions, trained.recipe, trained.registry)
+    for line in written.told():
+        say(line)
+    return written.path

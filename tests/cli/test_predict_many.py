@@ -170,11 +170,11 @@ def test_a_folder_of_documents_becomes_lines(small_run: Path, small_data: Path, 
 
 
 def test_answers_like_formulas_are_told(table_run: Path, invoke: Any, tmp_path: Path) -> None:
-    write_shard(tmp_path / "in" / "a.csv", [{"id": "1", "question": "what?", "context": "="}])
+    write_shard(tmp_path / "in" / "a.csv", [{"id": "+1", "question": "what?", "context": "="}])
     for form, told in (("csv", True), ("jsonl", False)):
         result = invoke("predict", table_run, "-i", tmp_path / "in", "-o", f"{tmp_path}/{form}/", "--format", form)
         assert result.exit_code == 0, result.output
-        assert ("1 answer begins like a spreadsheet formula" in result.stderr) is told
+        assert ("2 ids or answers begin like a spreadsheet formula" in result.stderr) is told
 
 
 def test_a_process_tells_only_its_share(table_run: Path, rows: list[Row], invoke: Any, tmp_path: Path) -> None:

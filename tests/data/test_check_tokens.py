@@ -174,7 +174,12 @@ def test_the_ceiling_is_what_its_definition_says(tokenizer, drawn, overlap):
     ]
     assert top.answers == sum(map(len, reached))
     assert top.reachable == sum(sum(one.values()) for one in reached)
-    assert top.reachable_questions == sum(any(one.values()) for one in reached)
+    assert top.reachable_answerable == sum(any(one.values()) for one in reached)
+    assert top.answerable == sum(bool(one) for one in reached)
+    assert top.questions == len(examples)
+    assert top.reachable_questions - top.reachable_answerable == top.questions - top.answerable
+    none = ceiling(examples, encoded, windows, PlacedAnswers.of(examples, encoded), no_answer=False)
+    assert none.reachable_questions == top.reachable_answerable
     assert top.reachable >= top.answers - top.outside_windows - top.inside_tokens
 
 

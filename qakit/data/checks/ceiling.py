@@ -23,7 +23,8 @@ class Ceiling:
 
     A placed answer is *reachable* if some window holds all its tokens, the text cut from the first to the last of them
     is the answer (but for blanks at its ends), and decoding gives answers of that many tokens. A question is reachable
-    if one of its answers is. An answer can be lost for several reasons; each counts it.
+    if one of its answers is; one without an answer, if decoding may say that it has none. An answer can be lost for
+    several reasons; each counts it.
     """
 
     answers: int
@@ -37,8 +38,11 @@ class Ceiling:
     too_long: int
     """Placed answers of more tokens than decoding gives; 0 where its limit is not known."""
     questions: int
-    """Questions with at least one answer, placed or not."""
+    """Labelled questions, with an answer (placed or not) or without."""
     reachable_questions: int
+    answerable: int
+    """Of the questions, those with an answer."""
+    reachable_answerable: int
     examples: tuple[str, ...]
     """Some answers that are not reachable, and what would be cut instead."""
 
@@ -49,8 +53,13 @@ class Ceiling:
 
     @property
     def of_questions(self) -> float:
-        """Percentage of answerable questions that are reachable: the highest exact match. 100 without any."""
+        """Percentage of questions that are reachable: the highest exact match. 100 without any."""
         return _percent(self.reachable_questions, self.questions)
+
+    @property
+    def of_answerable(self) -> float:
+        """Percentage of the questions with an answer that are reachable. 100 without any."""
+        return _percent(self.reachable_answerable, self.answerable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +109,7 @@ def ceiling(
     placed: PlacedAnswers,
     *,
     max_answer_length: int | None = None,
+    no_answer: bool = True,
 ) -> Ceiling:
     """The ceiling of these prediction windows.
 
@@ -109,6 +119,7 @@ def ceiling(
         windows: windows that cover their contexts, as for prediction.
         placed: ``PlacedAnswers.of(examples, encoded)``.
         max_answer_length: longest answer that decoding gives, in tokens; None for any length.
+        no_answer: whether decoding may say that a question has no answer.
     """
     held = _held_by_a_window(placed, windows)
     exact, cuts = _cut_exactly(examples, encoded, placed)
@@ -116,17 +127,21 @@ def ceiling(
     if max_answer_length is not None:
         too_long = placed.stop - placed.first > max_answer_length
     reachable = held & exact & ~too_long
-    questions = np.fromiter((bool(example.answers) for example in examples), dtype=bool, count=len(examples))
+    answerable = np.fromiter((bool(example.answers) for example in examples), dtype=bool, count=len(examples))
+    unanswerable = sum(example.answers == () for example in examples)
     reached = np.zeros(len(examples), bool)
     reached[placed.example[reachable]] = True
+    reachable_answerable = int((reached & answerable).sum())
     return Ceiling(
         answers=len(placed),
         reachable=int(reachable.sum()),
         outside_windows=int((~held).sum()),
         inside_tokens=int((~exact).sum()),
         too_long=int(too_long.sum()),
-        questions=int(questions.sum()),
-        reachable_questions=int((reached & questions).sum()),
+        questions=int(answerable.sum()) + unanswerable,
+        reachable_questions=reachable_answerable + (unanswerable if no_answer else 0),
+        answerable=int(answerable.sum()),
+        reachable_answerable=reachable_answerable,
         examples=tuple(
             _lost(examples, placed, k, _why(cuts.get(k), bool(held[k]), max_answer_length))
             for k in np.flatnonzero(~reachable)[:EXAMPLES_SHOWN].tolist()
