@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qakit.cli.console import out, plain, print_json
+from qakit.cli.outputs import new_path
 from qakit.cli.trained_runs import (
     JsonOption,
     NbestOption,
@@ -52,7 +53,9 @@ def evaluate(
     ] = None,
     curve: Annotated[
         Path | None,
-        typer.Option("--curve", metavar="FILE.png", help="Draw the figures at every no-answer threshold."),
+        typer.Option(
+            "--curve", metavar="FILE.png", help="Draw the figures at every no-answer threshold.", callback=new_path
+        ),
     ] = None,
     errors: Annotated[
         bool, typer.Option("--errors", help="Also say why each wrong answer is wrong; always so for a pipeline.")

@@ -63,6 +63,11 @@ class Training:
             with workers.one_fate():
                 _check_visible(run)
             fit(prepared, run, registry, accelerator=accelerator, resume=resume, listener=display)
+
+            def draw() -> None:
+                draw_curves(run.metrics(), run.curves_file, title=run.name)
+                draw_validation_curve(run, registry)
+
             finished = finish_run(
                 run,
                 registry,
@@ -70,11 +75,9 @@ class Training:
                 listener=display,
                 workers=workers,
                 device=device,
+                draw=draw,
             )
             part_ways(accelerator)
-            if finished is not None:
-                draw_curves(run.metrics(), run.curves_file, title=run.name)
-                draw_validation_curve(run, registry)
         return finished
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from qakit.cli.console import out, plain, print_json, print_warning
+from qakit.cli.outputs import new_path
 from qakit.cli.trained_runs import (
     JsonOption,
     NbestOption,
@@ -62,13 +63,16 @@ def predict(
             "-o",
             help="The answer file; its ending chooses the format. Optional with --split. For many inputs: a folder, "
             "which gets a file of answers for each; started again, the command does what is missing.",
+            callback=new_path,
         ),
     ] = None,
     nbest: NbestOption = None,
     characters: Annotated[
         Path | None,
         typer.Option(
-            "--character-scores", help="Also write start and end log-probabilities of every character to this file."
+            "--character-scores",
+            help="Also write start and end log-probabilities of every character to this file.",
+            callback=new_path,
         ),
     ] = None,
     form: Annotated[

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from qakit.cli.console import err, out, plain, print_json, print_text
+from qakit.cli.outputs import new_path
 from qakit.cli.recipe_files import OWN_FOLDER, found_recipe
 from qakit.errors import RecipeError, UsageError
 from qakit.recipe.bundled import bundled_recipes
@@ -19,7 +20,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value, e.g. train.epochs=1.")
 ]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file instead of stdout.")]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Write to this file instead of stdout.", callback=new_path)
+]
 
 
 def register(app: typer.Typer) -> None:

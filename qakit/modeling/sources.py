@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from qakit.errors import HubError, ModelError
+from qakit.files import check_readable
 from qakit.hub import snapshot
 from qakit.modeling.checkpoints import choose_weights, file_sha256, published_files
 from qakit.runs import SEEN
@@ -67,6 +68,7 @@ def find_source(
     """
     folder = without_tilde(name)
     if folder.is_dir():
+        check_readable(folder, ModelError)
         if _is_unfinished(folder):
             raise ModelError(f"{folder} is a pretraining that was not finished: give its command again, with --resume")
         if needs != "tokenizer" and not (folder / "config.json").is_file():

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from qakit.errors import RunError
+from qakit.files import check_readable
 from qakit.names import plain_name
 from qakit.numbers import load_json
 from qakit.recipe.load import load_resolved
@@ -168,8 +169,9 @@ class Run:
         """One of the run's JSON files; empty if it is not there yet.
 
         Raises:
-            RunError: it is damaged.
+            RunError: it is damaged, or may not be read.
         """
+        check_readable(file)
         try:
             value = load_json(file.read_text("utf-8"))
         except _ABSENT:

@@ -19,8 +19,9 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from qakit import __version__
-from qakit.errors import RunError, UsageError
+from qakit.errors import RunError
 from qakit.files import replace_folder, write_text
+from qakit.outputs import check_empty
 from qakit.submit.notebook import requirements_of
 from qakit.submit.wheel import make_wheel, needs_of
 
@@ -46,15 +47,13 @@ def export_offline(run: Run, folder: Path, registry: Registry) -> OfflineExport:
     """Write the folder.
 
     Raises:
-        UsageError: the folder exists and is not empty.
-        RunError: the run, or a stage of the pipeline, has no model.
+        RunError: the folder exists and is not empty, or the run, or a stage of the pipeline, has no model.
         OutputError: the folder cannot be written, or the wheel cannot be built.
     """
     from qakit.data.splits import contexts_setting
     from qakit.pipeline.folder import is_pipeline_folder
 
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} exists and is not empty; choose another --output")
+    check_empty(folder)
     recipe = run.recipe()
     with_contexts = contexts_setting(recipe) is not None
     arguments = "context.json test.json prediction.csv" if with_contexts else "test.json prediction.csv"

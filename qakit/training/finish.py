@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,10 +37,15 @@ def finish_run(
     listener: Listener,
     workers: Workers = ALONE,
     device: torch.device | None = None,
+    draw: Callable[[], object] = lambda: None,
 ) -> Finished | None:
-    """Predict the recipe's test file with the best weights, write the submission and metrics.json.
+    """Predict the recipe's test file with the best weights, write the submission and, last of all, metrics.json.
 
-    Several processes share the prediction; the first one writes, the others get None.
+    A run that has its metrics.json has everything. Several processes share the prediction; the first one writes, the
+    others get None.
+
+    Args:
+        draw: draws the run's pictures.
     """
     recipe = run.recipe()
     submission = None
@@ -48,6 +53,7 @@ def finish_run(
         submission = _predict_test(run, registry, listener, workers, device)
     if not workers.first:
         return None
+    draw()
     metrics = _summary(run, recipe, submission, seconds)
     write_json(run.metrics_file, metrics)
     return Finished(metrics, submission)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from safetensors.torch import load_file
 
 from qakit.errors import RunError
 from qakit.registry import load_registry
-from qakit.runs import create_run, open_run
+from qakit.runs import Run, create_run, open_run
 from qakit.training.events import Event, StepDone
 
 pytestmark = pytest.mark.slow
@@ -266,3 +267,28 @@ def test_training_examples_that_cannot_be_used_are_counted(
     result = invoke("train", small_recipe, "--set", f"data.train={tmp_path / 'train.json'}", "--dry-run")
     assert "warning: 1 unlabelled training examples are left out" in result.stderr
     assert "warning: 1 of 47 training examples give no window to learn from" in result.stderr
+
+
+def test_a_run_is_finished_when_all_is_there(
+    small_run: Path, tmp_path: Path, invoke: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(tmp_path / "run")
+    shutil.copytree(small_run, run.folder)
+    run.metrics_file.unlink()
+    run.curves_file.unlink()
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("qakit.report.curves.draw_curves", killed)
+        assert invoke("train", "--resume", "--output", run.folder).exit_code == 130
+    assert not run.metrics_file.exists()  # so a fold, a stage or a member is not passed over
+    result = invoke("train", "--resume", "--output", run.folder)
+    assert result.exit_code == 0
+    assert "is finished" not in result.stderr
+    assert run.curves_file.is_file()
+    assert run.metrics_file.is_file()
+    result = invoke("train", "--resume", "--output", run.folder)
+    assert result.exit_code == 0
+    assert "is finished: its test file is predicted once more" in " ".join(result.stderr.split())
