@@ -55,8 +55,9 @@ def clear(
     """Remove what is in the cache; it is made again when it is needed."""
     from qakit.data import cache
 
+    known = tuple(cache.ROOMS)
     if unknown := [room for room in rooms or () if room not in cache.ROOMS]:
-        raise UsageError(f"the cache has no {unknown[0]!r}; it has {' and '.join(cache.ROOMS)}")
+        raise UsageError(f"the cache has no {unknown[0]!r}; it has {', '.join(known[:-1])} and {known[-1]}")
     folder = cache.default_cache()
     gone = cache.clear(folder, rooms or cache.ROOMS.keys(), unused_days=unused_days)
     if as_json:

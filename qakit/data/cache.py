@@ -5,6 +5,7 @@
     $QAKIT_CACHE/user-UID/, or ~/.cache/qakit/user-UID/
       tokens/KEY/                  tokenised texts (``qakit.data.token_cache``)
       weights/SHA256.safetensors   converted weights (``qakit.modeling.checkpoints``)
+      datasets/OWNER--NAME/        splits of the hub's datasets as Parquet (``qakit.data.sources``)
 
 Each user has a folder that nobody else can read or fill, so that users may share ``$QAKIT_CACHE``. An entry's time of
 change is when it was last used. All of it may be deleted at any time.
@@ -27,8 +28,12 @@ from qakit.errors import UsageError
 from qakit.files import make_folder
 from qakit.temporary import remove_leftovers, temporary_path
 
-TOKENS, WEIGHTS = "tokens", "weights"
-ROOMS = {TOKENS: re.compile(r"[0-9a-f]{32}"), WEIGHTS: re.compile(r"[0-9a-f]{64}\.safetensors")}
+TOKENS, WEIGHTS, DATASETS = "tokens", "weights", "datasets"
+ROOMS = {
+    TOKENS: re.compile(r"[0-9a-f]{32}"),
+    WEIGHTS: re.compile(r"[0-9a-f]{64}\.safetensors"),
+    DATASETS: re.compile(r"\w[\w.-]*"),
+}
 """The folders of the cache, and what their entries are called: nothing else is ever removed."""
 LIMIT_GB = 20.0
 """Size of a user's cache, unless ``$QAKIT_CACHE_GB`` says otherwise."""
@@ -140,8 +145,8 @@ def _entry(room: str, path: Path) -> Entry | None:
     """None for one that another process is removing."""
     try:
         used = path.stat().st_mtime
-        files = path.iterdir() if path.is_dir() else [path]
-        return Entry(room, path, sum(file.stat().st_size for file in files), used)
+        files = path.rglob("*") if path.is_dir() else [path]
+        return Entry(room, path, sum(file.stat().st_size for file in files if file.is_file()), used)
     except OSError:
         return None
 

@@ -14,7 +14,7 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from qakit.data import cache as caches
-from qakit.data.cache import TOKENS, WEIGHTS, clear, default_cache, entries, limit_bytes, open_room, prune
+from qakit.data.cache import DATASETS, TOKENS, WEIGHTS, clear, default_cache, entries, limit_bytes, open_room, prune
 from qakit.data.store import build_store
 from qakit.errors import UsageError
 
@@ -144,17 +144,24 @@ def test_the_command_shows_and_clears_every_room(tmp_path: Path, monkeypatch: py
     put(default_cache(), 1, size=100, days=0)
     put(default_cache(), 2, size=50, days=9)
     put(default_cache(), 3, size=1000, days=0, room=WEIGHTS)
+    split = default_cache() / DATASETS / "owner--name" / ("a" * 40) / "v1" / "_" / "train.parquet"
+    split.parent.mkdir(parents=True)
+    split.write_bytes(bytes(200))
     assert json.loads(invoke("cache", "show", "--json").stdout) == {
         "folder": str(default_cache()),
-        "bytes": 1150,
+        "bytes": 1350,
         "limit_bytes": 20_000_000_000,
-        "rooms": {"tokens": {"entries": 2, "bytes": 150}, "weights": {"entries": 1, "bytes": 1000}},
+        "rooms": {
+            "tokens": {"entries": 2, "bytes": 150},
+            "weights": {"entries": 1, "bytes": 1000},
+            "datasets": {"entries": 1, "bytes": 200},
+        },
     }
     shown = invoke("cache", "show").stdout
     assert "tokens" in shown and "weights" in shown
     assert "removed 1 entries" in invoke("cache", "clear", "tokens", "--unused-days", "5").stdout
     assert json.loads(invoke("cache", "clear", "weights", "--json").stdout)["bytes"] == 1000
-    assert "removed 1 entries" in invoke("cache", "clear").stdout
+    assert "removed 2 entries" in invoke("cache", "clear").stdout
     assert entries(default_cache()) == []
-    with pytest.raises(UsageError, match="it has tokens and weights"):
+    with pytest.raises(UsageError, match="it has tokens, weights and datasets"):
         raise invoke("cache", "clear", "models").exception
