@@ -27,6 +27,6 @@ def load(run: str | PathLike[str]) -> Answerer:
         RunError: the folder is not a run, or has no trained model.
     """
     from qakit.inference.answerer import Answerer
-    from qakit.pipeline.loading import load_trained
+    from qakit.stages.loading import load_trained
 
     return Answerer(load_trained(run))

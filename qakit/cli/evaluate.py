@@ -66,10 +66,10 @@ def evaluate(
     from qakit.cli.results import show_evaluation
     from qakit.data.cache import default_cache
     from qakit.inference.nbest_file import write_nbest
-    from qakit.pipeline.trained import TrainedPipeline
     from qakit.report.evaluation import report_of
     from qakit.report.pipeline import expectation_of
     from qakit.report.threshold_curve import draw_threshold_curve
+    from qakit.stages.trained import TrainedPipeline
 
     if source is not None:
         check_targets(source, nbest, curve)

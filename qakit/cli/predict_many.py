@@ -90,7 +90,7 @@ def _answer(
 ) -> None:
     from qakit.inference.stream import BLOCK, StoppedError, answer_shards
     from qakit.inference.stream_folder import AnswerFolder, Identity
-    from qakit.pipeline.loading import load_trained
+    from qakit.stages.loading import load_trained
     from qakit.training.interrupts import stop_requests
 
     try:

@@ -41,7 +41,7 @@ def load_run(run: Path) -> Answering:
     In each of the processes that were started for this command; the first one speaks.
     """
     from qakit.inference.workers import join_workers
-    from qakit.pipeline.loading import load_trained
+    from qakit.stages.loading import load_trained
 
     workers, device = join_workers()
     with workers.one_fate():

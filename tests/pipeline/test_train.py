@@ -10,9 +10,9 @@ import pytest
 
 from qakit.errors import ModelError, RunError
 from qakit.inference.nbest_file import read_nbest
-from qakit.pipeline.loading import load_trained
-from qakit.pipeline.trained import TrainedPipeline
 from qakit.runs import Run
+from qakit.stages.loading import load_trained
+from qakit.stages.trained import TrainedPipeline
 
 
 @pytest.fixture(scope="session")

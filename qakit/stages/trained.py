@@ -15,12 +15,12 @@ from qakit.inference.losses import Place, exactly_right_answers, find_losses, re
 from qakit.inference.scoring import CountProgress, ScoringSet
 from qakit.inference.trained import TrainedRun
 from qakit.inference.workers import ALONE, Workers
-from qakit.pipeline.combine import Reading, Weight
-from qakit.pipeline.folder import COMBINE, read_pipeline, stage_folders
-from qakit.pipeline.tuning import Decision, judged, raw_answers
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry, load_registry
 from qakit.runs import Run, open_run
+from qakit.stages.combine import Reading, Weight
+from qakit.stages.folder import COMBINE, read_pipeline, stage_folders
+from qakit.stages.tuning import Decision, judged, raw_answers
 from qakit.values import ContextPrediction, Example, SpanPrediction
 
 if TYPE_CHECKING:

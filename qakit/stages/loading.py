@@ -10,10 +10,10 @@ from qakit.errors import RunError
 from qakit.inference.answering import Answering
 from qakit.inference.trained import TrainedRun
 from qakit.inference.workers import ALONE, Workers
-from qakit.pipeline.folder import is_pipeline_folder
-from qakit.pipeline.trained import TrainedPipeline
 from qakit.registry import Registry
 from qakit.runs import Run, not_one_model
+from qakit.stages.folder import is_pipeline_folder
+from qakit.stages.trained import TrainedPipeline
 
 if TYPE_CHECKING:
     import torch
