@@ -98,9 +98,9 @@ def prepare_training(
     if pseudo_split is not None:
         check_learnt(pseudo_split, given_by(assembled.model.head), classes, recipe)
         train_split = replace(train_split, examples=(*train_split.examples, *pseudo))
-    if recipe.backbone.from_run is not None:
-        listener(Remark(take_head(assembled, recipe)))
-        assembled = replace(assembled, unexpected=())  # the other head's, of which this line spoke
+    assembled, taken = take_head(assembled, recipe, registry)
+    if taken:
+        listener(Remark(taken))
     cutout = token_cutout(recipe.train.token_cutout, assembled.tokenizer, seed=recipe.seed)
     with workers.leaders_first():
         encoded = encode(
