@@ -11,6 +11,7 @@
     │   └── UnknownPluginError    a recipe names a component that nobody offers         exit 2
     ├── DataError                 a file, a record, a field                             exit 2
     ├── ModelError                backbone, tokenizer or weights                        exit 2
+    ├── HubError                  a repository on the model hub                         exit 2
     ├── RunError                  a run folder                                          exit 2
     ├── OutputError               a file or folder that cannot be written               exit 2
     └── SubmissionError           Kaggle                                                its own codes
@@ -86,6 +87,19 @@ class DataError(QakitError):
 
 class ModelError(QakitError):
     """A backbone, tokenizer or weight file that cannot be used."""
+
+
+class HubError(QakitError):
+    """A repository on the model hub that cannot be used.
+
+    Args:
+        message: what is wrong and what to do.
+        unreachable: the hub did not give it, rather than not having it: a name may be right all the same.
+    """
+
+    def __init__(self, message: str, *, unreachable: bool = False) -> None:
+        super().__init__(message)
+        self.unreachable = unreachable
 
 
 class RunError(QakitError):

@@ -1,0 +1,292 @@
+"""The model hub: the files of a repository that are needed, fetched once, in one folder.
+
+``huggingface_hub`` does the fetching and keeps the files in its own cache, so mirrors (``HF_ENDPOINT``), tokens
+(``HF_TOKEN``), the offline mode (``HF_HUB_OFFLINE``) and the cache's place (``HF_HOME``) are as everywhere else. Here it
+is decided which files, whether they arrived whole, and what to say when they did not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from qakit.errors import HubError
+
+logger = logging.getLogger(__name__)
+
+Kind = Literal["model", "dataset"]
+DEFAULT_REVISION = "main"
+SECONDS = 20
+"""How long the hub may take to say which files it has."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a long piece of work on files has come; ``done`` and ``total`` in bytes."""
+
+    what: str
+    done: int
+    total: int
+
+
+Report = Callable[[Progress], None]
+_report: ContextVar[Report | None] = ContextVar("report", default=None)
+
+
+@contextmanager
+def reporting(report: Report) -> Iterator[None]:
+    """Tell ``report`` how fetching and converting get on; outside, the hub client's own bars show it."""
+    token = _report.set(report)
+    try:
+        yield
+    finally:
+        _report.reset(token)
+
+
+def told(progress: Progress) -> None:
+    """Pass progress on to whoever listens."""
+    if (report := _report.get()) is not None:
+        report(progress)
+
+
+def snapshot(
+    repository: str,
+    *,
+    choose: Callable[[Sequence[str]], Iterable[str]],
+    kind: Kind = "model",
+    revision: str | None = None,
+    subject: str,
+    complete: Callable[[Sequence[str]], bool] = bool,
+) -> Path:
+    """The folder of a repository on the hub with the files that ``choose`` picks from its listing.
+
+    What the cache has is not fetched again. Without the hub the cache alone must do.
+
+    Args:
+        repository: ``OWNER/NAME`` or ``NAME``.
+        choose: names of all files, relative to the repository -> those that are needed.
+        kind: of the repository.
+        revision: a branch, tag or commit; the default branch where it is None.
+        subject: how the user named it, the beginning of the error's line: ``backbone 'hfl/x'``.
+        complete: whether the chosen files suffice, asked of what the cache holds when the hub is out of reach.
+
+    Returns:
+        The cache's folder of one commit; its name is the commit.
+
+    Raises:
+        HubError: there is no such repository or revision, it asks for rights, a file arrived damaged, or neither the
+            hub nor the cache has what is needed.
+    """
+    try:
+        return _fetched(repository, choose, kind, revision, subject)
+    except HubError:
+        raise
+    except Exception as error:  # the hub client's HTTP library changes; whatever it raises, the hub did not answer
+        cached = _cached_folder(repository, kind, revision)
+        held = [] if cached is None else list(choose(_names_in(cached)))
+        why = _why(error, repository, kind, revision)
+        if cached is not None and held and complete(held) and not _is_final(error):
+            if not _is_offline(error):
+                logger.warning("%s: %s; the copy in the cache is used", subject, why)
+            return cached
+        raise HubError(f"{subject}: {why}", unreachable=not _is_final(error)) from error
+
+
+def commit_of(folder: Path) -> str:
+    """The commit of a folder that :func:`snapshot` gave."""
+    return folder.name
+
+
+def _fetched(
+    repository: str, choose: Callable[[Sequence[str]], Iterable[str]], kind: Kind, revision: str | None, subject: str
+) -> Path:
+    from huggingface_hub import constants, hf_hub_download
+
+    commit, names = _listing(str(constants.ENDPOINT), repository, kind, revision)
+    chosen = list(choose(names))
+    if not chosen:
+        raise HubError(f"{subject}: the repository holds nothing that could be used ({_few(names)})")
+    folder = _repository_folder(repository, kind)
+    snapshots = folder / "snapshots" / commit
+    reference = folder / "refs" / (revision or DEFAULT_REVISION)
+    known = reference.is_file() and reference.read_text("utf-8") == commit
+    for position, name in enumerate(chosen):
+        held = (snapshots / name).exists()
+        if held and known:
+            continue
+        with _quiet():
+            file = hf_hub_download(
+                repository,
+                name,
+                repo_type=kind,
+                # the first file notes in the cache what the branch stands for, so that it is found without a network
+                revision=commit if position else revision,
+                **_display(f"fetching {name} of {repository}"),
+            )
+        known = True
+        if not held:
+            _check(Path(file), subject)
+    return snapshots
+
+
+@lru_cache(maxsize=64)
+def _listing(endpoint: str, repository: str, kind: Kind, revision: str | None) -> tuple[str, tuple[str, ...]]:
+    """The commit behind a revision and the names of its files; asked once per process."""
+    from huggingface_hub import HfApi
+
+    with _quiet():
+        info = HfApi(endpoint=endpoint).repo_info(repository, repo_type=kind, revision=revision, timeout=SECONDS)
+    return str(info.sha), tuple(sorted(sibling.rfilename for sibling in info.siblings or ()))
+
+
+def _check(file: Path, subject: str) -> None:
+    """A large file is stored under its SHA-256: whether it arrived as the hub has it.
+
+    Raises:
+        HubError: it did not. The file is removed, so that the next try fetches it again.
+    """
+    blob = file.resolve()
+    if not _SHA256.fullmatch(blob.name):
+        return
+    with blob.open("rb") as handle:
+        found = hashlib.file_digest(handle, "sha256").hexdigest()
+    if found != blob.name:
+        file.unlink(missing_ok=True)
+        blob.unlink(missing_ok=True)
+        raise HubError(
+            f"{subject}: {file.name} arrived damaged (sha256 {found}, the hub says {blob.name}); give the command again"
+        )
+
+
+def _repository_folder(repository: str, kind: Kind) -> Path:
+    """Where the hub's cache keeps a repository: refs/, snapshots/COMMIT/, blobs/."""
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE) / "--".join([f"{kind}s", *repository.split("/")])
+
+
+def _cached_folder(repository: str, kind: Kind, revision: str | None) -> Path | None:
+    folder = _repository_folder(repository, kind)
+    reference = folder / "refs" / (revision or DEFAULT_REVISION)
+    commit = reference.read_text("utf-8").strip() if reference.is_file() else revision
+    snapshots = folder / "snapshots" / commit if commit else None
+    return snapshots if snapshots is not None and snapshots.is_dir() else None
+
+
+def _names_in(folder: Path) -> list[str]:
+    return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+
+
+def _why(error: Exception, repository: str, kind: Kind, revision: str | None) -> str:
+    """What is wrong, and what to do about it."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(error, GatedRepoError):
+        return (
+            f"{constants.ENDPOINT}/{'datasets/' if kind == 'dataset' else ''}{repository} asks for its conditions to be "
+            "accepted: do that in a browser, then log in (`hf auth login`, or the environment variable HF_TOKEN)"
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return f"the hub has no revision {revision!r} of {repository}"
+    if isinstance(error, HFValidationError):
+        return f"{repository!r} is no name of a repository on the hub (OWNER/NAME)"
+    if isinstance(error, RepositoryNotFoundError):
+        return (
+            f"the hub ({constants.ENDPOINT}) has no public {kind} of that name (for a private one log in: "
+            "`hf auth login`, or the environment variable HF_TOKEN)"
+        )
+    if isinstance(error, OfflineModeIsEnabled):
+        return "offline mode is on (HF_HUB_OFFLINE), and the cache does not hold all of it"
+    if status in (401, 403):
+        return f"the hub ({constants.ENDPOINT}) refuses access ({status}); check HF_TOKEN or log in: `hf auth login`"
+    if status == 429:
+        return f"the hub ({constants.ENDPOINT}) is asked too often from here (429); wait a few minutes, or log in"
+    if status is not None:
+        return f"the hub ({constants.ENDPOINT}) answers with an error ({status}); try again later"
+    if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+        return f"cannot write {error.filename}: {error.strerror}"
+    return (
+        f"the hub ({constants.ENDPOINT}) cannot be reached, or the connection broke "
+        f"({type(error).__name__}); files that arrived whole are kept"
+    )
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether the hub has answered, and the answer is no."""
+    from huggingface_hub.errors import HFValidationError, RevisionNotFoundError
+
+    return isinstance(error, RevisionNotFoundError | HFValidationError)
+
+
+def _is_offline(error: Exception) -> bool:
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    return isinstance(error, OfflineModeIsEnabled)
+
+
+def _few(names: Sequence[str], shown: int = 6) -> str:
+    if not names:
+        return "it is empty"
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the client's own warnings: what matters of them is said here."""
+    client = logging.getLogger("huggingface_hub")
+    level = client.level
+    client.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        client.setLevel(level)
+
+
+def _display(what: str) -> dict[str, Any]:
+    """The argument that brings progress to our listener, where there is one and the client lets it."""
+    from huggingface_hub import hf_hub_download
+
+    report = _report.get()
+    if report is None or "tqdm_class" not in inspect.signature(hf_hub_download).parameters:
+        return {}
+
+    class Bar:
+        """As much of a tqdm bar as the client uses."""
+
+        def __init__(self, *_: object, total: int | None = None, initial: int = 0, **__: object) -> None:
+            self.total, self.n = total, initial
+
+        def update(self, count: float | None = 1) -> None:
+            self.n += int(count or 0)
+            report(Progress(what, self.n, int(self.total or self.n)))
+
+        def __enter__(self) -> Bar:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def __getattr__(self, name: str) -> Callable[..., None]:
+            if name.startswith("__"):
+                raise AttributeError(name)
+            return lambda *_, **__: None
+
+    return {"tqdm_class": Bar}
