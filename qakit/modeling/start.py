@@ -13,6 +13,7 @@ from transformers import PretrainedConfig
 from qakit.errors import RunError
 from qakit.modeling.adapter_file import read_weights
 from qakit.modeling.assemble import Assembled, build_head
+from qakit.modeling.checkpoints import checkpoint_in
 from qakit.modeling.folder import LAYOUT, WEIGHTS, read_layout
 from qakit.modeling.plain_weights import has_the_head
 from qakit.protocols import GivesOtherThanSpans, TransformersNames
@@ -119,16 +120,17 @@ def _of_checkpoint(assembled: Assembled, recipe: Recipe, kind: str) -> _Ready:
     folder = Path(str(config.name_or_path))
     if not kind and (folder / LAYOUT).is_file():
         raise _UnfitError("it is one of qakit's own; name its run as backbone.from_run")
-    wanted = head.auto_class.partition("For")[2] if isinstance(head, TransformersNames) else ""
-    if kind and kind != wanted:
-        raise _UnfitError(f"the checkpoint's is for another task ({kind}) than {recipe.head.name}")
     by_class = isinstance(head, GivesOtherThanSpans)
-    if not kind and by_class:  # many heads have a "classifier"
-        raise _UnfitError("the checkpoint does not say what its head is for")
+    if isinstance(head, TransformersNames):
+        wanted = head.auto_class.partition("For")[2]
+        if kind and kind != wanted:
+            raise _UnfitError(f"the checkpoint's is for another task ({kind}) than {recipe.head.name}")
+        if not kind and by_class:  # heads of many kinds are called "classifier"
+            raise _UnfitError("the checkpoint does not say what its head is for")
     if not isinstance(head, TransformersNames) or not has_the_head(head, config):
         raise _UnfitError(f"{recipe.head.name} with its settings is built otherwise than the checkpoint's")
     names = dict(head.transformers_names)
-    stored = read_named(folder, set(names.values()))
+    stored = checkpoint_in(folder).tensors(names.values())
     if set(stored) != set(names.values()):
         raise _UnfitError("the checkpoint has no weights for it")
     classes = _named_classes(config, assembled.classes) if by_class and head.gives == "labels" else ()

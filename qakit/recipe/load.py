@@ -36,7 +36,16 @@ from qakit.recipe.paths import resolve_paths
 from qakit.recipe.syntax import parse
 from qakit.registry import Registry, load_registry
 
-__all__ = ["LoadedRecipe", "Origin", "dump_recipe", "failure_of", "load_recipe", "load_resolved", "recipe_hash", "recipe_of"]
+__all__ = [
+    "LoadedRecipe",
+    "Origin",
+    "dump_recipe",
+    "failure_of",
+    "load_recipe",
+    "load_resolved",
+    "recipe_hash",
+    "recipe_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +95,7 @@ def load_recipe(
     return LoadedRecipe(recipe, path, layers.extends, MappingProxyType(provenance))
 
 
-def recipe_of(
-    values: Mapping[str, Any], overrides: Sequence[str] = (), *, registry: Registry | None = None
-) -> Recipe:
+def recipe_of(values: Mapping[str, Any], overrides: Sequence[str] = (), *, registry: Registry | None = None) -> Recipe:
     """A recipe that no file holds: plain values, then ``a.b=value`` texts, checked as those of a file.
 
     Raises:
