@@ -1,8 +1,8 @@
 """The model hub: the files of a repository that are needed, fetched once, in one folder.
 
 ``huggingface_hub`` does the fetching and keeps the files in its own cache, so mirrors (``HF_ENDPOINT``), tokens
-(``HF_TOKEN``), the offline mode (``HF_HUB_OFFLINE``) and the cache's place (``HF_HOME``) are as everywhere else. Here it
-is decided which files, whether they arrived whole, and what to say when they did not.
+(``HF_TOKEN``), the offline mode (``HF_HUB_OFFLINE``) and the cache's place (``HF_HOME``) are as everywhere else.
+Decided here: which files, whether they arrived whole, and what to say when they did not.
 """
 
 from __future__ import annotations
@@ -146,7 +146,8 @@ def _listing(endpoint: str, repository: str, kind: Kind, revision: str | None) -
 
     with _quiet():
         info = HfApi(endpoint=endpoint).repo_info(repository, repo_type=kind, revision=revision, timeout=SECONDS)
-    return str(info.sha), tuple(sorted(sibling.rfilename for sibling in info.siblings or ()))
+    siblings = getattr(info, "siblings", None) or ()  # not every kind of repository has them
+    return str(info.sha), tuple(sorted(sibling.rfilename for sibling in siblings))
 
 
 def _check(file: Path, subject: str) -> None:
@@ -200,9 +201,10 @@ def _why(error: Exception, repository: str, kind: Kind, revision: str | None) ->
 
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, GatedRepoError):
+        page = f"{constants.ENDPOINT}/{'datasets/' if kind == 'dataset' else ''}{repository}"
         return (
-            f"{constants.ENDPOINT}/{'datasets/' if kind == 'dataset' else ''}{repository} asks for its conditions to be "
-            "accepted: do that in a browser, then log in (`hf auth login`, or the environment variable HF_TOKEN)"
+            f"{page} asks for its conditions to be accepted: do that in a browser, then log in (`hf auth login`, or "
+            "the environment variable HF_TOKEN)"
         )
     if isinstance(error, RevisionNotFoundError):
         return f"the hub has no revision {revision!r} of {repository}"
@@ -264,8 +266,7 @@ def _display(what: str) -> dict[str, Any]:
     """The argument that brings progress to our listener, where there is one and the client lets it."""
     from huggingface_hub import hf_hub_download
 
-    report = _report.get()
-    if report is None or "tqdm_class" not in inspect.signature(hf_hub_download).parameters:
+    if _report.get() is None or "tqdm_class" not in inspect.signature(hf_hub_download).parameters:
         return {}
 
     class Bar:
@@ -276,7 +277,7 @@ def _display(what: str) -> dict[str, Any]:
 
         def update(self, count: float | None = 1) -> None:
             self.n += int(count or 0)
-            report(Progress(what, self.n, int(self.total or self.n)))
+            told(Progress(what, self.n, int(self.total or self.n)))
 
         def __enter__(self) -> Bar:
             return self

@@ -1,4 +1,16 @@
-"""Fixtures for the whole suite."""
+"""Fixtures for the whole suite.
+
+``hub`` stands in for the model hub: this process talks to it, and so do processes with ``hub_environment()``.
+
+    from hub import datasets, faults, models
+
+    hub.publish("hfl/chinese-lert-base", models.files_of("hfl/chinese-lert-base"))  # or a folder, or {path: content}
+    hub.publish_dataset("rajpurkar/squad_v2", datasets.squad(version_2=True))
+    hub.inject(faults.TRUNCATED, "file", path="pytorch_model.bin")  # once; times=None: always
+    assert hub.fetched("OWNER/NAME") == ["config.json", ...]        # the files whose content was sent
+    set_hub(HF_TOKEN=TOKEN, HF_HUB_OFFLINE="1")                     # as if set before the start; None: not set
+    hub.stop()                                                      # no network from here on
+"""
 
 from __future__ import annotations
 
@@ -7,6 +19,7 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,6 +28,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 import command_line
 from command_line import Invoke
 from plugin_packages import write_package
+
+if TYPE_CHECKING:
+    from hub.server import HubServer
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -47,6 +63,32 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 def invoke() -> Invoke:
     """``invoke("train", recipe)`` runs a command line; see :func:`command_line.invoke`."""
     return command_line.invoke
+
+
+@pytest.fixture
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
+    """A stand-in for the model hub, empty, with a cache of its own; see :mod:`hub.server`."""
+    from hub.environment import pointed_at, variables
+    from hub.server import HubServer
+
+    with HubServer() as server, pointed_at(variables(server.url, tmp_path_factory.mktemp("hf-home"))):
+        yield server
+
+
+@pytest.fixture
+def set_hub(hub: HubServer) -> Callable[..., None]:
+    """``set_hub(HF_HUB_OFFLINE="1")``: the variables of the hub's client, read anew; they fall with ``hub``."""
+    from hub.environment import put
+
+    return lambda **settings: put(settings)
+
+
+@pytest.fixture
+def hub_environment(hub: HubServer) -> Callable[..., dict[str, str]]:
+    """``hub_environment(HF_TOKEN=...)``: the environment of a process that talks to the stand-in."""
+    from hub.environment import for_processes
+
+    return lambda **settings: for_processes(settings)
 
 
 @pytest.fixture

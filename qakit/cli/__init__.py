@@ -31,6 +31,7 @@ from qakit.cli import (
     tune_postprocess,
 )
 from qakit.cli.console import print_error, show_logged_warnings
+from qakit.cli.file_progress import FileDisplay
 from qakit.cli.processes import is_told_here, lost_neighbour
 from qakit.errors import QakitError
 
@@ -92,7 +93,8 @@ def _show_version(wanted: bool) -> None:
 def main() -> None:
     """Entry point: errors that the user can act on come without a traceback; anything else is a bug and keeps it."""
     try:
-        build_app()()
+        with FileDisplay():
+            build_app()()
     except QakitError as error:
         _end(error)
     except BrokenPipeError:

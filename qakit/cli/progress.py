@@ -17,7 +17,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from qakit import hub
 from qakit.cli.console import err, plain
+from qakit.cli.file_progress import Lines
 from qakit.training import events
 
 PLAIN_EVERY_SECONDS = 10.0
@@ -53,14 +55,18 @@ class TrainingDisplay:
         self._steps = 0
         self._last_line = 0.0
         self._began = time.monotonic()
+        self._file_lines = Lines(self._line)
+        self._listening = hub.reporting(self._file)
 
     def __enter__(self) -> Self:
         self._progress.start()
+        self._listening.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._listening.__exit__(kind, error, trace)
         self._progress.stop()
 
     def __call__(self, event: events.Event) -> None:
@@ -121,6 +127,15 @@ class TrainingDisplay:
             self._last_line = time.monotonic()
             speed = f"{event.windows_per_second:.1f} windows/s"
             self._line(f"step {event.step}/{self._steps}  epoch {event.epoch:.2f}  {detail}  {speed}")
+
+    def _file(self, progress: hub.Progress) -> None:
+        """A file that is fetched or converted."""
+        if not self._live:
+            self._file_lines(progress)
+        elif progress.done < progress.total:
+            self._side_bar(f"{progress.what}, MB", progress.done // 10**6, progress.total // 10**6)
+        else:
+            self._end_side_bar()
 
     def _side_bar(self, what: str, done: int, total: int) -> None:
         if not self._live:

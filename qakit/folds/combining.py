@@ -11,7 +11,7 @@ from qakit.ensemble.method import Method
 from qakit.errors import UsageError
 from qakit.inference.scoring import given_by
 from qakit.modeling.assemble import build_head
-from qakit.modeling.backbones import load_config
+from qakit.modeling.configs import load_config
 from qakit.modeling.sources import find_source
 from qakit.modeling.start import check_start
 from qakit.protocols import EnsembleMember, Gives
@@ -77,7 +77,9 @@ def _given(recipe: Recipe, registry: Registry, classes: tuple[str, ...]) -> Give
     """What the recipe's head decodes to."""
     section = recipe.backbone
     check_start(section)
-    source = find_source(section.source, revision=section.revision, with_code=section.trust_remote_code)
+    source = find_source(
+        section.source, revision=section.revision, with_code=section.trust_remote_code, tokenizer_only=True
+    )
     return given_by(build_head(recipe, load_config(section, source), registry, classes=classes))
 
 

@@ -7,9 +7,7 @@ hashes are kept beside.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +17,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from qakit.errors import ModelError, RunError
+from qakit.modeling.checkpoints import file_sha256, published_files
 from qakit.modeling.model import ReadingModel
 from qakit.recipe.model import BackboneSection
-from qakit.runs import SEEN
 
 ADAPTER = "adapter.safetensors"
 
@@ -68,7 +66,7 @@ def origin_of(section: BackboneSection, folder: Path) -> dict[str, Any] | None:
     """The source of a backbone with the hashes of its weight files in ``folder``; None for one from scratch."""
     if section.init == "scratch":
         return None
-    hashes = {file.name: _sha256((file, file.stat().st_mtime_ns)) for file in _weight_files(folder)}
+    hashes = {file.name: file_sha256(file) for file in published_files(folder)}
     return {"source": section.source, "revision": section.revision, "sha256": hashes}
 
 
@@ -84,14 +82,3 @@ def check_origin(origin: Mapping[str, Any], section: BackboneSection, folder: Pa
             f"the weights of backbone {section.source!r} in {folder} are not those that the adapter was trained on "
             f"(sha256 {', '.join(origin['sha256'].values())})"
         )
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    return sorted(set(folder.glob("*.safetensors")) - {folder / SEEN}) or sorted(folder.glob("pytorch_model*.bin"))
-
-
-@lru_cache
-def _sha256(version: tuple[Path, int]) -> str:
-    """Of a file that was last changed at a time, in nanoseconds."""
-    with version[0].open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()

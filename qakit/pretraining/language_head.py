@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import safe_open
 from torch import Tensor, nn
 
 from qakit.data.batch import Batch
+from qakit.modeling.checkpoints import checkpoint_in
 from qakit.pretraining.masking import MaskedBatch
 from qakit.protocols import HeadOutput
 
@@ -63,8 +63,8 @@ class MaskedLanguageHead(nn.Module):
         """
         for names in STORED_NAMES:
             wanted = {own: stored_name(own, names) for own in self.state_dict()}
-            found = _tensors(folder, set(wanted.values()))
-            state = {own: found[stored] for own, stored in wanted.items() if stored in found}
+            found = checkpoint_in(folder).tensors(wanted.values())
+            state = {own: found[stored].float() for own, stored in wanted.items() if stored in found}
             if all(own in state and state[own].shape == value.shape for own, value in self.state_dict().items()):
                 self.load_state_dict(state)
                 return True
@@ -85,11 +85,3 @@ def stored_name(own: str, names: dict[str, str]) -> str:
     """``dense.weight`` -> ``cls.predictions.transform.dense.weight``."""
     module, _, rest = own.partition(".")
     return names[module] + (f".{rest}" if rest else "")
-
-
-def _tensors(folder: Path, names: set[str]) -> dict[str, Tensor]:
-    found: dict[str, Tensor] = {}
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(file, framework="pt") as opened:
-            found |= {name: opened.get_tensor(name).float() for name in names & set(opened.keys())}
-    return found

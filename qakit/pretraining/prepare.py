@@ -16,7 +16,7 @@ from qakit.data.template import PairTemplate
 from qakit.data.windows import Windows
 from qakit.errors import DataError, ModelError, UsageError
 from qakit.modeling.assemble import check_length, template_for
-from qakit.modeling.backbones import load_backbone, load_tokenizer
+from qakit.modeling.backbones import load_backbone, tokenizer_of
 from qakit.modeling.model import ReadingModel
 from qakit.modeling.start import check_start
 from qakit.pretraining.language_head import MaskedLanguageHead
@@ -75,11 +75,7 @@ def prepare_pretraining(
     check_start(backbone)
     recipe = loop_recipe(backbone, settings)
     listener(Preparing("building the model"))
-    tokenizer = load_tokenizer(
-        backbone.tokenizer or backbone.source,
-        revision=backbone.revision,
-        trust_remote_code=backbone.trust_remote_code,
-    )
+    tokenizer = tokenizer_of(backbone)
     if tokenizer.mask_token_id is None:
         raise ModelError(f"the tokenizer of {backbone.source!r} has no mask token, so nothing can be hidden from it")
     torch.manual_seed(derive_seed(settings.seed, "initial weights"))

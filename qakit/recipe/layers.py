@@ -124,14 +124,16 @@ def merge(base: Node, over: Node, at: At = ()) -> Node:
 def under(backbone: MapNode, own: Mapping[str, Node]) -> MapNode:
     """The block ``backbone`` as one with the keys ``own`` inherits it.
 
-    Another ``source`` comes without the hash and the revision of the one before, and whoever names a source, or begins
+    Another ``source`` comes without the hash and the revisions of the one before, and whoever names a source, or begins
     from ``scratch``, does not begin with an inherited run. What a ``--set`` gave belongs to the new one, whatever the
     order.
     """
     left: list[str] = []
     before = backbone.entries.get("source")
     if "source" in own and before is not None and plain(before.value) != plain(own["source"]):
-        left += ["sha256", "revision"]
+        left += ["sha256", "revision", "tokenizer_revision"]
+    elif "tokenizer" in own:
+        left.append("tokenizer_revision")
     if "source" in own or ("init" in own and plain(own["init"]) == "scratch"):
         left.append("from_run")
     inherited = [key for key in left if key in backbone.entries]

@@ -59,15 +59,18 @@ class BackboneSection(Section):
     """Configuration entries to change, e.g. `num_hidden_layers`, `hidden_size` (with `init: scratch`) or dropouts."""
     tokenizer: RecipeSource | None = None
     """Another source for the tokenizer; by default the backbone's own."""
+    tokenizer_revision: str | None = None
+    """Branch, tag or commit of the tokenizer, where it is another than the backbone's. Another `source` or `tokenizer`
+    does not inherit it."""
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     """Expected SHA-256 of the weight file; another one is an error. Another `source` does not inherit it."""
     revision: str | None = None
-    """Branch, tag or commit on the hub. Another `source` does not inherit it."""
+    """Branch, tag or commit of the backbone on the hub. Another `source` does not inherit it."""
     trust_remote_code: bool = False
     """Run model code from the hub. Only for authors you trust."""
     from_run: RecipePath | None = None
     """Begin with the weights of another run: its encoder, and (see `head`) its head. Takes the
-    place of `source`, `init`, `tokenizer`, `sha256` and `revision`, also of inherited ones."""
+    place of `source`, `init`, `tokenizer`, `sha256` and the revisions, also of inherited ones."""
     head: Literal["auto", "fresh"] = "auto"
     """`auto`: begin with the source's own head (`qa_outputs`, `classifier`) where shape, classes and meaning agree with
     the recipe's; `fresh`: with a random one."""
@@ -80,7 +83,7 @@ class BackboneSection(Section):
     def _another_run(cls, value: Any) -> Any:
         if not (isinstance(value, dict) and isinstance(value.get("from_run"), str)):
             return value
-        replaced = ("source", "init", "tokenizer", "sha256", "revision")
+        replaced = ("source", "init", "tokenizer", "sha256", "revision", "tokenizer_revision")
         return {key: item for key, item in value.items() if key not in replaced} | {
             "source": f"{value['from_run']}/model"
         }

@@ -92,7 +92,7 @@ def test_from_scratch_has_the_overridden_size_and_depends_on_the_seed_alone(back
 def test_from_scratch_needs_no_weights_but_pretrained_does(backbone: Path) -> None:
     (backbone / "model.safetensors").unlink()
     load_backbone(section(backbone, init="scratch"), attention="eager")
-    with pytest.raises(ModelError, match=r"holds no weights \(model.safetensors\)"):
+    with pytest.raises(ModelError, match=r"holds no weights \(model.safetensors or pytorch_model.bin\)"):
         load_backbone(section(backbone), attention="eager")
 
 

