@@ -121,9 +121,25 @@ def check_length(backbone: nn.Module, max_length: int, *, setting: str = "window
     Raises:
         ModelError: it is longer; ``setting`` is what the user calls it.
     """
-    for name, module in backbone.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-            offset = 0 if module.padding_idx is None else module.padding_idx + 1
-            limit = module.num_embeddings - offset
-            if max_length > limit:
-                raise ModelError(f"{setting} is {max_length} but the backbone reads at most {limit} tokens")
+    limit = length_limit(backbone)
+    if limit is not None and max_length > limit:
+        raise ModelError(f"{setting} is {max_length} but the backbone reads at most {limit} tokens")
+
+
+def length_limit(backbone: nn.Module) -> int | None:
+    """Tokens that the position table has room for; None without such a table."""
+    limits = [
+        module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+        for name, module in backbone.named_modules()
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding)
+    ]
+    return min(limits, default=None)
+
+
+def retold(assembled: Assembled, recipe: Recipe, registry: Registry) -> Assembled:
+    """The same weights with a head that was told of another recipe's ``predict`` block when it was built."""
+    held = assembled.model.head
+    head = build_head(recipe, assembled.config, registry, classes=assembled.classes)
+    head.load_state_dict(held.state_dict())
+    device = next(assembled.model.parameters()).device
+    return replace(assembled, model=ReadingModel(assembled.model.backbone, head.to(device)).eval())

@@ -96,8 +96,8 @@ def take_head(assembled: Assembled, recipe: Recipe, registry: Registry) -> tuple
             return left, ""
         return left, f"begins with the encoder of {source}{but}; the head is fresh: {why}"
     stored = set(assembled.unexpected) if section.from_run else ready.stored
-    left = tuple(name for name in assembled.unexpected if name not in stored)
-    return replace(assembled, unexpected=left), f"begins with the encoder and the head of {source}{but}"
+    unused = tuple(name for name in assembled.unexpected if name not in stored)
+    return replace(assembled, unexpected=unused), f"begins with the encoder and the head of {source}{but}"
 
 
 def _of_run(recipe: Recipe) -> _Ready:
@@ -184,7 +184,7 @@ def _named_classes(config: PretrainedConfig, ours: tuple[str, ...]) -> tuple[str
 
     Such classes are the numbers that stand in the data where ours are 0, 1, ...; a single one is a regression.
     """
-    names = tuple(str(name) for _, name in sorted(config.id2label.items()))
+    names = tuple(str(name) for _, name in sorted((config.id2label or {}).items()))
     if len(names) == 1:
         return ()
     numbers = tuple(map(str, range(len(names))))

@@ -1,7 +1,7 @@
 """Run folders: what they hold (``folder``), how they begin (``making``), how they are found again (``opening``)."""
 
 from qakit.runs.environment import environment
-from qakit.runs.folder import ENSEMBLE, FOLDS, MEMBERS, PIPELINE, SEEN, Run
+from qakit.runs.folder import ENSEMBLE, FOLDS, MEMBERS, PIPELINE, SEEN, ModelAlone, Run
 from qakit.runs.making import LOCK, RUNS, alone_in, check_free, create_run
 from qakit.runs.opening import ensemble_members, list_runs, not_one_model, open_run
 
@@ -13,6 +13,7 @@ __all__ = [
     "PIPELINE",
     "RUNS",
     "SEEN",
+    "ModelAlone",
     "Run",
     "alone_in",
     "check_free",
