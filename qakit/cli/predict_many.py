@@ -60,8 +60,16 @@ def is_many(inputs: Sequence[str], output: str | None) -> bool:
     return output.endswith(("/", os.sep)) or (Path(output).is_dir() and not Path(output).suffix)
 
 
-def predict_many(run: Path, inputs: Sequence[str], output: str | None, options: ManyOptions, *, as_json: bool) -> None:
-    """Answer each file of ``inputs`` into a file in the folder ``output``."""
+def predict_many(
+    run: Path,
+    inputs: Sequence[str],
+    output: str | None,
+    options: ManyOptions,
+    *,
+    overrides: Sequence[str] = (),
+    as_json: bool,
+) -> None:
+    """Answer each file of ``inputs`` into a file in the folder ``output``; ``overrides`` for a model without a run."""
     if output is None:
         raise UsageError("several inputs need --output: the folder for the answers")
     folder = Path(output)
@@ -75,11 +83,12 @@ def predict_many(run: Path, inputs: Sequence[str], output: str | None, options: 
     shards = dealt(find_shards(inputs, folder, form=options.form), index=index, count=count)
     share = f"; the share of process {index + 1} of {count}" if count > 1 else ""
     speaks = index == 0 or options.shard_of is not None  # of a launcher's processes, which share a terminal, the first
-    _answer(run, shards, folder, options, speaks=speaks, share=share, as_json=as_json)
+    _answer(run, overrides, shards, folder, options, speaks=speaks, share=share, as_json=as_json)
 
 
 def _answer(
     run: Path,
+    overrides: Sequence[str],
     shards: Sequence[Shard],
     folder: Path,
     options: ManyOptions,
@@ -95,7 +104,7 @@ def _answer(
 
     try:
         with stop_requests() as request, _Display(quiet=as_json or not speaks) as display:
-            trained = load_trained(run, device=_device())
+            trained = load_trained(run, overrides=overrides, device=_device())
             answers = AnswerFolder(folder, Identity.of(trained.run, trained.recipe, form=options.form))
             answers.begin(overwrite=options.overwrite)
             tally = answer_shards(

@@ -19,6 +19,7 @@ from qakit.modeling.assemble import Assembled, build, build_head, length_limit, 
 from qakit.modeling.backbones import attention_for, few, from_checkpoint, tokenizer_of
 from qakit.modeling.configs import load_config
 from qakit.modeling.device import Precision
+from qakit.modeling.folder import LAYOUT
 from qakit.modeling.model import ReadingModel
 from qakit.modeling.remote_code import first_line
 from qakit.modeling.sources import BackboneSource
@@ -70,10 +71,13 @@ def read_ready(source: BackboneSource, recipe: Recipe, *, device: torch.device) 
         )
     config._attn_implementation = attention_for(recipe.train.attention, device, config)
     model, report = from_checkpoint(found[0] if isinstance(found, tuple) else found, source, config)
-    if report["missing_keys"]:
+    if missing := sorted(report["missing_keys"]):
+        way = "name a model that is trained to answer, or train this one with `qakit train`"
+        if (source.folder / LAYOUT).is_file():
+            way = "its head is one of qakit's own: name its run"
         raise ModelError(
-            f"model {source.name!r} has no question-answering head ({few(sorted(report['missing_keys']))} would be "
-            "random): name a model that is trained to answer, or train this one with `qakit train`"
+            f"model {source.name!r} has no question-answering head of transformers' ({few(missing)} would be random): "
+            f"{way}"
         )
     return Ready(source.name, model, tokenizer_of(recipe.backbone))
 

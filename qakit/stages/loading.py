@@ -54,8 +54,8 @@ def load_trained(
             str(name), revision=revision, overrides=overrides, registry=registry, device=device, workers=workers
         )
     if revision is not None or overrides:
-        given = "a revision" if revision is not None else f"--set {overrides[0]}"
-        raise UsageError(f"{folder} is a run, which its own recipe describes: {given} is for a model without a run")
+        given = "a revision is" if revision is not None else "--reader, --metric and --set are"
+        raise UsageError(f"{folder} has a recipe that says how it reads and answers: {given} for a model without a run")
     if why := not_one_model(Run(folder)):
         raise RunError(why)
     if is_pipeline_folder(folder):
