@@ -54,7 +54,9 @@ def load_checkpoint(
     backbone = {"source": name} | ({} if revision is None else {"revision": revision})
     recipe = recipe_of(UNSAID | {"backbone": backbone}, overrides, registry=registry)
     section = recipe.backbone
-    source = find_source(section.source, revision=section.revision, with_code=section.trust_remote_code)
+    source = find_source(
+        section.source, revision=section.revision, with_code=section.trust_remote_code, subject="model"
+    )
     ready = read_ready(source, recipe, device=device)
     run = ModelAlone(Path(name), source.folder)
     return trained_of(ready, run, recipe, registry=registry, device=device, workers=workers)

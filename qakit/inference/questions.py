@@ -12,7 +12,9 @@ QUESTION, CONTEXT = "question", "context"
 ASKED = "give a question and a context: two texts, two lists, {'question': ..., 'context': ...}, or a list of these"
 
 
-def examples_of(question: object, context: object, *, several_contexts: bool = True) -> tuple[list[Example], bool]:
+def examples_of(
+    question: object, context: object = None, *, several_contexts: bool = True
+) -> tuple[list[Example], bool]:
     """The examples that are meant, and whether a single one was given.
 
     Args:

@@ -49,7 +49,7 @@ def load_trained(
         RecipeError: an override that does not fit.
     """
     folder = Path(name)
-    if is_model_alone(folder):
+    if is_model_alone(name):
         return load_checkpoint(
             str(name), revision=revision, overrides=overrides, registry=registry, device=device, workers=workers
         )
@@ -125,13 +125,14 @@ def _precision(given: object) -> str:
     return precisions[name]
 
 
-def is_model_alone(name: Path) -> bool:
+def is_model_alone(name: str | PathLike[str]) -> bool:
     """Whether it means a model without a run: a folder with a configuration and no recipe, or a name for the hub.
 
     A path below a folder that is there, ``runs/NAME``, means a run also where that is missing.
     """
-    if name.is_dir():
-        return (name / "config.json").is_file() and not Run(name).recipe_file.is_file()
-    if name.is_absolute() or name.exists() or str(name).startswith((".", "~")) or len(name.parts) > 2:
+    path = Path(name)
+    if path.is_dir():
+        return (path / "config.json").is_file() and not Run(path).recipe_file.is_file()
+    if path.is_absolute() or path.exists() or str(name).startswith((".", "~")) or len(path.parts) > 2:
         return False
-    return len(name.parts) == 1 or not Path(name.parts[0]).is_dir()
+    return len(path.parts) == 1 or not Path(path.parts[0]).is_dir()
