@@ -14,6 +14,7 @@ from qakit.cli.trained_runs import (
     ModelArgument,
     NbestOption,
     ReaderOption,
+    ReaderSetOption,
     SetOption,
     bar,
     check_targets,
@@ -60,6 +61,7 @@ def evaluate(
     ] = False,
     nbest: NbestOption = None,
     reader: ReaderOption = None,
+    reader_settings: ReaderSetOption = None,
     metric: Annotated[
         str | None, typer.Option("--metric", "-m", help="For a MODEL: how it is scored; by default squad_v1.")
     ] = None,
@@ -81,7 +83,7 @@ def evaluate(
 
     if source is not None:
         check_targets(source, nbest, curve)
-    trained = load_run(model, overrides_of(settings, reader=reader, metric=metric))
+    trained = load_run(model, overrides_of(settings, reader=reader, reader_settings=reader_settings, metric=metric))
     _check_options(trained, threshold, curve)
     if threshold is not None:
         trained = trained.with_threshold(threshold)

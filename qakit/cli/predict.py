@@ -14,6 +14,7 @@ from qakit.cli.trained_runs import (
     ModelArgument,
     NbestOption,
     ReaderOption,
+    ReaderSetOption,
     SetOption,
     bar,
     check_targets,
@@ -93,6 +94,7 @@ def predict(
         bool, typer.Option("--overwrite", help="Many inputs: remove earlier answers from the folder and begin anew.")
     ] = False,
     reader: ReaderOption = None,
+    reader_settings: ReaderSetOption = None,
     settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -105,7 +107,7 @@ def predict(
     from qakit.runs import Run
 
     options = ManyOptions(form, block, shard_of, keep_going, overwrite)
-    overrides = overrides_of(settings, reader=reader)
+    overrides = overrides_of(settings, reader=reader, reader_settings=reader_settings)
     if Run(model).has_members:
         many = is_many(inputs or (), target) or bool(options.given())
         check_for_one(model, many=many, split=split, characters=characters)

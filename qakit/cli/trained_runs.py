@@ -30,6 +30,12 @@ ModelArgument = Annotated[
 ReaderOption = Annotated[
     str | None, typer.Option("--reader", help="For a MODEL: the input's format; by default squad.")
 ]
+ReaderSetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reader-set", metavar="KEY=VALUE", help="For a MODEL: a setting of the reader: question=q (repeatable)."
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -42,10 +48,17 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, for pr
 NbestOption = Annotated[Path | None, typer.Option("--nbest", help="Also write all candidates to this .jsonl file.")]
 
 
-def overrides_of(settings: Sequence[str] | None, *, reader: str | None = None, metric: str | None = None) -> list[str]:
+def overrides_of(
+    settings: Sequence[str] | None,
+    *,
+    reader: str | None = None,
+    reader_settings: Sequence[str] | None = None,
+    metric: str | None = None,
+) -> list[str]:
     """The options for a model without a run as ``a.b=value`` texts."""
     named = {"data.reader": reader, "metric": metric}
-    return [f"{key}={value}" for key, value in named.items() if value is not None] + list(settings or ())
+    chosen = [f"{key}={value}" for key, value in named.items() if value is not None]
+    return [*chosen, *(f"data.reader.{text}" for text in reader_settings or ()), *(settings or ())]
 
 
 def check_targets(source: Path, *targets: Path | None) -> None:

@@ -102,7 +102,8 @@ def recipe_of(values: Mapping[str, Any], overrides: Sequence[str] = (), *, regis
         RecipeError: with every problem that was found.
     """
     findings = Findings()
-    tree = parse(json.dumps(values), Source("built-in values", Path.cwd()), findings)
+    source = Source("the recipe", Path.cwd(), override=True)  # without lines to point at
+    tree = parse(json.dumps(values), source, findings)
     tree = apply_overrides(_as_map(tree), overrides, findings)
     return _resolved(tree, registry if registry is not None else load_registry(), findings)[0]
 
