@@ -19,7 +19,16 @@ Int64 = NDArray[np.int64]
 
 logger = logging.getLogger(__name__)
 
-_MESSAGES = ("out of memory", "can't allocate memory", "not enough memory")
+_MESSAGES = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    # the libraries that work on the GPU, when they ask for memory of their own
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_NOT_SUPPORTED",
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import torch
 from torch import nn
 
@@ -23,12 +25,17 @@ class ReadingModel(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.head = head
+        self._attends_globally = any(
+            "global_attention_mask" in inspect.signature(module.forward).parameters for module in backbone.modules()
+        )
 
     def forward(self, batch: Batch) -> HeadOutput:
         """Loss and scores of one batch."""
         inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
         if batch.token_type_ids is not None:
             inputs["token_type_ids"] = batch.token_type_ids
+        if self._attends_globally:
+            inputs["global_attention_mask"] = question_mask(batch)
         output = self.head(self._hidden(inputs), batch)
         if not isinstance(output, HeadOutput):
             name = type(self.head).__name__
@@ -47,6 +54,19 @@ class ReadingModel(nn.Module):
     def decoder(self) -> Head:
         """The head, by its protocol."""
         return self.head  # type: ignore[return-value]
+
+
+def question_mask(batch: Batch) -> torch.Tensor:
+    """(B, T) int64, 1 where every position should be seen from and see: what stands before the first context.
+
+    For backbones that read the rest through a narrow window. A window without contexts has its first position alone.
+
+    Source: Beltagy et al. 2020, "Longformer".
+    """
+    before = batch.context_mask.cumsum(1) == 0
+    chosen = before & batch.context_mask.any(1, keepdim=True)
+    chosen[:, 0] = True
+    return (chosen & (batch.attention_mask > 0)).long()
 
 
 def parameter_counts(model: ReadingModel) -> dict[str, dict[str, int]]:

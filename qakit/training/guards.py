@@ -13,6 +13,8 @@ from torch import Tensor, distributed
 from qakit.errors import RunError
 from qakit.inference.memory import is_out_of_memory
 
+SEARCHING = 16
+"""Steps in a row that a loss scaler may leave out while it looks for its scale: from 2^16 down to 1 by halves."""
 LEAST_FALL = 0.01
 """Share of the first losses by which a loss must have fallen, when it is looked at, to count as learning."""
 LOOKED_AT = 0.15
@@ -26,7 +28,7 @@ class StepGuard:
 
     The fused optimiser itself skips a step whose ``found_inf`` is 1, as it does for PyTorch's loss scaler; so weights
     and moments stay as they were, and nothing has to be known on the CPU before a step is logged. With fp16 the loss
-    scaler does the same already, by its own rule: then this only counts the losses.
+    scaler leaves out steps whose gradients are not finite, as here; then they are only counted.
     """
 
     def __init__(self, optimiser: Any, *, device: torch.device, scaled: bool, in_a_row: int = 0) -> None:
@@ -43,10 +45,8 @@ class StepGuard:
             The loss over all processes, or 0 where it is not finite: the sum of losses since the last logged step stays
             a number. It is the same in every process, and so is the sum, however often the training is resumed.
         """
-        broken = ~torch.isfinite(loss)
-        if not self._scaled:
-            # Also where the loss alone is broken: a target among scores of -inf has finite gradients.
-            broken = broken | ~torch.isfinite(norm)
+        # Also where the loss alone is broken: a target among scores of -inf has finite gradients.
+        broken = ~torch.isfinite(loss) | ~torch.isfinite(norm)
         if distributed.is_initialized():
             both = torch.stack([broken.float(), torch.where(broken, 0.0, loss)])
             distributed.all_reduce(both)
@@ -56,6 +56,17 @@ class StepGuard:
         self._in_a_row = torch.where(broken, self._in_a_row + 1, 0.0)
         self._skipped += broken
         return torch.where(broken, 0.0, loss)
+
+    def is_beyond_hope(self, in_a_row: int, *, allowed: int, done: int | None) -> bool:
+        """Whether the training should end, having left out ``in_a_row`` steps up to now.
+
+        Args:
+            in_a_row: as :meth:`read` says.
+            allowed: so many in a row are too many (``train.max_skipped``); a loss scaler has some more to find its
+                scale.
+            done: all steps of the training, if this was its last one: where none was taken, nothing was learned.
+        """
+        return in_a_row >= allowed + (SEARCHING if self._scaled else 0) or in_a_row == done
 
     def read(self) -> tuple[int, int]:
         """(steps left out since the last call, steps left out in a row up to now). Waits for the device."""

@@ -21,7 +21,7 @@ from qakit.training.averaging import is_due
 from qakit.training.checkpoints import Progress
 from qakit.training.events import Listener, Notice, StepDone, StoppedEarly
 from qakit.training.feed import Epoch, Feed
-from qakit.training.guards import StepGuard, is_time_to_look, not_learning, told_when_memory_ends
+from qakit.training.guards import SEARCHING, StepGuard, is_time_to_look, not_learning, told_when_memory_ends
 from qakit.training.interrupts import InterruptedTrainingError, StopRequest
 from qakit.training.journal import Journal
 from qakit.training.optim import set_rates
@@ -127,10 +127,15 @@ def train(
         logged = progress.step % section.log_every == 0 or progress.step in (1, plan.steps)
         if logged:
             counted = tally.read()
-            if counted.skipped_in_a_row >= section.max_skipped:
+            last = progress.step if progress.step == plan.steps else None
+            if guard.is_beyond_hope(counted.skipped_in_a_row, allowed=section.max_skipped, done=last):
                 keeper.save_batch(epoch, rows, progress)
                 raise RunError(_broken(counted.skipped_in_a_row, progress.step, section))
             rate = section.learning_rate * factor
+            if counted.skipped and not (scaled and counted.skipped_in_a_row <= SEARCHING):
+                listener(
+                    Notice(f"{counted.skipped} steps were left out: their loss or gradients were not finite numbers")
+                )
             _log(counted, progress.step, at, rate, float(norm), windows=len(rows), journal=journal, listener=listener)
             if is_time_to_look(progress.step, steps=plan.steps, log_every=section.log_every):
                 remark = not_learning(journal.losses())
@@ -172,8 +177,6 @@ def _log(
     listener: Listener,
 ) -> None:
     """Note a logged step (from 1), which ends ``at`` epochs, and tell the listener."""
-    if counted.skipped:
-        listener(Notice(f"{counted.skipped} steps were left out: their loss or gradients were not finite numbers"))
     journal.metrics(
         type="train",
         step=step,

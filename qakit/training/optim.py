@@ -19,6 +19,8 @@ Named = list[tuple[str, nn.Parameter]]
 def parameter_groups(model: ReadingModel, section: TrainSection) -> list[dict[str, Any]]:
     """Trainable parameters by part and by whether they decay (matrices do, biases and norms don't).
 
+    Some architectures have biases of two dimensions (ConvBERT, XLNet's ``r_w_bias``): the name tells them.
+
     The parts are the backbone and the head; with ``layer_decay`` the embeddings, each layer, the rest of the backbone
     and the head. Each group has ``name``, ``params``, ``names``, ``peak_rate`` and ``weight_decay``.
 
@@ -28,7 +30,7 @@ def parameter_groups(model: ReadingModel, section: TrainSection) -> list[dict[st
     groups: list[dict[str, Any]] = []
     for part, named, rate, weight_decay in _parts(model, section):
         for decays in (True, False):
-            chosen = [(name, p) for name, p in named if (p.ndim >= 2) == decays]
+            chosen = [(name, p) for name, p in named if (p.ndim >= 2 and not name.endswith("bias")) == decays]
             if chosen:
                 groups.append(
                     {

@@ -61,12 +61,22 @@ def test_a_checkpoint_carries_the_row_on() -> None:
     assert guard.read() == (1, 5)
 
 
-def test_with_a_loss_scaler_the_optimiser_is_left_to_it() -> None:
+def test_with_a_loss_scaler_the_optimiser_is_left_to_it_and_the_steps_are_counted() -> None:
     _, optimiser, _ = guarded()
     guard = StepGuard(optimiser, device=torch.device("cpu"), scaled=True)
     guard.judge(torch.tensor(1.0), torch.tensor(INF))
     assert not hasattr(optimiser, "found_inf")
-    assert guard.read() == (0, 0)
+    assert guard.read() == (1, 1)
+
+
+@pytest.mark.parametrize(("scaled", "limit"), [(False, 10), (True, 26)])
+def test_a_scaler_may_look_for_its_scale_before_steps_are_too_many(scaled: bool, limit: int) -> None:
+    _, optimiser, _ = guarded()
+    guard = StepGuard(optimiser, device=torch.device("cpu"), scaled=scaled)
+    assert not guard.is_beyond_hope(limit - 1, allowed=10, done=None)
+    assert guard.is_beyond_hope(limit, allowed=10, done=None)
+    assert guard.is_beyond_hope(3, allowed=10, done=3)
+    assert not guard.is_beyond_hope(3, allowed=10, done=4)
 
 
 @pytest.mark.parametrize(
