@@ -11,7 +11,7 @@ from qakit.inference.trained import TrainedRun, temperature_of
 from qakit.inference.workers import ALONE, Workers
 from qakit.modeling.assemble import check_length
 from qakit.modeling.device import keep_freed_memory, pick_device, resolve_precision
-from qakit.modeling.question_answering import Ready, assemble_ready, default_length, read_ready
+from qakit.modeling.question_answering import Published, assemble_published, default_length, read_published
 from qakit.modeling.sources import find_source
 from qakit.recipe.load import recipe_of
 from qakit.recipe.model import Recipe
@@ -57,9 +57,9 @@ def load_checkpoint(
     source = find_source(
         section.source, revision=section.revision, with_code=section.trust_remote_code, subject="model"
     )
-    ready = read_ready(source, recipe, device=device)
+    published = read_published(source, recipe, device=device)
     run = ModelAlone(Path(name), source.folder)
-    return trained_of(ready, run, recipe, registry=registry, device=device, workers=workers)
+    return trained_of(published, run, recipe, registry=registry, device=device, workers=workers)
 
 
 def load_objects(
@@ -80,16 +80,22 @@ def load_objects(
     name = str(getattr(model, "name_or_path", "")) or type(model).__name__
     recipe = recipe_of(UNSAID | {"backbone": {"source": name}}, overrides, registry=registry)
     run = ModelAlone(Path(name), Path(name))
-    return trained_of(Ready(name, model, tokenizer), run, recipe, registry=registry, device=device)
+    return trained_of(Published(name, model, tokenizer), run, recipe, registry=registry, device=device)
 
 
 def trained_of(
-    ready: Ready, run: ModelAlone, recipe: Recipe, *, registry: Registry, device: torch.device, workers: Workers = ALONE
+    published: Published,
+    run: ModelAlone,
+    recipe: Recipe,
+    *,
+    registry: Registry,
+    device: torch.device,
+    workers: Workers = ALONE,
 ) -> TrainedRun:
     """A published model under a recipe; without a length of the recipe's own, its windows are as long as it reads."""
     keep_freed_memory()
     precision = resolve_precision(recipe.train.precision, device)
-    assembled = assemble_ready(ready, recipe, registry, device=device, precision=precision)
+    assembled = assemble_published(published, recipe, registry, device=device, precision=precision)
     if "max_length" in recipe.windows.model_fields_set:
         check_length(assembled.model.backbone, recipe.windows.max_length)
     else:

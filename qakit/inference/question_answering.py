@@ -130,6 +130,7 @@ class QuestionAnsweringPipeline:
         self.trained: TrainedRun = trained
         self.parameters = parameters or Parameters()
         self._words = Words(trained.assembled.tokenizer)
+        self._scorers: dict[tuple[Parameters, int | None], TrainedRun] = {}
 
     def __call__(
         self, *args: Any, batch_size: int | None = None, **kwargs: Any
@@ -150,7 +151,7 @@ class QuestionAnsweringPipeline:
             UsageError: an argument of a wrong type, or an empty or blank text.
         """
         question, context, parameters = self._given(args, kwargs)
-        scorer = self._scorer(parameters, batch_size)
+        scorer = self._scorer(parameters, None if batch_size is None else positive(batch_size, "batch_size"))
         if context is None and isinstance(question, Iterable) and not isinstance(question, LISTED):
             return self._each(question, scorer, parameters)
         examples, _ = examples_of(question, context, several_contexts=False)
@@ -174,15 +175,21 @@ class QuestionAnsweringPipeline:
         return items[0] if len(items) == 1 else items, None, parameters
 
     def _scorer(self, parameters: Parameters, batch_size: int | None) -> TrainedRun:
-        """The model with a head that decodes to probabilities within each window."""
-        trained = self.trained.under(parameters.of(self.trained.recipe))
+        """The model with a head that decodes to probabilities within each window; kept for the next call."""
+        if (known := self._scorers.get((parameters, batch_size))) is not None:
+            return known
+        recipe = parameters.of(self.trained.recipe)
         if batch_size is not None:
-            predict = trained.recipe.predict.model_copy(update={"batch_size": positive(batch_size, "batch_size")})
-            trained = trained.under(trained.recipe.model_copy(update={"predict": predict}))
+            predict = recipe.predict.model_copy(update={"batch_size": batch_size})
+            recipe = recipe.model_copy(update={"predict": predict})
+        check_length(self.trained.assembled.model.backbone, recipe.windows.max_length, setting="max_seq_len")
+        trained = self.trained.under(recipe)
         model = trained.assembled.model
-        check_length(model.backbone, trained.recipe.windows.max_length, setting="max_seq_len")
         head = WindowProbabilities(model.head, k=parameters.per_window, max_length=parameters.max_answer_len)
-        return replace(trained, assembled=replace(trained.assembled, model=ReadingModel(model.backbone, head).eval()))
+        reading = ReadingModel(model.backbone, head).eval()
+        scorer = replace(trained, assembled=replace(trained.assembled, model=reading))
+        self._scorers = {(parameters, batch_size): scorer}
+        return scorer
 
     def _answers(self, examples: Sequence[Example], scorer: TrainedRun, parameters: Parameters) -> list[Any]:
         if not examples:

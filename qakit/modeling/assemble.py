@@ -137,9 +137,18 @@ def length_limit(backbone: nn.Module) -> int | None:
 
 
 def retold(assembled: Assembled, recipe: Recipe, registry: Registry) -> Assembled:
-    """The same weights with a head that was told of another recipe's ``predict`` block when it was built."""
-    held = assembled.model.head
+    """The same weights with a head that was told of another recipe's ``predict`` block when it was built.
+
+    Raises:
+        PluginError: the head's weights depend on what it is told there.
+    """
     head = build_head(recipe, assembled.config, registry, classes=assembled.classes)
-    head.load_state_dict(held.state_dict())
+    try:
+        head.load_state_dict(assembled.model.head.state_dict())
+    except RuntimeError as error:
+        raise PluginError(
+            f"the head {recipe.head.name!r} has other weights where n_best, max_answer_length or no_answer is another: "
+            "this is a mistake in its plugin"
+        ) from error
     device = next(assembled.model.parameters()).device
     return replace(assembled, model=ReadingModel(assembled.model.backbone, head.to(device)).eval())

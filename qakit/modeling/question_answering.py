@@ -41,13 +41,14 @@ class SpanLogits(nn.Module):
 
     def forward(self, **inputs: Tensor) -> SimpleNamespace:
         """``last_hidden_state`` (B, T, 2) float32."""
+        inputs.pop("global_attention_mask", None)  # these classes find the question themselves
         output = self.model(**inputs)
         start, end = output.start_logits, output.end_logits
         return SimpleNamespace(last_hidden_state=torch.stack([start, end], dim=-1).float())
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class Published:
     """A model of one of transformers' question-answering classes, and what its texts are read with."""
 
     name: str
@@ -56,7 +57,7 @@ class Ready:
     tokenizer: PreTrainedTokenizerFast
 
 
-def read_ready(source: BackboneSource, recipe: Recipe, *, device: torch.device) -> Ready:
+def read_published(source: BackboneSource, recipe: Recipe, *, device: torch.device) -> Published:
     """A checkpoint of one of the encoders of ``AutoModelForQuestionAnswering``, none of its weights random.
 
     Raises:
@@ -79,11 +80,11 @@ def read_ready(source: BackboneSource, recipe: Recipe, *, device: torch.device) 
             f"model {source.name!r} has no question-answering head of transformers' ({few(missing)} would be random): "
             f"{way}"
         )
-    return Ready(source.name, model, tokenizer_of(recipe.backbone))
+    return Published(source.name, model, tokenizer_of(recipe.backbone))
 
 
-def assemble_ready(
-    ready: Ready, recipe: Recipe, registry: Registry, *, device: torch.device, precision: Precision
+def assemble_published(
+    published: Published, recipe: Recipe, registry: Registry, *, device: torch.device, precision: Precision
 ) -> Assembled:
     """The model as one of ours that predicts.
 
@@ -93,15 +94,17 @@ def assemble_ready(
         ModelError: it does not read texts, or its tokenizer has no character offsets.
         UsageError: the recipe's head is none that could read two numbers.
     """
-    module = SpanLogits(ready.model).to(device).eval()
-    config: Any = ready.model.config
-    template = template_for(ready.tokenizer, config)
+    module = SpanLogits(published.model).to(device).eval()
+    config: Any = published.model.config
+    template = template_for(published.tokenizer, config)
     try:
         try_encoder(module, template, device=device, precision=precision)
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # whatever its forward function wants beside texts, or gives beside two scores a token
-        raise ModelError(f"model {ready.name!r} ({config.model_type}) cannot answer: {first_line(error)}") from error
+        raise ModelError(
+            f"model {published.name!r} ({config.model_type}) cannot answer: {first_line(error)}"
+        ) from error
     seen = PretrainedConfig.from_dict({"hidden_size": 2})  # the head's backbone: two numbers for each token
     head = build_head(recipe, seen, registry)
     identity = {"qa_outputs.weight": torch.eye(2), "qa_outputs.bias": torch.zeros(2)}
@@ -111,7 +114,7 @@ def assemble_ready(
     head.load_state_dict({own: identity[name] for own, name in names.items()})
     model = ReadingModel(module, head).to(device).eval()
     adapter = build(registry, "adapters", recipe.adapter, NoRuntime())
-    return Assembled(model, ready.tokenizer, template, seen, adapter)
+    return Assembled(model, published.tokenizer, template, seen, adapter)
 
 
 def default_length(assembled: Assembled) -> int:

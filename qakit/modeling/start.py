@@ -141,27 +141,23 @@ def _fill(assembled: Assembled, ready: _Ready, recipe: Recipe, registry: Registr
     """Put the weights into the head, their classes in our order."""
     head, ours = assembled.model.head, assembled.classes
     labelled = isinstance(head, GivesOtherThanSpans) and head.gives == "labels"
-    if labelled and sorted(map(str.casefold, ready.classes)) != sorted(map(str.casefold, ours)):
-        raise _UnfitError(f"its classes are others ({_listed(ready.classes)}; here: {_listed(ours)})")
+    places = _places(ready.classes, ours) if labelled else []
     weights = dict(ready.weights)
     wanted = head.state_dict()
     if {own: value.shape for own, value in weights.items()} != {own: value.shape for own, value in wanted.items()}:
         raise _UnfitError("its weights have other shapes")
-    if labelled and len(ours) > 1:
-        places = _places(ready.classes, ours)
-        if places != list(range(len(ours))):
-            for own in _by_class(head, recipe, assembled.config, registry, ours):
-                weights[own] = weights[own][places]
+    if places != list(range(len(places))):
+        for own in _by_class(head, recipe, assembled.config, registry, ours):
+            weights[own] = weights[own][places]
     head.load_state_dict({own: value.float() for own, value in weights.items()})
 
 
 def _places(theirs: tuple[str, ...], ours: tuple[str, ...]) -> list[int]:
-    """Where each of our classes stands among theirs."""
-    exact = list(theirs)
-    if set(theirs) == set(ours):
-        return [exact.index(name) for name in ours]
-    folded = [name.casefold() for name in theirs]
-    return [folded.index(name.casefold()) for name in ours]
+    """Where each of our classes stands among theirs, whatever their case."""
+    for named, wanted in ((theirs, ours), (tuple(map(str.casefold, theirs)), tuple(map(str.casefold, ours)))):
+        if len(set(named)) == len(named) == len(wanted) and set(named) == set(wanted):
+            return [named.index(name) for name in wanted]
+    raise _UnfitError(f"its classes are others ({_listed(theirs)}; here: {_listed(ours)})")
 
 
 def _by_class(

@@ -188,6 +188,8 @@ def test_classes_without_names_are_the_numbers_in_the_data(published: Any) -> No
         (named(NAMES), ("negative", "positive"), "NEGATIVE, NEUTRAL, POSITIVE; here: negative, positive"),
         (named({0: "score"}), ("negative", "positive"), "a number; here: negative, positive"),
         (named(NAMES), (), "NEGATIVE, NEUTRAL, POSITIVE; here: a number"),
+        (named({0: "a", 1: "b"}), ("A", "a"), "a, b; here: A, a"),
+        (named({0: "A", 1: "a"}), ("a", "b"), "A, a; here: a, b"),
     ],
 )
 def test_other_classes_mean_a_fresh_head(
