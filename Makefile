@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# One line where the interpreter is too old, in place of pip's many after the first downloads.
+CHECK_PYTHON = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("qakit needs Python 3.11 or newer; $(PYTHON) is %d.%d: name another with PYTHON=python3.11" % sys.version_info[:2])'
 
 .PHONY: help quickstart test lint types imports recipes pytest fast audit docs clean
 
@@ -13,11 +15,13 @@ help:
 
 # Each set of extras has its own stamp, so that the quickstart does not wait for the developers' tools.
 $(VENV)/.quickstart: pyproject.toml constraints.txt
+	$(CHECK_PYTHON)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[quickstart]'
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt
+	$(CHECK_PYTHON)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,kaggle,study,quickstart]'
 	touch $(VENV)/.quickstart $@

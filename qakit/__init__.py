@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
+
+if sys.version_info < (3, 11):  # noqa: UP036 - pip refuses it, but nobody asks pip in a source tree
+    found = f"{sys.version_info[0]}.{sys.version_info[1]} ({sys.executable})"
+    sys.stderr.write(f"error: qakit needs Python 3.11 or newer; this is {found}\n")
+    sys.exit(2)
 
 import pluggy
 

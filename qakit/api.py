@@ -58,6 +58,8 @@ from qakit.values import (
     NoAnswer,
     Prediction,
     SpanPrediction,
+    class_name,
+    whole_text,
 )
 
 if TYPE_CHECKING:
@@ -66,14 +68,23 @@ if TYPE_CHECKING:
     from qakit.data.store import TokenStore
     from qakit.data.windows import Windows
     from qakit.ensemble.shares import as_shares
-    from qakit.files import atomic_path, write_text
+    from qakit.files import atomic_path, without_gz, write_text
     from qakit.inference.characters import CharacterScores
     from qakit.inference.nbest_file import iter_nbest
     from qakit.inference.spans import BROKEN_SCORES, best_spans
-    from qakit.metrics.classification import accuracy, confusion, f1_by_class, matthews, pearson, spearman
+    from qakit.metrics.classification import (
+        accuracy,
+        confusion,
+        f1_by_class,
+        matthews,
+        pearson,
+        quadratic_kappa,
+        spearman,
+    )
     from qakit.metrics.cmrc import cmrc2018, cmrc2018_official_format
     from qakit.metrics.per_example import (
         cmrc2018_per_example,
+        jaccard_per_example,
         squad_v1_per_example,
         squad_v2_per_example,
         text_match_per_example,
@@ -149,6 +160,7 @@ __all__ = [
     "atomic_path",
     "backbone_parts",
     "best_spans",
+    "class_name",
     "cmrc2018",
     "cmrc2018_official_format",
     "cmrc2018_per_example",
@@ -157,10 +169,12 @@ __all__ = [
     "f1_by_class",
     "hookimpl",
     "iter_nbest",
+    "jaccard_per_example",
     "layer_count",
     "matthews",
     "open_run",
     "pearson",
+    "quadratic_kappa",
     "spearman",
     "squad_v1",
     "squad_v1_per_example",
@@ -170,6 +184,8 @@ __all__ = [
     "text_match_per_example",
     "token_spans",
     "uniform",
+    "whole_text",
+    "without_gz",
     "write_text",
 ]
 
@@ -193,10 +209,12 @@ _LAZY = {
     "example_key": "qakit.data.encode",
     "f1_by_class": "qakit.metrics.classification",
     "iter_nbest": "qakit.inference.nbest_file",
+    "jaccard_per_example": "qakit.metrics.per_example",
     "layer_count": "qakit.modeling.anatomy",
     "matthews": "qakit.metrics.classification",
     "open_run": "qakit.runs",
     "pearson": "qakit.metrics.classification",
+    "quadratic_kappa": "qakit.metrics.classification",
     "spearman": "qakit.metrics.classification",
     "squad_v1": "qakit.metrics.squad",
     "squad_v1_per_example": "qakit.metrics.per_example",
@@ -205,6 +223,7 @@ _LAZY = {
     "text_match": "qakit.metrics.text",
     "text_match_per_example": "qakit.metrics.per_example",
     "token_spans": "qakit.data.encode",
+    "without_gz": "qakit.files",
     "write_text": "qakit.files",
 }
 

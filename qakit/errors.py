@@ -67,22 +67,37 @@ class UnknownPluginError(PluginError):
 
 
 class DataError(QakitError):
-    """A problem in an input file.
+    """One problem in an input file, or several.
 
     Args:
-        problem: what is wrong and what to do, one sentence.
+        problem: what is wrong and what to do, one sentence; or several, which become a list, one a line.
         path: the file.
         row: the record, as a person would find it: ``"record 17"``, ``"line 4"``, ``"id 3f2a"``.
         field: the field within the record.
     """
 
     def __init__(
-        self, problem: str, *, path: str | Path | None = None, row: str | None = None, field: str | None = None
+        self,
+        problem: str | Sequence[str],
+        *,
+        path: str | Path | None = None,
+        row: str | None = None,
+        field: str | None = None,
     ):
-        self.problem, self.path, self.row, self.field = problem, path, row, field
+        self.problems = (problem,) if isinstance(problem, str) else tuple(problem)
+        self.path, self.row, self.field = path, row, field
         place = ", ".join(str(part) for part in (path, row, field and f"field {field!r}") if part)
-        message = f"{place}: {problem}" if place else problem
-        super().__init__(message.translate(_LINE_BREAKS))  # an id or a file's name may hold one
+        lines = [line.translate(_LINE_BREAKS) for line in (place, *self.problems)]  # an id or a name may hold a break
+        before = f"{lines[0]}: " if place else ""
+        if len(self.problems) == 1:
+            super().__init__(before + lines[1])
+        else:
+            super().__init__("\n  - ".join([f"{before}{len(self.problems)} problems:", *lines[1:]]))
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, without the place; of several, the first."""
+        return self.problems[0]
 
 
 class ModelError(QakitError):

@@ -124,6 +124,11 @@ def recover_folder(folder: Path) -> None:
             old.replace(folder)
 
 
+def without_gz(path: Path) -> Path:
+    """What a file would be called if it were not compressed: ``a.csv`` for ``a.csv.gz`` as for ``a.csv``."""
+    return path.with_suffix("") if path.suffix.lower() == ".gz" else path
+
+
 def _take_place(temporary: Path, folder: Path) -> None:
     """The two renames. Somebody who looks between them may put the old folder back; then once more."""
     for attempt in range(5):

@@ -91,7 +91,8 @@ def snapshot(
         return _fetched(repository, choose, kind, revision, subject)
     except HubError:
         raise
-    except Exception as error:  # the hub client's HTTP library changes; whatever it raises, the hub did not answer
+    except Exception as caught:  # the hub client's HTTP library changes; whatever it raises, the hub did not answer
+        error = _cause(caught)
         cached = _cached_folder(repository, kind, revision)
         held = [] if cached is None else list(choose(_names_in(cached)))
         why = _why(error, repository, kind, revision)
@@ -229,6 +230,14 @@ def _why(error: Exception, repository: str, kind: Kind, revision: str | None) ->
         f"the hub ({constants.ENDPOINT}) cannot be reached, or the connection broke "
         f"({type(error).__name__}); files that arrived whole are kept"
     )
+
+
+def _cause(error: Exception) -> Exception:
+    """What went wrong: the client says of a file only that it is neither to be had nor in the cache."""
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    cause = error.__cause__
+    return cause if isinstance(error, LocalEntryNotFoundError) and isinstance(cause, Exception) else error
 
 
 def _is_final(error: Exception) -> bool:

@@ -47,13 +47,13 @@ def _kinds() -> dict[str, ProblemKind]:
     kinds = (
         ProblemKind(
             "answer_offset",
-            "the context has the answer's text, but not at the given offset",
+            "the context has the answer's text, but not at the given offset, or none is given",
             "repair",
             POLICIES,
             "keep",
             "the offset becomes that of the only occurrence in the context",
         ),
-        ProblemKind("answer_start", "an answer without an offset", "error", ("error", "skip", "keep")),
+        ProblemKind("answer_start", "an answer's offset is no whole number", "error", ("error", "skip", "keep")),
         ProblemKind("answer_missing", "the answer's text is nowhere in the context", "keep", ("error", "skip", "keep")),
         ProblemKind(
             "answer_end",
@@ -89,6 +89,9 @@ def _kinds() -> dict[str, ProblemKind]:
             ("error", "skip", "repair"),
             "error",
             "the later record's id gets the file's name in front",
+        ),
+        ProblemKind(
+            "repeated_key", "a JSON object has a key twice; the last one counts", "keep", ("error", "skip", "keep")
         ),
         ProblemKind("missing_field", "a record lacks a field, or its id is empty", "error", structural),
         ProblemKind("wrong_type", "a field holds a value of the wrong type", "error", structural),
@@ -136,6 +139,9 @@ class Problems:
     """Policy per kind of problem; ``default`` for the others that allow it."""
     collect: bool = False
     """Where the policy would stop, count the problem as ``stops`` and go on (`qakit data check`)."""
+    predicted_only: bool = False
+    """The file is answered, neither trained on nor scored: readers leave its labels alone, and no record is left out,
+    since each needs an answer. ``skip`` then means ``keep`` or ``repair`` where that is possible, else ``error``."""
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Records by (kind, outcome)."""
     examples: dict[str, list[Problem]] = field(default_factory=dict)
@@ -177,6 +183,8 @@ class Problems:
                 f"{kind!r} is not a kind of qakit{_suggest(kind)}; a plugin's own kind has a colon, e.g. 'cards:{kind}'"
             )
         policy = self.policy(kind)
+        if self.predicted_only and policy == "skip":
+            policy = _without_skip(known, repairable=repairable)
         if policy == "repair" and not repairable:
             policy = known.fallback if known else "error"
         outcome: Outcome
@@ -186,7 +194,8 @@ class Problems:
             outcome = "stops"
             policy = "keep" if known and "keep" in known.policies else "skip"
         else:
-            raise DataError(f"{message}{_advice(kind, known)}", path=self.path, row=row, field=field or None)
+            advice = _advice(kind, known, skippable=not self.predicted_only)
+            raise DataError(f"{message}{advice}", path=self.path, row=row, field=field or None)
         self.counts[kind, outcome] += records
         seen = self.examples.setdefault(kind, [])
         if sum(problem.outcome == outcome for problem in seen) < EXAMPLES_KEPT:
@@ -233,6 +242,18 @@ def _suggest(kind: str) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def _advice(kind: str, known: ProblemKind | None) -> str:
+def _without_skip(known: ProblemKind | None, *, repairable: bool) -> Policy:
+    """What takes the place of ``skip`` where no record may be left out."""
+    possible = known.policies if known else ()
+    if "keep" in possible:
+        return "keep"
+    return "repair" if repairable and "repair" in possible else "error"
+
+
+def _advice(kind: str, known: ProblemKind | None, *, skippable: bool) -> str:
     others = [policy for policy in (known.policies if known else ("skip",)) if policy != "error"]
+    if not skippable:
+        others = [policy for policy in others if policy != "skip"]
+        if not others:
+            return " (mend it: every record of a file that is predicted needs an answer)"
     return f" (to go on, set data.problems.{kind} to {' or '.join(others)})" if others else ""

@@ -6,8 +6,30 @@ Offsets are in **characters** (Python string indices) into the raw context, ends
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Self
+
+_WHOLE = re.compile(r"[+-]?[0-9]+\.0+")
+
+
+def class_name(value: object) -> str:
+    """A class as text, spelt alike whatever kind of file it comes from.
+
+    Booleans are ``true`` and ``false``, also those that CSV writers spell ``True`` or ``FALSE``, and whole numbers have
+    no fraction: ``1.0``, which pandas makes of a column with gaps, is ``1``. Other text stays as it is.
+    """
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    text = str(value)
+    if text.casefold() in ("true", "false"):
+        return text.casefold()
+    return whole_text(text)
+
+
+def whole_text(text: str) -> str:
+    """``13`` for a whole number that is written with a fraction of zeros (``13.0``), else the text itself."""
+    return text[: text.index(".")] if _WHOLE.fullmatch(text) else text
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -86,3 +88,18 @@ def test_settings_models_are_not_built_at_start_up() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("version", [(3, 10, 12, "final", 0), (3, 9, 0, "final", 0)])
+def test_an_old_python_gets_one_line(
+    version: tuple[int, int, int, str, int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = ROOT / "qakit" / "__init__.py"
+    ast.parse(source.read_text("utf-8"), feature_version=version[:2])  # else it would be a syntax error
+    monkeypatch.setattr(sys, "version_info", version)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(source))
+    assert ended.value.code == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"error: qakit needs Python 3.11 or newer; this is 3.{version[1]} (")
+    assert shown.count("\n") == 1

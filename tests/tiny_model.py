@@ -71,7 +71,7 @@ def tiny_model(
 def rows_of(batch: Batch, rows: Any) -> Batch:
     """Some windows of a batch, not padded anew."""
     chosen = {each.name: getattr(batch, each.name) for each in fields(batch)}
-    return replace(batch, **{name: value[rows] for name, value in chosen.items() if value is not None})
+    return replace(batch, **{name: value[rows] for name, value in chosen.items() if hasattr(value, "shape")})
 
 
 def tiny_epoch(*, grouped: bool = False) -> Epoch:

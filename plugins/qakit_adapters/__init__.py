@@ -58,6 +58,12 @@ class LoraSettings(Settings):
     )
 
     @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        if not self.targets:
+            raise ValueError("targets names no module; give at least one, or 'attention' or 'linear'")
+        return self
+
+    @model_validator(mode="after")
     def _orthogonal_halves(self) -> Self:
         if self.init == "orthogonal" and self.rank % 2:
             raise ValueError(

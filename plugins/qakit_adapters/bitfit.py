@@ -53,6 +53,8 @@ def _check_names(wanted: tuple[str, ...], biases: list[str], backbone: str) -> N
     missing = [part for part in wanted if not any(_holds(name, part) for name in biases)]
     if missing:
         known = sorted({name.split(".")[-2] for name in biases if "." in name})
+        if not known:
+            raise ModelError(f"adapter 'bitfit': {backbone} has no bias at all; choose another adapter")
         raise ModelError(
             f"adapter 'bitfit': {backbone} has no bias of {', '.join(missing)}; it has those of {', '.join(known)}, "
             "and neighbours in a name can be joined by a dot, as in attention.output"

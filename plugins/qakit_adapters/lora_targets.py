@@ -49,11 +49,16 @@ def targets_of(backbone: nn.Module, wanted: Literal["attention", "linear"] | lis
     """The last parts of the names of the modules to update.
 
     Raises:
-        ModelError: the attention projections of this architecture are not known, or a wanted module is not there.
+        ModelError: there is no linear layer, the attention projections of this architecture are not known, or a wanted
+            module is not there.
     """
     linear = sorted(
         {name.rpartition(".")[2] for name, module in backbone.named_modules() if isinstance(module, nn.Linear)}
     )
+    if not linear:
+        raise ModelError(
+            f"adapter 'lora': {type(backbone).__name__} has no linear layer to update; choose another adapter"
+        )
     if wanted == "linear":
         return linear
     if wanted == "attention":

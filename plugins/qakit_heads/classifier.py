@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from qakit.api import Batch, Distributions, HeadOutput, HeadRuntime, LabelScores, UsageError
+from qakit.api import Batch, Distributions, HeadOutput, HeadRuntime, LabelScores
 from qakit_heads.features import Features, apply_linear, fresh_linear
 
 if TYPE_CHECKING:
@@ -56,8 +56,6 @@ class Classifier(nn.Module):
 
     def __init__(self, settings: ClassifierSettings, runtime: HeadRuntime) -> None:
         super().__init__()
-        if len(runtime.labels) == 1:
-            raise UsageError(f"all examples have the label {runtime.labels[0]!r}: there is nothing to tell apart")
         self.settings = settings
         self.labels = runtime.labels
         self.has_distributions = bool(runtime.labels)

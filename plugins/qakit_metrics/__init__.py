@@ -13,6 +13,8 @@ from qakit_metrics.settings import (
     CorrelationSettings,
     ExactMatchSettings,
     GlueMetricSettings,
+    JaccardSettings,
+    KappaSettings,
     MatthewsSettings,
     SelectionSettings,
     SquadV1Settings,
@@ -25,8 +27,10 @@ __all__ = [
     "CMRC2018",
     "EXACT_MATCH",
     "GLUE",
+    "JACCARD",
     "MATTHEWS",
     "PEARSON_SPEARMAN",
+    "QUADRATIC_KAPPA",
     "SELECTION",
     "SQUAD_V1",
     "SQUAD_V2",
@@ -56,6 +60,18 @@ def _build_exact_match(settings: ExactMatchSettings, _: NoRuntime) -> Metric:
     from qakit_metrics.span import ExactMatch
 
     return ExactMatch(settings)
+
+
+def _build_jaccard(settings: JaccardSettings, _: NoRuntime) -> Metric:
+    from qakit_metrics.span import Jaccard
+
+    return Jaccard(settings)
+
+
+def _build_kappa(settings: KappaSettings, _: NoRuntime) -> Metric:
+    from qakit_metrics.classification import QuadraticKappa
+
+    return QuadraticKappa(settings)
 
 
 def _build_accuracy(settings: AccuracySettings, _: NoRuntime) -> Metric:
@@ -124,6 +140,18 @@ EXACT_MATCH: Component[ExactMatchSettings, NoRuntime, Metric] = Component(
     settings=ExactMatchSettings,
     build=_build_exact_match,
 )
+JACCARD: Component[JaccardSettings, NoRuntime, Metric] = Component(
+    name="jaccard",
+    summary="Shared words, as Tweet Sentiment Extraction and chaii count them, and equal texts",
+    settings=JaccardSettings,
+    build=_build_jaccard,
+)
+QUADRATIC_KAPPA: Component[KappaSettings, NoRuntime, Metric] = Component(
+    name="quadratic_kappa",
+    summary="Grades: Cohen's kappa with quadratic weights",
+    settings=KappaSettings,
+    build=_build_kappa,
+)
 ACCURACY: Component[AccuracySettings, NoRuntime, Metric] = Component(
     name="accuracy",
     summary="Classes: share of the right ones",
@@ -171,6 +199,8 @@ def qakit_register_metrics() -> Iterable[Component[Any, Any, Any]]:
         SQUAD_V2,
         CMRC2018,
         EXACT_MATCH,
+        JACCARD,
+        QUADRATIC_KAPPA,
         ACCURACY,
         ACCURACY_F1,
         MATTHEWS,

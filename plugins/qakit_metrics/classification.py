@@ -8,10 +8,26 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from qakit.api import DataError, Example, Prediction, UsageError, accuracy, confusion, f1_by_class, matthews
+from qakit.api import (
+    DataError,
+    Example,
+    Prediction,
+    UsageError,
+    accuracy,
+    confusion,
+    f1_by_class,
+    matthews,
+    quadratic_kappa,
+)
 from qakit.api import pearson as pearson_of
 from qakit.api import spearman as spearman_of
-from qakit_metrics.settings import AccuracySettings, ClassF1Settings, CorrelationSettings, MatthewsSettings
+from qakit_metrics.settings import (
+    AccuracySettings,
+    ClassF1Settings,
+    CorrelationSettings,
+    KappaSettings,
+    MatthewsSettings,
+)
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -73,6 +89,30 @@ class Matthews:
         return {"matthews": 100 * matthews(table), "accuracy": 100 * accuracy(gold == given, counts)}
 
 
+class QuadraticKappa:
+    """Cohen's kappa with quadratic weights, for grades."""
+
+    primary: str = "quadratic_kappa"
+
+    def __init__(self, settings: KappaSettings | None = None) -> None:
+        """There is nothing to be told."""
+
+    def compute(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
+        """``quadratic_kappa`` and ``accuracy``, times 100.
+
+        Raises:
+            DataError: a class is no number, so that nobody knows the order, or a prediction is missing.
+        """
+        return _of_all(self, examples, predictions)
+
+    def of_draws(self, examples: Sequence[Example], answers: Sequence[str], counts: Float64) -> dict[str, Float64]:
+        """The same two, of each draw."""
+        gold, given, names = _codes(examples, answers)
+        grades = np.array([_grade(name) for name in names])
+        kappa = quadratic_kappa(confusion(gold, given, counts, classes=len(names)), grades)
+        return {"quadratic_kappa": 100 * kappa, "accuracy": 100 * accuracy(gold == given, counts)}
+
+
 class AccuracyF1:
     """Accuracy, F1, and their mean."""
 
@@ -127,7 +167,9 @@ class PearsonSpearman:
 
 
 def _of_all(
-    metric: Matthews | AccuracyF1 | PearsonSpearman, examples: Sequence[Example], predictions: Sequence[Prediction]
+    metric: Matthews | QuadraticKappa | AccuracyF1 | PearsonSpearman,
+    examples: Sequence[Example],
+    predictions: Sequence[Prediction],
 ) -> dict[str, float]:
     found = metric.of_draws(examples, _answers(examples, predictions), np.ones((1, len(examples))))
     return {name: float(values[0]) for name, values in found.items()}
@@ -155,6 +197,14 @@ def _codes(examples: Sequence[Example], answers: Sequence[str]) -> tuple[Int64, 
     names = sorted({*gold, *answers})
     places: Mapping[str, int] = {name: place for place, name in enumerate(names)}
     return np.array([places[name] for name in gold]), np.array([places[name] for name in answers]), names
+
+
+def _grade(name: str) -> float:
+    try:
+        return float(name)
+    except ValueError:
+        what = f"the class {name[:40]!r} is no number, so its distance to the others is not known" if name else ""
+        raise DataError(what or "there is no prediction for an example") from None
 
 
 def _number(example: Example) -> float:

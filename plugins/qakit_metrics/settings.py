@@ -42,6 +42,16 @@ class ExactMatchSettings(Settings):
     strip: bool = Field(True, description="Remove white space around gold and given answers.")
 
 
+class JaccardSettings(Settings):
+    """Competitions that count shared words (Tweet Sentiment Extraction, chaii)."""
+
+    primary: Literal["jaccard", "exact_match"] = Field("jaccard", description="The figure that selects the weights.")
+
+
+class KappaSettings(Settings):
+    """The ``quadratic_kappa`` metric has no settings."""
+
+
 class AccuracySettings(Settings):
     """The ``accuracy`` metric has no settings."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from qakit.api import (
@@ -13,6 +14,7 @@ from qakit.api import (
     cmrc2018,
     cmrc2018_official_format,
     cmrc2018_per_example,
+    jaccard_per_example,
     squad_v1,
     squad_v1_per_example,
     squad_v2,
@@ -20,7 +22,7 @@ from qakit.api import (
     text_match,
     text_match_per_example,
 )
-from qakit_metrics.settings import CmrcSettings, ExactMatchSettings, SquadV1Settings, SquadV2Settings
+from qakit_metrics.settings import CmrcSettings, ExactMatchSettings, JaccardSettings, SquadV1Settings, SquadV2Settings
 
 
 class SquadV1:
@@ -93,6 +95,24 @@ class ExactMatch:
     def per_example(self, examples: Sequence[Example], answers: Sequence[str]) -> dict[str, list[float]]:
         """The same two, for each example."""
         return text_match_per_example(examples, answers, remove_characters=self._remove, strip=self._strip)
+
+
+class Jaccard:
+    """Words that answer and gold answer share."""
+
+    def __init__(self, settings: JaccardSettings) -> None:
+        self.primary: str = settings.primary
+
+    def compute(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
+        """``jaccard`` and ``exact_match`` in percent; a missing prediction scores 0."""
+        answers = _answers(predictions)
+        given = [example for example in examples if example.id in answers]
+        columns = self.per_example(given, [answers[example.id] for example in given])
+        return {name: math.fsum(values) / len(examples) for name, values in columns.items()}
+
+    def per_example(self, examples: Sequence[Example], answers: Sequence[str]) -> dict[str, list[float]]:
+        """The same two, for each example."""
+        return jaccard_per_example(examples, answers)
 
 
 def _answers(predictions: Sequence[Prediction]) -> dict[str, str]:

@@ -43,7 +43,7 @@ def _build_table(settings: TableSettings, _: NoRuntime) -> Reader:
 
 SQUAD: Component[SquadSettings, NoRuntime, Reader] = Component(
     name="squad",
-    summary="SQuAD 1.1 and 2.0 JSON, and its relatives (DRCD, CMRC 2018, XQuAD)",
+    summary="SQuAD 1.1 and 2.0 JSON, its relatives (DRCD, CMRC 2018, XQuAD, KorQuAD 2), and lists of such questions",
     settings=SquadSettings,
     build=_build_squad,
 )
@@ -67,7 +67,7 @@ GLUE: Component[GlueSettings, NoRuntime, Reader] = Component(
 )
 TABLE: Component[TableSettings, NoRuntime, Reader] = Component(
     name="table",
-    summary="CSV, TSV, JSON Lines or Parquet with a column map",
+    summary="CSV, TSV, JSON, JSON Lines or Parquet with a column map",
     settings=TableSettings,
     build=_build_table,
 )

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from qakit.api import Answer, DataError, Example, Problems
-from qakit_readers.answers import place_answer
+from qakit_readers.answers import read_answer
 from qakit_readers.files import load_json, unreadable
-from qakit_readers.record import Record, SkippedRecordError, kind_of
+from qakit_readers.forms import format_hint, format_of
+from qakit_readers.record import Record, SkippedRecordError, kind_of, whole_number
 from qakit_readers.settings import AdlSettings
 
 
@@ -29,8 +30,9 @@ class AdlReader:
     def read(self, path: Path, problems: Problems) -> Iterator[Example]:
         """Yield the questions in order."""
         records = load_json(path)
-        if not isinstance(records, list):
-            raise DataError(f"should be a list of questions, as ADL has it, not {kind_of(records)}", path=path)
+        if not isinstance(records, list) or format_of(records) == "squad":
+            message = f"should be a list of questions, as ADL has it, not {kind_of(records)}{format_hint(records)}"
+            raise DataError(message, path=path)
         contexts = self._contexts(path)
         for number, value in enumerate(records):
             try:
@@ -82,11 +84,13 @@ class AdlReader:
 
 
 def _paragraphs(record: Record, available: int) -> list[int]:
-    numbers = record.items("paragraphs")
-    for place, number in enumerate(numbers):
+    listed = record.items("paragraphs")
+    numbers = []
+    for place, value in enumerate(listed):
         field = f"paragraphs[{place}]"
-        if isinstance(number, bool) or not isinstance(number, int):
-            record.refuse("wrong_type", field, f"should be a whole number, not {kind_of(number)}")
+        if (number := whole_number(value)) is None:
+            record.refuse("wrong_type", field, f"should be a whole number, not {kind_of(value)}")
+        numbers.append(number)
         if not 0 <= number < available:
             record.refuse("bad_reference", field, f"there is no paragraph {number}; the last is {available - 1}")
     if not numbers:
@@ -100,7 +104,7 @@ def _text(record: Record, contexts: list[Any], number: int) -> str:
 
 
 def _relevant(record: Record, numbers: list[int]) -> int | None:
-    if not record.has("relevant"):
+    if record.problems.predicted_only or not record.has("relevant"):
         return None
     relevant = record.integer("relevant")
     if relevant not in numbers:
@@ -109,6 +113,8 @@ def _relevant(record: Record, numbers: list[int]) -> int | None:
 
 
 def _answers(record: Record, texts: tuple[str, ...], relevant: int | None) -> tuple[Answer, ...] | None:
+    if record.problems.predicted_only:
+        return None
     if record.has("answer"):
         listed = [("answer", record.values["answer"])]
     elif record.has("answers"):
@@ -117,12 +123,7 @@ def _answers(record: Record, texts: tuple[str, ...], relevant: int | None) -> tu
         return None
     if relevant is None and listed:
         record.refuse("missing_field", "relevant", "there is an answer, but not the paragraph that holds it")
-    placed = []
-    for place, value in listed:
-        answer = record.child(value, place)
-        text, start = answer.text("text"), answer.integer("start")
-        context = relevant or 0
-        placed.append(
-            place_answer(text, start, texts[context], record=answer, field="start", index=context, named="text")
-        )
-    return tuple(placed)
+    index = relevant or 0
+    return tuple(
+        read_answer(record, place, value, texts[index], start_field="start", index=index) for place, value in listed
+    )

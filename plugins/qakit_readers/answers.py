@@ -2,26 +2,108 @@
 
 from __future__ import annotations
 
+import re
+
 from qakit.api import Answer
-from qakit_readers.record import Record, quoted
+from qakit_readers.record import Record, kind_of, quoted, whole_number
+
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
+
+
+def answer_values(record: Record, field: str) -> list[tuple[str, object]]:
+    """The answers of a field that is there, each with its place in messages, for :func:`read_answer`.
+
+    Files have them as ``[{"text", "answer_start"}]`` (SQuAD), as ``{"text": [...], "answer_start": [...]}`` (Hugging
+    Face), as one ``{"text", "answer_start"}`` (KorQuAD 2), or as ``[text, ...]`` (CMRC's own files).
+
+    Raises:
+        SkippedRecordError: it is none of these and the policy is ``skip``.
+        DataError: the policy stops.
+    """
+    value = record.values[field]
+    if not isinstance(value, dict):
+        if isinstance(value, str):
+            message = f"should be a list of answers, not {kind_of(value)}; the table reader's `answer_text` takes texts"
+            record.refuse("wrong_type", field, message)
+        return [(f"{field}[{number}]", item) for number, item in enumerate(record.items(field))]
+    if not isinstance(value.get("text"), list):
+        return [(field, value)]
+    answers = record.child(value, field)
+    texts = answers.items("text")
+    starts = answers.items("answer_start") if answers.has("answer_start") else [None] * len(texts)
+    if len(texts) != len(starts):
+        record.refuse("contradiction", field, f"there are {len(texts)} texts and {len(starts)} offsets")
+    pairs = enumerate(zip(texts, starts, strict=True))
+    return [(f"{field}[{number}]", {"text": text, "answer_start": start}) for number, (text, start) in pairs]
+
+
+def read_answer(
+    record: Record, place: str, value: object, context: str, *, start_field: str = "answer_start", index: int = 0
+) -> Answer:
+    """One of :func:`answer_values` at its place in the context, or without one.
+
+    Args:
+        record: the question.
+        place: where the answer stands in the record.
+        value: a text, or an object with ``text`` and perhaps an offset.
+        context: the raw context.
+        start_field: what the object calls the offset.
+        index: which of the question's contexts.
+
+    Raises:
+        SkippedRecordError: the policy leaves the record out.
+        DataError: the policy stops.
+    """
+    if isinstance(value, str):
+        return place_answer(record.sound(value, place), None, context, record=record, field=place, index=index)
+    answer = record.child(value, place)
+    text, start = answer.text("text"), start_of(answer, start_field)
+    return place_answer(
+        text, start, context, record=answer, field=start_field, index=index, named="text", offsets_expected=True
+    )
+
+
+def start_of(record: Record, field: str) -> int | None:
+    """The offset that a record claims: a whole number, also as text; None where it has none, or what it has is none.
+
+    Raises:
+        SkippedRecordError: it is no number and the policy leaves the record out.
+        DataError: it is no number and the policy stops.
+    """
+    claimed = record.values.get(field)
+    if isinstance(claimed, str) and _WHOLE.fullmatch(claimed.strip()):
+        return int(claimed)
+    start = whole_number(claimed)
+    if start is None and claimed is not None:
+        record.judge("answer_start", field, f"should be a whole number, not {kind_of(claimed)}")
+    return start
 
 
 def place_answer(
-    text: str, start: int | None, context: str, *, record: Record, field: str, index: int = 0, named: str = ""
+    text: str,
+    start: int | None,
+    context: str,
+    *,
+    record: Record,
+    field: str,
+    index: int = 0,
+    named: str = "",
+    offsets_expected: bool = False,
 ) -> Answer:
     """The answer at its place, with ``context[start:end] == text``, or without a place.
 
     Args:
         text: the answer's text.
-        start: first character that the file claims; None when the file has no offsets at all.
+        start: first character that the file claims; None when it claims none.
         context: the raw context.
         record: whose problem it is when the claim is wrong.
         field: the field of the offset, for messages.
         index: which of the example's contexts.
         named: the field of the text, for messages; by default ``field``.
+        offsets_expected: whether a file of this format has offsets; then placing an answer without one is a repair.
 
     Raises:
-        SkipRecord: the policy leaves the record out.
+        SkippedRecordError: the policy leaves the record out.
         DataError: the policy stops.
     """
     if not text.strip():
@@ -37,7 +119,7 @@ def place_answer(
     only = context.find(text, first + 1) < 0
     if start is not None:
         record.problems.shifts[_nearest(text, start, context) - start] += 1
-    if start is None and only:
+    if start is None and only and not offsets_expected:
         return Answer(text, first, index)
     occurs = f"occurs once, at character {first}" if only else f"occurs several times, first at character {first}"
     claim = "the file has no offset for it" if start is None else f"it is not at character {start}"

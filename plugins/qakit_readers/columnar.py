@@ -6,7 +6,9 @@ Not through ``datasets``: its reader takes a row group as a whole, and a file is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from qakit.api import DataError
 from qakit_readers.delimited import Row
 from qakit_readers.files import refuse_foreign, unreadable
 
+_MAGIC = b"PAR1"
 _HEAD = 4096
 _BATCH_ROWS = 1_000
 _BUFFER_BYTES = 1 << 20
@@ -22,6 +25,9 @@ _BUFFER_BYTES = 1 << 20
 
 def parquet_rows(path: Path) -> Iterator[Row]:
     """The rows of a Parquet file, a bounded number of them in memory.
+
+    Where the file says that a column holds the ids of named classes (``ClassLabel`` of ``datasets``), the names take
+    their place, and null that of -1, which stands for "no label".
 
     Raises:
         DataError: the file cannot be read in this format.
@@ -34,12 +40,15 @@ def parquet_rows(path: Path) -> Iterator[Row]:
     except Exception as error:  # whatever the library raises about the file's content
         raise _unreadable_table(path, error) from error
     names = file.schema_arrow.names
-    if repeated := [name for name in names if names.count(name) > 1]:
-        raise DataError(f"the table has the column {repeated[0]!r} twice", path=path)
+    if repeated := next((name for name, count in Counter(names).items() if count > 1), None):
+        raise DataError(f"the table has the column {repeated!r} twice", path=path)
+    classes = _classes(file.schema_arrow.metadata or {})
     number = 0
     with file:
         for rows in _batches(file, path):
             for row in rows:
+                for column, names in classes.items():
+                    row[column] = names.get(row[column], row[column])
                 yield number, f"row {number + 1}", row
                 number += 1
 
@@ -53,6 +62,25 @@ def _batches(file: Any, path: Path) -> Iterator[list[dict[str, Any]]]:
         raise _unreadable_table(path, error) from error
 
 
+def _classes(metadata: Mapping[bytes, bytes]) -> dict[str, dict[Any, str | None]]:
+    """Id -> name of the columns that hold class ids, as ``datasets`` notes it beside the schema."""
+    try:
+        features = json.loads(metadata[b"huggingface"])["info"]["features"]
+        kinds = {column: kind for column, kind in features.items() if kind.get("_type") == "ClassLabel"}
+        return {column: {-1: None, **dict(enumerate(kind["names"]))} for column, kind in kinds.items()}
+    except (KeyError, ValueError, TypeError, AttributeError):  # nothing is noted, or not by datasets
+        return {}
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether the content is Parquet; False, too, for what cannot be opened."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return False
+
+
 def _look_at(path: Path) -> None:
     """Refuse early what is evidently another kind of file."""
     try:
@@ -60,7 +88,7 @@ def _look_at(path: Path) -> None:
             head = file.read(_HEAD)
     except OSError as error:
         raise unreadable(path, error) from None
-    if not head.startswith(b"PAR1"):
+    if not head.startswith(_MAGIC):
         refuse_foreign(head, path)
         raise DataError("is not a Parquet file", path=path)
 

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from qakit.api import DataError
 
 _BOM = b"\xef\xbb\xbf"
 _NOTHING = b"\0 \t\r\n"
+_GZIP = b"\x1f\x8b"
+LONGEST = 1 << 26
+"""Bytes of a line, characters of a cell: beyond it something else is wrong than the text."""
 _HEAD = 4096
 """How many bytes tell what a file is: a file of 100 MB is not copied for it."""
 _FOREIGN = (
     (b"version https://git-lfs", "is a Git LFS pointer, not the data; fetch the file with `git lfs pull`"),
-    (b"\x1f\x8b", "is compressed with gzip; unpack it first"),
+    (_GZIP, "is compressed with gzip where it should not be, or twice; unpack it"),
     (b"PK\x03\x04", "is a zip archive; unpack it first"),
     (b"\xff\xfe", "is UTF-16; save it as UTF-8"),
     (b"\xfe\xff", "is UTF-16; save it as UTF-8"),
     (b"PAR1", "is a Parquet file; use the table reader"),
 )
+
+
+class RepeatedKeyObject(dict[str, Any]):
+    """A JSON object with a key that comes twice; the last value counts."""
+
+    def __init__(self, values: dict[str, Any], key: str) -> None:
+        super().__init__(values)
+        self.key = key
 
 
 def load_json(path: Path) -> Any:
@@ -31,25 +46,39 @@ def load_json(path: Path) -> Any:
     """
     text = _decode(read_bytes(path), path)
     try:
-        return json.loads(text)
+        document = parse_json(text)
     except json.JSONDecodeError as error:
         raise DataError(_explain(error, text), path=path) from None
     except RecursionError:
         raise DataError("the JSON is nested too deeply to be a data file", path=path) from None
     except ValueError:  # integers of more digits than Python converts
         raise DataError("the JSON holds a number with thousands of digits", path=path) from None
+    if isinstance(document, RepeatedKeyObject):
+        raise DataError(f"the key {document.key!r} comes twice; which of the two is the data?", path=path)
+    return document
+
+
+def parse_json(text: str) -> Any:
+    """A JSON value; its objects that name a key twice are :class:`RepeatedKeyObject`."""
+    return json.loads(text, object_pairs_hook=_object)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) == len(pairs):
+        return values
+    keys = Counter(key for key, _ in pairs)
+    return RepeatedKeyObject(values, keys.most_common(1)[0][0])
 
 
 def read_bytes(path: Path) -> bytes:
-    """The file's bytes.
+    """The file's bytes, unpacked if it is compressed with gzip.
 
     Raises:
         DataError: it cannot be read, is empty, or is evidently something else than text.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise unreadable(path, error) from None
+    with opened(path) as file:
+        data = file.read()
     refuse_foreign(data, path)
     return data
 
@@ -57,24 +86,58 @@ def read_bytes(path: Path) -> bytes:
 def text_lines(path: Path, *, keep_ends: bool = False) -> Iterator[tuple[int, str]]:
     """Number (from 1) and text of each line, one at a time; lines end at ``\\n`` or ``\\r\\n`` and nowhere else.
 
-    With ``keep_ends`` the text includes the line's end.
+    Only in a file without any ``\\n`` they end at ``\\r``. With ``keep_ends`` the text includes the line's end.
 
     Raises:
-        DataError: as :func:`read_bytes`, or a line is not UTF-8.
+        DataError: as :func:`read_bytes`, or a line is not UTF-8, or longer than any text.
+    """
+    with opened(path) as file:
+        head = file.read(_HEAD)
+        if len(head) < _HEAD or head.strip(_NOTHING):
+            refuse_foreign(head, path)
+        file.seek(0)
+        for number, line in enumerate(_byte_lines(file, path), start=1):
+            if number == 1:
+                line = line.removeprefix(_BOM)
+            if not keep_ends:
+                line = line.removesuffix(b"\n").removesuffix(b"\r")
+            yield number, _decode(line, path, row=f"line {number}")
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """A text file's bytes to be read; what is compressed with gzip, whatever its name says, is unpacked on the way.
+
+    Raises:
+        DataError: the file cannot be read, or what is compressed is cut off or damaged.
     """
     try:
         with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if number == 1:
-                    refuse_foreign(line, path)
-                    line = line.removeprefix(_BOM)
-                if not keep_ends:
-                    line = line.removesuffix(b"\n").removesuffix(b"\r")
-                yield number, _decode(line, path, row=f"line {number}")
-            if file.tell() == 0:
-                refuse_foreign(b"", path)
+            if file.peek(len(_GZIP)).startswith(_GZIP):
+                with gzip.open(file) as unpacked:
+                    yield cast("BinaryIO", unpacked)
+            else:
+                yield file
+    except EOFError:
+        raise DataError("the gzip file stops short; copy or download it again", path=path) from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"the gzip file is damaged ({error}); copy or download it again", path=path) from None
     except OSError as error:
         raise unreadable(path, error) from None
+
+
+def _byte_lines(file: BinaryIO, path: Path) -> Iterator[bytes]:
+    line = file.readline(LONGEST + 1)
+    if not line.endswith(b"\n") and b"\r" in line.rstrip():  # no other line end in the whole file
+        yield from line.splitlines(keepends=True)
+        line = file.readline(LONGEST + 1)
+    number = 0
+    while line:
+        number += 1
+        if len(line) > LONGEST:
+            raise DataError(f"the line is longer than {LONGEST:,} bytes: no text is", path=path, row=f"line {number}")
+        yield line
+        line = file.readline(LONGEST + 1)
 
 
 def refuse_foreign(start: bytes, path: Path) -> None:
@@ -83,7 +146,7 @@ def refuse_foreign(start: bytes, path: Path) -> None:
     if not head.strip() and not start.strip():
         raise DataError("the file is empty", path=path)
     if not head.strip(_NOTHING) and not start.strip(_NOTHING):
-        raise DataError("holds nothing but NUL bytes: a copy or download of it failed; fetch it again", path=path)
+        raise DataError("holds nothing but NUL bytes: copy or download it again", path=path)
     for magic, message in _FOREIGN:
         if start.startswith(magic):
             raise DataError(message, path=path)

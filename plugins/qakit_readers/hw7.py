@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from qakit.api import Answer, DataError, Example, Problems
-from qakit_readers.answers import place_answer
+from qakit_readers.answers import place_answer, start_of
 from qakit_readers.files import load_json
+from qakit_readers.forms import format_hint
 from qakit_readers.record import Record, SkippedRecordError, kind_of, quoted
 
 _ANSWER_FIELDS = ("answer_text", "answer_start", "answer_end")
@@ -47,15 +48,20 @@ def _question(record: Record, paragraphs: list[Any]) -> Example:
 
 
 def _answers(record: Record, context: str) -> tuple[Answer, ...] | None:
+    if record.problems.predicted_only:
+        return None
     absent = [record.values.get(field) in (None, "null") for field in _ANSWER_FIELDS]
     if absent[1] and absent[2] and (absent[0] or record.values.get("answer_text") == ""):
         return None
     if record.values.get("answer_text") is None:
         record.refuse("contradiction", "answer_text", "there is an offset, but no text")
-    text, start = record.text("answer_text"), record.integer("answer_start")
-    answer = place_answer(text, start, context, record=record, field="answer_start", named="answer_text")
-    if answer.start == start and not absent[2]:
-        _check_last(record, start + len(text) - 1)
+    text = record.text("answer_text")
+    start = None if absent[1] else start_of(record, "answer_start")
+    answer = place_answer(
+        text, start, context, record=record, field="answer_start", named="answer_text", offsets_expected=True
+    )
+    if answer.start is not None and answer.start == start and not absent[2]:
+        _check_last(record, answer.start + len(text) - 1)
     return (answer,)
 
 
@@ -68,9 +74,8 @@ def _check_last(record: Record, last: int) -> None:
 def _parts(document: Any, path: Path) -> tuple[list[Any], list[Any]]:
     if not isinstance(document, dict):
         message = f"should be an object with 'questions' and 'paragraphs', not {kind_of(document)}"
-        raise DataError(message, path=path)
+        raise DataError(f"{message}{format_hint(document)}", path=path)
     for field in ("questions", "paragraphs"):
         if not isinstance(document.get(field), list):
-            hint = "; this looks like the squad format" if "data" in document else ""
-            raise DataError(f"should be a list, as HW7 has it{hint}", path=path, field=field)
+            raise DataError(f"should be a list, as HW7 has it{format_hint(document)}", path=path, field=field)
     return document["questions"], document["paragraphs"]

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, cast
 
 from qakit.api import Policy, Problems
+from qakit_readers.files import RepeatedKeyObject
 
+REPEATED = "the key comes twice in one object; the last one counts"
 _SHOWN = 40
 
 
@@ -39,7 +41,10 @@ class Record:
         if not isinstance(value, dict):
             empty = cls({}, row, problems, weight=weight)
             empty.refuse("wrong_type", place, f"should be an object with fields, not {kind_of(value)}")
-        return cls(cast("dict[str, Any]", value), row, problems, f"{place}." if place else "", weight)
+        record = cls(cast("dict[str, Any]", value), row, problems, f"{place}." if place else "", weight)
+        if isinstance(value, RepeatedKeyObject):
+            record.judge("repeated_key", value.key, REPEATED)
+        return record
 
     def named(self, row: str) -> Record:
         """The same record under a better name."""
@@ -83,6 +88,10 @@ class Record:
         """Whether the field is there and not null."""
         return self.values.get(field) is not None
 
+    def first_of(self, *fields: str) -> str:
+        """The first of the fields that is there, else the first: what one thing is called in several formats."""
+        return next((field for field in fields if field in self.values), fields[0])
+
     def text(self, field: str, *, empty: str | None = None) -> str:
         """A string without lone surrogates. ``empty`` is the kind of problem that blank text is; None allows it."""
         value = self.get(field)
@@ -106,18 +115,20 @@ class Record:
     def identifier(self, field: str = "id") -> str:
         """An id: text or a whole number, as text."""
         value = self.get(field)
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            self.refuse("wrong_type", field, f"an id should be text or a whole number, not {kind_of(value)}")
+        if isinstance(value, str) and value:
+            return self.sound(value, field)
         if value == "":
             self.refuse("missing_field", field, "the id is empty")
-        return self.sound(str(value), field)
+        if (number := whole_number(value)) is None:
+            self.refuse("wrong_type", field, f"an id should be text or a whole number, not {kind_of(value)}")
+        return str(number)
 
     def integer(self, field: str) -> int:
         """A whole number."""
         value = self.get(field)
-        if isinstance(value, bool) or not isinstance(value, int):
+        if (number := whole_number(value)) is None:
             self.refuse("wrong_type", field, f"should be a whole number, not {kind_of(value)}")
-        return value
+        return number
 
     def items(self, field: str) -> list[Any]:
         """A JSON array."""
@@ -129,6 +140,13 @@ class Record:
     def child(self, value: object, place: str) -> Record:
         """An object within this record, such as an answer."""
         return Record.of(value, self.row, self.problems, place=f"{self.place}{place}", weight=self.weight)
+
+
+def whole_number(value: object) -> int | None:
+    """A whole number, also one that is written as a float: pandas makes floats of columns with gaps. None otherwise."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def kind_of(value: object) -> str:

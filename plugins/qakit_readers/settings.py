@@ -46,11 +46,15 @@ class GlueSettings(Settings):
 class TableSettings(Settings):
     """Settings of the ``table`` reader: which column holds what. Offsets are characters, counted from 0."""
 
-    format: Literal["auto", "csv", "tsv", "jsonl", "parquet"] = Field(
-        default="auto", description="`auto`: by the file's ending."
+    format: Literal["auto", "csv", "tsv", "json", "jsonl", "parquet"] = Field(
+        default="auto",
+        description="`auto`: by the file's ending. `json` and `jsonl` are the same: one object a line, a list of "
+        'objects, or `{"data": [objects]}`, as the content says.',
     )
     quotes: bool | None = Field(
-        default=None, description="Whether quotation marks enclose cells; by default in CSV, not in TSV."
+        default=None,
+        description="Whether quotation marks enclose cells. By default they do in CSV; in TSV they are text, and a "
+        "file where they seem to enclose cells is refused.",
     )
     id: str | None = Field(default=None, description="Column of the ids; by default the row's number from 0.")
     question: str | None = Field(default=None, description="Column of the question.")
@@ -74,8 +78,8 @@ class TableSettings(Settings):
     )
     answers: str | None = Field(
         default=None,
-        description='Column of `{"text": [...], "answer_start": [...]}`, as Hugging Face\'s SQuAD has it (JSON Lines, '
-        "Parquet).",
+        description='Column of `{"text": [...], "answer_start": [...]}`, as Hugging Face\'s SQuAD has it, or of '
+        '`[{"text", "answer_start"}]` or `[text, ...]` (JSON, Parquet).',
     )
     empty_answer: Literal["unlabelled", "unanswerable"] = Field(
         default="unlabelled", description="What an empty `answer_text` cell means."

@@ -1,21 +1,31 @@
-"""SQuAD 1.1 and 2.0, and data sets in their shape: DRCD, CMRC 2018, XQuAD."""
+"""SQuAD 1.1 and 2.0, data sets in their shape (DRCD, CMRC 2018, XQuAD, KorQuAD 2), and the same questions in lists."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from qakit.api import Answer, DataError, Example, Problems
-from qakit_readers.answers import place_answer
+from qakit.api import Answer, DataError, Example, Problems, without_gz
+from qakit_readers.answers import answer_values, read_answer
+from qakit_readers.columnar import is_parquet, parquet_rows
 from qakit_readers.files import load_json
+from qakit_readers.forms import entries_of, format_hint, format_of
+from qakit_readers.json_table import json_rows
 from qakit_readers.record import Record, SkippedRecordError, kind_of
 from qakit_readers.settings import SquadSettings
+
+_CONTEXT, _QUESTION, _ID = ("context", "context_text"), ("question", "query_text"), ("id", "query_id")
+"""What SQuAD and CMRC's own files call them."""
+_ANSWERS = ("answers", "answer")
 
 
 class SquadReader:
     """``{"data": [{"title", "paragraphs": [{"context", "qas": [{"id", "question", "answers", "is_impossible"}]}]}]}``.
 
+    An entry of ``data`` may also be a paragraph itself (simpletransformers, CMRC's own files, KorQuAD 2), or a single
+    question with its context (``run_qa.py`` of transformers); and the list may stand alone, without ``data``, or be
+    the rows of Parquet (the hub's editions) or JSON Lines.
     ``Example.document`` is the article's title, else the article's or the paragraph's id.
     """
 
@@ -24,17 +34,33 @@ class SquadReader:
 
     def read(self, path: Path, problems: Problems) -> Iterator[Example]:
         """Yield the questions in order."""
-        articles = _articles(load_json(path), path)
-        labelled = _has_labels(articles) if self._settings.labelled == "auto" else self._settings.labelled
-        for number, value in enumerate(articles):
-            try:
-                article = Record.of(value, f"data[{number}]", problems, weight=_questions_in(value))
-                paragraphs = article.items("paragraphs")
-                title = _name(article, "title", "id")
-            except SkippedRecordError:
-                continue
-            for place, paragraph in enumerate(paragraphs):
-                yield from _paragraph(paragraph, f"data[{number}].paragraphs[{place}]", problems, title, labelled)
+        entries = _rows(path) or _listed(load_json(path), path)
+        labelled = not problems.predicted_only and self._settings.labelled
+        if labelled == "auto":
+            labelled = _has_labels(value for _, value in entries(Problems(path, collect=True)))
+        for name, value in entries(problems):
+            yield from _entry(value, name, problems, labelled)
+
+
+def _entry(value: object, row: str, problems: Problems, labelled: bool) -> Iterator[Example]:
+    """The questions of an article, of a paragraph that stands alone, or the single question."""
+    if isinstance(value, dict) and "paragraphs" not in value:
+        if "qas" in value:
+            yield from _paragraph(value, row, problems, "", labelled)
+            return
+        if _is_question(value):
+            yield from _single(value, row, problems, labelled)
+            return
+    try:
+        article = Record.of(value, row, problems, weight=_questions_in(value))
+        if "paragraphs" not in article.values:
+            article.refuse("missing_field", "paragraphs", f"the field is missing{format_hint([value])}")
+        paragraphs = article.items("paragraphs")
+        title = _name(article, "title", "id")
+    except SkippedRecordError:
+        return
+    for place, paragraph in enumerate(paragraphs):
+        yield from _paragraph(paragraph, f"{row}.paragraphs[{place}]", problems, title, labelled)
 
 
 def _paragraph(value: object, row: str, problems: Problems, title: str, labelled: bool) -> Iterator[Example]:
@@ -44,22 +70,30 @@ def _paragraph(value: object, row: str, problems: Problems, title: str, labelled
         questions = paragraph.items("qas")
         if not questions:  # an unused paragraph
             return
-        context = paragraph.text("context", empty="empty_context")
-        document = title or _name(paragraph, "title", "id")
+        context = paragraph.text(paragraph.first_of(*_CONTEXT), empty="empty_context")
+        document = title or _name(paragraph, "title", "id", "context_id")
     except SkippedRecordError:
         return
     for number, question in enumerate(questions):
         try:
-            yield _question(question, f"{row}.qas[{number}]", problems, context, document, labelled)
+            yield _question(Record.of(question, f"{row}.qas[{number}]", problems), context, document, labelled)
         except SkippedRecordError:
             continue
 
 
-def _question(value: object, row: str, problems: Problems, context: str, document: str, labelled: bool) -> Example:
-    record = Record.of(value, row, problems)
-    identifier = record.identifier()
+def _single(value: dict[str, Any], row: str, problems: Problems, labelled: bool) -> Iterator[Example]:
+    try:
+        record = Record.of(value, row, problems)
+        context = record.text(record.first_of(*_CONTEXT), empty="empty_context")
+        yield _question(record, context, _name(record, "title"), labelled)
+    except SkippedRecordError:
+        return
+
+
+def _question(record: Record, context: str, document: str, labelled: bool) -> Example:
+    identifier = record.identifier(record.first_of(*_ID))
     record = record.named(f"id {identifier}")
-    question = record.text("question", empty="empty_question")
+    question = record.text(record.first_of(*_QUESTION), empty="empty_question")
     answers = _answers(record, context) if labelled else None
     return Example(identifier, question, (context,), answers=answers, document=document)
 
@@ -68,65 +102,70 @@ def _answers(record: Record, context: str) -> tuple[Answer, ...] | None:
     impossible = record.values.get("is_impossible")
     if impossible is not None and not isinstance(impossible, bool):
         record.refuse("wrong_type", "is_impossible", f"should be true or false, not {kind_of(impossible)}")
-    listed = record.items("answers") if record.has("answers") else None
+    field = record.first_of(*_ANSWERS)
+    listed = answer_values(record, field) if record.has(field) else None
     if impossible and listed:
         record.judge("is_impossible", "is_impossible", "is true, but the question has answers")
     if impossible is False and not listed:
         record.judge("is_impossible", "is_impossible", "is false, but the question has no answer")
     if listed is None:
         return () if impossible else None
-    placed = []
-    for number, value in enumerate(listed):
-        answer = record.child(value, f"answers[{number}]")
-        text, start = answer.text("text"), _start(answer)
-        if start is None:
-            placed.append(Answer(text, None))
-            continue
-        placed.append(place_answer(text, start, context, record=answer, field="answer_start", named="text"))
-    return tuple(placed)
+    return tuple(read_answer(record, place, value, context) for place, value in listed)
 
 
-def _start(answer: Record) -> int | None:
-    """The claimed offset; None where the policy keeps answers that have none."""
-    start = answer.values.get("answer_start")
-    if isinstance(start, int) and not isinstance(start, bool):
-        return start
-    problem = (
-        f"should be a whole number, not {kind_of(start)}" if "answer_start" in answer.values else "the field is missing"
-    )
-    answer.judge("answer_start", "answer_start", problem)
+_Entries = Callable[[Problems], Iterable[tuple[str, Any]]]
+"""What a file lists, each entry with its name in messages, from the beginning at each call."""
+
+
+def _rows(path: Path) -> _Entries | None:
+    """The rows of a table; None for a file that is one JSON document."""
+    if is_parquet(path):
+        return lambda _: ((name, row) for _, name, row in parquet_rows(path))
+    if without_gz(path).suffix.lower() in (".jsonl", ".ndjson"):
+        return lambda problems: ((name, row) for _, name, row in json_rows(path, problems))
     return None
 
 
-def _articles(document: Any, path: Path) -> list[Any]:
-    articles = document.get("data") if isinstance(document, dict) else None
-    if isinstance(articles, list):
-        return articles
-    hint = ""
-    if isinstance(document, dict) and {"questions", "paragraphs"} <= document.keys():
-        hint = "; this looks like the hw7 format"
-    elif isinstance(document, list) and document and isinstance(document[0], dict) and "paragraphs" in document[0]:
-        hint = "; this looks like the adl format"
-    raise DataError(f"should be an object with a list 'data', as SQuAD has it{hint}", path=path)
+def _listed(document: Any, path: Path) -> _Entries:
+    """What the document lists: articles, paragraphs or questions."""
+    entries = entries_of(document)
+    if entries is None or document == [] or format_of(document) == "adl":
+        message = f"should be an object with a list 'data', as SQuAD has it{format_hint(document)}"
+        raise DataError(message, path=path)
+    name = "data[{}]".format if isinstance(document, dict) else lambda number: f"record {number + 1}"
+    return lambda _: ((name(number), entry) for number, entry in enumerate(entries))
 
 
-def _has_labels(articles: list[Any]) -> bool:
+def _is_question(value: dict[str, Any]) -> bool:
+    return any(name in value for name in _QUESTION) and any(name in value for name in _CONTEXT)
+
+
+def _has_labels(entries: Iterable[Any]) -> bool:
     """Whether any question says that it has, or has not, an answer."""
     return any(
-        question.get("answers") or question.get("is_impossible") is not None for question in _raw_questions(articles)
+        _has_answer(question) or question.get("is_impossible") is not None for question in _raw_questions(entries)
     )
 
 
-def _questions_in(article: object) -> int:
-    return max(1, sum(1 for _ in _raw_questions([article])))
+def _has_answer(question: dict[str, Any]) -> bool:
+    for answers in map(question.get, _ANSWERS):
+        if answers and not (isinstance(answers, dict) and answers.get("text") == []):
+            return True
+    return False
 
 
-def _raw_questions(articles: list[Any]) -> Iterator[dict[str, Any]]:
+def _questions_in(entry: object) -> int:
+    return max(1, sum(1 for _ in _raw_questions([entry])))
+
+
+def _raw_questions(entries: Iterable[Any]) -> Iterator[dict[str, Any]]:
     """Whatever has the shape of a question; nothing is judged yet."""
-    for article in articles:
-        paragraphs = article.get("paragraphs") if isinstance(article, dict) else None
+    for entry in entries:
+        if not isinstance(entry, dict):
+            continue
+        paragraphs = entry.get("paragraphs", [entry])
         for paragraph in paragraphs if isinstance(paragraphs, list) else ():
-            questions = paragraph.get("qas") if isinstance(paragraph, dict) else None
+            questions = paragraph.get("qas", [paragraph]) if isinstance(paragraph, dict) else None
             yield from (item for item in (questions if isinstance(questions, list) else ()) if isinstance(item, dict))
 
 

@@ -5,22 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from qakit.api import Answer, DataError, Example, Problems
-from qakit_readers.answers import place_answer
+from qakit.api import Answer, DataError, Example, Problems, class_name, whole_text, without_gz
+from qakit_readers.answers import answer_values, place_answer, read_answer
 from qakit_readers.columnar import parquet_rows
 from qakit_readers.delimited import Row, delimited_rows
-from qakit_readers.json_lines import json_rows
-from qakit_readers.record import Record, SkippedRecordError, kind_of
+from qakit_readers.forms import format_hint, format_of
+from qakit_readers.json_table import json_rows
+from qakit_readers.record import Record, SkippedRecordError, kind_of, quoted, whole_number
 from qakit_readers.settings import TableSettings
 
-FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+FORMATS = {
+    ".csv": "csv", ".tsv": "tsv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet",
+}  # fmt: skip
 """File ending -> format."""
 _COLUMN_SETTINGS = (
     "id", "question", "context", "text_a", "text_b", "answer_text", "answer_start", "answer_end", "answers", "document",
 )  # fmt: skip
+_NAMED = 20
+"""Columns that a message names."""
 _CLOSE = 0.8
 """Names at least this similar, case aside, are the same name misspelt (``difflib``'s ratio)."""
 
@@ -29,7 +35,7 @@ class TableReader:
     """One row, one example. Without an id column the rows' ids count from 0.
 
     A file that lacks the columns of answers or labels altogether is a test file: its examples are unlabelled. A column
-    of nearly the same name is taken for a slip in the mapping instead.
+    of nearly the same name is taken for a slip in the mapping instead. Rows with an empty label are unlabelled, too.
     """
 
     def __init__(self, settings: TableSettings) -> None:
@@ -37,44 +43,64 @@ class TableReader:
 
     def read(self, path: Path, problems: Problems) -> Iterator[Example]:
         """Yield the rows in order, reading as they are asked for."""
-        checked = False
+        checked = whole_ids = False
         for number, name, row in self._rows(path, problems):
             if not checked:
-                self._check_columns(row, path)
+                self._check_columns(row, path, labels=not problems.predicted_only)
+                whole_ids = self._has_whole_ids(row, path)
                 checked = True
             try:
-                yield self._example(Record(row, name, problems), number)
+                yield self._example(Record(row, name, problems), number, whole_ids=whole_ids)
             except SkippedRecordError:
                 continue
         if not checked:
             raise DataError("the table has no row", path=path)
 
-    def _rows(self, path: Path, problems: Problems) -> Iterator[Row]:
-        settings = self._settings
-        form = FORMATS.get(path.suffix.lower()) if settings.format == "auto" else settings.format
+    def _format(self, path: Path) -> str:
+        form = (
+            FORMATS.get(without_gz(path).suffix.lower()) if self._settings.format == "auto" else self._settings.format
+        )
         if form is None:
             raise DataError(f"the ending {path.suffix!r} names no table format; set the reader's `format`", path=path)
-        if form == "jsonl":
-            return json_rows(path)
+        return form
+
+    def _rows(self, path: Path, problems: Problems) -> Iterator[Row]:
+        settings, form = self._settings, self._format(path)
+        if form in ("json", "jsonl"):
+            return json_rows(path, problems)
         if form == "parquet":
             return parquet_rows(path)
-        quotes = settings.quotes if settings.quotes is not None else form == "csv"
+        quotes = True if settings.quotes is None and form == "csv" else settings.quotes
         return delimited_rows(path, problems, separator="," if form == "csv" else "\t", quotes=quotes)
 
-    def _check_columns(self, row: dict[str, Any], path: Path) -> None:
+    def _has_whole_ids(self, row: dict[str, Any], path: Path) -> bool:
+        """Whether all ids of a CSV or TSV file are whole numbers that were written as floats: ``13.0``, by pandas.
+
+        Beside ``2.1`` an id ``2.0`` is no number but a name, so the whole column decides; it is read beforehand only
+        where the first row's id looks like that. The other formats say themselves what is text and what a number.
+        """
+        column = self._settings.id
+        if column is None or self._format(path) not in ("csv", "tsv") or whole_text(row[column]) == row[column]:
+            return False
+        rows = self._rows(path, Problems(path, collect=True))
+        return all(whole_text(row[column]) != row[column] for _, _, row in rows)
+
+    def _check_columns(self, row: dict[str, Any], path: Path, *, labels: bool) -> None:
+        """``labels``: whether the file's labels are needed."""
         settings = self._settings
         optional = {settings.answer_text, settings.answers}
-        if settings.answer_text not in row:
+        if settings.answer_text not in row or not labels:
             optional |= {settings.answer_start, settings.answer_end}
         for setting in _COLUMN_SETTINGS:
             column = getattr(settings, setting)
             if column is not None and column not in row and column not in optional:
                 raise DataError(
-                    f"there is no column {column!r} (the reader's `{setting}`); there are {', '.join(map(repr, row))}",
+                    f"there is no column {column!r} (the reader's `{setting}`); there are {_some(row)}"
+                    f"{_nested_hint(row)}",
                     path=path,
                 )
         targets = [column for column in (settings.answer_text, settings.answers, settings.label) if column is not None]
-        if not any(column in row for column in targets):
+        if labels and not any(column in row for column in targets):
             self._check_slips(targets, row, path)
 
     def _check_slips(self, targets: list[str], row: dict[str, Any], path: Path) -> None:
@@ -85,28 +111,33 @@ class TableReader:
             if close := get_close_matches(wanted.casefold(), free, n=1, cutoff=_CLOSE):
                 raise DataError(f"there is no column {wanted!r}; did you mean {free[close[0]]!r}?", path=path)
 
-    def _example(self, record: Record, number: int) -> Example:
+    def _example(self, record: Record, number: int, *, whole_ids: bool) -> Example:
         settings = self._settings
         identifier = record.identifier(settings.id) if settings.id else str(number)
+        identifier = whole_text(identifier) if whole_ids else identifier
         if settings.id:
             record = record.named(f"{record.row} (id {identifier})")
         question = record.text(settings.question or settings.text_a or "", empty="empty_question")
         second = settings.context or settings.text_b
         context = record.text(second, empty="empty_context") if second else ""
         document = record.values.get(settings.document) if settings.document else None
+        labelled = not record.problems.predicted_only
         return Example(
             identifier,
             question,
             (context,) if second else (),
-            answers=self._answers(record, context) if settings.context else None,
-            label=self._label(record),
+            answers=self._answers(record, context) if settings.context and labelled else None,
+            label=self._label(record) if labelled else None,
             document="" if document is None else record.sound(str(document), settings.document or ""),
         )
 
     def _answers(self, record: Record, context: str) -> tuple[Answer, ...] | None:
         settings = self._settings
         if settings.answers is not None:
-            return _listed_answers(record, settings.answers, context)
+            if not record.has(settings.answers):
+                return None
+            listed = answer_values(record, settings.answers)
+            return tuple(read_answer(record, place, value, context) for place, value in listed)
         column = settings.answer_text
         if column is None or column not in record.values:
             return None
@@ -126,51 +157,43 @@ class TableReader:
     def _label(self, record: Record) -> str | float | None:
         column = self._settings.label
         value = record.values.get(column) if column is not None else None
-        if column is None or value is None:
+        if column is None or _is_empty(value):
             return None
         if self._settings.label_type == "number":
             return _number(record, column, value)
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            record.refuse("bad_label", column, f"a class should be text or a whole number, not {kind_of(value)}")
-        if value == "":
-            record.refuse("bad_label", column, "the label is empty")
-        return record.sound(str(value), column)
+        if not isinstance(value, str | bool) and whole_number(value) is None:
+            message = f"a class should be text, a whole number, true or false, not {kind_of(value)}"
+            if isinstance(value, float):
+                message += "; for regression set the reader's label_type to number"
+            record.refuse("bad_label", column, message)
+        return record.sound(class_name(value), column)
 
 
-def _listed_answers(record: Record, column: str, context: str) -> tuple[Answer, ...] | None:
-    if not record.has(column):
-        return None
-    answers = record.child(record.values[column], column)
-    texts, starts = answers.items("text"), answers.items("answer_start")
-    if len(texts) != len(starts):
-        record.refuse("contradiction", column, f"there are {len(texts)} texts and {len(starts)} offsets")
-    placed = []
-    for number, (text, start) in enumerate(zip(texts, starts, strict=True)):
-        answer = answers.child({"text": text, "answer_start": start}, f"[{number}]")
-        placed.append(
-            place_answer(
-                answer.text("text"),
-                answer.integer("answer_start"),
-                context,
-                record=answer,
-                field="answer_start",
-                named="text",
-            )
-        )
-    return tuple(placed)
+def _some(row: dict[str, Any]) -> str:
+    """The columns, or the first of very many."""
+    more = f" and {len(row) - _NAMED:,} more" if len(row) > _NAMED else ""
+    return ", ".join(quoted(column) for column in islice(row, _NAMED)) + more
+
+
+def _nested_hint(row: dict[str, Any]) -> str:
+    """What the file is, where its rows are no rows of a table."""
+    return format_hint([row]) if format_of([row]) != "table" else ""
 
 
 def _integer(record: Record, column: str) -> int:
-    """A whole number, also as text (CSV, TSV) or as a float without fraction (columns with empty cells)."""
+    """A whole number, also as text (CSV, TSV)."""
     value = record.get(column)
     if isinstance(value, str):
         try:
-            return int(value)
+            return int(whole_text(value.strip()))
         except ValueError:
             record.refuse("wrong_type", column, f"should be a whole number, not {kind_of(value)}")
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
     return record.integer(column)
+
+
+def _is_empty(value: object) -> bool:
+    """Whether a cell holds nothing: null, blank text, or the NaN that pandas has for it."""
+    return value is None or (isinstance(value, str) and not value.strip()) or value != value
 
 
 def _number(record: Record, column: str, value: object) -> float:

@@ -33,7 +33,9 @@ from qakit.cli import (
 from qakit.cli.console import print_error, show_logged_warnings
 from qakit.cli.file_progress import FileDisplay
 from qakit.cli.processes import is_told_here, lost_neighbour
-from qakit.errors import QakitError
+from qakit.cli.streams import lost_output, steady_streams
+from qakit.errors import OutputError, QakitError
+from qakit.system import refused_by_system
 
 COMMAND_MODULES = (
     train,
@@ -92,18 +94,27 @@ def _show_version(wanted: bool) -> None:
 
 def main() -> None:
     """Entry point: errors that the user can act on come without a traceback; anything else is a bug and keeps it."""
+    steady_streams()
+    try:
+        _run()
+    except SystemExit as end:
+        if lost := lost_output():
+            print_error(lost)
+            sys.exit(end.code or OutputError.exit_code)
+        raise
+
+
+def _run() -> None:
     try:
         with FileDisplay():
             build_app()()
     except QakitError as error:
         _end(error)
-    except BrokenPipeError:
-        sys.exit(0)
-    except RuntimeError as error:
-        lost = lost_neighbour(error)
-        if lost is None:
+    except (OSError, RuntimeError, MemoryError) as error:
+        known = refused_by_system(error) or (lost_neighbour(error) if isinstance(error, RuntimeError) else None)
+        if known is None:
             raise
-        _end(lost)
+        _end(known)
 
 
 def _end(error: QakitError) -> NoReturn:

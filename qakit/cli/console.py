@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -38,13 +39,18 @@ class _Console(Console):
     def __init__(self, **settings: Any) -> None:
         super().__init__(highlight=False, soft_wrap=True, markup=False, emoji=False, **settings)
 
+    @property
+    def encoding(self) -> str:
+        """What the stream takes, for rich to choose lines and bars by; its own guess is UTF-8."""
+        return (getattr(self.file, "encoding", None) or "utf-8").lower()
+
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """What rich draws, its own control codes untouched and those in text escaped."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(segment.text.translate(_SHOWN), segment.style)
 
 
-out = _Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+out = _Console(width=None if sys.stdout is not None and sys.stdout.isatty() else PIPE_WIDTH)
 """Answers: tables, figures."""
 err = _Console(stderr=True)
 """Progress, warnings, errors."""
@@ -56,8 +62,12 @@ def plain(text: object, style: str = "") -> Text:
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout, for programs; harmful characters in it as JSON's own escapes."""
-    print_text(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+    """One JSON document on stdout, for programs; harmful characters in it as JSON's own escapes.
+
+    Where stdout is not UTF-8 all others are, too: JSON is UTF-8, and ASCII is both.
+    """
+    utf8 = out.encoding.replace("-", "") == "utf8"
+    print_text(json.dumps(value, ensure_ascii=not utf8, indent=2, allow_nan=False) + "\n")
 
 
 def print_text(text: str) -> None:
@@ -75,6 +85,14 @@ def print_warning(message: object) -> None:
     err.print(Text("warning: ", style="yellow") + plain(message))
 
 
+class _PlainRecord(logging.LogRecord):
+    """What anybody logs, harmless: libraries log what files hold, with handlers of their own."""
+
+    def getMessage(self) -> str:  # noqa: N802 - logging's name
+        """The message, control characters shown as escapes."""
+        return super().getMessage().translate(_SHOWN)
+
+
 class _Warnings(logging.Handler):
     """Shows what the core logs."""
 
@@ -83,7 +101,20 @@ class _Warnings(logging.Handler):
 
 
 def show_logged_warnings() -> None:
-    """From here on, warnings that the core logs appear as warnings of the command."""
+    """From here on, warnings that the core logs appear as warnings of the command, and nothing that anybody logs or
+    warns of holds what a terminal obeys."""
+    logging.setLogRecordFactory(_PlainRecord)
+    warnings.formatwarning = _plain_warning
     logger = logging.getLogger("qakit")
     if not any(isinstance(handler, _Warnings) for handler in logger.handlers):
         logger.addHandler(_Warnings(logging.WARNING))
+
+
+def _plain_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,  # noqa: ARG001 - of the protocol
+) -> str:
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n".translate(_SHOWN)

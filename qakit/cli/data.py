@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,9 +15,11 @@ from qakit.cli.data_convert import convert
 from qakit.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
+    from qakit.data.check import Rules
     from qakit.data.checks.tokens import TokenSetup
     from qakit.problems import Policy
     from qakit.protocols import Reader
+    from qakit.recipe.model import Recipe
     from qakit.registry import Registry
 
 _DATA_ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
@@ -43,13 +46,14 @@ class _Job:
     max_length: int
     max_question_length: int
     max_answer_length: int | None
-    for_training: bool = False
-    answerable_only: bool = False
+    no_answer: bool = True
+    rules: Rules | None = None
 
 
 def check(
     targets: Annotated[
-        list[Path], typer.Argument(metavar="RECIPE | FILE...", help="A recipe, or data files with --reader.")
+        list[str],
+        typer.Argument(metavar="RECIPE | FILE...", help="A recipe, or data files (also hf://...) with --reader."),
     ],
     reader: Annotated[
         str | None, typer.Option(help="Read the FILEs with this reader; without it, a RECIPE is checked.")
@@ -91,8 +95,7 @@ def check(
             job.splits,
             policies=job.policies,
             tokens=setup,
-            for_training=job.for_training,
-            answerable_only=job.answerable_only,
+            rules=job.rules,
             say=lambda doing: status.update(plain(doing)),
         )
     if as_json:
@@ -130,16 +133,17 @@ def download(
     out.print(plain(f"{what}: {len(done.files)} files, {size:,} bytes in {done.folder}"))
 
 
-def _from_recipe(targets: list[Path], overrides: list[str], tokenizer: str | None, registry: Registry) -> _Job:
+def _from_recipe(targets: list[str], overrides: list[str], tokenizer: str | None, registry: Registry) -> _Job:
     from qakit.data.splits import SplitName, build_reader, split_files
+    from qakit.files import without_gz
     from qakit.recipe.load import load_recipe
 
     for target in targets:
-        if target.suffix.lower() in _DATA_ENDINGS:
+        if without_gz(Path(target)).suffix.lower() in _DATA_ENDINGS:
             raise UsageError(f"{target}: this looks like a data file: add --reader NAME (hw7, squad, ...)")
     if len(targets) > 1:
         raise UsageError("one recipe at a time; to check data files, say how to read them with --reader")
-    recipe = load_recipe(targets[0], overrides, registry=registry).recipe
+    recipe = load_recipe(Path(targets[0]), overrides, registry=registry).recipe
     parts = recipe.folds is not None  # which validate on the training file
     names: tuple[SplitName, ...] = ("train", "test") if parts else ("train", "validation", "test")
     splits: dict[str, Sequence[Path]] = {name: files for name in names if (files := split_files(recipe, name))}
@@ -154,13 +158,28 @@ def _from_recipe(targets: list[Path], overrides: list[str], tokenizer: str | Non
         max_length=recipe.windows.max_length,
         max_question_length=recipe.windows.max_question_length,
         max_answer_length=recipe.predict.max_answer_length,
-        for_training=True,
-        answerable_only=recipe.data.answerable_only,
+        no_answer=recipe.predict.no_answer,
+        rules=_rules(recipe, registry),
     )
 
 
+def _rules(recipe: Recipe, registry: Registry) -> Rules:
+    """The training's own rules.
+
+    Where the backbone cannot be had nobody knows what the head gives; that is told with the tokenizer.
+    """
+    from qakit.inference.data_rules import data_findings
+    from qakit.inference.stand_ins import head_gives
+
+    try:
+        gives = head_gives(recipe, registry, ())
+    except ModelError:
+        gives = None
+    return partial(data_findings, recipe, registry, gives=gives)
+
+
 def _from_files(
-    files: list[Path],
+    files: list[str],
     reader: str,
     overrides: list[str],
     tokenizer: str | None,
@@ -169,12 +188,13 @@ def _from_files(
     max_answer_length: int | None,
     registry: Registry,
 ) -> _Job:
+    from qakit.data.sources import local_files
     from qakit.protocols import NoRuntime
     from qakit.recipe.model import WindowsSection
 
     return _Job(
         reader=registry.build("readers", reader, reader_settings(overrides), NoRuntime()),
-        splits=_one_split_each(files),
+        splits=_one_split_each([file for text in files for file in local_files(text, named="FILE")]),
         policies={},
         tokenizer=tokenizer,
         preprocessor=("stride", {} if stride is None else {"overlap": stride}),
@@ -225,7 +245,7 @@ def _token_setup(job: _Job, registry: Registry) -> TokenSetup | None:
     )
     name, settings = job.preprocessor
     preprocessor = registry.build("preprocessors", name, settings, runtime)
-    return TokenSetup(tokenizer, preprocessor, runtime, job.max_answer_length)
+    return TokenSetup(tokenizer, preprocessor, runtime, job.max_answer_length, job.no_answer)
 
 
 def _window(job: _Job) -> dict[str, Any]:

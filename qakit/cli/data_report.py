@@ -104,10 +104,13 @@ def _lengths_table(split: SplitReport) -> Table:
 
 def _show_ceiling(ceiling: Ceiling) -> None:
     long = f", {ceiling.too_long:,} longer than max_answer_length" if ceiling.too_long else ""
+    answerable = ""
+    if ceiling.answerable < ceiling.questions:
+        answerable = f", {ceiling.of_answerable:.2f}% of the {ceiling.answerable:,} that have an answer"
     out.print(
         plain(f"  EM ceiling: {ceiling.of_questions:.2f}%", style="bold")
         + plain(
-            f" of answerable questions ({ceiling.reachable_questions:,} of {ceiling.questions:,}); "
+            f" of all questions ({ceiling.reachable_questions:,} of {ceiling.questions:,}){answerable}; "
             f"{ceiling.of_answers:.2f}% of placed answers ({ceiling.outside_windows:,} in no window as a whole, "
             f"{ceiling.inside_tokens:,} within tokens{long})"
         )

@@ -13,9 +13,9 @@ from qakit.cli.console import err, plain, print_json, print_warning
 from qakit.errors import UsageError
 
 if TYPE_CHECKING:
-    from qakit.ensemble.combine import Ensemble
     from qakit.ensemble.kept import Source
     from qakit.ensemble.load import EnsemblePlan
+    from qakit.inference.output import Submission
     from qakit.protocols import Writer
     from qakit.registry import Registry
 
@@ -70,6 +70,7 @@ def ensemble(
     from qakit.cli.ensemble_display import report_of, show
     from qakit.ensemble.combine import combine
     from qakit.ensemble.folder import check_target, write_ensemble
+    from qakit.inference.output import sample_submission, write_checked
     from qakit.registry import load_registry
 
     registry = load_registry()
@@ -87,14 +88,16 @@ def ensemble(
         say=lambda text: None if quiet or as_json else err.print(plain(text, "dim")),
     )
     _warn_of_other_columns(made.sources)
-    submission = None
+    written: list[Submission] = []
     if folder is not None:
-        submission = write_ensemble(made, folder, registry)
+        written += [each for each in [write_ensemble(made, folder, registry)] if each is not None]
     if output is not None and made.test is not None:
-        _writer(output, made.sources, registry).write(made.test, output)
-    _warn_of_formulas(made, output)
-    for problem in () if submission is None else submission.problems:
-        print_warning(f"{submission.path.name}: {problem}" if submission else problem)
+        sample = None if made.recipe is None else sample_submission(made.recipe)
+        written.append(write_checked(output, made.test, _writer(output, made.sources, registry), sample=sample))
+    for line in dict.fromkeys(line for each in written for line in each.told()):
+        print_warning(line)
+    if output is None and folder is None:
+        print_warning("nothing is written: --output FILE keeps the answers, --folder FOLDER the whole ensemble")
     report = report_of(made, output, folder)
     if as_json:
         print_json(report)
@@ -176,27 +179,22 @@ def _warn_of_other_columns(members: Sequence[Source]) -> None:
             print_warning(f"{path}: the columns are {here}, those of {named[0][0]} {there}")
 
 
-def _warn_of_formulas(made: Ensemble, output: Path | None) -> None:
-    from qakit.data.formulas import formula_notice
-
-    if output is None or output.suffix.lower() != ".csv" or made.test is None:
-        return
-    if notice := formula_notice(item.final for item in made.test):
-        print_warning(notice)
-
-
 def _writer(output: Path, members: Sequence[Source], registry: Registry) -> Writer:
-    """For a CSV file with the header and line ends of the first member that has a header; else as the runs write it."""
+    """For a CSV file with the header and line ends of the first member that is one; else as the runs write it."""
     from qakit.ensemble.combine import first_recipe
     from qakit.inference.output import build_writer
     from qakit.protocols import NoRuntime
 
     name = _WRITERS[output.suffix.lower()]
     settings: dict[str, Any] = {}
-    style = next((each.answers for each in members if each.answers and each.answers.columns), None)
+    style = next(
+        (each.answers for each in members if each.answers and (each.answers.columns or each.answers.headless)), None
+    )
     recipe = first_recipe(members)
-    if name == "csv" and style is not None and style.columns is not None:
-        settings = {"id_column": style.columns[0], "answer_column": style.columns[1], "line_end": style.line_end}
+    if name == "csv" and style is not None:
+        settings = {"header": not style.headless, "line_end": style.line_end}
+        if style.columns is not None:
+            settings |= {"id_column": style.columns[0], "answer_column": style.columns[1]}
     elif style is None and recipe is not None and recipe.writer.name == name:
         return build_writer(recipe, registry)
     writer: Writer = registry.build("writers", name, settings, NoRuntime())

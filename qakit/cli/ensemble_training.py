@@ -127,8 +127,8 @@ def _combine(loaded: TrainedEnsemble, run: Run, registry: Registry, *, quiet: bo
         say=lambda text: _say(text, quiet),
     )
     submission = fill_folder(made, run, registry, final=run.folder)
-    for problem in () if submission is None else submission.problems:
-        print_warning(problem)
+    for line in () if submission is None else submission.told():
+        print_warning(line)
     return made
 
 

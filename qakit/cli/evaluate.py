@@ -18,6 +18,7 @@ from qakit.cli.trained_runs import (
     SetOption,
     bar,
     check_targets,
+    input_file,
     load_run,
     overrides_of,
     read_examples,
@@ -36,12 +37,13 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     model: ModelArgument,
-    source: Annotated[
-        Path | None,
+    given: Annotated[
+        str | None,
         typer.Option(
             "--input",
             "-i",
-            help="A labelled file in the format of the recipe's reader; by default the recipe's validation file.",
+            help="A labelled file (also hf://...) in the format of the recipe's reader; by default the recipe's "
+            "validation file.",
         ),
     ] = None,
     threshold: Annotated[
@@ -81,13 +83,17 @@ def evaluate(
     from qakit.report.threshold_curve import draw_threshold_curve
     from qakit.stages.trained import TrainedPipeline
 
+    source = None if given is None else input_file(given)
     if source is not None:
         check_targets(source, nbest, curve)
     trained = load_run(model, overrides_of(settings, reader=reader, reader_settings=reader_settings, metric=metric))
     _check_options(trained, threshold, curve)
     if threshold is not None:
         trained = trained.with_threshold(threshold)
-    split = read_own_split(trained, "validation") if source is None else read_examples(trained, source)
+    if source is None:
+        split = read_own_split(trained, "validation")
+    else:
+        split = read_examples(trained, source, predicted_only=False)
     for file in split.files:
         check_targets(file, nbest, curve)
     unlabelled = [example.id for example in split.examples if not example.labelled]

@@ -18,6 +18,7 @@ from qakit.cli.trained_runs import (
     SetOption,
     bar,
     check_targets,
+    input_file,
     load_run,
     overrides_of,
     read_examples,
@@ -41,7 +42,7 @@ def predict(
         typer.Option(
             "--input",
             "-i",
-            help="A file in the format of the recipe's reader. For many: a folder, a quoted pattern "
+            help="A file (also hf://...) in the format of the recipe's reader. For many: a folder, a quoted pattern "
             "('shards/*.parquet'), or this option several times.",
         ),
     ] = None,
@@ -118,7 +119,7 @@ def predict(
             raise UsageError("--nbest and --character-scores are for one input; give each file a command of its own")
         predict_many(model, inputs, target, options, overrides=overrides, as_json=as_json)
         return
-    source = Path(inputs[0]) if inputs else None
+    source = input_file(inputs[0]) if inputs else None
     output = Path(target) if target else None
     _check_options(source, split, output, options.given())
     if source is not None and output is not None and Run(model).has_members:
@@ -142,14 +143,13 @@ def _predict_one(
 ) -> None:
     """Answers to one file or one split, all of them in memory."""
     from qakit.data.cache import default_cache
-    from qakit.data.formulas import formula_notice
     from qakit.data.splits import with_contexts
     from qakit.inference.nbest_file import write_nbest
     from qakit.inference.output import build_writer, inputs_of, save_predictions, write_submission
 
     trained = load_run(model, overrides)
     if contexts is not None:
-        trained = trained.under(with_contexts(trained.recipe, trained.registry, contexts))
+        trained = trained.under(with_contexts(trained.recipe, contexts))
     if characters is not None:
         wanted = trained.recipe.predict.model_copy(update={"character_scores": True})
         trained = trained.under(trained.recipe.model_copy(update={"predict": wanted}))
@@ -157,7 +157,7 @@ def _predict_one(
         build_writer(trained.recipe, trained.registry, suffix=output.suffix)  # before the long work
     if source is not None:
         check_targets(source, output, nbest, characters)
-        questions = read_examples(trained, source)
+        questions = read_examples(trained, source, predicted_only=True)
     else:
         assert split is not None
         questions = read_own_split(trained, split)
@@ -186,8 +186,6 @@ def _predict_one(
     written = None
     if output is not None:
         written = write_submission(output, inferred.predictions, trained.recipe, trained.registry, suffix=output.suffix)
-        if output.suffix == ".csv" and (notice := formula_notice(item.final for item in inferred.predictions)):
-            print_warning(notice)
     _report(len(inferred.predictions), folder, written, as_json=as_json)
 
 
@@ -203,6 +201,8 @@ def _check_options(source: Path | None, split: str | None, output: Path | None, 
 
 
 def _report(rows: int, folder: Path | None, written: Submission | None, *, as_json: bool) -> None:
+    for line in () if written is None else written.told():
+        print_warning(line)
     if as_json:
         file = {"file": str(written.path), "sha256": written.sha256, "problems": written.problems} if written else {}
         print_json({"rows": rows} | ({} if folder is None else {"folder": str(folder)}) | file)
@@ -211,5 +211,3 @@ def _report(rows: int, folder: Path | None, written: Submission | None, *, as_js
         out.print(plain(f"candidates for {rows:,} questions in {folder}"))
     if written is not None:
         out.print(plain(f"{rows:,} answers in {written.path}"))
-        for problem in written.problems:
-            print_warning(f"{written.path} against {written.checked_against}: {problem}")

@@ -54,7 +54,7 @@ def predict_ensemble(
 
     registry = load_registry()
     ensemble = (open_together if Run(run).is_folds else open_stored)(run, registry)
-    recipe = ensemble.recipe if contexts is None else with_contexts(ensemble.recipe, registry, contexts)
+    recipe = ensemble.recipe if contexts is None else with_contexts(ensemble.recipe, contexts)
     build_writer(recipe, registry, suffix=output.suffix)  # before the long work
     check_targets(source, output, nbest)
     read_input(recipe, registry, source)
@@ -75,7 +75,4 @@ def predict_ensemble(
     with answering(ensemble, source, registry, contexts=contexts, cache=default_cache(), watch=watch) as predictions:
         if nbest is not None:
             write_nbest(nbest, predictions)
-        written = write_submission(output, predictions, recipe, registry, suffix=output.suffix)
-    if written.notice:
-        print_warning(written.notice)
-    return written
+        return write_submission(output, predictions, recipe, registry, suffix=output.suffix)

@@ -14,13 +14,14 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from qakit.cli.console import err, out, plain, print_error, print_json, print_warning
-from qakit.data.formulas import count_notice
+from qakit.data.formulas import formula_notice
 from qakit.errors import UsageError
 from qakit.inference.stream_inputs import DATA_ENDINGS, Form, Shard, dealt, find_shards, is_pattern
 
 if TYPE_CHECKING:
     import torch
 
+    from qakit.inference.answering import Answering
     from qakit.inference.stream import Tally
 
 LINE_EVERY_SECONDS = 10.0
@@ -98,14 +99,22 @@ def _answer(
     as_json: bool,
 ) -> None:
     from qakit.inference.stream import BLOCK, StoppedError, answer_shards
-    from qakit.inference.stream_folder import AnswerFolder, Identity
-    from qakit.stages.loading import load_trained
+    from qakit.inference.stream_folder import AnswerFolder, Identity, content_sha256
+    from qakit.runs import Run, read_in_one_state
+    from qakit.stages.folder import what_answers
+    from qakit.stages.loading import is_model_alone, load_trained
     from qakit.training.interrupts import stop_requests
 
     try:
         with stop_requests() as request, _Display(quiet=as_json or not speaks) as display:
-            trained = load_trained(run, overrides=overrides, device=_device())
-            answers = AnswerFolder(folder, Identity.of(trained.run, trained.recipe, form=options.form))
+            places = () if is_model_alone(run) else what_answers(Run(run))
+
+            def load() -> tuple[Answering, str]:
+                loaded = load_trained(run, overrides=overrides, device=_device())
+                return loaded, content_sha256(places or (loaded.run.model,))
+
+            trained, digest = read_in_one_state(load, *places)
+            answers = AnswerFolder(folder, Identity.of(trained.run, trained.recipe, digest, form=options.form))
             answers.begin(overwrite=options.overwrite)
             tally = answer_shards(
                 trained,
@@ -246,7 +255,7 @@ def _tell(folder: Path, tally: Tally, share: str) -> None:
             f"({tally.examples_per_second:,.1f}/s){share}"
         )
     )
-    if notice := count_notice(tally.formulas):
+    if notice := formula_notice(tally.formulas):
         print_warning(notice)
     if tally.elsewhere:
         print_warning(f"another process is at work on {tally.elsewhere:,} files; run the same command again to be sure")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,9 +90,9 @@ def show(
         for line in evaluations:
             table.add_row(number(line["step"]), *(number(line.get(name)) for name in names))
         out.print(table)
-    paths = (path for path in sorted(opened.folder.rglob("*")) if path.is_file() and path.name != LOCK)
-    files = [path.relative_to(opened.folder) for path in paths]
-    out.print(plain("files: " + ", ".join(map(str, files))))
+    # not rglob, which fails where a training replaces a folder at this moment
+    paths = (Path(parent, name) for parent, _, names in os.walk(opened.folder) for name in names if name != LOCK)
+    out.print(plain("files: " + ", ".join(sorted(str(path.relative_to(opened.folder)) for path in paths))))
 
 
 @contextmanager

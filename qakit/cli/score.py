@@ -25,7 +25,10 @@ def score(
     metric: Annotated[str, typer.Option("--metric", "-m", help="squad_v1, squad_v2, cmrc2018, exact_match ...")],
     gold: Annotated[Path, typer.Option("--gold", "-g", help="The labelled file.")],
     predictions: Annotated[
-        Path, typer.Option("--predictions", "-p", help="JSON (id -> text), CSV (id, answer) or TSV, as GLUE has it.")
+        Path,
+        typer.Option(
+            "--predictions", "-p", help="JSON (id -> text), CSV, JSON Lines or Parquet (id, answer), or GLUE's TSV."
+        ),
     ],
     no_answer_probability: Annotated[
         Path | None, typer.Option("--no-answer-probability", help="JSON (id -> number); adds the best thresholds.")
@@ -44,7 +47,8 @@ def score(
 ) -> None:
     """Score answers as the official scripts do, with their keys.
 
-    A question without an answer scores 0 and is warned about; answers to unknown ids are left out.
+    A question without an answer scores 0 and is warned about, and so is a class that the gold file does not have;
+    answers to unknown ids are left out.
     """
     from qakit.cli.component_settings import parse_settings
     from qakit.data.predictions_file import read_answers, read_probabilities
@@ -55,9 +59,10 @@ def score(
     model = registry.get("metrics", metric).component.settings
     built: Metric = registry.build("metrics", metric, parse_settings(settings or [], model), NoRuntime())
     examples = _read_gold(gold, reader, reader_settings or [])
-    answered = read_answers(predictions)
+    answered = read_answers(predictions, ids={example.id for example in examples})
     probabilities = read_probabilities(no_answer_probability) if no_answer_probability else None
-    _warn_of_other_ids(examples, answered)
+    _compare_ids(examples, answered)
+    _warn_of_other_classes(examples, answered)
     figures = built.compute(examples, _predictions(examples, answered, probabilities, no_answer_probability))
     shown = built.official_format(figures) if isinstance(built, OfficialFormat) else figures
     if as_json:
@@ -93,17 +98,42 @@ def _read_gold(path: Path, reader: str, settings: Sequence[str] = ()) -> list[Ex
     return examples
 
 
-def _warn_of_other_ids(examples: Sequence[Example], answered: AnswerFile) -> None:
+def _compare_ids(examples: Sequence[Example], answered: AnswerFile) -> None:
+    """Warn of ids that only one of the files has.
+
+    Raises:
+        DataError: a number is missing: a correlation cannot do without.
+    """
     from qakit.data.predictions_file import first_ids
 
     gold = {example.id for example in examples}
-    missing = [id_ for id_ in gold if id_ not in answered.answers]
+    missing = [example for example in examples if example.id not in answered.answers]
+    ids = first_ids(example.id for example in missing)
+    if any(isinstance(example.label, float) for example in missing):
+        raise DataError(f"{len(missing)} of {len(examples)} numbers are missing: {ids}", path=answered.path)
     if missing:
-        order = [example.id for example in examples if example.id not in answered.answers]
-        print_warning(f"{answered.path}: {len(missing)} questions are unanswered and score 0: {first_ids(order)}")
+        print_warning(f"{answered.path}: {len(missing)} questions are unanswered and score 0: {ids}")
     unknown = [id_ for id_ in answered.answers if id_ not in gold]
     if unknown:
         print_warning(f"{answered.path}: {len(unknown)} ids are not in the gold file: {first_ids(unknown)}")
+
+
+def _warn_of_other_classes(examples: Sequence[Example], answered: AnswerFile) -> None:
+    """Perfect predictions that are spelt otherwise would score 0 without a word."""
+    from qakit.data.predictions_file import first_ids
+    from qakit.values import class_name
+
+    classes = dict.fromkeys(example.label for example in examples if isinstance(example.label, str))
+    if not classes:
+        return
+    gold = {example.id for example in examples}
+    given = [class_name(answer) for id_, answer in answered.answers.items() if id_ in gold]
+    other = [name for name in given if name not in classes]
+    if other:
+        print_warning(
+            f"{answered.path}: {len(other)} of {len(given)} answers are no class of the gold file and count as wrong: "
+            f"{first_ids(map(repr, dict.fromkeys(other)))}; its classes are {first_ids(map(repr, sorted(classes)))}"
+        )
 
 
 def _predictions(
@@ -135,12 +165,12 @@ def _predictions(
 
 def _prediction(example: Example, text: str, path: Path) -> Prediction:
     """An answer where the gold file has answers, else a class or a number."""
-    from qakit.values import LabelPrediction, SpanPrediction
+    from qakit.values import LabelPrediction, SpanPrediction, class_name
 
     if example.label is None:
         return SpanPrediction(example.id, text)
     if isinstance(example.label, str):
-        return LabelPrediction(example.id, text)
+        return LabelPrediction(example.id, class_name(text))
     try:
         return LabelPrediction(example.id, float(text))
     except ValueError:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from qakit.cli.console import err, out, plain, print_error, print_json
+from qakit.cli.console import err, out, plain, print_error, print_json, print_text
 
 if TYPE_CHECKING:
     from qakit.study.folder import StudyFolder
@@ -178,7 +178,7 @@ def reference(
     from qakit.study.reference import study_reference
 
     if output is None:
-        sys.stdout.write(study_reference())
+        print_text(study_reference())
     else:
         write_text(output, study_reference())
 

@@ -144,11 +144,8 @@ def _tell_problems(checked: Preflight) -> None:
         print_warning(f"{checked.path.name}: {notice}")
     if checked.ok:
         return
-    against = f" (compared with {checked.sample})" if checked.sample else ""
-    if len(checked.problems) == 1:
-        raise DataError(f"{checked.problems[0]}{against}", path=checked.path)
-    lines = "".join(f"\n  - {problem}" for problem in checked.problems)
-    raise DataError(f"{len(checked.problems)} problems{against}:{lines}", path=checked.path)
+    against = f", compared with {checked.sample}" if checked.sample else ""
+    raise DataError(checked.problems, path=f"{checked.path}{against}")
 
 
 def _dry_run(parcel: Parcel, book: Any, *, as_json: bool) -> None:

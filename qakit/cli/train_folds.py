@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qakit.cli.console import err, out, plain, print_json
+from qakit.cli.console import err, out, plain, print_json, print_warning
 from qakit.cli.train_part import train_into
 from qakit.errors import UsageError
 
@@ -142,7 +142,11 @@ def _train(
         if missing:
             return run, missing, None
         held.enter_context(alone_in(run))
-        return run, (), finish_folds(run, registry, split, assignment, say=lambda text: _say(text, silent))
+        return (
+            run,
+            (),
+            finish_folds(run, registry, split, assignment, say=lambda text: _say(text, silent), warn=print_warning),
+        )
 
 
 def _check_edges(recipe: Recipe, registry: Registry, split: Split, assignment: Assignment, *, silent: bool) -> None:
@@ -200,6 +204,6 @@ def show_folds(run: Run, metrics: Mapping[str, Any]) -> None:
     files.add_row("run", plain(run.folder))
     files.add_row("out-of-fold predictions", plain(run.validation_nbest))
     files.add_row("picture", plain(run.folder / "folds.png"))
-    if metrics.get("submission"):
-        files.add_row("submission", plain(run.predictions / metrics["submission"]["file"]))
+    if file := run.submission_file(metrics):
+        files.add_row("submission", plain(file))
     out.print(files)

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qakit.cli.console import err, plain, print_json
+from qakit.cli.console import err, plain, print_json, print_warning
 from qakit.cli.train_part import free_memory, train_into
 from qakit.errors import RunError, UsageError
 
@@ -100,6 +100,7 @@ def _dry_run(loaded: LoadedPipeline, registry: Registry, *, as_json: bool, quiet
         else:
             check = partial(_check_gives, stage)
             found[name] = rehearsed(stage.recipe, registry, quiet=quiet or as_json, check=check)
+    _check_test(loaded, registry)
     if as_json:
         print_json({"stages": found, "combine": loaded.pipeline.combine.model_dump(mode="json")})
         return
@@ -124,6 +125,7 @@ def _train(
             check_free(output)
         todo = [stage for stage in loaded.stages.values() if not _is_trained(stage, run)]
         _check_first(todo, registry, quiet=silent)
+        _check_test(loaded, registry)
         if run is None:
             run = create_pipeline(loaded, output)
             place.append(run)
@@ -163,6 +165,21 @@ def _check_first(stages: list[Stage], registry: Registry, *, quiet: bool) -> Non
         free_memory()
 
 
+def _check_test(loaded: LoadedPipeline, registry: Registry) -> None:
+    """What is wrong with the test file, or with its ids, should be known before the stages are trained, too."""
+    from qakit.data.splits import read_split
+    from qakit.inference.stand_ins import submission_problems
+
+    test = read_split(loaded.whole, registry, "test")
+    if test is None:
+        return
+    for problems in test.problems:
+        for line in problems.describe():
+            print_warning(line)
+    for problem in submission_problems(test.examples, loaded.whole, registry, gives="spans", classes=()):
+        print_warning(f"answers to the test file will not fit the sample submission: {problem}")
+
+
 def _check_gives(stage: Stage, prepared: Prepared) -> None:
     """Whether the stage's head decodes to what the pipeline needs of it."""
     from qakit.inference.scoring import given_by
@@ -198,6 +215,7 @@ def _finish(run: Run, registry: Registry, *, began: float, quiet: bool, as_json:
             device=pick_device(),
             cache=default_cache(),
             say=lambda text: _say(text, quiet),
+            warn=print_warning,
             progress=progress or (lambda _done, _total: None),
         )
     if as_json:

@@ -73,6 +73,21 @@ def check_targets(source: Path, *targets: Path | None) -> None:
             raise UsageError(f"{target} is named for two outputs; name another file for one of them")
 
 
+def input_file(text: str) -> Path:
+    """The file that an ``--input`` names, fetched if it is on the hub.
+
+    Raises:
+        UsageError: it names several.
+        HubError: it is not to be had.
+    """
+    from qakit.data.sources import local_files
+
+    files = local_files(text, named="--input")
+    if len(files) > 1:
+        raise UsageError(f"--input {text} stands for {len(files)} files; name one")
+    return files[0]
+
+
 def load_run(run: Path, overrides: Sequence[str] = ()) -> Answering:
     """The best weights of a run, or of a pipeline's stages; or a model without a run under ``overrides``.
 
@@ -86,16 +101,20 @@ def load_run(run: Path, overrides: Sequence[str] = ()) -> Answering:
         return load_trained(run, overrides=overrides, device=device, workers=workers)
 
 
-def read_examples(trained: Answering, source: Path) -> Split:
-    """A file's examples, with the recipe's reader; problems in its records are told."""
+def read_examples(trained: Answering, source: Path, *, predicted_only: bool) -> Split:
+    """A file's examples, with the recipe's reader; problems in its records are told.
+
+    Args:
+        predicted_only: no label is needed, and none is read.
+    """
     with trained.workers.one_fate():
-        split = _read(trained.recipe, trained.registry, source)
+        split = _read(trained.recipe, trained.registry, source, predicted_only=predicted_only)
     return _told(split, trained.workers.first)
 
 
 def read_input(recipe: Recipe, registry: Registry, source: Path) -> Split:
-    """A file's examples, with a recipe's reader; problems in its records are told."""
-    return _told(_read(recipe, registry, source), True)
+    """The examples of a file to be predicted, with a recipe's reader; problems in its records are told."""
+    return _told(_read(recipe, registry, source, predicted_only=True), True)
 
 
 def read_own_split(trained: Answering, name: SplitName) -> Split:
@@ -109,10 +128,10 @@ def read_own_split(trained: Answering, name: SplitName) -> Split:
     return _told(split, trained.workers.first)
 
 
-def _read(recipe: Recipe, registry: Registry, source: Path) -> Split:
+def _read(recipe: Recipe, registry: Registry, source: Path, *, predicted_only: bool) -> Split:
     from qakit.data.splits import read_files
 
-    split = read_files(recipe, registry, [source])
+    split = read_files(recipe, registry, [source], predicted_only=predicted_only)
     if not split.examples:
         raise DataError("holds no question", path=source)
     return split

@@ -36,6 +36,7 @@ class Batch:
         window: (B,) int64 numpy, row of each window in ``Windows``. Stays on the CPU.
         token: (B, T) int64 numpy, index of each position's token in the flat store, -1 for special tokens and padding.
         segment: (B, T) int32 numpy, row of each position's segment in ``Windows.pair``; -1 outside contexts.
+        padded: whether any window is shorter than T; known here, so that nobody has to ask the device.
     """
 
     input_ids: Tensor
@@ -53,6 +54,7 @@ class Batch:
     segment: NDArray[np.int32]
     target_label: Tensor | None = None
     target_segment: Tensor | None = None
+    padded: bool = True
 
     def __len__(self) -> int:
         return len(self.window)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from qakit.data.checks.findings import Finding, Lengths, ProblemCount
-from qakit.data.checks.labels import label_findings
 from qakit.data.checks.offsets import shift_findings
 from qakit.data.checks.repeats import Keys, duplicates, overlap
 from qakit.data.checks.texts import answer_findings, character_lengths, suspicious_characters
@@ -26,6 +25,8 @@ STOPS = 1
 
 Say = Callable[[str], None]
 """Called with what is being done."""
+Rules = Callable[[Mapping[str, Sequence[Example]]], Mapping[str, Sequence[Finding]]]
+"""Examples -> findings, both by the split's name; of splits that could be read to their end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,11 @@ class DataReport:
         for split, data in zip(self.splits, value["splits"], strict=True):
             if split.tokens is not None and split.tokens.ceiling is not None:
                 top = split.tokens.ceiling
-                data["tokens"]["ceiling"] |= {"of_answers": top.of_answers, "of_questions": top.of_questions}
+                data["tokens"]["ceiling"] |= {
+                    "of_answers": top.of_answers,
+                    "of_answerable": top.of_answerable,
+                    "of_questions": top.of_questions,
+                }
         return value | {"exit_code": self.exit_code}
 
 
@@ -87,8 +92,7 @@ def check_data(
     *,
     policies: Mapping[str, Policy] | None = None,
     tokens: TokenSetup | None = None,
-    for_training: bool = False,
-    answerable_only: bool = False,
+    rules: Rules | None = None,
     say: Say = lambda _: None,
 ) -> DataReport:
     """Read every split to its end, whatever is wrong, and look at it.
@@ -98,29 +102,34 @@ def check_data(
         splits: files by split name.
         policies: the recipe's; they decide what counts as ``stops``.
         tokens: tokenizer and windows, for what depends on them.
-        for_training: the splits are a recipe's; ``train`` and ``validation`` need labels.
-        answerable_only: the recipe trains on answerable questions alone.
+        rules: what else is looked for in the splits of a recipe, whose ``test`` is only predicted; None where the
+            splits are no recipe's.
         say: told about each slow part.
 
     Raises:
         UsageError: a policy is not possible, or windows of this size are not.
     """
-    reports: list[SplitReport] = []
     read: dict[str, list[Example]] = {}
-    keys = Keys()
+    problems: dict[str, Sequence[Problems]] = {}
+    unreadable: dict[str, list[str]] = {}
     for name, files in splits.items():
         say(f"reading {name}")
-        problems = problems_of(files, policies or {}, collect=True)
-        read[name], unreadable = _read(reader, problems)
-        findings: list[Finding] = []
-        if for_training and not unreadable:
-            findings += label_findings(name, read[name], answerable_only=answerable_only)
-        for file in problems:
-            findings += shift_findings(file.shifts)
-        reports.append(_check_split(name, read[name], problems, unreadable, findings, tokens, keys, say))
+        predicted_only = rules is not None and name == "test"
+        problems[name] = problems_of(files, policies or {}, collect=True, predicted_only=predicted_only)
+        read[name], unreadable[name] = _read(reader, problems[name])
+    whole = {name: read[name] for name in splits if not unreadable[name]}
+    findings = {} if rules is None else rules(whole)
+    reports: list[SplitReport] = []
+    keys = Keys()
+    for name in splits:
+        found = [*findings.get(name, ())]
+        found += [shifted for file in problems[name] for shifted in shift_findings(file.shifts)]
+        reports.append(_check_split(name, read[name], problems[name], unreadable[name], found, tokens, keys, say))
     say("comparing splits")
     pairs = ((one, other, overlap(read[one], read[other], keys)) for one, other in combinations(read, 2))
-    return DataReport(tuple(reports), tuple(Overlap(one, other, tuple(found)) for one, other, found in pairs if found))
+    return DataReport(
+        tuple(reports), tuple(Overlap(one, other, tuple(shared)) for one, other, shared in pairs if shared)
+    )
 
 
 def _read(reader: Reader, problems: Sequence[Problems]) -> tuple[list[Example], list[str]]:

@@ -136,6 +136,7 @@ class Collator:
             window=np.asarray(rows, dtype=np.int64),
             token=token.reshape(size, width),
             segment=owner.reshape(size, width),
+            padded=bool((length < width).any()),
         )
 
 

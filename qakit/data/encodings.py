@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from qakit.errors import DataError
+
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
@@ -20,6 +22,10 @@ CHUNK_CHARACTERS = 100_000
 """How much the library tokenises at a time: a token takes some 200 bytes until it lies in the arrays, and small chunks
 stay in the processor's cache."""
 
+_PANIC = "PanicException"
+"""The name of what a panic in Rust raises; the class itself cannot be imported."""
+_SHOWN = 60
+"""Characters of a text in a message."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -42,15 +48,33 @@ def tokenise(texts: Iterable[str], backend: Tokenizer) -> Iterator[Encoded]:
     """The tokens of ``texts`` in order, a bounded chunk at a time.
 
     While one chunk is turned into arrays, the next is tokenised in a thread: the library releases Python's lock.
+
+    Raises:
+        DataError: the tokenizer fails on a text.
     """
     with ThreadPoolExecutor(max_workers=1) as pool:
         coming: Future[list[Encoding]] | None = None
         for chunk in chunks(texts, CHUNK_TEXTS, CHUNK_CHARACTERS):
-            ready, coming = coming, pool.submit(backend.encode_batch, chunk, add_special_tokens=False)
+            ready, coming = coming, pool.submit(_encode, chunk, backend)
             if ready is not None:
                 yield _arrays(ready.result())
         if coming is not None:
             yield _arrays(coming.result())
+
+
+def _encode(texts: Sequence[str], backend: Tokenizer) -> list[Encoding]:
+    """The library's encodings; one text that its patterns give up on does not end the process."""
+    try:
+        return backend.encode_batch(texts, add_special_tokens=False)
+    except BaseException as panic:  # a panic in Rust is no Exception
+        if type(panic).__name__ != _PANIC:
+            raise
+        if len(texts) > 1:
+            return [encoding for text in texts for encoding in _encode([text], backend)]
+        shown = repr(texts[0] if len(texts[0]) <= _SHOWN else texts[0][:_SHOWN] + "…")
+        raise DataError(
+            f"the tokenizer fails on a text of {len(texts[0]):,} characters ({panic}): shorten or leave out {shown}"
+        ) from None
 
 
 def joined(parts: Sequence[Encoded]) -> Encoded:

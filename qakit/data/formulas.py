@@ -17,16 +17,16 @@ def begins_like_formula(text: str) -> bool:
     return text.startswith(FORMULA)
 
 
-def formula_notice(answers: Iterable[str]) -> str | None:
-    """A line for people about to open a file of these answers, or None where there is nothing to say."""
-    return count_notice(sum(map(begins_like_formula, answers)))
+def formula_cells(rows: Iterable[tuple[str, str]]) -> int:
+    """How many ids and answers a spreadsheet would take for a formula."""
+    return sum(begins_like_formula(cell) for row in rows for cell in row)
 
 
-def count_notice(count: int) -> str | None:
-    """The same line of so many answers, where they themselves are not kept."""
+def formula_notice(count: int) -> str | None:
+    """A line for people about to open a file with so many such cells, or None where there is nothing to say."""
     if not count:
         return None
-    begin = "1 answer begins" if count == 1 else f"{count:,} answers begin"
+    begin = "1 id or answer begins" if count == 1 else f"{count:,} ids or answers begin"
     return (
         f"{begin} like a spreadsheet formula (=, +, -, @) and the file holds the exact text, as competitions want it: "
         "in a spreadsheet, import its columns as text"

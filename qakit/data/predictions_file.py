@@ -1,13 +1,15 @@
-"""Reading answer files as programs and people exchange them: JSON (id -> text), CSV (id, answer), GLUE's TSV."""
+"""Reading answer files as programs and people exchange them: JSON, JSON Lines, CSV, Parquet, GLUE's TSV."""
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from io import StringIO
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +18,10 @@ from qakit.errors import DataError
 MOST = sys.float_info.max
 WIDEST_CELL = 2**31 - 1
 """Characters of a cell of a CSV file; Python's own limit refuses long answers."""
+ANSWER_FILES = (".csv", ".json", ".jsonl", ".parquet", ".tsv")
+"""Endings of files of answers."""
+ANSWER, LABEL = "answer", "label"
+"""What the column of the answers is called, beside ``id``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,31 +31,47 @@ class AnswerFile:
     path: Path
     answers: Mapping[str, str]
     columns: tuple[str, str] | None = None
-    """Headers of the id and the answer column; None for JSON."""
+    """Headers of the id and the answer column of a CSV file; None where there are none."""
     line_end: Literal["\n", "\r\n"] = "\n"
-    """Of the header line; ``\\n`` for JSON."""
+    """Of the first line of a CSV file; else ``\\n``."""
+    headless: bool = False
+    """Whether it is a CSV file whose first line is an answer."""
+    classes: bool = False
+    """Whether the answers are classes or numbers: GLUE's files, or a column ``label``."""
 
 
-def read_answers(path: Path) -> AnswerFile:
-    """The answers of a ``.csv`` file (id, answer), of GLUE's ``.tsv`` or of a JSON file (id -> text).
+def read_answers(path: Path, *, ids: Collection[str] = frozenset()) -> AnswerFile:
+    """The answers of a ``.csv`` or ``.parquet`` file, of GLUE's ``.tsv``, or of JSON: one object id -> text, or records
+    with ``id`` and ``answer`` (or ``label``), one a line or in a list.
 
-    Of more than two CSV columns, those called ``id`` and ``answer`` count. Texts stay as they are: ``NA`` is an answer.
+    Columns are found by the names ``id`` and ``answer`` (or ``label``); two others are the id and the answer, in this
+    order. Texts stay as they are: ``NA`` is an answer.
+
+    Args:
+        path: the file.
+        ids: those that are asked for, where they are known: a first line that begins with one of them is no header.
 
     Raises:
         DataError: the file is not what its ending says, an answer is not text, an id comes twice.
     """
-    if path.suffix.lower() == ".csv":
-        return _read_csv(path)
-    if path.suffix.lower() == ".tsv":
-        return AnswerFile(path, read_tab_separated(path))
-    answers = _read_object(path, "id -> answer text")
+    ending = path.suffix.lower()
+    if ending == ".csv":
+        return _read_csv(path, ids)
+    if ending == ".tsv":
+        return AnswerFile(path, read_tab_separated(path, ids=ids), classes=True)
+    if ending == ".parquet":
+        return _of_records(_parquet_records(path), path)
+    document = _read_json(path, "one object, id -> answer text")
+    if isinstance(document, tuple):
+        return _of_records(document, path)
+    answers = _as_object(document, path, "id -> answer text")
     for id_, answer in answers.items():
         if not isinstance(answer, str):
             raise DataError(f"the answer is {_kind(answer)}, not text", path=path, row=f"id {id_}")
     return AnswerFile(path, answers)
 
 
-def read_tab_separated(path: Path) -> dict[str, str]:
+def read_tab_separated(path: Path, *, ids: Collection[str] = frozenset()) -> dict[str, str]:
     """The answers of a TSV file as GLUE has them: a header line, then id, tab, answer; quotation marks are text.
 
     Raises:
@@ -61,11 +83,9 @@ def read_tab_separated(path: Path) -> dict[str, str]:
         if len(cells) != 2 and (line or number == 1):
             message = f"should be two cells with a tab between them, index and prediction; found {len(cells)}"
             raise DataError(message, path=path, row=f"line {number}")
-        if not line or number == 1:
+        if not line or (number == 1 and cells[0] not in ids):
             continue
-        if cells[0] in answers:
-            raise DataError(f"id {cells[0]} comes twice in the file", path=path, row=f"line {number}")
-        answers[cells[0]] = cells[1]
+        _add(answers, cells[0], cells[1], path, f"line {number}")
     return answers
 
 
@@ -75,7 +95,7 @@ def read_probabilities(path: Path) -> dict[str, float]:
     Raises:
         DataError: the file is not such an object, or a value is not a finite number.
     """
-    values = _read_object(path, "id -> number")
+    values = _as_object(_read_json(path, "one object, id -> number"), path, "id -> number")
     for id_, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise DataError(f"the value is {_kind(value)}, not a number", path=path, row=f"id {id_}")
@@ -84,17 +104,74 @@ def read_probabilities(path: Path) -> dict[str, float]:
     return {id_: float(value) for id_, value in values.items()}
 
 
-def _read_object(path: Path, wanted: str) -> dict[str, Any]:
+Records = tuple[tuple[str, dict[str, Any]], ...]
+"""JSON objects or rows with their names for messages."""
+
+
+def _read_json(path: Path, wanted: str) -> Records | Any:
+    """The records of JSON Lines, of a list, or a single one; any other document as it is."""
     text = _read_text(path)
     try:
         document = json.loads(text, object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
+        if error.msg == "Extra data" and text.lstrip().startswith("{"):
+            return _json_lines(text, path)
         problem = f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-        raise DataError(f"{problem}; expected one object, {wanted}", path=path) from None
+        raise DataError(f"{problem}; expected {wanted}", path=path) from None
     except _RepeatedIdError as error:
         raise DataError("comes twice in the file", path=path, row=f"id {error}") from None
     except (RecursionError, ValueError) as error:
         raise DataError(f"is not JSON that can be read ({error})", path=path) from None
+    if isinstance(document, list) and document and all(isinstance(each, dict) for each in document):
+        return tuple((f"record {number}", each) for number, each in enumerate(document, start=1))
+    if isinstance(document, dict) and "id" in document and (ANSWER in document or LABEL in document):
+        return (("line 1", document),)
+    return document
+
+
+def _json_lines(text: str, path: Path) -> Records:
+    records = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"is not JSON ({error})", path=path, row=f"line {number}") from None
+        if not isinstance(record, dict):
+            raise DataError(f"is {_kind(record)}; expected an object", path=path, row=f"line {number}")
+        records.append((f"line {number}", record))
+    return tuple(records)
+
+
+def _parquet_records(path: Path) -> Records:
+    import pyarrow.parquet
+
+    try:
+        table = pyarrow.parquet.read_table(path)
+        columns = [name for name in ("id", ANSWER, LABEL) if name in table.column_names]
+        rows = table.select(columns).to_pylist()
+    except Exception as error:  # whatever the library raises about the file's content
+        raise DataError(f"cannot be read as Parquet: {' '.join(str(error).split())[:200]}", path=path) from None
+    return tuple((f"row {number}", row) for number, row in enumerate(rows, start=1))
+
+
+def _of_records(records: Records, path: Path) -> AnswerFile:
+    answers: dict[str, str] = {}
+    name = next((name for name in (ANSWER, LABEL) if records and name in records[0][1]), ANSWER)
+    for row, record in records:
+        id_, answer = record.get("id"), record.get(name)
+        if isinstance(id_, bool) or not isinstance(id_, str | int):
+            raise DataError(f"the id is {_kind(id_)}; expected records with 'id' and '{name}'", path=path, row=row)
+        if name == LABEL and isinstance(answer, int | float):
+            answer = json.dumps(answer)
+        if not isinstance(answer, str):
+            raise DataError(f"the {name} is {_kind(answer)}, not text", path=path, row=f"{row}, id {id_}")
+        _add(answers, str(id_), answer, path, row)
+    return AnswerFile(path, answers, classes=name == LABEL)
+
+
+def _as_object(document: Any, path: Path, wanted: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise DataError(f"is {_kind(document)}; expected one JSON object, {wanted}", path=path)
     return document
@@ -115,41 +192,74 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _read_csv(path: Path) -> AnswerFile:
+def _read_csv(path: Path, ids: Collection[str]) -> AnswerFile:
     text = _read_text(path)
     csv.field_size_limit(WIDEST_CELL)
     reader = csv.reader(StringIO(text, newline=""), strict=True)
     try:
-        header = next(reader, [])
-        id_column, answer_column = _columns(header, path)
+        first, second = next(reader, []), next(reader, None)
+        headless = _is_answer(first, second, ids)
+        id_column, answer_column = (0, 1) if headless else _columns(first, path)
+        rows: Iterator[list[str]] = chain([] if second is None else [second], reader)
         answers: dict[str, str] = {}
-        for row in reader:
+        if headless:
+            _add(answers, first[0], first[1], path, "line 1")
+        for row in rows:
             if not row:
                 continue
-            line = f"line {reader.line_num}"
-            if len(row) != len(header):
-                problem = f"has {len(row)} columns, the header has {len(header)}; quote answers that hold a comma"
+            line = f"line {2 if row is second else reader.line_num}"
+            if len(row) != len(first):
+                problem = f"has {len(row)} columns, the header has {len(first)}; quote answers that hold a comma"
                 raise DataError(problem, path=path, row=line)
-            if row[id_column] in answers:
-                raise DataError(f"id {row[id_column]} comes twice in the file", path=path, row=line)
-            answers[row[id_column]] = row[answer_column]
+            _add(answers, row[id_column], row[answer_column], path, line)
     except csv.Error as error:
         raise DataError(f"is not well-formed CSV: {error}", path=path, row=f"line {reader.line_num}") from None
-    first_line = text[: text.find("\n") + 1]
     return AnswerFile(
-        path, answers, (header[id_column], header[answer_column]), "\r\n" if first_line.endswith("\r\n") else "\n"
+        path,
+        answers,
+        columns=None if headless else (first[id_column], first[answer_column]),
+        line_end="\r\n" if text[: text.find("\n") + 1].endswith("\r\n") else "\n",
+        headless=headless,
+        classes=not headless and first[answer_column].strip().lower() == LABEL,
     )
+
+
+def _is_answer(first: list[str], second: list[str] | None, ids: Collection[str]) -> bool:
+    """Whether the first line of two columns is an answer already: its id is one that is asked for, or, where these are
+    not known, it is built as the next line's (letters and digits alike), with a digit in it as no column's name has."""
+    if len(first) != 2 or {"id", ANSWER, LABEL} & set(_names(first)):
+        return False
+    if ids:
+        return first[0] in ids
+    return second is not None and _shape(first[0]) == _shape(second[0]) and any(map(str.isdigit, first[0]))
+
+
+def _shape(id_: str) -> str:
+    """``q7-ab`` and ``x12-c`` alike; hexadecimal digits count as digits."""
+    return re.sub(r"[0-9a-f]*[0-9][0-9a-f]*", "9", re.sub(r"[g-zG-Z]+", "z", id_.lower()))
 
 
 def _columns(header: list[str], path: Path) -> tuple[int, int]:
+    names = _names(header)
+    answer = next((names.index(name) for name in (ANSWER, LABEL) if name in names), None)
+    if "id" in names and (answer is not None or len(header) == 2):
+        id_ = names.index("id")
+        return id_, 1 - id_ if answer is None else answer
     if len(header) == 2:
-        return 0, 1
-    names = [name.strip().lower() for name in header]
-    if "id" in names and "answer" in names:
-        return names.index("id"), names.index("answer")
+        return (0, 1) if answer is None else (1 - answer, answer)
     raise DataError(
         f"the header is {','.join(header)[:80]!r}; expected two columns, id and answer", path=path, row="line 1"
     )
+
+
+def _names(header: list[str]) -> list[str]:
+    return [name.strip().lower() for name in header]
+
+
+def _add(answers: dict[str, str], id_: str, answer: str, path: Path, row: str) -> None:
+    if id_ in answers:
+        raise DataError(f"id {id_} comes twice in the file", path=path, row=row)
+    answers[id_] = answer
 
 
 def _read_text(path: Path) -> str:

@@ -22,7 +22,11 @@ class ReadResult:
 
 
 def read_examples(
-    reader: Reader, paths: Path | Sequence[Path], *, policies: Mapping[str, Policy] | None = None
+    reader: Reader,
+    paths: Path | Sequence[Path],
+    *,
+    policies: Mapping[str, Policy] | None = None,
+    predicted_only: bool = False,
 ) -> ReadResult:
     """Read files as one list of examples.
 
@@ -33,17 +37,22 @@ def read_examples(
         paths: one file or several.
         policies: what to do about each kind of problem (:data:`qakit.problems.PROBLEM_KINDS`), by name; ``default``
             for the rest.
+        predicted_only: as in :class:`~qakit.problems.Problems`; all examples are unlabelled then.
 
     Raises:
         DataError: a file cannot be read, or a problem's policy is ``error``.
         UsageError: a policy names no kind of problem, or one that the kind cannot honour.
     """
-    problems = problems_of(paths, policies or {})
+    problems = problems_of(paths, policies or {}, predicted_only=predicted_only)
     return ReadResult(tuple(iter_examples(reader, problems)), problems)
 
 
 def problems_of(
-    paths: Path | Sequence[Path], policies: Mapping[str, Policy], *, collect: bool = False
+    paths: Path | Sequence[Path],
+    policies: Mapping[str, Policy],
+    *,
+    collect: bool = False,
+    predicted_only: bool = False,
 ) -> tuple[Problems, ...]:
     """An empty list of problems for each file, for :func:`iter_examples`.
 
@@ -52,7 +61,7 @@ def problems_of(
     """
     check_policies(policies)
     files = [paths] if isinstance(paths, Path) else paths
-    return tuple(Problems(path, policies, collect=collect) for path in files)
+    return tuple(Problems(path, policies, collect=collect, predicted_only=predicted_only) for path in files)
 
 
 def iter_examples(reader: Reader, problems: Sequence[Problems]) -> Iterator[Example]:
@@ -85,6 +94,8 @@ def checked(numbered: Iterable[tuple[int, Example]], problems: Problems, taken: 
     """
     here: set[str] = set()
     for number, example in numbered:
+        if problems.predicted_only:
+            example = replace(example, answers=None, label=None, relevant=None)
         _check_answers(example, problems.path)
         identifier = example.id
         if identifier in here or identifier in taken:

@@ -9,11 +9,12 @@ from typing import Literal
 
 from qakit.data.folds import Assignment, assign
 from qakit.data.read import read_examples
+from qakit.data.sources import local_files
 from qakit.errors import DataError, UsageError
 from qakit.problems import Problems
 from qakit.protocols import NoRuntime, Reader
 from qakit.randomness import permutation
-from qakit.recipe.model import Recipe
+from qakit.recipe.model import HubSplit, Recipe
 from qakit.registry import Registry
 from qakit.values import Example
 
@@ -43,13 +44,20 @@ def build_reader(recipe: Recipe, registry: Registry) -> Reader:
     return reader
 
 
-def read_files(recipe: Recipe, registry: Registry, files: Sequence[Path], *, name: str = "input") -> Split:
+def read_files(
+    recipe: Recipe, registry: Registry, files: Sequence[Path], *, name: str = "input", predicted_only: bool = False
+) -> Split:
     """All examples of ``files``, as the recipe's reader and problem policies say.
+
+    Args:
+        predicted_only: the files are answered, neither trained on nor scored: whatever labels they have are not read,
+            and no record is left out.
 
     Raises:
         DataError: a file cannot be read, or a problem's policy is ``error``.
     """
-    result = read_examples(build_reader(recipe, registry), list(files), policies=recipe.data.problems)
+    reader, policies = build_reader(recipe, registry), recipe.data.problems
+    result = read_examples(reader, list(files), policies=policies, predicted_only=predicted_only)
     return Split(name, tuple(files), result.examples, result.problems)
 
 
@@ -57,38 +65,55 @@ CONTEXTS = "contexts"
 """What readers call their setting for a file of contexts that lies beside the data file."""
 
 
-def contexts_setting(recipe: Recipe, registry: Registry) -> str | None:
-    """The file of contexts that the recipe's reader looks for beside each data file; None for readers without one."""
-    reader = recipe.data.reader
-    fields = registry.get("readers", reader.name).component.settings.model_fields
-    if CONTEXTS not in fields:
-        return None
-    return str(reader.settings.get(CONTEXTS, fields[CONTEXTS].default))
+def contexts_setting(recipe: Recipe) -> str | None:
+    """The file of contexts that a checked recipe's reader looks for beside each data file; None for readers without."""
+    file = recipe.data.reader.settings.get(CONTEXTS)
+    return file if isinstance(file, str) else None
 
 
-def with_contexts(recipe: Recipe, registry: Registry, file: Path) -> Recipe:
+def with_contexts(recipe: Recipe, file: Path) -> Recipe:
     """The recipe with its reader told where the contexts are.
 
     Raises:
         UsageError: the reader reads no such file.
     """
     reader = recipe.data.reader
-    if contexts_setting(recipe, registry) is None:
+    if contexts_setting(recipe) is None:
         raise UsageError(f"the reader {reader.name!r} has its contexts in the data file; there is no file for them")
     changed = reader.model_copy(update={CONTEXTS: str(file.absolute())})
     return recipe.model_copy(update={"data": recipe.data.model_copy(update={"reader": changed})})
 
 
-def split_files(recipe: Recipe, name: SplitName) -> tuple[Path, ...]:
-    """The files that a recipe names for a split; empty if none. Folds validate on parts of the training files."""
-    value = getattr(recipe.data, "train" if recipe.folds is not None and name == "validation" else name)
+def split_sources(recipe: Recipe, name: SplitName) -> tuple[str | HubSplit, ...]:
+    """What a recipe names for a split; empty if nothing. Folds validate on parts of the training files."""
+    value = getattr(recipe.data, _named(recipe, name))
     if value is None:
         return ()
-    return tuple(Path(item) for item in ([value] if isinstance(value, str) else value))
+    return tuple(value) if isinstance(value, list) else (value,)
+
+
+def split_files(recipe: Recipe, name: SplitName) -> tuple[Path, ...]:
+    """The files of a split, those of the hub fetched; empty if the recipe names none.
+
+    Raises:
+        HubError: data on the hub is not to be had.
+        DataError: as :func:`qakit.data.sources.local_files`.
+    """
+    return tuple(
+        file
+        for source in split_sources(recipe, name)
+        for file in local_files(source, named=f"data.{_named(recipe, name)}", beside=contexts_setting(recipe))
+    )
+
+
+def _named(recipe: Recipe, name: SplitName) -> SplitName:
+    return "train" if recipe.folds is not None and name == "validation" else name
 
 
 def read_split(recipe: Recipe, registry: Registry, name: SplitName) -> Split | None:
     """A split with the recipe's selection applied; None if the recipe has no such split.
+
+    The test file is only predicted: its labels are not read.
 
     Raises:
         DataError: a file cannot be read, or nothing is left to train or evaluate on.
@@ -101,7 +126,7 @@ def read_split(recipe: Recipe, registry: Registry, name: SplitName) -> Split | N
         if recipe.folds.fold is not None:
             split = part_of(recipe, split, assignment, name, fold=recipe.folds.fold)
     else:
-        split = _selected(recipe, read_files(recipe, registry, files, name=name), name)
+        split = _selected(recipe, read_files(recipe, registry, files, name=name, predicted_only=name == "test"), name)
     if not split.examples:
         wanted = "no labelled example to train on" if name == "train" else "no example"
         raise DataError(f"the {name} split holds {wanted}", path=files[0])

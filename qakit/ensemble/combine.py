@@ -135,7 +135,7 @@ def _bench(
         members = whole(kept, characters=method.reads_characters)
     if not members[0].predictions:
         raise DataError("holds no predictions", path=kept[0].path)
-    examples = read_questions(kept, [each.id for each in members[0].predictions], registry)
+    examples = read_questions(kept, [each.id for each in members[0].predictions], registry, predicted_only=False)
     judged = Judged(examples, judge, Sampling(RESAMPLES, plan.seed))
     pool = method.pool(members, examples)
     # From here on a member's answers will do; a pool that needs more has kept it.
@@ -184,7 +184,8 @@ def answer_kept(
     questions: dict[str, Example] = {}
     if wants:
         ids = [each.id for each in kept[0].predictions()]
-        questions = dict(zip(ids, read_questions(kept, ids, registry), strict=True))
+        read = read_questions(kept, ids, registry, predicted_only=True)
+        questions = dict(zip(ids, read, strict=True))
 
     def of(members: Sequence[EnsembleMember]) -> list[Example] | None:
         return [questions[each.id] for each in members[0].predictions] if wants else None

@@ -62,9 +62,9 @@ class Kept:
         if self.folder is not None:
             yield from iter_nbest(self.folder / NBEST)
         elif self.source.answers is not None:
-            classes = self.source.path.suffix.lower() == ".tsv"  # GLUE's files hold nothing else
+            made = LabelPrediction if self.source.answers.classes else SpanPrediction
             for id_, answer in self.source.answers.answers.items():
-                yield LabelPrediction(id_, answer) if classes else SpanPrediction(id_, answer)
+                yield made(id_, answer)
 
     def characters(self) -> CharacterScores:
         """The character scores beside the predictions.
@@ -84,7 +84,8 @@ class Kept:
 
 
 def open_source(path: Path) -> Source:
-    """A ``.csv``, ``.tsv`` (GLUE) or JSON file of answers, a run folder, or a folder with ``predictions/nbest.jsonl``.
+    """A file of answers (:func:`~qakit.data.predictions_file.read_answers`), a run folder, or a folder with
+    ``predictions/nbest.jsonl``.
 
     Raises:
         DataError: it cannot be read, or the folder has no predictions.
@@ -151,7 +152,9 @@ def check_same_files(kept: Sequence[Kept]) -> None:
             )
 
 
-def read_questions(kept: Sequence[Kept], ids: Sequence[str], registry: Registry) -> list[Example]:
+def read_questions(
+    kept: Sequence[Kept], ids: Sequence[str], registry: Registry, *, predicted_only: bool
+) -> list[Example]:
     """The questions that the members answered, by their ids, from the files that they were read from.
 
     A file may lie where any of the members read it, if it is the same one byte by byte.
@@ -163,7 +166,8 @@ def read_questions(kept: Sequence[Kept], ids: Sequence[str], registry: Registry)
     if first is None or first.source.recipe is None:
         raise DataError("does not say which questions it answered; predict again with this run", path=kept[0].path)
     files = [_found(file, digest, kept, first) for file, digest in first.inputs.items()]
-    examples = {each.id: each for each in read_files(first.source.recipe, registry, files).examples}
+    read = read_files(first.source.recipe, registry, files, predicted_only=predicted_only)
+    examples = {each.id: each for each in read.examples}
     lacking = [id_ for id_ in ids if id_ not in examples]
     if lacking:
         raise DataError(f"{len(lacking)} ids of {first.path} are missing here: {first_ids(lacking)}", path=files[0])

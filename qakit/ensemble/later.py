@@ -68,7 +68,7 @@ def answering(
         kept = []
         for number, path in enumerate(ensemble.members, start=1):
             run = open_run(path)
-            recipe = _asked(run.recipe(), registry, contexts, characters=ensemble.method.reads_characters)
+            recipe = _asked(run.recipe(), contexts, characters=ensemble.method.reads_characters)
             folder = place / f"{number}-{path.name}"
             _answer(run, recipe, source, registry, folder, cache=cache, watch=partial(watch, number, path))
             kept.append(Kept(Source(path, run, recipe), folder, inputs_of([source])))
@@ -79,11 +79,11 @@ def answering(
         shutil.rmtree(place, ignore_errors=True)
 
 
-def _asked(recipe: Recipe, registry: Registry, contexts: Path | None, *, characters: bool) -> Recipe:
+def _asked(recipe: Recipe, contexts: Path | None, *, characters: bool) -> Recipe:
     """A member's recipe for these questions."""
     predict = recipe.predict.model_copy(update={"character_scores": characters})
     recipe = recipe.model_copy(update={"predict": predict})
-    return recipe if contexts is None else with_contexts(recipe, registry, contexts)
+    return recipe if contexts is None else with_contexts(recipe, contexts)
 
 
 def _answer(
@@ -97,7 +97,7 @@ def _answer(
     watch: Callable[[], AbstractContextManager[CountProgress | None]],
 ) -> None:
     """A member's answers in ``folder``, unless they are there already."""
-    examples = read_files(recipe, registry, [source]).examples
+    examples = read_files(recipe, registry, [source], predicted_only=True).examples
     identity = _identity(run, recipe, examples)
     meta = Run(folder).read_json(folder / "meta.json")
     if (folder / NBEST).is_file() and identity.items() <= meta.items():

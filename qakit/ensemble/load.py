@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from qakit.data.predictions_file import ANSWER_FILES
 from qakit.ensemble.model import EnsembleRecipe, TrainedMembers
 from qakit.errors import PluginError, RecipeError
 from qakit.recipe.check import check_model, check_plugin
@@ -143,7 +144,7 @@ def _members(tree: MapNode, recipe: EnsembleRecipe, findings: Findings) -> tuple
 def _matches(pattern: str) -> list[Path]:
     """Folders and files of answers; what else lies beside runs is not meant."""
     found = map(Path, sorted(glob(pattern)))  # noqa: PTH207 - the pattern is absolute
-    return [path for path in found if path.is_dir() or path.suffix.lower() in (".csv", ".json", ".tsv")]
+    return [path for path in found if path.is_dir() or path.suffix.lower() in ANSWER_FILES]
 
 
 def _listed(members: Sequence[Path]) -> str:

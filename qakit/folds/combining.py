@@ -5,21 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from qakit.data.labels import classes_of
-from qakit.data.splits import Split, split_files
+from qakit.data.splits import Split, split_sources
 from qakit.ensemble.load import EnsemblePlan
 from qakit.ensemble.method import Method
 from qakit.errors import UsageError
-from qakit.inference.scoring import given_by
-from qakit.modeling.assemble import build_head
-from qakit.modeling.configs import load_config
-from qakit.modeling.sources import find_source
-from qakit.modeling.start import check_start
-from qakit.protocols import EnsembleMember, Gives
+from qakit.inference.stand_ins import head_gives, stand_in
+from qakit.protocols import EnsembleMember
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.runs import Run
 from qakit.training.fold_recipe import fold_recipe
-from qakit.values import ContextPrediction, Example, LabelPrediction, NoAnswer, Prediction, SpanPrediction
 
 
 def plan_of(recipe: Recipe, registry: Registry, run: Run) -> EnsemblePlan:
@@ -50,12 +45,12 @@ def check_combining(recipe: Recipe, registry: Registry, split: Split, *, fold: i
     """
     assert recipe.folds is not None
     plan = plan_of(recipe, registry, Run(Path()))  # stand-ins: only the members' names count
-    if not split_files(recipe, "test"):
+    if not split_sources(recipe, "test"):
         return
     method = Method.of(plan.method, plan.settings, plan.weights, len(plan.members), registry)
     method.check_characters(recipe, remedy="put `predict: {character_scores: true}` into the recipe")
     classes = tuple(recipe.data.labels or classes_of((*split.examples, *split.others)))
-    gives = _given(fold_recipe(recipe, fold), registry, classes)
+    gives = head_gives(fold_recipe(recipe, fold), registry, classes)
     if method.reads_characters:
         if gives != "spans":
             raise UsageError(
@@ -63,7 +58,7 @@ def check_combining(recipe: Recipe, registry: Registry, split: Split, *, fold: i
             )
         return
     example = split.examples[0]
-    answer = [_stand_in(example, gives, classes)]
+    answer = [stand_in(example, gives, classes)]
     members = [EnsembleMember(folder.name, answer) for folder in plan.members]
     shares = (1 / len(members),) * len(members)
     try:
@@ -71,24 +66,3 @@ def check_combining(recipe: Recipe, registry: Registry, split: Split, *, fold: i
         pool.combine(shares, (1.0,) * len(members), n_best=recipe.predict.n_best)
     except UsageError as error:
         raise UsageError(f"folds.combine: {error}") from error
-
-
-def _given(recipe: Recipe, registry: Registry, classes: tuple[str, ...]) -> Gives:
-    """What the recipe's head decodes to."""
-    section = recipe.backbone
-    check_start(section)
-    source = find_source(
-        section.source, revision=section.revision, with_code=section.trust_remote_code, tokenizer_only=True
-    )
-    return given_by(build_head(recipe, load_config(section, source), registry, classes=classes))
-
-
-def _stand_in(example: Example, gives: Gives, classes: tuple[str, ...]) -> Prediction:
-    """Any prediction of the kind that the head will make."""
-    if gives == "labels" and classes:
-        return LabelPrediction(example.id, classes[0], (1.0,) + (0.0,) * (len(classes) - 1))
-    if gives == "labels":
-        return LabelPrediction(example.id, 0.0)
-    if gives == "contexts":
-        return ContextPrediction(example.id, 0, (1.0,) + (0.0,) * (len(example.contexts) - 1))
-    return SpanPrediction(example.id, "", null=NoAnswer(0.0, 0.5))

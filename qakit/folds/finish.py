@@ -7,13 +7,14 @@ from statistics import fmean, stdev
 from typing import Any
 
 from qakit.data.folds import Assignment
-from qakit.data.splits import Split, split_files
+from qakit.data.splits import Split, split_files, split_sources
 from qakit.ensemble.combine import combine
 from qakit.files import write_json
 from qakit.folds.combining import plan_of
 from qakit.inference.evaluation import Judge
 from qakit.inference.out_of_fold import averaged, out_of_fold
 from qakit.inference.output import Submission, inputs_of, save_predictions, write_submission
+from qakit.numbers import finite_or_none
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.report.folds import draw_folds
@@ -23,7 +24,9 @@ from qakit.values import Example, Prediction
 Say = Callable[[str], None]
 
 
-def finish_folds(run: Run, registry: Registry, split: Split, assignment: Assignment, *, say: Say) -> Mapping[str, Any]:
+def finish_folds(
+    run: Run, registry: Registry, split: Split, assignment: Assignment, *, say: Say, warn: Say
+) -> Mapping[str, Any]:
     """Write what stands in the folder of the folds itself; returns what metrics.json holds.
 
     Args:
@@ -32,6 +35,7 @@ def finish_folds(run: Run, registry: Registry, split: Split, assignment: Assignm
         split: all examples of the training files.
         assignment: their folds.
         say: gets a line for each part that takes time.
+        warn: gets what is wrong with the submission, line by line.
 
     Raises:
         DataError: a fold's predictions are damaged or of other questions.
@@ -51,8 +55,8 @@ def finish_folds(run: Run, registry: Registry, split: Split, assignment: Assignm
         characters=characters,
     )
     submission = None
-    if split_files(recipe, "test"):
-        submission = _answer_test(run, recipe, registry, say)
+    if split_sources(recipe, "test"):
+        submission = _answer_test(run, recipe, registry, say, warn)
     judge = Judge.of(recipe, registry)
     metrics = {
         "run": str(run.folder),
@@ -91,7 +95,7 @@ def scores_of(
     }
 
 
-def _answer_test(run: Run, recipe: Recipe, registry: Registry, say: Say) -> Submission:
+def _answer_test(run: Run, recipe: Recipe, registry: Registry, say: Say, warn: Say) -> Submission:
     """The folds' models as one, through the recipe's ensembler, each counting the same."""
     assert recipe.folds is not None
     made = combine(plan_of(recipe, registry, run), registry, want_test=True, say=say)
@@ -99,9 +103,11 @@ def _answer_test(run: Run, recipe: Recipe, registry: Registry, say: Say) -> Subm
     inputs = inputs_of(split_files(recipe, "test"))
     characters = averaged([run.fold(number) for number in range(1, recipe.folds.k + 1)])
     save_predictions(run.predictions, made.test, recipe, run=run.name, inputs=inputs, characters=characters)
-    return write_submission(run.predictions / "submission", made.test, recipe, registry)
+    submission = write_submission(run.predictions / "submission", made.test, recipe, registry)
+    for line in submission.told():
+        warn(line)
+    return submission
 
 
 def _seconds(run: Run) -> float:
-    seconds = run.read_json(run.metrics_file).get("seconds")
-    return float(seconds) if isinstance(seconds, int | float) else 0.0
+    return finite_or_none(run.read_json(run.metrics_file).get("seconds")) or 0.0

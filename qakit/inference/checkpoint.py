@@ -94,7 +94,7 @@ def trained_of(
 ) -> TrainedRun:
     """A published model under a recipe; without a length of the recipe's own, its windows are as long as it reads."""
     keep_freed_memory()
-    precision = resolve_precision(recipe.train.precision, device)
+    precision = resolve_precision(recipe.train.precision, device, published.architecture)
     assembled = assemble_published(published, recipe, registry, device=device, precision=precision)
     if "max_length" in recipe.windows.model_fields_set:
         check_length(assembled.model.backbone, recipe.windows.max_length)

@@ -19,10 +19,10 @@ from qakit.inference.calibration import (
 from qakit.inference.collectors import Scores, SpanScores
 from qakit.inference.scoring import ScoringSet, answers_from, predictions_of
 from qakit.inference.threshold import Choices, Score, apply_threshold, null_differences, tune_null_threshold
-from qakit.protocols import Gives, Metric, NoRuntime, PerExampleMetric, Postprocessor
+from qakit.protocols import Metric, NoRuntime, PerExampleMetric, Postprocessor
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
-from qakit.values import ContextPrediction, Example, LabelPrediction, NoAnswer, Prediction, SpanPrediction
+from qakit.values import Example, Prediction, SpanPrediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,24 +156,18 @@ def _with_answers(predictions: Sequence[SpanPrediction], answers: Sequence[str])
     return [each.with_answer(answer) for each, answer in zip(predictions, answers, strict=True)]
 
 
-def check_selection(judge: Judge, examples: Sequence[Example], *, gives: Gives) -> None:
+def check_selection(judge: Judge, examples: Sequence[Example], stand_ins: Sequence[Prediction]) -> None:
     """Make sure, before any training, that the metric gives the figure that decides which weights are kept.
+
+    Args:
+        stand_ins: a prediction for each example, of the kind that the head makes.
 
     Raises:
         UsageError: it does not, or it is for other predictions than the head makes.
     """
-    figures = judge.metric.compute(examples[:50], [_stand_in(example, gives) for example in examples[:50]])
+    figures = judge.metric.compute(examples, stand_ins)
     if judge.selected_by not in figures:
         raise UsageError(f"train.select_by is {judge.selected_by!r}, but the metric gives {', '.join(sorted(figures))}")
-
-
-def _stand_in(example: Example, gives: Gives) -> Prediction:
-    """Any prediction of the kind that the head will make."""
-    if gives == "labels" and example.label is not None:
-        return LabelPrediction(example.id, example.label)
-    if gives == "contexts":
-        return ContextPrediction(example.id, 0, (1.0,) + (0.0,) * (len(example.contexts) - 1))
-    return SpanPrediction(example.id, "", null=NoAnswer(0.0, 0.5))
 
 
 def fixed_threshold(recipe: Recipe) -> float | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qakit.data.formulas import formula_notice
+from qakit.data.formulas import formula_cells, formula_notice
 from qakit.errors import UnknownPluginError, UsageError
 from qakit.files import write_json, writing
 from qakit.inference.characters import CHARACTERS_FILE, CharacterScores
@@ -34,6 +34,13 @@ class Submission:
     checked_against: Path | None
     notice: str | None = None
     """What people should know before they open the file."""
+
+    def told(self) -> Iterator[str]:
+        """What is wrong with the file, and what else people should know, a line each."""
+        against = f" against {self.checked_against}" if self.checked_against is not None else ""
+        yield from (f"{self.path}{against}: {problem}" for problem in self.problems)
+        if self.notice is not None:
+            yield self.notice
 
     def as_json(self) -> dict[str, Any]:
         """What a run's metrics.json says of it."""
@@ -100,17 +107,24 @@ def write_submission(
 
     A ``path`` without an ending gets the writer's.
     """
-    writer = build_writer(recipe, registry, suffix=suffix)
+    return write_checked(
+        path, predictions, build_writer(recipe, registry, suffix=suffix), sample=sample_submission(recipe)
+    )
+
+
+def write_checked(path: Path, predictions: Sequence[Prediction], writer: Writer, *, sample: str | None) -> Submission:
+    """As :func:`write_submission`, with the writer and the sample submission that are given."""
     path = path if path.suffix else path.with_suffix(writer.suffix)
     writer.write(predictions, path)
-    sample = sample_submission(recipe)
     problems: tuple[str, ...] = ()
     checked = None
-    if sample is not None and Path(sample).is_file() and writer.suffix == Path(sample).suffix:
+    if sample is not None and not Path(sample).is_file():
+        problems = (f"ids and columns were not checked: the sample submission {sample} is not there",)
+    elif sample is not None and writer.suffix == Path(sample).suffix:
         checked = Path(sample)
         problems = tuple(writer.check(path, checked))
-    notice = formula_notice(each.final for each in predictions) if writer.suffix == ".csv" else None
-    return Submission(path, len(predictions), file_sha256(path), problems, checked, notice)
+    cells = formula_cells((each.id, each.final) for each in predictions) if writer.suffix == ".csv" else 0
+    return Submission(path, len(predictions), file_sha256(path), problems, checked, formula_notice(cells))
 
 
 def sample_submission(recipe: Recipe) -> str | None:

@@ -56,7 +56,6 @@ class ScoringSet:
     windows: Windows
     collator: Collator
     batches: tuple[NDArray[np.int64], ...]
-    labelled: bool
     predict: PredictSection
     classes: tuple[str, ...] = ()
 
@@ -109,19 +108,9 @@ def prepare(
         windows=windows,
         collator=collator,
         batches=tuple(prediction_batches(collator.lengths, batch_size=recipe.predict.batch_size)),
-        labelled=_labelled(encoded, gives),
         predict=recipe.predict,
         classes=assembled.classes,
     )
-
-
-def _labelled(encoded: EncodedExamples, gives: Gives) -> bool:
-    """Whether every example says what is right."""
-    if gives == "labels":
-        return not np.isnan(encoded.label).any()
-    if gives == "contexts":
-        return bool(((encoded.relevant >= 0) | (encoded.answerable == 0)).all())
-    return bool((encoded.answerable >= 0).all())
 
 
 def score(

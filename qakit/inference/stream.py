@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from qakit.data.blocks import iter_blocks
-from qakit.data.formulas import begins_like_formula
+from qakit.data.formulas import formula_cells
 from qakit.data.read import problems_of
 from qakit.data.splits import build_reader
 from qakit.errors import DataError, QakitError
@@ -50,7 +50,7 @@ class Tally:
     examples: int = 0
     """Examples answered, of unfinished files too."""
     formulas: int = 0
-    """Answers in finished CSV files that a spreadsheet would take for formulas."""
+    """Ids and answers in finished CSV files that a spreadsheet would take for formulas."""
     current: str = ""
     """The file at work."""
     bytes_answered: int = 0
@@ -176,7 +176,7 @@ class _Work:
     def _answer(self, shard: Shard) -> None:
         recipe, source = self.trained.recipe, shard.source
         read, digest = Print.of(source), input_sha256(source)
-        problems = problems_of(source, recipe.data.problems)[0]
+        problems = problems_of(source, recipe.data.problems, predicted_only=True)[0]
         before, formulas = self.tally.examples, 0
         with self.folder.publish(shard) as (temporary, record):
             with AnswerFile(temporary, shard.form, source=source) as file:
@@ -185,8 +185,7 @@ class _Work:
                     predictions = self._predict(examples)
                     file.write(predictions)
                     if shard.form == "csv":
-                        answers = (each.final for each in predictions if isinstance(each, SpanPrediction))
-                        formulas += sum(map(begins_like_formula, answers))
+                        formulas += formula_cells(map(_cells, predictions))
                     del predictions
                     give_freed_memory_back()
             if Print.of(source) != read:
@@ -221,3 +220,8 @@ class _Work:
         """
         if number := self.stopping():
             raise StoppedError(number)
+
+
+def _cells(prediction: Prediction) -> tuple[str, str]:
+    """The id and the answer; classes and numbers are no text of somebody else's."""
+    return prediction.id, prediction.final if isinstance(prediction, SpanPrediction) else ""

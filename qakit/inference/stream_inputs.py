@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from qakit.data.sources import local_files
 from qakit.errors import UsageError
+from qakit.files import without_gz
+from qakit.recipe.hub_data import is_on_hub
 
 Form = Literal["parquet", "jsonl", "csv"]
 """How answers are written."""
@@ -41,9 +44,10 @@ class Shard:
 def find_shards(inputs: Sequence[str], output: Path, *, form: Form | None = None) -> list[Shard]:
     """The files that ``inputs`` stand for, in the order of their outputs' names: the same on every machine.
 
-    An input is a file, a folder (all data files below it; names that begin with ``.`` or ``_`` are passed over) or a
-    pattern of :mod:`glob`, ``**`` included. Answers keep the path below the folder, or below the pattern's part without
-    wildcards. Files in ``output`` are never inputs.
+    An input is a file, a folder (all data files below it; names that begin with ``.`` or ``_`` are passed over), a
+    pattern of :mod:`glob`, ``**`` included, or files on the hub. Answers keep the path below the folder, or below the
+    pattern's part without wildcards; those to files on the hub have their bare names. Files in ``output`` are never
+    inputs.
 
     Args:
         form: how all answers are written; by default as each input's ending suggests.
@@ -59,8 +63,9 @@ def find_shards(inputs: Sequence[str], output: Path, *, form: Form | None = None
             if source.resolve().is_relative_to(home):
                 continue
             found += 1
-            chosen = form or DATA_ENDINGS.get(source.suffix.lower(), "jsonl")
-            shard = Shard(source, source.relative_to(root).with_suffix(f".{chosen}").as_posix(), chosen)
+            chosen = form or DATA_ENDINGS.get(without_gz(source).suffix.lower(), "jsonl")
+            name = without_gz(source.relative_to(root))
+            shard = Shard(source, name.with_suffix(f".{chosen}").as_posix(), chosen)
             other = shards.setdefault(shard.output, shard)
             if other.source.resolve() != source.resolve():
                 raise UsageError(
@@ -85,7 +90,9 @@ def is_pattern(text: str) -> bool:
 def _files(text: str) -> Iterator[tuple[Path, Path]]:
     """Files, each with the folder below which its path is kept."""
     path = Path(text)
-    if is_pattern(text):
+    if is_on_hub(text):
+        yield from ((file, file.parent) for file in local_files(text, named="--input"))
+    elif is_pattern(text):
         fixed = Path(*_before_wildcards(path.parts))
         names = glob.iglob(text, recursive=True)  # noqa: PTH207 - Path.glob raises for patterns such as "a**"
         yield from ((Path(name), fixed) for name in names if Path(name).is_file())
@@ -104,7 +111,7 @@ def _before_wildcards(parts: Iterable[str]) -> Iterator[str]:
 
 def _is_data(file: Path, root: Path) -> bool:
     visible = not any(part.startswith((".", "_")) for part in file.relative_to(root).parts)
-    return visible and file.suffix.lower() in DATA_ENDINGS and file.is_file()
+    return visible and without_gz(file).suffix.lower() in DATA_ENDINGS and file.is_file()
 
 
 def _nothing(text: str) -> str:

@@ -60,6 +60,19 @@ def f1_by_class(table: NDArray[np.float64]) -> NDArray[np.float64]:
     return _ratio(2 * right, table.sum(1) + table.sum(2))
 
 
+def quadratic_kappa(table: NDArray[np.float64], grades: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(R,) Cohen's kappa with quadratic weights of R tables (R, C, C), gold by given, of classes with ``grades`` (C,).
+
+    Source: Cohen 1968, "Weighted kappa". 0 where nothing could disagree.
+    """
+    import numpy as np
+
+    weight = (grades[:, None] - grades) ** 2
+    by_chance = table.sum(2)[:, :, None] * table.sum(1)[:, None, :] / np.maximum(table.sum((1, 2)), 1)[:, None, None]
+    expected = (weight * by_chance).sum((1, 2))
+    return np.where(expected > 0, 1 - _ratio((weight * table).sum((1, 2)), expected), 0.0)
+
+
 def pearson(
     first: NDArray[np.float64], second: NDArray[np.float64], counts: NDArray[np.float64]
 ) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from qakit.metrics import cmrc, squad, text
+from qakit.metrics.gold import gold_texts
 from qakit.values import Example
 
 _Score = Callable[[Example, str], tuple[float, float]]
@@ -35,6 +36,16 @@ def text_match_per_example(
         return text.score(example, answer, remove_characters=remove_characters, strip=strip)
 
     return _columns(examples, answers, score, ("exact_match", "f1"))
+
+
+def jaccard_per_example(examples: Sequence[Example], answers: Sequence[str]) -> dict[str, list[float]]:
+    """``jaccard`` (words) and ``exact_match`` of ``answers[i]`` to ``examples[i]``, by the best gold answer."""
+
+    def score(example: Example, answer: str) -> tuple[float, float]:
+        golds = gold_texts(example) or ("",)
+        return max(text.word_jaccard(gold, answer) for gold in golds), text.score(example, answer)[0]
+
+    return _columns(examples, answers, score, ("jaccard", "exact_match"))
 
 
 def _columns(

@@ -1,4 +1,4 @@
-"""Exact match as competitions with a hidden answer key count it: equal text, nothing normalised unless asked for."""
+"""Answers as competitions with a hidden answer key count them: equal texts, or texts of the same words."""
 
 from __future__ import annotations
 
@@ -21,6 +21,16 @@ def character_f1(gold: str, answer: str) -> float:
         return float(gold == answer)
     common = (Counter(gold) & Counter(answer)).total()
     return 2 * common / (len(gold) + len(answer))
+
+
+def word_jaccard(gold: str, answer: str) -> float:
+    """Words that both texts have among those that either has (0 to 1), in lower case, between white space.
+
+    Source: the evaluation pages of Kaggle's Tweet Sentiment Extraction and chaii. Two texts without a word, which the
+    formula there divides by zero for, agree fully.
+    """
+    one, other = set(gold.lower().split()), set(answer.lower().split())
+    return len(one & other) / len(one | other) if one or other else 1.0
 
 
 def score(example: Example, answer: str, *, remove_characters: str = "", strip: bool = True) -> tuple[float, float]:

@@ -21,7 +21,9 @@ from qakit.modeling.adapter_file import ADAPTER
 from qakit.modeling.checkpoints import checkpoint_in, published_files
 from qakit.modeling.configs import encoder_class, load_config, named_kind
 from qakit.modeling.remote_code import announce_remote_code, first_line, reason
+from qakit.modeling.sentence_pieces import check_models, restore_characters
 from qakit.modeling.sources import HOW_TO_POINT, BackboneSource, check_weights, find_source
+from qakit.modeling.tokenizers import keeping_case
 from qakit.recipe.model import BackboneSection
 
 VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
@@ -58,11 +60,12 @@ def load_tokenizer(
     Raises:
         ModelError: the source is not found, has no tokenizer files, or only a tokenizer without character offsets.
     """
-    folder = find_source(source, revision=revision, tokenizer_only=True, with_code=trust_remote_code).folder
+    folder = find_source(source, revision=revision, needs="tokenizer", with_code=trust_remote_code).folder
     if not any(any(folder.glob(name)) for name in VOCABULARY_FILES):  # transformers would make an empty vocabulary
         raise ModelError(
             f"{folder} holds no tokenizer ({', '.join(VOCABULARY_FILES)}); set backbone.tokenizer to a folder that does"
         )
+    check_models(folder)
     try:
         if trust_remote_code:
             announce_remote_code(source, folder)
@@ -74,7 +77,9 @@ def load_tokenizer(
             f"the tokenizer of {source!r} ({type(tokenizer).__name__}) gives no character offsets, so answers "
             "cannot be cut from the text; choose a backbone with a fast tokenizer"
         )
-    return cast(PreTrainedTokenizerFast, tokenizer)
+    fast = cast(PreTrainedTokenizerFast, tokenizer)
+    restore_characters(fast, folder)
+    return keeping_case(fast, folder)
 
 
 def tokenizer_of(section: BackboneSection) -> PreTrainedTokenizerFast:
@@ -127,7 +132,12 @@ def load_backbone(
     Raises:
         ModelError: weights are missing, of another shape or not the expected file.
     """
-    source = find_source(section.source, revision=section.revision, with_code=section.trust_remote_code)
+    source = find_source(
+        section.source,
+        revision=section.revision,
+        needs="configuration" if section.init == "scratch" else "weights",
+        with_code=section.trust_remote_code,
+    )
     config = load_config(section, source)
     config._attn_implementation = attention_for(attention, device, config)
     if section.init == "scratch":

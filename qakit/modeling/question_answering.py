@@ -56,6 +56,12 @@ class Published:
     model: nn.Module
     tokenizer: PreTrainedTokenizerFast
 
+    @property
+    def architecture(self) -> str:
+        """As transformers calls it: ``bert``."""
+        config: Any = self.model.config
+        return str(config.model_type)
+
 
 def read_published(source: BackboneSource, recipe: Recipe, *, device: torch.device) -> Published:
     """A checkpoint of one of the encoders of ``AutoModelForQuestionAnswering``, none of its weights random.

@@ -13,8 +13,11 @@ from qakit.errors import HubError, ModelError
 from qakit.hub import snapshot
 from qakit.modeling.checkpoints import choose_weights, file_sha256, published_files
 from qakit.runs import SEEN
+from qakit.system import without_tilde
 
 Origin = Literal["folder", "package", "hub"]
+Needs = Literal["weights", "configuration", "tokenizer"]
+"""What a source is wanted for: a pretrained encoder, one from scratch, or its tokenizer alone."""
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -55,24 +58,27 @@ def find_source(
     name: str,
     *,
     revision: str | None = None,
-    tokenizer_only: bool = False,
+    needs: Needs = "weights",
     with_code: bool = False,
     subject: Literal["backbone", "model"] = "backbone",
 ) -> BackboneSource:
     """Look ``name`` up as a local folder, then as an installed package, then on the hub.
 
-    With ``tokenizer_only`` a local folder need not hold a model configuration, and the hub is asked for no weights;
-    ``with_code`` also fetches the repository's Python files. ``subject`` is what was named: a recipe's backbone, or a
-    model in a run's place.
+    Args:
+        name: a folder, a package or a repository.
+        revision: of a repository.
+        needs: what for; the hub is asked for no more, and for a tokenizer a folder needs no model configuration.
+        with_code: also fetch the repository's Python files.
+        subject: what was named: a recipe's backbone, or a model in a run's place.
 
     Raises:
         ModelError: found nowhere, or the hub does not give it; says what to do.
     """
-    folder = Path(name).expanduser()
+    folder = without_tilde(name)
     if folder.is_dir():
         if _is_unfinished(folder):
             raise ModelError(f"{folder} is a pretraining that was not finished: give its command again, with --resume")
-        if not tokenizer_only and not (folder / "config.json").is_file():
+        if needs != "tokenizer" and not (folder / "config.json").is_file():
             raise ModelError(f"backbone folder {folder} has no config.json; {HOW_TO_POINT}")
         return BackboneSource(name, folder.resolve(), "folder")
     if folder.is_absolute() or name.startswith((".", "~")):
@@ -80,7 +86,7 @@ def find_source(
     packaged = _package_folder(name)
     if packaged is not None:
         return BackboneSource(name, packaged, "package")
-    fetched = _hub_folder(name, revision, weights=not tokenizer_only, with_code=with_code, subject=subject)
+    fetched = _hub_folder(name, revision, weights=needs == "weights", with_code=with_code, subject=subject)
     return BackboneSource(name, fetched, "hub")
 
 

@@ -43,7 +43,7 @@ def contexts_of(recipe: Recipe, registry: Registry, splits: Sequence[SplitName])
         files = split_files(recipe, name)
         if not files:
             raise UsageError(f"the recipe names no {name} file: set data.{name}, or choose another --split")
-        for example in read_files(recipe, registry, files, name=name).examples:
+        for example in read_files(recipe, registry, files, name=name, predicted_only=name == "test").examples:
             yield from example.contexts
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from qakit.recipe.model import IsPath, PluginRef
+from qakit.recipe.model import HubSplit, IsPath, PluginRef
 from qakit.recipe.section import Section
 
 _NUMBERS = {int: "an integer", float: "a number"}
@@ -25,6 +25,7 @@ _PLURALS = {
     "a number": "numbers",
     "a plugin": "plugins",
     "a name": "names",
+    "a path or a mapping with `dataset` and `split`": "paths and such mappings",
 }
 
 
@@ -133,6 +134,8 @@ def _one(member: Any, metadata: Sequence[Any]) -> str:
         return "a path"
     if member is PluginRef:
         return "a plugin (its name, or a mapping with `name`)"
+    if member is HubSplit:
+        return "a mapping with `dataset` and `split`"
     return _container(member)
 
 

@@ -7,9 +7,10 @@ names the same plugin: the settings of another plugin must not leak into it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from qakit.errors import RecipeError
 from qakit.recipe.bundled import bundled_recipes, with_ending
@@ -18,6 +19,8 @@ from qakit.recipe.nodes import BUILT_IN, At, Entry, Findings, ListNode, MapNode,
 from qakit.recipe.read import missing_file_hint, read_recipe_file
 
 BACKBONE: At = ("backbone",)
+DATA: tuple[At, ...] = (("data", "train"), ("data", "validation"), ("data", "test"))
+"""Where a recipe may name a dataset's split on the hub."""
 OWN_KEYS = ("extends", "name", "description")
 """Keys that belong to the file that wrote them and are not inherited."""
 
@@ -107,8 +110,7 @@ def merge(base: Node, over: Node, at: At = ()) -> Node:
             return over
     if not (isinstance(base, MapNode) and isinstance(over, MapNode)):
         return over
-    if at == BACKBONE:
-        base = under(base, {key: entry.value for key, entry in over.entries.items()})
+    base = under(base, {key: entry.value for key, entry in over.entries.items()}, at)
     entries = dict(base.entries)
     for key, entry in over.entries.items():
         below = entries.get(key)
@@ -121,23 +123,41 @@ def merge(base: Node, over: Node, at: At = ()) -> Node:
     return MapNode(entries, base.place if over.place.source.override else over.place)
 
 
-def under(backbone: MapNode, own: Mapping[str, Node]) -> MapNode:
-    """The block ``backbone`` as one with the keys ``own`` inherits it.
+def under(block: MapNode, own: Mapping[str, Node], at: At) -> MapNode:
+    """The block at ``at`` as one with the keys ``own`` inherits it.
 
-    Another ``source`` comes without the hash and the revisions of the one before, and whoever names a source, or begins
-    from ``scratch``, does not begin with an inherited run. What a ``--set`` gave belongs to the new one, whatever the
-    order.
+    Another backbone's ``source`` comes without the hash and the revisions of the one before, and whoever names a
+    source, or begins from ``scratch``, does not begin with an inherited run. Another dataset comes without the
+    configuration and the revision of the one before, and another part of one without the local file in its place. What
+    a ``--set`` gave belongs to the new one, whatever the order.
     """
-    left: list[str] = []
-    before = backbone.entries.get("source")
-    if "source" in own and before is not None and plain(before.value) != plain(own["source"]):
-        left += ["sha256", "revision", "tokenizer_revision"]
-    elif "tokenizer" in own:
-        left.append("tokenizer_revision")
-    if "source" in own or ("init" in own and plain(own["init"]) == "scratch"):
-        left.append("from_run")
-    inherited = [key for key in left if key in backbone.entries]
-    return backbone.without(*(key for key in inherited if not backbone.entries[key].value.place.source.override))
+    left = _left_behind(block, own, at)
+    inherited = [key for key in left if key in block.entries]
+    return block.without(*(key for key in inherited if not block.entries[key].value.place.source.override))
+
+
+def _left_behind(block: MapNode, own: Mapping[str, Node], at: At) -> Iterator[str]:
+    """The keys of a block that belong to what is now replaced."""
+
+    def is_changed(*keys: str) -> bool:
+        return any(key in own and (key not in block.entries or _value(block, key) != plain(own[key])) for key in keys)
+
+    if at == BACKBONE:
+        if "source" in block.entries and is_changed("source"):
+            yield from ("sha256", "revision", "tokenizer_revision")
+        elif "tokenizer" in own:
+            yield "tokenizer_revision"
+        if "source" in own or ("init" in own and plain(own["init"]) == "scratch"):
+            yield "from_run"
+    elif at in DATA:
+        if is_changed("dataset"):
+            yield from ("config", "revision")
+        if is_changed("dataset", "config", "split", "revision"):
+            yield "local"
+
+
+def _value(block: MapNode, key: str) -> Any:
+    return plain(block.entries[key].value)
 
 
 def _names_another(base: MapNode, over: MapNode, at: At) -> bool:

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from qakit.components import Kind
 from qakit.problems import Policy
+from qakit.recipe.hub_data import DataPath as DataPath
+from qakit.recipe.hub_data import DataSource as DataSource
+from qakit.recipe.hub_data import HubFiles as HubFiles
+from qakit.recipe.hub_data import HubSplit as HubSplit
 from qakit.recipe.optimisation import TrainSection as TrainSection
 from qakit.recipe.path_fields import IsPath as IsPath
 from qakit.recipe.path_fields import RecipePath as RecipePath
@@ -21,6 +25,15 @@ from qakit.recipe.section import FOLDER_NAME
 from qakit.recipe.section import Section as Section
 from qakit.recipe.slug import competition_slug
 from qakit.recipe.staged import FoldsSection, PseudoSection
+from qakit.values import class_name
+
+ClassName = Annotated[
+    str, BeforeValidator(lambda value: class_name(value) if isinstance(value, str | int | float) else value)
+]
+"""A class as the readers spell it: booleans and whole numbers of YAML, too."""
+
+MOST_TOKENS = 1_000_000
+"""Of an input. Larger numbers are mistakes, or somebody's who wants all memory."""
 
 
 class DataSection(Section):
@@ -28,11 +41,11 @@ class DataSection(Section):
 
     reader: PluginRef
     """Which reader understands the files."""
-    train: RecipePath | list[RecipePath] | None = None
-    """Training file or files."""
-    validation: RecipePath | list[RecipePath] | None = None
+    train: DataSource | list[DataSource] | None = None
+    """Training file or files, or a dataset's split on the hub."""
+    validation: DataSource | list[DataSource] | None = None
     """Labelled file or files for evaluation during and after training."""
-    test: RecipePath | None = None
+    test: DataSource | None = None
     """The competition's test file, without answers."""
     sample_submission: RecipePath | None = None
     """The competition's sample submission; written files are checked against it."""
@@ -44,7 +57,7 @@ class DataSection(Section):
     """Evaluate on this many examples, drawn at random; the same ones for every `seed`, so that runs can be compared."""
     answerable_only: bool = False
     """Train only on questions that have an answer."""
-    labels: list[str] | None = None
+    labels: list[ClassName] | None = None
     """Class names in their order, for heads that classify; by default those of the training examples, sorted."""
 
 
@@ -98,9 +111,9 @@ class BackboneSection(Section):
 class WindowsSection(Section):
     """How long an input is."""
 
-    max_length: Annotated[int, Field(ge=8)] = 384
+    max_length: Annotated[int, Field(ge=8, le=MOST_TOKENS)] = 384
     """Longest input in tokens, special tokens included."""
-    max_question_length: PositiveInt = 64
+    max_question_length: Annotated[int, Field(gt=0, le=MOST_TOKENS)] = 64
     """Longer questions keep their first tokens."""
 
 
@@ -116,11 +129,11 @@ class PreprocessSection(Section):
 class PredictSection(Section):
     """From scores to answers."""
 
-    batch_size: PositiveInt = 64
+    batch_size: Annotated[int, Field(gt=0, le=100_000)] = 64
     """Windows per forward pass."""
-    n_best: PositiveInt = 20
+    n_best: Annotated[int, Field(gt=0, le=10_000)] = 20
     """Candidates kept per question."""
-    max_answer_length: PositiveInt = 30
+    max_answer_length: Annotated[int, Field(gt=0, le=MOST_TOKENS)] = 30
     """Longest answer in tokens."""
     no_answer: bool = False
     """Whether a question may have no answer (SQuAD 2.0)."""

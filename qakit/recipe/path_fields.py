@@ -13,6 +13,8 @@ class IsPath:
     or_name: bool = False
     """Whether it may also be a name (a package, a model on the hub). It is a path when it starts with ``.``, ``~`` or
     ``/``, or when something of that name lies beside the recipe."""
+    or_hub: bool = False
+    """Whether it may also be a file on the hub, ``hf://...``."""
 
 
 RecipePath = Annotated[str, IsPath()]

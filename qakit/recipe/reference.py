@@ -14,6 +14,7 @@ from qakit.recipe.annotations import describe, field_annotation, sections
 from qakit.recipe.docs import field_doc
 from qakit.recipe.dump import yaml_flow
 from qakit.recipe.model import PLUGIN_FIELDS, PluginRef, Recipe
+from qakit.recipe.section import Section
 from qakit.registry import Entry, Registry
 
 OWN_PACKAGE = "qakit"
@@ -48,8 +49,13 @@ head=linear_span`, `--set postprocess.0.name=special_chars` (items of a list cou
 'data.train=[a.json, b.json]'`. The value is read as YAML; where the recipe wants text, `--set name=2024` is text.
 
 **Paths** are relative to the file that wrote them (with `--set`: to the current folder); `~` is the home folder. In
-paths, and nowhere else, `${NAME}` and `${NAME:-default}` stand for environment variables. "A path or a name" is a
-path when it starts with `.`, `~` or `/`, or when it exists relative to the file; otherwise it stays a name.
+paths, and nowhere else, `${NAME}` and `${NAME:-default}` stand for environment variables; those that hold secrets by
+their names (`HF_TOKEN`, `KAGGLE_KEY`, `*_PASSWORD`) are refused. "A path or a name" is a path when it starts with `.`,
+`~` or `/`, or when it exists relative to the file; otherwise it stays a name.
+
+**Data on the hub**: in `data.train`, `data.validation` and `data.test`, `hf://datasets/OWNER/NAME/PATH` is a file of a
+dataset's repository and `{dataset: OWNER/NAME, split: train}` a split; see [data](data.md#data-on-the-hub). Another
+`dataset` does not inherit `config` and `revision`, and another part of a dataset does not inherit `local`.
 """
 
 
@@ -81,17 +87,20 @@ def _sections() -> Iterator[str]:
 
 
 def _blocks(section: type[BaseModel], at: str) -> Iterator[str]:
-    """The tables of the sections inside a section: those that are off by default."""
+    """The tables of the sections inside a section: those that are off by default. One that several keys take is shown
+    once."""
+    keys: dict[type[Section], dict[str, None]] = {}
     for name, field in section.model_fields.items():
         for inner in sections(field.annotation):
-            place = f"{at}.{name}"
-            yield ""
-            yield f"### `{place}`"
-            yield ""
-            yield " ".join((inner.__doc__ or "").split())
-            yield ""
-            yield from settings_table(inner)
-            yield from _blocks(inner, place)
+            keys.setdefault(inner, {})[f"{at}.{name}"] = None
+    for block, places in keys.items():
+        yield ""
+        yield f"### {', '.join(f'`{place}`' for place in places)}"
+        yield ""
+        yield " ".join((block.__doc__ or "").split())
+        yield ""
+        yield from settings_table(block)
+        yield from _blocks(block, next(iter(places)))
 
 
 def _is_section(annotation: Any) -> TypeGuard[type[BaseModel]]:

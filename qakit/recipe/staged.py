@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
+from qakit.recipe.hub_data import DataSource
 from qakit.recipe.path_fields import RecipePath
 from qakit.recipe.plugin_ref import PluginRef
 from qakit.recipe.section import Section
@@ -48,7 +49,7 @@ class PseudoSection(Section):
     from_run: RecipePath
     """The run that labels: one that did not see the validation questions. With `folds`, a run with the same folds; each
     fold takes the answers of the model that did not see its part."""
-    file: RecipePath | None = None
+    file: DataSource | None = None
     """The questions; by default `data.test`."""
     min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.9
     """Calibrated probability of the chosen answer from which on it is taken."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from qakit.data.splits import read_split, split_files
+from qakit.data.splits import read_split, split_sources
 from qakit.errors import DataError, RunError, UsageError
 from qakit.inference.nbest_file import read_nbest
 from qakit.inference.output import file_sha256
@@ -136,7 +136,7 @@ def _member(answered: Answered, examples: Mapping[str, Example], metric: PerExam
 
 def _answered(run: Run, recipe: Recipe, registry: Registry) -> Answered:
     folder = run.validation_predictions
-    if not split_files(recipe, "validation"):
+    if not split_sources(recipe, "validation"):
         raise RunError(
             f"{run.folder} has no validation questions to compare on: its recipe does not set data.validation"
         )

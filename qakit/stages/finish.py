@@ -49,6 +49,7 @@ def finish_pipeline(
     device: torch.device | None = None,
     cache: Path | None = None,
     say: Say,
+    warn: Say,
     progress: CountProgress,
 ) -> FinishedPipeline:
     """Tune on validation, predict validation and test file as a whole, write everything into the folder.
@@ -72,7 +73,7 @@ def finish_pipeline(
         _save(run.validation_predictions, examined.evaluation.predictions, trained, validation)
     write_json(run.folder / COMBINE, tuned.as_json() | {"top_k": trained.top_k})
     write_json(run.meta_file, _describe(run, trained, validation))
-    submission = _predict_test(trained, cache=cache, say=say, progress=progress)
+    submission = _predict_test(trained, cache=cache, say=say, warn=warn, progress=progress)
     metrics = {
         "run": str(run.folder),
         "validation": None if examined is None else examined.evaluation.figures,
@@ -90,7 +91,7 @@ def finish_pipeline(
 
 
 def _predict_test(
-    trained: TrainedPipeline, *, cache: Path | None, say: Say, progress: CountProgress
+    trained: TrainedPipeline, *, cache: Path | None, say: Say, warn: Say, progress: CountProgress
 ) -> Submission | None:
     test = read_split(trained.recipe, trained.registry, "test")
     if test is None:
@@ -100,10 +101,8 @@ def _predict_test(
     _save(trained.run.predictions, predictions, trained, test)
     path = trained.run.predictions / "submission"
     submission = write_submission(path, predictions, trained.recipe, trained.registry)
-    for problem in submission.problems:
-        say(f"{submission.path.name}: {problem}")
-    if submission.notice:
-        say(submission.notice)
+    for line in submission.told():
+        warn(line)
     return submission
 
 

@@ -47,7 +47,7 @@ def connect(settings: KaggleSettings | None = None, *, say: Say = lambda _: None
     settings = settings or settings_from()
     credentials = find_credentials()
     if credentials.used is None:
-        raise SubmissionError(HELP)
+        raise SubmissionError("; ".join((*credentials.problems, HELP)))
     client = KaggleClient(load_official(settings), settings, credentials, say=say)
     client.log_in()
     return client

@@ -7,6 +7,7 @@ login``. The first one that is there is used, even when it is wrong and a later 
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import stat
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from qakit.submit.redact import Redactor
+from qakit.system import home_folder
 
 Way = Literal["token", "key", "login"]
 
@@ -62,11 +64,11 @@ class Credentials:
 def find_credentials(environment: Mapping[str, str] = os.environ) -> Credentials:
     """Look into all the places where the client looks."""
     problems: list[str] = []
-    home = Path(environment.get("HOME") or Path.home()) / ".kaggle"
+    home = Path(environment.get("HOME") or home_folder()) / ".kaggle"
     tokens = [
         _notebook_token(environment),
         _token_variable(environment),
-        *(_token_file(home / name) for name in ("access_token", "access_token.txt")),
+        *(_token_file(home / name, problems) for name in ("access_token", "access_token.txt")),
     ]
     key = _key(environment, config_folder(environment) / "kaggle.json", problems)
     candidates = (*tokens, key, _login(home / "credentials.json", problems))
@@ -81,7 +83,7 @@ def config_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """The folder where the client looks for kaggle.json."""
     if given := environment.get("KAGGLE_CONFIG_DIR"):
         return Path(given)
-    home = Path(environment.get("HOME") or Path.home())
+    home = Path(environment.get("HOME") or home_folder())
     if (home / ".kaggle").exists():
         return home / ".kaggle"
     return Path(environment.get("XDG_CONFIG_HOME") or home / ".config") / "kaggle"
@@ -103,12 +105,20 @@ def _token_variable(environment: Mapping[str, str]) -> Credential | None:
     return Credential("token", "KAGGLE_API_TOKEN", secrets=secrets)
 
 
-def _token_file(path: Path) -> Credential | None:
+def _token_file(path: Path, problems: list[str] | None = None) -> Credential | None:
+    """The token in a file; None where there is none that the client could send."""
     try:
-        value = path.read_text("utf-8").strip()
-    except (OSError, ValueError):
+        content = path.read_bytes()
+    except (OSError, ValueError):  # ValueError: the value of a variable that no path can be
         return None
-    return Credential("token", str(path), secrets=(value,)) if value else None
+    encoding = _foreign_encoding(content)
+    if encoding is not None and problems is not None:
+        problems.append(f"{path} {encoding}")
+    try:
+        value = content.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        return None
+    return Credential("token", str(path), secrets=(value,)) if value and encoding is None else None
 
 
 def _key(environment: Mapping[str, str], file: Path, problems: list[str]) -> Credential | None:
@@ -143,7 +153,11 @@ def _login(file: Path, problems: list[str]) -> Credential | None:
 def _json(file: Path, problems: list[str]) -> dict[str, Any]:
     """The object in a file; empty when it is not there."""
     try:
-        value = json.loads(file.read_text("utf-8"))
+        content = file.read_bytes()
+        if (encoding := _foreign_encoding(content)) is not None:
+            problems.append(f"{file} {encoding}")
+            return {}
+        value = json.loads(content.decode("utf-8"))
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -156,3 +170,12 @@ def _json(file: Path, problems: list[str]) -> dict[str, Any]:
         problems.append(f"{file} does not hold an object")
         return {}
     return value
+
+
+def _foreign_encoding(content: bytes) -> str | None:
+    """What keeps the client from reading a file that an editor saved in its own way."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "is UTF-16 text, which the Kaggle client cannot read: save it as UTF-8"
+    if content.startswith(codecs.BOM_UTF8):
+        return "begins with a byte order mark, which the Kaggle client cannot read: save it as UTF-8 without one"
+    return None

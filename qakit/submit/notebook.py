@@ -124,6 +124,7 @@ def export_run(run: Run, folder: Path, *, user: str, slug: str) -> Export:
     """
     from qakit.errors import RunError
     from qakit.modeling.export import export_merged
+    from qakit.recipe.hub_data import is_on_hub
     from qakit.registry import load_registry
 
     recipe, registry = run.recipe(), load_registry()
@@ -132,6 +133,11 @@ def export_run(run: Run, folder: Path, *, user: str, slug: str) -> Export:
     if recipe.data.test is None:
         raise UsageError(
             f"the recipe of {run.folder} names no test file (data.test), so the notebook has none to answer"
+        )
+    if not isinstance(recipe.data.test, str) or is_on_hub(recipe.data.test):
+        raise UsageError(
+            f"the recipe of {run.folder} has its test questions from the hub (data.test), and the notebook has no "
+            "network: train with the competition's own file"
         )
     if folder.exists() and not (folder / "dataset" / "dataset-metadata.json").is_file() and any(folder.iterdir()):
         raise UsageError(f"{folder} exists and holds something else; choose another folder")
@@ -203,11 +209,14 @@ def _plugin_packages(recipe: Recipe, registry: Registry) -> list[str]:
 
 
 def _ipynb(dataset: str, test_file: str) -> dict[str, Any]:
-    """The notebook (nbformat 4)."""
+    """The notebook (nbformat 4).
+
+    The test file's name, which a recipe may have from anybody, gets into the code as a literal and nowhere else.
+    """
     cells = [
-        _cell("markdown", f"Answers `{test_file}` with the model in the dataset `{dataset}`, without a network."),
-        _cell("code", _INSTALL.replace("DATASET", dataset)),
-        _cell("code", _PREDICT.replace("TEST_FILE", test_file)),
+        _cell("markdown", f"Answers the test file with the model in the dataset `{dataset}`, without a network."),
+        _cell("code", _INSTALL),
+        _cell("code", f"TEST_FILE = {test_file!r}\n{_PREDICT}"),
     ]
     return {
         "cells": cells,
@@ -230,6 +239,7 @@ def _write_json(path: Path, value: Any) -> None:
 
 
 _INSTALL = '''
+import glob
 import importlib.metadata
 import os
 import subprocess
@@ -272,9 +282,9 @@ if missing:
 _PREDICT = """
 os.environ["QAKIT_CACHE"] = tempfile.mkdtemp()
 os.environ["HF_HUB_OFFLINE"] = "1"
-files = [path for path in sorted(INPUT.rglob("TEST_FILE")) if dataset not in path.parents]
+files = [path for path in sorted(INPUT.rglob(glob.escape(TEST_FILE))) if dataset not in path.parents]
 if len(files) != 1:
-    raise SystemExit(f"TEST_FILE: expected one such file in {INPUT}, found {[str(path) for path in files]}")
+    raise SystemExit(f"{TEST_FILE!r}: expected one such file in {INPUT}, found {[str(path) for path in files]}")
 predict = [sys.executable, "-m", "qakit", "predict", str(dataset / "run")]
 subprocess.run([*predict, "--input", str(files[0]), "--output", "submission.csv"], check=True)
 """

@@ -15,6 +15,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from qakit import __version__
@@ -55,7 +56,7 @@ def export_offline(run: Run, folder: Path, registry: Registry) -> OfflineExport:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} exists and is not empty; choose another --output")
     recipe = run.recipe()
-    with_contexts = contexts_setting(recipe, registry) is not None
+    with_contexts = contexts_setting(recipe) is not None
     arguments = "context.json test.json prediction.csv" if with_contexts else "test.json prediction.csv"
     with replace_folder(folder) as fresh:
         if is_pipeline_folder(run.folder):
@@ -70,7 +71,7 @@ def export_offline(run: Run, folder: Path, registry: Registry) -> OfflineExport:
         script = fresh / "run.sh"
         write_text(script, _script(with_contexts=with_contexts, arguments=arguments))
         script.chmod(0o755)
-    return OfflineExport(folder, f"{folder}/run.sh {arguments}", found)
+    return OfflineExport(folder, f"{quote(f'{folder}/run.sh')} {arguments}", found)
 
 
 def _copy_run(run: Run, target: Path, registry: Registry) -> None:

@@ -189,10 +189,10 @@ def _predictions(run: Run, recipe: Recipe, *, say: Callable[[str], None], progre
     """The run's answers to its recipe's test file, predicted now if it has none."""
     from qakit.inference.output import file_sha256
 
-    written = run.read_json(run.metrics_file).get("submission") or {}
-    file = run.predictions / str(written.get("file") or "submission.csv")
+    metrics = run.read_json(run.metrics_file)
+    file = run.submission_file(metrics) or run.predictions / "submission.csv"
     if file.is_file():
-        if written.get("sha256") not in (None, file_sha256(file)):
+        if (metrics.get("submission") or {}).get("sha256") not in (None, file_sha256(file)):
             say(f"{file} was changed after the run had written it; it is taken as it is")
     else:
         file = _predict(run, recipe, say=say, progress=progress)
@@ -202,9 +202,9 @@ def _predictions(run: Run, recipe: Recipe, *, say: Callable[[str], None], progre
 
 
 def _predict(run: Run, recipe: Recipe, *, say: Callable[[str], None], progress: Progress) -> Path:
-    from qakit.data.splits import read_split, split_files
+    from qakit.data.splits import read_split, split_sources
 
-    if not split_files(recipe, "test"):
+    if not split_sources(recipe, "test"):
         raise UsageError(
             f"{run.folder} has no test predictions and its recipe names no test file; predict with `qakit predict` and"
             " submit the file with --run"
@@ -215,10 +215,12 @@ def _predict(run: Run, recipe: Recipe, *, say: Callable[[str], None], progress: 
 
     trained = load_trained(run.folder)
     split = read_split(trained.recipe, trained.registry, "test")
-    if split is None or not split.examples:
-        raise DataError("holds no question", path=recipe.data.test)
+    assert split is not None  # the recipe names one
     say(f"predicting {', '.join(str(file) for file in split.files)}")
     with progress() as show:
         predictions = trained.infer(split.examples, cache=default_cache(), progress=show).predictions
     save_predictions(run.predictions, predictions, trained.recipe, run=run.name, inputs=inputs_of(split.files))
-    return write_submission(run.predictions / "submission", predictions, trained.recipe, trained.registry).path
+    written = write_submission(run.predictions / "submission", predictions, trained.recipe, trained.registry)
+    for line in written.told():
+        say(line)
+    return written.path

@@ -16,6 +16,10 @@ from qakit.errors import DataError
 
 CHUNK = 1 << 20
 MOST_FILES = 200_000
+DEEPEST = 64
+"""Parts of a member's path; data lies far above."""
+SHOWN = 100
+"""Characters of a member's name in a message."""
 SUSPICIOUS_RATIO = 200
 """Unpacked to packed bytes; text and tables stay far below."""
 SMALL = 64 << 20
@@ -57,7 +61,7 @@ def _check(members: Sequence[zipfile.ZipInfo], archive: Path) -> None:
         if problem is None and member.filename.casefold() in seen:
             problem = "is there twice"
         if problem is not None:
-            raise DataError(f"{problem}; nothing was unpacked", path=archive.name, row=repr(member.filename))
+            raise DataError(f"{problem}; nothing was unpacked", path=archive.name, row=_shown(member.filename))
         seen.add(member.filename.casefold())
     unpacked, packed = sum(each.file_size for each in members), max(1, archive.stat().st_size)
     if unpacked > SMALL and unpacked > SUSPICIOUS_RATIO * packed:
@@ -70,6 +74,10 @@ def _check(members: Sequence[zipfile.ZipInfo], archive: Path) -> None:
         raise DataError(f"needs {unpacked:,} bytes unpacked, and {free:,} are free", path=archive.name)
 
 
+def _shown(name: str) -> str:
+    return repr(name if len(name) <= SHOWN else name[:SHOWN] + "…")
+
+
 def _problem(member: zipfile.ZipInfo) -> str | None:
     """Why a member must not be unpacked."""
     name, kind = member.filename, stat.S_IFMT(member.external_attr >> 16)
@@ -77,8 +85,11 @@ def _problem(member: zipfile.ZipInfo) -> str | None:
         return "is a link or a device"
     if name.startswith("/") or re.match(r"[A-Za-z]:", name) or "\\" in name:
         return "has an absolute path or a backslash"
-    if ".." in PurePosixPath(name).parts or not PurePosixPath(name).parts:
+    parts = PurePosixPath(name).parts
+    if ".." in parts or not parts:
         return "points out of the folder"
+    if len(parts) > DEEPEST:
+        return f"lies {len(parts) - 1:,} folders deep"
     if any(ord(char) < 32 for char in name):
         return "has control characters in its name"
     if member.flag_bits & _ENCRYPTED:
@@ -90,8 +101,14 @@ def _extract(packed: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path, arc
     """Write one file; its length and checksum must be those of the archive's directory."""
     relative = Path(*PurePosixPath(member.filename).parts)
     target, left = folder / relative, member.file_size
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("xb") as file:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file = target.open("xb")
+    except OSError as error:  # a name that is too long, or a folder where another member is a file
+        raise DataError(
+            f"cannot be unpacked: {error.strerror}", path=archive.name, row=_shown(member.filename)
+        ) from None
+    with file:
         for chunk in _chunks(packed, member, archive):
             left -= len(chunk)
             if left < 0:

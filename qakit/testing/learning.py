@@ -116,7 +116,7 @@ def _twice(batch: Batch) -> Batch:
         if isinstance(value, Tensor):
             moved = value + value.max() + 1 if part.name == "example" else value
             both[part.name] = torch.cat([value, moved])
-        elif value is not None:
+        elif isinstance(value, np.ndarray):
             both[part.name] = np.concatenate([value, value])
     return replace(batch, **both)
 

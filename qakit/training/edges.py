@@ -7,6 +7,7 @@ from pathlib import Path
 
 from qakit.recipe.model import BackboneSection, Recipe
 from qakit.runs import SEEN
+from qakit.system import without_tilde
 
 WEIGHTS, LABELS, NEGATIVES = "backbone.from_run", "pseudo.from_run", "preprocess.train.hard_negatives.from_run"
 HARD, FROM_RUN = "hard_negatives", "from_run"
@@ -40,7 +41,7 @@ def _weights(section: BackboneSection) -> Path | None:
         return Path(section.from_run)
     if section.init == "scratch":
         return None
-    source = Path(section.source).expanduser().resolve()
+    source = without_tilde(section.source).resolve()
     if (source / SEEN).is_file():
         return source
     return source.parent if source.is_dir() and (source.parent / "recipe.yaml").is_file() else None

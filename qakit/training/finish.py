@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from qakit.data.cache import default_cache
-from qakit.data.splits import read_split, split_files
+from qakit.data.splits import read_split, split_sources
 from qakit.files import write_json
 from qakit.inference.output import Submission, inputs_of, save_predictions, write_submission
 from qakit.inference.trained import TrainedRun
@@ -44,7 +44,7 @@ def finish_run(
     """
     recipe = run.recipe()
     submission = None
-    if split_files(recipe, "test"):
+    if split_sources(recipe, "test"):
         submission = _predict_test(run, registry, listener, workers, device)
     if not workers.first:
         return None
@@ -76,10 +76,8 @@ def _predict_test(
         characters=inferred.characters,
     )
     submission = write_submission(run.predictions / "submission", inferred.predictions, trained.recipe, registry)
-    for problem in submission.problems:
-        listener(Notice(f"{submission.path.name}: {problem}"))
-    if submission.notice:
-        listener(Notice(submission.notice))
+    for line in submission.told():
+        listener(Notice(line))
     return submission
 
 

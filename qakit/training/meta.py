@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from qakit.data.splits import SplitName, split_sources
 from qakit.inference.output import inputs_of
 from qakit.modeling.model import parameters_by_module
+from qakit.recipe.hub_data import is_on_hub
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.runs import environment
@@ -30,6 +32,7 @@ def describe(
         "data": {
             split.name: {
                 "files": inputs_of(split.files),
+                **_from_hub(prepared.recipe, split.name),
                 "examples": counted[split.name],
                 "problems": {
                     f"{kind}, {outcome}": count
@@ -48,6 +51,15 @@ def describe(
         "unused_weights": list(prepared.assembled.unexpected),
         "fresh_weights": list(prepared.assembled.fresh),
     }
+
+
+def _from_hub(recipe: Recipe, name: str) -> dict[str, list[str]]:
+    """Which datasets on the hub, at which commits, the files of a split come from; empty for local ones."""
+    named: dict[str, SplitName] = {"train": "train", "validation": "validation"}  # pseudo-labels' is another block's
+    sources = (
+        [str(source) for source in split_sources(recipe, named[name]) if is_on_hub(source)] if name in named else []
+    )
+    return {"hub": sources} if sources else {}
 
 
 def plugins_of(recipe: Recipe, registry: Registry) -> dict[str, str]:

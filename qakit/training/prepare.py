@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from qakit.data.cache import default_cache
+from qakit.data.checks.ceiling import low_ceiling
+from qakit.data.checks.labels import refuse
 from qakit.data.encode import encode
 from qakit.data.labels import classes_of
 from qakit.data.splits import Split, read_split
 from qakit.errors import DataError, UsageError
 from qakit.inference.aggregation import check_head
-from qakit.inference.evaluation import Judge, check_selection
+from qakit.inference.data_rules import data_findings
+from qakit.inference.evaluation import Judge
 from qakit.inference.scoring import ScoringSet, given_by, prepare, window_runtime
 from qakit.inference.workers import ALONE, Workers
 from qakit.modeling.assemble import Assembled, assemble
 from qakit.modeling.device import Precision, keep_freed_memory, resolve_precision
 from qakit.modeling.start import check_start, take_head
+from qakit.protocols import Gives
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.training.adversarial import Attack, attack_on
@@ -78,7 +84,8 @@ def prepare_training(
     if train_split is None:
         raise DataError("the recipe names no training file: set data.train")
     validation_split = read_split(recipe, registry, "validation")
-    for split in (train_split, validation_split):
+    test_split = read_split(recipe, registry, "test")  # what is wrong with it should be known before, not after
+    for split in (train_split, validation_split, test_split):
         for problems in split.problems if split is not None else ():
             for line in problems.describe():
                 listener(Notice(line))
@@ -95,9 +102,12 @@ def prepare_training(
     classes = tuple(recipe.data.labels or classes_of((*train_split.examples, *train_split.others)))
     assembled = assemble(recipe, registry, device=device, classes=classes)
     check_head(recipe, assembled.model.head)
+    precision = resolve_precision(recipe.train.precision, device, assembled.config.model_type)
+    gives = given_by(assembled.model.head)
     if pseudo_split is not None:
-        check_learnt(pseudo_split, given_by(assembled.model.head), classes, recipe)
+        check_learnt(pseudo_split, gives, classes, recipe)
         train_split = replace(train_split, examples=(*train_split.examples, *pseudo))
+    _check_data(recipe, registry, (train_split, validation_split, test_split), gives, listener)
     assembled, taken = take_head(assembled, recipe, registry)
     if taken:
         listener(Remark(taken))
@@ -119,7 +129,6 @@ def prepare_training(
     judge = Judge.of(recipe, registry)
     if train_split.unlabelled:
         listener(Notice(f"{train_split.unlabelled:,} unlabelled training examples are left out"))
-    read_split(recipe, registry, "test")  # what is wrong with it should be known before the training, not after
     grouped = assembled.model.decoder.reads == "group"
     feed = Feed(encoded, assembled.template, preprocessors, recipe.train, recipe.seed, grouped, cutout)
     plan = Plan.of(recipe, feed)
@@ -140,13 +149,15 @@ def prepare_training(
     if validation_split is not None:
         with workers.leaders_first():
             validation = prepare(validation_split.examples, assembled, recipe, registry, cache=cache)
-        if not validation.labelled:
-            raise DataError(
-                "the validation split has examples without an answer or a label", path=validation_split.files[0]
-            )
-        check_selection(judge, validation_split.examples, gives=given_by(assembled.model.head))
     elif recipe.train.early_stopping is not None:
         raise UsageError("train.early_stopping needs validation data: set data.validation")
+    if gives == "spans":
+        ceilings = [
+            low_ceiling(train_split.examples, encoded, split="training"),
+            None if validation is None else _low_ceiling_of(validation),
+        ]
+        for line in filter(None, ceilings):
+            listener(Notice(line))
     for line in check_tricks(recipe, assembled.model, plan, validated=validation is not None):
         listener(Notice(line))
     return Prepared(
@@ -159,8 +170,36 @@ def prepare_training(
         pseudo_split=pseudo_split,
         validation_split=validation_split,
         lineage=lineage,
-        precision=resolve_precision(recipe.train.precision, device),
+        precision=precision,
         judge=judge,
         attack=attack,
         freezing=freezing,
+    )
+
+
+def _check_data(
+    recipe: Recipe, registry: Registry, read: Sequence[Split | None], gives: Gives, listener: Listener
+) -> None:
+    """Refuse data that the head cannot learn from, be judged by or answer; tell what else should be known of it.
+
+    Raises:
+        DataError: with every reason.
+    """
+    splits = {split.name: split for split in read if split is not None}
+    others = splits["train"].others
+    found = data_findings(
+        recipe, registry, {name: split.examples for name, split in splits.items()}, gives=gives, others=others
+    )
+    refuse(found, {name: split.files[0] for name, split in splits.items()})
+    for finding in chain.from_iterable(found.values()):
+        listener(Notice(str(finding)))
+
+
+def _low_ceiling_of(validation: ScoringSet) -> str | None:
+    return low_ceiling(
+        validation.examples,
+        validation.encoded,
+        validation.windows,
+        split="validation",
+        max_answer_length=validation.predict.max_answer_length,
     )

@@ -11,7 +11,8 @@ import torch
 
 from qakit.data.checks.repeats import Keys
 from qakit.data.folds import own_contexts
-from qakit.data.splits import Split, read_files
+from qakit.data.sources import local_files
+from qakit.data.splits import Split, contexts_setting, read_files
 from qakit.errors import DataError, UsageError
 from qakit.protocols import Gives
 from qakit.recipe.model import Recipe
@@ -46,10 +47,13 @@ def pseudo_labelled(
     """
     section = recipe.pseudo
     assert section is not None
-    file = section.file or recipe.data.test
-    if file is None:
+    source, named = (section.file, "pseudo.file") if section.file is not None else (recipe.data.test, "data.test")
+    if source is None:
         raise UsageError("pseudo: which questions? set pseudo.file or data.test")
-    questions = read_files(recipe, registry, [Path(file)], name="pseudo")
+    files = local_files(source, named=named, beside=contexts_setting(recipe))
+    if len(files) > 1:
+        raise UsageError(f"{named}: pseudo-labels are for the questions of one file, but {source} are {len(files)}")
+    questions = read_files(recipe, registry, files, name="pseudo", predicted_only=True)
     run = open_run(section.from_run)
     predictions = predictions_for(run, registry, questions, device=device, cache=cache, listener=listener)
     judged = _Judged(() if validation is None else validation.examples)
@@ -60,7 +64,7 @@ def pseudo_labelled(
         prediction = predictions.get(example.id)
         if prediction is None:
             raise DataError(
-                f"{run.folder} has no answer to it: predict the file again", path=file, row=f"id {example.id}"
+                f"{run.folder} has no answer to it: predict the file again", path=files[0], row=f"id {example.id}"
             )
         confidence, labelled = labelled_by(example, prediction, run)
         if judged.asks(example):

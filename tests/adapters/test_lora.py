@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from adapted_models import small
+from pydantic import ValidationError
 from torch import nn
 from transformers import FunnelConfig, FunnelModel
 
@@ -71,3 +72,14 @@ def test_an_unknown_architecture_says_what_to_name() -> None:
 def test_names_that_are_not_there_are_an_error() -> None:
     with pytest.raises(ModelError, match=r"BertModel has no linear module called q_proj; it has dense, key, query"):
         applied(small("bert"), targets=["q_proj"])
+
+
+def test_a_backbone_without_linear_layers_is_named_as_that() -> None:
+    for targets in ("attention", "linear", ["query"]):
+        with pytest.raises(ModelError, match="Embedding has no linear layer to update; choose another adapter"):
+            applied(nn.Embedding(3, 4), targets=targets)
+
+
+def test_no_targets_are_refused() -> None:
+    with pytest.raises(ValidationError, match="targets names no module"):
+        LoraSettings(targets=[])

@@ -234,3 +234,9 @@ def test_two_trained_runs_from_training_to_a_checked_submission(
     assert invoke("runs", "show", folder).exit_code == 0
     submission = folder / "predictions" / "submission.csv"
     assert len(submission.read_text("utf-8").splitlines()) == 9
+
+
+def test_without_an_output_it_says_that_nothing_is_written(tmp_path: Path) -> None:
+    members = (member(tmp_path, "a.csv", "1", "2"), member(tmp_path, "b.csv", "1", "3"))
+    assert "warning: nothing is written: --output FILE" in run(*members).stderr
+    assert "nothing is written" not in run(*members, "-o", tmp_path / "final.csv").stderr

@@ -162,11 +162,11 @@ def test_json_for_programs_is_the_same_text(capsys: pytest.CaptureFixture[str]) 
 
 def test_formulas_are_told_and_stay_what_they_are(evil_data: Path, invoke: Any, tmp_path: Path) -> None:
     for name, answer in (("one", "=1+1"), ("two", "=1+1")):
-        (tmp_path / f"{name}.json").write_text(json.dumps({"a": answer, "b": "x", "c": "-3"}), "utf-8")
+        (tmp_path / f"{name}.json").write_text(json.dumps({"@a": answer, "b": "x", "c": "-3"}), "utf-8")
     result = invoke("ensemble", tmp_path / "one.json", tmp_path / "two.json", "-o", tmp_path / "both.csv")
     assert result.exit_code == 0
-    assert "2 answers begin like a spreadsheet formula" in result.output
+    assert "3 ids or answers begin like a spreadsheet formula" in result.output
     with (tmp_path / "both.csv").open(newline="") as file:
-        assert list(csv.reader(file))[1:] == [["a", "=1+1"], ["b", "x"], ["c", "-3"]]
+        assert list(csv.reader(file))[1:] == [["@a", "=1+1"], ["b", "x"], ["c", "-3"]]
     report = invoke("data", "check", evil_data / "data.json", "--reader", "squad").output
     assert "a spreadsheet takes for formulas" in " ".join(report.split())

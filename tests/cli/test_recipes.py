@@ -116,6 +116,14 @@ def test_a_recipe_named_without_its_folder_is_suggested(runner: CliRunner, tmp_p
         call(runner, "show", "nosuch")
 
 
+@pytest.mark.parametrize("name", ["ss2", "sst-2.yaml", "glue/ss2", "recipes/glue/sst22"])
+def test_a_misspelt_recipe_is_suggested(name: str, runner: CliRunner, tmp_path: Path) -> None:
+    (tmp_path / "recipes" / "glue").mkdir()
+    (tmp_path / "recipes" / "glue" / "sst2.yaml").write_text(GOOD)
+    with pytest.raises(RecipeError, match=r"file not found\s+hint: did you mean 'glue/sst2'\?"):
+        call(runner, "show", name)
+
+
 def test_validate_finds_a_recipe_by_name_as_train_does(runner: CliRunner) -> None:
     assert call(runner, "validate", "good", "child.yaml")[0] == 0
     code, text = call(runner, "validate", "nosuch")

@@ -199,3 +199,31 @@ def test_glues_own_prediction_files_are_read(tmp_path: Path) -> None:
     result = run("--metric", "glue", "--gold", gold, "--predictions", answers, *of_task, "--json")
     assert json.loads(result.stdout) == {"accuracy": pytest.approx(200 / 3)}
     assert result.stderr == ""
+
+
+def glue_file(folder: Path, column: str, *labels: str) -> Path:
+    rows = [f"{number}\ta\tb\t{label}\n" for number, label in enumerate(labels)]
+    return write(folder, "gold.tsv", f"index\tsentence1\tsentence2\t{column}\n" + "".join(rows))
+
+
+def test_classes_that_the_gold_file_does_not_have_are_told(tmp_path: Path) -> None:
+    gold, answers = glue_file(tmp_path, "label", "1", "0"), write(tmp_path, "p.csv", "id,answer\n0,yes\n1,0\n")
+    known = ("--metric", "accuracy", "--gold", gold, "--reader", "glue", "--reader-set", "task=WNLI")
+    result = run(*known, "--predictions", answers)
+    assert "1 of 2 answers are no class of the gold file and count as wrong: 'yes'; its classes are '0', '1'" in (
+        result.stderr
+    )
+    write(tmp_path, "p.csv", "id,answer\n0,1.0\n1,0\n")
+    result = run(*known, "--predictions", answers, "--json")
+    assert json.loads(result.stdout)["accuracy"] == 100
+    assert result.stderr == ""
+
+
+def test_a_missing_number_is_one_error_and_no_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gold, answers = glue_file(tmp_path, "score", "1.0", "2.0"), write(tmp_path, "p.csv", "id,answer\n0,1.0\n")
+    with pytest.raises(DataError, match=r"p\.csv: 1 of 2 numbers are missing: 1$"):
+        run(
+            *("--metric", "pearson_spearman", "--gold", gold, "--predictions", answers),
+            *("--reader", "glue", "--reader-set", "task=STS-B"),
+        )
+    assert "score 0" not in capsys.readouterr().err

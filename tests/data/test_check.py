@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from qakit.data.check import check_data
-from qakit.data.checks.labels import label_findings
+from qakit.data.checks.labels import TrainingNeeds, training_findings
 from qakit.data.checks.offsets import shift_findings
 from qakit.data.checks.repeats import text_key
 from qakit.errors import DataError
@@ -180,15 +180,27 @@ def test_keys_of_texts_without_letters_are_the_texts():
 def test_labels_that_training_needs():
     labelled, open_ = qa("1", "a?", "c"), Example("2", "b?", ("d",))
 
-    def levels(split, *examples, **options):
-        return [(finding.name, finding.level) for finding in label_findings(split, examples, **options)]
+    def levels(split, *examples, **needs):
+        found = training_findings(TrainingNeeds(**needs), {split: examples})
+        return [(finding.name, finding.level) for finding in found[split]]
 
     assert levels("train", labelled) == levels("validation", labelled) == levels("test", open_) == []
     assert levels("train", labelled, open_) == [("unlabelled_train", "warning")]
     assert levels("train", open_) == [("unlabelled_train", "stops")]
     assert levels("validation", labelled, open_) == [("unlabelled_validation", "stops")]
     assert levels("train", labelled, answerable_only=True) == [("no_answerable_train", "stops")]
-    assert levels("train", Example("3", "text", label="1")) == []
+    assert levels("train", Example("3", "text", label="1"), Example("4", "text", label="0")) == []
+    assert levels("train", Example("3", "text", label="1")) == [("one_class", "stops")]
+    assert levels("train", Example("3", "text", label="1"), Example("4", "text", label=0.5)) == [
+        ("mixed_labels", "stops")
+    ]
+    assert (
+        levels("train", labelled, gives="labels")
+        == levels("train", open_, gives="contexts")
+        == [("unlabelled_train", "stops")]
+    )
+    assert levels("validation", labelled, no_answer=False) == [("unanswerable_validation", "warning")]
+    assert levels("train", labelled, no_answer=False) == [("unanswerable_train", "warning")]
     assert levels("test") == [("empty_split", "stops")]
 
 

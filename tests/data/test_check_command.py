@@ -92,7 +92,7 @@ def test_tokens_and_ceiling(run, tmp_path, tokenizer_folder):
     options = ("--reader", "squad", file, "--tokenizer", tokenizer_folder, "--max-length", 12, "--stride", 1)
     result = run(*options)
     assert result.exit_code == 0
-    assert "EM ceiling: 50.00% of answerable questions (1 of 2)" in result.stdout
+    assert "EM ceiling: 50.00% of all questions (1 of 2)" in result.stdout
     assert "id 2: '66': would be cut as '1066'" in result.stdout
     value = report(run(*options, "--json"))
     assert value["window"]["max_length"] == 12
@@ -189,7 +189,7 @@ def test_the_longest_answer_lowers_the_ceiling(run, tmp_path, tokenizer_folder):
     file = squad(tmp_path / "a.json", ("1", "two", 4), ("2", "one two", 0))
     options = ("--reader", "squad", file, "--tokenizer", tokenizer_folder, "--max-answer-length", 1)
     result = run(*options, "--stride", 1)
-    assert "EM ceiling: 50.00% of answerable questions (1 of 2)" in result.stdout
+    assert "EM ceiling: 50.00% of all questions (1 of 2)" in result.stdout
     assert "1 longer than max_answer_length" in result.stdout
     assert "id 2: 'one two': longer than 1 tokens" in result.stdout
 

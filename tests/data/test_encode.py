@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
@@ -12,6 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from qakit.data import encode as module
 from qakit.data.encode import encode, token_spans
 from qakit.data.store import TokenStore
+from qakit.errors import DataError
 from qakit.values import Answer, Example
 
 CONTEXT = "William's army landed at Pevensey in 1066. 台北市是首都。"
@@ -168,3 +170,17 @@ def test_offsets_always_cut_the_text(tokenizer: PreTrainedTokenizerFast, context
     assert (inside[:, 0] <= inside[:, 1]).all()
     first, stop = encoded.answer_first[0], encoded.answer_stop[0]
     assert (first, stop) == by_the_rule([tuple(offset) for offset in inside.tolist()], start, end)
+
+
+def test_a_text_that_the_tokenizers_patterns_give_up_on_is_named() -> None:
+    """A panic in Rust is no Exception: it would end the process with a traceback."""
+    from tokenizers import Regex, Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Split
+
+    from qakit.data.encodings import tokenise
+
+    backend = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    backend.pre_tokenizer = Split(Regex("(a+)+c"), "isolated")
+    with pytest.raises(DataError, match=r"the tokenizer fails on a text of 40,000 characters \(Onig: .*leave out 'aaa"):
+        list(tokenise(["short", "a" * 40_000, "b"], backend))

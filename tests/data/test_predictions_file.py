@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from qakit.data.predictions_file import first_ids, read_answers, read_probabilities, read_tab_separated
 from qakit.errors import DataError
+from qakit.protocols import NoRuntime
+from qakit.registry import load_registry
+from qakit.values import LabelPrediction, SpanPrediction
 
 
 def file(folder: Path, name: str, content: str | bytes) -> Path:
@@ -73,6 +77,95 @@ def test_each_broken_file_is_named(tmp_path: Path, name: str, content: str | byt
     with pytest.raises(DataError, match=message) as caught:
         read_answers(path)
     assert str(caught.value).startswith(str(path))
+
+
+ANSWERS = {"q1": "Nora Feld", "q2": "42", "q3": "", "q4": "NA"}
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("csv", {}),
+        ("csv", {"header": False}),
+        ("csv", {"header": False, "quoting": "all", "line_end": "\r\n"}),
+        ("csv", {"bom": True, "id_column": "qid", "answer_column": "text"}),
+        ("squad_json", {}),
+        ("jsonl", {}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("ids", [frozenset(ANSWERS), frozenset()], ids=["ids known", "ids not known"])
+def test_what_our_writers_write_is_read(
+    name: str, settings: dict[str, Any], ids: frozenset[str], tmp_path: Path
+) -> None:
+    writer = load_registry().build("writers", name, settings, NoRuntime())
+    path = tmp_path / f"answers{writer.suffix}"
+    writer.write([SpanPrediction(id_, text) for id_, text in ANSWERS.items()], path)
+    found = read_answers(path, ids=ids)
+    assert dict(found.answers) == ANSWERS
+    assert (found.headless, found.classes) == (settings.get("header") is False, False)
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("classes", [False, True])
+def test_what_many_files_are_answered_with_is_read(form: str, classes: bool, tmp_path: Path) -> None:
+    from qakit.inference.answer_rows import AnswerFile
+
+    path = tmp_path / f"a.{form}"
+    with AnswerFile(path, form, source=path) as file:
+        file.write([LabelPrediction("1", "yes") if classes else SpanPrediction("1", "two")])
+    found = read_answers(path)
+    assert (dict(found.answers), found.classes) == ({"1": "yes" if classes else "two"}, classes)
+
+
+def test_one_record_is_no_object_of_answers(tmp_path: Path) -> None:
+    for name in ("a.jsonl", "a.json"):
+        assert dict(read_answers(file(tmp_path, name, '{"id": "1", "answer": "x"}\n')).answers) == {"1": "x"}
+    assert dict(
+        read_answers(file(tmp_path, "a.json", '[{"id": 1, "label": 2.5}, {"id": 2, "label": true}]')).answers
+    ) == {
+        "1": "2.5",
+        "2": "true",
+    }
+
+
+def test_columns_go_by_their_names(tmp_path: Path) -> None:
+    for header, row in (("answer,id", "x,1"), ("Label,ID", "x,1"), ("id,text", "1,x"), ("prediction,id", "x,1")):
+        found = read_answers(file(tmp_path, "a.csv", f"{header}\n{row}\n"))
+        assert dict(found.answers) == {"1": "x"}, header
+
+
+@pytest.mark.parametrize(
+    ("text", "headless"),
+    [
+        ("1,a\n2,b\n", True),
+        ("id,answer\n1,a\n", False),
+        ("qid,text\nabc,a\n", False),
+        ("col1,col2\nq1,a\n", False),
+        ("56be4db0acb8001400a502ec,a\n56be4db0acb8001400a502ed,b\n", True),
+    ],
+)
+def test_a_first_line_built_like_the_others_is_no_header(text: str, headless: bool, tmp_path: Path) -> None:
+    found = read_answers(file(tmp_path, "a.csv", text))
+    assert found.headless is headless
+    assert len(found.answers) == text.count("\n") - (not headless)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", '{"id": "1", "answer": "x"}\n{"id": "1", "answer": "y"}\n', "line 2: id 1 comes twice"),
+        ("a.jsonl", '{"id": "1", "answer": "x"}\n{"id": "2"}\n', "line 2, id 2: the answer is null, not text"),
+        ("a.jsonl", '{"id": "1", "answer": "x"}\n\n{"id"\n', r"line 3: is not JSON"),
+        ("a.jsonl", '{"id": "1", "context": 2}\n{"id": "2", "context": 0}\n', "line 1, id 1: the answer is null"),
+        ("a.parquet", "id,answer", "cannot be read as Parquet"),
+        ("a.tsv", "1\tx\n1\ty\n", "line 2: id 1 comes twice"),
+    ],
+)
+def test_each_broken_file_of_records_is_named(name: str, content: str, message: str, tmp_path: Path) -> None:
+    path = file(tmp_path, name, content)
+    with pytest.raises(DataError, match=message):
+        read_answers(path, ids={"1"})
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:

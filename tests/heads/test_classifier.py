@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from qakit.errors import QakitError, UsageError
+from qakit.errors import QakitError
 from qakit.protocols import GivesOtherThanSpans, HeadRuntime, TransformersNames
 from qakit.registry import load_registry
 from qakit.testing import check_component, check_head, made_up_batch
@@ -101,8 +101,6 @@ def test_several_dropout_masks_average_their_losses_and_predict_without_any() ->
     assert torch.equal(built(hidden(), batch).scores["logits"], built(hidden(), batch).scores["logits"])
 
 
-def test_one_class_alone_is_an_error() -> None:
-    with pytest.raises(UsageError, match="nothing to tell apart"):
-        head(replace(RUNTIME, labels=("only",)))
+def test_settings_that_cannot_work() -> None:
     with pytest.raises(QakitError, match="multi_sample_dropout needs dropout"):
         head(multi_sample_dropout=2, dropout=0)

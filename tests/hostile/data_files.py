@@ -58,7 +58,13 @@ def _bytes_cases(form: Format) -> Iterator[Case]:
     yield refused("web page", HTML, "web page")
     yield refused("empty", b"", "empty")
     yield refused("blanks only", b"  \n\n", "empty")
-    yield refused("gzip", gzip.compress(valid), "gzip")
+    if form.name == "parquet":
+        yield refused("gzip", gzip.compress(valid), "gzip")
+    else:
+        yield Case("gzip", form, gzip.compress(valid), "read")
+        yield refused("gzip twice", gzip.compress(gzip.compress(valid)), "twice")
+        yield refused("gzip cut off", gzip.compress(valid)[:-9], "gzip file stops short")
+        yield refused("gzip damaged", gzip.compress(valid)[:12] + bytes(9) + gzip.compress(valid)[21:], "damaged")
     yield refused("zip archive", archive.getvalue(), "zip")
     yield refused("plain text", b"Dear colleague,\nplease find the data attached.\n", "")
     yield refused("only NUL bytes", bytes(4096), "")

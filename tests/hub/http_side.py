@@ -103,6 +103,14 @@ class Handler(BaseHTTPRequestHandler):
     def stand_in(self) -> HubServer:
         return self.server.stand_in  # type: ignore[attr-defined,no-any-return]
 
+    def setup(self) -> None:
+        super().setup()
+        self.stand_in.connections.add(self.connection)
+
+    def finish(self) -> None:
+        self.stand_in.connections.discard(self.connection)
+        super().finish()
+
     def log_message(self, *_: object) -> None:
         """Tests read ``asked``."""
 

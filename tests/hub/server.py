@@ -6,12 +6,15 @@ the environment that points any process at it. Standard library only; listens on
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import sys
 import threading
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 if __name__ == "__main__":
+    sys.path.pop(0)  # this folder, whose modules have common names
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from hub.faults import Fault, What
@@ -32,6 +35,7 @@ class HubServer:
         self.repositories: dict[tuple[Kind, str], Repository] = {}
         self.asked: list[Asked] = []
         self.plans: list[tuple[Fault, What | None, str | None, list[None] | None]] = []
+        self.connections: set[socket.socket] = set()
         self.lock = threading.Lock()
         self.blocked = threading.Event()
         self.release = threading.Event()
@@ -48,12 +52,15 @@ class HubServer:
         self.stop()
 
     def stop(self) -> None:
-        """From now on every connection is refused, as without a network."""
+        """From now on every connection is refused, as without a network; those that are open break."""
         if self.thread.is_alive():
             self.release.set()
             self.http.shutdown()
             self.http.server_close()
             self.thread.join()
+            for connection in tuple(self.connections):
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
 
     @property
     def url(self) -> str:

@@ -71,8 +71,9 @@ def sentencepiece(kind: str) -> bytes:
         },
     }  # fmt: skip
     written = io.BytesIO()
+    texts = corpus() + corpus(han=True)
     spm.SentencePieceTrainer.train(
-        sentence_iterator=iter(corpus() + corpus(han=True)),
+        sentence_iterator=iter([text.lower() for text in texts] if kind == "spiece" else texts),
         model_writer=written,
         vocab_size=500,
         model_type="unigram",

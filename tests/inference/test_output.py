@@ -23,7 +23,7 @@ def written(folder: Path, writer: str) -> Submission:
 def test_answers_like_formulas_stay_what_they_are_and_are_told(tmp_path: Path) -> None:
     submission = written(tmp_path, "csv")
     assert submission.notice is not None
-    assert submission.notice.startswith("2 answers begin like a spreadsheet formula")
+    assert submission.notice.startswith("2 ids or answers begin like a spreadsheet formula")
     with submission.path.open(newline="") as file:
         assert [row[1] for row in csv.reader(file)][1:] == ["=1+1", "x", "-3"]
 

@@ -14,7 +14,7 @@ from scipy import stats
 from sklearn import metrics as sklearn
 
 from qakit.errors import DataError, UsageError
-from qakit.metrics.classification import accuracy, confusion, f1_by_class, matthews, pearson, spearman
+from qakit.metrics.classification import accuracy, confusion, f1_by_class, matthews, pearson, quadratic_kappa, spearman
 from qakit.protocols import DrawnMetric, NoRuntime, PerExampleMetric
 from qakit.registry import load_registry
 from qakit.testing import check_component
@@ -57,6 +57,9 @@ def test_classes_agree_with_scikit_learn(pairs: list[tuple[int, int]]) -> None:
     table = confusion(gold, given_, ones, classes=4)
     assert table[0].tolist() == sklearn.confusion_matrix(gold, given_, labels=range(4)).tolist()
     assert accuracy(gold == given_, ones)[0] == pytest.approx(sklearn.accuracy_score(gold, given_))
+    if len({*gold, *given_}) > 1:
+        kappa = sklearn.cohen_kappa_score(gold, given_, labels=range(4), weights="quadratic")
+        assert quadratic_kappa(table, np.arange(4.0))[0] == pytest.approx(kappa, abs=1e-12)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert matthews(table)[0] == pytest.approx(sklearn.matthews_corrcoef(gold, given_), abs=1e-12)
@@ -176,3 +179,14 @@ def test_the_mean_of_single_examples_is_the_accuracy(pairs: list[tuple[str, str]
     each = built.per_example(examples(gold), given_)["accuracy"]
     assert set(each) <= {0.0, 100.0}
     assert figures(built, gold, given_)["accuracy"] == pytest.approx(sum(each) / len(each))
+
+
+def test_kappa_goes_by_the_distance_of_the_grades_and_wants_grades() -> None:
+    kappa, gold = metric("quadratic_kappa"), ["0", "1", "10", "10"]
+    near = figures(kappa, gold, ["1", "1", "10", "10"])["quadratic_kappa"]
+    far = figures(kappa, gold, ["10", "1", "10", "10"])["quadratic_kappa"]
+    assert near > 98 > far
+    with pytest.raises(DataError, match="the class 'good' is no number"):
+        figures(kappa, gold, ["0", "1", "10", "good"])
+    with pytest.raises(DataError, match="there is no prediction"):
+        figures(kappa, gold, ["0", "1", "10"])

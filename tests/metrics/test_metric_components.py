@@ -13,7 +13,15 @@ from qakit.protocols import Metric, NoRuntime, OfficialFormat, PerExampleMetric
 from qakit.values import Answer, ContextPrediction, Example, LabelPrediction, NoAnswer, SpanPrediction
 
 COMPONENTS = qakit_metrics.qakit_register_metrics()
-OTHER_THAN_ANSWERS = {"accuracy", "accuracy_f1", "matthews", "pearson_spearman", "glue", "selection"}
+OTHER_THAN_ANSWERS = {
+    "accuracy",
+    "accuracy_f1",
+    "matthews",
+    "pearson_spearman",
+    "quadratic_kappa",
+    "glue",
+    "selection",
+}
 GOLD = [Example("a", "?", ("c",), (Answer("1,912", None),)), Example("b", "?", ("c",), ())]
 PREDICTIONS = [SpanPrediction("b", "", null=NoAnswer(1.0, 0.9)), SpanPrediction("a", "1912", null=NoAnswer(0.0, 0.2))]
 

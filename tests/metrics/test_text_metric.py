@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qakit.metrics.per_example import text_match_per_example
-from qakit.metrics.text import character_f1, cleaned, text_match
+from qakit.metrics.per_example import jaccard_per_example, text_match_per_example
+from qakit.metrics.text import character_f1, cleaned, text_match, word_jaccard
 from qakit.values import Answer, Example
 
 
@@ -45,3 +45,31 @@ def test_cleaning_twice_changes_nothing_more(text: str, removed: str) -> None:
     assert cleaned(once, remove_characters=removed) == once
     columns = text_match_per_example([example("q", text)], [once], remove_characters=removed)
     assert columns["exact_match"] == [100.0]
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "expected"),
+    [
+        ("I am Happy today", "happy", 1 / 4),
+        ("so sad", "so sad", 1.0),
+        ("so sad", "SAD so so", 1.0),
+        ("so sad!", "sad", 0.0),  # punctuation is a part of the word
+        ("", "", 1.0),
+        ("a", "", 0.0),
+    ],
+)
+def test_jaccard_is_of_words_between_white_space(gold: str, answer: str, expected: float) -> None:
+    assert word_jaccard(gold, answer) == pytest.approx(expected)
+
+
+@given(st.text("ab ", max_size=9), st.text("abC ", max_size=9))
+def test_jaccard_is_what_the_competitions_page_computes(gold: str, answer: str) -> None:
+    one, other = set(gold.lower().split()), set(answer.lower().split())
+    if one or other:
+        common = one.intersection(other)
+        assert word_jaccard(gold, answer) == len(common) / (len(one) + len(other) - len(common))
+
+
+def test_the_best_of_several_gold_answers_counts() -> None:
+    columns = jaccard_per_example([example("q", "red car", "a blue car")], ["blue car"])
+    assert columns == {"jaccard": [pytest.approx(100 * 2 / 3)], "exact_match": [0.0]}

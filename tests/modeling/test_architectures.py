@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -13,7 +15,7 @@ from transformers import AutoModel, AutoModelForQuestionAnswering, PretrainedCon
 
 from qakit.inference.scoring import prepare
 from qakit.modeling.assemble import Assembled, assemble
-from qakit.modeling.folder import load_model, save_model
+from qakit.modeling.folder import load_model, save_model, use_in_transformers
 from qakit.recipe.model import Recipe
 from qakit.registry import load_registry
 from qakit.values import Example
@@ -35,6 +37,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "ElectraConfig": {**SMALL, "embedding_size": 16},
     "AlbertConfig": {**SMALL, "embedding_size": 16},
     "DistilBertConfig": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, "max_position_embeddings": 130},
+    "DebertaConfig": {**SMALL, "relative_attention": True, "pos_att_type": ["c2p", "p2c"]},
     "DebertaV2Config": {
         **SMALL,
         "relative_attention": True,
@@ -49,6 +52,9 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }
 NO_COUNTERPART = {"ModernBertConfig"}
 """transformers has another kind of head for these, so its class cannot have our weights."""
+
+NOT_FUSED = {"DebertaV2Config", "MPNetConfig"}
+"""transformers has no fused attention for these."""
 
 EXAMPLE = Example("q", "Who were the Normans?", ("The Normans were the people who gave their name to Normandy. " * 4,))
 
@@ -81,8 +87,10 @@ def test_the_same_scores_after_saving_and_in_transformers(family: str, tiny_back
     after, _ = scores(load_model(tmp_path / "model", recipe, load_registry(), device=CPU), recipe)
     assert all(torch.equal(before[name], after[name]) for name in before)
     if family in NO_COUNTERPART:
+        assert "loads in qakit only" in use_in_transformers(tmp_path / "model")
         return
     model, report = AutoModelForQuestionAnswering.from_pretrained(tmp_path / "model", output_loading_info=True)
+    assert use_in_transformers(tmp_path / "model") == f"loads in transformers as {type(model).__name__}"
     assert not report["missing_keys"]
     assert not report["unexpected_keys"]
     inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
@@ -93,6 +101,35 @@ def test_the_same_scores_after_saving_and_in_transformers(family: str, tiny_back
     where = batch.context_mask
     torch.testing.assert_close(before["start"][where], theirs.start_logits[where], atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(before["end"][where], theirs.end_logits[where], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name not in NOT_FUSED])
+@torch.inference_mode()
+def test_fused_attention_sees_what_plain_attention_sees(family: str, tiny_backbone: Path, tmp_path: Path) -> None:
+    """On padded batches with the mask, and on others, which come without one."""
+    source = make_backbone(family, tiny_backbone, tmp_path / "source")
+    found: dict[str, list[torch.Tensor]] = {}
+    for attention in ("eager", "sdpa"):
+        recipe = Recipe.model_validate(
+            {
+                "data": {"reader": "squad"},
+                "backbone": {"source": str(source)},
+                "windows": {"max_length": 64},
+                "preprocess": {"predict": {"name": "stride", "overlap": 16}},
+                "train": {"attention": attention},
+            }
+        )
+        assembled = assemble(recipe, load_registry(), device=CPU)
+        model = assembled.model.eval()
+        prepared = prepare([EXAMPLE], assembled, recipe, load_registry())
+        rows = np.arange(len(prepared.windows))
+        batches = [prepared.collator.collate(some, targets=False) for some in (rows, rows[:1])]
+        assert [batch.padded for batch in batches] == [True, False]
+        assert model.backbone.config._attn_implementation == attention
+        found[attention] = [model(batch).scores["start"][batch.context_mask] for batch in batches]
+        masked = model(replace(batches[1], padded=True)).scores["start"][batches[1].context_mask]
+        torch.testing.assert_close(masked, found[attention][1], atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(found["eager"], found["sdpa"], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("family", ["BertConfig", "ModernBertConfig", "DistilBertConfig"])

@@ -73,13 +73,20 @@ def test_fewer_paragraphs_are_fine_unless_promised(write, read):
         ({"relevant": 4}, "field 'relevant': paragraph 4 is not among the question's paragraphs"),
         ({"relevant": None}, "there is an answer, but not the paragraph that holds it"),
         ({"relevant": "1"}, "field 'relevant': should be a whole number"),
-        ({"answer": "two"}, "field 'answer': should be an object"),
-        ({"answer": {"text": "two"}}, "field 'answer.start': the field is missing"),
+        ({"answer": 2}, "field 'answer': should be an object"),
+        ({"answer": {"text": "two", "start": "two"}}, "field 'answer.start': should be a whole number"),
     ],
 )
 def test_wrong_fields(fields, message, write, read):
     with pytest.raises(DataError, match=message):
         read("adl", write(record(**fields)))
+
+
+@pytest.mark.parametrize("answer", ["two", {"text": "two"}, {"text": "two", "start": None}])
+def test_an_answer_without_an_offset_is_placed_where_it_occurs_once(answer, write, read):
+    (expected,), _ = read("adl", write(record()))
+    (example,), _ = read("adl", write(record(answer=answer)))
+    assert example.answers == expected.answers
 
 
 def test_context_file_is_named_by_a_setting_beside_the_data(write, read, tmp_path):

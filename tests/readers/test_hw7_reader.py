@@ -55,7 +55,7 @@ def test_the_word_null_can_be_an_answer(write_json, read):
         ({"paragraph_id": -1}, "there is no paragraph -1"),
         ({"paragraph_id": "0"}, "should be a whole number, not the text '0'"),
         ({"answer_text": None}, "there is an offset, but no text"),
-        ({"answer_start": None, "answer_end": None}, "field 'answer_start': should be a whole number, not null"),
+        ({"answer_start": "twelve"}, "field 'answer_start': should be a whole number, not the text 'twelve'"),
         ({"answer_text": ["博多"]}, "field 'answer_text': should be text"),
         ({"answer_end": "12"}, "field 'answer_end': should be a whole number"),
         ({"question_text": None}, "field 'question_text': should be text, not null"),
@@ -79,6 +79,12 @@ def test_wrong_start_is_repaired(write_json, read):
     (example,), problems = read("hw7", write_json(hw7(question(answer_start=10, answer_end=11))))
     assert example.answers == (Answer("博多", 11),)
     assert problems.counts == {("answer_offset", "repaired"): 1}
+
+
+@pytest.mark.parametrize("fields", [{"answer_start": None, "answer_end": None}, {"answer_start": "11"}])
+def test_an_offset_that_is_missing_or_text(fields, write_json, read):
+    (example,), _ = read("hw7", write_json(hw7(question(**fields))))
+    assert example.answers == (Answer("博多", 11),)
 
 
 def test_paragraphs_must_be_texts_where_they_are_used(write_json, read):

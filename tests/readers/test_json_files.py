@@ -19,7 +19,7 @@ BROKEN = {
     ),
     "html": (b"\n<!DOCTYPE html><html><body>Sign in</body></html>", r"is a web page \(HTML\)"),
     "text": (b"Not found", "is not JSON: it begins with 'Not found'"),
-    "gzip": (b"\x1f\x8b\x08\x00", "is compressed with gzip"),
+    "gzip": (b"\x1f\x8b\x08\x00", "the gzip file stops short"),
     "zip": (b"PK\x03\x04xx", "is a zip archive"),
     "utf16": ("{}".encode("utf-16"), "is UTF-16; save it as UTF-8"),
     "latin1": (b'{"data": "caf\xe9"}', r"byte 13 of the file \(0xe9\) is not UTF-8"),
@@ -75,6 +75,8 @@ def test_a_file_of_another_format_is_recognised(write_json, read):
         read("squad", write_json([{"paragraphs": [1]}]))
     with pytest.raises(DataError, match="this looks like the squad format"):
         read("hw7", write_json({"data": []}))
+    with pytest.raises(DataError, match="a list of 1; this looks like the squad format"):
+        read("adl", write_json([{"context": "x", "qas": []}]))
 
 
 def test_unreadable_file_names_the_reason(tmp_path, read):

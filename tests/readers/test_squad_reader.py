@@ -63,11 +63,11 @@ def test_unanswerable_or_unlabelled(labelled, questions, expected, write_json, r
         ({"id": 1.5}, "not the number 1.5"),
         ({"id": ""}, "the id is empty"),
         ({"question": ["a"]}, "id q1, field 'question': should be text, not a list of 1"),
-        ({"answers": {"text": ["a"], "answer_start": [1]}}, "field 'answers': should be a list, not an object"),
-        ({"answers": ["France"]}, r"field 'answers\[0\]': should be an object with fields, not the text 'France'"),
-        ({"answers": [{"text": "France"}]}, r"field 'answers\[0\].answer_start': the field is missing"),
+        ({"answers": {"text": ["a"], "answer_start": [1, 2]}}, "field 'answers': there are 1 texts and 2 offsets"),
+        ({"answers": [12]}, r"field 'answers\[0\]': should be an object with fields, not the number 12"),
+        ({"answers": "France"}, "should be a list of answers, not the text 'France'; the table reader's `answer_text`"),
         ({"answers": [{"text": 5, "answer_start": 1}]}, r"field 'answers\[0\].text': should be text, not the number 5"),
-        ({"answers": [{"text": "Paris", "answer_start": "0"}]}, "should be a whole number, not the text '0'"),
+        ({"answers": [{"text": "Paris", "answer_start": "0x"}]}, "should be a whole number, not the text '0x'"),
         (
             {"answers": [{"text": "Paris", "answer_start": float("nan")}]},
             "should be a whole number, not the number nan",
@@ -170,14 +170,35 @@ def test_unused_paragraphs_need_no_context(write_json, read):
     assert read("squad", write_json({"data": [{"paragraphs": [{"qas": []}]}]}))[0] == ()
 
 
-@pytest.mark.parametrize("start", [{}, {"answer_start": None}, {"answer_start": "0"}, {"answer_start": True}])
-def test_answers_without_an_offset_can_be_kept_as_text(start, write_json, read):
-    path = write_json(squad(question(answers=[{"text": "Paris", **start}])))
-    with pytest.raises(DataError, match=r"set data\.problems\.answer_start to skip or keep"):
+@pytest.mark.parametrize("start", [{}, {"answer_start": None}])
+def test_an_answer_without_an_offset_is_placed_where_it_occurs_once(start, write_json, read):
+    path = write_json(squad(question(answers=[{"text": "Paris", **start}, {"text": "France", **start}])))
+    (example,), problems = read("squad", path)
+    assert example.answers == (Answer("Paris", 0), Answer("France", None))
+    assert problems.counts == {("answer_offset", "repaired"): 1, ("answer_offset", "kept"): 1}
+    assert read("squad", path, {"answer_offset": "keep"})[0][0].answers == (
+        Answer("Paris", None),
+        Answer("France", None),
+    )
+    with pytest.raises(DataError, match="occurs once, at character 0; the file has no offset for it"):
+        read("squad", path, {"answer_offset": "error"})
+
+
+@pytest.mark.parametrize("start", [30, "30", " 30 ", 30.0])
+def test_offsets_in_any_spelling_of_a_whole_number(start, write_json, read):
+    (example,), problems = read("squad", write_json(squad(answered("large", start))))
+    assert example.answers == (Answer("large", 30),)
+    assert not problems.counts
+
+
+@pytest.mark.parametrize("start", ["thirty", True, 30.5, [30]])
+def test_what_is_no_offset_is_an_error_or_as_good_as_none(start, write_json, read):
+    path = write_json(squad(answered("large", start)))
+    with pytest.raises(DataError, match=r"should be a whole number.*set data\.problems\.answer_start to skip or keep"):
         read("squad", path)
     (example,), problems = read("squad", path, {"answer_start": "keep"})
-    assert example.answers == (Answer("Paris", None),)
-    assert problems.counts == {("answer_start", "kept"): 1}
+    assert example.answers == (Answer("large", 30),)
+    assert problems.counts == {("answer_start", "kept"): 1, ("answer_offset", "repaired"): 1}
 
 
 def test_a_kept_flag_gives_way_to_the_answers(write_json, read):
@@ -185,3 +206,78 @@ def test_a_kept_flag_gives_way_to_the_answers(write_json, read):
     examples, problems = read("squad", path, {"is_impossible": "keep"})
     assert [example.answers for example in examples] == [(Answer("France", 12),), ()]
     assert problems.counts == {("is_impossible", "kept"): 2}
+
+
+FLAT = {"id": "q1", "title": "Paris", "context": CONTEXT, "question": "Where?"}
+HUGGING_FACE = {"text": ["France"], "answer_start": [12]}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param({"version": "1", "data": [FLAT | {"answers": HUGGING_FACE}]}, id="run_qa"),
+        pytest.param([FLAT | {"answers": HUGGING_FACE}], id="pandas, orient='records'"),
+        pytest.param([FLAT | {"answers": [{"text": "France", "answer_start": 12}]}], id="flat, SQuAD's answers"),
+        pytest.param([{"title": "Paris", "context": CONTEXT, "qas": [question()]}], id="simpletransformers"),
+        pytest.param(squad(question())["data"], id="SQuAD without data"),
+        pytest.param(
+            {
+                "data": [
+                    {
+                        "title": "Paris",
+                        "context": CONTEXT,
+                        "raw_html": "<p>",
+                        "qas": [{"id": "q1", "question": "Where?", "answer": {"text": "France", "answer_start": 12}}],
+                    }
+                ]
+            },
+            id="KorQuAD 2",
+        ),
+    ],
+)
+def test_the_same_question_in_other_lists(document, write_json, read):
+    (example,), problems = read("squad", write_json(document))
+    assert (example.id, example.question, example.contexts, example.document) == ("q1", "Where?", (CONTEXT,), "Paris")
+    assert example.answers == (Answer("France", 12),)
+    assert not problems.counts
+
+
+def test_cmrcs_own_form(write_json, read):
+    entry = {
+        "context_id": "TRIAL_1",
+        "context_text": "清水寺位於東山，由延鎮上人創建。",
+        "qas": [{"query_text": "誰創建？", "query_id": "TRIAL_1_Q_0", "answers": ["延鎮上人", "由延鎮上人"]}],
+    }
+    (example,), problems = read("squad", write_json([entry]))
+    assert (example.id, example.question, example.document) == ("TRIAL_1_Q_0", "誰創建？", "TRIAL_1")
+    assert example.answers == (Answer("延鎮上人", 9), Answer("由延鎮上人", 8))
+    assert not problems.counts
+
+
+def test_flat_questions_of_a_test_file_are_unlabelled(write_json, read):
+    empty = {"text": [], "answer_start": []}
+    path = write_json([FLAT | {"answers": empty}, FLAT | {"id": "q2", "answers": empty}])
+    assert [example.answers for example in read("squad", path)[0]] == [None, None]
+    path = write_json([FLAT | {"answers": empty}, FLAT | {"id": "q2", "answers": HUGGING_FACE}])
+    assert [example.answers for example in read("squad", path)[0]] == [(), (Answer("France", 12),)]
+
+
+def test_flat_records_with_other_names_are_sent_to_the_table_reader(write_json, read):
+    with pytest.raises(DataError, match=r"record 1, field 'paragraphs': the field is missing; .* table reader .*--set"):
+        read("squad", write_json([{"q": "Where?", "c": CONTEXT}]))
+
+
+def test_a_key_that_comes_twice_is_told(tmp_path, read):
+    path = tmp_path / "data.json"
+    text = '{"data": [{"paragraphs": [{"context": "a", "qas": [{"id": "x", "id": "y", "question": "?"}]}]}]}'
+    path.write_text(text)
+    (example,), problems = read("squad", path)
+    assert example.id == "y"
+    assert problems.counts == {("repeated_key", "kept"): 1}
+    with pytest.raises(
+        DataError, match=r"qas\[0\], field 'id': the key comes twice in one object; the last one counts"
+    ):
+        read("squad", path, {"repeated_key": "error"})
+    path.write_text('{"data": [], "data": []}')
+    with pytest.raises(DataError, match="the key 'data' comes twice; which of the two is the data"):
+        read("squad", path)

@@ -38,6 +38,144 @@ def test_tsv_quotation_marks_are_text_unless_asked_otherwise(write, read):
     assert read("table", path, question="q", context="c", quotes=True)[0][0].question == "a\tb"
 
 
+@pytest.mark.parametrize("quoting", ["minimal", "all"])
+def test_a_tsv_that_pandas_wrote_with_quotation_marks_names_the_way_out(quoting, write, read):
+    import csv
+    import io
+
+    buffer = io.StringIO()
+    style = csv.QUOTE_ALL if quoting == "all" else csv.QUOTE_MINIMAL
+    rows = [("q", "c"), ("one", "two"), ('He said "now"?', "a\tb\nc")]
+    csv.writer(buffer, delimiter="\t", quoting=style, lineterminator="\n").writerows(rows)
+    path = write(buffer.getvalue(), "data.tsv")
+    with pytest.raises(DataError, match=r"enclosed in quotation marks.* set the reader's `quotes: true`, or"):
+        read("table", path, question="q", context="c")
+    examples, _ = read("table", path, question="q", context="c", quotes=True)
+    assert [(each.question, *each.contexts) for each in examples] == rows[1:]
+
+
+def test_a_tsv_cell_with_a_line_end_names_the_way_out(write, read):
+    path = write('q\tc\none\t"first\nsecond"\n', "data.tsv")
+    with pytest.raises(DataError, match=r"1 cells where the header has 2; if quotation marks .* `quotes: true`"):
+        read("table", write('q\tc\n"first\nsecond"\tone\n', "data.tsv"), question="q", context="c")
+    path = write('q\tc\n"first\nsecond"\tone\n', "data.tsv")
+    assert read("table", path, question="q", context="c", quotes=True)[0][0].question == "first\nsecond"
+
+
+def test_quotation_marks_that_are_said_to_be_text(write, read):
+    path = write('q\tc\n"a ""b"""\td\n', "data.tsv")
+    assert read("table", path, question="q", context="c", quotes=False)[0][0].question == '"a ""b"""'
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_excels_first_line_names_the_separator(separator, write, read):
+    text = f"sep={separator}\r\nq{separator}c\r\none{separator}two\r\n"
+    (example,), _ = read("table", write(text), question="q", context="c")
+    assert (example.question, example.contexts) == ("one", ("two",))
+    with pytest.raises(DataError, match="line 3: the row has 1 cells"):
+        read("table", write(f"sep={separator}\nq{separator}c\nx\n"), question="q", context="c")
+
+
+@pytest.mark.parametrize("name", ["data.csv", "data.tsv"])
+def test_lines_that_end_with_carriage_returns_alone(name, write, read):
+    separator = "," if name.endswith("csv") else "\t"
+    text = f"q{separator}c\rone{separator}two\rthree{separator}four\r"
+    examples, _ = read("table", write(text, name), question="q", context="c")
+    assert [each.question for each in examples] == ["one", "three"]
+
+
+def test_a_carriage_return_in_the_middle_is_named(write, read):
+    with pytest.raises(DataError, match="a carriage return stands alone and outside quotation marks"):
+        read("table", write("q,c\none\rmore,two\n"), question="q", context="c")
+
+
+ROWS = [
+    {"id": "1", "q": "?", "c": "one two", "a": {"text": ["two"], "answer_start": [4]}},
+    {"id": "2", "q": "?", "c": "one two", "a": {"text": [], "answer_start": []}},
+]
+
+
+@pytest.mark.parametrize("name", ["data.json", "data.jsonl"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(json.dumps(ROWS), id="array"),
+        pytest.param(json.dumps(ROWS, indent=1), id="array on lines"),
+        pytest.param(json.dumps({"version": 1, "data": ROWS}), id="data"),
+        pytest.param(json.dumps({"data": ROWS}, indent=2), id="data on lines"),
+        pytest.param("\n".join(map(json.dumps, ROWS)), id="lines"),
+        pytest.param("\n\n" + "\r\n".join(map(json.dumps, ROWS)) + "\n", id="lines with blanks"),
+    ],
+)
+def test_json_in_every_shape_of_a_table(text, name, write, read):
+    settings = {"id": "id", "question": "q", "context": "c", "answers": "a"}
+    examples, problems = read("table", write(text, name), **settings)
+    assert [(each.id, each.answers) for each in examples] == [("1", (Answer("two", 4),)), ("2", ())]
+    assert not problems.counts
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"text": ["two"], "answer_start": [4]},
+        {"text": ["two"]},
+        {"text": "two", "answer_start": 4},
+        [{"text": "two", "answer_start": 4}],
+        [{"text": "two", "answer_start": "4"}],
+        [{"text": "two"}],
+        ["two"],
+    ],
+)
+def test_answers_in_every_shape(answers, write, read):
+    row = {"q": "?", "c": "one two", "a": answers}
+    (example,), _ = read("table", write(json.dumps(row), "data.jsonl"), question="q", context="c", answers="a")
+    assert example.answers == (Answer("two", 4),)
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({"q": {"0": "?"}, "c": {"0": "x"}}, "'q': should be text, not an object"),
+        ({"data": [{"paragraphs": [{}]}]}, "there are 'paragraphs'; this looks like the squad format"),
+        ([{"paragraphs": [1], "id": 1}], "this looks like the adl format"),
+        ([{"q": "?", "c": "x"}, 3], "record 2: should hold an object, not the number 3"),
+        ([], "the table has no row"),
+    ],
+)
+def test_json_that_is_no_table(document, message, write, read):
+    with pytest.raises(DataError, match=message):
+        read("table", write(json.dumps(document), "data.json"), question="q", context="c")
+    with pytest.raises(DataError):
+        read("table", write(json.dumps(document, indent=1), "data.json"), question="q", context="c")
+
+
+def test_a_key_that_comes_twice_in_a_row_is_told(write, read):
+    path = write('{"q": "a", "q": "b", "c": "x"}\n{"q": "c", "c": "x"}\n', "data.jsonl")
+    examples, problems = read("table", path, question="q", context="c")
+    assert [each.question for each in examples] == ["b", "c"]
+    assert problems.counts == {("repeated_key", "kept"): 1}
+    assert [each.question for each in read("table", path, {"repeated_key": "skip"}, question="q", context="c")[0]] == [
+        "c"
+    ]
+
+
+def test_a_hundred_thousand_columns_take_no_time(write, read):
+    import time
+
+    began = time.monotonic()
+    columns = [f"column{number}" for number in range(100_000)]
+    with pytest.raises(DataError, match=r"there is no column 'q' .* and 99,980 more") as caught:
+        read("table", write(",".join(columns) + "\n" + "," * 99_999 + "\n"), question="q", context="c")
+    assert len(str(caught.value)) < 1000
+    assert time.monotonic() - began < 5
+
+
+def test_a_line_that_never_ends_is_refused(write, read, monkeypatch):
+    monkeypatch.setattr("qakit_readers.files.LONGEST", 1000)
+    with pytest.raises(DataError, match="line 2: the line is longer than 1,000 bytes: no text is"):
+        read("table", write("q,c\n" + "x" * 2000), question="q", context="c")
+
+
 def test_long_cells(write, read):
     (example,), _ = read("table", write("q,c\nx," + "y" * 200_000 + "\n"), question="q", context="c")
     assert len(example.contexts[0]) == 200_000

@@ -165,7 +165,7 @@ CASES = {
             "      | ^\n"
             "  hint: it is first given on line 1\n"
             "\n"
-            "r.yaml:3:34: data.train.1 should be a path, not 1\n"
+            "r.yaml:3:34: data.train.1 should be a path or a mapping with `dataset` and `split`, not 1\n"
             "    3 | data: {reader: squad, train: [a, 1]}\n"
             "      |                                  ^\n"
             '  hint: put it in quotes: "1"'

@@ -44,6 +44,26 @@ def test_variables_and_defaults(load: Load, monkeypatch: pytest.MonkeyPatch) -> 
     assert load(text(items)).data.train == ["/data/a", "/b", "/c", "/d/$HOME", "/data/e"]
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["KAGGLE_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "WANDB_API_KEY", "AWS_SECRET_ACCESS_KEY", "my_password"],
+)
+@pytest.mark.parametrize("default", ["", ":-x"])
+def test_secrets_do_not_get_into_a_recipe(name: str, default: str, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "hunter2-hunter2")
+    with pytest.raises(
+        RecipeError, match=f"data.train: the environment variable {name} is a secret by its name"
+    ) as told:
+        load(text(f"'/data/${{{name}{default}}}.json'"))
+    assert "hunter2" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["TOKENIZER", "KEYBOARD", "MONKEY", "DATA_TOKENS"])
+def test_other_variables_are_no_secrets(name: str, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "a")
+    assert load(text(f"'/data/${{{name}}}.json'")).data.train == "/data/a.json"
+
+
 def test_home(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     assert load(text("~/a.json")).data.train == "/home/me/a.json"
@@ -119,3 +139,18 @@ def test_a_missing_file_names_the_variable_that_leads_to_it(load: Load) -> None:
 
 def test_the_backbone_is_not_looked_for(load: Load) -> None:
     assert load(text(source="./nowhere"), check_files=True).backbone.source.endswith("/nowhere")
+
+
+def test_a_source_that_a_variable_should_name_is_told_with_the_variable(
+    load: Load, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("QAKIT_T", raising=False)
+    content = text(source="'${QAKIT_T:-../encoder}'")
+    assert load(content).backbone.source.endswith("encoder")
+    with pytest.raises(RecipeError, match=r"backbone\.source: file not found: .*encoder\s(.|\s)*variable QAKIT_T"):
+        load(content, check_files=True)
+    monkeypatch.setenv("QAKIT_T", "org/name")
+    assert load(content, check_files=True).backbone.source == "org/name"
+    monkeypatch.delenv("QAKIT_T")
+    write("", "run/recipe.yaml")
+    load(content, "backbone.from_run=run", check_files=True)

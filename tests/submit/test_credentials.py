@@ -89,6 +89,27 @@ def test_a_log_in(home: Path) -> None:
     assert (found.way, found.user) == ("login", "ada")
 
 
+@pytest.mark.parametrize(
+    ("encoding", "says"),
+    [
+        (
+            "utf-8-sig",
+            "begins with a byte order mark, which the Kaggle client cannot read: save it as UTF-8 without one",
+        ),
+        ("utf-16", "is UTF-16 text, which the Kaggle client cannot read: save it as UTF-8"),
+        ("utf-16-be", "is UTF-16 text, which the Kaggle client cannot read: save it as UTF-8"),
+    ],
+)
+@pytest.mark.parametrize("name", ["kaggle.json", "access_token", "credentials.json"])
+def test_a_file_that_an_editor_saved_in_its_own_way(name: str, encoding: str, says: str, home: Path) -> None:
+    text = json.dumps({"username": "ada", "key": KEY, "refresh_token": KEY}) if "json" in name else KEY
+    path = home / ".kaggle" / name
+    path.write_bytes(("\ufeff" if encoding == "utf-16-be" else "").encode(encoding) + text.encode(encoding))
+    path.chmod(0o600)
+    found = look(home)
+    assert (found.used, found.problems) == (None, (f"{path} {says}",))
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"username": "ada"}', '{"username": "", "key": ""}'])
 def test_a_damaged_key_file(home: Path, content: str) -> None:
     kaggle_json(home, content)

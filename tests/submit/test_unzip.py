@@ -51,6 +51,22 @@ def test_ways_out_of_the_folder(tmp_path: Path, name: str) -> None:
     assert not (tmp_path / "evil").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("a/" * 2000 + "b", "lies 2,000 folders deep; nothing was unpacked"),
+        ("a/" * 100 + "b", "lies 100 folders deep; nothing was unpacked"),
+        ("x" * 300, "cannot be unpacked: File name too long"),
+        ("good.txt/inside", "cannot be unpacked: (Not a directory|File exists)"),
+    ],
+)
+def test_paths_that_no_file_system_takes(tmp_path: Path, name: str, says: str) -> None:
+    path = archive(tmp_path, ("good.txt", b"1"), (name, b"2"))
+    with pytest.raises(DataError, match=says) as caught:
+        unpack(path, into(tmp_path))
+    assert len(str(caught.value)) < 300
+
+
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR])
 def test_links_and_devices(tmp_path: Path, kind: int) -> None:
     info = zipfile.ZipInfo("link")

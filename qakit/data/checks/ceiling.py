@@ -16,6 +16,9 @@ from qakit.values import Answer, Example
 Int64 = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
+LOW = 95.0
+"""Percent. A ceiling below is not the data's usual handful of odd places: tokenizer or settings do not fit them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
@@ -23,7 +26,8 @@ class Ceiling:
 
     A placed answer is *reachable* if some window holds all its tokens, the text cut from the first to the last of them
     is the answer (but for blanks at its ends), and decoding gives answers of that many tokens. A question is reachable
-    if one of its answers is. An answer can be lost for several reasons; each counts it.
+    if one of its answers is; one without an answer, if decoding may say that it has none. An answer can be lost for
+    several reasons; each counts it.
     """
 
     answers: int
@@ -37,8 +41,11 @@ class Ceiling:
     too_long: int
     """Placed answers of more tokens than decoding gives; 0 where its limit is not known."""
     questions: int
-    """Questions with at least one answer, placed or not."""
+    """Labelled questions, with an answer (placed or not) or without."""
     reachable_questions: int
+    answerable: int
+    """Of the questions, those with an answer."""
+    reachable_answerable: int
     examples: tuple[str, ...]
     """Some answers that are not reachable, and what would be cut instead."""
 
@@ -49,8 +56,13 @@ class Ceiling:
 
     @property
     def of_questions(self) -> float:
-        """Percentage of answerable questions that are reachable: the highest exact match. 100 without any."""
+        """Percentage of questions that are reachable: the highest exact match. 100 without any."""
         return _percent(self.reachable_questions, self.questions)
+
+    @property
+    def of_answerable(self) -> float:
+        """Percentage of the questions with an answer that are reachable. 100 without any."""
+        return _percent(self.reachable_answerable, self.answerable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +108,13 @@ class PlacedAnswers:
 def ceiling(
     examples: Sequence[Example],
     encoded: EncodedExamples,
-    windows: Windows,
+    windows: Windows | None,
     placed: PlacedAnswers,
     *,
     max_answer_length: int | None = None,
+    no_answer: bool = True,
 ) -> Ceiling:
-    """The ceiling of these prediction windows.
+    """The ceiling of these prediction windows, or without windows that of the tokens alone.
 
     Args:
         examples: N examples.
@@ -109,28 +122,62 @@ def ceiling(
         windows: windows that cover their contexts, as for prediction.
         placed: ``PlacedAnswers.of(examples, encoded)``.
         max_answer_length: longest answer that decoding gives, in tokens; None for any length.
+        no_answer: whether decoding may say that a question has no answer.
     """
-    held = _held_by_a_window(placed, windows)
+    held = placed.first >= 0 if windows is None else _held_by_a_window(placed, windows)
     exact, cuts = _cut_exactly(examples, encoded, placed)
     too_long = np.zeros(len(placed), bool)
     if max_answer_length is not None:
         too_long = placed.stop - placed.first > max_answer_length
     reachable = held & exact & ~too_long
-    questions = np.fromiter((bool(example.answers) for example in examples), dtype=bool, count=len(examples))
+    answerable = np.fromiter((bool(example.answers) for example in examples), dtype=bool, count=len(examples))
+    unanswerable = sum(example.answers == () for example in examples)
     reached = np.zeros(len(examples), bool)
     reached[placed.example[reachable]] = True
+    reachable_answerable = int((reached & answerable).sum())
     return Ceiling(
         answers=len(placed),
         reachable=int(reachable.sum()),
         outside_windows=int((~held).sum()),
         inside_tokens=int((~exact).sum()),
         too_long=int(too_long.sum()),
-        questions=int(questions.sum()),
-        reachable_questions=int((reached & questions).sum()),
+        questions=int(answerable.sum()) + unanswerable,
+        reachable_questions=reachable_answerable + (unanswerable if no_answer else 0),
+        answerable=int(answerable.sum()),
+        reachable_answerable=reachable_answerable,
         examples=tuple(
             _lost(examples, placed, k, _why(cuts.get(k), bool(held[k]), max_answer_length))
             for k in np.flatnonzero(~reachable)[:EXAMPLES_SHOWN].tolist()
         ),
+    )
+
+
+def low_ceiling(
+    examples: Sequence[Example],
+    encoded: EncodedExamples,
+    windows: Windows | None = None,
+    *,
+    split: str,
+    max_answer_length: int | None = None,
+) -> str | None:
+    """A warning for people when fewer than :data:`LOW` percent of the placed answers are reachable; else None.
+
+    Args:
+        split: what the examples are called.
+        examples, encoded, windows, max_answer_length: as for :func:`ceiling`.
+    """
+    top = ceiling(examples, encoded, windows, PlacedAnswers.of(examples, encoded), max_answer_length=max_answer_length)
+    if top.of_answers >= LOW:
+        return None
+    reasons = {
+        f"{top.inside_tokens:,} begin or end within a token": top.inside_tokens,
+        f"{top.outside_windows:,} are in no window as a whole": top.outside_windows,
+        f"{top.too_long:,} are longer than predict.max_answer_length": top.too_long,
+    }
+    return (
+        f"only {top.of_answers:.1f}% of the {top.answers:,} {split} answers can be predicted exactly: "
+        f"{', '.join(reason for reason, count in reasons.items() if count)} ({top.examples[0]}); "
+        "`qakit data check RECIPE` says more"
     )
 
 

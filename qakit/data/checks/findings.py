@@ -23,6 +23,12 @@ class Finding:
     examples: tuple[str, ...] = ()
     """The first few, as ids or short texts."""
 
+    def __str__(self) -> str:
+        """Count, meaning and the first examples, as training says it."""
+        more = ", ..." if self.count > len(self.examples) else ""
+        where = f" ({', '.join(self.examples)}{more})" if self.examples else ""
+        return f"{self.count:,} {self.meaning}{where}"
+
 
 @dataclass(frozen=True, slots=True)
 class Lengths:

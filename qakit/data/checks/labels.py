@@ -1,34 +1,194 @@
-"""Whether the splits of a recipe have the labels that training needs."""
+"""Whether the splits of a recipe have what its training needs: one set of rules for `qakit data check` and training."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from qakit.data.checks.findings import Finding, stops, warning
+from qakit.data.checks.findings import Finding, shown, stops, warning
+from qakit.data.labels import classes_of
+from qakit.errors import DataError
+from qakit.protocols import Gives
+from qakit.recipe.model import Recipe
 from qakit.values import Example
 
+_ANSWER_METRIC = "squad_v2"
+"""The metric that is made for questions without an answer."""
+_CLASSES_SHOWN = 10
+_MISSING: dict[Gives | None, str] = {
+    None: "without answers or labels",
+    "labels": "without a label",
+    "spans": "without answers",
+    "contexts": "that do not say which context counts",
+}
 
-def label_findings(split: str, examples: Sequence[Example], *, answerable_only: bool = False) -> list[Finding]:
-    """What training would stop at, or leave out, for want of labels.
+
+@dataclass(frozen=True, slots=True)
+class TrainingNeeds:
+    """What a recipe asks of its data.
+
+    Attributes:
+        gives: what the recipe's head decodes to; None where that is not known.
+        head: the head's name.
+        metric: the metric's name.
+        labels: ``data.labels``: the classes, empty where the training examples say them.
+        answerable_only: the recipe trains on answerable questions alone.
+        no_answer: ``predict.no_answer``.
+    """
+
+    gives: Gives | None = None
+    head: str = ""
+    metric: str = ""
+    labels: tuple[str, ...] = ()
+    answerable_only: bool = False
+    no_answer: bool = True
+
+    @staticmethod
+    def of(recipe: Recipe, gives: Gives | None) -> TrainingNeeds:
+        """Those of a recipe whose head decodes to ``gives``."""
+        return TrainingNeeds(
+            gives=gives,
+            head=recipe.head.name,
+            metric=recipe.metric.name,
+            labels=tuple(recipe.data.labels or ()),
+            answerable_only=recipe.data.answerable_only,
+            no_answer=recipe.predict.no_answer,
+        )
+
+
+def training_findings(
+    needs: TrainingNeeds, splits: Mapping[str, Sequence[Example]], *, others: Sequence[Example] = ()
+) -> dict[str, list[Finding]]:
+    """What training would stop at, or what of the splits it could not use, by the split's name.
 
     Args:
-        split: ``train``, ``validation`` or ``test``; other splits need no labels.
-        examples: all that the split's files hold.
-        answerable_only: the recipe trains on answerable questions alone.
+        needs: what the recipe asks.
+        splits: ``train``, ``validation`` or ``test``; a test split needs no labels.
+        others: of a fold, the training files' other examples: the classes are theirs, too.
     """
-    if not examples:
-        return [Finding("empty_split", "stops", 0, f"examples in the {split} split")]
-    unlabelled = [f"id {example.id}" for example in examples if not example.labelled]
-    if split == "validation" and unlabelled:
-        meaning = f"validation examples (of {len(examples):,}) without answers or labels: there is nothing to score"
-        return [stops("unlabelled_validation", meaning, unlabelled)]
-    if split != "train":
-        return []
-    if len(unlabelled) == len(examples):
-        return [stops("unlabelled_train", "train examples without answers or labels: all of them", unlabelled)]
-    if answerable_only and not any(example.answers for example in examples):
-        return [Finding("no_answerable_train", "stops", 0, "answerable train examples (data.answerable_only)")]
-    if unlabelled:
-        meaning = f"train examples (of {len(examples):,}) without answers or labels: left out of training"
-        return [warning("unlabelled_train", meaning, unlabelled)]
-    return []
+    found: dict[str, list[Finding]] = {name: [] for name in splits}
+    for name, examples in splits.items():
+        if not examples:
+            found[name].append(Finding("empty_split", "stops", 0, f"examples in the {name} split"))
+    train, validation = splits.get("train", ()), splits.get("validation", ())
+    if train:
+        found["train"] += _train(needs, train)
+    if validation:
+        found["validation"] += _validation(needs, validation)
+    if needs.gives in ("labels", None) and train:
+        by_split = {name: splits[name] for name in ("train", "validation") if splits.get(name)}
+        for name, finding in _classes(needs, by_split, others):
+            found[name].append(finding)
+    return found
+
+
+def refuse(found: Mapping[str, Sequence[Finding]], files: Mapping[str, Path]) -> None:
+    """Stop at the findings that training stops at.
+
+    Args:
+        found: findings by split.
+        files: each split's first file.
+
+    Raises:
+        DataError: there are some; it has all of them.
+    """
+    reasons = [
+        f"{files[name]}: {finding}"
+        for name, findings in found.items()
+        for finding in findings
+        if finding.level == "stops"
+    ]
+    if reasons:
+        raise DataError(reasons)
+
+
+def has_target(example: Example, gives: Gives | None) -> bool:
+    """Whether an example says what is right, as a head that decodes to ``gives`` needs it."""
+    if gives == "labels":
+        return example.label is not None
+    if gives == "spans":
+        return example.answers is not None
+    if gives == "contexts":
+        placed = any(answer.start is not None for answer in example.answers or ())
+        return example.relevant is not None or placed or example.answers == ()
+    return example.labelled
+
+
+def _train(needs: TrainingNeeds, examples: Sequence[Example]) -> Iterator[Finding]:
+    lacking = _ids(examples, lambda example: not has_target(example, needs.gives))
+    what = _lacking(needs)
+    if len(lacking) == len(examples):
+        yield stops("unlabelled_train", f"train examples {what}: all of them", lacking)
+        return
+    if needs.answerable_only and not any(example.answers for example in examples):
+        yield Finding("no_answerable_train", "stops", 0, "answerable train examples (data.answerable_only)")
+    if lacking:
+        yield warning(
+            "unlabelled_train", f"train examples (of {len(examples):,}) {what}: left out of training", lacking
+        )
+    if needs.gives in ("spans", None) and not needs.no_answer and not needs.answerable_only:
+        meaning = (
+            f"train examples (of {len(examples):,}) have no answer, and predict.no_answer is false: the model learns "
+            "from them what it may never say; set predict.no_answer or data.answerable_only to true"
+        )
+        yield warning("unanswerable_train", meaning, _ids(examples, _is_unanswerable))
+
+
+def _validation(needs: TrainingNeeds, examples: Sequence[Example]) -> Iterator[Finding]:
+    lacking = _ids(examples, lambda example: not has_target(example, needs.gives))
+    if lacking:
+        meaning = f"validation examples (of {len(examples):,}) {_lacking(needs)}: there is nothing to score"
+        yield stops("unlabelled_validation", meaning, lacking)
+    if needs.gives in ("spans", None) and not needs.no_answer:
+        meaning = (
+            f"validation examples (of {len(examples):,}) have no answer, and predict.no_answer is false: each counts "
+            "as wrong, whatever the model; set predict.no_answer to true"
+        )
+        if needs.metric == _ANSWER_METRIC:
+            meaning += f", which the metric {needs.metric} is made for"
+        yield warning("unanswerable_validation", meaning, _ids(examples, _is_unanswerable))
+
+
+def _classes(
+    needs: TrainingNeeds, splits: Mapping[str, Sequence[Example]], others: Sequence[Example]
+) -> Iterator[tuple[str, Finding]]:
+    """Labels that are no class of the run, or classes that are no choice."""
+    found = {type(example.label) for example in (*splits["train"], *others) if example.label is not None}
+    if not found:
+        return
+    if len(found) > 1:
+        numbers = _ids(splits["train"], lambda example: isinstance(example.label, float))
+        yield (
+            "train",
+            stops("mixed_labels", "train examples with a number as label, where others have a class", numbers),
+        )
+        return
+    classes = needs.labels or classes_of((*splits["train"], *others))
+    if len(classes) == 1:
+        meaning = f"class for all train examples, {shown(classes[0])}: there is nothing to tell apart"
+        yield "train", Finding("one_class", "stops", 1, meaning)
+        return
+    known = ", ".join(classes[:_CLASSES_SHOWN]) + (", ..." if len(classes) > _CLASSES_SHOWN else "")
+    for name, examples in splits.items():
+        if not classes:
+            meaning = f"{name} examples with a class, where the train split has numbers"
+            odd = [example for example in examples if isinstance(example.label, str)]
+        else:
+            meaning = f"{name} examples with a label that is none of the run's classes: {known}"
+            odd = [example for example in examples if example.label is not None and example.label not in classes]
+        if odd:
+            yield name, stops("unknown_label", meaning, [f"id {each.id}: {shown(str(each.label))}" for each in odd])
+
+
+def _lacking(needs: TrainingNeeds) -> str:
+    learns = f", which the head {needs.head!r} learns" if needs.gives not in (None, "contexts") else ""
+    return _MISSING[needs.gives] + learns
+
+
+def _ids(examples: Sequence[Example], which: Callable[[Example], bool]) -> list[str]:
+    return [f"id {example.id}" for example in examples if which(example)]
+
+
+def _is_unanswerable(example: Example) -> bool:
+    return example.answers == ()

@@ -72,6 +72,8 @@ def answer_findings(examples: Sequence[Example]) -> list[Finding]:
     unplaced: list[str] = []
     formulas: list[str] = []
     for example in examples:
+        if begins_like_formula(example.id):
+            formulas.append(f"id {example.id}")
         for answer in dict.fromkeys(example.answers or ()):
             named = f"id {example.id}: {shown(answer.text)}"
             if answer.text != answer.text.strip():
@@ -99,7 +101,7 @@ def answer_findings(examples: Sequence[Example]) -> list[Finding]:
         ),
         note(
             "formula_answer",
-            "answers that a spreadsheet takes for formulas: in files of answers, import the columns as text",
+            "ids or answers that a spreadsheet takes for formulas: in files of answers, import the columns as text",
             formulas,
         ),
     ]

@@ -29,12 +29,14 @@ class TokenSetup:
         preprocessor: built for prediction with ``runtime``.
         runtime: the window's size.
         max_answer_length: longest answer that decoding gives, in tokens; None to leave that out.
+        no_answer: whether decoding may say that a question has no answer.
     """
 
     tokenizer: PreTrainedTokenizerBase
     preprocessor: Preprocessor
     runtime: WindowRuntime
     max_answer_length: int | None = None
+    no_answer: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,8 @@ def check_tokens(examples: Sequence[Example], setup: TokenSetup, progress: Progr
         if len(placed):
             lengths["answer"] = (placed.stop - placed.first).astype(np.int32)
             findings += _answer_findings(examples, encoded, placed, setup)
-            top = ceiling(examples, encoded, laid, placed, max_answer_length=setup.max_answer_length)
+            longest, no_answer = setup.max_answer_length, setup.no_answer
+            top = ceiling(examples, encoded, laid, placed, max_answer_length=longest, no_answer=no_answer)
     return TokenReport(
         lengths={name: percentiles(values) for name, values in lengths.items() if len(values)},
         longer_inputs=100.0 * float((inputs > runtime.max_length).mean()) if len(inputs) else 0.0,

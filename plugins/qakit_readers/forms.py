@@ -1,0 +1,35 @@
+"""Which format a JSON document has, for messages of a reader that was given another's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_FLAT = "flat records: the table reader takes them, with the fields' names (--reader table --set question=NAME ...)"
+
+
+def entries_of(document: Any) -> list[Any] | None:
+    """The entries of ``[...]`` or ``{"data": [...]}``; None for what is neither."""
+    entries = document.get("data") if isinstance(document, dict) else document
+    return entries if isinstance(entries, list) else None
+
+
+def format_hint(document: Any) -> str:
+    """``"; this looks like the hw7 format"``, or nothing where the document looks like nothing that is known."""
+    found = format_of(document)
+    if found == "table":
+        return f"; this looks like {_FLAT}"
+    return f"; this looks like the {found} format" if found else ""
+
+
+def format_of(document: Any) -> str | None:
+    """``squad``, ``hw7``, ``adl``, ``table`` (flat records), or None."""
+    if isinstance(document, dict) and {"questions", "paragraphs"} <= document.keys():
+        return "hw7"
+    first = next(iter(entries_of(document) or ()), None)
+    if isinstance(first, dict):
+        paragraphs = first.get("paragraphs")
+        if isinstance(paragraphs, list):
+            inner = next(iter(paragraphs), None)
+            return None if inner is None else "squad" if isinstance(inner, dict) else "adl"
+        return "squad" if "qas" in first else "table"
+    return "squad" if isinstance(document, dict) and "data" in document else None

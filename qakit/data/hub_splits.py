@@ -1,0 +1,145 @@
+"""A split of a dataset on the hub -> one Parquet file, as the package ``datasets`` understands the dataset's card.
+
+The package is asked which files hold a split, and reads them; the hub's files are fetched by :mod:`qakit.hub`, as any
+others, so that errors, progress and the offline cache are the same. Loading scripts, which are code, are not run.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from qakit.data.sources import Fetched, fetched
+from qakit.errors import DataError, HubError, QakitError
+from qakit.files import atomic_path
+from qakit.recipe.hub_data import HubSplit
+
+CARDS = ("README.md", "dataset_infos.json", ".huggingface.yaml")
+"""The files that say which others hold what, and the types of the columns."""
+_ROWS = 1_000
+
+
+def convert_split(split: HubSplit, commit: str, target: Path, *, subject: str) -> None:
+    """Write a split as one Parquet file with the types of its columns, whole or not at all.
+
+    Raises:
+        HubError: its files cannot be fetched.
+        DataError: there is no such configuration or split, or its files cannot be read.
+        OutputError: the cache cannot be written.
+    """
+    cards = fetched(split.dataset, commit, _cards, subject=subject)
+    with _quiet(), tempfile.TemporaryDirectory() as scratch:
+        builder, files = _builder(split, cards, Path(scratch), subject)
+        found = fetched(split.dataset, commit, lambda names: [file for file in files if file in names], subject=subject)
+        builder.config.data_files = {split.split: [str(found.folder / name) for name in files]}
+        try:
+            _write(builder, split.split, target)
+        except QakitError:
+            raise
+        except Exception as error:  # whatever the readers of datasets raise about a file's content
+            raise DataError(f"{subject}: its files cannot be read: {_line(error)}") from error
+
+
+def _cards(names: Sequence[str]) -> list[str]:
+    return [name for name in (*CARDS, ".gitattributes") if name in names] or list(names[:1])
+
+
+def _builder(split: HubSplit, cards: Fetched, scratch: Path, subject: str) -> tuple[Any, tuple[str, ...]]:
+    """What reads the split, and the names of its files in the repository."""
+    import datasets
+
+    name = PurePosixPath(split.dataset).name
+    if f"{name}.py" in cards.names:
+        raise DataError(
+            f"{subject} has a loading script, which is code and is not run; look whether the hub has made Parquet of "
+            f"it: hf://datasets/{split.dataset}@refs/convert/parquet/CONFIG/SPLIT/*.parquet"
+        )
+    likeness = scratch.resolve() / name
+    _make_likeness(cards, likeness)
+    configs: list[str] = []
+    try:
+        configs = datasets.get_dataset_config_names(str(likeness))
+        builder = datasets.load_dataset_builder(str(likeness), split.config, cache_dir=str(scratch / "cache"))
+        found = {str(key): list(value) for key, value in (builder.config.data_files or {}).items()}
+        files = [Path(file).relative_to(likeness).as_posix() for file in found.get(split.split, ())]
+    except Exception as error:  # of many types, by what is wrong with names, cards and configurations
+        raise _refusal(error, split, cards, configs, subject) from error
+    if not files:
+        raise DataError(f"{subject} has no split {split.split!r}; it has {_few(list(found))}")
+    return builder, tuple(files)
+
+
+def _make_likeness(cards: Fetched, folder: Path) -> None:
+    """``datasets`` decides by names and cards alone which files hold what: so it is shown a folder of empty files."""
+    for name in cards.names:
+        if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute():
+            continue
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if name in CARDS:
+            shutil.copyfile(cards.folder / name, file)
+        else:
+            file.touch()
+
+
+def _refusal(error: Exception, split: HubSplit, cards: Fetched, configs: Sequence[str], subject: str) -> QakitError:
+    """What to say of an error of ``datasets``."""
+    from datasets.exceptions import DataFilesNotFoundError
+
+    if not cards.is_whole:
+        return HubError(f"{subject}: the hub cannot be reached, and its cache does not hold all that the card names")
+    if isinstance(error, DataFilesNotFoundError | FileNotFoundError):
+        return DataError(
+            f"{subject} has no data files that the package datasets knows ({_few(cards.names)}); a file by its name: "
+            f"hf://datasets/{split.dataset}/PATH"
+        )
+    if split.config is None and len(configs) > 1:
+        return DataError(f"{subject} has several configurations; set `config` to one of: {_few(configs)}")
+    if split.config is not None and configs and split.config not in configs:
+        return DataError(f"{subject} has no configuration {split.config!r}; it has {_few(configs)}")
+    return DataError(f"{subject}: its card cannot be read: {_line(error)}")
+
+
+def _write(builder: Any, split: str, target: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    dataset = builder.as_streaming_dataset(split=split)
+    tables = iter(dataset.with_format("arrow").iter(batch_size=_ROWS))
+    first: pyarrow.Table | None = next(tables, None)
+    schema = (
+        dataset.features.arrow_schema if dataset.features else pyarrow.schema([]) if first is None else first.schema
+    )
+    with atomic_path(target) as temporary, pyarrow.parquet.ParquetWriter(temporary, schema) as writer:
+        while first is not None:
+            writer.write_table(first.cast(schema))
+            first = next(tables, None)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the bars and log lines of ``datasets``."""
+    import datasets
+
+    bars, level = datasets.are_progress_bars_disabled(), datasets.logging.get_verbosity()
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+    try:
+        yield
+    finally:
+        datasets.logging.set_verbosity(level)
+        if not bars:
+            datasets.enable_progress_bars()
+
+
+def _few(names: Sequence[str], shown: int = 12) -> str:
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
+
+
+def _line(error: Exception) -> str:
+    cause = error.__cause__ if error.__cause__ is not None else error
+    return (" ".join(str(cause).split()) or type(cause).__name__)[:300]

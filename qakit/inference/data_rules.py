@@ -1,0 +1,69 @@
+"""What a recipe's training would stop at, or lose, on the recipe's own files: for `qakit data check` and training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from qakit.data.checks.findings import Finding
+from qakit.data.checks.labels import TrainingNeeds, training_findings
+from qakit.data.labels import classes_of
+from qakit.errors import DataError, UsageError
+from qakit.inference.evaluation import Judge, check_selection
+from qakit.inference.stand_ins import stand_in, submission_problems
+from qakit.protocols import Gives
+from qakit.recipe.model import Recipe
+from qakit.registry import Registry
+from qakit.values import Example
+
+STAND_INS = 50
+"""Examples on which the metric is tried."""
+
+
+def data_findings(
+    recipe: Recipe,
+    registry: Registry,
+    splits: Mapping[str, Sequence[Example]],
+    *,
+    gives: Gives | None,
+    others: Sequence[Example] = (),
+) -> dict[str, list[Finding]]:
+    """What stops a training with these splits, and what its user should know before it, by the split's name.
+
+    Args:
+        splits: ``train``, ``validation`` and ``test``, as far as there are any.
+        gives: what the recipe's head decodes to; None where that is not known: then only the splits are looked at.
+        others: of a fold, the training files' other examples: the classes are theirs, too.
+    """
+    found = training_findings(TrainingNeeds.of(recipe, gives), splits, others=others)
+    if gives is None or any(finding.level == "stops" for finding in found.get("train", ())):
+        return found
+    classes = tuple(recipe.data.labels or classes_of((*splits.get("train", ()), *others)))
+    if splits.get("validation") and not any(finding.level == "stops" for finding in found["validation"]):
+        found["validation"] += _metric_findings(recipe, registry, splits["validation"], gives, classes)
+    if splits.get("test"):
+        found["test"] += _submission_findings(recipe, registry, splits["test"], gives, classes)
+    return found
+
+
+def _metric_findings(
+    recipe: Recipe, registry: Registry, examples: Sequence[Example], gives: Gives, classes: Sequence[str]
+) -> Iterator[Finding]:
+    tried = examples[:STAND_INS]
+    try:
+        check_selection(Judge.of(recipe, registry), tried, [stand_in(example, gives, classes) for example in tried])
+    except UsageError as error:
+        yield Finding("unjudged_validation", "stops", len(examples), f"validation examples cannot be judged: {error}")
+
+
+def _submission_findings(
+    recipe: Recipe, registry: Registry, examples: Sequence[Example], gives: Gives, classes: Sequence[str]
+) -> Iterator[Finding]:
+    try:
+        problems = submission_problems(examples, recipe, registry, gives=gives, classes=classes)
+    except (DataError, UsageError) as error:
+        meaning = f"answers to the test file cannot be written or checked: {error}"
+        yield Finding("unwritten_submission", "stops", len(examples), meaning)
+        return
+    for problem in problems:
+        meaning = f"answers to the test file will not fit the sample submission: {problem}"
+        yield Finding("other_submission", "warning", len(examples), meaning)

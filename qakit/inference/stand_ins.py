@@ -1,0 +1,65 @@
+"""Predictions before there is a model: they show beforehand whether metric, ensembler and submission fit the head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from qakit.inference.output import build_writer, sample_submission, write_checked
+from qakit.inference.scoring import given_by
+from qakit.modeling.assemble import build_head
+from qakit.modeling.configs import load_config
+from qakit.modeling.sources import find_source
+from qakit.modeling.start import check_start
+from qakit.protocols import Gives
+from qakit.recipe.model import Recipe
+from qakit.registry import Registry
+from qakit.values import ContextPrediction, Example, LabelPrediction, NoAnswer, Prediction, SpanPrediction
+
+
+def head_gives(recipe: Recipe, registry: Registry, classes: tuple[str, ...]) -> Gives:
+    """What the recipe's head decodes to; of the backbone only its configuration is read.
+
+    Raises:
+        ModelError, RunError: it cannot be read.
+    """
+    section = recipe.backbone
+    check_start(section)
+    source = find_source(
+        section.source, revision=section.revision, with_code=section.trust_remote_code, needs="tokenizer"
+    )
+    return given_by(build_head(recipe, load_config(section, source), registry, classes=classes))
+
+
+def stand_in(example: Example, gives: Gives, classes: Sequence[str]) -> Prediction:
+    """Any prediction of the kind that the head will make."""
+    if gives == "labels" and classes:
+        return LabelPrediction(example.id, classes[0], (1.0,) + (0.0,) * (len(classes) - 1))
+    if gives == "labels":
+        return LabelPrediction(example.id, 0.0)
+    if gives == "contexts":
+        return ContextPrediction(example.id, 0, (1.0,) + (0.0,) * (len(example.contexts) - 1))
+    return SpanPrediction(example.id, "answer", null=NoAnswer(0.0, 0.5))
+
+
+def submission_problems(
+    examples: Sequence[Example], recipe: Recipe, registry: Registry, *, gives: Gives, classes: Sequence[str]
+) -> list[str]:
+    """What the sample submission will say of the answers to a test file: its ids and columns, whatever the answers.
+
+    Returns:
+        One line for each problem; none without a sample.
+
+    Raises:
+        DataError: the writer cannot write these ids or classes, or the sample cannot be read.
+        UsageError: the writer does not write what the head gives.
+    """
+    sample = sample_submission(recipe)
+    if sample is None:
+        return []
+    writer = build_writer(recipe, registry)
+    predictions = [stand_in(example, gives, classes) for example in examples]
+    with TemporaryDirectory(prefix="qakit-") as folder:
+        written = write_checked(Path(folder) / f"submission{writer.suffix}", predictions, writer, sample=sample)
+    return [f"{sample}: {problem}" for problem in written.problems]

@@ -1,0 +1,42 @@
+"""Every shipped recipe, from the backbone and the data that it names: trained for some steps, judged, asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hub import models, shipped
+from hub.server import HubServer
+
+
+@pytest.fixture(scope="module")
+def course_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What no hub has, where the recipes' variables say."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in shipped.environment(tmp_path_factory.mktemp("courses")).items():
+            patch.setenv(name, value) if value is not None else patch.delenv(name, raising=False)
+        yield
+
+
+def test_every_recipe_is_tried() -> None:
+    assert len(shipped.recipes()) == 39
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("course_files")
+@pytest.mark.parametrize("recipe", shipped.recipes())
+def test_a_shipped_recipe_works_from_the_names_in_it(
+    recipe: str, hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QAKIT_CACHE", str(tmp_path / "cache"))  # empty, as the hub's
+    shipped.publish(hub)
+    outcome = shipped.run(recipe, hub, tmp_path)
+    assert set(outcome.codes.values()) == {0}, outcome.said
+    assert "predict" in outcome.codes
+    assert len(outcome.answers) > 1
+    sent = [name for files in outcome.fetched.values() for name in files]
+    assert not set(sent) & set(models.DECOYS)
+    for backbone in outcome.backbones:
+        assert hub.fetched(backbone) == sorted(set(hub.fetched(backbone))), "fetched twice"
+    assert outcome.row in shipped.DOCUMENT.read_text("utf-8"), "python tests/hub/table.py --write"
