@@ -13,6 +13,7 @@ from qakit.modeling.assemble import check_length
 from qakit.modeling.device import keep_freed_memory, pick_device, resolve_precision
 from qakit.modeling.question_answering import Published, assemble_published, default_length, read_published
 from qakit.modeling.sources import find_source
+from qakit.numbers import finite_or_none
 from qakit.recipe.load import recipe_of
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry, load_registry
@@ -117,7 +118,6 @@ def trained_of(
 
 def _threshold(run: Run, recipe: Recipe) -> float:
     """The recipe's no-answer threshold; else what was tuned with an exported model; else 0, the logits as they are."""
-    fixed, tuned = fixed_threshold(recipe), run.read_json(run.decision_file).get("null_threshold")
-    if fixed is not None:
+    if (fixed := fixed_threshold(recipe)) is not None:
         return fixed
-    return float(tuned) if isinstance(tuned, int | float) else 0.0
+    return finite_or_none(run.read_json(run.decision_file).get("null_threshold")) or 0.0
