@@ -84,8 +84,8 @@ def _refuse(contradiction: bool, message: str) -> None:
 
 
 def _refuse_composed(run: Path, *, offline: bool) -> None:
-    from qakit.pipeline.folder import is_pipeline_folder, stage_folders
     from qakit.runs import Run, not_one_model, open_run
+    from qakit.stages.folder import is_pipeline_folder, stage_folders
 
     if why := not_one_model(Run(run)):
         raise UsageError(why)

@@ -105,8 +105,8 @@ def _climb(rung: Rung, overrides: list[str], registry: Registry, silent: bool) -
 
 
 def _loaded(file: Path, overrides: list[str], registry: Registry) -> Recipe:
-    from qakit.pipeline.load import is_pipeline
     from qakit.recipe.load import load_recipe
+    from qakit.stages.load import is_pipeline
 
     if is_pipeline(file):
         raise UsageError(f"{file} is a pipeline: train it by itself, and use `qakit compare`")

@@ -63,7 +63,7 @@ def show(
     from qakit.cli.show_ensemble import show_ensemble
     from qakit.cli.show_recipe import show_pipeline, show_recipe
     from qakit.ensemble.load import is_ensemble
-    from qakit.pipeline.load import is_pipeline
+    from qakit.stages.load import is_pipeline
 
     file = found_recipe(recipe)
     show_it = show_ensemble if is_ensemble(file) else show_pipeline if is_pipeline(file) else show_recipe
@@ -147,9 +147,9 @@ def _check(path: Path, overrides: Sequence[str], *, check_files: bool) -> None:
         RecipeError: with everything that is wrong.
     """
     from qakit.ensemble.load import is_ensemble, load_ensemble
-    from qakit.pipeline.load import is_pipeline, load_pipeline
     from qakit.recipe.load import load_recipe
     from qakit.registry import load_registry
+    from qakit.stages.load import is_pipeline, load_pipeline
     from qakit.study.load import is_study, load_study
     from qakit.study.members import plan_members
     from qakit.study.plan import plan
@@ -188,9 +188,9 @@ def _about(path: Path) -> tuple[str | None, Iterable[str | Path], str]:
         RecipeError: something is wrong with it.
     """
     from qakit.ensemble.load import is_ensemble, load_ensemble
-    from qakit.pipeline.load import is_pipeline, load_pipeline
     from qakit.recipe.load import load_recipe
     from qakit.registry import load_registry
+    from qakit.stages.load import is_pipeline, load_pipeline
     from qakit.study.load import is_study, load_study
 
     if is_ensemble(path):

@@ -212,6 +212,18 @@ class Run:
                     yield _metrics_line(line, f"{self.metrics_log}, line {number}")
 
 
+@dataclass(frozen=True, slots=True)
+class ModelAlone(Run):
+    """A model in the place of a run: it has a name and weights, and nothing else of a run."""
+
+    weights: Path
+    """Its folder in Hugging Face layout; ``folder`` is how the user named it."""
+
+    @property
+    def model(self) -> Path:
+        return self.weights
+
+
 def _metrics_line(line: bytes, place: str) -> dict[str, Any]:
     try:
         value = load_json(line)

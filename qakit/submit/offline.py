@@ -51,7 +51,7 @@ def export_offline(run: Run, folder: Path, registry: Registry) -> OfflineExport:
         OutputError: the folder cannot be written, or the wheel cannot be built.
     """
     from qakit.data.splits import contexts_setting
-    from qakit.pipeline.folder import is_pipeline_folder
+    from qakit.stages.folder import is_pipeline_folder
 
     check_empty(folder)
     recipe = run.recipe()
@@ -86,8 +86,8 @@ def _copy_run(run: Run, target: Path, registry: Registry) -> None:
 
 def _copy_pipeline(run: Run, target: Path, registry: Registry) -> list[Recipe]:
     """A pipeline with both stages inside; returns the recipes whose plugins it needs."""
-    from qakit.pipeline.folder import COMBINE, pipeline_text, read_pipeline, stage_folders
     from qakit.runs import PIPELINE, open_run
+    from qakit.stages.folder import COMBINE, pipeline_text, read_pipeline, stage_folders
 
     decision = run.folder / COMBINE
     if not decision.is_file():

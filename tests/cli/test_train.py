@@ -122,15 +122,18 @@ def train_until(recipe_file: Path, folder: Path, overrides: list[str], *, killed
         assert killed_after is not None
 
 
+READY = "a backbone with a ready head"
+
+
 @pytest.mark.parametrize(
     ("killed_after", "more"),
     [
         (1, []),
         (3, ["train.ema.decay=0.8"]),
-        (3, ["adapter.name=lora", "adapter.init=pissa", "train.layer_decay=0.9"]),
+        (3, ["adapter.name=lora", "adapter.init=pissa", "train.layer_decay=0.9", READY]),
         (5, []),
         (7, ["train.ema={}"]),
-        (4, ["train.freezing={gradual: 0.2}", "train.token_cutout={}", "backbone.reinit_layers=1"]),
+        (4, ["train.freezing={gradual: 0.2}", "train.token_cutout={}", "backbone.reinit_layers=1", READY]),
         (4, ["train.swa={start: 0.2, every: 2, learning_rate: 5e-4}", "train.adversarial={method: awp}"]),
         (5, ["adapter.name=bitfit", "train.r_drop={}", "train.adversarial={method: fgm, start_epoch: 0.4}"]),
         (9, ["train.soup={candidates: 2}", "train.evaluate_every=2", "train.checkpoint_every=3", "train.ema={}"]),
@@ -138,8 +141,9 @@ def train_until(recipe_file: Path, folder: Path, overrides: list[str], *, killed
     ],
 )
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
-    small_recipe: Path, tmp_path: Path, killed_after: int, more: list[str]
+    small_recipe: Path, small_run: Path, tmp_path: Path, killed_after: int, more: list[str]
 ) -> None:
+    more = [f"backbone.source={small_run}/model" if change == READY else change for change in more]
     changes = ["train.epochs=1.5", "train.log_every=3", "train.accumulation=2", "train.evaluate_every=4", *more]
     train_until(small_recipe, tmp_path / "whole", changes, killed_after=None)
     train_until(small_recipe, tmp_path / "broken", changes, killed_after=killed_after)
