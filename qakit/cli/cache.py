@@ -45,14 +45,14 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, f
 @app.command()
 def clear(
     rooms: Annotated[
-        list[str] | None, typer.Argument(metavar="[tokens|weights]...", help="Only these; by default everything.")
+        list[str] | None, typer.Argument(metavar="[tokens|weights|datasets]...", help="Only these; by default all.")
     ] = None,
     unused_days: Annotated[
         float, typer.Option("--unused-days", min=0, help="Only what was not used for so many days.")
     ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
 ) -> None:
-    """Remove what is in the cache; it is made again when it is needed."""
+    """Remove what is in the cache. It is made again when it is needed; splits of datasets need the hub for that."""
     from qakit.data import cache
 
     known = tuple(cache.ROOMS)

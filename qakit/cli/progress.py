@@ -109,7 +109,9 @@ class TrainingDisplay:
             f"({event.precision}, {event.attention} attention)"
         )
         if event.unused_weights:
-            self._line(f"not used from the backbone's file: {', '.join(event.unused_weights[:6])}")
+            shown, rest = event.unused_weights[:6], len(event.unused_weights) - 6
+            more = f" and {rest} more" if rest > 0 else ""
+            self._line(f"not used from the backbone's file: {', '.join(shown)}{more}")
         self._steps = event.steps
         self._training = self._progress.add_task("training", total=event.steps, completed=event.first_step, detail="")
 

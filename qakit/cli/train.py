@@ -151,7 +151,8 @@ def _train(
     workers = workers_of(accelerator)
     display = TrainingDisplay(quiet=quiet or as_json, silent=not workers.first)
     if run is not None and run.metrics_file.is_file() and workers.first and not (quiet or as_json):
-        err.print(plain(f"{run.folder} is finished: its test file is predicted once more"))
+        again = "; its test file is predicted once more" if recipe.data.test is not None else ""
+        err.print(plain(f"{run.folder} is finished{again}"))
     with stops_told(lambda: None if training.run is None else training.run.folder, first=workers.first), display:
         finished = training.go(display, resume=resume)
     if finished is None:

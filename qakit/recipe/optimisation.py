@@ -17,7 +17,7 @@ class TrainSection(Section):
     epochs: Annotated[float, Field(gt=0)] = 2.0
     """Passes over the training examples; fractions are allowed."""
     max_steps: PositiveInt | None = None
-    """Stop after this many optimiser steps, whatever `epochs` says."""
+    """Stop after this many optimiser steps, if `epochs` does not end before."""
     batch_size: PositiveInt = 32
     """Windows per optimiser step, over all processes and accumulation steps."""
     accumulation: PositiveInt = 1

@@ -269,7 +269,7 @@ def test_training_examples_that_cannot_be_used_are_counted(
     del questions[1]["answers"]
     (tmp_path / "train.json").write_text(json.dumps(document), "utf-8")
     result = invoke("train", small_recipe, "--set", f"data.train={tmp_path / 'train.json'}", "--dry-run")
-    assert "warning: 1 unlabelled training examples are left out" in result.stderr
+    assert "warning: left out: 1 unlabelled training example\n" in result.stderr
     assert "warning: 1 of 47 training examples give no window to learn from" in result.stderr
 
 
