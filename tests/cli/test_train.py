@@ -31,7 +31,6 @@ def test_a_run_is_a_folder_with_everything_in_it(small_run: Path) -> None:
         "metrics.jsonl",
         "metrics.json",
         "curves.png",
-        "checkpoints/step-00000006/state.json",
         "model/model.safetensors",
         "model/config.json",
         "model/tokenizer.json",
@@ -41,6 +40,18 @@ def test_a_run_is_a_folder_with_everything_in_it(small_run: Path) -> None:
         "predictions/submission.csv",
         "predictions/validation/nbest.jsonl",
     } <= names
+    assert {path.name for path in small_run.iterdir()} == {
+        ".lock",
+        "recipe.yaml",
+        "meta.json",
+        "metrics.jsonl",
+        "metrics.json",
+        "timings.jsonl",
+        "curves.png",
+        "seen.safetensors",
+        "model",
+        "predictions",
+    }  # nothing that only resuming needs
     assert (small_run / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
