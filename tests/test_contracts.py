@@ -41,6 +41,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "metrics/glue": {"labels": CLASSES},
     "metrics/matthews": {"labels": CLASSES},
     "metrics/pearson_spearman": {"labels": NUMBERS},
+    "metrics/quadratic_kappa": {"labels": ("1", "3", "2")},
     "metrics/selection": {"contexts": (0, 2, 1)},
 }
 """What a check must know of a component that is not for spans."""
@@ -126,8 +127,10 @@ def test_the_expected_components_are_there() -> None:
             "cmrc2018",
             "exact_match",
             "glue",
+            "jaccard",
             "matthews",
             "pearson_spearman",
+            "quadratic_kappa",
             "selection",
             "squad_v1",
             "squad_v2",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from command_line import invoke
 
 from qakit.errors import OutputError, RunError
 from qakit.recipe.model import BackboneSection, DataSection, PluginRef, Recipe
-from qakit.runs import Run, alone_in, check_free, create_run
+from qakit.runs import ENSEMBLE, Run, alone_in, check_free, create_run, ensemble_members
 
 RECIPE = Recipe(name="one", data=DataSection(reader=PluginRef(name="squad")), backbone=BackboneSection(source="x"))
 
@@ -53,6 +55,35 @@ def test_who_makes_a_run_where_another_process_is_at_it_is_refused(tmp_path: Pat
     with alone_in(Run(tmp_path)), pytest.raises(RunError, match="another process is training"):
         create_run(RECIPE, tmp_path)
     assert not (tmp_path / "recipe.yaml").exists()
+
+
+def ensemble_of(folder: Path, *members: Path) -> Run:
+    for member in members:
+        member.mkdir(parents=True, exist_ok=True)
+    described = {"members": [{"path": str(member.absolute())} for member in members]}
+    (folder / ENSEMBLE).write_text(json.dumps(described), "utf-8")
+    return Run(folder)
+
+
+def test_a_copied_or_moved_ensemble_reads_its_own_members(tmp_path: Path) -> None:
+    """And those that lie elsewhere where they lie, though one of its own has the same name."""
+    original, elsewhere = tmp_path / "original", tmp_path / "runs" / "a"
+    own = [original / "members" / name for name in ("a", "b")]
+    original.mkdir()
+    run = ensemble_of(original, own[0], own[1], elsewhere)
+    assert ensemble_members(run) == [*own, elsewhere]
+    copy = tmp_path / "copy"
+    shutil.copytree(original, copy)
+    there = [copy / "members" / name for name in ("a", "b")]
+    assert ensemble_members(Run(copy)) == [*there, elsewhere]
+    shutil.rmtree(original)
+    assert ensemble_members(Run(copy)) == [*there, elsewhere]
+
+
+def test_an_ensemble_of_another_ones_members_reads_those(tmp_path: Path) -> None:
+    members = [tmp_path / "first" / "members" / name for name in ("a", "b")]
+    (tmp_path / "second").mkdir()
+    assert ensemble_members(ensemble_of(tmp_path / "second", *members)) == members
 
 
 def test_files_that_a_training_replaces_at_this_moment_are_as_good_as_absent(

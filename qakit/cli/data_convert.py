@@ -34,11 +34,12 @@ def convert(
         typer.Option(min=1, help="With jsonl and parquet: rows of a file at most; more go into further files."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="With adl: of the paragraphs' order.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
 ) -> None:
-    """Write data files in another format; existing files of the same name are replaced."""
+    """Write data files in another format."""
     from qakit.cli.data import reader_settings
-    from qakit.data.convert import write_adl, write_tables
+    from qakit.data.convert import check_free, write_adl, write_tables
     from qakit.data.read import read_examples
     from qakit.data.sources import local_files
     from qakit.files import without_gz
@@ -49,6 +50,7 @@ def convert(
     names = [without_gz(file).stem for file in files]
     if len(set(names)) < len(names):
         raise UsageError("two of the files have the same name; convert them one after the other, into two folders")
+    check_free(files, output, form=to, rows=rows, overwrite=overwrite)
     built = load_registry().build("readers", reader, reader_settings(overrides or []), NoRuntime())
     splits = {}
     for name, file in zip(names, files, strict=True):

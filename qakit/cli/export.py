@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -105,6 +106,7 @@ def _offline(run: Path, folder: Path, *, as_json: bool) -> None:
 
 def _weights(run: Path, folder: Path, *, adapter_only: bool, as_json: bool) -> None:
     from qakit.modeling.export import export_adapter, export_merged
+    from qakit.modeling.folder import use_in_transformers
     from qakit.registry import load_registry
     from qakit.runs import open_run
 
@@ -115,6 +117,8 @@ def _weights(run: Path, folder: Path, *, adapter_only: bool, as_json: bool) -> N
         print_json({"folder": str(folder), "kind": "adapter" if adapter_only else "merged", "files": files})
         return
     out.print(plain(f"written: {folder} ({sum(files.values()) / 1e6:,.1f} MB): {', '.join(files)}"))
+    if not adapter_only:
+        out.print(plain(f"it {use_in_transformers(folder)}"))
 
 
 def _kaggle(run: Path, folder: Path, competition: str | None, user: str | None, *, as_json: bool) -> None:
@@ -142,9 +146,9 @@ def _kaggle(run: Path, folder: Path, competition: str | None, user: str | None, 
         return
     steps = (
         f"written: {done.dataset} and {done.notebook}",
-        f"1. kaggle datasets create -p {done.dataset} --dir-mode zip",
-        f"2. kaggle kernels push -p {done.notebook}     (when the dataset is ready)",
-        f"3. qakit submit --notebook {done.notebook_id} --version 1 -c {slug} --run {run}     (when it has run)",
+        f"1. kaggle datasets create -p {quote(str(done.dataset))} --dir-mode zip",
+        f"2. kaggle kernels push -p {quote(str(done.notebook))}     (when the dataset is ready)",
+        f"3. qakit submit --notebook {done.notebook_id} --version 1 -c {slug} --run {quote(str(run))}     (after it)",
     )
     for step in steps:
         out.print(plain(step))

@@ -11,6 +11,7 @@ import typer
 
 from qakit.cli.console import err, out, plain, print_error, print_json
 from qakit.errors import QakitError, RunError, UsageError
+from qakit.numbers import finite_or_none
 
 if TYPE_CHECKING:
     from qakit.recipe.model import Recipe
@@ -138,7 +139,7 @@ def _combined(rung: Rung, file: Path, overrides: list[str], registry: Registry, 
     plan = loaded.plan
     if loaded.members:
         trained = ensemble_into(loaded, rung.folder, registry, quiet=silent)
-        seconds = sum(float(run.read_json(run.metrics_file).get("seconds") or 0) for run in trained)
+        seconds = sum(finite_or_none(run.read_json(run.metrics_file).get("seconds")) or 0.0 for run in trained)
         note = (
             f"an ensemble ({plan.method}) of {len(plan.members) + len(trained)} members; the time is that of training"
         )

@@ -72,7 +72,7 @@ def show_pipeline(run: Run, metrics: Mapping[str, Any]) -> None:
         verdict = f"{submission['rows']:,} rows"
         if submission["problems"]:
             verdict += f", {len(submission['problems'])} problems against the sample submission"
-        table.add_row("submission", plain(f"{run.predictions / submission['file']} ({verdict})"))
+        table.add_row("submission", plain(f"{run.submission_file(metrics)} ({verdict})"))
     out.print(table)
     table = new_table("Next", "", "")
     table.add_row("where it is lost", plain(f"qakit evaluate {run.folder}"))

@@ -89,14 +89,19 @@ def _answer(
     as_json: bool,
 ) -> None:
     from qakit.inference.stream import BLOCK, StoppedError, answer_shards
-    from qakit.inference.stream_folder import AnswerFolder, Identity
+    from qakit.inference.stream_folder import AnswerFolder, Identity, content_sha256
+    from qakit.pipeline.folder import what_answers
     from qakit.pipeline.loading import load_trained
+    from qakit.runs import Run, read_in_one_state
     from qakit.training.interrupts import stop_requests
 
     try:
         with stop_requests() as request, _Display(quiet=as_json or not speaks) as display:
-            trained = load_trained(run, device=_device())
-            answers = AnswerFolder(folder, Identity.of(trained.run, trained.recipe, form=options.form))
+            places = what_answers(Run(run))
+            trained, digest = read_in_one_state(
+                lambda: (load_trained(run, device=_device()), content_sha256(places)), *places
+            )
+            answers = AnswerFolder(folder, Identity.of(trained.run, trained.recipe, digest, form=options.form))
             answers.begin(overwrite=options.overwrite)
             tally = answer_shards(
                 trained,

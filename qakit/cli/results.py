@@ -120,19 +120,21 @@ def _show_examples(run: Run) -> None:
 
 
 def _show_files(run: Run, metrics: Mapping[str, Any]) -> None:
+    from qakit.modeling.folder import use_in_transformers
+
     table = new_table("Files", "", "")
     table.add_row("run", plain(run.folder))
+    table.add_row("model", plain(f"{run.model} ({use_in_transformers(run.model)})"))
     if run.curves_file.is_file():
         table.add_row("curves", plain(run.curves_file))
     if run.threshold_curve_file.is_file():
         table.add_row("threshold", plain(run.threshold_curve_file))
     submission = metrics.get("submission")
     if submission:
-        file = run.predictions / submission["file"]
         verdict = f"{submission['rows']:,} rows"
         if submission["problems"]:
             verdict += f", {len(submission['problems'])} problems against the sample submission"
-        table.add_row("submission", plain(f"{file} ({verdict})"))
+        table.add_row("submission", plain(f"{run.submission_file(metrics)} ({verdict})"))
     out.print(table)
     table = new_table("Next", "", "")
     if _answers_questions(run):

@@ -118,5 +118,5 @@ def _show(run: Run, made: Ensemble) -> None:
         out.print(figures_table(metrics["validation"], baselines=metrics.get("baselines") or {}))
     submission = metrics.get("submission")
     if submission:
-        out.print(plain(f"submission: {run.predictions / submission['file']} ({submission['rows']:,} rows)"))
+        out.print(plain(f"submission: {run.submission_file(metrics)} ({submission['rows']:,} rows)"))
     err.print(plain(f"done: {run.folder}"))

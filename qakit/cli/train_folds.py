@@ -204,6 +204,6 @@ def show_folds(run: Run, metrics: Mapping[str, Any]) -> None:
     files.add_row("run", plain(run.folder))
     files.add_row("out-of-fold predictions", plain(run.validation_nbest))
     files.add_row("picture", plain(run.folder / "folds.png"))
-    if metrics.get("submission"):
-        files.add_row("submission", plain(run.predictions / metrics["submission"]["file"]))
+    if file := run.submission_file(metrics):
+        files.add_row("submission", plain(file))
     out.print(files)

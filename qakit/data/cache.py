@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-FORMAT = 1
+FORMAT = 2
 """Part of the key: raise it when the files change their meaning."""
 MANIFEST = "manifest.json"
 PARTS: dict[str, tuple[type[np.generic], int]] = {

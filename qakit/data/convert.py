@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import math
 import re
@@ -17,6 +18,8 @@ from qakit.files import atomic_path, write_text
 from qakit.randomness import derive_seed, permutation
 from qakit.values import Answer, Example
 
+TableForm = Literal["jsonl", "parquet"]
+Form = Literal["adl", "jsonl", "parquet"]
 WORD = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]|[^\W\u3400-\u9fff\uf900-\ufaff]+")
 """A Chinese character, or a run of other letters and digits."""
 
@@ -30,6 +33,30 @@ class Converted:
 
     files: Mapping[str, int]
     left_out: Mapping[str, int]
+
+
+def check_free(sources: Sequence[Path], folder: Path, *, form: Form, rows: int | None, overwrite: bool) -> None:
+    """Make sure that no file is lost when ``sources`` are written into ``folder`` in another format.
+
+    Raises:
+        UsageError: a file would be written over a source, or over another file without ``overwrite``.
+    """
+    if form == "adl":
+        if any(file.stem == "context" for file in sources):
+            raise UsageError("a question file called context would be written over context.json: rename it first")
+        targets = [folder / "context.json", *(folder / f"{file.stem}.json" for file in sources)]
+    elif rows is None:
+        targets = [folder / f"{file.stem}.{form}" for file in sources]
+    else:
+        pattern = "[0-9]" * 5
+        targets = [
+            part for file in sources for part in folder.glob(f"{glob.escape(file.stem)}-{pattern}.{glob.escape(form)}")
+        ]
+    for target in filter(Path.exists, targets):
+        if any(file.exists() and file.samefile(target) for file in sources):
+            raise UsageError(f"{target} is read and would be written over: choose another --output")
+        if not overwrite:
+            raise UsageError(f"{target} exists: choose another --output, or give --overwrite")
 
 
 def write_adl(splits: Mapping[str, Sequence[Example]], folder: Path, *, paragraphs: int, seed: int) -> Converted:
@@ -73,7 +100,7 @@ def write_adl(splits: Mapping[str, Sequence[Example]], folder: Path, *, paragrap
 
 
 def write_tables(
-    splits: Mapping[str, Sequence[Example]], folder: Path, *, form: Literal["jsonl", "parquet"], rows: int | None
+    splits: Mapping[str, Sequence[Example]], folder: Path, *, form: TableForm, rows: int | None
 ) -> Converted:
     """Write ``SPLIT.jsonl`` or ``SPLIT.parquet``: columns ``id``, ``question``, ``context``, ``answers`` (``{"text",
     "answer_start"}``, lists), ``label`` and ``document``, as far as the split has them.
@@ -112,7 +139,7 @@ def _row(example: Example) -> dict[str, Any]:
     return record
 
 
-def _write_table(path: Path, records: Sequence[dict[str, Any]], form: Literal["jsonl", "parquet"]) -> None:
+def _write_table(path: Path, records: Sequence[dict[str, Any]], form: TableForm) -> None:
     if form == "jsonl":
         write_text(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
         return

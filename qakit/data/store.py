@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from qakit.data import cache as caches
 from qakit.data.encodings import Encoded, joined, tokenise
+from qakit.data.marks import with_marks
 from qakit.data.ragged import pointers_of
 from qakit.data.template import backend_copy, fingerprint
 from qakit.data.words import splits_into_words, tokenise_by_words
@@ -36,7 +37,8 @@ class TokenStore:
 
     Attributes:
         ids: (M,) int32 token ids, without special tokens.
-        offsets: (M, 2) int32 character start and end (exclusive) of each token in its raw text.
+        offsets: (M, 2) int32 character start and end (exclusive) of each token in its raw text, with the marks that
+            follow it; see :func:`qakit.data.marks.with_marks`.
         pointers: (R + 1,) int64; the tokens of row r are [pointers[r], pointers[r + 1]).
     """
 
@@ -63,7 +65,8 @@ def build_store(
     """Tokenise each distinct text once, or take the tokens from the cache.
 
     The tokens and offsets are those that ``tokenizer(question, context)`` gives each of the two texts, without special
-    tokens. The tokenizer itself is not changed. Lone surrogates, which no tokenizer accepts, count as U+FFFD.
+    tokens, but for marks that it drops: they belong to the token before them. The tokenizer itself is not changed. Lone
+    surrogates, which no tokenizer accepts, count as U+FFFD.
 
     Args:
         texts: any number of texts, repeated or not.
@@ -99,8 +102,8 @@ def _tokenise(texts: Sequence[str], backend: Tokenizer, progress: Progress | Non
     method = tokenise_by_words if many and splits_into_words(backend) else tokenise
     done = 0
     for chunk in method(texts, backend):
-        yield chunk
-        done += len(chunk.lengths)
+        begin, done = done, done + len(chunk.lengths)
+        yield with_marks(texts[begin:done], chunk)
         if progress is not None:
             progress(done, len(texts))
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, pre_tokenizers, processors
 
 from qakit.errors import ModelError
 from qakit.protocols import WindowRuntime
@@ -104,6 +105,8 @@ class PairTemplate:
 def backend_copy(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
     """The tokenizer's Rust half without truncation and padding, as a copy: the caller's stays as it is.
 
+    Its offsets are right also where the tokenizers library puts every word's start one character late.
+
     Raises:
         ModelError: the tokenizer is not a fast one, so it has no character offsets, or it cannot be copied.
     """
@@ -120,6 +123,8 @@ def backend_copy(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
     copy.no_truncation()
     copy.no_padding()
     copy.encode_special_tokens = bool(getattr(tokenizer, "split_special_tokens", False))
+    if _trims_letters(copy):
+        _keep_blanks(copy.post_processor)
     return copy
 
 
@@ -129,6 +134,25 @@ def fingerprint(backend: Tokenizer) -> str:
     state["truncation"] = state["padding"] = None
     state["encode_special_tokens"] = backend.encode_special_tokens
     return blake2b(json.dumps(state, sort_keys=True).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _trims_letters(backend: Tokenizer) -> bool:
+    """Whether offsets lose the first letter of a word: the byte-level pre-tokenizer puts a blank of its own before
+    each piece that another one cut before it, and the post-processor takes it for one of the text's and trims it."""
+    steps = backend.pre_tokenizer
+    if not isinstance(steps, pre_tokenizers.Sequence):
+        return False
+    later = list(cast(Iterable[object], steps))[1:]
+    return any(isinstance(step, pre_tokenizers.ByteLevel) and step.add_prefix_space for step in later)
+
+
+def _keep_blanks(processor: processors.PostProcessor | None) -> None:
+    """Have it give the offsets as they are, with a blank of the text in front; blanks are trimmed where one cuts."""
+    if isinstance(processor, processors.Sequence):
+        for step in cast(Iterable[processors.PostProcessor], processor):
+            _keep_blanks(step)
+    elif isinstance(processor, (processors.ByteLevel, processors.RobertaProcessing)):
+        processor.trim_offsets = False
 
 
 def _name(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from qakit.ensemble.shares import as_shares
 from qakit.ensemble.validation import Decision
 from qakit.errors import RunError
 from qakit.inference.output import file_sha256
+from qakit.numbers import finite
 from qakit.pipeline.folder import is_pipeline_folder
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
@@ -61,10 +61,10 @@ def open_stored(folder: Path, registry: Registry) -> StoredEnsemble:
         settings = dict(found["method"])
         name = str(settings.pop("name"))
         weights, temperatures = (
-            tuple(float(each[key]) for each in found["members"]) for key in ("weight", "temperature")
+            tuple(finite(each[key]) for each in found["members"]) for key in ("weight", "temperature")
         )
-        decision = Decision(weights, temperatures, float(found["null_threshold"]))
-        if not all(0 < each < inf for each in temperatures):
+        decision = Decision(weights, temperatures, finite(found["null_threshold"]))
+        if not all(each > 0 for each in temperatures):
             raise ValueError("a temperature must be a number above 0")
         as_shares(weights)
         combined = dict(_where_now(found, members))

@@ -19,6 +19,7 @@ from typing import Any
 from qakit.ensemble.load import EnsemblePlan
 from qakit.errors import RunError
 from qakit.files import json_text
+from qakit.names import plain_name
 from qakit.recipe.differences import same_run
 from qakit.recipe.dump import dump_recipe, yaml_flow
 from qakit.recipe.load import load_resolved
@@ -152,5 +153,5 @@ def _compared(plan: EnsemblePlan) -> dict[str, Any]:
 
 
 def _member(run: Run, described: Mapping[str, Any]) -> MemberPlan:
-    recipe = load_resolved(run.folder / RECIPES / f"{described['label']}.yaml")
-    return MemberPlan(described["label"], recipe, described["like"])
+    label = plain_name(described["label"])
+    return MemberPlan(label, load_resolved(run.folder / RECIPES / f"{label}.yaml"), described["like"])

@@ -14,6 +14,7 @@ from qakit.folds.combining import plan_of
 from qakit.inference.evaluation import Judge
 from qakit.inference.out_of_fold import averaged, out_of_fold
 from qakit.inference.output import Submission, inputs_of, save_predictions, write_submission
+from qakit.numbers import finite_or_none
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.report.folds import draw_folds
@@ -109,5 +110,4 @@ def _answer_test(run: Run, recipe: Recipe, registry: Registry, say: Say, warn: S
 
 
 def _seconds(run: Run) -> float:
-    seconds = run.read_json(run.metrics_file).get("seconds")
-    return float(seconds) if isinstance(seconds, int | float) else 0.0
+    return finite_or_none(run.read_json(run.metrics_file).get("seconds")) or 0.0

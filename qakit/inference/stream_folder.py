@@ -16,7 +16,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,11 +48,13 @@ class Identity:
     """None: as each input's ending suggests."""
 
     @classmethod
-    def of(cls, run: Run, recipe: Recipe, *, form: Form | None) -> Self:
-        """Of a run under a recipe that may differ from the run's own in how it predicts."""
-        files = sorted(path for path in run.model.rglob("*") if path.is_file())
-        hashes = "".join(f"{path.relative_to(run.model).as_posix()} {file_sha256(path)}\n" for path in files)
-        return cls(run.name, hashlib.sha256(hashes.encode()).hexdigest(), recipe_hash(recipe), form)
+    def of(cls, run: Run, recipe: Recipe, model_sha256: str, *, form: Form | None) -> Self:
+        """Of a run under a recipe that may differ from the run's own in how it predicts.
+
+        Args:
+            model_sha256: the :func:`content_sha256` of what answers.
+        """
+        return cls(run.name, model_sha256, recipe_hash(recipe), form)
 
     def as_json(self) -> dict[str, Any]:
         """For ``run.json``."""
@@ -63,6 +65,16 @@ class Identity:
             "recipe_sha256": self.recipe_sha256,
             "format": self.form or "as the input",
         }
+
+
+def content_sha256(places: Sequence[Path]) -> str:
+    """One hash of the files and folders: what lies in them under which names, wherever they lie."""
+    digests = []
+    for place in places:
+        files = sorted(path for path in place.rglob("*") if path.is_file()) if place.is_dir() else [place]
+        hashes = "".join(f"{path.relative_to(place).as_posix()} {file_sha256(path)}\n" for path in files)
+        digests.append(hashlib.sha256(hashes.encode()).hexdigest())
+    return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

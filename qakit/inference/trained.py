@@ -29,9 +29,10 @@ from qakit.inference.workers import ALONE, Workers
 from qakit.modeling.assemble import Assembled
 from qakit.modeling.device import Precision, keep_freed_memory, pick_device, resolve_precision
 from qakit.modeling.folder import load_model
+from qakit.numbers import finite, finite_or_none
 from qakit.recipe.model import PredictSection, Recipe
 from qakit.registry import Registry, load_registry
-from qakit.runs import Run, open_run
+from qakit.runs import Run, open_run, read_in_one_state
 from qakit.values import Example, Prediction, SpanPrediction
 
 
@@ -65,6 +66,8 @@ class TrainedRun:
     ) -> Self:
         """Load a run. ``predict`` replaces the recipe's own ``predict`` block.
 
+        A training may replace the weights meanwhile: weights, threshold and temperature are of one evaluation.
+
         Raises:
             RunError: the folder is not a run, or has no trained model.
         """
@@ -74,17 +77,24 @@ class TrainedRun:
         recipe = run.recipe()
         if predict is not None:
             recipe = recipe.model_copy(update={"predict": predict})
-        assembled = load_model(run.model, recipe, registry, device=device)
+        assembled, null_threshold, temperature = read_in_one_state(
+            lambda: (
+                load_model(run.model, recipe, registry, device=device),
+                _threshold(run, recipe),
+                _temperature(run),
+            ),
+            run.model,
+        )
         return cls(
             run=run,
             recipe=recipe,
             registry=registry,
             assembled=assembled,
             judge=Judge.of(recipe, registry),
-            null_threshold=_threshold(run, recipe),
-            temperature=_temperature(run),
+            null_threshold=null_threshold,
+            temperature=temperature,
             device=device,
-            precision=resolve_precision(recipe.train.precision, device),
+            precision=resolve_precision(recipe.train.precision, device, assembled.config.model_type),
             workers=workers,
         )
 
@@ -197,16 +207,17 @@ class TrainedRun:
 def _threshold(run: Run, recipe: Recipe) -> float:
     """The run's no-answer threshold, as tuned in training."""
     value = run.read_json(run.decision_file).get("null_threshold")
-    if isinstance(value, int | float):
-        return float(value)
-    if recipe.predict.no_answer:
-        raise RunError(f"{run.decision_file} has no null_threshold: the run's model folder is damaged")
-    return 0.0
+    if value is None and not recipe.predict.no_answer:
+        return 0.0
+    try:
+        return finite(value)
+    except ValueError as error:
+        raise RunError(f"{run.decision_file} is damaged: null_threshold: {error}") from None
 
 
 def _temperature(run: Run) -> float:
     """The run's temperature, as fitted in training; 1 for a run without."""
     value = run.read_json(run.decision_file).get("temperature", 1.0)
-    if isinstance(value, int | float) and 0 < value < float("inf"):
-        return float(value)
-    raise RunError(f"{run.decision_file}: the temperature is {value!r}; it must be a positive number")
+    if (number := finite_or_none(value)) is not None and number > 0:
+        return number
+    raise RunError(f"{run.decision_file} is damaged: the temperature is {value!r:.40}; it must be a positive number")

@@ -23,6 +23,7 @@ from qakit.modeling.configs import encoder_class, load_config, named_kind
 from qakit.modeling.remote_code import announce_remote_code, first_line, reason
 from qakit.modeling.sentence_pieces import check_models, restore_characters
 from qakit.modeling.sources import HOW_TO_POINT, BackboneSource, check_weights, find_source
+from qakit.modeling.tokenizers import keeping_case
 from qakit.recipe.model import BackboneSection
 
 VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
@@ -76,8 +77,9 @@ def load_tokenizer(
             f"the tokenizer of {source!r} ({type(tokenizer).__name__}) gives no character offsets, so answers "
             "cannot be cut from the text; choose a backbone with a fast tokenizer"
         )
-    restore_characters(tokenizer, folder)
-    return cast(PreTrainedTokenizerFast, tokenizer)
+    fast = cast(PreTrainedTokenizerFast, tokenizer)
+    restore_characters(fast, folder)
+    return keeping_case(fast, folder)
 
 
 def tokenizer_of(section: BackboneSection) -> PreTrainedTokenizerFast:

@@ -10,12 +10,17 @@ from typing import Literal
 
 import torch
 
+from qakit.errors import UsageError
+
 Precision = Literal["fp32", "bf16", "fp16"]
+PrecisionChoice = Literal["auto", "fp32", "bf16", "fp16"]
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """``mallopt`` parameters, from glibc's malloc.h."""
 LARGEST_MMAP_THRESHOLD = 32 * 1024 * 1024
 """What glibc accepts at most on 64-bit machines."""
+FULL_PRECISION_ONLY = frozenset({"deberta", "xmod"})
+"""Architectures (``model_type``) whose code in transformers fails under autocast: DeBERTa v1, not v2 and v3; X-MOD."""
 
 
 def pick_device() -> torch.device:
@@ -23,11 +28,21 @@ def pick_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def resolve_precision(choice: Literal["auto", "fp32", "bf16", "fp16"], device: torch.device) -> Precision:
+def resolve_precision(choice: PrecisionChoice, device: torch.device, architecture: str | None = None) -> Precision:
     """What ``auto`` means on this device: bf16 where it is native, else fp16 on a GPU and fp32 on a CPU.
 
-    There is no fp16 on a CPU: fp32 takes its place.
+    There is no fp16 on a CPU, nor mixed precision for some architectures: fp32 takes its place.
+
+    Raises:
+        UsageError: mixed precision is asked for by name, and the architecture cannot do it.
     """
+    if architecture in FULL_PRECISION_ONLY:
+        if resolve_precision(choice, device) != "fp32" and choice != "auto":
+            raise UsageError(
+                f"the {architecture} architecture cannot be run in {choice}: its code in transformers fails; "
+                "set precision to fp32 (or auto)"
+            )
+        return "fp32"
     if choice == "fp16" and device.type == "cpu":
         return "fp32"
     if choice != "auto":

@@ -133,13 +133,31 @@ def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torc
     tokenizer = load_tokenizer(str(folder), trust_remote_code=recipe.backbone.trust_remote_code)
     template = template_for(tokenizer, config)
     try:
-        try_encoder(backbone, template, device=device, precision=resolve_precision(recipe.train.precision, device))
-    except torch.OutOfMemoryError:
+        precision = resolve_precision(recipe.train.precision, device, config.model_type)
+        try_encoder(backbone, template, device=device, precision=precision)
+    except (torch.OutOfMemoryError, UsageError):
         raise
     except Exception as error:  # an entry of a wrong type may come to light anywhere in the encoder
         raise RunError(f"{folder} is damaged: the encoder of config.json cannot be used: {_one_line(error)}") from error
     adapter: Adapter = build(registry, "adapters", recipe.adapter, NoRuntime())
     return Assembled(model, tokenizer, template, config, adapter, classes)
+
+
+def use_in_transformers(folder: Path) -> str:
+    """What transformers makes of a model folder, for people: the class that loads it, or why there is none.
+
+    Raises:
+        RunError: the folder is not whole.
+    """
+    if read_layout(folder).get("weights") == "adapter":
+        return "holds only what was trained: transformers loads what `qakit export RUN --merge` writes"
+    try:
+        names = json.loads((folder / "config.json").read_text("utf-8"))["architectures"]
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        raise RunError(f"{folder} is damaged: config.json: {error!r}") from error
+    if names:
+        return f"loads in transformers as {names[0]}"
+    return "loads in qakit only: transformers has no class with this head, and its Auto classes would make a random one"
 
 
 def load_adapted(folder: Path, recipe: Recipe, registry: Registry, *, device: torch.device) -> Assembled:

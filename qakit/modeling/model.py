@@ -10,6 +10,7 @@ from torch import nn
 from qakit.data.batch import Batch
 from qakit.errors import PluginError
 from qakit.modeling.anatomy import Part, backbone_parts, layer_count
+from qakit.modeling.device import FULL_PRECISION_ONLY
 from qakit.protocols import Head, HeadOutput, PoolsLayers
 
 
@@ -25,12 +26,20 @@ class ReadingModel(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.head = head
+        # The launcher chose a precision before there was a model.
+        self._full_precision = getattr(getattr(backbone, "config", None), "model_type", None) in FULL_PRECISION_ONLY
         self._attends_globally = any(
             "global_attention_mask" in inspect.signature(module.forward).parameters for module in backbone.modules()
         )
 
     def forward(self, batch: Batch) -> HeadOutput:
-        """Loss and scores of one batch."""
+        """Loss and scores of one batch; in float32, whatever the caller's precision, where an encoder needs it."""
+        if not self._full_precision:
+            return self._scores(batch)
+        with torch.autocast(batch.input_ids.device.type, enabled=False):
+            return self._scores(batch)
+
+    def _scores(self, batch: Batch) -> HeadOutput:
         inputs = {"input_ids": batch.input_ids}
         if batch.padded or not self._does_without_mask():
             inputs["attention_mask"] = batch.attention_mask

@@ -63,7 +63,7 @@ def _character_table(model: Path) -> bytes:
     from google.protobuf.message import DecodeError
     from sentencepiece import sentencepiece_model_pb2
 
-    content = sentencepiece_model_pb2.ModelProto()
+    content: Any = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
     try:
         content.ParseFromString(model.read_bytes())
     except DecodeError as error:

@@ -85,6 +85,17 @@ def stage_folders(run: Run) -> dict[StageName, Path]:
     return found
 
 
+def what_answers(run: Run) -> tuple[Path, ...]:
+    """The files and folders that decide the answers of a run or a pipeline: weights, and what was tuned with them.
+
+    Raises:
+        RunError: the folder is damaged.
+    """
+    if not is_pipeline_folder(run.folder):
+        return (run.model,)
+    return (*(Run(folder).model for folder in stage_folders(run).values()), run.folder / COMBINE)
+
+
 def read_pipeline(run: Run) -> PipelineRecipe:
     """The pipeline's own recipe, without those of its stages.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from qakit.inference.calibration import (
 )
 from qakit.inference.evaluation import Evaluation, Judge, figures_by_question, finish, fixed_threshold
 from qakit.inference.threshold import apply_threshold, tune_null_threshold
+from qakit.numbers import finite
 from qakit.pipeline.combine import Reading, Weight, combined
 from qakit.pipeline.model import CombineSection
 from qakit.values import Example, SpanPrediction
@@ -46,14 +46,15 @@ class Decision:
             RunError: it is damaged.
         """
         weight, threshold, temperature = (values.get(name) for name in ("weight", "null_threshold", "temperature"))
-        sound = weight == "argmax" or _positive(weight, zero=True)
-        if not (sound and isinstance(threshold, int | float) and _positive(temperature, zero=False)):
-            raise RunError(f"{place} is damaged: it must hold weight, null_threshold and temperature")
-        return Decision(weight if weight == "argmax" else float(weight), float(threshold), float(temperature))  # type: ignore[arg-type]
-
-
-def _positive(value: object, *, zero: bool) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value) and (value > 0 or (zero and value == 0))
+        try:
+            decision = Decision(
+                "argmax" if weight == "argmax" else finite(weight), finite(threshold), finite(temperature)
+            )
+            if decision.temperature <= 0 or (decision.weight != "argmax" and decision.weight < 0):
+                raise ValueError("weight must be at least 0, temperature above 0")
+        except ValueError as error:
+            raise RunError(f"{place} is damaged: weight, null_threshold or temperature: {error}") from None
+        return decision
 
 
 @dataclass(frozen=True, slots=True)

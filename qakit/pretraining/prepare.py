@@ -17,6 +17,7 @@ from qakit.data.windows import Windows
 from qakit.errors import DataError, ModelError, UsageError
 from qakit.modeling.assemble import check_length, template_for
 from qakit.modeling.backbones import load_backbone, tokenizer_of
+from qakit.modeling.device import resolve_precision
 from qakit.modeling.model import ReadingModel
 from qakit.modeling.start import check_start
 from qakit.pretraining.language_head import MaskedLanguageHead
@@ -83,6 +84,7 @@ def prepare_pretraining(
         backbone, attention="auto", device=device, vocabulary=len(tokenizer), padding=tokenizer.pad_token_id
     )
     check_length(loaded.module, settings.max_length, setting="max_length")
+    resolve_precision(settings.precision, device, loaded.config.model_type)
     head = _head(loaded.module, loaded.config, settings)
     wants_one = settings.objective == "mlm" and backbone.init == "pretrained"
     if wants_one and not _load(head, loaded.config):

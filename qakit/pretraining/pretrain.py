@@ -165,7 +165,7 @@ def _started(pretraining: Pretraining, accelerator: Accelerator, progress: Progr
         validation_examples=0,
         parameters=parameter_counts(pretraining.model),
         device=str(accelerator.device),
-        precision=resolve_precision(pretraining.settings.precision, accelerator.device),
+        precision=resolve_precision(pretraining.settings.precision, accelerator.device, pretraining.config.model_type),
         attention=str(pretraining.config._attn_implementation),
         unused_weights=(),
         texts="texts",

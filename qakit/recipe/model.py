@@ -32,6 +32,9 @@ ClassName = Annotated[
 ]
 """A class as the readers spell it: booleans and whole numbers of YAML, too."""
 
+MOST_TOKENS = 1_000_000
+"""Of an input. Larger numbers are mistakes, or somebody's who wants all memory."""
+
 
 class DataSection(Section):
     """Where the examples come from."""
@@ -105,9 +108,9 @@ class BackboneSection(Section):
 class WindowsSection(Section):
     """How long an input is."""
 
-    max_length: Annotated[int, Field(ge=8)] = 384
+    max_length: Annotated[int, Field(ge=8, le=MOST_TOKENS)] = 384
     """Longest input in tokens, special tokens included."""
-    max_question_length: PositiveInt = 64
+    max_question_length: Annotated[int, Field(gt=0, le=MOST_TOKENS)] = 64
     """Longer questions keep their first tokens."""
 
 
@@ -123,11 +126,11 @@ class PreprocessSection(Section):
 class PredictSection(Section):
     """From scores to answers."""
 
-    batch_size: PositiveInt = 64
+    batch_size: Annotated[int, Field(gt=0, le=100_000)] = 64
     """Windows per forward pass."""
-    n_best: PositiveInt = 20
+    n_best: Annotated[int, Field(gt=0, le=10_000)] = 20
     """Candidates kept per question."""
-    max_answer_length: PositiveInt = 30
+    max_answer_length: Annotated[int, Field(gt=0, le=MOST_TOKENS)] = 30
     """Longest answer in tokens."""
     no_answer: bool = False
     """Whether a question may have no answer (SQuAD 2.0)."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qakit.files import atomic_path
+from qakit.numbers import finite_or_none
 
 if TYPE_CHECKING:
     from qakit.inference.threshold import Choices
@@ -64,7 +65,7 @@ def draw_validation_curve(run: Run, registry: Registry) -> bool:
     choices = choices_of([predictions[example.id] for example in examples], examples, Judge.of(recipe, registry))
     if choices is None or not examples:
         return False
-    used = float(run.read_json(run.decision_file).get("null_threshold", 0.0))
+    used = finite_or_none(run.read_json(run.decision_file).get("null_threshold")) or 0.0
     draw_threshold_curve(choices, run.threshold_curve_file, used=used, title=f"{run.name}, validation")
     return True
 

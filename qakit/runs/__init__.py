@@ -1,11 +1,12 @@
-"""Run folders: what they hold (``folder``), how they begin (``making``), how they are found again (``opening``), what
-has become of them (``state``) and what may go (``cleaning``)."""
+"""Run folders: what they hold (``folder``), how they begin (``making``), how they are found again (``opening``) and read
+while somebody trains there (``snapshot``), what has become of them (``state``) and what may go (``cleaning``)."""
 
 from qakit.runs.cleaning import bytes_of, forget_training, needed_to_resume
 from qakit.runs.environment import environment
 from qakit.runs.folder import ENSEMBLE, FOLDS, LOCK, MEMBERS, PIPELINE, SEEN, Run
 from qakit.runs.making import RUNS, alone_in, check_free, create_run, locked
 from qakit.runs.opening import ensemble_members, list_runs, not_one_model, open_run
+from qakit.runs.snapshot import read_in_one_state
 from qakit.runs.state import State, runs_in, state_of
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "needed_to_resume",
     "not_one_model",
     "open_run",
+    "read_in_one_state",
     "runs_in",
     "state_of",
 ]

@@ -22,13 +22,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qakit.errors import RunError
+from qakit.names import plain_name
+from qakit.numbers import load_json
 from qakit.recipe.load import load_resolved
 from qakit.recipe.model import Recipe
 
@@ -177,7 +178,7 @@ class Run:
             RunError: it is damaged.
         """
         try:
-            value = json.loads(file.read_text("utf-8"))
+            value = load_json(file.read_text("utf-8"))
         except _ABSENT:
             return {}
         except (ValueError, RecursionError, OSError) as error:
@@ -185,6 +186,20 @@ class Run:
         if not isinstance(value, dict):
             raise RunError(f"{file} is damaged: it does not hold an object")
         return value
+
+    def submission_file(self, metrics: Mapping[str, Any]) -> Path | None:
+        """Where the submission lies that ``metrics.json`` tells of; None where it tells of none.
+
+        Raises:
+            RunError: what it names is no file of the run's predictions.
+        """
+        written = metrics.get("submission")
+        if written is None:
+            return None
+        try:
+            return self.predictions / plain_name(written["file"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{self.metrics_file} is damaged: submission: {error}") from None
 
     def metrics(self) -> Iterator[dict[str, Any]]:
         """The lines of metrics.jsonl; a last line that a killed process left unfinished is passed over.
@@ -204,9 +219,9 @@ class Run:
 
 def _metrics_line(line: bytes, place: str) -> dict[str, Any]:
     try:
-        value = json.loads(line)
+        value = load_json(line)
     except (ValueError, RecursionError) as error:
         raise RunError(f"{place} is damaged: {error}") from error
-    if not isinstance(value, dict) or not isinstance(value.get("step"), int) or "type" not in value:
+    if not isinstance(value, dict) or type(value.get("step")) is not int or "type" not in value:
         raise RunError(f"{place} is damaged: it is no line of a training")
     return value

@@ -61,7 +61,8 @@ def not_one_model(run: Run) -> str:
 
 
 def ensemble_members(run: Run) -> list[Path]:
-    """Where an ensemble's members lie, in their order; those in its own folder also after that was moved.
+    """Where an ensemble's members lie, in their order. Those that it has trained are in its own folder, also where that
+    was moved or copied: a copy never reads the original's.
 
     Raises:
         RunError: its file is damaged.
@@ -72,7 +73,10 @@ def ensemble_members(run: Run) -> list[Path]:
     except (KeyError, TypeError) as error:
         raise RunError(f"{file} is damaged: it does not name its members ({error})") from None
     inside = [run.folder / MEMBERS / path.name for path in named]
-    return [path if path.exists() or not moved.exists() else moved for path, moved in zip(named, inside, strict=True)]
+    return [
+        own if own.exists() and (path.parent.name == MEMBERS or not path.exists()) else path
+        for path, own in zip(named, inside, strict=True)
+    ]
 
 
 def list_runs(root: Path) -> list[Run]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from qakit.errors import RunError
+from qakit.numbers import finite_or_none
 from qakit.protocols import NoRuntime
 from qakit.recipe.differences import differing_keys
 from qakit.recipe.model import Recipe
@@ -34,16 +34,16 @@ def value_of(run: Run, figure: str) -> float:
         RunError: the run does not give it, or it is no finite number.
     """
     figures = run.read_json(run.metrics_file).get("validation")
-    value = figures.get(figure) if isinstance(figures, dict) else None
-    if not isinstance(value, int | float) or not math.isfinite(value):
+    value = finite_or_none(figures.get(figure)) if isinstance(figures, dict) else None
+    if value is None:
         raise RunError(f"{run.metrics_file} gives no figure {figure!r} on the validation data")
-    return float(value)
+    return value
 
 
 def evaluations(run: Run, figure: str) -> list[float]:
     """The figure at each evaluation during training, in order."""
     lines = [line for line in run.metrics() if line["type"] == "evaluation" and line["step"] > 0]
-    return [float(line[figure]) for line in lines if isinstance(line.get(figure), int | float)]
+    return [value for line in lines if (value := finite_or_none(line.get(figure))) is not None]
 
 
 def result_of(run: Run, *, seconds_before: float) -> dict[str, Any]:
@@ -51,10 +51,10 @@ def result_of(run: Run, *, seconds_before: float) -> dict[str, Any]:
     metrics, meta = run.read_json(run.metrics_file), run.read_json(run.meta_file)
     counts = meta.get("parameters", {})
     both = counts.get("all", {}) if isinstance(counts, dict) else {}
-    seconds = metrics.get("seconds")
+    seconds = finite_or_none(metrics.get("seconds"))
     return {
         "figures": _numbers(metrics.get("validation")),
-        "seconds": round(seconds_before + seconds, 1) if isinstance(seconds, int | float) else None,
+        "seconds": None if seconds is None else round(seconds_before + seconds, 1),
         "peak_memory_mb": metrics.get("peak_memory_mb"),
         "trainable": both.get("trainable"),
         "total": both.get("total"),
@@ -81,4 +81,4 @@ def check_same_recipe(run: Run, recipe: Recipe, *, file: str) -> None:
 def _numbers(figures: Any) -> Mapping[str, float]:
     if not isinstance(figures, dict):
         return {}
-    return {key: value for key, value in figures.items() if isinstance(value, int | float)}
+    return {key: value for key, value in figures.items() if finite_or_none(value) is not None}

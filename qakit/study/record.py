@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from qakit.errors import RunError
+from qakit.names import plain_name
 from qakit.study.folder import run_name
 
 State = Literal["waiting", "running", "finished", "failed", "pruned"]
@@ -62,8 +64,16 @@ class TrialRecord:
 
 
 def record_of(trial: Any, first: int) -> TrialRecord:
-    """What is known of one of Optuna's trials; ``first`` is Optuna's number of its first attempt."""
+    """What is known of one of Optuna's trials; ``first`` is Optuna's number of its first attempt.
+
+    Raises:
+        RunError: its label, which names the run's folder, is no plain name.
+    """
     attributes = trial.user_attrs
+    try:
+        plain_name(attributes["label"])
+    except ValueError as error:
+        raise RunError(f"the study's storage is damaged: the label of trial {trial.number}: {error}") from None
     return TrialRecord(
         number=trial.number,
         first=first,

@@ -14,6 +14,7 @@ from typing import Any
 
 from qakit.errors import DataError, OutputError, SubmissionError
 from qakit.files import recover_folder, remove_leftovers, replace_folder, write_json, writing
+from qakit.names import below
 from qakit.submit.faults import KaggleError
 from qakit.submit.record import now
 from qakit.submit.remote import Download, Kaggle
@@ -163,8 +164,8 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 def _intact(folder: Path, files: Mapping[str, Any]) -> bool:
     try:
-        return bool(files) and all(_facts(folder / name) == facts for name, facts in files.items())
-    except OSError:
+        return bool(files) and all(_facts(below(folder, name)) == facts for name, facts in files.items())
+    except (OSError, ValueError):
         return False
 
 

@@ -209,11 +209,14 @@ def _plugin_packages(recipe: Recipe, registry: Registry) -> list[str]:
 
 
 def _ipynb(dataset: str, test_file: str) -> dict[str, Any]:
-    """The notebook (nbformat 4)."""
+    """The notebook (nbformat 4).
+
+    The test file's name, which a recipe may have from anybody, gets into the code as a literal and nowhere else.
+    """
     cells = [
-        _cell("markdown", f"Answers `{test_file}` with the model in the dataset `{dataset}`, without a network."),
-        _cell("code", _INSTALL.replace("DATASET", dataset)),
-        _cell("code", _PREDICT.replace("TEST_FILE", test_file)),
+        _cell("markdown", f"Answers the test file with the model in the dataset `{dataset}`, without a network."),
+        _cell("code", _INSTALL),
+        _cell("code", f"TEST_FILE = {test_file!r}\n{_PREDICT}"),
     ]
     return {
         "cells": cells,
@@ -236,6 +239,7 @@ def _write_json(path: Path, value: Any) -> None:
 
 
 _INSTALL = '''
+import glob
 import importlib.metadata
 import os
 import subprocess
@@ -278,9 +282,9 @@ if missing:
 _PREDICT = """
 os.environ["QAKIT_CACHE"] = tempfile.mkdtemp()
 os.environ["HF_HUB_OFFLINE"] = "1"
-files = [path for path in sorted(INPUT.rglob("TEST_FILE")) if dataset not in path.parents]
+files = [path for path in sorted(INPUT.rglob(glob.escape(TEST_FILE))) if dataset not in path.parents]
 if len(files) != 1:
-    raise SystemExit(f"TEST_FILE: expected one such file in {INPUT}, found {[str(path) for path in files]}")
+    raise SystemExit(f"{TEST_FILE!r}: expected one such file in {INPUT}, found {[str(path) for path in files]}")
 predict = [sys.executable, "-m", "qakit", "predict", str(dataset / "run")]
 subprocess.run([*predict, "--input", str(files[0]), "--output", "submission.csv"], check=True)
 """

@@ -15,6 +15,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from qakit import __version__
@@ -70,7 +71,7 @@ def export_offline(run: Run, folder: Path, registry: Registry) -> OfflineExport:
         script = fresh / "run.sh"
         write_text(script, _script(with_contexts=with_contexts, arguments=arguments))
         script.chmod(0o755)
-    return OfflineExport(folder, f"{folder}/run.sh {arguments}", found)
+    return OfflineExport(folder, f"{quote(f'{folder}/run.sh')} {arguments}", found)
 
 
 def _copy_run(run: Run, target: Path, registry: Registry) -> None:

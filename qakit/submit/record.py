@@ -8,12 +8,18 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, Self, get_args
 
+from qakit.names import plain_name
+from qakit.numbers import finite
+
 State = Literal["INTENT", "CREATING", "CREATED", "COMPLETE", "ERROR", "REJECTED", "UNKNOWN"]
 STATES: tuple[State, ...] = get_args(State)
 """``INTENT``: to be uploaded; nothing is submitted. ``CREATING``: Kaggle was, or is about to be, asked to submit it.
 ``CREATED``: submitted, not scored yet. ``COMPLETE``, ``ERROR``: what scoring said. ``REJECTED``: Kaggle refused it.
 ``UNKNOWN``: it cannot be told whether it was submitted."""
 SUBMITTED: frozenset[State] = frozenset({"CREATED", "COMPLETE", "ERROR"})
+
+
+_NUMBERS = {"bytes", "rows", "ref", "public", "private", "cv_mean", "cv_std", "cv_low", "cv_high"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,16 +143,25 @@ class Record:
         for name, kind in (("submit_id", str), ("competition", str), ("sha256", str), ("bytes", int), ("folder", str)):
             if not isinstance(values.get(name), kind):
                 raise ValueError(f"{name} is missing or no {kind.__name__}")
+        for name in ("folder", "file"):
+            plain_name(values.get(name))  # a copy of the file is written there
         if values.get("state") not in STATES:
             raise ValueError(f"state is {values.get('state')!r}")
-        if not isinstance(values.get("times", {}), dict):
-            raise ValueError("times is no object")
+        for name in ("times", "versions", "baselines"):
+            if not isinstance(values.get(name, {}), dict):
+                raise ValueError(f"{name} is no object")
+        for name in _NUMBERS & values.keys():
+            if values[name] is not None:
+                finite(values[name])
         count = values.get("count")
         try:
             values["count"] = None if count is None else Count(**count)
-            return cls(**values)
+            record = cls(**values)
+            for moment in record.times.values():
+                datetime.fromisoformat(moment)
         except TypeError as error:
             raise ValueError(str(error)) from None
+        return record
 
 
 def new_id() -> str:

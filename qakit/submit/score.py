@@ -6,6 +6,7 @@ from statistics import stdev
 from typing import TYPE_CHECKING
 
 from qakit.errors import QakitError
+from qakit.numbers import finite_or_none
 from qakit.runs import Run
 from qakit.submit.record import Score
 
@@ -24,9 +25,9 @@ def local_score(run: Run, recipe: Recipe, registry: Registry) -> Score:
 
     figures = run.read_json(run.metrics_file).get("validation") or run.read_json(run.decision_file).get("figures")
     name = Judge.of(recipe, registry).selected_by
-    if not isinstance(figures, dict) or not isinstance(figures.get(name), int | float):
+    mean = finite_or_none(figures.get(name)) if isinstance(figures, dict) else None
+    if mean is None:
         return Score()
-    mean = float(figures[name])
     values = _values(run, recipe, registry, name)
     if not values or abs(sum(values) / len(values) - mean) > 1e-6 * max(1.0, abs(mean)):
         return Score(name, mean)

@@ -189,10 +189,10 @@ def _predictions(run: Run, recipe: Recipe, *, say: Callable[[str], None], progre
     """The run's answers to its recipe's test file, predicted now if it has none."""
     from qakit.inference.output import file_sha256
 
-    written = run.read_json(run.metrics_file).get("submission") or {}
-    file = run.predictions / str(written.get("file") or "submission.csv")
+    metrics = run.read_json(run.metrics_file)
+    file = run.submission_file(metrics) or run.predictions / "submission.csv"
     if file.is_file():
-        if written.get("sha256") not in (None, file_sha256(file)):
+        if (metrics.get("submission") or {}).get("sha256") not in (None, file_sha256(file)):
             say(f"{file} was changed after the run had written it; it is taken as it is")
     else:
         file = _predict(run, recipe, say=say, progress=progress)

@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from qakit.errors import RunError
 from qakit.files import json_text, remove_leftovers, replace_folder, write_text
 from qakit.modeling.model import ReadingModel
+from qakit.names import plain_name
 from qakit.training.averaging import WeightAverage
 
 FORMAT = 2
@@ -188,7 +189,7 @@ def _damage(folder: Path) -> str | None:
             return "state.json has changed since it was written"
         Progress(**state["progress"])
         for name, expected in state["sha256"].items():
-            if _sha256(folder / name) != expected:
+            if _sha256(folder / plain_name(name)) != expected:
                 return f"{name} has changed since it was written"
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return str(error)

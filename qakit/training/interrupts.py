@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: finish the step, write a checkpoint, then stop."""
+"""Ctrl-C, SIGTERM and SIGHUP: finish the step, write a checkpoint, then stop."""
 
 from __future__ import annotations
 
@@ -19,6 +19,12 @@ ECHO = 3.0
 """Seconds within which a signal to one of several processes is taken for the launcher's repetition of the first."""
 
 
+HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
+"""Windows has none."""
+TERMINATIONS = (signal.SIGTERM,) if HANGUP is None else (signal.SIGTERM, HANGUP)
+"""What asks a process to end, but for Ctrl-C."""
+
+
 class InterruptedTrainingError(QakitError):
     """A training that was asked to stop and has written its checkpoint. The exit code is the shell's: 128 + signal."""
 
@@ -28,32 +34,35 @@ class InterruptedTrainingError(QakitError):
 
 
 class TerminationError(KeyboardInterrupt):
-    """SIGTERM came where there is no step to finish: like Ctrl-C there."""
+    """SIGTERM or SIGHUP came where there is no step to finish: like Ctrl-C there."""
 
-    exit_code = 128 + signal.SIGTERM
+    def __init__(self, number: int) -> None:
+        self.exit_code = 128 + number
+        super().__init__(signal.Signals(number).name)
 
 
 @contextmanager
 def termination_as_error() -> Iterator[None]:
-    """Meanwhile SIGTERM raises :class:`TerminationError`, so that files are put in order and a line says how to go on.
+    """Meanwhile SIGTERM and SIGHUP (the terminal is lost) raise :class:`TerminationError`, so that files are put in
+    order and a line says how to go on.
 
-    Not outside the main thread, not where somebody else handles SIGTERM, and not among several processes: they may be
-    waiting for each other, where no exception gets through.
+    Not outside the main thread, not where somebody else handles the signal or nohup has it ignored, and not among
+    several processes: they may be waiting for each other, where no exception gets through.
     """
     alone = not (distributed.is_available() and distributed.is_initialized())
     main = threading.current_thread() is threading.main_thread()
-    if not (alone and main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL):
-        yield
-        return
+    ours = [number for number in TERMINATIONS if alone and main and signal.getsignal(number) is signal.SIG_DFL]
 
-    def end(_number: int, _frame: FrameType | None) -> None:
-        raise TerminationError
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise TerminationError(number)
 
-    signal.signal(signal.SIGTERM, end)
+    for number in ours:
+        signal.signal(number, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @dataclass(slots=True)
@@ -65,7 +74,8 @@ class StopRequest:
 
 @contextmanager
 def stop_requests() -> Iterator[StopRequest]:
-    """Turn the first SIGINT or SIGTERM into a request; a second one ends the process as usual.
+    """Turn the first SIGINT, SIGTERM or SIGHUP into a request; a second one ends the process as usual. A SIGHUP that
+    nohup has ignored stays ignored.
 
     Under a launcher the second one must come later than :data:`ECHO`: Ctrl-C reaches the launcher and its processes,
     and the launcher passes it on to them once more.
@@ -76,7 +86,9 @@ def stop_requests() -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, *TERMINATIONS)}
+    if HANGUP is not None and previous[HANGUP] is signal.SIG_IGN:
+        del previous[HANGUP]
 
     def restore() -> None:
         for number, handler in previous.items():

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from qakit.data.cache import default_cache
+from qakit.data.checks.ceiling import low_ceiling
 from qakit.data.checks.labels import refuse
 from qakit.data.encode import encode
 from qakit.data.labels import classes_of
@@ -101,11 +102,12 @@ def prepare_training(
     classes = tuple(recipe.data.labels or classes_of((*train_split.examples, *train_split.others)))
     assembled = assemble(recipe, registry, device=device, classes=classes)
     check_head(recipe, assembled.model.head)
+    precision = resolve_precision(recipe.train.precision, device, assembled.config.model_type)
     gives = given_by(assembled.model.head)
-    _check_data(recipe, registry, (train_split, validation_split, test_split), gives, listener)
     if pseudo_split is not None:
         check_learnt(pseudo_split, gives, classes, recipe)
         train_split = replace(train_split, examples=(*train_split.examples, *pseudo))
+    _check_data(recipe, registry, (train_split, validation_split, test_split), gives, listener)
     if recipe.backbone.from_run is not None:
         listener(Remark(take_head(assembled, recipe)))
         assembled = replace(assembled, unexpected=())  # the other head's, of which this line spoke
@@ -149,6 +151,13 @@ def prepare_training(
             validation = prepare(validation_split.examples, assembled, recipe, registry, cache=cache)
     elif recipe.train.early_stopping is not None:
         raise UsageError("train.early_stopping needs validation data: set data.validation")
+    if gives == "spans":
+        ceilings = [
+            low_ceiling(train_split.examples, encoded, split="training"),
+            None if validation is None else _low_ceiling_of(validation),
+        ]
+        for line in filter(None, ceilings):
+            listener(Notice(line))
     for line in check_tricks(recipe, assembled.model, plan, validated=validation is not None):
         listener(Notice(line))
     return Prepared(
@@ -161,7 +170,7 @@ def prepare_training(
         pseudo_split=pseudo_split,
         validation_split=validation_split,
         lineage=lineage,
-        precision=resolve_precision(recipe.train.precision, device),
+        precision=precision,
         judge=judge,
         attack=attack,
         freezing=freezing,
@@ -184,3 +193,13 @@ def _check_data(
     refuse(found, {name: split.files[0] for name, split in splits.items()})
     for finding in chain.from_iterable(found.values()):
         listener(Notice(str(finding)))
+
+
+def _low_ceiling_of(validation: ScoringSet) -> str | None:
+    return low_ceiling(
+        validation.examples,
+        validation.encoded,
+        validation.windows,
+        split="validation",
+        max_answer_length=validation.predict.max_answer_length,
+    )

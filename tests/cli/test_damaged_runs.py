@@ -122,3 +122,29 @@ def test_a_recipe_that_trusts_code_says_so_when_it_is_shown_and_tried(small_reci
     tried = invoke("train", small_recipe, "--dry-run", *trusting)
     assert tried.exit_code == 0 and "warning: trust_remote_code is on" in tried.output
     assert "trust_remote_code is on" not in invoke("train", small_recipe, "--dry-run").output
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-1e999", "true", '"0.5"', "1" * 400, "[]"])
+@pytest.mark.parametrize("name", ["null_threshold", "temperature"])
+def test_a_decision_that_is_no_number_is_damage(run: Path, name: str, value: str) -> None:
+    """Of a run that somebody else has sent: it is held to what a recipe would be."""
+    from qakit.inference.trained import TrainedRun
+
+    file = run / "model" / "decision.json"
+    decision = json.loads(file.read_text("utf-8"))
+    file.write_text(json.dumps(decision | {name: "HERE"}).replace('"HERE"', value), "utf-8")
+    with pytest.raises(RunError, match=r"decision\.json is damaged") as caught:
+        TrainedRun.load(run)
+    assert len(str(caught.value)) < 400 + len(str(file))
+
+
+@pytest.mark.parametrize(
+    "change", [("n_best: 20", "n_best: 1000000000"), ("max_length: 128", f"max_length: {'9' * 400}")]
+)
+def test_a_recipe_that_would_take_all_memory_is_refused(run: Path, invoke: Any, change: tuple[str, str]) -> None:
+    text = (run / "recipe.yaml").read_text("utf-8")
+    assert change[0] in text
+    (run / "recipe.yaml").write_text(text.replace(*change), "utf-8")
+    result = invoke("ask", run, "-q", "Where?", "-c", "At Pevensey.")
+    assert result.exit_code == 2
+    assert "should be an integer" in str(result.exception) and "at most" in str(result.exception)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a training after its step, with a checkpoint, and it goes on exactly from there."""
+"""Ctrl-C, and the loss of the terminal, end a training after its step, and it goes on exactly from there."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def wait_for_steps(run: Path, process: subprocess.Popen[str]) -> None:
     raise AssertionError("no step was logged within 30 seconds")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_signal_ends_the_step_and_the_run_goes_on_exactly(
     small_recipe: Path, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:

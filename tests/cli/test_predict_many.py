@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from qakit.cli.predict_many import ManyOptions, is_many, own_share
 from qakit.errors import DataError, UsageError
 from qakit.inference.stream import answer_shards
-from qakit.inference.stream_folder import AnswerFolder, Identity
+from qakit.inference.stream_folder import AnswerFolder, Identity, content_sha256
 from qakit.inference.stream_inputs import FORMS, Form, find_shards
 from qakit.inference.trained import TrainedRun
 from qakit.values import Prediction, SpanPrediction
@@ -124,7 +124,9 @@ def test_however_the_questions_are_cut_the_answers_are_those_of_one_file(
     for number, ending in zip(range(len(bounds) - 1), endings, strict=False):
         write_shard(folder / "in" / f"{number}{ending}", rows[bounds[number] : bounds[number + 1]])
     write_shard(folder / "whole.csv", rows)
-    answers = AnswerFolder(folder / "out", Identity.of(trained.run, trained.recipe, form=form))
+    answers = AnswerFolder(
+        folder / "out", Identity.of(trained.run, trained.recipe, content_sha256([trained.run.model]), form=form)
+    )
     answers.begin()
     shards = find_shards([str(folder / "in")], folder / "out", form=form)
     tally = answer_shards(trained, shards, answers, block=block)

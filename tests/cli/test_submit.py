@@ -160,6 +160,17 @@ def test_an_export_does_not_replace_other_things(run: Path, invoke: Invoke) -> N
     assert Path("out/mine.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize("name", ["../../secret.csv", "/etc/hostname.csv", "", None, 3])
+def test_a_run_that_names_a_file_elsewhere_is_not_submitted(name: object, run: Path, invoke: Invoke) -> None:
+    (run.parent / "secret.csv").write_text((run / "predictions" / "submission.csv").read_text("utf-8"), "utf-8")
+    metrics = json.loads((run / "metrics.json").read_text("utf-8"))
+    metrics["submission"]["file"] = name
+    (run / "metrics.json").write_text(json.dumps(metrics), "utf-8")
+    result = invoke("submit", run, "--dry-run")
+    assert result.exit_code == 2
+    assert "metrics.json is damaged: submission: " in str(result.exception)
+
+
 def test_the_problems_of_a_file_are_a_list(tmp_path: Path, invoke: Invoke) -> None:
     ours, sample = tmp_path / "ours.csv", tmp_path / "sample.csv"
     ours.write_text("id,answer\n1,a\n2,b\n")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from qakit.data.checks.ceiling import PlacedAnswers, ceiling
+from qakit.data.checks.ceiling import PlacedAnswers, ceiling, low_ceiling
 from qakit.data.checks.tokens import TokenSetup, check_tokens
 from qakit.data.encode import EncodedExamples, encode
 from qakit.data.windows import Windows
@@ -187,3 +187,30 @@ def test_percentiles_are_lengths_that_occur():
     from qakit.data.checks.texts import percentiles
 
     assert percentiles(np.array([1, 10])).p50 in (1, 10)
+
+
+def test_a_low_ceiling_names_its_reasons_and_a_high_one_is_no_warning(tokenizer):
+    examples = [qa(str(i), "in 1066 one two three", answer) for i, answer in enumerate(["66", "one two three", "two"])]
+    encoded = encode(examples, tokenizer)
+    message = low_ceiling(examples, encoded, split="training", max_answer_length=2)
+    assert message is not None
+    assert message.startswith("only 33.3% of the 3 training answers can be predicted exactly: ")
+    assert "1 begin or end within a token, 1 are longer than predict.max_answer_length (id 0: '66'" in message
+    assert low_ceiling(examples[1:], encode(examples[1:], tokenizer), split="training") is None
+    assert low_ceiling([], encode([], tokenizer), split="training") is None
+
+
+def test_a_training_says_it_before_its_first_step(tiny_backbone, tmp_path, invoke):
+    record = '{"id": "1", "question": "Where?", "answers": [{"text": "hich", "answer_start": 5}]}'
+    (tmp_path / "train.json").write_text(
+        f'{{"data": [{{"paragraphs": [{{"context": "and which of the", "qas": [{record}]}}]}}]}}', "utf-8"
+    )
+    (tmp_path / "recipe.yaml").write_text(
+        f"data: {{reader: squad, train: train.json, validation: train.json}}\nbackbone: {{source: {tiny_backbone}}}\n"
+        "windows: {max_length: 32, max_question_length: 8}\n",
+        "utf-8",
+    )
+    result = invoke("train", tmp_path / "recipe.yaml", "--dry-run")
+    assert result.exit_code == 0
+    for split in ("training", "validation"):
+        assert f"only 0.0% of the 1 {split} answers can be predicted exactly" in " ".join(result.output.split())

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from command_line import Invoke
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qakit.data.convert import write_adl, write_tables
+from qakit.data.convert import check_free, write_adl, write_tables
 from qakit.data.read import read_examples
 from qakit.errors import DataError, UsageError
 from qakit.protocols import NoRuntime
@@ -112,3 +113,39 @@ def test_parquet_is_written_without_a_word(tmp_path: Path, capfd: pytest.Capture
 def test_a_table_has_one_context_to_a_row(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"id x.*several contexts"):
         write_tables({"dev": [Example("x", "?", ("a", "b"))]}, tmp_path, form="jsonl", rows=None)
+
+
+SQUAD = json.dumps(
+    {"data": [{"paragraphs": [{"context": TEXTS[1], "qas": [{"id": "q2", "question": "What?", "answers": []}]}]}]}
+)
+
+
+@pytest.mark.parametrize(
+    "options", [["--to", "adl"], ["--to", "jsonl"], ["--to", "jsonl", "--rows", "1"]], ids=" ".join
+)
+def test_a_file_is_not_written_over_unasked(options: list[str], tmp_path: Path, invoke: Invoke) -> None:
+    """Neither the file that is read, which nothing excuses, nor a neighbour."""
+    (tmp_path / "train.json").write_text(SQUAD, "utf-8")
+    for name in ("context.json", "train.jsonl", "train-00000.jsonl"):
+        (tmp_path / name).write_text("the competition's own", "utf-8")
+    before = {file.name: file.read_text("utf-8") for file in tmp_path.iterdir()}
+    command = ("data", "convert", tmp_path / "train.json", "--reader", "squad", "--output", tmp_path, *options)
+    result = invoke(*command)
+    assert result.exit_code == 2
+    assert "exists: choose another --output, or give --overwrite" in str(result.exception)
+    assert {file.name: file.read_text("utf-8") for file in tmp_path.iterdir()} == before
+    again = invoke(*command, "--overwrite")
+    assert again.exit_code == (2 if "adl" in options else 0)
+    assert (tmp_path / "train.json").read_text("utf-8") == SQUAD
+
+
+def test_what_convert_may_not_write_over(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").touch()
+    (tmp_path / "link.jsonl").symlink_to("a.jsonl")
+    check_free([tmp_path / "b.jsonl"], tmp_path, form="jsonl", rows=None, overwrite=False)
+    with pytest.raises(UsageError, match="is read and would be written over"):
+        check_free([tmp_path / "a.jsonl"], tmp_path / ".", form="jsonl", rows=None, overwrite=True)
+    with pytest.raises(UsageError, match="is read and would be written over"):
+        check_free([tmp_path / "a.jsonl", tmp_path / "link.json"], tmp_path, form="jsonl", rows=None, overwrite=True)
+    with pytest.raises(UsageError, match=r"a question file called context"):
+        check_free([tmp_path / "context.json"], tmp_path / "new", form="adl", rows=None, overwrite=True)

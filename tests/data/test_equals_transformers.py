@@ -1,7 +1,11 @@
-"""Our windows hold the very ids, type ids and offsets that transformers gives for a question and a long context."""
+"""Our windows hold the very ids, type ids and offsets that transformers gives for a question and a long context.
+
+Offsets also take in the marks that the tokenizer drops (test_marks.py).
+"""
 
 from __future__ import annotations
 
+import unicodedata
 from importlib import resources
 from pathlib import Path
 
@@ -36,6 +40,14 @@ def _off_by_one(theirs: list[int], ours: list[int]) -> bool:
     return max(abs(theirs[0] - ours[0]), abs(theirs[1] - ours[1])) == 1
 
 
+def dropped_marks(tokenizer: PreTrainedTokenizerBase, text: str) -> set[int]:
+    """Places of the marks that belong to no token."""
+    whole = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    held = {at for start, end in whole for at in range(start, end)}
+    marks = {at for at, c in enumerate(text) if unicodedata.category(c)[0] == "M" or c == "\u200d"}
+    return marks - held
+
+
 def differences(
     tokenizer: PreTrainedTokenizerBase, question: str, context: str, *, room: int, overlap: int, spare: int = 0
 ) -> list[str]:
@@ -58,6 +70,7 @@ def differences(
     )
     if len(peer["input_ids"]) != len(windows):
         return [f"{len(windows)} windows, transformers {len(peer['input_ids'])}"]
+    dropped = [dropped_marks(tokenizer, text) for text in (question, context)]
     found = []
     for row, ids in enumerate(peer["input_ids"]):
         length = int(batch.attention_mask[row].sum())
@@ -68,6 +81,9 @@ def differences(
         token = batch.token[row, :length]
         offsets = [encoded.store.offsets[t].tolist() if t >= 0 else [0, 0] for t in token]
         expected = [list(offset) for offset in peer["offset_mapping"][row]]
+        for offset, text in zip(expected, peer.sequence_ids(row), strict=True):
+            while text is not None and offset[0] < offset[1] and offset[1] in dropped[text]:
+                offset[1] += 1
         begins = length - len(template.suffix) - int(windows.stop[row] - windows.first[row])
         if (
             row > 0

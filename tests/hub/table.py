@@ -19,12 +19,15 @@ HEAD = "| recipe | backbone, tokenizer | fetched from the hub | exit codes |\n|-
 
 def rows(folder: Path) -> list[str]:
     """A row for each recipe; each begins with an empty cache."""
-    settings = {**shipped.environment(folder / "courses"), "QAKIT_CACHE": str(folder / "cache")}
+    settings = shipped.environment(folder / "courses")
     found = []
     for number, recipe in enumerate(shipped.recipes()):
         place = folder / str(number)
         place.mkdir()
-        with HubServer() as hub, pointed_at({**variables(hub.url, place / "hf"), **settings}):
+        with (
+            HubServer() as hub,
+            pointed_at({**variables(hub.url, place / "hf"), **settings, "QAKIT_CACHE": str(place)}),
+        ):
             shipped.publish(hub)
             outcome = shipped.run(recipe, hub, place)
         print(outcome.row if not any(outcome.codes.values()) else f"{outcome.row}\n{outcome.said}", file=sys.stderr)

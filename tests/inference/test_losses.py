@@ -66,7 +66,7 @@ def losses_of(
     runtime = window_runtime(settings, PairTemplate.of(tokenizer), training=False)
     ref = settings.preprocess.predict
     windows = registry.build("preprocessors", ref.name, ref.settings, runtime).windows(encoded, epoch=0)
-    prepared = ScoringSet([asked], encoded, windows, None, (), True, settings.predict)  # type: ignore[arg-type]
+    prepared = ScoringSet([asked], encoded, windows, None, (), settings.predict)  # type: ignore[arg-type]
     context = relevant_context(asked) if known else None
     place = None if context is None else Place(0, context)
     return find_losses([asked], [raw], finish([raw], [asked], judge), judge, prepared, [place])

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from qakit.errors import DataError, OutputError, RunError
 from qakit.inference.stream import StoppedError, Tally, answer_shards
-from qakit.inference.stream_folder import AnswerFolder, Identity
+from qakit.inference.stream_folder import AnswerFolder, Identity, content_sha256
 from qakit.inference.stream_inputs import FORMS, Form, Shard, find_shards
 from qakit.inference.trained import Inferred
 from qakit.inference.workers import ALONE, Workers
@@ -62,7 +62,7 @@ class FirstWords:
         self.calls.append(len(examples))
         self.before(len(self.calls))
         progress(1, 2)
-        words = [example.contexts[0].split()[0] for example in examples]
+        words = [(example.contexts[0].split() or [""])[0] for example in examples]
         return Inferred(
             [
                 SpanPrediction(example.id, word, (Candidate(word, 0, len(word), 0, 1.0, 0.5),))
@@ -105,7 +105,9 @@ def write_shard(path: Path, rows: Sequence[str]) -> None:
 
 
 def begun(home: Path, trained: FirstWords, output: Path, *, overwrite: bool = False, form: Form | None = None) -> Any:
-    folder = AnswerFolder(output, Identity.of(Run(home / "run"), trained.recipe, form=form))
+    folder = AnswerFolder(
+        output, Identity.of(Run(home / "run"), trained.recipe, content_sha256([home / "run" / "model"]), form=form)
+    )
     folder.begin(overwrite=overwrite)
     return folder
 
@@ -271,11 +273,11 @@ def test_a_bad_file_stops_or_is_passed_over(home: Path, run: Any, shards: Path, 
     assert set(contents(tmp_path / "out")) == {"a.jsonl", "c.jsonl"}
 
 
-def test_records_are_left_out_as_the_recipe_says(home: Path, run: Any, shards: Path, tmp_path: Path) -> None:
+def test_no_record_is_left_out_where_training_would_skip_it(home: Path, run: Any, shards: Path, tmp_path: Path) -> None:
     write_shard(shards / "b.csv", ["b0,why,", "b1,why,", "b2,why,because"])
     tally = answer(home, run(), shards, tmp_path / "out", block=2)
-    assert contents(tmp_path / "out")["b.jsonl"].count(b"\n") == 1
-    assert [line.split(" (first")[0] for line in tally.warnings] == [f"{shards / 'b.csv'}: empty_context: 2 skipped"]
+    assert contents(tmp_path / "out")["b.jsonl"].count(b"\n") == 3
+    assert [line.split(" (first")[0] for line in tally.warnings] == [f"{shards / 'b.csv'}: empty_context: 2 kept"]
 
 
 def test_the_same_id_in_one_block_is_judged_in_two_it_is_not_known(

@@ -15,7 +15,7 @@ from transformers import AutoModel, AutoModelForQuestionAnswering, PretrainedCon
 
 from qakit.inference.scoring import prepare
 from qakit.modeling.assemble import Assembled, assemble
-from qakit.modeling.folder import load_model, save_model
+from qakit.modeling.folder import load_model, save_model, use_in_transformers
 from qakit.recipe.model import Recipe
 from qakit.registry import load_registry
 from qakit.values import Example
@@ -37,6 +37,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "ElectraConfig": {**SMALL, "embedding_size": 16},
     "AlbertConfig": {**SMALL, "embedding_size": 16},
     "DistilBertConfig": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, "max_position_embeddings": 130},
+    "DebertaConfig": {**SMALL, "relative_attention": True, "pos_att_type": ["c2p", "p2c"]},
     "DebertaV2Config": {
         **SMALL,
         "relative_attention": True,
@@ -86,8 +87,10 @@ def test_the_same_scores_after_saving_and_in_transformers(family: str, tiny_back
     after, _ = scores(load_model(tmp_path / "model", recipe, load_registry(), device=CPU), recipe)
     assert all(torch.equal(before[name], after[name]) for name in before)
     if family in NO_COUNTERPART:
+        assert "loads in qakit only" in use_in_transformers(tmp_path / "model")
         return
     model, report = AutoModelForQuestionAnswering.from_pretrained(tmp_path / "model", output_loading_info=True)
+    assert use_in_transformers(tmp_path / "model") == f"loads in transformers as {type(model).__name__}"
     assert not report["missing_keys"]
     assert not report["unexpected_keys"]
     inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}

@@ -194,3 +194,24 @@ def test_counts_of_the_same_moment_are_the_same(today: int, total: int, overnigh
 def test_ids_are_not_repeated() -> None:
     assert len({new_id() for _ in range(1000)}) == 1000
     assert record(new_id()).state in STATES
+
+
+@pytest.mark.parametrize("field", ["folder", "file"])
+@pytest.mark.parametrize("value", ["../victim", "/tmp/victim", "..", "", "a/b", "C:\\x", None, 7])
+def test_a_line_that_names_a_place_outside_is_damaged(tmp_path: Path, field: str, value: object) -> None:
+    line = record().to_dict() | {field: value}
+    (tmp_path / "ledger.jsonl").write_text(json.dumps(line) + "\n", "utf-8")
+    with pytest.raises(DataError, match=r"line 1.*is damaged: .*(file name|no str)"):
+        Ledger(tmp_path).read()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"public": "high"}, {"ref": True}, {"cv_mean": float("nan")}, {"bytes": 10**400}, {"times": {"CREATED": "soon"}},
+     {"baselines": []}, {"times": {"CREATED": 3}}],
+    ids=str,
+)  # fmt: skip
+def test_a_line_with_a_value_of_another_type_is_damaged(tmp_path: Path, change: dict[str, object]) -> None:
+    (tmp_path / "ledger.jsonl").write_text(json.dumps(record().to_dict() | change) + "\n", "utf-8")
+    with pytest.raises(DataError, match=r"line 1.*is damaged"):
+        Ledger(tmp_path).read()

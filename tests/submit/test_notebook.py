@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from qakit.errors import UsageError
-from qakit.submit.notebook import NotebookOutput, notebook_name
+from qakit.submit.notebook import NotebookOutput, _ipynb, notebook_name
 from qakit.submit.wheel import make_wheel, needs_of
 
 
@@ -73,3 +78,52 @@ def test_what_a_wheel_needs(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel, "w") as packed:
         packed.writestr("a-1.dist-info/METADATA", metadata)
     assert needs_of(wheel) == ["torch", "ruamel.yaml"]
+
+
+class Subprocess:
+    """Notes what would be run."""
+
+    def __init__(self) -> None:
+        self.commands: list[list[str]] = []
+
+    def run(self, command: list[str], *, check: bool) -> None:
+        self.commands.append(command)
+
+
+HOSTILE = [
+    'a")] or __import__("os").mkdir("pwned") or [("',
+    "a'; raise SystemExit('pwned')",
+    "test\nraise SystemExit(1)",
+    "[a-z]*.json",
+    "TEST_FILE",
+    "\\",
+    "{INPUT}.json",
+    "a b\u2028c.json",
+]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    name=st.one_of(st.sampled_from(HOSTILE), st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=30))
+)
+def test_a_notebook_looks_for_the_file_of_that_name_whatever_the_name_is(name: str) -> None:
+    """Its cells are executed: a name is never code, nor a pattern."""
+    assume(name not in (".", "..") and len(name.encode("utf-8", "surrogatepass")) < 200)
+    notebook = json.loads(json.dumps(_ipynb("qakit-run", name)))
+    _, install, predict = ("".join(cell["source"]) for cell in notebook["cells"])
+    with tempfile.TemporaryDirectory() as folder:
+        files = Path(folder, "competition")
+        files.mkdir()
+        for each in {name, "other.json", "test.json", "az.json"}:
+            try:
+                (files / each).write_text("{}", "utf-8")
+            except (OSError, UnicodeEncodeError):  # no file can have this name here
+                assume(False)
+        started = Subprocess()
+        before = set(Path.cwd().iterdir())
+        scope: dict[str, object] = {}
+        exec("\n".join(line for line in install.splitlines() if line.startswith(("import ", "from "))), scope)
+        scope |= {"os": SimpleNamespace(environ={}), "subprocess": started}
+        exec(compile(predict, "cell", "exec"), scope | {"INPUT": Path(folder), "dataset": Path(folder, "dataset")})
+        assert [command[-3] for command in started.commands] == [str(files / name)]
+        assert set(Path.cwd().iterdir()) == before

@@ -8,16 +8,30 @@ import threading
 
 import pytest
 
-from qakit.training.interrupts import TerminationError, stop_requests, termination_as_error
+from qakit.training.interrupts import HANGUP, TERMINATIONS, TerminationError, stop_requests, termination_as_error
 
 
-def test_the_first_signal_is_a_request_and_the_second_one_ends() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(TerminationError), termination_as_error(), stop_requests() as request:
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert request.signal == signal.SIGTERM
-        os.kill(os.getpid(), signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) is before
+@pytest.mark.parametrize("number", TERMINATIONS)
+def test_the_first_signal_is_a_request_and_the_second_one_ends(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(TerminationError) as caught, termination_as_error(), stop_requests() as request:
+        os.kill(os.getpid(), number)
+        assert request.signal == number
+        os.kill(os.getpid(), number)
+    assert caught.value.exit_code == 128 + number
+    assert signal.getsignal(number) is before
+
+
+@pytest.mark.skipif(HANGUP is None, reason="this system has no SIGHUP")
+def test_under_nohup_the_terminal_may_go() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with termination_as_error(), stop_requests() as request:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert request.signal == 0
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_handler_of_somebody_else_stays() -> None:

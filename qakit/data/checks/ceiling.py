@@ -16,6 +16,9 @@ from qakit.values import Answer, Example
 Int64 = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
+LOW = 95.0
+"""Percent. A ceiling below is not the data's usual handful of odd places: tokenizer or settings do not fit them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
@@ -105,13 +108,13 @@ class PlacedAnswers:
 def ceiling(
     examples: Sequence[Example],
     encoded: EncodedExamples,
-    windows: Windows,
+    windows: Windows | None,
     placed: PlacedAnswers,
     *,
     max_answer_length: int | None = None,
     no_answer: bool = True,
 ) -> Ceiling:
-    """The ceiling of these prediction windows.
+    """The ceiling of these prediction windows, or without windows that of the tokens alone.
 
     Args:
         examples: N examples.
@@ -121,7 +124,7 @@ def ceiling(
         max_answer_length: longest answer that decoding gives, in tokens; None for any length.
         no_answer: whether decoding may say that a question has no answer.
     """
-    held = _held_by_a_window(placed, windows)
+    held = placed.first >= 0 if windows is None else _held_by_a_window(placed, windows)
     exact, cuts = _cut_exactly(examples, encoded, placed)
     too_long = np.zeros(len(placed), bool)
     if max_answer_length is not None:
@@ -146,6 +149,35 @@ def ceiling(
             _lost(examples, placed, k, _why(cuts.get(k), bool(held[k]), max_answer_length))
             for k in np.flatnonzero(~reachable)[:EXAMPLES_SHOWN].tolist()
         ),
+    )
+
+
+def low_ceiling(
+    examples: Sequence[Example],
+    encoded: EncodedExamples,
+    windows: Windows | None = None,
+    *,
+    split: str,
+    max_answer_length: int | None = None,
+) -> str | None:
+    """A warning for people when fewer than :data:`LOW` percent of the placed answers are reachable; else None.
+
+    Args:
+        split: what the examples are called.
+        examples, encoded, windows, max_answer_length: as for :func:`ceiling`.
+    """
+    top = ceiling(examples, encoded, windows, PlacedAnswers.of(examples, encoded), max_answer_length=max_answer_length)
+    if top.of_answers >= LOW:
+        return None
+    reasons = {
+        f"{top.inside_tokens:,} begin or end within a token": top.inside_tokens,
+        f"{top.outside_windows:,} are in no window as a whole": top.outside_windows,
+        f"{top.too_long:,} are longer than predict.max_answer_length": top.too_long,
+    }
+    return (
+        f"only {top.of_answers:.1f}% of the {top.answers:,} {split} answers can be predicted exactly: "
+        f"{', '.join(reason for reason, count in reasons.items() if count)} ({top.examples[0]}); "
+        "`qakit data check RECIPE` says more"
     )
 
 

@@ -1,0 +1,35 @@
+"""Names of files in documents that others can write: one below a folder, and never a way out of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+LONGEST_NAME = 255
+"""Bytes that file systems take."""
+
+
+def plain_name(value: object) -> str:
+    """A value that is the name of a file or folder: no path, for any system.
+
+    Raises:
+        ValueError: it is something else; says what.
+    """
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r:.80} is no file name")
+    parts = value.replace("\\", "/").split("/")
+    if len(parts) > 1 or value in ("", ".", "..") or ":" in value or not value.isprintable():
+        raise ValueError(f"{value!r:.80} is no plain file name")
+    if len(value.encode("utf-8", "surrogatepass")) > LONGEST_NAME:
+        raise ValueError(f"{value!r:.80} is longer than a file name may be")
+    return value
+
+
+def below(folder: Path, path: object) -> Path:
+    """A file of a folder, or of folders in it, by its path with forward slashes.
+
+    Raises:
+        ValueError: the path is none, or leads out of the folder.
+    """
+    if not isinstance(path, str):
+        raise ValueError(f"{path!r:.80} is no file name")
+    return folder.joinpath(*map(plain_name, path.split("/")))
