@@ -1,5 +1,5 @@
-"""Run folders: what they hold (``folder``), how they begin (``making``), how they are found again (``opening``) and read
-while somebody trains there (``snapshot``), what has become of them (``state``) and what may go (``cleaning``)."""
+"""Run folders: what they hold (``folder``), how they begin (``making``), how they are found again (``opening``)
+and read while somebody trains there (``snapshot``), what has become of them (``state``), what may go (``cleaning``)."""
 
 from qakit.runs.cleaning import bytes_of, forget_training, needed_to_resume
 from qakit.runs.environment import environment

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from qakit.files import writing
 from qakit.runs.folder import Run
+
+_OURS = re.compile(r"\.?step-\d{8}")
+"""How the names of checkpoints and candidates begin; with a dot, half-written."""
 
 
 def needed_to_resume(run: Run) -> list[Path]:
@@ -19,7 +23,7 @@ def needed_to_resume(run: Run) -> list[Path]:
     found: list[Path] = []
     for folder in (run.checkpoints, run.soup):
         if folder.is_dir() and not folder.is_symlink():
-            found += sorted([*folder.glob("step-*"), *folder.glob(".step-*")])
+            found += sorted(path for path in folder.iterdir() if _OURS.match(path.name))
     return found
 
 
