@@ -40,6 +40,7 @@ PHASES = {
     ("training/checkpoints.py", "load_checkpoint"): RESUMING,
     ("training/loop.py", "train"): STEP,
     ("training/checkpoints.py", "save_checkpoint"): CHECKPOINT,
+    ("training/checkpoints.py", "update_progress"): CHECKPOINT,
     ("training/keeper.py", "RunKeeper.evaluate"): SCORING,
     ("modeling/folder.py", "save_model"): KEEPING,
     ("inference/output.py", "save_predictions"): WRITING,
