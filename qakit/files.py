@@ -7,13 +7,14 @@ import json
 import os
 import re
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from qakit.errors import OutputError, QakitError
+from qakit.errors import OutputError, QakitError, RunError
+from qakit.temporary import remove_leftovers, stem_of, temporary_path
 
 _SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
 """How libraries written in Rust (safetensors, tokenizers) put the system's refusal into exceptions of their own."""
@@ -21,23 +22,24 @@ _SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path``; on success it is fsynced and renamed to ``path``, on failure removed.
+    """A temporary path beside ``path``; on success it is brought to disk and renamed to ``path``, on failure removed.
+
+    What killed processes left of the same file is removed.
 
     Raises:
         OutputError: the file system refuses (disk full, read-only, a folder in the way).
     """
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        os.close(handle)
-        temporary = Path(name)
+        make_folder(path.parent)
+        remove_leftovers(path.parent, path.name)
+        temporary = temporary_path(path)
+        mode = _new_file(temporary)
         try:
             yield temporary
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            temporary.chmod(0o666 & ~_umask())
+            temporary.chmod(mode)  # some libraries put a file of their own there, for nobody else to read
+            _file_to_disk(temporary)
             temporary.replace(path)
-            _to_disk(path.parent)
+            folder_to_disk(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -50,48 +52,102 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def replace_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside ``folder``; on success every file in it is fsynced and it takes the folder's place.
+    """A temporary folder beside ``folder``; on success all in it is brought to disk and it takes the folder's place.
 
-    A kill between the two renames leaves the old folder as ``.NAME.old``: :func:`recover_folder` puts it back. What a
-    killed process left half-written is removed here.
+    A kill between the two renames leaves the old folder as ``.NAME.old``: :func:`recover_folder` puts it back. What
+    killed processes left half-written is removed here. Files get the modes that the umask gives, whoever wrote them.
 
     Raises:
         OutputError: the file system refuses.
     """
-    with writing(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
+    with writing(folder), temporary_folder(folder) as temporary:
         recover_folder(folder)
-        remove_leftovers(folder.parent, folder.name)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".tmp"))
-        try:
-            yield temporary
-            for file in temporary.rglob("*"):
-                if file.is_file():
-                    with file.open("rb") as handle:
-                        os.fsync(handle.fileno())
-            temporary.chmod(0o777 & ~_umask())
-            _take_place(temporary, folder)
-            _to_disk(folder.parent)  # before anything that it replaces is given up
-            shutil.rmtree(_old(folder), ignore_errors=True)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        mode = stat.S_IMODE(temporary.stat().st_mode)
+        yield temporary
+        _tree_to_disk(temporary, mode)
+        _take_place(temporary, folder)
+        folder_to_disk(folder.parent)  # before anything that it replaces is given up
+        shutil.rmtree(_old(folder), ignore_errors=True)
 
 
-def remove_leftovers(parent: Path, name: str) -> None:
-    """Remove temporary folders of :func:`replace_folder` for folders called ``name`` (a pattern)."""
-    for leftover in parent.glob(f".{name}.*.tmp"):
-        shutil.rmtree(leftover, ignore_errors=True)
+@contextmanager
+def add_files(folder: Path, *, last: str) -> Iterator[Path]:
+    """A temporary folder in ``folder``; on success what it holds is moved there, the file ``last`` at the end.
 
+    All is on disk before anything is moved, and all else is there for good before ``last`` is: who finds ``last`` finds
+    the rest, also after a power cut. A kill between leaves ``.LAST.adding``: :func:`recover_files` goes on from there.
 
-def remove_unfinished(folder: Path) -> None:
-    """Remove temporary files of :func:`atomic_path` that a killed process left in ``folder``.
-
-    Only while no other process writes there.
+    Raises:
+        OutputError: the file system refuses.
     """
-    for leftover in folder.glob(".*.tmp"):
-        if leftover.is_file():
-            with suppress(OSError):
-                leftover.unlink()
+    with writing(folder), temporary_folder(folder / last) as temporary:
+        mode = stat.S_IMODE(temporary.stat().st_mode)
+        yield temporary
+        _tree_to_disk(temporary, mode)
+        temporary.replace(_adding(folder, last))
+        recover_files(folder, last=last)
+
+
+def recover_files(folder: Path, *, last: str) -> None:
+    """Bring an :func:`add_files` to its end that was killed half-way; call it before looking for ``last``.
+
+    Raises:
+        OutputError: the file system refuses.
+    """
+    adding = _adding(folder, last)
+    if not adding.is_dir():
+        return
+    with writing(folder), suppress(FileNotFoundError):  # where another process does the same and is faster
+        folder_to_disk(folder)
+        for path in sorted(adding.iterdir(), key=lambda path: (path.name == last, path.name)):
+            if path.name == last:
+                folder_to_disk(folder)
+            _move(path, folder / path.name)
+        adding.rmdir()
+        folder_to_disk(folder)
+
+
+def copy_files(source: Path, target: Path, copy: Callable[[Path, Path], object] = shutil.copyfile) -> None:
+    """Copy what a folder holds into another one, which is there; modes and times are not copied."""
+    for path in sorted(source.rglob("*")):
+        place = target / path.relative_to(source)
+        if path.is_dir():
+            place.mkdir(exist_ok=True)
+        else:
+            copy(path, place)
+
+
+@contextmanager
+def temporary_folder(target: Path) -> Iterator[Path]:
+    """An empty folder beside ``target``, and this process's, until the block ends. Those of killed processes go.
+
+    Raises:
+        OSError: the file system refuses.
+    """
+    make_folder(target.parent)
+    remove_leftovers(target.parent, target.name)
+    temporary = temporary_path(target)
+    temporary.mkdir()
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and what it lies in, as far as they are not there, and bring their names to disk.
+
+    Raises:
+        OSError: the file system refuses.
+    """
+    missing = []
+    for place in (folder, *folder.parents):
+        if place.is_dir():
+            break
+        missing.append(place)
+    for place in reversed(missing):
+        place.mkdir(exist_ok=True)
+        folder_to_disk(place.parent)
 
 
 @contextmanager
@@ -110,6 +166,24 @@ def writing(path: Path) -> Iterator[None]:
         if refusal is None or isinstance(error, QakitError):
             raise
         raise OutputError(f"cannot write {path}: {os.strerror(int(refusal[1]))}") from error
+
+
+def check_readable(path: Path, error: type[QakitError] = RunError) -> None:
+    """Make sure that this user may read a file, or a folder and the files in it, as far as they are there.
+
+    To be asked before a library reads them: many call what they may not read missing or damaged.
+
+    Raises:
+        QakitError: of the given type, where the system refuses.
+    """
+    try:
+        for file in path.iterdir() if path.is_dir() else [path]:
+            if not file.is_dir():
+                with suppress(FileNotFoundError), file.open("rb"):
+                    pass
+    except PermissionError as refusal:
+        closed = "it is there, but closed to this user; ask its owner to open it (chmod)"
+        raise error(f"{refusal.filename}: {refusal.strerror}: {closed}") from None
 
 
 def recover_folder(folder: Path) -> None:
@@ -142,7 +216,7 @@ def _take_place(temporary: Path, folder: Path) -> None:
                 raise
 
 
-def _to_disk(folder: Path) -> None:
+def folder_to_disk(folder: Path) -> None:
     """Bring the names in ``folder`` to disk: a rename may otherwise be lost with the power."""
     try:
         handle = os.open(folder, os.O_RDONLY)
@@ -156,13 +230,54 @@ def _to_disk(folder: Path) -> None:
 
 
 def _old(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.old")
+    return folder.with_name(f".{stem_of(folder.name)}.old")
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _adding(folder: Path, last: str) -> Path:
+    return folder / f".{last}.adding"
+
+
+def _move(path: Path, target: Path) -> None:
+    """Rename, also in the place of a folder that holds something."""
+    try:
+        path.replace(target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        shutil.rmtree(target, ignore_errors=True)
+        path.replace(target)
+
+
+def _new_file(path: Path) -> int:
+    """Make an empty file; returns its mode, which the umask (or the folder's access list) has decided."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        return stat.S_IMODE(os.fstat(handle).st_mode)
+    finally:
+        os.close(handle)
+
+
+def _tree_to_disk(folder: Path, mode: int) -> None:
+    """Bring all in a folder to disk, the names too, with the modes that the umask gives: ``mode`` is the folder's."""
+    for parent, _, names in os.walk(folder, topdown=False):
+        for file in (Path(parent, name) for name in names):
+            if not file.is_symlink():
+                executable = stat.S_IMODE(file.stat().st_mode) & stat.S_IXUSR
+                _set_mode(file, mode & (0o777 if executable else 0o666))
+                _file_to_disk(file)
+        _set_mode(Path(parent), mode)
+        folder_to_disk(Path(parent))
+
+
+def _set_mode(path: Path, mode: int) -> None:
+    if stat.S_IMODE(path.stat().st_mode) != mode:
+        with suppress(PermissionError):  # a hard link to somebody else's file
+            path.chmod(mode)
+
+
+def _file_to_disk(file: Path) -> None:
+    with file.open("rb") as handle:
+        os.fsync(handle.fileno())
 
 
 def write_json(path: Path, value: Mapping[str, Any] | Sequence[Any]) -> None:

@@ -53,12 +53,12 @@ class ForkServer:
     def __init__(self, program: Path, environment: Mapping[str, str]) -> None:
         self.forked: list[Forked] = []
         self.lock = threading.Lock()
-        paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]  # this checkout's qakit
+        path = (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))  # a checkout that is not the installed one
         self.process = subprocess.Popen(
             [sys.executable, str(program)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**environment, "PYTHONPATH": os.pathsep.join(paths)},
+            env={**environment, "PYTHONPATH": os.pathsep.join(filter(None, path))},
             text=True,
         )
         assert self.process.stdout is not None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from qakit.errors import OutputError
-from qakit.files import atomic_path, recover_folder, remove_unfinished, replace_folder, write_text, writing
+from qakit.files import add_files, atomic_path, recover_files, recover_folder, replace_folder, write_text, writing
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
@@ -101,9 +104,126 @@ def test_safetensors_and_tokenizers_speak_these_words(tmp_path: Path) -> None:
         Tokenizer(models.WordLevel({"a": 0}, unk_token="a")).save(str(missing / "tokenizer.json"))
 
 
-def test_temporary_files_of_a_killed_process_are_removed_and_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / ".answers.csv.x1.tmp").write_text("half")
-    (tmp_path / "answers.tmp").write_text("a user's")
-    (tmp_path / ".model.x2.tmp").mkdir()
-    remove_unfinished(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"answers.tmp", ".model.x2.tmp"}
+@pytest.fixture
+def umask() -> Iterator[Callable[[int], int]]:
+    """Sets the umask for a test."""
+    before = os.umask(0o022)
+    yield os.umask
+    os.umask(before)
+
+
+@pytest.mark.parametrize(
+    ("mask", "file", "folder"), [(0o022, 0o644, 0o755), (0o077, 0o600, 0o700), (0o002, 0o664, 0o775)]
+)
+def test_what_is_written_has_the_modes_of_the_umask_whoever_writes_it(
+    tmp_path: Path, umask: Callable[[int], int], mask: int, file: int, folder: int
+) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    umask(mask)
+    with atomic_path(tmp_path / "weights") as temporary:
+        save_file({"a": torch.zeros(1)}, temporary)  # for the user alone, whatever the umask says
+    with replace_folder(tmp_path / "model") as temporary:
+        save_file({"a": torch.zeros(1)}, temporary / "weights")
+        (temporary / "part").mkdir(mode=0o700)
+        (temporary / "part" / "run.sh").touch()
+        (temporary / "part" / "run.sh").chmod(0o500)
+    modes = {path.relative_to(tmp_path).as_posix(): path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    assert modes == {
+        "weights": file,
+        "model": folder,
+        "model/weights": file,
+        "model/part": folder,
+        "model/part/run.sh": folder,  # what could be run still can
+    }
+
+
+def test_a_folder_that_was_meant_to_be_shared_by_a_group_stays_so(tmp_path: Path) -> None:
+    tmp_path.chmod(0o2775)
+    with replace_folder(tmp_path / "model") as temporary:
+        (temporary / "weights").touch()
+    assert (tmp_path / "model").stat().st_mode & 0o2000
+
+
+def test_all_of_a_folder_is_on_disk_before_it_takes_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = recorded(monkeypatch, tmp_path)
+    with replace_folder(tmp_path / "made" / "model") as temporary:
+        (temporary / "part").mkdir()
+        (temporary / "part" / "weights").write_text("new")
+        (temporary / "config").write_text("new")
+    assert done == [
+        "sync .",  # the name of `made`, which is new
+        *("sync made/TEMPORARY/part/weights", "sync made/TEMPORARY/part"),
+        *("sync made/TEMPORARY/config", "sync made/TEMPORARY"),
+        "made/TEMPORARY -> made/model",
+        "sync made",
+    ]
+
+
+def test_the_last_file_appears_when_all_others_are_there_for_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = recorded(monkeypatch, tmp_path)
+    with add_files(tmp_path, last="config") as temporary:
+        for name in ("weights", "config", "tokenizer"):
+            (temporary / name).write_text(name)
+    moved = [line for line in done if "TEMPORARY/" not in line]
+    assert moved == [
+        *("sync TEMPORARY", "TEMPORARY -> .config.adding", "sync ."),
+        ".config.adding/tokenizer -> tokenizer",
+        ".config.adding/weights -> weights",
+        *("sync .", ".config.adding/config -> config", "sync ."),
+    ]
+    assert {path.name for path in tmp_path.iterdir()} == {"weights", "config", "tokenizer"}
+
+
+@pytest.mark.parametrize("moves", range(4))
+def test_files_that_a_killed_process_was_adding_are_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int
+) -> None:
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / "old").touch()
+    rename, left = Path.replace, iter(range(1 + moves))
+
+    def renamed(self: Path, target: Path) -> Path:
+        if next(left, None) is None:
+            raise KeyboardInterrupt  # as good as a kill: nothing tidies up after it
+        return rename(self, target)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "replace", renamed)
+        with add_files(tmp_path, last="config") as temporary:
+            (temporary / "part").mkdir()
+            (temporary / "part" / "new").touch()
+            for name in ("weights", "config"):
+                (temporary / name).write_text(name)
+    assert not (tmp_path / "config").exists()
+    recover_files(tmp_path, last="config")
+    assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")) == [
+        *("config", "part", "part/new", "weights")
+    ]
+
+
+def recorded(monkeypatch: pytest.MonkeyPatch, root: Path) -> list[str]:
+    """What is synced and renamed below a folder, in order."""
+    done: list[str] = []
+    sync, rename = os.fsync, Path.replace
+
+    def name(path: str | Path) -> str:
+        return re.sub(r"\.[^/]*\.tmp", "TEMPORARY", Path(path).relative_to(root).as_posix())
+
+    def fsync(handle: int) -> None:
+        file = Path("/proc/self/fd", str(handle)).readlink()
+        done.append(f"sync {name(file)}")
+        sync(handle)
+
+    def replace(self: Path, target: Path) -> Path:
+        done.append(f"{name(self)} -> {name(target)}")
+        return rename(self, target)
+
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("what a file is called is asked of Linux")
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", replace)
+    return done

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from command_line import invoke
 
 from qakit.errors import OutputError, RunError
 from qakit.recipe.model import BackboneSection, DataSection, PluginRef, Recipe
-from qakit.runs import ENSEMBLE, Run, alone_in, check_free, create_run, ensemble_members
+from qakit.runs import ENSEMBLE, FOLDS, Run, alone_in, check_free, create_run, ensemble_members, open_run
 
 RECIPE = Recipe(name="one", data=DataSection(reader=PluginRef(name="squad")), backbone=BackboneSection(source="x"))
 
@@ -22,10 +23,10 @@ def test_what_a_kill_leaves_before_there_is_a_recipe_is_no_obstacle(tmp_path: Pa
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / ".lock").touch()
-    (folder / ".recipe.yaml.k3x.tmp").write_text("dat")
+    (folder / ".recipe.yaml.0123abcd-17-5.00c0ffee.tmp").write_text("dat")
     check_free(folder)
     create_run(RECIPE, folder)
-    assert {path.name for path in folder.iterdir()} == {"recipe.yaml", ".lock"}
+    assert (folder / "recipe.yaml").is_file()
 
 
 @pytest.mark.parametrize("name", ["notes.txt", ".env", "recipe.yaml"])
@@ -84,6 +85,31 @@ def test_an_ensemble_of_another_ones_members_reads_those(tmp_path: Path) -> None
     members = [tmp_path / "first" / "members" / name for name in ("a", "b")]
     (tmp_path / "second").mkdir()
     assert ensemble_members(ensemble_of(tmp_path / "second", *members)) == members
+
+
+@pytest.mark.parametrize("moves", range(6))
+def test_a_run_of_several_files_is_there_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int
+) -> None:
+    """Wherever its making is cut off: what says of which kind it is comes with its recipe."""
+    folder, rename, left = tmp_path / "run", Path.replace, iter(range(3 + moves))
+
+    def renamed(self: Path, target: Path) -> Path:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr(Path, "replace", renamed)
+        create_run(RECIPE, folder, others={FOLDS: "{}", "meta.json": '{"seed": 1}'})
+    try:
+        run = open_run(folder)
+    except RunError:
+        check_free(folder)
+        run = create_run(RECIPE, folder, others={FOLDS: "{}", "meta.json": '{"seed": 1}'})
+    assert run.is_folds
+    assert run.read_json(run.meta_file) == {"seed": 1}
+    assert {path.name for path in folder.iterdir()} == {"recipe.yaml", FOLDS, "meta.json", ".lock"}
 
 
 def test_files_that_a_training_replaces_at_this_moment_are_as_good_as_absent(

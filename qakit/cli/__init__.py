@@ -10,6 +10,7 @@ import typer
 from qakit import __version__
 from qakit.cli import (
     ask,
+    cache,
     compare,
     data,
     ensemble,
@@ -57,6 +58,7 @@ COMMAND_MODULES = (
     recipes,
     data,
     runs,
+    cache,
     plugins,
 )
 

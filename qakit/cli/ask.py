@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from qakit.cli.console import out, plain, print_json
-from qakit.cli.trained_runs import JsonOption, RunArgument, load_run
-from qakit.errors import DataError, UsageError
+from qakit.cli.trained_runs import JsonOption, ModelArgument, SetOption, load_run
+from qakit.errors import DataError
 
 
 def register(app: typer.Typer) -> None:
@@ -18,22 +18,23 @@ def register(app: typer.Typer) -> None:
 
 
 def ask(
-    run: RunArgument,
+    model: ModelArgument,
     question: Annotated[str, typer.Option("--question", "-q", help="The question.")],
     context: Annotated[
         list[str],
         typer.Option("--context", "-c", help="A text to answer from; repeat it for several. @FILE reads a file."),
     ],
     top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, help="How many candidates to show.")] = 3,
+    settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ask one question."""
     from qakit.inference.answerer import Answerer
+    from qakit.inference.questions import examples_of
 
     contexts = [_text(item) for item in context]
-    if not question.strip() or not any(text.strip() for text in contexts):
-        raise UsageError("the question or the context is empty")
-    reply = Answerer(load_run(run)).answer(question, contexts, top_k=top_k)
+    examples_of(question, contexts)  # before the model is loaded
+    reply = Answerer(load_run(model, settings or ())).answer(question, contexts, top_k=top_k)
     if as_json:
         print_json(_reply_as_json(reply))
         return

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qakit.cli.console import out, plain, print_json
+from qakit.cli.outputs import new_path
 from qakit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +26,10 @@ def compare(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="A folder for compare.md, compare.json, compare.png; or one page: NAME.html."
+            "--output",
+            "-o",
+            help="A folder for compare.md, compare.json, compare.png; or one page: NAME.html.",
+            callback=new_path,
         ),
     ] = None,
     metric_key: Annotated[

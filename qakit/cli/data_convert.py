@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from qakit.cli.console import out, plain, print_json, print_warning
+from qakit.cli.outputs import new_path
 from qakit.errors import UsageError
 
 
@@ -16,7 +17,9 @@ def convert(
         list[str],
         typer.Argument(metavar="FILE...", help="Data files (also hf://...); each becomes a file of its own."),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the files go.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the files go.", callback=new_path)
+    ],
     reader: Annotated[str, typer.Option(help="How to read the FILEs: squad, hw7, adl, glue, table ...")],
     to: Annotated[
         Literal["adl", "jsonl", "parquet"],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qakit.cli.console import err, plain, print_json, print_warning
+from qakit.cli.outputs import new_path
 from qakit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,13 +38,15 @@ def ensemble(
         ),
     ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The combined answers: .csv, .json, .jsonl or .tsv.")
+        Path | None,
+        typer.Option("--output", "-o", help="The combined answers: .csv, .json, .jsonl or .tsv.", callback=new_path),
     ] = None,
     folder: Annotated[
         Path | None,
         typer.Option(
             "--folder",
             help="Keep the ensemble as a run: candidates, figures, submission. Of a recipe, by default runs/NAME-TIME.",
+            callback=new_path,
         ),
     ] = None,
     method: Annotated[

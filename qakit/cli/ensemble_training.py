@@ -67,9 +67,10 @@ def ensemble_into(loaded: TrainedEnsemble, folder: Path, registry: Registry, *, 
         member_folder,
         reload_trained,
     )
-    from qakit.runs import Run, alone_in, check_free
+    from qakit.runs import Run, alone_in, check_free, recover_run
 
     check_ensemble(loaded, registry)
+    recover_run(Run(folder))
     if is_trained_folder(folder):
         run = Run(folder)
         check_same_ensemble(reload_trained(run), loaded, folder=folder)

@@ -1,4 +1,4 @@
-"""``qakit evaluate``: a run's figures on a labelled file."""
+"""``qakit evaluate``: a model's figures on a labelled file."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qakit.cli.console import out, plain, print_json
+from qakit.cli.outputs import new_path
 from qakit.cli.trained_runs import (
     JsonOption,
+    ModelArgument,
     NbestOption,
-    RunArgument,
+    ReaderOption,
+    ReaderSetOption,
+    SetOption,
     bar,
     check_targets,
     input_file,
     load_run,
+    overrides_of,
     read_examples,
     read_own_split,
 )
@@ -32,7 +37,7 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    run: RunArgument,
+    model: ModelArgument,
     given: Annotated[
         str | None,
         typer.Option(
@@ -52,15 +57,23 @@ def evaluate(
     ] = None,
     curve: Annotated[
         Path | None,
-        typer.Option("--curve", metavar="FILE.png", help="Draw the figures at every no-answer threshold."),
+        typer.Option(
+            "--curve", metavar="FILE.png", help="Draw the figures at every no-answer threshold.", callback=new_path
+        ),
     ] = None,
     errors: Annotated[
         bool, typer.Option("--errors", help="Also say why each wrong answer is wrong; always so for a pipeline.")
     ] = False,
     nbest: NbestOption = None,
+    reader: ReaderOption = None,
+    reader_settings: ReaderSetOption = None,
+    metric: Annotated[
+        str | None, typer.Option("--metric", "-m", help="For a MODEL: how it is scored; by default squad_v1.")
+    ] = None,
+    settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score a run on a labelled file, with the threshold and temperature tuned in training.
+    """Score a run on a labelled file, with the threshold and temperature tuned in training; or a model without a run.
 
     A pipeline runs as a whole, exactly as on a test file.
     """
@@ -68,15 +81,15 @@ def evaluate(
     from qakit.cli.results import show_evaluation
     from qakit.data.cache import default_cache
     from qakit.inference.nbest_file import write_nbest
-    from qakit.pipeline.trained import TrainedPipeline
     from qakit.report.evaluation import report_of
     from qakit.report.pipeline import expectation_of
     from qakit.report.threshold_curve import draw_threshold_curve
+    from qakit.stages.trained import TrainedPipeline
 
     source = None if given is None else input_file(given)
     if source is not None:
         check_targets(source, nbest, curve)
-    trained = load_run(run)
+    trained = load_run(model, overrides_of(settings, reader=reader, reader_settings=reader_settings, metric=metric))
     _check_options(trained, threshold, curve)
     if threshold is not None:
         trained = trained.with_threshold(threshold)
@@ -128,12 +141,15 @@ def evaluate(
 def _check_options(trained: Answering, threshold: float | None, curve: Path | None) -> None:
     """Before the long work: whether the run can do what is asked."""
     from qakit.protocols import PerExampleMetric
+    from qakit.runs import ModelAlone
 
     for option, value in (("--threshold", threshold), ("--curve", curve)):
         if value is not None and not trained.recipe.predict.no_answer:
+            how = "it was trained without `predict.no_answer: true`"
+            if isinstance(trained.run, ModelAlone):
+                how = "say otherwise with --set predict.no_answer=true"
             raise UsageError(
-                f"{option} is for runs whose questions may have no answer; this one answers every question: it was "
-                "trained without `predict.no_answer: true`"
+                f"{option} is for runs whose questions may have no answer; this one answers every question: {how}"
             )
     if threshold is not None and not math.isfinite(threshold):
         raise UsageError(f"--threshold is {threshold}; it must be a finite number, such as -1e9 or 1e9")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from qakit.cli.console import out, plain, print_json
+from qakit.cli.outputs import new_path
 from qakit.cli.submit import CompetitionOption, JsonOption
 from qakit.cli.trained_runs import RunArgument
 from qakit.errors import UsageError
@@ -39,13 +40,16 @@ def export(
             "--output; also of a pipeline.",
         ),
     ] = False,
-    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Where to write.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Where to write.", callback=new_path)
+    ] = None,
     kaggle: Annotated[
         Path | None,
         typer.Option(
             "--kaggle",
             metavar="FOLDER",
             help="For competitions that take notebooks only: write a Kaggle dataset and a notebook into this folder.",
+            callback=new_path,
         ),
     ] = None,
     competition: CompetitionOption = None,
@@ -80,8 +84,8 @@ def _refuse(contradiction: bool, message: str) -> None:
 
 
 def _refuse_composed(run: Path, *, offline: bool) -> None:
-    from qakit.pipeline.folder import is_pipeline_folder, stage_folders
     from qakit.runs import Run, not_one_model, open_run
+    from qakit.stages.folder import is_pipeline_folder, stage_folders
 
     if why := not_one_model(Run(run)):
         raise UsageError(why)

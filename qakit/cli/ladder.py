@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qakit.cli.console import err, out, plain, print_error, print_json
+from qakit.cli.outputs import new_path
 from qakit.errors import QakitError, RunError, UsageError
 from qakit.numbers import finite_or_none
 
@@ -27,7 +28,10 @@ def register(app: typer.Typer) -> None:
 def ladder(
     recipes: Annotated[list[Path], typer.Argument(metavar="RECIPES", help="Recipe files, the simplest first.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The ladder's folder: a run for each recipe, and the report.")
+        Path,
+        typer.Option(
+            "--output", "-o", help="The ladder's folder: a run for each recipe, and the report.", callback=new_path
+        ),
     ] = Path("runs/ladder"),
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value in every recipe.")
@@ -101,8 +105,8 @@ def _climb(rung: Rung, overrides: list[str], registry: Registry, silent: bool) -
 
 
 def _loaded(file: Path, overrides: list[str], registry: Registry) -> Recipe:
-    from qakit.pipeline.load import is_pipeline
     from qakit.recipe.load import load_recipe
+    from qakit.stages.load import is_pipeline
 
     if is_pipeline(file):
         raise UsageError(f"{file} is a pipeline: train it by itself, and use `qakit compare`")

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from qakit.cli.console import out, plain, print_json, print_warning
+from qakit.cli.outputs import new_path
 from qakit.cli.trained_runs import (
     JsonOption,
+    ModelArgument,
     NbestOption,
-    RunArgument,
+    ReaderOption,
+    ReaderSetOption,
+    SetOption,
     bar,
     check_targets,
     input_file,
     load_run,
+    overrides_of,
     read_examples,
     read_own_split,
 )
@@ -31,7 +37,7 @@ def register(app: typer.Typer) -> None:
 
 
 def predict(
-    run: RunArgument,
+    model: ModelArgument,
     inputs: Annotated[
         list[str] | None,
         typer.Option(
@@ -62,13 +68,16 @@ def predict(
             "-o",
             help="The answer file; its ending chooses the format. Optional with --split. For many inputs: a folder, "
             "which gets a file of answers for each; started again, the command does what is missing.",
+            callback=new_path,
         ),
     ] = None,
     nbest: NbestOption = None,
     characters: Annotated[
         Path | None,
         typer.Option(
-            "--character-scores", help="Also write start and end log-probabilities of every character to this file."
+            "--character-scores",
+            help="Also write start and end log-probabilities of every character to this file.",
+            callback=new_path,
         ),
     ] = None,
     form: Annotated[
@@ -89,6 +98,9 @@ def predict(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Many inputs: remove earlier answers from the folder and begin anew.")
     ] = False,
+    reader: ReaderOption = None,
+    reader_settings: ReaderSetOption = None,
+    settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Answer every question of a file and write the submission, or answer many files into a folder.
@@ -100,28 +112,30 @@ def predict(
     from qakit.runs import Run
 
     options = ManyOptions(form, block, shard_of, keep_going, overwrite)
-    if Run(run).has_members:
+    overrides = overrides_of(settings, reader=reader, reader_settings=reader_settings)
+    if Run(model).has_members:
         many = is_many(inputs or (), target) or bool(options.given())
-        check_for_one(run, many=many, split=split, characters=characters)
+        check_for_one(model, many=many, split=split, characters=characters)
     if contexts is not None and not (inputs and split is None and not is_many(inputs, target)):
         raise UsageError("--contexts goes with one --input; of many, each has its file of contexts beside it")
     if inputs and split is None and is_many(inputs, target):
         if nbest is not None or characters is not None:
             raise UsageError("--nbest and --character-scores are for one input; give each file a command of its own")
-        predict_many(run, inputs, target, options, as_json=as_json)
+        predict_many(model, inputs, target, options, overrides=overrides, as_json=as_json)
         return
     source = input_file(inputs[0]) if inputs else None
     output = Path(target) if target else None
     _check_options(source, split, output, options.given())
-    if source is not None and output is not None and Run(run).has_members:
-        written = predict_ensemble(run, source, contexts, output, nbest, quiet=as_json)
+    if source is not None and output is not None and Run(model).has_members:
+        written = predict_ensemble(model, source, contexts, output, nbest, quiet=as_json)
         _report(written.rows, None, written, as_json=as_json)
         return
-    _predict_one(run, source, contexts, split, output, nbest, characters, as_json=as_json)
+    _predict_one(model, overrides, source, contexts, split, output, nbest, characters, as_json=as_json)
 
 
 def _predict_one(
-    run: Path,
+    model: Path,
+    overrides: Sequence[str],
     source: Path | None,
     contexts: Path | None,
     split: Literal["train", "validation", "test"] | None,
@@ -137,7 +151,7 @@ def _predict_one(
     from qakit.inference.nbest_file import write_nbest
     from qakit.inference.output import build_writer, inputs_of, save_predictions, write_submission
 
-    trained = load_run(run)
+    trained = load_run(model, overrides)
     if contexts is not None:
         trained = trained.under(with_contexts(trained.recipe, contexts))
     if characters is not None:

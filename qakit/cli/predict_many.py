@@ -21,6 +21,7 @@ from qakit.inference.stream_inputs import DATA_ENDINGS, Form, Shard, dealt, find
 if TYPE_CHECKING:
     import torch
 
+    from qakit.inference.answering import Answering
     from qakit.inference.stream import Tally
 
 LINE_EVERY_SECONDS = 10.0
@@ -60,8 +61,16 @@ def is_many(inputs: Sequence[str], output: str | None) -> bool:
     return output.endswith(("/", os.sep)) or (Path(output).is_dir() and not Path(output).suffix)
 
 
-def predict_many(run: Path, inputs: Sequence[str], output: str | None, options: ManyOptions, *, as_json: bool) -> None:
-    """Answer each file of ``inputs`` into a file in the folder ``output``."""
+def predict_many(
+    run: Path,
+    inputs: Sequence[str],
+    output: str | None,
+    options: ManyOptions,
+    *,
+    overrides: Sequence[str] = (),
+    as_json: bool,
+) -> None:
+    """Answer each file of ``inputs`` into a file in the folder ``output``; ``overrides`` for a model without a run."""
     if output is None:
         raise UsageError("several inputs need --output: the folder for the answers")
     folder = Path(output)
@@ -75,11 +84,12 @@ def predict_many(run: Path, inputs: Sequence[str], output: str | None, options: 
     shards = dealt(find_shards(inputs, folder, form=options.form), index=index, count=count)
     share = f"; the share of process {index + 1} of {count}" if count > 1 else ""
     speaks = index == 0 or options.shard_of is not None  # of a launcher's processes, which share a terminal, the first
-    _answer(run, shards, folder, options, speaks=speaks, share=share, as_json=as_json)
+    _answer(run, overrides, shards, folder, options, speaks=speaks, share=share, as_json=as_json)
 
 
 def _answer(
     run: Path,
+    overrides: Sequence[str],
     shards: Sequence[Shard],
     folder: Path,
     options: ManyOptions,
@@ -90,17 +100,20 @@ def _answer(
 ) -> None:
     from qakit.inference.stream import BLOCK, StoppedError, answer_shards
     from qakit.inference.stream_folder import AnswerFolder, Identity, content_sha256
-    from qakit.pipeline.folder import what_answers
-    from qakit.pipeline.loading import load_trained
     from qakit.runs import Run, read_in_one_state
+    from qakit.stages.folder import what_answers
+    from qakit.stages.loading import is_model_alone, load_trained
     from qakit.training.interrupts import stop_requests
 
     try:
         with stop_requests() as request, _Display(quiet=as_json or not speaks) as display:
-            places = what_answers(Run(run))
-            trained, digest = read_in_one_state(
-                lambda: (load_trained(run, device=_device()), content_sha256(places)), *places
-            )
+            places = () if is_model_alone(run) else what_answers(Run(run))
+
+            def load() -> tuple[Answering, str]:
+                loaded = load_trained(run, overrides=overrides, device=_device())
+                return loaded, content_sha256(places or (loaded.run.model,))
+
+            trained, digest = read_in_one_state(load, *places)
             answers = AnswerFolder(folder, Identity.of(trained.run, trained.recipe, digest, form=options.form))
             answers.begin(overwrite=options.overwrite)
             tally = answer_shards(

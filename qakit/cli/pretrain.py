@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qakit.cli.console import err, plain, print_json
+from qakit.cli.outputs import new_path
 from qakit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ def register(app: typer.Typer) -> None:
 
 
 def pretrain(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where the pretrained backbone goes: a new folder.")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="Where the pretrained backbone goes: a new folder.", callback=new_path),
+    ],
     recipe: Annotated[
         Path | None, typer.Argument(help="A recipe: its backbone and, without --text, the contexts of its data.")
     ] = None,
@@ -116,11 +120,11 @@ def _pretrain(
     from qakit.inference.output import inputs_of
     from qakit.pretraining.output import read_note
     from qakit.pretraining.prepare import loop_recipe, prepare_pretraining
-    from qakit.pretraining.pretrain import check_output
+    from qakit.pretraining.pretrain import check_output, finished
     from qakit.pretraining.pretrain import pretrain as run_pretraining
     from qakit.pretraining.texts import contexts_of, distinct, read_documents
     from qakit.runs import Run, alone_in
-    from qakit.training.launch import accelerator_for, workers_of
+    from qakit.training.launch import accelerator_for, part_ways, workers_of
     from qakit.training.lineage import trace
 
     accelerator = accelerator_for(loop_recipe(backbone, settings))
@@ -129,6 +133,13 @@ def _pretrain(
     def begun() -> Path | None:
         return None if read_note(output) is None else output
 
+    with workers.one_fate():
+        note = finished(output) if resume and workers.first else None
+    if workers.from_first(note) is not None:
+        if workers.first and not quiet:
+            err.print(plain(f"{output} is finished: there is nothing left to do"))
+        part_ways(accelerator)
+        return note
     with stops_told(begun, first=workers.first, go_on=GO_ON), ExitStack() as held:
         display = held.enter_context(TrainingDisplay(quiet=quiet, silent=not workers.first))
         with workers.one_fate():

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from qakit.cli.console import err, out, plain, print_json, print_text
+from qakit.cli.outputs import new_path
 from qakit.cli.recipe_files import OWN_FOLDER, found_recipe
 from qakit.errors import RecipeError, UsageError
 from qakit.recipe.bundled import bundled_recipes
@@ -19,7 +20,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value, e.g. train.epochs=1.")
 ]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file instead of stdout.")]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Write to this file instead of stdout.", callback=new_path)
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -60,7 +63,7 @@ def show(
     from qakit.cli.show_ensemble import show_ensemble
     from qakit.cli.show_recipe import show_pipeline, show_recipe
     from qakit.ensemble.load import is_ensemble
-    from qakit.pipeline.load import is_pipeline
+    from qakit.stages.load import is_pipeline
 
     file = found_recipe(recipe)
     show_it = show_ensemble if is_ensemble(file) else show_pipeline if is_pipeline(file) else show_recipe
@@ -144,9 +147,9 @@ def _check(path: Path, overrides: Sequence[str], *, check_files: bool) -> None:
         RecipeError: with everything that is wrong.
     """
     from qakit.ensemble.load import is_ensemble, load_ensemble
-    from qakit.pipeline.load import is_pipeline, load_pipeline
     from qakit.recipe.load import load_recipe
     from qakit.registry import load_registry
+    from qakit.stages.load import is_pipeline, load_pipeline
     from qakit.study.load import is_study, load_study
     from qakit.study.members import plan_members
     from qakit.study.plan import plan
@@ -185,9 +188,9 @@ def _about(path: Path) -> tuple[str | None, Iterable[str | Path], str]:
         RecipeError: something is wrong with it.
     """
     from qakit.ensemble.load import is_ensemble, load_ensemble
-    from qakit.pipeline.load import is_pipeline, load_pipeline
     from qakit.recipe.load import load_recipe
     from qakit.registry import load_registry
+    from qakit.stages.load import is_pipeline, load_pipeline
     from qakit.study.load import is_study, load_study
 
     if is_ensemble(path):

@@ -53,8 +53,8 @@ def show_pipeline(path: Path, overrides: Sequence[str], *, as_json: bool) -> Non
     Raises:
         RecipeError: something is wrong with the pipeline, or with a stage's recipe.
     """
-    from qakit.pipeline.load import load_pipeline
     from qakit.recipe.dump import recipe_data
+    from qakit.stages.load import load_pipeline
 
     loaded = load_pipeline(path, overrides)
     own = loaded.pipeline.model_dump(mode="json", exclude_none=True)

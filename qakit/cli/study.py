@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from qakit.cli.console import err, out, plain, print_error, print_json, print_text
+from qakit.cli.outputs import new_path
 
 if TYPE_CHECKING:
     from qakit.study.folder import StudyFolder
@@ -49,7 +50,8 @@ def register(app: typer.Typer) -> None:
 def run(
     study: Annotated[Path, typer.Argument(help="A study file (*.yaml).")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The study's folder; by default studies/NAME.")
+        Path | None,
+        typer.Option("--output", "-o", help="The study's folder; by default studies/NAME.", callback=new_path),
     ] = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Trainings at the same time.")] = 1,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train failed trials once more.")] = False,
@@ -102,7 +104,8 @@ def run(
 def report(
     study: StudyArgument,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The folder for the report; by default the study's.")
+        Path | None,
+        typer.Option("--output", "-o", help="The folder for the report; by default the study's.", callback=new_path),
     ] = None,
     resamples: Annotated[int, typer.Option("--resamples", min=100, help="Resamples of the bootstrap.")] = 10_000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the resamples.")] = 0,
@@ -171,7 +174,9 @@ def show(study: StudyArgument, as_json: JsonOption = False) -> None:
 
 
 def reference(
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file instead of stdout.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write to this file instead of stdout.", callback=new_path)
+    ] = None,
 ) -> None:
     """Write the study reference (Markdown), generated from the models."""
     from qakit.files import write_text

@@ -11,6 +11,7 @@ import typer
 
 from qakit.cli.console import err, plain, print_json
 from qakit.cli.one_training import Training
+from qakit.cli.outputs import new_path
 from qakit.cli.rehearsal import rehearsed, show_rehearsal
 from qakit.cli.stops import stops_told
 from qakit.errors import UsageError
@@ -31,7 +32,8 @@ def train(
         Path | None, typer.Argument(help="A recipe file, or the name of one of qakit's own; not needed with --resume.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The run's folder; by default runs/NAME-TIME.")
+        Path | None,
+        typer.Option("--output", "-o", help="The run's folder; by default runs/NAME-TIME.", callback=new_path),
     ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe value, e.g. train.epochs=1.")
@@ -56,8 +58,11 @@ def train(
     from qakit.cli.train_folds import train_folds, wants_folds
     from qakit.cli.train_pipeline import train_pipeline, wants_pipeline
     from qakit.registry import load_registry
+    from qakit.runs import Run, recover_run
 
     registry = load_registry()
+    if resume and output is not None:
+        recover_run(Run(output))  # its files say below what kind of run it is
     composed = (("an ensemble", wants_ensemble, train_ensemble), ("a pipeline", wants_pipeline, train_pipeline))
     for what, wanted, train_it in composed:
         if wanted(recipe, output, resume=resume):

@@ -15,12 +15,12 @@ from qakit.errors import RunError, UsageError
 
 if TYPE_CHECKING:
     from qakit.inference.answering import Examined
-    from qakit.pipeline.load import LoadedPipeline, Stage
-    from qakit.pipeline.trained import TrainedPipeline
     from qakit.protocols import Gives
     from qakit.registry import Registry
     from qakit.report.pipeline import Expectation
     from qakit.runs import Run
+    from qakit.stages.load import LoadedPipeline, Stage
+    from qakit.stages.trained import TrainedPipeline
     from qakit.training.prepare import Prepared
 
 WANTED: dict[str, Gives] = {"selection": "contexts", "span": "spans"}
@@ -30,8 +30,8 @@ WANTED: dict[str, Gives] = {"selection": "contexts", "span": "spans"}
 def wants_pipeline(recipe: Path | None, output: Path | None, *, resume: bool) -> bool:
     """Whether a command line of ``qakit train`` means a pipeline."""
     from qakit.cli.recipe_files import found_recipe
-    from qakit.pipeline.folder import is_pipeline_folder
-    from qakit.pipeline.load import is_pipeline
+    from qakit.stages.folder import is_pipeline_folder
+    from qakit.stages.load import is_pipeline
 
     if resume:
         return output is not None and is_pipeline_folder(output)
@@ -73,15 +73,15 @@ def _check_alone() -> None:
 
 def _loaded(recipe: Path | None, overrides: list[str], registry: Registry) -> LoadedPipeline:
     from qakit.cli.recipe_files import found_recipe
-    from qakit.pipeline.load import load_pipeline
+    from qakit.stages.load import load_pipeline
 
     assert recipe is not None
     return load_pipeline(found_recipe(recipe), overrides, registry=registry, check_files=True)
 
 
 def _resumed(output: Path | None, overrides: list[str], registry: Registry) -> tuple[Run, LoadedPipeline]:
-    from qakit.pipeline.folder import reload_pipeline
     from qakit.runs import open_run
+    from qakit.stages.folder import reload_pipeline
 
     assert output is not None
     if overrides:
@@ -115,8 +115,8 @@ def _train(
     loaded: LoadedPipeline, run: Run | None, output: Path | None, registry: Registry, *, as_json: bool, quiet: bool
 ) -> None:
     from qakit.cli.stops import stops_told
-    from qakit.pipeline.folder import create_pipeline
     from qakit.runs import alone_in, check_free
+    from qakit.stages.folder import create_pipeline
 
     began, silent = time.monotonic(), quiet or as_json
     place: list[Run] = [] if run is None else [run]
@@ -196,8 +196,8 @@ def _finish(run: Run, registry: Registry, *, began: float, quiet: bool, as_json:
     from qakit.cli.trained_runs import bar
     from qakit.data.cache import default_cache
     from qakit.modeling.device import pick_device
-    from qakit.pipeline.finish import finish_pipeline
     from qakit.report.pipeline import expectation_of
+    from qakit.stages.finish import finish_pipeline
 
     expectations: list[Expectation] = []
 

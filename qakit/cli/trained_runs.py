@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,8 +19,46 @@ if TYPE_CHECKING:
     from qakit.registry import Registry
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")]
+ModelArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN|MODEL",
+        help="A run's folder; or a model that is trained to answer (AutoModelForQuestionAnswering), as a folder or by "
+        "its name on the hub, such as deepset/roberta-base-squad2.",
+    ),
+]
+ReaderOption = Annotated[
+    str | None, typer.Option("--reader", help="For a MODEL: the input's format; by default squad.")
+]
+ReaderSetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reader-set", metavar="KEY=VALUE", help="For a MODEL: a setting of the reader: question=q (repeatable)."
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="For a MODEL: a value of the recipe that it is read with, such as predict.no_answer=true (repeatable).",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
 NbestOption = Annotated[Path | None, typer.Option("--nbest", help="Also write all candidates to this .jsonl file.")]
+
+
+def overrides_of(
+    settings: Sequence[str] | None,
+    *,
+    reader: str | None = None,
+    reader_settings: Sequence[str] | None = None,
+    metric: str | None = None,
+) -> list[str]:
+    """The options for a model without a run as ``a.b=value`` texts."""
+    named = {"data.reader": reader, "metric": metric}
+    chosen = [f"{key}={value}" for key, value in named.items() if value is not None]
+    return [*chosen, *(f"data.reader.{text}" for text in reader_settings or ()), *(settings or ())]
 
 
 def check_targets(source: Path, *targets: Path | None) -> None:
@@ -50,17 +88,17 @@ def input_file(text: str) -> Path:
     return files[0]
 
 
-def load_run(run: Path) -> Answering:
-    """The best weights of a run, or of a pipeline's stages.
+def load_run(run: Path, overrides: Sequence[str] = ()) -> Answering:
+    """The best weights of a run, or of a pipeline's stages; or a model without a run under ``overrides``.
 
     In each of the processes that were started for this command; the first one speaks.
     """
     from qakit.inference.workers import join_workers
-    from qakit.pipeline.loading import load_trained
+    from qakit.stages.loading import load_trained
 
     workers, device = join_workers()
     with workers.one_fate():
-        return load_trained(run, device=device, workers=workers)
+        return load_trained(run, overrides=overrides, device=device, workers=workers)
 
 
 def read_examples(trained: Answering, source: Path, *, predicted_only: bool) -> Split:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qakit.cli.console import out, plain, print_json, print_warning
+from qakit.cli.outputs import new_path
 from qakit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def tune_postprocess(
         typer.Option("--holdout", min=0.0, max=0.9, help="Share of the questions that only judge what was found."),
     ] = 0.0,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the `postprocess` block to this file (.yaml).")
+        Path | None,
+        typer.Option("--output", "-o", help="Write the `postprocess` block to this file (.yaml).", callback=new_path),
     ] = None,
     resamples: Annotated[
         int, typer.Option("--resamples", min=1000, help="Resamples of the bootstrap, and draws of the test.")

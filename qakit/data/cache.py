@@ -1,137 +1,161 @@
-"""The token cache: one folder per (tokenizer, texts), written whole or not at all, checked before it is used."""
+"""The user's cache: what can be made again, kept below a size and for as long as it is used.
+
+::
+
+    $QAKIT_CACHE/user-UID/, or ~/.cache/qakit/user-UID/
+      tokens/KEY/                  tokenised texts (``qakit.data.token_cache``)
+      weights/SHA256.safetensors   converted weights (``qakit.modeling.checkpoints``)
+      datasets/OWNER--NAME/        splits of the hub's datasets as Parquet (``qakit.data.sources``)
+
+Each user has a folder that nobody else can read or fill, so that users may share ``$QAKIT_CACHE``. An entry's time of
+change is when it was last used. All of it may be deleted at any time.
+"""
 
 from __future__ import annotations
 
-import json
+import errno
 import os
+import re
 import shutil
-import sys
 import tempfile
 import time
-import zlib
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack, suppress
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
-from typing import Any, BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
+from qakit.errors import UsageError
+from qakit.files import make_folder
+from qakit.temporary import remove_leftovers, temporary_path
 
-FORMAT = 2
-"""Part of the key: raise it when the files change their meaning."""
-MANIFEST = "manifest.json"
-PARTS: dict[str, tuple[type[np.generic], int]] = {
-    "ids": (np.int32, 1),
-    "offsets": (np.int32, 2),
-    "pointers": (np.int64, 1),
+TOKENS, WEIGHTS, DATASETS = "tokens", "weights", "datasets"
+ROOMS = {
+    TOKENS: re.compile(r"[0-9a-f]{32}"),
+    WEIGHTS: re.compile(r"[0-9a-f]{64}\.safetensors"),
+    DATASETS: re.compile(r"\w[\w.-]*"),
 }
-"""The files' names, number types and columns; raw numbers in the machine's byte order."""
-STALE_SECONDS = 24 * 3600
-"""Age at which a temporary folder belongs to a process that was killed."""
+"""The folders of the cache, and what their entries are called: nothing else is ever removed."""
+LIMIT_GB = 20.0
+"""Size of a user's cache, unless ``$QAKIT_CACHE_GB`` says otherwise."""
+UNUSED_DAYS = 90
+"""Days after which an entry that nothing has used is given up."""
+NOBODY = 65534
+"""The owner of what network file systems and containers don't say whose it is."""
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
-    """The open files of an entry that is being written."""
+class Entry:
+    """Something that the cache holds: a file or a folder."""
 
-    ids: BinaryIO
-    offsets: BinaryIO
-    pointers: BinaryIO
-
-
-@dataclass(frozen=True, slots=True)
-class Arrays:
-    """The memory-mapped arrays of an entry; shapes as in ``TokenStore``."""
-
-    ids: NDArray[np.int32]
-    offsets: NDArray[np.int32]
-    pointers: NDArray[np.int64]
+    room: str
+    path: Path
+    size: int
+    """Bytes."""
+    used: float
+    """Seconds since 1970."""
 
 
 def default_cache() -> Path:
-    """``$QAKIT_CACHE``, or ``~/.cache/qakit``. Safe to delete at any time."""
-    folder = os.environ.get("QAKIT_CACHE")
-    return Path(folder).expanduser() if folder else Path.home() / ".cache" / "qakit"
-
-
-def content_key(tokenizer: str, texts: Iterable[str]) -> str:
-    """The name of an entry: a hash of the tokenizer's fingerprint and the texts in their order."""
-    digest = blake2b(f"{FORMAT} {sys.byteorder} {tokenizer}".encode(), digest_size=16)
-    for text in texts:
-        encoded = text.encode("utf-8", "surrogatepass")
-        digest.update(len(encoded).to_bytes(8, "little"))  # otherwise ["ab", "c"] would be ["a", "bc"]
-        digest.update(encoded)
-    return digest.hexdigest()
-
-
-def load(folder: Path) -> Arrays | None:
-    """The entry's arrays, or None when it is missing, truncated or damaged."""
+    """This user's folder in ``$QAKIT_CACHE``, or in ``~/.cache/qakit``; it need not be there."""
+    named = os.environ.get("QAKIT_CACHE")
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        if manifest != _manifest(folder):
-            return None
-        return Arrays(**{name: _map(folder / name, *shape) for name, shape in PARTS.items()})
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: not JSON, or not UTF-8
+        root = Path(named).expanduser() if named else Path.home() / ".cache" / "qakit"
+    except RuntimeError:  # a container's user may have no home
+        root = Path(tempfile.gettempdir()) / "qakit-cache"
+    return root / f"user-{os.getuid() if hasattr(os, 'getuid') else 0}"
+
+
+def open_room(cache: Path, room: str) -> Path:
+    """A folder of the cache, made for this user alone where it is not there.
+
+    Raises:
+        OSError: the file system refuses, or the cache is another user's, who could have put anything there.
+    """
+    make_folder(cache.parent)
+    with suppress(FileExistsError):
+        cache.mkdir(mode=0o700)
+    if hasattr(os, "getuid") and cache.stat().st_uid not in (os.getuid(), NOBODY):
+        raise PermissionError(errno.EPERM, "it belongs to another user", str(cache))
+    folder = cache / room
+    make_folder(folder)
+    remove_leftovers(folder)
+    return folder
+
+
+def mark_used(path: Path) -> None:
+    """Note that an entry was used just now."""
+    with suppress(OSError):  # a cache that can only be read is of use, too
+        os.utime(path)
+
+
+def entries(cache: Path) -> list[Entry]:
+    """All that the cache holds, what was not used for longest first."""
+    found = [entry for room in ROOMS for path in _paths(cache, room) if (entry := _entry(room, path)) is not None]
+    return sorted(found, key=lambda entry: (entry.used, entry.path))
+
+
+def prune(cache: Path, *, keep: Path | None = None) -> None:
+    """Remove what was not used for long, then what was not used for longest until the rest is below the limit.
+
+    Args:
+        cache: this user's.
+        keep: an entry that stays, whatever its size: the one that was just made.
+
+    Raises:
+        UsageError: ``$QAKIT_CACHE_GB`` is no number.
+    """
+    limit, oldest = limit_bytes(), time.time() - UNUSED_DAYS * 24 * 3600
+    held = entries(cache)
+    total = sum(entry.size for entry in held)
+    for entry in held:
+        if entry.path != keep and (entry.used < oldest or total > limit):
+            _remove(entry.path)
+            total -= entry.size
+
+
+def clear(cache: Path, rooms: Collection[str] = ROOMS.keys(), *, unused_days: float = 0) -> list[Entry]:
+    """Remove the entries of some rooms, with ``unused_days`` only those not used for so long; returns them."""
+    before = time.time() - unused_days * 24 * 3600
+    gone = [entry for entry in entries(cache) if entry.room in rooms and (not unused_days or entry.used < before)]
+    for entry in gone:
+        _remove(entry.path)
+    return gone
+
+
+def limit_bytes() -> int:
+    """How large a user's cache may be.
+
+    Raises:
+        UsageError: ``$QAKIT_CACHE_GB`` is no number.
+    """
+    text = os.environ.get("QAKIT_CACHE_GB", "")
+    if not text:
+        return int(LIMIT_GB * 1e9)
+    if not re.fullmatch(r"\d+(\.\d*)?", text):
+        raise UsageError(f"QAKIT_CACHE_GB={text!r} should be a number: the cache's size in gigabytes, such as 20")
+    return int(float(text) * 1e9)
+
+
+def _paths(cache: Path, room: str) -> Iterator[Path]:
+    with suppress(OSError):
+        yield from (path for path in (cache / room).iterdir() if ROOMS[room].fullmatch(path.name))
+
+
+def _entry(room: str, path: Path) -> Entry | None:
+    """None for one that another process is removing."""
+    try:
+        used = path.stat().st_mtime
+        files = path.rglob("*") if path.is_dir() else [path]
+        return Entry(room, path, sum(file.stat().st_size for file in files if file.is_file()), used)
+    except OSError:
         return None
 
 
-def publish(folder: Path, write: Callable[[Files], None]) -> Arrays:
-    """Write an entry beside its place and move it there; if another process was faster, use that one's.
-
-    Raises:
-        OSError: as the file system says (disk full, read-only).
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    _remove_stale(folder.parent)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".tmp-"))
-    try:
-        entry = temporary / "entry"
-        entry.mkdir()
-        with ExitStack() as stack:
-            write(Files(**{name: stack.enter_context((entry / name).open("wb")) for name in PARTS}))
-        (entry / MANIFEST).write_text(json.dumps(_manifest(entry)), encoding="utf-8")
-        try:
-            entry.rename(folder)
-        except OSError:
-            if (arrays := load(folder)) is not None:
-                return arrays
-            # A damaged entry: out of the way with it. Readers that mapped it keep their mapping.
-            with suppress(FileNotFoundError):
-                folder.rename(temporary / "damaged")
-            with suppress(OSError):  # again another process: the same content
-                entry.rename(folder)
-        arrays = load(folder)
-        if arrays is None:
-            raise OSError(f"{folder} does not read back as it was written")
-        return arrays
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    """Size and checksum of each file."""
-    return {name: _checksum(folder / name) for name in PARTS}
-
-
-def _checksum(path: Path) -> list[int]:
-    size = crc = 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            size, crc = size + len(block), zlib.crc32(block, crc)
-    return [size, crc]
-
-
-def _map(path: Path, dtype: type[np.generic], columns: int) -> NDArray[Any]:
-    shape = (-1,) if columns == 1 else (-1, columns)
-    if path.stat().st_size == 0:  # an empty file cannot be mapped
-        return np.zeros(0, dtype).reshape(shape)
-    return np.asarray(np.memmap(path, dtype=dtype, mode="r")).reshape(shape)
-
-
-def _remove_stale(folder: Path) -> None:
-    for temporary in folder.glob(".tmp-*"):
-        with suppress(OSError):
-            if time.time() - temporary.stat().st_mtime > STALE_SECONDS:
-                shutil.rmtree(temporary, ignore_errors=True)
+def _remove(path: Path) -> None:
+    """Out of sight first, so that nobody finds half of it. Who has mapped it keeps it."""
+    with suppress(OSError):
+        away = path.replace(temporary_path(path))
+        if away.is_dir():
+            shutil.rmtree(away, ignore_errors=True)
+        else:
+            away.unlink()

@@ -150,8 +150,8 @@ def _write_table(path: Path, records: Sequence[dict[str, Any]], form: TableForm)
     columns = list(dict.fromkeys(name for record in records for name in record))
     table = datasets.Dataset.from_dict({name: [record.get(name) for record in records] for name in columns})
     try:
-        with atomic_path(path) as temporary:
-            table.to_parquet(temporary)
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            table.to_parquet(file)  # a path would be read as an address: `::` and `*` mean something there
     finally:
         if bars:
             datasets.enable_progress_bars()

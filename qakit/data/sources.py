@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from qakit.data.cache import default_cache
+from qakit.data.cache import DATASETS, default_cache, mark_used, open_room, prune
 from qakit.errors import HubError
-from qakit.files import write_json
+from qakit.files import write_json, writing
 from qakit.hub import snapshot
 from qakit.recipe.hub_data import HUB, HubFiles, HubSplit, newest_commit
 
@@ -104,7 +104,7 @@ def split_room(split: HubSplit, commit: str) -> Path:
 
 
 def _room(dataset: str, commit: str) -> Path:
-    return default_cache() / "datasets" / dataset.replace("/", "--") / commit
+    return default_cache() / DATASETS / dataset.replace("/", "--") / commit
 
 
 def _noted(note: Path) -> list[str] | None:
@@ -134,8 +134,13 @@ def _hub_files(text: str, subject: str, beside: str | None) -> tuple[Path, ...]:
 def _split_file(split: HubSplit, subject: str) -> Path:
     commit = newest_commit(split.dataset, split.revision, subject=subject)
     target = split_room(split, commit)
+    entry = _room(split.dataset, commit).parent
     if not target.is_file():
         from qakit.data.hub_splits import convert_split
 
+        with writing(target):
+            open_room(default_cache(), DATASETS)
         convert_split(split, commit, target, subject=subject)
+        prune(default_cache(), keep=entry)
+    mark_used(entry)
     return target

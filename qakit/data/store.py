@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from qakit.data import cache as caches
+from qakit.data import token_cache
+from qakit.data.cache import TOKENS, open_room, prune
 from qakit.data.encodings import Encoded, joined, tokenise
 from qakit.data.marks import with_marks
 from qakit.data.ragged import pointers_of
@@ -85,11 +86,13 @@ def build_store(
     backend = backend_copy(tokenizer)
     if cache is None:
         return _in_memory(_tokenise(distinct, backend, progress)), row_of_text
-    folder = cache / caches.content_key(fingerprint(backend), distinct)
+    folder = cache / TOKENS / token_cache.content_key(fingerprint(backend), distinct)
     try:
-        arrays = caches.load(folder)
+        arrays = token_cache.load(folder)
         if arrays is None:
-            arrays = caches.publish(folder, lambda parts: _to_files(_tokenise(distinct, backend, progress), parts))
+            open_room(cache, TOKENS)
+            arrays = token_cache.publish(folder, lambda parts: _to_files(_tokenise(distinct, backend, progress), parts))
+            prune(cache, keep=folder)
     except OSError as error:  # a full or read-only disk is no reason not to train
         logger.warning("the token cache %s cannot be used (%s); tokens stay in memory", cache, error)
         return _in_memory(_tokenise(distinct, backend, progress)), row_of_text
@@ -113,7 +116,7 @@ def _in_memory(chunks: Iterable[Encoded]) -> TokenStore:
     return TokenStore(whole.ids, whole.offsets, pointers_of(whole.lengths))
 
 
-def _to_files(chunks: Iterable[Encoded], files: caches.Files) -> None:
+def _to_files(chunks: Iterable[Encoded], files: token_cache.Files) -> None:
     """Write the chunks as they come, so that only one of them is in memory."""
     total = 0
     files.pointers.write(np.zeros(1, np.int64).tobytes())

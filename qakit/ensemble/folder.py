@@ -23,6 +23,7 @@ from qakit.ensemble.trained import recipe_of_whole
 from qakit.errors import RunError, UsageError
 from qakit.files import replace_folder, write_json, write_text
 from qakit.inference.output import Submission, file_sha256, save_predictions, write_submission
+from qakit.outputs import check_output
 from qakit.recipe.load import dump_recipe, recipe_hash
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
@@ -35,8 +36,10 @@ def check_target(folder: Path, members: Sequence[Path]) -> None:
 
     Raises:
         RunError: it is in use.
+        OutputError: it cannot be written.
         UsageError: it is a member, or holds one.
     """
+    check_output(folder)
     for member in members:
         if member.resolve().is_relative_to(folder.resolve()):
             raise UsageError(f"{folder} is, or holds, the member {member}; name another folder")
@@ -70,7 +73,7 @@ def fill_folder(ensemble: Ensemble, run: Run, registry: Registry, *, final: Path
         final: where the folder will lie.
     """
     assert ensemble.recipe is not None
-    recipe = recipe_of_whole(ensemble.recipe, name=final.name, description=ensemble.plan.description)
+    recipe = recipe_of_whole(ensemble.recipe, name=ensemble.plan.name, description=ensemble.plan.description)
     submission = None
     write_text(run.recipe_file, dump_recipe(recipe))
     if ensemble.test is not None:

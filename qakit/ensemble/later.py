@@ -24,12 +24,12 @@ from qakit.files import replace_folder, write_json
 from qakit.inference.evaluation import Judge
 from qakit.inference.output import file_sha256, inputs_of, save_predictions
 from qakit.inference.scoring import CountProgress
-from qakit.pipeline.folder import COMBINE, is_pipeline_folder, stage_folders
-from qakit.pipeline.loading import load_trained
 from qakit.recipe.load import recipe_hash
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.runs import Run, alone_in, open_run
+from qakit.stages.folder import COMBINE, is_pipeline_folder, stage_folders
+from qakit.stages.loading import load_trained
 from qakit.values import Example, Prediction
 
 Watch = Callable[[int, Path], AbstractContextManager[CountProgress | None]]

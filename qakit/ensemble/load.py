@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from glob import glob, has_magic
+from glob import escape, glob, has_magic
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -129,8 +129,9 @@ def _members(tree: MapNode, recipe: EnsembleRecipe, findings: Findings) -> tuple
         at = ("ensemble", "members", str(index))
         node = find(tree, at)
         assert node is not None
-        there = _matches(text) if has_magic(text) else [Path(text)]
-        if has_magic(text) and not there:
+        is_pattern = has_magic(text) and not Path(text).exists()
+        there = _matches(text) if is_pattern else [Path(text)]
+        if not there:
             findings.add(node.place.issue(at, f"{'.'.join(at)}: nothing is called {text}"))
         for each in there:
             if not each.exists():
@@ -142,8 +143,11 @@ def _members(tree: MapNode, recipe: EnsembleRecipe, findings: Findings) -> tuple
 
 
 def _matches(pattern: str) -> list[Path]:
-    """Folders and files of answers; what else lies beside runs is not meant."""
-    found = map(Path, sorted(glob(pattern)))  # noqa: PTH207 - the pattern is absolute
+    """Folders and files of answers; what else lies beside runs is not meant. A name that is there is no pattern."""
+    there, *rest = Path(pattern).parts
+    while rest and (Path(there) / rest[0]).exists():
+        there = str(Path(there) / rest.pop(0))
+    found = map(Path, sorted(glob(str(Path(escape(there), *rest)))))  # noqa: PTH207 - the pattern is absolute
     return [path for path in found if path.is_dir() or path.suffix.lower() in ANSWER_FILES]
 
 

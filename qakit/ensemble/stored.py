@@ -13,10 +13,10 @@ from qakit.ensemble.validation import Decision
 from qakit.errors import RunError
 from qakit.inference.output import file_sha256
 from qakit.numbers import finite
-from qakit.pipeline.folder import is_pipeline_folder
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.runs import ENSEMBLE, Run, ensemble_members, open_run
+from qakit.stages.folder import is_pipeline_folder
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from typing import Any
 from qakit.data.folds import Assignment
 from qakit.data.splits import split_files
 from qakit.errors import RunError
-from qakit.files import json_text, write_json
+from qakit.files import json_text
 from qakit.inference.output import inputs_of
 from qakit.recipe.load import recipe_hash
 from qakit.recipe.model import Recipe
@@ -54,10 +54,9 @@ def create_folds(recipe: Recipe, folder: Path | None, assignment: Assignment) ->
         RunError: the folder holds something else.
         OutputError: it cannot be made.
     """
-    others = {FOLDS: json_text(described(recipe, assignment))}
-    run = create_run(recipe, folder, others=others, beside=folds_in(folder, recipe))
-    write_json(run.meta_file, environment() | {"recipe_sha256": recipe_hash(recipe), "seed": recipe.seed})
-    return run
+    meta = environment() | {"recipe_sha256": recipe_hash(recipe), "seed": recipe.seed}
+    others = {FOLDS: json_text(described(recipe, assignment)), "meta.json": json_text(meta)}
+    return create_run(recipe, folder, others=others, beside=folds_in(folder, recipe))
 
 
 def open_folds(folder: Path, recipe: Recipe | None = None) -> Run:

@@ -1,13 +1,18 @@
-"""Ask a trained run from Python: what ``pipeline("question-answering")`` was."""
+"""Ask a model from Python."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import overload
 
-from qakit.errors import UsageError
 from qakit.inference.answering import Answering
+from qakit.inference.questions import examples_of, positive
+from qakit.inference.scoring import CountProgress
 from qakit.values import Candidate, NoAnswer
+
+Asked = Mapping[str, str | Sequence[str]]
+"""``{"question": TEXT, "context": TEXT or list of texts}``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,31 +20,74 @@ class Reply:
     """The answer to one question. ``candidates`` are best first; their offsets are characters of the context."""
 
     answer: str
-    """Empty when the run's threshold says that there is none."""
+    """Empty when the threshold says that there is none."""
     candidates: tuple[Candidate, ...]
     no_answer: NoAnswer | None
 
 
 @dataclass(frozen=True, slots=True)
 class Answerer:
-    """Answers questions with one trained run::
+    """Answers questions with one model: a trained run, a pipeline of two, or a published model::
 
-    answerer = qakit.load("runs/my-run")
+    answerer = qakit.load("deepset/roberta-base-squad2")
     answerer.answer("Who wrote it?", "Mary Shelley wrote it in 1818.").answer
     """
 
     trained: Answering
 
-    def answer(self, question: str, context: str | Sequence[str], top_k: int = 1) -> Reply:
-        """Answer one question from one context, or from the best of several.
+    @overload
+    def answer(  # type: ignore[overload-overlap]  # a text is a sequence of texts, too: the first that fits is meant
+        self, question: str, context: str | Sequence[str], top_k: int = 1, *, progress: CountProgress | None = None
+    ) -> Reply: ...
+
+    @overload
+    def answer(
+        self,
+        question: Sequence[str],
+        context: str | Sequence[str | Sequence[str]],
+        top_k: int = 1,
+        *,
+        progress: CountProgress | None = None,
+    ) -> list[Reply]: ...
+
+    @overload
+    def answer(
+        self, question: Asked, context: None = None, top_k: int = 1, *, progress: CountProgress | None = None
+    ) -> Reply: ...
+
+    @overload
+    def answer(
+        self, question: Sequence[Asked], context: None = None, top_k: int = 1, *, progress: CountProgress | None = None
+    ) -> list[Reply]: ...
+
+    def answer(
+        self,
+        question: object,
+        context: object = None,
+        top_k: int = 1,
+        *,
+        progress: CountProgress | None = None,
+    ) -> Reply | list[Reply]:
+        """Answer one question, or many: they are scored together, in batches of similar length.
+
+        Args:
+            question: a text, or a list of texts; or ``{"question": ..., "context": ...}``, or a list of these.
+            context: beside one question, the text to answer from, or several of which the best answer is wanted.
+                Beside a list of questions, one text for all of them, or a list with an item for each of them: a text,
+                or a list of texts.
+            top_k: candidates of each reply: different texts, and fewer only where the contexts have no more.
+            progress: called with (windows done, windows in all).
+
+        Returns:
+            One reply, or a list of replies in the order of the questions.
 
         Raises:
-            UsageError: ``top_k`` is not positive, or a text is not a string.
+            UsageError: ``top_k`` is no positive whole number, a text is empty or blank, or something is no text.
         """
-        contexts = (context,) if isinstance(context, str) else tuple(context or ())
-        if not isinstance(question, str) or not contexts or not all(isinstance(text, str) for text in contexts):
-            raise UsageError("answer() wants a question and a context (or several), as strings")
-        if top_k < 1:
-            raise UsageError(f"top_k is {top_k}; it must be at least 1")
-        prediction = self.trained.answer(question, contexts, top_k=top_k)
-        return Reply(prediction.answer, prediction.candidates, prediction.null)
+        top_k = positive(top_k, "top_k")
+        examples, single = examples_of(question, context)
+        if not examples:
+            return []
+        found = self.trained.answer(examples, top_k=top_k, progress=progress)
+        replies = [Reply(each.answer, each.candidates, each.null) for each in found]
+        return replies[0] if single else replies

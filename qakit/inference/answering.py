@@ -1,4 +1,4 @@
-"""What a trained run and a trained pipeline have in common: they answer questions."""
+"""What a trained run, a pipeline of two and a published model have in common: they answer questions."""
 
 from __future__ import annotations
 
@@ -55,10 +55,12 @@ class Examined:
 
 
 class Answering(Protocol):
-    """A trained run, or a pipeline of two, ready to answer."""
+    """A trained run, a pipeline of two, or a model without a run, ready to answer."""
 
     @property
-    def run(self) -> Run: ...
+    def run(self) -> Run:
+        """Its folder; of a model without a run a :class:`~qakit.runs.ModelAlone`."""
+        ...
 
     @property
     def recipe(self) -> Recipe:
@@ -117,6 +119,13 @@ class Answering(Protocol):
         """
         ...
 
-    def answer(self, question: str, contexts: Sequence[str], *, top_k: int) -> SpanPrediction:
-        """The ``top_k`` candidates for one question, over all of ``contexts``."""
+    def answer(
+        self, examples: Sequence[Example], *, top_k: int, progress: CountProgress | None = None
+    ) -> list[SpanPrediction]:
+        """The best ``top_k`` candidates for each question, over all of its contexts: different texts, and fewer only
+        where the contexts have no more.
+
+        Raises:
+            UsageError: it does not answer with spans.
+        """
         ...

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from qakit.data.ragged import pointers_of
 from qakit.errors import DataError
-from qakit.files import atomic_path
+from qakit.files import atomic_path, check_readable
 from qakit.values import Example
 
 Float16 = NDArray[np.float16]
@@ -171,6 +171,7 @@ def _open(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The arrays as views of the mapped file, and what it says about itself."""
     from safetensors import SafetensorError, safe_open
 
+    check_readable(path, DataError)
     try:
         with safe_open(path, framework="np") as file:  # checks the header against the file's size
             about = json.loads((file.metadata() or {})["qakit.characters"])

@@ -13,7 +13,6 @@ Names that begin with ``_`` are passed over by whatever reads a folder of Parque
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -28,6 +27,7 @@ from qakit.errors import DataError, OutputError, RunError
 from qakit.files import atomic_path, write_json, writing
 from qakit.inference.output import file_sha256
 from qakit.inference.stream_inputs import Form, Shard
+from qakit.outputs import check_output
 from qakit.recipe.load import recipe_hash
 from qakit.recipe.model import Recipe
 from qakit.runs import Run
@@ -129,6 +129,7 @@ class AnswerFolder:
             RunError: the folder holds other files, or another run's answers.
             OutputError: it cannot be written.
         """
+        check_output(self.folder)
         if self.folder.is_dir() and not self._progress.is_dir() and any(self.folder.iterdir()):
             raise RunError(
                 f"{self.folder} is not empty, and its files are no answers of qakit; choose another --output folder"
@@ -177,9 +178,6 @@ class AnswerFolder:
             OutputError: the file system refuses.
         """
         output = self.folder / shard.output
-        for leftover in output.parent.glob(f".{glob.escape(output.name)}.*.tmp"):  # of a killed process
-            with writing(leftover):
-                leftover.unlink(missing_ok=True)
         with writing(self.folder):
             self._record_file(shard).unlink(missing_ok=True)  # of answers that are gone: it must not vouch for new ones
         record: dict[str, Any] = {}

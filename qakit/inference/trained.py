@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import torch
 
 from qakit.errors import RunError, UsageError
@@ -26,14 +27,19 @@ from qakit.inference.scoring import (
     score,
 )
 from qakit.inference.workers import ALONE, Workers
-from qakit.modeling.assemble import Assembled
+from qakit.modeling.assemble import Assembled, retold
 from qakit.modeling.device import Precision, keep_freed_memory, pick_device, resolve_precision
 from qakit.modeling.folder import load_model
 from qakit.numbers import finite, finite_or_none
-from qakit.recipe.model import PredictSection, Recipe
+from qakit.recipe.model import Recipe
 from qakit.registry import Registry, load_registry
 from qakit.runs import Run, open_run, read_in_one_state
 from qakit.values import Example, Prediction, SpanPrediction
+
+TOLD = ("n_best", "max_answer_length", "no_answer")
+"""Settings of ``predict`` that a head is told when it is built."""
+WIDER = 4
+"""Where the candidates of a window are too much alike, so many times as many are sought."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +67,9 @@ class TrainedRun:
         *,
         registry: Registry | None = None,
         device: torch.device | None = None,
-        predict: PredictSection | None = None,
         workers: Workers = ALONE,
     ) -> Self:
-        """Load a run. ``predict`` replaces the recipe's own ``predict`` block.
+        """Load a run.
 
         A training may replace the weights meanwhile: weights, threshold and temperature are of one evaluation.
 
@@ -75,13 +80,11 @@ class TrainedRun:
         keep_freed_memory()
         run = open_run(folder)
         recipe = run.recipe()
-        if predict is not None:
-            recipe = recipe.model_copy(update={"predict": predict})
         assembled, null_threshold, temperature = read_in_one_state(
             lambda: (
                 load_model(run.model, recipe, registry, device=device),
                 _threshold(run, recipe),
-                _temperature(run),
+                temperature_of(run),
             ),
             run.model,
         )
@@ -99,11 +102,17 @@ class TrainedRun:
         )
 
     def under(self, recipe: Recipe) -> Self:
-        """The same weights with other ``windows``, ``preprocess.predict`` and ``predict`` blocks.
+        """The same weights with other ``data``, ``windows``, ``preprocess.predict`` and ``predict`` blocks."""
+        assembled = self.assembled
+        if any(getattr(recipe.predict, name) != getattr(self.recipe.predict, name) for name in TOLD):
+            assembled = retold(assembled, recipe, self.registry)
+        return replace(self, recipe=recipe, assembled=assembled, judge=replace(self.judge, recipe=recipe))
 
-        ``n_best`` and ``max_answer_length`` belong to the head from the start: give those to :meth:`load`.
-        """
-        return replace(self, recipe=recipe, judge=replace(self.judge, recipe=recipe))
+    def with_candidates(self, count: int) -> Self:
+        """The same with another ``predict.n_best``."""
+        predict = self.recipe.predict.model_copy(update={"n_best": count})
+        same = predict == self.recipe.predict
+        return self if same else self.under(self.recipe.model_copy(update={"predict": predict}))
 
     def with_threshold(self, null_threshold: float) -> Self:
         """The same with another no-answer threshold."""
@@ -154,15 +163,32 @@ class TrainedRun:
         return evaluate(prepared, scores, self.judge, null_threshold=self.null_threshold, temperature=self.temperature)
 
     def raw_answers(
-        self, examples: Sequence[Example], *, cache: Path | None = None, progress: CountProgress | None = None
+        self,
+        examples: Sequence[Example],
+        *,
+        least: int = 0,
+        cache: Path | None = None,
+        progress: CountProgress | None = None,
     ) -> tuple[ScoringSet, list[SpanPrediction]]:
         """Predictions of spans before clean-up, and what they are of.
+
+        Args:
+            least: candidates of each example at least, where its contexts have so many different texts; beyond
+                ``predict.n_best`` the search is widened for as many examples as need it.
 
         Raises:
             UsageError: the head does not give spans.
         """
-        prepared, scores = self.score(examples, cache=cache, progress=progress)
-        return prepared, self._spans(prepared, scores)
+        wide = self.with_candidates(max(self.recipe.predict.n_best, least))
+        prepared, scores = wide.score(examples, cache=cache, progress=progress)
+        found = wide._spans(prepared, scores)
+        short = [row for row in _cut(scores) if len(found[row].candidates) < least]
+        if short:
+            wider = wide.with_candidates(wide.recipe.predict.n_best * WIDER)
+            _, more = wider.raw_answers([examples[row] for row in short], least=least, cache=cache)
+            for row, prediction in zip(short, more, strict=True):
+                found[row] = prediction
+        return prepared, found
 
     def _spans(self, prepared: ScoringSet, scores: Scores) -> list[SpanPrediction]:
         if not isinstance(scores, SpanScores):
@@ -191,17 +217,29 @@ class TrainedRun:
         losses = find_losses(examples, raw, evaluation.predictions, self.judge, prepared, places)
         return Examined(evaluation, losses)
 
-    def answer(self, question: str, contexts: Sequence[str], *, top_k: int) -> SpanPrediction:
-        """The ``top_k`` candidates for one question, over all of ``contexts``."""
-        example = Example(id="question", question=question, contexts=tuple(contexts))
-        prepared, scores = self.score([example])
-        raw = predictions_of(
-            prepared, scores, self.recipe, null_threshold=self.null_threshold, temperature=self.temperature
-        )
-        final = finish(raw, [example], self.judge)[0]
-        if not isinstance(final, SpanPrediction):
-            raise UsageError(f"the head {self.recipe.head.name!r} of {self.run.folder} does not answer questions")
-        return replace(final, candidates=final.candidates[:top_k])
+    def answer(
+        self, examples: Sequence[Example], *, top_k: int, progress: CountProgress | None = None
+    ) -> list[SpanPrediction]:
+        """The best ``top_k`` candidates for each question, over all of its contexts.
+
+        Raises:
+            UsageError: the head does not give spans.
+        """
+        _, raw = self.raw_answers(examples, least=top_k, progress=progress)
+        return [best_of(prediction, top_k) for prediction in finish(raw, examples, self.judge)]
+
+
+def best_of(prediction: Prediction, top_k: int) -> SpanPrediction:
+    """A prediction of spans with its best candidates only."""
+    assert isinstance(prediction, SpanPrediction)
+    return replace(prediction, candidates=prediction.candidates[:top_k])
+
+
+def _cut(scores: Scores) -> list[int]:
+    """The examples of which a window has more candidates than there was room for."""
+    assert isinstance(scores, SpanScores)
+    full = (scores.spans.score > -np.inf).all(axis=1)
+    return [int(row) for row in np.unique(scores.windows.example[full])]
 
 
 def _threshold(run: Run, recipe: Recipe) -> float:
@@ -215,7 +253,7 @@ def _threshold(run: Run, recipe: Recipe) -> float:
         raise RunError(f"{run.decision_file} is damaged: null_threshold: {error}") from None
 
 
-def _temperature(run: Run) -> float:
+def temperature_of(run: Run) -> float:
     """The run's temperature, as fitted in training; 1 for a run without."""
     value = run.read_json(run.decision_file).get("temperature", 1.0)
     if (number := finite_or_none(value)) is not None and number > 0:

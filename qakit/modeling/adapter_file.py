@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from qakit.errors import ModelError, RunError
+from qakit.files import check_readable
 from qakit.modeling.checkpoints import file_sha256, published_files
 from qakit.modeling.model import ReadingModel
 from qakit.recipe.model import BackboneSection
@@ -52,8 +53,9 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     """A safetensors file.
 
     Raises:
-        RunError: it is not there, or damaged.
+        RunError: it is not there, may not be read, or is damaged.
     """
+    check_readable(file)
     try:
         return load_file(file)
     except FileNotFoundError:

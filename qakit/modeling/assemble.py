@@ -121,9 +121,34 @@ def check_length(backbone: nn.Module, max_length: int, *, setting: str = "window
     Raises:
         ModelError: it is longer; ``setting`` is what the user calls it.
     """
-    for name, module in backbone.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-            offset = 0 if module.padding_idx is None else module.padding_idx + 1
-            limit = module.num_embeddings - offset
-            if max_length > limit:
-                raise ModelError(f"{setting} is {max_length} but the backbone reads at most {limit} tokens")
+    limit = length_limit(backbone)
+    if limit is not None and max_length > limit:
+        raise ModelError(f"{setting} is {max_length} but the backbone reads at most {limit} tokens")
+
+
+def length_limit(backbone: nn.Module) -> int | None:
+    """Tokens that the position table has room for; None without such a table."""
+    limits = [
+        module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+        for name, module in backbone.named_modules()
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding)
+    ]
+    return min(limits, default=None)
+
+
+def retold(assembled: Assembled, recipe: Recipe, registry: Registry) -> Assembled:
+    """The same weights with a head that was told of another recipe's ``predict`` block when it was built.
+
+    Raises:
+        PluginError: the head's weights depend on what it is told there.
+    """
+    head = build_head(recipe, assembled.config, registry, classes=assembled.classes)
+    try:
+        head.load_state_dict(assembled.model.head.state_dict())
+    except RuntimeError as error:
+        raise PluginError(
+            f"the head {recipe.head.name!r} has other weights where n_best, max_answer_length or no_answer is another: "
+            "this is a mistake in its plugin"
+        ) from error
+    device = next(assembled.model.parameters()).device
+    return replace(assembled, model=ReadingModel(assembled.model.backbone, head.to(device)).eval())

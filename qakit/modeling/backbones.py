@@ -184,6 +184,33 @@ def from_config(config: PretrainedConfig, *, trust_remote_code: bool) -> nn.Modu
 def _from_weights(
     source: BackboneSource, config: PretrainedConfig, *, trust_remote_code: bool
 ) -> tuple[nn.Module, tuple[str, ...]]:
+    try:
+        encoder = encoder_class(config, trust_remote_code=trust_remote_code)
+    except Exception as error:  # code that comes with the model
+        raise ModelError(f"the encoder in {source.folder} cannot be loaded: {first_line(error)}") from error
+    if encoder is None:
+        raise ModelError(f"transformers has no encoder for {config.model_type}")
+    module, report = from_checkpoint(encoder, source, config, **without_pooler(encoder))
+    missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
+    if missing:
+        raise ModelError(
+            f"backbone {source.name!r}: {len(missing)} weights are not in the file and would be random: "
+            f"{few(missing)}; this is not a checkpoint of this architecture"
+        )
+    return module, tuple(sorted(report["unexpected_keys"]))
+
+
+def from_checkpoint(
+    kind: Any, source: BackboneSource, config: PretrainedConfig, **options: Any
+) -> tuple[nn.Module, dict[str, Any]]:
+    """A model of one of transformers' classes with the weights of a source, float32.
+
+    Returns:
+        The model; and transformers' report, whose ``missing_keys`` are random in it.
+
+    Raises:
+        ModelError: the source has no weights that can be used, or some of another shape.
+    """
     if (source.folder / "adapter_config.json").is_file():  # transformers would load whatever base model it names
         raise ModelError(
             f"{source.folder} holds an adapter (adapter_config.json), not a backbone; merge it into its base model, "
@@ -202,36 +229,27 @@ def _from_weights(
         )
         raise ModelError(f"backbone {source.name!r}: {error}{where}") from error
     try:
-        encoder: Any = encoder_class(config, trust_remote_code=trust_remote_code)
-        if encoder is None:
-            raise ModelError(f"transformers has no encoder for {config.model_type}")
         with _quiet():
-            module, report = encoder.from_pretrained(
+            module, report = kind.from_pretrained(
                 None,
                 config=config,
                 state_dict=weights,
                 dtype=torch.float32,  # the default is the checkpoint's own type: half precision would train silently
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # reported below, in our words
-                **without_pooler(encoder),
+                **options,
             )
     except Exception as error:
         raise ModelError(f"the weights in {source.folder} cannot be loaded: {first_line(error)}") from error
     mismatched = [
         f"{name} ({tuple(file)} in the file, {tuple(model)} in the model)" for name, file, model in _triples(report)
     ]
-    missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
     if mismatched:
         raise ModelError(
-            f"backbone {source.name!r}: weights of another shape: {_few(mismatched)}; "
+            f"backbone {source.name!r}: weights of another shape: {few(mismatched)}; "
             "remove backbone.overrides or use init: scratch"
         )
-    if missing:
-        raise ModelError(
-            f"backbone {source.name!r}: {len(missing)} weights are not in the file and would be random: "
-            f"{_few(missing)}; this is not a checkpoint of this architecture"
-        )
-    return module, tuple(sorted(report["unexpected_keys"]))
+    return module, report
 
 
 def _triples(report: dict[str, Any]) -> list[tuple[str, Any, Any]]:
@@ -260,6 +278,7 @@ def _quiet() -> Iterator[None]:
             transformers_logging.enable_progress_bar()
 
 
-def _few(names: list[str], shown: int = 3) -> str:
+def few(names: list[str], shown: int = 3) -> str:
+    """The first of some names, and how many there are beside."""
     rest = len(names) - shown
     return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")

@@ -24,9 +24,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from qakit.data.cache import default_cache
+from qakit.data.cache import WEIGHTS, default_cache, mark_used, open_room, prune
 from qakit.errors import ModelError
-from qakit.files import atomic_path
+from qakit.files import atomic_path, check_readable, writing
 from qakit.hub import Progress, told
 from qakit.runs import SEEN
 
@@ -39,8 +39,6 @@ INDEX = ".index.json"
 SHARD = re.compile(r"(model|pytorch_model)-\d+-of-\d+\.(safetensors|bin)")
 ALIASES = "qakit_aliases"
 """Key of a converted file's metadata: names that share another tensor's memory, as JSON."""
-ROOM = "weights"
-"""The folder of qakit's cache that holds converted weights."""
 OTHER_FORMATS = {
     "tf_model.h5": "TensorFlow",
     "flax_model.msgpack": "Flax",
@@ -102,8 +100,9 @@ def checkpoint_in(folder: Path) -> Checkpoint:
 
     Raises:
         ModelError: it holds none that can be used, and says what it holds instead; a shard is missing; a pickle holds
-            more than tensors, or is damaged.
+            more than tensors, or is damaged; a file may not be read.
     """
+    check_readable(folder, ModelError)
     files = published_files(folder)
     if not files:
         raise ModelError(_nothing_in(folder))
@@ -185,11 +184,12 @@ def _nothing_in(folder: Path) -> str:
 
 def _converted(file: Path) -> Path:
     """The file's tensors as safetensors, in the cache."""
-    room = default_cache() / ROOM
-    target = room / f"{file_sha256(file)}.safetensors"
+    cache = default_cache()
+    target = cache / WEIGHTS / f"{file_sha256(file)}.safetensors"
     if _reads_back(target):
         return target
-    room.mkdir(parents=True, exist_ok=True)
+    with writing(target):
+        open_room(cache, WEIGHTS)
     with FileLock(f"{target}.lock"):  # several processes start at once: one converts
         if _reads_back(target):
             return target
@@ -199,6 +199,7 @@ def _converted(file: Path) -> Path:
         unique, aliases = _shared(tensors)
         with atomic_path(target) as temporary:
             save_file(unique, temporary, metadata={"format": "pt", ALIASES: json.dumps(aliases)})
+        prune(cache, keep=target)
         told(Progress(f"converting {file.name} (once)", size, size))
     return target
 
@@ -206,6 +207,7 @@ def _converted(file: Path) -> Path:
 def _reads_back(file: Path) -> bool:
     try:
         with _opened(file):
+            mark_used(file)
             return True
     except (ModelError, OSError):
         return False

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 
-from qakit.errors import UsageError
-from qakit.files import replace_folder
+from qakit.files import copy_files, replace_folder
 from qakit.modeling.adapter_file import ADAPTER
 from qakit.modeling.folder import load_adapted, read_layout, save_model
+from qakit.outputs import check_empty
 from qakit.protocols import ExportsAdapter
 from qakit.registry import Registry
 from qakit.runs import SEEN, Run
@@ -22,11 +22,10 @@ def export_merged(run: Run, registry: Registry, folder: Path) -> None:
     """Write the model with plain weights, the adapter's changes added to them, and what the run was trained on.
 
     Raises:
-        UsageError: the folder exists and is not empty.
-        RunError: the run has no model.
+        RunError: the folder exists and is not empty, or the run has no model.
         ModelError: the run keeps only the adapter, and its backbone is no longer there.
     """
-    _check_free(folder)
+    check_empty(folder)
     adapter_only = read_layout(run.model).get("weights") == "adapter"
     with replace_folder(folder) as fresh:
         if adapter_only:
@@ -35,7 +34,7 @@ def export_merged(run: Run, registry: Registry, folder: Path) -> None:
             decision = run.read_json(run.decision_file)
             save_model(assembled, fresh, decision=decision, backbone=recipe.backbone)
         else:
-            shutil.copytree(run.model, fresh, dirs_exist_ok=True)
+            copy_files(run.model, fresh)
         (fresh / ADAPTER).unlink(missing_ok=True)
         _copy_seen(run, fresh)
 
@@ -46,11 +45,10 @@ def export_adapter(run: Run, registry: Registry, folder: Path) -> None:
     Where the adapter can, it also writes its weights as other software reads them, into a folder of its own name.
 
     Raises:
-        UsageError: the folder exists and is not empty.
-        RunError: the run has no model, or one from scratch.
+        RunError: the folder exists and is not empty, or the run has no model, or one from scratch.
         ModelError: its backbone is no longer there, or is another one.
     """
-    _check_free(folder)
+    check_empty(folder)
     recipe = run.recipe()
     assembled = load_adapted(run.model, recipe, registry, device=CPU)
     with replace_folder(folder) as fresh:
@@ -69,8 +67,3 @@ def _copy_seen(run: Run, folder: Path) -> None:
     for file in (run.model / SEEN, run.seen_file):
         if file.is_file():
             shutil.copyfile(file, folder / SEEN)
-
-
-def _check_free(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} exists and is not empty; choose another --output")

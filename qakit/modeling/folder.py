@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from qakit.errors import ModelError, PluginError, RunError, UsageError
-from qakit.files import replace_folder
+from qakit.files import check_readable, replace_folder
 from qakit.modeling.adapter_file import ADAPTER, check_origin, origin_of, read_adapter, read_weights, write_adapter
 from qakit.modeling.assemble import Assembled, build, build_head, template_for
 from qakit.modeling.backbones import attention_for, from_config, load_backbone, load_tokenizer
@@ -189,8 +189,9 @@ def read_layout(folder: Path) -> dict[str, Any]:
     """``qakit.json``: what the folder holds, and under which names.
 
     Raises:
-        RunError: the folder is not whole.
+        RunError: the folder is not whole, or may not be read.
     """
+    check_readable(folder)
     try:
         layout = json.loads(_present(folder, LAYOUT).read_text("utf-8"))
     except (ValueError, OSError, RecursionError) as error:

@@ -42,19 +42,35 @@ def plain_weights(merged: nn.Module, head: nn.Module, config: PretrainedConfig) 
     return PlainWeights(weights, prefix, names, config_entries)
 
 
+def has_the_head(head: TransformersNames, config: PretrainedConfig) -> bool:
+    """Whether transformers' class for the architecture is an encoder and this head, and nothing else."""
+    model = _transformers_model(head, config)
+    if model is None or set(head.transformers_names) != set(head.state_dict()):  # type: ignore[attr-defined]
+        return False
+    names, prefix = set(model.state_dict()), f"{getattr(model, 'base_model_prefix', '')}."
+    own = set(head.transformers_names.values())
+    return own <= names and all(name in own or name.startswith(prefix) for name in names)
+
+
 def _counterpart(head: nn.Module, config: PretrainedConfig, prefix: str, backbone: list[str]) -> str | None:
     """The transformers class whose weights are named exactly as ours would be, or None."""
-    if not isinstance(head, TransformersNames):
-        return None
-    auto = getattr(transformers, head.auto_class, None)
-    try:
-        with torch.device("meta"):
-            model = auto.from_config(_updated(config, head.config_updates))  # type: ignore[union-attr]
-    except (ValueError, AttributeError):  # the architecture has no such class
+    model = _transformers_model(head, config) if isinstance(head, TransformersNames) else None
+    if model is None or not isinstance(head, TransformersNames):
         return None
     ours = {prefix + name for name in backbone} | set(head.transformers_names.values())
     same = set(head.transformers_names) == set(head.state_dict()) and ours == set(model.state_dict())
     return type(model).__name__ if same else None
+
+
+def _transformers_model(head: TransformersNames, config: PretrainedConfig) -> nn.Module | None:
+    """Transformers' model with such a head, without memory for its weights; None where the architecture has none."""
+    auto = getattr(transformers, head.auto_class, None)
+    try:
+        with torch.device("meta"):
+            model: nn.Module = auto.from_config(_updated(config, head.config_updates))  # type: ignore[union-attr]
+    except (ValueError, AttributeError):
+        return None
+    return model
 
 
 def _updated(config: PretrainedConfig, entries: Mapping[str, Any]) -> PretrainedConfig:

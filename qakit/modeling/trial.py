@@ -10,11 +10,9 @@ from torch import nn
 from qakit.data.template import PairTemplate
 from qakit.modeling.device import Precision, autocast
 
-TOKENS = 8
-
 
 def try_encoder(backbone: nn.Module, template: PairTemplate, *, device: torch.device, precision: Precision) -> None:
-    """Run a copy of the encoder on a few tokens; the copy shares the weights.
+    """Run a copy of the encoder on a pair of one token each; the copy shares the weights.
 
     A copy, since some architectures keep for good what they choose at their first texts (BigBird: full attention).
 
@@ -23,11 +21,14 @@ def try_encoder(backbone: nn.Module, template: PairTemplate, *, device: torch.de
     """
     tensors = [*backbone.parameters(), *backbone.buffers()]
     trial = copy.deepcopy(backbone, {id(tensor): tensor for tensor in tensors})
+    token = template.prefix[:1]  # any will do
+    ids = (*template.prefix, *token, *template.middle, *token, *template.suffix)
     inputs = {
-        "input_ids": torch.full((1, TOKENS), template.prefix[0], device=device),
-        "attention_mask": torch.ones((1, TOKENS), dtype=torch.int64, device=device),
+        "input_ids": torch.tensor([ids], device=device),
+        "attention_mask": torch.ones((1, len(ids)), dtype=torch.int64, device=device),
     }
     if template.has_types:
-        inputs["token_type_ids"] = torch.full((1, TOKENS), template.context_type, device=device)
+        types = (*template.prefix_types, template.question_type, *template.middle_types, template.context_type)
+        inputs["token_type_ids"] = torch.tensor([(*types, *template.suffix_types)], device=device)
     with torch.no_grad(), autocast(device, precision):
         _ = trial(**inputs).last_hidden_state

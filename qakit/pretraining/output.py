@@ -8,14 +8,14 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from qakit.files import atomic_path, write_json, write_text
+from qakit.files import add_files, write_json
 from qakit.modeling.folder import WEIGHTS
 from qakit.modeling.sources import PRETRAINING
 from qakit.pretraining.language_head import MaskedLanguageHead
 from qakit.pretraining.prepare import Pretraining
 
 CONFIG = "config.json"
-"""Written last: without it the folder is no backbone yet."""
+"""Comes last: without it the folder is no backbone yet."""
 
 
 def save_backbone(pretraining: Pretraining, folder: Path) -> None:
@@ -28,12 +28,13 @@ def save_backbone(pretraining: Pretraining, folder: Path) -> None:
     weights = {name: value.detach().cpu().contiguous() for name, value in backbone.state_dict().items()}
     if isinstance(head, MaskedLanguageHead):
         weights |= {name: value.detach().cpu().contiguous() for name, value in head.stored().items()}
-    with atomic_path(folder / WEIGHTS) as temporary:
-        save_file(weights, temporary, metadata={"format": "pt"})
-    pretraining.tokenizer.save_pretrained(folder)
     config = pretraining.config.to_dict() | {"dtype": "float32", "architectures": [type(backbone).__name__]}
     config.pop("_name_or_path", None)
-    write_text(folder / CONFIG, json.dumps(config, indent=2, sort_keys=True, default=str) + "\n")
+    with add_files(folder, last=CONFIG) as temporary:
+        save_file(weights, temporary / WEIGHTS, metadata={"format": "pt"})
+        pretraining.tokenizer.save_pretrained(temporary)
+        text = json.dumps(config, indent=2, sort_keys=True, default=str) + "\n"
+        (temporary / CONFIG).write_text(text, "utf-8")
 
 
 def is_done(folder: Path) -> bool:

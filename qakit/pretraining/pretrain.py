@@ -11,15 +11,16 @@ from typing import Any
 from accelerate import Accelerator
 
 from qakit.errors import RunError, UsageError
+from qakit.files import recover_files
 from qakit.inference.agreement import check_same
 from qakit.modeling.adapter_file import origin_of
 from qakit.modeling.device import keep_freed_memory, resolve_precision
 from qakit.modeling.model import parameter_counts
 from qakit.modeling.sources import PRETRAINING
 from qakit.pretraining.keeper import PretrainKeeper
-from qakit.pretraining.output import is_done, read_note, save_backbone, write_note
+from qakit.pretraining.output import CONFIG, is_done, read_note, save_backbone, write_note
 from qakit.pretraining.prepare import Pretraining
-from qakit.runs import SEEN, Run, check_free, environment, forget_training
+from qakit.runs import SEEN, Run, alone_in, check_free, environment, forget_training
 from qakit.training.checkpoints import Progress
 from qakit.training.events import Listener, Started
 from qakit.training.interrupts import stop_requests
@@ -45,6 +46,24 @@ def check_output(folder: Path, *, resume: bool) -> None:
         raise RunError(f"{folder} holds no pretraining that could be resumed: it has no {PRETRAINING}")
     elif is_done(folder):
         raise RunError(f"{folder} is finished: use it as backbone.source, or choose another --output")
+
+
+def finished(folder: Path) -> dict[str, Any] | None:
+    """The note of a finished pretraining, or None. What one that was killed at its very end left is done first.
+
+    Raises:
+        RunError: another process is at work there.
+        OutputError: the folder cannot be written.
+    """
+    note, run = read_note(folder), Run(folder)
+    if note is None:
+        return None
+    with alone_in(run):
+        recover_files(folder, last=CONFIG)
+        if not is_done(folder):
+            return None
+        forget_training(run)
+    return note
 
 
 def pretrain(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,15 +26,26 @@ from qakit.recipe.nodes import (
     Node,
     Origin,
     ScalarNode,
+    Source,
     child,
     dotted,
     origin_of,
 )
 from qakit.recipe.overrides import Setting, apply_overrides, apply_settings
 from qakit.recipe.paths import resolve_paths
+from qakit.recipe.syntax import parse
 from qakit.registry import Registry, load_registry
 
-__all__ = ["LoadedRecipe", "Origin", "dump_recipe", "failure_of", "load_recipe", "load_resolved", "recipe_hash"]
+__all__ = [
+    "LoadedRecipe",
+    "Origin",
+    "dump_recipe",
+    "failure_of",
+    "load_recipe",
+    "load_resolved",
+    "recipe_hash",
+    "recipe_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +88,24 @@ def load_recipe(
     except RecipeError as error:
         raise failure_of([*findings.issues, *error.issues]) from None
     tree = apply_settings(layers.tree, settings, findings)
-    tree = _as_map(normalise(apply_overrides(tree, overrides, findings)))
-    tree = resolve_paths(tree, partial(settings_model, registry), findings, check_files=check_files)
-    recipe = check(tree, registry, findings)
-    if recipe is None:
-        raise failure_of(findings.issues)
+    recipe, tree = _resolved(apply_overrides(tree, overrides, findings), registry, findings, check_files=check_files)
     if recipe.name is None:
         recipe = recipe.model_copy(update={"name": name_from(path)})
     provenance = {dotted(at): origin for at, origin in _origins(recipe_data(recipe), tree, ())}
     return LoadedRecipe(recipe, path, layers.extends, MappingProxyType(provenance))
+
+
+def recipe_of(values: Mapping[str, Any], overrides: Sequence[str] = (), *, registry: Registry | None = None) -> Recipe:
+    """A recipe that no file holds: plain values, then ``a.b=value`` texts, checked as those of a file.
+
+    Raises:
+        RecipeError: with every problem that was found.
+    """
+    findings = Findings()
+    source = Source("the recipe", Path.cwd(), override=True)  # without lines to point at
+    tree = parse(json.dumps(values), source, findings)
+    tree = apply_overrides(_as_map(tree), overrides, findings)
+    return _resolved(tree, registry if registry is not None else load_registry(), findings)[0]
 
 
 def load_resolved(path: str | PathLike[str], *, registry: Registry | None = None) -> Recipe:
@@ -100,6 +121,22 @@ def load_resolved(path: str | PathLike[str], *, registry: Registry | None = None
     if recipe is None:
         raise failure_of(findings.issues)
     return recipe
+
+
+def _resolved(
+    tree: MapNode, registry: Registry, findings: Findings, *, check_files: bool = False
+) -> tuple[Recipe, MapNode]:
+    """A whole tree, its paths absolute, and the recipe that it is.
+
+    Raises:
+        RecipeError: with every problem that was found.
+    """
+    tree = _as_map(normalise(tree))
+    tree = resolve_paths(tree, partial(settings_model, registry), findings, check_files=check_files)
+    recipe = check(tree, registry, findings)
+    if recipe is None:
+        raise failure_of(findings.issues)
+    return recipe, tree
 
 
 def name_from(path: Path) -> str:
@@ -123,7 +160,7 @@ def failure_of(issues: Sequence[Issue]) -> RecipeError:
     return RecipeError(ordered)
 
 
-def _as_map(node: Node) -> MapNode:
+def _as_map(node: Node | None) -> MapNode:
     assert isinstance(node, MapNode)
     return node
 

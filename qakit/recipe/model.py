@@ -82,8 +82,11 @@ class BackboneSection(Section):
     trust_remote_code: bool = False
     """Run model code from the hub. Only for authors you trust."""
     from_run: RecipePath | None = None
-    """Begin with the weights of another run: its encoder, and its head where the recipe's head is the same. Takes the
+    """Begin with the weights of another run: its encoder, and (see `head`) its head. Takes the
     place of `source`, `init`, `tokenizer`, `sha256` and the revisions, also of inherited ones."""
+    head: Literal["auto", "fresh"] = "auto"
+    """`auto`: begin with the source's own head (`qa_outputs`, `classifier`) where shape, classes and meaning agree with
+    the recipe's; `fresh`: with a random one."""
     reinit_layers: NonNegativeInt = 0
     """Give this many of the top encoder layers fresh random weights before training (Zhang et al. 2021, "Revisiting
     Few-sample BERT Fine-tuning")."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qakit.files import atomic_path
 from qakit.report.compare import Comparison, Group
 from qakit.report.compare_table import changes
+from qakit.report.pictures import save_picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,9 +38,7 @@ def draw_comparison(comparison: Comparison, path: Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    figure = comparison_figure(comparison)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
+    save_picture(comparison_figure(comparison), path)
 
 
 def comparison_figure(comparison: Comparison) -> Figure:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from qakit.files import atomic_path
+from qakit.report.pictures import save_picture
 
 NOT_CURVES = {
     "type",
@@ -50,9 +50,8 @@ def draw_curves(lines: Iterable[Mapping[str, Any]], path: Path, *, title: str) -
         metric_axes.legend()
     for axes in (loss_axes, metric_axes):
         axes.grid(alpha=0.3)
-    figure.suptitle(title)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
+    figure.suptitle(title).set_parse_math(False)  # a $ in a run's name is a $
+    save_picture(figure, path)
     return True
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from qakit.files import atomic_path
+from qakit.report.pictures import save_picture
 
 
 def draw_folds(metrics: Mapping[str, Any], path: Path, *, figure: str, title: str) -> None:
@@ -32,8 +32,8 @@ def draw_folds(metrics: Mapping[str, Any], path: Path, *, figure: str, title: st
     axes.plot(folds, values, "o", color="tab:blue")
     for fold, value in zip(folds, values, strict=True):
         axes.annotate(f"{value:.1f}", (fold, value), textcoords="offset points", xytext=(6, 4), fontsize=8)
-    axes.set(title=title, xlabel="fold", ylabel=f"{figure}, out of fold", xticks=folds)
+    axes.set_title(title, parse_math=False)  # a $ in a run's name is a $
+    axes.set(xlabel="fold", ylabel=f"{figure}, out of fold", xticks=folds)
     axes.grid(alpha=0.3, axis="y")
     axes.legend(fontsize=8)
-    with atomic_path(path) as temporary:
-        drawing.savefig(temporary, format="png", dpi=110)
+    save_picture(drawing, path)

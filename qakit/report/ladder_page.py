@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qakit import __version__
-from qakit.files import atomic_path, write_json, write_text
+from qakit.files import write_json, write_text
 from qakit.report.compare_table import NOTHING, Grid, changes, markdown_table, markdown_text, signed, verdict
 from qakit.report.duration import duration
 from qakit.report.html import code, drawn_for_html, figure, heading, inline_svg, notes, page, paragraph, table
 from qakit.report.ladder import Ladder, Step
+from qakit.report.pictures import save_picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,8 +27,7 @@ def write_ladder(ladder: Ladder, folder: Path) -> None:
     Raises:
         OutputError: the folder cannot be written.
     """
-    with atomic_path(folder / PICTURE) as temporary:
-        stairs(ladder).savefig(temporary, format="png", dpi=130, facecolor="white")
+    save_picture(stairs(ladder), folder / PICTURE, dpi=130)
     write_text(folder / "ladder.md", markdown(ladder))
     write_text(folder / "ladder.html", html_page(ladder))
     write_json(folder / "ladder.json", ladder.as_json())

@@ -6,9 +6,10 @@ import shlex
 from pathlib import Path
 
 from qakit import __version__
-from qakit.files import atomic_path, write_text
+from qakit.files import write_text
 from qakit.report.compare_table import markdown_table, markdown_text
 from qakit.report.html import code, drawn_for_html, figure, heading, inline_svg, notes, page, paragraph, table
+from qakit.report.pictures import save_picture
 from qakit.report.study import StudyResults
 from qakit.report.study_pictures import pictures
 from qakit.report.study_tables import counts_text, failures, method_text, summary_grids, trials_grid
@@ -25,8 +26,7 @@ def write_report(results: StudyResults, folder: Path) -> tuple[Path, Path]:
     text, html = folder / "REPORT.md", folder / "report.html"
     drawn = pictures(results)
     for each in drawn:
-        with atomic_path(folder / PICTURES / f"{each.name}.png") as temporary:
-            each.figure.savefig(temporary, format="png", dpi=130, facecolor="white")
+        save_picture(each.figure, folder / PICTURES / f"{each.name}.png", dpi=130)
     write_text(text, markdown(results, [(each.name, each.caption) for each in drawn]))
     write_text(html, html_page(results))
     return text, html

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qakit.files import atomic_path
 from qakit.numbers import finite_or_none
+from qakit.report.pictures import save_picture
 
 if TYPE_CHECKING:
     from qakit.inference.threshold import Choices
@@ -42,9 +42,8 @@ def draw_threshold_curve(choices: Choices, path: Path, *, used: float, title: st
         axes.set(title=name, xlabel="no-answer threshold (score)", ylabel="percent", xlim=(low, high), ylim=(0, 101))
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
-    figure.suptitle(title.replace("$", r"\$"))  # else a file's name may read as a formula
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
+    figure.suptitle(title).set_parse_math(False)  # a $ in a file's name is a $
+    save_picture(figure, path)
 
 
 def draw_validation_curve(run: Run, registry: Registry) -> bool:

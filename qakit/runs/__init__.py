@@ -3,9 +3,9 @@ and read while somebody trains there (``snapshot``), what has become of them (``
 
 from qakit.runs.cleaning import bytes_of, forget_training, needed_to_resume
 from qakit.runs.environment import environment
-from qakit.runs.folder import ENSEMBLE, FOLDS, LOCK, MEMBERS, PIPELINE, SEEN, Run
+from qakit.runs.folder import ENSEMBLE, FOLDS, LOCK, MEMBERS, PIPELINE, SEEN, ModelAlone, Run
 from qakit.runs.making import RUNS, alone_in, check_free, create_run, locked
-from qakit.runs.opening import ensemble_members, list_runs, not_one_model, open_run
+from qakit.runs.opening import ensemble_members, list_runs, not_one_model, open_run, recover_run
 from qakit.runs.snapshot import read_in_one_state
 from qakit.runs.state import State, runs_in, state_of
 
@@ -17,6 +17,7 @@ __all__ = [
     "PIPELINE",
     "RUNS",
     "SEEN",
+    "ModelAlone",
     "Run",
     "State",
     "alone_in",
@@ -32,6 +33,7 @@ __all__ = [
     "not_one_model",
     "open_run",
     "read_in_one_state",
+    "recover_run",
     "runs_in",
     "state_of",
 ]

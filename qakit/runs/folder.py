@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from qakit.errors import RunError
+from qakit.files import check_readable
 from qakit.names import plain_name
 from qakit.numbers import load_json
 from qakit.recipe.load import load_resolved
@@ -175,8 +176,9 @@ class Run:
         """One of the run's JSON files; empty if it is not there yet.
 
         Raises:
-            RunError: it is damaged.
+            RunError: it is damaged, or may not be read.
         """
+        check_readable(file)
         try:
             value = load_json(file.read_text("utf-8"))
         except _ABSENT:
@@ -215,6 +217,18 @@ class Run:
             for number, line in enumerate(file, 1):
                 if line.endswith(b"\n"):
                     yield _metrics_line(line, f"{self.metrics_log}, line {number}")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAlone(Run):
+    """A model in the place of a run: it has a name and weights, and nothing else of a run."""
+
+    weights: Path
+    """Its folder in Hugging Face layout; ``folder`` is how the user named it."""
+
+    @property
+    def model(self) -> Path:
+        return self.weights
 
 
 def _metrics_line(line: bytes, place: str) -> dict[str, Any]:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
 from qakit.errors import OutputError, QakitError, RunError
-from qakit.files import remove_unfinished, write_json, write_text, writing
+from qakit.files import add_files, folder_to_disk, make_folder, write_json, write_text, writing
+from qakit.outputs import check_empty, check_output
 from qakit.recipe.load import dump_recipe
 from qakit.recipe.model import Recipe
 from qakit.runs.folder import LOCK, Run
+from qakit.temporary import remove_leftovers
 
 RUNS = Path("runs")
 """Where new runs go by default."""
@@ -29,24 +29,14 @@ def check_free(folder: Path | None, *, beside: Collection[str] = ()) -> None:
     What a process left that was killed before there was a recipe does not count, nor what is named in ``beside``.
 
     Raises:
+        UsageError: its name cannot be used.
         RunError: the folder exists and is not empty.
         OutputError: it cannot be written or made.
     """
-    if folder is not None and folder.exists() and (not folder.is_dir() or _in_use(folder, beside)):
-        raise RunError(f"{folder} exists and is not empty: go on with --resume, or choose another --output")
-    wanted = RUNS if folder is None else folder
-    there = next(place for place in (wanted, *wanted.absolute().parents) if place.exists())
-    with writing(wanted):
-        if not there.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        if not os.access(there, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-
-
-def _in_use(folder: Path, beside: Collection[str]) -> bool:
-    """Whether a folder holds anything that counts."""
-    names = {path.name for path in folder.iterdir()} - {LOCK, *beside}
-    return any(not (name.startswith(".") and name.endswith(".tmp")) for name in names)
+    if folder is None:
+        check_output(RUNS)
+    else:
+        check_empty(folder, beside={LOCK, *beside}, instead="go on with --resume, or ")
 
 
 def create_run(
@@ -66,13 +56,16 @@ def create_run(
         folder = _fresh(RUNS / f"{recipe.name or 'run'}-{datetime.now():%Y%m%d-%H%M%S}")
     check_free(folder, beside=beside)
     with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     run = Run(folder)
     with alone_in(run):
         check_free(folder, beside=beside)  # again, now that nobody else can make a run of it
-        for name, text in others.items():
-            write_text(folder / name, text)
-        write_text(run.recipe_file, dump_recipe(recipe))
+        if not others:
+            write_text(run.recipe_file, dump_recipe(recipe))
+            return run
+        with add_files(folder, last=run.recipe_file.name) as temporary:
+            for name, text in {**others, run.recipe_file.name: dump_recipe(recipe)}.items():
+                write_text(temporary / name, text)
     return run
 
 
@@ -89,7 +82,7 @@ def alone_in(run: Run) -> Iterator[None]:
     """
     with locked(run):
         for folder in (run.folder, run.predictions, run.validation_predictions):
-            remove_unfinished(folder)
+            remove_leftovers(folder)
         with writing(run.failure_file):
             run.failure_file.unlink(missing_ok=True)
         try:
@@ -139,7 +132,9 @@ def _fresh(folder: Path) -> Path:
     with writing(folder):
         while True:
             try:
-                candidate.mkdir(parents=True)
+                make_folder(candidate.parent)
+                candidate.mkdir()
+                folder_to_disk(candidate.parent)
                 return candidate
             except FileExistsError:
                 candidate, number = folder.with_name(f"{folder.name}-{number}"), number + 1

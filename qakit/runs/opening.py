@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from qakit.errors import RunError
-from qakit.files import recover_folder
+from qakit.files import recover_files, recover_folder
 from qakit.runs.folder import ENSEMBLE, MEMBERS, Run
 
 
@@ -17,13 +17,23 @@ def open_run(folder: str | os.PathLike[str]) -> Run:
         RunError: there is no such folder, or it is not a run.
     """
     run = Run(Path(folder))
+    recover_run(run)
     if not run.folder.is_dir():
         raise RunError(f"there is no run {run.folder} (`qakit runs list` shows the runs)")
     if not run.recipe_file.is_file():
         raise RunError(f"{run.folder} is not a run: it has no recipe.yaml ({_what_to_name(run)})")
     _refuse_ways_out(run.folder)
-    recover_folder(run.model)
     return run
+
+
+def recover_run(run: Run) -> None:
+    """Bring to its end what a killed process was doing to the folder: making it, or replacing its model.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    recover_files(run.folder, last=run.recipe_file.name)
+    recover_folder(run.model)
 
 
 def _what_to_name(folder: Run) -> str:

@@ -7,10 +7,12 @@ next attempt; of two with the same key and attempt, made by two processes at the
 
 from __future__ import annotations
 
+import sqlite3
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -178,16 +180,20 @@ def open_ledger(name: str, storage: str | None, folder: StudyFolder, *, create: 
     """
     optuna = import_optuna()
     url = storage or str(folder.database)
-    if "://" not in url:
-        url = SQLITE + url
-    file = Path(url.removeprefix(SQLITE)).absolute() if url.startswith(SQLITE) else None
+    named = "://" not in url
+    file = Path(url.removeprefix(SQLITE)).absolute() if named or url.startswith(SQLITE) else None
     if file is not None and not create and not file.is_file():
         raise RunError(f"there is no storage {file}: the study was not run")
     lock = None if file is None else file.with_name(f".{file.name}.lock")
     if file is not None:
         with writing(file):
             file.parent.mkdir(parents=True, exist_ok=True)
-    options = {"connect_args": {"timeout": SECONDS_FOR_A_LOCK}} if file is not None else None
+    options: dict[str, Any] | None = None
+    if named:  # in an address `?`, `%` and `#` of a folder's name would mean something
+        options = {"creator": partial(sqlite3.connect, file, timeout=SECONDS_FOR_A_LOCK, check_same_thread=False)}
+        url = f"{SQLITE}a file"
+    elif file is not None:
+        options = {"connect_args": {"timeout": SECONDS_FOR_A_LOCK}}
     try:
         with storage_failures_told(), nullcontext() if lock is None else _locked(lock):
             kept = optuna.storages.RDBStorage(url, engine_kwargs=options)

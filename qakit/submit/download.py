@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from qakit.errors import DataError, OutputError, SubmissionError
-from qakit.files import recover_folder, remove_leftovers, replace_folder, write_json, writing
+from qakit.files import recover_folder, replace_folder, temporary_folder, write_json, writing
 from qakit.names import below
 from qakit.submit.faults import KaggleError
 from qakit.submit.record import now
 from qakit.submit.remote import Download, Kaggle
 from qakit.submit.unzip import unpack
+from qakit.temporary import remove_leftovers
 
 MANIFEST = "kaggle-manifest.json"
 ATTEMPTS = 3
@@ -60,7 +60,7 @@ def download(
     _clear_up(folder)
     if unchanged:
         return Downloaded(folder, manifest["files"], fresh=False)
-    with writing(folder), _archive_folder(folder) as temporary:
+    with writing(folder), temporary_folder(_archive(folder)) as temporary:
         archive = _fetch(slug, kaggle, temporary, say=say, progress=progress)
         with replace_folder(folder) as fresh:
             names = _unpack(archive, fresh, {each["name"] for each in listing})
@@ -83,24 +83,19 @@ def _clear_up(folder: Path) -> None:
     ones; archives and half-written folders go."""
     with writing(folder):
         recover_folder(folder)
-    for name in (folder.name, _archive_name(folder)):
-        remove_leftovers(folder.parent, name)
+    for path in (folder, _archive(folder)):
+        remove_leftovers(folder.parent, path.name)
 
 
-def _archive_folder(folder: Path) -> tempfile.TemporaryDirectory[str]:
-    """A folder beside the target for the archive."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    return tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{_archive_name(folder)}.", suffix=".tmp")
-
-
-def _archive_name(folder: Path) -> str:
-    return f"{folder.name}-archive"
+def _archive(folder: Path) -> Path:
+    """What the archive's temporary folder, beside the target, is for."""
+    return folder.with_name(f"{folder.name}-archive")
 
 
 def _fetch(
     slug: str,
     kaggle: Kaggle,
-    temporary: str,
+    temporary: Path,
     *,
     say: Callable[[str], None],
     progress: Callable[[int, int], None] | None,
@@ -109,7 +104,7 @@ def _fetch(
     for attempt in range(1, ATTEMPTS + 1):
         try:
             with kaggle.download(slug) as stream:
-                return _save(stream, Path(temporary), progress)
+                return _save(stream, temporary, progress)
         except KaggleError as problem:
             if attempt == ATTEMPTS or not problem.fault.temporary:
                 raise

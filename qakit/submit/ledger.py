@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qakit.errors import DataError, SubmissionError
-from qakit.files import remove_leftovers, writing
+from qakit.files import folder_to_disk, make_folder, writing
 from qakit.submit.record import Record
+from qakit.temporary import remove_leftovers
 
 LOCK_WAIT = 900.0
 """Seconds to wait for another process that is submitting (a large upload takes its time)."""
@@ -68,7 +69,7 @@ class Ledger:
         from filelock import FileLock, Timeout
 
         with writing(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             lock = FileLock(self.folder / ".lock")
             try:
                 lock.acquire(timeout=0)
@@ -81,7 +82,7 @@ class Ledger:
                         f"another qakit process has kept {self.folder} for {wait:.0f} s; try again when it is done"
                     ) from None
         try:
-            remove_leftovers(self.folder, "*")  # of a process that was killed while it copied a file
+            remove_leftovers(self.folder)  # of a process that was killed while it copied a file
             yield
         finally:
             lock.release()
@@ -95,7 +96,7 @@ class Ledger:
         line = (json.dumps(record.to_dict(), ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8", "replace")
         with writing(self.file):
             new = not self.file.exists()
-            handle = os.open(self.file, os.O_RDWR | os.O_CREAT | _BINARY, 0o644)
+            handle = os.open(self.file, os.O_RDWR | os.O_CREAT | _BINARY, 0o666)
             try:
                 end = _whole(handle)
                 try:
@@ -110,7 +111,7 @@ class Ledger:
             finally:
                 os.close(handle)
             if new:
-                _sync_folder(self.folder)
+                folder_to_disk(self.folder)
         return record
 
     def _parse(self, line: bytes, number: int) -> Record:
@@ -143,14 +144,3 @@ def _whole(handle: int) -> int:
         os.ftruncate(handle, end)
         os.fsync(handle)
     return end
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make sure that a new file's name survives a power cut."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from qakit.errors import UsageError
 from qakit.files import replace_folder, write_text
+from qakit.outputs import check_output
 from qakit.submit.parcel import new_record
 from qakit.submit.record import Record, Score
 from qakit.submit.remote import Kaggle
@@ -141,6 +142,7 @@ def export_run(run: Run, folder: Path, *, user: str, slug: str) -> Export:
         )
     if folder.exists() and not (folder / "dataset" / "dataset-metadata.json").is_file() and any(folder.iterdir()):
         raise UsageError(f"{folder} exists and holds something else; choose another folder")
+    check_output(folder)
     title = _title(run.name)
     name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
     with replace_folder(folder) as fresh:
@@ -154,11 +156,33 @@ def export_run(run: Run, folder: Path, *, user: str, slug: str) -> Export:
         _write_json(dataset / "dataset-metadata.json", _dataset(user, name, title))
         _write_json(notebook / "kernel-metadata.json", _kernel(user, name, title, slug))
         _write_json(notebook / f"{name}.ipynb", _ipynb(name, Path(recipe.data.test).name))
+        _keep_others(folder, fresh)
     return Export(folder / "dataset", folder / "notebook", f"{user}/{name}", f"{user}/{name}-predict", requirements)
 
 
+def _keep_others(before: Path, fresh: Path) -> None:
+    """What the user has put into an earlier export (wheels of further packages) goes into the new one."""
+    try:
+        code = json.loads((before / "notebook" / "kernel-metadata.json").read_text("utf-8"))["code_file"]
+    except (OSError, ValueError, KeyError, TypeError):
+        code = None
+    own = re.compile(r"dataset/(run/.*|qakit-[^/]*\.whl|requirements\.txt|dataset-metadata\.json)")
+    for path in sorted(before.rglob("*")):
+        name, target = path.relative_to(before).as_posix(), fresh / path.relative_to(before)
+        ours = own.fullmatch(name) or name in ("notebook/kernel-metadata.json", f"notebook/{code}")
+        if path.is_file() and not ours and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+
+
 def _title(run: str) -> str:
-    return f"qakit {re.sub(r'[^A-Za-z0-9]+', ' ', run).strip()}"[: _LONGEST_TITLE - len(" predict")].strip()
+    """A title for Kaggle, which takes ASCII alone; what a name loses by that is made up for by a hash of it."""
+    longest = _LONGEST_TITLE - len("qakit  predict")
+    kept = " ".join(re.findall(r"[A-Za-z0-9]+", run))
+    if len(kept) > longest or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._-]*", run):
+        digest = hashlib.sha256(run.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+        kept = f"{kept[: longest - len(digest) - 1].strip()} {digest}".strip()
+    return f"qakit {kept}"
 
 
 def _dataset(user: str, name: str, title: str) -> dict[str, Any]:

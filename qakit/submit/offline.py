@@ -19,8 +19,9 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from qakit import __version__
-from qakit.errors import RunError, UsageError
+from qakit.errors import RunError
 from qakit.files import replace_folder, write_text
+from qakit.outputs import check_empty
 from qakit.submit.notebook import requirements_of
 from qakit.submit.wheel import make_wheel, needs_of
 
@@ -46,15 +47,13 @@ def export_offline(run: Run, folder: Path, registry: Registry) -> OfflineExport:
     """Write the folder.
 
     Raises:
-        UsageError: the folder exists and is not empty.
-        RunError: the run, or a stage of the pipeline, has no model.
+        RunError: the folder exists and is not empty, or the run, or a stage of the pipeline, has no model.
         OutputError: the folder cannot be written, or the wheel cannot be built.
     """
     from qakit.data.splits import contexts_setting
-    from qakit.pipeline.folder import is_pipeline_folder
+    from qakit.stages.folder import is_pipeline_folder
 
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} exists and is not empty; choose another --output")
+    check_empty(folder)
     recipe = run.recipe()
     with_contexts = contexts_setting(recipe) is not None
     arguments = "context.json test.json prediction.csv" if with_contexts else "test.json prediction.csv"
@@ -87,8 +86,8 @@ def _copy_run(run: Run, target: Path, registry: Registry) -> None:
 
 def _copy_pipeline(run: Run, target: Path, registry: Registry) -> list[Recipe]:
     """A pipeline with both stages inside; returns the recipes whose plugins it needs."""
-    from qakit.pipeline.folder import COMBINE, pipeline_text, read_pipeline, stage_folders
     from qakit.runs import PIPELINE, open_run
+    from qakit.stages.folder import COMBINE, pipeline_text, read_pipeline, stage_folders
 
     decision = run.folder / COMBINE
     if not decision.is_file():

@@ -211,7 +211,7 @@ def _predict(run: Run, recipe: Recipe, *, say: Callable[[str], None], progress: 
         )
     from qakit.data.cache import default_cache
     from qakit.inference.output import inputs_of, save_predictions, write_submission
-    from qakit.pipeline.loading import load_trained
+    from qakit.stages.loading import load_trained
 
     trained = load_trained(run.folder)
     split = read_split(trained.recipe, trained.registry, "test")

@@ -11,7 +11,7 @@ import torch
 
 from qakit.data.cache import default_cache
 from qakit.data.splits import read_split
-from qakit.files import replace_folder, write_json
+from qakit.files import copy_files, replace_folder, write_json
 from qakit.inference.evaluation import evaluate, fixed_threshold
 from qakit.inference.output import inputs_of, save_predictions
 from qakit.inference.scoring import characters_of
@@ -70,12 +70,11 @@ def predict_again(
 
 def _link_model(source: Run, run: Run) -> None:
     with replace_folder(run.model) as temporary:
-        for file in source.model.rglob("*"):
-            target = temporary / file.relative_to(source.model)
-            if file.is_dir():
-                target.mkdir()
-                continue
-            try:
-                os.link(file, target)
-            except OSError:
-                shutil.copyfile(file, target)
+        copy_files(source.model, temporary, _link_or_copy)
+
+
+def _link_or_copy(file: Path, target: Path) -> None:
+    try:
+        os.link(file, target)
+    except OSError:
+        shutil.copyfile(file, target)

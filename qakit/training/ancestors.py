@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from qakit.data.splits import read_split
-from qakit.pipeline.folder import is_pipeline_folder, stage_folders
 from qakit.registry import Registry
 from qakit.runs import SEEN, Run, ensemble_members, open_run
+from qakit.stages.folder import is_pipeline_folder, stage_folders
 from qakit.training.edges import edges_of
 from qakit.training.seen import Seen
 

@@ -19,9 +19,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from qakit.errors import RunError
-from qakit.files import json_text, remove_leftovers, replace_folder, write_text
+from qakit.files import check_readable, json_text, replace_folder, write_text
 from qakit.modeling.model import ReadingModel
 from qakit.names import plain_name
+from qakit.temporary import remove_leftovers
 from qakit.training.averaging import WeightAverage
 
 FORMAT = 2
@@ -78,7 +79,7 @@ def save_checkpoint(
 ) -> Path:
     """Write ``root/step-NNNNNNNN`` and remove all but the last ``keep``."""
     folder = _folder(root, progress)
-    remove_leftovers(root, "step-*")
+    remove_leftovers(root)
     with replace_folder(folder) as temporary:
         weights = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters() if p.requires_grad}
         buffers = {f"buffer:{name}": b.detach().cpu().contiguous() for name, b in model.named_buffers()}
@@ -115,11 +116,13 @@ def latest_checkpoint(root: Path, *, warn: Callable[[str], None]) -> Path | None
     """The newest whole checkpoint, or None if there is none; ``warn`` is told of damaged ones that are passed over.
 
     Raises:
-        RunError: there are checkpoints, and all of them are damaged. To begin again would overwrite what they were
-            part of, so that is for the user to say.
+        RunError: one may not be read; or there are checkpoints, and all of them are damaged. To begin again would
+            overwrite what they were part of, so that is for the user to say.
     """
     damage = None
+    check_readable(root)
     for folder in sorted(root.glob("step-*"), reverse=True):
+        check_readable(folder)
         damage = _damage(folder)
         if damage is None:
             return folder

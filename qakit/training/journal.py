@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qakit.files import writing
+from qakit.files import folder_to_disk, writing
 from qakit.runs import Run
 
 
@@ -34,6 +34,7 @@ class Journal:
             return 0
         with writing(self.run.metrics_log), self.run.metrics_log.open("rb") as file:
             os.fsync(file.fileno())
+            folder_to_disk(self.run.folder)  # the file's name may be new
             return file.seek(0, os.SEEK_END)
 
     def losses(self) -> list[float]:

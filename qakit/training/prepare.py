@@ -108,9 +108,9 @@ def prepare_training(
         check_learnt(pseudo_split, gives, classes, recipe)
         train_split = replace(train_split, examples=(*train_split.examples, *pseudo))
     _check_data(recipe, registry, (train_split, validation_split, test_split), gives, listener)
-    if recipe.backbone.from_run is not None:
-        listener(Remark(take_head(assembled, recipe)))
-        assembled = replace(assembled, unexpected=())  # the other head's, of which this line spoke
+    assembled, taken = take_head(assembled, recipe, registry)
+    if taken:
+        listener(Remark(taken))
     cutout = token_cutout(recipe.train.token_cutout, assembled.tokenizer, seed=recipe.seed)
     with workers.leaders_first():
         encoded = encode(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from qakit.data.checks.repeats import Keys
 from qakit.data.folds import own_contexts
 from qakit.errors import RunError
-from qakit.files import atomic_path
+from qakit.files import atomic_path, check_readable
 from qakit.values import Example
 
 Hashes = NDArray[np.uint64]
@@ -87,10 +87,11 @@ class Seen:
         """What :meth:`write` wrote.
 
         Raises:
-            RunError: the file is damaged.
+            RunError: the file is damaged, or may not be read.
         """
         from safetensors import SafetensorError, safe_open
 
+        check_readable(path)
         try:
             with safe_open(path, framework="np") as file:
                 shown = [np.asarray(file.get_tensor(name), np.uint64).reshape(-1) for name in ("records", "contexts")]

@@ -18,7 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from qakit.files import atomic_path, remove_unfinished
+from qakit.files import atomic_path
+from qakit.temporary import remove_leftovers
 
 T = TypeVar("T")
 
@@ -70,7 +71,7 @@ def candidates(folder: Path) -> list[Candidate]:
 
 def forget_after(folder: Path, step: int) -> None:
     """Remove the candidates of a future that a resumed training has not come to yet, and what is half-written."""
-    remove_unfinished(folder)
+    remove_leftovers(folder)
     for each in candidates(folder):
         if each.step > step:
             each.file.unlink(missing_ok=True)

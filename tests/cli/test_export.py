@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -200,3 +201,49 @@ def test_tables_of_parameters(small_recipe: Path, merged_run: Path, invoke: Any)
     for text in (dry.stdout, shown.stdout):
         assert "layers 0-1" in text
     assert json.loads(invoke("runs", "show", merged_run, "--json").stdout)["meta"]["modules"] == summary["modules"]
+
+
+def test_an_export_has_the_modes_of_the_umask_whatever_the_run_has(
+    merged_run: Path, adapter_run: Path, tmp_path: Path, invoke: Any
+) -> None:
+    weights = merged_run / "model" / "model.safetensors"
+    before = weights.stat().st_mode
+    weights.chmod(0o600)
+    try:
+        for run, *options in ((merged_run, "--merge"), (adapter_run, "--merge"), (adapter_run, "--adapter-only")):
+            target = tmp_path / f"{run.parent.name}-{options[0]}"
+            assert invoke("export", run, *options, "--output", target).exit_code == 0
+            modes = {path.name: path.stat().st_mode & 0o777 for path in target.rglob("*") if path.is_file()}
+            assert set(modes.values()) == {0o666 & ~umask()}, modes
+    finally:
+        weights.chmod(before)
+    assert {
+        path.stat().st_mode & 0o777 for path in merged_run.rglob("*") if path.name != ".lock" and path.is_file()
+    } == {0o666 & ~umask()}, "of the run itself"
+
+
+def umask() -> int:
+    before = os.umask(0)
+    os.umask(before)
+    return before
+
+
+def test_what_the_user_has_put_into_an_export_for_kaggle_stays(
+    merged_run: Path, tmp_path: Path, invoke: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "qakit.submit.notebook.make_wheel", lambda folder: (folder / "qakit-1-py3-none-any.whl").touch()
+    )
+    monkeypatch.setattr("qakit.submit.notebook.needs_of", lambda _: [])
+    command = ("export", merged_run, "--kaggle", tmp_path / "out", "--user", "ada", "--competition", "qa-cup")
+    assert invoke(*command).exit_code == 0
+    first = {path.relative_to(tmp_path) for path in (tmp_path / "out").rglob("*")}
+    for name in ("dataset/wheels/jieba-1-py3-none-any.whl", "notebook/notes.txt", "dataset/qakit-0-py3-none-any.whl"):
+        (tmp_path / "out" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "out" / name).write_text("mine")
+    assert invoke(*command).exit_code == 0
+    again = {path.relative_to(tmp_path) for path in (tmp_path / "out").rglob("*")}
+    assert again - first == {
+        *map(Path, ("out/dataset/wheels", "out/dataset/wheels/jieba-1-py3-none-any.whl", "out/notebook/notes.txt"))
+    }
+    assert first <= again

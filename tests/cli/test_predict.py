@@ -73,7 +73,9 @@ def test_the_python_api_fills_the_place_of_the_removed_pipeline(small_run: Path)
     reply = answerer.answer(QUESTION, CONTEXT, top_k=3)
     assert reply.answer == reply.candidates[0].text
     assert len({candidate.text for candidate in reply.candidates}) == 3
-    assert answerer.answer(QUESTION, "").answer == ""
+    many = answerer.answer([QUESTION, "Who?"], CONTEXT, top_k=3)
+    assert len(many) == 2
+    assert [candidate.text for candidate in many[0].candidates] == [candidate.text for candidate in reply.candidates]
     with pytest.raises(UsageError, match="top_k is 0"):
         answerer.answer(QUESTION, CONTEXT, top_k=0)
 
@@ -84,10 +86,33 @@ def test_a_folder_that_is_no_run_says_so(tmp_path: Path, invoke: Any) -> None:
     assert str(result.exception) == f"{tmp_path} is not a run: it has no recipe.yaml (`qakit runs list` shows the runs)"
 
 
-def test_a_model_without_its_run_is_called_so(small_run: Path, invoke: Any) -> None:
-    result = invoke("ask", small_run / "model", "-q", QUESTION, "-c", CONTEXT)
-    assert isinstance(result.exception, RunError)
-    assert "no recipe.yaml (it is a model alone, for transformers; name the run" in str(result.exception)
+def test_a_runs_model_answers_without_its_run(small_run: Path, invoke: Any) -> None:
+    asked = ("-q", QUESTION, "-c", CONTEXT, "--json")
+    of_run = json.loads(invoke("ask", small_run, *asked).stdout)
+    alone = json.loads(invoke("ask", small_run / "model", *asked).stdout)
+    assert [each["text"] for each in alone["candidates"]] == [each["text"] for each in of_run["candidates"]]
+    for one, other in zip(alone["candidates"], of_run["candidates"], strict=True):
+        assert (one["start"], one["end"]) == (other["start"], other["end"])
+        assert one["score"] == pytest.approx(other["score"], abs=1e-5)
+        assert one["probability"] == pytest.approx(other["probability"], abs=1e-5)  # the temperature is kept beside
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("ask", ["-q", QUESTION, "-c", CONTEXT, "--set", "predict.no_answer=true"]),
+        ("evaluate", ["--metric", "squad_v2"]),
+    ],
+)
+def test_a_run_reads_and_answers_as_its_recipe_says(
+    small_run: Path, invoke: Any, command: str, options: list[str]
+) -> None:
+    result = invoke(command, small_run, *options)
+    assert result.exit_code == 2
+    assert str(result.exception) == (
+        f"{small_run} has a recipe that says how it reads and answers: --reader, --metric and --set are for a model "
+        "without a run"
+    )
 
 
 def test_runs_are_listed_and_shown(small_run: Path, invoke: Any) -> None:

@@ -133,7 +133,7 @@ def test_however_the_questions_are_cut_the_answers_are_those_of_one_file(
     assert (tally.answered, tally.examples) == (len(bounds) - 1, len(rows))
     from qakit.cli.trained_runs import read_examples
 
-    expected = trained.predict(read_examples(trained, folder / "whole.csv").examples)
+    expected = trained.predict(read_examples(trained, folder / "whole.csv", predicted_only=True).examples)
     found = [row for shard in shards for row in read_shard(folder / "out" / shard.output)]
     assert len(found) == len(expected)
     for row, prediction in zip(found, expected, strict=True):

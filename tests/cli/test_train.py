@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from safetensors.torch import load_file
 
 from qakit.errors import RunError
 from qakit.registry import load_registry
-from qakit.runs import create_run, open_run
+from qakit.runs import Run, create_run, open_run
 from qakit.training.events import Event, StepDone
 
 pytestmark = pytest.mark.slow
@@ -132,15 +133,18 @@ def train_until(recipe_file: Path, folder: Path, overrides: list[str], *, killed
         assert killed_after is not None
 
 
+READY = "a backbone with a ready head"
+
+
 @pytest.mark.parametrize(
     ("killed_after", "more"),
     [
         (1, []),
         (3, ["train.ema.decay=0.8"]),
-        (3, ["adapter.name=lora", "adapter.init=pissa", "train.layer_decay=0.9"]),
+        (3, ["adapter.name=lora", "adapter.init=pissa", "train.layer_decay=0.9", READY]),
         (5, []),
         (7, ["train.ema={}"]),
-        (4, ["train.freezing={gradual: 0.2}", "train.token_cutout={}", "backbone.reinit_layers=1"]),
+        (4, ["train.freezing={gradual: 0.2}", "train.token_cutout={}", "backbone.reinit_layers=1", READY]),
         (4, ["train.swa={start: 0.2, every: 2, learning_rate: 5e-4}", "train.adversarial={method: awp}"]),
         (5, ["adapter.name=bitfit", "train.r_drop={}", "train.adversarial={method: fgm, start_epoch: 0.4}"]),
         (9, ["train.soup={candidates: 2}", "train.evaluate_every=2", "train.checkpoint_every=3", "train.ema={}"]),
@@ -148,8 +152,9 @@ def train_until(recipe_file: Path, folder: Path, overrides: list[str], *, killed
     ],
 )
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
-    small_recipe: Path, tmp_path: Path, killed_after: int, more: list[str]
+    small_recipe: Path, small_run: Path, tmp_path: Path, killed_after: int, more: list[str]
 ) -> None:
+    more = [f"backbone.source={small_run}/model" if change == READY else change for change in more]
     changes = ["train.epochs=1.5", "train.log_every=3", "train.accumulation=2", "train.evaluate_every=4", *more]
     train_until(small_recipe, tmp_path / "whole", changes, killed_after=None)
     train_until(small_recipe, tmp_path / "broken", changes, killed_after=killed_after)
@@ -283,3 +288,28 @@ def test_training_examples_that_cannot_be_used_are_counted(
     result = invoke("train", small_recipe, "--set", f"data.train={tmp_path / 'train.json'}", "--dry-run")
     assert "warning: 1 unlabelled training examples are left out" in result.stderr
     assert "warning: 1 of 47 training examples give no window to learn from" in result.stderr
+
+
+def test_a_run_is_finished_when_all_is_there(
+    small_run: Path, tmp_path: Path, invoke: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(tmp_path / "run")
+    shutil.copytree(small_run, run.folder)
+    run.metrics_file.unlink()
+    run.curves_file.unlink()
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("qakit.report.curves.draw_curves", killed)
+        assert invoke("train", "--resume", "--output", run.folder).exit_code == 130
+    assert not run.metrics_file.exists()  # so a fold, a stage or a member is not passed over
+    result = invoke("train", "--resume", "--output", run.folder)
+    assert result.exit_code == 0
+    assert "is finished" not in result.stderr
+    assert run.curves_file.is_file()
+    assert run.metrics_file.is_file()
+    result = invoke("train", "--resume", "--output", run.folder)
+    assert result.exit_code == 0
+    assert "is finished: there is nothing left to do" in " ".join(result.stderr.split())

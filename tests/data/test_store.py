@@ -7,17 +7,17 @@ import logging
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from leftovers import left_behind
 from transformers import PreTrainedTokenizerFast
 
-from qakit.data import cache as caches
 from qakit.data import store as stores
-from qakit.data.cache import default_cache
+from qakit.data import token_cache as caches
+from qakit.data.cache import TOKENS
 from qakit.data.store import TokenStore, build_store
 
 TEXTS = ["William landed at Pevensey.", "台北市是首都。", "", "William landed at Pevensey.", " ", "naïve café 👩‍👧"]
@@ -31,7 +31,7 @@ def texts_of(store: TokenStore) -> list[tuple[list[int], list[list[int]]]]:
 
 
 def entries(cache: Path) -> list[Path]:
-    return sorted(cache.iterdir())
+    return sorted((cache / TOKENS).iterdir())
 
 
 def test_each_distinct_text_once_in_order(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -191,13 +191,11 @@ def test_a_disk_that_cannot_be_written_is_no_obstacle(
     assert "tokens stay in memory" in caplog.text
 
 
-def test_leftovers_of_killed_processes_go_after_a_day(bert_tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
-    old, fresh = tmp_path / ".tmp-old", tmp_path / ".tmp-fresh"
-    for folder in (old, fresh):
-        (folder / "entry").mkdir(parents=True)
-    os.utime(old, (time.time() - 2 * caches.STALE_SECONDS,) * 2)
+def test_leftovers_of_killed_processes_go(bert_tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
+    left = left_behind(tmp_path / TOKENS / ("0" * 32))
+    (left / "entry").mkdir(parents=True)
     build_store(TEXTS, bert_tokenizer, cache=tmp_path)
-    assert not old.exists() and fresh.exists()
+    assert not left.exists()
 
 
 def test_the_faster_process_wins(tmp_path: Path) -> None:
@@ -209,10 +207,10 @@ def test_the_faster_process_wins(tmp_path: Path) -> None:
         files.pointers.write(np.array([0, 2], np.int64).tobytes())
 
     def slow(files: caches.Files) -> None:
-        caches.publish(tmp_path / "entry", write)
+        caches.publish(tmp_path / TOKENS / "entry", write)
         write(files)
 
-    arrays = caches.publish(tmp_path / "entry", slow)
+    arrays = caches.publish(tmp_path / TOKENS / "entry", slow)
     assert arrays.ids.tolist() == [5, 6]
     assert [entry.name for entry in entries(tmp_path)] == ["entry"]
 
@@ -235,11 +233,3 @@ print(json.dumps([int(store.ids.sum()), int(store.offsets.sum()), len(store)]))
     assert [process.returncode for process in processes] == [0, 0]
     assert results[0] == results[1] and results[0][2] == 3000
     assert len(entries(cache)) == 1
-
-
-def test_default_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("QAKIT_CACHE", str(tmp_path / "here"))
-    assert default_cache() == tmp_path / "here"
-    monkeypatch.delenv("QAKIT_CACHE")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert default_cache() == tmp_path / ".cache" / "qakit"

@@ -218,7 +218,7 @@ def test_the_folder_is_a_run(runs: list[Path], tmp_path: Path) -> None:
     meta = json.loads((folder / "predictions" / "meta.json").read_text("utf-8"))
     assert len(meta["members"]) == 3
     run = open_run(folder)
-    assert run.recipe().name == "whole"
+    assert run.recipe().name == "mine"
     assert run.read_json(run.metrics_file)["validation"]["exact"] > 90
     assert find_target(folder, None, say=print).file == folder / "predictions" / "submission.csv"
     compared = read_members([folder, runs[0]], load_registry())

@@ -1,6 +1,7 @@
 """Datasets in the layouts in which the hub has them: Parquet files by split, and a card that names configurations.
 
-Each function gives the files of a repository; ``hub.publish_dataset("OWNER/NAME", squad())`` publishes them.
+Each function gives the files of a repository, to be read only; ``hub.publish_dataset("OWNER/NAME", squad())``
+publishes them.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import gzip
 import io
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from hub.texts import Passage, passages
@@ -35,6 +37,7 @@ GLUE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 """``nyu-mll/glue``: configuration -> columns of text, names of classes in the order of their ids (none: a number)."""
 
 
+@cache
 def squad(*, version_2: bool = False) -> Written:
     """``rajpurkar/squad`` or ``rajpurkar/squad_v2``: ``answers`` is ``{text: [...], answer_start: [...]}``."""
     return repository({"": {split: squad_rows(split, version_2=version_2) for split in ("train", "validation")}}, {})
@@ -58,6 +61,7 @@ def squad_rows(split: str, *, version_2: bool = False, han: bool = False) -> Row
     return rows
 
 
+@cache
 def glue(*configurations: str) -> Written:
     """``nyu-mll/glue`` with these configurations (all): class ids with names, and -1 in the test splits."""
     chosen = configurations or tuple(GLUE)
@@ -78,7 +82,8 @@ def glue_rows(configuration: str, split: str) -> Rows:
     """Texts of the passages, with classes that depend on the texts."""
     columns, names = GLUE[configuration]
     rows: Rows = []
-    for number, one in enumerate(of_split(split)):
+    chosen = of_split(split)
+    for number, one in enumerate(reversed(chosen) if "mismatched" in split else chosen):  # not the same file twice
         texts = (one.question, one.context) if columns[0] == "question" else (one.context, one.question)
         label: int | float = -1.0 if not names else -1
         if not split.startswith("test"):

@@ -235,14 +235,14 @@ LAYOUTS: dict[str, Callable[[], Written]] = {
     "luhua/chinese_pretrain_mrc_macbert_large": chinese_reading,
     "SpanBERT/spanbert-base-cased": spanbert,
     "microsoft/deberta-v3-base": deberta_v3,
-    "FacebookAI/xlm-roberta-base": xlm_roberta,
-    "albert/albert-base-v2": albert,
-    "FacebookAI/roberta-base": roberta,
+    "OWNER/xlm-roberta": xlm_roberta,
+    "OWNER/albert": albert,
+    "OWNER/roberta": roberta,
     "deepset/roberta-base-squad2": roberta_squad2,
-    "textattack/bert-base-uncased-SST-2": sentiment,
+    "OWNER/bert-sst2": sentiment,
     "OWNER/sharded": sharded,
 }
-"""By the name on the hub whose layout it is."""
+"""By the name on the hub whose layout it is; ``OWNER``: as many have it."""
 
 SPECIAL_TOKENS = json.dumps(
     {

@@ -1,6 +1,6 @@
 """Every recipe that qakit ships, run from the backbone and the data that it names, against the stand-in for the hub.
 
-The same for tests and for the table in docs/models.md. Only sizes are cut (``CUTS``): lengths, batches, examples.
+The same for the tests and for the table in docs/models.md. What is cut: examples, batches, epochs, MiniLM's layers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from qakit.study.plan import plan
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = ROOT / "recipes"
 DOCUMENT = ROOT / "docs" / "models.md"
-BEGIN, END = "<!-- table of recipes: python tests/hub/table.py --write -->", "<!-- end of the table of recipes -->"
 
 SIZES = ("train.batch_size=4", "data.train_limit=12", "data.validation_limit=8")
 CUTS = (*SIZES, "train.accumulation=1", "train.epochs=1", "train.precision=auto")
@@ -75,6 +74,11 @@ def publish(hub: HubServer) -> None:
         hub.publish(name, models.files_of(name))
     hub.publish_dataset("rajpurkar/squad_v2", datasets.squad(version_2=True))
     hub.publish_dataset("nyu-mll/glue", datasets.glue())
+
+
+def layout_row(name: str, hub: HubServer) -> str:
+    """What was fetched of a model, as a line of the table."""
+    return f"| `{name}` | {', '.join(hub.fetched(name))} |"
 
 
 def environment(folder: Path) -> dict[str, str | None]:

@@ -1,4 +1,7 @@
-"""The table of docs/models.md: ``python tests/hub/table.py`` runs every recipe and prints it, ``--write`` keeps it."""
+"""The tables of docs/models.md: ``python tests/hub/table.py`` makes and prints them, ``--write`` keeps them there.
+
+What is fetched of every layout; how every recipe fares.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,36 @@ from pathlib import Path
 sys.path.pop(0)  # this folder, whose modules have common names
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from hub import shipped
+from hub import models, shipped
 from hub.environment import pointed_at, variables
 from hub.server import HubServer
 
-HEAD = "| recipe | backbone, tokenizer | fetched from the hub | exit codes |\n|---|---|---|---|\n"
+from qakit.modeling.sources import find_source
+
+MARKS = {
+    "layouts": ("<!-- layouts: python tests/hub/table.py --write -->", "<!-- end of layouts -->"),
+    "recipes": (
+        "<!-- table of recipes: python tests/hub/table.py --write -->",
+        "<!-- end of the table of recipes -->",
+    ),
+}
 
 
-def rows(folder: Path) -> list[str]:
+def layouts(folder: Path) -> list[str]:
+    """What is fetched of every layout."""
+    found = ["| layout | fetched |", "|---|---|"]
+    with HubServer() as hub, pointed_at(variables(hub.url, folder / "layouts")):
+        for name in models.LAYOUTS:
+            hub.publish(name, models.files_of(name))
+            find_source(name)
+            found.append(shipped.layout_row(name, hub))
+    return found
+
+
+def recipes(folder: Path) -> list[str]:
     """A row for each recipe; each begins with an empty cache."""
     settings = shipped.environment(folder / "courses")
-    found = []
+    found = ["| recipe | backbone, tokenizer | fetched from the hub | exit codes |", "|---|---|---|---|"]
     for number, recipe in enumerate(shipped.recipes()):
         place = folder / str(number)
         place.mkdir()
@@ -36,16 +58,18 @@ def rows(folder: Path) -> list[str]:
 
 
 def main() -> None:
-    """Print the table, or write it between its marks."""
+    """Print the tables, or write them between their marks."""
     with tempfile.TemporaryDirectory() as folder:
-        table = HEAD + "".join(f"{row}\n" for row in rows(Path(folder)))
-    if "--write" not in sys.argv:
-        print(table)
-        return
+        tables = {"layouts": layouts(Path(folder)), "recipes": recipes(Path(folder))}
     text = shipped.DOCUMENT.read_text("utf-8")
-    before, _, rest = text.partition(shipped.BEGIN)
-    _, _, after = rest.partition(shipped.END)
-    shipped.DOCUMENT.write_text(f"{before}{shipped.BEGIN}\n{table}{shipped.END}{after}", "utf-8")
+    for name, (begin, end) in MARKS.items():
+        table = "\n".join(tables[name])
+        if "--write" not in sys.argv:
+            print(table, "\n")
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}\n{table}\n{end}{rest.partition(end)[2]}"
+    if "--write" in sys.argv:
+        shipped.DOCUMENT.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from accelerate.state import AcceleratorState
 from hub import models, shipped
 from hub.server import HubServer
+
+from qakit.modeling.sources import find_source
 
 
 @pytest.fixture(scope="module")
@@ -19,12 +22,27 @@ def course_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def own_precision() -> Iterator[None]:
+    """A process keeps the precision of its first training; these take the machine's, whatever ran before or comes."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
 def test_every_recipe_is_tried() -> None:
     assert len(shipped.recipes()) == 39
 
 
+@pytest.mark.parametrize("name", models.LAYOUTS)
+def test_the_document_says_what_is_fetched_of_a_layout(name: str, hub: HubServer) -> None:
+    hub.publish(name, models.files_of(name))
+    find_source(name)
+    assert shipped.layout_row(name, hub) in shipped.DOCUMENT.read_text("utf-8"), "python tests/hub/table.py --write"
+
+
 @pytest.mark.slow
-@pytest.mark.usefixtures("course_files")
+@pytest.mark.usefixtures("course_files", "own_precision")
 @pytest.mark.parametrize("recipe", shipped.recipes())
 def test_a_shipped_recipe_works_from_the_names_in_it(
     recipe: str, hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -15,11 +15,10 @@ from hub.server import HubServer
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from qakit.data.cache import default_cache
+from qakit.data import cache
 from qakit.errors import ModelError
-from qakit.modeling import checkpoints
 from qakit.modeling.backbones import load_backbone, load_tokenizer, tokenizer_of
-from qakit.modeling.checkpoints import ROOM, checkpoint_in, file_sha256
+from qakit.modeling.checkpoints import checkpoint_in, file_sha256
 from qakit.recipe.model import BackboneSection
 
 WEIGHTS: dict[str, Tensor] = {"one.weight": torch.arange(6.0).reshape(2, 3), "two": torch.ones(2)}
@@ -72,7 +71,10 @@ def test_a_pickle_is_converted_once_and_the_folder_is_left_alone(
     try:
         first = checkpoint_in(folder)
         assert equal(first.tensors(), WEIGHTS)
-        assert first.files[0] == default_cache() / ROOM / f"{file_sha256(folder / 'pytorch_model.bin')}.safetensors"
+        assert (
+            first.files[0]
+            == cache.default_cache() / cache.WEIGHTS / f"{file_sha256(folder / 'pytorch_model.bin')}.safetensors"
+        )
         monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("unpickled again"))
         assert equal(checkpoint_in(folder).tensors(), WEIGHTS)
     finally:
@@ -269,4 +271,4 @@ def test_without_a_network_the_cache_will_do(
 def test_what_is_in_the_cache_is_one_room(tmp_path: Path) -> None:
     """Its name is what `qakit cache` shows."""
     (file,) = checkpoint_in(put(tmp_path / "model", {"x": torch.rand(2)})).files
-    assert file.parent == default_cache() / checkpoints.ROOM
+    assert file.parent == cache.default_cache() / cache.WEIGHTS

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from qakit.errors import RecipeError
-from qakit.pipeline.load import is_pipeline, load_pipeline
-from qakit.pipeline.model import COMMON, OF_THE_WHOLE, PipelineRecipe
 from qakit.recipe.model import Recipe
+from qakit.stages.load import is_pipeline, load_pipeline
+from qakit.stages.model import COMMON, OF_THE_WHOLE, PipelineRecipe
 
 ROOT = Path(__file__).resolve().parents[2]
 

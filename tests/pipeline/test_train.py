@@ -10,9 +10,10 @@ import pytest
 
 from qakit.errors import ModelError, RunError
 from qakit.inference.nbest_file import read_nbest
-from qakit.pipeline.loading import load_trained
-from qakit.pipeline.trained import TrainedPipeline
 from qakit.runs import Run
+from qakit.stages.loading import load_trained
+from qakit.stages.trained import TrainedPipeline
+from qakit.values import Example
 
 
 @pytest.fixture(scope="session")
@@ -141,9 +142,16 @@ def test_other_commands_know_the_folder(trained_pipeline: Path, invoke) -> None:
 
 def test_one_context_and_fewer_than_top_k(loaded: TrainedPipeline) -> None:
     for contexts in (["One two three."], ["One two three.", "four five."], ["", "four five."]):
-        answer = loaded.answer("what is it?", contexts, top_k=5)
+        (answer,) = loaded.answer([Example("q", "what is it?", tuple(contexts))], top_k=5)
         assert answer.candidates
         assert all(contexts[each.context][each.start : each.end] == each.text for each in answer.candidates)
+
+
+def test_a_pipeline_widens_its_search_where_more_is_wanted(loaded: TrainedPipeline) -> None:
+    example = Example("q", "what is it?", ("One two three four five six seven eight.", "nine ten eleven."))
+    few = loaded.recipe.predict.n_best
+    (answer,) = loaded.answer([example], top_k=few + 9)
+    assert len({each.text for each in answer.candidates}) == len(answer.candidates) == few + 9
 
 
 def test_a_plain_run_has_the_table_of_errors_too(trained_pipeline: Path, invoke) -> None:

@@ -6,11 +6,11 @@ import pytest
 
 from qakit.errors import RunError
 from qakit.inference.evaluation import Judge
-from qakit.pipeline.combine import Reading
-from qakit.pipeline.model import CombineSection
-from qakit.pipeline.tuning import WEIGHTS, Decision, judged, tune
 from qakit.recipe.model import Recipe
 from qakit.registry import load_registry
+from qakit.stages.combine import Reading
+from qakit.stages.model import CombineSection
+from qakit.stages.tuning import WEIGHTS, Decision, judged, tune
 from qakit.values import Answer, Candidate, Example
 
 

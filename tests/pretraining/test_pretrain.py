@@ -218,6 +218,11 @@ def test_a_recipe_from_scratch_is_told_how_to_take_the_output(
     assert hint in " ".join(result.stderr.split())
 
 
+def stopped(*_: Any, **__: Any) -> None:
+    """Somebody kills the process."""
+    raise KeyboardInterrupt
+
+
 def test_a_stopped_command_says_how_to_go_on(
     tiny_backbone: Path, tmp_path: Path, invoke: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,9 +242,19 @@ def test_a_stopped_command_says_how_to_go_on(
         result = invoke(*command, *FAST_OPTIONS)
     assert result.exit_code == 143
     assert "a checkpoint is written, go on with the same command and --resume" in result.stderr
-    result = invoke(*command, *FAST_OPTIONS, "--resume")
-    assert result.exit_code == 0, result.output
-    assert (tmp_path / "out" / "model.safetensors").is_file()
+    with monkeypatch.context() as patch:
+        patch.setattr("qakit.files.recover_files", stopped)  # when all is written and nothing is in its place
+        assert invoke(*command, *FAST_OPTIONS, "--resume").exit_code == 130
+    assert not (tmp_path / "out" / "config.json").exists()
+    for left in ("nothing", "checkpoints"):
+        (tmp_path / "out" / left).mkdir(exist_ok=True)
+        result = invoke(*command, *FAST_OPTIONS, "--resume")
+        assert result.exit_code == 0, result.output
+        assert "out is finished: there is nothing left to do" in " ".join(result.stderr.split())
+        assert f"use it with --set backbone.source={tmp_path / 'out'}" in " ".join(result.stderr.split())
+        assert not (tmp_path / "out" / "checkpoints").exists()
+        assert load_tokenizer(str(tmp_path / "out")).get_vocab() == load_tokenizer(str(tiny_backbone)).get_vocab()
+        assert (tmp_path / "out" / "model.safetensors").is_file()
 
 
 def test_a_folder_that_another_command_fills_meanwhile_stays_what_it_is(

@@ -97,7 +97,8 @@ def _all(bench: Workbench, moment: str) -> str:
 def _cache(kind: str, bench: Workbench, moment: str) -> str:
     whole, trial = _killed(bench, moment)
     part = moment.split()[1]
-    entries = [folder for folder in (trial.folder / "cache").iterdir() if folder.is_dir()]
+    entries = trial.cached
+    assert entries
     kept = {folder: {path.name: path.read_bytes() for path in folder.iterdir()} for folder in entries}
     for folder in entries:
         KINDS[kind](folder / part)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import resource
 import signal
 import sys
@@ -11,15 +12,32 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from power import Disk
+
 
 def action(name: str, *, folder: str) -> Callable[[], None]:
-    """What happens at a moment: a signal (``SIGINT``, ``SIGINT twice``), ``disk full``, ``read-only`` (``folder``)."""
+    """What happens at a moment: a signal (``SIGINT``, ``SIGINT twice``), ``disk full``, ``read-only`` (``folder``),
+    ``power cut SEED``."""
     if name == "disk full":
         return fill_disk
     if name == "read-only":
         return lambda: refuse_writing(Path(folder))
+    if name.startswith("power cut"):
+        return power_cut(Path(folder), seed=name)
     number, times = signal.Signals[name.split()[0]], 2 if name.endswith(" twice") else 1
     return lambda: [os.kill(os.getpid(), number) for _ in range(times)] and None
+
+
+def power_cut(folder: Path, *, seed: str) -> Callable[[], None]:
+    """From now on the disk is watched; what it has of ``folder`` in the end is in the folder ``.cut`` beside it."""
+    disk = Disk(folder.resolve())
+    disk.start()
+
+    def cut() -> None:
+        disk.cut(folder.with_name(f"{folder.name}.cut"), random.Random(seed))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return cut
 
 
 def fill_disk() -> None:

@@ -31,6 +31,9 @@ PREDICTING = "final prediction"
 SUBMISSION = "writing the submission"
 METRICS = "writing metrics.json"
 CURVES = "drawing the curves"
+PRETRAINED = "pretraining: writing the backbone"
+ENDED = "right after the command has ended"
+"""No phase of the work: nothing of it may be lost any more."""
 
 PHASES = {
     ("data/store.py", "build_store"): CACHE,
@@ -48,6 +51,7 @@ PHASES = {
     ("inference/output.py", "write_submission"): SUBMISSION,
     ("training/finish.py", "finish_run"): METRICS,
     ("report/curves.py", "draw_curves"): CURVES,
+    ("pretraining/output.py", "save_backbone"): PRETRAINED,
 }
 """(file in qakit, function) -> the phase that lasts while the function runs; the innermost one counts."""
 INNER = {CACHE: {STARTING}}

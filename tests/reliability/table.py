@@ -23,6 +23,7 @@ import damage
 import disk_faults
 import hostile_table
 import kills
+import power_cuts
 import requests_to_stop
 import training_faults
 from fault import Fault
@@ -77,7 +78,9 @@ Played = dict[tuple[str, ...], tuple[int, str]]
 def all_faults() -> list[Fault]:
     """Every line of the first table, in its order."""
     return [
-        fault for module in (kills, requests_to_stop, disk_faults, damage, training_faults) for fault in module.faults()
+        fault
+        for module in (kills, power_cuts, requests_to_stop, disk_faults, damage, training_faults)
+        for fault in module.faults()
     ]
 
 

@@ -34,7 +34,7 @@ def make_backbone(folder: Path) -> None:
     from tiny_bert import SPECIAL, save_tiny_bert
     from tokenizers import Tokenizer, models, pre_tokenizers
 
-    special = list(SPECIAL.values())[:4]
+    special = list(SPECIAL.values())
     vocabulary = {word: number for number, word in enumerate([*special, "what", "key", *WORDS])}
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()

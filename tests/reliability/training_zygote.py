@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import mishaps
+import phases
 from fork_server import enter, run_qakit, serve
 from phases import Watcher
 
 import qakit
 from qakit.cli import build_app
 
-PACKAGES = ("cli", "data", "inference", "metrics", "modeling", "recipe", "report", "training")
+PACKAGES = ("cli", "data", "inference", "metrics", "modeling", "pretraining", "recipe", "report", "training")
 
 
 def import_all() -> None:
@@ -72,6 +73,8 @@ def work(job: dict[str, Any]) -> int:
         watcher.start()
     code = run_qakit()
     sys.settrace(None)
+    if watcher is not None and watcher.at == (phases.ENDED, 0):
+        watcher.act()
     if watcher is not None and "record" in job:
         Path(job["record"]).write_text(json.dumps(watcher.lines), "utf-8")
     return code

@@ -13,6 +13,8 @@ from typing import Any
 from tiny_training import make_all
 from trainings import Ended, Running, Trainings
 
+PRETRAINING = "pretrain"
+"""In an adapter's place: `qakit pretrain`."""
 MEASURED = ("seconds", "peak_memory_mb")
 """What metrics.json says of the machine."""
 
@@ -47,9 +49,14 @@ class Trial:
         """Oldest first."""
         return sorted((self.run / "checkpoints").glob("step-*"))
 
+    @property
+    def cached(self) -> list[Path]:
+        """The entries of the token cache."""
+        return [entry for entry in (self.folder / "cache").glob("user-*/tokens/*") if entry.name[0] != "."]
+
     def lose_cache(self) -> None:
         """The tokens are to be made anew."""
-        for entry in (self.folder / "cache").glob("*"):
+        for entry in self.cached:
             entry.rename(entry.with_name(f".lost-{entry.name}"))
 
     def start(self, *options: object, resume: bool = False, **mishap: Any) -> Running:
@@ -58,6 +65,12 @@ class Trial:
         arguments = ["train", *what, "--output", "run", *options]
         return self.trainings.start(*arguments, cwd=self.folder, cache=self.folder / "cache", **mishap)
 
+    def after_cut(self) -> Trial:
+        """When the power is back: what the disk had is there, and nothing else."""
+        self.folder.rename(self.folder.with_name(f"{self.folder.name}.before"))
+        self.folder.with_name(f"{self.folder.name}.cut").rename(self.folder)
+        return self
+
     def train(self, *options: object, **mishap: Any) -> Ended:
         """Train from the beginning."""
         return self.start(*options, **mishap).wait()
@@ -65,6 +78,26 @@ class Trial:
     def go_on(self, **mishap: Any) -> Ended:
         """What the user does after an interruption."""
         return self.start(resume=self.started, **mishap).wait()
+
+
+class Pretraining(Trial):
+    """A user of ``qakit pretrain``."""
+
+    @property
+    def started(self) -> bool:
+        """Whether there is a pretraining to resume."""
+        return (self.run / "pretrain.json").is_file()
+
+    def start(self, *options: object, resume: bool = False, **mishap: Any) -> Running:
+        """``qakit pretrain``."""
+        settings = [part for setting in SHORT for part in ("--set", setting)]
+        more = ["--resume"] if resume else []
+        arguments = ["pretrain", self.recipe, "--output", "run", *settings, *more, *options]
+        return self.trainings.start(*arguments, cwd=self.folder, cache=self.folder / "cache", **mishap)
+
+
+SHORT = ("max_length=40", "batch_size=4", "max_steps=4", "checkpoint_every=2", "precision=fp32", "log_every=1")
+"""Settings of a pretraining of a second."""
 
 
 @dataclass
@@ -87,6 +120,8 @@ class Workbench:
         adapter = moment.split()[0]
         folder = self.folder / f"trial-{next(self.numbers)}"
         folder.mkdir()
+        if adapter == PRETRAINING:
+            return Pretraining(folder, self.folder / "inputs" / "full.yaml", self.trainings)
         return Trial(folder, self.folder / "inputs" / f"{adapter}.yaml", self.trainings)
 
     def whole(self, adapter: str, *options: str, **mishap: Any) -> Whole:

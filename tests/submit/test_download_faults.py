@@ -13,6 +13,7 @@ import faults
 import pytest
 from bench import Bench
 from faults import Fault
+from leftovers import left_behind
 
 DOWNLOAD = ("data", "download", "-c", "qa-cup", "-o", "data")
 
@@ -169,9 +170,10 @@ def test_the_folder_itself_is_no_place_for_a_download(bench: Bench) -> None:
 def test_what_a_killed_download_left_is_removed_by_the_next_one(bench: Bench) -> None:
     """Also where nothing is new, so that nothing is fetched."""
     assert bench.run(*DOWNLOAD).code == 0
-    for name in (".data.old", ".data.x1.tmp", ".data-archive.x1.tmp"):
-        (bench.folder / name).mkdir()
-        (bench.folder / name / "test.csv").write_text("id\n", "utf-8")
+    left = [left_behind(bench.folder / name) for name in ("data", "data-archive")]
+    for path in (bench.folder / ".data.old", *left):
+        path.mkdir()
+        (path / "test.csv").write_text("id\n", "utf-8")
     assert bench.run(*DOWNLOAD).code == 0
     assert bench.server.calls("DownloadDataFiles") == 1
     assert files(bench) == bench.server.state.competitions["qa-cup"].files

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from leftovers import left_behind
 from tiny_model import tiny_model, tiny_plan, tiny_recipe
 from torch import Tensor
 
@@ -92,7 +93,7 @@ def test_the_best_stay_whatever_order_they_come_in_and_however_often(
 
 def test_a_resumed_training_forgets_its_future_and_what_is_half_written(tmp_path: Path) -> None:
     written(tmp_path, [(1.0, 1.0), (2.0, 2.0), (0.0, 0.0)])
-    (tmp_path / ".step-00000004.safetensors.abc.tmp").write_bytes(b"half")
+    left_behind(tmp_path / "step-00000004.safetensors").write_bytes(b"half")
     forget_after(tmp_path, 2)
     assert sorted(file.name for file in tmp_path.iterdir()) == [
         "step-00000001.safetensors",

@@ -12,12 +12,12 @@ from qakit.files import write_json
 from qakit.inference.answering import Examined
 from qakit.inference.output import Submission, inputs_of, save_predictions, write_submission
 from qakit.inference.scoring import CountProgress
-from qakit.pipeline.folder import COMBINE, read_pipeline, stage_folders
-from qakit.pipeline.trained import TrainedPipeline
-from qakit.pipeline.tuning import Decision, Tuned, tune
 from qakit.recipe.load import recipe_hash
 from qakit.registry import Registry
 from qakit.runs import Run, environment, open_run
+from qakit.stages.folder import COMBINE, read_pipeline, stage_folders
+from qakit.stages.trained import TrainedPipeline
+from qakit.stages.tuning import Decision, Tuned, tune
 from qakit.values import Prediction
 
 if TYPE_CHECKING:

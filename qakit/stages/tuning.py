@@ -18,8 +18,8 @@ from qakit.inference.calibration import (
 from qakit.inference.evaluation import Evaluation, Judge, figures_by_question, finish, fixed_threshold
 from qakit.inference.threshold import apply_threshold, tune_null_threshold
 from qakit.numbers import finite
-from qakit.pipeline.combine import Reading, Weight, combined
-from qakit.pipeline.model import CombineSection
+from qakit.stages.combine import Reading, Weight, combined
+from qakit.stages.model import CombineSection
 from qakit.values import Example, SpanPrediction
 
 if TYPE_CHECKING:

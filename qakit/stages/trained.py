@@ -13,14 +13,14 @@ from qakit.inference.answering import ByStage, Examined, Inferred
 from qakit.inference.evaluation import Evaluation, Judge, answers_of, finish
 from qakit.inference.losses import Place, exactly_right_answers, find_losses, relevant_context
 from qakit.inference.scoring import CountProgress, ScoringSet
-from qakit.inference.trained import TrainedRun
+from qakit.inference.trained import TrainedRun, best_of
 from qakit.inference.workers import ALONE, Workers
-from qakit.pipeline.combine import Reading, Weight
-from qakit.pipeline.folder import COMBINE, read_pipeline, stage_folders
-from qakit.pipeline.tuning import Decision, judged, raw_answers
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry, load_registry
 from qakit.runs import Run, open_run
+from qakit.stages.combine import Reading, Weight
+from qakit.stages.folder import COMBINE, read_pipeline, stage_folders
+from qakit.stages.tuning import Decision, judged, raw_answers
 from qakit.values import ContextPrediction, Example, SpanPrediction
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ class TrainedPipeline:
         examples: Sequence[Example],
         *,
         relevant: bool = False,
+        least: int = 0,
         cache: Path | None = None,
         progress: CountProgress | None = None,
     ) -> Read:
@@ -127,6 +128,7 @@ class TrainedPipeline:
 
         Args:
             relevant: also read the context that holds the answer where it is not passed on.
+            least: candidates of each context at least, where it has so many different texts.
         """
         selected = _selected(self.selection, examples, cache=cache, progress=progress)
         passed = [likeliest(prediction.scores, self.top_k) for prediction in selected]
@@ -137,7 +139,7 @@ class TrainedPipeline:
             wide = [*contexts, *([wanted] if wanted is not None and wanted not in contexts else [])]
             rows.append({context: len(pairs) + number for number, context in enumerate(wide)})
             pairs += [Example(example.id, example.question, (example.contexts[context],)) for context in wide]
-        prepared, spans = self.span.raw_answers(pairs, cache=cache, progress=progress)
+        prepared, spans = self.span.raw_answers(pairs, least=least, cache=cache, progress=progress)
         readings = tuple(
             tuple(self._reading(spans[own[context]], context, prediction.scores[context]) for context in contexts)
             for prediction, contexts, own in zip(selected, passed, rows, strict=True)
@@ -176,11 +178,14 @@ class TrainedPipeline:
         losses = find_losses(examples, evaluation.raw, evaluation.predictions, self.judge, read.prepared, places)
         return Examined(evaluation, losses, self._by_stage(read, examples, relevant))
 
-    def answer(self, question: str, contexts: Sequence[str], *, top_k: int) -> SpanPrediction:
-        """The ``top_k`` candidates for one question, over all of ``contexts``."""
-        final = self.infer([Example("question", question, tuple(contexts))]).predictions[0]
-        assert isinstance(final, SpanPrediction)
-        return replace(final, candidates=final.candidates[:top_k])
+    def answer(
+        self, examples: Sequence[Example], *, top_k: int, progress: CountProgress | None = None
+    ) -> list[SpanPrediction]:
+        """The best ``top_k`` candidates for each question, over all of its contexts."""
+        read = self.read(examples, least=top_k, progress=progress)
+        n_best = max(self.recipe.predict.n_best, top_k)
+        raw = raw_answers(read.readings, examples, self.decision, n_best=n_best)
+        return [best_of(prediction, top_k) for prediction in finish(raw, examples, self.judge)]
 
     def _reading(self, span: SpanPrediction, context: int, probability: float) -> Reading:
         return Reading.of(span, context=context, probability=probability, temperature=self.span.temperature)

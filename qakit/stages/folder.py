@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from qakit.errors import RecipeError, RunError
-from qakit.pipeline.load import LoadedPipeline, load_pipeline, read_resolved
-from qakit.pipeline.model import STAGES, ExistingRun, PipelineRecipe, StageName
 from qakit.recipe.dump import dump_recipe, yaml_lines
 from qakit.registry import Registry
 from qakit.runs import PIPELINE, Run, create_run
+from qakit.stages.load import LoadedPipeline, load_pipeline, read_resolved
+from qakit.stages.model import STAGES, ExistingRun, PipelineRecipe, StageName
 
 COMBINE = "combine.json"
 RECIPES = "recipes"

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 from qakit.errors import RecipeError
-from qakit.pipeline.model import COMMON, OF_THE_WHOLE, STAGES, PipelineRecipe, StageName
 from qakit.recipe.check import check_model
 from qakit.recipe.issues import Issue
 from qakit.recipe.layers import read_layers
@@ -20,6 +19,7 @@ from qakit.recipe.overrides import Setting, apply_overrides
 from qakit.recipe.paths import resolve_paths
 from qakit.recipe.read import missing_file_hint, read_recipe_file
 from qakit.registry import Registry, load_registry
+from qakit.stages.model import COMMON, OF_THE_WHOLE, STAGES, PipelineRecipe, StageName
 
 RUN_RECIPE = "recipe.yaml"
 """The file that makes a folder a run."""

@@ -1,0 +1,77 @@
+"""``qakit cache``: what qakit keeps to be quicker the next time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qakit.cli.console import out, plain, print_json
+from qakit.errors import UsageError
+
+if TYPE_CHECKING:
+    from qakit.data.cache import Entry
+
+app = typer.Typer(name="cache", help="What qakit keeps to be quicker the next time.", no_args_is_help=True)
+
+
+def register(parent: typer.Typer) -> None:
+    """Add the commands."""
+    parent.add_typer(app)
+
+
+@app.command()
+def show(as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False) -> None:
+    """Where the cache is, and what is in it."""
+    from qakit.cli.tables import new_table, size
+    from qakit.data.cache import ROOMS, UNUSED_DAYS, default_cache, entries, limit_bytes
+
+    cache, limit = default_cache(), limit_bytes()
+    held = entries(cache)
+    by_room = {room: [entry for entry in held if entry.room == room] for room in ROOMS}
+    if as_json:
+        rooms = {room: {"entries": len(each), "bytes": _bytes(each)} for room, each in by_room.items()}
+        print_json({"folder": str(cache), "bytes": _bytes(held), "limit_bytes": limit, "rooms": rooms})
+        return
+    table = new_table("Cache", "", "entries", "size", "used last", numbers=("entries", "size"))
+    for room, each in by_room.items():
+        table.add_row(room, f"{len(each):,}", size(_bytes(each)), _day(each))
+    out.print(table)
+    out.print(plain(f"{cache}: {size(_bytes(held))} of at most {size(limit)} (QAKIT_CACHE_GB)"))
+    out.print(plain(f"what was not used for {UNUSED_DAYS} days goes by itself; `qakit cache clear` removes all"))
+
+
+@app.command()
+def clear(
+    rooms: Annotated[
+        list[str] | None, typer.Argument(metavar="[tokens|weights]...", help="Only these; by default everything.")
+    ] = None,
+    unused_days: Annotated[
+        float, typer.Option("--unused-days", min=0, help="Only what was not used for so many days.")
+    ] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
+) -> None:
+    """Remove what is in the cache; it is made again when it is needed."""
+    from qakit.cli.tables import size
+    from qakit.data import cache
+
+    known = tuple(cache.ROOMS)
+    if unknown := [room for room in rooms or () if room not in cache.ROOMS]:
+        raise UsageError(f"the cache has no {unknown[0]!r}; it has {', '.join(known[:-1])} and {known[-1]}")
+    folder = cache.default_cache()
+    gone = cache.clear(folder, rooms or cache.ROOMS.keys(), unused_days=unused_days)
+    if as_json:
+        print_json({"folder": str(folder), "entries": len(gone), "bytes": _bytes(gone)})
+        return
+    out.print(plain(f"removed {len(gone):,} entries ({size(_bytes(gone))}) from {folder}"))
+
+
+def _bytes(held: Sequence[Entry]) -> int:
+    return sum(entry.size for entry in held)
+
+
+def _day(held: Sequence[Entry]) -> str:
+    from datetime import datetime
+
+    return f"{datetime.fromtimestamp(held[-1].used):%Y-%m-%d}" if held else ""

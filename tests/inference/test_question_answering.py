@@ -1,0 +1,310 @@
+"""``qakit.pipeline`` is what ``pipeline("question-answering")`` of transformers 4 was.
+
+The questions are those of its own tests; what differs on purpose is said in docs/from-transformers.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import published
+import pytest
+import torch
+from hub.server import HubServer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, processors
+from transformers import AutoModelForQuestionAnswering, AutoTokenizer, PreTrainedTokenizerFast
+
+import qakit
+from qakit.errors import UsageError
+from qakit.inference.question_answering import Parameters, QuestionAnsweringPipeline
+from qakit.stages.loading import DEFAULT_MODEL
+
+FOUNDED, FIELD = "Where was HuggingFace founded ?", "In what field is HuggingFace working ?"
+PARIS, STARTUP = "HuggingFace was founded in Paris.", "HuggingFace is a startup based in New-York"
+LONG = " ".join(
+    f"In {year} the house number {year} of HuggingFace was founded near Paris." for year in range(1900, 1930)
+)
+Answer = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return published.publish("Bert", [FOUNDED, FIELD, PARIS, STARTUP, LONG], tmp_path_factory.mktemp("published") / "b")
+
+
+@pytest.fixture(scope="module")
+def pipe(folder: Path) -> QuestionAnsweringPipeline:
+    return qakit.pipeline("question-answering", model=str(folder), device="cpu")
+
+
+def check(answer: Any, context: str) -> None:
+    assert {key: type(value) for key, value in answer.items()} == {
+        "score": float,
+        "start": int,
+        "end": int,
+        "answer": str,
+    }
+    assert context[answer["start"] : answer["end"]] == answer["answer"]
+    assert 0 < answer["score"] <= 1
+
+
+# ------------------------------------------------------------------------------------------------- what comes back
+def test_one_question_gives_one_dict(pipe: QuestionAnsweringPipeline) -> None:
+    check(pipe(question=FOUNDED, context=PARIS), PARIS)
+    check(pipe(FOUNDED, PARIS), PARIS)
+    check(pipe({"question": FOUNDED, "context": PARIS}), PARIS)
+    check(pipe({"question": FOUNDED, "context": PARIS}, handle_impossible_answer=False), PARIS)
+
+
+def test_a_list_of_one_gives_one_dict_too(pipe: QuestionAnsweringPipeline) -> None:
+    alone = pipe(question=FOUNDED, context=PARIS)
+    assert pipe([{"question": FOUNDED, "context": PARIS}]) == alone
+    assert pipe(question=[FOUNDED], context=[PARIS]) == alone
+    assert pipe(question=[FOUNDED], context=PARIS) == alone
+
+
+@pytest.mark.parametrize("name", ["X", "data"])
+def test_old_names_of_the_items_are_understood(pipe: QuestionAnsweringPipeline, name: str) -> None:
+    item = {"question": FOUNDED, "context": PARIS}
+    alone = pipe(item)
+    assert pipe(**{name: item}) == pipe(**{name: [item]}) == alone
+    assert pipe(**{name: [item, item]}) == [alone, alone]
+
+
+def test_many_questions_give_a_list(pipe: QuestionAnsweringPipeline) -> None:
+    alone = [pipe(question=each, context=PARIS) for each in (FOUNDED, FIELD)]
+    assert pipe(question=[FOUNDED, FIELD], context=PARIS) == close_to(alone)
+    items = [{"question": each, "context": PARIS} for each in (FOUNDED, FIELD)]
+    assert pipe(items) == close_to(alone)
+    assert pipe(*items) == close_to(alone)
+    pairs = pipe(question=[FOUNDED, FIELD], context=[PARIS, STARTUP])
+    assert pairs == close_to([alone[0], pipe(question=FIELD, context=STARTUP)])
+    assert pipe([]) == []
+
+
+def close_to(answers: list[Answer]) -> Any:
+    return [{key: pytest.approx(value) if key == "score" else value for key, value in each.items()} for each in answers]
+
+
+def test_several_answers_are_a_list_of_different_texts_best_first(pipe: QuestionAnsweringPipeline) -> None:
+    answers: Any = pipe(question=FOUNDED, context=PARIS, top_k=20)
+    assert len(answers) > 1
+    for answer in answers:
+        check(answer, PARIS)
+    texts = [answer["answer"].lower() for answer in answers]
+    assert len(texts) == len(set(texts)) <= 20
+    assert [answer["score"] for answer in answers] == sorted((each["score"] for each in answers), reverse=True)
+    alone: Any = [pipe(question=each, context=PARIS, top_k=2) for each in (FOUNDED, FIELD)]
+    assert pipe(question=[FOUNDED, FIELD], context=PARIS, top_k=2) == [close_to(each) for each in alone]
+    assert pipe(question=FOUNDED, context=PARIS, topk=3) == pipe(question=FOUNDED, context=PARIS, top_k=3)
+
+
+def test_a_context_with_a_single_text_gives_a_dict_whatever_top_k(pipe: QuestionAnsweringPipeline) -> None:
+    check(pipe(question=FOUNDED, context="Paris", top_k=5), "Paris")
+
+
+def test_batches_change_nothing(pipe: QuestionAnsweringPipeline) -> None:
+    one: Any = pipe(question=FOUNDED, context=PARIS * 20)
+    other: Any = pipe(question=FOUNDED, context=PARIS * 20, batch_size=2)
+    assert (one["answer"], one["start"]) == (other["answer"], other["start"])
+    assert one["score"] == pytest.approx(other["score"], abs=1e-6)
+
+
+def test_an_iterator_is_answered_as_it_comes(pipe: QuestionAnsweringPipeline) -> None:
+    taken: list[int] = []
+
+    def data() -> Iterator[dict[str, str]]:
+        for number in range(10):
+            taken.append(number)
+            yield {"question": FOUNDED, "context": PARIS}
+
+    answers: Any = pipe(data())
+    assert taken == []
+    assert list(answers) == close_to([pipe(FOUNDED, PARIS)] * 10)  # type: ignore[list-item]
+
+
+def test_arguments_may_be_given_once_for_all_calls(folder: Path, pipe: QuestionAnsweringPipeline) -> None:
+    set_once = qakit.pipeline(model=folder, top_k=3, handle_impossible_answer=True, device=-1)
+    wanted = pipe(question=FOUNDED, context=PARIS, top_k=3, handle_impossible_answer=True)
+    assert set_once(question=FOUNDED, context=PARIS) == wanted
+    check(set_once(question=FOUNDED, context=PARIS, top_k=1, handle_impossible_answer=False), PARIS)
+
+
+def test_no_answer_is_an_empty_one_at_the_beginning(pipe: QuestionAnsweringPipeline) -> None:
+    answers: Any = pipe(question=FOUNDED, context=PARIS, top_k=100, handle_impossible_answer=True)
+    (empty,) = [answer for answer in answers if not answer["answer"]]
+    assert (empty["start"], empty["end"]) == (0, 0)
+    without: Any = pipe(question=FOUNDED, context=PARIS, top_k=100)
+    assert all(answer["answer"] for answer in without)
+
+
+@pytest.mark.parametrize("dtype", ["float16", torch.bfloat16, "float32"])
+def test_other_precisions_are_possible(folder: Path, dtype: Any) -> None:
+    answer: Any = qakit.pipeline(model=folder, dtype=dtype, device="cpu")(question=FOUNDED, context=PARIS)
+    check(answer, PARIS)
+    assert qakit.pipeline(model=folder, torch_dtype=dtype, device="cpu")(question=FOUNDED, context=PARIS) == answer
+
+
+def test_scores_of_a_very_sure_model_are_probabilities(folder: Path) -> None:
+    model = AutoModelForQuestionAnswering.from_pretrained(folder)
+    with torch.no_grad():
+        model.qa_outputs.weight *= 1e6
+        model.qa_outputs.bias *= 1e6
+    pipe = qakit.pipeline("question-answering", model=model, tokenizer=AutoTokenizer.from_pretrained(folder))
+    answer: Any = pipe(question=FOUNDED, context=PARIS)
+    assert answer["score"] == pytest.approx(1.0)
+
+
+def test_objects_that_are_loaded_already_are_taken(folder: Path, pipe: QuestionAnsweringPipeline) -> None:
+    model, tokenizer = AutoModelForQuestionAnswering.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    loaded = qakit.pipeline("question-answering", model=model, tokenizer=tokenizer)
+    assert loaded(question=FOUNDED, context=PARIS) == pipe(question=FOUNDED, context=PARIS)
+    assert qakit.pipeline(model=folder, tokenizer=str(folder))(FOUNDED, PARIS) == pipe(FOUNDED, PARIS)
+    with pytest.raises(UsageError, match="a model object needs its tokenizer object"):
+        qakit.pipeline(model=model)
+    with pytest.raises(UsageError, match="a tokenizer object goes with a model object"):
+        qakit.pipeline(model=folder, tokenizer=tokenizer)
+
+
+def test_words_that_only_blanks_divide_are_given_whole_unless_asked_otherwise(tmp_path: Path) -> None:
+    """A tokenizer that sees no words in Japanese: the whole text is one, as it was in the old pipeline."""
+    context = "全学年にわたって小学校の国語の教科書に挿し絵が用いられている"
+    letters = sorted(set(context + "国語"))
+    vocabulary = {token: number for number, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters])}
+    backend = Tokenizer(models.BPE(vocabulary, [], unk_token="[UNK]"))
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    folder = published.publish("Bert", [FOUNDED], tmp_path / "japanese")
+    PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        model_input_names=["input_ids", "attention_mask", "token_type_ids"],
+        unk_token="[UNK]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+    ).save_pretrained(folder)
+    pipe = qakit.pipeline(model=folder)
+    whole: Any = pipe(question="国語", context=context)
+    assert (whole["answer"], whole["start"], whole["end"]) == (context, 0, len(context))
+    part: Any = pipe(question="国語", context=context, align_to_words=False)
+    assert 0 < len(part["answer"]) <= 15
+    check(part, context)
+
+
+def test_without_a_model_the_old_default_is_asked_for(hub: HubServer, folder: Path) -> None:
+    hub.publish(DEFAULT_MODEL, folder)
+    check(qakit.pipeline("question-answering")(question=FOUNDED, context=PARIS), PARIS)
+
+
+# ------------------------------------------------------------------------------------------- the scores themselves
+class Reference:
+    """The old pipeline's scores by the plainest way: every span of every window, looked at one by one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
+        self.model = AutoModelForQuestionAnswering.from_pretrained(folder).eval()
+
+    def answers(self, question: str, context: str, p: Parameters) -> list[tuple[str, float]]:
+        encoded = self.tokenizer(
+            question,
+            context,
+            truncation="only_second",
+            max_length=p.max_seq_len,
+            stride=p.doc_stride,
+            return_overflowing_tokens=True,
+        )
+        begins, ends = self.word_bounds(context)
+        sums: dict[str, tuple[str, float]] = {}
+        null = 1.0
+        for encoding in encoded.encodings:
+            possible = [place for place, part in enumerate(encoding.sequence_ids) if part == 1]
+            inputs = {
+                "input_ids": torch.tensor([encoding.ids]),
+                "attention_mask": torch.ones(1, len(encoding.ids), dtype=torch.int64),
+                "token_type_ids": torch.tensor([encoding.type_ids]),
+            }
+            with torch.no_grad():
+                output = self.model(**inputs)
+            starts, stops = (
+                dict(zip([0, *possible], logits[0, [0, *possible]].double().softmax(0).tolist(), strict=True))
+                for logits in (output.start_logits, output.end_logits)
+            )
+            null = min(null, starts[0] * stops[0])
+            spans = [
+                (starts[i] * stops[j], encoding.offsets[i][0], encoding.offsets[j][1])
+                for i in possible
+                for j in possible
+                if i <= j < i + p.max_answer_len
+            ]
+            for score, start, end in sorted(spans, reverse=True)[: p.per_window]:
+                if p.align_to_words:
+                    start, end = begins[start], ends[end]
+                text = context[start:end]
+                first, before = sums.get(text.lower(), (text, 0.0))
+                sums[text.lower()] = first, before + score
+        found = list(sums.values()) + ([("", null)] if p.handle_impossible_answer else [])
+        return sorted(found, key=lambda each: -each[1])[: p.top_k]
+
+    def word_bounds(self, context: str) -> tuple[dict[int, int], dict[int, int]]:
+        encoding = self.tokenizer(context, add_special_tokens=False).encodings[0]
+        words = [encoding.word_to_chars(word) for word in encoding.word_ids]
+        starts, ends = zip(*encoding.offsets, strict=True) if encoding.offsets else ((), ())
+        return dict(zip(starts, (word[0] for word in words), strict=True)), dict(
+            zip(ends, (word[1] for word in words), strict=True)
+        )
+
+
+@pytest.fixture(scope="module")
+def reference(folder: Path) -> Reference:
+    return Reference(folder)
+
+
+VOCABULARY = "Paris paris HuggingFace founded house, 1906 New-York. is in of the Zürich"
+WORDS = st.sampled_from(VOCABULARY.split(" "))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    words=st.lists(WORDS, min_size=1, max_size=90),
+    top_k=st.integers(1, 12),
+    max_answer_len=st.integers(1, 15),
+    align=st.booleans(),
+    impossible=st.booleans(),
+    question=st.sampled_from([FOUNDED, FIELD, "Paris?"]),
+)
+def test_scores_are_those_of_the_old_pipeline(
+    pipe: QuestionAnsweringPipeline,
+    reference: Reference,
+    words: list[str],
+    top_k: int,
+    max_answer_len: int,
+    align: bool,
+    impossible: bool,
+    question: str,
+) -> None:
+    parameters = Parameters(
+        top_k=top_k,
+        doc_stride=12,
+        max_answer_len=max_answer_len,
+        max_seq_len=48,
+        handle_impossible_answer=impossible,
+        align_to_words=align,
+    )
+    context = " ".join(words)
+    wanted = reference.answers(question, context, parameters)
+    named = {name: getattr(parameters, name) for name in Parameters.__dataclass_fields__}
+    found: Any = pipe(question=question, context=context, **named)
+    found = [found] if isinstance(found, dict) else found
+    assert [answer["score"] for answer in found] == pytest.approx([score for _, score in wanted], abs=1e-6)
+    scores = dict(wanted)
+    for answer in found:  # of equal scores either may come first
+        if answer["answer"] in scores:
+            assert answer["score"] == pytest.approx(scores[answer["answer"]], abs=1e-6)
+        else:
+            assert math.isclose(answer["score"], wanted[-1][1], abs_tol=1e-6)
