@@ -106,6 +106,16 @@ def test_after_a_killed_process_the_run_goes_on_exactly(
     assert_equal(run, trained[0])
 
 
+def test_all_processes_learn_that_a_run_is_finished(crew: Crew, trained: tuple[Path, Ended], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained[0], run)
+    ended = crew.run(2, "train", "--resume", "--output", run)
+    assert ended.codes == [0, 0], ended.err
+    assert ["is finished: there is nothing left to do" in text for text in ended.err] == [True, False]
+    assert not (run / "checkpoints").exists()
+    assert_equal(run, trained[0])
+
+
 @pytest.mark.parametrize("failing", [[0], [1], [0, 1]])
 def test_bad_data_in_some_process_is_told_once_and_nobody_waits(
     crew: Crew, recipe: Path, tmp_path: Path, failing: list[int]
