@@ -132,7 +132,7 @@ def _train(needs: TrainingNeeds, examples: Sequence[Example]) -> Iterator[Findin
             f"train examples (of {len(examples):,}) have no answer, and predict.no_answer is false: the model learns "
             "from them what it may never say; set predict.no_answer or data.answerable_only to true"
         )
-        yield warning("unanswerable_train", meaning, _ids(examples, _is_unanswerable))
+        yield from _if_any(warning("unanswerable_train", meaning, _ids(examples, _is_unanswerable)))
 
 
 def _validation(needs: TrainingNeeds, examples: Sequence[Example]) -> Iterator[Finding]:
@@ -147,7 +147,7 @@ def _validation(needs: TrainingNeeds, examples: Sequence[Example]) -> Iterator[F
         )
         if needs.metric == _ANSWER_METRIC:
             meaning += f", which the metric {needs.metric} is made for"
-        yield warning("unanswerable_validation", meaning, _ids(examples, _is_unanswerable))
+        yield from _if_any(warning("unanswerable_validation", meaning, _ids(examples, _is_unanswerable)))
 
 
 def _classes(
@@ -188,6 +188,11 @@ def _lacking(needs: TrainingNeeds) -> str:
 
 def _ids(examples: Sequence[Example], which: Callable[[Example], bool]) -> list[str]:
     return [f"id {example.id}" for example in examples if which(example)]
+
+
+def _if_any(finding: Finding) -> Iterator[Finding]:
+    if finding.count:
+        yield finding
 
 
 def _is_unanswerable(example: Example) -> bool:
