@@ -34,11 +34,12 @@ class Training:
     """The run to go on with; of a new one, None until its folder is made."""
 
     def go(self, display: TrainingDisplay, *, resume: bool) -> Finished | None:
-        """Train, predict, write; None in all processes but the first."""
+        """Train, predict, write; None in all processes but the first. A finished run stays what it is."""
         from qakit.report.curves import draw_curves
         from qakit.report.threshold_curve import draw_validation_curve
         from qakit.runs import alone_in, check_free, create_run
-        from qakit.training.finish import finish_run
+        from qakit.training.events import Remark
+        from qakit.training.finish import finish_run, finished_before
         from qakit.training.fit import fit
         from qakit.training.launch import check_same_training, part_ways, workers_of
         from qakit.training.prepare import prepare_training
@@ -48,10 +49,17 @@ class Training:
         workers, device = workers_of(accelerator), accelerator.device
         with ExitStack() as held:
             with workers.one_fate():
+                before = None
                 if workers.first and self.run is None:
                     check_free(self.output)
                 elif workers.first and self.run is not None:
                     held.enter_context(alone_in(self.run))
+                    before = finished_before(self.run)
+            if workers.from_first(before is not None):
+                display(Remark(f"{self.output} is finished: there is nothing left to do"))
+                part_ways(accelerator)
+                return before
+            with workers.one_fate():
                 prepared = prepare_training(recipe, registry, device=device, listener=display, workers=workers)
             check_same_training(prepared, workers)
             with workers.one_fate():

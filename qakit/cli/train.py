@@ -150,9 +150,6 @@ def _train(
     training = Training(recipe, registry, accelerator, output, run)
     workers = workers_of(accelerator)
     display = TrainingDisplay(quiet=quiet or as_json, silent=not workers.first)
-    if run is not None and run.metrics_file.is_file() and workers.first and not (quiet or as_json):
-        again = "; its test file is predicted once more" if recipe.data.test is not None else ""
-        err.print(plain(f"{run.folder} is finished{again}"))
     with stops_told(lambda: None if training.run is None else training.run.folder, first=workers.first), display:
         finished = training.go(display, resume=resume)
     if finished is None:
