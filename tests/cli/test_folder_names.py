@@ -86,7 +86,7 @@ def test_a_run_may_be_called_anything(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    folder = Path("runs") / name
+    folder, quoted = Path("runs") / name, json.dumps(str(tmp_path / "exported" / name), ensure_ascii=False)
     done = invoke("train", small_recipe, "--output", folder, "--quiet", "--set", "train.max_steps=2")
     assert done.exit_code == 0, done.output
     check_opens(folder, members[0], invoke, small_data / "test.json", tmp_path)
@@ -94,7 +94,7 @@ def test_a_run_may_be_called_anything(
         ("evaluate", folder, "--json"),
         ("train", "--resume", "--output", folder, "--quiet"),
         ("export", folder, "--merge", "--output", Path("exported") / name),
-        ("train", small_recipe, "--dry-run", "--set", f"backbone.source={tmp_path / 'exported' / name}"),
+        ("train", small_recipe, "--dry-run", "--set", f"backbone.source={quoted}"),
     ):
         done = invoke(*command)
         assert done.exit_code == 0, (command, done.output, done.exception)
