@@ -14,8 +14,8 @@ from qakit.cli.outputs import new_path
 from qakit.errors import UsageError
 
 if TYPE_CHECKING:
-    from qakit.ensemble.kept import Source
-    from qakit.ensemble.load import EnsemblePlan
+    from qakit.ensembling.kept import Source
+    from qakit.ensembling.load import EnsemblePlan
     from qakit.inference.output import Submission
     from qakit.protocols import Writer
     from qakit.registry import Registry
@@ -71,8 +71,8 @@ def ensemble(
     what learnt weights gain. Also shown: how often each pair of members agrees, and how many answers changed.
     """
     from qakit.cli.ensemble_display import report_of, show
-    from qakit.ensemble.combine import combine
-    from qakit.ensemble.folder import check_target, write_ensemble
+    from qakit.ensembling.combine import combine
+    from qakit.ensembling.folder import check_target, write_ensemble
     from qakit.inference.output import sample_submission, write_checked
     from qakit.registry import load_registry
 
@@ -117,7 +117,7 @@ def _from_recipe(
     learn_weights: bool,
     settings: list[str] | None,
 ) -> tuple[EnsemblePlan, Path]:
-    from qakit.ensemble.load import is_ensemble, load_ensemble
+    from qakit.ensembling.load import is_ensemble, load_ensemble
     from qakit.runs import RUNS
 
     if method is not None or weights is not None or learn_weights or settings:
@@ -140,7 +140,7 @@ def _from_options(
     registry: Registry,
 ) -> EnsemblePlan:
     from qakit.cli.component_settings import parse_settings
-    from qakit.ensemble.load import EnsemblePlan
+    from qakit.ensembling.load import EnsemblePlan
 
     if weights is not None and learn_weights:
         raise UsageError("--weights and --learn-weights contradict each other: give one")
@@ -184,7 +184,7 @@ def _warn_of_other_columns(members: Sequence[Source]) -> None:
 
 def _writer(output: Path, members: Sequence[Source], registry: Registry) -> Writer:
     """For a CSV file with the header and line ends of the first member that is one; else as the runs write it."""
-    from qakit.ensemble.combine import first_recipe
+    from qakit.ensembling.combine import first_recipe
     from qakit.inference.output import build_writer
     from qakit.protocols import NoRuntime
 

@@ -10,8 +10,8 @@ from qakit.cli.train_part import free_memory, train_into
 from qakit.errors import UsageError
 
 if TYPE_CHECKING:
-    from qakit.ensemble.combine import Ensemble
-    from qakit.ensemble.trained import MemberPlan, TrainedEnsemble
+    from qakit.ensembling.combine import Ensemble
+    from qakit.ensembling.trained import MemberPlan, TrainedEnsemble
     from qakit.registry import Registry
     from qakit.runs import Run
 
@@ -22,8 +22,8 @@ def read_ensemble(file: Path, overrides: list[str], registry: Registry) -> Train
     Raises:
         RecipeError: with every problem of the recipe, or of the members' recipes.
     """
-    from qakit.ensemble.load import load_ensemble
-    from qakit.ensemble.trained import TrainedEnsemble
+    from qakit.ensembling.load import load_ensemble
+    from qakit.ensembling.trained import TrainedEnsemble
     from qakit.study.members import plan_members
 
     plan = load_ensemble(file, registry)
@@ -36,7 +36,7 @@ def check_ensemble(loaded: TrainedEnsemble, registry: Registry) -> None:
     Raises:
         UsageError: something would.
     """
-    from qakit.ensemble.method import Method
+    from qakit.ensembling.method import Method
     from qakit.inference.workers import launched_processes
 
     if launched_processes() > 1:
@@ -60,7 +60,7 @@ def ensemble_into(loaded: TrainedEnsemble, folder: Path, registry: Registry, *, 
         UsageError: what the recipe says cannot be done.
         RunError: the folder is that of another ensemble recipe, or of something else.
     """
-    from qakit.ensemble.trained import (
+    from qakit.ensembling.trained import (
         check_same_ensemble,
         create_trained,
         is_trained_folder,
@@ -93,7 +93,7 @@ def fill_ensemble(loaded: TrainedEnsemble, run: Run, registry: Registry, *, quie
 
 
 def _train_members(loaded: TrainedEnsemble, run: Run, registry: Registry, *, quiet: bool) -> None:
-    from qakit.ensemble.trained import member_folder
+    from qakit.ensembling.trained import member_folder
     from qakit.runs import Run
 
     todo = [each for each in loaded.members if not Run(member_folder(run, each.label)).metrics_file.is_file()]
@@ -118,8 +118,8 @@ def _predict(member: MemberPlan, source: Run, folder: Path, registry: Registry, 
 
 
 def _combine(loaded: TrainedEnsemble, run: Run, registry: Registry, *, quiet: bool) -> Ensemble:
-    from qakit.ensemble.combine import combine
-    from qakit.ensemble.folder import fill_folder
+    from qakit.ensembling.combine import combine
+    from qakit.ensembling.folder import fill_folder
 
     made = combine(
         loaded.whole(run),

@@ -83,9 +83,9 @@ def _rungs(recipes: list[Path], output: Path) -> list[Rung]:
 
 def _climb(rung: Rung, overrides: list[str], registry: Registry, silent: bool) -> Rung:
     """The rung, trained or with the error."""
-    from qakit.cli.recipe_files import found_recipe
     from qakit.cli.stops import stops_told
-    from qakit.ensemble.load import is_ensemble
+    from qakit.ensembling.load import is_ensemble
+    from qakit.recipe.found import found_recipe
     from qakit.training.interrupts import InterruptedTrainingError
 
     _say(f"{rung.name}: {rung.source}", silent)
@@ -136,8 +136,8 @@ def _train(rung: Rung, recipe: Recipe, registry: Registry, silent: bool) -> None
 def _combined(rung: Rung, file: Path, overrides: list[str], registry: Registry, silent: bool) -> Rung:
     """The members of an ensemble recipe combined, and trained before where the recipe says how."""
     from qakit.cli.ensemble_training import ensemble_into, read_ensemble
-    from qakit.ensemble.combine import combine
-    from qakit.ensemble.folder import check_target, write_ensemble
+    from qakit.ensembling.combine import combine
+    from qakit.ensembling.folder import check_target, write_ensemble
 
     loaded = read_ensemble(file, overrides, registry)
     plan = loaded.plan

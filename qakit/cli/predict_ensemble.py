@@ -44,8 +44,8 @@ def predict_ensemble(
     from qakit.cli.train_part import free_memory
     from qakit.data.cache import default_cache
     from qakit.data.splits import with_contexts
-    from qakit.ensemble.later import answering
-    from qakit.ensemble.stored import open_stored
+    from qakit.ensembling.later import answering
+    from qakit.ensembling.stored import open_stored
     from qakit.folds.together import open_together
     from qakit.inference.nbest_file import write_nbest
     from qakit.inference.output import build_writer, write_submission

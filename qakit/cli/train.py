@@ -103,7 +103,7 @@ def train(
 
 
 def _loaded(path: Path | None, overrides: list[str], registry: Registry) -> Recipe:
-    from qakit.cli.recipe_files import found_recipe
+    from qakit.recipe.found import found_recipe
     from qakit.recipe.load import load_recipe
     from qakit.training.fold_recipe import fold_recipe
 

@@ -12,17 +12,17 @@ from qakit.cli.ensemble_training import check_ensemble, fill_ensemble, read_ense
 from qakit.errors import UsageError
 
 if TYPE_CHECKING:
-    from qakit.ensemble.combine import Ensemble
-    from qakit.ensemble.trained import TrainedEnsemble
+    from qakit.ensembling.combine import Ensemble
+    from qakit.ensembling.trained import TrainedEnsemble
     from qakit.registry import Registry
     from qakit.runs import Run
 
 
 def wants_ensemble(recipe: Path | None, output: Path | None, *, resume: bool) -> bool:
     """Whether a command line of ``qakit train`` means an ensemble."""
-    from qakit.cli.recipe_files import found_recipe
-    from qakit.ensemble.load import is_ensemble
-    from qakit.ensemble.trained import is_trained_folder
+    from qakit.ensembling.load import is_ensemble
+    from qakit.ensembling.trained import is_trained_folder
+    from qakit.recipe.found import found_recipe
 
     if resume:
         return output is not None and is_trained_folder(output)
@@ -44,7 +44,7 @@ def train_ensemble(
 ) -> None:
     """Train the members that are not trained yet; then combine all of them, judge and predict."""
     from qakit.cli.stops import stops_told
-    from qakit.ensemble.trained import create_trained
+    from qakit.ensembling.trained import create_trained
     from qakit.runs import alone_in, check_free
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
@@ -69,7 +69,7 @@ def train_ensemble(
 
 
 def _loaded(recipe: Path | None, overrides: list[str], registry: Registry) -> TrainedEnsemble:
-    from qakit.cli.recipe_files import found_recipe
+    from qakit.recipe.found import found_recipe
 
     assert recipe is not None
     loaded = read_ensemble(found_recipe(recipe), overrides, registry)
@@ -79,7 +79,7 @@ def _loaded(recipe: Path | None, overrides: list[str], registry: Registry) -> Tr
 
 
 def _resumed(output: Path | None, overrides: list[str]) -> tuple[Run, TrainedEnsemble]:
-    from qakit.ensemble.trained import reload_trained
+    from qakit.ensembling.trained import reload_trained
     from qakit.runs import open_run
 
     assert output is not None

@@ -29,7 +29,7 @@ WANTED: dict[str, Gives] = {"selection": "contexts", "span": "spans"}
 
 def wants_pipeline(recipe: Path | None, output: Path | None, *, resume: bool) -> bool:
     """Whether a command line of ``qakit train`` means a pipeline."""
-    from qakit.cli.recipe_files import found_recipe
+    from qakit.recipe.found import found_recipe
     from qakit.stages.folder import is_pipeline_folder
     from qakit.stages.load import is_pipeline
 
@@ -72,7 +72,7 @@ def _check_alone() -> None:
 
 
 def _loaded(recipe: Path | None, overrides: list[str], registry: Registry) -> LoadedPipeline:
-    from qakit.cli.recipe_files import found_recipe
+    from qakit.recipe.found import found_recipe
     from qakit.stages.load import load_pipeline
 
     assert recipe is not None

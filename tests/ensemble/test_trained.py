@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from qakit.cli.ensemble_training import ensemble_into, read_ensemble
-from qakit.ensemble.load import load_ensemble
-from qakit.ensemble.trained import TrainedEnsemble, check_same_ensemble, create_trained, reload_trained
+from qakit.ensembling.load import load_ensemble
+from qakit.ensembling.trained import TrainedEnsemble, check_same_ensemble, create_trained, reload_trained
 from qakit.errors import RunError
 from qakit.registry import load_registry
 from qakit.study.members import plan_members
