@@ -41,7 +41,7 @@ def predict_ensemble(
     run: Path, source: Path, contexts: Path | None, output: Path, nbest: Path | None, *, quiet: bool
 ) -> Submission:
     """Answers to one file, by the weights and the no-answer threshold that the ensemble has; folds count the same."""
-    from qakit.cli.train_part import free_memory
+    from qakit.workflows.training import free_memory
     from qakit.data.cache import default_cache
     from qakit.data.splits import with_contexts
     from qakit.ensembling.later import answering

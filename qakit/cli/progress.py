@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -50,6 +51,8 @@ class TrainingDisplay:
             disable=not self._live,
             transient=False,
         )
+        self.folder: Path | None = None
+        """That of the run, once there is one."""
         self._training: TaskID | None = None
         self._side: TaskID | None = None
         self._steps = 0
@@ -72,6 +75,8 @@ class TrainingDisplay:
     def __call__(self, event: events.Event) -> None:
         """Show one event."""
         match event:
+            case events.RunBegun():
+                self.folder = self.folder or event.folder
             case events.Preparing():
                 self._preparing(event)
             case events.Started():
@@ -80,6 +85,8 @@ class TrainingDisplay:
                 self._step(event)
             case events.Predicting():
                 self._side_bar("predicting", event.done, event.total)
+                if event.done >= event.total:
+                    self._end_side_bar()
             case events.Evaluated():
                 self._end_side_bar()
                 self._line(evaluation_line(event))
@@ -110,7 +117,9 @@ class TrainingDisplay:
         )
         if event.unused_weights:
             self._line(f"not used from the backbone's file: {', '.join(event.unused_weights[:6])}")
-        self._steps = event.steps
+        self._steps, self._last_line = event.steps, 0.0
+        if self._training is not None:  # of the part before
+            self._progress.remove_task(self._training)
         self._training = self._progress.add_task("training", total=event.steps, completed=event.first_step, detail="")
 
     def _step(self, event: events.StepDone) -> None:

@@ -6,10 +6,11 @@ import atexit
 
 import torch.distributed
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import GradientAccumulationPlugin
 
 from qakit.inference.agreement import check_same
-from qakit.inference.workers import Workers
+from qakit.inference.workers import Workers, launched_processes
 from qakit.modeling.device import pick_device, resolve_precision
 from qakit.recipe.model import Recipe
 from qakit.training.prepare import Prepared
@@ -27,6 +28,9 @@ def accelerator_for(recipe: Recipe) -> Accelerator:
     """
     device = pick_device()
     precision = resolve_precision(recipe.train.precision, device)
+    if launched_processes() == 1:
+        # Accelerate has one state in a process; trainings one after the other may differ in precision or device.
+        AcceleratorState._reset_state(reset_partial_state=True)
     # Without `cpu=True` accelerate takes several CPU processes for as many single ones.
     accelerator = Accelerator(
         mixed_precision="no" if precision == "fp32" else precision,
