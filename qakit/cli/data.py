@@ -117,7 +117,7 @@ def download(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
 ) -> None:
     """Fetch a Kaggle competition's data files, whole or not at all; skipped when the folder has them."""
-    from qakit.cli.trained_runs import bar
+    from qakit.cli.progress import bar
     from qakit.submit.client import connect
     from qakit.submit.download import download as fetch
     from qakit.submit.target import slug_of

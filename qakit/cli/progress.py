@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -174,3 +176,14 @@ def evaluation_line(event: events.Evaluated) -> str:
     mark = "  (best so far)" if event.best else ""
     when = "before training" if event.step == 0 else f"step {event.step}"
     return f"evaluation {when}: {figures}{mark}"
+
+
+@contextmanager
+def bar(what: str, *, shown: bool = True) -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar on a terminal, nothing elsewhere or where it is not to be ``shown``."""
+    if not (shown and err.is_terminal):
+        yield None
+        return
+    with Progress(console=err, transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -52,9 +52,10 @@ def show_training(result: TrainingResult, *, as_json: bool, quiet: bool) -> None
         return
     if result.missing:
         if not quiet:
-            left = ", ".join(map(str, result.missing))
+            folds, left = run.recipe().folds, ", ".join(map(str, result.missing))
+            assert folds is not None
             again = f"qakit train --resume --output {run.folder}"
-            err.print(plain(f"not trained yet: fold {left} of {run.recipe().folds.k}; go on with: {again}"))
+            err.print(plain(f"not trained yet: fold {left} of {folds.k}; go on with: {again}"))
         return
     if result.ensemble is not None:
         _show_ensemble(result)

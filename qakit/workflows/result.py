@@ -30,9 +30,13 @@ class TrainingResult:
     ensemble: Ensemble | None = None
     """Of an ensemble: its members, their weights, and what each adds."""
 
+    def __fspath__(self) -> str:
+        """The folder: the result stands for its run wherever a path does."""
+        return str(self.run.folder)
+
     @property
     def folder(self) -> Path:
-        """The run's folder; ``qakit.load``, ``predict``, ``evaluate`` and ``compare`` take it."""
+        """The run's folder."""
         return self.run.folder
 
     @property
