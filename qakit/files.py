@@ -178,7 +178,7 @@ def check_readable(path: Path, error: type[QakitError] = RunError) -> None:
     """
     try:
         for file in path.iterdir() if path.is_dir() else [path]:
-            if not file.is_dir():
+            if file.is_file():  # whoever opens a pipe waits for its other end
                 with suppress(FileNotFoundError), file.open("rb"):
                     pass
     except PermissionError as refusal:

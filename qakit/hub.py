@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from qakit.errors import HubError
+from qakit.names import below
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ DEFAULT_REVISION = "main"
 SECONDS = 20
 """How long the hub may take to say which files it has."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_REVISION = re.compile(r"(?!.*\.\.)[\w][\w./+-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,8 @@ def snapshot(
         HubError: there is no such repository or revision, it asks for rights, a file arrived damaged, or neither the
             hub nor the cache has what is needed.
     """
+    if revision is not None and not _REVISION.fullmatch(revision):
+        raise HubError(f"{subject}: {revision!r} is no branch, tag or commit")
     try:
         return _fetched(repository, choose, kind, revision, subject)
     except HubError:
@@ -135,6 +140,8 @@ def _fetched(
                 **_display(f"fetching {name} of {repository}"),
             )
         known = True
+        if not Path(file).is_relative_to(snapshots):  # the file's own answer named another commit
+            raise HubError(f"{subject}: the hub ({constants.ENDPOINT}) changed while {name} was fetched; try again")
         if not held:
             _check(Path(file), subject)
     return snapshots
@@ -147,8 +154,17 @@ def _listing(endpoint: str, repository: str, kind: Kind, revision: str | None) -
 
     with _quiet():
         info = HfApi(endpoint=endpoint).repo_info(repository, repo_type=kind, revision=revision, timeout=SECONDS)
+    commit = str(info.sha)
     siblings = getattr(info, "siblings", None) or ()  # not every kind of repository has them
-    return str(info.sha), tuple(sorted(sibling.rfilename for sibling in siblings))
+    names = [str(sibling.rfilename) for sibling in siblings]
+    if not _COMMIT.fullmatch(commit):  # it becomes a part of paths
+        raise HubError(f"the hub ({endpoint}) calls {commit[:80]!r} a commit of {repository}, which is none")
+    for name in names:
+        try:
+            below(Path(), name)
+        except ValueError as error:
+            raise HubError(f"the hub ({endpoint}) names a file of {repository} that leads elsewhere: {error}") from None
+    return commit, tuple(sorted(names))
 
 
 def _check(file: Path, subject: str) -> None:
@@ -181,7 +197,7 @@ def _cached_folder(repository: str, kind: Kind, revision: str | None) -> Path | 
     folder = _repository_folder(repository, kind)
     reference = folder / "refs" / (revision or DEFAULT_REVISION)
     commit = reference.read_text("utf-8").strip() if reference.is_file() else revision
-    snapshots = folder / "snapshots" / commit if commit else None
+    snapshots = folder / "snapshots" / commit if commit and _COMMIT.fullmatch(commit) else None
     return snapshots if snapshots is not None and snapshots.is_dir() else None
 
 
@@ -224,6 +240,8 @@ def _why(error: Exception, repository: str, kind: Kind, revision: str | None) ->
         return f"the hub ({constants.ENDPOINT}) is asked too often from here (429); wait a few minutes, or log in"
     if status is not None:
         return f"the hub ({constants.ENDPOINT}) answers with an error ({status}); try again later"
+    if isinstance(error, ValueError | TypeError | KeyError | AttributeError):
+        return f"the hub ({constants.ENDPOINT}) gives an answer that makes no sense ({type(error).__name__}: {error})"
     if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
         return f"cannot write {error.filename}: {error.strerror}"
     return (

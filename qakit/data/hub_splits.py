@@ -59,9 +59,9 @@ def _builder(split: HubSplit, cards: Fetched, scratch: Path, subject: str) -> tu
             f"it: hf://datasets/{split.dataset}@refs/convert/parquet/CONFIG/SPLIT/*.parquet"
         )
     likeness = scratch.resolve() / name
-    _make_likeness(cards, likeness)
     configs: list[str] = []
     try:
+        _make_likeness(cards, likeness)
         configs = datasets.get_dataset_config_names(str(likeness))
         builder = datasets.load_dataset_builder(str(likeness), split.config, cache_dir=str(scratch / "cache"))
         found = {str(key): list(value) for key, value in (builder.config.data_files or {}).items()}
@@ -70,14 +70,14 @@ def _builder(split: HubSplit, cards: Fetched, scratch: Path, subject: str) -> tu
         raise _refusal(error, split, cards, configs, subject) from error
     if not files:
         raise DataError(f"{subject} has no split {split.split!r}; it has {_few(list(found))}")
+    if strangers := sorted(set(files) - set(cards.names)):
+        raise DataError(f"{subject}: its card names {strangers[0]!r}, which is no file of the dataset")
     return builder, tuple(files)
 
 
 def _make_likeness(cards: Fetched, folder: Path) -> None:
     """``datasets`` decides by names and cards alone which files hold what: so it is shown a folder of empty files."""
     for name in cards.names:
-        if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute():
-            continue
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         if name in CARDS:

@@ -7,25 +7,29 @@ as safetensors in qakit's cache, under the hash of the file. The next start maps
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import logging
 import re
+import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from filelock import FileLock
+from huggingface_hub import constants
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from qakit.data.cache import WEIGHTS, default_cache, mark_used, open_room, prune
-from qakit.errors import ModelError
+from qakit.errors import ModelError, OutputError
 from qakit.files import atomic_path, check_readable, writing
 from qakit.hub import Progress, told
 from qakit.runs import SEEN
@@ -48,9 +52,11 @@ OTHER_FORMATS = {
 }
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt")
 """Endings of pickles."""
+MOST_OVERLAP = 4
+"""So many times a file's size its tensors may be together: views of one memory, which are rare, become several."""
 _LFS = b"version https://git-lfs"
 _OLD_NAMES = (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias"))
-_GLOBAL = re.compile(r"(?:Unsupported global: GLOBAL|Unsupported class) (\S+)")
+_GLOBAL = re.compile(r"(?:Unsupported global: GLOBAL|unsupported GLOBAL|Unsupported class) (\S+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,7 @@ class Checkpoint:
         found: dict[str, tuple[int, ...]] = {}
         for file in self.files:
             with _opened(file) as opened:
-                for name, place in _places(opened).items():
+                for name, place in _places(opened, file).items():
                     found[name] = tuple(opened.get_slice(place).get_shape())
         stripped = _has_module_prefix(found)
         return {_todays(name, stripped): shape for name, shape in found.items()}
@@ -86,7 +92,7 @@ class Checkpoint:
         found: dict[str, Tensor] = {}
         for file in self.files:
             with _opened(file) as opened:
-                places = _places(opened)
+                places = _places(opened, file)
                 stripped = _has_module_prefix(places)
                 for name, place in places.items():
                     today = _todays(name, stripped)
@@ -147,7 +153,7 @@ def choose_weights(names: Iterable[str]) -> list[str]:
 def file_sha256(file: Path) -> str:
     """SHA-256 of a file; the hub's cache names large files by it."""
     blob = file.resolve()
-    if blob.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", blob.name):
+    if re.fullmatch(r"[0-9a-f]{64}", blob.name) and blob.is_relative_to(Path(constants.HF_HUB_CACHE).resolve()):
         return blob.name
     return _sha256(blob, blob.stat().st_mtime_ns, blob.stat().st_size)
 
@@ -161,7 +167,7 @@ def _sha256(file: Path, _changed: int, _size: int) -> str:
 def _shards(index: Path) -> list[Path]:
     try:
         names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(f"{index} is no list of shards ({type(error).__name__}: {error})") from error
     for name in names:
         if not (isinstance(name, str) and SHARD.fullmatch(name)):
@@ -184,24 +190,53 @@ def _nothing_in(folder: Path) -> str:
 
 def _converted(file: Path) -> Path:
     """The file's tensors as safetensors, in the cache."""
-    cache = default_cache()
-    target = cache / WEIGHTS / f"{file_sha256(file)}.safetensors"
+    room, digest = default_cache(), file_sha256(file)
+    target = room / WEIGHTS / f"{digest}.safetensors"
     if _reads_back(target):
         return target
-    with writing(target):
-        open_room(cache, WEIGHTS)
-    with FileLock(f"{target}.lock"):  # several processes start at once: one converts
-        if _reads_back(target):
-            return target
-        size = file.stat().st_size
-        told(Progress(f"converting {file.name} (once)", 0, size))
-        tensors = _unpickled(file)
-        unique, aliases = _shared(tensors)
-        with atomic_path(target) as temporary:
-            save_file(unique, temporary, metadata={"format": "pt", ALIASES: json.dumps(aliases)})
-        prune(cache, keep=target)
-        told(Progress(f"converting {file.name} (once)", size, size))
+    try:
+        with writing(target):
+            open_room(room, WEIGHTS)
+            lock = FileLock(f"{target}.lock")
+            lock.acquire()  # several processes start at once: one converts
+    except OutputError as error:
+        return _without_cache(file, digest, error)
+    try:
+        if not _reads_back(target):
+            _convert(file, target)
+            prune(room, keep=target)
+        return target
+    except OutputError as error:
+        return _without_cache(file, digest, error)
+    finally:
+        lock.release()
+
+
+def _convert(file: Path, target: Path) -> None:
+    size = file.stat().st_size
+    told(Progress(f"converting {file.name} (once)", 0, size))
+    unique, aliases = _shared(_unpickled(file))
+    with atomic_path(target) as temporary:
+        save_file(unique, temporary, metadata={"format": "pt", ALIASES: json.dumps(aliases)})
+    told(Progress(f"converting {file.name} (once)", size, size))
+
+
+def _without_cache(file: Path, digest: str, error: OutputError) -> Path:
+    """A copy for this process alone."""
+    target = _own_folder() / WEIGHTS / f"{digest}.safetensors"
+    if not target.is_file():
+        logger.warning(
+            "%s; %s is converted anew at each start: point QAKIT_CACHE at a folder that can be written", error, file
+        )
+        _convert(file, target)
     return target
+
+
+@cache
+def _own_folder() -> Path:
+    folder = tempfile.mkdtemp(prefix="qakit-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def _reads_back(file: Path) -> bool:
@@ -236,7 +271,8 @@ def _unpickled(file: Path) -> dict[str, Tensor]:
         raise ModelError(
             f"{file} is damaged or no PyTorch checkpoint ({type(error).__name__}); fetch it anew"
         ) from error
-    if not isinstance(held, Mapping) or not held or not all(isinstance(name, str) for name in held):
+    names = list(held) if isinstance(held, Mapping) else []
+    if not names or not all(isinstance(name, str) for name in names) or "__metadata__" in names:
         raise ModelError(f"{file} holds one {type(held).__name__}, not a model's weights by name")
     others = {name: value for name, value in held.items() if not isinstance(value, Tensor)}
     if others:
@@ -252,6 +288,9 @@ def _unpickled(file: Path) -> dict[str, Tensor]:
             raise ModelError(f"{file}: {name} is no plain tensor ({value.dtype}, {value.layout})")
         if value.numel() * value.element_size() > max(size, 1):
             raise ModelError(f"{file}: {name} claims to be larger than the file; it is damaged, or made to do harm")
+    total = sum({_place(value): value.numel() * value.element_size() for value in tensors.values()}.values())
+    if total > MOST_OVERLAP * size:
+        raise ModelError(f"{file}: its tensors claim to be {total / size:.0f} times as large as the file")
     return tensors
 
 
@@ -283,13 +322,7 @@ def _shared(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str,
     first: dict[tuple[object, ...], str] = {}
     storages: set[int] = set()
     for name, tensor in tensors.items():
-        place = (
-            tensor.untyped_storage().data_ptr(),
-            tensor.storage_offset(),
-            tensor.shape,
-            tensor.stride(),
-            tensor.dtype,
-        )
+        place = _place(tensor)
         if tensor.numel() and place in first:
             aliases[name] = first[place]
             continue
@@ -301,6 +334,12 @@ def _shared(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str,
     return unique, aliases
 
 
+def _place(tensor: Tensor) -> tuple[object, ...]:
+    """Equal for tensors that are the same numbers in memory."""
+    own = tensor.untyped_storage().data_ptr()
+    return own, tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype
+
+
 def _opened(file: Path) -> Any:
     try:
         return safe_open(file, framework="pt")
@@ -310,9 +349,10 @@ def _opened(file: Path) -> Any:
         raise ModelError(f"{file} is damaged: {error}") from error
 
 
-def _places(opened: Any) -> dict[str, str]:
-    """Every name in a file -> the name of the tensor that it stands for."""
-    noted = (opened.metadata() or {}).get(ALIASES)
+def _places(opened: Any, file: Path) -> dict[str, str]:
+    """Every name in a file -> the name of the tensor that it stands for; only our own copies know of others."""
+    ours = file.parent in (default_cache() / WEIGHTS, _own_folder() / WEIGHTS)
+    noted = (opened.metadata() or {}).get(ALIASES) if ours else None
     return {name: name for name in opened.keys()} | dict(json.loads(noted) if noted else {})  # noqa: SIM118
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -15,10 +15,24 @@ from qakit.errors import ModelError
 from qakit.modeling.checkpoints import checkpoint_in
 from qakit.modeling.remote_code import announce_remote_code, first_line, reason
 from qakit.modeling.sources import BackboneSource
+from qakit.numbers import load_json
 from qakit.recipe.model import BackboneSection
 
 KINDS = ("bert", "roberta", "electra", "albert", "distilbert", "deberta-v2", "deberta", "mpnet", "ernie", "xlnet")
 """Architectures that weights without a ``model_type`` are compared with, in this order."""
+
+
+LARGEST = {
+    "num_hidden_layers": 1_000,
+    "num_attention_heads": 1_000,
+    "hidden_size": 100_000,
+    "intermediate_size": 1_000_000,
+    "vocab_size": 10_000_000,
+    "type_vocab_size": 10_000,
+    "max_position_embeddings": 10_000_000,
+    "num_labels": 100_000,
+}
+"""Sizes beyond these are a mistake or an attack: building such a model takes all memory before it fails."""
 
 
 def load_config(section: BackboneSection, source: BackboneSource) -> PretrainedConfig:
@@ -52,9 +66,10 @@ def read_config(folder: Path, *, model_type: object = None, trust_remote_code: b
     """
     file = folder / "config.json"
     try:
-        entries = json.loads(file.read_text("utf-8"))
+        entries = load_json(file.read_text("utf-8"))
         if not isinstance(entries, dict):
             raise ValueError("no object")
+        _check_numbers(entries)
         if model_type is None and (entries.get("model_type") or entries.get("auto_map")):
             found: PretrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
             return found
@@ -66,6 +81,20 @@ def read_config(folder: Path, *, model_type: object = None, trust_remote_code: b
         raise
     except Exception as error:  # transformers raises whatever its configuration classes raise
         raise ModelError(f"{file} is not a usable configuration: {reason(error, folder)}") from error
+
+
+def _check_numbers(entries: Mapping[str, Any]) -> None:
+    """Before anything is built by them.
+
+    Raises:
+        ValueError: a number that no model has.
+    """
+    for name, value in entries.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name} is {value}")
+        most = LARGEST.get(name)
+        if most is not None and isinstance(value, int) and not 0 <= value <= most:
+            raise ValueError(f"{name} is {value:,}; it must be from 0 to {most:,}")
 
 
 def encoder_class(config: PretrainedConfig, *, trust_remote_code: bool = False) -> type[torch.nn.Module] | None:

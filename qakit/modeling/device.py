@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import platform
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Literal
@@ -11,6 +13,8 @@ from typing import Literal
 import torch
 
 from qakit.errors import UsageError
+
+logger = logging.getLogger(__name__)
 
 Precision = Literal["fp32", "bf16", "fp16"]
 PrecisionChoice = Literal["auto", "fp32", "bf16", "fp16"]
@@ -24,14 +28,53 @@ FULL_PRECISION_ONLY = frozenset({"deberta", "xmod"})
 
 
 def pick_device() -> torch.device:
-    """The first GPU if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    """The first GPU if there is one, else the CPU.
+
+    On a GPU, products of float32 matrices may use TF32 where the card has it: in training and in prediction alike.
+
+    Raises:
+        UsageError: the installed PyTorch has no code for the GPU.
+    """
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    check_gpu(torch.cuda.get_device_name(), torch.cuda.get_device_capability(), torch.cuda.get_arch_list())
+    torch.set_float32_matmul_precision("high")
+    return torch.device("cuda")
+
+
+def check_gpu(name: str, capability: tuple[int, int], built_for: Sequence[str]) -> None:
+    """Make sure that PyTorch can run on a GPU: PyTorch itself calls it available, and fails at the first operation.
+
+    Args:
+        name: the card's.
+        capability: major and minor compute capability, (7, 5) for a T4.
+        built_for: what PyTorch holds: machine code (``sm_75``: this minor and later ones of the same major) and code
+            to be compiled on the spot (``compute_90``: this and all later ones).
+
+    Raises:
+        UsageError: nothing fits; says what to choose instead.
+    """
+    for entry in built_for:
+        kind, _, digits = entry.partition("_")
+        if not (number := "".join(filter(str.isdigit, digits))):
+            continue
+        have = (int(number[:-1]), int(number[-1]))
+        if (kind == "sm" and have[0] == capability[0] and have <= capability) or (
+            kind == "compute" and have <= capability
+        ):
+            return
+    raise UsageError(
+        f"the installed PyTorch has no code for this GPU ({name}, sm_{capability[0]}{capability[1]}; it is built for "
+        f"{', '.join(built_for) or 'none'}): choose another accelerator (on Kaggle: GPU T4 x2), install a PyTorch that "
+        'has, or train on the CPU with CUDA_VISIBLE_DEVICES=""'
+    )
 
 
 def resolve_precision(choice: PrecisionChoice, device: torch.device, architecture: str | None = None) -> Precision:
     """What ``auto`` means on this device: bf16 where it is native, else fp16 on a GPU and fp32 on a CPU.
 
-    There is no fp16 on a CPU, nor mixed precision for some architectures: fp32 takes its place.
+    There is no fp16 on a CPU, nor mixed precision for some architectures: fp32 takes its place. On a GPU without bf16
+    fp16 does, with a warning: PyTorch would compute bf16 there, and many times slower.
 
     Raises:
         UsageError: mixed precision is asked for by name, and the architecture cannot do it.
@@ -45,11 +88,19 @@ def resolve_precision(choice: PrecisionChoice, device: torch.device, architectur
         return "fp32"
     if choice == "fp16" and device.type == "cpu":
         return "fp32"
+    if choice == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        _tell_of_fp16(torch.cuda.get_device_name(device))
+        return "fp16"
     if choice != "auto":
         return choice
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     return "bf16" if _cpu_has_native_bf16() else "fp32"
+
+
+@cache
+def _tell_of_fp16(card: str) -> None:
+    logger.warning("%s has no bf16: fp16 takes its place (set precision to fp16, auto or fp32 to choose)", card)
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:

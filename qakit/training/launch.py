@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import atexit
+from datetime import timedelta
 
 import torch.distributed
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import GradientAccumulationPlugin
+from accelerate.utils import GradientAccumulationPlugin, InitProcessGroupKwargs
 
 from qakit.inference.agreement import check_same
 from qakit.inference.workers import Workers, launched_processes
@@ -16,6 +17,8 @@ from qakit.recipe.model import Recipe
 from qakit.training.prepare import Prepared
 from qakit.training.sharding import check_launch
 
+PATIENCE = timedelta(hours=2)
+"""How long processes wait for each other."""
 BY_ALL = {"seed", "windows", "preprocess", "train", "adapter", "head", "predict", "metric"}
 """The blocks of a recipe that every process goes by."""
 
@@ -37,6 +40,8 @@ def accelerator_for(recipe: Recipe) -> Accelerator:
         cpu=device.type == "cpu",
         # Accumulation is the loop's own; a number left in the environment would divide the gradients once more.
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+        # One process may tokenise for long while the others wait for it; by default they give up after minutes.
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
     )
     check_launch(accelerator, recipe)
     return accelerator

@@ -175,7 +175,7 @@ def test_models_get_their_weights_from_us() -> None:
         "state_dict" in {word.arg for word in node.keywords}
         for inside in nodes().values()
         for node in inside
-        if isinstance(node, ast.Call) and re.search(r"(Model\w*|encoder)\.from_pretrained$", ast.unparse(node.func))
+        if isinstance(node, ast.Call) and re.search(r"(Model\w*|kind)\.from_pretrained$", ast.unparse(node.func))
     ]
     assert found and all(found)
 

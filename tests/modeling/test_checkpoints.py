@@ -18,7 +18,7 @@ from torch import Tensor
 from qakit.data import cache
 from qakit.errors import ModelError
 from qakit.modeling.backbones import load_backbone, load_tokenizer, tokenizer_of
-from qakit.modeling.checkpoints import checkpoint_in, file_sha256
+from qakit.modeling.checkpoints import ALIASES, checkpoint_in, file_sha256
 from qakit.recipe.model import BackboneSection
 
 WEIGHTS: dict[str, Tensor] = {"one.weight": torch.arange(6.0).reshape(2, 3), "two": torch.ones(2)}
@@ -146,6 +146,7 @@ def test_an_index_names_shards_beside_it_only(tmp_path: Path, name: object) -> N
         (torch.ones(3), "holds one Tensor, not a model's weights"),
         ({}, "holds one dict, not a model's weights"),
         ({3: torch.ones(1)}, "holds one dict"),
+        ({"__metadata__": torch.ones(1)}, "holds one dict"),
         ({"one": torch.eye(3).to_sparse()}, "one is no plain tensor"),
         ({"one": torch.ones(2, dtype=torch.complex64)}, "one is no plain tensor"),
         ({"one": torch.zeros(1).expand(10**12)}, "one claims to be larger than the file"),
@@ -159,6 +160,68 @@ def test_a_pickle_of_anything_else_is_refused_with_what_it_holds(
     with pytest.raises(ModelError, match=says) as caught:
         checkpoint_in(folder)
     assert "\n" not in str(caught.value)
+
+
+def test_many_views_of_one_memory_are_refused(tmp_path: Path) -> None:
+    """Each would be a tensor of its own in the copy: a small file would fill the disk."""
+    table = torch.rand(64, 64)
+    held = {f"view{start}": table.flatten()[start : start + 2048] for start in range(1000)}
+    with pytest.raises(ModelError, match=r"tensors claim to be \d+ times as large"):
+        checkpoint_in(put(tmp_path / "model", held))
+
+
+def test_the_name_of_a_file_is_not_believed_to_be_its_hash(tmp_path: Path) -> None:
+    """But in the hub's own cache, where the client names files by what they hold."""
+    good = put(tmp_path / "good", {"one": torch.ones(3)}) / "pytorch_model.bin"
+    folder = tmp_path / "evil"
+    folder.mkdir()
+    put(folder / "blobs", {"one": torch.zeros(3)}, name=file_sha256(good))
+    (folder / "pytorch_model.bin").symlink_to(folder / "blobs" / file_sha256(good))
+    assert checkpoint_in(folder).tensors()["one"].tolist() == [0, 0, 0]
+    assert checkpoint_in(good.parent).tensors()["one"].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("noted", ["[1", "[1,2]", '{"a":1}', '{"x":"nothere"}', "3", "null", '"abc"'])
+def test_only_our_own_copies_have_names_that_stand_for_others(tmp_path: Path, noted: str) -> None:
+    save_file(WEIGHTS, tmp_path / "model.safetensors", metadata={"format": "pt", ALIASES: noted})
+    assert equal(checkpoint_in(tmp_path).tensors(), WEIGHTS)
+
+
+def test_without_a_cache_that_can_be_written_the_copy_is_for_this_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("a file, no folder")
+    monkeypatch.setenv("QAKIT_CACHE", str(tmp_path / "file"))
+    folder = put(tmp_path / "model", {"one": torch.rand(4)})
+    for _ in range(2):
+        assert checkpoint_in(folder).tensors().keys() == {"one"}
+    (message,) = caplog.messages
+    assert message.startswith("cannot write") and "point QAKIT_CACHE at a folder" in message
+
+
+def test_a_list_of_shards_may_not_be_nested_without_end(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors.index.json").write_text("[" * 100_000)
+    with pytest.raises(ModelError, match="is no list of shards"):
+        checkpoint_in(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers is 1,000,000,000; it must be from 0 to 1,000"),
+        ({"num_hidden_layers": -1}, "num_hidden_layers is -1"),
+        ({"num_labels": 10**9}, "num_labels is 1,000,000,000"),
+        ({"hidden_dropout_prob": float("nan")}, "hidden_dropout_prob is nan"),
+        ({"vocab_size": 10**400}, "the number 10"),
+    ],
+)
+def test_numbers_that_no_model_has_are_refused_before_one_is_built(
+    tiny_backbone: Path, tmp_path: Path, entry: dict[str, Any], says: str
+) -> None:
+    config = json.loads((tiny_backbone / "config.json").read_text("utf-8"))
+    (tmp_path / "config.json").write_text(json.dumps(config | entry), "utf-8")
+    with pytest.raises(ModelError, match=says):
+        load_backbone(BackboneSection.model_validate({"source": str(tmp_path)}), attention="eager")
 
 
 def test_a_packed_archive_is_refused(tmp_path: Path) -> None:

@@ -127,13 +127,12 @@ def _train(needs: TrainingNeeds, examples: Sequence[Example]) -> Iterator[Findin
         yield warning(
             "unlabelled_train", f"train examples (of {len(examples):,}) {what}: left out of training", lacking
         )
-    unanswerable = _ids(examples, _is_unanswerable)
-    if unanswerable and needs.gives in ("spans", None) and not needs.no_answer and not needs.answerable_only:
+    if needs.gives in ("spans", None) and not needs.no_answer and not needs.answerable_only:
         meaning = (
             f"train examples (of {len(examples):,}) have no answer, and predict.no_answer is false: the model learns "
             "from them what it may never say; set predict.no_answer or data.answerable_only to true"
         )
-        yield warning("unanswerable_train", meaning, unanswerable)
+        yield from _if_any(warning("unanswerable_train", meaning, _ids(examples, _is_unanswerable)))
 
 
 def _validation(needs: TrainingNeeds, examples: Sequence[Example]) -> Iterator[Finding]:
@@ -141,15 +140,14 @@ def _validation(needs: TrainingNeeds, examples: Sequence[Example]) -> Iterator[F
     if lacking:
         meaning = f"validation examples (of {len(examples):,}) {_lacking(needs)}: there is nothing to score"
         yield stops("unlabelled_validation", meaning, lacking)
-    unanswerable = _ids(examples, _is_unanswerable)
-    if unanswerable and needs.gives in ("spans", None) and not needs.no_answer:
+    if needs.gives in ("spans", None) and not needs.no_answer:
         meaning = (
             f"validation examples (of {len(examples):,}) have no answer, and predict.no_answer is false: each counts "
             "as wrong, whatever the model; set predict.no_answer to true"
         )
         if needs.metric == _ANSWER_METRIC:
             meaning += f", which the metric {needs.metric} is made for"
-        yield warning("unanswerable_validation", meaning, unanswerable)
+        yield from _if_any(warning("unanswerable_validation", meaning, _ids(examples, _is_unanswerable)))
 
 
 def _classes(
@@ -190,6 +188,11 @@ def _lacking(needs: TrainingNeeds) -> str:
 
 def _ids(examples: Sequence[Example], which: Callable[[Example], bool]) -> list[str]:
     return [f"id {example.id}" for example in examples if which(example)]
+
+
+def _if_any(finding: Finding) -> Iterator[Finding]:
+    if finding.count:
+        yield finding
 
 
 def _is_unanswerable(example: Example) -> bool:
