@@ -73,7 +73,7 @@ def evaluate(
     from qakit.workflows.evaluate import evaluate as evaluate_model
 
     first = is_first_process()
-    with TrainingDisplay(quiet=as_json, silent=not first) as display:
+    with TrainingDisplay(silent=not first) as display:
         result = evaluate_model(
             model,
             given,

@@ -125,7 +125,7 @@ def predict(
         raise UsageError("--input needs --output: the file for the answers")
     targets = Targets(Path(target) if target else None, nbest, characters)
     first = is_first_process()
-    with TrainingDisplay(quiet=as_json, silent=not first) as display:
+    with TrainingDisplay(quiet=as_json and Run(model).has_members, silent=not first) as display:
         result = predict_questions(
             model,
             inputs[0] if inputs else None,

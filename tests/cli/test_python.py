@@ -17,7 +17,7 @@ import qakit
 from qakit.errors import QakitError, RecipeError, RunError, UsageError
 from qakit.recipe.load import load_recipe
 from qakit.training.events import CheckpointWritten, Event, Notice, Predicting, RunBegun, Started, StepDone
-from qakit.training.interrupts import InterruptedTrainingError
+from qakit.training.interrupts import InterruptedTrainingError, StopRequest, stopping
 from qakit.training.launch import accelerator_for
 
 pytestmark = pytest.mark.slow
@@ -112,6 +112,18 @@ def test_a_callback_stops_a_training_in_another_thread_which_is_gone_on_with(
     assert next(event.first_step for event in again if isinstance(event, Started)) == 3
     model = Path("model", "model.safetensors")
     assert (result.folder / model).read_bytes() == (small_run / model).read_bytes()
+
+
+def test_a_second_interruption_ends_at_once() -> None:
+    def interrupted(event: Event) -> None:
+        raise KeyboardInterrupt
+
+    request = StopRequest()
+    hear = stopping(interrupted, request)
+    hear(StepDone(1, 0.1, 8))
+    assert request.signal == signal.SIGINT
+    with pytest.raises(KeyboardInterrupt):
+        hear(StepDone(2, 0.2, 8))
 
 
 def test_what_is_wrong_is_an_exception(small_recipe: Path, small_run: Path, tmp_path: Path) -> None:
