@@ -85,21 +85,7 @@ def combine_members(
     folder: Path | None,
     listener: Listener,
 ) -> EnsembleResult:
-    """Combine runs, or files of answers.
-
-    Args:
-        members: folders of runs; CSV, TSV or JSON files of answers.
-        method: an ensembler.
-        settings: its own, by name.
-        weights: one number for each member, or ``"learn"``; None for equal ones.
-        seed: of cross-fitting and bootstrap.
-        output: a file for the answers: .csv, .json, .jsonl or .tsv.
-        folder: keep the ensemble there as a run.
-
-    Raises:
-        UsageError: these do not go together.
-        QakitError: a member cannot be read, or cannot give what the method needs.
-    """
+    """Combine runs, or files of answers; see :func:`qakit.ensemble`."""
     from qakit.ensembling.load import EnsemblePlan
     from qakit.registry import load_registry
 

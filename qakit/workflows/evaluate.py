@@ -57,20 +57,7 @@ def evaluate(
     overrides: Sequence[str] = (),
     listener: Listener,
 ) -> EvaluationResult:
-    """Score a model on a labelled file, with the threshold and temperature tuned in training.
-
-    Args:
-        model: a run's folder; or a model without a run, as a folder or by its name on the hub.
-        source: a labelled file, also ``hf://...``; by default the recipe's validation file.
-        threshold: the no-answer threshold, instead of the run's own.
-        curve: a PNG file for the figures at every no-answer threshold.
-        errors: also say why each wrong answer is wrong; always so for a pipeline.
-        nbest: a file for all candidates.
-        overrides: ``a.b=value`` texts for a model without a run.
-
-    Raises:
-        QakitError: see :func:`qakit.evaluate`.
-    """
+    """See :func:`qakit.evaluate`; ``overrides`` are ``a.b=value`` texts for a model without a run."""
     from qakit.data.cache import default_cache
     from qakit.inference.nbest_file import write_nbest
     from qakit.report.evaluation import report_of

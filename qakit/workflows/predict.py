@@ -61,18 +61,7 @@ def predict(
     overrides: Sequence[str] = (),
     listener: Listener,
 ) -> PredictionResult:
-    """Answer every question of a file, or of one of the run's splits.
-
-    Args:
-        model: a run's folder; or a model without a run, as a folder or by its name on the hub.
-        source: a file, also ``hf://...``, in the format of the recipe's reader.
-        contexts: the file of contexts, for readers that have one; by default beside ``source``.
-        split: instead of ``source``: the questions that the recipe names.
-        overrides: ``a.b=value`` texts for a model without a run.
-
-    Raises:
-        QakitError: see :func:`qakit.predict`.
-    """
+    """See :func:`qakit.predict`; ``overrides`` are ``a.b=value`` texts for a model without a run."""
     from qakit.runs import Run
 
     if not is_first_process():
