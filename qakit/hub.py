@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -103,7 +103,7 @@ def snapshot(
         why = _why(error, repository, kind, revision)
         if cached is not None and held and complete(held) and not _is_final(error):
             if not _is_offline(error):
-                logger.warning("%s: %s; the copy in the cache is used", subject, why)
+                _warn(f"{repository}: {why}; the copy in the cache is used")
             return cached
         raise HubError(f"{subject}: {why}", unreachable=not _is_final(error)) from error
 
@@ -233,7 +233,10 @@ def _why(error: Exception, repository: str, kind: Kind, revision: str | None) ->
             "`hf auth login`, or the environment variable HF_TOKEN)"
         )
     if isinstance(error, OfflineModeIsEnabled):
-        return "offline mode is on (HF_HUB_OFFLINE), and the cache does not hold all of it"
+        return (
+            "offline mode is on (HF_HUB_OFFLINE), and the cache does not hold all of it; "
+            "give the command once with a network (`--dry-run` fetches what a training needs)"
+        )
     if status in (401, 403):
         return f"the hub ({constants.ENDPOINT}) refuses access ({status}); check HF_TOKEN or log in: `hf auth login`"
     if status == 429:
@@ -248,6 +251,12 @@ def _why(error: Exception, repository: str, kind: Kind, revision: str | None) ->
         f"the hub ({constants.ENDPOINT}) cannot be reached, or the connection broke "
         f"({type(error).__name__}); files that arrived whole are kept"
     )
+
+
+@cache
+def _warn(message: str) -> None:
+    """Once per process: tokenizer, configuration and weights are asked for one after the other."""
+    logger.warning(message)
 
 
 def _cause(error: Exception) -> Exception:

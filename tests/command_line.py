@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+import pytest
 from typer.testing import CliRunner, Result
 
 from qakit.cli import build_app
 from qakit.errors import QakitError
 
 Invoke = Callable[..., Result]
+
+
+@contextmanager
+def checkpoints_kept() -> Iterator[None]:
+    """Meanwhile trainings leave their checkpoints when they are finished, for tests that go on from one of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("qakit.training.finish.forget_training", lambda run: None)
+        yield
 
 
 def invoke(*arguments: object) -> Result:

@@ -70,4 +70,5 @@ def _text(item: str) -> str:
     try:
         return path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read: {error}", path=path) from error
+        why = error.strerror if isinstance(error, OSError) else "is not UTF-8"
+        raise DataError(f"cannot be read: {why}", path=path) from error

@@ -24,7 +24,7 @@ def register(parent: typer.Typer) -> None:
 @app.command()
 def show(as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False) -> None:
     """Where the cache is, and what is in it."""
-    from qakit.cli.tables import new_table
+    from qakit.cli.tables import new_table, size
     from qakit.data.cache import ROOMS, UNUSED_DAYS, default_cache, entries, limit_bytes
 
     cache, limit = default_cache(), limit_bytes()
@@ -36,23 +36,24 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, f
         return
     table = new_table("Cache", "", "entries", "size", "used last", numbers=("entries", "size"))
     for room, each in by_room.items():
-        table.add_row(room, f"{len(each):,}", _size(_bytes(each)), _day(each))
+        table.add_row(room, f"{len(each):,}", size(_bytes(each)), _day(each))
     out.print(table)
-    out.print(plain(f"{cache}: {_size(_bytes(held))} of at most {_size(limit)} (QAKIT_CACHE_GB)"))
+    out.print(plain(f"{cache}: {size(_bytes(held))} of at most {size(limit)} (QAKIT_CACHE_GB)"))
     out.print(plain(f"what was not used for {UNUSED_DAYS} days goes by itself; `qakit cache clear` removes all"))
 
 
 @app.command()
 def clear(
     rooms: Annotated[
-        list[str] | None, typer.Argument(metavar="[tokens|weights]...", help="Only these; by default everything.")
+        list[str] | None, typer.Argument(metavar="[tokens|weights|datasets]...", help="Only these; by default all.")
     ] = None,
     unused_days: Annotated[
         float, typer.Option("--unused-days", min=0, help="Only what was not used for so many days.")
     ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
 ) -> None:
-    """Remove what is in the cache; it is made again when it is needed."""
+    """Remove what is in the cache. It is made again when it is needed; splits of datasets need the hub for that."""
+    from qakit.cli.tables import size
     from qakit.data import cache
 
     known = tuple(cache.ROOMS)
@@ -63,15 +64,11 @@ def clear(
     if as_json:
         print_json({"folder": str(folder), "entries": len(gone), "bytes": _bytes(gone)})
         return
-    out.print(plain(f"removed {len(gone):,} entries ({_size(_bytes(gone))}) from {folder}"))
+    out.print(plain(f"removed {len(gone):,} entries ({size(_bytes(gone))}) from {folder}"))
 
 
 def _bytes(held: Sequence[Entry]) -> int:
     return sum(entry.size for entry in held)
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:,.2f} GB" if count >= 1e8 else f"{count / 1e6:,.1f} MB"
 
 
 def _day(held: Sequence[Entry]) -> str:

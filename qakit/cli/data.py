@@ -137,6 +137,7 @@ def download(
 def _from_recipe(targets: list[str], overrides: list[str], tokenizer: str | None, registry: Registry) -> _Job:
     from qakit.data.splits import SplitName, build_reader, split_files
     from qakit.files import without_gz
+    from qakit.recipe.found import found_recipe
     from qakit.recipe.load import load_recipe
 
     for target in targets:
@@ -144,7 +145,7 @@ def _from_recipe(targets: list[str], overrides: list[str], tokenizer: str | None
             raise UsageError(f"{target}: this looks like a data file: add --reader NAME (hw7, squad, ...)")
     if len(targets) > 1:
         raise UsageError("one recipe at a time; to check data files, say how to read them with --reader")
-    recipe = load_recipe(Path(targets[0]), overrides, registry=registry).recipe
+    recipe = load_recipe(found_recipe(Path(targets[0])), overrides, registry=registry).recipe
     parts = recipe.folds is not None  # which validate on the training file
     names: tuple[SplitName, ...] = ("train", "test") if parts else ("train", "validation", "test")
     splits: dict[str, Sequence[Path]] = {name: files for name in names if (files := split_files(recipe, name))}

@@ -118,7 +118,9 @@ class TrainingDisplay:
             f"({event.precision}, {event.attention} attention)"
         )
         if event.unused_weights:
-            self._line(f"not used from the backbone's file: {', '.join(event.unused_weights[:6])}")
+            shown, rest = event.unused_weights[:6], len(event.unused_weights) - 6
+            more = f" and {rest} more" if rest > 0 else ""
+            self._line(f"not used from the backbone's file: {', '.join(shown)}{more}")
         self._steps, self._last_line = event.steps, 0.0
         if self._training is not None:  # of the part before
             self._progress.remove_task(self._training)

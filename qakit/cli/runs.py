@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from qakit.cli.console import out, plain, print_json, print_warning
-from qakit.errors import RunError
+from qakit.cli.runs_clean import clean
+from qakit.errors import RecipeError, RunError
 
 if TYPE_CHECKING:
-    from qakit.runs import Run
+    from qakit.recipe.model import Recipe
+    from qakit.runs import Run, State
+
+CHANGED = 3
+"""How many changed values a table shows of a run."""
+VALUE_SHOWN = 30
+"""Characters of a value there."""
 
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
 
@@ -24,6 +33,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="What was trained here.", no_args_is_help=True)
     group.command("list")(list_)
     group.command("show")(show)
+    group.command("clean")(clean)
     app.add_typer(group, name="runs")
 
 
@@ -31,11 +41,16 @@ def list_(
     folder: Annotated[Path, typer.Argument(help="The folder that holds the runs.")] = Path("runs"),
     as_json: JsonOption = False,
 ) -> None:
-    """All runs of a folder, oldest first, with their figures."""
-    from qakit.cli.tables import new_table, number
+    """All runs of a folder, oldest first: what has become of them, their figures, and what was changed.
+
+    A changed value is one that the oldest run of the same recipe name has otherwise.
+    """
+    from qakit.recipe.differences import changed_values
     from qakit.runs import list_runs
 
-    rows = [_row(run) for run in list_runs(folder)]
+    runs = list_runs(folder)
+    changed = changed_values([_recipe(run) for run in runs])
+    rows = [_row(run) | {"changed": values} for run, values in zip(runs, changed, strict=True)]
     if as_json:
         print_json(rows)
         return
@@ -45,28 +60,27 @@ def list_(
     if not rows:
         out.print(plain(f"no runs in {folder}; `qakit train RECIPE` makes one"))
         return
-    table = new_table(None, "run", "state", "step", "figures", numbers=("step",))
-    for row in rows:
-        figures = {name: value for name, value in (row["figures"] or {}).items() if isinstance(value, float)}
-        table.add_row(
-            plain(row["run"]), row["state"], number(row["step"]), plain(number(dict(list(figures.items())[:3])))
-        )
-    out.print(table)
+    _show_rows(rows)
 
 
 def show(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")], as_json: JsonOption = False
 ) -> None:
-    """One run: its recipe, machine, data, evaluations and files."""
+    """One run: what has become of it, its recipe, machine, data, evaluations and files."""
     from qakit.cli.tables import modules_table, new_table, number, pairs_table
+    from qakit.cli.tables import size as size_of
+    from qakit.report.duration import duration
     from qakit.runs import LOCK, open_run
 
     opened = open_run(run)
-    summary, meta = _summary(opened), opened.read_json(opened.meta_file)
+    summary, meta, metrics = _summary(opened), opened.read_json(opened.meta_file), opened.read_json(opened.metrics_file)
     if as_json:
-        print_json({**summary, "meta": meta, "metrics": opened.read_json(opened.metrics_file)})
+        print_json({**summary, "meta": meta, "metrics": metrics})
         return
-    facts = {key: summary[key] for key in ("run", "state", "step")}
+    facts = {key: summary[key] for key in ("run", "state", "reason", "step", "begun") if summary[key] is not None}
+    facts["duration"], facts["size"] = duration(summary["seconds"]), size_of(summary["bytes"])
+    if summary["peak_memory_mb"] is not None:
+        facts["peak memory"] = f"{summary['peak_memory_mb']:,.0f} MB"
     facts |= {
         key: meta[key]
         for key in ("precision", "seed", "steps", "windows", "git_commit", "qakit", "python")
@@ -95,6 +109,39 @@ def show(
     out.print(plain("files: " + ", ".join(sorted(str(path.relative_to(opened.folder)) for path in paths))))
 
 
+def _show_rows(rows: Sequence[dict[str, Any]]) -> None:
+    from qakit.cli.tables import new_table, number, size
+    from qakit.report.duration import duration
+
+    table = new_table(None, "run", "state", "begun", "duration", "size", "figures", "changed", numbers=("size",))
+    table.columns[0].no_wrap = True  # to be copied
+    for row in rows:
+        figures = {name: value for name, value in (row["figures"] or {}).items() if isinstance(value, float)}
+        done = row["state"] in ("finished", "damaged")
+        table.add_row(
+            plain(row["run"]),
+            row["state"] if done else f"{row['state']}, step {row['step']:,}",
+            row["begun"].replace("T", " ")[:16],
+            duration(row["seconds"]),
+            size(row["bytes"]),
+            plain(number(dict(list(figures.items())[:3]))),
+            plain(_changes(row["changed"])),
+        )
+    out.print(table)
+    for row in rows:
+        if row["reason"] is not None:
+            out.print(plain(f"{row['run']} failed: {row['reason']}"))
+
+
+def _changes(changed: Mapping[str, str]) -> str:
+    """Changed values for a table, as far as it has room."""
+    short = {
+        key: value if len(value) <= VALUE_SHOWN else f"{value[: VALUE_SHOWN - 3]}..." for key, value in changed.items()
+    }
+    more = f", {len(short) - CHANGED} more" if len(short) > CHANGED else ""
+    return ", ".join(f"{key}: {value}" for key, value in list(short.items())[:CHANGED]) + more
+
+
 @contextmanager
 def _whole(file: Path) -> Iterator[None]:
     """A value of another type than training wrote is damage, not a bug."""
@@ -109,15 +156,34 @@ def _row(run: Run) -> dict[str, Any]:
     try:
         return _summary(run)
     except RunError as error:
-        return {"run": str(run.folder), "state": "damaged", "step": 0, "figures": None, "problem": str(error)}
+        unknown = dict.fromkeys(("reason", "seconds", "peak_memory_mb", "figures"))
+        return _facts(run) | unknown | {"state": "damaged", "step": 0, "problem": str(error)}
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    """What is known of any run."""
+    from qakit.runs import bytes_of
+
+    begun = datetime.fromtimestamp(run.recipe_file.stat().st_mtime).astimezone()
+    return {"run": str(run.folder), "begun": begun.isoformat(timespec="seconds"), "bytes": bytes_of(run.folder)}
+
+
+def _recipe(run: Run) -> Recipe | None:
+    """The run's recipe; None if it cannot be read any more."""
+    try:
+        return run.recipe()
+    except (RunError, RecipeError):
+        return None
 
 
 def _summary(run: Run) -> dict[str, Any]:
-    """Name, state, last step and figures of a run, read from its files alone.
+    """Place, state, beginning, duration, size, last step and figures of a run, read from its files alone.
 
     Raises:
         RunError: one of them is damaged.
     """
+    from qakit.runs import state_of
+
     lines = list(run.metrics())
     finished = run.read_json(run.metrics_file)
     figures = finished.get("validation")
@@ -125,12 +191,30 @@ def _summary(run: Run) -> dict[str, Any]:
         figures = next((_figures(line) for line in reversed(lines) if line["type"] == "evaluation"), None)
     if figures is not None and not isinstance(figures, dict):
         raise RunError(f"{run.metrics_file} is damaged: validation holds no figures")
-    return {
-        "run": str(run.folder),
-        "state": "finished" if finished else "has a model" if run.model.is_dir() else "started",
+    state = state_of(run)
+    peak = finished.get("peak_memory_mb")
+    return _facts(run) | {
+        "state": state.name,
+        "reason": state.reason,
+        "seconds": _seconds(run, state, finished),
+        "peak_memory_mb": peak if isinstance(peak, int | float) else None,
         "step": max((line["step"] for line in lines), default=0),
         "figures": figures,
     }
+
+
+def _seconds(run: Run, state: State, finished: Mapping[str, Any]) -> float | None:
+    """What a finished run says; else from its beginning to now, or to the last line that it wrote."""
+    from qakit.runs import runs_in
+
+    if state.name == "finished":
+        said = finished.get("seconds")
+        return said if isinstance(said, int | float) else None
+    logs = [log for part in runs_in(run.folder) for log in (part.metrics_log, part.timings_log) if log.is_file()]
+    if state.name != "running" and not logs:
+        return None
+    until = time.time() if state.name == "running" else max(log.stat().st_mtime for log in logs)
+    return round(max(0.0, until - run.recipe_file.stat().st_mtime), 1)
 
 
 def _figures(line: dict[str, Any]) -> dict[str, Any]:

@@ -83,3 +83,8 @@ def number(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {number(item)}" for name, item in value.items())
     return str(value)
+
+
+def size(count: int) -> str:
+    """Bytes as people read them."""
+    return f"{count / 1e9:,.2f} GB" if count >= 1e8 else f"{count / 1e6:,.1f} MB"

@@ -91,7 +91,10 @@ def _refusal(error: Exception, split: HubSplit, cards: Fetched, configs: Sequenc
     from datasets.exceptions import DataFilesNotFoundError
 
     if not cards.is_whole:
-        return HubError(f"{subject}: the hub cannot be reached, and its cache does not hold all that the card names")
+        return HubError(
+            f"{subject}: without the hub, only a split that was read before can be read (`qakit cache clear datasets` "
+            "forgets them), and its cache does not hold all that the card names; give the command once with a network"
+        )
     if isinstance(error, DataFilesNotFoundError | FileNotFoundError):
         return DataError(
             f"{subject} has no data files that the package datasets knows ({_few(cards.names)}); a file by its name: "

@@ -124,6 +124,9 @@ def _hub_files(text: str, subject: str, beside: str | None) -> tuple[Path, ...]:
 
     def chosen(names: Sequence[str]) -> list[str]:
         found = files.among(names)
+        if not found:
+            listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+            raise HubError(f"{subject}: there is no such file; the dataset has {listed or 'none'}")
         companions = {os.path.normpath(os.path.join(os.path.dirname(name), beside)) for name in found if beside}  # noqa: PTH118, PTH120 - of the repository
         return [*found, *sorted(companions.intersection(names).difference(found))]
 

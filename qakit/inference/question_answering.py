@@ -27,7 +27,7 @@ BLOCK = 256
 """Questions of an iterator that are scored together."""
 LISTED = (Sequence, Mapping, set, frozenset)
 """What is there as a whole, meant or not; anything else that can be iterated over is read bit by bit."""
-WITHOUT_MEANING = ("padding", "num_workers")
+WITHOUT_MEANING = ("padding", "num_workers", "framework")
 """Arguments of old code that change no answer."""
 
 

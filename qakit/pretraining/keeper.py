@@ -20,16 +20,20 @@ class PretrainKeeper:
     optimiser: Any
     resuming: Resuming
 
-    def evaluate(self, progress: Progress, *, epoch: float) -> Progress:  # noqa: ARG002
-        """Nothing."""
+    def evaluate(self, progress: Progress) -> Progress:
+        """Nothing: the same progress."""
         return progress
 
-    def combine_kept(self, progress: Progress, *, epoch: float) -> None:
+    def combine_kept(self, progress: Progress) -> None:
         """Nothing: the backbone is written when all is done."""
 
     def checkpoint(self, progress: Progress) -> None:
         """Make it possible to resume from here."""
         self.resuming.save(progress, self.pretraining.model, self.optimiser)
+
+    def complete_checkpoint(self, progress: Progress) -> None:
+        """Note in the checkpoint that nothing is left to do at its step."""
+        self.resuming.complete(progress)
 
     def save_batch(self, epoch: Epoch, rows: Any, progress: Progress) -> None:
         """Write the documents of a batch that breaks the training, and which of their tokens it saw."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +54,3 @@ def read_note(folder: Path) -> dict[str, Any] | None:
 def write_note(folder: Path, note: dict[str, Any]) -> None:
     """Replace the note."""
     write_json(folder / PRETRAINING, note)
-
-
-def forget_checkpoints(folder: Path) -> None:
-    """When all is done they are of no more use."""
-    shutil.rmtree(folder, ignore_errors=True)

@@ -120,7 +120,7 @@ def loop_recipe(backbone: BackboneSection, settings: PretrainSettings) -> Recipe
         data=DataSection(reader=PluginRef(name="none")),
         backbone=backbone,
         windows=WindowsSection(max_length=settings.max_length),
-        train=TrainSection(**train),
+        train=TrainSection(**train, evaluate_every=settings.checkpoint_every),  # nothing is judged: no step of its own
     )
 
 

@@ -18,9 +18,9 @@ from qakit.modeling.device import keep_freed_memory, resolve_precision
 from qakit.modeling.model import parameter_counts
 from qakit.modeling.sources import PRETRAINING
 from qakit.pretraining.keeper import PretrainKeeper
-from qakit.pretraining.output import CONFIG, forget_checkpoints, is_done, read_note, save_backbone, write_note
+from qakit.pretraining.output import CONFIG, is_done, read_note, save_backbone, write_note
 from qakit.pretraining.prepare import Pretraining
-from qakit.runs import SEEN, Run, alone_in, check_free, environment
+from qakit.runs import SEEN, Run, alone_in, check_free, environment, forget_training
 from qakit.training.checkpoints import Progress
 from qakit.training.events import Listener, Started
 from qakit.training.interrupts import stop_requests
@@ -62,7 +62,7 @@ def finished(folder: Path) -> dict[str, Any] | None:
         recover_files(folder, last=CONFIG)
         if not is_done(folder):
             return None
-        forget_checkpoints(run.checkpoints)
+        forget_training(run)
     return note
 
 
@@ -134,7 +134,7 @@ def pretrain(
             if lineage is not None:
                 lineage.seen.write(folder / SEEN)
             save_backbone(pretraining, folder)
-            forget_checkpoints(run.checkpoints)
+            forget_training(run)
     part_ways(accelerator)
     return note
 

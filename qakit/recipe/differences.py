@@ -26,6 +26,16 @@ def differing_keys(recipes: Sequence[Recipe]) -> list[dict[str, str]]:
     return [{key: leaves[key] for key in differing if key in leaves} for leaves in flat]
 
 
+def changed_values(recipes: Sequence[Recipe | None]) -> list[dict[str, str]]:
+    """For each recipe, its values that the first one of the same name has otherwise: dotted key -> value as YAML."""
+    first: dict[str | None, Recipe] = {}
+    found = []
+    for recipe in recipes:
+        base = recipe and first.setdefault(recipe.name, recipe)
+        found.append({} if recipe is None or base is None else differing_keys([base, recipe])[1])
+    return found
+
+
 def unusual(differing: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
     """Of :func:`differing_keys`, without the values that more than half of the recipes have."""
     counts = Counter(item for each in differing for item in each.items())

@@ -17,7 +17,7 @@ class TrainSection(Section):
     epochs: Annotated[float, Field(gt=0)] = 2.0
     """Passes over the training examples; fractions are allowed."""
     max_steps: PositiveInt | None = None
-    """Stop after this many optimiser steps, whatever `epochs` says."""
+    """Stop after this many optimiser steps, if `epochs` does not end before."""
     batch_size: PositiveInt = 32
     """Windows per optimiser step, over all processes and accumulation steps."""
     accumulation: PositiveInt = 1
@@ -79,7 +79,7 @@ class TrainSection(Section):
     evaluate_every: Every = "epoch"
     """Evaluate on the validation file every `epoch` or every N steps."""
     checkpoint_every: Every = "epoch"
-    """Write a checkpoint every `epoch` or every N steps."""
+    """Write a checkpoint every `epoch` or every N steps, and in any case before each evaluation."""
     keep_checkpoints: PositiveInt = 2
     """How many of the latest checkpoints stay. With two, a damaged one costs an interval and not the run."""
     keep: Literal["merged", "adapter"] = "merged"

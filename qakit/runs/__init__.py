@@ -1,11 +1,13 @@
 """Run folders: what they hold (``folder``), how they begin (``making``), how they are found again (``opening``)
-and read while somebody trains there (``snapshot``)."""
+and read while somebody trains there (``snapshot``), what has become of them (``state``), what may go (``cleaning``)."""
 
+from qakit.runs.cleaning import bytes_of, forget_training, needed_to_resume
 from qakit.runs.environment import environment
-from qakit.runs.folder import ENSEMBLE, FOLDS, MEMBERS, PIPELINE, SEEN, ModelAlone, Run
-from qakit.runs.making import LOCK, RUNS, alone_in, check_free, create_run
+from qakit.runs.folder import ENSEMBLE, FOLDS, LOCK, MEMBERS, PIPELINE, SEEN, ModelAlone, Run
+from qakit.runs.making import RUNS, alone_in, check_free, create_run, locked
 from qakit.runs.opening import ensemble_members, list_runs, not_one_model, open_run, recover_run
 from qakit.runs.snapshot import read_in_one_state
+from qakit.runs.state import State, runs_in, state_of
 
 __all__ = [
     "ENSEMBLE",
@@ -17,14 +19,21 @@ __all__ = [
     "SEEN",
     "ModelAlone",
     "Run",
+    "State",
     "alone_in",
+    "bytes_of",
     "check_free",
     "create_run",
     "ensemble_members",
     "environment",
+    "forget_training",
     "list_runs",
+    "locked",
+    "needed_to_resume",
     "not_one_model",
     "open_run",
     "read_in_one_state",
     "recover_run",
+    "runs_in",
+    "state_of",
 ]

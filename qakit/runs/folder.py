@@ -11,8 +11,9 @@
       curves.png         loss and metrics over steps
       seen.safetensors   hashes of what it, and the runs that it builds on, were trained on
       broken-batch.json  only if training ended because numbers were no longer finite: the batch
-      checkpoints/       step-00000120/ ...: to resume
+      checkpoints/       until all is done: step-00000120/ ..., to resume
       soup/              while training, with train.soup: the best evaluated weights so far
+      failure.json       only if a training ended with an error, until it is gone on with: the message
       model/             the best weights so far, loadable by transformers where it has the architecture
       predictions/       nbest.jsonl, meta.json, the submission, and characters.safetensors where the recipe keeps
                          character scores; validation/ likewise, with threshold.png where questions may have no
@@ -33,6 +34,8 @@ from qakit.numbers import load_json
 from qakit.recipe.load import load_resolved
 from qakit.recipe.model import Recipe
 
+LOCK = ".lock"
+"""The file in a run's folder that a process holds that is at work there."""
 SEEN = "seen.safetensors"
 """What a run was trained on; also in a folder of weights that come from a run."""
 FOLDS = "folds.json"
@@ -82,6 +85,10 @@ class Run:
     @property
     def broken_batch_file(self) -> Path:
         return self.folder / "broken-batch.json"
+
+    @property
+    def failure_file(self) -> Path:
+        return self.folder / "failure.json"
 
     @property
     def is_composed(self) -> bool:

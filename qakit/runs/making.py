@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
-from qakit.errors import RunError
-from qakit.files import add_files, folder_to_disk, make_folder, write_text, writing
+from qakit.errors import OutputError, QakitError, RunError
+from qakit.files import add_files, folder_to_disk, make_folder, write_json, write_text, writing
 from qakit.outputs import check_empty, check_output
 from qakit.recipe.load import dump_recipe
 from qakit.recipe.model import Recipe
-from qakit.runs.folder import Run
+from qakit.runs.folder import LOCK, Run
 from qakit.temporary import remove_leftovers
 
 RUNS = Path("runs")
 """Where new runs go by default."""
-LOCK = ".lock"
-"""The file in a run's folder that a training process holds."""
+PATIENCE = 0.5
+"""Seconds to wait for a folder's lock: who asks whether somebody is at work there holds it for a moment."""
+STOPPED = 128
+"""Exit codes above it are those of signals."""
 
 
 def check_free(folder: Path | None, *, beside: Collection[str] = ()) -> None:
@@ -71,15 +73,36 @@ def create_run(
 def alone_in(run: Run) -> Iterator[None]:
     """Keep other processes from training in this run's folder meanwhile. A killed process holds nothing.
 
-    What one that was killed left half-written is removed.
+    What one that was killed left half-written is removed. What fails inside is noted in the folder of a run that is not
+    finished, until somebody goes on with it.
 
     Raises:
         RunError: another process is at work there.
         OutputError: the folder cannot be written.
     """
+    with locked(run):
+        for folder in (run.folder, run.predictions, run.validation_predictions):
+            remove_leftovers(folder)
+        with writing(run.failure_file):
+            run.failure_file.unlink(missing_ok=True)
+        try:
+            yield
+        except Exception as error:
+            _note_failure(run, error)
+            raise
+
+
+@contextmanager
+def locked(run: Run) -> Iterator[None]:
+    """Hold the lock of a run's folder.
+
+    Raises:
+        RunError: another process holds it.
+        OutputError: the folder cannot be written.
+    """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(run.folder / LOCK, timeout=0)
+    lock = FileLock(run.folder / LOCK, timeout=PATIENCE)
     with writing(run.folder):
         try:
             lock.acquire()
@@ -88,11 +111,19 @@ def alone_in(run: Run) -> Iterator[None]:
                 f"another process is training in {run.folder}: wait until it ends, or train into another --output"
             ) from None
     try:
-        for folder in (run.folder, run.predictions, run.validation_predictions):
-            remove_leftovers(folder)
         yield
     finally:
         lock.release()
+
+
+def _note_failure(run: Run, error: Exception) -> None:
+    """Where a run is not finished: why. A training that was asked to stop has not failed."""
+    stopped = isinstance(error, QakitError) and error.exit_code > STOPPED
+    if stopped or run.metrics_file.is_file() or not run.recipe_file.is_file():
+        return
+    told = str(error) if isinstance(error, QakitError) else f"{type(error).__name__}: {error}"
+    with suppress(OutputError):  # what has failed is told anyway
+        write_json(run.failure_file, {"error": told})
 
 
 def _fresh(folder: Path) -> Path:

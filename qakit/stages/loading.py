@@ -111,9 +111,13 @@ def _device(given: int | str | torch.device | None) -> torch.device | None:
     try:
         if isinstance(given, bool):
             raise TypeError
-        return torch.device(given) if isinstance(given, str) else torch.device("cpu" if given < 0 else f"cuda:{given}")
-    except (RuntimeError, TypeError) as error:
-        raise UsageError(f"device is {given!r}; it must be 'cpu', 'cuda:0', or a GPU's number") from error
+        found = torch.device(given if isinstance(given, str) else "cpu" if given < 0 else f"cuda:{given}")
+        torch.zeros(0, device=found)
+        return found
+    except (RuntimeError, TypeError, AssertionError) as error:  # the last: PyTorch without CUDA
+        gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        here = ["'cpu'", *(f"'cuda:{number}'" for number in range(gpus))]
+        raise UsageError(f"device is {given!r}; here it must be {' or '.join(here)}") from error
 
 
 def _precision(given: object) -> str:

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from qakit.errors import RunError
-from qakit.files import check_readable, replace_folder
+from qakit.files import check_readable, json_text, replace_folder, write_text
 from qakit.modeling.model import ReadingModel
 from qakit.names import plain_name
 from qakit.temporary import remove_leftovers
@@ -27,6 +27,7 @@ from qakit.training.averaging import WeightAverage
 
 FORMAT = 2
 AVERAGE = "average.safetensors"
+STATE = "state.json"
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 """AdamW's state of one parameter."""
 
@@ -41,6 +42,10 @@ class Progress:
     """The epoch that is under way, from 0."""
     batch: int = 0
     """Batches of that epoch done."""
+    epochs: float = 0.0
+    """Epochs done, with the part of the one that is under way, as the logs say it (6 places)."""
+    to_evaluate: bool = False
+    """An evaluation is due after this step, and not finished."""
     best: float | None = None
     """Best value of the selection metric so far."""
     best_step: int = 0
@@ -73,7 +78,7 @@ def save_checkpoint(
     keep: int,
 ) -> Path:
     """Write ``root/step-NNNNNNNN`` and remove all but the last ``keep``."""
-    folder = root / f"step-{progress.step:08d}"
+    folder = _folder(root, progress)
     remove_leftovers(root)
     with replace_folder(folder) as temporary:
         weights = {name: p.detach().cpu().contiguous() for name, p in model.named_parameters() if p.requires_grad}
@@ -89,13 +94,22 @@ def save_checkpoint(
             "scaler": scaler,
             "sha256": {file.name: _sha256(file) for file in sorted(temporary.glob("*.safetensors"))},
         }
-        state["check"] = _check(state)
-        (temporary / "state.json").write_text(json.dumps(state, indent=2) + "\n", "utf-8")
+        (temporary / STATE).write_text(_state_text(state), "utf-8")
     folders = sorted(root.glob("step-*"))
     given_up = [other for other in folders if other.name > folder.name]  # damaged, or of a future that was not resumed
     for old in given_up + [other for other in folders if other.name <= folder.name][:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return folder
+
+
+def update_progress(root: Path, progress: Progress) -> None:
+    """Replace the progress in the checkpoint of its step, whose weights and moments still hold.
+
+    Raises:
+        OutputError: the file system refuses; the checkpoint is what it was.
+    """
+    file = _folder(root, progress) / STATE
+    write_text(file, _state_text(json.loads(file.read_text("utf-8")) | {"progress": asdict(progress)}))
 
 
 def latest_checkpoint(root: Path, *, warn: Callable[[str], None]) -> Path | None:
@@ -134,7 +148,7 @@ def load_checkpoint(
     Raises:
         RunError: the checkpoint belongs to another recipe or another set of trainable parameters.
     """
-    state = json.loads((folder / "state.json").read_text("utf-8"))
+    state = json.loads((folder / STATE).read_text("utf-8"))
     if state["recipe"] != recipe_hash:
         raise RunError(f"{folder} was written by another recipe: resume with the run's own recipe.yaml unchanged")
     stored = load_file(folder / "model.safetensors")
@@ -171,7 +185,7 @@ def _restore_moments(optimiser: torch.optim.Optimizer, held: dict[str, torch.Ten
 def _damage(folder: Path) -> str | None:
     """What is wrong with a checkpoint folder, or None."""
     try:
-        state = json.loads((folder / "state.json").read_text("utf-8"))
+        state = json.loads((folder / STATE).read_text("utf-8"))
         if state["format"] != FORMAT:
             return f"format {state['format']}, this version reads {FORMAT}"
         if state["check"] != _check(state):
@@ -183,6 +197,15 @@ def _damage(folder: Path) -> str | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return str(error)
     return None
+
+
+def _folder(root: Path, progress: Progress) -> Path:
+    return root / f"step-{progress.step:08d}"
+
+
+def _state_text(state: dict[str, Any]) -> str:
+    """What ``state.json`` holds, with a hash of itself."""
+    return json_text(state | {"check": _check(state)})
 
 
 def _check(state: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from qakit.inference.trained import TrainedRun
 from qakit.inference.workers import ALONE, Workers
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
-from qakit.runs import Run
+from qakit.runs import Run, forget_training
 from qakit.training.events import Listener, Notice, Predicting, Preparing
 from qakit.training.memory import peak_memory_mb
 
@@ -26,7 +26,6 @@ class Finished:
     """What a finished run can show. ``metrics`` is what metrics.json holds."""
 
     metrics: Mapping[str, Any]
-    submission: Submission | None
 
 
 def finish_run(
@@ -41,8 +40,8 @@ def finish_run(
 ) -> Finished | None:
     """Predict the recipe's test file with the best weights, write the submission and, last of all, metrics.json.
 
-    A run that has its metrics.json has everything. Several processes share the prediction; the first one writes, the
-    others get None.
+    A run that has its metrics.json has everything; then what only resuming needs goes. Several processes share the
+    prediction; the first one writes, the others get None.
 
     Args:
         draw: draws the run's pictures.
@@ -56,7 +55,20 @@ def finish_run(
     draw()
     metrics = _summary(run, recipe, submission, seconds)
     write_json(run.metrics_file, metrics)
-    return Finished(metrics, submission)
+    forget_training(run)
+    return Finished(metrics)
+
+
+def finished_before(run: Run) -> Finished | None:
+    """What a run shows that is finished already, or None. What its process could not remove any more is removed.
+
+    For whoever holds the run's lock.
+    """
+    metrics = run.read_json(run.metrics_file)
+    if not metrics:
+        return None
+    forget_training(run)
+    return Finished(metrics)
 
 
 def _predict_test(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from functools import partial
 
@@ -88,9 +87,6 @@ def fit(
             listener=stopping(listener, stop_request),
             stop_request=stop_request,
         )
-    with workers.one_fate():
-        if main:  # the last checkpoint lies behind it: nothing will ask for it again
-            shutil.rmtree(run.soup, ignore_errors=True)
 
 
 def _evaluator(

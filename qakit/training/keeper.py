@@ -79,16 +79,16 @@ class RunKeeper:
             return
         began = time.perf_counter()
         self.refresh(moments=False)
-        self._report(progress, self.evaluator.now(), epoch=0.0, best=False, seconds=time.perf_counter() - began)
+        self._report(progress, self.evaluator.now(), best=False, seconds=time.perf_counter() - began)
 
-    def evaluate(self, progress: Progress, *, epoch: float) -> Progress:
+    def evaluate(self, progress: Progress) -> Progress:
         """Judge the weights, or their average, and keep the best."""
         self.refresh(moments=False)
         average = self.trainee.average
         with nullcontext() if average is None else average.in_place():
-            return self._evaluate(progress, epoch=epoch)
+            return self._evaluate(progress)
 
-    def _evaluate(self, progress: Progress, *, epoch: float) -> Progress:
+    def _evaluate(self, progress: Progress) -> Progress:
         """Judge the weights on validation; the best so far go to ``model/``. Without validation the latest go there."""
         if self.evaluator is None:
             with self.workers.one_fate():
@@ -109,7 +109,7 @@ class RunKeeper:
             self._keep(judged, {"step": progress.step})
         with self.workers.one_fate():
             self._keep_candidate(progress.step, judged.value)
-        self._report(progress, judged, epoch=epoch, best=better, seconds=time.perf_counter() - began)
+        self._report(progress, judged, best=better, seconds=time.perf_counter() - began)
         return progress
 
     def _keep_candidate(self, step: int, value: float) -> None:
@@ -118,7 +118,7 @@ class RunKeeper:
             weights = self.trainee.parameters()
             keep_candidate(self.run.soup, weights, step=step, value=value, keep=section.candidates)
 
-    def combine_kept(self, progress: Progress, *, epoch: float) -> None:
+    def combine_kept(self, progress: Progress) -> None:
         """Cook the soup, if the recipe wants one. It takes the best weights' place in ``model/`` if it is no worse."""
         if self.recipe.train.soup is None or self.evaluator is None:
             return
@@ -129,13 +129,13 @@ class RunKeeper:
         if not ranked:
             self.listener(Notice(f"soup: no weights in {self.run.soup} can be read, so none are averaged"))
             return
-        cook(ranked, self.trainee.parameters(), self.evaluator, self._keep, step=progress.step, epoch=epoch)
+        cook(ranked, self.trainee.parameters(), self.evaluator, self._keep, step=progress.step, epoch=progress.epochs)
         self.journal.timing(type="soup", step=progress.step, seconds=time.perf_counter() - began)
 
-    def _report(self, progress: Progress, judged: Judged, *, epoch: float, best: bool, seconds: float) -> None:
+    def _report(self, progress: Progress, judged: Judged, *, best: bool, seconds: float) -> None:
         """Note an evaluation in the logs and tell the listener."""
         assert self.evaluator is not None
-        figures, by = judged.evaluation.figures, self.evaluator.judge.selected_by
+        figures, by, epoch = judged.evaluation.figures, self.evaluator.judge.selected_by, progress.epochs
         self.journal.metrics(type="evaluation", step=progress.step, epoch=epoch, **figures)
         self.journal.timing(type="evaluation", step=progress.step, seconds=seconds)
         self.listener(Evaluated(progress.step, epoch, figures, best, by, seconds))
@@ -145,6 +145,10 @@ class RunKeeper:
         self.refresh(moments=True)
         trainee = self.trainee
         self.resuming.save(progress, trainee.assembled.model, trainee.optimiser, trainee.average)
+
+    def complete_checkpoint(self, progress: Progress) -> None:
+        """Note in the checkpoint that was written before an evaluation what came of it."""
+        self.resuming.complete(progress)
 
     def save_batch(self, epoch: Epoch, rows: NDArray[np.int64], progress: Progress) -> None:
         """Write the examples of a batch to ``broken-batch.json``, with the tokens that each window holds of them."""

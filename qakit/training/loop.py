@@ -38,16 +38,20 @@ SMALLER_MODEL = "choose a smaller backbone, or an adapter that trains fewer weig
 class Keeper(Protocol):
     """Evaluates and saves at the moments that the loop names."""
 
-    def evaluate(self, progress: Progress, *, epoch: float) -> Progress:
+    def checkpoint(self, progress: Progress) -> None:
+        """Make it possible to resume from here."""
+        ...
+
+    def evaluate(self, progress: Progress) -> Progress:
         """Judge the weights, keep them if they are the best, and return the progress with that noted."""
         ...
 
-    def combine_kept(self, progress: Progress, *, epoch: float) -> None:
-        """At the end, put weights that were kept together where that is better; only a checkpoint comes after it."""
+    def combine_kept(self, progress: Progress) -> None:
+        """At the end, put weights that were kept together where that is better."""
         ...
 
-    def checkpoint(self, progress: Progress) -> None:
-        """Make it possible to resume from here."""
+    def complete_checkpoint(self, progress: Progress) -> None:
+        """Note in this step's checkpoint that its evaluation is done; weights and moments are what they were."""
         ...
 
     def save_batch(self, epoch: Epoch, rows: Any, progress: Progress) -> None:
@@ -80,12 +84,18 @@ def train(
         RunError: too many steps in a row had a loss or gradients that are not finite, or the memory does not suffice
             for a single window.
         InterruptedTrainingError: a stop was requested; the checkpoint is written.
+
+    A checkpoint is written before every evaluation, so that whatever fails in one costs no step. The evaluation is done
+    first when the training is gone on with.
     """
     section, device = recipe.train, accelerator.device
     scaled = accelerator.scaler is not None
     guard = StepGuard(optimiser, device=device, scaled=scaled, in_a_row=progress.skipped_in_a_row)
     tally = Tally(guard, progress, device=device)
     model.train()
+    if progress.to_evaluate:  # the training was broken off in this evaluation
+        progress = _evaluated(progress, section, plan, model=model, keeper=keeper, tally=tally)
+        _stop_if_asked(stop_request, accelerator, progress)
     if _exhausted(section, progress):  # a run that had stopped early is resumed
         return progress
     for epoch, rows, position in _batches(feed, plan, progress):
@@ -116,18 +126,20 @@ def train(
         if tricks.average is not None:
             tricks.average.update(step + 1, ends_epoch=ends_epoch)
 
+        done = step + 1 == plan.steps
         progress = replace(
             progress,
             step=step + 1,
+            epochs=round(epoch.number + (position + 1) / len(epoch.batches), 6),
             epoch=epoch.number + 1 if ends_epoch else epoch.number,
             batch=0 if ends_epoch else position + 1,
             accumulation=accumulation,
+            to_evaluate=done or is_due(section.evaluate_every, step + 1, ends_epoch=ends_epoch),
         )
-        at = epoch.number + (position + 1) / len(epoch.batches)
         logged = progress.step % section.log_every == 0 or progress.step in (1, plan.steps)
         if logged:
             counted = tally.read()
-            last = progress.step if progress.step == plan.steps else None
+            last = progress.step if done else None
             if guard.is_beyond_hope(counted.skipped_in_a_row, allowed=section.max_skipped, done=last):
                 keeper.save_batch(epoch, rows, progress)
                 raise RunError(_broken(counted.skipped_in_a_row, progress.step, section))
@@ -136,39 +148,46 @@ def train(
                 listener(
                     Notice(f"{counted.skipped} steps were left out: their loss or gradients were not finite numbers")
                 )
-            _log(counted, progress.step, at, rate, float(norm), windows=len(rows), journal=journal, listener=listener)
+            _log(counted, progress, rate, float(norm), windows=len(rows), journal=journal, listener=listener)
             if is_time_to_look(progress.step, steps=plan.steps, log_every=section.log_every):
                 remark = not_learning(journal.losses())
                 if remark:
                     listener(Notice(remark))
         else:
-            listener(StepDone(progress.step, at, len(rows)))
+            listener(StepDone(progress.step, progress.epochs, len(rows)))
 
-        done = progress.step == plan.steps
         with tally.paused():
-            if done or is_due(section.evaluate_every, progress.step, ends_epoch=ends_epoch):
-                progress = keeper.evaluate(progress, epoch=round(at, 6))
-                model.train()
-            stop = _exhausted(section, progress)
-            if done or stop:
-                keeper.combine_kept(progress, epoch=round(at, 6))
-            interrupt = _agreed(stop_request, accelerator, logged)
-            if done or stop or interrupt or is_due(section.checkpoint_every, progress.step, ends_epoch=ends_epoch):
+            waits = logged or progress.to_evaluate
+            if progress.to_evaluate or is_due(section.checkpoint_every, progress.step, ends_epoch=ends_epoch):
                 keeper.checkpoint(tally.noted(progress))
-        if done or stop:  # a request that came while the last checkpoint was written is heard, too
-            interrupt = interrupt or _agreed(stop_request, accelerator, True)
-        if interrupt:
-            raise InterruptedTrainingError(interrupt, step=progress.step)
-        if stop and not done:
+                _stop_if_asked(stop_request, accelerator, progress, waits=waits)
+            elif interrupt := _agreed(stop_request, accelerator, waits):
+                keeper.checkpoint(tally.noted(progress))
+                raise InterruptedTrainingError(interrupt, step=progress.step)
+            if progress.to_evaluate:
+                progress = _evaluated(progress, section, plan, model=model, keeper=keeper, tally=tally)
+                _stop_if_asked(stop_request, accelerator, progress)
+        if _exhausted(section, progress) and not done:
             listener(StoppedEarly(progress.step, f"{progress.without_gain} evaluations without a better one"))
             break
     return progress
 
 
+def _evaluated(
+    progress: Progress, section: TrainSection, plan: Plan, *, model: torch.nn.Module, keeper: Keeper, tally: Tally
+) -> Progress:
+    """Do the evaluation that is due at a checkpoint, at the end of the training what comes of all of them, too."""
+    progress = replace(keeper.evaluate(progress), to_evaluate=False)
+    model.train()
+    if progress.step == plan.steps or _exhausted(section, progress):
+        keeper.combine_kept(progress)
+    keeper.complete_checkpoint(tally.noted(progress))
+    return progress
+
+
 def _log(
     counted: Counted,
-    step: int,
-    at: float,
+    progress: Progress,
     rate: float,
     norm: float,
     *,
@@ -176,18 +195,19 @@ def _log(
     journal: Journal,
     listener: Listener,
 ) -> None:
-    """Note a logged step (from 1), which ends ``at`` epochs, and tell the listener."""
+    """Note a logged step, and tell the listener."""
+    step = progress.step
     journal.metrics(
         type="train",
         step=step,
-        epoch=round(at, 6),
+        epoch=progress.epochs,
         loss=counted.loss if counted.any_done else None,
         learning_rate=rate,
         grad_norm=norm if math.isfinite(norm) else None,
         skipped=counted.skipped,
     )
     journal.timing(type="train", step=step, windows_per_second=counted.windows_per_second)
-    listener(StepDone(step, at, windows, counted.loss, rate, counted.windows_per_second))
+    listener(StepDone(step, progress.epochs, windows, counted.loss, rate, counted.windows_per_second))
 
 
 def _batches(feed: Feed, plan: Plan, progress: Progress) -> Iterator[tuple[Epoch, Any, int]]:
@@ -205,14 +225,20 @@ def _batches(feed: Feed, plan: Plan, progress: Progress) -> Iterator[tuple[Epoch
         number, position = number + 1, 0
 
 
-def _agreed(request: StopRequest, accelerator: Accelerator, logged: bool) -> int:
+def _stop_if_asked(request: StopRequest, accelerator: Accelerator, progress: Progress, *, waits: bool = True) -> None:
+    """End a training whose checkpoint is written, if a stop was requested."""
+    if interrupt := _agreed(request, accelerator, waits):
+        raise InterruptedTrainingError(interrupt, step=progress.step)
+
+
+def _agreed(request: StopRequest, accelerator: Accelerator, waits: bool) -> int:
     """The signal that some process has heard, 0 for none. Several processes compare notes.
 
-    On a GPU that means to wait for it, so there it is done at logged steps only.
+    On a GPU that means to wait for it, so there it is only done where that is done anyway (``waits``).
     """
     if accelerator.num_processes == 1:
         return request.signal
-    if not logged and accelerator.device.type != "cpu":
+    if not waits and accelerator.device.type != "cpu":
         return 0
     heard = accelerator.gather(torch.tensor([request.signal], device=accelerator.device))
     return int(heard.max())

@@ -131,7 +131,8 @@ def prepare_training(
     ]
     judge = Judge.of(recipe, registry)
     if train_split.unlabelled:
-        listener(Notice(f"{train_split.unlabelled:,} unlabelled training examples are left out"))
+        count = train_split.unlabelled
+        listener(Notice(f"left out: {count:,} unlabelled training {'example' if count == 1 else 'examples'}"))
     grouped = assembled.model.decoder.reads == "group"
     feed = Feed(encoded, assembled.template, preprocessors, recipe.train, recipe.seed, grouped, cutout)
     plan = Plan.of(recipe, feed)

@@ -11,7 +11,7 @@ from qakit.inference.workers import Workers
 from qakit.modeling.model import ReadingModel
 from qakit.runs import Run
 from qakit.training.averaging import WeightAverage
-from qakit.training.checkpoints import Progress, latest_checkpoint, load_checkpoint, save_checkpoint
+from qakit.training.checkpoints import Progress, latest_checkpoint, load_checkpoint, save_checkpoint, update_progress
 from qakit.training.events import CheckpointWritten, Listener, Notice, Preparing
 from qakit.training.journal import Journal
 
@@ -86,3 +86,9 @@ class Resuming:
                     keep=self.keep,
                 )
                 self.listener(CheckpointWritten(progress.step, folder))
+
+    def complete(self, progress: Progress) -> None:
+        """Replace the progress in this step's checkpoint; the journal is on disk up to here before it."""
+        with self.workers.one_fate():
+            if self.workers.first:
+                update_progress(self.run.checkpoints, replace(progress, metrics_bytes=self.journal.size()))

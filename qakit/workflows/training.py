@@ -38,12 +38,12 @@ class Training:
     """The run to go on with; of a new one, None until its folder is made."""
 
     def go(self, listener: Listener, *, resume: bool) -> Finished | None:
-        """Train, predict, write; None in all processes but the first."""
+        """Train, predict, write; None in all processes but the first. A finished run stays what it is."""
         from qakit.report.curves import draw_curves
         from qakit.report.threshold_curve import draw_validation_curve
         from qakit.runs import alone_in, check_free, create_run
-        from qakit.training.events import RunBegun
-        from qakit.training.finish import finish_run
+        from qakit.training.events import Remark, RunBegun
+        from qakit.training.finish import finish_run, finished_before
         from qakit.training.fit import fit
         from qakit.training.launch import check_same_training, part_ways, workers_of
         from qakit.training.prepare import prepare_training
@@ -55,10 +55,17 @@ class Training:
             listener(RunBegun(self.run.folder))
         with ExitStack() as held:
             with workers.one_fate():
+                before = None
                 if workers.first and self.run is None:
                     check_free(self.output)
                 elif workers.first and self.run is not None:
                     held.enter_context(alone_in(self.run))
+                    before = finished_before(self.run)
+            if workers.from_first(before is not None):
+                listener(Remark(f"{self.output} is finished: there is nothing left to do"))
+                part_ways(accelerator)
+                return before
+            with workers.one_fate():
                 prepared = prepare_training(recipe, registry, device=device, listener=listener, workers=workers)
             check_same_training(prepared, workers)
             with workers.one_fate():
@@ -127,15 +134,13 @@ class SingleTraining:
 
     def train(self, listener: Listener) -> TrainingResult:
         """Train, predict, write; the first of several processes speaks."""
-        from qakit.training.events import Remark, silence
+        from qakit.training.events import silence
         from qakit.training.launch import accelerator_for, workers_of
         from qakit.workflows.result import TrainingResult
 
         accelerator = accelerator_for(self.recipe)
         if not workers_of(accelerator).first:
             listener = silence
-        if self.run is not None and self.run.metrics_file.is_file():
-            listener(Remark(f"{self.run.folder} is finished: its test file is predicted once more"))
         training = Training(self.recipe, self.registry, accelerator, self.output, self.run)
         finished = training.go(listener, resume=self.run is not None)
         run = training.run

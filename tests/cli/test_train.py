@@ -32,7 +32,6 @@ def test_a_run_is_a_folder_with_everything_in_it(small_run: Path) -> None:
         "metrics.jsonl",
         "metrics.json",
         "curves.png",
-        "checkpoints/step-00000006/state.json",
         "model/model.safetensors",
         "model/config.json",
         "model/tokenizer.json",
@@ -42,6 +41,18 @@ def test_a_run_is_a_folder_with_everything_in_it(small_run: Path) -> None:
         "predictions/submission.csv",
         "predictions/validation/nbest.jsonl",
     } <= names
+    assert {path.name for path in small_run.iterdir()} == {
+        ".lock",
+        "recipe.yaml",
+        "meta.json",
+        "metrics.jsonl",
+        "metrics.json",
+        "timings.jsonl",
+        "curves.png",
+        "seen.safetensors",
+        "model",
+        "predictions",
+    }  # nothing that only resuming needs
     assert (small_run / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -189,11 +200,17 @@ def test_a_folder_in_use_is_not_overwritten(small_recipe: Path, small_run: Path,
     )
 
 
-def test_resuming_a_finished_run_changes_nothing(small_run: Path, invoke: Any) -> None:
-    before = weights(small_run)
-    assert invoke("train", "--resume", "--output", small_run, "--quiet").exit_code == 0
-    after = weights(small_run)
-    assert all(torch.equal(before[name], after[name]) for name in before)
+def test_resuming_a_finished_run_says_so_and_only_tidies_up(small_run: Path, invoke: Any) -> None:
+    kept = {path: path.stat().st_mtime_ns for path in small_run.rglob("*") if path.is_file() and path.name != ".lock"}
+    left = small_run / "checkpoints" / "step-00000004"  # killed while it removed them
+    left.mkdir(parents=True)
+    result = invoke("train", "--resume", "--output", small_run)
+    assert result.exit_code == 0
+    assert f"{small_run} is finished: there is nothing left to do" in " ".join(result.stderr.split())
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert not left.parent.exists()
+    figures = json.loads(invoke("train", "--resume", "--output", small_run, "--json").stdout)
+    assert figures == json.loads((small_run / "metrics.json").read_text("utf-8"))
 
 
 def test_a_dry_run_says_what_would_be_trained_and_writes_nothing(
@@ -269,7 +286,7 @@ def test_training_examples_that_cannot_be_used_are_counted(
     del questions[1]["answers"]
     (tmp_path / "train.json").write_text(json.dumps(document), "utf-8")
     result = invoke("train", small_recipe, "--set", f"data.train={tmp_path / 'train.json'}", "--dry-run")
-    assert "warning: 1 unlabelled training examples are left out" in result.stderr
+    assert "warning: left out: 1 unlabelled training example\n" in result.stderr
     assert "warning: 1 of 47 training examples give no window to learn from" in result.stderr
 
 
@@ -295,4 +312,4 @@ def test_a_run_is_finished_when_all_is_there(
     assert run.metrics_file.is_file()
     result = invoke("train", "--resume", "--output", run.folder)
     assert result.exit_code == 0
-    assert "is finished: its test file is predicted once more" in " ".join(result.stderr.split())
+    assert "is finished: there is nothing left to do" in " ".join(result.stderr.split())

@@ -62,8 +62,8 @@ def test_members_that_differ_in_prediction_share_one_training(whole: Path) -> No
     trained, shared = (whole / "members" / name for name in MEMBERS[:2])
     weights = [run / "model" / "model.safetensors" for run in (trained, shared)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
-    assert (trained / "checkpoints").is_dir()
-    assert not (shared / "checkpoints").exists()
+    assert (trained / "metrics.jsonl").is_file()
+    assert not (shared / "metrics.jsonl").exists()
     assert json.loads((shared / "meta.json").read_text())["weights_from"] == str(trained)
     assert "overlap: 16" in (trained / "recipe.yaml").read_text("utf-8")
     assert "overlap: 32" in (shared / "recipe.yaml").read_text("utf-8")

@@ -171,7 +171,7 @@ def test_without_network_the_cache_does(lert: HubServer, caplog: pytest.LogCaptu
     qakit_hub_forgets()
     assert find_source(NAME).folder == folder
     (record,) = caplog.records
-    assert record.getMessage().startswith(f"backbone {NAME!r}: the hub ({lert.url}) cannot be reached")
+    assert record.getMessage().startswith(f"{NAME}: the hub ({lert.url}) cannot be reached")
     assert record.getMessage().endswith("the copy in the cache is used")
 
 

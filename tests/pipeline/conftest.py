@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import Invoke
+from command_line import Invoke, checkpoints_kept
 
 STAGE = """\
 data:
@@ -97,8 +97,9 @@ def pipeline_recipe(adl_data: Path, tiny_backbone: Path, tmp_path_factory: pytes
 
 @pytest.fixture(scope="session")
 def trained_pipeline(pipeline_recipe: Path, invoke: Invoke, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished pipeline."""
+    """A finished pipeline, with the checkpoints of its stages."""
     folder = tmp_path_factory.mktemp("runs") / "two"
-    result = invoke("train", pipeline_recipe, "--output", folder, "--quiet")
+    with checkpoints_kept():
+        result = invoke("train", pipeline_recipe, "--output", folder, "--quiet")
     assert result.exit_code == 0, result.output
     return folder

@@ -70,9 +70,9 @@ writer: {{name: csv, id_column: id, answer_column: answer}}
 
 @pytest.fixture(scope="session")
 def trained(crew: Crew, recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
-    """A run of the recipe in two processes, never interrupted."""
+    """A run of the recipe in two processes, never interrupted, with its checkpoints."""
     folder = tmp_path_factory.mktemp("trained") / "run"
-    ended = crew.run(2, "train", recipe, "--output", folder)
+    ended = crew.run(2, "train", recipe, "--output", folder, environment={"KEEP_CHECKPOINTS": "yes"})
     assert ended.codes == [0, 0], ended.err
     return folder, ended
 

@@ -28,7 +28,8 @@ def test_sharded_training_is_the_same_training(crew: Crew, recipe: Path, tmp_pat
     options = ("--set", f"adapter={adapter}", "--set", "train.accumulation=2")
     for name, environment in (("whole", {}), ("sharded", FSDP)):
         run = tmp_path / name
-        ended = crew.run(2, "train", recipe, "--output", run, *options, environment=environment)
+        kept = {"KEEP_CHECKPOINTS": "yes", **environment}
+        ended = crew.run(2, "train", recipe, "--output", run, *options, environment=kept)
         assert ended.codes == [0, 0], ended.err
         meta = json.loads((run / "meta.json").read_text("utf-8"))
         assert (meta["processes"], meta["sharded"]) == (2, name == "sharded")
@@ -36,6 +37,7 @@ def test_sharded_training_is_the_same_training(crew: Crew, recipe: Path, tmp_pat
 
     broken = tmp_path / "broken"  # as a training leaves it that was killed after an earlier checkpoint
     shutil.copytree(tmp_path / "sharded", broken)
+    (broken / "metrics.json").unlink()
     for folder in sorted((broken / "checkpoints").glob("step-*"))[1:]:
         shutil.rmtree(folder)
     ended = crew.run(2, "train", "--resume", "--output", broken, environment=FSDP)

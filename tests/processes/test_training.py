@@ -87,6 +87,7 @@ def test_after_a_killed_process_the_run_goes_on_exactly(
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(trained[0], run)  # as a training leaves it that was killed after its second checkpoint
+    (run / "metrics.json").unlink()
     for folder in sorted((run / "checkpoints").glob("step-*"))[1:]:
         shutil.rmtree(folder)
     running = crew.start(2, "train", "--resume", "--output", run)
@@ -102,6 +103,16 @@ def test_after_a_killed_process_the_run_goes_on_exactly(
         assert "the connection to another process of this command is lost" in ended.told[0]
         assert "Traceback" not in ended.err[0]
     assert crew.run(2, "train", "--resume", "--output", run).codes == [0, 0]
+    assert_equal(run, trained[0])
+
+
+def test_all_processes_learn_that_a_run_is_finished(crew: Crew, trained: tuple[Path, Ended], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained[0], run)
+    ended = crew.run(2, "train", "--resume", "--output", run)
+    assert ended.codes == [0, 0], ended.err
+    assert ["is finished: there is nothing left to do" in text for text in ended.err] == [True, False]
+    assert not (run / "checkpoints").exists()
     assert_equal(run, trained[0])
 
 

@@ -8,7 +8,7 @@ import random
 import resource
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def _inside(path: str | os.PathLike[str], root: str) -> bool:
 
 def patch(what: str) -> None:
     """Change the model: ``nan at 2`` (third forward pass in training), ``nan from 2``, ``oom above 1`` (more windows
-    than one do not fit in training), ``oom scoring above 3``."""
+    than one do not fit in training), ``oom scoring above 3``; ``metric at 1``: the second judgement raises."""
     import torch
 
     from qakit.modeling.model import ReadingModel
@@ -76,6 +76,10 @@ def patch(what: str) -> None:
 
     forward, calls = ReadingModel.forward, iter(range(1_000_000))
     kind, number = what.rsplit(" ", 1)[0], int(what.rsplit(" ", 1)[1])
+
+    if kind == "metric at":
+        break_metric(calls, number)
+        return
 
     def changed(self: Any, batch: Any) -> Any:
         rows = len(batch.input_ids)
@@ -89,3 +93,17 @@ def patch(what: str) -> None:
         return HeadOutput(output.loss * float("nan"), output.scores) if broken else output
 
     ReadingModel.forward = changed  # type: ignore[method-assign]
+
+
+def break_metric(calls: Iterator[int], number: int) -> None:
+    """The judgement of this number, from 0, raises."""
+    from qakit.training import evaluator
+
+    judge = evaluator.evaluate
+
+    def broken(*arguments: Any, **options: Any) -> Any:
+        if next(calls) == number:
+            raise ZeroDivisionError("a metric that does not work")
+        return judge(*arguments, **options)
+
+    evaluator.evaluate = broken

@@ -43,6 +43,7 @@ PHASES = {
     ("training/checkpoints.py", "load_checkpoint"): RESUMING,
     ("training/loop.py", "train"): STEP,
     ("training/checkpoints.py", "save_checkpoint"): CHECKPOINT,
+    ("training/checkpoints.py", "update_progress"): CHECKPOINT,
     ("training/keeper.py", "RunKeeper.evaluate"): SCORING,
     ("modeling/folder.py", "save_model"): KEEPING,
     ("inference/output.py", "save_predictions"): WRITING,
@@ -51,7 +52,6 @@ PHASES = {
     ("training/finish.py", "finish_run"): METRICS,
     ("report/curves.py", "draw_curves"): CURVES,
     ("pretraining/output.py", "save_backbone"): PRETRAINED,
-    ("pretraining/output.py", "forget_checkpoints"): PRETRAINED,
 }
 """(file in qakit, function) -> the phase that lasts while the function runs; the innermost one counts."""
 INNER = {CACHE: {STARTING}}

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import phases
-from fault import Fault, drawn, line_in, moments, plain, told
+from fault import IDENTICAL, Fault, drawn, line_in, moments, plain, told
 from workbench import Workbench, differences
 
 SAME_STEPS = ("model/model.safetensors", "metrics.jsonl", "predictions/nbest.jsonl", "predictions/submission.csv")
@@ -26,6 +26,7 @@ def faults() -> list[Fault]:
         Fault(
             "out of memory", "in evaluation and prediction with more than three windows", moments(1), _full_in_scoring
         ),
+        Fault("a metric that raises", "in the evaluation after the eighth step", moments(1), _broken_metric),
         Fault("a loss that does not fall", "learning rate 1e-12", moments(1, "full"), _learns_nothing),
     ]
 
@@ -87,6 +88,19 @@ def _full_in_scoring(bench: Workbench, moment: str) -> str:
     answers = [(run / "predictions" / "submission.csv").read_bytes() for run in (trial.run, whole.run)]
     assert answers[0] == answers[1]
     return f"exit 0: {min(said)}; the same answers"
+
+
+def _broken_metric(bench: Workbench, moment: str) -> str:
+    trial, whole = bench.trial(moment), bench.whole(moment.split()[0])
+    ended = trial.train(patch="metric at 2")
+    assert ended.code == 1, ended
+    assert "ZeroDivisionError: a metric that does not work" in ended.err
+    assert trial.checkpoints[-1].name == "step-00000008"
+    failed = json.loads((trial.run / "failure.json").read_text())
+    done = trial.go_on()
+    assert "resuming from step-00000008" in done.err, done.err
+    assert not differences(trial.run, whole.run), differences(trial.run, whole.run)
+    return f"exit 1, and `runs list` shows: {failed['error']}; once it works: {IDENTICAL}"
 
 
 def _learns_nothing(bench: Workbench, moment: str) -> str:

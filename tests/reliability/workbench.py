@@ -139,19 +139,17 @@ class Workbench:
 def differences(run: Path, whole: Path) -> list[str]:
     """Files of a finished run that are not, byte for byte, those of the uninterrupted one.
 
-    Clock times and memory are left aside (timings.jsonl, some of metrics.json), and checkpoints before the last one.
+    Clock times and memory are left aside (timings.jsonl, some of metrics.json).
     """
     ours, theirs = (_contents(folder) for folder in (run, whole))
     return sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
 
 
 def _contents(run: Path) -> dict[str, Any]:
-    last = max((run / "checkpoints").glob("step-*"), default=None)
     found: dict[str, Any] = {}
     for path in run.rglob("*"):
         name = str(path.relative_to(run))
-        earlier = "checkpoints/step-" in name and last not in (path, *path.parents)
-        if not path.is_file() or earlier or name in (".lock", "timings.jsonl"):
+        if not path.is_file() or name in (".lock", "timings.jsonl"):
             continue
         found[name] = path.read_bytes()
     if "metrics.json" in found:

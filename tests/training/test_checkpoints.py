@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,15 @@ from torch import nn
 from qakit.errors import RunError
 from qakit.modeling.model import ReadingModel
 from qakit.recipe.model import TrainSection
-from qakit.training.checkpoints import Progress, latest_checkpoint, load_checkpoint, save_checkpoint
+from qakit.training.checkpoints import (
+    STATE,
+    Progress,
+    _state_text,
+    latest_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+    update_progress,
+)
 from qakit.training.optim import build_optimiser, parameter_groups
 
 
@@ -122,3 +131,26 @@ def test_a_damaged_checkpoint_of_a_later_step_does_not_push_out_new_ones(tmp_pat
         latest_checkpoint(tmp_path, warn=lambda _: None)
     save(tmp_path, model, optimiser, 2, keep=1)
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000002"]
+
+
+def test_the_progress_alone_can_be_replaced(tmp_path: Path) -> None:
+    model = small_model(0)
+    optimiser = build_optimiser(model, TrainSection())
+    folder = save(tmp_path, model, optimiser, 3)
+    weights = (folder / "model.safetensors").stat()
+    later = Progress(step=3, epochs=0.75, best=12.5, evaluations=1, metrics_bytes=80)
+    update_progress(tmp_path, later)
+    assert latest_checkpoint(tmp_path, warn=pytest.fail) == folder
+    assert load_checkpoint(folder, model=model, optimiser=optimiser, recipe_hash="r") == (later, None)
+    assert (folder / "model.safetensors").stat() == weights
+
+
+def test_a_checkpoint_from_before_evaluations_came_last_is_read(tmp_path: Path) -> None:
+    model = small_model(0)
+    optimiser = build_optimiser(model, TrainSection())
+    folder = save(tmp_path, model, optimiser, 3)
+    state = json.loads((folder / STATE).read_text("utf-8"))
+    del state["progress"]["epochs"], state["progress"]["to_evaluate"]
+    (folder / STATE).write_text(_state_text(state), "utf-8")
+    assert latest_checkpoint(tmp_path, warn=pytest.fail) == folder
+    assert load_checkpoint(folder, model=model, optimiser=optimiser, recipe_hash="r")[0] == Progress(step=3)

@@ -49,8 +49,9 @@ def trained(model: ReadingModel, *, steps: int, scale: float | None, clip: float
         return replace(previous, number=number)
 
     keeper = SimpleNamespace(
-        evaluate=lambda progress, epoch: progress,
-        combine_kept=lambda progress, epoch: None,
+        evaluate=lambda progress: progress,
+        combine_kept=lambda progress: None,
+        complete_checkpoint=lambda progress: None,
         checkpoint=lambda progress: None,
         save_batch=lambda epoch, rows, progress: None,
     )
