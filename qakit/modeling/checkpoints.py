@@ -351,7 +351,8 @@ def _opened(file: Path) -> Any:
 
 def _places(opened: Any, file: Path) -> dict[str, str]:
     """Every name in a file -> the name of the tensor that it stands for; only our own copies know of others."""
-    ours = file.parent in (default_cache() / WEIGHTS, _own_folder() / WEIGHTS)
+    own = [_own_folder()] if _own_folder.cache_info().currsize else []  # asking for it would make it
+    ours = file.parent in [folder / WEIGHTS for folder in (default_cache(), *own)]
     noted = (opened.metadata() or {}).get(ALIASES) if ours else None
     return {name: name for name in opened.keys()} | dict(json.loads(noted) if noted else {})  # noqa: SIM118
 
