@@ -189,9 +189,10 @@ def _shared_questions(train: Split, validation: Split) -> str | None:
         shared, what = found.get("shared_text"), "texts"
     if shared is None:
         return None
+    more = ", ..." if shared.count > len(shared.examples) else ""
     return (
         f"{shared.count:,} of {len(validation.examples):,} validation {what} are among the training {what}, too "
-        f"({', '.join(shared.examples)}): the figures will be too good"
+        f"({', '.join(shared.examples)}{more}): the figures will be too good"
     )
 
 
