@@ -16,7 +16,7 @@ from qakit.api import DataError
 _BOM = b"\xef\xbb\xbf"
 _NOTHING = b"\0 \t\r\n"
 _GZIP = b"\x1f\x8b"
-LONGEST = 1 << 26
+LONGEST = 1 << 28
 """Bytes of a line, characters of a cell: beyond it something else is wrong than the text."""
 _HEAD = 4096
 """How many bytes tell what a file is: a file of 100 MB is not copied for it."""

@@ -229,7 +229,11 @@ def _without_cache(file: Path, digest: str, error: OutputError) -> Path:
             "%s; %s is converted anew at each start: point QAKIT_CACHE at a folder that can be written", error, file
         )
         _convert(file, target)
+        _made_for_this_process.add(target)
     return target
+
+
+_made_for_this_process: set[Path] = set()
 
 
 @cache
@@ -351,8 +355,7 @@ def _opened(file: Path) -> Any:
 
 def _places(opened: Any, file: Path) -> dict[str, str]:
     """Every name in a file -> the name of the tensor that it stands for; only our own copies know of others."""
-    own = [_own_folder()] if _own_folder.cache_info().currsize else []  # asking for it would make it
-    ours = file.parent in [folder / WEIGHTS for folder in (default_cache(), *own)]
+    ours = file.parent == default_cache() / WEIGHTS or file in _made_for_this_process
     noted = (opened.metadata() or {}).get(ALIASES) if ours else None
     return {name: name for name in opened.keys()} | dict(json.loads(noted) if noted else {})  # noqa: SIM118
 

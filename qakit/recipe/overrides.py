@@ -91,6 +91,8 @@ def apply_settings(tree: MapNode, settings: Sequence[Setting], findings: Finding
 def _value(text: str, source: Source, at: At, findings: Findings) -> Node:
     place = Place(source)
     local = Findings()
+    if " #" in text and not text.strip().startswith(('"', "'")):
+        findings.add(place.issue(at, "what follows ' #' would be a comment", "put the value in quotes"))
     node = parse(text.strip(), source, local)
     for issue in local.issues:
         findings.add(Issue(source.name, None, None, dotted(at), issue.message, issue.hint))

@@ -94,7 +94,13 @@ def test_a_run_may_be_called_anything(
         ("evaluate", folder, "--json"),
         ("train", "--resume", "--output", folder, "--quiet"),
         ("export", folder, "--merge", "--output", Path("exported") / name),
-        ("train", small_recipe, "--dry-run", "--set", f"backbone.source={tmp_path / 'exported' / name}"),
+        (
+            "train",
+            small_recipe,
+            "--dry-run",
+            "--set",
+            f"backbone.source={json.dumps(str(tmp_path / 'exported' / name))}",
+        ),
     ):
         done = invoke(*command)
         assert done.exit_code == 0, (command, done.output, done.exception)

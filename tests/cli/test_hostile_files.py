@@ -15,7 +15,17 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "hostile"))
 from data_files import BY_NAME
 from formats import CONTEXT
 
-NAMES = ("Git LFS pointer", "web page", "empty", "gzip", "UTF-16", "100,000 brackets", "cut in half", "a text", "null")
+NAMES = (
+    "Git LFS pointer",
+    "web page",
+    "empty",
+    "gzip cut off",
+    "UTF-16",
+    "100,000 brackets",
+    "cut in half",
+    "a text",
+    "null",
+)
 MEGABYTE = 1 << 20
 PROGRAM = """
 import sys

@@ -131,3 +131,12 @@ def test_a_rule_over_several_values_is_told_at_the_override(
     with pytest.raises(RecipeError) as caught:
         load_recipe(write(TEXT), overrides, registry=registry)
     assert str(caught.value).startswith(culprit)
+
+
+def test_a_value_that_yaml_would_cut_at_a_comment_wants_quotes(write: Write, registry: Registry) -> None:
+    path = write(TEXT)
+    with pytest.raises(RecipeError, match="what follows ' #' would be a comment") as caught:
+        load_recipe(path, ["backbone.source=/data/a #b"], registry=registry)
+    assert "put the value in quotes" in str(caught.value)
+    loaded = load_recipe(path, ['backbone.source="/data/a #b"'], registry=registry)
+    assert loaded.recipe.backbone.source == "/data/a #b"
