@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from qakit.data.encode import EncodedExamples, example_key, token_spans
     from qakit.data.store import TokenStore
     from qakit.data.windows import Windows
-    from qakit.ensemble.shares import as_shares
+    from qakit.ensembling.shares import as_shares
     from qakit.files import atomic_path, without_gz, write_text
     from qakit.inference.characters import CharacterScores
     from qakit.inference.nbest_file import iter_nbest
@@ -197,7 +197,7 @@ _LAZY = {
     "TokenStore": "qakit.data.store",
     "Windows": "qakit.data.windows",
     "accuracy": "qakit.metrics.classification",
-    "as_shares": "qakit.ensemble.shares",
+    "as_shares": "qakit.ensembling.shares",
     "atomic_path": "qakit.files",
     "CharacterScores": "qakit.inference.characters",
     "backbone_parts": "qakit.modeling.anatomy",

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from qakit.cli.console import out, plain, print_json
-from qakit.cli.trained_runs import JsonOption, ModelArgument, SetOption, load_run
+from qakit.cli.trained_runs import JsonOption, ModelArgument, SetOption
 from qakit.errors import DataError
 
 
@@ -31,6 +31,7 @@ def ask(
     """Ask one question."""
     from qakit.inference.answerer import Answerer
     from qakit.inference.questions import examples_of
+    from qakit.workflows.questions import load_run
 
     contexts = [_text(item) for item in context]
     examples_of(question, contexts)  # before the model is loaded

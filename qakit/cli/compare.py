@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +9,6 @@ import typer
 
 from qakit.cli.console import out, plain, print_json
 from qakit.cli.outputs import new_path
-from qakit.errors import UsageError
 
 if TYPE_CHECKING:
     from qakit.report.compare import Comparison
@@ -53,62 +51,23 @@ def compare(
     The runs must have answered the same questions and have the same metric. Differences are paired by question; where
     the 95% interval holds 0, the runs are not distinguishable.
     """
-    from qakit.registry import load_registry
-    from qakit.report.compare import Plan
-    from qakit.report.compare import compare as compare_members
     from qakit.report.compare_json import as_json as plain_values
-    from qakit.report.compare_runs import read_members
+    from qakit.workflows.compare import compare as compare_runs
 
-    if len(runs) < 2:
-        raise UsageError("a comparison needs at least two runs (`qakit runs list` shows them)")
-    page = output is not None and output.suffix == ".html" and not output.is_dir()
-    if output is not None and output.exists() and not (output.is_dir() or page):
-        raise UsageError(f"--output {output} is a file; name a folder, or a page: NAME.html")
-    plan = Plan(
-        keys=tuple(metric_key or ()),
-        baseline=_position(baseline, runs),
+    comparison = compare_runs(
+        runs,
+        figures=metric_key or (),
+        baseline=baseline,
         all_pairs=pairs,
         by_seed=group,
         resamples=resamples,
         seed=seed,
+        output=output,
     )
-    comparison = compare_members(read_members(runs, load_registry()), plan)
-    if output is not None and page:
-        _write_page(comparison, output)
-    elif output is not None:
-        _write(comparison, output)
     if as_json:
         print_json(plain_values(comparison))
     else:
         _show(comparison, output)
-
-
-def _position(baseline: Path | None, runs: Sequence[Path]) -> int:
-    if baseline is None:
-        return 0
-    folders = [run.resolve() for run in runs]
-    if baseline.resolve() not in folders:
-        raise UsageError(f"--baseline {baseline} is none of the runs; name one of them")
-    return folders.index(baseline.resolve())
-
-
-def _write(comparison: Comparison, folder: Path) -> None:
-    from qakit.files import write_json, write_text
-    from qakit.report.compare_curves import draw_comparison
-    from qakit.report.compare_json import as_json
-    from qakit.report.compare_table import markdown
-
-    picture = folder / "compare.png"
-    draw_comparison(comparison, picture)
-    write_json(folder / "compare.json", as_json(comparison))
-    write_text(folder / "compare.md", markdown(comparison, picture=picture.name))
-
-
-def _write_page(comparison: Comparison, page: Path) -> None:
-    from qakit.files import write_text
-    from qakit.report.compare_page import html_page
-
-    write_text(page, html_page(comparison))
 
 
 def _show(comparison: Comparison, output: Path | None) -> None:

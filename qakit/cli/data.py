@@ -117,7 +117,7 @@ def download(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
 ) -> None:
     """Fetch a Kaggle competition's data files, whole or not at all; skipped when the folder has them."""
-    from qakit.cli.trained_runs import bar
+    from qakit.cli.progress import bar
     from qakit.submit.client import connect
     from qakit.submit.download import download as fetch
     from qakit.submit.target import slug_of
@@ -135,9 +135,9 @@ def download(
 
 
 def _from_recipe(targets: list[str], overrides: list[str], tokenizer: str | None, registry: Registry) -> _Job:
-    from qakit.cli.recipe_files import found_recipe
     from qakit.data.splits import SplitName, build_reader, split_files
     from qakit.files import without_gz
+    from qakit.recipe.found import found_recipe
     from qakit.recipe.load import load_recipe
 
     for target in targets:

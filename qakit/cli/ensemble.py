@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from qakit.cli.console import err, plain, print_json, print_warning
+from qakit.cli.console import print_json, print_warning
 from qakit.cli.outputs import new_path
 from qakit.errors import UsageError
-
-if TYPE_CHECKING:
-    from qakit.ensemble.kept import Source
-    from qakit.ensemble.load import EnsemblePlan
-    from qakit.inference.output import Submission
-    from qakit.protocols import Writer
-    from qakit.registry import Registry
-
-_WRITERS = {".csv": "csv", ".json": "squad_json", ".jsonl": "jsonl", ".tsv": "glue"}
-"""Writer by the ending of ``--output``."""
-_RECIPES = (".yaml", ".yml")
 
 
 def register(app: typer.Typer) -> None:
@@ -70,135 +57,48 @@ def ensemble(
     Runs with validation predictions are judged there: the ensemble beside the best member, what each member adds, and
     what learnt weights gain. Also shown: how often each pair of members agrees, and how many answers changed.
     """
+    from qakit.cli.component_settings import parse_settings
     from qakit.cli.ensemble_display import report_of, show
-    from qakit.ensemble.combine import combine
-    from qakit.ensemble.folder import check_target, write_ensemble
-    from qakit.inference.output import sample_submission, write_checked
+    from qakit.cli.progress import TrainingDisplay
     from qakit.registry import load_registry
+    from qakit.workflows.ensemble import combine_members, combine_recipe, is_recipe
 
-    registry = load_registry()
-    if len(members) == 1 and members[0].suffix in _RECIPES:
-        plan, folder = _from_recipe(members[0], folder, registry, method, weights, learn_weights, settings)
-    else:
-        plan = _from_options(members, method or "voting", weights, learn_weights, settings, seed, registry)
-    _check_paths(plan.members, output)
-    if folder is not None:
-        check_target(folder, plan.members)
-    made = combine(
-        plan,
-        registry,
-        want_test=output is not None,
-        say=lambda text: None if quiet or as_json else err.print(plain(text, "dim")),
-    )
-    _warn_of_other_columns(made.sources)
-    written: list[Submission] = []
-    if folder is not None:
-        written += [each for each in [write_ensemble(made, folder, registry)] if each is not None]
-    if output is not None and made.test is not None:
-        sample = None if made.recipe is None else sample_submission(made.recipe)
-        written.append(write_checked(output, made.test, _writer(output, made.sources, registry), sample=sample))
-    for line in dict.fromkeys(line for each in written for line in each.told()):
-        print_warning(line)
-    if output is None and folder is None:
+    with TrainingDisplay(quiet=quiet or as_json) as display:
+        if is_recipe(members):
+            if method is not None or weights is not None or learn_weights or settings:
+                raise UsageError(
+                    f"--method, --weights, --learn-weights and --set are what {members[0]} says: change it there"
+                )
+            result = combine_recipe(members[0], output=output, folder=folder, listener=display)
+        else:
+            if weights is not None and learn_weights:
+                raise UsageError("--weights and --learn-weights contradict each other: give one")
+            name = method or "voting"
+            model = load_registry().get("ensemblers", name).component.settings
+            result = combine_members(
+                members,
+                method=name,
+                settings=parse_settings(settings or [], model),
+                weights="learn" if learn_weights else None if weights is None else _numbers(weights, len(members)),
+                seed=seed,
+                output=output,
+                folder=folder,
+                listener=display,
+            )
+    if output is None and result.folder is None:
         print_warning("nothing is written: --output FILE keeps the answers, --folder FOLDER the whole ensemble")
-    report = report_of(made, output, folder)
+    report = report_of(result.ensemble, output, result.folder)
     if as_json:
         print_json(report)
     else:
-        show(report, made)
+        show(report, result.ensemble)
 
 
-def _from_recipe(
-    path: Path,
-    folder: Path | None,
-    registry: Registry,
-    method: str | None,
-    weights: str | None,
-    learn_weights: bool,
-    settings: list[str] | None,
-) -> tuple[EnsemblePlan, Path]:
-    from qakit.ensemble.load import is_ensemble, load_ensemble
-    from qakit.runs import RUNS
-
-    if method is not None or weights is not None or learn_weights or settings:
-        raise UsageError(f"--method, --weights, --learn-weights and --set are what {path} says: change it there")
-    if not is_ensemble(path):
-        raise UsageError(f"{path} is no ensemble recipe: it has no block `ensemble` with members")
-    plan = load_ensemble(path, registry)
-    if plan.train is not None:
-        raise UsageError(f"{path} has members that are to be trained: qakit train {path}")
-    return plan, folder or RUNS / f"{plan.name}-{datetime.now():%Y%m%d-%H%M%S}"
-
-
-def _from_options(
-    members: Sequence[Path],
-    method: str,
-    weights: str | None,
-    learn_weights: bool,
-    settings: list[str] | None,
-    seed: int,
-    registry: Registry,
-) -> EnsemblePlan:
-    from qakit.cli.component_settings import parse_settings
-    from qakit.ensemble.load import EnsemblePlan
-
-    if weights is not None and learn_weights:
-        raise UsageError("--weights and --learn-weights contradict each other: give one")
-    chosen = parse_settings(settings or [], registry.get("ensemblers", method).component.settings)
-    numbers = None if weights is None else tuple(_numbers(weights, len(members)))
-    return EnsemblePlan("ensemble", tuple(members), method, chosen, "learn" if learn_weights else numbers, seed)
-
-
-def _check_paths(members: Sequence[Path], output: Path | None) -> None:
-    if len(members) < 2:
-        raise UsageError("an ensemble needs at least two members")
-    seen = [member.resolve() for member in members]
-    twice = next((member for member in members if seen.count(member.resolve()) > 1), None)
-    if twice is not None:
-        raise UsageError(f"{twice} is given twice; --weights makes a member count more")
-    if output is None:
-        return
-    if output.suffix.lower() not in _WRITERS:
-        raise UsageError(f"--output {output} should end in {', '.join(_WRITERS)}")
-    if output.resolve() in seen:
-        raise UsageError(f"--output {output} is one of the members; write to another file")
-
-
-def _numbers(text: str, count: int) -> list[float]:
+def _numbers(text: str, count: int) -> tuple[float, ...]:
     try:
-        numbers = [float(part) for part in text.split(",")]
+        numbers = tuple(float(part) for part in text.split(","))
     except ValueError:
         raise UsageError(f"--weights {text!r} should be numbers with commas between them, such as 1,2,1") from None
     if len(numbers) != count:
         raise UsageError(f"--weights has {len(numbers)} numbers for {count} members")
     return numbers
-
-
-def _warn_of_other_columns(members: Sequence[Source]) -> None:
-    named = [(each.path, each.answers.columns) for each in members if each.answers and each.answers.columns]
-    for path, columns in named[1:]:
-        if columns != named[0][1]:
-            here, there = ",".join(columns), ",".join(named[0][1])
-            print_warning(f"{path}: the columns are {here}, those of {named[0][0]} {there}")
-
-
-def _writer(output: Path, members: Sequence[Source], registry: Registry) -> Writer:
-    """For a CSV file with the header and line ends of the first member that is one; else as the runs write it."""
-    from qakit.ensemble.combine import first_recipe
-    from qakit.inference.output import build_writer
-    from qakit.protocols import NoRuntime
-
-    name = _WRITERS[output.suffix.lower()]
-    settings: dict[str, Any] = {}
-    style = next(
-        (each.answers for each in members if each.answers and (each.answers.columns or each.answers.headless)), None
-    )
-    recipe = first_recipe(members)
-    if name == "csv" and style is not None:
-        settings = {"header": not style.headless, "line_end": style.line_end}
-        if style.columns is not None:
-            settings |= {"id_column": style.columns[0], "answer_column": style.columns[1]}
-    elif style is None and recipe is not None and recipe.writer.name == name:
-        return build_writer(recipe, registry)
-    writer: Writer = registry.build("writers", name, settings, NoRuntime())
-    return writer

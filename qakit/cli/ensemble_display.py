@@ -10,14 +10,14 @@ from qakit.cli.console import out, plain
 from qakit.cli.tables import new_table
 
 if TYPE_CHECKING:
-    from qakit.ensemble.combine import Ensemble
-    from qakit.ensemble.validation import Validation
+    from qakit.ensembling.combine import Ensemble
+    from qakit.ensembling.validation import Validation
     from qakit.report.bootstrap import Difference
 
 
 def report_of(made: Ensemble, output: Path | None, folder: Path | None) -> dict[str, Any]:
     """What ``qakit ensemble`` says, for programs."""
-    from qakit.ensemble.folder import validation_json
+    from qakit.ensembling.folder import validation_json
 
     rows = made.test if made.test is not None else made.validation.predictions if made.validation else ()
     return {

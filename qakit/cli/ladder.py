@@ -83,9 +83,9 @@ def _rungs(recipes: list[Path], output: Path) -> list[Rung]:
 
 def _climb(rung: Rung, overrides: list[str], registry: Registry, silent: bool) -> Rung:
     """The rung, trained or with the error."""
-    from qakit.cli.recipe_files import found_recipe
     from qakit.cli.stops import stops_told
-    from qakit.ensemble.load import is_ensemble
+    from qakit.ensembling.load import is_ensemble
+    from qakit.recipe.found import found_recipe
     from qakit.training.interrupts import InterruptedTrainingError
 
     _say(f"{rung.name}: {rung.source}", silent)
@@ -120,9 +120,10 @@ def _loaded(file: Path, overrides: list[str], registry: Registry) -> Recipe:
 
 def _train(rung: Rung, recipe: Recipe, registry: Registry, silent: bool) -> None:
     """Train what is not trained yet."""
-    from qakit.cli.train_part import train_into
+    from qakit.cli.progress import TrainingDisplay
     from qakit.recipe.differences import same_run
     from qakit.runs import Run
+    from qakit.workflows.training import train_into
 
     run = Run(rung.folder)
     if run.recipe_file.is_file() and not same_run(run.recipe(), recipe):
@@ -130,19 +131,22 @@ def _train(rung: Rung, recipe: Recipe, registry: Registry, silent: bool) -> None
     if run.metrics_file.is_file():
         _say(f"{rung.name}: trained before", silent)
         return
-    train_into(recipe, rung.folder, registry, quiet=silent)
+    with TrainingDisplay(quiet=silent) as display:
+        train_into(recipe, rung.folder, registry, listener=display)
 
 
 def _combined(rung: Rung, file: Path, overrides: list[str], registry: Registry, silent: bool) -> Rung:
     """The members of an ensemble recipe combined, and trained before where the recipe says how."""
-    from qakit.cli.ensemble_training import ensemble_into, read_ensemble
-    from qakit.ensemble.combine import combine
-    from qakit.ensemble.folder import check_target, write_ensemble
+    from qakit.cli.progress import TrainingDisplay
+    from qakit.ensembling.combine import combine
+    from qakit.ensembling.folder import check_target, write_ensemble
+    from qakit.workflows.members import ensemble_into, read_ensemble
 
     loaded = read_ensemble(file, overrides, registry)
     plan = loaded.plan
     if loaded.members:
-        trained = ensemble_into(loaded, rung.folder, registry, quiet=silent)
+        with TrainingDisplay(quiet=silent) as display:
+            trained = ensemble_into(loaded, rung.folder, registry, listener=display)
         seconds = sum(finite_or_none(run.read_json(run.metrics_file).get("seconds")) or 0.0 for run in trained)
         note = (
             f"an ensemble ({plan.method}) of {len(plan.members) + len(trained)} members; the time is that of training"

@@ -84,7 +84,7 @@ def pretrain(
 
 
 def _recipe(path: Path, registry: Registry) -> Recipe:
-    from qakit.cli.recipe_files import found_recipe
+    from qakit.recipe.found import found_recipe
     from qakit.recipe.load import load_recipe
 
     return load_recipe(found_recipe(path), [], registry=registry).recipe

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -50,6 +53,8 @@ class TrainingDisplay:
             disable=not self._live,
             transient=False,
         )
+        self.folder: Path | None = None
+        """That of the run, once there is one."""
         self._training: TaskID | None = None
         self._side: TaskID | None = None
         self._steps = 0
@@ -72,6 +77,8 @@ class TrainingDisplay:
     def __call__(self, event: events.Event) -> None:
         """Show one event."""
         match event:
+            case events.RunBegun():
+                self.folder = self.folder or event.folder
             case events.Preparing():
                 self._preparing(event)
             case events.Started():
@@ -80,6 +87,8 @@ class TrainingDisplay:
                 self._step(event)
             case events.Predicting():
                 self._side_bar("predicting", event.done, event.total)
+                if event.done >= event.total:
+                    self._end_side_bar()
             case events.Evaluated():
                 self._end_side_bar()
                 self._line(evaluation_line(event))
@@ -112,7 +121,9 @@ class TrainingDisplay:
             shown, rest = event.unused_weights[:6], len(event.unused_weights) - 6
             more = f" and {rest} more" if rest > 0 else ""
             self._line(f"not used from the backbone's file: {', '.join(shown)}{more}")
-        self._steps = event.steps
+        self._steps, self._last_line = event.steps, 0.0
+        if self._training is not None:  # of the part before
+            self._progress.remove_task(self._training)
         self._training = self._progress.add_task("training", total=event.steps, completed=event.first_step, detail="")
 
     def _step(self, event: events.StepDone) -> None:
@@ -167,3 +178,14 @@ def evaluation_line(event: events.Evaluated) -> str:
     mark = "  (best so far)" if event.best else ""
     when = "before training" if event.step == 0 else f"step {event.step}"
     return f"evaluation {when}: {figures}{mark}"
+
+
+@contextmanager
+def bar(what: str, *, shown: bool = True) -> Iterator[Callable[[int, int], None] | None]:
+    """A progress bar on a terminal, nothing elsewhere or where it is not to be ``shown``."""
+    if not (shown and err.is_terminal):
+        yield None
+        return
+    with Progress(console=err, transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -12,9 +12,9 @@ import typer
 
 from qakit.cli.console import err, out, plain, print_json, print_text
 from qakit.cli.outputs import new_path
-from qakit.cli.recipe_files import OWN_FOLDER, found_recipe
 from qakit.errors import RecipeError, UsageError
 from qakit.recipe.bundled import bundled_recipes
+from qakit.recipe.found import OWN_FOLDER, found_recipe
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Overrides = Annotated[
@@ -62,7 +62,7 @@ def show(
     """
     from qakit.cli.show_ensemble import show_ensemble
     from qakit.cli.show_recipe import show_pipeline, show_recipe
-    from qakit.ensemble.load import is_ensemble
+    from qakit.ensembling.load import is_ensemble
     from qakit.stages.load import is_pipeline
 
     file = found_recipe(recipe)
@@ -146,7 +146,7 @@ def _check(path: Path, overrides: Sequence[str], *, check_files: bool) -> None:
     Raises:
         RecipeError: with everything that is wrong.
     """
-    from qakit.ensemble.load import is_ensemble, load_ensemble
+    from qakit.ensembling.load import is_ensemble, load_ensemble
     from qakit.recipe.load import load_recipe
     from qakit.registry import load_registry
     from qakit.stages.load import is_pipeline, load_pipeline
@@ -187,7 +187,7 @@ def _about(path: Path) -> tuple[str | None, Iterable[str | Path], str]:
     Raises:
         RecipeError: something is wrong with it.
     """
-    from qakit.ensemble.load import is_ensemble, load_ensemble
+    from qakit.ensembling.load import is_ensemble, load_ensemble
     from qakit.recipe.load import load_recipe
     from qakit.registry import load_registry
     from qakit.stages.load import is_pipeline, load_pipeline

@@ -14,7 +14,7 @@ def show_ensemble(path: Path, overrides: Sequence[str], *, as_json: bool) -> Non
     Raises:
         RecipeError: something is wrong with the recipe, or with a member's.
     """
-    from qakit.ensemble.load import load_ensemble
+    from qakit.ensembling.load import load_ensemble
     from qakit.recipe.dump import recipe_data, yaml_lines
     from qakit.registry import load_registry
     from qakit.study.members import plan_members

@@ -63,8 +63,8 @@ def run(
 
     Several of these commands may run at once, on one machine or, with a common storage, on several.
     """
-    from qakit.cli.recipe_files import found_recipe
     from qakit.cli.study_display import StudyDisplay
+    from qakit.recipe.found import found_recipe
     from qakit.registry import load_registry
     from qakit.study.folder import ROOT, StudyFolder
     from qakit.study.ledger import import_optuna, open_ledger

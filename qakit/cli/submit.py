@@ -90,7 +90,7 @@ def submit(
 
 
 def _parcel(target: Path, competition: str | None, message: str | None, run: str | None, sample: Path | None) -> Parcel:
-    from qakit.cli.trained_runs import bar
+    from qakit.cli.progress import bar
     from qakit.submit.target import check_target, find_target, pack, slug_of
 
     found = find_target(target, run, say=_note, progress=lambda: bar("predicting"))

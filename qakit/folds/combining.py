@@ -6,8 +6,8 @@ from pathlib import Path
 
 from qakit.data.labels import classes_of
 from qakit.data.splits import Split, split_sources
-from qakit.ensemble.load import EnsemblePlan
-from qakit.ensemble.method import Method
+from qakit.ensembling.load import EnsemblePlan
+from qakit.ensembling.method import Method
 from qakit.errors import UsageError
 from qakit.inference.stand_ins import head_gives, stand_in
 from qakit.protocols import EnsembleMember

@@ -8,7 +8,7 @@ from typing import Any
 
 from qakit.data.folds import Assignment
 from qakit.data.splits import Split, split_files, split_sources
-from qakit.ensemble.combine import combine
+from qakit.ensembling.combine import combine
 from qakit.files import write_json
 from qakit.folds.combining import plan_of
 from qakit.inference.evaluation import Judge

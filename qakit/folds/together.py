@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qakit.ensemble.method import Method
-from qakit.ensemble.stored import StoredEnsemble
-from qakit.ensemble.validation import Decision
+from qakit.ensembling.method import Method
+from qakit.ensembling.stored import StoredEnsemble
+from qakit.ensembling.validation import Decision
 from qakit.errors import RunError
 from qakit.folds.combining import plan_of
 from qakit.folds.folder import is_done, open_folds

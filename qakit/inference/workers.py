@@ -121,3 +121,8 @@ def launched_processes() -> int:
     """
     count = os.environ.get("WORLD_SIZE", "1")
     return int(count) if count.isdecimal() and "LOCAL_RANK" in os.environ else 1
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that writes and speaks, as the launcher says it before any process group."""
+    return launched_processes() == 1 or os.environ.get("RANK", "0") == "0"

@@ -8,8 +8,8 @@ from types import MappingProxyType
 
 from pydantic import ValidationError
 
-from qakit.ensemble.load import EnsemblePlan
-from qakit.ensemble.trained import MemberPlan
+from qakit.ensembling.load import EnsemblePlan
+from qakit.ensembling.trained import MemberPlan
 from qakit.errors import RecipeError
 from qakit.recipe.load import recipe_hash
 from qakit.recipe.model import Recipe

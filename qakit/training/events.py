@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,7 @@ class StoppedEarly:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """What came of something that the recipe asks for."""
+    """What came of something that the recipe asks for, or which part of several comes next."""
 
     message: str
 
@@ -96,9 +97,35 @@ class Notice:
     message: str
 
 
-Event = Preparing | Started | StepDone | Predicting | Evaluated | CheckpointWritten | StoppedEarly | Remark | Notice
+@dataclass(frozen=True, slots=True)
+class RunBegun:
+    """A run's folder is made, or one is gone on with. That of a whole comes before those of its parts: folds, stages,
+    members."""
+
+    folder: Path
+
+
+Event = (
+    RunBegun
+    | Preparing
+    | Started
+    | StepDone
+    | Predicting
+    | Evaluated
+    | CheckpointWritten
+    | StoppedEarly
+    | Remark
+    | Notice
+)
 Listener = Callable[[Event], None]
 
 
 def silence(event: Event) -> None:
     """A listener for nobody."""
+
+
+def log(event: Event) -> None:
+    """The listener of callers that name none: warnings go to the logger ``qakit``, which shows them on stderr unless
+    the program says otherwise."""
+    if isinstance(event, Notice):
+        logging.getLogger("qakit").warning(event.message)

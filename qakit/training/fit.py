@@ -17,7 +17,7 @@ from qakit.runs import Run
 from qakit.training.checkpoints import Progress
 from qakit.training.evaluator import Evaluator
 from qakit.training.events import Listener, Notice, Started
-from qakit.training.interrupts import stop_requests
+from qakit.training.interrupts import stop_requests, stopping
 from qakit.training.journal import Journal
 from qakit.training.keeper import RunKeeper
 from qakit.training.launch import workers_of
@@ -84,7 +84,7 @@ def fit(
             keeper=keeper,
             journal=journal,
             progress=progress,
-            listener=listener,
+            listener=stopping(listener, stop_request),
             stop_request=stop_request,
         )
 

@@ -14,6 +14,7 @@ from torch import distributed
 
 from qakit.errors import QakitError
 from qakit.inference.workers import launched_processes
+from qakit.training.events import Event, Listener
 
 ECHO = 3.0
 """Seconds within which a signal to one of several processes is taken for the launcher's repetition of the first."""
@@ -70,6 +71,20 @@ class StopRequest:
     """Whether somebody asked the training to stop. ``signal`` is the signal's number, 0 for none."""
 
     signal: int = 0
+
+
+def stopping(listener: Listener, request: StopRequest) -> Listener:
+    """The listener, whose KeyboardInterrupt is a request, as Ctrl-C is: outside the main thread there is no other."""
+
+    def hear(event: Event) -> None:
+        try:
+            listener(event)
+        except KeyboardInterrupt:
+            if request.signal:  # Ctrl-C for the second time, which came while the event was heard
+                raise
+            request.signal = signal.SIGINT
+
+    return hear
 
 
 @contextmanager

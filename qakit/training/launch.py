@@ -7,10 +7,11 @@ from datetime import timedelta
 
 import torch.distributed
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import GradientAccumulationPlugin, InitProcessGroupKwargs
 
 from qakit.inference.agreement import check_same
-from qakit.inference.workers import Workers
+from qakit.inference.workers import Workers, launched_processes
 from qakit.modeling.device import pick_device, resolve_precision
 from qakit.recipe.model import Recipe
 from qakit.training.prepare import Prepared
@@ -30,6 +31,9 @@ def accelerator_for(recipe: Recipe) -> Accelerator:
     """
     device = pick_device()
     precision = resolve_precision(recipe.train.precision, device)
+    if launched_processes() == 1:
+        # Accelerate has one state in a process; trainings one after the other may differ in precision or device.
+        AcceleratorState._reset_state(reset_partial_state=True)
     # Without `cpu=True` accelerate takes several CPU processes for as many single ones.
     accelerator = Accelerator(
         mixed_precision="no" if precision == "fp32" else precision,

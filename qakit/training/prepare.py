@@ -13,6 +13,7 @@ import torch
 from qakit.data.cache import default_cache
 from qakit.data.checks.ceiling import low_ceiling
 from qakit.data.checks.labels import refuse
+from qakit.data.checks.repeats import Keys, overlap
 from qakit.data.encode import encode
 from qakit.data.labels import classes_of
 from qakit.data.splits import Split, read_split
@@ -89,6 +90,8 @@ def prepare_training(
         for problems in split.problems if split is not None else ():
             for line in problems.describe():
                 listener(Notice(line))
+    if validation_split is not None and (shared := _shared_questions(train_split, validation_split)):
+        listener(Notice(shared))
     pseudo_split = None
     if recipe.pseudo is not None:
         with workers.leaders_first():
@@ -175,6 +178,21 @@ def prepare_training(
         judge=judge,
         attack=attack,
         freezing=freezing,
+    )
+
+
+def _shared_questions(train: Split, validation: Split) -> str | None:
+    """That training shows validation questions, or None; only with the same contexts does a question count."""
+    found = {each.name: each for each in overlap(train.examples, validation.examples, Keys())}
+    shared, what = found.get("shared_record"), "questions"
+    if shared is None:
+        shared, what = found.get("shared_text"), "texts"
+    if shared is None:
+        return None
+    more = ", ..." if shared.count > len(shared.examples) else ""
+    return (
+        f"{shared.count:,} of {len(validation.examples):,} validation {what} are among the training {what}, too "
+        f"({', '.join(shared.examples)}{more}): the figures will be too good"
     )
 
 

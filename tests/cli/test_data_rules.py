@@ -194,7 +194,7 @@ def test_the_sample_is_compared_with_the_test_file_before_the_training(
         assert f"warning: {line}" in dry.output
         assert line.partition(" ")[2] in [finding["meaning"] for finding in findings]
     sample.write_text("id,label\n0,0\n1,0\n", "utf-8")
-    assert "warning" not in invoke("train", path, "--dry-run", *files).output
+    assert "sample submission" not in invoke("train", path, "--dry-run", *files).output
 
 
 def test_placeholders_in_a_test_file_cost_no_row_of_the_submission(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qakit.ensemble.load import load_ensemble
+from qakit.ensembling.load import load_ensemble
 from qakit.errors import UsageError
 from qakit.files import atomic_path
 from qakit.outputs import check_name

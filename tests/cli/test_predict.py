@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 import qakit
-from qakit.cli.trained_runs import load_run, read_own_split
 from qakit.errors import DataError, RunError, UsageError
 from qakit.inference.characters import CHARACTERS_FILE, CharacterScores
 from qakit.inference.nbest_file import read_nbest
+from qakit.training.events import silence
+from qakit.workflows.questions import load_run, read_own_split
 
 pytestmark = pytest.mark.slow
 
@@ -219,7 +220,7 @@ def test_character_scores_go_to_a_file(small_run: Path, invoke: Any, tmp_path: P
     folder = run / "predictions" / "validation"
     assert file.read_bytes() == (folder / CHARACTERS_FILE).read_bytes()
     scores = CharacterScores.read(file)
-    scores.check(read_own_split(load_run(run), "validation").examples)
+    scores.check(read_own_split(load_run(run), "validation", silence).examples)
     assert scores.aggregation == "max_context"
 
     invoke("predict", run, "--split", "validation")  # without them the old ones would not fit what is beside them
@@ -243,7 +244,7 @@ def test_training_and_all_commands_aggregate_alike(
     assert first == {name: (run / "predictions" / "test" / name).read_bytes() for name in first}
     scores = CharacterScores.read(run / "predictions" / "validation" / CHARACTERS_FILE)
     assert (len(scores), scores.aggregation) == (12, aggregation)
-    example = read_own_split(load_run(run), "test").examples[0]
+    example = read_own_split(load_run(run), "test", silence).examples[0]
     reply = json.loads(invoke("ask", run, "-q", example.question, "-c", example.contexts[0], "--json").stdout)
     predicted = read_nbest(run / "predictions" / "nbest.jsonl")[0]
     assert reply["answer"] == predicted.answer

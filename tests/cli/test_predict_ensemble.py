@@ -118,7 +118,7 @@ def test_the_stored_threshold_and_weights_decide(
 def test_an_interrupted_command_goes_on_with_the_next_member(
     ensemble: Callable[..., Path], small_data: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from qakit.ensemble import later
+    from qakit.ensembling import later
 
     folder, loaded = ensemble("char_average"), list[str]()
     load = later.load_trained

@@ -131,9 +131,12 @@ def test_however_the_questions_are_cut_the_answers_are_those_of_one_file(
     shards = find_shards([str(folder / "in")], folder / "out", form=form)
     tally = answer_shards(trained, shards, answers, block=block)
     assert (tally.answered, tally.examples) == (len(bounds) - 1, len(rows))
-    from qakit.cli.trained_runs import read_examples
+    from qakit.training.events import silence
+    from qakit.workflows.questions import read_examples
 
-    expected = trained.predict(read_examples(trained, folder / "whole.csv", predicted_only=True).examples)
+    expected = trained.predict(
+        read_examples(trained, folder / "whole.csv", predicted_only=True, listener=silence).examples
+    )
     found = [row for shard in shards for row in read_shard(folder / "out" / shard.output)]
     assert len(found) == len(expected)
     for row, prediction in zip(found, expected, strict=True):

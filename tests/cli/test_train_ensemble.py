@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from command_line import Invoke
 
-from qakit.cli.ensemble_training import ensemble_into, read_ensemble
 from qakit.errors import RunError
 from qakit.registry import load_registry
+from qakit.training.events import silence
+from qakit.workflows.members import ensemble_into, read_ensemble
 
 RECIPE = """\
 name: whole
@@ -100,11 +101,11 @@ def test_it_goes_on_with_what_is_missing(whole: Path, invoke: Invoke) -> None:
 def test_a_ladder_finds_it_done_and_refuses_another_recipe(recipe: Path, whole: Path) -> None:
     before = {name: (whole / "members" / name / "metrics.json").stat().st_mtime_ns for name in MEMBERS}
     registry = load_registry()
-    runs = ensemble_into(read_ensemble(recipe, [], registry), whole, registry, quiet=True)
+    runs = ensemble_into(read_ensemble(recipe, [], registry), whole, registry, listener=silence)
     assert [run.name for run in runs] == MEMBERS
     assert {run.name: run.metrics_file.stat().st_mtime_ns for run in runs} == before
     with pytest.raises(RunError, match="choose another --output"):
-        ensemble_into(read_ensemble(recipe, ["train.epochs=2"], registry), whole, registry, quiet=True)
+        ensemble_into(read_ensemble(recipe, ["train.epochs=2"], registry), whole, registry, listener=silence)
 
 
 def test_dry_run_lists_the_members(recipe: Path, invoke: Invoke) -> None:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from ensemble.made_up import questions, sure
 
-from qakit.ensemble.answers import Judged
-from qakit.ensemble.learnt import learnt_values
-from qakit.ensemble.method import Method
-from qakit.ensemble.validation import Bench
+from qakit.ensembling.answers import Judged
+from qakit.ensembling.learnt import learnt_values
+from qakit.ensembling.method import Method
+from qakit.ensembling.validation import Bench
 from qakit.errors import PluginError
 from qakit.inference.evaluation import Judge
 from qakit.protocols import NoRuntime

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from qakit.components import Component, Kind, NoSettings, Settings
 from qakit.discovery import Discovery, LoadedPlugin, PluginOrigin
-from qakit.ensemble.method import Method
-from qakit.ensemble.shares import as_shares
+from qakit.ensembling.method import Method
+from qakit.ensembling.shares import as_shares
 from qakit.errors import UsageError
 from qakit.protocols import EnsembleMember
 from qakit.registry import Registry, load_registry

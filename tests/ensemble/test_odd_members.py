@@ -10,12 +10,12 @@ import pytest
 from ensemble.made_up import questions, write_questions, write_run
 
 from qakit.cli.ensemble import _writer
-from qakit.ensemble import folder as folder_module
-from qakit.ensemble import members as members_module
-from qakit.ensemble.combine import Ensemble, combine
-from qakit.ensemble.folder import validation_json
-from qakit.ensemble.kept import open_source
-from qakit.ensemble.load import EnsemblePlan, Weights
+from qakit.ensembling import folder as folder_module
+from qakit.ensembling import members as members_module
+from qakit.ensembling.combine import Ensemble, combine
+from qakit.ensembling.folder import validation_json
+from qakit.ensembling.kept import open_source
+from qakit.ensembling.load import EnsemblePlan, Weights
 from qakit.errors import DataError
 from qakit.inference.nbest_file import read_nbest, write_nbest
 from qakit.inference.output import write_submission

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from ensemble.made_up import questions, write_questions, write_run
 
-from qakit.ensemble import members as members_module
-from qakit.ensemble.combine import Ensemble, combine
-from qakit.ensemble.folder import check_target, write_ensemble
-from qakit.ensemble.load import EnsemblePlan, Weights, load_ensemble
+from qakit.ensembling import members as members_module
+from qakit.ensembling.combine import Ensemble, combine
+from qakit.ensembling.folder import check_target, write_ensemble
+from qakit.ensembling.load import EnsemblePlan, Weights, load_ensemble
 from qakit.errors import DataError, RecipeError, RunError, UsageError
 from qakit.inference.nbest_file import read_nbest, write_nbest
 from qakit.registry import load_registry
@@ -108,7 +108,7 @@ def test_blocks_and_the_whole_are_the_same(runs: list[Path], monkeypatch: pytest
 
 
 def test_only_a_block_of_candidates_is_in_memory(runs: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    from qakit.ensemble.kept import find_kept, open_source
+    from qakit.ensembling.kept import find_kept, open_source
 
     monkeypatch.setattr(members_module, "BLOCK", 5)
     kept = [found for run in runs if (found := find_kept(open_source(run), "test", characters=True))]
@@ -243,7 +243,7 @@ def test_a_folder_is_replaced_only_if_it_holds_an_ensemble(runs: list[Path], tmp
 def test_decoded_answers_are_cleaned_up_and_voted_ones_are_clean(
     runs: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from qakit.ensemble import answers
+    from qakit.ensembling import answers
 
     monkeypatch.setattr(answers, "finish", lambda found, *_: [each.with_answer(each.answer.upper()) for each in found])
     for method in METHODS:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from ensemble.made_up import questions, write_questions, write_run
 
-from qakit.ensemble.combine import combine
-from qakit.ensemble.folder import write_ensemble
-from qakit.ensemble.load import EnsemblePlan
-from qakit.ensemble.stored import StoredEnsemble, open_stored
+from qakit.ensembling.combine import combine
+from qakit.ensembling.folder import write_ensemble
+from qakit.ensembling.load import EnsemblePlan
+from qakit.ensembling.stored import StoredEnsemble, open_stored
 from qakit.errors import RunError
 from qakit.registry import load_registry
 

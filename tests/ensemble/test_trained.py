@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from qakit.cli.ensemble_training import ensemble_into, read_ensemble
-from qakit.ensemble.load import load_ensemble
-from qakit.ensemble.trained import TrainedEnsemble, check_same_ensemble, create_trained, reload_trained
+from qakit.ensembling.load import load_ensemble
+from qakit.ensembling.trained import TrainedEnsemble, check_same_ensemble, create_trained, reload_trained
 from qakit.errors import RunError
 from qakit.registry import load_registry
 from qakit.study.members import plan_members
+from qakit.training.events import silence
+from qakit.workflows.members import ensemble_into, read_ensemble
 
 RECIPE = {
     "data": {"reader": "squad", "train": "data.json", "validation": "data.json"},
@@ -75,7 +76,7 @@ def test_another_recipe_does_not_go_on(changed: dict[str, Any], message: str, tm
         check_same_ensemble(reload_trained(run), given, folder=run.folder)
     assert message in str(caught.value)
     with pytest.raises(RunError):
-        ensemble_into(given, run.folder, load_registry(), quiet=True)
+        ensemble_into(given, run.folder, load_registry(), listener=silence)
     assert (run.folder / "members.json").read_bytes() == kept
     assert not (run.folder / "members").exists()
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from qakit.ensemble.answers import Judged
-from qakit.ensemble.method import Method
-from qakit.ensemble.validation import Bench, Decision, Validation, validate
+from qakit.ensembling.answers import Judged
+from qakit.ensembling.method import Method
+from qakit.ensembling.validation import Bench, Decision, Validation, validate
 from qakit.inference.evaluation import Judge
 from qakit.protocols import EnsembleMember, Pool
 from qakit.recipe.load import load_recipe

@@ -76,9 +76,7 @@ def recipe(tmp_path: Path) -> Path:
     squad = {"data": [{"title": "", "paragraphs": paragraphs}]}
     (tmp_path / "train.json").write_text(json.dumps(squad), "utf-8")
     file = tmp_path / "recipe.yaml"
-    file.write_text(
-        f"data: {{reader: squad, train: train.json, validation: train.json}}\nbackbone: {{source: {NAME}}}\n", "utf-8"
-    )
+    file.write_text(f"data: {{reader: squad, train: train.json}}\nbackbone: {{source: {NAME}}}\n", "utf-8")
     return file
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from qakit.ensemble.answers import Judged, final_answers
-from qakit.ensemble.learnt import learnt_values
-from qakit.ensemble.method import Method, without
-from qakit.ensemble.shares import as_shares
+from qakit.ensembling.answers import Judged, final_answers
+from qakit.ensembling.learnt import learnt_values
+from qakit.ensembling.method import Method, without
+from qakit.ensembling.shares import as_shares
 from qakit.protocols import EnsembleMember, Pool
 from qakit.randomness import permutation
 from qakit.report.bootstrap import Difference

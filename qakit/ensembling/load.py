@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from qakit.data.predictions_file import ANSWER_FILES
-from qakit.ensemble.model import EnsembleRecipe, TrainedMembers
+from qakit.ensembling.model import EnsembleRecipe, TrainedMembers
 from qakit.errors import PluginError, RecipeError
 from qakit.recipe.check import check_model, check_plugin
 from qakit.recipe.load import failure_of, name_from

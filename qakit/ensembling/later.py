@@ -16,9 +16,9 @@ from functools import partial
 from pathlib import Path
 
 from qakit.data.splits import read_files, with_contexts
-from qakit.ensemble.combine import answer_kept
-from qakit.ensemble.kept import NBEST, Kept, Source, check_same_files
-from qakit.ensemble.stored import StoredEnsemble
+from qakit.ensembling.combine import answer_kept
+from qakit.ensembling.kept import NBEST, Kept, Source, check_same_files
+from qakit.ensembling.stored import StoredEnsemble
 from qakit.errors import RunError
 from qakit.files import replace_folder, write_json
 from qakit.inference.evaluation import Judge

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qakit.ensemble.load import EnsemblePlan
+from qakit.ensembling.load import EnsemblePlan
 from qakit.errors import RunError
 from qakit.files import json_text
 from qakit.names import plain_name

@@ -17,9 +17,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from qakit.ensemble.combine import Ensemble
-from qakit.ensemble.kept import Kept
-from qakit.ensemble.trained import recipe_of_whole
+from qakit.ensembling.combine import Ensemble
+from qakit.ensembling.kept import Kept
+from qakit.ensembling.trained import recipe_of_whole
 from qakit.errors import RunError, UsageError
 from qakit.files import replace_folder, write_json, write_text
 from qakit.inference.output import Submission, file_sha256, save_predictions, write_submission

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from qakit.ensemble.shares import as_shares
+from qakit.ensembling.shares import as_shares
 from qakit.recipe.model import PluginRef, RecipePath
 from qakit.recipe.section import FOLDER_NAME, Section, check_folder_names
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from qakit.ensemble.agreement import Agreement, Counter
-from qakit.ensemble.answers import Judged, final_answers
-from qakit.ensemble.kept import Kept, Source, check_same_files, find_kept, open_source, read_questions
-from qakit.ensemble.load import EnsemblePlan
-from qakit.ensemble.members import OtherOrderError, blocks, whole
-from qakit.ensemble.method import Method
-from qakit.ensemble.validation import Bench, Decision, Validation, validate
+from qakit.ensembling.agreement import Agreement, Counter
+from qakit.ensembling.answers import Judged, final_answers
+from qakit.ensembling.kept import Kept, Source, check_same_files, find_kept, open_source, read_questions
+from qakit.ensembling.load import EnsemblePlan
+from qakit.ensembling.members import OtherOrderError, blocks, whole
+from qakit.ensembling.method import Method
+from qakit.ensembling.validation import Bench, Decision, Validation, validate
 from qakit.errors import DataError, UsageError
 from qakit.inference.evaluation import Judge
 from qakit.inference.nbest import collector_paused

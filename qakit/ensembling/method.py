@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qakit.ensemble.load import Weights
-from qakit.ensemble.shares import as_shares
+from qakit.ensembling.load import Weights
+from qakit.ensembling.shares import as_shares
 from qakit.errors import UsageError
 from qakit.protocols import EnsembleMember, Ensembler, NoRuntime, Pool, PoolsMembers
 from qakit.recipe.model import Recipe

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import islice
 
 from qakit.data.predictions_file import first_ids
-from qakit.ensemble.kept import Kept
+from qakit.ensembling.kept import Kept
 from qakit.errors import DataError
 from qakit.protocols import EnsembleMember
 from qakit.values import Prediction

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qakit.ensemble.method import Method
-from qakit.ensemble.shares import as_shares
-from qakit.ensemble.validation import Decision
+from qakit.ensembling.method import Method
+from qakit.ensembling.shares import as_shares
+from qakit.ensembling.validation import Decision
 from qakit.errors import RunError
 from qakit.inference.output import file_sha256
 from qakit.numbers import finite

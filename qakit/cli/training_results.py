@@ -1,0 +1,134 @@
+"""What a training, or a dry run of one, shows: of a single run, of folds, of a pipeline, of an ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from qakit.cli.console import err, out, plain, print_json
+from qakit.cli.tables import groups_table, modules_table, new_table, number, pairs_table
+from qakit.workflows.folds import FoldsTraining
+from qakit.workflows.members import EnsembleTraining
+from qakit.workflows.pipeline import PipelineTraining
+
+if TYPE_CHECKING:
+    from qakit.runs import Run
+    from qakit.workflows.plans import PlannedTraining
+    from qakit.workflows.result import TrainingResult
+
+
+def show_dry_run(planned: PlannedTraining, summary: Mapping[str, Any], *, as_json: bool) -> None:
+    """What would be trained."""
+    if as_json:
+        print_json(summary)
+    elif isinstance(planned, FoldsTraining):
+        one = {key: value for key, value in summary.items() if key not in ("folds", "fold")}
+        _show_one(f"Dry run: fold {summary['fold']} of {len(summary['folds'])}", one)
+        _show_sizes(summary["folds"])
+    elif isinstance(planned, PipelineTraining):
+        for name, stage in summary["stages"].items():
+            if "from_run" in stage:
+                err.print(plain(f"stage {name}: {stage['from_run']}"))
+            else:
+                _show_one(f"Dry run: stage {name}", stage)
+    elif isinstance(planned, EnsembleTraining):
+        plan = planned.loaded.plan
+        table = new_table(f"Dry run: {plan.name}, by {plan.method}", "member", "")
+        for row in summary["members"]:
+            table.add_row(plain(row["member"]), plain(row["how"]))
+        out.print(table)
+        _show_one(f"Dry run: member {planned.loaded.members[0].label}", summary["first"])
+    else:
+        _show_one("Dry run", summary)
+
+
+def show_training(result: TrainingResult, *, as_json: bool, quiet: bool) -> None:
+    """The figures, the files, and what to do next; with ``as_json`` what ``metrics.json`` holds."""
+    from qakit.cli.results import show_result
+
+    run, metrics = result.run, result.metrics
+    if as_json:
+        print_json({"run": str(run.folder), "missing": list(result.missing)} if result.missing else metrics)
+        return
+    if result.missing:
+        if not quiet:
+            folds, left = run.recipe().folds, ", ".join(map(str, result.missing))
+            assert folds is not None
+            again = f"qakit train --resume --output {run.folder}"
+            err.print(plain(f"not trained yet: fold {left} of {folds.k}; go on with: {again}"))
+        return
+    if result.ensemble is not None:
+        _show_ensemble(result)
+    elif run.is_folds:
+        _show_folds(run, metrics)
+    elif run.is_composed:
+        _show_pipeline(result)
+    else:
+        show_result(run, metrics)
+    err.print(plain(f"done: {run.folder}"))
+
+
+def _show_one(title: str, summary: Mapping[str, Any]) -> None:
+    """The tables of one training that would be."""
+    tables = ("parameters", "modules", "groups")
+    out.print(pairs_table(title, {key: value for key, value in summary.items() if key not in tables}))
+    out.print(modules_table(summary["modules"]))
+    out.print(groups_table(summary["groups"]))
+
+
+def _show_sizes(sizes: Sequence[Mapping[str, int]]) -> None:
+    table = new_table("Folds", "fold", "questions", "groups", numbers=("questions", "groups"))
+    for size in sizes:
+        table.add_row(str(size["fold"]), f"{size['examples']:,}", f"{size['groups']:,}")
+    out.print(table)
+
+
+def _show_folds(run: Run, metrics: Mapping[str, Any]) -> None:
+    """The figures of each fold, their mean and spread, and those of all questions together."""
+    found, pooled = metrics["folds"], metrics["validation"]
+    names = [name for name in found["mean"] if isinstance(pooled.get(name), float)]
+    table = new_table("Out of fold", "fold", "questions", *names, numbers=("questions", *names))
+    for row in found["folds"]:
+        table.add_row(str(row["fold"]), f"{row['examples']:,}", *(number(row["figures"][name]) for name in names))
+    table.add_section()
+    table.add_row("mean", "", *(number(found["mean"][name]) for name in names))
+    table.add_row("standard deviation", "", *(number(found["sd"][name]) for name in names))
+    total = sum(row["examples"] for row in found["folds"])
+    table.add_row("all questions", f"{total:,}", *(number(pooled[name]) for name in names))
+    for name, value in (metrics.get("baselines") or {}).items():
+        table.add_row(plain(f"baseline {name}"), "", number(value), *[""] * (len(names) - 1))
+    out.print(table)
+    files = new_table("Files", "", "")
+    files.add_row("run", plain(run.folder))
+    files.add_row("out-of-fold predictions", plain(run.validation_nbest))
+    files.add_row("picture", plain(run.folder / "folds.png"))
+    if file := run.submission_file(metrics):
+        files.add_row("submission", plain(file))
+    out.print(files)
+
+
+def _show_pipeline(result: TrainingResult) -> None:
+    from qakit.cli.pipeline_results import show_expectation, show_pipeline
+
+    _show_figures(result.metrics)
+    if result.expectation is not None:
+        show_expectation(result.expectation)
+    show_pipeline(result.run, result.metrics)
+
+
+def _show_ensemble(result: TrainingResult) -> None:
+    from qakit.cli.ensemble_display import report_of, show
+
+    assert result.ensemble is not None
+    show(report_of(result.ensemble, None, result.folder), result.ensemble)
+    _show_figures(result.metrics)
+    submission = result.metrics.get("submission")
+    if submission:
+        out.print(plain(f"submission: {result.submission} ({submission['rows']:,} rows)"))
+
+
+def _show_figures(metrics: Mapping[str, Any]) -> None:
+    from qakit.cli.results import figures_table
+
+    if metrics.get("validation"):
+        out.print(figures_table(metrics["validation"], baselines=metrics.get("baselines") or {}))

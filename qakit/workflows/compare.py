@@ -1,0 +1,93 @@
+"""Runs side by side, and the report on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qakit.errors import UsageError
+
+if TYPE_CHECKING:
+    from qakit.report.compare import Comparison
+
+
+def compare(
+    runs: Sequence[Path],
+    *,
+    figures: Sequence[str] = (),
+    baseline: Path | None = None,
+    all_pairs: bool = False,
+    by_seed: bool = True,
+    resamples: int = 10_000,
+    seed: int = 0,
+    output: Path | None = None,
+) -> Comparison:
+    """Compare runs on the validation questions by paired bootstrap.
+
+    Args:
+        runs: folders, two or more.
+        figures: those of the metric that are wanted; by default all of them.
+        baseline: the run that the others are compared with; by default the first.
+        all_pairs: compare every pair, not only with the baseline.
+        by_seed: take runs that differ only in their seed as one group.
+        resamples: of the bootstrap.
+        seed: of the resamples.
+        output: a folder for ``compare.md``, ``compare.json`` and ``compare.png``; or one page, ``NAME.html``.
+
+    Raises:
+        UsageError: the runs cannot be compared: other questions, another metric, fewer than two.
+        RunError: a folder is no run, or has no validation predictions.
+    """
+    from qakit.registry import load_registry
+    from qakit.report.compare import Plan
+    from qakit.report.compare import compare as compare_members
+    from qakit.report.compare_runs import read_members
+
+    if len(runs) < 2:
+        raise UsageError("a comparison needs at least two runs (`qakit runs list` shows them)")
+    page = output is not None and output.suffix == ".html" and not output.is_dir()
+    if output is not None and output.exists() and not (output.is_dir() or page):
+        raise UsageError(f"--output {output} is a file; name a folder, or a page: NAME.html")
+    plan = Plan(
+        keys=tuple(figures),
+        baseline=_position(baseline, runs),
+        all_pairs=all_pairs,
+        by_seed=by_seed,
+        resamples=resamples,
+        seed=seed,
+    )
+    comparison = compare_members(read_members(runs, load_registry()), plan)
+    if output is not None and page:
+        _write_page(comparison, output)
+    elif output is not None:
+        _write(comparison, output)
+    return comparison
+
+
+def _position(baseline: Path | None, runs: Sequence[Path]) -> int:
+    if baseline is None:
+        return 0
+    folders = [run.resolve() for run in runs]
+    if baseline.resolve() not in folders:
+        raise UsageError(f"--baseline {baseline} is none of the runs; name one of them")
+    return folders.index(baseline.resolve())
+
+
+def _write(comparison: Comparison, folder: Path) -> None:
+    from qakit.files import write_json, write_text
+    from qakit.report.compare_curves import draw_comparison
+    from qakit.report.compare_json import as_json
+    from qakit.report.compare_table import markdown
+
+    picture = folder / "compare.png"
+    draw_comparison(comparison, picture)
+    write_json(folder / "compare.json", as_json(comparison))
+    write_text(folder / "compare.md", markdown(comparison, picture=picture.name))
+
+
+def _write_page(comparison: Comparison, page: Path) -> None:
+    from qakit.files import write_text
+    from qakit.report.compare_page import html_page
+
+    write_text(page, html_page(comparison))

@@ -1,0 +1,135 @@
+"""A model's figures on labelled questions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qakit.errors import DataError, UsageError
+from qakit.inference.workers import is_first_process
+from qakit.training.events import Listener, Predicting, silence
+from qakit.workflows.questions import check_targets, input_file, load_run, read_examples, read_own_split
+
+if TYPE_CHECKING:
+    from qakit.data.splits import Split
+    from qakit.inference.answering import Answering
+    from qakit.report.evaluation import EvaluationReport
+    from qakit.report.pipeline import Expectation
+    from qakit.values import Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationResult:
+    """Figures with how sure they are, and the answers that they are of."""
+
+    report: EvaluationReport
+    """Also no-answer threshold, oracle and calibration."""
+    expectation: Expectation | None
+    """Of a pipeline, or where errors were asked for: why each wrong answer is wrong."""
+
+    @property
+    def figures(self) -> Mapping[str, float]:
+        """The metric's figures."""
+        return self.report.evaluation.figures
+
+    @property
+    def intervals(self) -> Mapping[str, tuple[float, float]]:
+        """95% bootstrap intervals of those figures that have one."""
+        return self.report.intervals
+
+    @property
+    def predictions(self) -> tuple[Prediction, ...]:
+        """In the order of the questions."""
+        return self.report.evaluation.predictions
+
+
+def evaluate(
+    model: Path,
+    source: str | None = None,
+    *,
+    threshold: float | None = None,
+    curve: Path | None = None,
+    errors: bool = False,
+    nbest: Path | None = None,
+    overrides: Sequence[str] = (),
+    listener: Listener,
+) -> EvaluationResult:
+    """See :func:`qakit.evaluate`; ``overrides`` are ``a.b=value`` texts for a model without a run."""
+    from qakit.data.cache import default_cache
+    from qakit.inference.nbest_file import write_nbest
+    from qakit.report.evaluation import report_of
+    from qakit.report.pipeline import expectation_of
+    from qakit.report.threshold_curve import draw_threshold_curve
+    from qakit.stages.trained import TrainedPipeline
+
+    if not is_first_process():
+        listener = silence
+    file = None if source is None else input_file(source)
+    if file is not None:
+        check_targets(file, nbest, curve)
+    trained = load_run(model, overrides)
+    _check_options(trained, threshold, curve)
+    if threshold is not None:
+        trained = trained.with_threshold(threshold)
+    if file is None:
+        split = read_own_split(trained, "validation", listener)
+    else:
+        split = read_examples(trained, file, predicted_only=False, listener=listener)
+    for path in split.files:
+        check_targets(path, nbest, curve)
+    _check_labelled(split)
+    expectation, cache = None, default_cache()
+
+    def progress(done: int, total: int) -> None:
+        listener(Predicting(done, total))
+
+    if errors or isinstance(trained, TrainedPipeline):
+        examined = trained.examine(split.examples, cache=cache, progress=progress)
+        evaluation = examined.evaluation
+        top_k = trained.top_k if isinstance(trained, TrainedPipeline) else 0
+        expectation = expectation_of(examined, seed=trained.recipe.seed, top_k=top_k)
+    else:
+        evaluation = trained.evaluate(split.examples, cache=cache, progress=progress)
+    report = report_of(evaluation, split.examples, trained.judge, given=threshold is not None)
+    if trained.workers.first and nbest is not None:
+        write_nbest(nbest, evaluation.predictions)
+    if trained.workers.first and curve is not None and report.choices is not None:
+        title = f"{trained.run.name}, {split.files[0].name}"
+        draw_threshold_curve(report.choices, curve, used=trained.null_threshold, title=title)
+    return EvaluationResult(report, expectation)
+
+
+def _check_labelled(split: Split) -> None:
+    unlabelled = [example.id for example in split.examples if not example.labelled]
+    if unlabelled:
+        raise DataError(
+            f"{len(unlabelled)} of {len(split.examples)} questions have no answers to compare with "
+            f"(the first: {unlabelled[0]}); use `qakit predict` for unlabelled files",
+            path=split.files[0],
+        )
+
+
+def _check_options(trained: Answering, threshold: float | None, curve: Path | None) -> None:
+    """Before the long work: whether the run can do what is asked."""
+    from qakit.protocols import PerExampleMetric
+    from qakit.runs import ModelAlone
+
+    for option, value in (("--threshold", threshold), ("--curve", curve)):
+        if value is not None and not trained.recipe.predict.no_answer:
+            how = "it was trained without `predict.no_answer: true`"
+            if isinstance(trained.run, ModelAlone):
+                how = "say otherwise with --set predict.no_answer=true"
+            raise UsageError(
+                f"{option} is for runs whose questions may have no answer; this one answers every question: {how}"
+            )
+    if threshold is not None and not math.isfinite(threshold):
+        raise UsageError(f"--threshold is {threshold}; it must be a finite number, such as -1e9 or 1e9")
+    if curve is not None and curve.suffix.lower() != ".png":
+        raise UsageError(f"--curve {curve} must end in .png")
+    if curve is not None and not isinstance(trained.judge.metric, PerExampleMetric):
+        raise UsageError(
+            f"--curve needs figures for each question, which the metric {trained.recipe.metric.name!r} does not give"
+        )

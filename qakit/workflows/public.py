@@ -1,0 +1,347 @@
+"""The Python API: what ``qakit.train`` and its siblings are. Torch is imported by the first call, not before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from qakit.errors import UsageError
+from qakit.outputs import check_name
+from qakit.system import refused_by_system
+from qakit.training.events import Event, Listener, RunBegun, log
+
+if TYPE_CHECKING:
+    import torch
+
+    from qakit.inference.answerer import Answerer
+    from qakit.inference.question_answering import QuestionAnsweringPipeline
+    from qakit.report.compare import Comparison
+    from qakit.workflows.ensemble import EnsembleResult
+    from qakit.workflows.evaluate import EvaluationResult
+    from qakit.workflows.predict import PredictionResult
+    from qakit.workflows.result import TrainingResult
+
+StrPath = str | PathLike[str]
+Values = Mapping[str, Any]
+"""Recipe values by dotted key: ``{"train.epochs": 1}``."""
+
+
+def train(
+    recipe: StrPath | None = None,
+    output: StrPath | None = None,
+    *,
+    set: Values | None = None,
+    resume: bool = False,
+    fold: int | None = None,
+    on_event: Listener = log,
+) -> TrainingResult:
+    """Train a recipe; evaluate, predict its test file and write the submission: ``qakit train``.
+
+    A recipe with ``folds``, ``stages`` or ``ensemble`` is several trainings, and the result is the whole. Interrupting
+    the kernel (Ctrl-C, SIGTERM) finishes the step, writes a checkpoint and raises; so does an ``on_event`` that raises
+    KeyboardInterrupt. Outside the main thread no signal handler is touched.
+
+    Args:
+        recipe: a file, or the name of one of qakit's own; not needed with ``resume``.
+        output: the run's folder; by default ``runs/NAME-TIME``.
+        set: values to change, ``{"train.epochs": 1}``.
+        resume: go on with the run in ``output`` from its last checkpoint.
+        fold: of a recipe with folds: train only this one, counted from 1.
+        on_event: called with each value of :mod:`qakit.training.events`; by default warnings are logged.
+
+    Raises:
+        RecipeError: with every problem of the recipe.
+        InterruptedTrainingError: it was asked to stop, and has written its checkpoint.
+        QakitError: whatever else is wrong with data, models or folders.
+    """
+    from qakit.registry import load_registry
+    from qakit.training.interrupts import InterruptedTrainingError
+    from qakit.workflows.plans import plan_training
+
+    begun: list[Path] = []
+
+    def listener(event: Event) -> None:
+        if isinstance(event, RunBegun):
+            begun.append(event.folder)
+        on_event(event)
+
+    with _known_errors():
+        planned = plan_training(
+            _path(recipe), _new(output), overrides=_texts(set), resume=resume, fold=fold, registry=load_registry()
+        )
+        try:
+            return planned.train(listener)
+        except InterruptedTrainingError as error:
+            where = fspath(begun[0])
+            error.add_note(f"a checkpoint is written; go on with qakit.train(output={where!r}, resume=True)")
+            raise
+
+
+def predict(
+    model: StrPath,
+    input: StrPath | None = None,
+    *,
+    contexts: StrPath | None = None,
+    split: Literal["train", "validation", "test"] | None = None,
+    output: StrPath | None = None,
+    nbest: StrPath | None = None,
+    character_scores: StrPath | None = None,
+    set: Values | None = None,
+    on_event: Listener = log,
+) -> PredictionResult:
+    """Answer every question of a file, or of one of the run's splits: ``qakit predict``.
+
+    Args:
+        model: a run of any kind (its folder, or what :func:`train` gave back); or a model without a run, as a folder
+            or by its name on the hub.
+        input: a file, also ``hf://...``, in the format of the recipe's reader.
+        contexts: the file of contexts, for readers that have one; by default beside ``input``.
+        split: instead of ``input``: the questions that the recipe names; the candidates are kept in the run.
+        output: also write the answers to this file; its ending chooses the format.
+        nbest: also write all candidates to this JSON Lines file.
+        character_scores: also write start and end log-probabilities of every character to this file.
+        set: for a model without a run: values of the recipe that it is read with.
+        on_event: called with each value of :mod:`qakit.training.events`; ``Predicting`` counts windows.
+
+    Raises:
+        UsageError: these do not go together.
+        QakitError: the model or the file cannot be read, or a file cannot be written.
+    """
+    from qakit.workflows.predict import Targets
+    from qakit.workflows.predict import predict as predict_questions
+
+    with _known_errors():
+        return predict_questions(
+            Path(model),
+            _text(input),
+            contexts=_path(contexts),
+            split=split,
+            targets=Targets(_new(output), _new(nbest), _new(character_scores)),
+            overrides=_texts(set),
+            listener=on_event,
+        )
+
+
+def evaluate(
+    model: StrPath,
+    input: StrPath | None = None,
+    *,
+    threshold: float | None = None,
+    curve: StrPath | None = None,
+    errors: bool = False,
+    nbest: StrPath | None = None,
+    set: Values | None = None,
+    on_event: Listener = log,
+) -> EvaluationResult:
+    """Score a model on a labelled file, with the threshold and temperature tuned in training: ``qakit evaluate``.
+
+    Args:
+        model: as for :func:`predict`, but one model, or a pipeline.
+        input: a labelled file, also ``hf://...``; by default the recipe's validation file.
+        threshold: answer "" where the no-answer score exceeds the best span's by more, instead of the run's own.
+        curve: draw the figures at every no-answer threshold to this PNG file.
+        errors: also say why each wrong answer is wrong; always so for a pipeline.
+        nbest: also write all candidates to this JSON Lines file.
+        set: for a model without a run: values of its recipe, such as ``{"metric": "squad_v2"}``.
+        on_event: as for :func:`predict`.
+
+    Raises:
+        UsageError: the model cannot do what is asked.
+        DataError: the file cannot be read, or its questions have no answers.
+        QakitError: the model cannot be loaded.
+    """
+    from qakit.workflows.evaluate import evaluate as evaluate_model
+
+    with _known_errors():
+        return evaluate_model(
+            Path(model),
+            _text(input),
+            threshold=threshold,
+            curve=_new(curve),
+            errors=errors,
+            nbest=_new(nbest),
+            overrides=_texts(set),
+            listener=on_event,
+        )
+
+
+def compare(
+    runs: Sequence[StrPath],
+    *,
+    figures: Sequence[str] = (),
+    baseline: StrPath | None = None,
+    all_pairs: bool = False,
+    by_seed: bool = True,
+    resamples: int = 10_000,
+    seed: int = 0,
+    output: StrPath | None = None,
+) -> Comparison:
+    """Compare runs on the validation questions: ``qakit compare``. See :func:`qakit.workflows.compare.compare`."""
+    from qakit.workflows.compare import compare as compare_runs
+
+    with _known_errors():
+        return compare_runs(
+            [Path(run) for run in runs],
+            figures=figures,
+            baseline=_path(baseline),
+            all_pairs=all_pairs,
+            by_seed=by_seed,
+            resamples=resamples,
+            seed=seed,
+            output=_new(output),
+        )
+
+
+def ensemble(
+    members: StrPath | Sequence[StrPath],
+    *,
+    method: str = "voting",
+    settings: Values | None = None,
+    weights: Sequence[float] | Literal["learn"] | None = None,
+    seed: int = 0,
+    output: StrPath | None = None,
+    folder: StrPath | None = None,
+    on_event: Listener = log,
+) -> EnsembleResult:
+    """Combine the answers of several runs or files to the same questions: ``qakit ensemble``.
+
+    Args:
+        members: runs, or CSV, TSV or JSON files of answers; or one ensemble recipe, which says all but ``output`` and
+            ``folder``.
+        method: an ensembler.
+        settings: those of the method.
+        weights: one number for each member, or ``"learn"``: those that suit the validation predictions.
+        seed: of cross-fitting and bootstrap.
+        output: a file for the combined answers: .csv, .json, .jsonl or .tsv.
+        folder: keep the ensemble as a run. Of a recipe, by default ``runs/NAME-TIME``.
+        on_event: called with what is going on, and with warnings.
+
+    Raises:
+        UsageError: these do not go together.
+        QakitError: a member cannot be read, or cannot give what the method needs.
+    """
+    from qakit.workflows.ensemble import combine_members, combine_recipe
+
+    with _known_errors():
+        if isinstance(members, str | PathLike):
+            return combine_recipe(Path(members), output=_new(output), folder=_new(folder), listener=on_event)
+        return combine_members(
+            [Path(member) for member in members],
+            method=method,
+            settings=settings or {},
+            weights=weights if weights is None or weights == "learn" else tuple(map(float, weights)),
+            seed=seed,
+            output=_new(output),
+            folder=_new(folder),
+            listener=on_event,
+        )
+
+
+def load(model: StrPath, *, revision: str | None = None) -> Answerer:
+    """Load whatever answers questions, ready for ``.answer(question, context, top_k=...)``.
+
+    Torch is imported here, not at ``import qakit``.
+
+    Args:
+        model: the folder of a finished run or pipeline; or a model of ``AutoModelForQuestionAnswering``, as a folder
+            or by its name on the hub.
+        revision: branch, tag or commit of a model on the hub.
+
+    Raises:
+        RunError: the folder is neither, or has no trained model.
+        ModelError: no such model, or one that does not answer questions.
+    """
+    from qakit.inference.answerer import Answerer
+    from qakit.stages.loading import load_trained
+
+    return Answerer(load_trained(model, revision=revision))
+
+
+def pipeline(
+    task: str | None = None,
+    model: Any = None,
+    *,
+    tokenizer: Any = None,
+    revision: str | None = None,
+    device: int | str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+    batch_size: int | None = None,
+    trust_remote_code: bool = False,
+    **arguments: Any,
+) -> QuestionAnsweringPipeline:
+    """What ``transformers.pipeline("question-answering")`` was: the same arguments, scores and return values.
+
+    Args:
+        task: ``question-answering``, or None.
+        model: as for :func:`load`; or a model of transformers' that is loaded already. By default the one that was the
+            default there, distilbert/distilbert-base-cased-distilled-squad.
+        tokenizer: another one's folder or name; beside a loaded model, its tokenizer.
+        revision: branch, tag or commit of a model on the hub.
+        device: where it runs: ``"cpu"`` or -1, ``"cuda:0"`` or 0; by default the first GPU if there is one.
+        dtype: of the forward passes, ``float32`` by default.
+        batch_size: windows in a forward pass.
+        trust_remote_code: run code that comes with the model. Only for authors you trust.
+        arguments: ``top_k``, ``doc_stride``, ``max_answer_len``, ``max_seq_len``, ``max_question_len``,
+            ``handle_impossible_answer``, ``align_to_words``, for all calls that do not say otherwise; see
+            :class:`qakit.inference.question_answering.Parameters`.
+
+    Raises:
+        UsageError: an argument that there is not, or of a wrong type.
+        ModelError: no such model, or one that does not answer questions.
+    """
+    from qakit.stages.loading import load_pipeline
+
+    dtype = arguments.pop("torch_dtype", dtype)
+    return load_pipeline(
+        task,
+        model,
+        tokenizer,
+        revision=revision,
+        device=device,
+        dtype=dtype,
+        batch_size=batch_size,
+        trust_remote_code=trust_remote_code,
+        arguments=arguments,
+    )
+
+
+@contextmanager
+def _known_errors() -> Iterator[None]:
+    """What the system refuses, such as a full disk, is a QakitError, too; its own error is the cause."""
+    try:
+        yield
+    except (OSError, RuntimeError, MemoryError) as error:
+        known = refused_by_system(error)
+        if known is None:
+            raise
+        raise known from error
+
+
+def _texts(values: Values | None) -> list[str]:
+    """Values as ``a.b=value`` texts. JSON is YAML."""
+    return [f"{key}={json.dumps(value, default=_plain, ensure_ascii=False)}" for key, value in (values or {}).items()]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, PathLike):
+        return str(fspath(value))
+    raise UsageError(f"set: {value!r} is no value of a recipe: use numbers, texts, lists and dicts")
+
+
+def _text(path: StrPath | None) -> str | None:
+    return None if path is None else fspath(path)
+
+
+def _path(path: StrPath | None) -> Path | None:
+    return None if path is None else Path(path)
+
+
+def _new(path: StrPath | None) -> Path | None:
+    """The name of something to be written, which must be one that can be used later."""
+    if path is not None:
+        check_name(Path(path))
+    return _path(path)

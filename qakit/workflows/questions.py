@@ -1,0 +1,99 @@
+"""What predicting and evaluating begin with: a loaded model, the questions, the files that may be written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qakit.errors import DataError, UsageError
+from qakit.training.events import Listener, Notice
+
+if TYPE_CHECKING:
+    from qakit.data.splits import Split, SplitName
+    from qakit.inference.answering import Answering
+    from qakit.recipe.model import Recipe
+    from qakit.registry import Registry
+
+
+def check_targets(source: Path, *targets: Path | None) -> None:
+    """Before the long work: the files to be written are no folders, not the input, and each another one."""
+    given = [target.resolve() for target in targets if target is not None]
+    for target in targets:
+        if target is not None and target.is_dir():
+            raise UsageError(f"{target} is a folder; name a file in it")
+        if target is not None and target.resolve() == source.resolve():
+            raise UsageError(f"{target} is the input file; name another output")
+        if target is not None and given.count(target.resolve()) > 1:
+            raise UsageError(f"{target} is named for two outputs; name another file for one of them")
+
+
+def input_file(text: str) -> Path:
+    """The file that an ``--input`` names, fetched if it is on the hub.
+
+    Raises:
+        UsageError: it names several.
+        HubError: it is not to be had.
+    """
+    from qakit.data.sources import local_files
+
+    files = local_files(text, named="--input")
+    if len(files) > 1:
+        raise UsageError(f"--input {text} stands for {len(files)} files; name one")
+    return files[0]
+
+
+def load_run(run: Path, overrides: Sequence[str] = ()) -> Answering:
+    """The best weights of a run, or of a pipeline's stages; or a model without a run under ``overrides``.
+
+    In each of the processes that were started for this command; the first one speaks.
+    """
+    from qakit.inference.workers import join_workers
+    from qakit.stages.loading import load_trained
+
+    workers, device = join_workers()
+    with workers.one_fate():
+        return load_trained(run, overrides=overrides, device=device, workers=workers)
+
+
+def read_examples(trained: Answering, source: Path, *, predicted_only: bool, listener: Listener) -> Split:
+    """A file's examples, with the recipe's reader; problems in its records are told.
+
+    Args:
+        predicted_only: no label is needed, and none is read.
+    """
+    with trained.workers.one_fate():
+        split = _read(trained.recipe, trained.registry, source, predicted_only=predicted_only)
+    return _told(split, listener)
+
+
+def read_input(recipe: Recipe, registry: Registry, source: Path, listener: Listener) -> Split:
+    """The examples of a file to be predicted, with a recipe's reader; problems in its records are told."""
+    return _told(_read(recipe, registry, source, predicted_only=True), listener)
+
+
+def read_own_split(trained: Answering, name: SplitName, listener: Listener) -> Split:
+    """The examples of one of the recipe's own splits, as training takes them; problems in the records are told."""
+    from qakit.data.splits import read_split
+
+    with trained.workers.one_fate():
+        split = read_split(trained.recipe, trained.registry, name)
+        if split is None:
+            raise UsageError(f"the run's recipe names no {name} file; give the questions with --input")
+    return _told(split, listener)
+
+
+def _read(recipe: Recipe, registry: Registry, source: Path, *, predicted_only: bool) -> Split:
+    from qakit.data.splits import read_files
+
+    split = read_files(recipe, registry, [source], predicted_only=predicted_only)
+    if not split.examples:
+        raise DataError("holds no question", path=source)
+    return split
+
+
+def _told(split: Split, listener: Listener) -> Split:
+    for problems in split.problems:
+        for line in problems.describe():
+            listener(Notice(line))
+    return split

@@ -1,0 +1,160 @@
+"""The Python API: what a notebook does, and that the commands do the same."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import Invoke
+
+import qakit
+from qakit.errors import QakitError, RecipeError, RunError, UsageError
+from qakit.recipe.load import load_recipe
+from qakit.training.events import CheckpointWritten, Event, Notice, Predicting, RunBegun, Started, StepDone
+from qakit.training.interrupts import InterruptedTrainingError, StopRequest, stopping
+from qakit.training.launch import accelerator_for
+
+pytestmark = pytest.mark.slow
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "python.md"
+
+
+@pytest.fixture(scope="module")
+def notebook(small_recipe: Path, small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The names that the document's cells leave, run from top to bottom beside the files that they name."""
+    folder = tmp_path_factory.mktemp("notebook")
+    shutil.copy(small_recipe, folder)
+    for name in ("dev.json", "test.json"):
+        shutil.copy(small_data / name, folder)
+    names: dict[str, Any] = {"folder": folder}
+    cells = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
+    assert len(cells) == 5
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for cell in cells:
+            exec(cell, names)
+    return names
+
+
+def test_the_document_runs_from_top_to_bottom(notebook: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    run, answers, folder = notebook["run"], notebook["answers"], notebook["folder"]
+    monkeypatch.chdir(folder)
+    assert run.metrics == json.loads((folder / "runs" / "first" / "metrics.json").read_text())
+    assert run.metrics["evaluations"][-1]["epoch"] == 2
+    assert [each.id for each in run.predictions()] == [each.id for each in notebook["result"].predictions]
+    assert notebook["result"].figures == pytest.approx(run.figures)
+    assert [each.answer for each in answers.predictions] == [each.answer for each in run.predictions("test")]
+    assert (folder / "answers.csv").read_bytes() == (folder / run.submission).read_bytes()
+    assert notebook["comparison"].questions == 12
+    assert notebook["both"].predictions[0].id == answers.predictions[0].id
+    assert [step for step, _ in notebook["losses"]] == [1, 2, 4, 6]
+    assert "train.epochs" in notebook["message"]
+
+
+def test_the_command_and_the_function_give_the_same(small_run: Path, small_data: Path, invoke: Invoke) -> None:
+    told = json.loads(invoke("evaluate", small_run, "--input", small_data / "dev.json", "--json").stdout)
+    counts: list[Event] = []
+    result = qakit.evaluate(small_run, small_data / "dev.json", on_event=counts.append)
+    assert result.report.as_json() == told
+    assert counts[-1] == Predicting(counts[-1].total, counts[-1].total)  # type: ignore[union-attr]
+
+
+def test_trainings_of_one_process_may_differ_in_precision(small_recipe: Path) -> None:
+    for precision in ("fp32", "bf16", "fp32"):
+        recipe = load_recipe(small_recipe, [f"train.precision={precision}"]).recipe
+        assert accelerator_for(recipe).mixed_precision == precision.replace("fp32", "no")
+
+
+def test_train_says_how_many_validation_questions_it_trains_on(
+    small_recipe: Path, small_data: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    both = tmp_path / "both.json"
+    articles = [json.loads((small_data / name).read_text("utf-8"))["data"] for name in ("train.json", "dev.json")]
+    both.write_text(json.dumps({"data": articles[0] + articles[1]}), "utf-8")
+    said = "12 of 12 validation questions are among the training questions, too"
+    leaking = invoke("train", small_recipe, "--dry-run", "--json", "--set", f"data.train={both}")
+    assert said in leaking.stderr
+    assert "warning" not in invoke("train", small_recipe, "--dry-run", "--json").stderr
+
+
+def test_a_callback_stops_a_training_in_another_thread_which_is_gone_on_with(
+    small_recipe: Path, small_run: Path, tmp_path: Path
+) -> None:
+    before, heard, raised = signal.getsignal(signal.SIGINT), list[Event](), list[BaseException]()
+
+    def stop(event: Event) -> None:
+        heard.append(event)
+        assert signal.getsignal(signal.SIGINT) is before
+        if isinstance(event, StepDone) and event.step == 3:
+            raise KeyboardInterrupt
+
+    def work() -> None:
+        try:
+            qakit.train(small_recipe, tmp_path / "run", on_event=stop)
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    (error,) = raised
+    assert isinstance(error, InterruptedTrainingError)
+    assert any("resume=True" in note for note in error.__notes__)
+    assert heard[-1] == CheckpointWritten(3, tmp_path / "run" / "checkpoints" / "step-00000003")
+    again = list[Event]()
+    result = qakit.train(output=tmp_path / "run", resume=True, on_event=again.append)
+    assert again[0] == RunBegun(tmp_path / "run")
+    assert next(event.first_step for event in again if isinstance(event, Started)) == 3
+    model = Path("model", "model.safetensors")
+    assert (result.folder / model).read_bytes() == (small_run / model).read_bytes()
+
+
+def test_a_second_interruption_ends_at_once() -> None:
+    def interrupted(event: Event) -> None:
+        raise KeyboardInterrupt
+
+    request = StopRequest()
+    hear = stopping(interrupted, request)
+    hear(StepDone(1, 0.1, 8))
+    assert request.signal == signal.SIGINT
+    with pytest.raises(KeyboardInterrupt):
+        hear(StepDone(2, 0.2, 8))
+
+
+def test_what_is_wrong_is_an_exception(small_recipe: Path, small_run: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"train\.epochs"):
+        qakit.train(small_recipe, set={"train.epochs": "many"})
+    with pytest.raises(UsageError, match="is no value of a recipe"):
+        qakit.train(small_recipe, set={"train.epochs": object()})
+    with pytest.raises(RunError, match="not empty"):
+        qakit.train(small_recipe, small_run)
+    with pytest.raises(UsageError, match="at least two runs"):
+        qakit.compare([small_run])
+    with pytest.raises(UsageError, match="at least two members"):
+        qakit.ensemble([small_run])
+    with pytest.raises(QakitError):
+        qakit.predict(small_run, tmp_path / "missing.json")
+
+
+def test_warnings_are_logged_unless_somebody_listens(
+    small_recipe: Path, small_data: Path, small_run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    document = json.loads((small_data / "dev.json").read_text("utf-8"))
+    question = document["data"][0]["paragraphs"][0]["qas"][0]
+    question["answers"][0]["answer_start"] += 1
+    moved = tmp_path / "moved.json"
+    moved.write_text(json.dumps(document), "utf-8")
+    heard: list[Event] = []
+    with caplog.at_level("WARNING", "qakit"):
+        qakit.evaluate(small_run, moved)
+        told = caplog.messages.copy()
+        caplog.clear()
+        qakit.evaluate(small_run, moved, on_event=heard.append)
+    assert told
+    assert told == [event.message for event in heard if isinstance(event, Notice)]
+    assert not caplog.messages
