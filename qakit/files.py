@@ -95,7 +95,7 @@ def recover_files(folder: Path, *, last: str) -> None:
         OutputError: the file system refuses.
     """
     adding = _adding(folder, last)
-    if not adding.is_dir():
+    if not adding.is_dir() or adding.is_symlink():  # we make no links: what lies behind one is not ours to move
         return
     with writing(folder), suppress(FileNotFoundError):  # where another process does the same and is faster
         folder_to_disk(folder)
@@ -189,7 +189,7 @@ def check_readable(path: Path, error: type[QakitError] = RunError) -> None:
 def recover_folder(folder: Path) -> None:
     """Undo a :func:`replace_folder` that was killed half-way; call it before reading ``folder``."""
     old = _old(folder)
-    if not old.is_dir():
+    if not old.is_dir() or old.is_symlink():
         return
     if folder.is_dir():
         shutil.rmtree(old, ignore_errors=True)

@@ -30,6 +30,8 @@ def format_of(document: Any) -> str | None:
         paragraphs = first.get("paragraphs")
         if isinstance(paragraphs, list):
             inner = next(iter(paragraphs), None)
-            return None if inner is None else "squad" if isinstance(inner, dict) else "adl"
+            if isinstance(inner, dict):
+                return None if "question" in first else "squad"
+            return "adl" if isinstance(document, list) and isinstance(inner, int) else None
         return "squad" if "qas" in first else "table"
     return "squad" if isinstance(document, dict) and "data" in document else None

@@ -5,7 +5,7 @@
     $QAKIT_CACHE/user-UID/, or ~/.cache/qakit/user-UID/
       tokens/KEY/                  tokenised texts (``qakit.data.token_cache``)
       weights/SHA256.safetensors   converted weights (``qakit.modeling.checkpoints``)
-      datasets/OWNER--NAME/        splits of the hub's datasets as Parquet (``qakit.data.sources``)
+      datasets/hub--OWNER--NAME/   splits of the hub's datasets as Parquet (``qakit.data.sources``)
 
 Each user has a folder that nobody else can read or fill, so that users may share ``$QAKIT_CACHE``. An entry's time of
 change is when it was last used. All of it may be deleted at any time.
@@ -32,7 +32,7 @@ TOKENS, WEIGHTS, DATASETS = "tokens", "weights", "datasets"
 ROOMS = {
     TOKENS: re.compile(r"[0-9a-f]{32}"),
     WEIGHTS: re.compile(r"[0-9a-f]{64}\.safetensors"),
-    DATASETS: re.compile(r"\w[\w.-]*"),
+    DATASETS: re.compile(r"hub--\w[\w.-]*"),
 }
 """The folders of the cache, and what their entries are called: nothing else is ever removed."""
 LIMIT_GB = 20.0
@@ -138,6 +138,8 @@ def limit_bytes() -> int:
 
 def _paths(cache: Path, room: str) -> Iterator[Path]:
     with suppress(OSError):
+        if (cache / room).is_symlink():  # we make none: what lies behind it may be anybody's
+            return
         yield from (path for path in (cache / room).iterdir() if ROOMS[room].fullmatch(path.name))
 
 

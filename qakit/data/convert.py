@@ -48,15 +48,17 @@ def check_free(sources: Sequence[Path], folder: Path, *, form: Form, rows: int |
     elif rows is None:
         targets = [folder / f"{file.stem}.{form}" for file in sources]
     else:
-        pattern = "[0-9]" * 5
-        targets = [
-            part for file in sources for part in folder.glob(f"{glob.escape(file.stem)}-{pattern}.{glob.escape(form)}")
-        ]
+        targets = [part for file in sources for part in parts_of(folder, file.stem, form)]
     for target in filter(Path.exists, targets):
         if any(file.exists() and file.samefile(target) for file in sources):
             raise UsageError(f"{target} is read and would be written over: choose another --output")
         if not overwrite:
             raise UsageError(f"{target} exists: choose another --output, or give --overwrite")
+
+
+def parts_of(folder: Path, name: str, form: str) -> list[Path]:
+    """The files that a split was written to in parts."""
+    return sorted(folder.glob(f"{glob.escape(name)}-{'[0-9]' * 5}.{glob.escape(form)}"))
 
 
 def write_adl(splits: Mapping[str, Sequence[Example]], folder: Path, *, paragraphs: int, seed: int) -> Converted:
@@ -114,6 +116,9 @@ def write_tables(
     counts = {}
     for name, examples in splits.items():
         records = [_row(example) for example in examples]
+        if rows is not None:  # a smaller file has fewer parts: what is left of a larger one would be taken for its own
+            for part in parts_of(folder, name, form):
+                part.unlink()
         parts = [records] if rows is None else [records[at : at + rows] for at in range(0, len(records), rows)]
         for number, part in enumerate(parts):
             file = f"{name}.{form}" if rows is None else f"{name}-{number:05}.{form}"

@@ -104,7 +104,7 @@ def split_room(split: HubSplit, commit: str) -> Path:
 
 
 def _room(dataset: str, commit: str) -> Path:
-    return default_cache() / DATASETS / dataset.replace("/", "--") / commit
+    return default_cache() / DATASETS / "--".join(["hub", *dataset.split("/")]) / commit
 
 
 def _noted(note: Path) -> list[str] | None:

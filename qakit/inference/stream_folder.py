@@ -30,7 +30,7 @@ from qakit.inference.stream_inputs import Form, Shard
 from qakit.outputs import check_output
 from qakit.recipe.load import recipe_hash
 from qakit.recipe.model import Recipe
-from qakit.runs import Run
+from qakit.runs import Run, refuse_ways_out
 
 SCHEMA = 1
 """Version of the files in ``_progress``."""
@@ -134,6 +134,7 @@ class AnswerFolder:
             raise RunError(
                 f"{self.folder} is not empty, and its files are no answers of qakit; choose another --output folder"
             )
+        refuse_ways_out(self.folder)
         with self._lock("folder", patient=True):
             if overwrite:
                 self._remove_answers()

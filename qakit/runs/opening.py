@@ -22,7 +22,6 @@ def open_run(folder: str | os.PathLike[str]) -> Run:
         raise RunError(f"there is no run {run.folder} (`qakit runs list` shows the runs)")
     if not run.recipe_file.is_file():
         raise RunError(f"{run.folder} is not a run: it has no recipe.yaml ({_what_to_name(run)})")
-    _refuse_ways_out(run.folder)
     return run
 
 
@@ -30,8 +29,10 @@ def recover_run(run: Run) -> None:
     """Bring to its end what a killed process was doing to the folder: making it, or replacing its model.
 
     Raises:
+        RunError: a link in the folder leads out of it.
         OutputError: the folder cannot be written.
     """
+    refuse_ways_out(run.folder)
     recover_files(run.folder, last=run.recipe_file.name)
     recover_folder(run.model)
 
@@ -42,8 +43,8 @@ def _what_to_name(folder: Run) -> str:
     return "`qakit runs list` shows the runs"
 
 
-def _refuse_ways_out(folder: Path) -> None:
-    """A link in a run that somebody else made could have its logs written, or its answers read, anywhere.
+def refuse_ways_out(folder: Path) -> None:
+    """A link in a folder that somebody else made could have files written, read or removed anywhere.
 
     Raises:
         RunError: a link in the folder leads out of it.
@@ -52,7 +53,7 @@ def _refuse_ways_out(folder: Path) -> None:
     for parent, folders, files in os.walk(folder):
         for path in (Path(parent, name) for name in (*folders, *files)):
             if path.is_symlink() and not path.resolve().is_relative_to(root):
-                raise RunError(f"{path} is a link that leads out of the run's folder: put the file itself there")
+                raise RunError(f"{path} is a link that leads out of {folder}: put the file itself there")
 
 
 def not_one_model(run: Run) -> str:

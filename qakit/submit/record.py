@@ -150,6 +150,8 @@ class Record:
         for name in ("times", "versions", "baselines"):
             if not isinstance(values.get(name, {}), dict):
                 raise ValueError(f"{name} is no object")
+        for baseline in values.get("baselines", {}).values():
+            finite(baseline)
         for name in _NUMBERS & values.keys():
             if values[name] is not None:
                 finite(values[name])

@@ -144,7 +144,7 @@ def test_the_command_shows_and_clears_every_room(tmp_path: Path, monkeypatch: py
     put(default_cache(), 1, size=100, days=0)
     put(default_cache(), 2, size=50, days=9)
     put(default_cache(), 3, size=1000, days=0, room=WEIGHTS)
-    split = default_cache() / DATASETS / "owner--name" / ("a" * 40) / "v1" / "_" / "train.parquet"
+    split = default_cache() / DATASETS / "hub--owner--name" / ("a" * 40) / "v1" / "_" / "train.parquet"
     split.parent.mkdir(parents=True)
     split.write_bytes(bytes(200))
     assert json.loads(invoke("cache", "show", "--json").stdout) == {
@@ -165,3 +165,17 @@ def test_the_command_shows_and_clears_every_room(tmp_path: Path, monkeypatch: py
     assert entries(default_cache()) == []
     with pytest.raises(UsageError, match="it has tokens, weights and datasets"):
         raise invoke("cache", "clear", "models").exception
+
+
+def test_nothing_behind_a_link_and_no_file_of_another_name_is_ever_removed(tmp_path: Path) -> None:
+    own = tmp_path / "mydata"
+    own.mkdir()
+    (own / "hub--corpus").write_text("mine")
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    (cache / DATASETS).symlink_to(own)
+    (cache / WEIGHTS).mkdir()
+    (cache / WEIGHTS / "notes.txt").write_text("mine")
+    assert entries(cache) == [] and clear(cache) == []
+    prune(cache)
+    assert (own / "hub--corpus").is_file() and (cache / WEIGHTS / "notes.txt").is_file()

@@ -149,3 +149,10 @@ def test_what_convert_may_not_write_over(tmp_path: Path) -> None:
         check_free([tmp_path / "a.jsonl", tmp_path / "link.json"], tmp_path, form="jsonl", rows=None, overwrite=True)
     with pytest.raises(UsageError, match=r"a question file called context"):
         check_free([tmp_path / "context.json"], tmp_path / "new", form="adl", rows=None, overwrite=True)
+
+
+def test_fewer_parts_leave_none_of_the_larger_file_behind(tmp_path: Path) -> None:
+    write_tables({"dev": QUESTIONS}, tmp_path, form="jsonl", rows=1)
+    (tmp_path / "dev-notes.jsonl").write_text("mine")
+    done = write_tables({"dev": QUESTIONS[:1]}, tmp_path, form="jsonl", rows=1)
+    assert sorted(file.name for file in tmp_path.iterdir()) == [*done.files, "dev-notes.jsonl"]

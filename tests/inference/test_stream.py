@@ -338,3 +338,19 @@ def test_a_folder_that_was_begun_anew_takes_no_old_answers(home: Path, run: Any,
         assert contents(output) == {}
     finally:
         weights.write_bytes(b"weights")
+
+
+@pytest.mark.parametrize("place", ["_progress/done", "sub"])
+def test_an_answer_folder_with_a_link_that_leads_out_is_refused(tmp_path: Path, place: str) -> None:
+    """Beginning anew removes answers, and somebody else's files may lie behind the link."""
+    private = tmp_path / "private"
+    private.mkdir()
+    (private / "package.json").write_text("{}")
+    link = tmp_path / "answers" / place
+    link.parent.mkdir(parents=True)
+    (tmp_path / "answers" / "_progress").mkdir(exist_ok=True)
+    link.symlink_to(private)
+    folder = AnswerFolder(tmp_path / "answers", Identity("run", "0", "0", None))
+    with pytest.raises(RunError, match="is a link that leads out of "):
+        folder.begin(overwrite=True)
+    assert (private / "package.json").is_file()

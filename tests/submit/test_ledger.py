@@ -208,7 +208,7 @@ def test_a_line_that_names_a_place_outside_is_damaged(tmp_path: Path, field: str
 @pytest.mark.parametrize(
     "change",
     [{"public": "high"}, {"ref": True}, {"cv_mean": float("nan")}, {"bytes": 10**400}, {"times": {"CREATED": "soon"}},
-     {"baselines": []}, {"times": {"CREATED": 3}}],
+     {"baselines": []}, {"baselines": {"a": "b"}}, {"times": {"CREATED": 3}}],
     ids=str,
 )  # fmt: skip
 def test_a_line_with_a_value_of_another_type_is_damaged(tmp_path: Path, change: dict[str, object]) -> None:
