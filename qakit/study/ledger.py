@@ -114,21 +114,27 @@ class Ledger:
     def finish(self, number: int, value: float, result: Mapping[str, Any]) -> None:
         """A running trial is trained."""
         self.note(number, result=dict(result))
-        self.study.tell(number, value, skip_if_finished=True)
+        self._tell(number, value)
+
+    def _tell(self, number: int, value: float | None = None, **state: Any) -> None:
+        from optuna.exceptions import UpdateFinishedTrialError
+
+        with suppress(UpdateFinishedTrialError):  # told by another process between Optuna's look and its writing
+            self.study.tell(number, value, skip_if_finished=True, **state)
 
     def fail(self, number: int, error: str) -> None:
         """A running trial went wrong."""
         from optuna.trial import TrialState
 
         self.note(number, error=error)
-        self.study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+        self._tell(number, state=TrialState.FAIL)
 
     def prune(self, number: int, result: Mapping[str, Any]) -> None:
         """A running trial was not worth going on with."""
         from optuna.trial import TrialState
 
         self.note(number, result=dict(result))
-        self.study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
+        self._tell(number, state=TrialState.PRUNED)
 
     def hopeless(self, number: int, step: int, value: float, search: SearchSection) -> bool:
         """Report an evaluation (``step`` counts them from 1) to the pruner, and ask it."""

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from ensemble.made_up import questions, write_questions, write_run
 
-from qakit.cli.ensemble import _writer
 from qakit.ensembling import folder as folder_module
 from qakit.ensembling import members as members_module
 from qakit.ensembling.combine import Ensemble, combine
@@ -22,6 +21,7 @@ from qakit.inference.output import write_submission
 from qakit.registry import load_registry
 from qakit.runs import Run
 from qakit.values import LabelPrediction
+from qakit.workflows.ensemble import _writer
 
 COUNT = 6
 

@@ -53,7 +53,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 NO_COUNTERPART = {"ModernBertConfig"}
 """transformers has another kind of head for these, so its class cannot have our weights."""
 
-NOT_FUSED = {"DebertaV2Config", "MPNetConfig"}
+NOT_FUSED = {"DebertaConfig", "DebertaV2Config", "MPNetConfig"}
 """transformers has no fused attention for these."""
 
 EXAMPLE = Example("q", "Who were the Normans?", ("The Normans were the people who gave their name to Normandy. " * 4,))
