@@ -117,8 +117,8 @@ def write_tables(
     for name, examples in splits.items():
         records = [_row(example) for example in examples]
         if rows is not None:  # a smaller file has fewer parts: what is left of a larger one would be taken for its own
-            for part in parts_of(folder, name, form):
-                part.unlink()
+            for old in parts_of(folder, name, form):
+                old.unlink()
         parts = [records] if rows is None else [records[at : at + rows] for at in range(0, len(records), rows)]
         for number, part in enumerate(parts):
             file = f"{name}.{form}" if rows is None else f"{name}-{number:05}.{form}"
