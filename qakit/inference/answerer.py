@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import overload
 
 from qakit.inference.answering import Answering
-from qakit.inference.questions import examples_of, positive
+from qakit.inference.questions import MOST_ANSWERS, examples_of, positive
 from qakit.inference.scoring import CountProgress
 from qakit.values import Candidate, NoAnswer
 
@@ -84,7 +84,7 @@ class Answerer:
         Raises:
             UsageError: ``top_k`` is no positive whole number, a text is empty or blank, or something is no text.
         """
-        top_k = positive(top_k, "top_k")
+        top_k = positive(top_k, "top_k", most=MOST_ANSWERS)
         examples, single = examples_of(question, context)
         if not examples:
             return []

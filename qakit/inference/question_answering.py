@@ -11,7 +11,7 @@ from qakit.discovery import suggestion
 from qakit.errors import UsageError
 from qakit.inference.answering import Answering
 from qakit.inference.collectors import SpanScores
-from qakit.inference.questions import ASKED, CONTEXT, QUESTION, examples_of, positive
+from qakit.inference.questions import ASKED, CONTEXT, MOST_ANSWERS, QUESTION, examples_of, positive
 from qakit.inference.trained import TrainedRun
 from qakit.inference.window_answers import WindowProbabilities, Words, window_answers
 from qakit.modeling.assemble import check_length
@@ -60,7 +60,7 @@ class Parameters:
         changed: dict[str, Any] = {}
         for name, value in arguments.items():
             if name == "topk":
-                changed["top_k"] = positive(value, name)
+                changed["top_k"] = positive(value, name, most=MOST_ANSWERS)
             elif name in WITHOUT_MEANING or (name in names and value is None):
                 continue
             elif name not in names:
@@ -68,7 +68,8 @@ class Parameters:
             elif name in ("handle_impossible_answer", "align_to_words"):
                 changed[name] = _flag(value, name)
             else:
-                changed[name] = 0 if name == "doc_stride" and value == 0 else positive(value, name)
+                most = MOST_ANSWERS if name == "top_k" else None
+                changed[name] = 0 if name == "doc_stride" and value == 0 else positive(value, name, most=most)
         new = replace(self, **changed)
         if new.doc_stride is not None and new.max_seq_len is not None and new.doc_stride >= new.max_seq_len:
             raise UsageError(f"doc_stride is {new.doc_stride}; it must be less than max_seq_len ({new.max_seq_len})")

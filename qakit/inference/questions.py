@@ -38,16 +38,22 @@ def examples_of(
     return [_example(*pair, several_contexts, (number, len(questions))) for number, pair in pairs], False
 
 
-def positive(value: object, name: str) -> int:
+MOST_ANSWERS = 100_000
+"""To a question: memory is taken for as many of each window."""
+
+
+def positive(value: object, name: str, *, most: int | None = None) -> int:
     """A count that was given from outside.
 
     Raises:
-        UsageError: it is no whole number, or below 1.
+        UsageError: it is no whole number, below 1, or above ``most``.
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise UsageError(f"{name} is {value!r}; it must be a whole number of at least 1")
     if value < 1:
         raise UsageError(f"{name} is {value}; it must be at least 1")
+    if most is not None and int(value) > most:
+        raise UsageError(f"{name} is {value}; it must be at most {most:,}")
     return int(value)
 
 

@@ -116,7 +116,7 @@ def predict(
 
     with _known_errors():
         return predict_questions(
-            Path(model),
+            _place(model),
             _text(input),
             contexts=_path(contexts),
             split=split,
@@ -158,7 +158,7 @@ def evaluate(
 
     with _known_errors():
         return evaluate_model(
-            Path(model),
+            _place(model),
             _text(input),
             threshold=threshold,
             curve=_new(curve),
@@ -185,7 +185,7 @@ def compare(
 
     with _known_errors():
         return compare_runs(
-            [Path(run) for run in runs],
+            _places(runs),
             figures=figures,
             baseline=_path(baseline),
             all_pairs=all_pairs,
@@ -230,7 +230,7 @@ def ensemble(
         if isinstance(members, str | PathLike):
             return combine_recipe(Path(members), output=_new(output), folder=_new(folder), listener=on_event)
         return combine_members(
-            [Path(member) for member in members],
+            _places(members),
             method=method,
             settings=settings or {},
             weights=weights if weights is None or weights == "learn" else tuple(map(float, weights)),
@@ -258,6 +258,7 @@ def load(model: StrPath, *, revision: str | None = None) -> Answerer:
     from qakit.inference.answerer import Answerer
     from qakit.stages.loading import load_trained
 
+    _place(model)
     return Answerer(load_trained(model, revision=revision))
 
 
@@ -323,6 +324,8 @@ def _known_errors() -> Iterator[None]:
 
 def _texts(values: Values | None) -> list[str]:
     """Values as ``a.b=value`` texts. JSON is YAML."""
+    if values is not None and not isinstance(values, Mapping):
+        raise UsageError(f"set: {values!r:.80} is no mapping: write it like {{'train.epochs': 1}}")
     return [f"{key}={json.dumps(value, default=_plain, ensure_ascii=False)}" for key, value in (values or {}).items()]
 
 
@@ -337,11 +340,23 @@ def _text(path: StrPath | None) -> str | None:
 
 
 def _path(path: StrPath | None) -> Path | None:
-    return None if path is None else Path(path)
+    return None if path is None else _place(path)
+
+
+def _place(path: object) -> Path:
+    if not isinstance(path, str | PathLike) or not str(path):
+        raise UsageError(f"{path!r:.80} is no file or folder: give a path, or a name as text")
+    return Path(path)
+
+
+def _places(paths: object) -> list[Path]:
+    if isinstance(paths, str | PathLike) or not isinstance(paths, Sequence):
+        raise UsageError(f"{paths!r:.80} is no list of runs: give several, [run, other]")
+    return [_place(path) for path in paths]
 
 
 def _new(path: StrPath | None) -> Path | None:
     """The name of something to be written, which must be one that can be used later."""
     if path is not None:
-        check_name(Path(path))
+        check_name(_place(path))
     return _path(path)

@@ -158,3 +158,19 @@ def test_warnings_are_logged_unless_somebody_listens(
     assert told
     assert told == [event.message for event in heard if isinstance(event, Notice)]
     assert not caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda: qakit.train(5), "5 is no file or folder"),  # type: ignore[arg-type]
+        (lambda: qakit.train("x.yaml", set=["train.epochs=1"]), "is no mapping"),  # type: ignore[arg-type]
+        (lambda: qakit.load(None), "None is no file or folder"),  # type: ignore[arg-type]
+        (lambda: qakit.load(""), "'' is no file or folder"),
+        (lambda: qakit.evaluate({}, "dev.json"), "{} is no file or folder"),  # type: ignore[arg-type]
+        (lambda: qakit.compare("runs/a"), "'runs/a' is no list of runs"),
+    ],
+)
+def test_what_is_no_path_is_one_line(call: Any, says: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(says)):
+        call()
