@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from qakit.data.encode import example_key
 from qakit.errors import DataError, UsageError
-from qakit.files import atomic_path, write_text
+from qakit.files import atomic_path, write_text, writing
 from qakit.randomness import derive_seed, permutation
 from qakit.values import Answer, Example
 
@@ -118,7 +118,8 @@ def write_tables(
         records = [_row(example) for example in examples]
         if rows is not None:  # a smaller file has fewer parts: what is left of a larger one would be taken for its own
             for old in parts_of(folder, name, form):
-                old.unlink()
+                with writing(old):
+                    old.unlink()
         parts = [records] if rows is None else [records[at : at + rows] for at in range(0, len(records), rows)]
         for number, part in enumerate(parts):
             file = f"{name}.{form}" if rows is None else f"{name}-{number:05}.{form}"

@@ -47,10 +47,15 @@ def refuse_ways_out(folder: Path) -> None:
     """A link in a folder that somebody else made could have files written, read or removed anywhere.
 
     Raises:
-        RunError: a link in the folder leads out of it.
+        RunError: a link in the folder leads out of it, or a folder in it cannot be looked into.
     """
     root = folder.resolve()
-    for parent, folders, files in os.walk(folder):
+
+    def closed(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):  # removed meanwhile, or not there yet
+            raise RunError(f"{error.filename} cannot be looked into: {error.strerror}") from error
+
+    for parent, folders, files in os.walk(folder, onerror=closed):
         for path in (Path(parent, name) for name in (*folders, *files)):
             if path.is_symlink() and not path.resolve().is_relative_to(root):
                 raise RunError(f"{path} is a link that leads out of {folder}: put the file itself there")

@@ -20,6 +20,7 @@ from typing import Any
 from qakit.errors import RunError, UsageError
 from qakit.files import write_json
 from qakit.recipe.read import SUFFIXES
+from qakit.runs import refuse_ways_out
 from qakit.study.load import LoadedStudy, load_study
 
 ROOT = Path("studies")
@@ -96,7 +97,7 @@ def find_study(path: Path) -> tuple[StudyFolder, LoadedStudy | None]:
     """The study that a folder or a study file means; its file, where it is still there.
 
     Raises:
-        RunError: nothing was run.
+        RunError: nothing was run, or a link in the folder leads out of it.
         RecipeError: the study file is not sound.
     """
     if path.suffix in SUFFIXES and not path.is_dir():
@@ -104,10 +105,12 @@ def find_study(path: Path) -> tuple[StudyFolder, LoadedStudy | None]:
         folder = StudyFolder(ROOT / loaded.name)
         if not folder.about_file.is_file():
             raise RunError(f"there is no {folder.path}: `qakit study run {path}` makes it; or name the study's folder")
+        refuse_ways_out(folder.path)
         return folder, loaded
     folder = StudyFolder(path)
     if not path.is_dir() and (ROOT / path / "study.json").is_file():
         folder = StudyFolder(ROOT / path)
+    refuse_ways_out(folder.path)
     file = Path(folder.about()["file"])
     return folder, load_study(file) if file.is_file() else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -92,6 +93,22 @@ def test_what_lies_behind_a_link_is_not_taken_for_a_killed_process_leftover(
         open_run(run)
     assert sorted(file.name for file in private.iterdir()) == ["sub", "thesis.txt"]
     assert not (run / "thesis.txt").exists()
+
+
+def test_a_folder_that_cannot_be_looked_into_is_refused(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Links in it could not be seen, and names in it that are known can be used all the same."""
+    scandir = os.scandir
+
+    def refusing(path: Any) -> Any:
+        if Path(path).name == "predictions":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(RunError, match="predictions cannot be looked into: Permission denied"):
+        open_run(run)
 
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "model", "predictions/validation", "predictions/nbest.jsonl", "new"])

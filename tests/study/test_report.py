@@ -18,6 +18,7 @@ from qakit.report.study import StudyResults
 from qakit.report.study_page import write_report
 from qakit.report.study_pictures import numeric_keys
 from qakit.report.study_tables import memory
+from qakit.study.folder import find_study
 from qakit.study.load import load_study
 from qakit.study.results import read_results
 
@@ -186,3 +187,13 @@ def test_a_baseline_that_failed_is_said(write: Write, drive: Drive, registry: Re
     )
     drive(file)
     assert "the baseline bad is not finished: a stands for it" in results_of(drive, file, registry).notes
+
+
+def test_a_received_study_with_a_link_that_leads_out_is_refused(tmp_path: Path) -> None:
+    """Its report would be written behind the link."""
+    folder = tmp_path / "study"
+    folder.mkdir()
+    (folder / "study.json").write_text("{}")
+    (folder / "pictures").symlink_to(tmp_path)
+    with pytest.raises(RunError, match="is a link that leads out of "):
+        find_study(folder)
