@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -196,6 +197,16 @@ def recover_folder(folder: Path) -> None:
     else:
         with suppress(FileNotFoundError):  # another process was faster
             old.replace(folder)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def without_gz(path: Path) -> Path:

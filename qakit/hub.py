@@ -7,7 +7,6 @@ Decided here: which files, whether they arrived whole, and what to say when they
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import logging
 import re
@@ -20,7 +19,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from qakit.errors import HubError
-from qakit.names import below
+from qakit.files import file_sha256
+from qakit.names import below, few
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ def _fetched(
     commit, names = _listing(str(constants.ENDPOINT), repository, kind, revision)
     chosen = list(choose(names))
     if not chosen:
-        raise HubError(f"{subject}: the repository holds nothing that could be used ({_few(names)})")
+        raise HubError(f"{subject}: the repository holds nothing that could be used ({few(names) or 'it is empty'})")
     folder = _repository_folder(repository, kind)
     snapshots = folder / "snapshots" / commit
     reference = folder / "refs" / (revision or DEFAULT_REVISION)
@@ -176,8 +176,7 @@ def _check(file: Path, subject: str) -> None:
     blob = file.resolve()
     if not _SHA256.fullmatch(blob.name):
         return
-    with blob.open("rb") as handle:
-        found = hashlib.file_digest(handle, "sha256").hexdigest()
+    found = file_sha256(blob)
     if found != blob.name:
         file.unlink(missing_ok=True)
         blob.unlink(missing_ok=True)
@@ -278,12 +277,6 @@ def _is_offline(error: Exception) -> bool:
     from huggingface_hub.errors import OfflineModeIsEnabled
 
     return isinstance(error, OfflineModeIsEnabled)
-
-
-def _few(names: Sequence[str], shown: int = 6) -> str:
-    if not names:
-        return "it is empty"
-    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
 
 
 @contextmanager

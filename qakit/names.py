@@ -1,7 +1,8 @@
-"""Names of files in documents that others can write: one below a folder, and never a way out of it."""
+"""Names: of files in documents that others can write, one below a folder and never a way out of it; for messages."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 LONGEST_NAME = 255
@@ -22,6 +23,11 @@ def plain_name(value: object) -> str:
     if len(value.encode("utf-8", "surrogatepass")) > LONGEST_NAME:
         raise ValueError(f"{value!r:.80} is longer than a file name may be")
     return value
+
+
+def few(names: Sequence[str], shown: int = 6) -> str:
+    """The first of some names for a message, and how many there are beside."""
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
 
 
 def below(folder: Path, path: object) -> Path:

@@ -16,6 +16,7 @@ from typing import Any
 from qakit.data.sources import Fetched, fetched
 from qakit.errors import DataError, HubError, QakitError
 from qakit.files import atomic_path
+from qakit.names import few
 from qakit.recipe.hub_data import HubSplit
 
 CARDS = ("README.md", "dataset_infos.json", ".huggingface.yaml")
@@ -69,7 +70,7 @@ def _builder(split: HubSplit, cards: Fetched, scratch: Path, subject: str) -> tu
     except Exception as error:  # of many types, by what is wrong with names, cards and configurations
         raise _refusal(error, split, cards, configs, subject) from error
     if not files:
-        raise DataError(f"{subject} has no split {split.split!r}; it has {_few(list(found))}")
+        raise DataError(f"{subject} has no split {split.split!r}; it has {few(list(found), 12)}")
     if strangers := sorted(set(files) - set(cards.names)):
         raise DataError(f"{subject}: its card names {strangers[0]!r}, which is no file of the dataset")
     return builder, tuple(files)
@@ -97,13 +98,13 @@ def _refusal(error: Exception, split: HubSplit, cards: Fetched, configs: Sequenc
         )
     if isinstance(error, DataFilesNotFoundError | FileNotFoundError):
         return DataError(
-            f"{subject} has no data files that the package datasets knows ({_few(cards.names)}); a file by its name: "
-            f"hf://datasets/{split.dataset}/PATH"
+            f"{subject} has no data files that the package datasets knows ({few(cards.names, 12)}); a file by its "
+            f"name: hf://datasets/{split.dataset}/PATH"
         )
     if split.config is None and len(configs) > 1:
-        return DataError(f"{subject} has several configurations; set `config` to one of: {_few(configs)}")
+        return DataError(f"{subject} has several configurations; set `config` to one of: {few(configs, 12)}")
     if split.config is not None and configs and split.config not in configs:
-        return DataError(f"{subject} has no configuration {split.config!r}; it has {_few(configs)}")
+        return DataError(f"{subject} has no configuration {split.config!r}; it has {few(configs, 12)}")
     return DataError(f"{subject}: its card cannot be read: {_line(error)}")
 
 
@@ -137,10 +138,6 @@ def _quiet() -> Iterator[None]:
         datasets.logging.set_verbosity(level)
         if not bars:
             datasets.enable_progress_bars()
-
-
-def _few(names: Sequence[str], shown: int = 12) -> str:
-    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
 
 
 def _line(error: Exception) -> str:

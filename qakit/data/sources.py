@@ -16,6 +16,7 @@ from qakit.data.cache import DATASETS, default_cache, mark_used, open_room, prun
 from qakit.errors import HubError
 from qakit.files import write_json, writing
 from qakit.hub import snapshot
+from qakit.names import few
 from qakit.recipe.hub_data import HUB, HubFiles, HubSplit, newest_commit
 
 _PIECE = re.compile(r"-[0-9]+-of-([0-9]+)")
@@ -125,8 +126,7 @@ def _hub_files(text: str, subject: str, beside: str | None) -> tuple[Path, ...]:
     def chosen(names: Sequence[str]) -> list[str]:
         found = files.among(names)
         if not found:
-            listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-            raise HubError(f"{subject}: there is no such file; the dataset has {listed or 'none'}")
+            raise HubError(f"{subject}: there is no such file; the dataset has {few(names, 8) or 'none'}")
         companions = {os.path.normpath(os.path.join(os.path.dirname(name), beside)) for name in found if beside}  # noqa: PTH118, PTH120 - of the repository
         return [*found, *sorted(companions.intersection(names).difference(found))]
 

@@ -21,8 +21,8 @@ from qakit.ensembling.combine import Ensemble
 from qakit.ensembling.kept import Kept
 from qakit.ensembling.trained import recipe_of_whole
 from qakit.errors import RunError, UsageError
-from qakit.files import replace_folder, write_json, write_text
-from qakit.inference.output import Submission, file_sha256, save_predictions, write_submission
+from qakit.files import file_sha256, replace_folder, write_json, write_text
+from qakit.inference.output import Submission, save_predictions, write_submission
 from qakit.outputs import check_output
 from qakit.recipe.load import dump_recipe, recipe_hash
 from qakit.recipe.model import Recipe

@@ -10,9 +10,9 @@ from typing import Literal
 from qakit.data.predictions_file import AnswerFile, first_ids, read_answers
 from qakit.data.splits import read_files
 from qakit.errors import DataError, RunError
+from qakit.files import file_sha256
 from qakit.inference.characters import CHARACTERS_FILE, CharacterScores
 from qakit.inference.nbest_file import iter_nbest
-from qakit.inference.output import file_sha256
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.runs import Run, open_run

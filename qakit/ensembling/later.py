@@ -20,9 +20,9 @@ from qakit.ensembling.combine import answer_kept
 from qakit.ensembling.kept import NBEST, Kept, Source, check_same_files
 from qakit.ensembling.stored import StoredEnsemble
 from qakit.errors import RunError
-from qakit.files import replace_folder, write_json
+from qakit.files import file_sha256, replace_folder, write_json
 from qakit.inference.evaluation import Judge
-from qakit.inference.output import file_sha256, inputs_of, save_predictions
+from qakit.inference.output import inputs_of, save_predictions
 from qakit.inference.scoring import CountProgress
 from qakit.recipe.load import recipe_hash
 from qakit.recipe.model import Recipe

@@ -11,7 +11,7 @@ from qakit.ensembling.method import Method
 from qakit.ensembling.shares import as_shares
 from qakit.ensembling.validation import Decision
 from qakit.errors import RunError
-from qakit.inference.output import file_sha256
+from qakit.files import file_sha256
 from qakit.numbers import finite
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry

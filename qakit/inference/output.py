@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from qakit.data.formulas import formula_cells, formula_notice
 from qakit.errors import UnknownPluginError, UsageError
-from qakit.files import write_json, writing
+from qakit.files import file_sha256, write_json, writing
 from qakit.inference.characters import CHARACTERS_FILE, CharacterScores
 from qakit.inference.nbest_file import write_nbest
 from qakit.protocols import NoRuntime, Writer
@@ -141,12 +140,6 @@ def _writer_settings(recipe: Recipe, registry: Registry) -> dict[str, Any]:
         known = registry.get("writers", recipe.writer.name).component.settings.model_fields
         settings |= {name: value for name, value in columns.items() if name in known}
     return settings
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def inputs_of(files: Sequence[Path]) -> dict[str, Any]:

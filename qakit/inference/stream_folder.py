@@ -24,8 +24,7 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from qakit.errors import DataError, OutputError, RunError
-from qakit.files import atomic_path, write_json, writing
-from qakit.inference.output import file_sha256
+from qakit.files import atomic_path, file_sha256, write_json, writing
 from qakit.inference.stream_inputs import Form, Shard
 from qakit.outputs import check_output
 from qakit.recipe.load import recipe_hash

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from qakit.errors import ModelError, RunError
 from qakit.files import check_readable
-from qakit.modeling.checkpoints import file_sha256, published_files
+from qakit.modeling.checkpoints import published_files, weights_sha256
 from qakit.modeling.model import ReadingModel
 from qakit.recipe.model import BackboneSection
 
@@ -68,7 +68,7 @@ def origin_of(section: BackboneSection, folder: Path) -> dict[str, Any] | None:
     """The source of a backbone with the hashes of its weight files in ``folder``; None for one from scratch."""
     if section.init == "scratch":
         return None
-    hashes = {file.name: file_sha256(file) for file in published_files(folder)}
+    hashes = {file.name: weights_sha256(file) for file in published_files(folder)}
     return {"source": section.source, "revision": section.revision, "sha256": hashes}
 
 

@@ -24,6 +24,7 @@ from qakit.modeling.remote_code import announce_remote_code, first_line, reason
 from qakit.modeling.sentence_pieces import check_models, restore_characters
 from qakit.modeling.sources import HOW_TO_POINT, BackboneSource, check_weights, find_source
 from qakit.modeling.tokenizers import keeping_case
+from qakit.names import few
 from qakit.recipe.model import BackboneSection
 
 VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
@@ -195,7 +196,7 @@ def _from_weights(
     if missing:
         raise ModelError(
             f"backbone {source.name!r}: {len(missing)} weights are not in the file and would be random: "
-            f"{few(missing)}; this is not a checkpoint of this architecture"
+            f"{few(missing, 3)}; this is not a checkpoint of this architecture"
         )
     return module, tuple(sorted(report["unexpected_keys"]))
 
@@ -246,7 +247,7 @@ def from_checkpoint(
     ]
     if mismatched:
         raise ModelError(
-            f"backbone {source.name!r}: weights of another shape: {few(mismatched)}; "
+            f"backbone {source.name!r}: weights of another shape: {few(mismatched, 3)}; "
             "remove backbone.overrides or use init: scratch"
         )
     return module, report
@@ -276,9 +277,3 @@ def _quiet() -> Iterator[None]:
         transformers_logging.set_verbosity(verbosity)
         if bars:
             transformers_logging.enable_progress_bar()
-
-
-def few(names: list[str], shown: int = 3) -> str:
-    """The first of some names, and how many there are beside."""
-    rest = len(names) - shown
-    return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")

@@ -8,7 +8,6 @@ as safetensors in qakit's cache, under the hash of the file. The next start maps
 from __future__ import annotations
 
 import atexit
-import hashlib
 import json
 import logging
 import re
@@ -30,7 +29,7 @@ from torch import Tensor
 
 from qakit.data.cache import WEIGHTS, default_cache, mark_used, open_room, prune
 from qakit.errors import ModelError, OutputError
-from qakit.files import atomic_path, check_readable, writing
+from qakit.files import atomic_path, check_readable, file_sha256, writing
 from qakit.hub import Progress, told
 from qakit.runs import SEEN
 
@@ -150,8 +149,8 @@ def choose_weights(names: Iterable[str]) -> list[str]:
     return []
 
 
-def file_sha256(file: Path) -> str:
-    """SHA-256 of a file; the hub's cache names large files by it."""
+def weights_sha256(file: Path) -> str:
+    """SHA-256 of a weight file, asked once per process; the hub's cache names large files by it."""
     blob = file.resolve()
     if re.fullmatch(r"[0-9a-f]{64}", blob.name) and blob.is_relative_to(Path(constants.HF_HUB_CACHE).resolve()):
         return blob.name
@@ -160,8 +159,7 @@ def file_sha256(file: Path) -> str:
 
 @lru_cache
 def _sha256(file: Path, _changed: int, _size: int) -> str:
-    with file.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    return file_sha256(file)
 
 
 def _shards(index: Path) -> list[Path]:
@@ -190,7 +188,7 @@ def _nothing_in(folder: Path) -> str:
 
 def _converted(file: Path) -> Path:
     """The file's tensors as safetensors, in the cache."""
-    room, digest = default_cache(), file_sha256(file)
+    room, digest = default_cache(), weights_sha256(file)
     target = room / WEIGHTS / f"{digest}.safetensors"
     if _reads_back(target):
         return target

@@ -16,7 +16,7 @@ from transformers import AutoModelForQuestionAnswering, PretrainedConfig, PreTra
 
 from qakit.errors import ModelError, UsageError
 from qakit.modeling.assemble import Assembled, build, build_head, length_limit, template_for
-from qakit.modeling.backbones import attention_for, few, from_checkpoint, tokenizer_of
+from qakit.modeling.backbones import attention_for, from_checkpoint, tokenizer_of
 from qakit.modeling.configs import load_config
 from qakit.modeling.device import Precision
 from qakit.modeling.folder import LAYOUT
@@ -24,6 +24,7 @@ from qakit.modeling.model import ReadingModel
 from qakit.modeling.remote_code import first_line
 from qakit.modeling.sources import BackboneSource
 from qakit.modeling.trial import try_encoder
+from qakit.names import few
 from qakit.protocols import NoRuntime, TransformersNames
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
@@ -83,8 +84,8 @@ def read_published(source: BackboneSource, recipe: Recipe, *, device: torch.devi
         if (source.folder / LAYOUT).is_file():
             way = "its head is one of qakit's own: name its run"
         raise ModelError(
-            f"model {source.name!r} has no question-answering head of transformers' ({few(missing)} would be random): "
-            f"{way}"
+            f"model {source.name!r} has no question-answering head of transformers' ({few(missing, 3)} would be "
+            f"random): {way}"
         )
     return Published(source.name, model, tokenizer_of(recipe.backbone))
 

@@ -12,7 +12,7 @@ from typing import Literal
 from qakit.errors import HubError, ModelError
 from qakit.files import check_readable
 from qakit.hub import snapshot
-from qakit.modeling.checkpoints import choose_weights, file_sha256, published_files
+from qakit.modeling.checkpoints import choose_weights, published_files, weights_sha256
 from qakit.runs import SEEN
 from qakit.system import without_tilde
 
@@ -109,7 +109,7 @@ def check_weights(source: BackboneSource, expected_sha256: str) -> None:
     files = published_files(source.folder)
     if len(files) != 1:
         raise ModelError(f"backbone {source.name!r} has no single weight file whose sha256 could be checked")
-    found = file_sha256(files[0])
+    found = weights_sha256(files[0])
     if found != expected_sha256:
         raise ModelError(
             f"the weights of backbone {source.name!r} have sha256 {found}, the recipe expects {expected_sha256}: "

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from qakit.data.splits import read_split, split_sources
 from qakit.errors import DataError, RunError, UsageError
+from qakit.files import file_sha256
 from qakit.inference.nbest_file import read_nbest
-from qakit.inference.output import file_sha256
 from qakit.protocols import DrawnMetric, NoRuntime, PerExampleMetric
 from qakit.runs import Run, open_run
 from qakit.values import Example, Prediction

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import zipfile
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from qakit.errors import DataError, OutputError, SubmissionError
-from qakit.files import recover_folder, replace_folder, temporary_folder, write_json, writing
+from qakit.files import file_sha256, recover_folder, replace_folder, temporary_folder, write_json, writing
 from qakit.names import below
 from qakit.submit.faults import KaggleError
 from qakit.submit.record import now
@@ -183,8 +182,7 @@ def _check_own(folder: Path, files: Mapping[str, Any]) -> None:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+    return {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
 
 
 class _BrokenOffError(Exception):

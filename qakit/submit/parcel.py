@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from typing import Any, Protocol
 
 from qakit import __version__
 from qakit.errors import DataError
-from qakit.files import replace_folder, write_text
+from qakit.files import file_sha256, replace_folder, write_text
 from qakit.submit.official import installed_version
 from qakit.submit.preflight import Preflight
 from qakit.submit.record import Record, Score, new_id
@@ -103,14 +102,14 @@ class Parcel:
         """
         folder = ledger_folder / record.folder
         kept = folder / record.file
-        if kept.is_file() and _sha256(kept) == record.sha256:
+        if kept.is_file() and file_sha256(kept) == record.sha256:
             return kept
         with replace_folder(folder) as temporary:
             try:
                 shutil.copyfile(self.checked.path, temporary / record.file)
             except FileNotFoundError:
                 raise DataError("has vanished since it was checked", path=self.checked.path) from None
-            if _sha256(temporary / record.file) != record.sha256:
+            if file_sha256(temporary / record.file) != record.sha256:
                 raise DataError("has changed since it was checked; start again", path=self.checked.path)
             if self.recipe is not None:
                 write_text(temporary / "recipe.yaml", self.recipe)
@@ -140,8 +139,3 @@ def one_line(text: str) -> str:
     """A message as Kaggle's list shows it: one line, not too long."""
     line = " ".join(text.split())
     return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 1] + "…"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,13 +7,13 @@ A *problem* would be refused or scored wrong; a *notice* is worth a look and sto
 from __future__ import annotations
 
 import csv
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
 from qakit.errors import DataError
+from qakit.files import file_sha256
 from qakit.submit.csv_content import LOOKS_MISSING, Answers, Ids, Sample, read_sample
 from qakit.submit.csv_table import LONGEST_FIELD, Table, place_of
 
@@ -127,8 +127,7 @@ def _header_problems(
 def _digest(path: Path) -> tuple[str, int]:
     """SHA-256 and size in bytes."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size
+        return file_sha256(path), path.stat().st_size
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", path=path) from None
 

@@ -187,7 +187,7 @@ def pack(target: Target, checked: Preflight, slug: str, message: str | None) -> 
 
 def _predictions(run: Run, recipe: Recipe, *, say: Callable[[str], None], progress: Progress) -> Path:
     """The run's answers to its recipe's test file, predicted now if it has none."""
-    from qakit.inference.output import file_sha256
+    from qakit.files import file_sha256
 
     metrics = run.read_json(run.metrics_file)
     file = run.submission_file(metrics) or run.predictions / "submission.csv"

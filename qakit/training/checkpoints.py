@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from qakit.errors import RunError
-from qakit.files import check_readable, json_text, replace_folder, write_text
+from qakit.files import check_readable, file_sha256, json_text, replace_folder, write_text
 from qakit.modeling.model import ReadingModel
 from qakit.names import plain_name
 from qakit.temporary import remove_leftovers
@@ -92,7 +92,7 @@ def save_checkpoint(
             "recipe": recipe_hash,
             "progress": asdict(progress),
             "scaler": scaler,
-            "sha256": {file.name: _sha256(file) for file in sorted(temporary.glob("*.safetensors"))},
+            "sha256": {file.name: file_sha256(file) for file in sorted(temporary.glob("*.safetensors"))},
         }
         (temporary / STATE).write_text(_state_text(state), "utf-8")
     folders = sorted(root.glob("step-*"))
@@ -192,7 +192,7 @@ def _damage(folder: Path) -> str | None:
             return "state.json has changed since it was written"
         Progress(**state["progress"])
         for name, expected in state["sha256"].items():
-            if _sha256(folder / plain_name(name)) != expected:
+            if file_sha256(folder / plain_name(name)) != expected:
                 return f"{name} has changed since it was written"
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return str(error)
@@ -212,8 +212,3 @@ def _check(state: dict[str, Any]) -> str:
     """A hash of what the state says, its own hash aside: a number that has changed still reads as a number."""
     rest = {key: value for key, value in state.items() if key != "check"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode("utf-8")).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,9 +9,9 @@ import torch
 
 from qakit.data.splits import Split
 from qakit.errors import DataError, RunError
-from qakit.files import write_json
+from qakit.files import file_sha256, write_json
 from qakit.inference.nbest_file import read_nbest
-from qakit.inference.output import file_sha256, save_predictions
+from qakit.inference.output import save_predictions
 from qakit.inference.trained import TrainedRun
 from qakit.registry import Registry
 from qakit.runs import Run

@@ -48,20 +48,17 @@ def files_of(name: str) -> Written:
 # --------------------------------------------------------------------------------------------------------- the layouts
 def bert_base_chinese() -> Written:
     """``bert-base-chinese``: both kinds of weights, with a masked-word head."""
-    tensors = old_names(masked_bert(vocabulary := vocabularies.wordpiece(han=True)))
-    return {
-        "config.json": bert_config(vocabulary, architectures=["BertForMaskedLM"]),
-        "model.safetensors": safetensors(tensors),
-        "pytorch_model.bin": pickled(tensors),
-        "vocab.txt": vocabulary,
-        "tokenizer.json": vocabularies.bert_tokenizer_json(vocabulary, lowercase=False),
-        "tokenizer_config.json": json.dumps({"do_lower_case": False, "model_max_length": 512}),
-    }
+    return bert_base(vocabularies.wordpiece(han=True))
 
 
 def bert_base_cased() -> Written:
     """``bert-base-cased``: the same for English, upper case kept."""
-    tensors = old_names(masked_bert(vocabulary := vocabularies.wordpiece(lowercase=False)))
+    return bert_base(vocabularies.wordpiece(lowercase=False))
+
+
+def bert_base(vocabulary: str) -> Written:
+    """As BERT's authors publish it."""
+    tensors = old_names(masked_bert(vocabulary))
     return {
         "config.json": bert_config(vocabulary, architectures=["BertForMaskedLM"]),
         "model.safetensors": safetensors(tensors),

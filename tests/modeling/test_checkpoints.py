@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 import torch
-from hub import faults, models
+from hub import models
 from hub.server import HubServer
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from qakit.data import cache
 from qakit.errors import ModelError
-from qakit.modeling.backbones import load_backbone, load_tokenizer, tokenizer_of
-from qakit.modeling.checkpoints import ALIASES, checkpoint_in, file_sha256
+from qakit.modeling.backbones import load_backbone, tokenizer_of
+from qakit.modeling.checkpoints import ALIASES, checkpoint_in, weights_sha256
 from qakit.recipe.model import BackboneSection
 
 WEIGHTS: dict[str, Tensor] = {"one.weight": torch.arange(6.0).reshape(2, 3), "two": torch.ones(2)}
@@ -73,7 +73,7 @@ def test_a_pickle_is_converted_once_and_the_folder_is_left_alone(
         assert equal(first.tensors(), WEIGHTS)
         assert (
             first.files[0]
-            == cache.default_cache() / cache.WEIGHTS / f"{file_sha256(folder / 'pytorch_model.bin')}.safetensors"
+            == cache.default_cache() / cache.WEIGHTS / f"{weights_sha256(folder / 'pytorch_model.bin')}.safetensors"
         )
         monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("unpickled again"))
         assert equal(checkpoint_in(folder).tensors(), WEIGHTS)
@@ -175,8 +175,8 @@ def test_the_name_of_a_file_is_not_believed_to_be_its_hash(tmp_path: Path) -> No
     good = put(tmp_path / "good", {"one": torch.ones(3)}) / "pytorch_model.bin"
     folder = tmp_path / "evil"
     folder.mkdir()
-    put(folder / "blobs", {"one": torch.zeros(3)}, name=file_sha256(good))
-    (folder / "pytorch_model.bin").symlink_to(folder / "blobs" / file_sha256(good))
+    put(folder / "blobs", {"one": torch.zeros(3)}, name=weights_sha256(good))
+    (folder / "pytorch_model.bin").symlink_to(folder / "blobs" / weights_sha256(good))
     assert checkpoint_in(folder).tensors()["one"].tolist() == [0, 0, 0]
     assert checkpoint_in(good.parent).tensors()["one"].tolist() == [1, 1, 1]
 
@@ -305,33 +305,3 @@ def test_a_tokenizers_repository_keeps_its_weights(hub: HubServer) -> None:
     tokenizer_of(section)
     load_backbone(section, attention="eager")
     assert hub.fetched("bert-base-cased") == ["config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"]
-
-
-def test_a_file_that_arrived_damaged_is_told_and_removed(hub: HubServer) -> None:
-    hub.publish("hfl/chinese-lert-base", models.files_of("hfl/chinese-lert-base"))
-    hub.inject(faults.CORRUPT, "file", path="pytorch_model.bin")
-    section = BackboneSection.model_validate({"source": "hfl/chinese-lert-base"})
-    with pytest.raises(ModelError, match=r"pytorch_model.bin arrived damaged \(sha256 .*give the command again"):
-        load_backbone(section, attention="eager")
-    load_backbone(section, attention="eager")
-
-
-def test_without_a_network_the_cache_will_do(
-    hub: HubServer, caplog: pytest.LogCaptureFixture, set_hub: Callable[..., None]
-) -> None:
-    name = "hfl/chinese-lert-base"
-    hub.publish(name, models.files_of(name))
-    section = BackboneSection.model_validate({"source": name})
-    load_backbone(section, attention="eager")
-    set_hub(HF_HUB_OFFLINE="1")
-    load_tokenizer(name)
-    load_backbone(section, attention="eager")
-    assert caplog.text == ""
-    with pytest.raises(ModelError, match=r"backbone 'other/model': offline mode is on \(HF_HUB_OFFLINE\)"):
-        load_tokenizer("other/model")
-
-
-def test_what_is_in_the_cache_is_one_room(tmp_path: Path) -> None:
-    """Its name is what `qakit cache` shows."""
-    (file,) = checkpoint_in(put(tmp_path / "model", {"x": torch.rand(2)})).files
-    assert file.parent == cache.default_cache() / cache.WEIGHTS

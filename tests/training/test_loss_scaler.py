@@ -10,7 +10,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from tiny_model import tiny_epoch, tiny_model, tiny_plan, tiny_recipe, weights_of
+from tiny_model import tiny_model, tiny_plan, tiny_recipe, weights_of
 
 from qakit.errors import RunError
 from qakit.modeling.model import ReadingModel
@@ -125,7 +125,3 @@ def test_a_short_training_that_took_no_step_does_not_end_as_finished(scale: floa
     before = broken_model()
     with pytest.raises(RunError, match="not finite numbers in 3 steps in a row, up to step 3"):
         trained(before, steps=3, scale=scale, log_every=10)
-
-
-def test_an_epoch_of_the_tests_has_one_step() -> None:
-    assert len(tiny_epoch().batches) == 1
