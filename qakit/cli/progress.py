@@ -57,6 +57,7 @@ class TrainingDisplay:
         """That of the run, once there is one."""
         self._training: TaskID | None = None
         self._side: TaskID | None = None
+        self._nodes: dict[str, TaskID] = {}
         self._steps = 0
         self._last_line = 0.0
         self._began = time.monotonic()
@@ -79,6 +80,14 @@ class TrainingDisplay:
         match event:
             case events.RunBegun():
                 self.folder = self.folder or event.folder
+            case events.NodeStarted():
+                self._node_started(event)
+            case events.NodeProgress():
+                self._node_progress(event)
+            case events.NodeEnded():
+                self._node_ended(event)
+            case events.NodesWaiting():
+                self._line(f"waiting for what runs elsewhere: {', '.join(event.labels)} (Ctrl-C leaves it alone)")
             case events.Preparing():
                 self._preparing(event)
             case events.Started():
@@ -107,6 +116,28 @@ class TrainingDisplay:
         else:
             self._end_side_bar()
             self._line(event.what)
+
+    def _node_started(self, event: events.NodeStarted) -> None:
+        self._line(f"{event.label or event.folder} ({event.number} of {event.total}): {event.what}")
+
+    def _node_progress(self, event: events.NodeProgress) -> None:
+        """A bar for each training in another process."""
+        if not self._live:
+            return
+        if event.label not in self._nodes:
+            self._nodes[event.label] = self._progress.add_task(event.label, total=event.steps, detail="")
+        loss = "" if event.loss is None else f"loss {event.loss:.3f}"
+        self._progress.update(self._nodes[event.label], completed=event.step, total=event.steps, detail=loss)
+
+    def _node_ended(self, event: events.NodeEnded) -> None:
+        if event.label in self._nodes:
+            self._progress.remove_task(self._nodes.pop(event.label))
+        if not event.label:
+            return
+        if event.error is None:
+            self._line(f"{event.label}: done ({event.seconds:.0f} s)")
+        else:
+            self._line(f"{event.label}: failed: {' '.join(event.error.strip().splitlines()[-2:])}", "red")
 
     def _started(self, event: events.Started) -> None:
         self._end_side_bar()
@@ -166,9 +197,9 @@ class TrainingDisplay:
         if not self._silent:
             self._progress.console.print(plain("warning: ", style="yellow") + plain(text))
 
-    def _line(self, text: str) -> None:
+    def _line(self, text: str, style: str = "") -> None:
         if not self._quiet:
-            self._progress.console.print(plain(text))
+            self._progress.console.print(plain(text, style))
 
 
 def evaluation_line(event: events.Evaluated) -> str:

@@ -146,23 +146,18 @@ def _check(path: Path, overrides: Sequence[str], *, check_files: bool) -> None:
     Raises:
         RecipeError: with everything that is wrong.
     """
-    from qakit.ensembling.load import is_ensemble, load_ensemble
-    from qakit.recipe.load import load_recipe
+    from functools import partial
+
+    from qakit.graph.expand import load
     from qakit.registry import load_registry
-    from qakit.stages.load import is_pipeline, load_pipeline
     from qakit.study.load import is_study, load_study
-    from qakit.study.members import plan_members
     from qakit.study.plan import plan
 
-    if is_ensemble(path):
-        ensemble = load_ensemble(path, load_registry(), check_members=check_files)
-        plan_members(ensemble, path, load_registry(), overrides=overrides, check_files=check_files)
-    elif is_study(path):
-        plan(load_study(path), load_registry(), overrides=overrides, check_files=check_files)
-    elif is_pipeline(path):
-        load_pipeline(path, overrides, check_files=check_files)
+    read = partial(load, registry=load_registry(), check_files=check_files, check_members=check_files)
+    if is_study(path):
+        plan(load_study(path), read, overrides=overrides)
     else:
-        load_recipe(path, overrides, check_files=check_files)
+        read(path, overrides=overrides)
 
 
 def _row(path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from qakit.study.folder import StudyFolder
     from qakit.study.load import LoadedStudy
     from qakit.study.plan import PlannedTrial
-    from qakit.study.record import TrialRecord
+    from qakit.study.trials import TrialRecord
 
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
 StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder or file.")]
@@ -63,42 +64,38 @@ def run(
 
     Several of these commands may run at once, on one machine or, with a common storage, on several.
     """
-    from qakit.cli.study_display import StudyDisplay
+    from qakit.cli.progress import TrainingDisplay
+    from qakit.devices import slots
+    from qakit.graph.processes import Processes
     from qakit.recipe.found import found_recipe
     from qakit.registry import load_registry
-    from qakit.study.folder import ROOT, StudyFolder
-    from qakit.study.ledger import import_optuna, open_ledger
     from qakit.study.load import load_study
-    from qakit.study.plan import plan
-    from qakit.study.runner import Runner
-    from qakit.training.interrupts import stop_requests
+    from qakit.training.interrupts import InterruptedTrainingError, stop_requests
+    from qakit.workflows.study import StudyRun, plan_study, study_folder
 
     registry = load_registry()
     loaded = load_study(found_recipe(study))
-    planned = plan(loaded, registry, check_files=not dry_run)
+    planned = plan_study(loaded, registry, check_files=not dry_run)
     if dry_run:
         _show_plan(loaded, planned, as_json=as_json)
         return
-    import_optuna()
-    folder = StudyFolder(output or ROOT / loaded.name)
+    folder = study_folder(loaded, output)
     folder.begin(loaded, ["qakit", *sys.argv[1:]])
-    ledger = open_ledger(loaded.name, loaded.study.storage, folder, create=True)
-    with StudyDisplay(quiet=quiet or as_json) as display, stop_requests() as stop:
-        runner = Runner(
-            loaded, {trial.key: trial for trial in planned}, folder, ledger, registry, listener=display, jobs=jobs
-        )
+    executor = Processes(slots(None, jobs))
+    with TrainingDisplay(quiet=quiet or as_json) as display, stop_requests() as stop:
+        running = StudyRun(loaded, planned, folder, registry, executor, display, stop=stop, retry_failed=retry_failed)
         try:
-            records = runner.run(retry_failed=retry_failed, stop=stop)
-        except KeyboardInterrupt:
+            records = running.run()
+        except (InterruptedTrainingError, KeyboardInterrupt) as error:
             print_error(f"interrupted; go on with: {_again(study, output)}")
-            raise typer.Exit(130) from None
+            raise typer.Exit(error.exit_code if isinstance(error, InterruptedTrainingError) else 130) from None
     if as_json:
         print_json(
             {"study": loaded.name, "folder": str(folder.path), "trials": [_row(each, folder) for each in records]}
         )
     else:
         _show_records(records, folder)
-    _end(records, study, output, stop.signal)
+    _end(records, study, output)
 
 
 def report(
@@ -113,6 +110,7 @@ def report(
 ) -> None:
     """Write a study's REPORT.md and report.html: tables, differences, curves and costs of its variants."""
     from qakit.cli.tables import new_table
+    from qakit.graph.expand import load
     from qakit.registry import load_registry
     from qakit.report.study_page import write_report
     from qakit.report.study_tables import counts_text, summary_grids
@@ -120,7 +118,8 @@ def report(
     from qakit.study.results import read_results
 
     folder, loaded = find_study(study)
-    results = read_results(folder, loaded, load_registry(), resamples=resamples, seed=seed)
+    registry = load_registry()
+    results = read_results(folder, loaded, registry, partial(load, registry=registry), resamples=resamples, seed=seed)
     target = output or folder.path
     files = write_report(results, target)
     if as_json:
@@ -144,9 +143,7 @@ def list_(
     """All studies of a folder and how far they are."""
     from qakit.cli.tables import new_table
     from qakit.study.folder import list_studies
-    from qakit.study.ledger import import_optuna
 
-    import_optuna()
     rows = [_study_row(each) for each in list_studies(folder)]
     if as_json:
         print_json(rows)
@@ -163,10 +160,9 @@ def list_(
 def show(study: StudyArgument, as_json: JsonOption = False) -> None:
     """One study: its trials, their states and figures."""
     from qakit.study.folder import find_study
-    from qakit.study.results import read_records
 
     folder, loaded = find_study(study)
-    records = read_records(folder, loaded)
+    records = _records(folder, loaded)
     if as_json:
         print_json({"study": folder.about()["name"], "trials": [_row(each, folder) for each in records]})
     else:
@@ -188,7 +184,7 @@ def reference(
         write_text(output, study_reference())
 
 
-def _show_plan(loaded: LoadedStudy, planned: Sequence[PlannedTrial], *, as_json: bool) -> None:
+def _show_plan(loaded: LoadedStudy, planned: Sequence[PlannedTrial[Any]], *, as_json: bool) -> None:
     """The trials and what differs between them."""
     from qakit.cli.tables import new_table
     from qakit.recipe.dump import yaml_flow
@@ -215,6 +211,15 @@ def _show_plan(loaded: LoadedStudy, planned: Sequence[PlannedTrial], *, as_json:
     out.print(table)
 
 
+def _records(folder: StudyFolder, loaded: LoadedStudy | None) -> list[TrialRecord]:
+    from qakit.graph.expand import load
+    from qakit.registry import load_registry
+    from qakit.study.results import read_records
+
+    registry = load_registry()
+    return read_records(folder, loaded, registry, partial(load, registry=registry))
+
+
 def _show_records(records: Sequence[TrialRecord], folder: StudyFolder) -> None:
     from qakit.cli.tables import new_table, number
 
@@ -222,10 +227,10 @@ def _show_records(records: Sequence[TrialRecord], folder: StudyFolder) -> None:
         str(folder.path), "run", "state", "value", "seconds", "trainable", numbers=("value", "seconds", "trainable")
     )
     for record in records:
-        style = {"failed": "red", "running": "cyan"}.get(_state(record), "")
+        style = {"failed": "red", "running": "cyan"}.get(record.state, "")
         table.add_row(
-            plain(record.run),
-            plain(_state(record), style),
+            plain(record.trial.run),
+            plain(record.state, style),
             number(record.value),
             number(record.result.get("seconds")),
             number(record.result.get("trainable")),
@@ -233,19 +238,16 @@ def _show_records(records: Sequence[TrialRecord], folder: StudyFolder) -> None:
     out.print(table)
     for record in records:
         if record.state == "failed":
-            out.print(plain(f"{record.run} failed: {record.error.strip().partition(chr(10))[0]}", "red"))
+            out.print(plain(f"{record.trial.run} failed: {record.error.strip().partition(chr(10))[0]}", "red"))
 
 
-def _end(records: Sequence[TrialRecord], study: Path, output: Path | None, signal: int) -> None:
-    """Say how to go on; the exit code is 128 + signal after an interruption, 1 if a trial failed."""
+def _end(records: Sequence[TrialRecord], study: Path, output: Path | None) -> None:
+    """Say how to go on; the exit code is 1 if a trial failed."""
     again = _again(study, output)
-    if signal:
-        print_error(f"interrupted; go on with: {again}")
-        raise typer.Exit(128 + signal)
     failed = sum(record.state == "failed" for record in records)
     if failed:
         trials = "1 trial" if failed == 1 else f"{failed} trials"
-        print_error(f"{trials} of {len(records)} failed; see study.log in their folders; retry: {again} --retry-failed")
+        print_error(f"{trials} of {len(records)} failed; see train.log in their folders; retry: {again} --retry-failed")
         raise typer.Exit(1)
     err.print(plain(f"done; compare with: qakit study report {shlex.quote(str(output or study))}"))
 
@@ -255,20 +257,15 @@ def _again(study: Path, output: Path | None) -> str:
     return f"qakit study run {shlex.quote(str(study))}{place}"
 
 
-def _state(record: TrialRecord) -> str:
-    return "interrupted" if record.state == "waiting" and record.begun else record.state
-
-
 def _row(record: TrialRecord, folder: StudyFolder) -> dict[str, Any]:
     return {
-        "run": str(folder.runs / record.run),
-        "state": _state(record),
-        "task": record.task,
-        "row": record.row,
-        "seed": record.seed,
-        "values": dict(record.values),
+        "run": str(folder.runs / record.trial.run),
+        "state": record.state,
+        "task": record.trial.task,
+        "row": record.trial.row,
+        "seed": record.trial.seed,
+        "values": dict(record.trial.values),
         "value": record.value,
-        "host": record.host,
         "error": record.error,
         **{key: record.result.get(key) for key in ("figures", "seconds", "peak_memory_mb", "trainable", "total")},
     }
@@ -278,11 +275,10 @@ def _study_row(folder: StudyFolder) -> Mapping[str, Any]:
     """A study's counts, or what is wrong with it: one broken study must not hide the others."""
     from qakit.errors import QakitError
     from qakit.study.folder import find_study
-    from qakit.study.results import read_records
 
     try:
         about = folder.about()
-        records = read_records(folder, find_study(folder.path)[1])
+        records = _records(folder, find_study(folder.path)[1])
     except QakitError as error:
         empty = dict.fromkeys(("trials", "finished", "failed", "running", "waiting"), 0)
         return {"study": folder.path.name, **empty, "description": f"damaged: {str(error).partition(chr(10))[0]}"}
@@ -291,6 +287,7 @@ def _study_row(folder: StudyFolder) -> Mapping[str, Any]:
         "study": folder.path.name,
         "trials": len(records),
         "finished": states.count("finished") + states.count("pruned"),
-        **{state: states.count(state) for state in ("failed", "running", "waiting")},
+        **{state: states.count(state) for state in ("failed", "running")},
+        "waiting": states.count("waiting") + states.count("interrupted"),
         "description": str(about.get("description", "")),
     }

@@ -47,7 +47,7 @@ def train(
     from qakit.cli.training_results import show_dry_run, show_training
     from qakit.inference.workers import is_first_process
     from qakit.registry import load_registry
-    from qakit.workflows.plans import plan_training
+    from qakit.workflows.train import plan_training
 
     planned = plan_training(
         recipe, output, overrides=overrides or (), resume=resume, fold=fold, registry=load_registry()

@@ -7,39 +7,30 @@ from typing import TYPE_CHECKING, Any
 
 from qakit.cli.console import err, out, plain, print_json
 from qakit.cli.tables import groups_table, modules_table, new_table, number, pairs_table
-from qakit.workflows.folds import FoldsTraining
-from qakit.workflows.members import EnsembleTraining
-from qakit.workflows.pipeline import PipelineTraining
 
 if TYPE_CHECKING:
     from qakit.runs import Run
-    from qakit.workflows.plans import PlannedTraining
     from qakit.workflows.result import TrainingResult
+    from qakit.workflows.train import PlannedTraining
 
 
 def show_dry_run(planned: PlannedTraining, summary: Mapping[str, Any], *, as_json: bool) -> None:
     """What would be trained."""
     if as_json:
         print_json(summary)
-    elif isinstance(planned, FoldsTraining):
-        one = {key: value for key, value in summary.items() if key not in ("folds", "fold")}
-        _show_one(f"Dry run: fold {summary['fold']} of {len(summary['folds'])}", one)
-        _show_sizes(summary["folds"])
-    elif isinstance(planned, PipelineTraining):
-        for name, stage in summary["stages"].items():
-            if "from_run" in stage:
-                err.print(plain(f"stage {name}: {stage['from_run']}"))
-            else:
-                _show_one(f"Dry run: stage {name}", stage)
-    elif isinstance(planned, EnsembleTraining):
-        plan = planned.loaded.plan
-        table = new_table(f"Dry run: {plan.name}, by {plan.method}", "member", "")
-        for row in summary["members"]:
-            table.add_row(plain(row["member"]), plain(row["how"]))
-        out.print(table)
-        _show_one(f"Dry run: member {planned.loaded.members[0].label}", summary["first"])
-    else:
+    elif planned.is_single:
         _show_one("Dry run", summary)
+    else:
+        table = new_table(f"Dry run: {planned.graph.name}", "run", "")
+        for row in summary["nodes"]:
+            table.add_row(plain(row["node"]), plain(row["work"]))
+        for path in summary.get("existing", ()):
+            table.add_row(plain(path), "exists")
+        out.print(table)
+        for name, one in summary["trainings"].items():
+            _show_one(f"Dry run: {name}", one)
+        if "folds" in summary:
+            _show_sizes(summary["folds"])
 
 
 def show_training(result: TrainingResult, *, as_json: bool, quiet: bool) -> None:

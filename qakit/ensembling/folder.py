@@ -19,7 +19,6 @@ from typing import Any
 
 from qakit.ensembling.combine import Ensemble
 from qakit.ensembling.kept import Kept
-from qakit.ensembling.trained import recipe_of_whole
 from qakit.errors import RunError, UsageError
 from qakit.files import file_sha256, replace_folder, write_json, write_text
 from qakit.inference.output import Submission, save_predictions, write_submission
@@ -66,11 +65,20 @@ def write_ensemble(ensemble: Ensemble, folder: Path, registry: Registry) -> Subm
         return fill_folder(ensemble, Run(temporary), registry, final=folder)
 
 
-def fill_folder(ensemble: Ensemble, run: Run, registry: Registry, *, final: Path) -> Submission | None:
+def recipe_of_whole(first: Recipe, *, name: str, description: str) -> Recipe:
+    """The first member's recipe as that of the ensemble, which keeps no character scores."""
+    predict = first.predict.model_copy(update={"character_scores": False})
+    return first.model_copy(update={"name": name, "description": description, "predict": predict})
+
+
+def fill_folder(
+    ensemble: Ensemble, run: Run, registry: Registry, *, final: Path, seconds: float | None = None
+) -> Submission | None:
     """Write the parts of the folder one by one, each as a whole; ``metrics.json`` comes last.
 
     Args:
         final: where the folder will lie.
+        seconds: that its members took, where they were trained for it.
     """
     assert ensemble.recipe is not None
     recipe = recipe_of_whole(ensemble.recipe, name=ensemble.plan.name, description=ensemble.plan.description)
@@ -84,7 +92,7 @@ def fill_folder(ensemble: Ensemble, run: Run, registry: Registry, *, final: Path
         _save(run.validation_predictions, ensemble.validation.predictions, recipe, kept, final.name)
     write_json(run.folder / ENSEMBLE, _described(ensemble))
     write_json(run.meta_file, environment() | {"recipe_sha256": recipe_hash(recipe), "seed": ensemble.plan.seed})
-    write_json(run.metrics_file, _metrics(ensemble, recipe, final, submission))
+    write_json(run.metrics_file, _metrics(ensemble, recipe, final, submission, seconds))
     return submission
 
 
@@ -118,13 +126,16 @@ def _described(ensemble: Ensemble) -> dict[str, Any]:
     }
 
 
-def _metrics(ensemble: Ensemble, recipe: Recipe, folder: Path, submission: Submission | None) -> dict[str, Any]:
+def _metrics(
+    ensemble: Ensemble, recipe: Recipe, folder: Path, submission: Submission | None, seconds: float | None
+) -> dict[str, Any]:
     validation = ensemble.validation
     return {
         "run": str(folder),
         "validation": None if validation is None else validation.figures,
         "null_threshold": ensemble.decision.null_threshold if recipe.predict.no_answer else None,
         "baselines": recipe.baselines,
+        "seconds": None if seconds is None else round(seconds, 1),
         "ensemble": None if validation is None else validation_json(ensemble),
         "submission": None if submission is None else submission.as_json(),
     }

@@ -14,7 +14,6 @@ from qakit.protocols import EnsembleMember
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.runs import Run
-from qakit.training.fold_recipe import fold_recipe
 
 
 def plan_of(recipe: Recipe, registry: Registry, run: Run) -> EnsemblePlan:
@@ -31,12 +30,12 @@ def plan_of(recipe: Recipe, registry: Registry, run: Run) -> EnsemblePlan:
     return EnsemblePlan("folds", members, named.name, settings, None)
 
 
-def check_combining(recipe: Recipe, registry: Registry, split: Split, *, fold: int) -> None:
+def check_combining(recipe: Recipe, registry: Registry, split: Split, *, first: Recipe) -> None:
     """Make sure that ``folds.combine`` can do what will be asked of it: it is tried on stand-ins.
 
     Args:
         split: all examples of the training files.
-        fold: the first that will be trained.
+        first: the recipe of the first fold.
 
     Raises:
         UnknownPluginError: there is no such ensembler.
@@ -50,7 +49,7 @@ def check_combining(recipe: Recipe, registry: Registry, split: Split, *, fold: i
     method = Method.of(plan.method, plan.settings, plan.weights, len(plan.members), registry)
     method.check_characters(recipe, remedy="put `predict: {character_scores: true}` into the recipe")
     classes = tuple(recipe.data.labels or classes_of((*split.examples, *split.others)))
-    gives = head_gives(fold_recipe(recipe, fold), registry, classes)
+    gives = head_gives(first, registry, classes)
     if method.reads_characters:
         if gives != "spans":
             raise UsageError(

@@ -14,11 +14,11 @@ from qakit.folds.combining import plan_of
 from qakit.inference.evaluation import Judge
 from qakit.inference.out_of_fold import averaged, out_of_fold
 from qakit.inference.output import Submission, inputs_of, save_predictions, write_submission
-from qakit.numbers import finite_or_none
+from qakit.recipe.load import recipe_hash
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.report.folds import draw_folds
-from qakit.runs import Run
+from qakit.runs import Run, environment, seconds_of
 from qakit.values import Example, Prediction
 
 Say = Callable[[str], None]
@@ -63,9 +63,11 @@ def finish_folds(
         "validation": dict(judge.metric.compute(split.examples, predictions)),
         "folds": scores_of(split.examples, predictions, assignment, judge, k=k),
         "baselines": recipe.baselines,
-        "seconds": round(sum(_seconds(run.fold(number)) for number in range(1, k + 1)), 1),
+        "seconds": round(seconds_of(run.fold(number) for number in range(1, k + 1)), 1),
         "submission": None if submission is None else submission.as_json(),
     }
+    meta = environment() | {"recipe_sha256": recipe_hash(recipe), "seed": recipe.seed}
+    write_json(run.meta_file, meta)
     draw_folds(metrics, run.folder / "folds.png", figure=judge.metric.primary, title=run.name)
     write_json(run.metrics_file, metrics)
     return metrics
@@ -107,7 +109,3 @@ def _answer_test(run: Run, recipe: Recipe, registry: Registry, say: Say, warn: S
     for line in submission.told():
         warn(line)
     return submission
-
-
-def _seconds(run: Run) -> float:
-    return finite_or_none(run.read_json(run.metrics_file).get("seconds")) or 0.0

@@ -9,8 +9,8 @@ from qakit.ensembling.stored import StoredEnsemble
 from qakit.ensembling.validation import Decision
 from qakit.errors import RunError
 from qakit.folds.combining import plan_of
-from qakit.folds.folder import is_done, open_folds
 from qakit.registry import Registry
+from qakit.runs import open_run
 
 
 def open_together(folder: Path, registry: Registry) -> StoredEnsemble:
@@ -20,10 +20,10 @@ def open_together(folder: Path, registry: Registry) -> StoredEnsemble:
         RunError: the folder holds no folds, or not all of them are trained.
         PluginError: the recipe's ensembler is not installed, or no longer has its settings.
     """
-    run = open_folds(folder)
+    run = open_run(folder)
     recipe = run.recipe()
     assert recipe.folds is not None
-    missing = [number for number in range(1, recipe.folds.k + 1) if not is_done(run, recipe, number)]
+    missing = [number for number in range(1, recipe.folds.k + 1) if not run.fold(number).finished]
     if missing:
         raise RunError(f"{folder}: fold {missing[0]} is not trained yet; qakit train --resume --output {folder}")
     plan = plan_of(recipe, registry, run)

@@ -33,8 +33,6 @@ class Rung:
     """Why it was not trained."""
     note: str = ""
     """What it is where it is no training of one recipe."""
-    seconds: float | None = None
-    """How long its parts took, where it has parts."""
     baselines: Mapping[str, float] | None = None
     """As its recipe has them now; None: as its run has them."""
 
@@ -143,7 +141,7 @@ def _step(rung: Rung, run: Run | None, columns: Mapping[str, Column], figure: st
     if run is None:
         return Step(rung, None)
     metrics = run.read_json(run.metrics_file)
-    seconds, validation = metrics.get("seconds", rung.seconds), metrics.get("validation")
+    seconds, validation = metrics.get("seconds"), metrics.get("validation")
     column = columns.get(rung.name)
     value = validation.get(figure) if isinstance(validation, dict) else None
     score = column.figure if column is not None else float(value) if isinstance(value, int | float) else None

@@ -31,7 +31,6 @@ class StudyRun:
     trainable: int | None
     total: int | None
     error: str
-    host: str
     folder: Path | None
     """Its run folder, where that is on this machine."""
     recipe: Recipe | None

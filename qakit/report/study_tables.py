@@ -78,12 +78,9 @@ def trials_grid(results: StudyResults) -> Grid:
                 NOTHING if value is None else f"{figures[run.task]} {value:.2f}",
                 duration(run.seconds),
                 memory(run.peak_memory_mb),
-                run.host or NOTHING,
             )
         )
-    return Grid(
-        "Trials", ("run", "state", "figure", "time", "memory", "machine"), tuple(cells), ("figure", "time", "memory")
-    )
+    return Grid("Trials", ("run", "state", "figure", "time", "memory"), tuple(cells), ("figure", "time", "memory"))
 
 
 def counts_text(results: StudyResults) -> str:

@@ -4,10 +4,10 @@ and read while somebody trains there (``snapshot``), what has become of them (``
 from qakit.runs.cleaning import bytes_of, forget_training, needed_to_resume
 from qakit.runs.environment import environment
 from qakit.runs.folder import ENSEMBLE, FOLDS, LOCK, MEMBERS, PIPELINE, SEEN, ModelAlone, Run
-from qakit.runs.making import RUNS, alone_in, check_free, create_run, locked
+from qakit.runs.making import RUNS, BusyError, alone_in, check_free, create_run, locked
 from qakit.runs.opening import ensemble_members, list_runs, not_one_model, open_run, recover_run, refuse_ways_out
 from qakit.runs.snapshot import read_in_one_state
-from qakit.runs.state import State, runs_in, state_of
+from qakit.runs.state import State, is_at_work, runs_in, seconds_of, state_of
 
 __all__ = [
     "ENSEMBLE",
@@ -17,6 +17,7 @@ __all__ = [
     "PIPELINE",
     "RUNS",
     "SEEN",
+    "BusyError",
     "ModelAlone",
     "Run",
     "State",
@@ -27,6 +28,7 @@ __all__ = [
     "ensemble_members",
     "environment",
     "forget_training",
+    "is_at_work",
     "list_runs",
     "locked",
     "needed_to_resume",
@@ -36,5 +38,6 @@ __all__ = [
     "recover_run",
     "refuse_ways_out",
     "runs_in",
+    "seconds_of",
     "state_of",
 ]

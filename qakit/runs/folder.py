@@ -79,6 +79,11 @@ class Run:
         return self.folder / "metrics.json"
 
     @property
+    def finished(self) -> bool:
+        """Whether all is done: ``metrics.json`` is written last of all."""
+        return self.metrics_file.is_file()
+
+    @property
     def curves_file(self) -> Path:
         return self.folder / "curves.png"
 

@@ -23,6 +23,10 @@ STOPPED = 128
 """Exit codes above it are those of signals."""
 
 
+class BusyError(RunError):
+    """Another process is at work in a run's folder."""
+
+
 def check_free(folder: Path | None, *, beside: Collection[str] = ()) -> None:
     """Make sure that a new run may go into ``folder``, by default into ``runs``.
 
@@ -77,7 +81,7 @@ def alone_in(run: Run) -> Iterator[None]:
     finished, until somebody goes on with it.
 
     Raises:
-        RunError: another process is at work there.
+        BusyError: another process is at work there.
         OutputError: the folder cannot be written.
     """
     with locked(run):
@@ -97,7 +101,7 @@ def locked(run: Run) -> Iterator[None]:
     """Hold the lock of a run's folder.
 
     Raises:
-        RunError: another process holds it.
+        BusyError: another process holds it.
         OutputError: the folder cannot be written.
     """
     from filelock import FileLock, Timeout
@@ -107,7 +111,7 @@ def locked(run: Run) -> Iterator[None]:
         try:
             lock.acquire()
         except Timeout:
-            raise RunError(
+            raise BusyError(
                 f"another process is training in {run.folder}: wait until it ends, or train into another --output"
             ) from None
     try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from qakit.numbers import finite_or_none
 from qakit.runs.folder import LOCK, Run
 
 APART = ("model", "predictions", "checkpoints", "soup")
@@ -19,10 +20,10 @@ class State:
     """A run is ``finished`` when all of it is there, ``running`` while a process is at work in its folder.
 
     Without either it has ``failed``, if its process could still say why, or was ``interrupted``: by Ctrl-C, a signal,
-    the end of the machine.
+    the end of the machine. A part of something larger whose turn has not come is ``waiting``.
     """
 
-    name: Literal["running", "finished", "failed", "interrupted"]
+    name: Literal["waiting", "running", "finished", "failed", "interrupted"]
     reason: str | None = None
     """Of a failure."""
 
@@ -36,12 +37,19 @@ def state_of(run: Run) -> State:
     parts = list(runs_in(run.folder))
     if any(is_at_work(part) for part in parts):
         return State("running")
-    if run.metrics_file.is_file():
+    if run.finished:
         return State("finished")
+    if not any(part.meta_file.is_file() or part.failure_file.is_file() for part in parts):
+        return State("waiting")
     for part in parts:
-        if not part.metrics_file.is_file() and (reason := part.read_json(part.failure_file).get("error")):
+        if not part.finished and (reason := part.read_json(part.failure_file).get("error")):
             return State("failed", str(reason) if part == run else f"{part.folder.relative_to(run.folder)}: {reason}")
     return State("interrupted")
+
+
+def seconds_of(runs: Iterable[Run]) -> float:
+    """How long finished runs took, all of them together."""
+    return sum(finite_or_none(run.read_json(run.metrics_file).get("seconds")) or 0.0 for run in runs)
 
 
 def is_at_work(run: Run) -> bool:

@@ -44,7 +44,7 @@ def finish_pipeline(
     run: Run,
     registry: Registry,
     *,
-    seconds: float,
+    seconds: Callable[[], float],
     expected: Expected,
     device: torch.device | None = None,
     cache: Path | None = None,
@@ -83,7 +83,7 @@ def finish_pipeline(
         "calibration": _calibration(examined),
         "stages": {name: _stage(folder) for name, folder in stage_folders(run).items()},
         "baselines": trained.recipe.baselines,
-        "seconds": round(seconds, 1),
+        "seconds": round(seconds(), 1),
         "submission": None if submission is None else submission.as_json(),
     }
     write_json(run.metrics_file, metrics)

@@ -1,15 +1,4 @@
-"""The folder of a trained pipeline: a run folder whose model is two runs.
-
-::
-
-    runs/NAME-TIME/
-      pipeline.yaml      stages and combination, absolute paths
-      recipes/           selection.yaml, span.yaml: the resolved recipes of the stages that are trained here
-      selection/, span/  the stages' own run folders; a stage that existed before stays where it is
-      combine.json       what was tuned on validation: weight, no-answer threshold, temperature
-      recipe.yaml        the whole: the span stage's recipe with the pipeline's data, metric, clean-up, writer
-      meta.json, metrics.json, predictions/, predictions/validation/    as in every run, of the whole
-"""
+"""The folder of a trained pipeline: a run folder whose model is two runs; see :mod:`qakit.graph.pipeline`."""
 
 from __future__ import annotations
 
@@ -20,35 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from qakit.errors import RecipeError, RunError
-from qakit.recipe.dump import dump_recipe, yaml_lines
+from qakit.recipe.dump import yaml_lines
 from qakit.registry import Registry
-from qakit.runs import PIPELINE, Run, create_run
+from qakit.runs import PIPELINE, Run
 from qakit.stages.load import LoadedPipeline, load_pipeline, read_resolved
 from qakit.stages.model import STAGES, ExistingRun, PipelineRecipe, StageName
 
 COMBINE = "combine.json"
-RECIPES = "recipes"
 
 
 def is_pipeline_folder(folder: str | PathLike[str]) -> bool:
     """Whether a folder holds a pipeline."""
     return (Path(folder) / PIPELINE).is_file()
-
-
-def create_pipeline(loaded: LoadedPipeline, folder: Path | None) -> Run:
-    """A new pipeline folder with all its recipes; by default ``runs/NAME-TIME``.
-
-    Raises:
-        RunError: the folder exists and is not empty.
-        OutputError: it cannot be made.
-    """
-    trained_here = {name: stage for name, stage in loaded.stages.items() if stage.run is None}
-    files = {f"{RECIPES}/{name}.yaml": dump_recipe(stage.recipe) for name, stage in trained_here.items()}
-    stages = {
-        name: f"{RECIPES}/{name}.yaml" if stage.run is None else {"from_run": str(stage.run)}
-        for name, stage in loaded.stages.items()
-    }
-    return create_run(loaded.whole, folder, others={**files, PIPELINE: pipeline_text(loaded.pipeline, stages)})
 
 
 def pipeline_text(pipeline: PipelineRecipe, stages: Mapping[StageName, Any]) -> str:
@@ -63,7 +35,7 @@ def pipeline_text(pipeline: PipelineRecipe, stages: Mapping[StageName, Any]) -> 
 
 
 def reload_pipeline(run: Run, *, registry: Registry | None = None) -> LoadedPipeline:
-    """What :func:`create_pipeline` wrote, as it was given.
+    """The pipeline recipe that a folder was begun with.
 
     Raises:
         RecipeError: a file was changed by hand, or the installed plugins no longer fit it.

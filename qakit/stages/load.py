@@ -15,7 +15,7 @@ from qakit.recipe.layers import read_layers
 from qakit.recipe.load import LoadedRecipe, failure_of, load_recipe, name_from
 from qakit.recipe.model import Recipe
 from qakit.recipe.nodes import At, Findings, MapNode, Node, Origin, Place, ScalarNode, find, origin_of
-from qakit.recipe.overrides import Setting, apply_overrides
+from qakit.recipe.overrides import Setting, apply_overrides, apply_settings
 from qakit.recipe.paths import resolve_paths
 from qakit.recipe.read import missing_file_hint, read_recipe_file
 from qakit.registry import Registry, load_registry
@@ -57,6 +57,11 @@ class LoadedPipeline:
     provenance: Mapping[str, Origin]
     """Of the pipeline recipe's own values, by dotted path."""
 
+    @property
+    def recipe(self) -> Recipe:
+        """That of the whole."""
+        return self.whole
+
 
 def is_pipeline(path: Path) -> bool:
     """Whether a recipe file, or one that it extends, has ``stages``.
@@ -73,6 +78,7 @@ def load_pipeline(
     path: str | PathLike[str],
     overrides: Sequence[str] = (),
     *,
+    settings: Sequence[Setting] = (),
     registry: Registry | None = None,
     check_files: bool = False,
 ) -> LoadedPipeline:
@@ -82,6 +88,7 @@ def load_pipeline(
         path: the pipeline recipe; paths in it are relative to it.
         overrides: ``a.b=value`` texts, applied in order; ``selection.train.epochs=1`` and ``span.train.epochs=1`` are
             for a stage's recipe.
+        settings: values that another file puts into the recipe, applied before the overrides, likewise.
         registry: the installed plugins; by default those of this process.
         check_files: whether a data file that is not there is a problem too.
 
@@ -92,14 +99,16 @@ def load_pipeline(
     registry = registry if registry is not None else load_registry()
     own, of_stages = _dealt(overrides)
     layers = read_layers(path, findings)
-    tree = apply_overrides(layers.tree, own, findings)
+    own_settings, stage_settings = _dealt_settings(settings)
+    tree = apply_overrides(apply_settings(layers.tree, own_settings, findings), own, findings)
     tree = resolve_paths(tree, lambda _at, _node: None, findings, check_files=False, model=PipelineRecipe)
     pipeline = check_model(PipelineRecipe, tree, findings)
     common, whole_settings = _settings(tree, COMMON), _settings(tree, OF_THE_WHOLE)
 
     def load(file: Path, name: StageName, settings: Sequence[Setting], *, check: bool) -> LoadedRecipe | None:
         try:
-            return load_recipe(file, of_stages[name], settings=settings, registry=registry, check_files=check)
+            values = [*settings, *stage_settings[name]]
+            return load_recipe(file, of_stages[name], settings=values, registry=registry, check_files=check)
         except RecipeError as error:
             for issue in error.issues:
                 findings.add(_of_stage(issue, name))
@@ -108,7 +117,7 @@ def load_pipeline(
     stages: dict[StageName, Stage] = {}
     whole: LoadedRecipe | None = None
     for name in STAGES:
-        place = _place(tree, name, of_stages[name], findings)
+        place = _place(tree, name, findings, changed=bool(of_stages[name] or stage_settings[name]))
         if place is None:
             continue
         file, run = place
@@ -161,6 +170,16 @@ def _dealt(overrides: Sequence[str]) -> tuple[list[str], dict[StageName, list[st
     return own, of_stages
 
 
+def _dealt_settings(settings: Sequence[Setting]) -> tuple[list[Setting], dict[StageName, list[Setting]]]:
+    """Likewise the settings."""
+    own = [each for each in settings if each.at[0] not in STAGES or len(each.at) == 1]
+    of_stages = {
+        name: [replace(each, at=each.at[1:]) for each in settings if each.at[0] == name and len(each.at) > 1]
+        for name in STAGES
+    }
+    return own, of_stages
+
+
 def _of_stage(issue: Issue, name: StageName) -> Issue:
     """An issue of a stage's recipe; an override gets back the stage's name that the user wrote before it."""
     before = "--set "
@@ -183,15 +202,13 @@ def _settings(tree: MapNode, keys: Sequence[str]) -> list[Setting]:
     return [Setting((key,), tree.entries[key].key, tree.entries[key].value) for key in keys if key in tree.entries]
 
 
-def _place(
-    tree: MapNode, name: StageName, overrides: Sequence[str], findings: Findings
-) -> tuple[Path, Path | None] | None:
+def _place(tree: MapNode, name: StageName, findings: Findings, *, changed: bool) -> tuple[Path, Path | None] | None:
     """A stage's recipe file, and the run that it belongs to; None where there is none, which is among the findings."""
     at = ("stages", name)
     recipe, run = find(tree, at), find(tree, (*at, "from_run"))
     if isinstance(run, ScalarNode) and isinstance(run.value, str):
         folder = Path(run.value)
-        if overrides:
+        if changed:
             message = f"the {name} stage is an existing run: --set cannot change its recipe"
             findings.add(_issue(run, (*at, "from_run"), message))
         elif not (folder / RUN_RECIPE).is_file():

@@ -3,22 +3,23 @@
 ::
 
     studies/NAME/
-      study.json    name, description, file, and the command lines that were given
-      study.db      the trials, where the study names no other storage
-      runs/         000-LABEL/ ...: ordinary run folders, each with study.log, what its training said
+      study.json    name, description, file, the command lines that were given, and the trials
+      search.log    of a search, where the study names no other storage: what was drawn, and what came of it
+      runs/         LABEL/ ..., of a search 000-LABEL/ ...: ordinary run folders, with train.log, what was said there
       REPORT.md     `qakit study report`; report.html and pictures/ beside it
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from qakit.errors import RunError, UsageError
-from qakit.files import write_json
+from qakit.files import write_json, writing
 from qakit.recipe.read import SUFFIXES
 from qakit.runs import refuse_ways_out
 from qakit.study.load import LoadedStudy, load_study
@@ -37,8 +38,8 @@ class StudyFolder:
         return self.path / "study.json"
 
     @property
-    def database(self) -> Path:
-        return self.path / "study.db"
+    def journal(self) -> Path:
+        return self.path / "search.log"
 
     @property
     def runs(self) -> Path:
@@ -67,29 +68,58 @@ class StudyFolder:
         Raises:
             UsageError: another study lies here.
         """
-        commands: list[Any] = []
-        if self.about_file.is_file():
-            about = self.about()
-            if about["name"] != loaded.name:
-                raise UsageError(f"{self.path} holds the study {about['name']!r}; name another --output")
-            commands = list(about.get("commands", []))
-        if list(command) not in commands:
-            commands.append(list(command))
-        study = loaded.study
-        write_json(
-            self.about_file,
-            {
+        with self.alone():
+            before = self.about() if self.about_file.is_file() else {"name": loaded.name}
+            if before["name"] != loaded.name:
+                raise UsageError(f"{self.path} holds the study {before['name']!r}; name another --output")
+            commands = list(before.get("commands", []))
+            if list(command) not in commands:
+                commands.append(list(command))
+            about: dict[str, Any] = {
                 "name": loaded.name,
-                "description": study.description,
+                "description": loaded.study.description,
                 "file": str(loaded.path.resolve()),
-                "own_storage": study.storage is None,
+                "is_search": loaded.study.search is not None,
                 "commands": commands,
-            },
-        )
+                "trials": before.get("trials", {}),
+            }
+            write_json(self.about_file, about)
+
+    def note(self, trials: Mapping[str, Mapping[str, Any]]) -> None:
+        """Note trials by the names of their run folders, in the place of what was noted before."""
+        with self.alone():
+            about = self.about()
+            about["trials"] = {**about.get("trials", {}), **trials}
+            write_json(self.about_file, about)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else changes the study meanwhile; keep it short. May be nested.
+
+        Raises:
+            RunError: somebody else does for too long.
+        """
+        from filelock import FileLock, Timeout
+
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / ".study.lock", timeout=SECONDS_FOR_A_LOCK, is_singleton=True)
+        with writing(self.path):
+            try:
+                lock.acquire()
+            except Timeout:
+                raise RunError(f"{self.path} is held by another process for {SECONDS_FOR_A_LOCK} seconds") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+SECONDS_FOR_A_LOCK = 60
 
 
 def run_name(number: int, label: str) -> str:
-    """The name of a trial's run folder."""
+    """The name of the run folder of a search's trial."""
     return f"{number:03d}-{label}"
 
 

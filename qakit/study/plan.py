@@ -7,24 +7,44 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
 from qakit.errors import RecipeError
 from qakit.recipe.dump import yaml_flow
 from qakit.recipe.issues import Issue, did_you_mean
-from qakit.recipe.load import load_recipe
 from qakit.recipe.model import Recipe
-from qakit.recipe.nodes import Findings, ListNode, Place, dotted, find, plain
+from qakit.recipe.nodes import Findings, ListNode, Place, ScalarNode, dotted, find, plain
 from qakit.recipe.overrides import Setting, key_path, override_source
-from qakit.registry import Registry
 from qakit.study.labels import distinct, join, value_label
 from qakit.study.load import LoadedStudy
 from qakit.study.space import corners
 
 
+class Loaded(Protocol):
+    """A checked recipe of any kind."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """That of the whole, where it has parts."""
+        ...
+
+
+T = TypeVar("T", bound=Loaded)
+T_co = TypeVar("T_co", bound=Loaded, covariant=True)
+
+
+class Load(Protocol[T_co]):
+    """Reads a recipe file of any kind."""
+
+    def __call__(self, path: Path, /, *, overrides: Sequence[str], settings: Sequence[Setting]) -> T_co:
+        """Settings come before overrides; raises RecipeError with every problem."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class PlannedTrial:
-    """One training of a study."""
+class PlannedTrial(Generic[T]):
+    """One trial of a study."""
 
     key: str
     """Names what is trained, whatever it is called: the same values have the same key."""
@@ -37,7 +57,7 @@ class PlannedTrial:
     values: Mapping[str, str]
     """The recipe values of the row as YAML, by dotted key."""
     seed: int
-    recipe: Recipe
+    loaded: T
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +69,17 @@ class Row:
 
 
 def plan(
-    loaded: LoadedStudy, registry: Registry, *, overrides: Sequence[str] = (), check_files: bool = False
-) -> tuple[PlannedTrial, ...]:
+    loaded: LoadedStudy, load: Load[T], *, overrides: Sequence[str] = (), settings: Sequence[Setting] = ()
+) -> tuple[PlannedTrial[T], ...]:
     """All trials of a study, in the file's order: recipe by recipe, row by row, the seeds of a row together.
 
     A search has none yet; what its values may become is checked all the same.
+
+    Args:
+        loaded: the study.
+        load: reads the recipes.
+        overrides: ``a.b=value`` texts for all of them.
+        settings: likewise, of a file that has the study in it.
 
     Raises:
         RecipeError: with every problem of every trial's recipe.
@@ -63,15 +89,13 @@ def plan(
     _check_names(loaded, rows, findings)
     search = loaded.study.search
     _check_overrides([row.settings for row in rows] if search is None else corners(loaded), overrides, findings)
-    trials: list[PlannedTrial] = []
+    trials: list[PlannedTrial[T]] = []
     for task in loaded.recipes:
         for row in rows if search is None else corners(loaded):
-            settings = row.settings if isinstance(row, Row) else tuple(row)
+            own = row.settings if isinstance(row, Row) else tuple(row)
             label = row.label if isinstance(row, Row) else ""
             try:
-                trials += trials_of(
-                    loaded, registry, task, label, settings, overrides=overrides, check_files=check_files
-                )
+                trials += trials_of(loaded, load, task, label, own, overrides=overrides, outer=settings)
             except RecipeError as error:
                 for issue in error.issues:
                     findings.add(issue)
@@ -84,48 +108,49 @@ def plan(
 
 def trials_of(
     loaded: LoadedStudy,
-    registry: Registry,
+    load: Load[T],
     task: str,
     row: str,
     settings: Sequence[Setting],
     *,
     overrides: Sequence[str] = (),
-    check_files: bool = False,
-) -> Iterator[PlannedTrial]:
+    outer: Sequence[Setting] = (),
+) -> Iterator[PlannedTrial[T]]:
     """The trials of one recipe with one row's values: one for each seed.
 
     Raises:
         RecipeError: the values do not fit the recipe.
     """
-    common = loaded.settings("set")
-    recipe = load_recipe(
-        loaded.recipes[task], overrides, settings=[*common, *settings], registry=registry, check_files=check_files
-    ).recipe
-    refusal = _refusal(recipe)
-    if refusal:
-        at = ("recipes", task) if task else ("recipe",)
-        node = find(loaded.tree, at)
-        place = loaded.tree.place if node is None else node.place
-        raise RecipeError([place.issue(at, f"{dotted(at)}: {refusal}")])
+    common = [*outer, *loaded.settings("set")]
     values = {dotted(each.at): plain(each.value) for each in (*common, *settings)}
     seeds = loaded.study.seeds
-    for seed in seeds or (recipe.seed,):
+    for seed in seeds or (None,):
+        own = [] if seed is None else [_seed_setting(loaded, seed)]
+        found = load(loaded.recipes[task], overrides=overrides, settings=[*common, *settings, *own])
+        if refusal := _refusal(found.recipe):
+            at = ("recipes", task) if task else ("recipe",)
+            node = find(loaded.tree, at)
+            place = loaded.tree.place if node is None else node.place
+            raise RecipeError([place.issue(at, f"{dotted(at)}: {refusal}")])
         yield PlannedTrial(
-            key=_key(task, values, seed if seeds else None),
+            key=_key(task, values, seed),
             label=join([task, row, f"s{seed}" if len(seeds) > 1 else ""]) or "trial",
             task=task,
             row=row,
             values={dotted(each.at): yaml_flow(plain(each.value)) for each in settings},
-            seed=seed,
-            recipe=recipe.model_copy(update={"seed": seed}),
+            seed=found.recipe.seed if seed is None else seed,
+            loaded=found,
         )
+
+
+def _seed_setting(loaded: LoadedStudy, seed: int) -> Setting:
+    place = _place(loaded, "seeds")
+    return Setting(("seed",), place, ScalarNode(seed, str(seed), place))
 
 
 def _refusal(recipe: Recipe) -> str | None:
     """Why a recipe cannot be a trial."""
-    if recipe.folds is not None:
-        return "the recipe has folds, but what is trained here is one model each: set folds: null and a data.validation"
-    if not recipe.data.validation:
+    if not recipe.data.validation and recipe.folds is None:
         return "the recipe sets no data.validation, but trials are compared on it"
     return None
 
@@ -189,9 +214,9 @@ def _check_names(loaded: LoadedStudy, rows: Sequence[Row], findings: Findings) -
                 findings.add(setting.key.issue((*at, "seed"), f"{dotted(at)}.seed: seeds are given by `seeds`"))
 
 
-def _check_twice(loaded: LoadedStudy, trials: Sequence[PlannedTrial], findings: Findings) -> None:
+def _check_twice(loaded: LoadedStudy, trials: Sequence[PlannedTrial[Any]], findings: Findings) -> None:
     """No two trials train the same."""
-    first: dict[str, PlannedTrial] = {}
+    first: dict[str, PlannedTrial[Any]] = {}
     for trial in trials:
         other = first.setdefault(trial.key, trial)
         if other.row != trial.row and not findings.issues:

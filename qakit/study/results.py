@@ -1,24 +1,21 @@
-"""A study's storage and run folders -> what its report shows."""
+"""A study's trials and their run folders -> what its report shows."""
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qakit.errors import QakitError, UsageError
 from qakit.recipe.differences import differing_keys
 from qakit.recipe.model import Recipe
-from qakit.registry import load_registry
 from qakit.report.curves import NOT_CURVES
 from qakit.report.study import RowDifference, Spread, StudyResults, StudyRow, StudyRun, StudyTask
 from qakit.runs import Run
 from qakit.study.folder import StudyFolder
-from qakit.study.ledger import open_ledger
 from qakit.study.load import LoadedStudy
 from qakit.study.outcome import selected_by
-from qakit.study.plan import plan
-from qakit.study.record import TrialRecord
+from qakit.study.plan import Load, plan
+from qakit.study.trials import Trial, TrialRecord, noted_trials, records_of
 
 if TYPE_CHECKING:
     from qakit.registry import Registry
@@ -27,33 +24,40 @@ MOST_FIGURES = 3
 """That a table shows of a metric."""
 
 
-def read_records(folder: StudyFolder, loaded: LoadedStudy | None) -> list[TrialRecord]:
+def read_records(
+    folder: StudyFolder, loaded: LoadedStudy | None, registry: Registry, load: Load[Any]
+) -> list[TrialRecord]:
     """The study's trials: those that its file means now, or all where the file is gone.
 
+    Args:
+        load: reads the study's recipes.
+
     Raises:
-        UsageError: the storage is elsewhere, and the file that named it is gone.
-        RunError: the storage is gone.
+        RunError: a folder is damaged.
+        RecipeError: the study's file no longer fits its recipes.
     """
-    about = folder.about()
-    if loaded is None and not about.get("own_storage", True):
-        raise UsageError(f"{about['file']} is gone, and it says where the study's trials are kept")
-    storage = loaded.study.storage if loaded is not None else None
-    records = open_ledger(about["name"], storage, folder, create=False).records()
-    if loaded is None or loaded.study.search is not None:
-        return records
-    keys = {trial.key for trial in plan(loaded, load_registry())}
-    return [record for record in records if record.key in keys]
+    trials = noted_trials(folder)
+    if loaded is not None and loaded.study.search is None:
+        noted = {trial.run: trial for trial in trials}
+        trials = [noted.get(own.run, own) for own in map(Trial.of, plan(loaded, load))]
+    return records_of(folder, trials, registry)
 
 
 def read_results(
-    folder: StudyFolder, loaded: LoadedStudy | None, registry: Registry, *, resamples: int, seed: int
+    folder: StudyFolder,
+    loaded: LoadedStudy | None,
+    registry: Registry,
+    load: Load[Any],
+    *,
+    resamples: int,
+    seed: int,
 ) -> StudyResults:
     """Everything a report shows; what cannot be read of one run becomes a note, and the others are shown.
 
     Raises:
         UsageError, RunError: see :func:`read_records`; or no trial is finished.
     """
-    records, notes = read_records(folder, loaded), list[str]()
+    records, notes = read_records(folder, loaded, registry, load), list[str]()
     runs = [_run(record, folder, notes) for record in records]
     if not any(run.figures for run in runs):
         raise UsageError(f"no trial of {folder.path} is finished; see `qakit study show {folder.path}`")
@@ -61,7 +65,7 @@ def read_results(
     baseline = loaded.study.baseline if loaded is not None else None
     tasks = [_task(name, runs, registry, baseline, notes, resamples=resamples, seed=seed) for name in names]
     about = folder.about()
-    is_search = any(record.params for record in records)
+    is_search = about.get("is_search") is True
     if is_search:
         notes.append(
             "The best of many trials was chosen on these same questions, which flatters it: train it with several "
@@ -86,31 +90,27 @@ def read_results(
 
 
 def _run(record: TrialRecord, folder: StudyFolder, notes: list[str]) -> StudyRun:
-    run, result = Run(folder.runs / record.run), record.result
-    here, recipe = run.recipe_file.is_file(), None
+    trial, result = record.trial, record.result
+    run, recipe = Run(folder.runs / trial.run), None
     log: tuple[dict[str, Any], ...] = ()
+    here = run.recipe_file.is_file()
     if here:
         try:
             recipe, log = run.recipe(), tuple(run.metrics())
         except QakitError as error:
             notes.append(str(error).partition("\n")[0])
-    elif record.state == "finished":
-        where = f"on {record.host}" if record.host not in ("", platform.node()) else "gone"
-        notes.append(f"the run folder of {record.run} is {where}: its curves and differences are missing")
-    state = "interrupted" if record.state == "waiting" and record.begun else record.state
     return StudyRun(
-        name=record.run,
-        state=state,
-        task=record.task,
-        row=record.row,
-        seed=record.seed,
-        figures=result.get("figures", {}) if record.state == "finished" else {},
+        name=trial.run,
+        state=record.state,
+        task=trial.task,
+        row=trial.row,
+        seed=trial.seed,
+        figures=result.get("figures", {}),
         seconds=result.get("seconds"),
         peak_memory_mb=result.get("peak_memory_mb"),
         trainable=result.get("trainable"),
         total=result.get("total"),
         error=record.error,
-        host=record.host,
         folder=run.folder if here else None,
         recipe=recipe,
         log=log,

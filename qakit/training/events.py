@@ -105,8 +105,53 @@ class RunBegun:
     folder: Path
 
 
+@dataclass(frozen=True, slots=True)
+class NodeStarted:
+    """Of several trainings and what is made of them, one begins or goes on."""
+
+    label: str
+    """Its folder below that of the whole; empty for the whole itself."""
+    folder: Path
+    number: int
+    """From 1."""
+    total: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeProgress:
+    """How far a training in another process is: optimiser steps of all, its last loss; None where not yet known."""
+
+    label: str
+    step: int
+    steps: int | None
+    loss: float | None
+    evaluations: tuple[Mapping[str, float], ...]
+    """Figures of the evaluations so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeEnded:
+    """One of several is done, or has failed."""
+
+    label: str
+    error: str | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class NodesWaiting:
+    """Nothing is left to do here, but other processes or machines are at work on these."""
+
+    labels: tuple[str, ...]
+
+
 Event = (
     RunBegun
+    | NodeStarted
+    | NodeProgress
+    | NodeEnded
+    | NodesWaiting
     | Preparing
     | Started
     | StepDone

@@ -27,11 +27,12 @@ TERMINATIONS = (signal.SIGTERM,) if HANGUP is None else (signal.SIGTERM, HANGUP)
 
 
 class InterruptedTrainingError(QakitError):
-    """A training that was asked to stop and has written its checkpoint. The exit code is the shell's: 128 + signal."""
+    """Trainings that were asked to stop and have written checkpoints. The exit code is the shell's: 128 + signal."""
 
-    def __init__(self, number: int, *, step: int) -> None:
+    def __init__(self, number: int, *, step: int | None = None) -> None:
         self.exit_code = 128 + number
-        super().__init__(f"stopped by {signal.Signals(number).name} after step {step}")
+        after = "" if step is None else f" after step {step}"
+        super().__init__(f"stopped by {signal.Signals(number).name}{after}")
 
 
 class TerminationError(KeyboardInterrupt):

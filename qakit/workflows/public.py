@@ -60,7 +60,7 @@ def train(
     """
     from qakit.registry import load_registry
     from qakit.training.interrupts import InterruptedTrainingError
-    from qakit.workflows.plans import plan_training
+    from qakit.workflows.train import plan_training
 
     begun: list[Path] = []
 

@@ -1,17 +1,17 @@
-"""One training, from its data to its figures: by itself, or as a fold, a stage, a member, a step of a ladder."""
+"""One training, from its data to its figures: by itself, or as a node of a graph."""
 
 from __future__ import annotations
 
 import gc
 import platform
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qakit.errors import RunError
+from qakit.errors import RunError, UsageError
+from qakit.graph.nodes import Joined, Node, Repredict, Train
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from qakit.training.events import Listener
     from qakit.training.finish import Finished
     from qakit.training.prepare import Prepared
-    from qakit.workflows.result import TrainingResult
 
 
 @dataclass(slots=True)
@@ -96,18 +95,6 @@ class Training:
         return finished
 
 
-def train_into(recipe: Recipe, folder: Path, registry: Registry, *, listener: Listener) -> None:
-    """Train one of several into a run folder; an interrupted run is gone on with."""
-    from qakit.runs import Run
-    from qakit.training.launch import accelerator_for
-
-    run = Run(folder) if Run(folder).recipe_file.is_file() else None
-    training = Training(recipe, registry, accelerator_for(recipe), folder, run)
-    training.go(listener, resume=run is not None)
-    del training
-    free_memory()
-
-
 def free_memory() -> None:
     """Give back what a training held."""
     import torch
@@ -117,48 +104,16 @@ def free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-@dataclass(frozen=True, slots=True)
-class SingleTraining:
-    """A recipe that is trained once."""
-
-    recipe: Recipe
-    registry: Registry
-    output: Path | None
-    """The folder of a new run."""
-    run: Run | None
-    """The run to go on with."""
-
-    def dry_run(self, listener: Listener) -> dict[str, Any]:
-        """What would be trained."""
-        return described(self.recipe, self.registry, listener=listener)
-
-    def train(self, listener: Listener) -> TrainingResult:
-        """Train, predict, write; the first of several processes speaks."""
-        from qakit.training.events import silence
-        from qakit.training.launch import accelerator_for, workers_of
-        from qakit.workflows.result import TrainingResult
-
-        accelerator = accelerator_for(self.recipe)
-        if not workers_of(accelerator).first:
-            listener = silence
-        training = Training(self.recipe, self.registry, accelerator, self.output, self.run)
-        finished = training.go(listener, resume=self.run is not None)
-        run = training.run
-        assert run is not None
-        return TrainingResult(run, run.read_json(run.metrics_file) if finished is None else finished.metrics)
-
-
-def described(
-    recipe: Recipe, registry: Registry, *, listener: Listener, check: Callable[[Prepared], None] = lambda _: None
-) -> dict[str, Any]:
-    """Prepare a training, let ``check`` look at it, and say what it would be."""
+def described(node: Node, registry: Registry, *, listener: Listener) -> dict[str, Any]:
+    """Prepare a training, and say what it would be."""
     from qakit.modeling.device import pick_device
     from qakit.modeling.model import parameter_counts, parameters_by_module
     from qakit.training.optim import parameter_groups
     from qakit.training.prepare import prepare_training
 
+    recipe = node.recipe
     prepared = prepare_training(recipe, registry, device=pick_device(), listener=listener)
-    check(prepared)
+    check_gives(node, prepared)
     counts = parameter_counts(prepared.assembled.model)
     groups = [
         {
@@ -191,3 +146,52 @@ def _check_visible(run: Run) -> None:
             f"{platform.node()} does not see the run's folder {run.folder.absolute()}, which the first process has "
             "made: several machines need it on a file system that they share"
         )
+
+
+def check_gives(node: Node, prepared: Prepared) -> None:
+    """The head of a part decodes to what its join needs.
+
+    Raises:
+        UsageError: it does not.
+    """
+    from qakit.inference.scoring import given_by
+
+    wanted = node.work.gives if isinstance(node.work, Train) else None
+    gives = given_by(prepared.assembled.model.head)
+    if wanted is not None and gives != wanted:
+        raise UsageError(
+            f"{node.label}: the head {node.recipe.head.name!r} gives {gives}; this part needs one that gives {wanted}"
+        )
+
+
+def perform(node: Node, folder: Path, registry: Registry, listener: Listener) -> Joined:
+    """Do a node's work in its folder, those that it needs being finished; a finished one stays what it is.
+
+    Args:
+        folder: the graph's, where the node's own folder is made already.
+
+    Raises:
+        BusyError: another process is at work there.
+        QakitError: whatever goes wrong.
+    """
+    from qakit.runs import Run, alone_in
+    from qakit.training.launch import accelerator_for
+
+    run = Run(folder / node.label)
+    if isinstance(node.work, Train):
+        training = Training(node.recipe, registry, accelerator_for(node.recipe), run.folder, run)
+        training.go(listener, resume=True)
+        del training
+    elif isinstance(node.work, Repredict):
+        from qakit.modeling.device import pick_device
+        from qakit.training.repredict import repredict
+
+        source = Run(folder / node.work.source)
+        repredict(source, node.recipe, run, registry, listener=listener, device=pick_device())
+    else:
+        with alone_in(run):
+            joined = Joined() if run.finished else node.work.finish(run, registry, listener)
+        free_memory()
+        return joined
+    free_memory()
+    return Joined()

@@ -1,0 +1,197 @@
+"""A recipe of any kind, or a folder that was begun with one -> its graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from qakit.errors import RecipeError, RunError
+from qakit.graph.ensemble import MEMBERS_FILE, ensemble_graph, read_combine, recipe_of_ensemble
+from qakit.graph.folds import folds_graph
+from qakit.graph.nodes import Graph, Node, Repredict, Train, share_weights
+from qakit.graph.pipeline import pipeline_graph
+from qakit.recipe.load import LoadedRecipe
+from qakit.recipe.model import Recipe
+from qakit.runs import MEMBERS, PIPELINE, Run
+from qakit.stages.load import LoadedPipeline
+
+if TYPE_CHECKING:
+    from qakit.ensembling.load import EnsemblePlan
+    from qakit.recipe.overrides import Setting
+    from qakit.registry import Registry
+
+WEIGHTS_FILE = "weights.json"
+"""In the folder of a run that takes another one's weights: which."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedEnsemble:
+    """A checked ensemble recipe, with the members that are trained for it."""
+
+    plan: EnsemblePlan
+    members: Mapping[str, Loaded]
+    """By label, in the order of the grid; empty where all exist already."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """That of the whole: how answers are judged, cleaned up and written.
+
+        Raises:
+            UsageError: no member is a run.
+        """
+        first = next((each.recipe for each in self.members.values()), None)
+        return recipe_of_ensemble(self.plan, first)
+
+
+Loaded = LoadedRecipe | LoadedPipeline | LoadedEnsemble
+
+
+def load(
+    path: Path,
+    registry: Registry,
+    *,
+    overrides: Sequence[str] = (),
+    settings: Sequence[Setting] = (),
+    check_files: bool = False,
+    check_members: bool = True,
+) -> Loaded:
+    """Read and check a recipe file of any kind, with those that it names.
+
+    Args:
+        path: a recipe; with ``stages`` a pipeline, with ``ensemble`` one of several members.
+        registry: the installed plugins.
+        overrides: ``a.b=value`` texts.
+        settings: values that a study or an ensemble puts into the recipe, applied before the overrides.
+        check_files: whether a data file that is not there is a problem too.
+        check_members: likewise a member that should exist.
+
+    Raises:
+        RecipeError: with every problem that was found.
+    """
+    from qakit.ensembling.load import is_ensemble, load_ensemble
+    from qakit.recipe.load import load_recipe
+    from qakit.stages.load import is_pipeline, load_pipeline
+
+    if is_ensemble(path):
+        plan = load_ensemble(path, registry, check_members=check_members)
+        members = _members(plan, path, registry, overrides=overrides, settings=settings, check_files=check_files)
+        return LoadedEnsemble(plan, members)
+    load_one = load_pipeline if is_pipeline(path) else load_recipe
+    return load_one(path, overrides, settings=settings, registry=registry, check_files=check_files)
+
+
+def graph_of(loaded: Loaded) -> Graph:
+    """The graph of a recipe; of a plain one it has one node. Trainings that are the same share their weights.
+
+    Raises:
+        RunError: what the recipe builds on is not there.
+        UsageError: it is an ensemble none of whose members is a run.
+    """
+    graph = _graph(loaded)
+    return replace(graph, nodes=share_weights(graph.nodes))
+
+
+def _graph(loaded: Loaded) -> Graph:
+    if isinstance(loaded, LoadedEnsemble):
+        return ensemble_graph(loaded.plan, {label: _graph(each) for label, each in loaded.members.items()})
+    if isinstance(loaded, LoadedPipeline):
+        return pipeline_graph(loaded)
+    return recipe_graph(loaded.recipe)
+
+
+def recipe_graph(recipe: Recipe) -> Graph:
+    """The graph of a plain recipe: one training, or one for each fold.
+
+    Raises:
+        RunError: what the recipe builds on is not there.
+    """
+    from qakit.training.fold_recipe import fold_recipe
+
+    if recipe.folds is not None and recipe.folds.fold is None:
+        return folds_graph(recipe)
+    if recipe.folds is not None and recipe.folds.fold is not None:
+        recipe = fold_recipe(recipe, recipe.folds.fold)
+    return Graph(recipe.name or "run", (Node("", recipe, Train()),))
+
+
+def reload_graph(folder: Path, registry: Registry) -> Graph:
+    """The graph that a run folder was begun with, as its files tell.
+
+    Raises:
+        RunError: the folder is no run, or is damaged.
+        RecipeError: a recipe no longer fits this version of qakit.
+    """
+    from qakit.stages.folder import reload_pipeline
+
+    run = Run(folder)
+    if (folder / MEMBERS_FILE).is_file():
+        combine = read_combine(run)
+        members = {label: reload_graph(folder / MEMBERS / label, registry) for label in combine.labels}
+        return ensemble_graph(combine.plan, members)
+    if (folder / PIPELINE).is_file():
+        return pipeline_graph(reload_pipeline(run, registry=registry))
+    recipe = run.recipe()
+    if run.is_folds:
+        graph = folds_graph(recipe)
+        parts = [node for label in graph.root.needs for node in reload_graph(folder / label, registry).placed(label)]
+        return replace(graph, nodes=(*parts, graph.root))
+    if (source := _source_of(run)) is not None:
+        return Graph(run.name, (Node("", recipe, Repredict(source)),))
+    return Graph(recipe.name or run.name, (Node("", recipe, Train()),))
+
+
+def _members(
+    plan: EnsemblePlan,
+    path: Path,
+    registry: Registry,
+    *,
+    overrides: Sequence[str],
+    settings: Sequence[Setting],
+    check_files: bool,
+) -> Mapping[str, Loaded]:
+    """The members that an ensemble recipe wants trained: its block ``train`` read as a study.
+
+    Raises:
+        RecipeError: with every problem of every member's recipe.
+    """
+    from types import MappingProxyType
+
+    from qakit.study.load import LoadedStudy
+    from qakit.study.model import Study
+    from qakit.study.plan import plan as plan_trials
+
+    if plan.train is None or plan.block is None:
+        return {}
+    at, tree, file = ("ensemble", "train"), plan.block, Path(plan.train.recipe)
+    if not file.is_file():
+        node = tree.entries["recipe"].value
+        raise RecipeError([node.place.issue((*at, "recipe"), f"ensemble.train.recipe: file not found: {file}")])
+    try:
+        study = Study(name=plan.name, **plan.train.model_dump())
+    except ValidationError as error:
+        issues = [tree.place.issue(at, f"ensemble.train: {problem['msg']}") for problem in error.errors()]
+        raise RecipeError(issues) from None
+    loaded = LoadedStudy(study, path, tree, MappingProxyType({"": file}))
+    read = partial(load, registry=registry, check_files=check_files)
+    trials = plan_trials(loaded, read, overrides=overrides, settings=settings)
+    if isinstance(plan.weights, tuple) and len(plan.weights) != len(plan.members) + len(trials):
+        labels = ", ".join([*(each.name for each in plan.members), *(each.label for each in trials)])
+        message = f"ensemble.weights: {len(plan.weights)} numbers for the members {labels}"
+        raise RecipeError([tree.place.issue(at, message)])
+    return {trial.label: trial.loaded for trial in trials}
+
+
+def _source_of(run: Run) -> str | None:
+    """The label, seen from the run's own folder, of the run whose weights it takes."""
+    found = run.read_json(run.folder / WEIGHTS_FILE)
+    if not found:
+        return None
+    source = found.get("weights_of")
+    if not isinstance(source, str) or not source.startswith(".."):
+        raise RunError(f"{run.folder / WEIGHTS_FILE} is damaged: it does not say whose weights these are")
+    return source

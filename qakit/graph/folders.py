@@ -1,0 +1,143 @@
+"""The folders of a graph's nodes: made with everything that a later command needs to go on there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from posixpath import relpath
+from typing import TYPE_CHECKING
+
+from qakit.errors import RunError
+from qakit.files import json_text
+from qakit.graph.expand import WEIGHTS_FILE
+from qakit.graph.nodes import Graph, Join, Node, Repredict, Train, training_key
+from qakit.graph.training import check_gives, free_memory
+from qakit.recipe.differences import differing_keys, same_run
+from qakit.recipe.dump import dump_recipe
+from qakit.runs import Run, check_free, create_run, recover_run
+
+if TYPE_CHECKING:
+    from qakit.registry import Registry
+    from qakit.training.events import Listener
+
+Files = Mapping[str, Mapping[str, str]]
+"""For each label the text files of its folder, beside the recipe."""
+
+
+def check_graph(
+    graph: Graph, folder: Path | None, registry: Registry, listener: Listener, *, trainings: bool = True
+) -> Files:
+    """Everything that can be known before the first training: joins, parts, and what lies in the folder already.
+
+    Args:
+        folder: where the graph will lie; None for a new folder under ``runs``.
+        trainings: whether each training is prepared, too.
+
+    Returns:
+        The files that the folders need.
+
+    Raises:
+        QakitError: something would be refused after trainings.
+    """
+    files = {}
+    for node in graph.nodes:
+        own: dict[str, str] = {}
+        if isinstance(node.work, Join):
+            own |= node.work.prepare(graph, node.label, registry, listener)
+        elif isinstance(node.work, Repredict):
+            own |= {WEIGHTS_FILE: json_text({"weights_of": relpath(node.work.source, node.label or ".")})}
+        files[node.label] = own
+    begun = _begun(graph, folder)
+    for node in begun:
+        assert folder is not None
+        _check_same(node, Run(folder / node.label), files[node.label])
+    if not graph.root.label and (not begun or begun[-1].label):
+        top = {node.label.partition("/")[0] for node in begun}
+        check_free(folder, beside=top)
+    if trainings:
+        _check_trainings(graph, folder, registry, listener)
+    return files
+
+
+def make_folders(graph: Graph, folder: Path | None, files: Files) -> Path:
+    """A folder for each node that has none yet; all of them are there before the root's recipe makes it a run.
+
+    Raises:
+        RunError: the folder holds something else.
+        OutputError: it cannot be made.
+    """
+    begun = {node.label for node in _begun(graph, folder)}
+    missing = [node for node in graph.nodes if node.label not in begun]
+    for root in _roots(missing):
+        others: dict[str, str] = {}
+        for node in missing:
+            if node.label == root.label or root.label == "" or node.label.startswith(f"{root.label}/"):
+                texts = {**files[node.label]} | ({} if node is root else {"recipe.yaml": dump_recipe(node.recipe)})
+                inside = relpath(node.label or ".", root.label or ".")
+                others |= {f"{inside}/{name}" if inside != "." else name: text for name, text in texts.items()}
+        place = None if folder is None else folder / root.label
+        beside = {label.partition("/")[0] for label in begun} if not root.label else set[str]()
+        run = create_run(root.recipe, place, others=others, beside=beside)
+        if not root.label:
+            folder = run.folder
+    assert folder is not None
+    return folder
+
+
+def _roots(nodes: list[Node]) -> list[Node]:
+    """The nodes that lie below no other one of them."""
+    labels = [node.label for node in nodes]
+    if "" in labels:
+        return [node for node in nodes if not node.label]
+    return [
+        node for node in nodes if not any(node.label.startswith(f"{each}/") for each in labels if each != node.label)
+    ]
+
+
+def _begun(graph: Graph, folder: Path | None) -> list[Node]:
+    """The nodes that have a recipe in their folder already."""
+    if folder is None:
+        return []
+    for node in reversed(graph.nodes):
+        if (folder / node.label).is_dir():
+            recover_run(Run(folder / node.label))
+    return [node for node in graph.nodes if Run(folder / node.label).recipe_file.is_file()]
+
+
+def _check_same(node: Node, run: Run, files: Mapping[str, str]) -> None:
+    """A folder goes on only with what it began with; names, descriptions and baselines may differ."""
+    before = run.recipe()
+    if not same_run(before, node.recipe):
+        was, now = differing_keys([before, node.recipe])
+        key = next((key for key in (*was, *now) if was.get(key) != now.get(key)), "recipe")
+        raise RunError(
+            f"{run.folder} was begun with {key}: {was.get(key, 'nothing')}, but the recipe now says {key}: "
+            f"{now.get(key, 'nothing')}; choose another --output, or remove it"
+        )
+    if isinstance(node.work, Join):
+        node.work.check_same(run, files)
+
+
+def _check_trainings(graph: Graph, folder: Path | None, registry: Registry, listener: Listener) -> None:
+    """Of several trainings each is prepared once, seeds and folds apart, so that the last one does not fail first."""
+    todo = [
+        node
+        for node in graph.nodes
+        if isinstance(node.work, Train) and not (folder is not None and Run(folder / node.label).finished)
+    ]
+    if len(graph.nodes) > 1:
+        distinct = {training_key(node.recipe, without=("seed", "folds")): node for node in reversed(todo)}
+        for node in reversed(distinct.values()):
+            _check_training(node, registry, listener)
+
+
+def _check_training(node: Node, registry: Registry, listener: Listener) -> None:
+    from qakit.modeling.device import pick_device
+    from qakit.training.events import Remark, silence
+    from qakit.training.prepare import prepare_training
+
+    listener(Remark(f"checking {node.label}"))
+    prepared = prepare_training(node.recipe, registry, device=pick_device(), listener=silence)
+    check_gives(node, prepared)
+    del prepared
+    free_memory()

@@ -1,0 +1,129 @@
+"""Cross-validation as a graph: one training for each fold, and their join.
+
+::
+
+    runs/NAME-TIME/
+      folds.json         k, group_by, seed; the training files with their SHA-256; questions and groups of each fold
+      recipe.yaml        the recipe, with its block `folds`
+      fold-1/ ...        the folds' own run folders, each judged on the part that it did not see
+      meta.json          as in every run
+      metrics.json       one score with its spread, once all folds are trained; folds.png: the same, drawn
+      predictions/validation/    the out-of-fold predictions of all training examples, and their character scores where
+                         the recipe keeps them
+      predictions/       the joint answer of the folds' models to the test file, the submission, and likewise their mean
+                         character scores
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from qakit.errors import RunError
+from qakit.files import json_text
+from qakit.graph.nodes import Graph, Joined, Node, Train
+from qakit.recipe.model import Recipe
+from qakit.runs import FOLDS, Run
+
+if TYPE_CHECKING:
+    from qakit.data.folds import Assignment
+    from qakit.data.splits import Split
+    from qakit.registry import Registry
+    from qakit.training.events import Listener
+
+
+def folds_graph(recipe: Recipe) -> Graph:
+    """A training for each fold, and their join.
+
+    Raises:
+        RunError: a run that the recipe builds on has folds itself, and not all of them are trained.
+    """
+    from qakit.training.fold_recipe import fold_recipe
+
+    assert recipe.folds is not None
+    parts = [Node(f"fold-{number}", fold_recipe(recipe, number), Train()) for number in range(1, recipe.folds.k + 1)]
+    root = Node("", recipe, OutOfFold(recipe), tuple(node.label for node in parts))
+    return Graph(recipe.name or "run", (*parts, root))
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfFold:
+    """Each example answered by the model that did not see it; the test file by all models."""
+
+    recipe: Recipe
+
+    def prepare(self, graph: Graph, label: str, registry: Registry, listener: Listener) -> Mapping[str, str]:
+        """Read the examples and their folds, and try to combine answers as ``folds.combine`` says."""
+        from qakit.folds.combining import check_combining
+        from qakit.training.events import Remark
+
+        if self.recipe.data.validation is not None:
+            listener(Remark("data.validation is left alone: each fold is judged on its own part of data.train"))
+        split, assignment = self._read(registry)
+        node = graph.node(label)
+        first = graph.node(node.needs[0]).recipe
+        check_combining(self.recipe, registry, split, first=first)
+        self._check_origins(registry, graph, node, split, assignment, listener)
+        return {FOLDS: json_text(self._described(assignment))}
+
+    def check_same(self, run: Run, files: Mapping[str, str]) -> None:
+        """The training files, and with them the folds, are those of before."""
+        from qakit.numbers import load_json
+
+        if run.read_json(run.folds_file) != load_json(files[FOLDS]):
+            raise RunError(f"{run.folder} was begun with other training files, so the folds are others now: begin anew")
+
+    def finish(self, run: Run, registry: Registry, listener: Listener) -> Joined:
+        """Out-of-fold predictions, one score with its spread, one answer to the test file."""
+        from qakit.folds.finish import finish_folds
+        from qakit.training.events import Notice, Remark
+
+        finish_folds(
+            run,
+            registry,
+            *self._read(registry),
+            say=lambda text: listener(Remark(text)),
+            warn=lambda text: listener(Notice(text)),
+        )
+        return Joined()
+
+    def dry_run(self, registry: Registry) -> Mapping[str, Any]:
+        """The sizes of the folds."""
+        assert self.recipe.folds is not None
+        return {"folds": self._read(registry)[1].sizes(self.recipe.folds.k)}
+
+    def _read(self, registry: Registry) -> tuple[Split, Assignment]:
+        from qakit.data.splits import read_folds
+
+        return read_folds(self.recipe, registry)
+
+    def _described(self, assignment: Assignment) -> Mapping[str, Any]:
+        """What folds.json holds."""
+        from qakit.data.splits import split_files
+        from qakit.inference.output import inputs_of
+
+        assert self.recipe.folds is not None
+        section = self.recipe.folds.model_dump(mode="json", include={"k", "group_by", "repeats", "seed"})
+        files = inputs_of(split_files(self.recipe, "train"))
+        return section | {"files": files, "folds": assignment.sizes(self.recipe.folds.k)}
+
+    def _check_origins(
+        self, registry: Registry, graph: Graph, node: Node, split: Split, assignment: Assignment, listener: Listener
+    ) -> None:
+        """What is wrong with a run that the last fold would begin with is known before the first one is trained."""
+        from qakit.data.splits import part_of
+        from qakit.modeling.start import check_start
+        from qakit.training.edges import edges_of
+        from qakit.training.events import Remark
+        from qakit.training.lineage import trace
+
+        if not edges_of(self.recipe):
+            return
+        for number, label in enumerate(node.needs, start=1):
+            own = graph.node(label).recipe
+            listener(Remark(f"checking what fold {number} builds on"))
+            check_start(own.backbone)
+            train = part_of(own, split, assignment, "train", fold=number)
+            validation = part_of(own, split, assignment, "validation", fold=number)
+            trace(own, registry, train.examples, validation.examples)

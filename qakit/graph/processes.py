@@ -1,0 +1,172 @@
+"""Nodes in processes of their own on this machine: each in a slot, a GPU or a share of the cores."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from qakit.errors import OutputError, QakitError, RunError
+from qakit.files import write_json, writing
+from qakit.graph.execute import Ended, Job
+from qakit.graph.nodes import Node
+from qakit.runs import BusyError, Run, is_at_work
+from qakit.training.events import Listener, NodeProgress
+from qakit.training.interrupts import InterruptedTrainingError
+
+LOG = "train.log"
+"""In a node's folder: what its process has said."""
+TAIL_LINES = 15
+TAIL_CHARACTERS = 4000
+LOOK = 2.0
+"""Seconds between looks at how far a training is."""
+
+Command = Callable[[Path], Sequence[str]]
+"""The command line that does the work in a run folder."""
+
+
+def train_command(folder: Path) -> list[str]:
+    """``qakit train`` on a folder that holds its recipe: from the last checkpoint, or from the beginning."""
+    return [sys.executable, "-m", "qakit", "train", "--resume", "--output", str(folder)]
+
+
+class Slot(Protocol):
+    """Room for one process."""
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What shows the process its device."""
+        ...
+
+
+@dataclass(slots=True)
+class Processes:
+    """A process for each node, one in each slot."""
+
+    slots: Sequence[Slot]
+    command: Command = train_command
+    _free: list[Slot] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._free = list(self.slots)
+
+    @property
+    def capacity(self) -> int:
+        """How many at a time."""
+        return len(self.slots)
+
+    def start(self, node: Node, folder: Path, listener: Listener) -> Job:
+        """Start the process; what it says goes to ``train.log``. Ctrl-C reaches it through this process alone."""
+        run, slot = Run(folder / node.label), self._free.pop(0)
+        arguments = list(self.command(run.folder))
+        with writing(run.folder), (run.folder / LOG).open("ab") as log:
+            log.write(f"$ {' '.join(arguments)}\n".encode())
+            log.flush()
+            process = subprocess.Popen(
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **slot.environment},
+                start_new_session=True,
+            )
+            return ProcessJob(node.label, run, process, log.tell(), listener, lambda: self._free.append(slot))
+
+
+@dataclass(slots=True)
+class ProcessJob:
+    """A node's process."""
+
+    label: str
+    run: Run
+    process: subprocess.Popen[bytes]
+    log_offset: int
+    listener: Listener
+    free: Callable[[], None]
+    _looked: float = 0.0
+    _how: Ended | None = None
+
+    def ended(self) -> Ended | None:
+        """How it ended; None while it runs, and then now and then the listener hears how far it is."""
+        if self._how is None and self.process.poll() is not None:
+            self.free()
+            self._how = outcome(self.run, self.process.returncode, self.log_offset)
+        elif self._how is None and time.monotonic() - self._looked > LOOK:
+            self._looked = time.monotonic()
+            report_progress(self.label, self.run, self.listener)
+        return self._how
+
+    def stop(self, signal: int) -> None:
+        """Pass a signal on."""
+        with suppress(ProcessLookupError):
+            self.process.send_signal(signal)
+
+
+def outcome(run: Run, code: int, log_offset: int) -> Ended:
+    """What the end of a process means for its node."""
+    if code == 0 or run.finished:  # a signal may come when all is done
+        return Ended(None if run.finished else QakitError(f"{run.folder}: the process ended, and nothing came of it"))
+    if code > 128 and code - 128 in _STOPS:
+        return Ended(InterruptedTrainingError(code - 128))
+    if is_at_work(run):
+        return Ended(BusyError(f"another process is at work in {run.folder}"))
+    error = what_happened(run.folder, code, log_offset)
+    if not run.failure_file.is_file():  # it could not say so itself
+        with suppress(OutputError):
+            write_json(run.failure_file, {"error": error})
+    return Ended(RunError(error))
+
+
+_STOPS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
+
+
+def report_progress(label: str, run: Run, listener: Listener) -> None:
+    """How far a training is, as its log tells."""
+    with suppress(RunError):  # a line that is being written
+        lines = list(run.metrics())
+        losses = [line for line in lines if line["type"] == "train"]
+        evaluations = tuple(
+            {key: value for key, value in line.items() if isinstance(value, float | int)}
+            for line in lines
+            if line["type"] == "evaluation" and line["step"] > 0
+        )
+        steps = run.read_json(run.meta_file).get("steps")
+        listener(
+            NodeProgress(
+                label,
+                max((line["step"] for line in lines), default=0),
+                steps if isinstance(steps, int) else None,
+                losses[-1].get("loss") if losses else None,
+                evaluations,
+            )
+        )
+
+
+def what_happened(folder: Path, code: int, offset: int) -> str:
+    """Why a training ended with ``code``: its last error, or the last lines of its log from ``offset`` bytes on."""
+    try:
+        with (folder / LOG).open("rb") as log:
+            log.seek(offset)
+            lines = log.read().decode("utf-8", "replace").rstrip().splitlines()
+    except OSError:
+        lines = []
+    errors = [index for index, line in enumerate(lines) if line.startswith("error: ")]
+    said = "\n".join(lines[errors[-1] :] if errors else lines[-TAIL_LINES:])[-TAIL_CHARACTERS:]
+    return "\n".join(part for part in (said.removeprefix("error: "), _ending(code)) if part)
+
+
+def _ending(code: int) -> str:
+    if code >= 0:
+        return f"(exit code {code})"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"(ended by {name}{': often too little memory' if name == 'SIGKILL' else ''})"

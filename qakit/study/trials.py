@@ -1,0 +1,105 @@
+"""A study's trials: what they are says ``study.json``, what became of them their run folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qakit.errors import RunError
+from qakit.names import plain_name
+from qakit.registry import Registry
+from qakit.runs import Run, state_of
+from qakit.study.folder import StudyFolder
+from qakit.study.outcome import result_of, selected_by, value_of
+from qakit.study.plan import PlannedTrial
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One trial as the study's file means it."""
+
+    run: str
+    """The name of its folder under ``runs``."""
+    task: str
+    row: str
+    values: Mapping[str, str]
+    seed: int
+    pruned: bool = False
+    """A search has given it up."""
+    error: str = ""
+    """Why no recipe comes of what a search drew."""
+
+    @staticmethod
+    def of(planned: PlannedTrial[Any]) -> Trial:
+        """A trial of a grid."""
+        return Trial(planned.label, planned.task, planned.row, planned.values, planned.seed)
+
+    def as_json(self) -> dict[str, Any]:
+        """As study.json has it."""
+        found = {"task": self.task, "row": self.row, "values": dict(self.values), "seed": self.seed}
+        extra = {"pruned": True} if self.pruned else {}
+        return found | extra | ({"error": self.error} if self.error else {})
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRecord:
+    """A trial, and what became of it."""
+
+    trial: Trial
+    state: str
+    """As of a run; also ``pruned``."""
+    value: float | None
+    """The figure that decides; None unless it is finished."""
+    selected_by: str
+    """That figure's name; empty where there is no recipe."""
+    result: Mapping[str, Any]
+    """Figures, seconds, peak memory and parameters of a finished one."""
+    error: str
+
+
+def noted_trials(folder: StudyFolder) -> list[Trial]:
+    """All trials that were begun in a study's folder.
+
+    Raises:
+        RunError: study.json is damaged.
+    """
+    try:
+        return [
+            Trial(
+                plain_name(name),
+                str(each["task"]),
+                str(each["row"]),
+                {str(key): str(value) for key, value in each["values"].items()},
+                int(each["seed"]),
+                each.get("pruned") is True,
+                str(each.get("error", "")),
+            )
+            for name, each in folder.about().get("trials", {}).items()
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{folder.about_file} is damaged: trials: {error}") from None
+
+
+def records_of(folder: StudyFolder, trials: Iterable[Trial], registry: Registry) -> list[TrialRecord]:
+    """What became of trials, as their folders tell.
+
+    Raises:
+        RunError: a folder is damaged.
+    """
+    return [_record(Run(folder.runs / trial.run), trial, registry) for trial in trials]
+
+
+def _record(run: Run, trial: Trial, registry: Registry) -> TrialRecord:
+    if trial.error:
+        return TrialRecord(trial, "failed", None, "", {}, trial.error)
+    if not run.recipe_file.is_file():
+        return TrialRecord(trial, "waiting", None, "", {}, "")
+    state, figure = state_of(run), selected_by(run.recipe(), registry)
+    name = "pruned" if trial.pruned and state.name == "interrupted" else state.name
+    if name != "finished":
+        return TrialRecord(trial, name, None, figure, {}, state.reason or "")
+    try:
+        return TrialRecord(trial, name, value_of(run, figure), figure, result_of(run), "")
+    except RunError as error:
+        return TrialRecord(trial, "failed", None, figure, {}, str(error))

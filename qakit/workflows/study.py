@@ -1,0 +1,204 @@
+"""Run a study: all of its trials as one graph, or those that a search draws one after the other."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qakit.errors import QakitError, RecipeError, RunError
+from qakit.graph.execute import Ended, Execution, Executor
+from qakit.graph.expand import Loaded, graph_of, load
+from qakit.graph.folders import check_graph, make_folders
+from qakit.graph.nodes import Graph, Node, share_weights
+from qakit.runs import Run
+from qakit.study.folder import StudyFolder
+from qakit.study.outcome import selected_by, value_of
+from qakit.study.plan import PlannedTrial, plan, trials_of
+from qakit.study.search import Drawn, Search, open_search, storage_failures_told
+from qakit.study.trials import Trial, TrialRecord, noted_trials, records_of
+from qakit.training.events import Event, Listener, NodeProgress
+from qakit.training.interrupts import InterruptedTrainingError, StopRequest
+
+if TYPE_CHECKING:
+    from qakit.registry import Registry
+    from qakit.study.load import LoadedStudy
+
+RUNS = "runs"
+"""The folder of the trials' runs in a study's."""
+
+
+def plan_study(
+    loaded: LoadedStudy, registry: Registry, *, overrides: Sequence[str] = (), check_files: bool = False
+) -> tuple[PlannedTrial[Loaded], ...]:
+    """All trials of a grid, each with its checked recipe; of a search none.
+
+    Raises:
+        RecipeError: with every problem of every trial's recipe.
+    """
+    return plan(loaded, partial(load, registry=registry, check_files=check_files), overrides=overrides)
+
+
+@dataclass(slots=True)
+class StudyRun:
+    """A study that is run in a folder. Make one, call :meth:`run` once."""
+
+    loaded: LoadedStudy
+    planned: Sequence[PlannedTrial[Loaded]]
+    folder: StudyFolder
+    registry: Registry
+    executor: Executor
+    listener: Listener
+    stop: StopRequest = field(default_factory=StopRequest)
+    retry_failed: bool = False
+    check_trainings: bool = True
+    """Whether each training is prepared before the first one begins."""
+    poll: float = 0.2
+
+    def run(self) -> list[TrialRecord]:
+        """Train until no trial is left, here or elsewhere; then the records of all.
+
+        Raises:
+            RunError: a run folder was begun with another recipe, or the storage breaks.
+            UsageError: a search was begun in another space.
+            InterruptedTrainingError: it was asked to stop.
+        """
+        if self.loaded.study.search is not None:
+            with storage_failures_told():
+                return self._search()
+        trials = [Trial.of(each) for each in self.planned]
+        nodes = [node for each in self.planned for node in graph_of(each.loaded).placed(f"{RUNS}/{each.label}")]
+        graph = Graph(self.loaded.name, share_weights(nodes))
+        self.folder.note({trial.run: trial.as_json() for trial in trials})
+        files = check_graph(graph, self.folder.path, self.registry, self.listener, trainings=self.check_trainings)
+        make_folders(graph, self.folder.path, files)
+        self._execution(graph).run()
+        return records_of(self.folder, trials, self.registry)
+
+    def _execution(self, graph: Graph) -> Execution:
+        return Execution(
+            graph,
+            self.folder.path,
+            self.executor,
+            self.listener,
+            keep_going=True,
+            retry_failed=self.retry_failed,
+            stop=self.stop,
+            poll=self.poll,
+        )
+
+    def _search(self) -> list[TrialRecord]:
+        searching = _Searching(self, open_search(self.loaded, self.folder))
+        execution = self._execution(Graph(self.loaded.name, ()))
+        execution.more, execution.ended = searching.more, searching.ended
+        execution.listener = searching.watch(self.listener, execution.cancel)
+        execution.run()
+        return records_of(self.folder, noted_trials(self.folder), self.registry)
+
+
+@dataclass(slots=True)
+class _Searching:
+    """What a search adds to a study that is run."""
+
+    study: StudyRun
+    search: Search
+    open: dict[str, Drawn] = field(default_factory=dict)
+    """By the label of the node that ends the trial."""
+    reported: dict[str, int] = field(default_factory=dict)
+    """Evaluations that the pruner knows, likewise."""
+    pruned: set[str] = field(default_factory=set)
+
+    def more(self) -> Sequence[Node]:
+        """The nodes of a trial that was interrupted, or of a new one."""
+        folder = self.study.folder
+        while True:
+            with folder.alone():
+                taken = {drawn.number for drawn in self.open.values()}
+                begun = [drawn for drawn in self.search.drawn() if drawn.number not in taken]
+                drawn = begun[0] if begun else self.search.draw()
+                if drawn is None:
+                    return ()
+                nodes = self._nodes(drawn)
+            if nodes:
+                self.open[nodes[-1].label] = drawn
+                return nodes
+
+    def _nodes(self, drawn: Drawn) -> Sequence[Node]:
+        """The nodes of a trial; none where no recipe comes of what was drawn, or where it is finished already."""
+        study, folder = self.study, self.study.folder
+        read = partial(load, registry=study.registry)
+        try:
+            (planned,) = trials_of(study.loaded, read, "", drawn.label, drawn.settings)
+            trial = replace(Trial.of(planned), run=drawn.run)
+            graph = Graph(study.loaded.name, graph_of(planned.loaded).placed(f"{RUNS}/{drawn.run}"))
+            files = check_graph(graph, folder.path, study.registry, study.listener, trainings=False)
+        except (RecipeError, RunError) as error:
+            folder.note({drawn.run: Trial(drawn.run, "", drawn.label, {}, 0, error=str(error)).as_json()})
+            self.search.tell(drawn.number, None)
+            return ()
+        folder.note({drawn.run: trial.as_json()})
+        make_folders(graph, folder.path, files)
+        if Run(folder.path / graph.root.label).finished:
+            self._tell(drawn)
+            return ()
+        return graph.nodes
+
+    def ended(self, node: Node, how: Ended) -> None:
+        """Tell the search what came of a trial."""
+        drawn = self.open.get(node.label)
+        if drawn is None and how.error is None:
+            return
+        label = f"{RUNS}/{node.label.split('/')[1]}"
+        drawn = drawn or self.open.get(label)
+        if drawn is None:
+            return
+        with self.study.folder.alone():
+            if how.error is None:
+                self._tell(drawn)
+            elif label in self.pruned:
+                about = next(each for each in noted_trials(self.study.folder) if each.run == drawn.run)
+                self.study.folder.note({drawn.run: replace(about, pruned=True).as_json()})
+                self.search.prune(drawn.number)
+            elif not isinstance(how.error, InterruptedTrainingError):
+                self.search.tell(drawn.number, None)
+
+    def _tell(self, drawn: Drawn) -> None:
+        run = Run(self.study.folder.runs / drawn.run)
+        try:
+            value = value_of(run, selected_by(run.recipe(), self.study.registry))
+        except QakitError:
+            value = None  # the table says why
+        self.search.tell(drawn.number, value)
+
+    def watch(self, listener: Listener, cancel: Callable[[str, int], None]) -> Listener:
+        """The listener, and the pruner beside it."""
+
+        def hear(event: Event) -> None:
+            listener(event)
+            drawn = self.open.get(event.label) if isinstance(event, NodeProgress) else None
+            if drawn is None or not isinstance(event, NodeProgress):
+                return
+            run = Run(self.study.folder.path / event.label)
+            figure = selected_by(run.recipe(), self.study.registry)
+            for step in range(self.reported.get(event.label, 0), len(event.evaluations)):
+                value = event.evaluations[step].get(figure)
+                self.reported[event.label] = step + 1
+                if value is None or event.label in self.pruned:
+                    continue
+                with self.study.folder.alone():
+                    hopeless = self.search.is_hopeless(drawn.number, step + 1, value)
+                if hopeless:
+                    self.pruned.add(event.label)
+                    cancel(event.label, signal.SIGTERM)
+
+        return hear
+
+
+def study_folder(loaded: LoadedStudy, output: Path | None) -> StudyFolder:
+    """Where a study goes; by default ``studies/NAME``."""
+    from qakit.study.folder import ROOT
+
+    return StudyFolder(output or ROOT / loaded.name)

@@ -1,0 +1,186 @@
+"""Train a recipe of any kind: what is planned, a dry run of it, and its result."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qakit.errors import UsageError
+
+if TYPE_CHECKING:
+    from qakit.graph.execute import Executor
+    from qakit.graph.nodes import Graph, Node
+    from qakit.registry import Registry
+    from qakit.training.events import Listener
+    from qakit.workflows.result import TrainingResult
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTraining:
+    """A recipe that is read and checked, for one training or for several; nothing is written yet."""
+
+    graph: Graph
+    registry: Registry
+    output: Path | None
+    """The folder; by default ``runs/NAME-TIME``."""
+    resume: bool
+    """Whether ``output`` is gone on with."""
+    fold: int | None = None
+    """The only fold that is to be trained, counted from 1; None for all."""
+
+    @property
+    def is_single(self) -> bool:
+        """Whether there is one training, and nothing to join."""
+        from qakit.graph.nodes import Train
+
+        return len(self.graph.nodes) == 1 and isinstance(self.graph.root.work, Train)
+
+    def dry_run(self, listener: Listener) -> dict[str, Any]:
+        """Prepare everything and say what would be trained, as plain values."""
+        from qakit.graph.execute import what
+        from qakit.graph.folders import check_graph
+        from qakit.graph.nodes import Join, Train, training_key
+        from qakit.graph.training import described
+
+        if self.is_single:
+            return described(self.graph.root, self.registry, listener=listener)
+        check_graph(self.graph, None, self.registry, listener, trainings=False)
+        nodes = self.graph.nodes
+        distinct: dict[str, Node] = {}
+        for node in nodes:
+            if isinstance(node.work, Train):
+                distinct.setdefault(training_key(node.recipe, without=("seed", "folds")), node)
+        root = self.graph.root.work
+        return {
+            "nodes": [{"node": node.label or ".", "work": what(node)} for node in nodes],
+            "trainings": {node.label: described(node, self.registry, listener=listener) for node in distinct.values()},
+            **(root.dry_run(self.registry) if isinstance(root, Join) else {}),
+        }
+
+    def train(self, listener: Listener, executor: Executor | None = None) -> TrainingResult:
+        """Train what is not trained yet, evaluate, predict the test file and write the submission.
+
+        Args:
+            listener: hears what happens.
+            executor: where the parts of several are trained; by default here, one after the other.
+
+        Raises:
+            QakitError: whatever is wrong with data, models or folders.
+            InterruptedTrainingError: it was asked to stop, and has written a checkpoint.
+        """
+        from qakit.graph.execute import Execution, Here
+        from qakit.graph.folders import check_graph, make_folders
+        from qakit.runs import Run
+        from qakit.training.events import RunBegun
+        from qakit.training.interrupts import stop_requests
+        from qakit.workflows.result import TrainingResult
+
+        if self.is_single:
+            return self._train_one(listener)
+        graph = self.graph if self.fold is None else self.graph.only(f"fold-{self.fold}")
+        if self.output is not None and self.resume:
+            listener(RunBegun(self.output))
+        files = check_graph(self.graph, self.output, self.registry, listener)
+        folder = make_folders(self.graph, self.output, files)
+        run = Run(folder)
+        if not self.resume:
+            listener(RunBegun(folder))
+        execution = Execution(graph, folder, executor or Here(self.registry), listener)
+        if executor is None:
+            execution.run()
+        else:
+            with stop_requests() as stop:
+                execution.stop = stop
+                execution.run()
+        return TrainingResult(
+            run,
+            run.read_json(run.metrics_file),
+            missing=tuple(
+                number
+                for number, label in enumerate(self.graph.root.needs, start=1)
+                if run.is_folds and not Run(folder / label).finished
+            ),
+            expectation=execution.joined.expectation,
+            ensemble=execution.joined.ensemble,
+        )
+
+    def _train_one(self, listener: Listener) -> TrainingResult:
+        """The processes of a launcher share the training; the first one speaks."""
+        from qakit.graph.training import Training
+        from qakit.runs import Run
+        from qakit.training.events import silence
+        from qakit.training.launch import accelerator_for, workers_of
+        from qakit.workflows.result import TrainingResult
+
+        recipe = self.graph.recipe
+        accelerator = accelerator_for(recipe)
+        if not workers_of(accelerator).first:
+            listener = silence
+        begun = Run(self.output) if self.resume and self.output is not None else None
+        training = Training(recipe, self.registry, accelerator, self.output, begun)
+        finished = training.go(listener, resume=self.resume)
+        run = training.run
+        assert run is not None
+        return TrainingResult(run, run.read_json(run.metrics_file) if finished is None else finished.metrics)
+
+
+def plan_training(
+    recipe: Path | None,
+    output: Path | None,
+    *,
+    overrides: Sequence[str] = (),
+    resume: bool = False,
+    fold: int | None = None,
+    registry: Registry,
+) -> PlannedTraining:
+    """Read and check what is to be trained.
+
+    Args:
+        recipe: a recipe file, or the name of one of qakit's own; not looked at with ``resume``.
+        output: the folder of the run; by default ``runs/NAME-TIME``.
+        overrides: ``a.b=value`` texts.
+        resume: go on with the run in ``output``, from its last checkpoint.
+        fold: of a recipe with folds the only one to train, counted from 1.
+
+    Raises:
+        UsageError: these do not go together.
+        RecipeError: with every problem of the recipe.
+        RunError: there is nothing in ``output`` to go on with.
+    """
+    from qakit.graph.folds import OutOfFold
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    graph = _resumed(output, overrides, registry) if resume else _begun(recipe, overrides, registry)
+    folds = graph.recipe.folds
+    if fold is not None and not isinstance(graph.root.work, OutOfFold):
+        raise UsageError("--fold is for a recipe with `folds: {k: 5}`, of which it trains one")
+    if fold is not None and folds is not None and not 1 <= fold <= folds.k:
+        raise UsageError(f"--fold {fold}: there are {folds.k} folds, counted from 1")
+    return PlannedTraining(graph, registry, output, resume, fold)
+
+
+def _begun(path: Path | None, overrides: Sequence[str], registry: Registry) -> Graph:
+    from qakit.graph.ensemble import Combine
+    from qakit.graph.expand import graph_of, load
+    from qakit.recipe.found import found_recipe
+
+    if path is None:
+        raise UsageError("which recipe? `qakit recipes list` shows those in ./recipes")
+    graph = graph_of(load(found_recipe(path), registry, overrides=overrides, check_files=True))
+    if isinstance(graph.root.work, Combine) and not graph.root.work.labels:
+        raise UsageError(f"{path} names members that are trained already: qakit ensemble {path}")
+    return graph
+
+
+def _resumed(output: Path | None, overrides: Sequence[str], registry: Registry) -> Graph:
+    from qakit.graph.expand import reload_graph
+    from qakit.runs import open_run
+
+    if output is None:
+        raise UsageError("--resume needs --output RUN: the folder of the run to go on with")
+    if overrides:
+        raise UsageError("--resume goes on with the run's own recipe: --set cannot change it")
+    return reload_graph(open_run(output).folder, registry)
