@@ -14,14 +14,15 @@ def show_ensemble(path: Path, overrides: Sequence[str], *, as_json: bool) -> Non
     Raises:
         RecipeError: something is wrong with the recipe, or with a member's.
     """
-    from qakit.ensembling.load import load_ensemble
+    from qakit.graph.execute import what
+    from qakit.graph.expand import LoadedEnsemble, graph_of, load
     from qakit.recipe.dump import recipe_data, yaml_lines
     from qakit.registry import load_registry
-    from qakit.study.members import plan_members
 
-    registry = load_registry()
-    plan = load_ensemble(path, registry, check_members=False)
-    members = plan_members(plan, path, registry, overrides=overrides)
+    loaded = load(path, load_registry(), overrides=overrides, check_members=False)
+    assert isinstance(loaded, LoadedEnsemble)
+    plan = loaded.plan
+    nodes = graph_of(loaded).nodes[:-1] if loaded.members else ()
     weights = "equal" if plan.weights is None else plan.weights if plan.weights == "learn" else list(plan.weights)
     shown = {
         "name": plan.name,
@@ -36,15 +37,14 @@ def show_ensemble(path: Path, overrides: Sequence[str], *, as_json: bool) -> Non
     }
     if as_json:
         trained = [
-            {"label": each.label, "weights_of": each.like or each.label, "recipe": recipe_data(each.recipe)}
-            for each in members
+            {"label": node.label.removeprefix("members/"), "work": what(node), "recipe": recipe_data(node.recipe)}
+            for node in nodes
         ]
         print_json({"path": str(path), **shown, "members": trained})
         return
     for _, line in yaml_lines(shown):
         out.print(plain(line))
-    for each in members:
-        what = f"predicts with the weights of {each.like}" if each.like else "is trained"
-        out.print(plain(f"# member {each.label}: {what}"))
+    for node in nodes:
+        out.print(plain(f"# {node.label}: {what(node)}"))
     if plan.train is not None:
         out.print(plain(f"# their recipe: qakit recipes show {plan.train.recipe}"))

@@ -138,7 +138,11 @@ def reload_graph(folder: Path, registry: Registry) -> Graph:
     recipe = run.recipe()
     if run.is_folds:
         graph = folds_graph(recipe)
-        parts = [node for label in graph.root.needs for node in reload_graph(folder / label, registry).placed(label)]
+        there = {label for label in graph.root.needs if Run(folder / label).recipe_file.is_file()}
+        parts = [
+            reload_graph(folder / node.label, registry).placed(node.label)[0] if node.label in there else node
+            for node in graph.nodes[:-1]
+        ]
         return replace(graph, nodes=(*parts, graph.root))
     if (source := _source_of(run)) is not None:
         return Graph(run.name, (Node("", recipe, Repredict(source)),))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from posixpath import relpath
 from typing import TYPE_CHECKING
@@ -25,13 +25,13 @@ Files = Mapping[str, Mapping[str, str]]
 
 
 def check_graph(
-    graph: Graph, folder: Path | None, registry: Registry, listener: Listener, *, trainings: bool = True
+    graph: Graph, folder: Path | None, registry: Registry, listener: Listener, *, only: Collection[str] | None = None
 ) -> Files:
     """Everything that can be known before the first training: joins, parts, and what lies in the folder already.
 
     Args:
         folder: where the graph will lie; None for a new folder under ``runs``.
-        trainings: whether each training is prepared, too.
+        only: labels of the trainings that are prepared, too; by default all.
 
     Returns:
         The files that the folders need.
@@ -54,8 +54,7 @@ def check_graph(
     if not graph.root.label and (not begun or begun[-1].label):
         top = {node.label.partition("/")[0] for node in begun}
         check_free(folder, beside=top)
-    if trainings:
-        _check_trainings(graph, folder, registry, listener)
+    _check_trainings(graph, folder, registry, listener, graph.labels if only is None else only)
     return files
 
 
@@ -118,12 +117,16 @@ def _check_same(node: Node, run: Run, files: Mapping[str, str]) -> None:
         node.work.check_same(run, files)
 
 
-def _check_trainings(graph: Graph, folder: Path | None, registry: Registry, listener: Listener) -> None:
+def _check_trainings(
+    graph: Graph, folder: Path | None, registry: Registry, listener: Listener, labels: Collection[str]
+) -> None:
     """Of several trainings each is prepared once, seeds and folds apart, so that the last one does not fail first."""
     todo = [
         node
         for node in graph.nodes
-        if isinstance(node.work, Train) and not (folder is not None and Run(folder / node.label).finished)
+        if isinstance(node.work, Train)
+        and node.label in labels
+        and not (folder is not None and Run(folder / node.label).finished)
     ]
     if len(graph.nodes) > 1:
         distinct = {training_key(node.recipe, without=("seed", "folds")): node for node in reversed(todo)}

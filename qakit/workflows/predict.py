@@ -191,10 +191,10 @@ def _by_members(
     from qakit.ensembling.later import answering
     from qakit.ensembling.stored import open_stored
     from qakit.folds.together import open_together
+    from qakit.graph.training import free_memory
     from qakit.inference.output import build_writer
     from qakit.registry import load_registry
     from qakit.runs import Run
-    from qakit.workflows.training import free_memory
 
     registry = load_registry()
     ensemble = (open_together if Run(run).is_folds else open_stored)(run, registry)

@@ -73,7 +73,8 @@ class StudyRun:
         nodes = [node for each in self.planned for node in graph_of(each.loaded).placed(f"{RUNS}/{each.label}")]
         graph = Graph(self.loaded.name, share_weights(nodes))
         self.folder.note({trial.run: trial.as_json() for trial in trials})
-        files = check_graph(graph, self.folder.path, self.registry, self.listener, trainings=self.check_trainings)
+        only = None if self.check_trainings else ()
+        files = check_graph(graph, self.folder.path, self.registry, self.listener, only=only)
         make_folders(graph, self.folder.path, files)
         self._execution(graph).run()
         return records_of(self.folder, trials, self.registry)
@@ -134,7 +135,7 @@ class _Searching:
             (planned,) = trials_of(study.loaded, read, "", drawn.label, drawn.settings)
             trial = replace(Trial.of(planned), run=drawn.run)
             graph = Graph(study.loaded.name, graph_of(planned.loaded).placed(f"{RUNS}/{drawn.run}"))
-            files = check_graph(graph, folder.path, study.registry, study.listener, trainings=False)
+            files = check_graph(graph, folder.path, study.registry, study.listener, only=())
         except (RecipeError, RunError) as error:
             folder.note({drawn.run: Trial(drawn.run, "", drawn.label, {}, 0, error=str(error)).as_json()})
             self.search.tell(drawn.number, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,7 @@ class PlannedTraining:
 
         if self.is_single:
             return described(self.graph.root, self.registry, listener=listener)
-        check_graph(self.graph, None, self.registry, listener, trainings=False)
+        check_graph(self.graph, None, self.registry, listener, only=())
         nodes = self.graph.nodes
         distinct: dict[str, Node] = {}
         for node in nodes:
@@ -75,34 +76,32 @@ class PlannedTraining:
         from qakit.graph.folders import check_graph, make_folders
         from qakit.runs import Run
         from qakit.training.events import RunBegun
-        from qakit.training.interrupts import stop_requests
+        from qakit.training.interrupts import StopRequest, stop_requests
         from qakit.workflows.result import TrainingResult
 
         if self.is_single:
             return self._train_one(listener)
-        graph = self.graph if self.fold is None else self.graph.only(f"fold-{self.fold}")
         if self.output is not None and self.resume:
             listener(RunBegun(self.output))
-        files = check_graph(self.graph, self.output, self.registry, listener)
+        only = None if self.fold is None else [f"fold-{self.fold}"]
+        files = check_graph(self.graph, self.output, self.registry, listener, only=only)
         folder = make_folders(self.graph, self.output, files)
         run = Run(folder)
         if not self.resume:
             listener(RunBegun(folder))
-        execution = Execution(graph, folder, executor or Here(self.registry), listener)
-        if executor is None:
+        execution = Execution(self.graph, folder, executor or Here(self.registry), listener)
+        if self.fold is not None:
+            execution.graph = self.graph.only(f"fold-{self.fold}")
+        with nullcontext(StopRequest()) if executor is None else stop_requests() as execution.stop:
             execution.run()
-        else:
-            with stop_requests() as stop:
-                execution.stop = stop
+            missing = tuple(label for label in self.graph.root.needs if not Run(folder / label).finished)
+            if self.fold is not None and not missing:  # it was the last one
+                execution.graph = self.graph
                 execution.run()
         return TrainingResult(
             run,
             run.read_json(run.metrics_file),
-            missing=tuple(
-                number
-                for number, label in enumerate(self.graph.root.needs, start=1)
-                if run.is_folds and not Run(folder / label).finished
-            ),
+            missing=tuple(number for number, label in enumerate(self.graph.root.needs, start=1) if label in missing),
             expectation=execution.joined.expectation,
             ensemble=execution.joined.ensemble,
         )
