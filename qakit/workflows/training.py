@@ -16,6 +16,7 @@ from qakit.errors import RunError
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+    from qakit.devices import Slot
     from qakit.recipe.model import Recipe
     from qakit.registry import Registry
     from qakit.runs import Run
@@ -45,7 +46,7 @@ class Training:
         from qakit.training.events import Remark, RunBegun
         from qakit.training.finish import finish_run, finished_before
         from qakit.training.fit import fit
-        from qakit.training.launch import check_same_training, part_ways, workers_of
+        from qakit.training.launch import check_same_training, workers_of
         from qakit.training.prepare import prepare_training
 
         began = time.monotonic()
@@ -63,7 +64,6 @@ class Training:
                     before = finished_before(self.run)
             if workers.from_first(before is not None):
                 listener(Remark(f"{self.output} is finished: there is nothing left to do"))
-                part_ways(accelerator)
                 return before
             with workers.one_fate():
                 prepared = prepare_training(recipe, registry, device=device, listener=listener, workers=workers)
@@ -83,7 +83,7 @@ class Training:
                 draw_curves(run.metrics(), run.curves_file, title=run.name)
                 draw_validation_curve(run, registry)
 
-            finished = finish_run(
+            return finish_run(
                 run,
                 registry,
                 seconds=time.monotonic() - began,
@@ -92,8 +92,6 @@ class Training:
                 device=device,
                 draw=draw,
             )
-            part_ways(accelerator)
-        return finished
 
 
 def train_into(recipe: Recipe, folder: Path, registry: Registry, *, listener: Listener) -> None:
@@ -127,25 +125,21 @@ class SingleTraining:
     """The folder of a new run."""
     run: Run | None
     """The run to go on with."""
+    slots: tuple[Slot, ...] = ()
+    """One process for each; none: this process, or those of the launcher that has started it."""
 
     def dry_run(self, listener: Listener) -> dict[str, Any]:
         """What would be trained."""
         return described(self.recipe, self.registry, listener=listener)
 
     def train(self, listener: Listener) -> TrainingResult:
-        """Train, predict, write; the first of several processes speaks."""
-        from qakit.training.events import silence
-        from qakit.training.launch import accelerator_for, workers_of
+        """Train, predict, write: in this process, in those of a launcher, or in one for each of the slots."""
+        from qakit.runs import Run
+        from qakit.workflows.launching import train_on
         from qakit.workflows.result import TrainingResult
 
-        accelerator = accelerator_for(self.recipe)
-        if not workers_of(accelerator).first:
-            listener = silence
-        training = Training(self.recipe, self.registry, accelerator, self.output, self.run)
-        finished = training.go(listener, resume=self.run is not None)
-        run = training.run
-        assert run is not None
-        return TrainingResult(run, run.read_json(run.metrics_file) if finished is None else finished.metrics)
+        run = Run(train_on(self.slots, self.recipe, self.registry, self.output, self.run, listener=listener))
+        return TrainingResult(run, run.read_json(run.metrics_file))
 
 
 def described(
