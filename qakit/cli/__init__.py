@@ -33,9 +33,10 @@ from qakit.cli import (
 )
 from qakit.cli.console import print_error, show_logged_warnings
 from qakit.cli.file_progress import FileDisplay
-from qakit.cli.processes import is_told_here, lost_neighbour
+from qakit.cli.processes import is_told_here
 from qakit.cli.streams import lost_output, steady_streams
 from qakit.errors import OutputError, QakitError
+from qakit.inference.workers import adopt_slurm, lost_neighbour
 from qakit.system import refused_by_system
 
 COMMAND_MODULES = (
@@ -97,6 +98,7 @@ def _show_version(wanted: bool) -> None:
 def main() -> None:
     """Entry point: errors that the user can act on come without a traceback; anything else is a bug and keeps it."""
     steady_streams()
+    adopt_slurm()
     try:
         _run()
     except SystemExit as end:

@@ -118,29 +118,28 @@ def _pretrain(
     from qakit.data.cache import default_cache
     from qakit.data.splits import split_files
     from qakit.inference.output import inputs_of
+    from qakit.inference.workers import is_first_process, processes_of_this_launch
     from qakit.pretraining.output import read_note
     from qakit.pretraining.prepare import loop_recipe, prepare_pretraining
     from qakit.pretraining.pretrain import check_output, finished
     from qakit.pretraining.pretrain import pretrain as run_pretraining
     from qakit.pretraining.texts import contexts_of, distinct, read_documents
     from qakit.runs import Run, alone_in
-    from qakit.training.launch import accelerator_for, part_ways, workers_of
+    from qakit.training.launch import accelerator_for
     from qakit.training.lineage import trace
-
-    accelerator = accelerator_for(loop_recipe(backbone, settings))
-    workers = workers_of(accelerator)
 
     def begun() -> Path | None:
         return None if read_note(output) is None else output
 
-    with workers.one_fate():
-        note = finished(output) if resume and workers.first else None
-    if workers.from_first(note) is not None:
-        if workers.first and not quiet:
-            err.print(plain(f"{output} is finished: there is nothing left to do"))
-        part_ways(accelerator)
-        return note
-    with stops_told(begun, first=workers.first, go_on=GO_ON), ExitStack() as held:
+    with stops_told(begun, first=is_first_process(), go_on=GO_ON), ExitStack() as held:
+        workers = held.enter_context(processes_of_this_launch())
+        accelerator = accelerator_for(loop_recipe(backbone, settings))
+        with workers.one_fate():
+            note = finished(output) if resume and workers.first else None
+        if workers.from_first(note) is not None:
+            if workers.first and not quiet:
+                err.print(plain(f"{output} is finished: there is nothing left to do"))
+            return note
         display = held.enter_context(TrainingDisplay(quiet=quiet, silent=not workers.first))
         with workers.one_fate():
             if workers.first:

@@ -1,11 +1,11 @@
-"""Errors where several processes run one command: one of them tells, and a lost neighbour is no bug."""
+"""Which of several processes that run one command tells of an error."""
 
 from __future__ import annotations
 
 import os
 from datetime import timedelta
 
-from qakit.errors import QakitError, RunError
+from qakit.errors import QakitError
 from qakit.inference.workers import AbandonedError, launched_processes
 
 PATIENCE = timedelta(seconds=10)
@@ -27,17 +27,3 @@ def is_told_here(error: QakitError) -> bool:
         return bool(store.add(f"qakit/failed/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", 1) == 1)
     except (KeyError, ValueError, RuntimeError):
         return True
-
-
-def lost_neighbour(error: RuntimeError) -> RunError | None:
-    """What to say where a process of the same command has gone away in the middle of an exchange; None for the rest."""
-    if launched_processes() == 1:
-        return None
-    import torch.distributed
-
-    if not isinstance(error, torch.distributed.DistError) and "gloo" not in str(error).lower():
-        return None
-    return RunError(
-        "the connection to another process of this command is lost: that one was killed, or its own message says what "
-        "was wrong; a training goes on from its last checkpoint with --resume"
-    )

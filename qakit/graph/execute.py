@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from qakit.errors import QakitError
 from qakit.graph.nodes import Graph, Join, Joined, Node, Repredict
+from qakit.inference.workers import ALONE, Workers
 from qakit.runs import BusyError, Run, is_at_work, state_of
 from qakit.training.events import Listener, NodeEnded, NodeStarted, NodesWaiting
 from qakit.training.interrupts import InterruptedTrainingError, StopRequest
@@ -70,6 +71,8 @@ class Here:
     """In this process, one after the other."""
 
     registry: Registry
+    workers: Workers = ALONE
+    """The processes that a launcher has started: they train together, one training after the other."""
     capacity: int = 1
 
     def start(self, node: Node, folder: Path, listener: Listener) -> Job:
@@ -77,7 +80,7 @@ class Here:
         from qakit.graph.training import perform
 
         try:
-            return Done(Ended(joined=perform(node, folder, self.registry, listener)))
+            return Done(Ended(joined=perform(node, folder, self.registry, listener, workers=self.workers)))
         except InterruptedTrainingError:
             raise
         except QakitError as error:
@@ -112,6 +115,8 @@ class Execution:
     """Whether nodes that have failed before are tried again."""
     stop: StopRequest = field(default_factory=StopRequest)
     poll: float = POLL
+    workers: Workers = ALONE
+    """The processes that do all of this together, each with the same graph; the first one chooses."""
     more: Callable[[], Sequence[Node]] = tuple
     """Gives further nodes when there is room, and none when there are no more."""
     ended: Callable[[Node, Ended], object] = lambda *_: None
@@ -149,15 +154,15 @@ class Execution:
             self._look_at(label)
         elsewhere: list[str] = []
         while len(self._jobs) < self.executor.capacity:
-            node, elsewhere = self._next()
-            if node is None:
+            chosen, elsewhere = self.workers.from_first(self._next() if self.workers.first else (None, []))
+            if chosen is None:
                 further = self.more()
                 if not further:
                     break
                 self.graph = Graph(self.graph.name, (*self.graph.nodes, *further))
                 continue
-            self._start(node)
-            self._look_at(node.label)
+            self._start(self.graph.node(chosen))
+            self._look_at(chosen)
             if self.stop.signal:
                 return True
         if self._jobs:
@@ -170,7 +175,7 @@ class Execution:
             time.sleep(self.poll)
         return bool(elsewhere)
 
-    def _next(self) -> tuple[Node | None, list[str]]:
+    def _next(self) -> tuple[str | None, list[str]]:
         """The first node that can be begun; and those that other processes are at work on."""
         elsewhere: list[str] = []
         blocked = set(self.failures)
@@ -193,7 +198,7 @@ class Execution:
             if is_at_work(run):
                 elsewhere.append(node.label)
                 continue
-            return node, elsewhere
+            return node.label, elsewhere
         return None, elsewhere
 
     def _start(self, node: Node) -> None:

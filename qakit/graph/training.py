@@ -16,6 +16,7 @@ from qakit.graph.nodes import Joined, Node, Repredict, Train
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+    from qakit.inference.workers import Workers
     from qakit.recipe.model import Recipe
     from qakit.registry import Registry
     from qakit.runs import Run
@@ -44,7 +45,7 @@ class Training:
         from qakit.training.events import Remark, RunBegun
         from qakit.training.finish import finish_run, finished_before
         from qakit.training.fit import fit
-        from qakit.training.launch import check_same_training, part_ways, workers_of
+        from qakit.training.launch import check_same_training, workers_of
         from qakit.training.prepare import prepare_training
 
         began = time.monotonic()
@@ -62,7 +63,6 @@ class Training:
                     before = finished_before(self.run)
             if workers.from_first(before is not None):
                 listener(Remark(f"{self.output} is finished: there is nothing left to do"))
-                part_ways(accelerator)
                 return before
             with workers.one_fate():
                 prepared = prepare_training(recipe, registry, device=device, listener=listener, workers=workers)
@@ -82,7 +82,7 @@ class Training:
                 draw_curves(run.metrics(), run.curves_file, title=run.name)
                 draw_validation_curve(run, registry)
 
-            finished = finish_run(
+            return finish_run(
                 run,
                 registry,
                 seconds=time.monotonic() - began,
@@ -91,8 +91,6 @@ class Training:
                 device=device,
                 draw=draw,
             )
-            part_ways(accelerator)
-        return finished
 
 
 def free_memory() -> None:
@@ -164,11 +162,12 @@ def check_gives(node: Node, prepared: Prepared) -> None:
         )
 
 
-def perform(node: Node, folder: Path, registry: Registry, listener: Listener) -> Joined:
+def perform(node: Node, folder: Path, registry: Registry, listener: Listener, *, workers: Workers) -> Joined:
     """Do a node's work in its folder, those that it needs being finished; a finished one stays what it is.
 
     Args:
         folder: the graph's, where the node's own folder is made already.
+        workers: the processes that train together; all else does the first of them.
 
     Raises:
         BusyError: another process is at work there.
@@ -182,6 +181,8 @@ def perform(node: Node, folder: Path, registry: Registry, listener: Listener) ->
         training = Training(node.recipe, registry, accelerator_for(node.recipe), run.folder, run)
         training.go(listener, resume=True)
         del training
+    elif not workers.first:
+        return Joined()
     elif isinstance(node.work, Repredict):
         from qakit.modeling.device import pick_device
         from qakit.training.repredict import repredict

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from datetime import timedelta
+from functools import cache
+from itertools import count
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from qakit.errors import QakitError
+from qakit.errors import QakitError, RunError
 
 if TYPE_CHECKING:
     import torch
+    import torch.distributed
+
+PATIENCE = timedelta(hours=2)
+"""How long processes wait for each other, while one reads, tokenises, or works alone between two trainings."""
 
 T = TypeVar("T")
 
@@ -108,10 +117,75 @@ def join_workers() -> tuple[Workers, torch.device]:
     device = pick_device()
     if launched_processes() == 1:
         return ALONE, device
+    import torch.distributed
     from accelerate import PartialState
 
-    state = PartialState(cpu=device.type == "cpu")
+    # Else accelerate would meet by itself: with a patience of minutes, and a second time where traces of the first lie.
+    meeting = {} if torch.distributed.is_initialized() else _meeting()
+    state = PartialState(cpu=device.type == "cpu", **meeting)
     return Workers(state.process_index, state.num_processes, state.local_process_index), state.device
+
+
+@contextmanager
+def processes_of_this_launch() -> Iterator[Workers]:
+    """The processes that a launcher has started for this command, for one work after another: at the end they leave
+    each other, and each goes on alone. One process: nothing to join and to leave.
+
+    Inside, trainings (``Training.go``) and predictions are done by all of them together, in the same order in each;
+    ``workers.one_fate()`` and ``workers.from_first()`` are for what lies between. Who waits does so for
+    :data:`PATIENCE`. Where it is entered inside itself, the outermost one ends it. An error that leaves the block ends
+    the command in this process, without waiting for the others.
+    """
+    inside = launched_processes() > 1 and _is_joined()
+    workers, _ = join_workers()
+    yield workers
+    if not inside:
+        _leave(workers)
+
+
+def _is_joined() -> bool:
+    import torch.distributed
+
+    return torch.distributed.is_initialized()
+
+
+_met = count()
+"""How often the processes have met: all of them count alike."""
+
+
+def _meeting() -> dict[str, Any]:
+    """What a process group is made with. Each meeting has a place of its own at the store that the launcher keeps, or
+    the first process: in a place that was used before, addresses of then would be found."""
+    import torch.distributed
+
+    store, rank, size = _store()
+    place = torch.distributed.PrefixStore(f"qakit/{next(_met)}", store)
+    return {"store": place, "rank": rank, "world_size": size, "timeout": PATIENCE}
+
+
+@cache
+def _store() -> tuple[torch.distributed.Store, int, int]:
+    """The store where the processes meet, this one's rank, and their number. It lives as long as the process."""
+    from torch.distributed.rendezvous import rendezvous
+
+    meeting: tuple[torch.distributed.Store, int, int] = next(rendezvous("env://", timeout=PATIENCE))
+    return meeting
+
+
+def _leave(workers: Workers) -> None:
+    """End the work in common: after this, each process goes on alone."""
+    if workers.size == 1:
+        return
+    import torch.distributed
+    from accelerate.state import AcceleratorState
+
+    workers.gather(None)
+    # Whoever frees the group joins gloo's threads, and one of these may wait for the interpreter's lock to let go
+    # of a tensor. A model wrapped by DistributedDataParallel frees it with the lock held, and so never ends; at
+    # exit it is freed without (https://github.com/pytorch/pytorch/issues/56297).
+    atexit.register(list[object].clear, [torch.distributed.group.WORLD])
+    torch.distributed.destroy_process_group()
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 def launched_processes() -> int:
@@ -126,3 +200,48 @@ def launched_processes() -> int:
 def is_first_process() -> bool:
     """Whether this is the process that writes and speaks, as the launcher says it before any process group."""
     return launched_processes() == 1 or os.environ.get("RANK", "0") == "0"
+
+
+def lost_neighbour(error: RuntimeError) -> RunError | None:
+    """What to say where a process of the same command has gone away in the middle of an exchange; None for the rest."""
+    if launched_processes() == 1:
+        return None
+    import torch.distributed
+
+    if not isinstance(error, torch.distributed.DistError) and "gloo" not in str(error).lower():
+        return None
+    return RunError(
+        "the connection to another process of this command is lost: that one was killed, or its own message says what "
+        "was wrong; a training goes on from its last checkpoint with --resume"
+    )
+
+
+def adopt_slurm() -> None:
+    """Where ``srun`` has started several tasks for this command, and no other launcher is between: say so in the
+    variables that a launcher sets. The first task's machine is where they meet, unless ``MASTER_ADDR`` names one.
+    """
+    given = os.environ
+    tasks = given.get("SLURM_STEP_NUM_TASKS", "1")  # of srun's own step: a batch script, too, has SLURM_NTASKS
+    if (
+        "LOCAL_RANK" in given
+        or not tasks.isdecimal()
+        or int(tasks) < 2
+        or not given.get("SLURM_PROCID", "").isdecimal()
+    ):
+        return
+    first = given.get("SLURM_STEP_NODELIST") or given.get("SLURM_JOB_NODELIST", "127.0.0.1")
+    given.update(WORLD_SIZE=tasks, RANK=given["SLURM_PROCID"], LOCAL_RANK=given.get("SLURM_LOCALID", "0"))
+    here = re.match(r"\d+", given.get("SLURM_STEP_TASKS_PER_NODE", tasks))
+    given.setdefault("LOCAL_WORLD_SIZE", here[0] if here else "1")
+    given.setdefault("MASTER_ADDR", _first_host(first))
+    job, step = (re.sub(r"\D", "", given.get(name, "")) or "0" for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
+    given.setdefault("MASTER_PORT", str(_FIRST_PORT + (int(job) + int(step)) % _PORTS))
+
+
+_FIRST_PORT, _PORTS = 20_000, 10_000
+"""Where Slurm's tasks meet: outside what systems give away for a while. Jobs on one machine get different ones."""
+
+
+def _first_host(nodes: str) -> str:
+    """The first of Slurm's list of machines: ``gpu[03-05,9],cpu1`` -> ``gpu03``."""
+    return re.sub(r"\[(\w+)[^\]]*\]", r"\1", nodes).partition(",")[0]

@@ -25,7 +25,7 @@ from qakit.training.checkpoints import Progress
 from qakit.training.events import Listener, Started
 from qakit.training.interrupts import stop_requests
 from qakit.training.journal import Journal
-from qakit.training.launch import part_ways, workers_of
+from qakit.training.launch import workers_of
 from qakit.training.lineage import Lineage
 from qakit.training.loop import train
 from qakit.training.optim import build_optimiser
@@ -135,7 +135,6 @@ def pretrain(
                 lineage.seen.write(folder / SEEN)
             save_backbone(pretraining, folder)
             forget_training(run)
-    part_ways(accelerator)
     return note
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, get_args
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,3 +175,32 @@ def log(event: Event) -> None:
     the program says otherwise."""
     if isinstance(event, Notice):
         logging.getLogger("qakit").warning(event.message)
+
+
+def as_json(event: Event) -> dict[str, Any]:
+    """The event as plain values; :func:`from_json` makes an equal one of them, also after a way through JSON."""
+    return {"event": type(event).__name__} | {each.name: _plain(getattr(event, each.name)) for each in fields(event)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(part) for part in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def from_json(value: Mapping[str, Any]) -> Event:
+    """What :func:`as_json` has made plain.
+
+    Raises:
+        ValueError: it is no event.
+    """
+    kinds = {kind.__name__: kind for kind in get_args(Event)}
+    if value.get("event") not in kinds:
+        raise ValueError(f"{value!r:.80} is no event")
+    given = {name: tuple(part) if isinstance(part, list) else part for name, part in value.items() if name != "event"}
+    if "folder" in given:
+        given["folder"] = Path(value["folder"])
+    event: Event = kinds[value["event"]](**given)
+    return event

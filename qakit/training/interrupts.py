@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-from torch import distributed
-
 from qakit.errors import QakitError
 from qakit.inference.workers import launched_processes
 from qakit.training.events import Event, Listener
@@ -51,7 +49,7 @@ def termination_as_error() -> Iterator[None]:
     Not outside the main thread, not where somebody else handles the signal or nohup has it ignored, and not among
     several processes: they may be waiting for each other, where no exception gets through.
     """
-    alone = not (distributed.is_available() and distributed.is_initialized())
+    alone = launched_processes() == 1
     main = threading.current_thread() is threading.main_thread()
     ours = [number for number in TERMINATIONS if alone and main and signal.getsignal(number) is signal.SIG_DFL]
 

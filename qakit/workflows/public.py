@@ -37,6 +37,8 @@ def train(
     set: Values | None = None,
     resume: bool = False,
     fold: int | None = None,
+    devices: str | int | Sequence[int] | None = None,
+    jobs: int | None = None,
     on_event: Listener = log,
 ) -> TrainingResult:
     """Train a recipe; evaluate, predict its test file and write the submission: ``qakit train``.
@@ -51,6 +53,9 @@ def train(
         set: values to change, ``{"train.epochs": 1}``.
         resume: go on with the run in ``output`` from its last checkpoint.
         fold: of a recipe with folds: train only this one, counted from 1.
+        devices: how many GPUs, or their numbers, ``[0, 1]``; ``"cpu"``, or ``"cpu:2"`` for two processes. By default
+            what ``QAKIT_DEVICES`` says, else every GPU. Several have a process each, and this one waits for them.
+        jobs: of several trainings: how many at once; by default one on each GPU.
         on_event: called with each value of :mod:`qakit.training.events`; by default warnings are logged.
 
     Raises:
@@ -60,6 +65,7 @@ def train(
     """
     from qakit.registry import load_registry
     from qakit.training.interrupts import InterruptedTrainingError
+    from qakit.workflows.launching import placed
     from qakit.workflows.train import plan_training
 
     begun: list[Path] = []
@@ -73,6 +79,7 @@ def train(
         planned = plan_training(
             _path(recipe), _new(output), overrides=_texts(set), resume=resume, fold=fold, registry=load_registry()
         )
+        planned = placed(planned, _devices(devices), jobs)
         try:
             return planned.train(listener)
         except InterruptedTrainingError as error:
@@ -333,6 +340,13 @@ def _plain(value: Any) -> str:
     if isinstance(value, PathLike):
         return str(fspath(value))
     raise UsageError(f"set: {value!r} is no value of a recipe: use numbers, texts, lists and dicts")
+
+
+def _devices(devices: str | int | Sequence[int] | None) -> str | None:
+    """As the command's option has it: numbers in a list have a comma, one that counts has none."""
+    if devices is None or isinstance(devices, str | int):
+        return None if devices is None else str(devices)
+    return ",".join(map(str, devices)) + ","
 
 
 def _text(path: StrPath | None) -> str | None:

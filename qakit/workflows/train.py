@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from qakit.errors import UsageError
 
 if TYPE_CHECKING:
-    from qakit.graph.execute import Executor
+    from qakit.devices import Slot
     from qakit.graph.nodes import Graph, Node
+    from qakit.inference.workers import Workers
     from qakit.registry import Registry
     from qakit.training.events import Listener
     from qakit.workflows.result import TrainingResult
@@ -31,6 +32,9 @@ class PlannedTraining:
     """Whether ``output`` is gone on with."""
     fold: int | None = None
     """The only fold that is to be trained, counted from 1; None for all."""
+    slots: tuple[Slot, ...] = ()
+    """Of one training: one process for each; of several: one training on each. None: this process, or those of the
+    launcher that has started it."""
 
     @property
     def is_single(self) -> bool:
@@ -61,41 +65,58 @@ class PlannedTraining:
             **(root.dry_run(self.registry) if isinstance(root, Join) else {}),
         }
 
-    def train(self, listener: Listener, executor: Executor | None = None) -> TrainingResult:
+    def train(self, listener: Listener) -> TrainingResult:
         """Train what is not trained yet, evaluate, predict the test file and write the submission.
-
-        Args:
-            listener: hears what happens.
-            executor: where the parts of several are trained; by default here, one after the other.
 
         Raises:
             QakitError: whatever is wrong with data, models or folders.
             InterruptedTrainingError: it was asked to stop, and has written a checkpoint.
         """
+        from qakit.inference.workers import processes_of_this_launch
+        from qakit.runs import Run
+        from qakit.training.events import silence
+        from qakit.workflows.launching import train_on
+        from qakit.workflows.result import TrainingResult
+
+        if self.is_single:
+            begun = Run(self.output) if self.resume and self.output is not None else None
+            folder = train_on(self.slots, self.graph.recipe, self.registry, self.output, begun, listener=listener)
+            return TrainingResult(Run(folder), Run(folder).read_json(Run(folder).metrics_file))
+        with processes_of_this_launch() as workers:
+            return self._train_several(listener if workers.first else silence, workers)
+
+    def _train_several(self, listener: Listener, workers: Workers) -> TrainingResult:
         from qakit.graph.execute import Execution, Here
         from qakit.graph.folders import check_graph, make_folders
         from qakit.runs import Run
         from qakit.training.events import RunBegun
         from qakit.training.interrupts import StopRequest, stop_requests
+        from qakit.workflows.launching import executor_on
         from qakit.workflows.result import TrainingResult
 
-        if self.is_single:
-            return self._train_one(listener)
         if self.output is not None and self.resume:
             listener(RunBegun(self.output))
-        only = None if self.fold is None else [f"fold-{self.fold}"]
-        files = check_graph(self.graph, self.output, self.registry, listener, only=only)
-        folder = make_folders(self.graph, self.output, files)
+        folder = self.output
+        with workers.one_fate():
+            if workers.first:
+                only = None if self.fold is None else [f"fold-{self.fold}"]
+                files = check_graph(self.graph, self.output, self.registry, listener, only=only)
+                folder = make_folders(self.graph, self.output, files)
+        folder = workers.from_first(folder)
+        assert folder is not None
         run = Run(folder)
         if not self.resume:
             listener(RunBegun(folder))
-        execution = Execution(self.graph, folder, executor or Here(self.registry), listener)
+        executor = executor_on(self.slots, self.registry, listener)
+        if isinstance(executor, Here):
+            executor.workers = workers
+        execution = Execution(self.graph, folder, executor, listener, workers=workers)
         if self.fold is not None:
             execution.graph = self.graph.only(f"fold-{self.fold}")
-        with nullcontext(StopRequest()) if executor is None else stop_requests() as execution.stop:
+        with nullcontext(StopRequest()) if isinstance(executor, Here) else stop_requests() as execution.stop:
             execution.run()
-            missing = tuple(label for label in self.graph.root.needs if not Run(folder / label).finished)
-            if self.fold is not None and not missing:  # it was the last one
+            missing = [label for label in self.graph.root.needs if not Run(folder / label).finished]
+            if self.fold is not None and not workers.from_first(missing):  # it was the last one
                 execution.graph = self.graph
                 execution.run()
         return TrainingResult(
@@ -105,25 +126,6 @@ class PlannedTraining:
             expectation=execution.joined.expectation,
             ensemble=execution.joined.ensemble,
         )
-
-    def _train_one(self, listener: Listener) -> TrainingResult:
-        """The processes of a launcher share the training; the first one speaks."""
-        from qakit.graph.training import Training
-        from qakit.runs import Run
-        from qakit.training.events import silence
-        from qakit.training.launch import accelerator_for, workers_of
-        from qakit.workflows.result import TrainingResult
-
-        recipe = self.graph.recipe
-        accelerator = accelerator_for(recipe)
-        if not workers_of(accelerator).first:
-            listener = silence
-        begun = Run(self.output) if self.resume and self.output is not None else None
-        training = Training(recipe, self.registry, accelerator, self.output, begun)
-        finished = training.go(listener, resume=self.resume)
-        run = training.run
-        assert run is not None
-        return TrainingResult(run, run.read_json(run.metrics_file) if finished is None else finished.metrics)
 
 
 def plan_training(

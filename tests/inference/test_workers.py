@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qakit.data.batching import prediction_batches
-from qakit.inference.workers import ALONE, AbandonedError, Workers, launched_processes
+from qakit.inference.workers import ALONE, AbandonedError, Workers, adopt_slurm, launched_processes
 
 
 @given(windows=st.integers(0, 200), batch_size=st.integers(1, 50), size=st.integers(1, 70))
@@ -98,3 +100,60 @@ def test_only_a_launcher_makes_several_processes(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert launched_processes() == count
+
+
+STEP = {
+    "SLURM_STEP_NUM_TASKS": "4",
+    "SLURM_STEP_TASKS_PER_NODE": "2(x2)",
+    "SLURM_STEP_NODELIST": "gpu[03-05,9]",
+    "SLURM_JOB_ID": "123456",
+    "SLURM_STEP_ID": "1",
+    "SLURM_PROCID": "3",
+    "SLURM_LOCALID": "1",
+}
+LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+def adopted(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> dict[str, str]:
+    """What a launcher would have set, after a command has begun with these variables alone."""
+    monkeypatch.setattr(os, "environ", dict(environment))
+    adopt_slurm()
+    return {name: os.environ[name] for name in LAUNCHED if name in os.environ}
+
+
+def test_tasks_of_one_step_of_slurm_are_the_processes_of_a_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = adopted(monkeypatch, STEP)
+    assert found.pop("MASTER_PORT") == "23457"
+    assert found == {
+        "RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "gpu03",
+    }  # fmt: skip
+    assert launched_processes() == 4
+
+
+def test_what_is_said_of_the_meeting_place_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = adopted(monkeypatch, {**STEP, "MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "1234"})
+    assert (found["MASTER_ADDR"], found["MASTER_PORT"]) == ("10.0.0.1", "1234")
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {**STEP, "SLURM_STEP_NUM_TASKS": "1"},
+        {"SLURM_NTASKS": "4", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"},  # a batch script, outside srun
+        {**STEP, "LOCAL_RANK": "0", "RANK": "0", "WORLD_SIZE": "8"},  # torchrun below srun
+    ],
+)
+def test_where_slurm_started_one_or_another_launcher_many_nothing_is_said(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
+) -> None:
+    said = {name: environment[name] for name in LAUNCHED if name in environment}
+    assert adopted(monkeypatch, environment) == said
+
+
+@pytest.mark.parametrize(
+    ("nodes", "first"),
+    [("n1", "n1"), ("n1,n2", "n1"), ("gpu[03-05,9],cpu1", "gpu03"), ("a[1,3]-ib,b", "a1-ib"), ("r[1-2]n[5-6]", "r1n5")],
+)
+def test_the_first_machine_of_slurms_list(monkeypatch: pytest.MonkeyPatch, nodes: str, first: str) -> None:
+    assert adopted(monkeypatch, {**STEP, "SLURM_STEP_NODELIST": nodes})["MASTER_ADDR"] == first

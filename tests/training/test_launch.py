@@ -1,22 +1,58 @@
-"""How the processes of a training leave each other."""
+"""How the processes of a launch leave each other."""
 
 from __future__ import annotations
 
 import weakref
-from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 import torch.distributed
-from accelerate import Accelerator
+from accelerate import PartialState
 
-from qakit.training.launch import part_ways
+from qakit.inference import workers
+from qakit.inference.workers import Workers, processes_of_this_launch
 
 
+@pytest.fixture
+def joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two processes, of which the other one agrees to everything."""
+    monkeypatch.setattr(workers, "launched_processes", lambda: 2)
+    monkeypatch.setattr(Workers, "gather", lambda self, value: [value, value])
+
+    def join() -> tuple[Workers, torch.device]:
+        if not torch.distributed.is_initialized():
+            torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+        return Workers(0, 2), torch.device("cpu")
+
+    monkeypatch.setattr(workers, "join_workers", join)
+
+
+@pytest.mark.usefixtures("joined")
 def test_a_group_that_was_left_is_not_freed_by_a_model_that_still_holds_it() -> None:
-    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
-    group = weakref.ref(cast(Any, torch.distributed.group.WORLD))
-    state = SimpleNamespace(destroy_process_group=torch.distributed.destroy_process_group)
-    one_of_two = SimpleNamespace(num_processes=2, wait_for_everyone=torch.distributed.barrier, state=state)
-    part_ways(cast(Accelerator, one_of_two))
+    with processes_of_this_launch():
+        group = weakref.ref(cast(Any, torch.distributed.group.WORLD))
     assert not torch.distributed.is_initialized()
     assert group() is not None
+    assert not PartialState._shared_state
+
+
+@pytest.mark.usefixtures("joined")
+def test_the_outermost_block_ends_the_launch() -> None:
+    with processes_of_this_launch():
+        with processes_of_this_launch():
+            pass
+        assert torch.distributed.is_initialized()
+    assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.usefixtures("joined")
+def test_who_leaves_with_an_error_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    def waited(self: Workers, value: object) -> list[object]:
+        raise AssertionError("waited")
+
+    monkeypatch.setattr(Workers, "gather", waited)
+    try:
+        with pytest.raises(LookupError), processes_of_this_launch():
+            raise LookupError
+    finally:
+        torch.distributed.destroy_process_group()

@@ -1,0 +1,140 @@
+"""One training on several devices: a process for each, started from here where no launcher has started any."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qakit.errors import UsageError
+
+if TYPE_CHECKING:
+    from qakit.devices import Slot
+    from qakit.graph.execute import Executor
+    from qakit.recipe.model import Recipe
+    from qakit.registry import Registry
+    from qakit.runs import Run
+    from qakit.training.events import Listener
+    from qakit.workflows.train import PlannedTraining
+
+
+def slots_of(devices: str | None) -> tuple[Slot, ...]:
+    """Where one training is to run: ``--devices``, ``QAKIT_DEVICES``, or every GPU; none where a launcher has said it.
+
+    Raises:
+        UsageError: no such devices; or both are told.
+    """
+    from qakit.devices import slots_for_one
+    from qakit.inference.workers import launched_processes
+
+    if launched_processes() == 1:
+        return slots_for_one(devices)
+    if devices is not None:
+        raise UsageError("--devices and a launcher of processes both choose the devices; use one of them")
+    return ()
+
+
+def placed(planned: PlannedTraining, devices: str | None, jobs: int | None) -> PlannedTraining:
+    """A planned training on the devices that are chosen for it; of several trainings each gets one of its own.
+
+    Raises:
+        UsageError: as for :func:`slots_of`; or ``jobs`` for one training.
+    """
+    from qakit.devices import slots
+    from qakit.inference.workers import launched_processes
+
+    if planned.is_single and jobs is not None:
+        raise UsageError("--jobs is for several trainings, and this recipe is one")
+    if planned.is_single or launched_processes() > 1:
+        if jobs is not None:
+            raise UsageError("--jobs and a launcher of processes both say how many at once; use one of them")
+        return replace(planned, slots=slots_of(devices))
+    return replace(planned, slots=slots(devices, jobs))
+
+
+def executor_on(slots: Sequence[Slot], registry: Registry, listener: Listener) -> Executor:
+    """Where the trainings of a graph run: one on each slot, and say what was chosen; without slots, or on the one that
+    is this process's own, in this process."""
+    from qakit.devices import told
+    from qakit.graph.execute import Here
+    from qakit.graph.processes import Processes
+    from qakit.training.events import Remark
+
+    if slots and (line := told(slots, each="training")):
+        listener(Remark(line))
+    if not slots or (len(slots) == 1 and slots[0].own):
+        return Here(registry)
+    return Processes(slots)
+
+
+def train_on(
+    slots: Sequence[Slot],
+    recipe: Recipe,
+    registry: Registry,
+    output: Path | None,
+    run: Run | None,
+    *,
+    listener: Listener,
+) -> Path:
+    """Train with one process on each slot, and say what was chosen; without slots in this process, and in those that a
+    launcher has started beside it. One slot that is this process's own needs no other process.
+
+    Args:
+        output: the folder of a new run.
+        run: the run to go on with.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        QakitError: as in one process.
+    """
+    from qakit.devices import told
+    from qakit.recipe.dump import recipe_data
+    from qakit.training.events import Remark
+    from qakit.training.subprocesses import call_on
+
+    if line := told(slots) if slots else None:
+        listener(Remark(line))
+    if not slots or (len(slots) == 1 and slots[0].own):
+        return _train(listener, recipe, registry, output, run)
+    arguments = {
+        "recipe": recipe_data(recipe),
+        "output": None if output is None else str(output),
+        "run": None if run is None else str(run.folder),
+    }
+    return Path(call_on(slots, train_in_worker, arguments, listener=listener))
+
+
+def train_in_worker(listener: Listener, *, recipe: Mapping[str, Any], output: str | None, run: str | None) -> str:
+    """What :func:`train_on` calls in the processes that it starts."""
+    from qakit.recipe.model import Recipe
+    from qakit.registry import load_registry
+    from qakit.runs import Run
+
+    return str(
+        _train(
+            listener,
+            Recipe.model_validate(recipe),
+            load_registry(),
+            None if output is None else Path(output),
+            None if run is None else Run(Path(run)),
+        )
+    )
+
+
+def _train(listener: Listener, recipe: Recipe, registry: Registry, output: Path | None, run: Run | None) -> Path:
+    from qakit.graph.training import Training, free_memory
+    from qakit.inference.workers import processes_of_this_launch
+    from qakit.training.events import silence
+    from qakit.training.launch import accelerator_for
+
+    with processes_of_this_launch() as workers:
+        training = Training(recipe, registry, accelerator_for(recipe), output, run)
+        training.go(listener if workers.first else silence, resume=run is not None)
+        assert training.run is not None
+        folder = training.run.folder
+        del training
+        free_memory()
+    return folder
