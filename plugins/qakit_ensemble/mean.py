@@ -13,7 +13,6 @@ from qakit.api import (
     EnsembleMember,
     Example,
     LabelPrediction,
-    NoSettings,
     Pool,
     Prediction,
     SpanPrediction,
@@ -34,9 +33,6 @@ class Mean:
 
     reads_characters = False
     decodes = False
-
-    def __init__(self, _: NoSettings) -> None:
-        pass
 
     def combine(self, members: Sequence[Sequence[Prediction]]) -> list[Prediction]:
         """With equal weights; one prediction for each id, in the first member's order.
