@@ -46,7 +46,7 @@ def ladder(
     What is trained already is not trained again, and an interrupted training is gone on with: give the same command
     again. A recipe that fails is shown with its error, and the others go on. Ensemble recipes are combined.
     """
-    from qakit.inference.workers import launched_processes
+    from qakit.distributed import launched_processes
     from qakit.registry import load_registry
     from qakit.report.columns import Sampling
     from qakit.report.ladder import ladder_of

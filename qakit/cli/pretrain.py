@@ -133,7 +133,7 @@ def _pretrain(
     def begun() -> Path | None:
         return None if read_note(output) is None else output
 
-    with workers.one_fate():
+    with workers.fail_together():
         note = finished(output) if resume and workers.first else None
     if workers.from_first(note) is not None:
         if workers.first and not quiet:
@@ -142,7 +142,7 @@ def _pretrain(
         return note
     with stops_told(begun, first=workers.first, go_on=GO_ON), ExitStack() as held:
         display = held.enter_context(TrainingDisplay(quiet=quiet, silent=not workers.first))
-        with workers.one_fate():
+        with workers.fail_together():
             if workers.first:
                 check_output(output, resume=resume)
             documents = [document for path in texts for document in read_documents(path)]

@@ -10,9 +10,9 @@ from typing import Any
 
 from accelerate import Accelerator
 
+from qakit.distributed import check_same
 from qakit.errors import RunError, UsageError
 from qakit.files import recover_files
-from qakit.inference.agreement import check_same
 from qakit.modeling.adapter_file import origin_of
 from qakit.modeling.device import keep_freed_memory, resolve_precision
 from qakit.modeling.model import parameter_counts
@@ -101,7 +101,7 @@ def pretrain(
     note = _note(pretraining, files) | ({} if lineage is None else {"builds_on": dict(lineage.edges)})
     digest = hashlib.sha256(json.dumps(note["made_of"], sort_keys=True).encode("utf-8")).hexdigest()
     check_same(workers, note["made_of"]["settings"], pretraining.feed.encoded, pretraining.plan.first.windows)
-    with workers.one_fate():
+    with workers.fail_together():
         if workers.first and resume:
             _check_same(folder, note)
         elif workers.first:
@@ -126,7 +126,7 @@ def pretrain(
             listener=listener,
             stop_request=request,
         )
-    with workers.one_fate():
+    with workers.fail_together():
         if workers.first:
             losses = journal.losses()
             note |= {"steps": progress.step, "loss": {"first": losses[0], "last": losses[-1]} if losses else None}

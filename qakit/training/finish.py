@@ -10,10 +10,10 @@ import torch
 
 from qakit.data.cache import default_cache
 from qakit.data.splits import read_split, split_sources
+from qakit.distributed import ALONE, Workers
 from qakit.files import write_json
 from qakit.inference.output import Submission, inputs_of, save_predictions, write_submission
 from qakit.inference.trained import TrainedRun
-from qakit.inference.workers import ALONE, Workers
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.runs import Run, forget_training
@@ -74,7 +74,7 @@ def finished_before(run: Run) -> Finished | None:
 def _predict_test(
     run: Run, registry: Registry, listener: Listener, workers: Workers, device: torch.device | None
 ) -> Submission | None:
-    with workers.one_fate():
+    with workers.fail_together():
         trained = TrainedRun.load(run.folder, registry=registry, device=device, workers=workers)
         listener(Preparing("predicting the test file"))
         test = read_split(trained.recipe, registry, "test")

@@ -7,9 +7,9 @@ from functools import partial
 
 from accelerate import Accelerator
 
+from qakit.distributed import Workers
 from qakit.files import write_json
 from qakit.inference.output import inputs_of
-from qakit.inference.workers import Workers
 from qakit.modeling.model import parameter_counts
 from qakit.recipe.load import recipe_hash
 from qakit.registry import Registry
@@ -62,7 +62,7 @@ def fit(
         validation_inputs={} if prepared.validation_split is None else inputs_of(prepared.validation_split.files),
         examples=prepared.train_split.examples,
     )
-    with workers.one_fate():
+    with workers.fail_together():
         if main:
             forget_after(run.soup, progress.step)
             _warn_of_changed_data(run, prepared, listener)

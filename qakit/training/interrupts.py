@@ -12,8 +12,8 @@ from types import FrameType
 
 from torch import distributed
 
+from qakit.distributed import launched_processes
 from qakit.errors import QakitError
-from qakit.inference.workers import launched_processes
 from qakit.training.events import Event, Listener
 
 ECHO = 3.0

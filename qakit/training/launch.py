@@ -10,8 +10,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import GradientAccumulationPlugin, InitProcessGroupKwargs
 
-from qakit.inference.agreement import check_same
-from qakit.inference.workers import Workers, launched_processes
+from qakit.distributed import Workers, check_same, launched_processes
 from qakit.modeling.device import pick_device, resolve_precision
 from qakit.recipe.model import Recipe
 from qakit.training.prepare import Prepared

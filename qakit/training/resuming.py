@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from accelerate import Accelerator
 
-from qakit.inference.workers import Workers
+from qakit.distributed import Workers
 from qakit.modeling.model import ReadingModel
 from qakit.runs import Run
 from qakit.training.averaging import WeightAverage
@@ -44,13 +44,13 @@ class Resuming:
             RunError: all checkpoints are damaged, or they are of another training.
         """
         checkpoint = None
-        with self.workers.one_fate():
+        with self.workers.fail_together():
             if resume and self.workers.first:
                 root = self.run.checkpoints
                 checkpoint = latest_checkpoint(root, warn=lambda text: self.listener(Notice(text)))
         checkpoint = self.workers.from_first(checkpoint)
         progress, scaler = Progress(), self.accelerator.scaler
-        with self.workers.one_fate():
+        with self.workers.fail_together():
             if checkpoint is not None:
                 progress, scale = load_checkpoint(
                     checkpoint, model=model, optimiser=optimiser, average=average, recipe_hash=self.digest
@@ -73,7 +73,7 @@ class Resuming:
     ) -> None:
         """Write a checkpoint; the journal is on disk up to here before it."""
         scaler = self.accelerator.scaler
-        with self.workers.one_fate():
+        with self.workers.fail_together():
             if self.workers.first:
                 folder = save_checkpoint(
                     self.run.checkpoints,
@@ -89,6 +89,6 @@ class Resuming:
 
     def complete(self, progress: Progress) -> None:
         """Replace the progress in this step's checkpoint; the journal is on disk up to here before it."""
-        with self.workers.one_fate():
+        with self.workers.fail_together():
             if self.workers.first:
                 update_progress(self.run.checkpoints, replace(progress, metrics_bytes=self.journal.size()))

@@ -79,8 +79,8 @@ class FoldsTraining:
     def _read(self, listener: Listener) -> tuple[Split, Assignment]:
         """The examples and their folds, once the folds can be trained and joined as the recipe says."""
         from qakit.data.splits import read_folds
+        from qakit.distributed import launched_processes
         from qakit.folds.combining import check_combining
-        from qakit.inference.workers import launched_processes
         from qakit.training.events import Remark
 
         if self.fold is not None and not 1 <= self.fold <= self._k:

@@ -79,8 +79,8 @@ def check_ensemble(loaded: TrainedEnsemble, registry: Registry) -> None:
     Raises:
         UsageError: something would.
     """
+    from qakit.distributed import launched_processes
     from qakit.ensembling.method import Method
-    from qakit.inference.workers import launched_processes
 
     if launched_processes() > 1:
         raise UsageError(

@@ -80,7 +80,7 @@ def check_alone() -> None:
     Raises:
         UsageError: several processes were started.
     """
-    from qakit.inference.workers import launched_processes
+    from qakit.distributed import launched_processes
 
     if launched_processes() > 1:
         raise UsageError(

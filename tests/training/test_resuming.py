@@ -8,8 +8,8 @@ import pytest
 from accelerate import Accelerator
 from tiny_model import tiny_model
 
+from qakit.distributed import ALONE, Workers
 from qakit.errors import QakitError
-from qakit.inference.workers import ALONE, Workers
 from qakit.recipe.model import TrainSection
 from qakit.runs import Run
 from qakit.training.checkpoints import Progress
