@@ -48,9 +48,9 @@ def ladder(
     """
     from qakit.distributed import launched_processes
     from qakit.registry import load_registry
-    from qakit.report.columns import Sampling
     from qakit.report.ladder import ladder_of
     from qakit.report.ladder_page import write_ladder
+    from qakit.statistics import Sampling
 
     if launched_processes() > 1:
         raise UsageError(
