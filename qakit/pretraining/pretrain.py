@@ -21,7 +21,7 @@ from qakit.pretraining.keeper import PretrainKeeper
 from qakit.pretraining.output import CONFIG, is_done, read_note, save_backbone, write_note
 from qakit.pretraining.prepare import Pretraining
 from qakit.runs import SEEN, Run, alone_in, check_free, environment, forget_training
-from qakit.training.checkpoints import Progress
+from qakit.training.checkpoints import Progress, Resuming
 from qakit.training.events import Listener, Started
 from qakit.training.interrupts import stop_requests
 from qakit.training.journal import Journal
@@ -29,7 +29,6 @@ from qakit.training.launch import part_ways, workers_of
 from qakit.training.lineage import Lineage
 from qakit.training.loop import train
 from qakit.training.optim import build_optimiser
-from qakit.training.resuming import Resuming
 from qakit.training.sharding import is_sharded
 from qakit.training.tricks import Tricks
 

@@ -18,15 +18,13 @@ from qakit.inference.output import save_predictions
 from qakit.modeling.folder import save_model
 from qakit.recipe.model import Recipe
 from qakit.runs import Run
-from qakit.training.checkpoints import Progress
-from qakit.training.cooking import cook
+from qakit.training.checkpoints import Progress, Resuming
 from qakit.training.evaluator import Evaluator, Judged, decision_of
 from qakit.training.events import Evaluated, Listener, Notice
 from qakit.training.feed import Epoch
 from qakit.training.journal import Journal
-from qakit.training.resuming import Resuming
 from qakit.training.sharding import Trainee
-from qakit.training.soup import candidates, keep_candidate
+from qakit.training.soup import candidates, cook, keep_candidate
 from qakit.values import Example
 
 

@@ -37,7 +37,7 @@ from qakit.training.freezing import Freezing
 from qakit.training.lineage import Lineage, trace
 from qakit.training.plan import Plan
 from qakit.training.pseudo import check_learnt, pseudo_labelled
-from qakit.training.trick_checks import check_tricks
+from qakit.training.tricks import check_tricks
 
 
 @dataclass(frozen=True, slots=True)

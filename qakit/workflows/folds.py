@@ -117,10 +117,9 @@ def _check_edges(recipe: Recipe, registry: Registry, split: Split, assignment: A
     """What is wrong with a run that the last fold would begin with should be known before the first one is trained."""
     from qakit.data.splits import part_of
     from qakit.modeling.start import check_start
-    from qakit.training.edges import edges_of
     from qakit.training.events import Remark
     from qakit.training.fold_recipe import fold_recipe
-    from qakit.training.lineage import trace
+    from qakit.training.lineage import edges_of, trace
 
     assert recipe.folds is not None
     if not edges_of(recipe):
