@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar, get_args
+from typing import Any, Generic, Literal, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ConfigDict
+
+from qakit.errors import PluginLoadError
 
 Kind = Literal["readers", "preprocessors", "adapters", "heads", "postprocessors", "ensemblers", "writers", "metrics"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -29,16 +34,54 @@ BuiltT = TypeVar("BuiltT", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
+class ImportedBuild:
+    """A class or function that is imported on the first call: ``package.module:Name``."""
+
+    target: str
+
+    def __call__(self, settings: Any, runtime: Any) -> Any:
+        """Call it with those of ``settings`` and ``runtime`` that its parameters name, as hooks are called.
+
+        Raises:
+            ImportError: its module, or something that the module needs, is missing.
+            PluginLoadError: the module has no such name, or it is nothing to be called with these two.
+        """
+        build = self.load()
+        given = {"settings": settings, "runtime": runtime}
+        parameters = inspect.signature(build).parameters.values()
+        named = {each.name for each in parameters}
+        for each in parameters:
+            if each.name not in given and each.default is each.empty and each.kind not in (2, 4):  # *args, **kwargs
+                raise PluginLoadError(f"{self.target} takes {each.name!r}; it is given `settings` and `runtime`")
+        return build(**{name: value for name, value in given.items() if name in named})
+
+    def load(self) -> Callable[..., Any]:
+        """The class or function itself; raises as the call."""
+        module_name, _, name = self.target.partition(":")
+        module = importlib.import_module(module_name)
+        found: Any = getattr(module, name, None)
+        if not callable(found):
+            raise PluginLoadError(f"{module_name} has no class or function {name!r}")
+        return cast(Callable[..., Any], found)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it names a module and something in it."""
+        return re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", self.target) is not None
+
+
+@dataclass(frozen=True, slots=True, init=False)
 class Component(Generic[SettingsT, RuntimeT, BuiltT]):
     """One reader, head, adapter ... that recipes can name.
 
-    Declare it as a module constant, so that mypy sees when ``settings`` and ``build`` disagree::
+    Declare it as a module constant::
 
-        STRIDE: Component[StrideSettings, WindowRuntime, Preprocessor] = Component(
-            name="stride", summary="...", settings=StrideSettings, build=build_stride)
+        MINE: Component[MySettings, HeadRuntime, Head] = Component(
+            name="mine", summary="...", settings=MySettings, build="my_package.head:MyHead")
 
     ``build`` is called with the validated settings and what the core knows at that point (the *runtime*: see
-    :mod:`qakit.protocols`). Import heavy packages inside it, not at the top of the plugin's module.
+    :mod:`qakit.protocols`). As ``"package.module:Name"`` it is imported when it is needed, so that heavy packages can
+    stand at the top of that module; a function is called as it is, and mypy sees when it and ``settings`` disagree.
     """
 
     name: str
@@ -48,3 +91,16 @@ class Component(Generic[SettingsT, RuntimeT, BuiltT]):
     build: Callable[[SettingsT, RuntimeT], BuiltT]
     tries: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
     """Settings that a search tries, one after the other (``qakit tune-postprocess``); without any, the defaults."""
+
+    def __init__(
+        self,
+        name: str,
+        summary: str,
+        settings: type[SettingsT],
+        build: Callable[[SettingsT, RuntimeT], BuiltT] | str,
+        tries: tuple[Mapping[str, Any], ...] = (),
+    ) -> None:
+        build = ImportedBuild(build) if isinstance(build, str) else build
+        given = {"name": name, "summary": summary, "settings": settings, "build": build, "tries": tries}
+        for key, value in given.items():
+            object.__setattr__(self, key, value)

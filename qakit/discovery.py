@@ -17,7 +17,7 @@ from typing import Any
 import pluggy
 
 from qakit import hookspecs
-from qakit.components import KINDS, Component, Kind, Settings
+from qakit.components import KINDS, Component, ImportedBuild, Kind, Settings
 
 GROUP = "qakit"
 """The entry point group: ``[project.entry-points.qakit]`` in a plugin's ``pyproject.toml``."""
@@ -283,6 +283,10 @@ def component_problem(item: Any) -> str | None:
             "a setting called 'name' cannot be set: in a recipe that key holds the component's name",
         ),
         (lambda: callable(item.build), "its build is not callable"),
+        (
+            lambda: not isinstance(item.build, ImportedBuild) or item.build.is_complete,
+            f"its build {getattr(item.build, 'target', '')!r} is not of the form 'package.module:Name'",
+        ),
     )
     return next((f"component {item.name!r}: {problem}" for check, problem in checks if not check()), None)
 

@@ -172,7 +172,7 @@ class Registry:
         what = f"{singular(kind)} {name!r} of plugin {entry.origin}"
         try:
             built = entry.component.build(checked, runtime)
-        except ImportError as error:
+        except (ImportError, PluginLoadError) as error:
             raise PluginLoadError(f"the {what} cannot be built: {error}") from error
         except Exception as error:
             error.add_note(f"while building the {what}")

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import qakit.hub
+from qakit.distributed import Workers, processes_of_this_launch
 from qakit.errors import DataError
-from qakit.inference.workers import Workers, processes_of_this_launch
 from qakit.training.events import Listener, Notice, Remark
 
 
@@ -48,7 +48,7 @@ def one_fails(listener: Listener, *, rank: int, how: str) -> str:
     with processes_of_this_launch() as workers:
         workers.gather(workers.rank)
         if how == "told":
-            with workers.one_fate():
+            with workers.fail_together():
                 _fail_in(workers, rank)
         else:
             _fail_in(workers, rank)
@@ -72,24 +72,25 @@ def meet_again(listener: Listener) -> list[list[int]]:
 
 def train_each(listener: Listener, *, recipe: str, folder: str, changes: dict[str, list[str]]) -> list[str]:
     """One training after the other, all by all processes; in between the first works alone and the others wait."""
+    from qakit.workflows.training import Training, free_memory
+
     from qakit.recipe.load import load_recipe
     from qakit.registry import load_registry
     from qakit.training.launch import accelerator_for
-    from qakit.workflows.training import Training, free_memory
 
     told, registry = [], load_registry()
     with processes_of_this_launch() as workers:
         for name, change in changes.items():
             if workers.rank == 1 and name == "failing":
                 os.environ["TRAIN_FOLDER"] = folder
-            with workers.one_fate():
+            with workers.fail_together():
                 loaded = load_recipe(Path(recipe), change, registry=registry).recipe
             training = Training(loaded, registry, accelerator_for(loaded), Path(folder) / name, None)
             training.go(listener, resume=False)
             told.append(training.accelerator.mixed_precision)
             del training
             free_memory()
-            with workers.one_fate():
+            with workers.fail_together():
                 if workers.first:
                     time.sleep(1)
                     listener(Remark(f"after {name}"))

@@ -24,7 +24,7 @@ from qakit.modeling.checkpoints import checkpoint_in
 from qakit.modeling.folder import read_layout
 from qakit.runs import Run
 from qakit.training.checkpoints import latest_checkpoint
-from qakit.training.seen import Seen
+from qakit.training.fingerprints import Seen
 
 NOBODY = 65534
 

@@ -111,6 +111,10 @@ BROKEN = {
         "@hookimpl\ndef qakit_register_heads(): return [component('a', build=None)]",
         "component 'a': its build is not callable",
     ),
+    "build named in another form": (
+        "@hookimpl\ndef qakit_register_heads(): return [component('a', build='heads.mine.Mine')]",
+        "component 'a': its build 'heads.mine.Mine' is not of the form 'package.module:Name'",
+    ),
 }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from qakit import hookspecs
 from qakit.components import KINDS, Component, NoSettings, Settings
 from qakit.errors import PluginError, PluginLoadError, UnknownPluginError
 from qakit.registry import PROTOCOLS, Registry, load_registry, missing_members
+from qakit.testing import check_component
 
 
 def test_a_plugin_is_registered_under_its_package_and_entry_point(install: Any) -> None:
@@ -97,6 +98,60 @@ def test_settings_that_do_not_fit_are_told_in_plain_words(settings: dict[str, An
         trim(lambda settings, runtime: print).build("postprocessors", "trim", settings, None)
     assert message in str(caught.value)
     assert "pydantic" not in str(caught.value)
+
+
+def at(target: str) -> Registry:
+    return registry_of("postprocessors", Component("named", "Named.", NoSettings, target))
+
+
+class Told:
+    """Keeps what it was told."""
+
+    def __init__(self, runtime: Any, settings: Any = None) -> None:
+        self.told = settings, runtime
+
+    def __call__(self, prediction: Any, example: Any) -> None: ...
+
+
+class Untold:
+    """Needs to be told nothing."""
+
+    def __call__(self, prediction: Any, example: Any) -> None: ...
+
+
+NO_CODE = 3
+
+
+def wants_more(settings: Any, runtime: Any, width: int) -> None:
+    """Has a parameter that nobody fills."""
+
+
+def test_a_build_that_is_named_gets_what_its_parameters_name() -> None:
+    built = at(f"{__name__}:Told").build("postprocessors", "named", {}, "the runtime")
+    assert built.told == (NoSettings(), "the runtime")
+    assert type(at(f"{__name__}:Untold").build("postprocessors", "named", {}, "the runtime")) is Untold
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("no_such_package.heads:Mine", "No module named 'no_such_package'"),
+        (f"{__name__}:Tolled", f"{__name__} has no class or function 'Tolled'"),
+        (f"{__name__}:NO_CODE", f"{__name__} has no class or function 'NO_CODE'"),
+        (f"{__name__}:wants_more", f"{__name__}:wants_more takes 'width'; it is given `settings` and `runtime`"),
+    ],
+)
+def test_a_build_that_is_named_wrongly_is_one_line(target: str, reason: str) -> None:
+    with pytest.raises(PluginLoadError) as caught:
+        at(target).build("postprocessors", "named", {}, None)
+    start = "the postprocessor 'named' of plugin unknown:plugin (unknown unknown) cannot be built: "
+    assert str(caught.value) == start + reason
+
+
+def test_the_contract_imports_a_build_that_is_named() -> None:
+    check_component("postprocessors", Component("named", "Named", NoSettings, f"{__name__}:Told"))
+    with pytest.raises(AssertionError, match=r"importing .*:Tolled, the build of 'named', raises PluginLoadError"):
+        check_component("postprocessors", Component("named", "Named", NoSettings, f"{__name__}:Tolled"))
 
 
 def test_a_missing_dependency_names_the_plugin() -> None:

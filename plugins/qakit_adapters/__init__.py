@@ -72,70 +72,35 @@ class LoraSettings(Settings):
         return self
 
 
-def build_full(_settings: NoSettings, _runtime: NoRuntime) -> Adapter:
-    """Every parameter trains."""
-    from qakit_adapters.full import Full
-
-    return Full()
-
-
-def build_bitfit(settings: BitFitSettings, _runtime: NoRuntime) -> Adapter:
-    """Only biases train."""
-    from qakit_adapters.bitfit import BitFit
-
-    return BitFit(which=tuple(settings.which) if isinstance(settings.which, list) else settings.which)
-
-
-def build_layernorm(_settings: NoSettings, _runtime: NoRuntime) -> Adapter:
-    """Only normalisation layers train."""
-    from qakit_adapters.layernorm import NormTuning
-
-    return NormTuning()
-
-
-def build_freeze(settings: FreezeSettings, _runtime: NoRuntime) -> Adapter:
-    """The bottom of the backbone stays as it is."""
-    from qakit_adapters.freeze import Freeze
-
-    return Freeze(embeddings=settings.embeddings, layers=settings.layers)
-
-
-def build_lora(settings: LoraSettings, _runtime: NoRuntime) -> Adapter:
-    """Low-rank updates train."""
-    from qakit_adapters.lora import Lora
-
-    return Lora(settings)
-
-
 FULL: Component[NoSettings, NoRuntime, Adapter] = Component(
     name="full",
     summary="Every parameter of the backbone trains",
     settings=NoSettings,
-    build=build_full,
+    build="qakit_adapters.full:Full",
 )
 BITFIT: Component[BitFitSettings, NoRuntime, Adapter] = Component(
     name="bitfit",
     summary="Only the backbone's biases train (Ben Zaken et al. 2022): about 0.1% of the parameters",
     settings=BitFitSettings,
-    build=build_bitfit,
+    build="qakit_adapters.bitfit:BitFit",
 )
 LAYERNORM: Component[NoSettings, NoRuntime, Adapter] = Component(
     name="layernorm",
     summary="Only the normalisation layers train (Qi et al. 2022): about 0.05% of the parameters",
     settings=NoSettings,
-    build=build_layernorm,
+    build="qakit_adapters.layernorm:NormTuning",
 )
 FREEZE: Component[FreezeSettings, NoRuntime, Adapter] = Component(
     name="freeze",
     summary="The embeddings and the bottom encoder layers stay as they are; the rest trains",
     settings=FreezeSettings,
-    build=build_freeze,
+    build="qakit_adapters.freeze:Freeze",
 )
 LORA: Component[LoraSettings, NoRuntime, Adapter] = Component(
     name="lora",
     summary="Low-rank updates beside frozen weights (Hu et al. 2022), with rsLoRA, DoRA and PEFT's initialisations",
     settings=LoraSettings,
-    build=build_lora,
+    build="qakit_adapters.lora:Lora",
 )
 
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING
 
 from torch import nn
 
 from qakit.api import ModelError
+
+if TYPE_CHECKING:
+    from qakit_adapters import BitFitSettings
 
 
 @dataclass(frozen=True, slots=True)
 class BitFit:
     """Only biases train; every weight keeps its pretrained value."""
 
-    which: Literal["all", "attention", "mlp"] | tuple[str, ...]
-    """A tuple holds parts of names: ``query``, ``intermediate.dense``."""
+    settings: BitFitSettings
 
     def apply(self, backbone: nn.Module) -> nn.Module:
         """Freeze everything but the chosen biases.
@@ -25,10 +27,11 @@ class BitFit:
         """
         biases = [name for name, _ in backbone.named_parameters() if _is_bias(name)]
         chosen = {name for name in biases if self._trains(name)}
-        if isinstance(self.which, tuple) and biases:
-            _check_names(self.which, biases, type(backbone).__name__)
+        which = self.settings.which
+        if isinstance(which, list) and biases:
+            _check_names(which, biases, type(backbone).__name__)
         elif not chosen:
-            where = f" in its {self.which} blocks" if biases else ""
+            where = f" in its {which} blocks" if biases else ""
             raise ModelError(
                 f"adapter 'bitfit': {type(backbone).__name__} has no biases{where}; use 'full', or another backbone"
             )
@@ -41,15 +44,16 @@ class BitFit:
         return backbone
 
     def _trains(self, name: str) -> bool:
-        if isinstance(self.which, tuple):
-            return any(_holds(name, part) for part in self.which)
+        which = self.settings.which
+        if isinstance(which, list):
+            return any(_holds(name, part) for part in which)
         parts = name.split(".")
         attention = any("attention" in part or part in ("attn", "self_attn") for part in parts)
         block = any(part.isdigit() for part in parts)  # encoder layers are numbered; embeddings and poolers are not
-        return {"all": True, "attention": attention, "mlp": block and not attention}[self.which]
+        return {"all": True, "attention": attention, "mlp": block and not attention}[which]
 
 
-def _check_names(wanted: tuple[str, ...], biases: list[str], backbone: str) -> None:
+def _check_names(wanted: list[str], biases: list[str], backbone: str) -> None:
     missing = [part for part in wanted if not any(_holds(name, part) for name in biases)]
     if missing:
         known = sorted({name.split(".")[-2] for name in biases if "." in name})

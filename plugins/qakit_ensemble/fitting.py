@@ -22,8 +22,9 @@ ENOUGH = 1e-5
 PICKS = 50
 """Members that greedy selection draws: weights are multiples of 1 / PICKS."""
 LOWEST, HIGHEST = 0.1, 10.0
-GRID, STEPS = 11, 14
-GOLDEN = (5**0.5 - 1) / 2
+GRID = 11
+CLOSE = 1e-3
+"""How near to the best temperature the search ends, in the logarithm."""
 TEMPERATURE_ROWS = 1000
 """Questions that a temperature is fitted on at most: it is one number."""
 SEED = 0
@@ -86,21 +87,13 @@ def fit_temperature(loss: Callable[[float], float]) -> float:
     def by_log(log: float) -> float:
         return loss(math.exp(log))
 
+    from scipy.optimize import minimize_scalar  # half a second
+
     points = np.linspace(math.log(LOWEST), math.log(HIGHEST), GRID).tolist()
     best = int(np.argmin([by_log(point) for point in points]))
     low, high = points[max(best - 1, 0)], points[min(best + 1, GRID - 1)]
-    left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
-    at_left, at_right = by_log(left), by_log(right)
-    for _ in range(STEPS):
-        if at_left <= at_right:
-            high, right, at_right = right, left, at_left
-            left = high - GOLDEN * (high - low)
-            at_left = by_log(left)
-        else:
-            low, left, at_left = left, right, at_right
-            right = low + GOLDEN * (high - low)
-            at_right = by_log(right)
-    temperature = round(math.exp((low + high) / 2), DECIMALS)
+    found = minimize_scalar(by_log, bounds=(low, high), method="bounded", options={"xatol": CLOSE}).x
+    temperature = round(math.exp(found), DECIMALS)
     return temperature if loss(temperature) < loss(1.0) else 1.0
 
 

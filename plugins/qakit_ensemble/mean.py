@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from qakit.api import (
     ContextPrediction,
     EnsembleMember,
     Example,
     LabelPrediction,
-    NoSettings,
     Pool,
     Prediction,
     SpanPrediction,
@@ -34,9 +34,6 @@ class Mean:
 
     reads_characters = False
     decodes = False
-
-    def __init__(self, _: NoSettings) -> None:
-        pass
 
     def combine(self, members: Sequence[Sequence[Prediction]]) -> list[Prediction]:
         """With equal weights; one prediction for each id, in the first member's order.
@@ -137,7 +134,9 @@ class Shares:
     def combine(self, weights: Sequence[float], temperatures: Sequence[float], *, n_best: int) -> list[Prediction]:  # noqa: ARG002
         """Each question's mean probabilities; of equal ones the first wins."""
         own = np.asarray(usable_weights(weights, len(self.log)))
-        mean = sum(weight * _softmax(log / t) for weight, log, t in zip(own, self.log, temperatures, strict=True))
+        mean = sum(
+            weight * softmax(log / t, axis=-1) for weight, log, t in zip(own, self.log, temperatures, strict=True)
+        )
         mean = np.where(self.log[0] > -np.inf, mean, 0.0)
         allowed = mean if self.names is None else np.where(np.array([bool(name) for name in self.names]), mean, -1.0)
         winners = np.round(allowed, 12).argmax(1).tolist() if len(mean) else []
@@ -158,7 +157,7 @@ class Shares:
 
         def temperature(log: Float64) -> float:
             def loss(value: float) -> float:
-                right = _softmax(log[chosen] / value)[np.arange(len(chosen)), targets]
+                right = softmax(log[chosen] / value, axis=-1)[np.arange(len(chosen)), targets]
                 return -float(np.log(np.maximum(right, LEAST)).mean())
 
             return fit_temperature(loss)
@@ -166,7 +165,7 @@ class Shares:
         temperatures = tuple(temperature(log) for log in self.log)
         places, labels = np.array(list(gold)), np.array(list(gold.values()))
         events = [
-            _softmax(log[places] / t)[np.arange(len(places)), labels]
+            softmax(log[places] / t, axis=-1)[np.arange(len(places)), labels]
             for log, t in zip(self.log, temperatures, strict=True)
         ]
         return mixture_weights(np.stack(events, 1)), temperatures
@@ -220,9 +219,3 @@ def _names(members: Sequence[EnsembleMember], log: Float64) -> tuple[str, ...]:
                 )
             names[place] = label
     return tuple(names)
-
-
-def _softmax(log: Float64) -> Float64:
-    """(..., C) -> the same, normalised."""
-    raised = np.exp(log - log.max(-1, keepdims=True))
-    return np.asarray(raised / raised.sum(-1, keepdims=True), np.float64)

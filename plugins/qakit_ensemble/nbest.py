@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qakit.api import EnsembleMember, Example, NoSettings, Pool, Prediction, UsageError
+from qakit.api import EnsembleMember, Example, Pool, Prediction, UsageError
 from qakit_ensemble.alignment import as_members, usable_weights
 from qakit_ensemble.options import Options
 
@@ -22,9 +22,6 @@ class Nbest:
 
     reads_characters = False
     decodes = True
-
-    def __init__(self, _: NoSettings) -> None:
-        pass
 
     def combine(self, members: Sequence[Sequence[Prediction]]) -> list[Prediction]:
         """With equal weights; one prediction for each id, in the first member's order.

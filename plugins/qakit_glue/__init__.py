@@ -14,17 +14,11 @@ if TYPE_CHECKING:
 __all__ = ["GLUE", "qakit_register_commands", "qakit_register_writers"]
 
 
-def _build_glue(settings: GlueWriterSettings, _: NoRuntime) -> Writer:
-    from qakit_glue.writer import GlueWriter
-
-    return GlueWriter(settings)
-
-
 GLUE: Component[GlueWriterSettings, NoRuntime, Writer] = Component(
     name="glue",
     summary="One task's file for GLUE's server: TSV with index and prediction, sorted",
     settings=GlueWriterSettings,
-    build=_build_glue,
+    build="qakit_glue.writer:GlueWriter",
 )
 
 

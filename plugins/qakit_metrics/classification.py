@@ -21,13 +21,7 @@ from qakit.api import (
 )
 from qakit.api import pearson as pearson_of
 from qakit.api import spearman as spearman_of
-from qakit_metrics.settings import (
-    AccuracySettings,
-    ClassF1Settings,
-    CorrelationSettings,
-    KappaSettings,
-    MatthewsSettings,
-)
+from qakit_metrics.settings import ClassF1Settings, CorrelationSettings, GlueMetricSettings
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -40,9 +34,6 @@ class Accuracy:
     """Share of the right classes."""
 
     primary: str = "accuracy"
-
-    def __init__(self, settings: AccuracySettings | None = None) -> None:
-        """There is nothing to be told."""
 
     def compute(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
         """``accuracy`` in percent; a missing prediction is wrong."""
@@ -75,9 +66,6 @@ class Matthews:
 
     primary: str = "matthews"
 
-    def __init__(self, settings: MatthewsSettings | None = None) -> None:
-        """There is nothing to be told."""
-
     def compute(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
         """``matthews`` and ``accuracy``, times 100; a missing prediction counts as a class of its own."""
         return _of_all(self, examples, predictions)
@@ -93,9 +81,6 @@ class QuadraticKappa:
     """Cohen's kappa with quadratic weights, for grades."""
 
     primary: str = "quadratic_kappa"
-
-    def __init__(self, settings: KappaSettings | None = None) -> None:
-        """There is nothing to be told."""
 
     def compute(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
         """``quadratic_kappa`` and ``accuracy``, times 100.
@@ -164,6 +149,17 @@ class PearsonSpearman:
         given = np.array([_given(example, answer) for example, answer in zip(examples, answers, strict=True)])
         linear, by_rank = pearson_of(gold, given, counts), spearman_of(gold, given, counts)
         return {"pearson": 100 * linear, "spearman": 100 * by_rank, "pearson_spearman": 50 * (linear + by_rank)}
+
+
+def build_glue(settings: GlueMetricSettings) -> Accuracy | Matthews | AccuracyF1 | PearsonSpearman:
+    """The official metric of one of the ten tasks."""
+    if settings.task in ("CoLA", "AX"):
+        return Matthews()
+    if settings.task in ("MRPC", "QQP"):
+        return AccuracyF1(ClassF1Settings(positive="1"))
+    if settings.task == "STS-B":
+        return PearsonSpearman(CorrelationSettings())
+    return MnliAccuracy() if settings.task == "MNLI" else Accuracy()
 
 
 def _of_all(

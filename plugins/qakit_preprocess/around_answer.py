@@ -8,9 +8,10 @@ import numpy as np
 
 from qakit.api import EncodedExamples, WindowRuntime, Windows, uniform
 from qakit_preprocess.even import lay, steps
-from qakit_preprocess.negatives import Negatives
+from qakit_preprocess.negatives import Negatives, negatives_of
 from qakit_preprocess.pairs import Int64, Pairs, training_pairs, with_answer
-from qakit_preprocess.settings import CentredSettings, RandomWindowSettings
+from qakit_preprocess.settings import CentredSettings, NegativesSettings, RandomWindowSettings, StrideSettings
+from qakit_preprocess.stride import Stride
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,3 +130,23 @@ def _and_negatives(
     both = {name: np.concatenate([getattr(placed, name), getattr(chosen, name)]) for name in names}
     order = np.lexsort((both["first"], both["pair"]))
     return Windows.single(**{name: values[order] for name, values in both.items()})
+
+
+def build_centred(settings: CentredSettings, runtime: WindowRuntime) -> Centred | Stride:
+    """Training: one window around the answer. Prediction: evenly spaced ones."""
+    return Centred(settings, runtime, _negatives(settings, runtime)) if runtime.training else _even(settings, runtime)
+
+
+def build_random_window(settings: RandomWindowSettings, runtime: WindowRuntime) -> RandomWindow | Stride:
+    """Training: windows with the answer anywhere in them. Prediction: evenly spaced ones."""
+    if runtime.training:
+        return RandomWindow(settings, runtime, _negatives(settings, runtime))
+    return _even(settings, runtime)
+
+
+def _negatives(settings: NegativesSettings, runtime: WindowRuntime) -> Negatives | None:
+    return negatives_of(settings.negatives, settings.hard_negatives, runtime)
+
+
+def _even(settings: NegativesSettings, runtime: WindowRuntime) -> Stride:
+    return Stride(StrideSettings(overlap=settings.overlap, step=settings.step), runtime)

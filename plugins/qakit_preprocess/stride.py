@@ -8,7 +8,7 @@ import numpy as np
 
 from qakit.api import EncodedExamples, WindowRuntime, Windows
 from qakit_preprocess.even import Bools, EvenWindows, lay, steps
-from qakit_preprocess.negatives import Negatives
+from qakit_preprocess.negatives import Negatives, negatives_of
 from qakit_preprocess.pairs import all_pairs, training_pairs, with_answer
 from qakit_preprocess.settings import StrideSettings
 
@@ -60,3 +60,9 @@ class Stride:
             positives = np.bincount(laid.of.example[holds], minlength=len(encoded))
             kept |= self.negatives.choose(laid, ~kept, positives, encoded, epoch=epoch)
         return kept
+
+
+def build_stride(settings: StrideSettings, runtime: WindowRuntime) -> Stride:
+    """With negatives where the settings ask for a ratio of them."""
+    ratio = settings.negatives if isinstance(settings.negatives, float) else 0.0
+    return Stride(settings, runtime, negatives_of(ratio, settings.hard_negatives, runtime))

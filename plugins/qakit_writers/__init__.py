@@ -11,41 +11,23 @@ from qakit_writers.settings import CsvSettings, JsonlSettings, SquadJsonSettings
 __all__ = ["CSV", "JSONL", "SQUAD_JSON", "qakit_register_writers"]
 
 
-def _build_csv(settings: CsvSettings, _: NoRuntime) -> Writer:
-    from qakit_writers.table import CsvWriter
-
-    return CsvWriter(settings)
-
-
-def _build_squad_json(settings: SquadJsonSettings, _: NoRuntime) -> Writer:
-    from qakit_writers.json_files import SquadJsonWriter
-
-    return SquadJsonWriter(settings)
-
-
-def _build_jsonl(_: JsonlSettings, __: NoRuntime) -> Writer:
-    from qakit_writers.json_files import JsonlWriter
-
-    return JsonlWriter()
-
-
 CSV: Component[CsvSettings, NoRuntime, Writer] = Component(
     name="csv",
     summary="A table of ids and answers, quoted where needed and checked against the sample submission",
     settings=CsvSettings,
-    build=_build_csv,
+    build="qakit_writers.table:CsvWriter",
 )
 SQUAD_JSON: Component[SquadJsonSettings, NoRuntime, Writer] = Component(
     name="squad_json",
     summary="SQuAD's prediction file: one JSON object, id -> text",
     settings=SquadJsonSettings,
-    build=_build_squad_json,
+    build="qakit_writers.json_files:SquadJsonWriter",
 )
 JSONL: Component[JsonlSettings, NoRuntime, Writer] = Component(
     name="jsonl",
     summary="One JSON object a line, with id and answer (or label)",
     settings=JsonlSettings,
-    build=_build_jsonl,
+    build="qakit_writers.json_files:JsonlWriter",
 )
 
 

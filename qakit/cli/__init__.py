@@ -35,8 +35,8 @@ from qakit.cli.console import print_error, show_logged_warnings
 from qakit.cli.file_progress import FileDisplay
 from qakit.cli.processes import is_told_here
 from qakit.cli.streams import lost_output, steady_streams
+from qakit.distributed import adopt_slurm, lost_neighbour
 from qakit.errors import OutputError, QakitError
-from qakit.inference.workers import adopt_slurm, lost_neighbour
 from qakit.system import refused_by_system
 
 COMMAND_MODULES = (

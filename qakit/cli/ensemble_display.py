@@ -12,7 +12,7 @@ from qakit.cli.tables import new_table
 if TYPE_CHECKING:
     from qakit.ensembling.combine import Ensemble
     from qakit.ensembling.validation import Validation
-    from qakit.report.bootstrap import Difference
+    from qakit.statistics import Difference
 
 
 def report_of(made: Ensemble, output: Path | None, folder: Path | None) -> dict[str, Any]:

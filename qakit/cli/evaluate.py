@@ -69,7 +69,7 @@ def evaluate(
     from qakit.cli.pipeline_results import show_expectation
     from qakit.cli.progress import TrainingDisplay
     from qakit.cli.results import show_evaluation
-    from qakit.inference.workers import is_first_process
+    from qakit.distributed import is_first_process
     from qakit.workflows.evaluate import evaluate as evaluate_model
 
     first = is_first_process()

@@ -43,9 +43,9 @@ def ladder(
     from qakit.cli.progress import TrainingDisplay
     from qakit.cli.stops import stops_told
     from qakit.registry import load_registry
-    from qakit.report.columns import Sampling
     from qakit.report.ladder import ladder_of
     from qakit.report.ladder_page import write_ladder
+    from qakit.statistics import Sampling
     from qakit.workflows.ladder import Climb, rungs_of
 
     registry, silent = load_registry(), quiet or as_json

@@ -102,7 +102,7 @@ def predict(
     """
     from qakit.cli.predict_many import ManyOptions, is_many, predict_many
     from qakit.cli.progress import TrainingDisplay
-    from qakit.inference.workers import is_first_process
+    from qakit.distributed import is_first_process
     from qakit.runs import Run
     from qakit.workflows.predict import Targets, check_for_one
     from qakit.workflows.predict import predict as predict_questions

@@ -143,7 +143,7 @@ def own_share(options: ManyOptions) -> tuple[int, int]:
     Raises:
         UsageError: ``--shard-of`` is not I/N, or something does not go with several processes.
     """
-    from qakit.inference.workers import launched_processes
+    from qakit.distributed import launched_processes
 
     launched = launched_processes()
     if options.shard_of is not None and launched > 1:
@@ -173,7 +173,7 @@ def _device() -> torch.device:
     """This process's own device: under a launcher the GPUs of a machine are dealt out."""
     import torch
 
-    from qakit.inference.workers import launched_processes
+    from qakit.distributed import launched_processes
     from qakit.modeling.device import pick_device
 
     device = pick_device()

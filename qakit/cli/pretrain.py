@@ -117,8 +117,8 @@ def _pretrain(
     from qakit.cli.stops import stops_told
     from qakit.data.cache import default_cache
     from qakit.data.splits import split_files
+    from qakit.distributed import is_first_process, processes_of_this_launch
     from qakit.inference.output import inputs_of
-    from qakit.inference.workers import is_first_process, processes_of_this_launch
     from qakit.pretraining.output import read_note
     from qakit.pretraining.prepare import loop_recipe, prepare_pretraining
     from qakit.pretraining.pretrain import check_output, finished
@@ -134,14 +134,14 @@ def _pretrain(
     with stops_told(begun, first=is_first_process(), go_on=GO_ON), ExitStack() as held:
         workers = held.enter_context(processes_of_this_launch())
         accelerator = accelerator_for(loop_recipe(backbone, settings))
-        with workers.one_fate():
+        with workers.fail_together():
             note = finished(output) if resume and workers.first else None
         if workers.from_first(note) is not None:
             if workers.first and not quiet:
                 err.print(plain(f"{output} is finished: there is nothing left to do"))
             return note
         display = held.enter_context(TrainingDisplay(quiet=quiet, silent=not workers.first))
-        with workers.one_fate():
+        with workers.fail_together():
             if workers.first:
                 check_output(output, resume=resume)
             documents = [document for path in texts for document in read_documents(path)]

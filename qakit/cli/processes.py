@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 
+from qakit.distributed import AbandonedError, launched_processes
 from qakit.errors import QakitError
-from qakit.inference.workers import AbandonedError, launched_processes
 
 PATIENCE = timedelta(seconds=10)
 """How long to look for the launcher's store before telling without it."""

@@ -58,7 +58,7 @@ def train(
     """
     from qakit.cli.progress import TrainingDisplay
     from qakit.cli.training_results import show_dry_run, show_training
-    from qakit.inference.workers import is_first_process
+    from qakit.distributed import is_first_process
     from qakit.registry import load_registry
     from qakit.workflows.launching import placed
     from qakit.workflows.train import plan_training

@@ -14,11 +14,11 @@ from qakit.cli.outputs import new_path
 from qakit.errors import UsageError
 
 if TYPE_CHECKING:
-    from qakit.report.bootstrap import Difference
     from qakit.report.postprocess import Tuning
     from qakit.report.postprocess_questions import Figure
     from qakit.report.postprocess_search import Change, Tried
     from qakit.report.postprocess_steps import Step
+    from qakit.statistics import Difference
 
 _TEXT_SHOWN = 40
 """Characters of an answer in a table."""
@@ -59,9 +59,9 @@ def tune_postprocess(
     """
     from qakit.files import write_text
     from qakit.registry import load_registry
-    from qakit.report.columns import Sampling
     from qakit.report.compare_runs import read_answered
     from qakit.report.postprocess import tune
+    from qakit.statistics import Sampling
 
     if output is not None and output.suffix.lower() not in (".yaml", ".yml"):
         raise UsageError(f"--output {output} should end in .yaml: it is a piece of a recipe")

@@ -10,7 +10,7 @@ from statistics import fmean
 from qakit.inference.evaluation import Judge, finish
 from qakit.inference.threshold import apply_threshold, tune_null_threshold
 from qakit.protocols import DrawnMetric, PerExampleMetric
-from qakit.report.columns import Column, Sampling, drawn_columns, mean_columns
+from qakit.statistics import Column, Sampling, drawn_columns, mean_columns
 from qakit.values import Example, Prediction, SpanPrediction
 
 

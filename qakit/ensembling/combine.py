@@ -18,8 +18,7 @@ from qakit.inference.nbest import collector_paused
 from qakit.protocols import EnsembleMember
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
-from qakit.report.bootstrap import RESAMPLES
-from qakit.report.columns import Sampling
+from qakit.statistics import RESAMPLES, Sampling
 from qakit.values import Example, Prediction, SpanPrediction
 
 Say = Callable[[str], None]

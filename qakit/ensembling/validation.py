@@ -16,7 +16,7 @@ from qakit.ensembling.method import Method, without
 from qakit.ensembling.shares import as_shares
 from qakit.protocols import EnsembleMember, Pool
 from qakit.randomness import permutation
-from qakit.report.bootstrap import Difference
+from qakit.statistics import Difference
 from qakit.values import Prediction
 
 

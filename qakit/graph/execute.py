@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from qakit.distributed import ALONE, Workers
 from qakit.errors import QakitError
 from qakit.graph.nodes import Graph, Join, Joined, Node, Repredict
-from qakit.inference.workers import ALONE, Workers
 from qakit.runs import BusyError, Run, is_at_work, state_of
 from qakit.training.events import Listener, NodeEnded, NodeStarted, NodesWaiting
 from qakit.training.interrupts import InterruptedTrainingError, StopRequest

@@ -114,9 +114,8 @@ class OutOfFold:
         """What is wrong with a run that the last fold would begin with is known before the first one is trained."""
         from qakit.data.splits import part_of
         from qakit.modeling.start import check_start
-        from qakit.training.edges import edges_of
         from qakit.training.events import Remark
-        from qakit.training.lineage import trace
+        from qakit.training.lineage import edges_of, trace
 
         if not edges_of(self.recipe):
             return

@@ -16,7 +16,7 @@ from qakit.graph.nodes import Joined, Node, Repredict, Train
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-    from qakit.inference.workers import Workers
+    from qakit.distributed import Workers
     from qakit.recipe.model import Recipe
     from qakit.registry import Registry
     from qakit.runs import Run
@@ -54,7 +54,7 @@ class Training:
         if self.run is not None:
             listener(RunBegun(self.run.folder))
         with ExitStack() as held:
-            with workers.one_fate():
+            with workers.fail_together():
                 before = None
                 if workers.first and self.run is None:
                     check_free(self.output)
@@ -64,17 +64,17 @@ class Training:
             if workers.from_first(before is not None):
                 listener(Remark(f"{self.output} is finished: there is nothing left to do"))
                 return before
-            with workers.one_fate():
+            with workers.fail_together():
                 prepared = prepare_training(recipe, registry, device=device, listener=listener, workers=workers)
             check_same_training(prepared, workers)
-            with workers.one_fate():
+            with workers.fail_together():
                 if workers.first and self.run is None:
                     self.run = create_run(recipe, self.output)
                     held.enter_context(alone_in(self.run))
             self.run = run = workers.from_first(self.run)
             assert run is not None
             listener(RunBegun(run.folder))
-            with workers.one_fate():
+            with workers.fail_together():
                 _check_visible(run)
             fit(prepared, run, registry, accelerator=accelerator, resume=resume, listener=listener)
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
+from qakit.distributed import Workers
 from qakit.inference.characters import CharacterScores
 from qakit.inference.evaluation import Evaluation, Judge
 from qakit.inference.losses import Losses
 from qakit.inference.scoring import CountProgress
-from qakit.inference.workers import Workers
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.runs import Run

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import logsumexp
 
 from qakit.inference.threshold import Score
 from qakit.values import Example, SpanPrediction
@@ -24,9 +25,8 @@ LOWEST, HIGHEST = 0.05, 20.0
 """A few questions, all right or all wrong, would drive the temperature to 0 or to infinity."""
 GRID = 31
 """Temperatures tried before the best one's surroundings are searched."""
-STEPS = 30
-"""Of the search; each leaves 0.62 of the interval."""
-GOLDEN = (5**0.5 - 1) / 2
+CLOSE = 1e-6
+"""How near to the best one the search ends, in the logarithm."""
 BINS = 15
 DECIMALS = 4
 """Of a fitted temperature: more would be noise."""
@@ -79,7 +79,7 @@ class Options:
         confidence = np.full(len(self.chosen), np.nan)
         some = np.flatnonzero(self.possible.any(1))
         scores = self.scores[some] / temperature
-        confidence[some] = np.exp(scores[np.arange(len(some)), self.chosen[some]] - _log_sum(scores))
+        confidence[some] = np.exp(scores[np.arange(len(some)), self.chosen[some]] - logsumexp(scores, axis=1))
         return confidence
 
 
@@ -135,7 +135,7 @@ def fit_temperature(options: Options, right: Int64) -> float:
     events = np.where(observed, scores, -np.inf)
 
     def loss(temperature: float) -> float:
-        return float(np.mean(_log_sum(scores / temperature) - _log_sum(events / temperature)))
+        return float(np.mean(logsumexp(scores / temperature, axis=1) - logsumexp(events / temperature, axis=1)))
 
     best = _minimum(lambda log: loss(float(np.exp(log))), float(np.log(LOWEST)), float(np.log(HIGHEST)))
     temperature = round(float(np.exp(best)), DECIMALS)
@@ -171,26 +171,11 @@ def _text(prediction: SpanPrediction, option: int) -> str:
     return prediction.candidates[option - 1].text if option else ""
 
 
-def _log_sum(scores: Float64) -> Float64:
-    """(N, K) -> (N,) log of the sum of exponentials; every row has a finite score."""
-    largest = scores.max(1)
-    return np.asarray(largest + np.log(np.exp(scores - largest[:, None]).sum(1)), np.float64)
-
-
 def _minimum(function: Callable[[float], float], low: float, high: float) -> float:
-    """Where a function of one number is smallest: a grid, then golden sections around its best point."""
+    """Where a function of one number is smallest: a grid, then Brent's method around its best point."""
+    from scipy.optimize import minimize_scalar  # half a second
+
     points = np.linspace(low, high, GRID).tolist()
     best = int(np.argmin([function(point) for point in points]))
-    low, high = points[max(best - 1, 0)], points[min(best + 1, GRID - 1)]
-    left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
-    at_left, at_right = function(left), function(right)
-    for _ in range(STEPS):
-        if at_left <= at_right:
-            high, right, at_right = right, left, at_left
-            left = high - GOLDEN * (high - low)
-            at_left = function(left)
-        else:
-            low, left, at_left = left, right, at_right
-            right = low + GOLDEN * (high - low)
-            at_right = function(right)
-    return (low + high) / 2
+    around = points[max(best - 1, 0)], points[min(best + 1, GRID - 1)]
+    return float(minimize_scalar(function, bounds=around, method="bounded", options={"xatol": CLOSE}).x)

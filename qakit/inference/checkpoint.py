@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qakit.distributed import ALONE, Workers
 from qakit.inference.evaluation import Judge, fixed_threshold
 from qakit.inference.trained import TrainedRun, temperature_of
-from qakit.inference.workers import ALONE, Workers
 from qakit.modeling.assemble import check_length
 from qakit.modeling.device import keep_freed_memory, pick_device, resolve_precision
 from qakit.modeling.question_answering import Published, assemble_published, default_length, read_published

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.special import softmax
 
 from qakit.data.batch import Batch
 from qakit.data.windows import Windows
@@ -13,8 +13,6 @@ from qakit.errors import ModelError
 from qakit.inference.logits import LogitTable
 from qakit.protocols import LabelScores
 from qakit.values import Example, LabelPrediction
-
-Float64 = NDArray[np.float64]
 
 
 class LabelTable(LogitTable):
@@ -49,16 +47,9 @@ def label_predictions(table: LabelTable, windows: Windows, examples: Sequence[Ex
     logits = sums / count[:, None]
     if not table.classes:
         return [LabelPrediction(each.id, value) for each, value in zip(examples, logits[:, 0].tolist(), strict=True)]
-    probabilities = softmax(logits)
+    probabilities = softmax(logits, axis=1)
     best = logits.argmax(1).tolist()
     return [
         LabelPrediction(example.id, table.classes[place], tuple(shares))
         for example, place, shares in zip(examples, best, probabilities.tolist(), strict=True)
     ]
-
-
-def softmax(logits: Float64) -> Float64:
-    """Over the last axis."""
-    powers = np.exp(logits - logits.max(-1, keepdims=True))
-    shares: Float64 = powers / powers.sum(-1, keepdims=True)
-    return shares

@@ -16,6 +16,7 @@ from qakit.data.collate import Collator, owned_tokens
 from qakit.data.encode import EncodedExamples, encode
 from qakit.data.template import PairTemplate
 from qakit.data.windows import Windows
+from qakit.distributed import ALONE, Workers
 from qakit.inference.aggregation import check_head
 from qakit.inference.characters import CharacterScores
 from qakit.inference.collectors import Scores, SpanScores, Table, collector
@@ -24,7 +25,6 @@ from qakit.inference.labels import LabelTable, label_predictions
 from qakit.inference.log_probabilities import character_scores
 from qakit.inference.memory import within_memory
 from qakit.inference.nbest import span_predictions
-from qakit.inference.workers import ALONE, Workers
 from qakit.modeling.assemble import Assembled
 from qakit.modeling.device import Precision, autocast
 from qakit.protocols import (

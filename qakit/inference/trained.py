@@ -11,8 +11,8 @@ from typing import Self
 import numpy as np
 import torch
 
+from qakit.distributed import ALONE, Workers, check_same
 from qakit.errors import RunError, UsageError
-from qakit.inference.agreement import check_same
 from qakit.inference.answering import Examined, Inferred
 from qakit.inference.collectors import Scores, SpanScores
 from qakit.inference.evaluation import Evaluation, Judge, evaluate, finish
@@ -26,7 +26,6 @@ from qakit.inference.scoring import (
     prepare,
     score,
 )
-from qakit.inference.workers import ALONE, Workers
 from qakit.modeling.assemble import Assembled, retold
 from qakit.modeling.device import Precision, keep_freed_memory, pick_device, resolve_precision
 from qakit.modeling.folder import load_model
@@ -126,7 +125,7 @@ class TrainedRun:
         self, examples: Sequence[Example], *, cache: Path | None = None, progress: CountProgress | None = None
     ) -> tuple[ScoringSet, Scores]:
         """Tokenise, window and score ``examples``."""
-        with self.workers.one_fate(), self.workers.leaders_first():
+        with self.workers.fail_together(), self.workers.leaders_first():
             prepared = prepare(examples, self.assembled, self.recipe, self.registry, cache=cache)
         check_same(self.workers, prepared.encoded, prepared.windows)
         scores = score(

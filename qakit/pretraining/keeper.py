@@ -7,9 +7,8 @@ from typing import Any
 
 from qakit.files import write_json
 from qakit.pretraining.prepare import Pretraining
-from qakit.training.checkpoints import Progress
+from qakit.training.checkpoints import Progress, Resuming
 from qakit.training.feed import Epoch
-from qakit.training.resuming import Resuming
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from typing import Any
 
 from accelerate import Accelerator
 
+from qakit.distributed import check_same
 from qakit.errors import RunError, UsageError
 from qakit.files import recover_files
-from qakit.inference.agreement import check_same
 from qakit.modeling.adapter_file import origin_of
 from qakit.modeling.device import keep_freed_memory, resolve_precision
 from qakit.modeling.model import parameter_counts
@@ -21,7 +21,7 @@ from qakit.pretraining.keeper import PretrainKeeper
 from qakit.pretraining.output import CONFIG, is_done, read_note, save_backbone, write_note
 from qakit.pretraining.prepare import Pretraining
 from qakit.runs import SEEN, Run, alone_in, check_free, environment, forget_training
-from qakit.training.checkpoints import Progress
+from qakit.training.checkpoints import Progress, Resuming
 from qakit.training.events import Listener, Started
 from qakit.training.interrupts import stop_requests
 from qakit.training.journal import Journal
@@ -29,7 +29,6 @@ from qakit.training.launch import workers_of
 from qakit.training.lineage import Lineage
 from qakit.training.loop import train
 from qakit.training.optim import build_optimiser
-from qakit.training.resuming import Resuming
 from qakit.training.sharding import is_sharded
 from qakit.training.tricks import Tricks
 
@@ -101,7 +100,7 @@ def pretrain(
     note = _note(pretraining, files) | ({} if lineage is None else {"builds_on": dict(lineage.edges)})
     digest = hashlib.sha256(json.dumps(note["made_of"], sort_keys=True).encode("utf-8")).hexdigest()
     check_same(workers, note["made_of"]["settings"], pretraining.feed.encoded, pretraining.plan.first.windows)
-    with workers.one_fate():
+    with workers.fail_together():
         if workers.first and resume:
             _check_same(folder, note)
         elif workers.first:
@@ -126,7 +125,7 @@ def pretrain(
             listener=listener,
             stop_request=request,
         )
-    with workers.one_fate():
+    with workers.fail_together():
         if workers.first:
             losses = journal.losses()
             note |= {"steps": progress.step, "loss": {"first": losses[0], "last": losses[-1]} if losses else None}

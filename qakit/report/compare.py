@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from qakit.errors import UsageError
 from qakit.recipe.differences import differing_keys, seeds_apart
-from qakit.report.bootstrap import LEVEL, Difference
-from qakit.report.columns import Column, Sampling, drawn_columns, mean_columns, mean_of
+from qakit.statistics import LEVEL, Column, Difference, Sampling, drawn_columns, mean_columns, mean_of
 
 if TYPE_CHECKING:
     from qakit.report.compare_runs import Member

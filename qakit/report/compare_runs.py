@@ -22,7 +22,7 @@ from qakit.values import Example, Prediction
 if TYPE_CHECKING:
     from qakit.recipe.model import Recipe
     from qakit.registry import Registry
-    from qakit.report.columns import Draws
+    from qakit.statistics import Draws
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from qakit.report.bootstrap import Difference
 from qakit.report.compare import Comparison, Estimate
+from qakit.statistics import Difference
 
 NOTHING = "-"
 

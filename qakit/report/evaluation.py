@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from qakit.report.columns import Column, Sampling, drawn_columns, mean_columns
+from qakit.statistics import Column, Sampling, drawn_columns, mean_columns
 
 if TYPE_CHECKING:
     from qakit.inference.evaluation import Evaluation, Judge

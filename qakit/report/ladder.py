@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 from qakit.errors import QakitError
 from qakit.protocols import Metric, NoRuntime
 from qakit.recipe.differences import differing_keys
-from qakit.report.bootstrap import Difference
-from qakit.report.columns import Column, Sampling
 from qakit.report.compare import FEW, Plan, columns_of
 from qakit.report.compare_runs import read_members
 from qakit.runs import Run
+from qakit.statistics import Column, Difference, Sampling
 
 if TYPE_CHECKING:
     from qakit.recipe.model import Recipe

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from qakit.report.bootstrap import interval, paired
+from qakit.statistics import interval, paired
 
 if TYPE_CHECKING:
     from qakit.inference.answering import Examined

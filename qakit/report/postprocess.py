@@ -11,11 +11,11 @@ from qakit.inference.evaluation import Judge
 from qakit.protocols import PerExampleMetric
 from qakit.randomness import permutation
 from qakit.registry import Registry
-from qakit.report.columns import Sampling
 from qakit.report.compare_runs import Answered
 from qakit.report.postprocess_questions import Judgement, Questions, without_clean_up
 from qakit.report.postprocess_search import Tried, search
 from qakit.report.postprocess_steps import Faults, Step, known_steps, own_steps
+from qakit.statistics import Sampling
 from qakit.values import Example
 
 

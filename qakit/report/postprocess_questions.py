@@ -9,10 +9,8 @@ from typing import Any
 from qakit.errors import UsageError
 from qakit.inference.evaluation import Judge
 from qakit.protocols import PerExampleMetric
-from qakit.report.bootstrap import Difference, interval, paired
-from qakit.report.columns import Sampling
 from qakit.report.postprocess_steps import Step
-from qakit.report.significance import sign_flips
+from qakit.statistics import Difference, Sampling, interval, paired, sign_flips
 from qakit.values import Example, SpanPrediction
 
 

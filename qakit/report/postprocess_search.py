@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from qakit.report.bootstrap import Difference
 from qakit.report.postprocess_questions import Questions
 from qakit.report.postprocess_steps import Faults, Step, StepFaultError
-from qakit.report.significance import holm
+from qakit.statistics import Difference, holm
 from qakit.values import Example, SpanPrediction
 
 ALPHA = 0.05

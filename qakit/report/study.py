@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from qakit.report.bootstrap import Difference
+from qakit.statistics import Difference
 
 if TYPE_CHECKING:
     from qakit.recipe.model import Recipe

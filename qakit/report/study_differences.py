@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qakit.report.columns import mean_of
 from qakit.report.compare import Plan, columns_of
 from qakit.report.compare_runs import read_members
 from qakit.report.study import RowDifference
+from qakit.statistics import mean_of
 
 if TYPE_CHECKING:
     from qakit.registry import Registry

@@ -7,13 +7,13 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qakit.distributed import ALONE, Workers
 from qakit.errors import RunError, UsageError
 from qakit.inference.answering import Answering
 from qakit.inference.checkpoint import load_checkpoint, load_objects
 from qakit.inference.question_answering import Parameters, QuestionAnsweringPipeline
 from qakit.inference.questions import positive
 from qakit.inference.trained import TrainedRun
-from qakit.inference.workers import ALONE, Workers
 from qakit.registry import Registry
 from qakit.runs import Run, not_one_model
 from qakit.stages.folder import is_pipeline_folder

@@ -8,13 +8,13 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from qakit.distributed import ALONE, Workers
 from qakit.errors import RunError, UsageError
 from qakit.inference.answering import ByStage, Examined, Inferred
 from qakit.inference.evaluation import Evaluation, Judge, answers_of, finish
 from qakit.inference.losses import Place, exactly_right_answers, find_losses, relevant_context
 from qakit.inference.scoring import CountProgress, ScoringSet
 from qakit.inference.trained import TrainedRun, best_of
-from qakit.inference.workers import ALONE, Workers
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry, load_registry
 from qakit.runs import Run, open_run

@@ -31,7 +31,7 @@ def local_score(run: Run, recipe: Recipe, registry: Registry) -> Score:
     values = _values(run, recipe, registry, name)
     if not values or abs(sum(values) / len(values) - mean) > 1e-6 * max(1.0, abs(mean)):
         return Score(name, mean)
-    from qakit.report.bootstrap import interval
+    from qakit.statistics import interval
 
     low, high = interval(values, seed=recipe.seed)
     spread = stdev(values) / len(values) ** 0.5 if len(values) > 1 else None

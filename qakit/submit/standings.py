@@ -124,7 +124,7 @@ def warnings_of(rows: Sequence[Row]) -> list[str]:
         scored = [
             row for row in rows if (row.record.competition, row.record.metric) == (slug, metric) and row.gap is not None
         ]
-        rho = spearman([(row.record.cv_mean or 0.0, row.public or 0.0) for row in scored])
+        rho = rank_correlation([(row.record.cv_mean or 0.0, row.public or 0.0) for row in scored])
         if rho is not None and rho < AGREEMENT:
             found.append(
                 f"{slug}: validation and public leaderboard order your {len(scored)} submissions differently (rank"
@@ -153,24 +153,20 @@ def _letters(name: str) -> str:
     return "".join(char for char in name.casefold() if char.isalnum())
 
 
-def spearman(pairs: Sequence[tuple[float, float]]) -> float | None:
+def rank_correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
     """Spearman's rank correlation; equal values share their mean rank.
 
     None for fewer than :data:`FEWEST` pairs, and where one side is constant. Source: Spearman, "The proof and
     measurement of association between two things", 1904.
     """
-    if len(pairs) < FEWEST:
+    if len(pairs) < FEWEST or any(len(set(side)) == 1 for side in zip(*pairs, strict=True)):
         return None
-    first, second = (_ranks([pair[side] for pair in pairs]) for side in (0, 1))
-    mean = (len(pairs) + 1) / 2
-    covariance = sum((a - mean) * (b - mean) for a, b in zip(first, second, strict=True))
-    spread = sum((a - mean) ** 2 for a in first) * sum((b - mean) ** 2 for b in second)
-    return covariance / spread**0.5 if spread else None
+    import numpy as np
 
+    from qakit.metrics.classification import spearman
 
-def _ranks(values: Sequence[float]) -> list[float]:
-    ordered = sorted(values)
-    return [ordered.index(value) + (ordered.count(value) + 1) / 2 for value in values]
+    first, second = np.array(pairs).T
+    return float(spearman(first, second, np.ones((1, len(pairs))))[0])
 
 
 def beaten(public: float | None, baselines: Mapping[str, float]) -> list[str]:

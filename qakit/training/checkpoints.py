@@ -11,19 +11,24 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 
+from qakit.distributed import Workers
 from qakit.errors import RunError
 from qakit.files import check_readable, file_sha256, json_text, replace_folder, write_text
 from qakit.modeling.model import ReadingModel
 from qakit.names import plain_name
+from qakit.runs import Run
 from qakit.temporary import remove_leftovers
 from qakit.training.averaging import WeightAverage
+from qakit.training.events import CheckpointWritten, Listener, Notice, Preparing
+from qakit.training.journal import Journal
 
 FORMAT = 2
 AVERAGE = "average.safetensors"
@@ -212,3 +217,81 @@ def _check(state: dict[str, Any]) -> str:
     """A hash of what the state says, its own hash aside: a number that has changed still reads as a number."""
     rest = {key: value for key, value in state.items() if key != "check"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode("utf-8")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Resuming:
+    """What a training goes on from when it is broken off. All processes do this together; the first one writes."""
+
+    run: Run
+    digest: str
+    """Of what the training is made of: a checkpoint of another one is refused."""
+    keep: int
+    """How many checkpoints stay."""
+    accelerator: Accelerator
+    workers: Workers
+    journal: Journal
+    listener: Listener
+
+    def restore(
+        self,
+        model: ReadingModel,
+        optimiser: torch.optim.Optimizer,
+        average: WeightAverage | None = None,
+        *,
+        resume: bool,
+    ) -> Progress:
+        """Put back what the last whole checkpoint holds, and cut the journal there; without ``resume`` begin anew.
+
+        Raises:
+            RunError: all checkpoints are damaged, or they are of another training.
+        """
+        checkpoint = None
+        with self.workers.fail_together():
+            if resume and self.workers.first:
+                root = self.run.checkpoints
+                checkpoint = latest_checkpoint(root, warn=lambda text: self.listener(Notice(text)))
+        checkpoint = self.workers.from_first(checkpoint)
+        progress, scaler = Progress(), self.accelerator.scaler
+        with self.workers.fail_together():
+            if checkpoint is not None:
+                progress, scale = load_checkpoint(
+                    checkpoint, model=model, optimiser=optimiser, average=average, recipe_hash=self.digest
+                )
+                if scale is not None and scaler is not None:
+                    scaler.load_state_dict(scale)
+            self.journal.cut(progress.metrics_bytes)
+        if checkpoint is not None:
+            self.listener(Preparing(f"resuming from {checkpoint.name}"))
+        elif resume:
+            self.listener(Preparing("there is no whole checkpoint: starting from the beginning"))
+        return progress
+
+    def save(
+        self,
+        progress: Progress,
+        model: ReadingModel,
+        optimiser: torch.optim.Optimizer,
+        average: WeightAverage | None = None,
+    ) -> None:
+        """Write a checkpoint; the journal is on disk up to here before it."""
+        scaler = self.accelerator.scaler
+        with self.workers.fail_together():
+            if self.workers.first:
+                folder = save_checkpoint(
+                    self.run.checkpoints,
+                    model=model,
+                    optimiser=optimiser,
+                    average=average,
+                    progress=replace(progress, metrics_bytes=self.journal.size()),
+                    scaler=None if scaler is None else scaler.state_dict(),
+                    recipe_hash=self.digest,
+                    keep=self.keep,
+                )
+                self.listener(CheckpointWritten(progress.step, folder))
+
+    def complete(self, progress: Progress) -> None:
+        """Replace the progress in this step's checkpoint; the journal is on disk up to here before it."""
+        with self.workers.fail_together():
+            if self.workers.first:
+                update_progress(self.run.checkpoints, replace(progress, metrics_bytes=self.journal.size()))

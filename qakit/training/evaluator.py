@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
+from qakit.distributed import Workers
 from qakit.inference.characters import CharacterScores
 from qakit.inference.evaluation import Evaluation, Judge, evaluate, fixed_threshold
 from qakit.inference.scoring import ScoringSet, characters_of, score
-from qakit.inference.workers import Workers
 from qakit.modeling.assemble import Assembled
 from qakit.modeling.device import Precision
 from qakit.recipe.model import Recipe

@@ -1,24 +1,28 @@
-"""After the last step: the test predictions of the best weights, and the final figures."""
+"""After the last step: the test predictions of the best weights, and the final figures with the peak of memory."""
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from qakit.data.cache import default_cache
 from qakit.data.splits import read_split, split_sources
+from qakit.distributed import ALONE, Workers
 from qakit.files import write_json
 from qakit.inference.output import Submission, inputs_of, save_predictions, write_submission
 from qakit.inference.trained import TrainedRun
-from qakit.inference.workers import ALONE, Workers
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.runs import Run, forget_training
 from qakit.training.events import Listener, Notice, Predicting, Preparing
-from qakit.training.memory import peak_memory_mb
+
+_STATUS = Path("/proc/self/status")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ def finished_before(run: Run) -> Finished | None:
 def _predict_test(
     run: Run, registry: Registry, listener: Listener, workers: Workers, device: torch.device | None
 ) -> Submission | None:
-    with workers.one_fate():
+    with workers.fail_together():
         trained = TrainedRun.load(run.folder, registry=registry, device=device, workers=workers)
         listener(Preparing("predicting the test file"))
         test = read_split(trained.recipe, registry, "test")
@@ -123,3 +127,18 @@ def _summary(run: Run, recipe: Recipe, submission: Submission | None, seconds: f
     if "soup" in decision:
         summary["soup"] = decision["soup"]
     return summary
+
+
+def peak_memory_mb() -> float | None:
+    """The peak in MiB: on CUDA what PyTorch took on the device, else what the process held; None where nobody says."""
+    if torch.cuda.is_available():
+        return round(torch.cuda.max_memory_allocated() / 2**20, 1)
+    if _STATUS.is_file():  # Linux: ru_maxrss would count the parent process, too, that this one was forked from
+        found = re.search(r"^VmHWM:\s+(\d+) kB$", _STATUS.read_text(), re.MULTILINE)
+        if found:
+            return round(int(found[1]) / 2**10, 1)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10), 1)

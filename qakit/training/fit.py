@@ -1,31 +1,33 @@
-"""A training, from a prepared model and data into a run folder."""
+"""A training, from a prepared model and data into a run folder, and what meta.json says of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from accelerate import Accelerator
 
+from qakit.data.splits import SplitName, split_sources
+from qakit.distributed import Workers
 from qakit.files import write_json
 from qakit.inference.output import inputs_of
-from qakit.inference.workers import Workers
-from qakit.modeling.model import parameter_counts
+from qakit.modeling.model import parameter_counts, parameters_by_module
+from qakit.recipe.hub_data import is_on_hub
 from qakit.recipe.load import recipe_hash
+from qakit.recipe.model import Recipe
 from qakit.registry import Registry
-from qakit.runs import Run
-from qakit.training.checkpoints import Progress
+from qakit.runs import Run, environment
+from qakit.training.checkpoints import Progress, Resuming
 from qakit.training.evaluator import Evaluator
 from qakit.training.events import Listener, Notice, Started
+from qakit.training.fingerprints import Seen
 from qakit.training.interrupts import stop_requests, stopping
 from qakit.training.journal import Journal
 from qakit.training.keeper import RunKeeper
 from qakit.training.launch import workers_of
 from qakit.training.loop import train
-from qakit.training.meta import describe
 from qakit.training.prepare import Prepared
-from qakit.training.resuming import Resuming
-from qakit.training.seen import Seen
 from qakit.training.sharding import Trainee, gather, is_sharded, shard
 from qakit.training.soup import forget_after
 from qakit.training.tricks import Tricks
@@ -37,7 +39,7 @@ def fit(
     """Train into a run folder; with ``resume`` from its last whole checkpoint.
 
     Raises:
-        QakitError: see :func:`qakit.training.loop.train` and :meth:`qakit.training.resuming.Resuming.restore`.
+        QakitError: see :func:`qakit.training.loop.train` and :meth:`qakit.training.checkpoints.Resuming.restore`.
     """
     recipe, main, workers = prepared.recipe, accelerator.is_main_process, workers_of(accelerator)
     assembled, counts = prepared.assembled, parameter_counts(prepared.assembled.model)
@@ -62,7 +64,7 @@ def fit(
         validation_inputs={} if prepared.validation_split is None else inputs_of(prepared.validation_split.files),
         examples=prepared.train_split.examples,
     )
-    with workers.one_fate():
+    with workers.fail_together():
         if main:
             forget_after(run.soup, progress.step)
             _warn_of_changed_data(run, prepared, listener)
@@ -141,3 +143,65 @@ def _warn_of_changed_data(run: Run, prepared: Prepared, listener: Listener) -> N
     for split in (prepared.train_split, prepared.pseudo_split, prepared.validation_split):
         if split is not None and split.name in before and before[split.name]["files"] != inputs_of(split.files):
             listener(Notice(f"the {split.name} files are not those that this run began with"))
+
+
+def describe(
+    prepared: Prepared, registry: Registry, counts: Mapping[str, Mapping[str, int]], digest: str
+) -> dict[str, Any]:
+    """A run's meta.json."""
+    pseudo = prepared.pseudo_split
+    splits = [split for split in (prepared.train_split, pseudo, prepared.validation_split) if split is not None]
+    counted = {split.name: len(split.examples) for split in splits}
+    if pseudo is not None:  # each split with its own
+        counted[prepared.train_split.name] -= len(pseudo.examples)
+    return environment() | {
+        "recipe_sha256": digest,
+        "seed": prepared.recipe.seed,
+        "trust_remote_code": prepared.recipe.backbone.trust_remote_code,
+        "plugins": plugins_of(prepared.recipe, registry),
+        "data": {
+            split.name: {
+                "files": inputs_of(split.files),
+                **_from_hub(prepared.recipe, split.name),
+                "examples": counted[split.name],
+                "problems": {
+                    f"{kind}, {outcome}": count
+                    for problems in split.problems
+                    for (kind, outcome), count in sorted(problems.counts.items())
+                },
+            }
+            for split in splits
+        },
+        "builds_on": dict(prepared.lineage.edges),
+        "parameters": counts,
+        "modules": parameters_by_module(prepared.assembled.model),
+        "steps": prepared.plan.steps,
+        "windows": len(prepared.plan.first.windows),
+        "precision": prepared.precision,
+        "unused_weights": list(prepared.assembled.unexpected),
+        "fresh_weights": list(prepared.assembled.fresh),
+    }
+
+
+def _from_hub(recipe: Recipe, name: str) -> dict[str, list[str]]:
+    """Which datasets on the hub, at which commits, the files of a split come from; empty for local ones."""
+    named: dict[str, SplitName] = {"train": "train", "validation": "validation"}  # pseudo-labels' is another block's
+    sources = (
+        [str(source) for source in split_sources(recipe, named[name]) if is_on_hub(source)] if name in named else []
+    )
+    return {"hub": sources} if sources else {}
+
+
+def plugins_of(recipe: Recipe, registry: Registry) -> dict[str, str]:
+    """Which plugin, of which version, stands behind each block of the recipe."""
+    blocks = {
+        "data.reader": ("readers", recipe.data.reader),
+        "preprocess.train": ("preprocessors", recipe.preprocess.train),
+        "preprocess.predict": ("preprocessors", recipe.preprocess.predict),
+        "adapter": ("adapters", recipe.adapter),
+        "head": ("heads", recipe.head),
+        "metric": ("metrics", recipe.metric),
+        "writer": ("writers", recipe.writer),
+    } | {f"postprocess.{index}": ("postprocessors", ref) for index, ref in enumerate(recipe.postprocess)}
+    found = {place: (ref.name, registry.get(kind, ref.name)) for place, (kind, ref) in blocks.items()}  # type: ignore[arg-type]
+    return {place: f"{name} of {entry.plugin} {entry.version}" for place, (name, entry) in found.items()}

@@ -7,7 +7,7 @@ from pathlib import Path
 from qakit.errors import RunError
 from qakit.recipe.model import Recipe
 from qakit.runs import Run
-from qakit.training.edges import FROM_RUN, HARD, LABELS, NEGATIVES, WEIGHTS, negatives_from
+from qakit.training.lineage import FROM_RUN, HARD, LABELS, NEGATIVES, WEIGHTS, negatives_from
 
 
 def fold_recipe(recipe: Recipe, fold: int) -> Recipe:

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+from qakit.distributed import launched_processes
 from qakit.errors import QakitError
-from qakit.inference.workers import launched_processes
 from qakit.training.events import Event, Listener
 
 ECHO = 3.0

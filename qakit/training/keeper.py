@@ -11,22 +11,20 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from qakit.distributed import Workers
 from qakit.files import write_json
 from qakit.inference.evaluation import fixed_threshold
 from qakit.inference.output import save_predictions
-from qakit.inference.workers import Workers
 from qakit.modeling.folder import save_model
 from qakit.recipe.model import Recipe
 from qakit.runs import Run
-from qakit.training.checkpoints import Progress
-from qakit.training.cooking import cook
+from qakit.training.checkpoints import Progress, Resuming
 from qakit.training.evaluator import Evaluator, Judged, decision_of
 from qakit.training.events import Evaluated, Listener, Notice
 from qakit.training.feed import Epoch
 from qakit.training.journal import Journal
-from qakit.training.resuming import Resuming
 from qakit.training.sharding import Trainee
-from qakit.training.soup import candidates, keep_candidate
+from qakit.training.soup import candidates, cook, keep_candidate
 from qakit.values import Example
 
 
@@ -91,7 +89,7 @@ class RunKeeper:
     def _evaluate(self, progress: Progress) -> Progress:
         """Judge the weights on validation; the best so far go to ``model/``. Without validation the latest go there."""
         if self.evaluator is None:
-            with self.workers.one_fate():
+            with self.workers.fail_together():
                 threshold = fixed_threshold(self.recipe) or 0.0
                 self._save_model({"step": progress.step, "null_threshold": threshold})
             return progress
@@ -107,7 +105,7 @@ class RunKeeper:
         )
         if better:
             self._keep(judged, {"step": progress.step})
-        with self.workers.one_fate():
+        with self.workers.fail_together():
             self._keep_candidate(progress.step, judged.value)
         self._report(progress, judged, best=better, seconds=time.perf_counter() - began)
         return progress
@@ -123,7 +121,7 @@ class RunKeeper:
         if self.recipe.train.soup is None or self.evaluator is None:
             return
         began = time.perf_counter()
-        with self.workers.one_fate():
+        with self.workers.fail_together():
             ranked = candidates(self.run.soup) if self.workers.first else []
         ranked = self.workers.from_first(ranked)
         if not ranked:
@@ -167,7 +165,7 @@ class RunKeeper:
 
     def _keep(self, judged: Judged, where: Mapping[str, Any]) -> None:
         """Write the model with the weights that it has, what was decided with them, and the answers that they give."""
-        with self.workers.one_fate():
+        with self.workers.fail_together():
             self._save_model({**where, **decision_of(judged.evaluation)})
             if self.workers.first:
                 save_predictions(

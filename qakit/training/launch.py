@@ -6,8 +6,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import GradientAccumulationPlugin
 
-from qakit.inference.agreement import check_same
-from qakit.inference.workers import Workers, join_workers
+from qakit.distributed import Workers, check_same, join_workers
 from qakit.modeling.device import resolve_precision
 from qakit.recipe.model import Recipe
 from qakit.training.prepare import Prepared

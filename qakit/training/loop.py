@@ -21,15 +21,21 @@ from qakit.training.averaging import is_due
 from qakit.training.checkpoints import Progress
 from qakit.training.events import Listener, Notice, StepDone, StoppedEarly
 from qakit.training.feed import Epoch, Feed
-from qakit.training.guards import SEARCHING, StepGuard, is_time_to_look, not_learning, told_when_memory_ends
+from qakit.training.guards import (
+    SEARCHING,
+    Counted,
+    StepGuard,
+    Tally,
+    is_time_to_look,
+    not_learning,
+    told_when_memory_ends,
+)
 from qakit.training.interrupts import InterruptedTrainingError, StopRequest
 from qakit.training.journal import Journal
-from qakit.training.optim import set_rates
+from qakit.training.optim import set_rates, step_factor
 from qakit.training.plan import Plan
-from qakit.training.schedule import step_factor
 from qakit.training.sharding import whole
 from qakit.training.step import step_gradients
-from qakit.training.tally import Counted, Tally
 from qakit.training.tricks import Tricks
 
 SMALLER_MODEL = "choose a smaller backbone, or an adapter that trains fewer weights (lora, bitfit, freeze)"

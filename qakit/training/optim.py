@@ -1,9 +1,10 @@
-"""AdamW with the parameter groups of a recipe."""
+"""AdamW with the parameter groups of a recipe, and its rates as a function of the step: no scheduler has a state."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -12,6 +13,7 @@ from qakit.errors import ModelError
 from qakit.modeling.anatomy import Part, backbone_parts, layer_count
 from qakit.modeling.model import ReadingModel, part_name
 from qakit.recipe.model import TrainSection
+from qakit.training.averaging import averaged_from
 
 Named = list[tuple[str, nn.Parameter]]
 
@@ -96,3 +98,33 @@ def _layer_rates(
 
 def _trainable(model: ReadingModel, part: str) -> Named:
     return [(f"{part}.{name}", p) for name, p in getattr(model, part).named_parameters() if p.requires_grad]
+
+
+def warmup_steps(warmup: float, total: int) -> int:
+    """Steps of warmup: a number of steps, or below 1 a share of all steps."""
+    return round(warmup * total) if warmup < 1 else int(warmup)
+
+
+def step_factor(section: TrainSection, step: int, *, total: int, warmup: int) -> float:
+    """What a recipe's peak rates are multiplied with in optimiser step ``step`` (counted from 0 to ``total - 1``).
+
+    It is :func:`rate_factor`, but for the part of the training whose weights are averaged at a constant rate.
+    """
+    swa = section.swa
+    if swa is not None and swa.learning_rate is not None and step >= averaged_from(swa, total):
+        return swa.learning_rate / section.learning_rate
+    return rate_factor(step, total=total, warmup=warmup, schedule=section.schedule)
+
+
+def rate_factor(step: int, *, total: int, warmup: int, schedule: Literal["linear", "cosine", "constant"]) -> float:
+    """What the peak rate is multiplied with in optimiser step ``step`` (counted from 0 to ``total - 1``).
+
+    Warmup rises along a line to 1; then ``linear`` falls to 0 at ``total``, ``cosine`` along a half cosine
+    (Loshchilov & Hutter, SGDR, 2017, without restarts), ``constant`` stays. No step has rate 0.
+    """
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    if schedule == "constant":
+        return 1.0
+    remaining = (total - step) / max(1, total - warmup)
+    return remaining if schedule == "linear" else (1 - math.cos(math.pi * remaining)) / 2

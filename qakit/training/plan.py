@@ -11,7 +11,7 @@ from itertools import pairwise, takewhile
 from qakit.recipe.model import Recipe
 from qakit.recipe.section import Every
 from qakit.training.feed import Epoch, Feed
-from qakit.training.schedule import warmup_steps
+from qakit.training.optim import warmup_steps
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,12 @@ from qakit.data.checks.repeats import Keys, overlap
 from qakit.data.encode import encode
 from qakit.data.labels import classes_of
 from qakit.data.splits import Split, read_split
+from qakit.distributed import ALONE, Workers
 from qakit.errors import DataError, UsageError
 from qakit.inference.aggregation import check_head
 from qakit.inference.data_rules import data_findings
 from qakit.inference.evaluation import Judge
 from qakit.inference.scoring import ScoringSet, given_by, prepare, window_runtime
-from qakit.inference.workers import ALONE, Workers
 from qakit.modeling.assemble import Assembled, assemble
 from qakit.modeling.device import Precision, keep_freed_memory, resolve_precision
 from qakit.modeling.start import check_start, take_head
@@ -37,7 +37,7 @@ from qakit.training.freezing import Freezing
 from qakit.training.lineage import Lineage, trace
 from qakit.training.plan import Plan
 from qakit.training.pseudo import check_learnt, pseudo_labelled
-from qakit.training.trick_checks import check_tricks
+from qakit.training.tricks import check_tricks
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def prepare_training(
 ) -> Prepared:
     """Read the data, build the model, tokenise and cut windows. Nothing is written but the token cache.
 
-    Several processes do this inside :meth:`~qakit.inference.workers.Workers.one_fate`.
+    Several processes do this inside :meth:`~qakit.distributed.Workers.fail_together`.
 
     Raises:
         DataError, ModelError, PluginError: whatever is wrong, before anything is trained.

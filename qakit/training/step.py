@@ -16,9 +16,9 @@ from qakit.protocols import GivesDistributions, HeadOutput
 from qakit.randomness import derive_seed
 from qakit.recipe.model import Recipe
 from qakit.training.adversarial import Attack
-from qakit.training.consistency import divergence
 from qakit.training.events import Listener, Notice
 from qakit.training.feed import Epoch, Part, parts_of
+from qakit.training.r_drop import divergence
 
 ADVERSARIAL, AGAIN = "adversarial", "again"
 """What further forward passes of a part are for: addresses of their dropout."""

@@ -23,8 +23,8 @@ from typing import Any
 
 from qakit import errors, hub
 from qakit.devices import Slot, environment_of
+from qakit.distributed import AbandonedError
 from qakit.errors import QakitError, RunError
-from qakit.inference.workers import AbandonedError
 from qakit.recipe.issues import Issue
 from qakit.training.events import Listener, from_json
 from qakit.training.interrupts import (
@@ -60,7 +60,7 @@ def call_on(
     request: StopRequest | None = None,
 ) -> Any:
     """Call a function once on each slot, each time in a process of its own; several find each other as those of
-    ``torchrun`` do (:func:`qakit.inference.workers.processes_of_this_launch`).
+    ``torchrun`` do (:func:`qakit.distributed.processes_of_this_launch`).
 
     Args:
         function: of a module; it is called as ``function(listener, **arguments)``.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qakit.distributed import is_first_process
 from qakit.errors import DataError, UsageError
-from qakit.inference.workers import is_first_process
 from qakit.training.events import Listener, Predicting, silence
 from qakit.workflows.questions import check_targets, input_file, load_run, read_examples, read_own_split
 

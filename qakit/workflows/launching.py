@@ -26,7 +26,7 @@ def slots_of(devices: str | None) -> tuple[Slot, ...]:
         UsageError: no such devices; or both are told.
     """
     from qakit.devices import slots_for_one
-    from qakit.inference.workers import launched_processes
+    from qakit.distributed import launched_processes
 
     if launched_processes() == 1:
         return slots_for_one(devices)
@@ -42,7 +42,7 @@ def placed(planned: PlannedTraining, devices: str | None, jobs: int | None) -> P
         UsageError: as for :func:`slots_of`; or ``jobs`` for one training.
     """
     from qakit.devices import slots
-    from qakit.inference.workers import launched_processes
+    from qakit.distributed import launched_processes
 
     if planned.is_single and jobs is not None:
         raise UsageError("--jobs is for several trainings, and this recipe is one")
@@ -125,8 +125,8 @@ def train_in_worker(listener: Listener, *, recipe: Mapping[str, Any], output: st
 
 
 def _train(listener: Listener, recipe: Recipe, registry: Registry, output: Path | None, run: Run | None) -> Path:
+    from qakit.distributed import processes_of_this_launch
     from qakit.graph.training import Training, free_memory
-    from qakit.inference.workers import processes_of_this_launch
     from qakit.training.events import silence
     from qakit.training.launch import accelerator_for
 

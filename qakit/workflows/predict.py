@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qakit.distributed import is_first_process
 from qakit.errors import UsageError
-from qakit.inference.workers import is_first_process
 from qakit.training.events import Listener, Notice, Predicting, Remark, silence
 from qakit.workflows.questions import check_targets, input_file, load_run, read_examples, read_input, read_own_split
 
@@ -85,7 +85,7 @@ def check_for_one(run: Path, *, many: bool = False, split: str | None, character
     Raises:
         UsageError: such a thing is asked.
     """
-    from qakit.inference.workers import launched_processes
+    from qakit.distributed import launched_processes
 
     if many:
         raise UsageError(f"{run} has several models, which answer one --input FILE into one --output FILE at a time")

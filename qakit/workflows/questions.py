@@ -48,11 +48,11 @@ def load_run(run: Path, overrides: Sequence[str] = ()) -> Answering:
 
     In each of the processes that were started for this command; the first one speaks.
     """
-    from qakit.inference.workers import join_workers
+    from qakit.distributed import join_workers
     from qakit.stages.loading import load_trained
 
     workers, device = join_workers()
-    with workers.one_fate():
+    with workers.fail_together():
         return load_trained(run, overrides=overrides, device=device, workers=workers)
 
 
@@ -62,7 +62,7 @@ def read_examples(trained: Answering, source: Path, *, predicted_only: bool, lis
     Args:
         predicted_only: no label is needed, and none is read.
     """
-    with trained.workers.one_fate():
+    with trained.workers.fail_together():
         split = _read(trained.recipe, trained.registry, source, predicted_only=predicted_only)
     return _told(split, listener)
 
@@ -76,7 +76,7 @@ def read_own_split(trained: Answering, name: SplitName, listener: Listener) -> S
     """The examples of one of the recipe's own splits, as training takes them; problems in the records are told."""
     from qakit.data.splits import read_split
 
-    with trained.workers.one_fate():
+    with trained.workers.fail_together():
         split = read_split(trained.recipe, trained.registry, name)
         if split is None:
             raise UsageError(f"the run's recipe names no {name} file; give the questions with --input")

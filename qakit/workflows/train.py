@@ -13,8 +13,8 @@ from qakit.errors import UsageError
 
 if TYPE_CHECKING:
     from qakit.devices import Slot
+    from qakit.distributed import Workers
     from qakit.graph.nodes import Graph, Node
-    from qakit.inference.workers import Workers
     from qakit.registry import Registry
     from qakit.training.events import Listener
     from qakit.workflows.result import TrainingResult
@@ -72,7 +72,7 @@ class PlannedTraining:
             QakitError: whatever is wrong with data, models or folders.
             InterruptedTrainingError: it was asked to stop, and has written a checkpoint.
         """
-        from qakit.inference.workers import processes_of_this_launch
+        from qakit.distributed import processes_of_this_launch
         from qakit.runs import Run
         from qakit.training.events import silence
         from qakit.workflows.launching import train_on
@@ -97,7 +97,7 @@ class PlannedTraining:
         if self.output is not None and self.resume:
             listener(RunBegun(self.output))
         folder = self.output
-        with workers.one_fate():
+        with workers.fail_together():
             if workers.first:
                 only = None if self.fold is None else [f"fold-{self.fold}"]
                 files = check_graph(self.graph, self.output, self.registry, listener, only=only)

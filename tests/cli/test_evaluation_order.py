@@ -94,8 +94,8 @@ def test_each_evaluation_has_its_checkpoint_and_weights_are_written_once(whole: 
         ("qakit.training.keeper.save_model", 1, 2, OutputError("cannot write model: No space left on device")),
         ("qakit.training.keeper.keep_candidate", 2, 4, OutputError("cannot write soup: No space left on device")),
         ("qakit.training.keeper.RunKeeper.combine_kept", 1, 6, KeyboardInterrupt()),
-        ("qakit.training.resuming.update_progress", 2, 4, KeyboardInterrupt()),
-        ("qakit.training.resuming.update_progress", 3, 6, OutputError("cannot write state.json: No space left")),
+        ("qakit.training.checkpoints.update_progress", 2, 4, KeyboardInterrupt()),
+        ("qakit.training.checkpoints.update_progress", 3, 6, OutputError("cannot write state.json: No space left")),
     ],
 )
 def test_it_goes_on_with_the_evaluation_and_ends_like_one_that_nobody_disturbed(

@@ -140,8 +140,9 @@ def test_other_names_are_refused_before_anything_is_done(
 @pytest.mark.parametrize("name", [*QUICK, *SLOW, "a?b"])
 def test_a_study_may_be_called_anything(name: str, tmp_path: Path) -> None:
     pytest.importorskip("optuna")
-    from qakit.study.folder import StudyFolder
     from qakit.study.ledger import open_ledger
+
+    from qakit.study.folder import StudyFolder
 
     folder = StudyFolder(tmp_path / name)
     open_ledger("one", None, folder, create=True)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from command_line import Invoke
+from qakit.workflows.members import ensemble_into, read_ensemble
 
 from qakit.errors import RunError
 from qakit.registry import load_registry
 from qakit.training.events import silence
-from qakit.workflows.members import ensemble_into, read_ensemble
 
 RECIPE = """\
 name: whole

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from command_line import Invoke
+from qakit.training.again import predict_again
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -18,7 +19,6 @@ from qakit.files import write_json
 from qakit.registry import Registry, load_registry
 from qakit.runs import Run
 from qakit.training import keeper
-from qakit.training.again import predict_again
 from qakit.training.averaging import WeightAverage
 from qakit.training.events import silence
 

@@ -20,8 +20,8 @@ from qakit.data.encode import encode
 from qakit.data.template import PairTemplate
 from qakit.protocols import WindowRuntime
 from qakit.values import Example
-from qakit_preprocess import build_stride
 from qakit_preprocess.settings import StrideSettings
+from qakit_preprocess.stride import build_stride
 
 ODD = [
     " ", "  ", "\n", "\r\n", "\t", "\u00a0", "\u3000", "\u200b", "\u200d", "\ufeff", "\u0301", "e\u0301", "é", "ﬁ", "Å",

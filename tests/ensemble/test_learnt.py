@@ -18,7 +18,7 @@ from qakit.inference.evaluation import Judge
 from qakit.protocols import NoRuntime
 from qakit.recipe.model import BackboneSection, DataSection, PluginRef, Recipe
 from qakit.registry import load_registry
-from qakit.report.columns import Sampling
+from qakit.statistics import Sampling
 from qakit.values import Prediction
 
 

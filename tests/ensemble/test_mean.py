@@ -6,7 +6,6 @@ import math
 
 import pytest
 
-from qakit.components import NoSettings
 from qakit.errors import UsageError
 from qakit.protocols import EnsembleMember, Pool
 from qakit.values import ContextPrediction, Example, LabelPrediction, Prediction, SpanPrediction
@@ -18,11 +17,11 @@ def classes(*shares: float, id_: str = "q", names: str = "xyz") -> LabelPredicti
 
 
 def pool(*members: list[Prediction], examples: list[Example] | None = None) -> Pool:
-    return Mean(NoSettings()).pool([EnsembleMember(f"m{n}", each) for n, each in enumerate(members, 1)], examples)
+    return Mean().pool([EnsembleMember(f"m{n}", each) for n, each in enumerate(members, 1)], examples)
 
 
 def combined(*ballots: Prediction) -> Prediction:
-    return Mean(NoSettings()).combine([[ballot] for ballot in ballots])[0]
+    return Mean().combine([[ballot] for ballot in ballots])[0]
 
 
 def test_the_likeliest_class_by_the_mean_wins() -> None:
@@ -31,7 +30,7 @@ def test_the_likeliest_class_by_the_mean_wins() -> None:
     assert found.scores == pytest.approx((0.3, 0.4, 0.3))
     assert found.label == "x", "the middle class has no name here, as no member ever predicts it"
     members = [[classes(0.5, 0.4, 0.1), classes(0, 1, 0, id_="r")], [classes(0.1, 0.4, 0.5), classes(0, 1, 0, id_="r")]]
-    assert [each.final for each in Mean(NoSettings()).combine(members)] == ["y", "y"]
+    assert [each.final for each in Mean().combine(members)] == ["y", "y"]
 
 
 def test_a_class_that_a_member_rules_out_may_win() -> None:
@@ -47,8 +46,8 @@ def test_numbers_and_contexts() -> None:
 
 def test_questions_with_different_numbers_of_contexts() -> None:
     members = [[ContextPrediction("a", 0, (1.0,)), ContextPrediction("b", 1, (0.2, 0.8))]] * 2
-    assert [each.final for each in Mean(NoSettings()).combine(members)] == ["0", "1"]
-    assert [len(each.scores) for each in Mean(NoSettings()).combine(members)] == [1, 2]  # type: ignore[union-attr]
+    assert [each.final for each in Mean().combine(members)] == ["0", "1"]
+    assert [len(each.scores) for each in Mean().combine(members)] == [1, 2]  # type: ignore[union-attr]
 
 
 def test_weights_and_temperatures() -> None:

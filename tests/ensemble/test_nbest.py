@@ -150,7 +150,7 @@ def test_learning_without_gold_answers() -> None:
 
 def test_classes_are_not_answers() -> None:
     with pytest.raises(UsageError, match="combine classes, numbers and contexts with `mean`"):
-        Nbest(NoSettings()).combine([[LabelPrediction("q", "x")]])
+        Nbest().combine([[LabelPrediction("q", "x")]])
 
 
 def test_members_in_other_orders() -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from qakit.ensembling.trained import TrainedEnsemble, check_same_ensemble, create_trained, reload_trained
+from qakit.study.members import plan_members
+from qakit.workflows.members import ensemble_into, read_ensemble
 
 from qakit.ensembling.load import load_ensemble
-from qakit.ensembling.trained import TrainedEnsemble, check_same_ensemble, create_trained, reload_trained
 from qakit.errors import RunError
 from qakit.registry import load_registry
-from qakit.study.members import plan_members
 from qakit.training.events import silence
-from qakit.workflows.members import ensemble_into, read_ensemble
 
 RECIPE = {
     "data": {"reader": "squad", "train": "data.json", "validation": "data.json"},

@@ -15,7 +15,7 @@ from qakit.inference.evaluation import Judge
 from qakit.protocols import EnsembleMember, Pool
 from qakit.recipe.load import load_recipe
 from qakit.registry import load_registry
-from qakit.report.columns import Sampling
+from qakit.statistics import Sampling
 from qakit.values import Answer, Candidate, Example, NoAnswer, Prediction, SpanPrediction
 
 COUNT = 21

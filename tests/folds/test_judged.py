@@ -12,7 +12,7 @@ from command_line import checkpoints_kept
 
 from qakit.errors import UsageError
 from qakit.runs import Run
-from qakit.training.seen import Seen
+from qakit.training.fingerprints import Seen
 
 pytestmark = pytest.mark.slow
 

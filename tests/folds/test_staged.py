@@ -14,8 +14,8 @@ from qakit.data.splits import read_split
 from qakit.errors import RunError, UsageError
 from qakit.registry import load_registry
 from qakit.runs import Run
-from qakit.training.labelling import PREFIX
-from qakit.training.seen import Seen
+from qakit.training.fingerprints import Seen
+from qakit.training.pseudo import PREFIX
 
 pytestmark = pytest.mark.slow
 

@@ -129,7 +129,9 @@ def test_other_machines_train_other_folds_in_the_same_folder(
     assert json.loads(result.stdout)["folds"]["k"] == 3
     result = invoke("train", fold_recipe_file, "--fold", "3", "--output", tmp_path / "shared")
     assert result.exit_code == 2
-    assert "fold-1 was begun with train.max_steps: 1, but the recipe now says train.max_steps: null" in str(result.exception)
+    assert "fold-1 was begun with train.max_steps: 1, but the recipe now says train.max_steps: null" in str(
+        result.exception
+    )
 
 
 def test_folds_that_were_trained_as_runs_of_their_own_are_joined(
@@ -146,7 +148,9 @@ def test_folds_that_were_trained_as_runs_of_their_own_are_joined(
     assert "RUN is not a run" in str(result.exception)
     result = invoke("train", fold_recipe_file, "--set", "train.max_steps=2", "--output", run)
     assert result.exit_code == 2
-    assert "fold-2 was begun with train.max_steps: 1, but the recipe now says train.max_steps: 2" in str(result.exception)
+    assert "fold-2 was begun with train.max_steps: 1, but the recipe now says train.max_steps: 2" in str(
+        result.exception
+    )
     (run / "notes.txt").touch()
     result = invoke("train", fold_recipe_file, *quick, "--output", run)
     assert result.exit_code == 2

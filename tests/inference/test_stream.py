@@ -15,12 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from qakit.distributed import ALONE, Workers
 from qakit.errors import DataError, OutputError, RunError
 from qakit.inference.stream import StoppedError, Tally, answer_shards
 from qakit.inference.stream_folder import AnswerFolder, Identity, content_sha256
 from qakit.inference.stream_inputs import FORMS, Form, Shard, find_shards
 from qakit.inference.trained import Inferred
-from qakit.inference.workers import ALONE, Workers
 from qakit.recipe.load import load_recipe
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry, load_registry

@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM
 
+from qakit.distributed import Workers
 from qakit.errors import DataError, ModelError, RunError
-from qakit.inference.workers import Workers
 from qakit.modeling.backbones import load_backbone, load_tokenizer
 from qakit.pretraining.language_head import MaskedLanguageHead, mean_by_window
 from qakit.pretraining.prepare import Pretraining, prepare_pretraining

@@ -13,11 +13,11 @@ from qakit.errors import PluginError, UnknownPluginError, UsageError
 from qakit.recipe.model import BackboneSection, DataSection, PluginRef, PredictSection, Recipe
 from qakit.recipe.staged import FoldsSection
 from qakit.registry import Registry, load_registry
-from qakit.report.columns import Sampling
 from qakit.report.compare_runs import Answered
 from qakit.report.postprocess import Tuning, tune
 from qakit.report.postprocess_steps import Faults, known_steps
 from qakit.runs import Run
+from qakit.statistics import Sampling
 from qakit.values import Answer, Candidate, Example, LabelPrediction, Prediction, SpanPrediction
 
 SAMPLING = Sampling(2000, 0)

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from qakit.registry import Registry, load_registry
 from qakit.study.events import Event
-from qakit.study.folder import StudyFolder
 from qakit.study.ledger import open_ledger
-from qakit.study.load import load_study
-from qakit.study.plan import plan
 from qakit.study.record import TrialRecord
 from qakit.study.runner import Runner, Timing
+
+from qakit.registry import Registry, load_registry
+from qakit.study.folder import StudyFolder
+from qakit.study.load import load_study
+from qakit.study.plan import plan
 from qakit.training.interrupts import StopRequest
 
 FAKE = Path(__file__).with_name("fake_training.py")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from qakit.study.ledger import open_ledger
+from qakit.study.runner import Runner, Timing
+
 from qakit.registry import load_registry
 from qakit.study.folder import StudyFolder
-from qakit.study.ledger import open_ledger
 from qakit.study.load import load_study
 from qakit.study.plan import plan
-from qakit.study.runner import Runner, Timing
 from qakit.training.interrupts import stop_requests
 
 FAKE = Path(__file__).with_name("fake_training.py")

@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from qakit.study.claim import claim
+from qakit.study.events import TrialEnded
+from qakit.study.ledger import open_ledger
+from qakit.study.runner import Runner, _Running
 
 from qakit.errors import RunError
 from qakit.registry import Registry
 from qakit.runs import Run
-from qakit.study.claim import claim
-from qakit.study.events import TrialEnded
-from qakit.study.ledger import open_ledger
 from qakit.study.load import load_study
 from qakit.study.plan import plan
-from qakit.study.runner import Runner, _Running
 
 Write = Callable[..., Path]
 Drive = Any

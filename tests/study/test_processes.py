@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-from qakit.study.folder import StudyFolder
 from qakit.study.ledger import open_ledger
 from qakit.study.record import TrialRecord
+
+from qakit.study.folder import StudyFolder
 
 pytestmark = pytest.mark.slow
 

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from qakit.study.claim import claim
+from qakit.study.events import Elsewhere, StudyStarted, TrialEnded
+from qakit.study.ledger import open_ledger
+from qakit.study.runner import Timing
 
 from qakit.errors import QakitError, RunError, UsageError
 from qakit.files import write_text
 from qakit.registry import Registry
 from qakit.study import ledger as ledger_module
-from qakit.study.claim import claim
-from qakit.study.events import Elsewhere, StudyStarted, TrialEnded
 from qakit.study.folder import StudyFolder
-from qakit.study.ledger import open_ledger
 from qakit.study.load import load_study
 from qakit.study.plan import plan
-from qakit.study.runner import Timing
 
 Write = Callable[..., Path]
 Drive = Any

@@ -22,8 +22,8 @@ from qakit.submit.standings import (
     in_percent,
     next_baseline,
     own_team,
+    rank_correlation,
     rows_of,
-    spearman,
     standings,
     sync,
     warnings_of,
@@ -122,19 +122,19 @@ def ranks(values: np.ndarray) -> np.ndarray:
 def test_rank_correlation_is_the_correlation_of_ranks(pairs: list[tuple[int, int]]) -> None:
     first, second = (ranks(np.array(side)) for side in zip(*pairs, strict=True))
     if not first.std() or not second.std():
-        assert spearman(pairs) is None
+        assert rank_correlation(pairs) is None
     else:
-        assert spearman(pairs) == pytest.approx(np.corrcoef(first, second)[0, 1])
+        assert rank_correlation(pairs) == pytest.approx(np.corrcoef(first, second)[0, 1])
 
 
 @given(PAIRS)
 def test_rank_correlation_sees_only_order(pairs: list[tuple[int, int]]) -> None:
-    rho = spearman(pairs)
+    rho = rank_correlation(pairs)
     assert rho is None or -1.000001 <= rho <= 1.000001
-    assert spearman([(a**3, b * 2 + 7) for a, b in pairs]) == pytest.approx(rho)
-    assert spearman([(b, a) for a, b in pairs]) == pytest.approx(rho)
-    assert spearman([(a, -b) for a, b in pairs]) == pytest.approx(None if rho is None else -rho)
-    assert spearman(pairs[:3]) is None
+    assert rank_correlation([(a**3, b * 2 + 7) for a, b in pairs]) == pytest.approx(rho)
+    assert rank_correlation([(b, a) for a, b in pairs]) == pytest.approx(rho)
+    assert rank_correlation([(a, -b) for a, b in pairs]) == pytest.approx(None if rho is None else -rho)
+    assert rank_correlation(pairs[:3]) is None
 
 
 def test_baselines() -> None:

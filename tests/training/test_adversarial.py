@@ -16,7 +16,7 @@ from qakit.modeling.model import ReadingModel
 from qakit.recipe.tricks import AdversarialSection
 from qakit.testing.heads import made_up_batch
 from qakit.training.adversarial import Attack
-from qakit.training.trick_checks import check_tricks
+from qakit.training.tricks import check_tricks
 
 TABLE, LINEAR = "backbone.embeddings.weight", "head.features.linear.weight"
 

@@ -9,8 +9,8 @@ import pytest
 import torch.distributed
 from accelerate import PartialState
 
+from qakit.distributed import Workers, processes_of_this_launch
 from qakit.inference import workers
-from qakit.inference.workers import Workers, processes_of_this_launch
 
 
 @pytest.fixture

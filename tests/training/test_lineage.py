@@ -16,8 +16,8 @@ from qakit.files import write_json
 from qakit.recipe.model import Recipe
 from qakit.registry import load_registry
 from qakit.runs import SEEN, Run, create_run
+from qakit.training.fingerprints import Seen
 from qakit.training.lineage import trace
-from qakit.training.seen import Seen
 from qakit.values import Answer, Example
 
 REGISTRY = load_registry()

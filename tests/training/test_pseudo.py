@@ -21,8 +21,7 @@ from qakit.recipe.model import Recipe
 from qakit.registry import load_registry
 from qakit.runs import create_run
 from qakit.training.events import Event, Remark
-from qakit.training.labelling import predictions_for
-from qakit.training.pseudo import check_learnt, pseudo_labelled
+from qakit.training.pseudo import check_learnt, predictions_for, pseudo_labelled
 from qakit.values import (
     Answer,
     Candidate,

@@ -18,8 +18,8 @@ from qakit.errors import PluginError, UsageError
 from qakit.modeling.model import ReadingModel
 from qakit.randomness import derive_seed
 from qakit.testing.heads import made_up_batch
-from qakit.training.consistency import divergence, has_dropout
-from qakit.training.trick_checks import check_tricks
+from qakit.training.r_drop import divergence, has_dropout
+from qakit.training.tricks import check_tricks
 
 HEADS = [
     ("linear_span", {}),

@@ -8,15 +8,14 @@ import pytest
 from accelerate import Accelerator
 from tiny_model import tiny_model
 
+from qakit.distributed import ALONE, Workers
 from qakit.errors import QakitError
-from qakit.inference.workers import ALONE, Workers
 from qakit.recipe.model import TrainSection
 from qakit.runs import Run
-from qakit.training.checkpoints import Progress
+from qakit.training.checkpoints import Progress, Resuming
 from qakit.training.events import CheckpointWritten, Event, Preparing
 from qakit.training.journal import Journal
 from qakit.training.optim import build_optimiser
-from qakit.training.resuming import Resuming
 
 
 def resuming(folder: Path, heard: list[Event], digest: str = "x") -> Resuming:

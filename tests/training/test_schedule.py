@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qakit.training.schedule import rate_factor, warmup_steps
+from qakit.training.optim import rate_factor, warmup_steps
 
 
 def test_warmup_below_one_is_a_share_of_all_steps() -> None:

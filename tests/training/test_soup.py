@@ -16,7 +16,7 @@ from torch import Tensor
 
 from qakit.errors import UsageError
 from qakit.training.soup import candidates, forget_after, greedy_soup, keep_candidate, overwrite, set_aside
-from qakit.training.trick_checks import check_tricks
+from qakit.training.tricks import check_tricks
 
 Point = tuple[float, float]
 NUMBERS = st.floats(-3, 3, width=32)

@@ -12,8 +12,8 @@ from qakit.errors import UsageError
 from qakit.recipe.model import TrainSection
 from qakit.recipe.tricks import SwaSection
 from qakit.training.averaging import Equal, WeightAverage
-from qakit.training.schedule import rate_factor, step_factor
-from qakit.training.trick_checks import check_tricks
+from qakit.training.optim import rate_factor, step_factor
+from qakit.training.tricks import check_tricks
 
 STEPS = 20
 

@@ -9,7 +9,7 @@ from tiny_model import tiny_model, tiny_plan, tiny_recipe
 
 from qakit.errors import UsageError
 from qakit.training.plan import Plan
-from qakit.training.trick_checks import check_tricks
+from qakit.training.tricks import check_tricks
 
 GROWING = tiny_plan(18, 24)
 """Short windows are more, so the first epoch is three quarters of the training."""

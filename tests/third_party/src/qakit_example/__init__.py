@@ -42,52 +42,31 @@ class TrimPunctuationSettings(Settings):
     characters: str = Field(default=" ,.;:!?，。；：！？、", description="Characters removed at both ends.")
 
 
-# Torch and numpy are imported when a recipe uses the component, not when qakit starts.
-def build_mlp_span(settings: MlpSettings, runtime: HeadRuntime) -> Head:
-    """A span head with a hidden layer."""
-    from qakit_example.head import MlpSpan
-
-    return MlpSpan(settings, runtime)
-
-
-def build_mlp_label(settings: MlpSettings, runtime: HeadRuntime) -> Head:
-    """A head for classes and numbers with a hidden layer."""
-    from qakit_example.label import MlpLabel
-
-    return MlpLabel(settings, runtime)
-
-
-def build_even_windows(settings: EvenWindowsSettings, runtime: WindowRuntime) -> Preprocessor:
-    """Windows spread evenly over each context."""
-    from qakit_example.windows import EvenWindows
-
-    return EvenWindows(settings, runtime)
-
-
 def build_trim_punctuation(settings: TrimPunctuationSettings, runtime: NoRuntime) -> Postprocessor:
-    """Removes punctuation around an answer."""
+    """Removes punctuation around an answer; `build` may be a function, too."""
     from qakit_example.trim import TrimPunctuation
 
     return TrimPunctuation(settings.characters)
 
 
+# Torch and numpy are imported when a recipe uses the component, not when qakit starts: `build` is a string.
 MLP_SPAN: Component[MlpSettings, HeadRuntime, Head] = Component(
     name="mlp_span",
     summary="Start and end scores from a hidden layer with GELU",
     settings=MlpSettings,
-    build=build_mlp_span,
+    build="qakit_example.head:MlpSpan",
 )
 MLP_LABEL: Component[MlpSettings, HeadRuntime, Head] = Component(
     name="mlp_label",
     summary="A class or a number from a hidden layer with GELU",
     settings=MlpSettings,
-    build=build_mlp_label,
+    build="qakit_example.label:MlpLabel",
 )
 EVEN_WINDOWS: Component[EvenWindowsSettings, WindowRuntime, Preprocessor] = Component(
     name="even_windows",
     summary="As few full windows as cover the context, spread evenly over it",
     settings=EvenWindowsSettings,
-    build=build_even_windows,
+    build="qakit_example.windows:EvenWindows",
 )
 TRIM_PUNCTUATION: Component[TrimPunctuationSettings, NoRuntime, Postprocessor] = Component(
     name="trim_punctuation",

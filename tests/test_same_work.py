@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from qakit.distributed import Workers, check_same
 from qakit.errors import RunError
-from qakit.inference.agreement import check_same
-from qakit.inference.workers import Workers
 
 
 @dataclass(frozen=True)

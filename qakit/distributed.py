@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import atexit
 import os
+import platform
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import timedelta
 from functools import cache
+from hashlib import blake2b
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -70,7 +72,7 @@ class Workers:
         return box[0]
 
     @contextmanager
-    def one_fate(self) -> Iterator[None]:
+    def fail_together(self) -> Iterator[None]:
         """What fails in one process ends all of them at the end of the block, so that none waits for ever.
 
         No process may wait for another inside the block, other than by :meth:`leaders_first`.
@@ -92,7 +94,7 @@ class Workers:
     def leaders_first(self) -> Iterator[None]:
         """The first process of each machine does the block before the others, who find what it left in the cache.
 
-        To be used inside :meth:`one_fate`.
+        To be used inside :meth:`fail_together`.
         """
         leads = self.local_rank == 0
         if not leads and not self._all_well(True):
@@ -108,6 +110,46 @@ class Workers:
 
 ALONE = Workers()
 """One process that does everything."""
+
+
+def check_same(workers: Workers, *parts: object) -> None:
+    """Refuse shares of different works: together they would be no whole, and a process could wait for ever.
+
+    Args:
+        parts: what each process has made for itself: arrays, dataclasses of them, and values whose ``repr`` says all.
+
+    Raises:
+        RunError: in all processes; they differ.
+    """
+    if workers.size == 1:
+        return
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        for piece in _pieces(part):
+            digest.update(piece)
+    found = workers.gather((digest.digest(), platform.node()))
+    (first, host), *_ = found
+    for rank, (own, other) in enumerate(found):
+        if own != first:
+            raise RunError(
+                f"process {rank} (on {other}) has other examples or another recipe before it than process 0 (on "
+                f"{host}): every process needs the same recipe, data, tokenizer and versions"
+            )
+
+
+def _pieces(part: object) -> Iterator[bytes | memoryview]:
+    """A value as bytes."""
+    import numpy as np
+
+    if is_dataclass(part):
+        for field in fields(part):
+            yield field.name.encode()
+            yield from _pieces(getattr(part, field.name))
+    elif isinstance(part, np.ndarray):
+        yield f"{part.dtype} {part.shape}".encode()
+        yield np.ascontiguousarray(part).reshape(-1).view(np.uint8).data
+    else:
+        yield repr(part).encode("utf-8", "surrogatepass")
 
 
 def join_workers() -> tuple[Workers, torch.device]:
@@ -132,7 +174,7 @@ def processes_of_this_launch() -> Iterator[Workers]:
     each other, and each goes on alone. One process: nothing to join and to leave.
 
     Inside, trainings (``Training.go``) and predictions are done by all of them together, in the same order in each;
-    ``workers.one_fate()`` and ``workers.from_first()`` are for what lies between. Who waits does so for
+    ``workers.fail_together()`` and ``workers.from_first()`` are for what lies between. Who waits does so for
     :data:`PATIENCE`. Where it is entered inside itself, the outermost one ends it. An error that leaves the block ends
     the command in this process, without waiting for the others.
     """

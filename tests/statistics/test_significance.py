@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qakit.report import significance
-from qakit.report.significance import holm, sign_flips
+from qakit.statistics import holm, sign_flips
 
 
 def p_of(differences: list[float], *, seed: int = 0, draws: int = 2000) -> float:
@@ -49,12 +48,12 @@ def test_with_many_sizes_signs_are_drawn(monkeypatch: pytest.MonkeyPatch) -> Non
     differences = [float(7 * number % 23) - 9 for number in range(1, 19)]
     exact = p_of(differences)
     assert 0.1 < exact < 0.9
-    monkeypatch.setattr(significance, "EXACT", 1)
+    monkeypatch.setattr("qakit.statistics.EXACT_SUMS", 1)
     drawn = p_of(differences, draws=20_000)
     assert drawn == pytest.approx(exact, abs=0.02)
     assert drawn == p_of(differences, draws=20_000) != p_of(differences, draws=20_000, seed=1)
     assert p_of([100.0] * 60, draws=99) == 1 / 100, "what was seen is one of the ways"
-    monkeypatch.setattr(significance, "CHUNK", 50)
+    monkeypatch.setattr("qakit.statistics.CHUNK", 50)
     assert p_of(differences, draws=20_000) == pytest.approx(exact, abs=0.02)
 
 

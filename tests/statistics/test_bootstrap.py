@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qakit.report.bootstrap import interval, paired
+from qakit.statistics import interval, paired
 
 FIGURES = st.lists(st.floats(-100, 100), min_size=1, max_size=30)
 
@@ -86,7 +86,7 @@ def test_the_same_seed_gives_the_same_interval_and_another_another() -> None:
 def test_the_memory_used_at_once_does_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(5).normal(size=200)
     whole = interval(values, seed=0, resamples=1_000)
-    monkeypatch.setattr("qakit.report.bootstrap.CHUNK", 700)
+    monkeypatch.setattr("qakit.statistics.CHUNK", 700)
     assert interval(values, seed=0, resamples=1_000) == pytest.approx(whole, rel=1e-12)
 
 

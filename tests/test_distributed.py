@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qakit.data.batching import prediction_batches
-from qakit.inference.workers import ALONE, AbandonedError, Workers, adopt_slurm, launched_processes
+from qakit.distributed import ALONE, AbandonedError, Workers, adopt_slurm, launched_processes
 
 
 @given(windows=st.integers(0, 200), batch_size=st.integers(1, 50), size=st.integers(1, 70))
@@ -27,9 +27,9 @@ def test_one_process_does_everything_and_asks_nobody() -> None:
     assert ALONE.first
     assert ALONE.gather("value") == ["value"]
     assert ALONE.from_first("value") == "value"
-    with ALONE.one_fate(), ALONE.leaders_first():
+    with ALONE.fail_together(), ALONE.leaders_first():
         pass
-    with pytest.raises(ValueError, match="as it is"), ALONE.one_fate():
+    with pytest.raises(ValueError, match="as it is"), ALONE.fail_together():
         raise ValueError("as it is")
 
 
@@ -53,14 +53,14 @@ def scripted(*answers: bool, local_rank: int = 0) -> Scripted:
 
 def test_a_failure_elsewhere_ends_this_process() -> None:
     workers = scripted(False)
-    with pytest.raises(AbandonedError), workers.one_fate():
+    with pytest.raises(AbandonedError), workers.fail_together():
         pass
     assert workers.said == [True]
 
 
 def test_a_failure_here_is_told_once_and_stays_what_it_is() -> None:
     workers = scripted(True, True)
-    with pytest.raises(ValueError, match="mine"), workers.one_fate(), workers.leaders_first():
+    with pytest.raises(ValueError, match="mine"), workers.fail_together(), workers.leaders_first():
         raise ValueError("mine")
     assert workers.said == [False]
 
@@ -68,7 +68,7 @@ def test_a_failure_here_is_told_once_and_stays_what_it_is() -> None:
 @pytest.mark.parametrize("local_rank", [0, 1])
 def test_the_first_of_a_machine_goes_first(local_rank: int) -> None:
     workers = scripted(True, True, local_rank=local_rank)
-    with workers.one_fate():
+    with workers.fail_together():
         with workers.leaders_first():
             assert workers.said == [True] * local_rank
         assert workers.said == [True]
@@ -78,7 +78,7 @@ def test_the_first_of_a_machine_goes_first(local_rank: int) -> None:
 @pytest.mark.parametrize("local_rank", [0, 1])
 def test_who_sees_a_failure_in_between_leaves_without_another_word(local_rank: int) -> None:
     workers = scripted(False, local_rank=local_rank)
-    with pytest.raises(AbandonedError), workers.one_fate(), workers.leaders_first():
+    with pytest.raises(AbandonedError), workers.fail_together(), workers.leaders_first():
         pass
     assert workers.said == [True]
 

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qakit.report.bootstrap import drawn_counts
-from qakit.report.columns import DrawnColumn, Sampling, drawn_columns, mean_columns, mean_of
+from qakit.statistics import DrawnColumn, Sampling, drawn_columns, drawn_counts, mean_columns, mean_of
 
 SAMPLING = Sampling(resamples=2000, seed=0)
 RIGHT = np.array([1.0] * 70 + [0.0] * 30)
@@ -63,7 +62,7 @@ def test_every_draw_is_as_large_as_the_set_and_the_same_each_time(questions: int
 
 
 def test_large_sets_are_drawn_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qakit.report.bootstrap.CHUNK", 30)
+    monkeypatch.setattr("qakit.statistics.CHUNK", 30)
     parts = list(drawn_counts(10, seed=0, resamples=7))
     assert [len(part) for part in parts] == [3, 3, 1]
     assert (np.concatenate(parts).sum(1) == 10).all()
