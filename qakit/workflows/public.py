@@ -65,7 +65,6 @@ def train(
     """
     from qakit.registry import load_registry
     from qakit.training.interrupts import InterruptedTrainingError
-    from qakit.workflows.launching import placed
     from qakit.workflows.train import plan_training
 
     begun: list[Path] = []
@@ -77,9 +76,15 @@ def train(
 
     with _known_errors():
         planned = plan_training(
-            _path(recipe), _new(output), overrides=_texts(set), resume=resume, fold=fold, registry=load_registry()
+            _path(recipe),
+            _new(output),
+            overrides=_texts(set),
+            resume=resume,
+            fold=fold,
+            devices=_devices(devices),
+            jobs=jobs,
+            registry=load_registry(),
         )
-        planned = placed(planned, _devices(devices), jobs)
         try:
             return planned.train(listener)
         except InterruptedTrainingError as error:
