@@ -9,7 +9,7 @@ import typer
 
 from qakit.cli.console import out, plain, print_error, print_json
 from qakit.cli.outputs import new_path
-from qakit.cli.placement import DevicesOption, JobsOption
+from qakit.cli.placement import DevicesOption, EngineOption, JobsOption
 
 if TYPE_CHECKING:
     from qakit.report.ladder import Ladder
@@ -33,6 +33,7 @@ def ladder(
     ] = None,
     devices: DevicesOption = None,
     jobs: JobsOption = None,
+    engine: EngineOption = "local",
     resamples: Annotated[int, typer.Option("--resamples", min=100, help="Resamples of the bootstrap.")] = 10_000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the resamples.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
@@ -58,7 +59,7 @@ def ladder(
     with (
         stops_told(lambda: output, first=is_first_process(), go_on="give the same command again to go on"),
         display,
-        executing(devices, jobs, registry, display) as place,
+        executing(devices, jobs, registry, display, engine=engine) as place,
     ):
         rungs = Climb.of(rungs, output, registry, overrides or [], place).run()
     if not is_first_process():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -18,4 +18,8 @@ DevicesOption = Annotated[
 JobsOption = Annotated[
     int | None,
     typer.Option("--jobs", "-j", help="Of several trainings: how many at once; by default one on each GPU."),
+]
+EngineOption = Annotated[
+    Literal["local", "ray"],
+    typer.Option("--engine", help="Of several trainings: on this machine, or on a Ray cluster ($RAY_ADDRESS)."),
 ]

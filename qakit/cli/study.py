@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from qakit.cli.console import err, out, plain, print_error, print_json, print_text
 from qakit.cli.outputs import new_path
-from qakit.cli.placement import DevicesOption, JobsOption
+from qakit.cli.placement import DevicesOption, EngineOption, JobsOption
 
 if TYPE_CHECKING:
     from qakit.study.folder import StudyFolder
@@ -57,6 +57,7 @@ def run(
     ] = None,
     devices: DevicesOption = None,
     jobs: JobsOption = None,
+    engine: EngineOption = "local",
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train failed trials once more.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and list the trials, and stop.")] = False,
     as_json: JsonOption = False,
@@ -85,7 +86,7 @@ def run(
     if first:
         folder.begin(loaded, ["qakit", *sys.argv[1:]])
     display = TrainingDisplay(quiet=quiet or as_json, silent=not first)
-    with display, executing(devices, jobs, registry, display, apart=True) as place:
+    with display, executing(devices, jobs, registry, display, engine=engine, apart=True) as place:
         try:
             records = StudyRun(loaded, planned, folder, registry, place, retry_failed=retry_failed).run()
         except (InterruptedTrainingError, KeyboardInterrupt) as error:

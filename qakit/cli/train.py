@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from qakit.cli.outputs import new_path
-from qakit.cli.placement import DevicesOption, JobsOption
+from qakit.cli.placement import DevicesOption, EngineOption, JobsOption
 from qakit.cli.stops import stops_told
 
 
@@ -37,6 +37,7 @@ def train(
     ] = None,
     devices: DevicesOption = None,
     jobs: JobsOption = None,
+    engine: EngineOption = "local",
     as_json: Annotated[bool, typer.Option("--json", help="Print the final figures as JSON on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
@@ -60,6 +61,7 @@ def train(
         fold=fold,
         devices=devices,
         jobs=jobs,
+        engine=engine,
         registry=load_registry(),
     )
     first = is_first_process()

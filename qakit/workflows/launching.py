@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from qakit.distributed import ALONE, Workers
 from qakit.errors import UsageError
@@ -37,6 +37,9 @@ def slots_of(devices: str | None) -> tuple[Slot, ...]:
     return ()
 
 
+Engine = Literal["local", "ray"]
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where several trainings run."""
@@ -52,11 +55,18 @@ class Place:
 
 @contextmanager
 def executing(
-    devices: str | None, jobs: int | None, registry: Registry, listener: Listener, *, apart: bool = False
+    devices: str | None,
+    jobs: int | None,
+    registry: Registry,
+    listener: Listener,
+    *,
+    engine: Engine = "local",
+    apart: bool = False,
 ) -> Iterator[Place]:
     """The devices that are chosen for several trainings, one on each; under a launcher its processes train together.
 
     Args:
+        engine: ``ray``: on the machines of a Ray cluster.
         apart: each training gets a process of its own, also where there is one at a time.
 
     Raises:
@@ -75,6 +85,14 @@ def executing(
         with processes_of_this_launch() as workers:
             heard = listener if workers.first else silence
             yield Place(Here(registry, workers), workers, heard, StopRequest())
+        return
+    if engine == "ray":
+        from qakit.graph.cluster import on_cluster
+
+        if devices is not None:
+            raise UsageError("--devices is for this machine: Ray chooses among those of its cluster")
+        with stop_requests() as stop:
+            yield Place(on_cluster(jobs), ALONE, listener, stop)
         return
     chosen = slots(devices, jobs)
     if line := told(chosen, each="training"):

@@ -39,6 +39,7 @@ def train(
     fold: int | None = None,
     devices: str | int | Sequence[int] | None = None,
     jobs: int | None = None,
+    engine: Literal["local", "ray"] = "local",
     on_event: Listener = log,
 ) -> TrainingResult:
     """Train a recipe; evaluate, predict its test file and write the submission: ``qakit train``.
@@ -56,6 +57,7 @@ def train(
         devices: how many GPUs, or their numbers, ``[0, 1]``; ``"cpu"``, or ``"cpu:2"`` for two processes. By default
             what ``QAKIT_DEVICES`` says, else every GPU. Several have a process each, and this one waits for them.
         jobs: of several trainings: how many at once; by default one on each GPU.
+        engine: of several trainings: on this machine, or on the Ray cluster that ``RAY_ADDRESS`` names.
         on_event: called with each value of :mod:`qakit.training.events`; by default warnings are logged.
 
     Raises:
@@ -83,6 +85,7 @@ def train(
             fold=fold,
             devices=_devices(devices),
             jobs=jobs,
+            engine=engine,
             registry=load_registry(),
         )
         try:

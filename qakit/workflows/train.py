@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from qakit.graph.nodes import Graph, Node
     from qakit.registry import Registry
     from qakit.training.events import Listener
-    from qakit.workflows.launching import Place
+    from qakit.workflows.launching import Engine, Place
     from qakit.workflows.result import TrainingResult
 
 
@@ -34,6 +34,7 @@ class PlannedTraining:
     """Of this machine: as ``--devices`` has it."""
     jobs: int | None = None
     """How many of several trainings at once; None: one on each device."""
+    engine: Engine = "local"
 
     @property
     def is_single(self) -> bool:
@@ -76,10 +77,11 @@ class PlannedTraining:
         from qakit.workflows.result import TrainingResult
 
         if not self.is_single:
-            with executing(self.devices, self.jobs, self.registry, listener) as place:
+            with executing(self.devices, self.jobs, self.registry, listener, engine=self.engine) as place:
                 return self._train_several(place)
-        if self.jobs is not None:
-            raise UsageError("--jobs is for several trainings, and this recipe is one")
+        if self.jobs is not None or self.engine != "local":
+            option = "--jobs" if self.jobs is not None else "--engine"
+            raise UsageError(f"{option} is for several trainings, and this recipe is one")
         begun = Run(self.output) if self.resume and self.output is not None else None
         run = Run(
             train_on(slots_of(self.devices), self.graph.recipe, self.registry, self.output, begun, listener=listener)
@@ -132,6 +134,7 @@ def plan_training(
     fold: int | None = None,
     devices: str | None = None,
     jobs: int | None = None,
+    engine: Engine = "local",
     registry: Registry,
 ) -> PlannedTraining:
     """Read and check what is to be trained.
@@ -144,6 +147,7 @@ def plan_training(
         fold: of a recipe with folds the only one to train, counted from 1.
         devices: as ``--devices`` has it; by default ``QAKIT_DEVICES``, else every GPU.
         jobs: how many of several trainings at once; by default one on each device.
+        engine: where several are trained: ``local``, or ``ray`` for the machines of a Ray cluster.
 
     Raises:
         UsageError: these do not go together.
@@ -159,7 +163,7 @@ def plan_training(
         raise UsageError("--fold is for a recipe with `folds: {k: 5}`, of which it trains one")
     if fold is not None and folds is not None and not 1 <= fold <= folds.k:
         raise UsageError(f"--fold {fold}: there are {folds.k} folds, counted from 1")
-    return PlannedTraining(graph, registry, output, resume, fold, devices, jobs)
+    return PlannedTraining(graph, registry, output, resume, fold, devices, jobs, engine)
 
 
 def _begun(path: Path | None, overrides: Sequence[str], registry: Registry) -> Graph:
