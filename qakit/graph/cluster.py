@@ -165,7 +165,7 @@ def work(command: Sequence[str], log: str, threads: int | None) -> int:
 
 
 def _end_with_parent() -> None:
-    """Where the worker is killed, with its driver or with Ray itself, the training gets SIGTERM: it writes a checkpoint,
+    """Where the worker is killed, with its driver or with Ray, the training gets SIGTERM: it writes a checkpoint,
     and the GPU is free for whoever goes on. Linux alone knows this."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)
