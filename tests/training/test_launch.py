@@ -9,8 +9,11 @@ import pytest
 import torch.distributed
 from accelerate import PartialState
 
+from qakit.errors import UsageError
 from qakit.inference import workers
 from qakit.inference.workers import Workers, processes_of_this_launch
+from qakit.recipe.model import Recipe
+from qakit.training.launch import accelerator_for
 
 
 @pytest.fixture
@@ -56,3 +59,10 @@ def test_who_leaves_with_an_error_waits_for_nobody(monkeypatch: pytest.MonkeyPat
             raise LookupError
     finally:
         torch.distributed.destroy_process_group()
+
+
+def test_deepspeed_is_refused_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    recipe = Recipe.model_validate({"data": {"reader": "squad"}, "backbone": {"source": "m"}})
+    with pytest.raises(UsageError, match="DEEPSPEED; qakit trains with one whole model per process"):
+        accelerator_for(recipe)
