@@ -10,7 +10,7 @@ from qakit.data.batch import Batch
 from qakit.data.encode import EncodedExamples
 from qakit.data.windows import Windows
 from qakit.errors import ModelError
-from qakit.inference.logits import LogitTable
+from qakit.inference.classification import LogitTable
 from qakit.protocols import ContextScores
 from qakit.values import ContextPrediction, Example
 

@@ -10,7 +10,7 @@ from scipy.special import softmax
 from qakit.data.batch import Batch
 from qakit.data.windows import Windows
 from qakit.errors import ModelError
-from qakit.inference.logits import LogitTable
+from qakit.inference.classification import LogitTable
 from qakit.protocols import LabelScores
 from qakit.values import Example, LabelPrediction
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from qakit.data.encode import EncodedExamples
 from qakit.data.windows import Windows
-from qakit.inference.ranking import Ranked, rank
+from qakit.inference.nbest import Ranked, rank
 from qakit.inference.table import SpanTable
-from qakit.inference.visible import UNSUPPORTED, nearest_visible
+from qakit.inference.nbest import UNSUPPORTED, nearest_visible
 from qakit.values import Candidate, Example, NoAnswer, SpanPrediction
 
 __all__ = ["SpanTable", "span_predictions"]
@@ -41,7 +41,7 @@ def span_predictions(
 
     A question with windows always has a candidate, unless none of its contexts' tokens has anything to see. Where the
     head decoded blank spans alone, it is the visible token nearest to the best of them, with its score; where the head
-    decoded nothing at all, the first visible token, :data:`~qakit.inference.visible.UNSUPPORTED` below "no answer".
+    decoded nothing at all, the first visible token, :data:`~qakit.inference.nbest.UNSUPPORTED` below "no answer".
 
     An example's null score is the smallest one of its windows: a window that does not hold the answer says "no answer"
     rightly, so only the least convinced window counts (as in google-research/bert, ``run_squad.py``).

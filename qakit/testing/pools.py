@@ -11,12 +11,12 @@ from qakit.errors import PluginError
 from qakit.protocols import EnsembleMember, PoolsMembers
 from qakit.testing.answers import ANSWERS, CONTEXT, made_up_labels, made_up_questions
 from qakit.testing.components import running
-from qakit.testing.opinions import (
-    Opinion,
+from qakit.testing.member_answers import (
+    Probabilities,
     character_scores,
     contested,
     label_predictions,
-    opinions,
+    confident,
     span_predictions,
 )
 from qakit.testing.outcomes import check_answers, check_candidates, check_predictions, chosen
@@ -46,14 +46,14 @@ class _Asked:
 
     @property
     def says(self) -> Sequence[str | float]:
-        """The first member's opinions."""
+        """The first member's confident."""
         if self.labels:
             return self.labels
         if not self.ensembler.reads_characters:
             return ANSWERS
         return [text.strip() if text.strip() in CONTEXT else "" for text in ANSWERS]
 
-    def member(self, name: str, said: Sequence[Opinion]) -> EnsembleMember:
+    def member(self, name: str, said: Sequence[Probabilities]) -> EnsembleMember:
         scores = character_scores(said) if self.ensembler.reads_characters else None
         return EnsembleMember(name, span_predictions(said), scores)
 
@@ -63,7 +63,7 @@ class _Asked:
         if self.labels:
             first, second = (EnsembleMember(str(number), label_predictions(said)) for number, said in enumerate(both))
         else:
-            first, second = (self.member(str(n), opinions([str(text) for text in said])) for n, said in enumerate(both))
+            first, second = (self.member(str(n), confident([str(text) for text in said])) for n, said in enumerate(both))
         return [first, second, replace(second, name="2"), replace(second, name="3")]
 
     def torn(self) -> list[EnsembleMember]:

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 from qakit.data.encode import encode
 from qakit.data.template import PairTemplate
 from qakit.inference.evaluation import Judge, finish
-from qakit.inference.losses import LOSSES, MEANING, Losses, Place, find_losses, relevant_context
+from qakit.inference.error_analysis import LOSSES, MEANING, Losses, Place, find_losses, relevant_context
 from qakit.inference.scoring import ScoringSet, window_runtime
 from qakit.recipe.model import Recipe
 from qakit.registry import load_registry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qakit.errors import RecipeError
+from qakit.recipe.dump import recipe_data
 from qakit.recipe.load import dump_recipe, load_recipe, load_resolved, name_from, recipe_hash
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
@@ -37,6 +39,7 @@ def test_the_text_loads_back_to_an_equal_recipe(write: Write, registry: Registry
     assert dump_recipe(again) == dump_recipe(recipe)
     assert recipe_hash(again) == recipe_hash(recipe)
     assert load_recipe(resolved, registry=registry).recipe == recipe
+    assert Recipe.model_validate(json.loads(json.dumps(recipe_data(recipe)))) == recipe  # on its way to other processes
 
 
 def test_the_text_is_complete_and_readable(write: Write, registry: Registry, tmp_path: Path) -> None:
