@@ -267,7 +267,8 @@ class _Trial:
                 judged = evaluate(few, scores, judge, null_threshold=threshold, temperature=None)
                 answers = list(judged.predictions)
                 self._check_figures(judged.figures, answers)
-                choices_of(judged.raw, examples, judge)
+                if judged.raw:
+                    choices_of(judged.raw, examples, judge)  # as for the curve of thresholds at the end
         with TemporaryDirectory(prefix="qakit-") as folder:
             with _stage("keeping answers", self._head):
                 save_predictions(Path(folder), answers, recipe, run="preflight", inputs={}, characters=characters)
@@ -311,7 +312,7 @@ class _Trial:
         if not without:
             return
         names = ", ".join(without[:NAMES_SHOWN]) + (", ..." if len(without) > NAMES_SHOWN else "")
-        if set(parts["backbone"]) <= set(without):
+        if parts["backbone"] and set(parts["backbone"]) <= set(without):
             names = "the whole backbone"
         if not alone:
             raise ModelError(
