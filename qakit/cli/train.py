@@ -29,7 +29,7 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe value, e.g. train.epochs=1.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Prepare everything, say what would be trained, and stop.")
+        bool, typer.Option("--dry-run", help="Prepare everything, try one batch, say what would be trained, and stop.")
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --output.")] = False,
     fold: Annotated[

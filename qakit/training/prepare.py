@@ -42,7 +42,7 @@ from qakit.training.tricks import check_tricks
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """All that a training needs before its first step; ``qakit train --dry-run`` stops here."""
+    """All that a training needs before its first step."""
 
     recipe: Recipe
     assembled: Assembled
@@ -54,6 +54,8 @@ class Prepared:
     pseudo_split: Split | None
     """Those alone, and the file that they are from."""
     validation_split: Split | None
+    test_ids: tuple[str, ...] | None
+    """Of the test file, if there is one."""
     lineage: Lineage
     precision: Precision
     judge: Judge
@@ -173,6 +175,7 @@ def prepare_training(
         train_split=train_split,
         pseudo_split=pseudo_split,
         validation_split=validation_split,
+        test_ids=None if test_split is None else tuple(example.id for example in test_split.examples),
         lineage=lineage,
         precision=precision,
         judge=judge,
