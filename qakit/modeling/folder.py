@@ -29,7 +29,7 @@ from qakit.modeling.device import resolve_precision
 from qakit.modeling.model import ReadingModel
 from qakit.modeling.plain_weights import plain_weights
 from qakit.modeling.remote_code import announce_remote_code, code_files, is_remote, wants_remote_code
-from qakit.modeling.trial import try_encoder
+from qakit.modeling.smoke_test import try_encoder
 from qakit.protocols import Adapter, NoRuntime
 from qakit.recipe.model import BackboneSection, Recipe
 from qakit.registry import Registry
