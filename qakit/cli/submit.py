@@ -89,7 +89,9 @@ def submit(
     _show(outcome, as_json=as_json)
 
 
-def _pending(target: Path, competition: str | None, message: str | None, run: str | None, sample: Path | None) -> FileSubmission:
+def _pending(
+    target: Path, competition: str | None, message: str | None, run: str | None, sample: Path | None
+) -> FileSubmission:
     from qakit.cli.progress import bar
     from qakit.submit.target import check_target, find_target, pack, slug_of
 

@@ -9,8 +9,8 @@ from typing import Protocol, Self
 
 from qakit.distributed import Workers
 from qakit.inference.characters import CharacterScores
-from qakit.inference.evaluation import Evaluation, Judge
 from qakit.inference.error_analysis import ErrorAnalysis
+from qakit.inference.evaluation import Evaluation, Judge
 from qakit.inference.scoring import CountProgress
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry

@@ -15,8 +15,8 @@ from qakit.distributed import ALONE, Workers, check_same
 from qakit.errors import RunError, UsageError
 from qakit.inference.answering import Examined, Inferred
 from qakit.inference.collectors import Scores, SpanScores
-from qakit.inference.evaluation import Evaluation, Judge, evaluate, finish
 from qakit.inference.error_analysis import Place, analyse_errors, relevant_context
+from qakit.inference.evaluation import Evaluation, Judge, evaluate, finish
 from qakit.inference.scoring import (
     CountProgress,
     ScoringSet,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qakit.errors import RecipeError
 from qakit.recipe.issues import Issue
-from qakit.recipe.layers import merge, under
+from qakit.recipe.layers import as_inherited, merge
 from qakit.recipe.model import plugin_kind
 from qakit.recipe.nodes import At, Entry, Findings, ListNode, MapNode, Node, Place, ScalarNode, Source, dotted
 from qakit.recipe.syntax import MAX_DEPTH, parse

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Self
 from qakit.distributed import ALONE, Workers
 from qakit.errors import RunError, UsageError
 from qakit.inference.answering import ByStage, Examined, Inferred
+from qakit.inference.error_analysis import Place, analyse_errors, exactly_right_answers, relevant_context
 from qakit.inference.evaluation import Evaluation, Judge, answers_of, finish
-from qakit.inference.error_analysis import Place, exactly_right_answers, analyse_errors, relevant_context
 from qakit.inference.scoring import CountProgress, ScoringSet
 from qakit.inference.trained import TrainedRun, best_of
 from qakit.recipe.model import Recipe

@@ -184,7 +184,9 @@ def duplicate_message(record: Record) -> str:
     return f"identical file already submitted as ref {record.ref} on {record.submitted_at}, {result}; --force to repeat"
 
 
-def _send(pending: PendingSubmission, record: Record | None, ledger: Ledger, kaggle: Kaggle, *, pause: float, say: Say) -> Record:
+def _send(
+    pending: PendingSubmission, record: Record | None, ledger: Ledger, kaggle: Kaggle, *, pause: float, say: Say
+) -> Record:
     """Upload and submit, inside the ledger's lock; returns the record in the state that was reached."""
     slug = pending.competition
     for left in reversed(range(SENDINGS)):

@@ -10,7 +10,7 @@ from qakit.errors import UsageError
 from qakit.protocols import NoRuntime, PoolsMembers
 from qakit.testing.answers import ANSWERS
 from qakit.testing.components import build_checked, running, type_name
-from qakit.testing.member_answers import UNSURE, label_predictions, confident, span_predictions
+from qakit.testing.member_answers import UNSURE, confident, label_predictions, span_predictions
 from qakit.testing.outcomes import check_answers, check_predictions
 from qakit.testing.pools import check_pool
 from qakit.values import Prediction

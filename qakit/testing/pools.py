@@ -14,9 +14,9 @@ from qakit.testing.components import running
 from qakit.testing.member_answers import (
     Probabilities,
     character_scores,
+    confident,
     contested,
     label_predictions,
-    confident,
     span_predictions,
 )
 from qakit.testing.outcomes import check_answers, check_candidates, check_predictions, chosen
@@ -29,7 +29,7 @@ WEIGHTS = (
     ((0.85, 0.05, 0.05, 0.05), "a member with most of the weight must win over three others"),
     ((0.1, 0.3, 0.3, 0.3), "three members that agree, and have most of the weight, must win over the first"),
 )
-"""Of a member with one opinion and three with another."""
+"""Of a member with one answer and three with another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class _Asked:
 
     @property
     def says(self) -> Sequence[str | float]:
-        """The first member's confident."""
+        """What the first member is sure of."""
         if self.labels:
             return self.labels
         if not self.ensembler.reads_characters:
@@ -58,12 +58,14 @@ class _Asked:
         return EnsembleMember(name, span_predictions(said), scores)
 
     def members(self) -> list[EnsembleMember]:
-        """One of the first opinion, three of the second."""
+        """One with the first answers, three with the second."""
         both = (self.says, [*self.says[1:], *self.says[:1]])
         if self.labels:
             first, second = (EnsembleMember(str(number), label_predictions(said)) for number, said in enumerate(both))
         else:
-            first, second = (self.member(str(n), confident([str(text) for text in said])) for n, said in enumerate(both))
+            first, second = (
+                self.member(str(n), confident([str(text) for text in said])) for n, said in enumerate(both)
+            )
         return [first, second, replace(second, name="2"), replace(second, name="3")]
 
     def torn(self) -> list[EnsembleMember]:

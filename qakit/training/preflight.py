@@ -22,12 +22,12 @@ from safetensors.torch import save
 from qakit.components import Kind
 from qakit.data.encode import EncodedExamples
 from qakit.discovery import describe
+from qakit.distributed import ALONE, Workers
 from qakit.errors import ModelError, PluginError, QakitError, RunError
 from qakit.inference.evaluation import Judge, check_selection, choices_of, evaluate, finish, fixed_threshold
 from qakit.inference.memory import is_out_of_memory, within_memory
 from qakit.inference.output import build_writer, save_predictions
 from qakit.inference.scoring import characters_of, predictions_of, prepare, score
-from qakit.distributed import ALONE, Workers
 from qakit.modeling.assemble import Assembled
 from qakit.modeling.device import autocast
 from qakit.modeling.folder import merged_backbone

@@ -17,9 +17,9 @@ import torch
 from command_line import Invoke, checkpoints_kept
 from sample_questions import write_first_questions
 
+from qakit.distributed import Workers
 from qakit.errors import ModelError, PluginError, QakitError, RunError, UsageError
 from qakit.inference.evaluation import Judge
-from qakit.distributed import Workers
 from qakit.modeling.model import ReadingModel
 from qakit.protocols import HeadOutput, LabelScores
 from qakit.recipe.load import load_recipe

@@ -34,11 +34,11 @@ def contested(answers: Sequence[str], *, common: str) -> list[Probabilities]:
 def span_predictions(members: Sequence[Probabilities]) -> list[Prediction]:
     """Candidates, best first, and the "no answer" option, whose scores are logarithms of probabilities."""
     found: list[Prediction] = []
-    for number, opinion in enumerate(members):
-        ranked = [text for text in opinion if text]
-        candidates = tuple(candidate(text, math.log(opinion[text]), opinion[text]) for text in ranked)
-        null = opinion.get("", 1e-6)
-        found.append(SpanPrediction(f"q{number}", next(iter(opinion)), candidates, NoAnswer(math.log(null), null)))
+    for number, shares in enumerate(members):
+        ranked = [text for text in shares if text]
+        candidates = tuple(candidate(text, math.log(shares[text]), shares[text]) for text in ranked)
+        null = shares.get("", 1e-6)
+        found.append(SpanPrediction(f"q{number}", next(iter(shares)), candidates, NoAnswer(math.log(null), null)))
     return found
 
 
@@ -46,8 +46,8 @@ def character_scores(members: Sequence[Probabilities]) -> CharacterScores:
     """Each character is a token; all answers are in the context."""
     start, end = np.full((2, len(members), len(CONTEXT)), FILLER, np.float16)
     nulls = np.full((len(members), 2), FILLER, np.float32)
-    for row, opinion in enumerate(members):
-        for text, share in opinion.items():
+    for row, shares in enumerate(members):
+        for text, share in shares.items():
             if text:
                 begin = CONTEXT.index(text)
                 start[row, begin] = end[row, begin + len(text) - 1] = math.log(share)

@@ -1,4 +1,4 @@
-"""A rehearsal: everything that is checked before a submission, and nothing sent."""
+"""A dry run: everything that is checked before a submission, and nothing sent."""
 
 from __future__ import annotations
 
