@@ -44,7 +44,7 @@ def main() -> None:
     first: Line | None = None
     for length, step in options.windows:
         for aggregation in aggregations:
-            line = measure(trained.under(changed(trained.recipe, length, step, aggregation)), examples)
+            line = measure(trained.with_recipe(changed(trained.recipe, length, step, aggregation)), examples)
             if first is None:
                 first = line
                 wanted = dict.fromkeys(("exact_match", "exact", "em", "f1", trained.judge.metric.primary))

@@ -91,7 +91,7 @@ if TYPE_CHECKING:
     )
     from qakit.metrics.squad import squad_v1, squad_v2
     from qakit.metrics.text import text_match
-    from qakit.modeling.anatomy import backbone_parts, layer_count
+    from qakit.modeling.layers import backbone_parts, layer_count
     from qakit.recipe.model import RecipePath
     from qakit.runs import open_run
 
@@ -200,7 +200,7 @@ _LAZY = {
     "as_shares": "qakit.ensembling.shares",
     "atomic_path": "qakit.files",
     "CharacterScores": "qakit.inference.characters",
-    "backbone_parts": "qakit.modeling.anatomy",
+    "backbone_parts": "qakit.modeling.layers",
     "best_spans": "qakit.inference.spans",
     "cmrc2018": "qakit.metrics.cmrc",
     "cmrc2018_official_format": "qakit.metrics.cmrc",
@@ -210,7 +210,7 @@ _LAZY = {
     "f1_by_class": "qakit.metrics.classification",
     "iter_nbest": "qakit.inference.nbest_file",
     "jaccard_per_example": "qakit.metrics.per_example",
-    "layer_count": "qakit.modeling.anatomy",
+    "layer_count": "qakit.modeling.layers",
     "matthews": "qakit.metrics.classification",
     "open_run": "qakit.runs",
     "pearson": "qakit.metrics.classification",

@@ -201,16 +201,16 @@ def _meeting() -> dict[str, Any]:
     import torch.distributed
 
     store, rank, size = _store()
-    place = torch.distributed.PrefixStore(f"qakit/{next(_met)}", store)
+    place = torch.distributed.PrefixStore(f"qakit/{next(_met)}", store)  # type: ignore[attr-defined]
     return {"store": place, "rank": rank, "world_size": size, "timeout": PATIENCE}
 
 
 @cache
-def _store() -> tuple[torch.distributed.Store, int, int]:
+def _store() -> tuple[Any, int, int]:
     """The store where the processes meet, this one's rank, and their number. It lives as long as the process."""
     from torch.distributed.rendezvous import rendezvous
 
-    meeting: tuple[torch.distributed.Store, int, int] = next(rendezvous("env://", timeout=PATIENCE))
+    meeting: tuple[Any, int, int] = next(rendezvous("env://", timeout=PATIENCE))
     return meeting
 
 

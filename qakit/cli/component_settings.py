@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
-from qakit.components import Settings
+from qakit.components import Kind, Settings
 from qakit.errors import UsageError
 
-_EXAMPLES = {"--set": ", for example remove_characters=,", "--reader-set": ", for example task=CoLA"}
+if TYPE_CHECKING:
+    from qakit.registry import Registry
+
+
+def build_component(
+    registry: Registry, kind: Kind, name: str, assignments: Sequence[str] | None, *, option: str = "--set"
+) -> Any:
+    """A component that needs to know nothing when it is built, with the settings of ``key=value`` words.
+
+    Raises:
+        UsageError: see :func:`parse_settings`.
+        PluginError: see :meth:`~qakit.registry.Registry.build`.
+    """
+    from qakit.protocols import NoRuntime
+
+    model = registry.get(kind, name).component.settings
+    return registry.build(kind, name, parse_settings(assignments or [], model, option=option), NoRuntime())
 
 
 def parse_settings(assignments: Sequence[str], model: type[Settings], *, option: str = "--set") -> dict[str, Any]:
@@ -21,15 +37,23 @@ def parse_settings(assignments: Sequence[str], model: type[Settings], *, option:
         UsageError: a word has no ``=``, or a key comes twice.
     """
     settings: dict[str, Any] = {}
+    example = "".join(f", for example {name}=..." for name in list(model.model_fields)[:1])
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals or not key:
-            raise UsageError(f"{option} {assignment!r} should be key=value{_EXAMPLES.get(option, '')}")
+            raise UsageError(f"{option} {assignment!r} should be key=value{example}")
         if key in settings:
             raise UsageError(f"{option} names {key!r} twice")
         field = model.model_fields.get(key)
-        settings[key] = text if field is not None and field.annotation is str else _value(text)
+        kinds = () if field is None else (field.annotation, *get_args(field.annotation))
+        value = _value(text)
+        settings[key] = text if field is not None and (field.annotation is str or _is_text(value, kinds)) else value
     return settings
+
+
+def _is_text(value: Any, kinds: Sequence[Any]) -> bool:
+    """Whether a number is meant as a text: ``id=0`` names a column."""
+    return str in kinds and isinstance(value, int | float)
 
 
 def _value(text: str) -> Any:

@@ -190,12 +190,12 @@ def _from_files(
     max_answer_length: int | None,
     registry: Registry,
 ) -> _Job:
+    from qakit.cli.component_settings import build_component
     from qakit.data.sources import local_files
-    from qakit.protocols import NoRuntime
     from qakit.recipe.model import WindowsSection
 
     return _Job(
-        reader=registry.build("readers", reader, reader_settings(overrides), NoRuntime()),
+        reader=build_component(registry, "readers", reader, overrides),
         splits=_one_split_each([file for text in files for file in local_files(text, named="FILE")]),
         policies={},
         tokenizer=tokenizer,
@@ -204,21 +204,6 @@ def _from_files(
         max_question_length=WindowsSection().max_question_length,
         max_answer_length=max_answer_length,
     )
-
-
-def reader_settings(overrides: Sequence[str]) -> dict[str, str]:
-    """``KEY=VALUE`` texts as a reader's settings.
-
-    Raises:
-        UsageError: one is not of this form.
-    """
-    settings = {}
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals or not key:
-            raise UsageError(f"--set {override}: with --reader, write KEY=VALUE for a setting of the reader")
-        settings[key] = value
-    return settings
 
 
 def _one_split_each(files: Sequence[Path]) -> dict[str, Sequence[Path]]:

@@ -41,12 +41,11 @@ def convert(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
 ) -> None:
     """Write data files in another format."""
-    from qakit.cli.data import reader_settings
+    from qakit.cli.component_settings import build_component
     from qakit.data.convert import check_free, write_adl, write_tables
     from qakit.data.read import read_examples
     from qakit.data.sources import local_files
     from qakit.files import without_gz
-    from qakit.protocols import NoRuntime
     from qakit.registry import load_registry
 
     files = [file for text in inputs for file in local_files(text, named="FILE")]
@@ -54,7 +53,7 @@ def convert(
     if len(set(names)) < len(names):
         raise UsageError("two of the files have the same name; convert them one after the other, into two folders")
     check_free(files, output, form=to, rows=rows, overwrite=overwrite)
-    built = load_registry().build("readers", reader, reader_settings(overrides or []), NoRuntime())
+    built = build_component(load_registry(), "readers", reader, overrides)
     splits = {}
     for name, file in zip(names, files, strict=True):
         result = read_examples(built, file)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qakit.cli.console import err, out, plain, print_error, print_json
+from qakit.cli.console import out, plain, print_error, print_json
 from qakit.cli.outputs import new_path
+from qakit.cli.placement import DevicesOption, EngineOption, JobsOption
 
 if TYPE_CHECKING:
     from qakit.report.ladder import Ladder
@@ -30,6 +31,9 @@ def ladder(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value in every recipe.")
     ] = None,
+    devices: DevicesOption = None,
+    jobs: JobsOption = None,
+    engine: EngineOption = "local",
     resamples: Annotated[int, typer.Option("--resamples", min=100, help="Resamples of the bootstrap.")] = 10_000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the resamples.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
@@ -38,27 +42,31 @@ def ladder(
     """Train a chain of recipes and say what each step bought over the one before.
 
     What is trained already is not trained again, and an interrupted training is gone on with: give the same command
-    again. A recipe that fails is shown with its error, and the others go on. Ensemble recipes are combined.
+    again. A recipe that fails is shown with its error, and the others go on. Recipes may have folds, stages or members.
     """
     from qakit.cli.progress import TrainingDisplay
     from qakit.cli.stops import stops_told
+    from qakit.distributed import is_first_process
     from qakit.registry import load_registry
     from qakit.report.ladder import ladder_of
     from qakit.report.ladder_page import write_ladder
     from qakit.statistics import Sampling
     from qakit.workflows.ladder import Climb, rungs_of
+    from qakit.workflows.launching import executing
 
-    registry, silent = load_registry(), quiet or as_json
-    rungs = rungs_of(recipes, output)
+    registry, rungs = load_registry(), rungs_of(recipes, output)
+    display = TrainingDisplay(quiet=quiet or as_json, silent=not is_first_process())
     with (
-        stops_told(lambda: output, go_on="give the same command again to go on"),
-        TrainingDisplay(quiet=silent) as display,
+        stops_told(lambda: output, first=is_first_process(), go_on="give the same command again to go on"),
+        display,
+        executing(devices, jobs, registry, display, engine=engine) as place,
     ):
-        climb = Climb(output, registry, overrides or [], display)
-        for number, rung in enumerate(rungs):
-            if not silent:
-                err.print(plain(f"{rung.name}: {rung.source}"))
-            rungs[number] = climb.climb(rung, failed=lambda rung: print_error(f"{rung.name}: {rung.error}"))
+        rungs = Climb.of(rungs, output, registry, overrides or [], place).run()
+    if not is_first_process():
+        return
+    for rung in rungs:
+        if rung.error is not None:
+            print_error(f"{rung.name}: {rung.error}")
     found = ladder_of(rungs, registry, Sampling(resamples, seed))
     write_ladder(found, output)
     if as_json:

@@ -43,13 +43,13 @@ def show_expectation(expectation: Expectation) -> None:
 
 def show_errors(expectation: Expectation) -> None:
     """Each wrong question once, by its reason."""
-    from qakit.inference.losses import MEANING
+    from qakit.inference.error_analysis import MEANING
 
-    wrong, total = sum(expectation.losses.values()), expectation.questions
+    wrong, total = sum(expectation.errors.values()), expectation.questions
     table = new_table(
         f"{wrong:,} of {total:,} questions are wrong", "lost by", "questions", "%", "", numbers=("questions", "%")
     )
-    for loss, count in expectation.losses.items():
+    for loss, count in expectation.errors.items():
         if count or loss != "no answer":
             table.add_row(plain(loss), number(count), f"{100.0 * count / total:.2f}", plain(MEANING[loss]))
     if expectation.gained:

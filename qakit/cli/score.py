@@ -50,14 +50,12 @@ def score(
     A question without an answer scores 0 and is warned about, and so is a class that the gold file does not have;
     answers to unknown ids are left out.
     """
-    from qakit.cli.component_settings import parse_settings
+    from qakit.cli.component_settings import build_component
     from qakit.data.predictions_file import read_answers, read_probabilities
-    from qakit.protocols import Metric, NoRuntime, OfficialFormat
+    from qakit.protocols import Metric, OfficialFormat
     from qakit.registry import load_registry
 
-    registry = load_registry()
-    model = registry.get("metrics", metric).component.settings
-    built: Metric = registry.build("metrics", metric, parse_settings(settings or [], model), NoRuntime())
+    built: Metric = build_component(load_registry(), "metrics", metric, settings)
     examples = _read_gold(gold, reader, reader_settings or [])
     answered = read_answers(predictions, ids={example.id for example in examples})
     probabilities = read_probabilities(no_answer_probability) if no_answer_probability else None
@@ -73,15 +71,12 @@ def score(
 
 def _read_gold(path: Path, reader: str, settings: Sequence[str] = ()) -> list[Example]:
     """The gold examples, read as tolerantly as the official scripts: they never look at an offset."""
-    from qakit.cli.component_settings import parse_settings
+    from qakit.cli.component_settings import build_component
     from qakit.problems import Problems
-    from qakit.protocols import NoRuntime, Reader
+    from qakit.protocols import Reader
     from qakit.registry import load_registry
 
-    registry = load_registry()
-    model = registry.get("readers", reader).component.settings
-    given = parse_settings(settings, model, option="--reader-set")
-    built: Reader = registry.build("readers", reader, given, NoRuntime())
+    built: Reader = build_component(load_registry(), "readers", reader, settings, option="--reader-set")
     problems = Problems(path, policies={"default": "keep"})
     examples = list(built.read(path, problems))
     if problems.skipped:

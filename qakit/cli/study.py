@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from qakit.cli.console import err, out, plain, print_error, print_json, print_text
 from qakit.cli.outputs import new_path
+from qakit.cli.placement import DevicesOption, EngineOption, JobsOption
 
 if TYPE_CHECKING:
     from qakit.study.folder import StudyFolder
@@ -54,7 +55,9 @@ def run(
         Path | None,
         typer.Option("--output", "-o", help="The study's folder; by default studies/NAME.", callback=new_path),
     ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Trainings at the same time.")] = 1,
+    devices: DevicesOption = None,
+    jobs: JobsOption = None,
+    engine: EngineOption = "local",
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train failed trials once more.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and list the trials, and stop.")] = False,
     as_json: JsonOption = False,
@@ -65,12 +68,12 @@ def run(
     Several of these commands may run at once, on one machine or, with a common storage, on several.
     """
     from qakit.cli.progress import TrainingDisplay
-    from qakit.devices import slots
-    from qakit.graph.processes import Processes
+    from qakit.distributed import is_first_process
     from qakit.recipe.found import found_recipe
     from qakit.registry import load_registry
     from qakit.study.load import load_study
-    from qakit.training.interrupts import InterruptedTrainingError, stop_requests
+    from qakit.training.interrupts import InterruptedTrainingError
+    from qakit.workflows.launching import executing
     from qakit.workflows.study import StudyRun, plan_study, study_folder
 
     registry = load_registry()
@@ -79,16 +82,18 @@ def run(
     if dry_run:
         _show_plan(loaded, planned, as_json=as_json)
         return
-    folder = study_folder(loaded, output)
-    folder.begin(loaded, ["qakit", *sys.argv[1:]])
-    executor = Processes(slots(None, jobs))
-    with TrainingDisplay(quiet=quiet or as_json) as display, stop_requests() as stop:
-        running = StudyRun(loaded, planned, folder, registry, executor, display, stop=stop, retry_failed=retry_failed)
+    folder, first = study_folder(loaded, output), is_first_process()
+    if first:
+        folder.begin(loaded, ["qakit", *sys.argv[1:]])
+    display = TrainingDisplay(quiet=quiet or as_json, silent=not first)
+    with display, executing(devices, jobs, registry, display, engine=engine, apart=True) as place:
         try:
-            records = running.run()
+            records = StudyRun(loaded, planned, folder, registry, place, retry_failed=retry_failed).run()
         except (InterruptedTrainingError, KeyboardInterrupt) as error:
             print_error(f"interrupted; go on with: {_again(study, output)}")
             raise typer.Exit(error.exit_code if isinstance(error, InterruptedTrainingError) else 130) from None
+    if not first:
+        return
     if as_json:
         print_json(
             {"study": loaded.name, "folder": str(folder.path), "trials": [_row(each, folder) for each in records]}

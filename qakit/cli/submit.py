@@ -13,7 +13,7 @@ from qakit.errors import DataError, SubmissionError, UsageError
 if TYPE_CHECKING:
     from qakit.submit.flow import Outcome
     from qakit.submit.notebook import NotebookOutput
-    from qakit.submit.parcel import Parcel
+    from qakit.submit.pending import FileSubmission
     from qakit.submit.preflight import Preflight
     from qakit.submit.record import Record
 
@@ -68,28 +68,30 @@ def submit(
     from qakit.submit.flow import Patience
     from qakit.submit.flow import submit as send
     from qakit.submit.ledger import Ledger
-    from qakit.submit.parcel import Parcel, Shipment
+    from qakit.submit.pending import FileSubmission, PendingSubmission
     from qakit.submit.settings import ledger_folder, settings_from
 
     settings = settings_from()
     if notebook is not None:
-        shipment: Shipment = _notebook(notebook, version, competition, message, run, target, dry_run=dry_run)
+        pending: PendingSubmission = _notebook(notebook, version, competition, message, run, target, dry_run=dry_run)
     else:
         if target is None or version is not None:
             raise UsageError("what is to be submitted? a CSV file, a run, or --notebook USER/NAME --version N")
-        shipment = _parcel(target, competition, message, run, sample)
+        pending = _pending(target, competition, message, run, sample)
     book = Ledger(ledger_folder(ledger))
-    if isinstance(shipment, Parcel) and dry_run:
-        _dry_run(shipment, book, as_json=as_json)
+    if isinstance(pending, FileSubmission) and dry_run:
+        _dry_run(pending, book, as_json=as_json)
         return
     patience = Patience(score=timeout if wait else 0.0, pause=settings.poll)
     outcome = send(
-        shipment, book, lambda: connect(settings, say=print_warning), force=force, patience=patience, say=print_warning
+        pending, book, lambda: connect(settings, say=print_warning), force=force, patience=patience, say=print_warning
     )
     _show(outcome, as_json=as_json)
 
 
-def _parcel(target: Path, competition: str | None, message: str | None, run: str | None, sample: Path | None) -> Parcel:
+def _pending(
+    target: Path, competition: str | None, message: str | None, run: str | None, sample: Path | None
+) -> FileSubmission:
     from qakit.cli.progress import bar
     from qakit.submit.target import check_target, find_target, pack, slug_of
 
@@ -148,10 +150,10 @@ def _tell_problems(checked: Preflight) -> None:
     raise DataError(checked.problems, path=f"{checked.path}{against}")
 
 
-def _dry_run(parcel: Parcel, book: Any, *, as_json: bool) -> None:
-    from qakit.submit.dry import rehearse
+def _dry_run(pending: FileSubmission, book: Any, *, as_json: bool) -> None:
+    from qakit.submit.dry_run import dry_run
 
-    report = rehearse(parcel, book, say=print_warning)
+    report = dry_run(pending, book, say=print_warning)
     if as_json:
         print_json(report.to_dict())
     else:

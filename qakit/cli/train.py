@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from qakit.cli.outputs import new_path
+from qakit.cli.placement import DevicesOption, EngineOption, JobsOption
 from qakit.cli.stops import stops_told
 
 
@@ -28,25 +29,15 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe value, e.g. train.epochs=1.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Prepare everything, say what would be trained, and stop.")
+        bool, typer.Option("--dry-run", help="Prepare everything, try one batch, say what would be trained, and stop.")
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --output.")] = False,
     fold: Annotated[
         int | None, typer.Option("--fold", help="Of a recipe with folds: train only this one, counted from 1.")
     ] = None,
-    devices: Annotated[
-        str | None,
-        typer.Option(
-            "--devices",
-            metavar="N|I,J|cpu|cpu:N",
-            help="How many GPUs, or their numbers from 0 with a comma (1, is GPU 1); one process for each. By default "
-            "$QAKIT_DEVICES, else all.",
-        ),
-    ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option("--jobs", "-j", help="Of several trainings: how many at once; by default one on each GPU."),
-    ] = None,
+    devices: DevicesOption = None,
+    jobs: JobsOption = None,
+    engine: EngineOption = "local",
     as_json: Annotated[bool, typer.Option("--json", help="Print the final figures as JSON on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
@@ -60,13 +51,19 @@ def train(
     from qakit.cli.training_results import show_dry_run, show_training
     from qakit.distributed import is_first_process
     from qakit.registry import load_registry
-    from qakit.workflows.launching import placed
     from qakit.workflows.train import plan_training
 
     planned = plan_training(
-        recipe, output, overrides=overrides or (), resume=resume, fold=fold, registry=load_registry()
+        recipe,
+        output,
+        overrides=overrides or (),
+        resume=resume,
+        fold=fold,
+        devices=devices,
+        jobs=jobs,
+        engine=engine,
+        registry=load_registry(),
     )
-    planned = planned if dry_run else placed(planned, devices, jobs)
     first = is_first_process()
     display = TrainingDisplay(quiet=quiet or as_json, silent=not first)
     if dry_run:

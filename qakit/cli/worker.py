@@ -22,17 +22,20 @@ from qakit.system import refused_by_system
 
 def main() -> int:
     """Do what stdin's first line says; returns the exit code."""
+    steady_streams()
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what anybody prints is no message
-    steady_streams()
     say = _Sayer(channel)
     _forward_warnings(say if is_first_process() else None)
     order = json.loads(_first_line())
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    from qakit.training.interrupts import TerminationError, termination_as_error
+
     try:
-        say(result=_call(order, say))
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+        with termination_as_error():
+            say(result=_call(order, say))
+    except KeyboardInterrupt as stop:
+        return stop.exit_code if isinstance(stop, TerminationError) else 128 + signal.SIGINT
     except Exception as error:
         return _told(error, say)
     return 0

@@ -103,7 +103,7 @@ def _answer(
     if (folder / NBEST).is_file() and identity.items() <= meta.items():
         return
     with watch() as progress:
-        trained = load_trained(run.folder, registry=registry).under(recipe)
+        trained = load_trained(run.folder, registry=registry).with_recipe(recipe)
         inferred = trained.infer(examples, cache=cache, progress=progress)
     with replace_folder(folder) as temporary:
         save_predictions(

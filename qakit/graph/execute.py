@@ -145,6 +145,11 @@ class Execution:
             self._stop_all()
             raise
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether work goes on."""
+        return bool(self._jobs)
+
     def cancel(self, label: str, signal: int) -> None:
         """Ask the work on one node to stop."""
         if label in self._jobs:
@@ -158,7 +163,7 @@ class Execution:
         while len(self._jobs) < self.executor.capacity:
             chosen, elsewhere = self.workers.from_first(self._next() if self.workers.first else (None, []))
             if chosen is None:
-                further = self.more()
+                further = self.workers.from_first(self.more() if self.workers.first else ())
                 if not further:
                     break
                 self.graph = Graph(self.graph.name, (*self.graph.nodes, *further))
@@ -230,7 +235,8 @@ class Execution:
             self.failures[label] = how.error
         error = None if how.error is None else str(how.error)
         self.listener(NodeEnded(label, error, round(time.monotonic() - began, 1)))
-        self.ended(node, how)
+        if self.workers.first:
+            self.ended(node, how)
         if how.error is None:
             if not node.label:
                 self.joined = how.joined

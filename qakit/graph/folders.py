@@ -186,10 +186,13 @@ def _check_trainings(
 def _check_training(node: Node, registry: Registry, listener: Listener) -> None:
     from qakit.modeling.device import pick_device
     from qakit.training.events import Remark, silence
+    from qakit.training.preflight import preflight
     from qakit.training.prepare import prepare_training
 
     listener(Remark(f"checking {node.label}"))
-    prepared = prepare_training(node.recipe, registry, device=pick_device(), listener=silence)
+    device = pick_device()
+    prepared = prepare_training(node.recipe, registry, device=device, listener=silence)
     check_gives(node, prepared)
+    preflight(prepared, registry, device=device, listener=silence)
     del prepared
     free_memory()

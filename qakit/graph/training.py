@@ -6,7 +6,7 @@ import gc
 import platform
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +46,9 @@ class Training:
         from qakit.training.finish import finish_run, finished_before
         from qakit.training.fit import fit
         from qakit.training.launch import check_same_training, workers_of
+        from qakit.training.preflight import preflight
         from qakit.training.prepare import prepare_training
+        from qakit.training.sharding import is_sharded
 
         began = time.monotonic()
         recipe, registry, accelerator = self.recipe, self.registry, self.accelerator
@@ -67,6 +69,17 @@ class Training:
             with workers.fail_together():
                 prepared = prepare_training(recipe, registry, device=device, listener=listener, workers=workers)
             check_same_training(prepared, workers)
+            goes_on = self.run is not None and any(self.run.checkpoints.glob("step-*"))
+            if not workers.from_first(goes_on):
+                with workers.fail_together():
+                    preflight(
+                        prepared,
+                        registry,
+                        device=device,
+                        listener=listener,
+                        workers=workers,
+                        sharded=is_sharded(accelerator),
+                    )
             with workers.fail_together():
                 if workers.first and self.run is None:
                     self.run = create_run(recipe, self.output)
@@ -103,15 +116,17 @@ def free_memory() -> None:
 
 
 def described(node: Node, registry: Registry, *, listener: Listener) -> dict[str, Any]:
-    """Prepare a training, and say what it would be."""
+    """Prepare a training, and try one batch of it, and say what it would be."""
     from qakit.modeling.device import pick_device
     from qakit.modeling.model import parameter_counts, parameters_by_module
     from qakit.training.optim import parameter_groups
+    from qakit.training.preflight import preflight
     from qakit.training.prepare import prepare_training
 
-    recipe = node.recipe
-    prepared = prepare_training(recipe, registry, device=pick_device(), listener=listener)
+    recipe, device = node.recipe, pick_device()
+    prepared = prepare_training(recipe, registry, device=device, listener=listener)
     check_gives(node, prepared)
+    first = preflight(prepared, registry, device=device, listener=listener)
     counts = parameter_counts(prepared.assembled.model)
     groups = [
         {
@@ -131,6 +146,7 @@ def described(node: Node, registry: Registry, *, listener: Listener) -> dict[str
         "steps": prepared.plan.steps,
         "warmup_steps": prepared.plan.warmup,
         "precision": prepared.precision,
+        "first_batch": asdict(first),
         "parameters": counts,
         "modules": parameters_by_module(prepared.assembled.model),
         "groups": groups,

@@ -9,8 +9,8 @@ from typing import Protocol, Self
 
 from qakit.distributed import Workers
 from qakit.inference.characters import CharacterScores
+from qakit.inference.error_analysis import ErrorAnalysis
 from qakit.inference.evaluation import Evaluation, Judge
-from qakit.inference.losses import Losses
 from qakit.inference.scoring import CountProgress
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
@@ -49,7 +49,7 @@ class Examined:
     """An evaluation, and where it was lost."""
 
     evaluation: Evaluation
-    losses: Losses
+    errors: ErrorAnalysis
     stages: ByStage | None = None
     """Of a pipeline."""
 
@@ -81,7 +81,7 @@ class Answering(Protocol):
         """The processes that share the work."""
         ...
 
-    def under(self, recipe: Recipe) -> Self:
+    def with_recipe(self, recipe: Recipe) -> Self:
         """The same weights with another recipe's data, windows, and ``predict`` blocks.
 
         Raises:

@@ -10,8 +10,7 @@ from qakit.data.encode import EncodedExamples
 from qakit.data.windows import Windows
 from qakit.errors import PluginError
 from qakit.inference.aggregation import against_no_answer, spans_of, whole_contexts
-from qakit.inference.contexts import ContextTable
-from qakit.inference.labels import LabelTable
+from qakit.inference.classification import ContextTable, LabelTable
 from qakit.inference.positions import PositionTable
 from qakit.inference.table import SpanTable
 from qakit.modeling.model import ReadingModel

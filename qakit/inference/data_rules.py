@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from qakit.data.checks.findings import Finding
 from qakit.data.checks.labels import TrainingNeeds, training_findings
 from qakit.data.labels import classes_of
-from qakit.errors import DataError, UsageError
+from qakit.discovery import describe
+from qakit.errors import QakitError
 from qakit.inference.evaluation import Judge, check_selection
 from qakit.inference.stand_ins import stand_in, submission_problems
 from qakit.protocols import Gives
@@ -51,8 +52,9 @@ def _metric_findings(
     tried = examples[:STAND_INS]
     try:
         check_selection(Judge.of(recipe, registry), tried, [stand_in(example, gives, classes) for example in tried])
-    except UsageError as error:
-        yield Finding("unjudged_validation", "stops", len(examples), f"validation examples cannot be judged: {error}")
+    except Exception as error:  # a plugin's code may raise anything
+        meaning = f"validation examples cannot be judged: {_told(error, f'the metric {recipe.metric.name!r}')}"
+        yield Finding("unjudged_validation", "stops", len(examples), meaning)
 
 
 def _submission_findings(
@@ -60,10 +62,16 @@ def _submission_findings(
 ) -> Iterator[Finding]:
     try:
         problems = submission_problems(examples, recipe, registry, gives=gives, classes=classes)
-    except (DataError, UsageError) as error:
-        meaning = f"answers to the test file cannot be written or checked: {error}"
+    except Exception as error:  # likewise
+        told = _told(error, f"the writer {recipe.writer.name!r}")
+        meaning = f"answers to the test file cannot be written or checked: {told}"
         yield Finding("unwritten_submission", "stops", len(examples), meaning)
         return
     for problem in problems:
         meaning = f"answers to the test file will not fit the sample submission: {problem}"
         yield Finding("other_submission", "warning", len(examples), meaning)
+
+
+def _told(error: Exception, who: str) -> str:
+    """What went wrong in one line; ours say it themselves."""
+    return str(error) if isinstance(error, QakitError) else f"{who} fails: {describe(error)}"

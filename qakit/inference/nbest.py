@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qakit.data.encode import EncodedExamples
 from qakit.data.windows import Windows
-from qakit.inference.ranking import Ranked, rank
+from qakit.errors import ModelError
+from qakit.inference.spans import BROKEN_SCORES
 from qakit.inference.table import SpanTable
-from qakit.inference.visible import UNSUPPORTED, nearest_visible
 from qakit.values import Candidate, Example, NoAnswer, SpanPrediction
 
 __all__ = ["SpanTable", "span_predictions"]
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
+
+UNSUPPORTED = 100.0
+"""How far below "no answer" a candidate scores that no head decoded: e^-100 times as likely, and still a number."""
 
 
 def span_predictions(
@@ -41,7 +45,7 @@ def span_predictions(
 
     A question with windows always has a candidate, unless none of its contexts' tokens has anything to see. Where the
     head decoded blank spans alone, it is the visible token nearest to the best of them, with its score; where the head
-    decoded nothing at all, the first visible token, :data:`~qakit.inference.visible.UNSUPPORTED` below "no answer".
+    decoded nothing at all, the first visible token, :data:`~qakit.inference.nbest.UNSUPPORTED` below "no answer".
 
     An example's null score is the smallest one of its windows: a window that does not hold the answer says "no answer"
     rightly, so only the least convinced window counts (as in google-research/bert, ``run_squad.py``).
@@ -175,3 +179,83 @@ def _softmax(scores: Float64, pointers: Int64, nulls: Float64 | None) -> tuple[F
     totals = null_weights.copy()
     totals[some] += np.add.reduceat(weights, pointers[:-1][some]) if some.any() else 0.0
     return weights / np.repeat(totals, counts), null_weights / np.where(totals > 0, totals, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """The usable places of a table, sorted by example and then by score, best first: C in all.
+
+    Equal scores stay in the order of windows and of places within a window, so the result does not depend on batches.
+
+    Attributes:
+        pointers: (N + 1) the places of example i are [pointers[i], pointers[i + 1]).
+        context: (C) which of the example's contexts.
+        start, end: (C) characters.
+        score: (C).
+    """
+
+    pointers: list[int]
+    context: list[int]
+    start: list[int]
+    end: list[int]
+    score: list[float]
+
+    def add(self, context: int, start: int, end: int, score: float) -> int:
+        """Another place, of no example; returns its number."""
+        for column, value in zip((self.context, self.start, self.end), (context, start, end), strict=True):
+            column.append(value)
+        self.score.append(score)
+        return len(self.score) - 1
+
+
+def rank(table: SpanTable, windows: Windows, encoded: EncodedExamples) -> Ranked:
+    """Sort a table's used places.
+
+    Raises:
+        ModelError: a score is NaN or infinite.
+    """
+    if not (table.score < np.inf).all():  # NaN is no smaller either
+        raise ModelError(BROKEN_SCORES)
+    used = np.flatnonzero(table.score > -np.inf)
+    example = windows.example[used // table.score.shape[1]]
+    score = table.score.ravel()[used]
+    order = score_order(example, score)
+    used, example = used[order], example[order]
+    pair = windows.pair[table.segment.ravel()[used]]
+    counts = np.bincount(example, minlength=len(encoded))
+    return Ranked(
+        pointers=np.concatenate([np.zeros(1, np.int64), counts.cumsum()]).tolist(),
+        context=(pair - encoded.pointers[example]).tolist(),
+        start=table.start.ravel()[used].tolist(),
+        end=table.end.ravel()[used].tolist(),
+        score=score[order].tolist(),
+    )
+
+
+def score_order(example: NDArray[np.int32], score: NDArray[np.float32]) -> Int64:
+    """What ``np.lexsort((-score, example))`` gives, by one sort of 64-bit keys: example above, score below."""
+    bits = (0.0 - score).view(np.int32)  # 0 - 0 is +0 also for score -0
+    # As integers, the bits of positive floats ascend with them, those of negative floats descend.
+    ascending = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
+    return np.argsort((example.astype(np.int64) << 32) + ascending, kind="stable")
+
+
+def nearest_visible(text: str, offsets: NDArray[np.int32], at: int) -> tuple[int, int] | None:
+    """The visible token nearest to a character, without whitespace at its ends; of two equally near ones the later.
+
+    Args:
+        text: the context.
+        offsets: (n, 2) characters of its tokens, ends exclusive.
+        at: a character.
+
+    Returns:
+        Its first character and one past its last; None where no token has anything to see.
+    """
+    tokens: Iterable[tuple[int, int]] = ((int(start), int(end)) for start, end in offsets)
+    visible = [(start, end) for start, end in tokens if text[start:end].strip()]
+    if not visible:
+        return None
+    start, end = min(visible, key=lambda token: (max(at - token[1] + 1, token[0] - at, 0), -token[0]))
+    inner = text[start:end]
+    start += len(inner) - len(inner.lstrip())
+    return start, start + len(inner.strip())

@@ -14,14 +14,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
+from qakit.data.splits import read_split
 from qakit.errors import DataError
 from qakit.files import atomic_path
-from qakit.values import Candidate, ContextPrediction, LabelPrediction, NoAnswer, Prediction, SpanPrediction
+from qakit.recipe.model import Recipe
+from qakit.registry import Registry
+from qakit.runs import Run
+from qakit.values import Candidate, ContextPrediction, Example, LabelPrediction, NoAnswer, Prediction, SpanPrediction
 
 T = TypeVar("T")
 
@@ -230,3 +234,22 @@ def _number(value: Any) -> float | None:
 def _numbers(value: Any) -> tuple[float, ...] | None:
     numbers = [_number(item) for item in value] if isinstance(value, list) else [None]
     return None if None in numbers else tuple(number for number in numbers if number is not None)
+
+
+def kept_validation(
+    run: Run, recipe: Recipe, registry: Registry
+) -> tuple[Sequence[Example], Mapping[str, SpanPrediction]] | None:
+    """The validation examples and the kept predictions by id; None where the run has none, or no validation file.
+
+    The two need not fit together: the file may have changed since.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    if not run.validation_nbest.is_file():
+        return None
+    split = read_split(recipe, registry, "validation")
+    if split is None:
+        return None
+    kept = {each.id: each for each in read_nbest(run.validation_nbest) if isinstance(each, SpanPrediction)}
+    return split.examples, kept

@@ -184,7 +184,7 @@ class QuestionAnsweringPipeline:
             predict = recipe.predict.model_copy(update={"batch_size": batch_size})
             recipe = recipe.model_copy(update={"predict": predict})
         check_length(self.trained.assembled.model.backbone, recipe.windows.max_length, setting="max_seq_len")
-        trained = self.trained.under(recipe)
+        trained = self.trained.with_recipe(recipe)
         model = trained.assembled.model
         head = WindowProbabilities(model.head, k=parameters.per_window, max_length=parameters.max_answer_len)
         reading = ReadingModel(model.backbone, head).eval()

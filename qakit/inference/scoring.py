@@ -19,9 +19,14 @@ from qakit.data.windows import Windows
 from qakit.distributed import ALONE, Workers
 from qakit.inference.aggregation import check_head
 from qakit.inference.characters import CharacterScores
+from qakit.inference.classification import (
+    ContextTable,
+    LabelTable,
+    check_windows,
+    context_predictions,
+    label_predictions,
+)
 from qakit.inference.collectors import Scores, SpanScores, Table, collector
-from qakit.inference.contexts import ContextTable, check_windows, context_predictions
-from qakit.inference.labels import LabelTable, label_predictions
 from qakit.inference.log_probabilities import character_scores
 from qakit.inference.memory import within_memory
 from qakit.inference.nbest import span_predictions

@@ -137,7 +137,7 @@ def answer_shards(
 def _alone(trained: Answering) -> Answering:
     """The run for files of which no other process knows, without scores that nobody keeps."""
     predict = trained.recipe.predict.model_copy(update={"character_scores": False})
-    return trained.under(trained.recipe.model_copy(update={"predict": predict})).alone()
+    return trained.with_recipe(trained.recipe.model_copy(update={"predict": predict})).alone()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from qakit.distributed import ALONE, Workers, check_same
 from qakit.errors import RunError, UsageError
 from qakit.inference.answering import Examined, Inferred
 from qakit.inference.collectors import Scores, SpanScores
+from qakit.inference.error_analysis import Place, analyse_errors, relevant_context
 from qakit.inference.evaluation import Evaluation, Judge, evaluate, finish
-from qakit.inference.losses import Place, find_losses, relevant_context
 from qakit.inference.scoring import (
     CountProgress,
     ScoringSet,
@@ -100,7 +100,7 @@ class TrainedRun:
             workers=workers,
         )
 
-    def under(self, recipe: Recipe) -> Self:
+    def with_recipe(self, recipe: Recipe) -> Self:
         """The same weights with other ``data``, ``windows``, ``preprocess.predict`` and ``predict`` blocks."""
         assembled = self.assembled
         if any(getattr(recipe.predict, name) != getattr(self.recipe.predict, name) for name in TOLD):
@@ -111,7 +111,7 @@ class TrainedRun:
         """The same with another ``predict.n_best``."""
         predict = self.recipe.predict.model_copy(update={"n_best": count})
         same = predict == self.recipe.predict
-        return self if same else self.under(self.recipe.model_copy(update={"predict": predict}))
+        return self if same else self.with_recipe(self.recipe.model_copy(update={"predict": predict}))
 
     def with_threshold(self, null_threshold: float) -> Self:
         """The same with another no-answer threshold."""
@@ -213,8 +213,8 @@ class TrainedRun:
             None if context is None else Place(row, context)
             for row, context in enumerate(map(relevant_context, examples))
         ]
-        losses = find_losses(examples, raw, evaluation.predictions, self.judge, prepared, places)
-        return Examined(evaluation, losses)
+        errors = analyse_errors(examples, raw, evaluation.predictions, self.judge, prepared, places)
+        return Examined(evaluation, errors)
 
     def answer(
         self, examples: Sequence[Example], *, top_k: int, progress: CountProgress | None = None

@@ -29,7 +29,7 @@ from qakit.modeling.device import resolve_precision
 from qakit.modeling.model import ReadingModel
 from qakit.modeling.plain_weights import plain_weights
 from qakit.modeling.remote_code import announce_remote_code, code_files, is_remote, wants_remote_code
-from qakit.modeling.trial import try_encoder
+from qakit.modeling.smoke_test import try_encoder
 from qakit.protocols import Adapter, NoRuntime
 from qakit.recipe.model import BackboneSection, Recipe
 from qakit.registry import Registry
@@ -66,7 +66,7 @@ def save_model(
     origin = None if backbone is None else origin_of(backbone, Path(str(assembled.config.name_or_path)))
     if keep == "adapter" and origin is None:
         raise UsageError("a backbone from scratch must be kept whole: no file holds the weights that are not trained")
-    merged = _merged(assembled) if keep == "merged" else None
+    merged = merged_backbone(assembled) if keep == "merged" else None
     stored = None if merged is None else plain_weights(merged, assembled.model.head, assembled.config)
     with replace_folder(folder) as temporary:
         config = assembled.config.to_dict() | {"dtype": "float32", "architectures": None}
@@ -242,7 +242,7 @@ def _has_added(adapted: nn.Module, merged: nn.Module) -> bool:
     return any(parameter.requires_grad and name not in plain for name, parameter in adapted.named_parameters())
 
 
-def _merged(assembled: Assembled) -> nn.Module:
+def merged_backbone(assembled: Assembled) -> nn.Module:
     """The backbone with plain weights. Adapters may merge in place, and training goes on: they get a copy."""
     return _checked(assembled.adapter.merge(copy.deepcopy(assembled.model.backbone)))
 

@@ -9,8 +9,8 @@ from torch import nn
 
 from qakit.data.batch import Batch
 from qakit.errors import PluginError
-from qakit.modeling.anatomy import Part, backbone_parts, layer_count
 from qakit.modeling.device import FULL_PRECISION_ONLY
+from qakit.modeling.layers import Part, backbone_parts, layer_count
 from qakit.protocols import Head, HeadOutput, PoolsLayers
 
 

@@ -22,8 +22,8 @@ from qakit.modeling.device import Precision
 from qakit.modeling.folder import LAYOUT
 from qakit.modeling.model import ReadingModel
 from qakit.modeling.remote_code import first_line
+from qakit.modeling.smoke_test import try_encoder
 from qakit.modeling.sources import BackboneSource
-from qakit.modeling.trial import try_encoder
 from qakit.names import few
 from qakit.protocols import NoRuntime, TransformersNames
 from qakit.recipe.model import Recipe

@@ -9,8 +9,8 @@ from torch import nn
 from transformers import PretrainedConfig
 
 from qakit.errors import ModelError
-from qakit.modeling.anatomy import backbone_parts, layer_count
 from qakit.modeling.backbones import from_config
+from qakit.modeling.layers import backbone_parts, layer_count
 from qakit.randomness import derive_seed
 
 

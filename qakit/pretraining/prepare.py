@@ -105,7 +105,7 @@ def prepare_pretraining(
     if not len(windows):
         raise DataError("the texts give no token to train on")
     alteration, windows = _alteration(windows, encoded, texts, settings, tokenizer, template)
-    feed = Feed(encoded, template, [Fixed(windows)], recipe.train, settings.seed, alteration=alteration)
+    feed = Feed(encoded, template, Fixed(windows), recipe.train, settings.seed, alteration=alteration)
     model = ReadingModel(loaded.module, head).to(device)
     return Pretraining(settings, recipe, model, loaded.config, tokenizer, feed, Plan.of(recipe, feed), texts)
 

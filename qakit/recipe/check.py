@@ -24,6 +24,8 @@ from qakit.registry import DISABLE_VARIABLE, Entry, Registry, singular
 _STRICT = frozenset({"int_type", "float_type", "bool_type", "string_type"})
 """Errors of a strict check that stand although a lenient one would convert the value ("3" to 3, true to 1)."""
 
+REMOVED_FROM_TRAIN = frozenset({"token_cutout", "progressive"})
+
 
 @dataclass(frozen=True, slots=True)
 class PluginBlock:
@@ -67,6 +69,7 @@ def settings_model(registry: Registry, at: At, node: MapNode) -> type[BaseModel]
 
 def check(tree: MapNode, registry: Registry, findings: Findings) -> Recipe | None:
     """The recipe with the settings of its plugins complete; None when there are findings."""
+    tree = _without_removed(tree, findings)
     _, tree = _validate(Block(Recipe, tree), findings)
     completed: dict[At, dict[str, Any]] = {}
     for block in plugin_blocks(tree):
@@ -84,6 +87,18 @@ def check(tree: MapNode, registry: Registry, findings: Findings) -> Recipe | Non
     for at, value in completed.items():
         _place(data, at, value)
     return Recipe.model_validate(data)
+
+
+def _without_removed(tree: MapNode, findings: Findings) -> MapNode:
+    """The recipe without keys of the past: null, as older runs have them written out, they say nothing."""
+    train = tree.entries.get("train")
+    if train is None or not isinstance(train.value, MapNode):
+        return tree
+    for key in sorted(REMOVED_FROM_TRAIN & train.value.entries.keys()):
+        entry, at = train.value.entries[key], ("train", key)
+        if plain(entry.value) is not None:
+            findings.add(entry.key.issue(at, f"{dotted(at)} was removed in 0.1.0: it showed no gain", "delete it"))
+    return replace_at(tree, ("train",), train.value.without(*REMOVED_FROM_TRAIN))  # type: ignore[return-value]
 
 
 def check_model(model: type[BaseModel], tree: MapNode, findings: Findings) -> BaseModel | None:

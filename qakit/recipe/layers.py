@@ -110,7 +110,7 @@ def merge(base: Node, over: Node, at: At = ()) -> Node:
             return over
     if not (isinstance(base, MapNode) and isinstance(over, MapNode)):
         return over
-    base = under(base, {key: entry.value for key, entry in over.entries.items()}, at)
+    base = as_inherited(base, {key: entry.value for key, entry in over.entries.items()}, at)
     entries = dict(base.entries)
     for key, entry in over.entries.items():
         below = entries.get(key)
@@ -123,7 +123,7 @@ def merge(base: Node, over: Node, at: At = ()) -> Node:
     return MapNode(entries, base.place if over.place.source.override else over.place)
 
 
-def under(block: MapNode, own: Mapping[str, Node], at: At) -> MapNode:
+def as_inherited(block: MapNode, own: Mapping[str, Node], at: At) -> MapNode:
     """The block at ``at`` as one with the keys ``own`` inherits it.
 
     Another backbone's ``source`` comes without the hash and the revisions of the one before, and whoever names a

@@ -201,20 +201,6 @@ class Recipe(Section):
     """The Kaggle competition; not part of the training."""
 
     @model_validator(mode="after")
-    def _progressive_fits(self) -> Self:
-        progressive, longest = self.train.progressive, self.windows.max_length
-        if progressive is not None and progressive.lengths[-1] > longest:
-            raise ValueError(
-                f"train.progressive reaches {progressive.lengths[-1]} tokens, but windows.max_length is {longest}"
-            )
-        if progressive is not None and progressive.begins[-1] >= self.train.epochs:
-            raise ValueError(
-                f"train.progressive reaches its last length after {progressive.begins[-1]} epochs, but train.epochs is "
-                f"{self.train.epochs:g}"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _adapter_needs_a_backbone(self) -> Self:
         if self.train.keep == "adapter" and self.backbone.init == "scratch":
             raise ValueError(

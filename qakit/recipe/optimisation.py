@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from qakit.recipe.by_epoch import FreezingSection, ProgressiveSection, TokenCutoutSection
+from qakit.recipe.by_epoch import FreezingSection
 from qakit.recipe.section import Every, Section
 from qakit.recipe.tricks import AdversarialSection, EmaSection, RDropSection, SoupSection, SwaSection
 
@@ -65,10 +65,6 @@ class TrainSection(Section):
     r_drop: RDropSection | None = None
     """Read every input twice under different dropout; the readings should agree (`r_drop: {}` for the defaults). Twice
     the work."""
-    token_cutout: TokenCutoutSection | None = None
-    """Hide tokens of the training windows at random: `{rate: 0.1, keep_answer: true}` (after Shen et al. 2020)."""
-    progressive: ProgressiveSection | None = None
-    """Training windows that grow by epoch: `{lengths: [256, 384, 448]}` (Li et al. 2022, sequence length warmup)."""
     freezing: FreezingSection | None = None
     """Parts of the backbone that are frozen at first: `{stages: [{until: 0.5, embeddings: true, layers: 4}]}`, `until`
     in epochs, or `{gradual: 0.1}` (Howard & Ruder 2018, gradual unfreezing)."""

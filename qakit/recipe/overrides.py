@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qakit.errors import RecipeError
 from qakit.recipe.issues import Issue
-from qakit.recipe.layers import merge, under
+from qakit.recipe.layers import as_inherited, merge
 from qakit.recipe.model import plugin_kind
 from qakit.recipe.nodes import At, Entry, Findings, ListNode, MapNode, Node, Place, ScalarNode, Source, dotted
 from qakit.recipe.syntax import MAX_DEPTH, parse
@@ -112,7 +112,7 @@ def _put(node: Node, keys: At, value: Node, at: At, key: Place) -> Node:
         item = _put(node.items[index], rest, value, (*at, head), key)
         return ListNode((*node.items[:index], item, *node.items[index + 1 :]), node.place)
     if isinstance(node, MapNode) and not rest:
-        node = under(node, {head: value}, at)
+        node = as_inherited(node, {head: value}, at)
     names_plugin = plugin_kind(at) is not None and head == "name"
     if isinstance(node, MapNode) and head in node.entries and not names_plugin:
         entry = node.entries[head]

@@ -10,7 +10,7 @@ from qakit.statistics import interval, paired
 
 if TYPE_CHECKING:
     from qakit.inference.answering import Examined
-    from qakit.inference.losses import Loss
+    from qakit.inference.error_analysis import ErrorReason
 
 RESAMPLES = 1000
 
@@ -68,7 +68,7 @@ class Expectation:
 
     exact: Share
     stages: StageShares | None
-    losses: Mapping[Loss, int]
+    errors: Mapping[ErrorReason, int]
     """Wrong questions by their reason; the sum is all wrong ones."""
     gained: int
     questions: int
@@ -89,8 +89,8 @@ class Expectation:
                 "top_1": stages.top_1.as_json(),
                 "gain_over_top_1": {"value": stages.gain, "interval": [stages.gain_low, stages.gain_high]},
             },
-            "errors": dict(self.losses),
-            "wrong": sum(self.losses.values()),
+            "errors": dict(self.errors),
+            "wrong": sum(self.errors.values()),
             "gained_by_cleanup": self.gained,
         }
 
@@ -101,8 +101,8 @@ def expectation_of(examined: Examined, *, seed: int, top_k: int = 0) -> Expectat
     Args:
         top_k: of a pipeline.
     """
-    losses, stages = examined.losses, examined.stages
-    exact = Share.of(losses.right, seed=seed)
+    errors, stages = examined.errors, examined.stages
+    exact = Share.of(errors.right, seed=seed)
     assert exact is not None
     shares = None
     if stages is not None:
@@ -110,7 +110,7 @@ def expectation_of(examined: Examined, *, seed: int, top_k: int = 0) -> Expectat
         top_1 = Share.of(stages.top_1_right, seed=seed)
         if top_1 is not None and all(found):
             gain = paired(
-                [100.0 * each for each in losses.right],
+                [100.0 * each for each in errors.right],
                 [100.0 * each for each in stages.top_1_right],
                 seed=seed,
                 resamples=RESAMPLES,
@@ -118,4 +118,4 @@ def expectation_of(examined: Examined, *, seed: int, top_k: int = 0) -> Expectat
             selection, passed_on, span = found
             assert selection is not None and passed_on is not None and span is not None
             shares = StageShares(selection, passed_on, span, top_1, gain.mean, gain.low, gain.high, top_k)
-    return Expectation(exact, shares, losses.counts, losses.gained, len(losses.right))
+    return Expectation(exact, shares, errors.counts, errors.gained, len(errors.right))

@@ -53,7 +53,7 @@ def draw_validation_curve(run: Run, registry: Registry) -> bool:
     gives no figure for each question.
     """
     from qakit.inference.evaluation import Judge, choices_of
-    from qakit.inference.kept import kept_validation
+    from qakit.inference.nbest_file import kept_validation
 
     recipe = run.recipe()
     kept = kept_validation(run, recipe, registry) if recipe.predict.no_answer else None

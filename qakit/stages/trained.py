@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Self
 from qakit.distributed import ALONE, Workers
 from qakit.errors import RunError, UsageError
 from qakit.inference.answering import ByStage, Examined, Inferred
+from qakit.inference.error_analysis import Place, analyse_errors, exactly_right_answers, relevant_context
 from qakit.inference.evaluation import Evaluation, Judge, answers_of, finish
-from qakit.inference.losses import Place, exactly_right_answers, find_losses, relevant_context
 from qakit.inference.scoring import CountProgress, ScoringSet
 from qakit.inference.trained import TrainedRun, best_of
 from qakit.recipe.model import Recipe
@@ -94,7 +94,7 @@ class TrainedPipeline:
         """In combined scores."""
         return self.decision.null_threshold
 
-    def under(self, recipe: Recipe) -> Self:
+    def with_recipe(self, recipe: Recipe) -> Self:
         """The same with another recipe's data block; windows and ``predict`` blocks are the stages' own.
 
         Raises:
@@ -175,8 +175,8 @@ class TrainedPipeline:
             None if context is None else Place(own[context], 0)
             for context, own in zip(relevant, read.rows, strict=True)
         ]
-        losses = find_losses(examples, evaluation.raw, evaluation.predictions, self.judge, read.prepared, places)
-        return Examined(evaluation, losses, self._by_stage(read, examples, relevant))
+        errors = analyse_errors(examples, evaluation.raw, evaluation.predictions, self.judge, read.prepared, places)
+        return Examined(evaluation, errors, self._by_stage(read, examples, relevant))
 
     def answer(
         self, examples: Sequence[Example], *, top_k: int, progress: CountProgress | None = None

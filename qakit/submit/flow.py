@@ -24,7 +24,7 @@ from qakit.errors import OutputError, SubmissionError
 from qakit.submit.faults import KaggleError
 from qakit.submit.gate import check_remote
 from qakit.submit.ledger import Ledger
-from qakit.submit.parcel import Shipment
+from qakit.submit.pending import PendingSubmission
 from qakit.submit.reconcile import count_of, reconcile, unknown_message
 from qakit.submit.record import SUBMITTED, Record
 from qakit.submit.remote import Kaggle, submissions_page
@@ -73,7 +73,7 @@ class _Line:
 
 
 def submit(
-    parcel: Shipment, ledger: Ledger, connect: Connect, *, force: bool = False, patience: Patience, say: Say
+    pending: PendingSubmission, ledger: Ledger, connect: Connect, *, force: bool = False, patience: Patience, say: Say
 ) -> Outcome:
     """Submit a checked file, or go on where an earlier process was cut off.
 
@@ -84,14 +84,14 @@ def submit(
     """
     line, duplicate = _Line(connect), None
     with ledger.locked(on_wait=lambda: say(f"another qakit process is using {ledger.folder}: waiting for it")):
-        settle_others(parcel, ledger, line, pause=patience.pause, say=say)
-        record = _left_over(parcel, ledger, line, force=force, pause=patience.pause, say=say)
+        settle_others(pending, ledger, line, pause=patience.pause, say=say)
+        record = _left_over(pending, ledger, line, force=force, pause=patience.pause, say=say)
         if record is not None and record.state in SUBMITTED:
             say(f"found at Kaggle: an earlier start had already submitted this file as ref {record.ref}")
         elif record is not None and record.state == "UNKNOWN":
             return Outcome(record, NOT_KNOWN, unknown_message(record))
-        elif (duplicate := None if force else _duplicate(parcel, ledger)) is None:
-            record = _send(parcel, record, ledger, line(), pause=patience.pause, say=say)
+        elif (duplicate := None if force else _duplicate(pending, ledger)) is None:
+            record = _send(pending, record, ledger, line(), pause=patience.pause, say=say)
             if record.state not in SUBMITTED:
                 return _not_submitted(record)
     if duplicate is not None:
@@ -109,10 +109,10 @@ def scored(record: Record) -> Outcome:
     return Outcome(record)
 
 
-def settle_others(parcel: Shipment, ledger: Ledger, line: Connect, *, pause: float, say: Say) -> None:
+def settle_others(pending: PendingSubmission, ledger: Ledger, line: Connect, *, pause: float, say: Say) -> None:
     """Find out what became of other files whose submission was cut off; say which were not sent at all."""
     for record in ledger.read():
-        if parcel.matches(record) or record.competition != parcel.competition:
+        if pending.matches(record) or record.competition != pending.competition:
             continue
         if record.state == "CREATING":
             try:
@@ -132,10 +132,10 @@ def settle_others(parcel: Shipment, ledger: Ledger, line: Connect, *, pause: flo
 
 
 def _left_over(
-    parcel: Shipment, ledger: Ledger, line: Connect, *, force: bool, pause: float, say: Say
+    pending: PendingSubmission, ledger: Ledger, line: Connect, *, force: bool, pause: float, say: Say
 ) -> Record | None:
     """The unfinished record of the same file, as it turns out to be; None when there is none to go on with."""
-    mine = [record for record in ledger.read() if parcel.matches(record)]
+    mine = [record for record in ledger.read() if pending.matches(record)]
     for record in reversed(mine):
         if record.state == "INTENT" and "CREATING" not in record.times:
             return record
@@ -157,8 +157,8 @@ def _left_over(
     return None
 
 
-def _duplicate(parcel: Shipment, ledger: Ledger) -> Record | None:
-    mine = [record for record in ledger.read() if parcel.matches(record) and record.state in SUBMITTED]
+def _duplicate(pending: PendingSubmission, ledger: Ledger) -> Record | None:
+    mine = [record for record in ledger.read() if pending.matches(record) and record.state in SUBMITTED]
     return mine[-1] if mine else None
 
 
@@ -184,20 +184,22 @@ def duplicate_message(record: Record) -> str:
     return f"identical file already submitted as ref {record.ref} on {record.submitted_at}, {result}; --force to repeat"
 
 
-def _send(parcel: Shipment, record: Record | None, ledger: Ledger, kaggle: Kaggle, *, pause: float, say: Say) -> Record:
+def _send(
+    pending: PendingSubmission, record: Record | None, ledger: Ledger, kaggle: Kaggle, *, pause: float, say: Say
+) -> Record:
     """Upload and submit, inside the ledger's lock; returns the record in the state that was reached."""
-    slug = parcel.competition
+    slug = pending.competition
     for left in reversed(range(SENDINGS)):
         first = left == SENDINGS - 1
         competition, limits = check_remote(
-            slug, kaggle, say=say if first else lambda _: None, notebook=parcel.notebook is not None
+            slug, kaggle, say=say if first else lambda _: None, notebook=pending.notebook is not None
         )
         if record is None:
-            record = parcel.record()
-            parcel.keep(record, ledger.folder)
+            record = pending.record()
+            pending.keep(record, ledger.folder)
             ledger.append(record)
         try:
-            call = parcel.bring(record, ledger.folder, kaggle)
+            call = pending.bring(record, ledger.folder, kaggle)
         except KaggleError as problem:
             ledger.append(record.to("INTENT", error=str(problem)))
             raise SubmissionError(f"the upload failed, nothing was submitted: {problem}") from None

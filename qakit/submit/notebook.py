@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from qakit.errors import UsageError
 from qakit.files import replace_folder, write_text
 from qakit.outputs import check_output
-from qakit.submit.parcel import new_record
+from qakit.submit.pending import new_record
 from qakit.submit.record import Record, Score
 from qakit.submit.remote import Kaggle
 from qakit.submit.wheel import make_wheel, needs_of

@@ -41,7 +41,7 @@ def local_score(run: Run, recipe: Recipe, registry: Registry) -> Score:
 def _values(run: Run, recipe: Recipe, registry: Registry, name: str) -> list[float] | None:
     """Each validation question's own figure, in percent; None where that cannot be had."""
     from qakit.inference.evaluation import Judge
-    from qakit.inference.kept import kept_validation
+    from qakit.inference.nbest_file import kept_validation
     from qakit.protocols import PerExampleMetric
 
     metric = Judge.of(recipe, registry).metric

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from qakit.errors import DataError, RunError, UsageError
 from qakit.recipe.slug import competition_slug
-from qakit.submit.parcel import Parcel
+from qakit.submit.pending import FileSubmission
 from qakit.submit.preflight import Preflight, check_csv
 from qakit.submit.record import Score
 
@@ -166,14 +166,14 @@ def run_facts(run_id: str | Path) -> RunFacts:
     return RunFacts(run, recipe, local_score(run, recipe, load_registry()))
 
 
-def pack(target: Target, checked: Preflight, slug: str, message: str | None) -> Parcel:
-    """The parcel of a checked target; message and figures come from the run where there is one."""
+def pack(target: Target, checked: Preflight, slug: str, message: str | None) -> FileSubmission:
+    """The pending of a checked target; message and figures come from the run where there is one."""
     if target.run is None:
-        return Parcel(slug, checked, message or target.file.name)
+        return FileSubmission(slug, checked, message or target.file.name)
     from qakit.recipe.load import dump_recipe
 
     facts = run_facts(target.run.folder)
-    return Parcel(
+    return FileSubmission(
         slug,
         checked,
         message or facts.message,

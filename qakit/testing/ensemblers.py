@@ -10,7 +10,7 @@ from qakit.errors import UsageError
 from qakit.protocols import NoRuntime, PoolsMembers
 from qakit.testing.answers import ANSWERS
 from qakit.testing.components import build_checked, running, type_name
-from qakit.testing.opinions import UNSURE, label_predictions, opinions, span_predictions
+from qakit.testing.member_answers import UNSURE, confident, label_predictions, span_predictions
 from qakit.testing.outcomes import check_answers, check_predictions
 from qakit.testing.pools import check_pool
 from qakit.values import Prediction
@@ -43,7 +43,7 @@ def check_ensembler(
         check_pool(ensembler, component.name, labels=labels)
     if isinstance(ensembler, PoolsMembers) and ensembler.reads_characters:
         with running("combine without character scores", passing=UsageError):
-            _refused_or_made(ensembler, span_predictions(opinions(ANSWERS)))
+            _refused_or_made(ensembler, span_predictions(confident(ANSWERS)))
         return
     first, second, surer = (
         _said(labels, moved=moved, sure=sure) for moved, sure in ((0, False), (1, False), (1, True))
@@ -62,7 +62,7 @@ def _said(labels: Sequence[str | float], *, moved: int, sure: bool) -> list[Pred
     share = {} if sure else {"share": UNSURE}
     if labels:
         return label_predictions([*labels[moved:], *labels[:moved]], **share)
-    return span_predictions(opinions([*ANSWERS[moved:], *ANSWERS[:moved]], **share))
+    return span_predictions(confident([*ANSWERS[moved:], *ANSWERS[:moved]], **share))
 
 
 def _combine(ensembler: Any, *members: list[Prediction]) -> list[Prediction]:

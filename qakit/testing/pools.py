@@ -11,12 +11,12 @@ from qakit.errors import PluginError
 from qakit.protocols import EnsembleMember, PoolsMembers
 from qakit.testing.answers import ANSWERS, CONTEXT, made_up_labels, made_up_questions
 from qakit.testing.components import running
-from qakit.testing.opinions import (
-    Opinion,
+from qakit.testing.member_answers import (
+    Probabilities,
     character_scores,
+    confident,
     contested,
     label_predictions,
-    opinions,
     span_predictions,
 )
 from qakit.testing.outcomes import check_answers, check_candidates, check_predictions, chosen
@@ -29,7 +29,7 @@ WEIGHTS = (
     ((0.85, 0.05, 0.05, 0.05), "a member with most of the weight must win over three others"),
     ((0.1, 0.3, 0.3, 0.3), "three members that agree, and have most of the weight, must win over the first"),
 )
-"""Of a member with one opinion and three with another."""
+"""Of a member with one answer and three with another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +46,26 @@ class _Asked:
 
     @property
     def says(self) -> Sequence[str | float]:
-        """The first member's opinions."""
+        """What the first member is sure of."""
         if self.labels:
             return self.labels
         if not self.ensembler.reads_characters:
             return ANSWERS
         return [text.strip() if text.strip() in CONTEXT else "" for text in ANSWERS]
 
-    def member(self, name: str, said: Sequence[Opinion]) -> EnsembleMember:
+    def member(self, name: str, said: Sequence[Probabilities]) -> EnsembleMember:
         scores = character_scores(said) if self.ensembler.reads_characters else None
         return EnsembleMember(name, span_predictions(said), scores)
 
     def members(self) -> list[EnsembleMember]:
-        """One of the first opinion, three of the second."""
+        """One with the first answers, three with the second."""
         both = (self.says, [*self.says[1:], *self.says[:1]])
         if self.labels:
             first, second = (EnsembleMember(str(number), label_predictions(said)) for number, said in enumerate(both))
         else:
-            first, second = (self.member(str(n), opinions([str(text) for text in said])) for n, said in enumerate(both))
+            first, second = (
+                self.member(str(n), confident([str(text) for text in said])) for n, said in enumerate(both)
+            )
         return [first, second, replace(second, name="2"), replace(second, name="3")]
 
     def torn(self) -> list[EnsembleMember]:

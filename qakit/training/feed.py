@@ -62,8 +62,7 @@ class Feed:
 
     encoded: EncodedExamples
     template: PairTemplate
-    preprocessors: Sequence[Preprocessor]
-    """One for each length of ``train.progressive``; else a single one."""
+    preprocessor: Preprocessor
     section: TrainSection
     seed: int
     grouped: bool = False
@@ -71,22 +70,16 @@ class Feed:
     alteration: Alteration | None = None
     """What is done to the inputs."""
 
-    @property
-    def begins(self) -> Sequence[int]:
-        """The first epoch of each preprocessor."""
-        return [0] if self.section.progressive is None else self.section.progressive.begins
-
     def epoch(self, number: int, *, previous: Epoch | None = None) -> Epoch:
         """The windows and batches of one epoch; the windows of ``previous`` serve again if they are not redrawn.
 
         Raises:
             DataError: the preprocessor made no window at all.
         """
-        preprocessor = self._preprocessor(number)
-        if previous is not None and not preprocessor.redraws and preprocessor is self._preprocessor(previous.number):
+        if previous is not None and not self.preprocessor.redraws:
             windows, collator = previous.windows, previous.collator
         else:
-            windows = preprocessor.windows(self.encoded, epoch=number)
+            windows = self.preprocessor.windows(self.encoded, epoch=number)
             collator = Collator(self.encoded, windows, self.template)
         if not len(windows):
             raise DataError("the training examples give no window: no answer has a place in its context")
@@ -103,10 +96,6 @@ class Feed:
         if self.alteration is None:
             return epoch
         return replace(epoch, alteration=self.alteration, keys=window_keys(windows, self.encoded))
-
-    def _preprocessor(self, epoch: int) -> Preprocessor:
-        progressive = self.section.progressive
-        return self.preprocessors[0 if progressive is None else progressive.stage(epoch)]
 
 
 def window_keys(windows: Windows, encoded: EncodedExamples) -> NDArray[np.int64]:

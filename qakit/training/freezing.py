@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from qakit.errors import ModelError
-from qakit.modeling.anatomy import Part, backbone_parts, layer_count
+from qakit.modeling.layers import Part, backbone_parts, layer_count
 from qakit.modeling.model import ReadingModel, part_name
 from qakit.recipe.by_epoch import FreezingSection, FrozenSection
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import GradientAccumulationPlugin
@@ -10,7 +12,7 @@ from qakit.distributed import Workers, check_same, join_workers
 from qakit.modeling.device import resolve_precision
 from qakit.recipe.model import Recipe
 from qakit.training.prepare import Prepared
-from qakit.training.sharding import check_launch
+from qakit.training.sharding import check_launch, not_trainable_with
 
 BY_ALL = {"seed", "windows", "preprocess", "train", "adapter", "head", "predict", "metric"}
 """The blocks of a recipe that every process goes by."""
@@ -22,6 +24,8 @@ def accelerator_for(recipe: Recipe) -> Accelerator:
     Raises:
         UsageError: the launcher's configuration asks for what the loop cannot do.
     """
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true":  # it would meet in a way of its own
+        raise not_trainable_with("DEEPSPEED")
     # Accelerate has one state in a process; trainings one after the other may differ in precision or device. The
     # processes stay together: a process group that there is already is taken.
     AcceleratorState._reset_state(reset_partial_state=True)

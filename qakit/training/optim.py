@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from qakit.errors import ModelError
-from qakit.modeling.anatomy import Part, backbone_parts, layer_count
+from qakit.modeling.layers import Part, backbone_parts, layer_count
 from qakit.modeling.model import ReadingModel, part_name
 from qakit.recipe.model import TrainSection
 from qakit.training.averaging import averaged_from

@@ -6,7 +6,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise, takewhile
+from itertools import takewhile
 
 from qakit.recipe.model import Recipe
 from qakit.recipe.section import Every
@@ -26,24 +26,13 @@ class Plan:
 
     @staticmethod
     def of(recipe: Recipe, feed: Feed) -> Plan:
-        """Counted on the first epoch of each window length: with a token budget and redrawn windows, later epochs may
-        differ by a few batches."""
-        first, epochs, longest = feed.epoch(0), recipe.train.epochs, recipe.train.max_steps
-        ends: list[int] = []
-        batches = 0.0
-        for begin, end in pairwise([*feed.begins, epochs]):
-            if longest is not None and ends and ends[-1] >= longest:
-                break
-            size = len((first if begin == 0 else feed.epoch(int(begin))).batches)
-            batches += (end - begin) * size
-            for _ in range(math.ceil(end - begin)):
-                ends.append((ends[-1] if ends else 0) + size)
-                if longest is not None and ends[-1] >= longest:
-                    break
-        steps = math.ceil(batches - 1e-9)
-        if longest is not None:
-            steps = min(steps, longest)
-        return Plan(max(1, steps), warmup_steps(recipe.train.warmup, max(1, steps)), first, tuple(ends))
+        """Counted on the first epoch: with a token budget and redrawn windows, others may differ by a few batches."""
+        first, longest = feed.epoch(0), recipe.train.max_steps
+        size = len(first.batches)
+        steps = max(1, math.ceil(recipe.train.epochs * size - 1e-9))
+        steps = steps if longest is None else min(steps, longest)
+        ends = tuple(size * (epoch + 1) for epoch in range(math.ceil(steps / size)))
+        return Plan(steps, warmup_steps(recipe.train.warmup, steps), first, ends)
 
     def passed(self, step: int) -> float:
         """Passes over the training examples after ``step`` steps."""

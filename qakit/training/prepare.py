@@ -30,7 +30,6 @@ from qakit.protocols import Gives
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.training.adversarial import Attack, attack_on
-from qakit.training.cutout import token_cutout
 from qakit.training.events import Listener, Notice, Preparing, Remark
 from qakit.training.feed import Feed
 from qakit.training.freezing import Freezing
@@ -42,7 +41,7 @@ from qakit.training.tricks import check_tricks
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """All that a training needs before its first step; ``qakit train --dry-run`` stops here."""
+    """All that a training needs before its first step."""
 
     recipe: Recipe
     assembled: Assembled
@@ -54,6 +53,8 @@ class Prepared:
     pseudo_split: Split | None
     """Those alone, and the file that they are from."""
     validation_split: Split | None
+    test_ids: tuple[str, ...] | None
+    """Of the test file, if there is one."""
     lineage: Lineage
     precision: Precision
     judge: Judge
@@ -114,7 +115,6 @@ def prepare_training(
     assembled, taken = take_head(assembled, recipe, registry)
     if taken:
         listener(Remark(taken))
-    cutout = token_cutout(recipe.train.token_cutout, assembled.tokenizer, seed=recipe.seed)
     with workers.leaders_first():
         encoded = encode(
             train_split.examples,
@@ -123,24 +123,19 @@ def prepare_training(
             cache=cache,
             progress=lambda done, total: listener(Preparing("tokenising", done, total)),
         )
-    ref, progressive = recipe.preprocess.train, recipe.train.progressive
-    runtime = window_runtime(recipe, assembled.template, training=True)
-    preprocessors = [
-        registry.build("preprocessors", ref.name, ref.settings, replace(runtime, max_length=length))
-        for length in ([runtime.max_length] if progressive is None else progressive.lengths)
-    ]
+    ref, runtime = recipe.preprocess.train, window_runtime(recipe, assembled.template, training=True)
+    preprocessor = registry.build("preprocessors", ref.name, ref.settings, runtime)
     judge = Judge.of(recipe, registry)
     if train_split.unlabelled:
         count = train_split.unlabelled
         listener(Notice(f"left out: {count:,} unlabelled training {'example' if count == 1 else 'examples'}"))
     grouped = assembled.model.decoder.reads == "group"
-    feed = Feed(encoded, assembled.template, preprocessors, recipe.train, recipe.seed, grouped, cutout)
+    feed = Feed(encoded, assembled.template, preprocessor, recipe.train, recipe.seed, grouped)
     plan = Plan.of(recipe, feed)
     attack = attack_on(assembled.model, recipe.train.adversarial)
     freezing = Freezing.of(assembled.model, recipe.train.freezing, last_begins=plan.last_begins)
-    for schedule in (progressive, freezing):
-        for line in schedule.describe() if schedule is not None else ():
-            listener(Remark(line))
+    for line in freezing.describe() if freezing is not None else ():
+        listener(Remark(line))
     without_window = len(encoded) - len(np.unique(plan.first.windows.example))
     if without_window:
         listener(
@@ -173,6 +168,7 @@ def prepare_training(
         train_split=train_split,
         pseudo_split=pseudo_split,
         validation_split=validation_split,
+        test_ids=None if test_split is None else tuple(example.id for example in test_split.examples),
         lineage=lineage,
         precision=precision,
         judge=judge,

@@ -60,10 +60,7 @@ def check_launch(accelerator: Accelerator, recipe: Recipe) -> None:
         UsageError: it asks for DeepSpeed, Megatron, the first version of FSDP or the like.
     """
     if accelerator.distributed_type not in TRAINABLE_WITH:
-        raise UsageError(
-            f"the launcher asks for {accelerator.distributed_type.value}; qakit trains with one whole model per "
-            "process (MULTI_GPU, as torchrun does) or with FSDP"
-        )
+        raise not_trainable_with(accelerator.distributed_type.value)
     if is_sharded(accelerator) and not accelerator.is_fsdp2:
         raise UsageError("qakit trains with the second version of FSDP: set fsdp_version: 2 in fsdp_config")
     if is_sharded(accelerator) and recipe.train.compile:
@@ -74,6 +71,14 @@ def check_launch(accelerator: Accelerator, recipe: Recipe) -> None:
                 f"train.{trick} does not go together with FSDP: train with one whole model per process (MULTI_GPU, as "
                 "torchrun does)"
             )
+
+
+def not_trainable_with(kind: str) -> UsageError:
+    """What to say of a launcher that asks for this."""
+    return UsageError(
+        f"the launcher asks for {kind}; qakit trains with one whole model per process (MULTI_GPU, as torchrun does) or "
+        "with FSDP"
+    )
 
 
 def is_sharded(accelerator: Accelerator) -> bool:

@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from qakit.data.batch import Batch
 from qakit.errors import PluginError, RunError
 from qakit.inference.memory import is_out_of_memory
+from qakit.modeling.model import ReadingModel
 from qakit.protocols import GivesDistributions, HeadOutput
 from qakit.randomness import derive_seed
 from qakit.recipe.model import Recipe
@@ -60,7 +61,7 @@ def step_gradients(
             if not is_out_of_memory(error):
                 raise
             if processes > 1 or max(part.units for part in parts) == 1:
-                raise RunError(_too_large(processes, accumulation)) from error
+                raise RunError(too_large(processes, accumulation)) from error
         optimiser.zero_grad(set_to_none=True)
         if accelerator.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -108,23 +109,37 @@ class _Step:
 
     def _loss(self, batch: Batch, address: int, purpose: tuple[str, ...]) -> torch.Tensor:
         """The mean loss of a part."""
-        self._seed(address, *purpose)
-        output: HeadOutput = self.model(batch)
-        r_drop = self.recipe.train.r_drop
-        if r_drop is None:
-            return _checked(output.loss)
         # Past the wrapper of several processes: it would overwrite buffers that the first reading still needs. Both
         # readings' gradients meet in the same weights, so they travel together.
         plain = self.accelerator.unwrap_model(self.model)
-        self._seed(address, *purpose, AGAIN)
-        again: HeadOutput = plain(batch)
-        head: GivesDistributions = plain.decoder
-        readings = [head.distributions(each.scores, batch) for each in (output, again)]
-        mean = (_checked(output.loss) + _checked(again.loss)) / 2
-        return mean + r_drop.weight * divergence(*readings)
+        return mean_loss(self.recipe, batch, self.number, address, *purpose, model=self.model, plain=plain)
 
-    def _seed(self, address: int, *purpose: str) -> None:
-        torch.manual_seed(derive_seed(self.recipe.seed, "dropout", self.number, address, *purpose))
+
+def mean_loss(
+    recipe: Recipe, batch: Batch, *address: int | str, model: torch.nn.Module, plain: ReadingModel
+) -> torch.Tensor:
+    """The mean loss of a batch with targets, () float32.
+
+    Args:
+        address: that of the dropout.
+        model: what reads the batch.
+        plain: the same model without wrappers, for a second reading (``train.r_drop``).
+    """
+    _seed(recipe, *address)
+    output: HeadOutput = model(batch)
+    r_drop = recipe.train.r_drop
+    if r_drop is None:
+        return _checked(output.loss)
+    _seed(recipe, *address, AGAIN)
+    again: HeadOutput = plain(batch)
+    head: GivesDistributions = plain.decoder  # type: ignore[assignment]
+    readings = [head.distributions(each.scores, batch) for each in (output, again)]
+    mean = (_checked(output.loss) + _checked(again.loss)) / 2
+    return mean + r_drop.weight * divergence(*readings)
+
+
+def _seed(recipe: Recipe, *address: int | str) -> None:
+    torch.manual_seed(derive_seed(recipe.seed, "dropout", *address))
 
 
 def _checked(loss: torch.Tensor | None) -> torch.Tensor:
@@ -135,7 +150,8 @@ def _checked(loss: torch.Tensor | None) -> torch.Tensor:
     return loss
 
 
-def _too_large(processes: int, accumulation: int) -> str:
+def too_large(processes: int, accumulation: int) -> str:
+    """Why a step ends whose parts cannot be cut any further, and what to do."""
     if processes > 1:
         return (
             "out of memory. Several processes cannot change their parts on the way: start again with "

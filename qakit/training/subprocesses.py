@@ -167,7 +167,7 @@ class _Crew:
             if until is None and over:
                 until = time.monotonic() + GRACE
             if until is not None and time.monotonic() > until:
-                self._signal(signal.SIGKILL)
+                self._kill()
 
     def _take(self, rank: int, message: Message) -> None:
         match message:
@@ -191,10 +191,14 @@ class _Crew:
         for child in self.children:
             child.send_signal(number)  # nothing happens where it has ended
 
-    def end(self) -> None:
-        """None is left behind."""
+    def _kill(self) -> None:
         for child in self.children:
             child.kill()
+
+    def end(self) -> None:
+        """None is left behind."""
+        self._kill()
+        for child in self.children:
             child.wait()
             assert child.stdin is not None
             with suppress(BrokenPipeError):

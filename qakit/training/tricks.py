@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from qakit.errors import UsageError
 from qakit.modeling.model import ReadingModel
-from qakit.recipe.by_epoch import ProgressiveSection
 from qakit.recipe.model import Recipe
 from qakit.recipe.section import Every
 from qakit.recipe.tricks import AdversarialSection, SwaSection
@@ -40,8 +39,6 @@ def check_tricks(recipe: Recipe, model: ReadingModel, plan: Plan, *, validated: 
         UsageError: a trick cannot do anything here.
     """
     section = recipe.train
-    if section.progressive is not None:
-        yield from _check_growth(section.progressive, plan)
     if section.adversarial is not None:
         _check_beginning(section.adversarial, plan)
     if section.r_drop is not None:
@@ -55,15 +52,6 @@ def check_tricks(recipe: Recipe, model: ReadingModel, plan: Plan, *, validated: 
         yield from _check_average(section.swa, plan)
     if section.soup is not None:
         yield from _check_soup(section.evaluate_every, plan, validated=validated)
-
-
-def _check_growth(section: ProgressiveSection, plan: Plan) -> Iterator[str]:
-    missed = [length for length, begin in zip(section.lengths, section.begins, strict=True) if begin > plan.last_begins]
-    if missed:
-        yield (
-            f"train.progressive: the training is over before its windows have {missed[0]:,} tokens; train longer, "
-            "or each length fewer"
-        )
 
 
 def _check_beginning(section: AdversarialSection, plan: Plan) -> None:

@@ -1,24 +1,24 @@
-"""A chain of recipes, trained one after the other, for what each step bought."""
+"""A chain of recipes that are trained and compared: what did each step buy?"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qakit.errors import QakitError, UsageError
 from qakit.graph.ensemble import Combine
-from qakit.graph.execute import Execution, Executor, Here
+from qakit.graph.execute import Execution
 from qakit.graph.expand import graph_of, load
 from qakit.graph.folders import check_graph, make_folders
 from qakit.graph.nodes import Graph, Node, share_weights
-from qakit.training.interrupts import InterruptedTrainingError, StopRequest
+from qakit.training.events import Remark
 
 if TYPE_CHECKING:
     from qakit.registry import Registry
     from qakit.report.ladder import Rung
-    from qakit.training.events import Listener
+    from qakit.workflows.launching import Place
 
 
 def rungs_of(recipes: Sequence[Path], output: Path) -> list[Rung]:
@@ -41,33 +41,88 @@ def rungs_of(recipes: Sequence[Path], output: Path) -> list[Rung]:
 
 @dataclass(slots=True)
 class Climb:
-    """Trains rung by rung. What an earlier one has trained a later one takes, where only prediction differs."""
+    """Trains the rungs, one after the other or as many at once as there is room. What one has trained another takes,
+    where only prediction differs. Make one, call :meth:`run` once."""
 
+    rungs: Sequence[Rung]
     folder: Path
+    """Of the ladder; the rungs' folders lie in it."""
     registry: Registry
     overrides: Sequence[str]
-    listener: Listener
-    executor: Executor | None = None
-    stop: StopRequest = field(default_factory=StopRequest)
-    _nodes: tuple[Node, ...] = ()
-    """Of the rungs so far."""
+    execution: Execution
+    pending: list[Rung] = field(init=False)
+    """Those that are not begun: a rung may combine the runs of earlier ones, and wait for them."""
+    errors: dict[str, str] = field(default_factory=dict)
+    """By the rung's name."""
+    graphs: dict[str, Graph] = field(default_factory=dict)
+    """Likewise."""
+    _changed: bool = True
+    """Whether a rung that could not be begun may be tried again."""
 
-    def climb(self, rung: Rung, failed: Callable[[Rung], None]) -> Rung:
-        """The rung, trained or with the error; a finished one stays what it is.
+    @staticmethod
+    def of(rungs: Sequence[Rung], folder: Path, registry: Registry, overrides: Sequence[str], place: Place) -> Climb:
+        """A climb that has not begun."""
+        execution = Execution(
+            Graph("ladder", ()),
+            folder,
+            place.executor,
+            place.listener,
+            keep_going=True,
+            stop=place.stop,
+            workers=place.workers,
+        )
+        climb = Climb(rungs, folder, registry, overrides, execution)
+        execution.more, execution.ended = climb.more, climb.ended
+        return climb
+
+    def __post_init__(self) -> None:
+        self.pending = list(self.rungs)
+
+    def run(self) -> list[Rung]:
+        """The rungs, each trained or with its error; what is finished already stays what it is.
 
         Raises:
             InterruptedTrainingError: it was asked to stop.
         """
-        try:
-            return self._train(rung)
-        except InterruptedTrainingError:
-            raise
-        except QakitError as error:
-            rung = replace(rung, error=str(error))
-            failed(rung)
-            return rung
+        self.execution.run()
+        if not self.execution.workers.first:  # who knows of the rungs
+            return list(self.rungs)
+        for label, error in self.execution.failures.items():
+            self.errors.setdefault(label.partition("/")[0], str(error))
+        return [
+            replace(rung, error=self.errors[rung.name])
+            if rung.name in self.errors
+            else replace(rung, note=_note(graph := self.graphs[rung.name]), baselines=graph.recipe.baselines)
+            for rung in self.rungs
+        ]
 
-    def _train(self, rung: Rung) -> Rung:
+    def more(self) -> Sequence[Node]:
+        """The nodes of the next rung that can be begun."""
+        if not self._changed:
+            return ()
+        problems: dict[str, str] = {}
+        for rung in list(self.pending):
+            try:
+                nodes = self._begin(rung)
+            except QakitError as error:
+                problems[rung.name] = str(error)
+            else:
+                self.pending.remove(rung)
+                return nodes
+        self._changed = False
+        if not self.execution.is_busy:
+            self.errors |= problems
+            for name, problem in problems.items():
+                self.execution.listener(Remark(f"{name}: {problem}"))
+            self.pending.clear()
+        return ()
+
+    def ended(self, *_: object) -> None:
+        """Something has ended: perhaps a rung was waiting for it."""
+        self._changed = True
+
+    def _begin(self, rung: Rung) -> Sequence[Node]:
+        """Read, check and lay out a rung."""
         from qakit.recipe.found import found_recipe
 
         loaded = load(found_recipe(Path(rung.source)), self.registry, overrides=self.overrides, check_files=True)
@@ -76,14 +131,13 @@ class Climb:
             raise UsageError(f"{rung.source} sets no data.validation, on which the steps are compared")
         if isinstance(own.root.work, Combine):
             self._check_overrides(own.root.work, rung)
-        graph = Graph(rung.name, share_weights((*self._nodes, *own.placed(rung.name))))
-        new = Graph(rung.name, graph.below(rung.name))
-        files = check_graph(new, self.folder, self.registry, self.listener)
-        make_folders(new, self.folder, files)
-        execution = Execution(graph, self.folder, self.executor or Here(self.registry), self.listener, stop=self.stop)
-        execution.run()
-        self._nodes = graph.nodes
-        return replace(rung, note=_note(own), baselines=own.recipe.baselines)
+        before = self.execution.graph.nodes
+        nodes = share_weights((*before, *own.placed(rung.name)))[len(before) :]
+        graph = Graph(rung.name, nodes)
+        self.execution.listener(Remark(f"{rung.name}: {rung.source}"))
+        make_folders(graph, self.folder, check_graph(graph, self.folder, self.registry, self.execution.listener))
+        self.graphs[rung.name] = own
+        return nodes
 
     def _check_overrides(self, join: Combine, rung: Rung) -> None:
         """Steps of this ladder are trained with ``--set``; nothing can be changed in runs from elsewhere."""
@@ -96,10 +150,8 @@ class Climb:
 
 def _note(graph: Graph) -> str:
     """What a rung is where it is no training of one recipe."""
-    if len(graph.nodes) == 1 and not isinstance(graph.root.work, Combine):
-        return ""
     if isinstance(graph.root.work, Combine):
         join = graph.root.work
         count = len(join.plan.members) + len(join.labels)
         return f"an ensemble ({join.plan.method}) of {count} members; the time is that of training"
-    return f"{len(graph.nodes) - 1} trainings and what they are together"
+    return "" if len(graph.nodes) == 1 else f"{len(graph.nodes) - 1} trainings and what they are together"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from qakit.distributed import ALONE, Workers
 from qakit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from qakit.registry import Registry
     from qakit.runs import Run
     from qakit.training.events import Listener
-    from qakit.workflows.train import PlannedTraining
+    from qakit.training.interrupts import StopRequest
 
 
 def slots_of(devices: str | None) -> tuple[Slot, ...]:
@@ -35,37 +37,71 @@ def slots_of(devices: str | None) -> tuple[Slot, ...]:
     return ()
 
 
-def placed(planned: PlannedTraining, devices: str | None, jobs: int | None) -> PlannedTraining:
-    """A planned training on the devices that are chosen for it; of several trainings each gets one of its own.
+Engine = Literal["local", "ray"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where several trainings run."""
+
+    executor: Executor
+    workers: Workers
+    """The processes of a launcher, which train together."""
+    listener: Listener
+    """Silent in all of them but the first."""
+    stop: StopRequest
+    """Set by a signal, where the trainings run in other processes; here they are asked themselves."""
+
+
+@contextmanager
+def executing(
+    devices: str | None,
+    jobs: int | None,
+    registry: Registry,
+    listener: Listener,
+    *,
+    engine: Engine = "local",
+    apart: bool = False,
+) -> Iterator[Place]:
+    """The devices that are chosen for several trainings, one on each; under a launcher its processes train together.
+
+    Args:
+        engine: ``ray``: on the machines of a Ray cluster.
+        apart: each training gets a process of its own, also where there is one at a time.
 
     Raises:
-        UsageError: as for :func:`slots_of`; or ``jobs`` for one training.
+        UsageError: no such devices; or a launcher has chosen them already.
     """
-    from qakit.devices import slots
-    from qakit.distributed import launched_processes
-
-    if planned.is_single and jobs is not None:
-        raise UsageError("--jobs is for several trainings, and this recipe is one")
-    if planned.is_single or launched_processes() > 1:
-        if jobs is not None:
-            raise UsageError("--jobs and a launcher of processes both say how many at once; use one of them")
-        return replace(planned, slots=slots_of(devices))
-    return replace(planned, slots=slots(devices, jobs))
-
-
-def executor_on(slots: Sequence[Slot], registry: Registry, listener: Listener) -> Executor:
-    """Where the trainings of a graph run: one on each slot, and say what was chosen; without slots, or on the one that
-    is this process's own, in this process."""
-    from qakit.devices import told
+    from qakit.devices import slots, told
+    from qakit.distributed import launched_processes, processes_of_this_launch
     from qakit.graph.execute import Here
     from qakit.graph.processes import Processes
-    from qakit.training.events import Remark
+    from qakit.training.events import Remark, silence
+    from qakit.training.interrupts import StopRequest, stop_requests
 
-    if slots and (line := told(slots, each="training")):
+    if launched_processes() > 1 and (devices is not None or jobs is not None):
+        raise UsageError("--devices and --jobs are the launcher's to say: use one of them")
+    if launched_processes() > 1:
+        with processes_of_this_launch() as workers:
+            heard = listener if workers.first else silence
+            yield Place(Here(registry, workers), workers, heard, StopRequest())
+        return
+    if engine == "ray":
+        from qakit.graph.cluster import on_cluster
+
+        if devices is not None:
+            raise UsageError("--devices is for this machine: Ray chooses among those of its cluster")
+        with stop_requests() as stop:
+            yield Place(on_cluster(jobs), ALONE, listener, stop)
+        return
+    chosen = slots(devices, jobs)
+    if line := told(chosen, each="training"):
         listener(Remark(line))
-    if not slots or (len(slots) == 1 and slots[0].own):
-        return Here(registry)
-    return Processes(slots)
+    if len(chosen) == 1 and chosen[0].own and not apart:
+        yield Place(Here(registry), ALONE, listener, StopRequest())
+        return
+    with stop_requests() as stop:
+        yield Place(Processes(chosen), ALONE, listener, stop)
 
 
 def train_on(

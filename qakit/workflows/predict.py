@@ -142,10 +142,10 @@ def _asked(trained: Answering, contexts: Path | None, targets: Targets) -> Answe
     from qakit.data.splits import with_contexts
 
     if contexts is not None:
-        trained = trained.under(with_contexts(trained.recipe, contexts))
+        trained = trained.with_recipe(with_contexts(trained.recipe, contexts))
     if targets.characters is not None:
         wanted = trained.recipe.predict.model_copy(update={"character_scores": True})
-        trained = trained.under(trained.recipe.model_copy(update={"predict": wanted}))
+        trained = trained.with_recipe(trained.recipe.model_copy(update={"predict": wanted}))
     return trained
 
 

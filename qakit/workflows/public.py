@@ -39,6 +39,7 @@ def train(
     fold: int | None = None,
     devices: str | int | Sequence[int] | None = None,
     jobs: int | None = None,
+    engine: Literal["local", "ray"] = "local",
     on_event: Listener = log,
 ) -> TrainingResult:
     """Train a recipe; evaluate, predict its test file and write the submission: ``qakit train``.
@@ -56,6 +57,7 @@ def train(
         devices: how many GPUs, or their numbers, ``[0, 1]``; ``"cpu"``, or ``"cpu:2"`` for two processes. By default
             what ``QAKIT_DEVICES`` says, else every GPU. Several have a process each, and this one waits for them.
         jobs: of several trainings: how many at once; by default one on each GPU.
+        engine: of several trainings: on this machine, or on the Ray cluster that ``RAY_ADDRESS`` names.
         on_event: called with each value of :mod:`qakit.training.events`; by default warnings are logged.
 
     Raises:
@@ -65,7 +67,6 @@ def train(
     """
     from qakit.registry import load_registry
     from qakit.training.interrupts import InterruptedTrainingError
-    from qakit.workflows.launching import placed
     from qakit.workflows.train import plan_training
 
     begun: list[Path] = []
@@ -77,9 +78,16 @@ def train(
 
     with _known_errors():
         planned = plan_training(
-            _path(recipe), _new(output), overrides=_texts(set), resume=resume, fold=fold, registry=load_registry()
+            _path(recipe),
+            _new(output),
+            overrides=_texts(set),
+            resume=resume,
+            fold=fold,
+            devices=_devices(devices),
+            jobs=jobs,
+            engine=engine,
+            registry=load_registry(),
         )
-        planned = placed(planned, _devices(devices), jobs)
         try:
             return planned.train(listener)
         except InterruptedTrainingError as error:

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qakit.errors import QakitError, RecipeError
-from qakit.graph.execute import Ended, Execution, Executor
+from qakit.errors import QakitError, RecipeError, UsageError
+from qakit.graph.execute import Ended, Execution
 from qakit.graph.expand import Loaded, graph_of, load
 from qakit.graph.folders import check_graph, check_recipe, is_begun, make_folders
 from qakit.graph.nodes import Graph, Node, share_weights
@@ -22,11 +22,12 @@ from qakit.study.plan import PlannedTrial, plan, trials_of
 from qakit.study.search import Drawn, Search, open_search, storage_failures_told
 from qakit.study.trials import Trial, TrialRecord, noted_trials, records_of
 from qakit.training.events import Event, Listener, NodeProgress
-from qakit.training.interrupts import InterruptedTrainingError, StopRequest
+from qakit.training.interrupts import InterruptedTrainingError
 
 if TYPE_CHECKING:
     from qakit.registry import Registry
     from qakit.study.load import LoadedStudy
+    from qakit.workflows.launching import Place
 
 RUNS = "runs"
 """The folder of the trials' runs in a study's."""
@@ -51,9 +52,7 @@ class StudyRun:
     planned: Sequence[PlannedTrial[Loaded]]
     folder: StudyFolder
     registry: Registry
-    executor: Executor
-    listener: Listener
-    stop: StopRequest = field(default_factory=StopRequest)
+    place: Place
     retry_failed: bool = False
     check_trainings: bool = True
     """Whether each training is prepared before the first one begins."""
@@ -72,11 +71,13 @@ class StudyRun:
                 return self._search()
         trials = [Trial.of(each) for each in self.planned]
         nodes = [node for each in self.planned for node in graph_of(each.loaded).placed(f"{RUNS}/{each.label}")]
-        graph = Graph(self.loaded.name, share_weights(nodes))
-        only = None if self.check_trainings else ()
-        files = check_graph(graph, self.folder.path, self.registry, self.listener, only=only)
-        self.folder.note({trial.run: trial.as_json() for trial in trials})
-        make_folders(graph, self.folder.path, files)
+        graph, workers = Graph(self.loaded.name, share_weights(nodes)), self.place.workers
+        with workers.fail_together():
+            if workers.first:
+                only = None if self.check_trainings else ()
+                files = check_graph(graph, self.folder.path, self.registry, self.place.listener, only=only)
+                self.folder.note({trial.run: trial.as_json() for trial in trials})
+                make_folders(graph, self.folder.path, files)
         self._execution(graph).run()
         return records_of(self.folder, trials, self.registry)
 
@@ -84,20 +85,23 @@ class StudyRun:
         return Execution(
             graph,
             self.folder.path,
-            self.executor,
-            self.listener,
+            self.place.executor,
+            self.place.listener,
             keep_going=True,
             retry_failed=self.retry_failed,
-            stop=self.stop,
+            stop=self.place.stop,
             poll=self.poll,
+            workers=self.place.workers,
         )
 
     def _search(self) -> list[TrialRecord]:
+        if self.place.workers.size > 1:
+            raise UsageError("a search trains its trials in processes of its own: run it without a launcher")
         searching = _Searching(self, open_search(self.loaded, self.folder))
         searching.check_begun()
         execution = self._execution(Graph(self.loaded.name, ()))
         execution.more, execution.ended = searching.more, searching.ended
-        execution.listener = searching.watch(self.listener, execution.cancel)
+        execution.listener = searching.watch(self.place.listener, execution.cancel)
         execution.run()
         return records_of(self.folder, noted_trials(self.folder), self.registry)
 
@@ -151,7 +155,7 @@ class _Searching:
             planned = self._planned(drawn)
             trial = replace(Trial.of(planned), run=drawn.run)
             graph = Graph(study.loaded.name, graph_of(planned.loaded).placed(f"{RUNS}/{drawn.run}"))
-            files = check_graph(graph, folder.path, study.registry, study.listener, only=())
+            files = check_graph(graph, folder.path, study.registry, study.place.listener, only=())
         except RecipeError as error:
             folder.note({drawn.run: Trial(drawn.run, "", drawn.label, {}, 0, error=str(error)).as_json()})
             self.search.tell(drawn.number, None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 from qakit.errors import UsageError
 
 if TYPE_CHECKING:
-    from qakit.devices import Slot
-    from qakit.distributed import Workers
     from qakit.graph.nodes import Graph, Node
     from qakit.registry import Registry
     from qakit.training.events import Listener
+    from qakit.workflows.launching import Engine, Place
     from qakit.workflows.result import TrainingResult
 
 
@@ -32,9 +30,11 @@ class PlannedTraining:
     """Whether ``output`` is gone on with."""
     fold: int | None = None
     """The only fold that is to be trained, counted from 1; None for all."""
-    slots: tuple[Slot, ...] = ()
-    """Of one training: one process for each; of several: one training on each. None: this process, or those of the
-    launcher that has started it."""
+    devices: str | None = None
+    """Of this machine: as ``--devices`` has it."""
+    jobs: int | None = None
+    """How many of several trainings at once; None: one on each device."""
+    engine: Engine = "local"
 
     @property
     def is_single(self) -> bool:
@@ -69,56 +69,53 @@ class PlannedTraining:
         """Train what is not trained yet, evaluate, predict the test file and write the submission.
 
         Raises:
-            QakitError: whatever is wrong with data, models or folders.
+            QakitError: whatever is wrong with data, models, folders or devices.
             InterruptedTrainingError: it was asked to stop, and has written a checkpoint.
         """
-        from qakit.distributed import processes_of_this_launch
         from qakit.runs import Run
-        from qakit.training.events import silence
-        from qakit.workflows.launching import train_on
+        from qakit.workflows.launching import executing, slots_of, train_on
         from qakit.workflows.result import TrainingResult
 
-        if self.is_single:
-            begun = Run(self.output) if self.resume and self.output is not None else None
-            folder = train_on(self.slots, self.graph.recipe, self.registry, self.output, begun, listener=listener)
-            return TrainingResult(Run(folder), Run(folder).read_json(Run(folder).metrics_file))
-        with processes_of_this_launch() as workers:
-            return self._train_several(listener if workers.first else silence, workers)
+        if not self.is_single:
+            with executing(self.devices, self.jobs, self.registry, listener, engine=self.engine) as place:
+                return self._train_several(place)
+        if self.jobs is not None or self.engine != "local":
+            option = "--jobs" if self.jobs is not None else "--engine"
+            raise UsageError(f"{option} is for several trainings, and this recipe is one")
+        begun = Run(self.output) if self.resume and self.output is not None else None
+        run = Run(
+            train_on(slots_of(self.devices), self.graph.recipe, self.registry, self.output, begun, listener=listener)
+        )
+        return TrainingResult(run, run.read_json(run.metrics_file))
 
-    def _train_several(self, listener: Listener, workers: Workers) -> TrainingResult:
-        from qakit.graph.execute import Execution, Here
+    def _train_several(self, place: Place) -> TrainingResult:
+        from qakit.graph.execute import Execution
         from qakit.graph.folders import check_graph, make_folders
         from qakit.runs import Run
         from qakit.training.events import RunBegun
-        from qakit.training.interrupts import StopRequest, stop_requests
-        from qakit.workflows.launching import executor_on
         from qakit.workflows.result import TrainingResult
 
-        if self.output is not None and self.resume:
-            listener(RunBegun(self.output))
-        folder = self.output
+        workers, listener, folder = place.workers, place.listener, self.output
+        if folder is not None and self.resume:
+            listener(RunBegun(folder))
         with workers.fail_together():
             if workers.first:
                 only = None if self.fold is None else [f"fold-{self.fold}"]
-                files = check_graph(self.graph, self.output, self.registry, listener, only=only)
-                folder = make_folders(self.graph, self.output, files)
+                files = check_graph(self.graph, folder, self.registry, listener, only=only)
+                folder = make_folders(self.graph, folder, files)
         folder = workers.from_first(folder)
         assert folder is not None
-        run = Run(folder)
         if not self.resume:
             listener(RunBegun(folder))
-        executor = executor_on(self.slots, self.registry, listener)
-        if isinstance(executor, Here):
-            executor.workers = workers
-        execution = Execution(self.graph, folder, executor, listener, workers=workers)
+        execution = Execution(self.graph, folder, place.executor, listener, stop=place.stop, workers=workers)
         if self.fold is not None:
             execution.graph = self.graph.only(f"fold-{self.fold}")
-        with nullcontext(StopRequest()) if isinstance(executor, Here) else stop_requests() as execution.stop:
+        execution.run()
+        missing = [label for label in self.graph.root.needs if not Run(folder / label).finished]
+        if self.fold is not None and not workers.from_first(missing):  # it was the last one
+            execution.graph = self.graph
             execution.run()
-            missing = [label for label in self.graph.root.needs if not Run(folder / label).finished]
-            if self.fold is not None and not workers.from_first(missing):  # it was the last one
-                execution.graph = self.graph
-                execution.run()
+        run = Run(folder)
         return TrainingResult(
             run,
             run.read_json(run.metrics_file),
@@ -135,6 +132,9 @@ def plan_training(
     overrides: Sequence[str] = (),
     resume: bool = False,
     fold: int | None = None,
+    devices: str | None = None,
+    jobs: int | None = None,
+    engine: Engine = "local",
     registry: Registry,
 ) -> PlannedTraining:
     """Read and check what is to be trained.
@@ -145,6 +145,9 @@ def plan_training(
         overrides: ``a.b=value`` texts.
         resume: go on with the run in ``output``, from its last checkpoint.
         fold: of a recipe with folds the only one to train, counted from 1.
+        devices: as ``--devices`` has it; by default ``QAKIT_DEVICES``, else every GPU.
+        jobs: how many of several trainings at once; by default one on each device.
+        engine: where several are trained: ``local``, or ``ray`` for the machines of a Ray cluster.
 
     Raises:
         UsageError: these do not go together.
@@ -160,7 +163,7 @@ def plan_training(
         raise UsageError("--fold is for a recipe with `folds: {k: 5}`, of which it trains one")
     if fold is not None and folds is not None and not 1 <= fold <= folds.k:
         raise UsageError(f"--fold {fold}: there are {folds.k} folds, counted from 1")
-    return PlannedTraining(graph, registry, output, resume, fold)
+    return PlannedTraining(graph, registry, output, resume, fold, devices, jobs, engine)
 
 
 def _begun(path: Path | None, overrides: Sequence[str], registry: Registry) -> Graph:

@@ -108,6 +108,13 @@ STOPS: dict[str, tuple[str, dict[str, str], tuple[str, ...], str, str]] = {
         "unlabelled_train, unlabelled_validation",
         r"train\.json: 2 train examples without a label, which the head 'classifier' learns: all of them",
     ),
+    "one context each for a head that chooses among them": (
+        ANSWERS,
+        {"train_json": squad("people", "south"), "val_json": squad("people")},
+        ("head=multiple_choice", "metric=selection"),
+        "one_context",
+        r"train\.json: 2 train examples with a single context, which leave the head 'multiple_choice' no choice: name",
+    ),
     "a metric for something else": (
         CLASSES,
         {"train_csv": table(0, 1), "val_csv": table(0)},

@@ -135,10 +135,10 @@ def test_problems_are_one_line(tmp_path: Path) -> None:
 
 
 def test_settings_of_the_reader(tmp_path: Path) -> None:
-    gold = write(tmp_path, "gold.csv", "key,q,c,a\n7,?,Paris is,Paris\n")
+    gold = write(tmp_path, "gold.csv", "0,q,c,a\n7,?,Paris is,Paris\n")
     answers = write(tmp_path, "p.json", {"7": "Paris"})
     arguments = ("-m", "exact_match", "-g", gold, "-p", answers, "--json", "--reader", "table")
-    columns = ("id=key", "question=q", "context=c", "answer_text=a")
+    columns = ("id=0", "question=q", "context=c", "answer_text=a")
     mapping = [word for column in columns for word in ("--reader-set", column)]
     assert json.loads(run(*arguments, *mapping).stdout)["exact_match"] == 100.0
     with pytest.raises(UsageError, match="--reader-set 'id' should be key=value"):

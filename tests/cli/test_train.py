@@ -144,11 +144,11 @@ READY = "a backbone with a ready head"
         (3, ["adapter.name=lora", "adapter.init=pissa", "train.layer_decay=0.9", READY]),
         (5, []),
         (7, ["train.ema={}"]),
-        (4, ["train.freezing={gradual: 0.2}", "train.token_cutout={}", "backbone.reinit_layers=1", READY]),
+        (4, ["train.freezing={gradual: 0.2}", "backbone.reinit_layers=1", READY]),
         (4, ["train.swa={start: 0.2, every: 2, learning_rate: 5e-4}", "train.adversarial={method: awp}"]),
         (5, ["adapter.name=bitfit", "train.r_drop={}", "train.adversarial={method: fgm, start_epoch: 0.4}"]),
         (9, ["train.soup={candidates: 2}", "train.evaluate_every=2", "train.checkpoint_every=3", "train.ema={}"]),
-        (7, ["train.freezing={gradual: 0.4}", "train.progressive={lengths: [64, 128]}", "train.token_cutout={}"]),
+        (7, ["train.freezing={gradual: 0.4}"]),
     ],
 )
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(

@@ -113,7 +113,7 @@ def test_reader_settings(run, tmp_path):
     assert "labels: 1 1" in run("--reader", "glue", "--set", "task=SST-2", path).stdout
     with pytest.raises(PluginError, match="task"):
         run("--reader", "glue", path)
-    with pytest.raises(UsageError, match="write KEY=VALUE"):
+    with pytest.raises(UsageError, match="should be key=value"):
         run("--reader", "glue", "--set", "task", path)
 
 

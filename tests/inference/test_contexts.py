@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from span_layouts import characters, encoded_of, windows_of
 
 from qakit.errors import ModelError, PluginError
-from qakit.inference.contexts import ContextTable, check_windows, context_predictions
+from qakit.inference.classification import ContextTable, check_windows, context_predictions
 from qakit.protocols import ContextScores
 from qakit.values import ContextPrediction, Example
 

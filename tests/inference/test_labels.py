@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from qakit.data.windows import Windows
 from qakit.errors import ModelError, PluginError
-from qakit.inference.labels import LabelTable, label_predictions, softmax
+from qakit.inference.classification import LabelTable, label_predictions, softmax
 from qakit.protocols import LabelScores
 from qakit.testing import made_up_batch
 from qakit.values import Example

@@ -12,9 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from span_layouts import ONE, Layout, Span, Tokens, batch_of, characters, encoded_of, predict, windows_of
 
-from qakit.inference.nbest import SpanTable, span_predictions
-from qakit.inference.ranking import score_order
-from qakit.inference.visible import UNSUPPORTED, nearest_visible
+from qakit.inference.nbest import UNSUPPORTED, SpanTable, nearest_visible, score_order, span_predictions
 from qakit.protocols import SpanCandidates
 from qakit.values import Example, SpanPrediction
 

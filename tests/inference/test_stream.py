@@ -49,7 +49,7 @@ class FirstWords:
     calls: list[int] = field(default_factory=list)
     """The examples of each call."""
 
-    def under(self, recipe: Recipe) -> Self:
+    def with_recipe(self, recipe: Recipe) -> Self:
         assert not recipe.predict.character_scores
         return self
 

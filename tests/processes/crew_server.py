@@ -16,6 +16,7 @@ from fork_server import enter, run_qakit, serve
 
 from qakit.cli import build_app
 from qakit.training import finish
+from qakit_heads.linear_span import LinearSpan
 
 build_app()  # imports the plugins
 for name in (
@@ -68,6 +69,15 @@ def shard_on_cpu() -> None:
     AcceleratorState.__init__ = sharding
 
 
+def break_head() -> None:
+    """From now on the head `linear_span` fails in every forward pass."""
+
+    def broken(*_: Any) -> NoReturn:
+        raise ZeroDivisionError
+
+    LinearSpan.forward = broken  # type: ignore[method-assign]
+
+
 def work(job: dict[str, Any]) -> NoReturn:
     """In the child: the whole life of one process, to the interpreter's own end: what hangs or aborts there counts."""
     enter(job)
@@ -79,6 +89,8 @@ def work(job: dict[str, Any]) -> NoReturn:
         finish.forget_training = lambda run: None  # type: ignore[assignment]
     if "REFUSE_WRITING" in os.environ:
         refuse_writing(os.environ["REFUSE_WRITING"])
+    if "BREAK_HEAD" in os.environ:
+        break_head()
     sys.exit(run_qakit())
 
 

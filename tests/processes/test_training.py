@@ -130,6 +130,19 @@ def test_bad_data_in_some_process_is_told_once_and_nobody_waits(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("failing", [[0], [1], [0, 1]])
+def test_a_preflight_that_fails_in_some_process_is_told_once_and_nobody_waits(
+    crew: Crew, recipe: Path, tmp_path: Path, failing: list[int]
+) -> None:
+    broken = {rank: {"BREAK_HEAD": "yes"} for rank in failing}
+    ended = crew.run(2, "train", recipe, "--output", tmp_path / "run", own_environment=broken)
+    assert ended.codes == [2 if rank in failing else 1 for rank in (0, 1)], ended.err
+    assert len(ended.told) == 1
+    assert "preflight, forward pass: the head 'linear_span' of qakit:heads" in ended.told[0]
+    assert not any("Traceback" in text for text in ended.err)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("change", ["a question less", "another answer"])
 def test_processes_with_different_data_are_refused(
     crew: Crew, recipe: Path, data: Path, tmp_path: Path, change: str

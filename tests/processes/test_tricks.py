@@ -14,12 +14,7 @@ pytestmark = pytest.mark.slow
 
 TRICKS = {
     "freezing, swa": ("train.freezing={gradual: 0.2}", "train.ema=null", "train.swa={start: 0.5, every: 1}"),
-    "cutout, growing windows, fresh layer, layer-wise rates": (
-        "train.token_cutout={rate: 0.2}",
-        "train.progressive={lengths: [96, 128]}",
-        "backbone.reinit_layers=1",
-        "train.layer_decay=0.5",
-    ),
+    "fresh layer, layer-wise rates": ("backbone.reinit_layers=1", "train.layer_decay=0.5"),
     "fgm, soup": ("train.adversarial={method: fgm}", "train.ema=null", "train.soup={}"),
     "awp": ("train.adversarial={method: awp}",),
     "r_drop": ("train.r_drop={}",),

@@ -116,10 +116,6 @@ def test_a_missing_key_is_placed_in_the_file_not_in_the_override(write: Write, r
     [
         (["train.ema={decay: 0.9}", "train.swa={}"], "--set train.swa={}: train: ema and swa are two averages"),
         (
-            ["train.progressive={lengths: [64, 4096]}"],
-            "--set train.progressive={lengths: [64, 4096]}: the recipe: train.progressive reaches 4096 tokens",
-        ),
-        (
             ["seed=3", "train.adversarial={method: fgm, step_size: 2}"],
             "--set train.adversarial={method: fgm, step_size: 2}: train.adversarial: step_size is of awp",
         ),

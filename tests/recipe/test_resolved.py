@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qakit.errors import RecipeError
+from qakit.recipe.dump import recipe_data
 from qakit.recipe.load import dump_recipe, load_recipe, load_resolved, name_from, recipe_hash
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
@@ -37,6 +39,7 @@ def test_the_text_loads_back_to_an_equal_recipe(write: Write, registry: Registry
     assert dump_recipe(again) == dump_recipe(recipe)
     assert recipe_hash(again) == recipe_hash(recipe)
     assert load_recipe(resolved, registry=registry).recipe == recipe
+    assert Recipe.model_validate(json.loads(json.dumps(recipe_data(recipe)))) == recipe  # on its way to other processes
 
 
 def test_the_text_is_complete_and_readable(write: Write, registry: Registry, tmp_path: Path) -> None:
@@ -55,6 +58,16 @@ def test_a_resolved_recipe_is_taken_as_it_is(write: Write, registry: Registry) -
 def test_a_resolved_recipe_that_was_broken_by_hand(write: Write, registry: Registry) -> None:
     with pytest.raises(RecipeError, match=r"^r\.yaml:1:1: unknown key 'zzz'"):
         load_resolved(write("zzz: 1\ndata: {reader: squad}\nbackbone: {source: m}\n"), registry=registry)
+
+
+def test_the_recipe_of_a_run_from_before_a_key_was_removed(write: Write, registry: Registry) -> None:
+    recipe = load_recipe(write(TEXT), registry=registry).recipe
+    older = dump_recipe(recipe).replace(
+        "train:\n  epochs", "train:\n  token_cutout: null\n  progressive: null\n  epochs"
+    )
+    assert load_resolved(write(older), registry=registry) == recipe
+    with pytest.raises(RecipeError, match=r"train\.progressive was removed in 0\.1\.0"):
+        load_resolved(write(older.replace("progressive: null", "progressive: {lengths: [64]}")), registry=registry)
 
 
 def test_the_hash_tells_recipes_apart(write: Write, registry: Registry) -> None:

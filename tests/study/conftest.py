@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from study import fake_training
 
+from qakit.distributed import ALONE
 from qakit.graph.execute import Ended, Executor, Job
 from qakit.graph.expand import load
 from qakit.graph.nodes import Node
@@ -23,7 +24,8 @@ from qakit.study.load import load_study
 from qakit.study.results import read_results
 from qakit.study.trials import TrialRecord
 from qakit.training.events import Event, Listener, NodeEnded, NodeStarted
-from qakit.training.interrupts import InterruptedTrainingError
+from qakit.training.interrupts import InterruptedTrainingError, StopRequest
+from qakit.workflows.launching import Place
 from qakit.workflows.study import StudyRun, plan_study
 
 RECIPE = """\
@@ -102,16 +104,22 @@ class Driven:
         self.registry, self.folder, self.events = registry, StudyFolder(folder), list[Event]()
 
     def __call__(
-        self, file: Path, *, jobs: int = 1, executor: Executor | None = None, **options: Any
+        self,
+        file: Path,
+        *,
+        jobs: int = 1,
+        executor: Executor | None = None,
+        listener: Listener | None = None,
+        stop: StopRequest | None = None,
+        **options: Any,
     ) -> list[TrialRecord]:
         """Run it to the end."""
         loaded = load_study(file)
         self.folder.begin(loaded, ["qakit", "study", "run", file.name])
         planned = plan_study(loaded, self.registry)
-        given = {"listener": self.events.append, "check_trainings": False, "poll": 0.001, **options}
-        return StudyRun(
-            loaded, planned, self.folder, self.registry, executor or Faked(jobs), **given
-        ).run()
+        place = Place(executor or Faked(jobs), ALONE, listener or self.events.append, stop or StopRequest())
+        given = {"check_trainings": False, "poll": 0.001, **options}
+        return StudyRun(loaded, planned, self.folder, self.registry, place, **given).run()
 
     def starts(self) -> dict[str, int]:
         """How often each run's training was started."""

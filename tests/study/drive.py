@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 from qakit.devices import slots
+from qakit.distributed import ALONE
 from qakit.graph.processes import Processes
 from qakit.registry import load_registry
 from qakit.study.folder import StudyFolder
 from qakit.study.load import load_study
 from qakit.training.interrupts import InterruptedTrainingError, stop_requests
+from qakit.workflows.launching import Place
 from qakit.workflows.study import StudyRun, plan_study
 
 FAKE = Path(__file__).with_name("fake_training.py")
@@ -27,9 +29,7 @@ def main(file: str, folder: str, jobs: str) -> int:
             plan_study(loaded, registry),
             place,
             registry,
-            processes,
-            lambda event: print(event, flush=True),
-            stop=stop,
+            Place(processes, ALONE, lambda event: print(event, flush=True), stop),
             check_trainings=False,
             poll=0.02,
         )

@@ -13,7 +13,7 @@ from qakit.errors import SubmissionError
 from qakit.submit.faults import Fault, KaggleError
 from qakit.submit.flow import Outcome, Patience, submit
 from qakit.submit.ledger import Ledger
-from qakit.submit.parcel import Parcel
+from qakit.submit.pending import FileSubmission
 from qakit.submit.preflight import check_csv
 from qakit.submit.record import Record
 from qakit.submit.remote import Competition, Download, LeaderboardRow, Limits, RemoteFile, RemoteSubmission
@@ -121,9 +121,9 @@ class Desk:
     def start(self, content: str = "id,answer\n1,a\n", *, force: bool = False, wait: float = 1.0) -> Outcome:
         file = self.folder / "answers.csv"
         file.write_text(content)
-        parcel = Parcel("qa-cup", check_csv(file), "hello")
+        pending = FileSubmission("qa-cup", check_csv(file), "hello")
         patience = Patience(wait, PAUSE)
-        return submit(parcel, self.ledger, lambda: self.kaggle, force=force, patience=patience, say=self.said.append)
+        return submit(pending, self.ledger, lambda: self.kaggle, force=force, patience=patience, say=self.said.append)
 
     def refused(self, content: str = "id,answer\n1,a\n", *, force: bool = False) -> SubmissionError:
         with pytest.raises(SubmissionError) as caught:

@@ -9,14 +9,17 @@ import pytest
 import torch.distributed
 from accelerate import PartialState
 
+from qakit import distributed
 from qakit.distributed import Workers, processes_of_this_launch
-from qakit.inference import workers
+from qakit.errors import UsageError
+from qakit.recipe.model import Recipe
+from qakit.training.launch import accelerator_for
 
 
 @pytest.fixture
 def joined(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes, of which the other one agrees to everything."""
-    monkeypatch.setattr(workers, "launched_processes", lambda: 2)
+    monkeypatch.setattr(distributed, "launched_processes", lambda: 2)
     monkeypatch.setattr(Workers, "gather", lambda self, value: [value, value])
 
     def join() -> tuple[Workers, torch.device]:
@@ -24,7 +27,7 @@ def joined(monkeypatch: pytest.MonkeyPatch) -> None:
             torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
         return Workers(0, 2), torch.device("cpu")
 
-    monkeypatch.setattr(workers, "join_workers", join)
+    monkeypatch.setattr(distributed, "join_workers", join)
 
 
 @pytest.mark.usefixtures("joined")
@@ -56,3 +59,10 @@ def test_who_leaves_with_an_error_waits_for_nobody(monkeypatch: pytest.MonkeyPat
             raise LookupError
     finally:
         torch.distributed.destroy_process_group()
+
+
+def test_deepspeed_is_refused_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    recipe = Recipe.model_validate({"data": {"reader": "squad"}, "backbone": {"source": "m"}})
+    with pytest.raises(UsageError, match="DEEPSPEED; qakit trains with one whole model per process"):
+        accelerator_for(recipe)

@@ -121,6 +121,13 @@ def _train(needs: TrainingNeeds, examples: Sequence[Example]) -> Iterator[Findin
     if len(lacking) == len(examples):
         yield stops("unlabelled_train", f"train examples {what}: all of them", lacking)
         return
+    if needs.gives == "contexts" and all(len(example.contexts) < 2 for example in examples):
+        meaning = (
+            f"train examples with a single context, which leave the head {needs.head!r} no choice: name one that gives "
+            "answers (linear_span) or classes (classifier)"
+        )
+        yield Finding("one_context", "stops", len(examples), meaning)
+        return
     if needs.answerable_only and not any(example.answers for example in examples):
         yield Finding("no_answerable_train", "stops", 0, "answerable train examples (data.answerable_only)")
     if lacking:

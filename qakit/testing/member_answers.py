@@ -11,7 +11,7 @@ from qakit.inference.characters import CharacterScores, context_hash
 from qakit.testing.answers import CONTEXT, candidate
 from qakit.values import LabelPrediction, NoAnswer, Prediction, SpanPrediction
 
-Opinion = Mapping[str, float]
+Probabilities = Mapping[str, float]
 """A member's probabilities of answers to one question, "" for "no answer"; the likeliest first."""
 
 SURE, UNSURE = 0.9, 0.7
@@ -19,35 +19,35 @@ FILLER = -9.0
 """The logarithm of the probability that characters have which begin or end nobody's answer."""
 
 
-def opinions(answers: Sequence[str], *, share: float = SURE) -> list[Opinion]:
+def confident(answers: Sequence[str], *, share: float = SURE) -> list[Probabilities]:
     """Sure of the answers; the rest is for "no answer", or for the first word of the context."""
     return [{answer: share, ("" if answer else "李白"): 1 - share} for answer in answers]
 
 
-def contested(answers: Sequence[str], *, common: str) -> list[Opinion]:
+def contested(answers: Sequence[str], *, common: str) -> list[Probabilities]:
     """Each answer is only a little likelier than a common one."""
     return [
         {answer: 0.45, common: 0.4, "": 0.15} if answer not in ("", common) else {common: 1.0} for answer in answers
     ]
 
 
-def span_predictions(members: Sequence[Opinion]) -> list[Prediction]:
+def span_predictions(members: Sequence[Probabilities]) -> list[Prediction]:
     """Candidates, best first, and the "no answer" option, whose scores are logarithms of probabilities."""
     found: list[Prediction] = []
-    for number, opinion in enumerate(members):
-        ranked = [text for text in opinion if text]
-        candidates = tuple(candidate(text, math.log(opinion[text]), opinion[text]) for text in ranked)
-        null = opinion.get("", 1e-6)
-        found.append(SpanPrediction(f"q{number}", next(iter(opinion)), candidates, NoAnswer(math.log(null), null)))
+    for number, shares in enumerate(members):
+        ranked = [text for text in shares if text]
+        candidates = tuple(candidate(text, math.log(shares[text]), shares[text]) for text in ranked)
+        null = shares.get("", 1e-6)
+        found.append(SpanPrediction(f"q{number}", next(iter(shares)), candidates, NoAnswer(math.log(null), null)))
     return found
 
 
-def character_scores(members: Sequence[Opinion]) -> CharacterScores:
+def character_scores(members: Sequence[Probabilities]) -> CharacterScores:
     """Each character is a token; all answers are in the context."""
     start, end = np.full((2, len(members), len(CONTEXT)), FILLER, np.float16)
     nulls = np.full((len(members), 2), FILLER, np.float32)
-    for row, opinion in enumerate(members):
-        for text, share in opinion.items():
+    for row, shares in enumerate(members):
+        for text, share in shares.items():
             if text:
                 begin = CONTEXT.index(text)
                 start[row, begin] = end[row, begin + len(text) - 1] = math.log(share)

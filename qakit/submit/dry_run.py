@@ -1,4 +1,4 @@
-"""A rehearsal: everything that is checked before a submission, and nothing sent."""
+"""A dry run: everything that is checked before a submission, and nothing sent."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from qakit.submit.credentials import find_credentials
 from qakit.submit.flow import DUPLICATE, NOT_KNOWN, duplicate_message
 from qakit.submit.gate import check_remote
 from qakit.submit.ledger import Ledger
-from qakit.submit.parcel import Parcel, one_line
+from qakit.submit.pending import FileSubmission, one_line
 from qakit.submit.reconcile import unknown_message
 from qakit.submit.record import SUBMITTED
 from qakit.submit.remote import Competition, Limits
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsal:
+class DryRun:
     """What would be sent, and whether it would be."""
 
-    parcel: Parcel
+    pending: FileSubmission
     competition: Competition | None
     """None when Kaggle was not asked."""
     limits: Limits | None
@@ -31,19 +31,19 @@ class Rehearsal:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for programs."""
-        parcel, checked = self.parcel, self.parcel.checked
+        pending, checked = self.pending, self.pending.checked
         return {
             "dry_run": True,
-            "competition": parcel.competition,
+            "competition": pending.competition,
             "file": str(checked.path),
             "sha256": checked.sha256,
             "bytes": checked.bytes,
             "rows": checked.rows,
             "sample": None if checked.sample is None else str(checked.sample),
             "notices": list(checked.notices),
-            "message": one_line(parcel.message),
-            "run_id": parcel.run_id,
-            "expected": asdict(parcel.score) | ({} if parcel.stages is None else {"stages": parcel.stages}),
+            "message": one_line(pending.message),
+            "run_id": pending.run_id,
+            "expected": asdict(pending.score) | ({} if pending.stages is None else {"stages": pending.stages}),
             "kaggle": None if self.competition is None else asdict(self.competition) | {"deadline": self._deadline()},
             "limits": None if self.limits is None else asdict(self.limits),
             "refusal": self.refusal,
@@ -52,22 +52,22 @@ class Rehearsal:
 
     def shown(self) -> dict[str, Any]:
         """What people want to see."""
-        parcel, checked, score = self.parcel, self.parcel.checked, self.parcel.score
+        pending, checked, score = self.pending, self.pending.checked, self.pending.score
         facts: dict[str, Any] = {
-            "competition": parcel.competition,
+            "competition": pending.competition,
             "file": f"{checked.path} ({checked.rows:,} rows, {checked.bytes:,} bytes)",
             "compared with": checked.sample or "nothing: no sample submission is known",
             "sha256": checked.sha256,
-            "description": f"{one_line(parcel.message)} [qk:...]",
+            "description": f"{one_line(pending.message)} [qk:...]",
         }
-        if parcel.run_id is not None:
-            facts["run"] = parcel.run_id
+        if pending.run_id is not None:
+            facts["run"] = pending.run_id
         if score.mean is not None:
             about = "" if score.low is None else f", 95% interval {score.low:.2f} to {score.high:.2f}"
             facts["expected"] = f"{score.metric} {score.mean:.2f}{about} (on validation data)"
-        if parcel.stages is not None:
-            selection, span = (parcel.stages[name]["value"] for name in ("selection", "span_given_right"))
-            product = parcel.stages["product"]
+        if pending.stages is not None:
+            selection, span = (pending.stages[name]["value"] for name in ("selection", "span_given_right"))
+            product = pending.stages["product"]
             facts["its stages"] = (
                 f"selection {selection:.2f} x span {span:.2f} (given the right paragraph) = {product:.2f}"
             )
@@ -85,21 +85,21 @@ class Rehearsal:
         return None if deadline is None else deadline.strftime("%Y-%m-%d %H:%M UTC")
 
 
-def rehearse(parcel: Parcel, ledger: Ledger, *, say: Callable[[str], None]) -> Rehearsal:
+def dry_run(pending: FileSubmission, ledger: Ledger, *, say: Callable[[str], None]) -> DryRun:
     """Look at the ledger and, when there are credentials, ask Kaggle; write and send nothing."""
-    refusal = _from_ledger(parcel, ledger, say=say)
+    refusal = _from_ledger(pending, ledger, say=say)
     competition, limits = None, None
     if find_credentials().used is not None:
         try:
-            competition, limits = check_remote(parcel.competition, connect(say=say), say=say)
+            competition, limits = check_remote(pending.competition, connect(say=say), say=say)
         except SubmissionError as problem:
             refusal = refusal or (str(problem), problem.exit_code)
     message, code = refusal or (None, 0)
-    return Rehearsal(parcel, competition, limits, message, code)
+    return DryRun(pending, competition, limits, message, code)
 
 
-def _from_ledger(parcel: Parcel, ledger: Ledger, *, say: Callable[[str], None]) -> tuple[str, int] | None:
-    for record in reversed([each for each in ledger.read() if parcel.matches(each)]):
+def _from_ledger(pending: FileSubmission, ledger: Ledger, *, say: Callable[[str], None]) -> tuple[str, int] | None:
+    for record in reversed([each for each in ledger.read() if pending.matches(each)]):
         if record.state in SUBMITTED:
             return duplicate_message(record), DUPLICATE
         if record.state == "UNKNOWN":

@@ -22,7 +22,7 @@ LONGEST_MESSAGE = 400
 """Characters; the tag comes behind it and must not be cut off."""
 
 
-class Shipment(Protocol):
+class PendingSubmission(Protocol):
     """Something on its way to a competition: a file, or a notebook's output."""
 
     @property
@@ -51,7 +51,7 @@ class Shipment(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class FileSubmission:
     """A checked file on its way to a competition."""
 
     competition: str

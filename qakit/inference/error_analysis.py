@@ -22,9 +22,9 @@ from qakit.inference.scoring import ScoringSet
 from qakit.protocols import PerExampleMetric
 from qakit.values import Example, Prediction, SpanPrediction
 
-Loss = Literal["cleanup", "no answer", "wrong paragraph", "window", "decoding", "ranked lower", "model"]
-LOSSES: tuple[Loss, ...] = get_args(Loss)
-MEANING: dict[Loss, str] = {
+ErrorReason = Literal["cleanup", "no answer", "wrong paragraph", "window", "decoding", "ranked lower", "model"]
+LOSSES: tuple[ErrorReason, ...] = get_args(ErrorReason)
+MEANING: dict[ErrorReason, str] = {
     "cleanup": "the span was right, clean-up made it wrong",
     "no answer": "answered where there is none, or not answered where there is one",
     "wrong paragraph": "the answer is from another context than the relevant one",
@@ -47,7 +47,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Losses:
+class ErrorAnalysis:
     """N labelled questions and what became of them.
 
     Attributes:
@@ -57,11 +57,11 @@ class Losses:
     """
 
     right: tuple[bool, ...]
-    loss: tuple[Loss | None, ...]
+    loss: tuple[ErrorReason | None, ...]
     gained: int
 
     @property
-    def counts(self) -> dict[Loss, int]:
+    def counts(self) -> dict[ErrorReason, int]:
         """Wrong questions by their reason, all reasons, in their order. The sum is the number of wrong answers."""
         return {loss: sum(each == loss for each in self.loss) for loss in LOSSES}
 
@@ -89,14 +89,14 @@ def relevant_context(example: Example) -> int | None:
     return next((answer.context for answer in example.answers or () if answer.start is not None), None)
 
 
-def find_losses(
+def analyse_errors(
     examples: Sequence[Example],
     raw: Sequence[SpanPrediction],
     final: Sequence[Prediction],
     judge: Judge,
     prepared: ScoringSet,
     places: Sequence[Place | None],
-) -> Losses:
+) -> ErrorAnalysis:
     """Give every wrong answer its reason.
 
     Args:
@@ -109,14 +109,14 @@ def find_losses(
     right = exactly_right_answers(judge, examples, answers_of(final))
     before = exactly_right_answers(judge, examples, answers_of(raw))
     inputs = _Inputs(prepared)
-    losses: list[Loss | None] = []
+    errors: list[ErrorReason | None] = []
     for number, example in enumerate(examples):
         if right[number]:
-            losses.append(None)
+            errors.append(None)
         else:
-            losses.append(_reason(example, raw[number], judge, inputs, places[number], right_before=before[number]))
+            errors.append(_reason(example, raw[number], judge, inputs, places[number], right_before=before[number]))
     gained = sum(now and not earlier for now, earlier in zip(right, before, strict=True))
-    return Losses(tuple(right), tuple(losses), gained)
+    return ErrorAnalysis(tuple(right), tuple(errors), gained)
 
 
 def _reason(
@@ -127,7 +127,7 @@ def _reason(
     place: Place | None,
     *,
     right_before: bool,
-) -> Loss:
+) -> ErrorReason:
     if right_before:
         return "cleanup"
     if not example.answers or (not raw.answer and raw.candidates):

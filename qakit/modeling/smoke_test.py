@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -10,17 +11,24 @@ from torch import nn
 from qakit.data.template import PairTemplate
 from qakit.modeling.device import Precision, autocast
 
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def sharing_copy(module: Module) -> Module:
+    """A copy that shares the parameters; buffers and all else are its own.
+
+    For a trial: some architectures keep for good what they choose at their first texts (BigBird: full attention).
+    """
+    return copy.deepcopy(module, {id(parameter): parameter for parameter in module.parameters()})
+
 
 def try_encoder(backbone: nn.Module, template: PairTemplate, *, device: torch.device, precision: Precision) -> None:
-    """Run a copy of the encoder on a pair of one token each; the copy shares the weights.
-
-    A copy, since some architectures keep for good what they choose at their first texts (BigBird: full attention).
+    """Run a copy of the encoder on a pair of one token each.
 
     Raises:
         Exception: whatever the encoder raises.
     """
-    tensors = [*backbone.parameters(), *backbone.buffers()]
-    trial = copy.deepcopy(backbone, {id(tensor): tensor for tensor in tensors})
+    trial = sharing_copy(backbone)
     token = template.prefix[:1]  # any will do
     ids = (*template.prefix, *token, *template.middle, *token, *template.suffix)
     inputs = {

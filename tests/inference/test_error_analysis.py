@@ -12,8 +12,8 @@ from transformers import AutoTokenizer
 
 from qakit.data.encode import encode
 from qakit.data.template import PairTemplate
+from qakit.inference.error_analysis import LOSSES, MEANING, ErrorAnalysis, Place, analyse_errors, relevant_context
 from qakit.inference.evaluation import Judge, finish
-from qakit.inference.losses import LOSSES, MEANING, Losses, Place, find_losses, relevant_context
 from qakit.inference.scoring import ScoringSet, window_runtime
 from qakit.recipe.model import Recipe
 from qakit.registry import load_registry
@@ -56,7 +56,7 @@ def prediction(*candidates: tuple[str, int], answer: str | None = None, null: bo
 
 def losses_of(
     tokenizer: Any, asked: Example, raw: SpanPrediction, settings: Recipe, *, clean: Any = None, known: bool = True
-) -> Losses:
+) -> ErrorAnalysis:
     registry = load_registry()
     judge = Judge.of(settings, registry)
     if clean is not None:
@@ -69,7 +69,7 @@ def losses_of(
     prepared = ScoringSet([asked], encoded, windows, None, (), settings.predict)  # type: ignore[arg-type]
     context = relevant_context(asked) if known else None
     place = None if context is None else Place(0, context)
-    return find_losses([asked], [raw], finish([raw], [asked], judge), judge, prepared, [place])
+    return analyse_errors([asked], [raw], finish([raw], [asked], judge), judge, prepared, [place])
 
 
 def reason(*arguments: Any, **options: Any) -> str | None:
