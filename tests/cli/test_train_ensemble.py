@@ -114,7 +114,7 @@ def test_dry_run_lists_the_members(recipe: Path, invoke: Invoke) -> None:
         {"node": ".", "work": "joining"},
     ]
     assert [one["steps"] for one in report["trainings"].values()] == [12, 12]
-    assert report["method"] == {"name": "char_average"} and report["existing"] == []
+    assert report["method"]["name"] == "char_average" and report["existing"] == []
 
 
 def test_recipes_commands_know_them(recipe: Path, invoke: Invoke) -> None:

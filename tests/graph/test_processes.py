@@ -46,7 +46,12 @@ def lay(tmp_path: Path) -> Lay:
 
 def python(code: str) -> Callable[[Path], list[str]]:
     """A command that runs some Python in a run's folder."""
-    return lambda folder: [sys.executable, "-S", "-c", f"import os, sys, pathlib\nrun = pathlib.Path({str(folder)!r})\n{code}"]
+    return lambda folder: [
+        sys.executable,
+        "-S",
+        "-c",
+        f"import os, sys, pathlib\nrun = pathlib.Path({str(folder)!r})\n{code}",
+    ]
 
 
 def execute(graph: Graph, folder: Path, **options: Any) -> Execution:
@@ -162,7 +167,8 @@ def test_a_process_outlives_its_killed_parent_and_is_not_begun_twice(
 ) -> None:
     graph = lay("a")
     monkeypatch.setenv("FAKE_SECONDS", "1.5")
-    starts = f"import subprocess, time; subprocess.Popen({fake_command(tmp_path / 'a')!r}, start_new_session=True); time.sleep(60)"
+    command = fake_command(tmp_path / "a")
+    starts = f"import subprocess, time\nsubprocess.Popen({command!r}, start_new_session=True)\ntime.sleep(60)"
     parent = subprocess.Popen([sys.executable, "-S", "-c", starts])
     while not (tmp_path / "a" / "started").exists():
         time.sleep(0.02)

@@ -67,7 +67,10 @@ def test_what_is_trained_is_not_trained_again_and_another_recipe_is_no_excuse(cl
     assert "not distinguishable" in result.output
     result = invoke("ladder", first, last, "--output", folder, "--set", "seed=9", "--json")
     assert result.exit_code == 1
-    assert all("was begun with seed: 0, but the recipe now says seed: 9" in step["error"] for step in json.loads(result.stdout)["steps"])
+    assert all(
+        "was begun with seed: 0, but the recipe now says seed: 9" in step["error"]
+        for step in json.loads(result.stdout)["steps"]
+    )
 
 
 def test_an_ensemble_of_the_steps_is_a_step(climbed: Any, invoke: Any) -> None:
@@ -80,9 +83,7 @@ def test_an_ensemble_of_the_steps_is_a_step(climbed: Any, invoke: Any) -> None:
     step = json.loads(result.stdout)["steps"][2]
     assert step["before"] == "last"
     assert step["gain"] is not None
-    assert any(
-        "an ensemble (nbest) of 2 members" in note for note in json.loads(result.stdout)["notes"]
-    )
+    assert any("an ensemble (nbest) of 2 members" in note for note in json.loads(result.stdout)["notes"])
 
 
 def test_an_ensemble_that_trains_its_members_is_a_step(climbed: Any, invoke: Any, tmp_path: Path) -> None:

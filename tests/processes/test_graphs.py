@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from crew import Crew, Running
-from pipeline.conftest import adl_data, pipeline_recipe  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +22,7 @@ UNLIKE = re.compile(r"(\.lock|timings\.jsonl|train\.log|\.tmp)$")
 
 
 @pytest.fixture(scope="module")
-def plans(recipe: Path, pipeline_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: F811
+def plans(recipe: Path, pipeline_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Files of several trainings."""
     folder = tmp_path_factory.mktemp("plans")
     rates = "grid: {train.learning_rate: [1e-3, 2e-3]"
@@ -34,8 +33,8 @@ def plans(recipe: Path, pipeline_recipe: Path, tmp_path_factory: pytest.TempPath
         "folds": f"extends: {recipe}\ntrain: {{max_steps: 2}}\ndata: {{validation: null}}\n"
         "folds: {k: 2, group_by: context}",
         "study-of-folds": f"recipe: {recipe}\nset: {FOLDS}\n{rates}}}",
-        "study-of-pipelines": f"recipe: {pipeline_recipe}\nset: {{span.train.max_steps: 2, selection.train.max_steps: 2}}"
-        "\ngrid: {combine.top_k: [1, 2]}",
+        "study-of-pipelines": f"recipe: {pipeline_recipe}\ngrid: {{combine.top_k: [1, 2]}}\n"
+        "set: {span.train.max_steps: 2, selection.train.max_steps: 2}",
         "study-of-windows": f"recipe: {recipe}\nset: {SHORT}\ngrid: {{preprocess.predict.overlap: [8, 16, 32]}}",
     }
     for name, text in texts.items():
@@ -141,7 +140,9 @@ def test_studies_of_folds_and_pipelines_are_shown(plans: Path, crew: Crew, tmp_p
     assert [(row["trials"], row["finished"]) for row in json.loads(listed.out[0])] == [(2, 2), (2, 2)]
 
 
-def test_folds_and_pipelines_are_steps_of_a_ladder(plans: Path, crew: Crew, pipeline_recipe: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_folds_and_pipelines_are_steps_of_a_ladder(
+    plans: Path, crew: Crew, pipeline_recipe: Path, tmp_path: Path
+) -> None:
     for kind, recipe in (("folds", plans / "folds.yaml"), ("pipeline", pipeline_recipe)):
         ended = crew.run(2, "ladder", recipe, "--output", tmp_path / kind, "--resamples", 100, "--json")
         assert ended.codes == [0, 0], ended.err
