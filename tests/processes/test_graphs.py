@@ -99,7 +99,7 @@ def trainings(folder: Path) -> list[str]:
 def test_who_is_killed_goes_on_to_the_same_bits(
     kind: str, processes: int, plans: Path, crew: Crew, tmp_path: Path
 ) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole, killed = tmp_path / "whole" / "run", tmp_path / "killed" / "run"
     ended = crew.run(processes, *command(plans, kind, whole))
     assert ended.codes == [0] * processes, ended.err
     total = len(files_in(whole))
