@@ -43,17 +43,18 @@ SHARP = 40.0
 """What the last layer is multiplied by: random weights alone give all spans nearly the same score."""
 
 
-def publish(kind: str, texts: list[str], folder: Path) -> Path:
+def publish(kind: str, texts: list[str], folder: Path, *, vocabulary: int | None = None) -> Path:
     """A random model of an architecture with a tokenizer of its own; the same each time.
 
     Args:
         kind: one of :data:`KINDS`.
         texts: what the tokenizer learns its words from.
         folder: where to.
+        vocabulary: tokens for which the model has an embedding, where these are more than the tokenizer's.
     """
     tokenizer = word_pieces(texts, doubled=kind in ROBERTA_LIKE)
     torch.manual_seed(11)
-    config = getattr(transformers, f"{kind}Config")(vocab_size=len(tokenizer), **KINDS[kind])
+    config = getattr(transformers, f"{kind}Config")(vocab_size=vocabulary or len(tokenizer), **KINDS[kind])
     model = getattr(transformers, f"{kind}ForQuestionAnswering")(config)
     with torch.no_grad():
         *_, last = (module for module in model.modules() if isinstance(module, torch.nn.Linear))
