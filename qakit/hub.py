@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from qakit.errors import HubError
 from qakit.hub_downloads import SHA256, DamagedError, bring, check
-from qakit.names import below, few
+from qakit.names import few, plain_name
 
 logger = logging.getLogger(__name__)
 
@@ -192,7 +192,8 @@ def _listing(endpoint: str, repository: str, kind: Kind, revision: str | None) -
         raise HubError(f"the hub ({endpoint}) calls {commit[:80]!r} a commit of {repository}, which is none")
     for name in names:
         try:
-            below(Path(), name)
+            for part in name.split("/"):
+                plain_name(part)
         except ValueError as error:
             raise HubError(f"the hub ({endpoint}) names a file of {repository} that leads elsewhere: {error}") from None
     return commit, tuple(sorted(names))
@@ -256,7 +257,7 @@ def _why(error: Exception, repository: str, kind: Kind, revision: str | None) ->
     if status is not None:
         return f"the hub ({constants.ENDPOINT}) answers with an error ({status}); try again later"
     if isinstance(error, ValueError | TypeError | KeyError | AttributeError):
-        return f"the hub ({constants.ENDPOINT}) gives an answer that makes no sense ({type(error).__name__}: {error})"
+        return f"the hub ({constants.ENDPOINT}) gives an answer that makes no sense ({type(error).__name__})"
     if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
         return f"cannot write {error.filename}: {error.strerror}"
     return (
