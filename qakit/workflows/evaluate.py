@@ -80,7 +80,7 @@ def evaluate(
         split = read_examples(trained, file, predicted_only=False, listener=listener)
     for path in split.files:
         check_targets(path, nbest, curve)
-    _check_labelled(split)
+    _check_labelled(split, trained)
     expectation, cache = None, default_cache()
 
     def progress(done: int, total: int) -> None:
@@ -102,14 +102,27 @@ def evaluate(
     return EvaluationResult(report, expectation)
 
 
-def _check_labelled(split: Split) -> None:
+def _check_labelled(split: Split, trained: Answering) -> None:
     unlabelled = [example.id for example in split.examples if not example.labelled]
     if unlabelled:
         raise DataError(
             f"{len(unlabelled)} of {len(split.examples)} questions have no answers to compare with "
-            f"(the first: {unlabelled[0]}); use `qakit predict` for unlabelled files",
+            f"(the first: {unlabelled[0]}); {_column_to_name(trained)}use `qakit predict` for unlabelled files",
             path=split.files[0],
         )
+
+
+def _column_to_name(trained: Answering) -> str:
+    """What to do where the reader of a model without a run was not told which column holds the answers."""
+    from qakit.runs import ModelAlone
+
+    reader = trained.recipe.data.reader
+    columns = ("answer_text", "answers", "label")
+    takes = trained.registry.get("readers", reader.name).component.settings.model_fields
+    told = any(reader.settings.get(name) is not None for name in columns)
+    if not isinstance(trained.run, ModelAlone) or told or "answer_text" not in takes:
+        return ""
+    return "if a column holds them, name it with --reader-set answer_text=COLUMN (lists: answers=COLUMN), else "
 
 
 def _check_options(trained: Answering, threshold: float | None, curve: Path | None) -> None:

@@ -269,6 +269,7 @@ def load(model: StrPath, *, revision: str | None = None) -> Answerer:
     Raises:
         RunError: the folder is neither, or has no trained model.
         ModelError: no such model, or one that does not answer questions.
+        UsageError: a run that answers with classes or contexts: :func:`predict` is for these.
     """
     from qakit.inference.answerer import Answerer
     from qakit.stages.loading import load_trained
@@ -298,7 +299,7 @@ def pipeline(
         tokenizer: another one's folder or name; beside a loaded model, its tokenizer.
         revision: branch, tag or commit of a model on the hub.
         device: where it runs: ``"cpu"`` or -1, ``"cuda:0"`` or 0; by default the first GPU if there is one.
-        dtype: of the forward passes, ``float32`` by default.
+        dtype: of the forward passes, ``float32`` by default. A CPU has no float16: there it is float32, too.
         batch_size: windows in a forward pass.
         trust_remote_code: run code that comes with the model. Only for authors you trust.
         arguments: ``top_k``, ``doc_stride``, ``max_answer_len``, ``max_seq_len``, ``max_question_len``,

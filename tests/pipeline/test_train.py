@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from qakit.errors import ModelError, RunError
+import qakit
+from qakit.errors import ModelError, RunError, UsageError
 from qakit.inference.nbest_file import read_nbest
 from qakit.runs import Run
 from qakit.stages.loading import load_trained
@@ -161,6 +162,14 @@ def test_a_plain_run_has_the_table_of_errors_too(trained_pipeline: Path, invoke)
     refused = invoke("evaluate", trained_pipeline / "selection", "--errors")
     assert refused.exit_code == 2
     assert "does not answer with spans" in str(refused.exception)
+
+
+def test_a_run_that_answers_with_contexts_is_not_loaded_to_be_asked(trained_pipeline: Path, invoke) -> None:
+    said = r"selection \(head 'multiple_choice'\) answers with one of its contexts, .* give it a file: qakit\.predict"
+    with pytest.raises(UsageError, match=said):
+        qakit.load(trained_pipeline / "selection")
+    refused = invoke("ask", trained_pipeline / "selection", "-q", "Who?", "-c", "It was Ann.")
+    assert refused.exit_code == 2
 
 
 def test_resuming_trains_only_what_is_missing(trained_pipeline: Path, tmp_path: Path, invoke) -> None:
