@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qakit.cli.console import err, out, plain, print_error, print_json
-from qakit.cli.outputs import new_path
 from qakit.errors import QakitError, RunError, UsageError
 from qakit.numbers import finite_or_none
+from qakit.outputs import new_folder
 
 if TYPE_CHECKING:
     from qakit.recipe.model import Recipe
@@ -30,7 +30,7 @@ def ladder(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", help="The ladder's folder: a run for each recipe, and the report.", callback=new_path
+            "--output", "-o", help="The ladder's folder: a run for each recipe, and the report.", callback=new_folder
         ),
     ] = Path("runs/ladder"),
     overrides: Annotated[

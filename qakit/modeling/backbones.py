@@ -20,11 +20,11 @@ from qakit.errors import ModelError
 from qakit.modeling.adapter_file import ADAPTER
 from qakit.modeling.checkpoints import checkpoint_in, published_files
 from qakit.modeling.configs import encoder_class, load_config, named_kind
-from qakit.modeling.remote_code import announce_remote_code, first_line, reason
+from qakit.modeling.remote_code import announce_remote_code, reason
 from qakit.modeling.sentence_pieces import check_models, restore_characters
 from qakit.modeling.sources import HOW_TO_POINT, BackboneSource, check_weights, find_source
 from qakit.modeling.tokenizers import keeping_case
-from qakit.names import few
+from qakit.names import few, one_line
 from qakit.recipe.model import BackboneSection
 
 VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
@@ -179,7 +179,7 @@ def from_config(config: PretrainedConfig, *, trust_remote_code: bool) -> nn.Modu
         options = {"trust_remote_code": trust_remote_code, "dtype": torch.float32, **without_pooler(encoder)}
         return cast(nn.Module, AutoModel.from_config(config, **options))
     except Exception as error:
-        raise ModelError(f"no {config.model_type} encoder can be made like this: {first_line(error)}") from error
+        raise ModelError(f"no {config.model_type} encoder can be made like this: {one_line(error)}") from error
 
 
 def _from_weights(
@@ -188,7 +188,7 @@ def _from_weights(
     try:
         encoder = encoder_class(config, trust_remote_code=trust_remote_code)
     except Exception as error:  # code that comes with the model
-        raise ModelError(f"the encoder in {source.folder} cannot be loaded: {first_line(error)}") from error
+        raise ModelError(f"the encoder in {source.folder} cannot be loaded: {one_line(error)}") from error
     if encoder is None:
         raise ModelError(f"transformers has no encoder for {config.model_type}")
     module, report = from_checkpoint(encoder, source, config, **without_pooler(encoder))
@@ -241,7 +241,7 @@ def from_checkpoint(
                 **options,
             )
     except Exception as error:
-        raise ModelError(f"the weights in {source.folder} cannot be loaded: {first_line(error)}") from error
+        raise ModelError(f"the weights in {source.folder} cannot be loaded: {one_line(error)}") from error
     mismatched = [
         f"{name} ({tuple(file)} in the file, {tuple(model)} in the model)" for name, file, model in _triples(report)
     ]

@@ -27,7 +27,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from qakit.data.cache import WEIGHTS, default_cache, mark_used, open_room, prune
+from qakit.data.cache import WEIGHTS, check_own, default_cache, mark_used, open_room, prune
 from qakit.errors import ModelError, OutputError
 from qakit.files import atomic_path, check_readable, file_sha256, writing
 from qakit.hub import Progress, told
@@ -190,10 +190,11 @@ def _converted(file: Path) -> Path:
     """The file's tensors as safetensors, in the cache."""
     room, digest = default_cache(), weights_sha256(file)
     target = room / WEIGHTS / f"{digest}.safetensors"
-    if _reads_back(target):
-        return target
     try:
         with writing(target):
+            check_own(room, WEIGHTS)
+            if _reads_back(target):
+                return target
             open_room(room, WEIGHTS)
             lock = FileLock(f"{target}.lock")
             lock.acquire()  # several processes start at once: one converts

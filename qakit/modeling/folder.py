@@ -30,6 +30,7 @@ from qakit.modeling.model import ReadingModel
 from qakit.modeling.plain_weights import plain_weights
 from qakit.modeling.remote_code import announce_remote_code, code_files, is_remote, wants_remote_code
 from qakit.modeling.trial import try_encoder
+from qakit.names import one_line
 from qakit.protocols import Adapter, NoRuntime
 from qakit.recipe.model import BackboneSection, Recipe
 from qakit.registry import Registry
@@ -138,7 +139,7 @@ def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torc
     except (torch.OutOfMemoryError, UsageError):
         raise
     except Exception as error:  # an entry of a wrong type may come to light anywhere in the encoder
-        raise RunError(f"{folder} is damaged: the encoder of config.json cannot be used: {_one_line(error)}") from error
+        raise RunError(f"{folder} is damaged: the encoder of config.json cannot be used: {one_line(error)}") from error
     adapter: Adapter = build(registry, "adapters", recipe.adapter, NoRuntime())
     return Assembled(model, tokenizer, template, config, adapter, classes)
 
@@ -257,14 +258,8 @@ def _fill(module: nn.Module, weights: Mapping[str, Tensor], folder: Path) -> Non
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
-        problem = f"the weights in {folder} do not fit the recipe's {type(module).__name__}: {_one_line(error)}"
+        problem = f"the weights in {folder} do not fit the recipe's {type(module).__name__}: {one_line(error)}"
         raise RunError(problem) from error
-
-
-def _one_line(error: BaseException) -> str:
-    """What another library says, shortened to what a person reads."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else f"{text[:299]}…"
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -209,6 +209,7 @@ class Run:
         Raises:
             RunError: a line is damaged.
         """
+        check_readable(self.metrics_log)
         try:
             file = self.metrics_log.open("rb")  # bytes: an unfinished line may end within a character
         except _ABSENT:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from qakit.errors import RunError, UsageError
-from qakit.files import write_json
+from qakit.files import check_readable, write_json
 from qakit.recipe.read import SUFFIXES
 from qakit.runs import refuse_ways_out
 from qakit.study.load import LoadedStudy, load_study
@@ -52,6 +52,7 @@ class StudyFolder:
         """
         if not self.about_file.is_file():
             raise RunError(f"{self.path} is not a study: it has no study.json (`qakit study list` shows the studies)")
+        check_readable(self.about_file)
         try:
             about = json.loads(self.about_file.read_text("utf-8"))
             sound = isinstance(about["name"], str) and isinstance(about["file"], str)

@@ -18,6 +18,7 @@ from typing import Any
 
 from qakit.errors import RunError, UsageError
 from qakit.files import writing
+from qakit.names import one_line
 from qakit.study.folder import StudyFolder
 from qakit.study.model import SearchSection
 from qakit.study.record import TrialRecord, record_of
@@ -211,7 +212,7 @@ def open_ledger(name: str, storage: str | None, folder: StudyFolder, *, create: 
     except KeyError:
         raise RunError(f"the storage holds no study {name!r}: it was not run") from None
     except (ImportError, ValueError) as error:
-        raise UsageError(f"storage: {_one_line(error)}") from error
+        raise UsageError(f"storage: {one_line(error)}") from error
 
 
 @contextmanager
@@ -226,7 +227,7 @@ def storage_failures_told() -> Iterator[None]:
     except Exception as error:  # SQLAlchemy's and Optuna's own; some of them are ValueErrors and KeyErrors, too
         if isinstance(error, KeyError | ValueError) or type(error).__module__.partition(".")[0] not in _STORAGE:
             raise
-        raise RunError(f"the study's storage does not work: {_one_line(error)}") from error
+        raise RunError(f"the study's storage does not work: {one_line(error)}") from error
 
 
 def import_optuna() -> Any:
@@ -258,7 +259,3 @@ def _locked(file: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _one_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -22,6 +22,7 @@ from qakit.errors import RunError
 from qakit.files import check_readable, file_sha256, json_text, replace_folder, write_text
 from qakit.modeling.model import ReadingModel
 from qakit.names import plain_name
+from qakit.runs import checkpoints_in
 from qakit.temporary import remove_leftovers
 from qakit.training.averaging import WeightAverage
 
@@ -95,9 +96,9 @@ def save_checkpoint(
             "sha256": {file.name: file_sha256(file) for file in sorted(temporary.glob("*.safetensors"))},
         }
         (temporary / STATE).write_text(_state_text(state), "utf-8")
-    folders = sorted(root.glob("step-*"))
-    given_up = [other for other in folders if other.name > folder.name]  # damaged, or of a future that was not resumed
-    for old in given_up + [other for other in folders if other.name <= folder.name][:-keep]:
+    folders = [each for each in checkpoints_in(root) if (each / STATE).is_file()]  # no others are ours to remove
+    place = folders.index(folder)
+    for old in folders[place + 1 :] + folders[: place + 1][:-keep]:  # those after it were damaged, or not resumed from
         shutil.rmtree(old, ignore_errors=True)
     return folder
 
@@ -121,7 +122,7 @@ def latest_checkpoint(root: Path, *, warn: Callable[[str], None]) -> Path | None
     """
     damage = None
     check_readable(root)
-    for folder in sorted(root.glob("step-*"), reverse=True):
+    for folder in reversed(checkpoints_in(root)):
         check_readable(folder)
         damage = _damage(folder)
         if damage is None:
