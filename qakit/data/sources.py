@@ -5,7 +5,6 @@ Readers get files and know nothing of the hub.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from qakit.errors import HubError
 from qakit.files import write_json, writing
 from qakit.hub import snapshot
 from qakit.names import few
+from qakit.numbers import load_json
 from qakit.recipe.hub_data import HUB, HubFiles, HubSplit, newest_commit
 
 _PIECE = re.compile(r"-[0-9]+-of-([0-9]+)")
@@ -113,7 +113,7 @@ def _room(dataset: str, commit: str) -> Path:
 def _noted(note: Path) -> list[str] | None:
     try:
         check_own(default_cache(), DATASETS)
-        names = json.loads(note.read_text("utf-8"))
+        names = load_json(note.read_text("utf-8"))
     except (OSError, ValueError):
         return None
     return names if isinstance(names, list) else None

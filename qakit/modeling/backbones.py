@@ -23,7 +23,7 @@ from qakit.modeling.configs import encoder_class, load_config, named_kind
 from qakit.modeling.remote_code import announce_remote_code, reason
 from qakit.modeling.sentence_pieces import check_models, restore_characters
 from qakit.modeling.sources import HOW_TO_POINT, BackboneSource, check_weights, find_source
-from qakit.modeling.tokenizers import keeping_case
+from qakit.modeling.tokenizers import check_bounds, check_rules_of, keeping_case
 from qakit.names import few, one_line
 from qakit.recipe.model import BackboneSection
 
@@ -67,6 +67,7 @@ def load_tokenizer(
             f"{folder} holds no tokenizer ({', '.join(VOCABULARY_FILES)}); set backbone.tokenizer to a folder that does"
         )
     check_models(folder)
+    check_rules_of(folder)
     try:
         if trust_remote_code:
             announce_remote_code(source, folder)
@@ -79,6 +80,7 @@ def load_tokenizer(
             "cannot be cut from the text; choose a backbone with a fast tokenizer"
         )
     fast = cast(PreTrainedTokenizerFast, tokenizer)
+    check_bounds(fast, folder)
     restore_characters(fast, folder)
     return keeping_case(fast, folder)
 
@@ -102,11 +104,11 @@ def _bare_kind(folder: Path) -> Any:
     held = {file.name for file in folder.iterdir()}
     try:
         entries = json.loads((folder / "config.json").read_text("utf-8")) if "config.json" in held else {}
-    except ValueError:  # whoever loads the configuration says what is wrong with it
+    except (ValueError, RecursionError):  # whoever loads the configuration says what is wrong with it
         return None
     if "tokenizer.json" in held or named_kind(entries) is not None:
         return None
-    with suppress(OSError, ValueError, AttributeError):
+    with suppress(OSError, ValueError, TypeError, RecursionError):
         if "tokenizer_class" in json.loads((folder / "tokenizer_config.json").read_text("utf-8")):
             return None
     return next((getattr(transformers, kind) for name, kind in BARE_VOCABULARIES.items() if name in held), None)

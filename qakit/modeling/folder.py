@@ -31,6 +31,7 @@ from qakit.modeling.plain_weights import plain_weights
 from qakit.modeling.remote_code import announce_remote_code, code_files, is_remote, wants_remote_code
 from qakit.modeling.trial import try_encoder
 from qakit.names import one_line
+from qakit.numbers import load_json
 from qakit.protocols import Adapter, NoRuntime
 from qakit.recipe.model import BackboneSection, Recipe
 from qakit.registry import Registry
@@ -153,7 +154,7 @@ def use_in_transformers(folder: Path) -> str:
     if read_layout(folder).get("weights") == "adapter":
         return "holds only what was trained: transformers loads what `qakit export RUN --merge` writes"
     try:
-        names = json.loads((folder / "config.json").read_text("utf-8"))["architectures"]
+        names = load_json((folder / "config.json").read_text("utf-8"))["architectures"]
     except (ValueError, OSError, KeyError, TypeError) as error:
         raise RunError(f"{folder} is damaged: config.json: {error!r}") from error
     if names:
@@ -194,8 +195,8 @@ def read_layout(folder: Path) -> dict[str, Any]:
     """
     check_readable(folder)
     try:
-        layout = json.loads(_present(folder, LAYOUT).read_text("utf-8"))
-    except (ValueError, OSError, RecursionError) as error:
+        layout = load_json(_present(folder, LAYOUT).read_text("utf-8"))
+    except (ValueError, OSError) as error:
         raise RunError(f"{folder} is damaged: {LAYOUT}: {error}") from error
     if not isinstance(layout, dict):
         raise RunError(f"{folder} is damaged: {LAYOUT} holds no object")

@@ -124,4 +124,4 @@ def assemble_published(
 def default_length(assembled: Assembled) -> int:
     """Tokens of a window where nobody says: what model and tokenizer read, at most :data:`DEFAULT_LENGTH`."""
     limits = (DEFAULT_LENGTH, assembled.tokenizer.model_max_length, length_limit(assembled.model.backbone))
-    return min(limit for limit in limits if limit is not None)
+    return int(min(limit for limit in limits if limit is not None))

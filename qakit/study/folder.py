@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 from qakit.errors import RunError, UsageError
 from qakit.files import check_readable, write_json
+from qakit.numbers import load_json
 from qakit.recipe.read import SUFFIXES
 from qakit.runs import refuse_ways_out
 from qakit.study.load import LoadedStudy, load_study
@@ -54,9 +54,9 @@ class StudyFolder:
             raise RunError(f"{self.path} is not a study: it has no study.json (`qakit study list` shows the studies)")
         check_readable(self.about_file)
         try:
-            about = json.loads(self.about_file.read_text("utf-8"))
+            about = load_json(self.about_file.read_text("utf-8"))
             sound = isinstance(about["name"], str) and isinstance(about["file"], str)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError):
             sound = False
         if not sound:
             raise RunError(f"{self.about_file} is damaged: start the study again, it goes on where it was")

@@ -136,7 +136,7 @@ class Ledger:
             if not isinstance(value, dict):
                 raise ValueError("it is no object")
             return Record.from_dict(value)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise DataError(
                 f"is damaged: {error}; mend or remove the line (what Kaggle has is on its site under 'Submissions')",
                 path=self.file,

@@ -22,6 +22,7 @@ from qakit.errors import RunError
 from qakit.files import check_readable, file_sha256, json_text, replace_folder, write_text
 from qakit.modeling.model import ReadingModel
 from qakit.names import plain_name
+from qakit.numbers import load_json
 from qakit.runs import checkpoints_in
 from qakit.temporary import remove_leftovers
 from qakit.training.averaging import WeightAverage
@@ -110,7 +111,7 @@ def update_progress(root: Path, progress: Progress) -> None:
         OutputError: the file system refuses; the checkpoint is what it was.
     """
     file = _folder(root, progress) / STATE
-    write_text(file, _state_text(json.loads(file.read_text("utf-8")) | {"progress": asdict(progress)}))
+    write_text(file, _state_text(load_json(file.read_text("utf-8")) | {"progress": asdict(progress)}))
 
 
 def latest_checkpoint(root: Path, *, warn: Callable[[str], None]) -> Path | None:
@@ -149,7 +150,7 @@ def load_checkpoint(
     Raises:
         RunError: the checkpoint belongs to another recipe or another set of trainable parameters.
     """
-    state = json.loads((folder / STATE).read_text("utf-8"))
+    state = load_json((folder / STATE).read_text("utf-8"))
     if state["recipe"] != recipe_hash:
         raise RunError(f"{folder} was written by another recipe: resume with the run's own recipe.yaml unchanged")
     stored = load_file(folder / "model.safetensors")
@@ -186,7 +187,7 @@ def _restore_moments(optimiser: torch.optim.Optimizer, held: dict[str, torch.Ten
 def _damage(folder: Path) -> str | None:
     """What is wrong with a checkpoint folder, or None."""
     try:
-        state = json.loads((folder / STATE).read_text("utf-8"))
+        state = load_json((folder / STATE).read_text("utf-8"))
         if state["format"] != FORMAT:
             return f"format {state['format']}, this version reads {FORMAT}"
         if state["check"] != _check(state):
@@ -195,7 +196,7 @@ def _damage(folder: Path) -> str | None:
         for name, expected in state["sha256"].items():
             if file_sha256(folder / plain_name(name)) != expected:
                 return f"{name} has changed since it was written"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return str(error)
     return None
 
