@@ -17,7 +17,7 @@ from qakit.data.encode import example_key
 from qakit.errors import DataError, UsageError
 from qakit.files import add_files, atomic_path, make_folder, recover_files, without_gz, write_text, writing
 from qakit.randomness import derive_seed, permutation
-from qakit.values import Answer, Example
+from qakit.values import Answer, Example, as_written
 
 TableForm = Literal["jsonl", "parquet"]
 Form = Literal["adl", "jsonl", "parquet"]
@@ -156,7 +156,7 @@ def _row(example: Example) -> dict[str, Any]:
         starts = [-1 if answer.start is None else answer.start for answer in example.answers]
         record["answers"] = {"text": [answer.text for answer in example.answers], "answer_start": starts}
     if example.label is not None:
-        record["label"] = example.label
+        record["label"] = as_written(example.label) if isinstance(example.label, str) else example.label
     if example.document:
         record["document"] = example.document
     return record

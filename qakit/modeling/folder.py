@@ -35,6 +35,7 @@ from qakit.numbers import load_json
 from qakit.protocols import Adapter, NoRuntime
 from qakit.recipe.model import BackboneSection, Recipe
 from qakit.registry import Registry
+from qakit.values import SpeltClass, as_written
 
 WEIGHTS = "model.safetensors"
 LAYOUT = "qakit.json"
@@ -74,6 +75,8 @@ def save_model(
         config = assembled.config.to_dict() | {"dtype": "float32", "architectures": None}
         config.pop("_name_or_path", None)
         layout: dict[str, Any] = {"format": 1, "weights": keep, "backbone": origin, "classes": assembled.classes}
+        if written := {name: as_written(name) for name in assembled.classes if as_written(name) != name}:
+            layout["written"] = written
         if stored is not None:
             config |= stored.config_entries
             layout |= {"backbone_prefix": stored.prefix, "head_names": stored.head_names}
@@ -200,6 +203,11 @@ def read_layout(folder: Path) -> dict[str, Any]:
         raise RunError(f"{folder} is damaged: {LAYOUT}: {error}") from error
     if not isinstance(layout, dict):
         raise RunError(f"{folder} is damaged: {LAYOUT} holds no object")
+    classes, written = layout.get("classes", []), layout.get("written", {})
+    if not isinstance(classes, list) or not isinstance(written, dict):
+        raise RunError(f"{folder} is damaged: {LAYOUT} holds no list of classes, or none of their spellings")
+    if not all(isinstance(text, str) for text in (*classes, *written.values())):
+        raise RunError(f"{folder} is damaged: {LAYOUT} has classes that are no text")
     for name in ("config.json", ADAPTER if layout.get("weights") == "adapter" else WEIGHTS):
         _present(folder, name)
     return layout
@@ -218,7 +226,8 @@ def _present(folder: Path, name: str) -> Path:
 
 
 def _classes(layout: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(map(str, layout.get("classes", ())))
+    written = layout.get("written", {})
+    return tuple(SpeltClass(name, written[name]) if name in written else name for name in layout.get("classes", ()))
 
 
 def _trained(folder: Path, layout: Mapping[str, Any], model: ReadingModel) -> dict[str, Tensor]:
