@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from qakit.cli.console import out, plain, print_json
-from qakit.cli.outputs import new_path
 from qakit.cli.trained_runs import (
     JsonOption,
     ModelArgument,
@@ -18,6 +17,7 @@ from qakit.cli.trained_runs import (
     SetOption,
     overrides_of,
 )
+from qakit.outputs import new_path
 
 
 def register(app: typer.Typer) -> None:

@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from qakit.cli.console import out, plain, print_json
-from qakit.cli.outputs import new_path
 from qakit.cli.submit import CompetitionOption, JsonOption
 from qakit.cli.trained_runs import RunArgument
 from qakit.errors import UsageError
+from qakit.outputs import new_folder
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +41,7 @@ def export(
         ),
     ] = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Where to write.", callback=new_path)
+        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Where to write.", callback=new_folder)
     ] = None,
     kaggle: Annotated[
         Path | None,
@@ -49,7 +49,7 @@ def export(
             "--kaggle",
             metavar="FOLDER",
             help="For competitions that take notebooks only: write a Kaggle dataset and a notebook into this folder.",
-            callback=new_path,
+            callback=new_folder,
         ),
     ] = None,
     competition: CompetitionOption = None,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from qakit.cli.console import out, plain, print_json
-from qakit.cli.outputs import new_path
 from qakit.cli.trained_runs import (
     JsonOption,
     ModelArgument,
@@ -19,6 +18,7 @@ from qakit.cli.trained_runs import (
     overrides_of,
 )
 from qakit.errors import UsageError
+from qakit.outputs import new_path
 
 if TYPE_CHECKING:
     from qakit.inference.output import Submission

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from qakit.outputs import new_path
+
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")]
 ModelArgument = Annotated[
     Path,
@@ -35,7 +37,10 @@ SetOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
-NbestOption = Annotated[Path | None, typer.Option("--nbest", help="Also write all candidates to this .jsonl file.")]
+NbestOption = Annotated[
+    Path | None,
+    typer.Option("--nbest", help="Also write all candidates to this .jsonl file.", callback=new_path),
+]
 
 
 def overrides_of(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qakit.cli.console import out, plain, print_json, print_warning
-from qakit.cli.outputs import new_path
 from qakit.errors import UsageError
+from qakit.outputs import new_path
 
 if TYPE_CHECKING:
     from qakit.report.postprocess import Tuning

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qakit.data.labels import classes_of
+from qakit.data.labels import run_classes
 from qakit.data.splits import Split, split_sources
 from qakit.ensembling.load import EnsemblePlan
 from qakit.ensembling.method import Method
@@ -48,7 +48,7 @@ def check_combining(recipe: Recipe, registry: Registry, split: Split, *, first: 
         return
     method = Method.of(plan.method, plan.settings, plan.weights, len(plan.members), registry)
     method.check_characters(recipe, remedy="put `predict: {character_scores: true}` into the recipe")
-    classes = tuple(recipe.data.labels or classes_of((*split.examples, *split.others)))
+    classes = run_classes(recipe.data.labels, (*split.examples, *split.others))
     gives = head_gives(first, registry, classes)
     if method.reads_characters:
         if gives != "spans":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from qakit.protocols import NoRuntime, Writer
 from qakit.recipe.load import recipe_hash
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
-from qakit.values import Prediction
+from qakit.values import LabelPrediction, Prediction, SpeltClass
 
 SCHEMA = 1
 """Version of nbest.jsonl; in meta.json beside it."""
@@ -114,6 +114,7 @@ def write_submission(
 def write_checked(path: Path, predictions: Sequence[Prediction], writer: Writer, *, sample: str | None) -> Submission:
     """As :func:`write_submission`, with the writer and the sample submission that are given."""
     path = path if path.suffix else path.with_suffix(writer.suffix)
+    predictions = [_spelt(each) for each in predictions]
     writer.write(predictions, path)
     problems: tuple[str, ...] = ()
     checked = None
@@ -124,6 +125,13 @@ def write_checked(path: Path, predictions: Sequence[Prediction], writer: Writer,
         problems = tuple(writer.check(path, checked))
     cells = formula_cells((each.id, each.final) for each in predictions) if writer.suffix == ".csv" else 0
     return Submission(path, len(predictions), file_sha256(path), problems, checked, formula_notice(cells))
+
+
+def _spelt(prediction: Prediction) -> Prediction:
+    """A class as the training file has it."""
+    if isinstance(prediction, LabelPrediction) and isinstance(prediction.label, SpeltClass):
+        return replace(prediction, label=prediction.label.written)
+    return prediction
 
 
 def sample_submission(recipe: Recipe) -> str | None:

@@ -1,7 +1,7 @@
 """Run folders: what they hold (``folder``), how they begin (``making``), how they are found again (``opening``)
 and read while somebody trains there (``snapshot``), what has become of them (``state``), what may go (``cleaning``)."""
 
-from qakit.runs.cleaning import bytes_of, forget_training, needed_to_resume
+from qakit.runs.cleaning import bytes_of, checkpoints_in, forget_training, needed_to_resume
 from qakit.runs.environment import environment
 from qakit.runs.folder import ENSEMBLE, FOLDS, LOCK, MEMBERS, PIPELINE, SEEN, ModelAlone, Run
 from qakit.runs.making import RUNS, BusyError, alone_in, check_free, create_run, locked
@@ -24,6 +24,7 @@ __all__ = [
     "alone_in",
     "bytes_of",
     "check_free",
+    "checkpoints_in",
     "create_run",
     "ensemble_members",
     "environment",

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from qakit.errors import RunError
-from qakit.files import recover_files, recover_folder
+from qakit.files import recover_files, recover_folder, refuse_special
 from qakit.runs.folder import ENSEMBLE, MEMBERS, Run
 
 
@@ -44,10 +44,11 @@ def _what_to_name(folder: Run) -> str:
 
 
 def refuse_ways_out(folder: Path) -> None:
-    """A link in a folder that somebody else made could have files written, read or removed anywhere.
+    """A link in a folder that somebody else made could have files written, read or removed anywhere; a pipe or a device
+    in it could keep whoever reads it for good.
 
     Raises:
-        RunError: a link in the folder leads out of it, or a folder in it cannot be looked into.
+        RunError: a link in the folder leads out of it, something in it is no file, or cannot be looked into.
     """
     root = folder.resolve()
 
@@ -59,6 +60,7 @@ def refuse_ways_out(folder: Path) -> None:
         for path in (Path(parent, name) for name in (*folders, *files)):
             if path.is_symlink() and not path.resolve().is_relative_to(root):
                 raise RunError(f"{path} is a link that leads out of {folder}: put the file itself there")
+            refuse_special(path)
 
 
 def not_one_model(run: Run) -> str:

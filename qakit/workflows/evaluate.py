@@ -79,7 +79,7 @@ def evaluate(
     else:
         split = read_examples(trained, file, predicted_only=False, listener=listener)
     for path in split.files:
-        check_targets(path, nbest, curve)
+        check_targets(path, nbest, curve, recipe=trained.recipe)
     _check_labelled(split, trained)
     expectation, cache = None, default_cache()
 

@@ -46,9 +46,9 @@ class Targets:
     characters: Path | None = None
     """Start and end log-probabilities of every character."""
 
-    def check(self, source: Path) -> None:
+    def check(self, source: Path, recipe: Recipe) -> None:
         """Before the long work; see :func:`check_targets`."""
-        check_targets(source, self.output, self.nbest, self.characters)
+        check_targets(source, self.output, self.nbest, self.characters, recipe=recipe)
 
 
 def predict(
@@ -117,13 +117,13 @@ def _by_one(
     if targets.output is not None:
         build_writer(trained.recipe, trained.registry, suffix=targets.output.suffix)  # before the long work
     if source is not None:
-        targets.check(source)
+        targets.check(source, trained.recipe)
         questions = read_examples(trained, source, predicted_only=True, listener=listener)
     else:
         assert split is not None
         questions = read_own_split(trained, split, listener)
         for file in questions.files:
-            targets.check(file)
+            targets.check(file, trained.recipe)
     inferred = trained.infer(
         questions.examples, cache=default_cache(), progress=lambda done, total: listener(Predicting(done, total))
     )
@@ -201,7 +201,7 @@ def _by_members(
     recipe = ensemble.recipe if contexts is None else with_contexts(ensemble.recipe, contexts)
     if targets.output is not None:
         build_writer(recipe, registry, suffix=targets.output.suffix)  # before the long work
-    targets.check(source)
+    targets.check(source, recipe)
     read_input(recipe, registry, source, listener)
     for path in ensemble.changed_members():
         listener(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from qakit.errors import UsageError
-from qakit.outputs import check_name
+from qakit.outputs import new_folder, new_path
 from qakit.system import refused_by_system
 from qakit.training.events import Event, Listener, RunBegun, log
 
@@ -79,7 +79,7 @@ def train(
     with _known_errors():
         planned = plan_training(
             _path(recipe),
-            _new(output),
+            _new_folder(output),
             overrides=_texts(set),
             resume=resume,
             fold=fold,
@@ -243,7 +243,7 @@ def ensemble(
 
     with _known_errors():
         if isinstance(members, str | PathLike):
-            return combine_recipe(Path(members), output=_new(output), folder=_new(folder), listener=on_event)
+            return combine_recipe(Path(members), output=_new(output), folder=_new_folder(folder), listener=on_event)
         return combine_members(
             _places(members),
             method=method,
@@ -251,7 +251,7 @@ def ensemble(
             weights=weights if weights is None or weights == "learn" else tuple(map(float, weights)),
             seed=seed,
             output=_new(output),
-            folder=_new(folder),
+            folder=_new_folder(folder),
             listener=on_event,
         )
 
@@ -379,7 +379,10 @@ def _places(paths: object) -> list[Path]:
 
 
 def _new(path: StrPath | None) -> Path | None:
-    """The name of something to be written, which must be one that can be used later."""
-    if path is not None:
-        check_name(_place(path))
-    return _path(path)
+    """The name of something to be written; see :func:`qakit.outputs.new_path`."""
+    return new_path(_path(path))
+
+
+def _new_folder(path: StrPath | None) -> Path | None:
+    """The name of a folder that will be a run; see :func:`qakit.outputs.new_folder`."""
+    return new_folder(_path(path))

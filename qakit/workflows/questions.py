@@ -16,16 +16,39 @@ if TYPE_CHECKING:
     from qakit.registry import Registry
 
 
-def check_targets(source: Path, *targets: Path | None) -> None:
-    """Before the long work: the files to be written are no folders, not the input, and each another one."""
+def check_targets(source: Path, *targets: Path | None, recipe: Recipe | None = None) -> None:
+    """Before the long work: the files to be written are no folders, not the input, and each another one.
+
+    Nor are they among the files that ``recipe`` names: its data, contexts, sample submission.
+    """
     given = [target.resolve() for target in targets if target is not None]
+    named = {} if recipe is None else _named_files(recipe, source)
     for target in targets:
         if target is not None and target.is_dir():
             raise UsageError(f"{target} is a folder; name a file in it")
         if target is not None and target.resolve() == source.resolve():
             raise UsageError(f"{target} is the input file; name another output")
+        if target is not None and (key := named.get(target.resolve())) is not None:
+            raise UsageError(f"{target} is the recipe's {key}; name another output")
         if target is not None and given.count(target.resolve()) > 1:
             raise UsageError(f"{target} is named for two outputs; name another file for one of them")
+
+
+def _named_files(recipe: Recipe, source: Path) -> dict[Path, str]:
+    """The local files that a recipe names, and where it does; and the contexts beside the input."""
+    from qakit.data.splits import contexts_setting, split_sources
+    from qakit.inference.output import sample_submission
+
+    sample, contexts = sample_submission(recipe), contexts_setting(recipe)
+    found = {} if sample is None else {Path(sample): "sample submission"}
+    if contexts is not None:
+        found[source.parent / contexts] = "file of contexts"
+    for name in ("train", "validation", "test"):
+        files = [Path(source) for source in split_sources(recipe, name) if isinstance(source, str)]
+        found |= dict.fromkeys(files, f"data.{name}")
+        if contexts is not None:
+            found |= {file.parent / contexts: "file of contexts" for file in files}
+    return {file.resolve(): key for file, key in found.items()}
 
 
 def input_file(text: str) -> Path:
