@@ -90,7 +90,7 @@ def load_pipeline(
     """
     path, findings = Path(path), Findings()
     registry = registry if registry is not None else load_registry()
-    own, of_stages = _dealt(overrides)
+    own, of_stages = dealt(overrides)
     layers = read_layers(path, findings)
     tree = apply_overrides(layers.tree, own, findings)
     tree = resolve_paths(tree, lambda _at, _node: None, findings, check_files=False, model=PipelineRecipe)
@@ -147,7 +147,7 @@ def read_resolved(path: Path) -> PipelineRecipe:
     return pipeline
 
 
-def _dealt(overrides: Sequence[str]) -> tuple[list[str], dict[StageName, list[str]]]:
+def dealt(overrides: Sequence[str]) -> tuple[list[str], dict[StageName, list[str]]]:
     """The overrides of the pipeline itself and, without the stage's name, those of each stage."""
     own: list[str] = []
     of_stages: dict[StageName, list[str]] = {name: [] for name in STAGES}

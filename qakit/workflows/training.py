@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import platform
 import time
 from collections.abc import Callable
@@ -110,11 +109,9 @@ def train_into(recipe: Recipe, folder: Path, registry: Registry, *, listener: Li
 
 def free_memory() -> None:
     """Give back what a training held."""
-    import torch
+    from qakit.modeling.device import free_memory as free
 
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    free()
 
 
 @dataclass(frozen=True, slots=True)

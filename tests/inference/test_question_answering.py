@@ -22,7 +22,7 @@ from transformers import AutoModelForQuestionAnswering, AutoTokenizer, PreTraine
 import qakit
 from qakit.errors import UsageError
 from qakit.inference.question_answering import Parameters, QuestionAnsweringPipeline
-from qakit.stages.loading import DEFAULT_MODEL
+from qakit.workflows.loading import DEFAULT_MODEL
 
 FOUNDED, FIELD = "Where was HuggingFace founded ?", "In what field is HuggingFace working ?"
 PARIS, STARTUP = "HuggingFace was founded in Paris.", "HuggingFace is a startup based in New-York"
