@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     import torch
 
 
+OF_THE_WHOLE = (("predict", "n_best"), ("predict", "null_threshold"))
+"""What prediction looks at in the recipe of the whole and not in those of the stages, among blocks that stages have."""
+
+
 @dataclass(frozen=True, slots=True)
 class Read:
     """What both stages say of N examples.
@@ -98,8 +102,8 @@ class TrainedPipeline:
         run = open_run(folder)
         decision = decision or _decision(run)
         pipeline, folders = read_pipeline(run), stage_folders(run)
-        own, of_stages = dealt(overrides)
-        before, recipe = _changed(run, own, of_stages["span"], registry)
+        before, recipe = recipes_under(run, overrides, registry)
+        _, of_stages = dealt(overrides)
         selection, span = (
             TrainedRun.load(
                 _trained(folders[name], name),
@@ -261,9 +265,16 @@ def _selected(
     return found
 
 
-def _changed(run: Run, own: Sequence[str], of_span: Sequence[str], registry: Registry) -> tuple[Recipe, Recipe]:
-    """The recipe of the whole under what is set for the span stage, from which it comes, and under all that is set."""
-    before = prediction_recipe(run.recipe(), of_span, registry)
+def recipes_under(run: Run, overrides: Sequence[str], registry: Registry) -> tuple[Recipe, Recipe]:
+    """The recipe of a pipeline's whole under what is set for the span stage, from which it comes, and under all that
+    is set for both.
+
+    Raises:
+        RecipeError: an override that does not fit.
+        UsageError: an override that takes another training, or that does not say for which stage it is.
+    """
+    own, of_stages = dealt(overrides)
+    before = prediction_recipe(run.recipe(), of_stages["span"], registry)
     threshold = run.recipe().predict.null_threshold  # the span stage's own has another scale
     before = before.model_copy(
         update={"predict": before.predict.model_copy(update={"character_scores": False, "null_threshold": threshold})}
@@ -271,12 +282,9 @@ def _changed(run: Run, own: Sequence[str], of_span: Sequence[str], registry: Reg
     after = prediction_recipe(before, own, registry)
     for text in own:
         at = key_path(text)
-        ours = at[0] == "predict" and at[1:2] in (("n_best",), ("null_threshold",))
-        if at[0] in ("predict", "preprocess") and not ours:
-            raise UsageError(
-                f"--set {dotted(at)}: {run.folder} is a pipeline; say for which stage: "
-                + " or ".join(f"--set {name}.{text.strip()}" for name in STAGES)
-            )
+        if at[0] in ("predict", "preprocess") and at[:2] not in OF_THE_WHOLE:
+            ways = " or ".join(f"--set {name}.{text.strip()}" for name in STAGES)
+            raise UsageError(f"--set {dotted(at)}: {run.folder} is a pipeline; say for which stage: {ways}")
     return before, after
 
 

@@ -20,9 +20,9 @@ from qakit.inference.trained import TrainedRun
 from qakit.inference.workers import ALONE, Workers
 from qakit.recipe.overrides import key_path
 from qakit.registry import Registry, load_registry
-from qakit.runs import Run, nested
+from qakit.runs import Run, nested, open_run
 from qakit.stages.folder import is_pipeline_folder
-from qakit.stages.trained import TrainedPipeline
+from qakit.stages.trained import TrainedPipeline, recipes_under
 
 if TYPE_CHECKING:
     import torch
@@ -88,6 +88,8 @@ def load_trained(
                 f"{path} has other predictions than those that {folder} was made of: if its model is another one, "
                 "weights and no-answer threshold may not suit it; `qakit ensemble` finds them anew"
             )
+        for path in filter(is_pipeline_folder, stored.members):
+            recipes_under(open_run(path), members, registry)  # before the long work
         return TrainedEnsemble.of(
             stored,
             registry,

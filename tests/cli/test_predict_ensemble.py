@@ -236,6 +236,7 @@ def test_values_are_handed_to_the_members(ensemble: Callable[..., Path], small_d
     predict(invoke, folder, small_data / "dev.json", *options)
     found = read_nbest(nbest)
     assert all(len(each.final.split()) == 1 for each in found)
+    (folder.parent / "answers.csv").unlink()
     text = refused(invoke, folder, "--input", small_data / "dev.json", "--set", "windows.max_length=64")
     assert text.startswith("--set windows.max_length: this takes another training")
     text = refused(invoke, folder, "--input", small_data / "dev.json", "--set", "predict.max_answer_length=none")
