@@ -174,3 +174,14 @@ def test_ensembles_are_nested_so_deep_at_most(tmp_path: Path) -> None:
         within = nested(tmp_path / str(number), within)
     with pytest.raises(RunError, match="one in another"):
         nested(tmp_path / "last", within)
+
+
+def test_a_member_that_would_read_files_otherwise_is_told_of(tmp_path: Path) -> None:
+    made(tmp_path, "voting")
+    told: list[str] = []
+    load_trained(tmp_path / "whole", warn=told.append)
+    assert told == []
+    recipe = tmp_path / "two" / "recipe.yaml"
+    recipe.write_text(recipe.read_text("utf-8").replace("labelled: auto", "labelled: true"), "utf-8")
+    load_trained(tmp_path / "whole", warn=told.append)
+    assert [f"{tmp_path / 'two'} reads files otherwise (data.reader)" in line for line in told] == [True]
