@@ -30,7 +30,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Answerer:
-    """Answers questions with one model: a trained run, a pipeline of two, or a published model::
+    """Answers questions with one model: a trained run of any kind, or a published model::
 
     answerer = qakit.load("deepset/roberta-base-squad2")
     answerer.answer("Who wrote it?", "Mary Shelley wrote it in 1818.").answer

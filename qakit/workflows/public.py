@@ -119,7 +119,8 @@ def predict(
         output: also write the answers to this file; its ending chooses the format.
         nbest: also write all candidates to this JSON Lines file.
         character_scores: also write start and end log-probabilities of every character to this file.
-        set: for a model without a run: values of the recipe that it is read with.
+        set: values to change, of a run only those that prediction looks at: ``{"predict.max_answer_length": 50}``.
+            The answers to a ``split`` are then not kept in the run.
         on_event: called with each value of :mod:`qakit.training.events`; ``Predicting`` counts windows.
 
     Raises:
@@ -155,13 +156,13 @@ def evaluate(
     """Score a model on a labelled file, with the threshold and temperature tuned in training: ``qakit evaluate``.
 
     Args:
-        model: as for :func:`predict`, but one model, or a pipeline.
+        model: as for :func:`predict`.
         input: a labelled file, also ``hf://...``; by default the recipe's validation file.
         threshold: answer "" where the no-answer score exceeds the best span's by more, instead of the run's own.
         curve: draw the figures at every no-answer threshold to this PNG file.
-        errors: also say why each wrong answer is wrong; always so for a pipeline.
+        errors: also say why each wrong answer is wrong, by one model or a pipeline; always so for a pipeline.
         nbest: also write all candidates to this JSON Lines file.
-        set: for a model without a run: values of its recipe, such as ``{"metric": "squad_v2"}``.
+        set: values to change, of a run only those that prediction looks at: ``{"predict.max_answer_length": 50}``.
         on_event: as for :func:`predict`.
 
     Raises:
@@ -262,8 +263,8 @@ def load(model: StrPath, *, revision: str | None = None) -> Answerer:
     Torch is imported here, not at ``import qakit``.
 
     Args:
-        model: the folder of a finished run or pipeline; or a model of ``AutoModelForQuestionAnswering``, as a folder
-            or by its name on the hub.
+        model: the folder of a finished run of any kind, of an ensemble or of folds with all of its models in memory; or
+            a model of ``AutoModelForQuestionAnswering``, as a folder or by its name on the hub.
         revision: branch, tag or commit of a model on the hub.
 
     Raises:
@@ -272,10 +273,10 @@ def load(model: StrPath, *, revision: str | None = None) -> Answerer:
         UsageError: a run that answers with classes or contexts: :func:`predict` is for these.
     """
     from qakit.inference.answerer import Answerer
-    from qakit.stages.loading import load_trained
+    from qakit.workflows.loading import load_trained
 
     _place(model)
-    return Answerer(load_trained(model, revision=revision))
+    return Answerer(load_trained(model, revision=revision, keep=True))
 
 
 def pipeline(
@@ -310,7 +311,7 @@ def pipeline(
         UsageError: an argument that there is not, or of a wrong type.
         ModelError: no such model, or one that does not answer questions.
     """
-    from qakit.stages.loading import load_pipeline
+    from qakit.workflows.loading import load_pipeline
 
     dtype = arguments.pop("torch_dtype", dtype)
     return load_pipeline(

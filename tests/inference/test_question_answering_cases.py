@@ -48,7 +48,7 @@ from transformers import AutoModelForQuestionAnswering, AutoTokenizer, PreTraine
 import qakit
 from qakit.errors import UsageError
 from qakit.inference.question_answering import Parameters, QuestionAnsweringPipeline
-from qakit.stages.loading import DEFAULT_MODEL
+from qakit.workflows.loading import DEFAULT_MODEL
 
 TENSORFLOW = {20, 24}
 ARCHITECTURES = (

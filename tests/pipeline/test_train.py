@@ -12,9 +12,9 @@ import qakit
 from qakit.errors import ModelError, RunError, UsageError
 from qakit.inference.nbest_file import read_nbest
 from qakit.runs import Run
-from qakit.stages.loading import load_trained
 from qakit.stages.trained import TrainedPipeline
 from qakit.values import Example
+from qakit.workflows.loading import load_trained
 
 
 @pytest.fixture(scope="session")
