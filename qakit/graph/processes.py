@@ -113,8 +113,9 @@ def outcome(run: Run, code: int, log_offset: int) -> Ended:
     """What the end of a process means for its node."""
     if code == 0 or run.finished:  # a signal may come when all is done
         return Ended(None if run.finished else QakitError(f"{run.folder}: the process ended, and nothing came of it"))
-    if code > 128 and code - 128 in _STOPS:
-        return Ended(InterruptedTrainingError(code - 128))
+    stopped = -code if code < 0 else code - 128  # a signal that comes before Python listens ends it at once
+    if stopped in _STOPS:
+        return Ended(InterruptedTrainingError(stopped))
     if is_at_work(run):
         return Ended(BusyError(f"another process is at work in {run.folder}"))
     error = what_happened(run.folder, code, log_offset)
