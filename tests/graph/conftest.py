@@ -42,9 +42,7 @@ KINDS: dict[str, dict[str, Any]] = {
             "train": {"recipe": "plain.yaml", "grid": RATES | {"preprocess.predict.overlap": [16, 32]}},
         }
     },
-    "ensemble-of-folds": {
-        "ensemble": {"method": "char_average", "train": {"recipe": "folds.yaml", "seeds": [1, 2]}}
-    },
+    "ensemble-of-folds": {"ensemble": {"method": "char_average", "train": {"recipe": "folds.yaml", "seeds": [1, 2]}}},
     "ensemble-of-pipelines": {
         "ensemble": {
             "method": "nbest",

@@ -92,9 +92,7 @@ def test_each_part_gives_back_its_own(kind: str, graph: GraphOf, lay: Lay, regis
             assert placed == node
 
 
-def test_folds_that_are_not_laid_out_yet_belong_to_the_graph(
-    graph: GraphOf, lay: Lay, registry: Registry
-) -> None:
+def test_folds_that_are_not_laid_out_yet_belong_to_the_graph(graph: GraphOf, lay: Lay, registry: Registry) -> None:
     folder = lay(graph("folds"))
     shutil.rmtree(folder / "fold-2")
     kept = reload_graph(folder, registry)
@@ -109,23 +107,47 @@ OTHER_RECIPES = [
     ("folds", {"folds": {"seed": 3}}, "run/fold-1 was begun with seed: 0, but the recipe now says seed: 3"),
     ("folds", {"folds": {"folds": {"k": 2}}}, "was begun with folds.k: 3, but the recipe now says folds.k: 2"),
     ("ensemble", {"ensemble": {"ensemble": ENSEMBLE | {"method": "nbest"}}}, "was begun with method: {name: char_av"),
-    ("ensemble", {"ensemble": {"ensemble": ENSEMBLE | {"weights": [1, 1, 1, 2]}}}, "weights: equal, but the recipe now"),
-    ("ensemble", {"ensemble": {"ensemble": ENSEMBLE | {"weights": "learn"}}}, "now says weights: learn; choose another"),
-    ("ensemble", {"ensemble": {"ensemble": ENSEMBLE | {"seed": 5}}}, "was begun with seed: 0, but the recipe now says s"),
+    (
+        "ensemble",
+        {"ensemble": {"ensemble": ENSEMBLE | {"weights": [1, 1, 1, 2]}}},
+        "weights: equal, but the recipe now",
+    ),
+    (
+        "ensemble",
+        {"ensemble": {"ensemble": ENSEMBLE | {"weights": "learn"}}},
+        "now says weights: learn; choose another",
+    ),
+    (
+        "ensemble",
+        {"ensemble": {"ensemble": ENSEMBLE | {"seed": 5}}},
+        "was begun with seed: 0, but the recipe now says s",
+    ),
     (
         "ensemble",
         {"ensemble": {"ensemble": ENSEMBLE | {"train": {"recipe": "plain.yaml", "grid": RATES}}}},
         "was begun with train: ",
     ),
-    ("ensemble", {"plain": BASE | {"train": {"epochs": 9}}}, "was begun with train.epochs: 2.0, but the recipe now says"),
+    (
+        "ensemble",
+        {"plain": BASE | {"train": {"epochs": 9}}},
+        "was begun with train.epochs: 2.0, but the recipe now says",
+    ),
     (
         "pipeline",
         {"pipeline": KINDS["pipeline"] | {"combine": {"top_k": 3}}},
         "was begun with other stages or another `combine`",
     ),
     ("pipeline", {"span": SPAN | {"seed": 3}}, "run/span was begun with seed: 0, but the recipe now says seed: 3"),
-    ("ensemble-of-folds", {"folds": KINDS["folds"] | {"seed": 7, "train": {"epochs": 1}}}, "fold-1 was begun with train"),
-    ("study", {"plain": BASE | {"train": {"epochs": 9}}}, "was begun with train.epochs: 2.0, but the recipe now says tr"),
+    (
+        "ensemble-of-folds",
+        {"folds": KINDS["folds"] | {"seed": 7, "train": {"epochs": 1}}},
+        "fold-1 was begun with train",
+    ),
+    (
+        "study",
+        {"plain": BASE | {"train": {"epochs": 9}}},
+        "was begun with train.epochs: 2.0, but the recipe now says tr",
+    ),
 ]
 
 
@@ -218,7 +240,8 @@ def test_a_damaged_folder_is_named(text: str, graph: GraphOf, lay: Lay, registry
 
 
 @pytest.mark.parametrize(
-    "text", ['{"members": 3}', '{"members": [], "train": ["../x"]}', "{", '{"weights": "some", "method": {"name": "x"}}']
+    "text",
+    ['{"members": 3}', '{"members": [], "train": ["../x"]}', "{", '{"weights": "some", "method": {"name": "x"}}'],
 )
 def test_damaged_members_are_named(text: str, graph: GraphOf, lay: Lay, registry: Registry) -> None:
     folder = lay(graph("ensemble"))
@@ -285,4 +308,3 @@ def test_who_is_killed_while_laying_out_goes_on(
             assert files_in(folder) == expected, moments
         moments += 1
     assert moments > 5
-

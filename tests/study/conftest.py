@@ -70,9 +70,7 @@ class Faked:
 class FakedJob:
     """Says of itself what a process leaves behind."""
 
-    def __init__(
-        self, label: str, run: Run, listener: Listener, train: Callable[[Path], Iterator[None]]
-    ) -> None:
+    def __init__(self, label: str, run: Run, listener: Listener, train: Callable[[Path], Iterator[None]]) -> None:
         self.label, self.run, self.listener, self.steps = label, run, listener, train(run.folder)
         self.how: Ended | None = None
 

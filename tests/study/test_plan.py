@@ -56,8 +56,16 @@ seeds: [3, 5]
     assert len(trials) == 2 * 2 * 2 * 2 == len({trial.label for trial in trials}) == len({t.key for t in trials})
     first, last = trials[0], trials[-1]
     assert (first.loaded.recipe.adapter.name, first.loaded.recipe.adapter.settings["rank"]) == ("lora", 2)
-    assert (first.loaded.recipe.train.learning_rate, first.loaded.recipe.train.batch_size, first.loaded.recipe.seed) == (5e-4, 4, 3)
-    assert (last.loaded.recipe.adapter.name, last.loaded.recipe.train.learning_rate, last.loaded.recipe.seed) == ("full", 1e-4, 5)
+    assert (
+        first.loaded.recipe.train.learning_rate,
+        first.loaded.recipe.train.batch_size,
+        first.loaded.recipe.seed,
+    ) == (5e-4, 4, 3)
+    assert (last.loaded.recipe.adapter.name, last.loaded.recipe.train.learning_rate, last.loaded.recipe.seed) == (
+        "full",
+        1e-4,
+        5,
+    )
     assert {trial.loaded.recipe.train.epochs for trial in trials} == {7}
     assert dict(first.values) == {
         "adapter": "{name: lora, rank: 2}",
@@ -78,7 +86,10 @@ def test_paths_are_relative_to_the_file_that_wrote_them(write: Write, registry: 
     (tmp_path / "deep").mkdir()
     file = write("recipe: ../base.yaml\ngrid: {data.train: [a.json, ../b.json]}\n", "deep/study.yaml")
     a, b = planned(file, registry)
-    assert (a.loaded.recipe.data.train, b.loaded.recipe.data.train) == (str(tmp_path / "deep/a.json"), str(tmp_path / "b.json"))
+    assert (a.loaded.recipe.data.train, b.loaded.recipe.data.train) == (
+        str(tmp_path / "deep/a.json"),
+        str(tmp_path / "b.json"),
+    )
     assert a.loaded.recipe.data.validation == str(tmp_path / "dev.json")
 
 
@@ -115,7 +126,10 @@ def test_every_combination_once_in_a_folder_of_its_own(
     variants = {name: {"train.epochs": index + 1} for index, name in enumerate(names)}
     study = {"recipe": "base.yaml", "variants": variants, "grid": {"train.batch_size": sizes}, "seeds": seeds}
     trials = planned(write(yaml_flow(study)), registry)
-    found = [(trial.loaded.recipe.train.epochs, trial.loaded.recipe.train.batch_size, trial.loaded.recipe.seed) for trial in trials]
+    found = [
+        (trial.loaded.recipe.train.epochs, trial.loaded.recipe.train.batch_size, trial.loaded.recipe.seed)
+        for trial in trials
+    ]
     epochs = [float(index + 1) for index in range(len(names))] or [2.0]
     assert found == list(product(epochs, sizes, seeds or [0]))
     assert len({trial.label.lower() for trial in trials}) == len({trial.key for trial in trials}) == len(trials)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from qakit.registry import Registry
 from qakit.study.folder import StudyFolder
 from qakit.study.trials import TrialRecord, noted_trials, records_of

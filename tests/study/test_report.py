@@ -113,9 +113,7 @@ def test_a_report_of_two_tasks(write: Write, drive: Drive, tmp_path: Path) -> No
     assert not re.search(r"(?i)\b(nan|none|inf)\b", checked.text.replace("LoRA", ""))
 
 
-def test_failed_trials_are_shown_with_what_they_said(
-    write: Write, drive: Drive, tmp_path: Path
-) -> None:
+def test_failed_trials_are_shown_with_what_they_said(write: Write, drive: Drive, tmp_path: Path) -> None:
     file = write("recipe: base.yaml\ngrid: {train.batch_size: [8, 13]}\n")
     drive(file)
     text, page = write_report(drive.results(file), tmp_path / "out")
@@ -125,9 +123,7 @@ def test_failed_trials_are_shown_with_what_they_said(
     assert Checker(html).open == []
 
 
-def test_a_search_shows_the_best_first_and_warns(
-    write: Write, drive: Drive, tmp_path: Path
-) -> None:
+def test_a_search_shows_the_best_first_and_warns(write: Write, drive: Drive, tmp_path: Path) -> None:
     file = write("recipe: base.yaml\nsearch: {trials: 4, space: {train.learning_rate: {log: [1e-6, 1e-2]}}}\n")
     records = drive(file)
     results = drive.results(file)
@@ -173,9 +169,7 @@ def test_a_study_whose_file_is_gone_shows_what_was_noted(write: Write, drive: Dr
     assert [task.rows for task in kept.tasks] == [task.rows for task in shown.tasks]
 
 
-def test_a_report_needs_a_finished_trial_and_a_study(
-    write: Write, drive: Drive, tmp_path: Path
-) -> None:
+def test_a_report_needs_a_finished_trial_and_a_study(write: Write, drive: Drive, tmp_path: Path) -> None:
     file = write("recipe: base.yaml\nset: {train.batch_size: 13}\n")
     with pytest.raises(RunError, match="is not a study"):
         drive.results(file)

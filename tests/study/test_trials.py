@@ -314,9 +314,7 @@ def test_a_storage_that_breaks_while_a_search_runs_is_told(write: Write, drive: 
         drive(write(f"{SEARCH}storage: sqlite:///{tmp_path}/kept.db\n"), executor=Faked(train=breaks))
 
 
-def test_a_search_needs_optuna_and_a_grid_does_not(
-    write: Write, drive: Drive, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_search_needs_optuna_and_a_grid_does_not(write: Write, drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     assert [record.state for record in drive(write("recipe: base.yaml\n", "grid.yaml"))] == ["finished"]
     with pytest.raises(UsageError, match=r"searches need Optuna: pip install 'qakit\[study\]'"):
