@@ -21,7 +21,7 @@ from qakit.files import writing
 from qakit.names import one_line
 from qakit.study.folder import StudyFolder
 from qakit.study.model import SearchSection
-from qakit.study.record import TrialRecord, record_of
+from qakit.study.record import TrialRecord, noted, record_of
 
 SQLITE = "sqlite:///"
 SECONDS_FOR_A_LOCK = 60
@@ -50,8 +50,8 @@ class Ledger:
         """The last attempt of each trial, in the order of their first ones."""
         found: dict[tuple[str, int], Any] = {}
         for trial in self.storage.get_all_trials(self.study_id, deepcopy=False):
-            attributes = trial.user_attrs
-            if "key" in attributes:
+            if "key" in trial.user_attrs:
+                attributes = noted(trial)
                 place = (attributes["key"], attributes["attempt"])
                 if place not in found or trial.number < found[place].number:
                     found[place] = trial

@@ -63,17 +63,45 @@ class TrialRecord:
         return bool(self.host)
 
 
-def record_of(trial: Any, first: int) -> TrialRecord:
-    """What is known of one of Optuna's trials; ``first`` is Optuna's number of its first attempt.
+_NOTED: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("key", "label", "task", "row"), str),
+    **dict.fromkeys(("seed", "attempt"), int),
+    "values": dict,
+}
+_LATER: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("error", "host", "path"), str),
+    "beat": int,
+    "seconds_before": (int, float),
+    "result": dict,
+}
+
+
+def noted(trial: Any) -> dict[str, Any]:
+    """What qakit has noted of a trial: whoever can write to the storage may have changed it.
 
     Raises:
-        RunError: its label, which names the run's folder, is no plain name.
+        RunError: it is none of qakit's notes.
     """
-    attributes = trial.user_attrs
+    attributes: dict[str, Any] = trial.user_attrs
+    for name, kind in (_NOTED | _LATER).items():
+        value = attributes.get(name)
+        wrong = not isinstance(value, kind) or isinstance(value, bool)
+        if wrong and (name in _NOTED or name in attributes):
+            raise RunError(f"the study's storage is damaged: {name} of trial {trial.number} is {value!r:.80}")
     try:
         plain_name(attributes["label"])
     except ValueError as error:
         raise RunError(f"the study's storage is damaged: the label of trial {trial.number}: {error}") from None
+    return attributes
+
+
+def record_of(trial: Any, first: int) -> TrialRecord:
+    """What is known of one of Optuna's trials; ``first`` is Optuna's number of its first attempt.
+
+    Raises:
+        RunError: something noted of it is of a wrong type, or its label, which names the run's folder, no plain name.
+    """
+    attributes = noted(trial)
     return TrialRecord(
         number=trial.number,
         first=first,

@@ -1,4 +1,4 @@
-"""Files without an end: devices, pipes, and little files that unpack to much. A recipe or a run may name any of them."""
+"""Files without an end: devices, pipes, little files that unpack to much. A recipe or a run may name any of them."""
 
 from __future__ import annotations
 

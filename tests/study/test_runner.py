@@ -271,3 +271,31 @@ def test_without_optuna_the_error_says_what_to_install(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(UsageError, match=r"studies need Optuna: pip install 'qakit\[study\]'"):
         ledger_module.import_optuna()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"label": 3},
+        {"label": "../out"},
+        {"key": ["x"]},
+        {"attempt": "1"},
+        {"attempt": True},
+        {"values": []},
+        {"seed": None},
+        {"result": "good"},
+        {"host": 7},
+        {"path": ["/etc"]},
+        {"beat": None},
+        {"seconds_before": "long"},
+    ],
+    ids=str,
+)
+def test_notes_that_somebody_has_changed_are_told(drive: Drive, change: dict[str, Any]) -> None:
+    ledger = open_ledger("study", None, drive.folder, create=True)
+    about = {"key": "k", "label": "a", "task": "t", "row": "r", "values": {}, "seed": 1}
+    ledger.enqueue(about | {name: value for name, value in change.items() if name != "attempt"})
+    if "attempt" in change:
+        ledger.storage.set_trial_user_attr(ledger._id(0), "attempt", change["attempt"])
+    with pytest.raises(RunError, match=r"the study's storage is damaged: (the )?\w+ of trial 0"):
+        ledger.records()
