@@ -9,6 +9,7 @@ import pytest
 from hub.server import HubServer
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from qakit.errors import RecipeError
 from qakit.recipe.load import dump_recipe, load_recipe, load_resolved
@@ -173,3 +174,18 @@ def test_questions_to_be_labelled_may_be_on_the_hub(load):
     found = load("a.json", pseudo).pseudo
     assert found is not None
     assert found.file == HubSplit(dataset="o/n", split="unlabelled")
+
+
+@pytest.mark.parametrize("config", ["/tmp/victim", "../victim", "a/b", "..", "", "a\\b", "C:x", "a\nb", "x" * 256])
+def test_a_configuration_is_a_name_and_no_way_out_of_the_cache(config: str) -> None:
+    """The split is written into a folder of this name."""
+    with pytest.raises(ValidationError, match="config"):
+        HubSplit(dataset="a/b", config=config, split="train")
+    assert HubSplit(dataset="a/b", config="20231101.zh-min-nan", split="train").config == "20231101.zh-min-nan"
+
+
+@pytest.mark.parametrize("revision", ["/tmp/victim", "../victim", "a//b", "", "a\nb"])
+def test_a_revision_is_no_path(revision: str) -> None:
+    with pytest.raises(ValidationError, match="revision"):
+        HubSplit(dataset="a/b", revision=revision, split="train")
+    assert HubSplit(dataset="a/b", revision="refs/pr/1", split="train").revision == "refs/pr/1"
