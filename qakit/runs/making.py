@@ -123,7 +123,7 @@ def locked(run: Run) -> Iterator[None]:
 def _note_failure(run: Run, error: Exception) -> None:
     """Where a run is not finished: why. A training that was asked to stop has not failed."""
     stopped = isinstance(error, QakitError) and error.exit_code > STOPPED
-    if stopped or run.metrics_file.is_file() or not run.recipe_file.is_file():
+    if stopped or run.finished or not run.recipe_file.is_file():
         return
     told = str(error) if isinstance(error, QakitError) else f"{type(error).__name__}: {error}"
     with suppress(OutputError):  # what has failed is told anyway

@@ -152,7 +152,7 @@ def test_what_fails_stops_what_needs_it_and_on_request_nothing_else(
         folder, executor = laid_out(graph, Path(place)), Fake(capacity, fails=fails)
         execution = Execution(graph, folder, executor, silence, poll=0, keep_going=keep_going)
         if fails and not keep_going:
-            with pytest.raises(QakitError, match="fails$"):
+            with pytest.raises(QakitError, match=r"fails$"):
                 execution.run()
             assert len(fails.intersection(executor.started)) == 1
             assert not executor.running
