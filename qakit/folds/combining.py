@@ -15,7 +15,7 @@ from qakit.inference.stand_ins import head_gives, stand_in
 from qakit.protocols import EnsembleMember
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
-from qakit.runs import open_run
+from qakit.runs import Run, open_run
 
 
 def plan_of(recipe: Recipe, registry: Registry, run: Run) -> EnsemblePlan:
