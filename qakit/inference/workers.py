@@ -156,19 +156,18 @@ _met = count()
 def _meeting() -> dict[str, Any]:
     """What a process group is made with. Each meeting has a place of its own at the store that the launcher keeps, or
     the first process: in a place that was used before, addresses of then would be found."""
-    import torch.distributed
+    from torch.distributed import PrefixStore  # type: ignore[attr-defined]  # public, but not marked as such
 
     store, rank, size = _store()
-    place = torch.distributed.PrefixStore(f"qakit/{next(_met)}", store)
-    return {"store": place, "rank": rank, "world_size": size, "timeout": PATIENCE}
+    return {"store": PrefixStore(f"qakit/{next(_met)}", store), "rank": rank, "world_size": size, "timeout": PATIENCE}
 
 
 @cache
-def _store() -> tuple[torch.distributed.Store, int, int]:
+def _store() -> tuple[Any, int, int]:
     """The store where the processes meet, this one's rank, and their number. It lives as long as the process."""
     from torch.distributed.rendezvous import rendezvous
 
-    meeting: tuple[torch.distributed.Store, int, int] = next(rendezvous("env://", timeout=PATIENCE))
+    meeting: tuple[Any, int, int] = next(rendezvous("env://", timeout=PATIENCE))
     return meeting
 
 
