@@ -33,7 +33,7 @@ def test_the_folder_holds_the_whole_and_its_stages(trained_pipeline: Path) -> No
         "combine.json",
         "metrics.json",
         "meta.json",
-        "recipes/span.yaml",
+        "span/recipe.yaml",
         "selection/model",
         "span/model",
         "predictions/nbest.jsonl",
