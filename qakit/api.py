@@ -92,6 +92,7 @@ if TYPE_CHECKING:
     from qakit.metrics.squad import squad_v1, squad_v2
     from qakit.metrics.text import text_match
     from qakit.modeling.layers import backbone_parts, layer_count
+    from qakit.outputs import new_path
     from qakit.recipe.model import RecipePath
     from qakit.runs import open_run
 
@@ -172,6 +173,7 @@ __all__ = [
     "jaccard_per_example",
     "layer_count",
     "matthews",
+    "new_path",
     "open_run",
     "pearson",
     "quadratic_kappa",
@@ -212,6 +214,7 @@ _LAZY = {
     "jaccard_per_example": "qakit.metrics.per_example",
     "layer_count": "qakit.modeling.layers",
     "matthews": "qakit.metrics.classification",
+    "new_path": "qakit.outputs",
     "open_run": "qakit.runs",
     "pearson": "qakit.metrics.classification",
     "quadratic_kappa": "qakit.metrics.classification",

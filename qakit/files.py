@@ -169,17 +169,32 @@ def writing(path: Path) -> Iterator[None]:
         raise OutputError(f"cannot write {path}: {os.strerror(int(refusal[1]))}") from error
 
 
+def refuse_special(path: Path, error: type[QakitError] = RunError) -> None:
+    """Make sure that a path is a file or a folder, if it is there: whoever opens a pipe waits for its other end.
+
+    Raises:
+        QakitError: of the given type: it is a pipe, a socket or a device.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise error(f"{path} is a pipe, a socket or a device, and no file")
+
+
 def check_readable(path: Path, error: type[QakitError] = RunError) -> None:
     """Make sure that this user may read a file, or a folder and the files in it, as far as they are there.
 
     To be asked before a library reads them: many call what they may not read missing or damaged.
 
     Raises:
-        QakitError: of the given type, where the system refuses.
+        QakitError: of the given type, where the system refuses, or where it is no file.
     """
     try:
         for file in path.iterdir() if path.is_dir() else [path]:
-            if file.is_file():  # whoever opens a pipe waits for its other end
+            refuse_special(file, error)
+            if file.is_file():
                 with suppress(FileNotFoundError), file.open("rb"):
                     pass
     except PermissionError as refusal:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import logging
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,16 +20,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from qakit.errors import HubError
-from qakit.files import file_sha256
-from qakit.names import below, few
+from qakit.hub_downloads import SHA256, DamagedError, bring, check
+from qakit.names import few, plain_name
 
 logger = logging.getLogger(__name__)
 
 Kind = Literal["model", "dataset"]
 DEFAULT_REVISION = "main"
 SECONDS = 20
-"""How long the hub may take to say which files it has."""
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+"""How long the hub may take to say which files it has, and what it knows of one; HF_HUB_ETAG_TIMEOUT raises it."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REVISION = re.compile(r"(?!.*\.\.)[\w][\w./+-]*")
 
@@ -130,21 +130,52 @@ def _fetched(
         held = (snapshots / name).exists()
         if held and known:
             continue
-        with _quiet():
-            file = hf_hub_download(
-                repository,
-                name,
-                repo_type=kind,
-                # the first file notes in the cache what the branch stands for, so that it is found without a network
-                revision=commit if position else revision,
-                **_display(f"fetching {name} of {repository}"),
-            )
-        known = True
-        if not Path(file).is_relative_to(snapshots):  # the file's own answer named another commit
-            raise HubError(f"{subject}: the hub ({constants.ENDPOINT}) changed while {name} was fetched; try again")
-        if not held:
-            _check(Path(file), subject)
+        display = _display(f"fetching {name} of {repository}")
+        try:
+            with _quiet():
+                brought = not held and _brought(repository, name, kind, commit, folder, display)
+                file = hf_hub_download(
+                    repository,
+                    name,
+                    repo_type=kind,
+                    # the first file notes in the cache what the branch stands for: so it is found without a network
+                    revision=commit if position else revision,
+                    **display,
+                )
+            known = True
+            if not Path(file).is_relative_to(snapshots):  # the file's own answer named another commit
+                raise HubError(f"{subject}: the hub ({constants.ENDPOINT}) changed while {name} was fetched; try again")
+            blob = Path(file).resolve()
+            if not held and not brought and SHA256.fullmatch(blob.name):
+                check(blob, blob.name)
+        except DamagedError as error:
+            raise HubError(f"{subject}: {name} arrived damaged ({error}); give the command again") from None
     return snapshots
+
+
+def _brought(repository: str, name: str, kind: Kind, commit: str, folder: Path, display: dict[str, Any]) -> bool:
+    """Whether we have fetched a file ourselves.
+
+    The hub is asked about each before the client does that, which tries a hub that does not answer for minutes.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    url = hf_hub_url(repository, name, repo_type=kind, revision=commit)
+    begun, patience = time.monotonic(), _patience()
+    try:
+        metadata = get_hf_file_metadata(url, timeout=patience)
+    except Exception:
+        if time.monotonic() - begun >= patience:
+            raise
+        return False  # the client tries again, or says why not
+    return bring(url, metadata, folder, display)
+
+
+def _patience() -> float:
+    """Seconds that the hub may take to answer."""
+    from huggingface_hub import constants
+
+    return max(SECONDS, constants.HF_HUB_ETAG_TIMEOUT)
 
 
 @lru_cache(maxsize=64)
@@ -153,7 +184,7 @@ def _listing(endpoint: str, repository: str, kind: Kind, revision: str | None) -
     from huggingface_hub import HfApi
 
     with _quiet():
-        info = HfApi(endpoint=endpoint).repo_info(repository, repo_type=kind, revision=revision, timeout=SECONDS)
+        info = HfApi(endpoint=endpoint).repo_info(repository, repo_type=kind, revision=revision, timeout=_patience())
     commit = str(info.sha)
     siblings = getattr(info, "siblings", None) or ()  # not every kind of repository has them
     names = [str(sibling.rfilename) for sibling in siblings]
@@ -161,28 +192,11 @@ def _listing(endpoint: str, repository: str, kind: Kind, revision: str | None) -
         raise HubError(f"the hub ({endpoint}) calls {commit[:80]!r} a commit of {repository}, which is none")
     for name in names:
         try:
-            below(Path(), name)
+            for part in name.split("/"):
+                plain_name(part)
         except ValueError as error:
             raise HubError(f"the hub ({endpoint}) names a file of {repository} that leads elsewhere: {error}") from None
     return commit, tuple(sorted(names))
-
-
-def _check(file: Path, subject: str) -> None:
-    """A large file is stored under its SHA-256: whether it arrived as the hub has it.
-
-    Raises:
-        HubError: it did not. The file is removed, so that the next try fetches it again.
-    """
-    blob = file.resolve()
-    if not _SHA256.fullmatch(blob.name):
-        return
-    found = file_sha256(blob)
-    if found != blob.name:
-        file.unlink(missing_ok=True)
-        blob.unlink(missing_ok=True)
-        raise HubError(
-            f"{subject}: {file.name} arrived damaged (sha256 {found}, the hub says {blob.name}); give the command again"
-        )
 
 
 def _repository_folder(repository: str, kind: Kind) -> Path:
@@ -243,12 +257,12 @@ def _why(error: Exception, repository: str, kind: Kind, revision: str | None) ->
     if status is not None:
         return f"the hub ({constants.ENDPOINT}) answers with an error ({status}); try again later"
     if isinstance(error, ValueError | TypeError | KeyError | AttributeError):
-        return f"the hub ({constants.ENDPOINT}) gives an answer that makes no sense ({type(error).__name__}: {error})"
+        return f"the hub ({constants.ENDPOINT}) gives an answer that makes no sense ({type(error).__name__})"
     if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
         return f"cannot write {error.filename}: {error.strerror}"
     return (
         f"the hub ({constants.ENDPOINT}) cannot be reached, or the connection broke "
-        f"({type(error).__name__}); files that arrived whole are kept"
+        f"({type(error).__name__}); what has arrived is kept"
     )
 
 

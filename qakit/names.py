@@ -1,4 +1,4 @@
-"""Names: of files in documents that others can write, one below a folder and never a way out of it; for messages."""
+"""Names: of files in documents that others can write, one below a folder, never a way out of it. Texts for messages."""
 
 from __future__ import annotations
 
@@ -28,6 +28,19 @@ def plain_name(value: object) -> str:
 def few(names: Sequence[str], shown: int = 6) -> str:
     """The first of some names for a message, and how many there are beside."""
     return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
+
+
+def one_line(said: object, longest: int | None = 300) -> str:
+    """What another program says, for a message of ours: its first line, with what follows where that ends in a colon.
+
+    Args:
+        said: a text, or an exception; one that says nothing is told by its name.
+        longest: characters at most; None for a text of which a part must not be cut before it is looked at.
+    """
+    lines = [" ".join(line.split()) for line in str(said).splitlines() if line.strip()]
+    kept = next((number for number, line in enumerate(lines, start=1) if not line.endswith(":")), len(lines))
+    text = " ".join(lines[:kept]) or (type(said).__name__ if isinstance(said, BaseException) else "")
+    return text if longest is None or len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def below(folder: Path, path: object) -> Path:

@@ -32,13 +32,15 @@ def finite_or_none(value: object) -> float | None:
 
 
 def load_json(text: str | bytes) -> Any:
-    """Parse JSON without integers that overflow.
+    """Parse JSON without integers that overflow, and without a stack that does.
 
     Raises:
-        ValueError: it is no JSON, or has such an integer.
-        RecursionError: it is nested too deeply.
+        ValueError: it is no JSON, has such an integer, or is nested too deeply.
     """
-    return json.loads(text, parse_int=_bounded)
+    try:
+        return json.loads(text, parse_int=_bounded)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def _bounded(digits: str) -> int:

@@ -6,10 +6,14 @@ import errno
 import os
 from collections.abc import Collection
 from pathlib import Path
+from typing import TypeVar
 
 from qakit.errors import RunError, UsageError
 from qakit.files import writing
+from qakit.kept import check_beside_kept, check_not_kept, check_outside_kept
 from qakit.temporary import is_temporary
+
+PathOrNone = TypeVar("PathOrNone", Path | None, str | None)
 
 LONGEST_NAME = 255
 """Bytes, of a file or folder; so it is in the file systems of Linux and macOS."""
@@ -61,6 +65,42 @@ def check_empty(folder: Path, *, beside: Collection[str] = (), instead: str = ""
     check_output(folder)
     if folder.exists() and (not folder.is_dir() or _holds_anything(folder, beside)):
         raise RunError(f"{folder} exists and is not empty: {instead}choose another --output")
+
+
+def new_path(value: PathOrNone) -> PathOrNone:
+    """The callback of every option that names a file to be written, or a folder for reports and answers.
+
+    Raises:
+        UsageError: the name cannot be used, or is that of a part of a run, a study, a model.
+    """
+    if value is not None:
+        check_name(Path(value))
+        check_beside_kept(Path(value))
+    return value
+
+
+def new_folder(value: PathOrNone) -> PathOrNone:
+    """The callback of every option that names a folder which will be a run, a study, a model or an export.
+
+    Raises:
+        UsageError: the name cannot be used, or the folder would lie in a run or a study.
+    """
+    if value is not None:
+        check_name(Path(value))
+        check_outside_kept(Path(value))
+    return value
+
+
+def folder_to_fill(value: PathOrNone) -> PathOrNone:
+    """The callback of every option that names a folder for files whose names somebody else has chosen.
+
+    Raises:
+        UsageError: the name cannot be used, or the folder is, or would lie in, a run, a study, a model.
+    """
+    if value is not None:
+        check_name(Path(value))
+        check_not_kept(Path(value))
+    return value
 
 
 def _holds_anything(folder: Path, beside: Collection[str]) -> bool:

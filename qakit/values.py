@@ -13,17 +13,39 @@ from typing import Self
 _WHOLE = re.compile(r"[+-]?[0-9]+\.0+")
 
 
+class SpeltClass(str):
+    """A class that equals all its spellings, and remembers that of its file: it is what a submission should have."""
+
+    written: str
+
+    def __new__(cls, name: str, written: str) -> SpeltClass:
+        made = super().__new__(cls, name)
+        made.written = written
+        return made
+
+    def __getnewargs__(self) -> tuple[str, str]:  # type: ignore[override]
+        """For copies in other processes."""
+        return str(self), self.written
+
+
+def as_written(label: str) -> str:
+    """A class as its file spelt it."""
+    return label.written if isinstance(label, SpeltClass) else label
+
+
 def class_name(value: object) -> str:
     """A class as text, spelt alike whatever kind of file it comes from.
 
     Booleans are ``true`` and ``false``, also those that CSV writers spell ``True`` or ``FALSE``, and whole numbers have
-    no fraction: ``1.0``, which pandas makes of a column with gaps, is ``1``. Other text stays as it is.
+    no fraction: ``1.0``, which pandas makes of a column with gaps, is ``1``. Other text stays as it is. A submission
+    has booleans as the training file spelt them (:class:`SpeltClass`).
     """
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     text = str(value)
     if text.casefold() in ("true", "false"):
-        return text.casefold()
+        name = text.casefold()
+        return SpeltClass(name, text) if isinstance(value, str) and text != name else name
     return whole_text(text)
 
 
@@ -164,7 +186,7 @@ class LabelPrediction:
     @property
     def final(self) -> str:
         """The class or the number as text."""
-        return str(self.label)
+        return self.label if isinstance(self.label, str) else str(self.label)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,23 @@ KINDS: dict[str, dict[str, Any]] = {
     "BigBird": {**SIZE, "sep_token_id": 3, "block_size": 8, "num_random_blocks": 1},
     "Splinter": SIZE,
     "Longformer": {**SIZE, **SPECIAL, "attention_window": [16, 16], "type_vocab_size": 1},
-    "GPT2": {"n_embd": 32, "n_layer": 1, "n_head": 2},
+    "Albert": {**SIZE, "embedding_size": 16},
+    "Camembert": {**SIZE, **SPECIAL},
+    "ConvBert": {**SIZE, "embedding_size": 32, "head_ratio": 2, "num_groups": 1, "conv_kernel_size": 3},
+    "Data2VecText": {**SIZE, **SPECIAL},
+    "Deberta": SIZE,
+    "Electra": {**SIZE, "embedding_size": 32},
+    "Ernie": SIZE,
+    "MPNet": {**SIZE, **SPECIAL},
+    "MegatronBert": SIZE,
+    "MobileBert": {**SIZE, "embedding_size": 32, "intra_bottleneck_size": 32, "true_hidden_size": 32},
+    "RemBert": {**SIZE, **SPECIAL, "input_embedding_size": 16, "output_embedding_size": 32},
+    "RoFormer": {**SIZE, "embedding_size": 32},
+    "SqueezeBert": {**SIZE, "embedding_size": 32},
+    "XLMRoberta": {**SIZE, **SPECIAL},
+    "XLMRobertaXL": {**SIZE, **SPECIAL},
+    "Llama": {**SIZE, **SPECIAL, "num_key_value_heads": 2},
+    "GPT2": {"n_embd": 32, "n_layer": 1, "n_head": 2, "n_positions": 160},
     "T5": {"d_model": 32, "num_layers": 1, "num_heads": 2, "d_ff": 64, "d_kv": 16},
     "Lxmert": {
         "hidden_size": 32,
@@ -37,23 +53,24 @@ KINDS: dict[str, dict[str, Any]] = {
     },
 }
 """Configuration entries by the name of the architecture."""
-ROBERTA_LIKE = ("Roberta", "Longformer")
+ROBERTA_LIKE = ("Roberta", "Longformer", "XLMRoberta", "XLMRobertaXL", "Camembert", "Data2VecText")
 """They have two separators between question and context, and no type ids."""
 SHARP = 40.0
 """What the last layer is multiplied by: random weights alone give all spans nearly the same score."""
 
 
-def publish(kind: str, texts: list[str], folder: Path) -> Path:
+def publish(kind: str, texts: list[str], folder: Path, *, vocabulary: int | None = None) -> Path:
     """A random model of an architecture with a tokenizer of its own; the same each time.
 
     Args:
         kind: one of :data:`KINDS`.
         texts: what the tokenizer learns its words from.
         folder: where to.
+        vocabulary: tokens for which the model has an embedding, where these are more than the tokenizer's.
     """
     tokenizer = word_pieces(texts, doubled=kind in ROBERTA_LIKE)
     torch.manual_seed(11)
-    config = getattr(transformers, f"{kind}Config")(vocab_size=len(tokenizer), **KINDS[kind])
+    config = getattr(transformers, f"{kind}Config")(vocab_size=vocabulary or len(tokenizer), **KINDS[kind])
     model = getattr(transformers, f"{kind}ForQuestionAnswering")(config)
     with torch.no_grad():
         *_, last = (module for module in model.modules() if isinstance(module, torch.nn.Linear))

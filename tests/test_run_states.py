@@ -156,6 +156,15 @@ def test_two_names_of_one_file_count_once(tmp_path: Path) -> None:
     assert bytes_of(tmp_path) == 100 + len("a")
 
 
+def test_what_only_begins_like_a_checkpoint_is_the_users(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    for name in ("checkpoints/step-00000002-backup", "checkpoints/step-00000002.zip", "soup/step-00000002"):
+        (tmp_path / name).mkdir(parents=True)
+    assert needed_to_resume(run) == []
+    forget_training(run)
+    assert (tmp_path / "checkpoints/step-00000002-backup").is_dir()
+
+
 def test_only_checkpoints_and_candidates_are_needed_to_resume(tmp_path: Path) -> None:
     run = with_checkpoints(made(tmp_path / "run"))
     (run.checkpoints / "notes.txt").write_text("mine")

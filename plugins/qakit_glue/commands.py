@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from qakit.api import new_path
+
 
 def register(app: typer.Typer) -> None:
     """Add the command group."""
@@ -26,7 +28,7 @@ def pack_command(
         list[Path],
         typer.Argument(metavar="RUNS...", help="Run folders with the writer `glue`, and files such as MNLI-mm.tsv."),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The zip.")] = Path("glue.zip"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="The zip.", callback=new_path)] = Path("glue.zip"),
     fill: Annotated[
         bool, typer.Option("--fill", help="Give test sets without predictions the most frequent class.")
     ] = False,

@@ -68,7 +68,7 @@ def _classes(metadata: Mapping[bytes, bytes]) -> dict[str, dict[Any, str | None]
         features = json.loads(metadata[b"huggingface"])["info"]["features"]
         kinds = {column: kind for column, kind in features.items() if kind.get("_type") == "ClassLabel"}
         return {column: {-1: None, **dict(enumerate(kind["names"]))} for column, kind in kinds.items()}
-    except (KeyError, ValueError, TypeError, AttributeError):  # nothing is noted, or not by datasets
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):  # nothing is noted, or not by datasets
         return {}
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qakit.cli.console import out, plain, print_json
-from qakit.cli.outputs import new_path
+from qakit.outputs import new_path
 
 if TYPE_CHECKING:
     from qakit.report.compare import Comparison

@@ -12,8 +12,8 @@ import typer
 
 from qakit.cli.console import err, out, plain, print_json, print_warning
 from qakit.cli.data_convert import convert
-from qakit.cli.outputs import new_path
 from qakit.errors import ModelError, UsageError
+from qakit.outputs import folder_to_fill
 
 if TYPE_CHECKING:
     from qakit.data.check import Rules
@@ -111,7 +111,8 @@ def check(
 def download(
     competition: Annotated[str, typer.Option("--competition", "-c", metavar="NAME", help="Its name or address.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="By default data/NAME.", callback=new_path)
+        Path | None,
+        typer.Option("--output", "-o", metavar="FOLDER", help="By default data/NAME.", callback=folder_to_fill),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Download although nothing has changed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,

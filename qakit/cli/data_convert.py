@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from qakit.cli.console import out, plain, print_json, print_warning
-from qakit.cli.outputs import new_path
 from qakit.errors import UsageError
+from qakit.outputs import folder_to_fill
 
 
 def convert(
@@ -18,7 +18,7 @@ def convert(
         typer.Argument(metavar="FILE...", help="Data files (also hf://...); each becomes a file of its own."),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the files go.", callback=new_path)
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the files go.", callback=folder_to_fill)
     ],
     reader: Annotated[str, typer.Option(help="How to read the FILEs: squad, hw7, adl, glue, table ...")],
     to: Annotated[
@@ -52,7 +52,7 @@ def convert(
     names = [without_gz(file).stem for file in files]
     if len(set(names)) < len(names):
         raise UsageError("two of the files have the same name; convert them one after the other, into two folders")
-    check_free(files, output, form=to, rows=rows, overwrite=overwrite)
+    check_free(files, output, form=to, overwrite=overwrite)
     built = build_component(load_registry(), "readers", reader, overrides)
     splits = {}
     for name, file in zip(names, files, strict=True):

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from qakit.cli.console import print_json, print_warning
-from qakit.cli.outputs import new_path
 from qakit.errors import UsageError
+from qakit.outputs import new_folder, new_path
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +33,7 @@ def ensemble(
         typer.Option(
             "--folder",
             help="Keep the ensemble as a run: candidates, figures, submission. Of a recipe, by default runs/NAME-TIME.",
-            callback=new_path,
+            callback=new_folder,
         ),
     ] = None,
     method: Annotated[

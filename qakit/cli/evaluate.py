@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from qakit.cli.console import out, plain, print_json
-from qakit.cli.outputs import new_path
 from qakit.cli.trained_runs import (
     JsonOption,
     ModelArgument,
@@ -18,6 +17,7 @@ from qakit.cli.trained_runs import (
     SetOption,
     overrides_of,
 )
+from qakit.outputs import new_path
 
 
 def register(app: typer.Typer) -> None:
@@ -57,14 +57,15 @@ def evaluate(
     reader: ReaderOption = None,
     reader_settings: ReaderSetOption = None,
     metric: Annotated[
-        str | None, typer.Option("--metric", "-m", help="For a MODEL: how it is scored; by default squad_v1.")
+        str | None,
+        typer.Option("--metric", "-m", help="How it is scored; by default as the recipe says."),
     ] = None,
     settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Score a run on a labelled file, with the threshold and temperature tuned in training; or a model without a run.
 
-    A pipeline runs as a whole, exactly as on a test file.
+    A pipeline, an ensemble or a folder of folds runs as a whole, exactly as on a test file.
     """
     from qakit.cli.pipeline_results import show_expectation
     from qakit.cli.progress import TrainingDisplay

@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from qakit.cli.console import out, plain, print_json
-from qakit.cli.outputs import new_path
 from qakit.cli.submit import CompetitionOption, JsonOption
 from qakit.cli.trained_runs import RunArgument
 from qakit.errors import UsageError
+from qakit.outputs import new_folder
 
 
 def register(app: typer.Typer) -> None:
@@ -37,11 +37,11 @@ def export(
         typer.Option(
             "--offline",
             help="Write a folder with wheel, weights and a script run.sh that answers a file without a network, into "
-            "--output; also of a pipeline.",
+            "--output; also of a pipeline, an ensemble, or folds.",
         ),
     ] = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Where to write.", callback=new_path)
+        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Where to write.", callback=new_folder)
     ] = None,
     kaggle: Annotated[
         Path | None,
@@ -49,7 +49,7 @@ def export(
             "--kaggle",
             metavar="FOLDER",
             help="For competitions that take notebooks only: write a Kaggle dataset and a notebook into this folder.",
-            callback=new_path,
+            callback=new_folder,
         ),
     ] = None,
     competition: CompetitionOption = None,
@@ -84,16 +84,19 @@ def _refuse(contradiction: bool, message: str) -> None:
 
 
 def _refuse_composed(run: Path, *, offline: bool) -> None:
-    from qakit.runs import Run, not_one_model, open_run
+    from qakit.runs import Run, member_folders, open_run
     from qakit.stages.folder import is_pipeline_folder, stage_folders
 
-    if why := not_one_model(Run(run)):
-        raise UsageError(why)
-    if is_pipeline_folder(run) and not offline:
+    if offline:
+        return
+    if is_pipeline_folder(run):
         stages = " and ".join(str(folder) for folder in stage_folders(open_run(run)).values())
         raise UsageError(
             f"{run} is a pipeline of two models: export its stages ({stages}), or all of it with --offline"
         )
+    if Run(run).has_members:
+        members = ", ".join(str(folder) for folder in member_folders(open_run(run)))
+        raise UsageError(f"{run} has several models: export its members ({members}), or all of it with --offline")
 
 
 def _offline(run: Path, folder: Path, *, as_json: bool) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qakit.cli.console import out, plain, print_error, print_json
-from qakit.cli.outputs import new_path
 from qakit.cli.placement import DevicesOption, EngineOption, JobsOption
+from qakit.outputs import new_folder
 
 if TYPE_CHECKING:
     from qakit.report.ladder import Ladder
@@ -25,7 +25,7 @@ def ladder(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", help="The ladder's folder: a run for each recipe, and the report.", callback=new_path
+            "--output", "-o", help="The ladder's folder: a run for each recipe, and the report.", callback=new_folder
         ),
     ] = Path("runs/ladder"),
     overrides: Annotated[

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from qakit.cli.console import out, plain, print_json
-from qakit.cli.outputs import new_path
 from qakit.cli.trained_runs import (
     JsonOption,
     ModelArgument,
@@ -19,6 +18,7 @@ from qakit.cli.trained_runs import (
     overrides_of,
 )
 from qakit.errors import UsageError
+from qakit.outputs import new_path
 
 if TYPE_CHECKING:
     from qakit.inference.output import Submission
@@ -98,20 +98,17 @@ def predict(
 ) -> None:
     """Answer every question of a file and write the submission, or answer many files into a folder.
 
-    An ensemble, or a folder of folds, answers a file with all of its models.
+    An ensemble, or a folder of folds, answers with all of its models.
     """
     from qakit.cli.predict_many import ManyOptions, is_many, predict_many
     from qakit.cli.progress import TrainingDisplay
     from qakit.distributed import is_first_process
     from qakit.runs import Run
-    from qakit.workflows.predict import Targets, check_for_one
+    from qakit.workflows.predict import Targets
     from qakit.workflows.predict import predict as predict_questions
 
     options = ManyOptions(form, block, shard_of, keep_going, overwrite)
     overrides = overrides_of(settings, reader=reader, reader_settings=reader_settings)
-    if Run(model).has_members:
-        many = is_many(inputs or (), target) or bool(options.given())
-        check_for_one(model, many=many, split=split, characters=characters)
     if contexts is not None and not (inputs and split is None and not is_many(inputs, target)):
         raise UsageError("--contexts goes with one --input; of many, each has its file of contexts beside it")
     if inputs and split is None and is_many(inputs, target):

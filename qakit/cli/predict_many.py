@@ -70,7 +70,7 @@ def predict_many(
     overrides: Sequence[str] = (),
     as_json: bool,
 ) -> None:
-    """Answer each file of ``inputs`` into a file in the folder ``output``; ``overrides`` for a model without a run."""
+    """Answer each file of ``inputs`` into a file in the folder ``output``; ``overrides`` for its recipe."""
     if output is None:
         raise UsageError("several inputs need --output: the folder for the answers")
     folder = Path(output)
@@ -102,15 +102,15 @@ def _answer(
     from qakit.inference.stream_folder import AnswerFolder, Identity, content_sha256
     from qakit.runs import Run, read_in_one_state
     from qakit.stages.folder import what_answers
-    from qakit.stages.loading import is_model_alone, load_trained
     from qakit.training.interrupts import stop_requests
+    from qakit.workflows.loading import is_model_alone, load_trained
 
     try:
         with stop_requests() as request, _Display(quiet=as_json or not speaks) as display:
             places = () if is_model_alone(run) else what_answers(Run(run))
 
             def load() -> tuple[Answering, str]:
-                loaded = load_trained(run, overrides=overrides, device=_device())
+                loaded = load_trained(run, overrides=overrides, device=_device(), keep=True, warn=print_warning)
                 return loaded, content_sha256(places or (loaded.run.model,))
 
             trained, digest = read_in_one_state(load, *places)

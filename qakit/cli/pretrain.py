@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qakit.cli.console import err, plain, print_json
-from qakit.cli.outputs import new_path
 from qakit.errors import UsageError
+from qakit.outputs import new_folder
 
 if TYPE_CHECKING:
     from qakit.pretraining.settings import PretrainSettings
@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 def pretrain(
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="Where the pretrained backbone goes: a new folder.", callback=new_path),
+        typer.Option("--output", "-o", help="Where the pretrained backbone goes: a new folder.", callback=new_folder),
     ],
     recipe: Annotated[
         Path | None, typer.Argument(help="A recipe: its backbone and, without --text, the contexts of its data.")

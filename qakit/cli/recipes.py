@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from qakit.cli.console import err, out, plain, print_json, print_text
-from qakit.cli.outputs import new_path
 from qakit.errors import RecipeError, UsageError
+from qakit.outputs import new_path
 from qakit.recipe.bundled import bundled_recipes
 from qakit.recipe.found import OWN_FOLDER, found_recipe
 

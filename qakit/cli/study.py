@@ -13,8 +13,9 @@ import typer
 from typer.core import TyperGroup
 
 from qakit.cli.console import err, out, plain, print_error, print_json, print_text
-from qakit.cli.outputs import new_path
 from qakit.cli.placement import DevicesOption, EngineOption, JobsOption
+from qakit.names import one_line
+from qakit.outputs import new_folder, new_path
 
 if TYPE_CHECKING:
     from qakit.study.folder import StudyFolder
@@ -53,7 +54,7 @@ def run(
     study: Annotated[Path, typer.Argument(help="A study file (*.yaml).")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The study's folder; by default studies/NAME.", callback=new_path),
+        typer.Option("--output", "-o", help="The study's folder; by default studies/NAME.", callback=new_folder),
     ] = None,
     devices: DevicesOption = None,
     jobs: JobsOption = None,
@@ -286,7 +287,7 @@ def _study_row(folder: StudyFolder) -> Mapping[str, Any]:
         records = _records(folder, find_study(folder.path)[1])
     except QakitError as error:
         empty = dict.fromkeys(("trials", "finished", "failed", "running", "waiting"), 0)
-        return {"study": folder.path.name, **empty, "description": f"damaged: {str(error).partition(chr(10))[0]}"}
+        return {"study": folder.path.name, **empty, "description": f"damaged: {one_line(error)}"}
     states = [record.state for record in records]
     return {
         "study": folder.path.name,

@@ -94,8 +94,9 @@ def _pending(
 ) -> FileSubmission:
     from qakit.cli.progress import bar
     from qakit.submit.target import check_target, find_target, pack, slug_of
+    from qakit.workflows.loading import load_trained
 
-    found = find_target(target, run, say=_note, progress=lambda: bar("predicting"))
+    found = find_target(target, run, load_trained, say=_note, progress=lambda: bar("predicting"))
     slug = slug_of(competition, found.recipe)
     checked = check_target(found, sample, slug=slug)
     _tell_problems(checked)

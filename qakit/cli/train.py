@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from qakit.cli.outputs import new_path
 from qakit.cli.placement import DevicesOption, EngineOption, JobsOption
 from qakit.cli.stops import stops_told
+from qakit.outputs import new_folder
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +23,7 @@ def train(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The run's folder; by default runs/NAME-TIME.", callback=new_path),
+        typer.Option("--output", "-o", help="The run's folder; by default runs/NAME-TIME.", callback=new_folder),
     ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe value, e.g. train.epochs=1.")

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from qakit.outputs import new_path
+
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")]
 ModelArgument = Annotated[
     Path,
@@ -18,24 +20,26 @@ ModelArgument = Annotated[
     ),
 ]
 ReaderOption = Annotated[
-    str | None, typer.Option("--reader", help="For a MODEL: the input's format; by default squad.")
+    str | None, typer.Option("--reader", help="The input's format; by default the recipe's, of a MODEL squad.")
 ]
 ReaderSetOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--reader-set", metavar="KEY=VALUE", help="For a MODEL: a setting of the reader: question=q (repeatable)."
-    ),
+    typer.Option("--reader-set", metavar="KEY=VALUE", help="A setting of the reader: question=q (repeatable)."),
 ]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="For a MODEL: a value of the recipe that it is read with, such as predict.no_answer=true (repeatable).",
+        help="A value of the recipe; of a run one that only prediction looks at, such as predict.max_answer_length=50 "
+        "(repeatable).",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
-NbestOption = Annotated[Path | None, typer.Option("--nbest", help="Also write all candidates to this .jsonl file.")]
+NbestOption = Annotated[
+    Path | None,
+    typer.Option("--nbest", help="Also write all candidates to this .jsonl file.", callback=new_path),
+]
 
 
 def overrides_of(
@@ -45,7 +49,7 @@ def overrides_of(
     reader_settings: Sequence[str] | None = None,
     metric: str | None = None,
 ) -> list[str]:
-    """The options for a model without a run as ``a.b=value`` texts."""
+    """The options that change a recipe as ``a.b=value`` texts."""
     named = {"data.reader": reader, "metric": metric}
     chosen = [f"{key}={value}" for key, value in named.items() if value is not None]
     return [*chosen, *(f"data.reader.{text}" for text in reader_settings or ()), *(settings or ())]

@@ -17,6 +17,7 @@ import errno
 import os
 import re
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Collection, Iterator
@@ -71,15 +72,35 @@ def open_room(cache: Path, room: str) -> Path:
     Raises:
         OSError: the file system refuses, or the cache is another user's, who could have put anything there.
     """
+    check_own(cache, room)
     make_folder(cache.parent)
     with suppress(FileExistsError):
         cache.mkdir(mode=0o700)
-    if hasattr(os, "getuid") and cache.stat().st_uid not in (os.getuid(), NOBODY):
-        raise PermissionError(errno.EPERM, "it belongs to another user", str(cache))
+    check_own(cache, room)  # again: somebody else may have been faster
     folder = cache / room
     make_folder(folder)
     remove_leftovers(folder)
     return folder
+
+
+def check_own(cache: Path, room: str) -> None:
+    """Make sure, before anything is read there, that nobody else could have put it into a room of the cache.
+
+    Raises:
+        PermissionError: the cache or the room is another user's, a link, or open to others for writing.
+    """
+    if not hasattr(os, "getuid"):  # Windows, where it lies in the user's own folder
+        return
+    for folder in (cache, cache / room):
+        with suppress(FileNotFoundError):
+            found = folder.lstat()
+            if not stat.S_ISDIR(found.st_mode):
+                raise PermissionError(errno.EPERM, "it is a link, or no folder: remove it", str(folder))
+            if found.st_uid not in (os.getuid(), NOBODY):
+                raise PermissionError(errno.EPERM, "it belongs to another user", str(folder))
+            if folder == cache and found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                message = "others may write there: remove it, or set QAKIT_CACHE to a folder of your own"
+                raise PermissionError(errno.EPERM, message, str(folder))
 
 
 def mark_used(path: Path) -> None:
@@ -138,8 +159,7 @@ def limit_bytes() -> int:
 
 def _paths(cache: Path, room: str) -> Iterator[Path]:
     with suppress(OSError):
-        if (cache / room).is_symlink():  # we make none: what lies behind it may be anybody's
-            return
+        check_own(cache, room)  # what lies elsewhere may be anybody's
         yield from (path for path in (cache / room).iterdir() if ROOMS[room].fullmatch(path.name))
 
 

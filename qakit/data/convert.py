@@ -7,16 +7,17 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from qakit.data.encode import example_key
 from qakit.errors import DataError, UsageError
-from qakit.files import atomic_path, write_text, writing
+from qakit.files import add_files, atomic_path, make_folder, recover_files, without_gz, write_text, writing
 from qakit.randomness import derive_seed, permutation
-from qakit.values import Answer, Example
+from qakit.values import Answer, Example, as_written
 
 TableForm = Literal["jsonl", "parquet"]
 Form = Literal["adl", "jsonl", "parquet"]
@@ -35,30 +36,34 @@ class Converted:
     left_out: Mapping[str, int]
 
 
-def check_free(sources: Sequence[Path], folder: Path, *, form: Form, rows: int | None, overwrite: bool) -> None:
+def check_free(sources: Sequence[Path], folder: Path, *, form: Form, overwrite: bool) -> None:
     """Make sure that no file is lost when ``sources`` are written into ``folder`` in another format.
 
     Raises:
         UsageError: a file would be written over a source, or over another file without ``overwrite``.
     """
+    names = [without_gz(file).stem for file in sources]
     if form == "adl":
-        if any(file.stem == "context" for file in sources):
+        if "context" in names:
             raise UsageError("a question file called context would be written over context.json: rename it first")
-        targets = [folder / "context.json", *(folder / f"{file.stem}.json" for file in sources)]
-    elif rows is None:
-        targets = [folder / f"{file.stem}.{form}" for file in sources]
+        targets = [folder / "context.json", *(folder / f"{name}.json" for name in names)]
     else:
-        targets = [part for file in sources for part in parts_of(folder, file.stem, form)]
+        targets = [target for name in names for target in _earlier(folder, name, form)]
     for target in filter(Path.exists, targets):
         if any(file.exists() and file.samefile(target) for file in sources):
             raise UsageError(f"{target} is read and would be written over: choose another --output")
+        if target.is_dir():
+            raise UsageError(f"{target} is a folder: choose another --output")
         if not overwrite:
             raise UsageError(f"{target} exists: choose another --output, or give --overwrite")
 
 
-def parts_of(folder: Path, name: str, form: str) -> list[Path]:
-    """The files that a split was written to in parts."""
-    return sorted(folder.glob(f"{glob.escape(name)}-{'[0-9]' * 5}.{glob.escape(form)}"))
+def _earlier(folder: Path, name: str, form: str) -> list[Path]:
+    """The files that a split was written to, as one or in parts: beside new ones they would be taken for a part of
+    them."""
+    parts = sorted(folder.glob(f"{glob.escape(name)}-{'[0-9]' * 5}.{glob.escape(form)}"))
+    whole = folder / f"{name}.{form}"
+    return [whole, *parts] if whole.exists() else parts
 
 
 def write_adl(splits: Mapping[str, Sequence[Example]], folder: Path, *, paragraphs: int, seed: int) -> Converted:
@@ -95,9 +100,10 @@ def write_adl(splits: Mapping[str, Sequence[Example]], folder: Path, *, paragrap
                 f"{name}: no question has an answer with a place in its context and {paragraphs - 1} other contexts "
                 "without that answer"
             )
-    write_text(folder / "context.json", _json(list(numbers)))
-    for name, records in documents.items():
-        write_text(folder / f"{name}.json", _json(records))
+    with _all_or_none(folder, [f"{name}.json" for name in documents]) as fresh:
+        write_text(fresh / "context.json", _json(list(numbers)))
+        for name, records in documents.items():
+            write_text(fresh / f"{name}.json", _json(records))
     return Converted({f"{name}.json": len(records) for name, records in documents.items()}, left_out)
 
 
@@ -113,19 +119,30 @@ def write_tables(
     Raises:
         DataError: an example has several contexts.
     """
-    counts = {}
+    tables: dict[str, list[dict[str, Any]]] = {}
     for name, examples in splits.items():
         records = [_row(example) for example in examples]
-        if rows is not None:  # a smaller file has fewer parts: what is left of a larger one would be taken for its own
-            for old in parts_of(folder, name, form):
-                with writing(old):
-                    old.unlink()
-        parts = [records] if rows is None else [records[at : at + rows] for at in range(0, len(records), rows)]
+        parts = [records] if rows is None else [records[at : at + rows] for at in range(0, len(records) or 1, rows)]
         for number, part in enumerate(parts):
-            file = f"{name}.{form}" if rows is None else f"{name}-{number:05}.{form}"
-            _write_table(folder / file, part, form)
-            counts[file] = len(part)
-    return Converted(counts, {})
+            tables[f"{name}.{form}" if rows is None else f"{name}-{number:05}.{form}"] = part
+    with _all_or_none(folder, list(tables)) as fresh:
+        for file, part in tables.items():
+            _write_table(fresh / file, part, form)
+    for old in (path for name in splits for path in _earlier(folder, name, form)):
+        if old.name not in tables:
+            with writing(old):
+                old.unlink(missing_ok=True)
+    return Converted({file: len(part) for file, part in tables.items()}, {})
+
+
+@contextmanager
+def _all_or_none(folder: Path, names: Sequence[str]) -> Iterator[Path]:
+    """A temporary folder for files that belong together: they take their places in ``folder`` once all are there."""
+    with writing(folder):
+        make_folder(folder)
+    recover_files(folder, last=names[-1])
+    with add_files(folder, last=names[-1]) as fresh:
+        yield fresh
 
 
 def _row(example: Example) -> dict[str, Any]:
@@ -139,7 +156,7 @@ def _row(example: Example) -> dict[str, Any]:
         starts = [-1 if answer.start is None else answer.start for answer in example.answers]
         record["answers"] = {"text": [answer.text for answer in example.answers], "answer_start": starts}
     if example.label is not None:
-        record["label"] = example.label
+        record["label"] = as_written(example.label) if isinstance(example.label, str) else example.label
     if example.document:
         record["document"] = example.document
     return record

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -35,7 +35,7 @@ def convert_split(split: HubSplit, commit: str, target: Path, *, subject: str) -
     cards = fetched(split.dataset, commit, _cards, subject=subject)
     with _quiet(), tempfile.TemporaryDirectory() as scratch:
         builder, files = _builder(split, cards, Path(scratch), subject)
-        found = fetched(split.dataset, commit, lambda names: [file for file in files if file in names], subject=subject)
+        found = fetched(split.dataset, commit, lambda names: sorted(set(files) & set(names)), subject=subject)
         builder.config.data_files = {split.split: [str(found.folder / name) for name in files]}
         try:
             _write(builder, split.split, target)
@@ -60,15 +60,15 @@ def _builder(split: HubSplit, cards: Fetched, scratch: Path, subject: str) -> tu
             f"it: hf://datasets/{split.dataset}@refs/convert/parquet/CONFIG/SPLIT/*.parquet"
         )
     likeness = scratch.resolve() / name
-    configs: list[str] = []
     try:
         _make_likeness(cards, likeness)
-        configs = datasets.get_dataset_config_names(str(likeness))
         builder = datasets.load_dataset_builder(str(likeness), split.config, cache_dir=str(scratch / "cache"))
         found = {str(key): list(value) for key, value in (builder.config.data_files or {}).items()}
-        files = [Path(file).relative_to(likeness).as_posix() for file in found.get(split.split, ())]
+        beginning = f"{likeness.as_posix()}/"
+        named = (Path(file).as_posix().removeprefix(beginning) for file in found.get(split.split, ()))
+        files = list(dict.fromkeys(named))  # each once, however often the card names it
     except Exception as error:  # of many types, by what is wrong with names, cards and configurations
-        raise _refusal(error, split, cards, configs, subject) from error
+        raise _refusal(error, split, cards, likeness, subject) from error
     if not files:
         raise DataError(f"{subject} has no split {split.split!r}; it has {few(list(found), 12)}")
     if strangers := sorted(set(files) - set(cards.names)):
@@ -87,9 +87,14 @@ def _make_likeness(cards: Fetched, folder: Path) -> None:
             file.touch()
 
 
-def _refusal(error: Exception, split: HubSplit, cards: Fetched, configs: Sequence[str], subject: str) -> QakitError:
+def _refusal(error: Exception, split: HubSplit, cards: Fetched, likeness: Path, subject: str) -> QakitError:
     """What to say of an error of ``datasets``."""
+    import datasets
     from datasets.exceptions import DataFilesNotFoundError
+
+    configs: list[str] = []
+    with suppress(Exception):  # the same, where no configuration is needed to find it
+        configs = datasets.get_dataset_config_names(str(likeness))
 
     if not cards.is_whole:
         return HubError(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qakit.errors import DataError
-from qakit.values import Example
+from qakit.values import Example, SpeltClass, as_written
 
 Float32 = NDArray[np.float32]
 
@@ -20,11 +21,30 @@ def classes_of(examples: Sequence[Example]) -> tuple[str, ...]:
     Raises:
         DataError: some labels are class names and some are numbers.
     """
-    found = {example.label for example in examples if example.label is not None}
+    found = [example.label for example in examples if example.label is not None]
     names = {label for label in found if isinstance(label, str)}
-    if names and len(names) < len(found):
+    if names and len(names) < len(set(found)):
         raise DataError("some labels are class names and others are numbers; the reader must give one kind")
-    return tuple(sorted(names, key=_order))
+    return spelt_as(sorted(names, key=_order), examples)
+
+
+def run_classes(named: Sequence[str] | None, examples: Sequence[Example]) -> tuple[str, ...]:
+    """The classes that a recipe names, else those of the examples; either as most of these are spelt.
+
+    Raises:
+        DataError: as :func:`classes_of`.
+    """
+    return spelt_as(named, examples) if named else classes_of(examples)
+
+
+def spelt_as(classes: Sequence[str], examples: Sequence[Example]) -> tuple[str, ...]:
+    """The classes, each in the spelling that most of the examples have of it; of equals the first."""
+    spellings: dict[str, Counter[str]] = {name: Counter() for name in classes}
+    for example in examples:
+        if isinstance(example.label, str) and example.label in spellings:
+            spellings[example.label][as_written(example.label)] += 1
+    most = {name: count.most_common(1)[0][0] if count else as_written(name) for name, count in spellings.items()}
+    return tuple(name if most[name] == name else SpeltClass(name, most[name]) for name in map(str, classes))
 
 
 def label_numbers(examples: Sequence[Example], classes: Sequence[str]) -> Float32:

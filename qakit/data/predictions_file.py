@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from qakit.errors import DataError
+from qakit.files import refuse_special
+from qakit.names import one_line
 
 MOST = sys.float_info.max
 WIDEST_CELL = 2**31 - 1
@@ -152,7 +154,7 @@ def _parquet_records(path: Path) -> Records:
         columns = [name for name in ("id", ANSWER, LABEL) if name in table.column_names]
         rows = table.select(columns).to_pylist()
     except Exception as error:  # whatever the library raises about the file's content
-        raise DataError(f"cannot be read as Parquet: {' '.join(str(error).split())[:200]}", path=path) from None
+        raise DataError(f"cannot be read as Parquet: {one_line(error)}", path=path) from None
     return tuple((f"row {number}", row) for number, row in enumerate(rows, start=1))
 
 
@@ -263,6 +265,7 @@ def _add(answers: dict[str, str], id_: str, answer: str, path: Path, row: str) -
 
 
 def _read_text(path: Path) -> str:
+    refuse_special(path, DataError)
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:

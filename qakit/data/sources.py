@@ -5,18 +5,18 @@ Readers get files and know nothing of the hub.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from qakit.data.cache import DATASETS, default_cache, mark_used, open_room, prune
+from qakit.data.cache import DATASETS, check_own, default_cache, mark_used, open_room, prune
 from qakit.errors import HubError
 from qakit.files import write_json, writing
 from qakit.hub import snapshot
 from qakit.names import few
+from qakit.numbers import load_json
 from qakit.recipe.hub_data import HUB, HubFiles, HubSplit, newest_commit
 
 _PIECE = re.compile(r"-[0-9]+-of-([0-9]+)")
@@ -83,6 +83,8 @@ def fetched(dataset: str, commit: str, choose: Callable[[Sequence[str]], Sequenc
     if without_hub:
         return Fetched(folder, told[-1] if noted is None else noted, noted is not None)
     if noted is None:
+        with writing(note):
+            open_room(default_cache(), DATASETS)
         write_json(note, list(told[-1]))
     return Fetched(folder, told[-1], True)
 
@@ -110,7 +112,8 @@ def _room(dataset: str, commit: str) -> Path:
 
 def _noted(note: Path) -> list[str] | None:
     try:
-        names = json.loads(note.read_text("utf-8"))
+        check_own(default_cache(), DATASETS)
+        names = load_json(note.read_text("utf-8"))
     except (OSError, ValueError):
         return None
     return names if isinstance(names, list) else None
@@ -138,6 +141,8 @@ def _split_file(split: HubSplit, subject: str) -> Path:
     commit = newest_commit(split.dataset, split.revision, subject=subject)
     target = split_room(split, commit)
     entry = _room(split.dataset, commit).parent
+    with writing(target):
+        check_own(default_cache(), DATASETS)
     if not target.is_file():
         from qakit.data.hub_splits import convert_split
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qakit.data import token_cache
-from qakit.data.cache import TOKENS, open_room, prune
+from qakit.data.cache import TOKENS, check_own, open_room, prune
 from qakit.data.encodings import Encoded, joined, tokenise
 from qakit.data.marks import with_marks
 from qakit.data.ragged import pointers_of
@@ -88,6 +88,7 @@ def build_store(
         return _in_memory(_tokenise(distinct, backend, progress)), row_of_text
     folder = cache / TOKENS / token_cache.content_key(fingerprint(backend), distinct)
     try:
+        check_own(cache, TOKENS)
         arrays = token_cache.load(folder)
         if arrays is None:
             open_room(cache, TOKENS)

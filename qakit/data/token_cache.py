@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from qakit.data.cache import mark_used
 from qakit.files import temporary_folder
+from qakit.numbers import load_json
 
 FORMAT = 2
 """Part of the key: raise it when the files change their meaning."""
@@ -60,7 +61,7 @@ def content_key(tokenizer: str, texts: Iterable[str]) -> str:
 def load(folder: Path) -> Arrays | None:
     """The entry's arrays, or None when it is missing, truncated or damaged."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = load_json((folder / MANIFEST).read_text(encoding="utf-8"))
         if manifest != _manifest(folder):
             return None
         mark_used(folder)

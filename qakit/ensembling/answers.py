@@ -79,7 +79,13 @@ def final_answers(
     combined: Sequence[Prediction], examples: Sequence[Example] | None, judge: Judge | None, threshold: float
 ) -> list[Prediction]:
     """Decoded predictions with the threshold applied and cleaned up as the judge's recipe says, where there is one."""
+    answered = decided(combined, threshold)
+    return finish(answered, examples, judge) if judge is not None and examples is not None else answered
+
+
+def decided(combined: Sequence[Prediction], threshold: float) -> list[Prediction]:
+    """Decoded predictions with the threshold applied."""
     answered: list[Prediction] = []
     for each in combined:
         answered.extend(apply_threshold([each], threshold) if isinstance(each, SpanPrediction) else [each])
-    return finish(answered, examples, judge) if judge is not None and examples is not None else answered
+    return answered

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from qakit.ensembling.agreement import Agreement, Counter
@@ -173,21 +173,43 @@ def answer_kept(
         DataError: a file is damaged or has changed, or the members answered different questions.
         UsageError: the method cannot combine such members.
     """
-    n_best = _n_best(None if judge is None else judge.recipe)
-    wants = method.reads_characters or (method.decodes and judge is not None and bool(judge.postprocessors))
-
-    def answered(members: Sequence[EnsembleMember], examples: Sequence[Example] | None) -> list[Prediction]:
-        combined = method.pool(members, examples).combine(decision.weights, decision.temperatures, n_best=n_best)
-        return final_answers(combined, examples, judge, decision.null_threshold) if method.decodes else combined
-
-    questions: dict[str, Example] = {}
-    if wants:
+    reads = method.decodes and judge is not None and bool(judge.postprocessors)
+    questions: dict[str, Example] | None = None
+    if method.reads_characters or reads:
         ids = [each.id for each in kept[0].predictions()]
-        read = read_questions(kept, ids, registry, predicted_only=True)
-        questions = dict(zip(ids, read, strict=True))
+        questions = dict(zip(ids, read_questions(kept, ids, registry, predicted_only=True), strict=True))
 
-    def of(members: Sequence[EnsembleMember]) -> list[Example] | None:
-        return [questions[each.id] for each in members[0].predictions] if wants else None
+    def finished(combined: Sequence[Prediction], examples: Sequence[Example] | None) -> list[Prediction]:
+        return final_answers(combined, examples, judge, decision.null_threshold)
+
+    n_best = _n_best(None if judge is None else judge.recipe)
+    return combine_kept(kept, method, decision, n_best=n_best, questions=questions, finished=finished)
+
+
+def combine_kept(
+    kept: Sequence[Kept],
+    method: Method,
+    decision: Decision,
+    *,
+    n_best: int,
+    questions: Mapping[str, Example] | None,
+    finished: Callable[[Sequence[Prediction], Sequence[Example] | None], list[Prediction]],
+) -> tuple[list[Prediction], tuple[Agreement, tuple[int, ...]]]:
+    """As :func:`answer_kept`, of known questions.
+
+    Args:
+        kept: the members' predictions.
+        method: how they are combined.
+        decision: by which weights and temperatures.
+        n_best: candidates kept for each question.
+        questions: by their ids; None where nobody looks at them.
+        finished: what is to be done with decoded predictions, which come with their questions.
+    """
+
+    def answered(members: Sequence[EnsembleMember]) -> list[Prediction]:
+        examples = None if questions is None else [questions[each.id] for each in members[0].predictions]
+        combined = method.pool(members, examples).combine(decision.weights, decision.temperatures, n_best=n_best)
+        return finished(combined, examples) if method.decodes else combined
 
     # Candidates fill the memory, and classes do not: these come at once, because a class has a name only where somebody
     # predicts it, which must not depend on where a block ends.
@@ -196,13 +218,13 @@ def answer_kept(
             found, count = list[Prediction](), Counter(len(kept))
             with collector_paused():
                 for members in blocks(kept, characters=method.reads_characters):
-                    part = answered(members, of(members))
+                    part = answered(members)
                     count.add(members, part)
                     found += part
             return found, count.shares()
         except OtherOrderError:
             pass  # then all at once, which puts them in order or says what is wrong
     everything, count = whole(kept, characters=method.reads_characters), Counter(len(kept))
-    found = answered(everything, of(everything))
+    found = answered(everything)
     count.add(everything, found)
     return found, count.shares()

@@ -19,15 +19,21 @@ from typing import Any
 
 from qakit.ensembling.combine import Ensemble
 from qakit.ensembling.kept import Kept
+from qakit.ensembling.load import recipe_of_whole
 from qakit.errors import RunError, UsageError
 from qakit.files import file_sha256, replace_folder, write_json, write_text
 from qakit.inference.output import Submission, save_predictions, write_submission
+from qakit.names import few
 from qakit.outputs import check_output
 from qakit.recipe.load import dump_recipe, recipe_hash
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
-from qakit.runs import ENSEMBLE, Run, check_free, environment
+from qakit.runs import ENSEMBLE, LOCK, Run, check_free, environment
+from qakit.temporary import is_temporary
 from qakit.values import Prediction
+
+PARTS = (ENSEMBLE, "recipe.yaml", "meta.json", "metrics.json", "predictions", LOCK)
+"""What such a folder holds; one whose members were trained in it holds more."""
 
 
 def check_target(folder: Path, members: Sequence[Path]) -> None:
@@ -47,6 +53,10 @@ def check_target(folder: Path, members: Sequence[Path]) -> None:
             check_free(folder)
         except RunError:
             raise RunError(f"{folder} exists, is not empty and holds no ensemble: choose another folder") from None
+    elif others := [path.name for path in sorted(folder.iterdir()) if not _is_part(path.name)]:
+        raise RunError(
+            f"{folder} holds more than an ensemble ({few(others)}), which would be lost: choose another folder"
+        )
 
 
 def write_ensemble(ensemble: Ensemble, folder: Path, registry: Registry) -> Submission | None:
@@ -63,12 +73,6 @@ def write_ensemble(ensemble: Ensemble, folder: Path, registry: Registry) -> Subm
         raise UsageError("an ensemble's folder needs a member that is a run: its recipe says how answers are written")
     with replace_folder(folder) as temporary:
         return fill_folder(ensemble, Run(temporary), registry, final=folder)
-
-
-def recipe_of_whole(first: Recipe, *, name: str, description: str) -> Recipe:
-    """The first member's recipe as that of the ensemble, which keeps no character scores."""
-    predict = first.predict.model_copy(update={"character_scores": False})
-    return first.model_copy(update={"name": name, "description": description, "predict": predict})
 
 
 def fill_folder(
@@ -94,6 +98,10 @@ def fill_folder(
     write_json(run.meta_file, environment() | {"recipe_sha256": recipe_hash(recipe), "seed": ensemble.plan.seed})
     write_json(run.metrics_file, _metrics(ensemble, recipe, final, submission, seconds))
     return submission
+
+
+def _is_part(name: str) -> bool:
+    return name in PARTS or is_temporary(name)
 
 
 def _save(folder: Path, predictions: Sequence[Prediction], recipe: Recipe, kept: Sequence[Kept], name: str) -> None:

@@ -16,16 +16,15 @@ from qakit.numbers import finite
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.runs import ENSEMBLE, Run, ensemble_members, open_run
-from qakit.stages.folder import is_pipeline_folder
 
 
 @dataclass(frozen=True, slots=True)
 class StoredEnsemble:
-    """An ensemble as its folder has it; or the folds of a recipe, taken for one."""
+    """An ensemble as its folder has it, without its models; or the folds of a recipe, taken for one."""
 
     run: Run
     recipe: Recipe
-    """Says how answers are cleaned up and written."""
+    """Says how questions are read, and answers cleaned up and written."""
     members: tuple[Path, ...]
     """Where they lie now."""
     method: Method
@@ -88,7 +87,7 @@ def _where_now(found: Mapping[str, Any], members: tuple[Path, ...]) -> list[tupl
 
 
 def _not_a_model(path: Path) -> str:
-    """Why a member cannot answer, and what to do; empty for a run with a model and for a pipeline."""
+    """Why a member cannot answer, and what to do; empty for a run with a model, and for one that is made of others."""
     run = Run(path)
     if not path.exists():
         return "is not there any more: put it back, or name it where it lies now"
@@ -96,10 +95,6 @@ def _not_a_model(path: Path) -> str:
         return "is a file of answers: take the run that they come from"
     if not run.recipe_file.is_file():
         return "holds predictions and no run: take the run that they come from"
-    if run.is_folds:
-        return f"holds the models of several folds: take the folds themselves, {run.fold(1).folder} and the others"
-    if run.is_ensemble:
-        return "is an ensemble itself: take its members"
-    if not run.model.is_dir() and not is_pipeline_folder(path):
+    if not (run.model.is_dir() or run.is_composed or run.is_folds):
         return "has no model: train it"
     return ""

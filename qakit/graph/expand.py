@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from qakit.errors import RecipeError, RunError
 from qakit.graph.ensemble import MEMBERS_FILE, ensemble_graph, read_combine, recipe_of_ensemble
-from qakit.graph.folds import folds_graph
+from qakit.graph.folds import fold_recipe, folds_graph
 from qakit.graph.nodes import Graph, Node, Repredict, Train, share_weights
 from qakit.graph.pipeline import pipeline_graph
 from qakit.recipe.load import LoadedRecipe
@@ -111,8 +111,6 @@ def recipe_graph(recipe: Recipe) -> Graph:
     Raises:
         RunError: what the recipe builds on is not there.
     """
-    from qakit.training.fold_recipe import fold_recipe
-
     if recipe.folds is not None and recipe.folds.fold is None:
         return folds_graph(recipe)
     if recipe.folds is not None and recipe.folds.fold is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import platform
 import time
 from contextlib import ExitStack
@@ -108,11 +107,9 @@ class Training:
 
 def free_memory() -> None:
     """Give back what a training held."""
-    import torch
+    from qakit.modeling.device import free_memory as free
 
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    free()
 
 
 def described(node: Node, registry: Registry, *, listener: Listener) -> dict[str, Any]:

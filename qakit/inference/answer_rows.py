@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from qakit.errors import DataError, PluginError
 from qakit.inference.stream_inputs import Form
-from qakit.values import ContextPrediction, LabelPrediction, Prediction, SpanPrediction
+from qakit.values import ContextPrediction, LabelPrediction, Prediction, SpanPrediction, as_written
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,7 +51,7 @@ def columns_of(prediction: Prediction) -> Columns:
 def row_of(prediction: Prediction) -> dict[str, Any]:
     """One prediction under its columns; None where it has no such value."""
     if isinstance(prediction, LabelPrediction):
-        label = _sound(prediction.label) if isinstance(prediction.label, str) else float(prediction.label)
+        label = _sound(as_written(prediction.label)) if isinstance(prediction.label, str) else float(prediction.label)
         return {"id": _sound(prediction.id), "label": label, "scores": list(prediction.scores)}
     if isinstance(prediction, ContextPrediction):
         return {"id": _sound(prediction.id), "context": prediction.context, "scores": list(prediction.scores)}

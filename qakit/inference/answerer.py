@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import overload
 
+from qakit.errors import UsageError
 from qakit.inference.answering import Answering
 from qakit.inference.questions import MOST_ANSWERS, examples_of, positive
-from qakit.inference.scoring import CountProgress
+from qakit.inference.scoring import CountProgress, given_by
+from qakit.inference.trained import TrainedRun
 from qakit.values import Candidate, NoAnswer
 
+GIVEN = {"labels": "classes or numbers", "contexts": "one of its contexts"}
 Asked = Mapping[str, str | Sequence[str]]
 """``{"question": TEXT, "context": TEXT or list of texts}``."""
 
@@ -27,13 +30,26 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Answerer:
-    """Answers questions with one model: a trained run, a pipeline of two, or a published model::
+    """Answers questions with one model: a trained run of any kind, or a published model::
 
     answerer = qakit.load("deepset/roberta-base-squad2")
     answerer.answer("Who wrote it?", "Mary Shelley wrote it in 1818.").answer
     """
 
     trained: Answering
+
+    def __post_init__(self) -> None:
+        """Raises:
+        UsageError: the model answers with classes or contexts, not with pieces of a text.
+        """
+        if isinstance(self.trained, TrainedRun):
+            gives = given_by(self.trained.assembled.model.head)
+            if gives != "spans":
+                head, folder = self.trained.recipe.head.name, self.trained.run.folder
+                raise UsageError(
+                    f"{folder} (head {head!r}) answers with {GIVEN[gives]}, not with pieces of a text; give it a file: "
+                    "qakit.predict(...), or `qakit predict`"
+                )
 
     @overload
     def answer(  # type: ignore[overload-overlap]  # a text is a sequence of texts, too: the first that fits is meant

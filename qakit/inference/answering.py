@@ -1,4 +1,4 @@
-"""What a trained run, a pipeline of two and a published model have in common: they answer questions."""
+"""What trained runs of any kind and published models have in common: they answer questions."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Examined:
 
 
 class Answering(Protocol):
-    """A trained run, a pipeline of two, or a model without a run, ready to answer."""
+    """A trained run, a pipeline of two, an ensemble, folds, or a model without a run, ready to answer."""
 
     @property
     def run(self) -> Run:
@@ -64,7 +64,7 @@ class Answering(Protocol):
 
     @property
     def recipe(self) -> Recipe:
-        """Of a pipeline: that of the whole."""
+        """Of a pipeline, an ensemble or folds: that of the whole."""
         ...
 
     @property
@@ -82,15 +82,19 @@ class Answering(Protocol):
         ...
 
     def with_recipe(self, recipe: Recipe) -> Self:
-        """The same weights with another recipe's data, windows, and ``predict`` blocks.
+        """The same weights with another recipe's data, windows, ``preprocess.predict``, ``predict``, clean-up, metric.
 
         Raises:
-            UsageError: it asks for what a pipeline does not have.
+            UsageError: it asks for what a pipeline or an ensemble does not have.
         """
         ...
 
     def with_threshold(self, null_threshold: float) -> Self:
-        """The same with another no-answer threshold."""
+        """The same with another no-answer threshold.
+
+        Raises:
+            UsageError: it has none: finished answers are combined.
+        """
         ...
 
     def alone(self) -> Self:
@@ -115,7 +119,7 @@ class Answering(Protocol):
         """As :meth:`evaluate`, with the reason why each wrong answer is wrong.
 
         Raises:
-            UsageError: it does not answer with spans.
+            UsageError: it does not answer with spans, or has several models.
         """
         ...
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from qakit.data.ragged import pointers_of
 from qakit.errors import DataError
 from qakit.files import atomic_path, check_readable
+from qakit.numbers import load_json
 from qakit.values import Example
 
 Float16 = NDArray[np.float16]
@@ -174,14 +175,14 @@ def _open(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     check_readable(path, DataError)
     try:
         with safe_open(path, framework="np") as file:  # checks the header against the file's size
-            about = json.loads((file.metadata() or {})["qakit.characters"])
+            about = load_json((file.metadata() or {})["qakit.characters"])
         raw = np.memmap(path, np.uint8, mode="r")
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror or error})", path=path) from None
     except (SafetensorError, KeyError, ValueError):
         raise DataError("is not a file of character scores, or damaged", path=path) from None
     begin = 8 + int(raw[:8].view("<u8")[0])
-    header = json.loads(raw[8:begin].tobytes())
+    header = load_json(raw[8:begin].tobytes())
     arrays: dict[str, Any] = {}
     for name, dtype in _TYPES.items():
         entry = header.get(name, {})

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from qakit.data.checks.findings import Finding
 from qakit.data.checks.labels import TrainingNeeds, training_findings
-from qakit.data.labels import classes_of
+from qakit.data.labels import run_classes
 from qakit.discovery import describe
 from qakit.errors import QakitError
 from qakit.inference.evaluation import Judge, check_selection
@@ -38,7 +38,7 @@ def data_findings(
     found = training_findings(TrainingNeeds.of(recipe, gives), splits, others=others)
     if gives is None or any(finding.level == "stops" for finding in found.get("train", ())):
         return found
-    classes = tuple(recipe.data.labels or classes_of((*splits.get("train", ()), *others)))
+    classes = run_classes(recipe.data.labels, (*splits.get("train", ()), *others))
     if splits.get("validation") and not any(finding.level == "stops" for finding in found["validation"]):
         found["validation"] += _metric_findings(recipe, registry, splits["validation"], gives, classes)
     if splits.get("test"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,6 +41,12 @@ class Judge:
             registry.build("postprocessors", ref.name, ref.settings, NoRuntime()) for ref in recipe.postprocess
         )
         return Judge(recipe, metric, steps)
+
+    def with_recipe(self, recipe: Recipe, registry: Registry) -> Judge:
+        """The same for another recipe; what that one names otherwise is built anew."""
+        if (recipe.metric, recipe.postprocess) == (self.recipe.metric, self.recipe.postprocess):
+            return replace(self, recipe=recipe)
+        return Judge.of(recipe, registry)
 
     @property
     def selected_by(self) -> str:

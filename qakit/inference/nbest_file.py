@@ -25,7 +25,16 @@ from qakit.files import atomic_path
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.runs import Run
-from qakit.values import Candidate, ContextPrediction, Example, LabelPrediction, NoAnswer, Prediction, SpanPrediction
+from qakit.values import (
+    Candidate,
+    ContextPrediction,
+    Example,
+    LabelPrediction,
+    NoAnswer,
+    Prediction,
+    SpanPrediction,
+    SpeltClass,
+)
 
 T = TypeVar("T")
 
@@ -89,7 +98,9 @@ def _line(value: dict[str, Any]) -> bytes:
 
 def _as_json(prediction: Prediction) -> dict[str, Any]:
     if isinstance(prediction, LabelPrediction):
-        return {"id": prediction.id, "label": prediction.label, "scores": prediction.scores}
+        label = prediction.label
+        spelt = {"written": label.written} if isinstance(label, SpeltClass) else {}
+        return {"id": prediction.id, "label": label, **spelt, "scores": prediction.scores}
     if isinstance(prediction, ContextPrediction):
         return {"id": prediction.id, "context": prediction.context, "scores": prediction.scores}
     null = prediction.null
@@ -167,6 +178,8 @@ def _prediction(fields: _Fields) -> Prediction:
         label = fields.values["label"]
         if not isinstance(label, str):
             label = fields.take("label", _number, "text or a finite number")
+        elif "written" in fields.values:
+            label = SpeltClass(label, fields.text("written"))
         scores = fields.take("scores", _numbers, "a list of finite numbers")
         return LabelPrediction(fields.text("id"), label, scores)
     if "context" in fields.values:

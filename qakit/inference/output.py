@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from qakit.data.formulas import formula_cells, formula_notice
-from qakit.errors import UnknownPluginError, UsageError
-from qakit.files import file_sha256, write_json, writing
+from qakit.errors import DataError, UnknownPluginError, UsageError
+from qakit.files import file_sha256, refuse_special, write_json, writing
 from qakit.inference.characters import CHARACTERS_FILE, CharacterScores
 from qakit.inference.nbest_file import write_nbest
 from qakit.protocols import NoRuntime, Writer
 from qakit.recipe.load import recipe_hash
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
-from qakit.values import Prediction
+from qakit.values import LabelPrediction, Prediction, SpeltClass
 
 SCHEMA = 1
 """Version of nbest.jsonl; in meta.json beside it."""
@@ -114,6 +114,7 @@ def write_submission(
 def write_checked(path: Path, predictions: Sequence[Prediction], writer: Writer, *, sample: str | None) -> Submission:
     """As :func:`write_submission`, with the writer and the sample submission that are given."""
     path = path if path.suffix else path.with_suffix(writer.suffix)
+    predictions = [_spelt(each) for each in predictions]
     writer.write(predictions, path)
     problems: tuple[str, ...] = ()
     checked = None
@@ -121,9 +122,17 @@ def write_checked(path: Path, predictions: Sequence[Prediction], writer: Writer,
         problems = (f"ids and columns were not checked: the sample submission {sample} is not there",)
     elif sample is not None and writer.suffix == Path(sample).suffix:
         checked = Path(sample)
+        refuse_special(checked, DataError)
         problems = tuple(writer.check(path, checked))
     cells = formula_cells((each.id, each.final) for each in predictions) if writer.suffix == ".csv" else 0
     return Submission(path, len(predictions), file_sha256(path), problems, checked, formula_notice(cells))
+
+
+def _spelt(prediction: Prediction) -> Prediction:
+    """A class as the training file has it."""
+    if isinstance(prediction, LabelPrediction) and isinstance(prediction.label, SpeltClass):
+        return replace(prediction, label=prediction.label.written)
+    return prediction
 
 
 def sample_submission(recipe: Recipe) -> str | None:

@@ -14,7 +14,6 @@ Names that begin with ``_`` are passed over by whatever reads a folder of Parque
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from filelock import FileLock, Timeout
 from qakit.errors import DataError, OutputError, RunError
 from qakit.files import atomic_path, file_sha256, write_json, writing
 from qakit.inference.stream_inputs import Form, Shard
+from qakit.numbers import load_json
 from qakit.outputs import check_output
 from qakit.recipe.load import recipe_hash
 from qakit.recipe.model import Recipe
@@ -255,8 +255,8 @@ def _json(file: Path) -> dict[str, Any]:
         RunError: somebody else has changed it.
     """
     try:
-        value = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        value = load_json(file.read_bytes())
+    except (OSError, ValueError) as error:
         raise RunError(f"{file} is damaged: {error}; give --overwrite to begin anew") from None
     if not isinstance(value, dict):
         raise RunError(f"{file} is damaged: it does not hold an object; give --overwrite to begin anew")

@@ -31,6 +31,7 @@ from qakit.modeling.device import Precision, keep_freed_memory, pick_device, res
 from qakit.modeling.folder import load_model
 from qakit.numbers import finite, finite_or_none
 from qakit.recipe.model import Recipe
+from qakit.recipe.prediction import given_threshold, prediction_recipe
 from qakit.registry import Registry, load_registry
 from qakit.runs import Run, open_run, read_in_one_state
 from qakit.values import Example, Prediction, SpanPrediction
@@ -67,13 +68,16 @@ class TrainedRun:
         registry: Registry | None = None,
         device: torch.device | None = None,
         workers: Workers = ALONE,
+        overrides: Sequence[str] = (),
     ) -> Self:
-        """Load a run.
+        """Load a run; ``overrides`` are ``a.b=value`` texts for what prediction looks at.
 
         A training may replace the weights meanwhile: weights, threshold and temperature are of one evaluation.
 
         Raises:
             RunError: the folder is not a run, or has no trained model.
+            RecipeError: an override that does not fit.
+            UsageError: an override that takes another training.
         """
         registry, device = registry or load_registry(), device or pick_device()
         keep_freed_memory()
@@ -98,14 +102,22 @@ class TrainedRun:
             device=device,
             precision=resolve_precision(recipe.train.precision, device, assembled.config.model_type),
             workers=workers,
-        )
+        ).changed(overrides)
+
+    def changed(self, overrides: Sequence[str]) -> Self:
+        """The same with ``a.b=value`` texts applied to its recipe; see :func:`prediction_recipe`."""
+        recipe = prediction_recipe(self.recipe, overrides, self.registry)
+        threshold = given_threshold(self.recipe, recipe)
+        found = self if recipe is self.recipe else self.with_recipe(recipe)
+        return found if threshold is None else found.with_threshold(threshold)
 
     def with_recipe(self, recipe: Recipe) -> Self:
-        """The same weights with other ``data``, ``windows``, ``preprocess.predict`` and ``predict`` blocks."""
+        """The same weights with another recipe's data, windows, ``preprocess.predict``, ``predict``, clean-up and
+        metric."""
         assembled = self.assembled
         if any(getattr(recipe.predict, name) != getattr(self.recipe.predict, name) for name in TOLD):
             assembled = retold(assembled, recipe, self.registry)
-        return replace(self, recipe=recipe, assembled=assembled, judge=replace(self.judge, recipe=recipe))
+        return replace(self, recipe=recipe, assembled=assembled, judge=self.judge.with_recipe(recipe, self.registry))
 
     def with_candidates(self, count: int) -> Self:
         """The same with another ``predict.n_best``."""

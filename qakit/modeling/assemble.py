@@ -20,6 +20,9 @@ from qakit.randomness import derive_seed
 from qakit.recipe.model import PluginRef, Recipe
 from qakit.registry import Registry
 
+POSITION_TABLES = ("position_embeddings", "embed_positions", "wpe")
+"""What architectures call their embeddings of positions."""
+
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
@@ -131,7 +134,7 @@ def length_limit(backbone: nn.Module) -> int | None:
     limits = [
         module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
         for name, module in backbone.named_modules()
-        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding)
+        if name.endswith(POSITION_TABLES) and isinstance(module, nn.Embedding)
     ]
     return min(limits, default=None)
 

@@ -20,11 +20,11 @@ from qakit.errors import ModelError
 from qakit.modeling.adapter_file import ADAPTER
 from qakit.modeling.checkpoints import checkpoint_in, published_files
 from qakit.modeling.configs import encoder_class, load_config, named_kind
-from qakit.modeling.remote_code import announce_remote_code, first_line, reason
+from qakit.modeling.remote_code import announce_remote_code, reason
 from qakit.modeling.sentence_pieces import check_models, restore_characters
 from qakit.modeling.sources import HOW_TO_POINT, BackboneSource, check_weights, find_source
-from qakit.modeling.tokenizers import keeping_case
-from qakit.names import few
+from qakit.modeling.tokenizers import check_bounds, check_rules_of, keeping_case
+from qakit.names import few, one_line
 from qakit.recipe.model import BackboneSection
 
 VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
@@ -67,6 +67,7 @@ def load_tokenizer(
             f"{folder} holds no tokenizer ({', '.join(VOCABULARY_FILES)}); set backbone.tokenizer to a folder that does"
         )
     check_models(folder)
+    check_rules_of(folder)
     try:
         if trust_remote_code:
             announce_remote_code(source, folder)
@@ -79,6 +80,7 @@ def load_tokenizer(
             "cannot be cut from the text; choose a backbone with a fast tokenizer"
         )
     fast = cast(PreTrainedTokenizerFast, tokenizer)
+    check_bounds(fast, folder)
     restore_characters(fast, folder)
     return keeping_case(fast, folder)
 
@@ -102,11 +104,11 @@ def _bare_kind(folder: Path) -> Any:
     held = {file.name for file in folder.iterdir()}
     try:
         entries = json.loads((folder / "config.json").read_text("utf-8")) if "config.json" in held else {}
-    except ValueError:  # whoever loads the configuration says what is wrong with it
+    except (ValueError, RecursionError):  # whoever loads the configuration says what is wrong with it
         return None
     if "tokenizer.json" in held or named_kind(entries) is not None:
         return None
-    with suppress(OSError, ValueError, AttributeError):
+    with suppress(OSError, ValueError, TypeError, RecursionError):
         if "tokenizer_class" in json.loads((folder / "tokenizer_config.json").read_text("utf-8")):
             return None
     return next((getattr(transformers, kind) for name, kind in BARE_VOCABULARIES.items() if name in held), None)
@@ -179,7 +181,7 @@ def from_config(config: PretrainedConfig, *, trust_remote_code: bool) -> nn.Modu
         options = {"trust_remote_code": trust_remote_code, "dtype": torch.float32, **without_pooler(encoder)}
         return cast(nn.Module, AutoModel.from_config(config, **options))
     except Exception as error:
-        raise ModelError(f"no {config.model_type} encoder can be made like this: {first_line(error)}") from error
+        raise ModelError(f"no {config.model_type} encoder can be made like this: {one_line(error)}") from error
 
 
 def _from_weights(
@@ -188,7 +190,7 @@ def _from_weights(
     try:
         encoder = encoder_class(config, trust_remote_code=trust_remote_code)
     except Exception as error:  # code that comes with the model
-        raise ModelError(f"the encoder in {source.folder} cannot be loaded: {first_line(error)}") from error
+        raise ModelError(f"the encoder in {source.folder} cannot be loaded: {one_line(error)}") from error
     if encoder is None:
         raise ModelError(f"transformers has no encoder for {config.model_type}")
     module, report = from_checkpoint(encoder, source, config, **without_pooler(encoder))
@@ -241,7 +243,7 @@ def from_checkpoint(
                 **options,
             )
     except Exception as error:
-        raise ModelError(f"the weights in {source.folder} cannot be loaded: {first_line(error)}") from error
+        raise ModelError(f"the weights in {source.folder} cannot be loaded: {one_line(error)}") from error
     mismatched = [
         f"{name} ({tuple(file)} in the file, {tuple(model)} in the model)" for name, file, model in _triples(report)
     ]

@@ -27,10 +27,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from qakit.data.cache import WEIGHTS, default_cache, mark_used, open_room, prune
+from qakit.data.cache import WEIGHTS, check_own, default_cache, mark_used, open_room, prune
 from qakit.errors import ModelError, OutputError
 from qakit.files import atomic_path, check_readable, file_sha256, writing
 from qakit.hub import Progress, told
+from qakit.numbers import load_json
 from qakit.runs import SEEN
 
 logger = logging.getLogger(__name__)
@@ -164,8 +165,8 @@ def _sha256(file: Path, _changed: int, _size: int) -> str:
 
 def _shards(index: Path) -> list[Path]:
     try:
-        names = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        names = sorted(set(load_json(index.read_text("utf-8"))["weight_map"].values()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{index} is no list of shards ({type(error).__name__}: {error})") from error
     for name in names:
         if not (isinstance(name, str) and SHARD.fullmatch(name)):
@@ -190,10 +191,11 @@ def _converted(file: Path) -> Path:
     """The file's tensors as safetensors, in the cache."""
     room, digest = default_cache(), weights_sha256(file)
     target = room / WEIGHTS / f"{digest}.safetensors"
-    if _reads_back(target):
-        return target
     try:
         with writing(target):
+            check_own(room, WEIGHTS)
+            if _reads_back(target):
+                return target
             open_room(room, WEIGHTS)
             lock = FileLock(f"{target}.lock")
             lock.acquire()  # several processes start at once: one converts
@@ -355,7 +357,7 @@ def _places(opened: Any, file: Path) -> dict[str, str]:
     """Every name in a file -> the name of the tensor that it stands for; only our own copies know of others."""
     ours = file.parent == default_cache() / WEIGHTS or file in _made_for_this_process
     noted = (opened.metadata() or {}).get(ALIASES) if ours else None
-    return {name: name for name in opened.keys()} | dict(json.loads(noted) if noted else {})  # noqa: SIM118
+    return {name: name for name in opened.keys()} | dict(load_json(noted) if noted else {})  # noqa: SIM118
 
 
 def _has_module_prefix(names: Iterable[str]) -> bool:

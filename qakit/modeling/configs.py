@@ -13,8 +13,9 @@ from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
 from qakit.errors import ModelError
 from qakit.modeling.checkpoints import checkpoint_in
-from qakit.modeling.remote_code import announce_remote_code, first_line, reason
+from qakit.modeling.remote_code import announce_remote_code, reason
 from qakit.modeling.sources import BackboneSource
+from qakit.names import one_line
 from qakit.numbers import load_json
 from qakit.recipe.model import BackboneSection
 
@@ -174,7 +175,7 @@ def _overridden(config: PretrainedConfig, overrides: Mapping[str, Any]) -> Pretr
     try:
         changed = type(config).from_dict(entries | changes)
     except Exception as error:
-        raise ModelError(f"backbone.overrides: {first_line(error)}") from error
+        raise ModelError(f"backbone.overrides: {one_line(error)}") from error
     for key in ("num_hidden_layers", "num_attention_heads", "hidden_size"):
         if isinstance(getattr(changed, key, 1), int) and getattr(changed, key, 1) < 1:
             raise ModelError(f"backbone.overrides: {key} must be at least 1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import logging
 import platform
 from collections.abc import Sequence
@@ -121,6 +122,13 @@ def keep_freed_memory() -> bool:
         return False
     mallopt = libc.mallopt
     return bool(mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)) and bool(mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
+
+
+def free_memory() -> None:
+    """Give back what a model held that nobody has any more."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def give_freed_memory_back() -> None:

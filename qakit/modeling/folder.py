@@ -30,9 +30,12 @@ from qakit.modeling.model import ReadingModel
 from qakit.modeling.plain_weights import plain_weights
 from qakit.modeling.remote_code import announce_remote_code, code_files, is_remote, wants_remote_code
 from qakit.modeling.smoke_test import try_encoder
+from qakit.names import one_line
+from qakit.numbers import load_json
 from qakit.protocols import Adapter, NoRuntime
 from qakit.recipe.model import BackboneSection, Recipe
 from qakit.registry import Registry
+from qakit.values import SpeltClass, as_written
 
 WEIGHTS = "model.safetensors"
 LAYOUT = "qakit.json"
@@ -72,6 +75,8 @@ def save_model(
         config = assembled.config.to_dict() | {"dtype": "float32", "architectures": None}
         config.pop("_name_or_path", None)
         layout: dict[str, Any] = {"format": 1, "weights": keep, "backbone": origin, "classes": assembled.classes}
+        if written := {name: as_written(name) for name in assembled.classes if as_written(name) != name}:
+            layout["written"] = written
         if stored is not None:
             config |= stored.config_entries
             layout |= {"backbone_prefix": stored.prefix, "head_names": stored.head_names}
@@ -138,7 +143,7 @@ def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torc
     except (torch.OutOfMemoryError, UsageError):
         raise
     except Exception as error:  # an entry of a wrong type may come to light anywhere in the encoder
-        raise RunError(f"{folder} is damaged: the encoder of config.json cannot be used: {_one_line(error)}") from error
+        raise RunError(f"{folder} is damaged: the encoder of config.json cannot be used: {one_line(error)}") from error
     adapter: Adapter = build(registry, "adapters", recipe.adapter, NoRuntime())
     return Assembled(model, tokenizer, template, config, adapter, classes)
 
@@ -152,7 +157,7 @@ def use_in_transformers(folder: Path) -> str:
     if read_layout(folder).get("weights") == "adapter":
         return "holds only what was trained: transformers loads what `qakit export RUN --merge` writes"
     try:
-        names = json.loads((folder / "config.json").read_text("utf-8"))["architectures"]
+        names = load_json((folder / "config.json").read_text("utf-8"))["architectures"]
     except (ValueError, OSError, KeyError, TypeError) as error:
         raise RunError(f"{folder} is damaged: config.json: {error!r}") from error
     if names:
@@ -193,11 +198,16 @@ def read_layout(folder: Path) -> dict[str, Any]:
     """
     check_readable(folder)
     try:
-        layout = json.loads(_present(folder, LAYOUT).read_text("utf-8"))
-    except (ValueError, OSError, RecursionError) as error:
+        layout = load_json(_present(folder, LAYOUT).read_text("utf-8"))
+    except (ValueError, OSError) as error:
         raise RunError(f"{folder} is damaged: {LAYOUT}: {error}") from error
     if not isinstance(layout, dict):
         raise RunError(f"{folder} is damaged: {LAYOUT} holds no object")
+    classes, written = layout.get("classes", []), layout.get("written", {})
+    if not isinstance(classes, list) or not isinstance(written, dict):
+        raise RunError(f"{folder} is damaged: {LAYOUT} holds no list of classes, or none of their spellings")
+    if not all(isinstance(text, str) for text in (*classes, *written.values())):
+        raise RunError(f"{folder} is damaged: {LAYOUT} has classes that are no text")
     for name in ("config.json", ADAPTER if layout.get("weights") == "adapter" else WEIGHTS):
         _present(folder, name)
     return layout
@@ -216,7 +226,8 @@ def _present(folder: Path, name: str) -> Path:
 
 
 def _classes(layout: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(map(str, layout.get("classes", ())))
+    written = layout.get("written", {})
+    return tuple(SpeltClass(name, written[name]) if name in written else name for name in layout.get("classes", ()))
 
 
 def _trained(folder: Path, layout: Mapping[str, Any], model: ReadingModel) -> dict[str, Tensor]:
@@ -257,14 +268,8 @@ def _fill(module: nn.Module, weights: Mapping[str, Tensor], folder: Path) -> Non
     try:
         module.load_state_dict(weights)
     except RuntimeError as error:
-        problem = f"the weights in {folder} do not fit the recipe's {type(module).__name__}: {_one_line(error)}"
+        problem = f"the weights in {folder} do not fit the recipe's {type(module).__name__}: {one_line(error)}"
         raise RunError(problem) from error
-
-
-def _one_line(error: BaseException) -> str:
-    """What another library says, shortened to what a person reads."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else f"{text[:299]}…"
 
 
 def _write_json(path: Path, value: Any) -> None:

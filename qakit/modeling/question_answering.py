@@ -21,10 +21,9 @@ from qakit.modeling.configs import load_config
 from qakit.modeling.device import Precision
 from qakit.modeling.folder import LAYOUT
 from qakit.modeling.model import ReadingModel
-from qakit.modeling.remote_code import first_line
 from qakit.modeling.smoke_test import try_encoder
 from qakit.modeling.sources import BackboneSource
-from qakit.names import few
+from qakit.names import few, one_line
 from qakit.protocols import NoRuntime, TransformersNames
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
@@ -109,9 +108,7 @@ def assemble_published(
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # whatever its forward function wants beside texts, or gives beside two scores a token
-        raise ModelError(
-            f"model {published.name!r} ({config.model_type}) cannot answer: {first_line(error)}"
-        ) from error
+        raise ModelError(f"model {published.name!r} ({config.model_type}) cannot answer: {one_line(error)}") from error
     seen = PretrainedConfig.from_dict({"hidden_size": 2})  # the head's backbone: two numbers for each token
     head = build_head(recipe, seen, registry)
     identity = {"qa_outputs.weight": torch.eye(2), "qa_outputs.bias": torch.zeros(2)}
@@ -127,4 +124,4 @@ def assemble_published(
 def default_length(assembled: Assembled) -> int:
     """Tokens of a window where nobody says: what model and tokenizer read, at most :data:`DEFAULT_LENGTH`."""
     limits = (DEFAULT_LENGTH, assembled.tokenizer.model_max_length, length_limit(assembled.model.backbone))
-    return min(limit for limit in limits if limit is not None)
+    return int(min(limit for limit in limits if limit is not None))

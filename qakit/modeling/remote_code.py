@@ -9,6 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from qakit.names import one_line
+
 logger = logging.getLogger(__name__)
 
 CONFIGURATIONS = ("config.json", "tokenizer_config.json")
@@ -43,13 +45,7 @@ def reason(error: BaseException, folder: Path) -> str:
             "it needs Python code that comes with the model; if you trust its authors, "
             "set backbone.trust_remote_code: true, which runs that code on this machine"
         )
-    return first_line(error)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of what a library says."""
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
+    return one_line(error)
 
 
 def is_remote(thing: object) -> bool:

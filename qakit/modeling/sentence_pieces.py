@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from base64 import b64decode
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tokenizers import normalizers
 
 from qakit.errors import ModelError
+from qakit.numbers import load_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -54,7 +54,7 @@ def _table_of(folder: Path) -> bytes:
     file = folder / "tokenizer.json"
     if file.is_file():
         text = file.read_text("utf-8")
-        return _table_in(json.loads(text)) if '"Precompiled"' in text else b""
+        return _table_in(load_json(text)) if '"Precompiled"' in text else b""
     return next((_character_table(folder / name) for name in NAMES if (folder / name).is_file()), b"")
 
 

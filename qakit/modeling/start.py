@@ -19,7 +19,7 @@ from qakit.modeling.plain_weights import has_the_head
 from qakit.protocols import GivesOtherThanSpans, TransformersNames
 from qakit.recipe.model import BackboneSection, Recipe
 from qakit.registry import Registry
-from qakit.runs import Run, not_one_model, open_run
+from qakit.runs import Run, open_run
 
 KINDS = ("QuestionAnswering", "SequenceClassification", "MultipleChoice", "TokenClassification")
 """What transformers' classes with a head for a task are called: an encoder's name, ``For`` and one of these."""
@@ -34,10 +34,9 @@ def check_start(section: BackboneSection) -> None:
     if section.from_run is None:
         return
     run = open_run(section.from_run)
-    if why := not_one_model(run):
-        raise RunError(f"backbone.from_run: {why}")
-    if run.is_composed:
-        raise RunError(f"backbone.from_run: {run.folder} is made of several models: name the run of one of them")
+    if run.is_composed or run.is_folds:
+        one = f", such as {run.fold(1).folder}" if run.is_folds else ""
+        raise RunError(f"backbone.from_run: {run.folder} is made of several models: name the run of one of them{one}")
     if not run.model.is_dir():
         raise RunError(f"backbone.from_run: {run.folder} has no trained model yet")
     if read_layout(run.model).get("weights") == "adapter":

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+from base64 import b64decode
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from qakit.errors import ModelError
+from qakit.names import one_line
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -16,6 +21,13 @@ logger = logging.getLogger(__name__)
 SETTINGS = "tokenizer_config.json"
 LOWERCASES = "do_lower_case"
 """Its entry that says whether texts are lowercased; a ``tokenizer.json`` says it, too."""
+HIGHEST_ID = 10_000_000
+"""The largest vocabularies have a million."""
+LONGEST_WORD = 2000
+"""Characters; WordPiece looks at every part of a word. It is 100 where nobody has thought about it."""
+LONGEST_PREFIX = 100
+MOST_GROWTH = 256.0
+"""Characters of one. What Unicode makes of its longest ligature are 18."""
 MANY = 0.01
 """The share of a vocabulary from which it is one of another normaliser; a handful is odd in many."""
 
@@ -51,10 +63,81 @@ def keeping_case(tokenizer: PreTrainedTokenizerFast, folder: Path) -> PreTrained
     return kept
 
 
+def check_rules_of(folder: Path) -> None:
+    """Before anything is built by a ``tokenizer.json``: its normaliser makes no more of a text than texts need.
+
+    Raises:
+        ModelError: it would fill the memory.
+    """
+    file = folder / "tokenizer.json"
+    if file.is_file():
+        with suppress(ValueError, RecursionError):  # whoever loads the file says what is wrong with it
+            held = json.loads(file.read_text("utf-8"))
+            _check_growth(held.get("normalizer") if isinstance(held, dict) else None, folder)
+
+
+def check_bounds(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """What a tokenizer that was loaded may ask for in time and memory, whatever it was made from.
+
+    Raises:
+        ModelError: an id, a length or a growth of texts that no tokenizer has.
+    """
+    longest = tokenizer.model_max_length
+    if isinstance(longest, bool) or not isinstance(longest, int | float) or not longest >= 1:
+        raise ModelError(f"the tokenizer in {folder} has the model_max_length {longest!r:.40}, which is no length")
+    token, highest = max(tokenizer.get_vocab().items(), key=lambda item: item[1], default=("", 0))
+    if highest > HIGHEST_ID:
+        raise ModelError(f"the tokenizer in {folder} gives {token!r:.40} the id {highest:,}: it is damaged")
+    backend = tokenizer.backend_tokenizer
+    word = getattr(backend.model, "max_input_chars_per_word", 0)
+    if word > LONGEST_WORD:
+        raise ModelError(
+            f"the tokenizer in {folder} looks for pieces in words of up to {word:,} characters "
+            f"(max_input_chars_per_word), which takes for ever; at most {LONGEST_WORD:,}"
+        )
+    prefix = getattr(backend.model, "continuing_subword_prefix", None) or ""
+    if len(prefix) > LONGEST_PREFIX:
+        raise ModelError(f"the tokenizer in {folder} puts {len(prefix):,} characters before every piece: it is damaged")
+    if backend.normalizer is not None:
+        _check_growth(json.loads(backend.normalizer.__getstate__()), folder)
+
+
+def _check_growth(normalizer: Any, folder: Path) -> None:
+    try:
+        growth = _growth(normalizer)
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise ModelError(f"the tokenizer in {folder} has a normalizer that cannot be read: {one_line(error)}") from None
+    if growth > MOST_GROWTH:
+        raise ModelError(
+            f"the tokenizer in {folder} makes up to {min(growth, 10**12):,.0f} characters of one (its normalizer): "
+            "it is damaged, or would fill the memory"
+        )
+
+
+def _growth(normalizer: Any) -> float:
+    """How many characters the rules that a file brings along may make of one; those of Unicode make few."""
+    if normalizer is None:
+        return 1.0
+    kind = normalizer.get("type")
+    if kind == "Sequence":
+        return math.prod(map(_growth, normalizer["normalizers"]))
+    if kind == "Prepend":
+        return 1.0 + len(normalizer["prepend"])
+    if kind == "Replace":
+        found, content = normalizer["pattern"], normalizer["content"]
+        replaced = len(found["String"]) if "String" in found else 1
+        return max(1.0, len(content) / replaced if replaced else 1.0 + len(content))
+    if kind == "Precompiled":
+        table = b64decode(normalizer["precompiled_charsmap"] or "")
+        texts = table[4 + int.from_bytes(table[:4], "little") :]  # they follow the trie that finds them
+        return max([1.0, *(float(len(text.decode("utf-8", "replace"))) for text in texts.split(b"\0"))])
+    return 1.0
+
+
 def _says(folder: Path) -> bool:
     """Whether a folder says itself if texts are lowercased."""
     if (folder / "tokenizer.json").exists():
         return True
-    with suppress(OSError, ValueError, TypeError):
+    with suppress(OSError, ValueError, TypeError, RecursionError):
         return LOWERCASES in json.loads((folder / SETTINGS).read_text("utf-8"))
     return False

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from qakit.files import add_files, write_json
 from qakit.modeling.folder import WEIGHTS
 from qakit.modeling.sources import PRETRAINING
+from qakit.numbers import load_json
 from qakit.pretraining.language_head import MaskedLanguageHead
 from qakit.pretraining.prepare import Pretraining
 
@@ -45,7 +46,7 @@ def is_done(folder: Path) -> bool:
 def read_note(folder: Path) -> dict[str, Any] | None:
     """The note of a pretraining in ``folder``, or None."""
     try:
-        note = json.loads((folder / PRETRAINING).read_text("utf-8"))
+        note = load_json((folder / PRETRAINING).read_text("utf-8"))
     except (OSError, ValueError):
         return None
     return note if isinstance(note, dict) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from qakit.data.splits import read_split, split_sources
 from qakit.errors import DataError, RunError, UsageError
 from qakit.files import file_sha256
 from qakit.inference.nbest_file import read_nbest
+from qakit.numbers import load_json
 from qakit.protocols import DrawnMetric, NoRuntime, PerExampleMetric
 from qakit.runs import Run, open_run
 from qakit.values import Example, Prediction
@@ -249,8 +249,8 @@ def _timings(run: Run) -> Iterator[Mapping[str, Any]]:
         return
     for number, line in enumerate(run.timings_log.read_bytes().split(b"\n")[:-1], start=1):
         try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            value = load_json(line)
+        except ValueError as error:
             raise RunError(f"{run.timings_log}, line {number} is damaged: {error}") from error
         if not isinstance(value, dict):
             raise RunError(f"{run.timings_log}, line {number} is damaged: it does not hold an object")

@@ -31,7 +31,7 @@ class EvaluationReport:
     choices: Choices | None
     """What other thresholds would give; None without "no answer" or without figures by question."""
     source: Source | None
-    """Where the threshold comes from; None without "no answer"."""
+    """Where the threshold comes from; None without "no answer", and where finished answers are combined."""
 
     @property
     def oracle(self) -> dict[str, dict[str, float]] | None:
@@ -75,11 +75,12 @@ def report_of(
         columns = mean_columns(metric.per_example(examples, answers))
     elif isinstance(metric, DrawnMetric):
         columns = drawn_columns(partial(metric.of_draws, examples, answers), len(examples), sampling)
+    has_threshold = recipe.predict.no_answer and bool(evaluation.raw)
     return EvaluationReport(
         evaluation=evaluation,
         intervals={name: column.interval(sampling) for name, column in columns.items()},
-        choices=choices_of(evaluation.raw, examples, judge) if recipe.predict.no_answer else None,
-        source=("option" if given else _source(recipe)) if recipe.predict.no_answer else None,
+        choices=choices_of(evaluation.raw, examples, judge) if has_threshold else None,
+        source=("option" if given else _source(recipe)) if has_threshold else None,
     )
 
 

@@ -11,8 +11,18 @@ from pathlib import Path
 from qakit.files import writing
 from qakit.runs.folder import Run
 
-_OURS = re.compile(r"\.?step-\d{8}")
-"""How the names of checkpoints and candidates begin; with a dot, half-written."""
+_CHECKPOINT = re.compile(r"step-\d{8,}")
+_CANDIDATE = re.compile(r"step-\d{8,}\.safetensors")
+_HALF_WRITTEN = re.compile(r"\.step-\d{8,}(\.safetensors)?\.(old|.*\.tmp)")
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The checkpoints in a folder by their names, the earliest first: folders, and no links to any."""
+    found = [path for path in folder.glob("step-*") if _CHECKPOINT.fullmatch(path.name)]
+    return sorted(
+        (path for path in found if path.is_dir() and not path.is_symlink()),
+        key=lambda path: (len(path.name), path.name),
+    )
 
 
 def needed_to_resume(run: Run) -> list[Path]:
@@ -21,9 +31,10 @@ def needed_to_resume(run: Run) -> list[Path]:
     Nothing but what has the name of such a thing, and nothing behind a link.
     """
     found: list[Path] = []
-    for folder in (run.checkpoints, run.soup):
+    for folder, name in ((run.checkpoints, _CHECKPOINT), (run.soup, _CANDIDATE)):
         if folder.is_dir() and not folder.is_symlink():
-            found += sorted(path for path in folder.iterdir() if _OURS.match(path.name))
+            paths = sorted(folder.iterdir())
+            found += [path for path in paths if name.fullmatch(path.name) or _HALF_WRITTEN.fullmatch(path.name)]
     return found
 
 

@@ -188,7 +188,7 @@ class Run:
             value = load_json(file.read_text("utf-8"))
         except _ABSENT:
             return {}
-        except (ValueError, RecursionError, OSError) as error:
+        except (ValueError, OSError) as error:
             raise RunError(f"{file} is damaged: {error}") from error
         if not isinstance(value, dict):
             raise RunError(f"{file} is damaged: it does not hold an object")
@@ -214,6 +214,7 @@ class Run:
         Raises:
             RunError: a line is damaged.
         """
+        check_readable(self.metrics_log)
         try:
             file = self.metrics_log.open("rb")  # bytes: an unfinished line may end within a character
         except _ABSENT:
@@ -239,7 +240,7 @@ class ModelAlone(Run):
 def _metrics_line(line: bytes, place: str) -> dict[str, Any]:
     try:
         value = load_json(line)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise RunError(f"{place} is damaged: {error}") from error
     if not isinstance(value, dict) or type(value.get("step")) is not int or "type" not in value:
         raise RunError(f"{place} is damaged: it is no line of a training")

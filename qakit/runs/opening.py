@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from qakit.errors import RunError
-from qakit.files import recover_files, recover_folder
+from qakit.files import recover_files, recover_folder, refuse_special
 from qakit.runs.folder import ENSEMBLE, MEMBERS, Run
 
 
@@ -44,10 +44,11 @@ def _what_to_name(folder: Run) -> str:
 
 
 def refuse_ways_out(folder: Path) -> None:
-    """A link in a folder that somebody else made could have files written, read or removed anywhere.
+    """A link in a folder that somebody else made could have files written, read or removed anywhere; a pipe or a device
+    in it could keep whoever reads it for good.
 
     Raises:
-        RunError: a link in the folder leads out of it, or a folder in it cannot be looked into.
+        RunError: a link in the folder leads out of it, something in it is no file, or cannot be looked into.
     """
     root = folder.resolve()
 
@@ -59,21 +60,41 @@ def refuse_ways_out(folder: Path) -> None:
         for path in (Path(parent, name) for name in (*folders, *files)):
             if path.is_symlink() and not path.resolve().is_relative_to(root):
                 raise RunError(f"{path} is a link that leads out of {folder}: put the file itself there")
+            refuse_special(path)
 
 
-def not_one_model(run: Run) -> str:
-    """Why a run has no model of its own, and what to name in its place; empty for one that has, and for a pipeline."""
-    if run.is_folds:
-        return (
-            f"{run.folder} holds the models of several folds: name one, such as {run.fold(1).folder}; `qakit predict` "
-            "answers a file with all of them"
-        )
-    if run.is_ensemble:
-        return (
-            f"{run.folder} is an ensemble, which has no model of its own: name one of its members "
-            f"({run.folder / ENSEMBLE} lists them); `qakit predict` answers a file with all of them"
-        )
-    return ""
+DEEPEST = 8
+"""Ensembles of ensembles, so many at most."""
+
+
+def nested(folder: Path, within: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Where the members of an ensemble, or of folds, lie: in what it lies in, and in itself.
+
+    Args:
+        folder: its own.
+        within: the ensembles of which it is a member, outermost first, as this function gave them.
+
+    Raises:
+        RunError: it is a member of itself, or there are too many around it.
+    """
+    own = folder.resolve()
+    if own in within:
+        raise RunError(f"{folder} is a member of itself: name other members, and make the ensemble again")
+    if len(within) >= DEEPEST:
+        raise RunError(f"{folder} lies in {DEEPEST} ensembles, one in another: make one of their members")
+    return (*within, own)
+
+
+def member_folders(run: Run) -> list[Path]:
+    """Where the models of an ensemble, or of folds, lie, in their order; what else is there is not looked at.
+
+    Raises:
+        RunError: the folder is damaged.
+    """
+    if not run.is_folds:
+        return ensemble_members(run)
+    folds = run.recipe().folds
+    return [] if folds is None else [run.fold(number).folder for number in range(1, folds.k + 1)]
 
 
 def ensemble_members(run: Run) -> list[Path]:

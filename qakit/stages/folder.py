@@ -11,7 +11,7 @@ from typing import Any
 from qakit.errors import RecipeError, RunError
 from qakit.recipe.dump import yaml_lines
 from qakit.registry import Registry
-from qakit.runs import PIPELINE, Run
+from qakit.runs import ENSEMBLE, PIPELINE, Run, member_folders, nested
 from qakit.stages.load import LoadedPipeline, load_pipeline, read_resolved
 from qakit.stages.model import STAGES, ExistingRun, PipelineRecipe, StageName
 
@@ -57,12 +57,20 @@ def stage_folders(run: Run) -> dict[StageName, Path]:
     return found
 
 
-def what_answers(run: Run) -> tuple[Path, ...]:
-    """The files and folders that decide the answers of a run or a pipeline: weights, and what was tuned with them.
+def what_answers(run: Run, within: tuple[Path, ...] = ()) -> tuple[Path, ...]:
+    """The files and folders that decide the answers of a run of any kind: weights, and what was tuned with them.
+
+    Args:
+        run: its folder.
+        within: the ensembles of which it is a member; see :func:`~qakit.runs.nested`.
 
     Raises:
         RunError: the folder is damaged.
     """
+    if run.has_members:
+        within = nested(run.folder, within)
+        own = run.folds_file if run.is_folds else run.folder / ENSEMBLE
+        return (own, *(place for path in member_folders(run) for place in what_answers(Run(path), within)))
     if not is_pipeline_folder(run.folder):
         return (run.model,)
     return (*(Run(folder).model for folder in stage_folders(run).values()), run.folder / COMBINE)

@@ -97,7 +97,7 @@ def load_pipeline(
     """
     path, findings = Path(path), Findings()
     registry = registry if registry is not None else load_registry()
-    own, of_stages = _dealt(overrides)
+    own, of_stages = dealt(overrides)
     layers = read_layers(path, findings)
     own_settings, stage_settings = _dealt_settings(settings)
     tree = apply_overrides(apply_settings(layers.tree, own_settings, findings), own, findings)
@@ -156,7 +156,7 @@ def read_resolved(path: Path) -> PipelineRecipe:
     return pipeline
 
 
-def _dealt(overrides: Sequence[str]) -> tuple[list[str], dict[StageName, list[str]]]:
+def dealt(overrides: Sequence[str]) -> tuple[list[str], dict[StageName, list[str]]]:
     """The overrides of the pipeline itself and, without the stage's name, those of each stage."""
     own: list[str] = []
     of_stages: dict[StageName, list[str]] = {name: [] for name in STAGES}

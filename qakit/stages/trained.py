@@ -16,15 +16,24 @@ from qakit.inference.evaluation import Evaluation, Judge, answers_of, finish
 from qakit.inference.scoring import CountProgress, ScoringSet
 from qakit.inference.trained import TrainedRun, best_of
 from qakit.recipe.model import Recipe
+from qakit.recipe.nodes import dotted
+from qakit.recipe.overrides import key_path
+from qakit.recipe.prediction import given_threshold, prediction_recipe
 from qakit.registry import Registry, load_registry
 from qakit.runs import Run, open_run
 from qakit.stages.combine import Reading, Weight
 from qakit.stages.folder import COMBINE, read_pipeline, stage_folders
+from qakit.stages.load import dealt
+from qakit.stages.model import STAGES
 from qakit.stages.tuning import Decision, judged, raw_answers
 from qakit.values import ContextPrediction, Example, SpanPrediction
 
 if TYPE_CHECKING:
     import torch
+
+
+OF_THE_WHOLE = (("predict", "n_best"), ("predict", "null_threshold"))
+"""What prediction looks at in the recipe of the whole and not in those of the stages, among blocks that stages have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +81,43 @@ class TrainedPipeline:
         device: torch.device | None = None,
         workers: Workers = ALONE,
         decision: Decision | None = None,
+        overrides: Sequence[str] = (),
     ) -> Self:
-        """Load a pipeline; ``decision`` stands for what is tuned at the end of the training.
+        """Load a pipeline.
+
+        Args:
+            folder: the pipeline's own.
+            registry: the installed plugins.
+            device: where both stages run; by default the first GPU if there is one.
+            workers: the processes that share the scoring.
+            decision: stands for what is tuned at the end of the training.
+            overrides: ``a.b=value`` texts for what prediction looks at; ``span.predict.n_best=5`` is for a stage.
 
         Raises:
             RunError: the folder is no pipeline, a stage has no trained model, or nothing was tuned yet.
+            RecipeError: an override that does not fit.
+            UsageError: an override that takes another training, or that does not say for which stage it is.
         """
         registry = registry or load_registry()
         run = open_run(folder)
         decision = decision or _decision(run)
-        recipe, pipeline, folders = run.recipe(), read_pipeline(run), stage_folders(run)
+        pipeline, folders = read_pipeline(run), stage_folders(run)
+        before, recipe = recipes_under(run, overrides, registry)
+        _, of_stages = dealt(overrides)
         selection, span = (
-            TrainedRun.load(_trained(folders[name], name), registry=registry, device=device, workers=workers)
-            for name in ("selection", "span")
+            TrainedRun.load(
+                _trained(folders[name], name),
+                registry=registry,
+                device=device,
+                workers=workers,
+                overrides=of_stages[name],
+            )
+            for name in STAGES
         )
         judge = Judge.of(recipe, registry)
-        return cls(run, recipe, registry, selection, span, judge, pipeline.combine.top_k, decision, workers)
+        found = cls(run, recipe, registry, selection, span, judge, pipeline.combine.top_k, decision, workers)
+        threshold = given_threshold(before, recipe)
+        return found if threshold is None else found.with_threshold(threshold)
 
     @property
     def null_threshold(self) -> float:
@@ -105,7 +135,7 @@ class TrainedPipeline:
                 f"{self.run.folder} is a pipeline, which has no character scores; its span stage has: "
                 f"{self.span.run.folder}"
             )
-        return replace(self, recipe=recipe, judge=replace(self.judge, recipe=recipe))
+        return replace(self, recipe=recipe, judge=self.judge.with_recipe(recipe, self.registry))
 
     def with_threshold(self, null_threshold: float) -> Self:
         """The same with another no-answer threshold, in combined scores."""
@@ -233,6 +263,29 @@ def _selected(
             )
         found.append(prediction)
     return found
+
+
+def recipes_under(run: Run, overrides: Sequence[str], registry: Registry) -> tuple[Recipe, Recipe]:
+    """The recipe of a pipeline's whole under what is set for the span stage, from which it comes, and under all that
+    is set for both.
+
+    Raises:
+        RecipeError: an override that does not fit.
+        UsageError: an override that takes another training, or that does not say for which stage it is.
+    """
+    own, of_stages = dealt(overrides)
+    before = prediction_recipe(run.recipe(), of_stages["span"], registry)
+    threshold = run.recipe().predict.null_threshold  # the span stage's own has another scale
+    before = before.model_copy(
+        update={"predict": before.predict.model_copy(update={"character_scores": False, "null_threshold": threshold})}
+    )
+    after = prediction_recipe(before, own, registry)
+    for text in own:
+        at = key_path(text)
+        if at[0] in ("predict", "preprocess") and at[:2] not in OF_THE_WHOLE:
+            ways = " or ".join(f"--set {name}.{text.strip()}" for name in STAGES)
+            raise UsageError(f"--set {dotted(at)}: {run.folder} is a pipeline; say for which stage: {ways}")
+    return before, after
 
 
 def _decision(run: Run) -> Decision:

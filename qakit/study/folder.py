@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from qakit.errors import RunError, UsageError
-from qakit.files import write_json, writing
+from qakit.files import check_readable, write_json, writing
+from qakit.numbers import load_json
 from qakit.recipe.read import SUFFIXES
 from qakit.runs import refuse_ways_out
 from qakit.study.load import LoadedStudy, load_study
@@ -53,10 +53,11 @@ class StudyFolder:
         """
         if not self.about_file.is_file():
             raise RunError(f"{self.path} is not a study: it has no study.json (`qakit study list` shows the studies)")
+        check_readable(self.about_file)
         try:
-            about = json.loads(self.about_file.read_text("utf-8"))
+            about = load_json(self.about_file.read_text("utf-8"))
             sound = isinstance(about["name"], str) and isinstance(about["file"], str)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError):
             sound = False
         if not sound:
             raise RunError(f"{self.about_file} is damaged: start the study again, it goes on where it was")

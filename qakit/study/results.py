@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qakit.errors import QakitError, UsageError
+from qakit.names import one_line
 from qakit.recipe.differences import differing_keys
 from qakit.recipe.model import Recipe
 from qakit.report.curves import NOT_CURVES
@@ -98,7 +99,7 @@ def _run(record: TrialRecord, folder: StudyFolder, notes: list[str]) -> StudyRun
         try:
             recipe, log = run.recipe(), tuple(run.metrics())
         except QakitError as error:
-            notes.append(str(error).partition("\n")[0])
+            notes.append(one_line(error))
     return StudyRun(
         name=trial.run,
         state=record.state,
@@ -148,7 +149,7 @@ def _task(
         try:
             differences, questions = row_differences(here, base, keys, registry, resamples=resamples, seed=seed)
         except QakitError as error:
-            notes.append(f"{where}no differences: {str(error).partition(chr(10))[0]}")
+            notes.append(f"{where}no differences: {one_line(error)}")
     return StudyTask(name, figure, keys, rows, tuple(differences), questions)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import zipfile
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 from qakit.errors import DataError, OutputError, SubmissionError
 from qakit.files import file_sha256, recover_folder, replace_folder, temporary_folder, write_json, writing
 from qakit.names import below
+from qakit.numbers import load_json
 from qakit.submit.faults import KaggleError
 from qakit.submit.record import now
 from qakit.submit.remote import Download, Kaggle
@@ -149,8 +149,8 @@ def _compare(files: Mapping[str, Any], listing: Sequence[Mapping[str, Any]], say
 def _manifest(folder: Path) -> dict[str, Any]:
     """What an earlier download wrote; empty when there is none."""
     try:
-        value = json.loads((folder / MANIFEST).read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
+        value = load_json((folder / MANIFEST).read_text("utf-8"))
+    except (OSError, ValueError):
         return {}
     sound = isinstance(value, dict) and isinstance(value.get("files"), dict)
     return value if sound else {}

@@ -12,7 +12,7 @@ from qakit.submit.credentials import find_credentials
 from qakit.submit.flow import DUPLICATE, NOT_KNOWN, duplicate_message
 from qakit.submit.gate import check_remote
 from qakit.submit.ledger import Ledger
-from qakit.submit.pending import FileSubmission, one_line
+from qakit.submit.pending import FileSubmission, description_line
 from qakit.submit.reconcile import unknown_message
 from qakit.submit.record import SUBMITTED
 from qakit.submit.remote import Competition, Limits
@@ -41,7 +41,7 @@ class DryRun:
             "rows": checked.rows,
             "sample": None if checked.sample is None else str(checked.sample),
             "notices": list(checked.notices),
-            "message": one_line(pending.message),
+            "message": description_line(pending.message),
             "run_id": pending.run_id,
             "expected": asdict(pending.score) | ({} if pending.stages is None else {"stages": pending.stages}),
             "kaggle": None if self.competition is None else asdict(self.competition) | {"deadline": self._deadline()},
@@ -58,7 +58,7 @@ class DryRun:
             "file": f"{checked.path} ({checked.rows:,} rows, {checked.bytes:,} bytes)",
             "compared with": checked.sample or "nothing: no sample submission is known",
             "sha256": checked.sha256,
-            "description": f"{one_line(pending.message)} [qk:...]",
+            "description": f"{description_line(pending.message)} [qk:...]",
         }
         if pending.run_id is not None:
             facts["run"] = pending.run_id

@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from qakit.errors import SubmissionError
+from qakit.names import one_line
 from qakit.submit.remote import WEB, rules_page
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def fault_of(error: Exception) -> Fault:
         return Fault(None, "no answer in time" if sent else "no connection in time", sent=sent)
     if isinstance(error, requests.RequestException):
         return Fault(None, _reason(error), sent=not _never_sent(error))
-    return Fault(None, f"an answer that cannot be understood ({type(error).__name__}: {_one_line(error)})")
+    return Fault(None, f"an answer that cannot be understood ({type(error).__name__}: {one_line(error, None)})")
 
 
 def explain(fault: Fault, *, slug: str | None, source: str, address: str) -> str:
@@ -129,8 +130,8 @@ def _answered(error: Exception, response: Response) -> Fault:
             status = code
         detail = message if isinstance(message, str) else ""
     if status < 400:
-        return Fault(None, f"an answer that cannot be understood ({_one_line(error)})")
-    return Fault(status, _one_line(detail), retry_after=_retry_after(response.headers.get("Retry-After")))
+        return Fault(None, f"an answer that cannot be understood ({one_line(error, None)})")
+    return Fault(status, one_line(detail, None), retry_after=_retry_after(response.headers.get("Retry-After")))
 
 
 def _retry_after(header: str | None) -> float | None:
@@ -153,7 +154,7 @@ def _reason(error: Exception) -> str:
     """The innermost words of a network error, without object addresses and the request's own address."""
     reason = _innermost(error)
     text = re.sub(r"^<[^>]*>: |\(?<[^>]*at 0x[0-9a-f]+>(?:, )?", "", str(reason) or type(reason).__name__)
-    return _one_line(text)
+    return one_line(text, None)
 
 
 def _innermost(error: BaseException) -> BaseException:
@@ -183,10 +184,6 @@ def _never_sent(error: Exception) -> bool:
             inner = next((each for each in current.args if isinstance(each, BaseException)), None)
         current = inner
     return False
-
-
-def _one_line(text: object) -> str:
-    return " ".join(str(text).split())
 
 
 def shortened(text: str) -> str:

@@ -16,6 +16,8 @@ from pathlib import Path
 
 from qakit.errors import DataError, SubmissionError
 from qakit.files import folder_to_disk, make_folder, writing
+from qakit.numbers import load_json
+from qakit.runs import refuse_ways_out
 from qakit.submit.record import Record
 from qakit.temporary import remove_leftovers
 
@@ -42,6 +44,7 @@ class Ledger:
         Raises:
             DataError: a line is damaged; says which one.
         """
+        self._check_place()
         try:
             content = self.file.read_bytes()
         except FileNotFoundError:
@@ -68,6 +71,7 @@ class Ledger:
         """
         from filelock import FileLock, Timeout
 
+        self._check_place()
         with writing(self.folder):
             make_folder(self.folder)
             lock = FileLock(self.folder / ".lock")
@@ -114,13 +118,25 @@ class Ledger:
                 folder_to_disk(self.folder)
         return record
 
+    def _check_place(self) -> None:
+        """What is written to must lie here, and be files: a folder may come from somebody else.
+
+        Raises:
+            DataError: it cannot be read, or is no file.
+            RunError: a link leads out of the folder.
+        """
+        if self.folder.is_dir():
+            refuse_ways_out(self.folder)
+        if self.file.is_dir():
+            raise DataError("is a folder, where the list of submissions should be", path=self.file)
+
     def _parse(self, line: bytes, number: int) -> Record:
         try:
-            value = json.loads(line)
+            value = load_json(line)
             if not isinstance(value, dict):
                 raise ValueError("it is no object")
             return Record.from_dict(value)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise DataError(
                 f"is damaged: {error}; mend or remove the line (what Kaggle has is on its site under 'Submissions')",
                 path=self.file,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from qakit.errors import UsageError
 from qakit.files import replace_folder, write_text
+from qakit.numbers import load_json
 from qakit.outputs import check_output
 from qakit.submit.pending import new_record
 from qakit.submit.record import Record, Score
@@ -163,7 +164,7 @@ def export_run(run: Run, folder: Path, *, user: str, slug: str) -> Export:
 def _keep_others(before: Path, fresh: Path) -> None:
     """What the user has put into an earlier export (wheels of further packages) goes into the new one."""
     try:
-        code = json.loads((before / "notebook" / "kernel-metadata.json").read_text("utf-8"))["code_file"]
+        code = load_json((before / "notebook" / "kernel-metadata.json").read_text("utf-8"))["code_file"]
     except (OSError, ValueError, KeyError, TypeError):
         code = None
     own = re.compile(r"dataset/(run/.*|qakit-[^/]*\.whl|requirements\.txt|dataset-metadata\.json)")

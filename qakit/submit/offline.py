@@ -1,4 +1,4 @@
-"""A trained run or pipeline as one folder that answers a file without a network.
+"""A trained run of any kind as one folder that answers a file without a network.
 
 ::
 
@@ -7,7 +7,8 @@
       README.txt         what it is, how it is run, what it needs
       requirements.txt   the packages it was made with
       qakit-*.whl        used where this version of qakit is not installed
-      run/               recipe and weights; of a pipeline, its own files, and its stages in selection/ and span/
+      run/               recipe and weights; of a pipeline, its own files, and its stages in selection/ and span/; of an
+                         ensemble or of folds, their own files, and the members in members/ or fold-1/ ...
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from qakit import __version__
 from qakit.errors import RunError
-from qakit.files import replace_folder, write_text
+from qakit.files import replace_folder, write_json, write_text
 from qakit.outputs import check_empty
 from qakit.submit.notebook import requirements_of
 from qakit.submit.wheel import make_wheel, needs_of
@@ -47,22 +48,17 @@ def export_offline(run: Run, folder: Path, registry: Registry) -> OfflineExport:
     """Write the folder.
 
     Raises:
-        RunError: the folder exists and is not empty, or the run, or a stage of the pipeline, has no model.
+        RunError: the folder exists and is not empty, or the run, a stage of the pipeline, or a member has no model.
         OutputError: the folder cannot be written, or the wheel cannot be built.
     """
     from qakit.data.splits import contexts_setting
-    from qakit.stages.folder import is_pipeline_folder
 
     check_empty(folder)
     recipe = run.recipe()
     with_contexts = contexts_setting(recipe) is not None
     arguments = "context.json test.json prediction.csv" if with_contexts else "test.json prediction.csv"
     with replace_folder(folder) as fresh:
-        if is_pipeline_folder(run.folder):
-            recipes = _copy_pipeline(run, fresh / RUN, registry)
-        else:
-            recipes = [recipe]
-            _copy_run(run, fresh / RUN, registry)
+        recipes = _copy(run, fresh / RUN, registry, ())
         needs = needs_of(make_wheel(fresh))
         found = tuple(dict.fromkeys(line for each in recipes for line in requirements_of(needs, each, registry)))
         write_text(fresh / "requirements.txt", "".join(f"{line}\n" for line in found))
@@ -71,6 +67,43 @@ def export_offline(run: Run, folder: Path, registry: Registry) -> OfflineExport:
         write_text(script, _script(with_contexts=with_contexts, arguments=arguments))
         script.chmod(0o755)
     return OfflineExport(folder, f"{quote(f'{folder}/run.sh')} {arguments}", found)
+
+
+def _copy(run: Run, target: Path, registry: Registry, within: tuple[Path, ...]) -> list[Recipe]:
+    """Whatever answers; returns the recipes whose plugins it needs."""
+    from qakit.stages.folder import is_pipeline_folder
+
+    if run.has_members:
+        return _copy_members(run, target, registry, within)
+    if is_pipeline_folder(run.folder):
+        return _copy_pipeline(run, target, registry)
+    _copy_run(run, target, registry)
+    return [run.recipe()]
+
+
+def _copy_members(run: Run, target: Path, registry: Registry, within: tuple[Path, ...]) -> list[Recipe]:
+    """An ensemble, or folds, with all members inside."""
+    from qakit.runs import ENSEMBLE, MEMBERS, Run, member_folders, nested, open_run
+
+    within = nested(run.folder, within)
+    members = member_folders(run)
+    places = [
+        path.name if run.is_folds else f"{MEMBERS}/{number}-{path.name}" for number, path in enumerate(members, start=1)
+    ]
+    target.mkdir(parents=True)
+    recipes = [run.recipe()]
+    for path, place in zip(members, places, strict=True):
+        recipes += _copy(open_run(path), target / place, registry, within)
+        if run.is_folds:  # by it a fold counts as trained
+            write_json(Run(target / place).metrics_file, {})
+    write_text(target / "recipe.yaml", _recipe_text(run.recipe()))
+    if run.is_folds:
+        write_json(target / run.folds_file.name, run.read_json(run.folds_file) | {"files": {}})
+        return recipes
+    described = run.read_json(run.folder / ENSEMBLE)
+    named = [dict(each) | {"path": place} for each, place in zip(described["members"], places, strict=True)]
+    write_json(target / ENSEMBLE, described | {"members": named, "test": {}, "validation": {}})
+    return recipes
 
 
 def _copy_run(run: Run, target: Path, registry: Registry) -> None:

@@ -127,7 +127,7 @@ def new_record(competition: str, message: str, **facts: Any) -> Record:
         submit_id=submit_id,
         competition=competition,
         folder=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{competition}-{submit_id}",
-        message=one_line(message),
+        message=description_line(message),
         versions={"qakit": __version__, "kaggle": installed_version(), "python": machine["python"]},
         git_commit=machine["git_commit"],
         **facts,
@@ -135,7 +135,7 @@ def new_record(competition: str, message: str, **facts: Any) -> Record:
     return record.to("INTENT")
 
 
-def one_line(text: str) -> str:
+def description_line(text: str) -> str:
     """A message as Kaggle's list shows it: one line, not too long."""
     line = " ".join(text.split())
     return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 1] + "…"

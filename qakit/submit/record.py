@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Literal, Self, get_args
 
 from qakit.names import plain_name
-from qakit.numbers import finite
+from qakit.numbers import LARGEST, finite
 
 State = Literal["INTENT", "CREATING", "CREATED", "COMPLETE", "ERROR", "REJECTED", "UNKNOWN"]
 STATES: tuple[State, ...] = get_args(State)
@@ -17,9 +18,6 @@ STATES: tuple[State, ...] = get_args(State)
 ``CREATED``: submitted, not scored yet. ``COMPLETE``, ``ERROR``: what scoring said. ``REJECTED``: Kaggle refused it.
 ``UNKNOWN``: it cannot be told whether it was submitted."""
 SUBMITTED: frozenset[State] = frozenset({"CREATED", "COMPLETE", "ERROR"})
-
-
-_NUMBERS = {"bytes", "rows", "ref", "public", "private", "cv_mean", "cv_std", "cv_low", "cv_high"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,32 +136,103 @@ class Record:
         Raises:
             ValueError: something is missing or has the wrong type.
         """
-        known = {each.name for each in fields(cls)}
-        values = {name: value for name, value in data.items() if name in known}
-        for name, kind in (("submit_id", str), ("competition", str), ("sha256", str), ("bytes", int), ("folder", str)):
-            if not isinstance(values.get(name), kind):
-                raise ValueError(f"{name} is missing or no {kind.__name__}")
-        for name in ("folder", "file"):
-            plain_name(values.get(name))  # a copy of the file is written there
-        if values.get("state") not in STATES:
-            raise ValueError(f"state is {values.get('state')!r}")
-        for name in ("times", "versions", "baselines"):
-            if not isinstance(values.get(name, {}), dict):
-                raise ValueError(f"{name} is no object")
-        for baseline in values.get("baselines", {}).values():
-            finite(baseline)
-        for name in _NUMBERS & values.keys():
-            if values[name] is not None:
-                finite(values[name])
+        values = {each.name: data[each.name] for each in fields(cls) if each.name in data}
+        for name in _NEEDED:
+            if name not in values:
+                raise ValueError(f"{name} is missing")
+        for name, value in values.items():
+            try:
+                _CHECKS[name](value)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        if not values["folder"].endswith(f"-{values['submit_id']}"):
+            raise ValueError(f"folder: {values['folder']!r:.80} does not end in the submit_id {values['submit_id']}")
         count = values.get("count")
-        try:
-            values["count"] = None if count is None else Count(**count)
-            record = cls(**values)
-            for moment in record.times.values():
-                datetime.fromisoformat(moment)
-        except TypeError as error:
-            raise ValueError(str(error)) from None
-        return record
+        return cls(**values | {"count": None if count is None else Count(**count)})
+
+
+def _text(value: object) -> None:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r:.80} is no text")
+
+
+def _like(pattern: str, what: str) -> Callable[[object], None]:
+    def check(value: object) -> None:
+        _text(value)
+        if not re.fullmatch(pattern, str(value)):
+            raise ValueError(f"{value!r:.80} is {what}")
+
+    return check
+
+
+def _whole(value: object) -> None:
+    if type(value) is not int or not 0 <= value <= LARGEST:
+        raise ValueError(f"{value!r:.40} is no count")
+
+
+def _moment(value: object) -> None:
+    _text(value)
+    if datetime.fromisoformat(str(value)).tzinfo is None:
+        raise ValueError(f"{value!r:.80} has no time zone")
+
+
+def _day(value: object) -> None:
+    _text(value)
+    date.fromisoformat(str(value))
+
+
+def _state(value: object) -> None:
+    if value not in STATES:
+        raise ValueError(f"{value!r:.80} is no state")
+
+
+def _object(each: Callable[[object], object], key: Callable[[object], object] = _text) -> Callable[[object], None]:
+    def check(value: object) -> None:
+        if not isinstance(value, dict):
+            raise ValueError(f"{value!r:.80} is no object")
+        for name, inner in value.items():
+            key(name)
+            each(inner)
+
+    return check
+
+
+def _count(value: object) -> None:
+    if not isinstance(value, dict) or set(value) != {"day", "today", "total"}:
+        raise ValueError(f"{value!r:.80} is no day with two counts")
+    _day(value["day"])
+    _whole(value["today"])
+    _whole(value["total"])
+
+
+def _or_none(check: Callable[[object], object]) -> Callable[[object], None]:
+    def optional(value: object) -> None:
+        if value is not None:
+            check(value)
+
+    return optional
+
+
+_NEEDED = ("submit_id", "competition", "sha256", "bytes", "rows", "file", "folder", "state")
+_CHECKS: Mapping[str, Callable[[object], object]] = {
+    "submit_id": _like("[0-9a-f]{10}", "no submit id"),
+    "competition": _like("[a-z0-9]+(-[a-z0-9]+)*", "no competition's name"),
+    "sha256": _like("[0-9a-f]{64}", "no SHA-256"),
+    "file": plain_name,
+    "folder": plain_name,
+    "notebook": _or_none(_like(r"[\w-]+/[\w-]+@[0-9]+", "no owner/name@version")),
+    "message": _text,
+    "state": _state,
+    "count": _or_none(_count),
+    "times": _object(_moment, key=_state),
+    "versions": _object(_or_none(_text)),
+    "baselines": _object(finite),
+    **dict.fromkeys(("run_id", "metric", "kaggle_metric", "error", "git_commit"), _or_none(_text)),
+    **dict.fromkeys(("bytes", "rows"), _whole),
+    "ref": _or_none(_whole),
+    **dict.fromkeys(("public", "private", "cv_mean", "cv_std", "cv_low", "cv_high"), _or_none(finite)),
+}
+"""What each value of a line must be: others can write there, and a line names folders, commands and figures."""
 
 
 def new_id() -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from qakit.errors import UsageError
+from qakit.kept import check_not_kept
 
 ENDPOINT_VARIABLE = "QAKIT_KAGGLE_ENDPOINT"
 TIMEOUT_VARIABLE = "QAKIT_KAGGLE_TIMEOUT"
@@ -66,8 +67,15 @@ def settings_from(environment: Mapping[str, str] = os.environ) -> KaggleSettings
 
 
 def ledger_folder(given: Path | None, environment: Mapping[str, str] = os.environ) -> Path:
-    """Where the ledger lies: the given folder, that of the environment, or ``submissions`` here."""
-    return given or Path(environment.get(LEDGER_VARIABLE, "").strip() or "submissions")
+    """Where the ledger lies: the given folder, that of the environment, or ``submissions`` here.
+
+    Raises:
+        UsageError: it would be begun in a run, a study or a model.
+    """
+    folder = given or Path(environment.get(LEDGER_VARIABLE, "").strip() or "submissions")
+    if not (folder / "ledger.jsonl").is_file():
+        check_not_kept(folder)
+    return folder
 
 
 def _seconds(environment: Mapping[str, str], name: str, default: float) -> float:

@@ -15,9 +15,12 @@ from qakit.submit.preflight import Preflight, check_csv
 from qakit.submit.record import Score
 
 if TYPE_CHECKING:
+    from qakit.inference.answering import Answering
     from qakit.recipe.model import Recipe
     from qakit.runs import Run
 
+Load = Callable[[Path], "Answering"]
+"""Whatever answers for a run's folder."""
 Progress = Callable[[], AbstractContextManager[Callable[[int, int], None] | None]]
 
 
@@ -33,11 +36,19 @@ class Target:
 def find_target(
     target: Path,
     run_id: str | None,
+    load: Load,
     *,
     say: Callable[[str], None],
     progress: Progress = lambda: nullcontext(None),
 ) -> Target:
     """The file to be submitted. For a run without test predictions, its recipe's test file is predicted first.
+
+    Args:
+        target: a CSV file, or a run's folder.
+        run_id: the run that a file comes from.
+        load: opens what answers.
+        say: told what is going on.
+        progress: shows how far a prediction is.
 
     Raises:
         UsageError: the target is neither a CSV file nor a run, or the options contradict each other.
@@ -50,7 +61,7 @@ def find_target(
             raise UsageError(f"--run {run_id} is another run than {target}; name one of them")
         run = open_run(target)
         recipe = run.recipe()
-        return Target(_predictions(run, recipe, say=say, progress=progress), run, recipe)
+        return Target(_predictions(run, recipe, load, say=say, progress=progress), run, recipe)
     if not target.exists():
         raise UsageError(f"there is no file or run {target}")
     if target.suffix.lower() != ".csv":
@@ -185,7 +196,7 @@ def pack(target: Target, checked: Preflight, slug: str, message: str | None) -> 
     )
 
 
-def _predictions(run: Run, recipe: Recipe, *, say: Callable[[str], None], progress: Progress) -> Path:
+def _predictions(run: Run, recipe: Recipe, load: Load, *, say: Callable[[str], None], progress: Progress) -> Path:
     """The run's answers to its recipe's test file, predicted now if it has none."""
     from qakit.files import file_sha256
 
@@ -195,13 +206,13 @@ def _predictions(run: Run, recipe: Recipe, *, say: Callable[[str], None], progre
         if (metrics.get("submission") or {}).get("sha256") not in (None, file_sha256(file)):
             say(f"{file} was changed after the run had written it; it is taken as it is")
     else:
-        file = _predict(run, recipe, say=say, progress=progress)
+        file = _predict(run, recipe, load, say=say, progress=progress)
     if file.suffix.lower() != ".csv":
         raise UsageError(f"{file} is no CSV file: qakit submits CSV files (recipe: `writer: csv`)")
     return file
 
 
-def _predict(run: Run, recipe: Recipe, *, say: Callable[[str], None], progress: Progress) -> Path:
+def _predict(run: Run, recipe: Recipe, load: Load, *, say: Callable[[str], None], progress: Progress) -> Path:
     from qakit.data.splits import read_split, split_sources
 
     if not split_sources(recipe, "test"):
@@ -211,9 +222,8 @@ def _predict(run: Run, recipe: Recipe, *, say: Callable[[str], None], progress: 
         )
     from qakit.data.cache import default_cache
     from qakit.inference.output import inputs_of, save_predictions, write_submission
-    from qakit.stages.loading import load_trained
 
-    trained = load_trained(run.folder)
+    trained = load(run.folder)
     split = read_split(trained.recipe, trained.registry, "test")
     assert split is not None  # the recipe names one
     say(f"predicting {', '.join(str(file) for file in split.files)}")

@@ -24,7 +24,8 @@ from qakit.errors import RunError
 from qakit.files import check_readable, file_sha256, json_text, replace_folder, write_text
 from qakit.modeling.model import ReadingModel
 from qakit.names import plain_name
-from qakit.runs import Run
+from qakit.numbers import load_json
+from qakit.runs import Run, checkpoints_in
 from qakit.temporary import remove_leftovers
 from qakit.training.averaging import WeightAverage
 from qakit.training.events import CheckpointWritten, Listener, Notice, Preparing
@@ -100,9 +101,9 @@ def save_checkpoint(
             "sha256": {file.name: file_sha256(file) for file in sorted(temporary.glob("*.safetensors"))},
         }
         (temporary / STATE).write_text(_state_text(state), "utf-8")
-    folders = sorted(root.glob("step-*"))
-    given_up = [other for other in folders if other.name > folder.name]  # damaged, or of a future that was not resumed
-    for old in given_up + [other for other in folders if other.name <= folder.name][:-keep]:
+    folders = [each for each in checkpoints_in(root) if (each / STATE).is_file()]  # no others are ours to remove
+    place = folders.index(folder)
+    for old in folders[place + 1 :] + folders[: place + 1][:-keep]:  # those after it were damaged, or not resumed from
         shutil.rmtree(old, ignore_errors=True)
     return folder
 
@@ -114,7 +115,7 @@ def update_progress(root: Path, progress: Progress) -> None:
         OutputError: the file system refuses; the checkpoint is what it was.
     """
     file = _folder(root, progress) / STATE
-    write_text(file, _state_text(json.loads(file.read_text("utf-8")) | {"progress": asdict(progress)}))
+    write_text(file, _state_text(load_json(file.read_text("utf-8")) | {"progress": asdict(progress)}))
 
 
 def latest_checkpoint(root: Path, *, warn: Callable[[str], None]) -> Path | None:
@@ -126,7 +127,7 @@ def latest_checkpoint(root: Path, *, warn: Callable[[str], None]) -> Path | None
     """
     damage = None
     check_readable(root)
-    for folder in sorted(root.glob("step-*"), reverse=True):
+    for folder in reversed(checkpoints_in(root)):
         check_readable(folder)
         damage = _damage(folder)
         if damage is None:
@@ -153,7 +154,7 @@ def load_checkpoint(
     Raises:
         RunError: the checkpoint belongs to another recipe or another set of trainable parameters.
     """
-    state = json.loads((folder / STATE).read_text("utf-8"))
+    state = load_json((folder / STATE).read_text("utf-8"))
     if state["recipe"] != recipe_hash:
         raise RunError(f"{folder} was written by another recipe: resume with the run's own recipe.yaml unchanged")
     stored = load_file(folder / "model.safetensors")
@@ -190,7 +191,7 @@ def _restore_moments(optimiser: torch.optim.Optimizer, held: dict[str, torch.Ten
 def _damage(folder: Path) -> str | None:
     """What is wrong with a checkpoint folder, or None."""
     try:
-        state = json.loads((folder / STATE).read_text("utf-8"))
+        state = load_json((folder / STATE).read_text("utf-8"))
         if state["format"] != FORMAT:
             return f"format {state['format']}, this version reads {FORMAT}"
         if state["check"] != _check(state):
@@ -199,7 +200,7 @@ def _damage(folder: Path) -> str | None:
         for name, expected in state["sha256"].items():
             if file_sha256(folder / plain_name(name)) != expected:
                 return f"{name} has changed since it was written"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return str(error)
     return None
 

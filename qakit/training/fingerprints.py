@@ -18,6 +18,7 @@ from qakit.data.checks.repeats import Keys
 from qakit.data.folds import own_contexts
 from qakit.errors import RunError
 from qakit.files import atomic_path, check_readable
+from qakit.numbers import load_json
 from qakit.values import Example
 
 Hashes = NDArray[np.uint64]
@@ -95,7 +96,7 @@ class Seen:
         try:
             with safe_open(path, framework="np") as file:
                 shown = [np.asarray(file.get_tensor(name), np.uint64).reshape(-1) for name in ("records", "contexts")]
-                unknown = json.loads((file.metadata() or {}).get("unknown", "[]"))
+                unknown = load_json((file.metadata() or {}).get("unknown", "[]"))
             return Seen(shown[0], shown[1], tuple(map(str, unknown)))
         except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
             raise RunError(f"{path} is damaged: {error}") from error

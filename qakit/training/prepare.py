@@ -15,7 +15,7 @@ from qakit.data.checks.ceiling import low_ceiling
 from qakit.data.checks.labels import refuse
 from qakit.data.checks.repeats import Keys, overlap
 from qakit.data.encode import encode
-from qakit.data.labels import classes_of
+from qakit.data.labels import run_classes
 from qakit.data.splits import Split, read_split
 from qakit.distributed import ALONE, Workers
 from qakit.errors import DataError, UsageError
@@ -103,7 +103,7 @@ def prepare_training(
     judging = () if validation_split is None else validation_split.examples
     lineage = trace(recipe, registry, train_split.examples, judging, pseudo=pseudo)
     listener(Preparing("building the model"))
-    classes = tuple(recipe.data.labels or classes_of((*train_split.examples, *train_split.others)))
+    classes = run_classes(recipe.data.labels, (*train_split.examples, *train_split.others))
     assembled = assemble(recipe, registry, device=device, classes=classes)
     check_head(recipe, assembled.model.head)
     precision = resolve_precision(recipe.train.precision, device, assembled.config.model_type)

@@ -57,7 +57,7 @@ def evaluate(
     overrides: Sequence[str] = (),
     listener: Listener,
 ) -> EvaluationResult:
-    """See :func:`qakit.evaluate`; ``overrides`` are ``a.b=value`` texts for a model without a run."""
+    """See :func:`qakit.evaluate`; ``overrides`` are ``a.b=value`` texts for the model's recipe."""
     from qakit.data.cache import default_cache
     from qakit.inference.nbest_file import write_nbest
     from qakit.report.evaluation import report_of
@@ -70,17 +70,18 @@ def evaluate(
     file = None if source is None else input_file(source)
     if file is not None:
         check_targets(file, nbest, curve)
-    trained = load_run(model, overrides)
+    trained = load_run(model, overrides, listener)
     _check_options(trained, threshold, curve)
     if threshold is not None:
         trained = trained.with_threshold(threshold)
     if file is None:
+        _check_unseen(trained)
         split = read_own_split(trained, "validation", listener)
     else:
         split = read_examples(trained, file, predicted_only=False, listener=listener)
     for path in split.files:
-        check_targets(path, nbest, curve)
-    _check_labelled(split)
+        check_targets(path, nbest, curve, recipe=trained.recipe)
+    _check_labelled(split, trained)
     expectation, cache = None, default_cache()
 
     def progress(done: int, total: int) -> None:
@@ -102,14 +103,37 @@ def evaluate(
     return EvaluationResult(report, expectation)
 
 
-def _check_labelled(split: Split) -> None:
+def _check_unseen(trained: Answering) -> None:
+    """Refuse to judge models of several folds by what they were trained on."""
+    folds = trained.recipe.folds
+    if folds is not None and folds.fold is None:
+        raise UsageError(
+            f"{trained.run.folder} has no validation file: its models were trained on these questions, and its figures "
+            f"out of fold are in {trained.run.metrics_file}; name other questions with --input"
+        )
+
+
+def _check_labelled(split: Split, trained: Answering) -> None:
     unlabelled = [example.id for example in split.examples if not example.labelled]
     if unlabelled:
         raise DataError(
             f"{len(unlabelled)} of {len(split.examples)} questions have no answers to compare with "
-            f"(the first: {unlabelled[0]}); use `qakit predict` for unlabelled files",
+            f"(the first: {unlabelled[0]}); {_column_to_name(trained)}use `qakit predict` for unlabelled files",
             path=split.files[0],
         )
+
+
+def _column_to_name(trained: Answering) -> str:
+    """What to do where the reader of a model without a run was not told which column holds the answers."""
+    from qakit.runs import ModelAlone
+
+    reader = trained.recipe.data.reader
+    columns = ("answer_text", "answers", "label")
+    takes = trained.registry.get("readers", reader.name).component.settings.model_fields
+    told = any(reader.settings.get(name) is not None for name in columns)
+    if not isinstance(trained.run, ModelAlone) or told or "answer_text" not in takes:
+        return ""
+    return "if a column holds them, name it with --reader-set answer_text=COLUMN (lists: answers=COLUMN), else "
 
 
 def _check_options(trained: Answering, threshold: float | None, curve: Path | None) -> None:
@@ -125,6 +149,8 @@ def _check_options(trained: Answering, threshold: float | None, curve: Path | No
             raise UsageError(
                 f"{option} is for runs whose questions may have no answer; this one answers every question: {how}"
             )
+    if curve is not None:
+        trained.with_threshold(trained.null_threshold)  # refuses where there is none
     if threshold is not None and not math.isfinite(threshold):
         raise UsageError(f"--threshold is {threshold}; it must be a finite number, such as -1e9 or 1e9")
     if curve is not None and curve.suffix.lower() != ".png":

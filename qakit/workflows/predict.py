@@ -1,23 +1,22 @@
-"""Answers to a file of questions, or to one of a run's splits: by one model, or by those of an ensemble or folds."""
+"""Answers to a file of questions, or to one of a run's splits."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qakit.distributed import is_first_process
 from qakit.errors import UsageError
-from qakit.training.events import Listener, Notice, Predicting, Remark, silence
-from qakit.workflows.questions import check_targets, input_file, load_run, read_examples, read_input, read_own_split
+from qakit.runs import Run
+from qakit.training.events import Listener, Notice, Predicting, silence
+from qakit.workflows.questions import check_targets, input_file, load_run, read_examples, read_own_split
 
 if TYPE_CHECKING:
     from qakit.data.splits import Split, SplitName
     from qakit.inference.answering import Answering, Inferred
     from qakit.inference.output import Submission
-    from qakit.inference.scoring import CountProgress
     from qakit.recipe.model import Recipe
     from qakit.registry import Registry
     from qakit.values import Prediction
@@ -30,7 +29,7 @@ class PredictionResult:
     predictions: tuple[Prediction, ...]
     """In the order of the questions."""
     folder: Path | None
-    """Where the candidates of a split are kept; None for a file."""
+    """Where the candidates of a split are kept; None for a file, and under other values than the run's own."""
     written: Submission | None
     """The answer file; None where none was asked for."""
 
@@ -46,9 +45,9 @@ class Targets:
     characters: Path | None = None
     """Start and end log-probabilities of every character."""
 
-    def check(self, source: Path) -> None:
+    def check(self, source: Path, recipe: Recipe) -> None:
         """Before the long work; see :func:`check_targets`."""
-        check_targets(source, self.output, self.nbest, self.characters)
+        check_targets(source, self.output, self.nbest, self.characters, recipe=recipe)
 
 
 def predict(
@@ -61,8 +60,9 @@ def predict(
     overrides: Sequence[str] = (),
     listener: Listener,
 ) -> PredictionResult:
-    """See :func:`qakit.predict`; ``overrides`` are ``a.b=value`` texts for a model without a run."""
-    from qakit.runs import Run
+    """See :func:`qakit.predict`; ``overrides`` are ``a.b=value`` texts for the model's recipe."""
+    from qakit.data.cache import default_cache
+    from qakit.inference.output import build_writer
 
     if not is_first_process():
         listener = silence
@@ -72,58 +72,19 @@ def predict(
     if output is not None and not output.suffix:
         raise UsageError(f"--output {output} has no ending; use .csv, .json, .jsonl or that of the recipe's writer")
     file = None if source is None else input_file(source)
-    if Run(model).has_members:
-        check_for_one(model, split=split, characters=targets.characters)
-        assert file is not None
-        return _by_members(model, file, contexts, targets, listener)
-    return _by_one(model, overrides, file, contexts, split, targets, listener)
-
-
-def check_for_one(run: Path, *, many: bool = False, split: str | None, characters: Path | None) -> None:
-    """Refuse what is done of one model only.
-
-    Raises:
-        UsageError: such a thing is asked.
-    """
-    from qakit.distributed import launched_processes
-
-    if many:
-        raise UsageError(f"{run} has several models, which answer one --input FILE into one --output FILE at a time")
     if split is not None:
-        raise UsageError(
-            f"{run} has several models, and no --split of its own: its answers to data.test are in "
-            f"{run / 'predictions'}; for others name the file, with --input"
-        )
-    if characters is not None:
-        raise UsageError(f"{run} has several models: ask one of them for its character scores")
-    if launched_processes() > 1:
-        raise UsageError(f"{run} has several models, which answer in one process: run the command without a launcher")
-
-
-def _by_one(
-    model: Path,
-    overrides: Sequence[str],
-    source: Path | None,
-    contexts: Path | None,
-    split: SplitName | None,
-    targets: Targets,
-    listener: Listener,
-) -> PredictionResult:
-    """All of them in memory."""
-    from qakit.data.cache import default_cache
-    from qakit.inference.output import build_writer
-
-    trained = _asked(load_run(model, overrides), contexts, targets)
-    if targets.output is not None:
-        build_writer(trained.recipe, trained.registry, suffix=targets.output.suffix)  # before the long work
-    if source is not None:
-        targets.check(source)
-        questions = read_examples(trained, source, predicted_only=True, listener=listener)
+        _check_split(model, split, targets, changed=bool(overrides))
+    trained = _asked(load_run(model, overrides, listener), contexts, targets)
+    if output is not None:
+        build_writer(trained.recipe, trained.registry, suffix=output.suffix)  # before the long work
+    if file is not None:
+        targets.check(file, trained.recipe)
+        questions = read_examples(trained, file, predicted_only=True, listener=listener)
     else:
         assert split is not None
         questions = read_own_split(trained, split, listener)
-        for file in questions.files:
-            targets.check(file)
+        for own in questions.files:
+            targets.check(own, trained.recipe)
     inferred = trained.infer(
         questions.examples, cache=default_cache(), progress=lambda done, total: listener(Predicting(done, total))
     )
@@ -132,9 +93,29 @@ def _by_one(
         return found
     if inferred.characters is not None and targets.characters is not None:
         inferred.characters.write(targets.characters)
-    if split is not None:
+    if split is not None and not overrides:
         found = replace(found, folder=_keep(trained, split, questions, inferred))
     return replace(found, written=_write(inferred.predictions, targets, trained.recipe, trained.registry, listener))
+
+
+def _check_split(model: Path, split: SplitName, targets: Targets, *, changed: bool) -> None:
+    """Refuse predictions that would take the place of those that others rely on.
+
+    Raises:
+        UsageError: they would.
+    """
+    run = Run(model)
+    if split == "validation" and run.has_members:
+        how = "out of fold" if run.is_folds else "while it was made"
+        raise UsageError(
+            f"{model} has answered its validation questions {how} ({run.validation_predictions}); a model that was "
+            "trained or tuned on them must not answer them anew: for other questions name the file, with --input"
+        )
+    if changed and targets == Targets():
+        raise UsageError(
+            "answers under --set are not the run's own, and not kept in its folder: name a file with --output or "
+            "--nbest"
+        )
 
 
 def _asked(trained: Answering, contexts: Path | None, targets: Targets) -> Answering:
@@ -180,43 +161,3 @@ def _write(
     for line in written.told():
         listener(Notice(line))
     return written
-
-
-def _by_members(
-    run: Path, source: Path, contexts: Path | None, targets: Targets, listener: Listener
-) -> PredictionResult:
-    """By the weights and the no-answer threshold that the ensemble has; folds count the same."""
-    from qakit.data.cache import default_cache
-    from qakit.data.splits import with_contexts
-    from qakit.ensembling.later import answering
-    from qakit.ensembling.stored import open_stored
-    from qakit.folds.together import open_together
-    from qakit.graph.training import free_memory
-    from qakit.inference.output import build_writer
-    from qakit.registry import load_registry
-    from qakit.runs import Run
-
-    registry = load_registry()
-    ensemble = (open_together if Run(run).is_folds else open_stored)(run, registry)
-    recipe = ensemble.recipe if contexts is None else with_contexts(ensemble.recipe, contexts)
-    if targets.output is not None:
-        build_writer(recipe, registry, suffix=targets.output.suffix)  # before the long work
-    targets.check(source)
-    read_input(recipe, registry, source, listener)
-    for path in ensemble.changed_members():
-        listener(
-            Notice(
-                f"{path} has other predictions than those that {run} was made of: if its model is another one, weights "
-                "and no-answer threshold may not suit it; `qakit ensemble` finds them anew"
-            )
-        )
-
-    @contextmanager
-    def watch(number: int, path: Path) -> Iterator[CountProgress | None]:
-        free_memory()  # of the member before
-        listener(Remark(f"member {number} of {len(ensemble.members)}: {path}"))
-        yield lambda done, total: listener(Predicting(done, total))
-
-    with answering(ensemble, source, registry, contexts=contexts, cache=default_cache(), watch=watch) as predictions:
-        written = _write(predictions, targets, recipe, registry, listener)
-        return PredictionResult(tuple(predictions), None, written)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from qakit.errors import UsageError
-from qakit.outputs import check_name
+from qakit.outputs import new_folder, new_path
 from qakit.system import refused_by_system
 from qakit.training.events import Event, Listener, RunBegun, log
 
@@ -79,7 +79,7 @@ def train(
     with _known_errors():
         planned = plan_training(
             _path(recipe),
-            _new(output),
+            _new_folder(output),
             overrides=_texts(set),
             resume=resume,
             fold=fold,
@@ -119,7 +119,8 @@ def predict(
         output: also write the answers to this file; its ending chooses the format.
         nbest: also write all candidates to this JSON Lines file.
         character_scores: also write start and end log-probabilities of every character to this file.
-        set: for a model without a run: values of the recipe that it is read with.
+        set: values to change, of a run only those that prediction looks at: ``{"predict.max_answer_length": 50}``.
+            The answers to a ``split`` are then not kept in the run.
         on_event: called with each value of :mod:`qakit.training.events`; ``Predicting`` counts windows.
 
     Raises:
@@ -155,13 +156,13 @@ def evaluate(
     """Score a model on a labelled file, with the threshold and temperature tuned in training: ``qakit evaluate``.
 
     Args:
-        model: as for :func:`predict`, but one model, or a pipeline.
+        model: as for :func:`predict`.
         input: a labelled file, also ``hf://...``; by default the recipe's validation file.
         threshold: answer "" where the no-answer score exceeds the best span's by more, instead of the run's own.
         curve: draw the figures at every no-answer threshold to this PNG file.
-        errors: also say why each wrong answer is wrong; always so for a pipeline.
+        errors: also say why each wrong answer is wrong, by one model or a pipeline; always so for a pipeline.
         nbest: also write all candidates to this JSON Lines file.
-        set: for a model without a run: values of its recipe, such as ``{"metric": "squad_v2"}``.
+        set: values to change, of a run only those that prediction looks at: ``{"predict.max_answer_length": 50}``.
         on_event: as for :func:`predict`.
 
     Raises:
@@ -243,7 +244,7 @@ def ensemble(
 
     with _known_errors():
         if isinstance(members, str | PathLike):
-            return combine_recipe(Path(members), output=_new(output), folder=_new(folder), listener=on_event)
+            return combine_recipe(Path(members), output=_new(output), folder=_new_folder(folder), listener=on_event)
         return combine_members(
             _places(members),
             method=method,
@@ -251,7 +252,7 @@ def ensemble(
             weights=weights if weights is None or weights == "learn" else tuple(map(float, weights)),
             seed=seed,
             output=_new(output),
-            folder=_new(folder),
+            folder=_new_folder(folder),
             listener=on_event,
         )
 
@@ -262,19 +263,20 @@ def load(model: StrPath, *, revision: str | None = None) -> Answerer:
     Torch is imported here, not at ``import qakit``.
 
     Args:
-        model: the folder of a finished run or pipeline; or a model of ``AutoModelForQuestionAnswering``, as a folder
-            or by its name on the hub.
+        model: the folder of a finished run of any kind, of an ensemble or of folds with all of its models in memory; or
+            a model of ``AutoModelForQuestionAnswering``, as a folder or by its name on the hub.
         revision: branch, tag or commit of a model on the hub.
 
     Raises:
         RunError: the folder is neither, or has no trained model.
         ModelError: no such model, or one that does not answer questions.
+        UsageError: a run that answers with classes or contexts: :func:`predict` is for these.
     """
     from qakit.inference.answerer import Answerer
-    from qakit.stages.loading import load_trained
+    from qakit.workflows.loading import load_trained
 
     _place(model)
-    return Answerer(load_trained(model, revision=revision))
+    return Answerer(load_trained(model, revision=revision, keep=True))
 
 
 def pipeline(
@@ -298,7 +300,7 @@ def pipeline(
         tokenizer: another one's folder or name; beside a loaded model, its tokenizer.
         revision: branch, tag or commit of a model on the hub.
         device: where it runs: ``"cpu"`` or -1, ``"cuda:0"`` or 0; by default the first GPU if there is one.
-        dtype: of the forward passes, ``float32`` by default.
+        dtype: of the forward passes, ``float32`` by default. A CPU has no float16: there it is float32, too.
         batch_size: windows in a forward pass.
         trust_remote_code: run code that comes with the model. Only for authors you trust.
         arguments: ``top_k``, ``doc_stride``, ``max_answer_len``, ``max_seq_len``, ``max_question_len``,
@@ -309,7 +311,7 @@ def pipeline(
         UsageError: an argument that there is not, or of a wrong type.
         ModelError: no such model, or one that does not answer questions.
     """
-    from qakit.stages.loading import load_pipeline
+    from qakit.workflows.loading import load_pipeline
 
     dtype = arguments.pop("torch_dtype", dtype)
     return load_pipeline(
@@ -378,7 +380,10 @@ def _places(paths: object) -> list[Path]:
 
 
 def _new(path: StrPath | None) -> Path | None:
-    """The name of something to be written, which must be one that can be used later."""
-    if path is not None:
-        check_name(_place(path))
-    return _path(path)
+    """The name of something to be written; see :func:`qakit.outputs.new_path`."""
+    return new_path(_path(path))
+
+
+def _new_folder(path: StrPath | None) -> Path | None:
+    """The name of a folder that will be a run; see :func:`qakit.outputs.new_folder`."""
+    return new_folder(_path(path))

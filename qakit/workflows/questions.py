@@ -3,29 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qakit.errors import DataError, UsageError
-from qakit.training.events import Listener, Notice
+from qakit.training.events import Listener, Notice, Remark, silence
 
 if TYPE_CHECKING:
     from qakit.data.splits import Split, SplitName
     from qakit.inference.answering import Answering
     from qakit.recipe.model import Recipe
-    from qakit.registry import Registry
 
 
-def check_targets(source: Path, *targets: Path | None) -> None:
-    """Before the long work: the files to be written are no folders, not the input, and each another one."""
+def check_targets(source: Path, *targets: Path | None, recipe: Recipe | None = None) -> None:
+    """Before the long work: the files to be written are no folders, not the input, and each another one.
+
+    Nor are they among the files that ``recipe`` names: its data, contexts, sample submission.
+    """
     given = [target.resolve() for target in targets if target is not None]
+    named = {} if recipe is None else _named_files(recipe, source)
     for target in targets:
         if target is not None and target.is_dir():
             raise UsageError(f"{target} is a folder; name a file in it")
         if target is not None and target.resolve() == source.resolve():
             raise UsageError(f"{target} is the input file; name another output")
+        if target is not None and (key := named.get(target.resolve())) is not None:
+            raise UsageError(f"{target} is the recipe's {key}; name another output")
         if target is not None and given.count(target.resolve()) > 1:
             raise UsageError(f"{target} is named for two outputs; name another file for one of them")
+
+
+def _named_files(recipe: Recipe, source: Path) -> dict[Path, str]:
+    """The local files that a recipe names, and where it does; and the contexts beside the input."""
+    from qakit.data.splits import contexts_setting, split_sources
+    from qakit.inference.output import sample_submission
+
+    sample, contexts = sample_submission(recipe), contexts_setting(recipe)
+    found = {} if sample is None else {Path(sample): "sample submission"}
+    if contexts is not None:
+        found[source.parent / contexts] = "file of contexts"
+    for name in ("train", "validation", "test"):
+        files = [Path(source) for source in split_sources(recipe, name) if isinstance(source, str)]
+        found |= dict.fromkeys(files, f"data.{name}")
+        if contexts is not None:
+            found |= {file.parent / contexts: "file of contexts" for file in files}
+    return {file.resolve(): key for file, key in found.items()}
 
 
 def input_file(text: str) -> Path:
@@ -43,17 +66,28 @@ def input_file(text: str) -> Path:
     return files[0]
 
 
-def load_run(run: Path, overrides: Sequence[str] = ()) -> Answering:
-    """The best weights of a run, or of a pipeline's stages; or a model without a run under ``overrides``.
+def load_run(run: Path, overrides: Sequence[str] = (), listener: Listener = silence) -> Answering:
+    """Whatever answers, under ``overrides``; the listener is told which member of several is at work.
 
     In each of the processes that were started for this command; the first one speaks.
     """
     from qakit.distributed import join_workers
-    from qakit.stages.loading import load_trained
+    from qakit.workflows.loading import load_trained
+
+    @cache  # members are loaded more than once
+    def warn(line: str) -> None:
+        listener(Notice(line))
 
     workers, device = join_workers()
     with workers.fail_together():
-        return load_trained(run, overrides=overrides, device=device, workers=workers)
+        return load_trained(
+            run,
+            overrides=overrides,
+            device=device,
+            workers=workers,
+            say=lambda line: listener(Remark(line)),
+            warn=warn,
+        )
 
 
 def read_examples(trained: Answering, source: Path, *, predicted_only: bool, listener: Listener) -> Split:
@@ -62,14 +96,13 @@ def read_examples(trained: Answering, source: Path, *, predicted_only: bool, lis
     Args:
         predicted_only: no label is needed, and none is read.
     """
+    from qakit.data.splits import read_files
+
     with trained.workers.fail_together():
-        split = _read(trained.recipe, trained.registry, source, predicted_only=predicted_only)
+        split = read_files(trained.recipe, trained.registry, [source], predicted_only=predicted_only)
+        if not split.examples:
+            raise DataError("holds no question", path=source)
     return _told(split, listener)
-
-
-def read_input(recipe: Recipe, registry: Registry, source: Path, listener: Listener) -> Split:
-    """The examples of a file to be predicted, with a recipe's reader; problems in its records are told."""
-    return _told(_read(recipe, registry, source, predicted_only=True), listener)
 
 
 def read_own_split(trained: Answering, name: SplitName, listener: Listener) -> Split:
@@ -81,15 +114,6 @@ def read_own_split(trained: Answering, name: SplitName, listener: Listener) -> S
         if split is None:
             raise UsageError(f"the run's recipe names no {name} file; give the questions with --input")
     return _told(split, listener)
-
-
-def _read(recipe: Recipe, registry: Registry, source: Path, *, predicted_only: bool) -> Split:
-    from qakit.data.splits import read_files
-
-    split = read_files(recipe, registry, [source], predicted_only=predicted_only)
-    if not split.examples:
-        raise DataError("holds no question", path=source)
-    return split
 
 
 def _told(split: Split, listener: Listener) -> Split:

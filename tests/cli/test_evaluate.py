@@ -90,6 +90,12 @@ def test_a_threshold_beyond_all_scores_answers_all_or_nothing(evaluated: Any, th
         assert report["figures"]["HasAns_exact"] == 0.0
 
 
+def test_a_threshold_among_the_values_is_one_that_is_given(evaluated: Any) -> None:
+    given, chosen = evaluated("--set", "predict.null_threshold=0.5"), evaluated("--threshold", "0.5")
+    assert given["figures"] == chosen["figures"]
+    assert given["threshold"] == chosen["threshold"] | {"source": "recipe"}
+
+
 def test_the_oracle_keeps_its_promise(evaluated: Any) -> None:
     oracle = evaluated()["oracle"]
     for name in ("exact", "f1"):

@@ -72,6 +72,16 @@ def test_no_answer_reader_and_metric_are_given_by_options(model: Path, invoke: A
     assert "this one answers every question: say otherwise with --set predict.no_answer=true" in str(refused.exception)
 
 
+def test_a_table_without_answers_is_told_how_to_name_their_column(model: Path, invoke: Any, tmp_path: Path) -> None:
+    table = tmp_path / "dev.csv"
+    table.write_text(f'id,q,c,a\n1,{QUESTION},"{CONTEXT}",France\n')
+    reader = ["--reader", "table", "--reader-set", "question=q", "--reader-set", "context=c"]
+    refused = invoke("evaluate", model, "--input", table, *reader)
+    assert "name it with --reader-set answer_text=COLUMN (lists: answers=COLUMN)" in str(refused.exception)
+    done = invoke("evaluate", model, "--input", table, *reader, "--reader-set", "answer_text=a", "--json")
+    assert done.exit_code == 0, done.output
+
+
 def test_many_files_are_answered_by_a_model_and_belong_to_it(
     model: Path, small_data: Path, invoke: Any, tmp_path: Path
 ) -> None:

@@ -98,22 +98,48 @@ def test_a_runs_model_answers_without_its_run(small_run: Path, invoke: Any) -> N
         assert one["probability"] == pytest.approx(other["probability"], abs=1e-5)  # the temperature is kept beside
 
 
+def test_a_run_reads_and_answers_as_it_is_told(small_run: Path, small_data: Path, invoke: Any, tmp_path: Path) -> None:
+    dev, nbest = ("--input", small_data / "dev.json", "--json"), tmp_path / "nbest.jsonl"
+    figures = json.loads(invoke("evaluate", small_run, *dev, "--metric", "squad_v2").stdout)["figures"]
+    assert {"exact", "HasAns_f1"} <= set(figures)
+    short = ("--set", "predict.max_answer_length=1", "--set", "predict.n_best=2")
+    assert invoke("evaluate", small_run, *dev, *short, "--nbest", nbest).exit_code == 0
+    assert all(len(each.candidates) <= 2 and len(each.final.split()) == 1 for each in read_nbest(nbest))
+    reply = invoke("ask", small_run, "-q", QUESTION, "-c", CONTEXT, "--set", "predict.no_answer=true", "--json")
+    assert json.loads(reply.stdout)["no_answer"] is not None
+    found = qakit.evaluate(small_run, small_data / "dev.json", set={"postprocess": ["special_chars"]})
+    assert found.figures.keys() == {"exact_match", "f1"}
+
+
 @pytest.mark.parametrize(
-    ("command", "options"),
+    ("setting", "said"),
     [
-        ("ask", ["-q", QUESTION, "-c", CONTEXT, "--set", "predict.no_answer=true"]),
-        ("evaluate", ["--metric", "squad_v2"]),
+        ("train.epochs=2", "--set train.epochs: this takes another training"),
+        ("windows.max_length=64", "--set windows.max_length: this takes another training"),
+        ("data.test=other.json", "--set data.test: a trained run keeps its files; name other questions with --input"),
+        ("predict.null_threshold=low", "predict.null_threshold"),
+        ("predict.nbest=2", "predict.nbest"),
+        ("backbone.source=other", "--set backbone.source: this takes another training"),
     ],
 )
-def test_a_run_reads_and_answers_as_its_recipe_says(
-    small_run: Path, invoke: Any, command: str, options: list[str]
+def test_what_would_need_another_training_is_refused(
+    small_run: Path, small_data: Path, invoke: Any, setting: str, said: str
 ) -> None:
-    result = invoke(command, small_run, *options)
+    result = invoke("evaluate", small_run, "--input", small_data / "dev.json", "--set", setting)
     assert result.exit_code == 2
-    assert str(result.exception) == (
-        f"{small_run} has a recipe that says how it reads and answers: --reader, --metric and --set are for a model "
-        "without a run"
-    )
+    assert said in str(result.exception)
+
+
+def test_answers_of_a_split_under_other_values_are_not_kept_in_the_run(
+    small_run: Path, invoke: Any, tmp_path: Path
+) -> None:
+    kept = small_run / "predictions" / "validation" / "nbest.jsonl"
+    before, output = kept.read_bytes(), tmp_path / "answers.csv"
+    command = ("predict", small_run, "--split", "validation", "--set", "predict.max_answer_length=1")
+    assert "not kept in its folder: name a file with --output or --nbest" in str(invoke(*command).exception)
+    assert invoke(*command, "--output", output).exit_code == 0
+    assert output.is_file()
+    assert kept.read_bytes() == before
 
 
 def test_runs_are_listed_and_shown(small_run: Path, invoke: Any) -> None:

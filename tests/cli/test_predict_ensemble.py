@@ -1,4 +1,4 @@
-"""``qakit predict`` of an ensemble: a file that came after it was made."""
+"""An ensemble answers as one model: ``qakit predict``, ``evaluate``, ``ask``, ``export``, ``compare``."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from command_line import Invoke
 
+import qakit
 from qakit.inference.nbest_file import read_nbest
 
 pytestmark = pytest.mark.slow
@@ -73,10 +73,6 @@ def refused(invoke: Invoke, folder: Path, *options: object) -> str:
     return str(result.exception)
 
 
-def unfinished(folder: Path) -> list[Path]:
-    return sorted((folder / "predictions").glob("unfinished-*/*"))
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_its_own_test_file_gets_the_same_submission_again(
     method: str, ensemble: Callable[..., Path], small_data: Path, invoke: Invoke
@@ -84,7 +80,6 @@ def test_its_own_test_file_gets_the_same_submission_again(
     folder = ensemble(method, *METHODS[method])
     submission = folder / "predictions" / "submission.csv"
     assert predict(invoke, folder, small_data / "test.json").read_bytes() == submission.read_bytes()
-    assert unfinished(folder) == []
 
 
 def test_the_stored_threshold_and_weights_decide(
@@ -115,53 +110,6 @@ def test_the_stored_threshold_and_weights_decide(
     assert len(found) == 2
 
 
-def test_an_interrupted_command_goes_on_with_the_next_member(
-    ensemble: Callable[..., Path], small_data: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from qakit.ensembling import later
-
-    folder, loaded = ensemble("char_average"), list[str]()
-    load = later.load_trained
-
-    def dies_at(last: str) -> Callable[..., Any]:
-        def load_or_die(run: Path, **options: Any) -> Any:
-            loaded.append(run.name)
-            if run.name == last:
-                raise KeyboardInterrupt
-            return load(run, **options)
-
-        return load_or_die
-
-    monkeypatch.setattr(later, "load_trained", dies_at("two"))
-    source = small_data / "test.json"
-    result = invoke("predict", folder, "--input", source, "--output", folder.parent / "answers.csv")
-    assert result.exit_code != 0
-    assert [path.name for path in unfinished(folder)] == ["1-one"]
-    monkeypatch.setattr(later, "load_trained", dies_at(""))
-    answers = predict(invoke, folder, source)
-    assert answers.read_bytes() == (folder / "predictions" / "submission.csv").read_bytes()
-    assert loaded == ["one", "two", "two"]
-    assert unfinished(folder) == []
-
-
-def test_what_a_member_said_before_it_changed_is_not_used(
-    ensemble: Callable[..., Path], small_data: Path, invoke: Invoke
-) -> None:
-    folder = ensemble("char_average")
-    weights = folder.parent / "two" / "model" / "model.safetensors"
-    whole = weights.read_bytes()
-    weights.write_bytes(b"")
-    source = small_data / "test.json"
-    refused(invoke, folder, "--input", source)
-    weights.write_bytes(whole)
-    (kept,) = unfinished(folder)
-    (kept / "nbest.jsonl").write_text("", "utf-8")  # would not do
-    decision = folder.parent / "one" / "model" / "decision.json"
-    decision.write_text(decision.read_text("utf-8") + " ", "utf-8")
-    answers = predict(invoke, folder, source)
-    assert answers.read_bytes() == (folder / "predictions" / "submission.csv").read_bytes()
-
-
 def test_json_and_the_members_by_name(ensemble: Callable[..., Path], small_data: Path, invoke: Invoke) -> None:
     folder = ensemble("voting")
     source, output = small_data / "test.json", folder.parent / "answers.csv"
@@ -185,9 +133,9 @@ def test_members_that_cannot_answer_are_named(ensemble: Callable[..., Path], sma
     (member / "model").rename(member / "weights")
     assert f"its member {member} has no model: train it" in refused(invoke, folder, *source)
     (member / "folds.json").write_text("{}", "utf-8")
-    assert f"take the folds themselves, {member / 'fold-1'}" in refused(invoke, folder, *source)
+    assert "the recipe beside it has no folds: the folder is damaged" in refused(invoke, folder, *source)
     (member / "folds.json").rename(member / "ensemble.json")
-    assert "two is an ensemble itself" in refused(invoke, folder, *source)
+    assert f"{member / 'ensemble.json'} is damaged" in refused(invoke, folder, *source)
     (member / "recipe.yaml").unlink()
     assert "two holds predictions and no run" in refused(invoke, folder, *source)
     member.rename(folder.parent / "elsewhere")
@@ -210,32 +158,126 @@ def test_members_in_its_own_folder_may_move_with_it(
     assert f"warning: {folder / 'members' / 'one'} has other predictions" in result.stderr
 
 
-def test_what_an_ensemble_does_not_do(
-    ensemble: Callable[..., Path], small_data: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_an_ensemble_does_not_do(ensemble: Callable[..., Path], small_data: Path, invoke: Invoke) -> None:
     folder, source = ensemble("voting"), small_data / "test.json"
-    assert "no --split of its own" in refused(invoke, folder, "--split", "test")
-    assert "one --input FILE into one --output FILE" in refused(invoke, folder, "--input", source, "--input", source)
-    assert "one --input FILE into one" in refused(invoke, folder, "--input", source, "--format", "csv")
+    assert "has answered its validation questions while it was made" in refused(invoke, folder, "--split", "validation")
     scores = ("--character-scores", folder.parent / "scores")
-    assert "ask one of them for its character scores" in refused(invoke, folder, "--input", source, *scores)
+    assert "has no character scores of its own" in refused(invoke, folder, "--input", source, *scores)
     assert "there is no file for them" in refused(invoke, folder, "--input", source, "--contexts", source)
     assert "is the input file" in refused(invoke, folder, "--input", source, "--nbest", source)
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv("LOCAL_RANK", "0")
-    assert "without a launcher" in refused(invoke, folder, "--input", source)
+    assert "no no-answer threshold of its own" in refused_evaluation(invoke, folder, "--threshold", "1")
+    assert "no no-answer threshold of its own" in refused_evaluation(invoke, folder, "--curve", "curve.png")
+    assert f"ask a member, such as {folder.parent / 'one'}" in refused_evaluation(invoke, folder, "--errors")
 
 
-def test_another_process_at_work(ensemble: Callable[..., Path], small_data: Path, invoke: Invoke) -> None:
-    from qakit.runs import Run, alone_in
-
-    folder = ensemble("voting")
-    with alone_in(Run(folder)):
-        assert "another process is at work" in refused(invoke, folder, "--input", small_data / "test.json")
-
-
-def test_evaluate_and_ask_still_want_one_model(ensemble: Callable[..., Path], small_data: Path, invoke: Invoke) -> None:
-    folder = ensemble("voting")
-    result = invoke("evaluate", folder, "--input", small_data / "dev.json")
+def refused_evaluation(invoke: Invoke, folder: Path, *options: object) -> str:
+    result = invoke("evaluate", folder, *options)
     assert result.exit_code == 2
-    assert "`qakit predict` answers a file with all of them" in str(result.exception)
+    return str(result.exception)
+
+
+def test_its_test_split_and_many_files(ensemble: Callable[..., Path], small_data: Path, invoke: Invoke) -> None:
+    folder = ensemble("nbest")
+    result = invoke("predict", folder, "--split", "test")
+    assert result.exit_code == 0, result.output
+    kept = folder / "predictions"
+    assert (kept / "test" / "nbest.jsonl").read_bytes() == (kept / "nbest.jsonl").read_bytes()
+    many = folder.parent / "many"
+    command = ("predict", folder, "--input", small_data / "test.json", "--output", f"{many}/", "--format", "csv")
+    for times in ("answered", "skipped"):
+        result = invoke(*command, "--json")
+        assert json.loads(result.stdout)[times] == 1
+    rows = (many / "test.csv").read_text("utf-8").splitlines()
+    submitted = (kept / "submission.csv").read_text("utf-8").splitlines()
+    assert [row.split(",")[:2] for row in rows[1:]] == [row.split(",")[:2] for row in submitted[1:]]
+    decision = folder.parent / "two" / "model" / "decision.json"
+    decision.write_text(decision.read_text("utf-8") + " ", "utf-8")
+    assert "other weights of the run whole" in str(invoke(*command).exception)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_it_is_judged_with_what_was_stored(
+    method: str, ensemble: Callable[..., Path], small_data: Path, invoke: Invoke
+) -> None:
+    folder = ensemble(method, *METHODS[method])
+    metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+    report = json.loads(invoke("evaluate", folder, "--json").stdout)
+    assert report["figures"][metrics["ensemble"]["figure"]] == pytest.approx(metrics["ensemble"]["seen"])
+    assert report == json.loads(invoke("evaluate", folder, "--input", small_data / "dev.json", "--json").stdout)
+    if method == "voting":
+        assert (report["threshold"], report["oracle"]) == (None, None)
+        return
+    stored = json.loads((folder / "ensemble.json").read_text("utf-8"))["null_threshold"]
+    assert (report["threshold"]["value"], report["threshold"]["source"]) == (stored, "validation")
+    given = json.loads(invoke("evaluate", folder, "--json", "--threshold=-1e9").stdout)
+    assert given["threshold"] == {"value": -1e9, "source": "option", "answered": 0}
+    assert given["oracle"] == report["oracle"]
+    curve = folder.parent / "curve.png"
+    assert invoke("evaluate", folder, "--curve", curve).exit_code == 0
+    assert curve.is_file()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_it_is_asked(method: str, ensemble: Callable[..., Path], invoke: Invoke) -> None:
+    folder = ensemble(method, *METHODS[method])
+    question = ("--question", "Who came?", "--context", "The Normans came.", "--context", "Rollo led them home.")
+    replies = [json.loads(invoke("ask", folder, *question, "-k", k, "--json").stdout) for k in (1, 4)]
+    assert [len(reply["candidates"]) for reply in replies] == [1, 4]
+    assert replies[0]["answer"] == replies[1]["answer"]
+    assert len({each["text"] for each in replies[1]["candidates"]}) == 4
+    found = qakit.load(folder).answer("Who came?", ["The Normans came.", "Rollo led them home."], top_k=4)
+    assert [each.text for each in found.candidates] == [each["text"] for each in replies[1]["candidates"]]
+
+
+def test_values_are_handed_to_the_members(ensemble: Callable[..., Path], small_data: Path, invoke: Invoke) -> None:
+    folder = ensemble("nbest")
+    nbest = folder.parent / "short.jsonl"
+    options = ("--nbest", nbest, "--set", "predict.max_answer_length=1", "--set", "predict.null_threshold=1e6")
+    predict(invoke, folder, small_data / "dev.json", *options)
+    found = read_nbest(nbest)
+    assert all(len(each.final.split()) == 1 for each in found)
+    (folder.parent / "answers.csv").unlink()
+    text = refused(invoke, folder, "--input", small_data / "dev.json", "--set", "windows.max_length=64")
+    assert text.startswith("--set windows.max_length: this takes another training")
+    text = refused(invoke, folder, "--input", small_data / "dev.json", "--set", "predict.max_answer_length=none")
+    assert "predict.max_answer_length" in text
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_ensemble_of_ensembles(method: str, ensemble: Callable[..., Path], small_data: Path, invoke: Invoke) -> None:
+    inner = ensemble("nbest", "--weights", "1,3")
+    one, whole = inner.parent / "one", inner.parent / "nested"
+    if method == "char_average":
+        made = invoke("ensemble", inner, one, "--method", method, "--folder", whole)
+        assert "has no character scores" in str(made.exception)
+        return
+    made = invoke("ensemble", inner, one, *METHODS[method], "--method", method, "--folder", whole, "--quiet")
+    assert made.exit_code == 0, made.output
+    answers = predict(invoke, whole, small_data / "test.json")
+    assert answers.read_bytes() == (whole / "predictions" / "submission.csv").read_bytes()
+    report = json.loads(invoke("evaluate", whole, "--input", small_data / "dev.json", "--json").stdout)
+    assert report["questions"] == 12
+    assert invoke("ask", whole, "-q", "Who?", "-c", "Rollo came.").exit_code == 0
+    compared = invoke("compare", whole, inner, one, "--json", "--resamples", "100")
+    assert compared.exit_code == 0, compared.output + str(compared.exception)
+    assert len(json.loads(compared.stdout)["runs"]) == 3
+
+
+def test_it_is_exported_as_a_folder_with_a_script(
+    ensemble: Callable[..., Path], small_data: Path, invoke: Invoke
+) -> None:
+    folder = ensemble("nbest", "--weights", "1,2")
+    exported = folder.parent / "exported"
+    for kind in (("--merge", "--output", exported), ("--kaggle", exported)):
+        result = invoke("export", folder, *kind)
+        assert result.exit_code == 2
+        members = f"{folder.parent / 'one'}, {folder.parent / 'two'}"
+        assert f"export its members ({members}), or all of it with --offline" in str(result.exception)
+    result = invoke("export", folder, "--offline", "--output", exported)
+    assert result.exit_code == 0, result.output + str(result.exception)
+    submission = (folder / "predictions" / "submission.csv").read_bytes()
+    for gone in (folder, folder.parent / "one", folder.parent / "two"):
+        shutil.rmtree(gone)
+    assert predict(invoke, exported / "run", small_data / "test.json").read_bytes() == submission
+    texts = [file.read_text("utf-8") for file in exported.rglob("*.json")]
+    assert not any(str(folder.parent) in text for text in texts)

@@ -33,7 +33,7 @@ def notebook(small_recipe: Path, small_data: Path, tmp_path_factory: pytest.Temp
         shutil.copy(small_data / name, folder)
     names: dict[str, Any] = {"folder": folder}
     cells = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
-    assert len(cells) == 5
+    assert len(cells) == 7
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for cell in cells:
@@ -52,6 +52,9 @@ def test_the_document_runs_from_top_to_bottom(notebook: dict[str, Any], monkeypa
     assert (folder / "answers.csv").read_bytes() == (folder / run.submission).read_bytes()
     assert notebook["comparison"].questions == 12
     assert notebook["both"].predictions[0].id == answers.predictions[0].id
+    assert "HasAns_f1" in notebook["longer"].figures
+    assert notebook["whole"].figures == pytest.approx(notebook["both"].figures)
+    assert len(notebook["reply"].candidates) == 3
     assert [step for step, _ in notebook["losses"]] == [1, 2, 4, 6]
     assert "train.epochs" in notebook["message"]
 

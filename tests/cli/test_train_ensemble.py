@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from command_line import Invoke
 
+from qakit.errors import UsageError
+from qakit.outputs import new_path
+
 RECIPE = """\
 name: whole
 ensemble:
@@ -164,3 +167,22 @@ def test_each_command_names_the_other(recipe: Path, invoke: Invoke, tmp_path: Pa
     assert "qakit ensemble" in str(invoke("train", plain).exception)
     plain.write_text("ensemble: {method: voting}\n", "utf-8")
     assert "give `members`, or `train`" in str(invoke("ensemble", plain).exception)
+
+
+@pytest.mark.slow
+def test_no_file_of_it_is_an_output_of_another_command(whole: Path) -> None:
+    files = [path for path in whole.rglob("*") if path.is_file()]
+    assert len(files) > 60
+    for file in files:
+        with pytest.raises(UsageError, match="a part of the"):
+            new_path(file)
+
+
+@pytest.mark.slow
+def test_an_ensemble_in_its_place_would_lose_the_trained_members(whole: Path, small_run: Path, invoke: Invoke) -> None:
+    before = sorted(path for path in whole.rglob("*"))
+    done = invoke("ensemble", small_run, whole, "--folder", whole, "--quiet")
+    assert done.exit_code == 2
+    done = invoke("ensemble", small_run, small_run.parent / "other", "--folder", whole, "--quiet")
+    assert "holds more than an ensemble (members, members.json, recipes), which would be lost" in str(done.exception)
+    assert sorted(path for path in whole.rglob("*")) == before

@@ -43,6 +43,33 @@ def test_each_user_has_a_cache_that_nobody_else_reads(tmp_path: Path, monkeypatc
     assert default_cache() == tmp_path / "shared" / "user-1234"
 
 
+@pytest.mark.parametrize("kind", ["a link", "a room that is a link", "open to the group", "open to all"])
+def test_a_cache_that_others_could_have_filled_is_neither_read_nor_cleared(
+    tmp_path: Path, kind: str, tokenizer: PreTrainedTokenizerFast, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What lies there answers for the texts: it must not be looked at before it is known whose it is."""
+    cache = tmp_path / "shared" / "user-1"
+    expected, _ = build_store(["a text"], tokenizer, cache=cache)
+    assert len(entries(cache)) == 1
+    if kind == "a link":
+        cache.rename(tmp_path / "elsewhere")
+        cache.symlink_to(tmp_path / "elsewhere")
+    elif kind == "a room that is a link":
+        (cache / TOKENS).rename(tmp_path / "elsewhere")
+        (cache / TOKENS).symlink_to(tmp_path / "elsewhere")
+    else:
+        cache.chmod(0o770 if kind == "open to the group" else 0o707)
+    caplog.clear()
+    found, _ = build_store(["a text"], tokenizer, cache=cache)
+    assert found.ids.tolist() == expected.ids.tolist()
+    assert not isinstance(found.ids, np.memmap)
+    (line,) = [each.getMessage() for each in caplog.records]
+    assert "tokens stay in memory" in line
+    assert clear(cache) == []
+    with pytest.raises(PermissionError):
+        open_room(cache, TOKENS)
+
+
 def test_a_cache_that_somebody_else_has_put_there_is_not_used(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

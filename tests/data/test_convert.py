@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import Invoke
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qakit.data import convert
 from qakit.data.convert import check_free, write_adl, write_tables
 from qakit.data.read import read_examples
-from qakit.errors import DataError, UsageError
+from qakit.errors import DataError, OutputError, UsageError
 from qakit.protocols import NoRuntime
 from qakit.registry import load_registry
 from qakit.values import Answer, Example
@@ -74,6 +76,7 @@ def test_too_few_paragraphs(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@settings(deadline=None)
 @given(st.lists(st.text("ab \n語", min_size=1, max_size=12), min_size=3, max_size=6, unique=True), st.integers(0, 9))
 def test_no_other_paragraph_holds_the_answer(texts: list[str], seed: int) -> None:
     from tempfile import TemporaryDirectory
@@ -142,13 +145,73 @@ def test_a_file_is_not_written_over_unasked(options: list[str], tmp_path: Path, 
 def test_what_convert_may_not_write_over(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").touch()
     (tmp_path / "link.jsonl").symlink_to("a.jsonl")
-    check_free([tmp_path / "b.jsonl"], tmp_path, form="jsonl", rows=None, overwrite=False)
+    check_free([tmp_path / "b.jsonl"], tmp_path, form="jsonl", overwrite=False)
     with pytest.raises(UsageError, match="is read and would be written over"):
-        check_free([tmp_path / "a.jsonl"], tmp_path / ".", form="jsonl", rows=None, overwrite=True)
+        check_free([tmp_path / "a.jsonl"], tmp_path / ".", form="jsonl", overwrite=True)
     with pytest.raises(UsageError, match="is read and would be written over"):
-        check_free([tmp_path / "a.jsonl", tmp_path / "link.json"], tmp_path, form="jsonl", rows=None, overwrite=True)
+        check_free([tmp_path / "a.jsonl", tmp_path / "link.json"], tmp_path, form="jsonl", overwrite=True)
     with pytest.raises(UsageError, match=r"a question file called context"):
-        check_free([tmp_path / "context.json"], tmp_path / "new", form="adl", rows=None, overwrite=True)
+        check_free([tmp_path / "context.json"], tmp_path / "new", form="adl", overwrite=True)
+
+
+@pytest.mark.parametrize("rows", [None, 2])
+@pytest.mark.parametrize("before", [None, 1])
+def test_what_was_written_in_another_number_of_files_goes(tmp_path: Path, before: int | None, rows: int | None) -> None:
+    """As one file or in parts: a pattern for the new ones would take in the old ones, too."""
+    write_tables({"dev": QUESTIONS}, tmp_path, form="jsonl", rows=before)
+    held = sorted(file.name for file in tmp_path.iterdir())
+    with pytest.raises(UsageError, match="exists: choose another --output, or give --overwrite"):
+        check_free([tmp_path / "dev.json"], tmp_path, form="jsonl", overwrite=False)
+    assert sorted(file.name for file in tmp_path.iterdir()) == held
+    check_free([tmp_path / "dev.json"], tmp_path, form="jsonl", overwrite=True)
+    done = write_tables({"dev": QUESTIONS}, tmp_path, form="jsonl", rows=rows)
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(done.files)
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_a_full_disk_leaves_the_earlier_files(tmp_path: Path, form: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tables({"dev": QUESTIONS}, tmp_path, form=form, rows=1)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    write, written = convert._write_table, []
+
+    def until_the_disk_is_full(path: Path, *more: Any) -> None:
+        if written:
+            raise OutputError("cannot write: No space left on device")
+        written.append(path)
+        write(path, *more)
+
+    monkeypatch.setattr(convert, "_write_table", until_the_disk_is_full)
+    with pytest.raises(OutputError):
+        write_tables({"dev": QUESTIONS[:3]}, tmp_path, form=form, rows=2)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_questions_never_lie_beside_the_contexts_of_another_conversion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_adl({"train": QUESTIONS}, tmp_path, paragraphs=2, seed=0)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    write, written = convert.write_text, []
+
+    def until_the_disk_is_full(path: Path, text: str) -> None:
+        if written:
+            raise OutputError("cannot write: No space left on device")
+        written.append(path)
+        write(path, text)
+
+    monkeypatch.setattr(convert, "write_text", until_the_disk_is_full)
+    with pytest.raises(OutputError):
+        write_adl({"train": QUESTIONS[::-1]}, tmp_path, paragraphs=2, seed=1)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_a_compressed_file_is_known_by_its_name_without_gz(tmp_path: Path) -> None:
+    (tmp_path / "dev.jsonl").touch()
+    with pytest.raises(UsageError, match=r"dev\.jsonl exists"):
+        check_free([tmp_path / "dev.json.gz"], tmp_path, form="jsonl", overwrite=False)
+    (tmp_path / "new.parquet").mkdir()
+    with pytest.raises(UsageError, match="is a folder"):
+        check_free([tmp_path / "new.json"], tmp_path, form="parquet", overwrite=True)
 
 
 def test_fewer_parts_leave_none_of_the_larger_file_behind(tmp_path: Path) -> None:

@@ -6,21 +6,25 @@ import gzip
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow.parquet
 import pytest
 from hub import datasets
 from hub.faults import CORRUPT
 from hub.server import HubServer
+from huggingface_hub import HfApi
 
+from qakit.data import sources
 from qakit.data.read import read_examples
 from qakit.data.sources import local_files
 from qakit.errors import DataError, HubError
 from qakit.hub import Progress, _listing, reporting
 from qakit.protocols import NoRuntime
-from qakit.recipe.hub_data import HubSplit
+from qakit.recipe.hub_data import HubFiles, HubSplit
 from qakit.registry import load_registry
 from qakit.values import Example
 
@@ -203,6 +207,25 @@ def test_the_file_that_a_reader_looks_for_beside_the_data_comes_along(hub: HubSe
     (path,) = fetch("hf://datasets/o/adl/a/train.json", beside="context.json")
     assert (path.parent / "context.json").is_file()
     assert hub.fetched("o/adl", kind="datasets").count("a/context.json") == 1
+
+
+def test_a_file_that_the_card_names_several_times_is_read_once(hub: HubServer):
+    paths = json.dumps(["data/train.jsonl.gz", "data/*.gz", "data/train.jsonl.gz"])
+    card = f"---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: {paths}\n---\n"
+    rows = {name: content for name, content in datasets.reading().items() if name == "data/train.jsonl.gz"}
+    hub.publish_dataset("o/n", {"README.md": card, **rows})
+    assert len(read(split("o/n"))) == datasets.ROWS["train"]
+
+
+def test_a_hundred_thousand_files_are_listed_in_a_moment(monkeypatch: pytest.MonkeyPatch):
+    names = [f"data/train-{number:06d}-of-100000.jsonl" for number in range(100_000)]
+    said = SimpleNamespace(sha="a" * 40, siblings=[SimpleNamespace(rfilename=name) for name in names])
+    monkeypatch.setattr(HfApi, "repo_info", lambda *_, **__: said)
+    begun = time.process_time()
+    _, listed = _listing("http://127.0.0.1", "o/many", "dataset", None)
+    assert HubFiles.parse("hf://datasets/o/many/data/*.jsonl").among(listed) == names
+    assert sources._has_all_pieces(listed)
+    assert time.process_time() - begun < 5
 
 
 CARD = "---\nconfigs:\n- config_name: x\n  data_files:\n  - split: train\n    path: gone-*\n---\n"

@@ -206,6 +206,7 @@ def test_weights_that_do_not_fit(runs: list[Path]) -> None:
 def test_the_folder_is_a_run(runs: list[Path], tmp_path: Path) -> None:
     from qakit.report.compare_runs import read_members
     from qakit.submit.target import find_target
+    from qakit.workflows.loading import load_trained
 
     folder = tmp_path / "whole"
     check_target(folder, runs)
@@ -220,7 +221,7 @@ def test_the_folder_is_a_run(runs: list[Path], tmp_path: Path) -> None:
     run = open_run(folder)
     assert run.recipe().name == "mine"
     assert run.read_json(run.metrics_file)["validation"]["exact"] > 90
-    assert find_target(folder, None, say=print).file == folder / "predictions" / "submission.csv"
+    assert find_target(folder, None, load_trained, say=print).file == folder / "predictions" / "submission.csv"
     compared = read_members([folder, runs[0]], load_registry())
     assert sum(compared[0].figures["exact"]) > sum(compared[1].figures["exact"])
 

@@ -49,7 +49,9 @@ def test_runs_that_cannot_be_begun_with(fold_recipe_file: Path, folded: Path, in
     result = invoke("train", fold_recipe_file, *alone, "--set", f"backbone.from_run={tmp_path / 'none'}")
     assert "backbone.from_run: file not found" in str(result.exception)
     result = invoke("train", fold_recipe_file, *alone, "--set", f"backbone.from_run={folded}")
-    assert "holds the models of several folds" in str(result.exception)
+    assert f"is made of several models: name the run of one of them, such as {folded / 'fold-1'}" in str(
+        result.exception
+    )
     adapter = ("--set", "train.keep=adapter", "--set", "adapter=bitfit", "--set", "train.max_steps=1")
     result = invoke("train", fold_recipe_file, "--set", "folds=null", "--output", tmp_path / "ad", *adapter, "--quiet")
     assert result.exit_code == 0, result.output

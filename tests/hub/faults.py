@@ -18,13 +18,14 @@ class Fault:
         name: for the log and for a test's name.
         kind: ``answer``: this status instead of the true answer; ``drop``: the connection closes without a word;
             ``truncate``: half of what was promised, then it closes; ``corrupt``: all of it, with one byte changed;
-            ``hang``: nothing until the server's ``release`` is set.
+            ``hang``: nothing until the server's ``release`` is set; ``stall``: half of it, and the rest after that;
+            ``whole``: all of it, whatever part was asked for.
         status: of an answer.
         headers: of an answer; the hub says there what is wrong.
     """
 
     name: str
-    kind: Literal["answer", "drop", "truncate", "corrupt", "hang"] = "answer"
+    kind: Literal["answer", "drop", "truncate", "corrupt", "hang", "stall", "whole"] = "answer"
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict, hash=False)
 
@@ -54,3 +55,5 @@ DROPPED = Fault("connection dropped", kind="drop")
 TRUNCATED = Fault("dropped in the middle", kind="truncate")
 CORRUPT = Fault("wrong hash", kind="corrupt")
 HANG = Fault("no answer", kind="hang")
+STALLED = Fault("stands still in the middle", kind="stall")
+WHOLE = Fault("no ranges", kind="whole")

@@ -133,16 +133,26 @@ class Handler(BaseHTTPRequestHandler):
             path = asked.path if asked.what in ("tree", "head", "file") else urlsplit(self.path).path
             token, name = "Authorization" in self.headers, fault.name if fault else None
             hub.note(Asked(self.command, asked.what, asked.kind, asked.repository, path, self._range()[0], token, name))
-        if fault is None or fault.kind in ("truncate", "corrupt"):
+        if fault is None or fault.kind in ("truncate", "corrupt", "stall", "whole"):
             self._answer(asked, body)
         elif fault.kind == "answer":
             self._refuse(fault)
         else:
             self.close_connection = True
             if fault.kind == "hang":
-                release = hub.release
-                hub.blocked.set()
-                release.wait(60)
+                self._wait()
+
+    def _plays(self, kind: str) -> bool:
+        return self.fault is not None and self.fault.kind == kind
+
+    def _wait(self) -> None:
+        release = self.stand_in.release
+        self.stand_in.blocked.set()
+        release.wait(60)
+
+    def _write(self, content: bytes) -> None:
+        self.wfile.write(content)
+        self.stand_in.sent += len(content)
 
     def _answer(self, asked: Address, body: bytes) -> None:
         if asked.what == "other":
@@ -208,10 +218,10 @@ class Handler(BaseHTTPRequestHandler):
             self._send(302, b"", "text/plain", headers)
             return
         content = blob.content
-        if self.fault is not None and self.fault.kind == "corrupt":
+        if self._plays("corrupt"):
             middle = len(content) // 2
             content = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-        first, last = self._range()
+        first, last = (0, None) if self._plays("whole") else self._range()
         last = min(len(content), len(content) if last is None else last + 1)
         if first or last < len(content):
             headers["Content-Range"] = f"bytes {first}-{last - 1}/{len(content)}"
@@ -245,7 +255,7 @@ class Handler(BaseHTTPRequestHandler):
         self._send(fault.status, body, "application/json; charset=utf-8", fault.headers | (headers or {}))
 
     def _send(self, status: int, body: bytes, content_type: str, headers: dict[str, str] | None = None) -> None:
-        cut = self.fault is not None and self.fault.kind == "truncate"
+        cut = self._plays("truncate")
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.send_response(status)
             self.send_header("Content-Type", content_type)
@@ -254,7 +264,11 @@ class Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(body[: len(body) // 2] if cut else body)
+                half = len(body) // 2
+                self._write(body[:half])
+                if self._plays("stall"):
+                    self._wait()
+                self._write(b"" if cut else body[half:])
         self.close_connection = self.close_connection or cut
 
 

@@ -28,12 +28,14 @@ class HubServer:
     Attributes:
         repositories: what is published, by kind (``models``, ``datasets``) and name.
         asked: every request in the order of arrival; redirects to the storage of large files are left out.
+        sent: bytes of all answers.
         blocked: set as soon as a request hangs; ``release`` lets go of all that hang.
     """
 
     def __init__(self) -> None:
         self.repositories: dict[tuple[Kind, str], Repository] = {}
         self.asked: list[Asked] = []
+        self.sent = 0
         self.plans: list[tuple[Fault, What | None, str | None, list[None] | None]] = []
         self.connections: set[socket.socket] = set()
         self.lock = threading.Lock()
@@ -125,6 +127,7 @@ class HubServer:
         """Empty the log."""
         with self.lock:
             self.asked.clear()
+            self.sent = 0
 
     # ---------------------------------------------------------------------------------------------------------- faults
     def inject(self, fault: Fault, what: What | None = None, *, path: str | None = None, times: int | None = 1) -> None:

@@ -16,8 +16,9 @@ from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 import qakit
 from qakit.errors import ModelError, RecipeError, RunError, UsageError
+from qakit.inference.answerer import Answerer
 from qakit.inference.checkpoint import load_checkpoint
-from qakit.stages.loading import is_model_alone, load_trained
+from qakit.workflows.loading import is_model_alone, load_trained
 
 QUESTION = "Where is Normandy?"
 CONTEXT = "The Normans gave their name to Normandy, a region in France, in the 10th century."
@@ -113,6 +114,13 @@ def test_values_of_the_recipe_can_be_given(model: Publish) -> None:
         load_checkpoint(str(model("Bert")), overrides=["head=crf"])
     with pytest.raises(RecipeError, match="did you mean 'n_best'"):
         load_checkpoint(str(model("Bert")), overrides=["predict.n_bst=3"])
+
+
+def test_a_classifier_is_not_loaded_to_be_asked(model: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = load_checkpoint(str(model("Bert")))
+    monkeypatch.setattr(trained.assembled.model.head, "gives", "labels", raising=False)
+    with pytest.raises(UsageError, match=r"answers with classes or numbers, not with pieces of a text; give it a file"):
+        Answerer(trained)
 
 
 def test_more_candidates_than_n_best_are_sought_not_cut(model: Publish) -> None:

@@ -1,28 +1,25 @@
 """``qakit.pipeline`` is what ``pipeline("question-answering")`` of transformers 4 was.
 
-The questions are those of its own tests; what differs on purpose is said in docs/from-transformers.md.
+The cases of its own tests are counted in ``test_question_answering_cases.py``; here is the rest.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import published
 import pytest
 import torch
-from hub.server import HubServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, processors
-from transformers import AutoModelForQuestionAnswering, AutoTokenizer, PreTrainedTokenizerFast
+from old_pipeline import Reference
+from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 import qakit
 from qakit.errors import UsageError
 from qakit.inference.question_answering import Parameters, QuestionAnsweringPipeline
-from qakit.stages.loading import DEFAULT_MODEL
 
 FOUNDED, FIELD = "Where was HuggingFace founded ?", "In what field is HuggingFace working ?"
 PARIS, STARTUP = "HuggingFace was founded in Paris.", "HuggingFace is a startup based in New-York"
@@ -54,13 +51,6 @@ def check(answer: Any, context: str) -> None:
 
 
 # ------------------------------------------------------------------------------------------------- what comes back
-def test_one_question_gives_one_dict(pipe: QuestionAnsweringPipeline) -> None:
-    check(pipe(question=FOUNDED, context=PARIS), PARIS)
-    check(pipe(FOUNDED, PARIS), PARIS)
-    check(pipe({"question": FOUNDED, "context": PARIS}), PARIS)
-    check(pipe({"question": FOUNDED, "context": PARIS}, handle_impossible_answer=False), PARIS)
-
-
 def test_a_list_of_one_gives_one_dict_too(pipe: QuestionAnsweringPipeline) -> None:
     alone = pipe(question=FOUNDED, context=PARIS)
     assert pipe([{"question": FOUNDED, "context": PARIS}]) == alone
@@ -108,26 +98,6 @@ def test_a_context_with_a_single_text_gives_a_dict_whatever_top_k(pipe: Question
     check(pipe(question=FOUNDED, context="Paris", top_k=5), "Paris")
 
 
-def test_batches_change_nothing(pipe: QuestionAnsweringPipeline) -> None:
-    one: Any = pipe(question=FOUNDED, context=PARIS * 20)
-    other: Any = pipe(question=FOUNDED, context=PARIS * 20, batch_size=2)
-    assert (one["answer"], one["start"]) == (other["answer"], other["start"])
-    assert one["score"] == pytest.approx(other["score"], abs=1e-6)
-
-
-def test_an_iterator_is_answered_as_it_comes(pipe: QuestionAnsweringPipeline) -> None:
-    taken: list[int] = []
-
-    def data() -> Iterator[dict[str, str]]:
-        for number in range(10):
-            taken.append(number)
-            yield {"question": FOUNDED, "context": PARIS}
-
-    answers: Any = pipe(data())
-    assert taken == []
-    assert list(answers) == close_to([pipe(FOUNDED, PARIS)] * 10)  # type: ignore[list-item]
-
-
 def test_arguments_may_be_given_once_for_all_calls(folder: Path, pipe: QuestionAnsweringPipeline) -> None:
     set_once = qakit.pipeline(model=folder, top_k=3, handle_impossible_answer=True, device=-1)
     wanted = pipe(question=FOUNDED, context=PARIS, top_k=3, handle_impossible_answer=True)
@@ -150,16 +120,6 @@ def test_other_precisions_are_possible(folder: Path, dtype: Any) -> None:
     assert qakit.pipeline(model=folder, torch_dtype=dtype, device="cpu")(question=FOUNDED, context=PARIS) == answer
 
 
-def test_scores_of_a_very_sure_model_are_probabilities(folder: Path) -> None:
-    model = AutoModelForQuestionAnswering.from_pretrained(folder)
-    with torch.no_grad():
-        model.qa_outputs.weight *= 1e6
-        model.qa_outputs.bias *= 1e6
-    pipe = qakit.pipeline("question-answering", model=model, tokenizer=AutoTokenizer.from_pretrained(folder))
-    answer: Any = pipe(question=FOUNDED, context=PARIS)
-    assert answer["score"] == pytest.approx(1.0)
-
-
 def test_objects_that_are_loaded_already_are_taken(folder: Path, pipe: QuestionAnsweringPipeline) -> None:
     model, tokenizer = AutoModelForQuestionAnswering.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     loaded = qakit.pipeline("question-answering", model=model, tokenizer=tokenizer)
@@ -171,98 +131,10 @@ def test_objects_that_are_loaded_already_are_taken(folder: Path, pipe: QuestionA
         qakit.pipeline(model=folder, tokenizer=tokenizer)
 
 
-def test_words_that_only_blanks_divide_are_given_whole_unless_asked_otherwise(tmp_path: Path) -> None:
-    """A tokenizer that sees no words in Japanese: the whole text is one, as it was in the old pipeline."""
-    context = "全学年にわたって小学校の国語の教科書に挿し絵が用いられている"
-    letters = sorted(set(context + "国語"))
-    vocabulary = {token: number for number, token in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *letters])}
-    backend = Tokenizer(models.BPE(vocabulary, [], unk_token="[UNK]"))
-    backend.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    folder = published.publish("Bert", [FOUNDED], tmp_path / "japanese")
-    PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        model_input_names=["input_ids", "attention_mask", "token_type_ids"],
-        unk_token="[UNK]",
-        pad_token="[PAD]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-    ).save_pretrained(folder)
-    pipe = qakit.pipeline(model=folder)
-    whole: Any = pipe(question="国語", context=context)
-    assert (whole["answer"], whole["start"], whole["end"]) == (context, 0, len(context))
-    part: Any = pipe(question="国語", context=context, align_to_words=False)
-    assert 0 < len(part["answer"]) <= 15
-    check(part, context)
-
-
-def test_without_a_model_the_old_default_is_asked_for(hub: HubServer, folder: Path) -> None:
-    hub.publish(DEFAULT_MODEL, folder)
-    check(qakit.pipeline("question-answering")(question=FOUNDED, context=PARIS), PARIS)
-
-
 # ------------------------------------------------------------------------------------------- the scores themselves
-class Reference:
-    """The old pipeline's scores by the plainest way: every span of every window, looked at one by one."""
-
-    def __init__(self, folder: Path) -> None:
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.model = AutoModelForQuestionAnswering.from_pretrained(folder).eval()
-
-    def answers(self, question: str, context: str, p: Parameters) -> list[tuple[str, float]]:
-        encoded = self.tokenizer(
-            question,
-            context,
-            truncation="only_second",
-            max_length=p.max_seq_len,
-            stride=p.doc_stride,
-            return_overflowing_tokens=True,
-        )
-        begins, ends = self.word_bounds(context)
-        sums: dict[str, tuple[str, float]] = {}
-        null = 1.0
-        for encoding in encoded.encodings:
-            possible = [place for place, part in enumerate(encoding.sequence_ids) if part == 1]
-            inputs = {
-                "input_ids": torch.tensor([encoding.ids]),
-                "attention_mask": torch.ones(1, len(encoding.ids), dtype=torch.int64),
-                "token_type_ids": torch.tensor([encoding.type_ids]),
-            }
-            with torch.no_grad():
-                output = self.model(**inputs)
-            starts, stops = (
-                dict(zip([0, *possible], logits[0, [0, *possible]].double().softmax(0).tolist(), strict=True))
-                for logits in (output.start_logits, output.end_logits)
-            )
-            null = min(null, starts[0] * stops[0])
-            spans = [
-                (starts[i] * stops[j], encoding.offsets[i][0], encoding.offsets[j][1])
-                for i in possible
-                for j in possible
-                if i <= j < i + p.max_answer_len
-            ]
-            for score, start, end in sorted(spans, reverse=True)[: p.per_window]:
-                if p.align_to_words:
-                    start, end = begins[start], ends[end]
-                text = context[start:end]
-                first, before = sums.get(text.lower(), (text, 0.0))
-                sums[text.lower()] = first, before + score
-        found = list(sums.values()) + ([("", null)] if p.handle_impossible_answer else [])
-        return sorted(found, key=lambda each: -each[1])[: p.top_k]
-
-    def word_bounds(self, context: str) -> tuple[dict[int, int], dict[int, int]]:
-        encoding = self.tokenizer(context, add_special_tokens=False).encodings[0]
-        words = [encoding.word_to_chars(word) for word in encoding.word_ids]
-        starts, ends = zip(*encoding.offsets, strict=True) if encoding.offsets else ((), ())
-        return dict(zip(starts, (word[0] for word in words), strict=True)), dict(
-            zip(ends, (word[1] for word in words), strict=True)
-        )
-
-
 @pytest.fixture(scope="module")
 def reference(folder: Path) -> Reference:
-    return Reference(folder)
+    return Reference(AutoModelForQuestionAnswering.from_pretrained(folder), AutoTokenizer.from_pretrained(folder))
 
 
 VOCABULARY = "Paris paris HuggingFace founded house, 1906 New-York. is in of the Zürich"

@@ -1,4 +1,4 @@
-"""What ``qakit.pipeline`` refuses: one line each, before anything is scored or loaded."""
+"""What ``qakit.pipeline`` refuses beside the old one's cases: one line each, before anything is scored or loaded."""
 
 from __future__ import annotations
 
@@ -23,36 +23,10 @@ def pipe(tmp_path_factory: pytest.TempPathFactory) -> QuestionAnsweringPipeline:
 @pytest.mark.parametrize(
     ("args", "named"),
     [
-        # Where the old pipeline raised KeyError or ValueError there is one kind of error with one line.
-        (({"context": PARIS},), {}),
-        (({"question": FOUNDED},), {}),
-        (([{"context": PARIS}],), {}),
-        ((None, PARIS), {}),
-        (("", PARIS), {}),
-        ((FOUNDED, None), {}),
-        ((FOUNDED, ""), {}),
-        ((), {"question": None, "context": PARIS}),
-        ((), {"question": "", "context": PARIS}),
-        ((), {"question": FOUNDED, "context": None}),
-        ((), {"question": FOUNDED, "context": ""}),
-        (({"question": None, "context": PARIS},), {}),
-        (({"question": "", "context": PARIS},), {}),
-        (({"question": FOUNDED, "context": None},), {}),
-        (({"question": FOUNDED, "context": ""},), {}),
-        (([{"question": FOUNDED, "context": PARIS}, {"question": None, "context": PARIS}],), {}),
-        (([{"question": FOUNDED, "context": PARIS}, {"question": "", "context": PARIS}],), {}),
-        (([{"question": FOUNDED, "context": PARIS}, {"question": FOUNDED, "context": None}],), {}),
-        (([{"question": FOUNDED, "context": PARIS}, {"question": FOUNDED, "context": ""}],), {}),
-        ((), {"question": {"This": "Is weird"}, "context": "This is a context"}),
-        ((), {"question": [FOUNDED, FOUNDED], "context": [PARIS, PARIS, PARIS]}),
-        ((), {"question": [FOUNDED, FOUNDED, FOUNDED], "context": [PARIS, PARIS]}),
-        ((None,), {}),
-        ((), {"Y": None}),
-        ((1,), {}),
         ((), {}),
         ((), {"question": FOUNDED}),
         ((), {"context": PARIS}),
-        # The old pipeline took these, and answered from what nobody meant.
+        # The old pipeline took the rest, and answered from what nobody meant.
         ((" \n", PARIS), {}),
         ((FOUNDED, "\t"), {}),
         ((FOUNDED, [PARIS]), {}),

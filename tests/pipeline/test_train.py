@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from qakit.errors import ModelError, RunError
+import qakit
+from qakit.errors import ModelError, RunError, UsageError
 from qakit.inference.nbest_file import read_nbest
+from qakit.outputs import new_path
 from qakit.runs import Run
-from qakit.stages.loading import load_trained
 from qakit.stages.trained import TrainedPipeline
 from qakit.values import Example
+from qakit.workflows.loading import load_trained
 
 
 @pytest.fixture(scope="session")
@@ -163,9 +165,21 @@ def test_a_plain_run_has_the_table_of_errors_too(trained_pipeline: Path, invoke)
     assert "does not answer with spans" in str(refused.exception)
 
 
+<<<<<<< HEAD
 def test_what_is_missing_is_trained_by_the_recipe(
     trained_pipeline: Path, pipeline_recipe: Path, tmp_path: Path, invoke
 ) -> None:
+=======
+def test_a_run_that_answers_with_contexts_is_not_loaded_to_be_asked(trained_pipeline: Path, invoke) -> None:
+    said = r"selection \(head 'multiple_choice'\) answers with one of its contexts, .* give it a file: qakit\.predict"
+    with pytest.raises(UsageError, match=said):
+        qakit.load(trained_pipeline / "selection")
+    refused = invoke("ask", trained_pipeline / "selection", "-q", "Who?", "-c", "It was Ann.")
+    assert refused.exit_code == 2
+
+
+def test_resuming_trains_only_what_is_missing(trained_pipeline: Path, tmp_path: Path, invoke) -> None:
+>>>>>>> w-graph
     copy = tmp_path / "copy"
     shutil.copytree(trained_pipeline, copy)
     stage = Run(copy / "selection")
@@ -262,3 +276,11 @@ def test_a_selection_from_joined_contexts_is_refused_before_it_is_trained(
     assert isinstance(result.exception, ModelError)
     assert "contexts are scored one by one: use a preprocessor in preprocess.predict" in str(result.exception)
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_no_file_of_it_is_an_output_of_another_command(trained_pipeline: Path) -> None:
+    files = [path for path in trained_pipeline.rglob("*") if path.is_file()]
+    assert len(files) > 30
+    for file in files:
+        with pytest.raises(UsageError, match="a part of the"):
+            new_path(file)

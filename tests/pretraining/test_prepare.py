@@ -65,7 +65,7 @@ def test_a_run_with_several_models_is_refused_as_in_training(tmp_path: Path) -> 
     section = BackboneSection.model_validate({"from_run": str(tmp_path / "folds")})
     recipe = Recipe(data=DataSection(reader=PluginRef(name="squad")), backbone=section)
     create_run(recipe, tmp_path / "folds", others={FOLDS: "{}"})
-    with pytest.raises(RunError, match=r"backbone\.from_run: .*folds holds the models of several folds: name one"):
+    with pytest.raises(RunError, match=r"backbone\.from_run: .*folds is made of several models: name the run of one"):
         prepare_pretraining(["a text"], section, PretrainSettings(), device=torch.device("cpu"), listener=silence)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,22 @@ def test_shared_prediction_writes_what_one_process_writes(
         assert not any(str(tmp_path) in path for writes in ended.writes[1:] for path in writes)
         files[size] = [path.read_bytes() for path in paths]
     assert files[1] == files[processes]
+
+
+def test_several_processes_answer_for_an_ensemble(
+    crew: Crew, trained: tuple[Path, Ended], data: Path, tmp_path: Path
+) -> None:
+    other, whole, written = tmp_path / "other", tmp_path / "whole", {}
+    shutil.copytree(trained[0], other, ignore=shutil.ignore_patterns("checkpoints"))
+    made = crew.run(1, "ensemble", trained[0], other, "--method", "nbest", "--weights", "1,2", "--folder", whole)
+    assert made.codes == [0], made.err
+    for size in (1, 2):
+        paths = tmp_path / f"{size}.csv", tmp_path / f"{size}.jsonl"
+        options = ("--input", data / "dev.json", "--output", paths[0], "--nbest", paths[1])
+        ended = crew.run(size, "predict", whole, *options)
+        assert ended.codes == [0] * size, ended.err
+        written[size] = [path.read_bytes() for path in paths]
+    assert written[1] == written[2]
 
 
 def test_shared_evaluation_gives_the_figures_of_one_process(

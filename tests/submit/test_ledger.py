@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qakit.errors import DataError, OutputError, SubmissionError
+from qakit.errors import DataError, OutputError, QakitError, SubmissionError
 from qakit.submit.ledger import Ledger
 from qakit.submit.record import STATES, Count, Record, new_id
 
 
 def record(submit_id: str = "0123456789", **facts: object) -> Record:
-    base = {"competition": "qa-cup", "sha256": "f" * 64, "bytes": 3, "rows": 1, "file": "a.csv", "folder": "x"}
+    base = {"competition": "qa-cup", "sha256": "f" * 64, "bytes": 3, "rows": 1, "file": "a.csv"}
+    base |= {"folder": f"20261130-101010-qa-cup-{submit_id}"}
     return Record(submit_id, **(base | facts)).to("INTENT")  # type: ignore[arg-type]
 
 
@@ -99,12 +100,77 @@ def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
         ledger.read()
 
 
-@pytest.mark.parametrize("change", [{"state": "DONE"}, {"times": []}, {"count": {"day": 1}}, {"sha256": None}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"state": "DONE"},
+        {"state": ["INTENT"]},
+        {"times": []},
+        {"times": {"INTENT": 3}},
+        {"times": {"INTENT": "2026-11-30"}},
+        {"times": {"SOON": "2026-11-30T10:10:10+00:00"}},
+        {"count": {"day": 1}},
+        {"count": {"day": "2026-11-30", "today": True, "total": 1}},
+        {"count": {"day": "2026-11-30", "today": 1, "total": 10**400}},
+        {"count": {"day": "soon", "today": 1, "total": 1}},
+        {"count": [1, 2, 3]},
+        {"sha256": None},
+        {"sha256": "f" * 63},
+        {"submit_id": "0123456789\n"},
+        {"submit_id": "../../x"},
+        {"competition": "qa-cup; rm -r ."},
+        {"competition": 3},
+        {"notebook": 7},
+        {"notebook": "me/x@1; rm -r ."},
+        {"run_id": ["x"]},
+        {"metric": {"f1": 1}},
+        {"kaggle_metric": 1},
+        {"message": None},
+        {"error": 5},
+        {"versions": {"qakit": 1}},
+        {"baselines": {"weak": "50"}},
+        {"baselines": {"weak": True}},
+        {"bytes": -1},
+        {"rows": 1.5},
+        {"rows": None},
+        {"ref": "7"},
+        {"ref": False},
+        {"public": float("nan")},
+        {"cv_mean": "80"},
+        {"folder": "ledger.jsonl"},
+        {"folder": ".lock"},
+        {"folder": "data"},
+        {"folder": "20261130-101010-qa-cup-ffffffffff"},
+    ],
+    ids=str,
+)
 def test_a_line_that_makes_no_sense_is_damaged(tmp_path: Path, change: dict[str, object]) -> None:
     ledger = Ledger(tmp_path)
     ledger.file.write_text(json.dumps(record().to_dict() | change) + "\n")
-    with pytest.raises(DataError, match="line 1"):
+    with pytest.raises(DataError, match=r"line 1: is damaged: \w+") as caught:
         ledger.read()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "link out", "lock out"])
+def test_what_is_no_ledger_is_refused_and_left_alone(tmp_path: Path, kind: str) -> None:
+    ledger, victim = Ledger(tmp_path / "submissions"), tmp_path / "token"
+    victim.write_text("no line end: all of it would be cut off")
+    ledger.folder.mkdir()
+    if kind == "pipe":
+        os.mkfifo(ledger.file)
+    elif kind == "folder":
+        ledger.file.mkdir()
+    elif kind == "device":
+        ledger.file.symlink_to("/dev/zero")
+    else:
+        (ledger.file if kind == "link out" else ledger.folder / ".lock").symlink_to(victim)
+    with pytest.raises(QakitError) as caught:
+        ledger.read()
+    assert "\n" not in str(caught.value)
+    with pytest.raises(QakitError), ledger.locked():
+        raise AssertionError("it was opened")
+    assert victim.read_text() == "no line end: all of it would be cut off"
 
 
 def test_keys_of_a_later_version_are_passed_over(tmp_path: Path) -> None:

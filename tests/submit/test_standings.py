@@ -31,7 +31,8 @@ from qakit.submit.standings import (
 
 
 def record(number: int, **facts: object) -> Record:
-    base = {"competition": "qa-cup", "sha256": f"{number:064x}", "bytes": 3, "rows": 1, "file": "a.csv", "folder": "x"}
+    base = {"competition": "qa-cup", "sha256": f"{number:064x}", "bytes": 3, "rows": 1, "file": "a.csv"}
+    base |= {"folder": f"20261130-101010-qa-cup-{number:010x}"}
     return Record(f"{number:010x}", **(base | {"ref": number, "state": "COMPLETE"} | facts))  # type: ignore[arg-type]
 
 

@@ -84,6 +84,23 @@ def test_only_the_last_few_are_kept(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000003", "step-00000004"]
 
 
+def test_nothing_but_checkpoints_is_given_up(tmp_path: Path) -> None:
+    root, model = tmp_path / "checkpoints", small_model(0)
+    optimiser = build_optimiser(model, TrainSection())
+    for name in ("step-00000001-mine", "step-best", "step-00000009"):
+        (root / name).mkdir(parents=True)
+        (root / name / "notes.txt").write_text("mine")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "state.json").write_text("{}")
+    (root / "step-00000008").symlink_to(tmp_path / "elsewhere")
+    before = sorted(path.name for path in root.iterdir())
+    save(root, model, optimiser, 2, keep=1)
+    save(root, model, optimiser, 3, keep=1)
+    assert sorted(path.name for path in root.iterdir()) == sorted([*before, "step-00000003"])
+    assert (tmp_path / "elsewhere" / "state.json").is_file()
+    assert latest_checkpoint(root, warn=lambda text: None) == root / "step-00000003"
+
+
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
     model = small_model(0)
     optimiser = build_optimiser(model, TrainSection())

@@ -1,26 +1,39 @@
-"""A name -> what answers questions: a run, a pipeline of two, or a model without a run."""
+"""A name -> what answers questions: a run of any kind, or a model without a run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qakit.data.splits import CONTEXTS
 from qakit.distributed import ALONE, Workers
-from qakit.errors import RunError, UsageError
+from qakit.ensembling.answering import Say, TrainedEnsemble
+from qakit.ensembling.stored import open_stored
+from qakit.errors import UsageError
+from qakit.folds.combining import open_together
 from qakit.inference.answering import Answering
 from qakit.inference.checkpoint import load_checkpoint, load_objects
 from qakit.inference.question_answering import Parameters, QuestionAnsweringPipeline
 from qakit.inference.questions import positive
 from qakit.inference.trained import TrainedRun
-from qakit.registry import Registry
-from qakit.runs import Run, not_one_model
+from qakit.recipe.overrides import key_path
+from qakit.registry import Registry, load_registry
+from qakit.runs import Run, nested, open_run
 from qakit.stages.folder import is_pipeline_folder
-from qakit.stages.trained import TrainedPipeline
+from qakit.stages.trained import TrainedPipeline, recipes_under
 
 if TYPE_CHECKING:
     import torch
+
+THRESHOLD = ("predict", "null_threshold")
+"""Of an ensemble that of the whole: its members have thresholds on scales of their own."""
+
+
+def _silence(_: str) -> None:
+    """Nobody listens."""
 
 
 def load_trained(
@@ -31,21 +44,31 @@ def load_trained(
     registry: Registry | None = None,
     device: torch.device | None = None,
     workers: Workers = ALONE,
+    keep: bool = False,
+    say: Say = _silence,
+    warn: Say = _silence,
+    within: tuple[Path, ...] = (),
 ) -> Answering:
-    """The best weights of a run, or of both stages of a pipeline; or a model of ``AutoModelForQuestionAnswering``.
+    """The best weights of a run, of both stages of a pipeline, or of all members of an ensemble or of folds; or a model
+    of ``AutoModelForQuestionAnswering``.
 
     Args:
         name: a run's folder, a folder in Hugging Face layout, or a model on the hub. A folder that is there is meant.
         revision: of a model on the hub.
-        overrides: ``a.b=value`` texts for a model without a run, which has no recipe of its own.
+        overrides: ``a.b=value`` texts: of a run for what prediction looks at; of a model without a run for any value of
+            the recipe that it is read with.
         registry: the installed plugins.
         device: where it runs; by default the first GPU if there is one.
         workers: the processes that share the scoring.
+        keep: have all members in memory at once; else each is loaded when its turn comes, and again the next time.
+        say: told which member is at work.
+        warn: told which members are no longer those that an ensemble was made of.
+        within: the ensembles and folds of which this is a member, outermost first.
 
     Raises:
-        RunError: the folder is none of these, or has no trained model.
+        RunError: the folder is none of these, or has no trained model; or a member is none.
         ModelError: no model of that name that answers questions.
-        UsageError: a revision or overrides for a run.
+        UsageError: a revision for a run, or an override that takes another training.
         RecipeError: an override that does not fit.
     """
     folder = Path(name)
@@ -53,14 +76,52 @@ def load_trained(
         return load_checkpoint(
             str(name), revision=revision, overrides=overrides, registry=registry, device=device, workers=workers
         )
-    if revision is not None or overrides:
-        given = "a revision is" if revision is not None else "--reader, --metric and --set are"
-        raise UsageError(f"{folder} has a recipe that says how it reads and answers: {given} for a model without a run")
-    if why := not_one_model(Run(folder)):
-        raise RunError(why)
-    if is_pipeline_folder(folder):
-        return TrainedPipeline.load(folder, registry=registry, device=device, workers=workers)
-    return TrainedRun.load(folder, registry=registry, device=device, workers=workers)
+    if revision is not None:
+        raise UsageError(f"{folder} is a run, whose weights are in its folder: a revision is for a model on the hub")
+    registry = registry or load_registry()
+    if Run(folder).has_members:
+        opened = partial(load_trained, registry=registry, device=device, workers=workers, keep=keep, say=say, warn=warn)
+        return _load_members(
+            folder, registry, opened, overrides=overrides, keep=keep, say=say, warn=warn, workers=workers, within=within
+        )
+    load = TrainedPipeline.load if is_pipeline_folder(folder) else TrainedRun.load
+    return load(folder, registry=registry, device=device, workers=workers, overrides=overrides)
+
+
+def _load_members(
+    folder: Path,
+    registry: Registry,
+    opened: Callable[..., Answering],
+    *,
+    overrides: Sequence[str],
+    keep: bool,
+    say: Say,
+    warn: Say,
+    workers: Workers,
+    within: tuple[Path, ...],
+) -> TrainedEnsemble:
+    """An ensemble, or folds; ``opened`` loads a member."""
+    within = nested(folder, within)
+    stored = (open_together if Run(folder).is_folds else open_stored)(folder, registry)
+    handed = [text for text in overrides if key_path(text) != THRESHOLD]
+    for path in stored.changed_members():
+        warn(
+            f"{path} has other predictions than those that {folder} was made of: if its model is another one, weights "
+            "and no-answer threshold may not suit it; `qakit ensemble` finds them anew"
+        )
+    for path in stored.members:
+        if _reading(Run(path)) != _reading(stored.run):
+            warn(f"{path} reads files otherwise (data.reader) than {folder}, which reads them for all of its members")
+        if is_pipeline_folder(path):
+            recipes_under(open_run(path), handed, registry)  # before the long work
+    open_member = partial(opened, overrides=handed, within=within)
+    return TrainedEnsemble.of(stored, registry, open_member, overrides=overrides, keep=keep, say=say, workers=workers)
+
+
+def _reading(run: Run) -> tuple[str, dict[str, Any]]:
+    """A run's reader and its settings, but for the place of a file of contexts."""
+    reader = run.recipe().data.reader
+    return reader.name, {name: value for name, value in reader.settings.items() if name != CONTEXTS}
 
 
 TASK = "question-answering"
