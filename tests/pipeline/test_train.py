@@ -165,11 +165,6 @@ def test_a_plain_run_has_the_table_of_errors_too(trained_pipeline: Path, invoke)
     assert "does not answer with spans" in str(refused.exception)
 
 
-<<<<<<< HEAD
-def test_what_is_missing_is_trained_by_the_recipe(
-    trained_pipeline: Path, pipeline_recipe: Path, tmp_path: Path, invoke
-) -> None:
-=======
 def test_a_run_that_answers_with_contexts_is_not_loaded_to_be_asked(trained_pipeline: Path, invoke) -> None:
     said = r"selection \(head 'multiple_choice'\) answers with one of its contexts, .* give it a file: qakit\.predict"
     with pytest.raises(UsageError, match=said):
@@ -178,8 +173,9 @@ def test_a_run_that_answers_with_contexts_is_not_loaded_to_be_asked(trained_pipe
     assert refused.exit_code == 2
 
 
-def test_resuming_trains_only_what_is_missing(trained_pipeline: Path, tmp_path: Path, invoke) -> None:
->>>>>>> w-graph
+def test_what_is_missing_is_trained_by_the_recipe(
+    trained_pipeline: Path, pipeline_recipe: Path, tmp_path: Path, invoke
+) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(trained_pipeline, copy)
     stage = Run(copy / "selection")
