@@ -41,6 +41,12 @@ def started(folder: Path) -> dict[str, list[int]]:
     }
 
 
+def both_at_work(folder: Path) -> None:
+    """Wait until two trainings have begun and listen to signals."""
+    wait_for(lambda: len(started(folder)) == 2)
+    time.sleep(0.5)
+
+
 def wait_for(true: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not true():
@@ -82,7 +88,7 @@ def test_a_training_whose_node_is_lost_begins_anew_on_another(
     ray_nodes: RayNodes, drive: Callable[[float], subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     driver = drive(8)
-    wait_for(lambda: len(started(tmp_path)) == 2)
+    both_at_work(tmp_path)
     workers = {name: parent_of(processes[0]) for name, processes in started(tmp_path).items()}
     (lost,) = (name for name, worker in workers.items() if parent_of(worker) == ray_nodes.second_raylet)
     for process in (ray_nodes.second_raylet, workers[lost]):
@@ -103,7 +109,7 @@ def test_a_killed_driver_takes_its_trainings_along_and_the_same_command_goes_on(
     drive: Callable[[float], subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     killed = drive(300)
-    wait_for(lambda: len(started(tmp_path)) == 2)
+    both_at_work(tmp_path)
     killed.kill()
     wait_for(lambda: len(list(tmp_path.glob("*/checkpoint"))) == 2)
     again = drive(300)
@@ -116,7 +122,7 @@ def test_on_sigterm_trainings_write_checkpoints_and_the_command_exits_143(
     drive: Callable[[float], subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     process = drive(300)
-    wait_for(lambda: len(started(tmp_path)) == 2)
+    both_at_work(tmp_path)
     process.terminate()
     said, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 143
