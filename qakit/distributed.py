@@ -198,11 +198,10 @@ _met = count()
 def _meeting() -> dict[str, Any]:
     """What a process group is made with. Each meeting has a place of its own at the store that the launcher keeps, or
     the first process: in a place that was used before, addresses of then would be found."""
-    import torch.distributed
+    from torch.distributed import PrefixStore  # type: ignore[attr-defined]  # public, but not marked as such
 
     store, rank, size = _store()
-    place = torch.distributed.PrefixStore(f"qakit/{next(_met)}", store)  # type: ignore[attr-defined]
-    return {"store": place, "rank": rank, "world_size": size, "timeout": PATIENCE}
+    return {"store": PrefixStore(f"qakit/{next(_met)}", store), "rank": rank, "world_size": size, "timeout": PATIENCE}
 
 
 @cache

@@ -180,7 +180,7 @@ def refuse_special(path: Path, error: type[QakitError] = RunError) -> None:
     except OSError:
         return
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise error(f"{path} is a pipe, a socket or a device, and no file: remove it")
+        raise error(f"{path} is a pipe, a socket or a device, and no file")
 
 
 def check_readable(path: Path, error: type[QakitError] = RunError) -> None:

@@ -1,7 +1,8 @@
 """Large files of the hub: into a partial file of ours, which the next command takes up where this one broke off.
 
 The hub's client goes on with a broken download as long as its process lives, and then removes what has arrived. So a
-large file is brought into the client's cache here, checked, and only linked by the client.
+large file is brought into the client's cache here, checked, and only linked by the client. It comes over HTTP, which
+the hub offers for every file; the client's other protocol, Xet, keeps nothing of a broken download either.
 
 ::
 
@@ -16,7 +17,6 @@ import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
@@ -63,8 +63,8 @@ def bring(url: str, metadata: HfFileMetadata, repository: Path, display: Mapping
         display: arguments with which the client's download shows how it gets on.
 
     Returns:
-        Whether it is there now. If not, it is the client's to fetch: it is small, has no SHA-256, comes by the Xet
-        protocol, or the cache is not to be written by us.
+        Whether it is there now. If not, it is the client's to fetch: it is small, has no SHA-256, or the cache is not
+        to be written by us.
 
     Raises:
         DamagedError: all of it arrived, and it is another one.
@@ -78,9 +78,6 @@ def bring(url: str, metadata: HfFileMetadata, repository: Path, display: Mapping
 
     size, sha256 = metadata.size, metadata.etag or ""
     if size is None or not LARGE <= size <= constants.MAX_HTTP_DOWNLOAD_SIZE or not SHA256.fullmatch(sha256):
-        return False
-    by_xet = metadata.xet_file_data is not None and not constants.HF_HUB_DISABLE_XET and find_spec("hf_xet") is not None
-    if by_xet:
         return False
     blob = repository / "blobs" / sha256
     part = blob.with_name(f"{sha256}{PART}")

@@ -43,7 +43,7 @@ _MODEL = _names(
 )
 _RUN = _names(
     r"\..*",
-    r"recipe\.yaml|pipeline\.yaml|recipes|study\.log|curves\.png",
+    r"recipe\.yaml|pipeline\.yaml|recipes|study\.log|(curves|folds)\.png",
     r"(meta|metrics|ensemble|members|folds|combine|failure|broken-batch)\.json",
     r"(metrics|timings)\.jsonl",
     r"seen\.safetensors",

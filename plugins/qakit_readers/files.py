@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import stat
 import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from qakit.api import DataError
 
@@ -18,6 +20,10 @@ _NOTHING = b"\0 \t\r\n"
 _GZIP = b"\x1f\x8b"
 LONGEST = 1 << 28
 """Bytes of a line, characters of a cell: beyond it something else is wrong than the text."""
+MOST_UNPACKED = 200
+"""Times the size of a gzip file; texts and tables shrink to a fifth, very repetitive ones to a fiftieth."""
+SMALL = 1 << 24
+"""Bytes that any file may unpack to."""
 _HEAD = 4096
 """How many bytes tell what a file is: a file of 100 MB is not copied for it."""
 _FOREIGN = (
@@ -104,6 +110,30 @@ def text_lines(path: Path, *, keep_ends: bool = False) -> Iterator[tuple[int, st
             yield number, _decode(line, path, row=f"line {number}")
 
 
+class _Bounded(io.RawIOBase):
+    """What comes out of a small file is bounded: a file of blanks is a thousand times shorter when compressed."""
+
+    def __init__(self, unpacked: gzip.GzipFile, longest: int, path: Path) -> None:
+        super().__init__()
+        self._unpacked, self._longest, self._path = unpacked, longest, path
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._unpacked.seek(offset, whence)
+
+    def readinto(self, buffer: Any) -> int:
+        count = self._unpacked.readinto(buffer)
+        if self._unpacked.tell() > self._longest:
+            problem = f"the gzip file unpacks to more than {self._longest:,} bytes, as no text does"
+            raise DataError(problem, path=self._path)
+        return int(count)
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
     """A text file's bytes to be read; what is compressed with gzip, whatever its name says, is unpacked on the way.
@@ -112,10 +142,13 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         DataError: the file cannot be read, or what is compressed is cut off or damaged.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+            raise DataError("is a pipe or a device, and no file", path=path)
         with path.open("rb") as file:
             if file.peek(len(_GZIP)).startswith(_GZIP):
+                longest = max(MOST_UNPACKED * path.stat().st_size, SMALL)
                 with gzip.open(file) as unpacked:
-                    yield cast("BinaryIO", unpacked)
+                    yield io.BufferedReader(_Bounded(unpacked, longest, path))
             else:
                 yield file
     except EOFError:

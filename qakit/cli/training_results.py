@@ -48,7 +48,7 @@ def show_training(result: TrainingResult, *, as_json: bool, quiet: bool) -> None
             again = f"qakit train --resume --output {run.folder}"
             err.print(plain(f"not trained yet: fold {left} of {folds.k}; go on with: {again}"))
         return
-    if result.ensemble is not None:
+    if run.is_ensemble:
         _show_ensemble(result)
     elif run.is_folds:
         _show_folds(run, metrics)
@@ -110,8 +110,8 @@ def _show_pipeline(result: TrainingResult) -> None:
 def _show_ensemble(result: TrainingResult) -> None:
     from qakit.cli.ensemble_display import report_of, show
 
-    assert result.ensemble is not None
-    show(report_of(result.ensemble, None, result.folder), result.ensemble)
+    if result.ensemble is not None:  # not where it was made before, or in another process
+        show(report_of(result.ensemble, None, result.folder), result.ensemble)
     _show_figures(result.metrics)
     submission = result.metrics.get("submission")
     if submission:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 _TEXT_SHOWN = 40
 """Characters of an answer in a table."""
+
+_OTHER_KEY = re.compile(r"^(?!postprocess:|[\s#\]-]|$)", re.MULTILINE)
+"""What a file has that is more than such a block: a recipe, which would be lost."""
 
 
 def register(app: typer.Typer) -> None:
@@ -65,6 +69,8 @@ def tune_postprocess(
 
     if output is not None and output.suffix.lower() not in (".yaml", ".yml"):
         raise UsageError(f"--output {output} should end in .yaml: it is a piece of a recipe")
+    if output is not None and output.is_file() and _OTHER_KEY.search(output.read_text("utf-8", "replace")):
+        raise UsageError(f"--output {output} is there and holds more than a `postprocess` block: name another file")
     registry = load_registry()
     names = None if candidates is None else _names(candidates)
     for name in names or ():

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from qakit.errors import DataError
+from qakit.files import refuse_special
 from qakit.names import one_line
 
 MOST = sys.float_info.max
@@ -264,6 +265,7 @@ def _add(answers: dict[str, str], id_: str, answer: str, path: Path, row: str) -
 
 
 def _read_text(path: Path) -> str:
+    refuse_special(path, DataError)
     try:
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from qakit.errors import PluginError
+from qakit.errors import DataError, PluginError
+from qakit.files import refuse_special
 from qakit.problems import Policy, Problems, check_policies
 from qakit.protocols import Reader
 from qakit.values import Example
@@ -61,6 +62,8 @@ def problems_of(
     """
     check_policies(policies)
     files = [paths] if isinstance(paths, Path) else paths
+    for path in files:
+        refuse_special(path, DataError)  # a recipe may be somebody else's, and /dev/zero has no end
     return tuple(Problems(path, policies, collect=collect, predicted_only=predicted_only) for path in files)
 
 

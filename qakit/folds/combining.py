@@ -1,4 +1,4 @@
-"""Whether the folds' answers to the test file can be made into one, known before anything is trained."""
+"""The folds' models as one: whether their answers can be combined, and the models themselves, for later files."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from qakit.data.labels import run_classes
 from qakit.data.splits import Split, split_sources
 from qakit.ensembling.load import EnsemblePlan
 from qakit.ensembling.method import Method
-from qakit.errors import UsageError
+from qakit.ensembling.stored import StoredEnsemble
+from qakit.ensembling.validation import Decision
+from qakit.errors import RunError, UsageError
 from qakit.inference.stand_ins import head_gives, stand_in
 from qakit.protocols import EnsembleMember
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
-from qakit.runs import Run
+from qakit.runs import Run, open_run
 
 
 def plan_of(recipe: Recipe, registry: Registry, run: Run) -> EnsemblePlan:
@@ -65,3 +67,24 @@ def check_combining(recipe: Recipe, registry: Registry, split: Split, *, first: 
         pool.combine(shares, (1.0,) * len(members), n_best=recipe.predict.n_best)
     except UsageError as error:
         raise UsageError(f"folds.combine: {error}") from error
+
+
+def open_together(folder: Path, registry: Registry) -> StoredEnsemble:
+    """The folds' models, each counting the same, combined as they answered the recipe's own test file.
+
+    Raises:
+        RunError: the folder is damaged, or not all folds are trained.
+        PluginError: the recipe's ensembler is not installed, or no longer has its settings.
+    """
+    run = open_run(folder)
+    recipe = run.recipe()
+    if recipe.folds is None:
+        raise RunError(f"{run.folds_file} is there, but the recipe beside it has no folds: the folder is damaged")
+    missing = [number for number in range(1, recipe.folds.k + 1) if not run.fold(number).finished]
+    if missing:
+        raise RunError(f"{folder}: fold {missing[0]} is not trained yet; qakit train --resume --output {folder}")
+    plan = plan_of(recipe, registry, run)
+    method = Method.of(plan.method, plan.settings, plan.weights, len(plan.members), registry)
+    # Answers are cleaned up as the first member's are, whatever clean-up has learnt from its training examples.
+    recipe = recipe.model_copy(update={"postprocess": run.fold(1).recipe().postprocess})
+    return StoredEnsemble(run, recipe, plan.members, method, Decision.plain(len(plan.members)), {})

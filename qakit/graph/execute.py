@@ -136,9 +136,11 @@ class Execution:
             InterruptedTrainingError: it was asked to stop.
         """
         try:
-            while self._advance():
+            while True:
                 if self.stop.signal:
                     raise InterruptedTrainingError(self.stop.signal)
+                if not self._advance():
+                    return
         except BaseException:
             self._stop_all()
             raise

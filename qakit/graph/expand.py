@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from posixpath import join, normpath
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from qakit.errors import RecipeError, RunError
 from qakit.graph.ensemble import MEMBERS_FILE, ensemble_graph, read_combine, recipe_of_ensemble
-from qakit.graph.folds import folds_graph
+from qakit.graph.folds import fold_recipe, folds_graph
 from qakit.graph.nodes import Graph, Node, Repredict, Train, share_weights
 from qakit.graph.pipeline import pipeline_graph
 from qakit.recipe.load import LoadedRecipe
@@ -110,8 +111,6 @@ def recipe_graph(recipe: Recipe) -> Graph:
     Raises:
         RunError: what the recipe builds on is not there.
     """
-    from qakit.training.fold_recipe import fold_recipe
-
     if recipe.folds is not None and recipe.folds.fold is None:
         return folds_graph(recipe)
     if recipe.folds is not None and recipe.folds.fold is not None:
@@ -134,19 +133,24 @@ def reload_graph(folder: Path, registry: Registry) -> Graph:
         members = {label: reload_graph(folder / MEMBERS / label, registry) for label in combine.labels}
         return ensemble_graph(combine.plan, members)
     if (folder / PIPELINE).is_file():
-        return pipeline_graph(reload_pipeline(run, registry=registry))
+        return _as_begun(pipeline_graph(reload_pipeline(run, registry=registry)), folder)
     recipe = run.recipe()
     if run.is_folds:
-        graph = folds_graph(recipe)
-        there = {label for label in graph.root.needs if Run(folder / label).recipe_file.is_file()}
-        parts = [
-            reload_graph(folder / node.label, registry).placed(node.label)[0] if node.label in there else node
-            for node in graph.nodes[:-1]
-        ]
-        return replace(graph, nodes=(*parts, graph.root))
-    if (source := _source_of(run)) is not None:
-        return Graph(run.name, (Node("", recipe, Repredict(source)),))
-    return Graph(recipe.name or run.name, (Node("", recipe, Train()),))
+        return _as_begun(folds_graph(recipe), folder)
+    return _as_begun(Graph(recipe.name or run.name, (Node("", recipe, Train()),)), folder)
+
+
+def _as_begun(graph: Graph, folder: Path) -> Graph:
+    """The trainings with the recipes in their folders, and without those that take other weights."""
+    nodes = []
+    for node in graph.nodes:
+        run = Run(folder / node.label)
+        if isinstance(node.work, Train) and run.recipe_file.is_file():
+            source = weights_label(run)
+            work = node.work if source is None else Repredict(normpath(join(node.label, source)))
+            node = replace(node, recipe=run.recipe(), work=work)
+        nodes.append(node)
+    return replace(graph, nodes=tuple(nodes))
 
 
 def _members(
@@ -190,8 +194,22 @@ def _members(
     return {trial.label: trial.loaded for trial in trials}
 
 
-def _source_of(run: Run) -> str | None:
-    """The label, seen from the run's own folder, of the run whose weights it takes."""
+def source_of(run: Run) -> Run | None:
+    """The run whose weights another one takes; None for one that trains.
+
+    Raises:
+        RunError: the file that says so is damaged.
+    """
+    label = weights_label(run)
+    return None if label is None else Run(Path(normpath(run.folder / label)))
+
+
+def weights_label(run: Run) -> str | None:
+    """The label, seen from the run's own folder, of the run whose weights it takes; None for one that trains.
+
+    Raises:
+        RunError: the file that says so is damaged.
+    """
     found = run.read_json(run.folder / WEIGHTS_FILE)
     if not found:
         return None

@@ -8,13 +8,15 @@ from posixpath import relpath
 from typing import TYPE_CHECKING
 
 from qakit.errors import RunError
-from qakit.files import json_text
+from qakit.files import json_text, write_text, writing
+from qakit.graph.ensemble import MEMBERS_FILE
 from qakit.graph.expand import WEIGHTS_FILE
 from qakit.graph.nodes import Graph, Join, Node, Repredict, Train, training_key
 from qakit.graph.training import check_gives, free_memory
 from qakit.recipe.differences import differing_keys, same_run
 from qakit.recipe.dump import dump_recipe
-from qakit.runs import Run, check_free, create_run, recover_run
+from qakit.recipe.model import Recipe
+from qakit.runs import FOLDS, PIPELINE, Run, check_free, create_run, is_at_work, locked, recover_run, runs_in
 
 if TYPE_CHECKING:
     from qakit.registry import Registry
@@ -50,7 +52,9 @@ def check_graph(
     begun = _begun(graph, folder)
     for node in begun:
         assert folder is not None
-        _check_same(node, Run(folder / node.label), files[node.label])
+        run = Run(folder / node.label)
+        if is_begun(run):
+            _check_same(node, run, files[node.label])
     if not graph.root.label and (not begun or begun[-1].label):
         top = {node.label.partition("/")[0] for node in begun}
         check_free(folder, beside=top)
@@ -61,11 +65,18 @@ def check_graph(
 def make_folders(graph: Graph, folder: Path | None, files: Files) -> Path:
     """A folder for each node that has none yet; all of them are there before the root's recipe makes it a run.
 
+    A folder in which nothing is trained yet takes the recipe as it is now.
+
     Raises:
         RunError: the folder holds something else.
         OutputError: it cannot be made.
     """
-    begun = {node.label for node in _begun(graph, folder)}
+    there = _begun(graph, folder)
+    for node in there:
+        assert folder is not None
+        if not is_begun(run := Run(folder / node.label)):
+            _write_anew(run, {**files[node.label], run.recipe_file.name: dump_recipe(node.recipe)})
+    begun = {node.label for node in there}
     missing = [node for node in graph.nodes if node.label not in begun]
     for root in _roots(missing):
         others: dict[str, str] = {}
@@ -103,18 +114,56 @@ def _begun(graph: Graph, folder: Path | None) -> list[Node]:
     return [node for node in graph.nodes if Run(folder / node.label).recipe_file.is_file()]
 
 
+def is_begun(run: Run) -> bool:
+    """Whether something is trained in a folder, or somebody is at work there."""
+    return any(each.meta_file.is_file() or each.finished or is_at_work(each) for each in runs_in(run.folder))
+
+
+def _write_anew(run: Run, texts: Mapping[str, str]) -> None:
+    """Put a mended recipe into a folder; it comes last, so a kill before leaves something that is mended again."""
+    stale = [run.folder / name for name in KINDS if name not in texts and (run.folder / name).is_file()]
+    others = {name: text for name, text in texts.items() if _text(run.folder / name) != text}
+    if not stale and not others:
+        return
+    with locked(run), writing(run.folder):
+        for file in (*stale, run.failure_file):
+            file.unlink(missing_ok=True)
+        for name in sorted(others, key=lambda name: name == run.recipe_file.name):
+            write_text(run.folder / name, others[name])
+
+
+KINDS = (FOLDS, PIPELINE, MEMBERS_FILE, WEIGHTS_FILE)
+"""The files that say what is made in a folder, beside its recipe."""
+
+
+def _text(file: Path) -> str | None:
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
 def _check_same(node: Node, run: Run, files: Mapping[str, str]) -> None:
     """A folder goes on only with what it began with; names, descriptions and baselines may differ."""
+    check_recipe(run, node.recipe)
+    if isinstance(node.work, Join):
+        node.work.check_same(run, files)
+
+
+def check_recipe(run: Run, recipe: Recipe) -> None:
+    """A run goes on with its own recipe.
+
+    Raises:
+        RunError: it was begun with another one.
+    """
     before = run.recipe()
-    if not same_run(before, node.recipe):
-        was, now = differing_keys([before, node.recipe])
+    if not same_run(before, recipe):
+        was, now = differing_keys([before, recipe])
         key = next((key for key in (*was, *now) if was.get(key) != now.get(key)), "recipe")
         raise RunError(
             f"{run.folder} was begun with {key}: {was.get(key, 'nothing')}, but the recipe now says {key}: "
             f"{now.get(key, 'nothing')}; choose another --output, or remove it"
         )
-    if isinstance(node.work, Join):
-        node.work.check_same(run, files)
 
 
 def _check_trainings(

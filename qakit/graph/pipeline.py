@@ -85,8 +85,8 @@ class TwoStages:
         from qakit.inference.answering import Examined
         from qakit.modeling.device import pick_device
         from qakit.report.pipeline import Expectation, expectation_of
-        from qakit.stages.finish import finish_pipeline
         from qakit.stages.trained import TrainedPipeline
+        from qakit.stages.whole import finish_pipeline
         from qakit.training.events import Notice, Predicting, Remark
 
         began, expectations = time.monotonic(), list[Expectation]()

@@ -17,7 +17,7 @@ from qakit.errors import OutputError, QakitError, RunError
 from qakit.files import write_json, writing
 from qakit.graph.execute import Ended, Job
 from qakit.graph.nodes import Node
-from qakit.runs import BusyError, Run, is_at_work
+from qakit.runs import BusyError, Run
 from qakit.training.events import Listener, NodeProgress
 from qakit.training.interrupts import InterruptedTrainingError
 
@@ -113,9 +113,10 @@ def outcome(run: Run, code: int, log_offset: int) -> Ended:
     """What the end of a process means for its node."""
     if code == 0 or run.finished:  # a signal may come when all is done
         return Ended(None if run.finished else QakitError(f"{run.folder}: the process ended, and nothing came of it"))
-    if code > 128 and code - 128 in _STOPS:
-        return Ended(InterruptedTrainingError(code - 128))
-    if is_at_work(run):
+    stopped = -code if code < 0 else code - 128  # a signal that comes before Python listens ends it at once
+    if stopped in _STOPS:
+        return Ended(InterruptedTrainingError(stopped))
+    if code == BusyError.exit_code:
         return Ended(BusyError(f"another process is at work in {run.folder}"))
     error = what_happened(run.folder, code, log_offset)
     if not run.failure_file.is_file():  # it could not say so itself

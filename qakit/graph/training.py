@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qakit.errors import RunError, UsageError
-from qakit.graph.nodes import Joined, Node, Repredict, Train
+from qakit.graph.nodes import Join, Joined, Node, Train
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -178,6 +178,8 @@ def check_gives(node: Node, prepared: Prepared) -> None:
 def perform(node: Node, folder: Path, registry: Registry, listener: Listener, *, workers: Workers) -> Joined:
     """Do a node's work in its folder, those that it needs being finished; a finished one stays what it is.
 
+    Whether it trains or takes the weights of another one says its folder, which may have been begun in another graph.
+
     Args:
         folder: the graph's, where the node's own folder is made already.
         workers: the processes that train together; all else does the first of them.
@@ -186,23 +188,24 @@ def perform(node: Node, folder: Path, registry: Registry, listener: Listener, *,
         BusyError: another process is at work there.
         QakitError: whatever goes wrong.
     """
+    from qakit.graph.expand import source_of
     from qakit.runs import Run, alone_in
     from qakit.training.launch import accelerator_for
 
     run = Run(folder / node.label)
-    if isinstance(node.work, Train):
+    source = None if isinstance(node.work, Join) else source_of(run)
+    if source is None and not isinstance(node.work, Join):
         training = Training(node.recipe, registry, accelerator_for(node.recipe), run.folder, run)
         training.go(listener, resume=True)
         del training
     elif not workers.first:
         return Joined()
-    elif isinstance(node.work, Repredict):
+    elif source is not None:
         from qakit.modeling.device import pick_device
         from qakit.training.repredict import repredict
 
-        source = Run(folder / node.work.source)
         repredict(source, node.recipe, run, registry, listener=listener, device=pick_device())
-    else:
+    elif isinstance(node.work, Join):
         with alone_in(run):
             joined = Joined() if run.finished else node.work.finish(run, registry, listener)
         free_memory()

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from qakit.data.formulas import formula_cells, formula_notice
-from qakit.errors import UnknownPluginError, UsageError
-from qakit.files import file_sha256, write_json, writing
+from qakit.errors import DataError, UnknownPluginError, UsageError
+from qakit.files import file_sha256, refuse_special, write_json, writing
 from qakit.inference.characters import CHARACTERS_FILE, CharacterScores
 from qakit.inference.nbest_file import write_nbest
 from qakit.protocols import NoRuntime, Writer
@@ -122,6 +122,7 @@ def write_checked(path: Path, predictions: Sequence[Prediction], writer: Writer,
         problems = (f"ids and columns were not checked: the sample submission {sample} is not there",)
     elif sample is not None and writer.suffix == Path(sample).suffix:
         checked = Path(sample)
+        refuse_special(checked, DataError)
         problems = tuple(writer.check(path, checked))
     cells = formula_cells((each.id, each.final) for each in predictions) if writer.suffix == ".csv" else 0
     return Submission(path, len(predictions), file_sha256(path), problems, checked, formula_notice(cells))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import unquote
 
 from pydantic import AfterValidator, field_validator
 
 from qakit.hub import commit_of, snapshot
+from qakit.names import below, plain_name
 from qakit.recipe.path_fields import IsPath, RecipePath
 from qakit.recipe.section import Section
 
@@ -94,11 +96,16 @@ class HubSplit(Section):
             )
         return value
 
-    @field_validator("config", "revision")
+    @field_validator("config")
     @classmethod
     def _named(cls, value: str | None) -> str | None:
-        if value is not None and (not value or "\\" in value or ".." in value):
-            raise ValueError(f"{value!r} is no name")
+        return None if value is None else plain_name(value)  # the converted split lies in a folder of this name
+
+    @field_validator("revision")
+    @classmethod
+    def _revision(cls, value: str | None) -> str | None:
+        if value is not None:
+            below(Path(), value)  # the hub's cache notes it under this name
         return value
 
     def __str__(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -81,6 +82,8 @@ class _Resolver:
         if mark.or_name and not expanded.startswith((".", "~", "/")) and not os.path.exists(full):  # noqa: PTH110
             return replace(node, value=expanded)
         needed = self._is_folder_of_the_user(text, at) if mark.or_name else True
+        if _is_special(full):
+            self.findings.add(node.place.issue(at, f"{dotted(at)}: {full} is a pipe or a device, and no file"))
         if self.check_files and needed and not os.path.exists(full):  # noqa: PTH110
             self.findings.add(node.place.issue(at, f"{dotted(at)}: file not found: {full}", _where_hint(text, at)))
         return replace(node, value=full)
@@ -184,6 +187,15 @@ def resolve_paths(
 def _full(path: str, node: ScalarNode) -> str:
     """A path from the folder of the file that wrote it."""
     return os.path.abspath(node.place.source.folder / os.path.expanduser(path))  # noqa: PTH100, PTH111 - keeps symbolic links; ~user may be unknown
+
+
+def _is_special(path: str) -> bool:
+    """Whether reading it may never end."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _variables(text: str) -> list[tuple[str, str | None]]:

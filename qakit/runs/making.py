@@ -24,7 +24,9 @@ STOPPED = 128
 
 
 class BusyError(RunError):
-    """Another process is at work in a run's folder."""
+    """Another process is at work in a run's folder. The exit code is that of sysexits for "try again later"."""
+
+    exit_code = 75
 
 
 def check_free(folder: Path | None, *, beside: Collection[str] = ()) -> None:
@@ -123,7 +125,7 @@ def locked(run: Run) -> Iterator[None]:
 def _note_failure(run: Run, error: Exception) -> None:
     """Where a run is not finished: why. A training that was asked to stop has not failed."""
     stopped = isinstance(error, QakitError) and error.exit_code > STOPPED
-    if stopped or run.metrics_file.is_file() or not run.recipe_file.is_file():
+    if stopped or run.finished or not run.recipe_file.is_file():
         return
     told = str(error) if isinstance(error, QakitError) else f"{type(error).__name__}: {error}"
     with suppress(OutputError):  # what has failed is told anyway

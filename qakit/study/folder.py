@@ -73,6 +73,10 @@ class StudyFolder:
             before = self.about() if self.about_file.is_file() else {"name": loaded.name}
             if before["name"] != loaded.name:
                 raise UsageError(f"{self.path} holds the study {before['name']!r}; name another --output")
+            is_search = loaded.study.search is not None
+            if before.get("trials") and before.get("is_search") is not is_search:
+                kind = "grid" if is_search else "search"
+                raise UsageError(f"{self.path} holds a {kind}: give the study another name, or another --output")
             commands = list(before.get("commands", []))
             if list(command) not in commands:
                 commands.append(list(command))
@@ -80,7 +84,7 @@ class StudyFolder:
                 "name": loaded.name,
                 "description": loaded.study.description,
                 "file": str(loaded.path.resolve()),
-                "is_search": loaded.study.search is not None,
+                "is_search": is_search,
                 "commands": commands,
                 "trials": before.get("trials", {}),
             }

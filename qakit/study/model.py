@@ -92,8 +92,8 @@ class Study(Section):
     baseline: str | None = None
     """The row of the report that the others are compared with; by default the first."""
     storage: RecipeSource | None = None
-    """Where trials are kept: an address that Optuna knows (`postgresql://...`, for several machines) or an SQLite file;
-    by default `study.db` in the study's folder."""
+    """Where a search keeps what it has drawn: an address that Optuna knows (`postgresql://...`) or a file; by default
+    `search.log` in the study's folder, which several machines may share."""
 
     @field_validator("grid")
     @classmethod

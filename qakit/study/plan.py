@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -103,7 +103,9 @@ def plan(
         _check_twice(loaded, trials, findings)
     if findings.issues:
         raise RecipeError(_ordered(findings.issues, str(loaded.path)))
-    return tuple(trials) if search is None else ()
+    labels = distinct([trial.label for trial in trials])  # `a-b` of the recipe `c` is not `b-c` of `a`
+    named = (replace(trial, label=label) for trial, label in zip(trials, labels, strict=True))
+    return tuple(named) if search is None else ()
 
 
 def trials_of(

@@ -6,9 +6,11 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from qakit.errors import RunError, UsageError
+from qakit.files import make_folder, writing
 from qakit.randomness import derive_seed
 from qakit.recipe.overrides import Setting
 from qakit.study.folder import StudyFolder, run_name
@@ -42,9 +44,10 @@ class Search:
     """Optuna's."""
     storage: Any
 
-    def drawn(self) -> list[Drawn]:
-        """The trials that nobody has told the end of."""
-        return [self._of(trial.number, trial.params) for trial in self.study.trials if trial.state.name == "RUNNING"]
+    def drawn(self, *states: str) -> list[Drawn]:
+        """The trials of these states of Optuna's: ``RUNNING`` is what nobody has told the end of; by default all."""
+        trials = self.study.trials
+        return [self._of(each.number, each.params) for each in trials if not states or each.state.name in states]
 
     def draw(self) -> Drawn | None:
         """A new trial; None when there are enough.
@@ -111,18 +114,34 @@ def open_search(loaded: LoadedStudy, folder: StudyFolder) -> Search:
     address = loaded.study.storage or str(folder.journal)
     with storage_failures_told():
         try:
-            storage = (
-                optuna.storages.RDBStorage(address)
-                if "://" in address
-                else optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(address))
-            )
+            storage = optuna.storages.RDBStorage(address) if "://" in address else _journal(Path(address))
             study = optuna.create_study(
                 storage=storage, study_name=loaded.name, load_if_exists=True, direction="maximize"
             )
         except (ImportError, ValueError) as error:
-            raise UsageError(f"storage: {str(error).partition(chr(10))[0]}") from error
+            kind = "" if "://" in address else f"{address} is no journal of Optuna's, or damaged: "
+            raise UsageError(f"storage: {kind}{str(error).partition(chr(10))[0]}") from error
         check_same_space(loaded, [(trial.distributions, True) for trial in study.trials])
     return Search(loaded, study, storage)
+
+
+def _journal(file: Path) -> Any:
+    """A journal that a killed process cannot leave locked, nor a full disk with half a line.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    from filelock import FileLock
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    lock: Any = FileLock(file.with_name(f".{file.name}.lock"))  # falls with its process; Optuna's own outlives it
+    with writing(file):
+        make_folder(file.parent)
+        with lock, file.open("ab+") as journal:
+            journal.seek(0)
+            journal.truncate(journal.read().rfind(b"\n") + 1)
+    return JournalStorage(JournalFileBackend(str(file), lock))
 
 
 @contextmanager

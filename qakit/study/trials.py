@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qakit.errors import RunError
+from qakit.errors import QakitError, RunError
 from qakit.names import plain_name
 from qakit.registry import Registry
 from qakit.runs import Run, state_of
@@ -82,11 +82,7 @@ def noted_trials(folder: StudyFolder) -> list[Trial]:
 
 
 def records_of(folder: StudyFolder, trials: Iterable[Trial], registry: Registry) -> list[TrialRecord]:
-    """What became of trials, as their folders tell.
-
-    Raises:
-        RunError: a folder is damaged.
-    """
+    """What became of trials, as their folders tell; what is wrong with a damaged one stands in its record."""
     return [_record(Run(folder.runs / trial.run), trial, registry) for trial in trials]
 
 
@@ -95,7 +91,10 @@ def _record(run: Run, trial: Trial, registry: Registry) -> TrialRecord:
         return TrialRecord(trial, "failed", None, "", {}, trial.error)
     if not run.recipe_file.is_file():
         return TrialRecord(trial, "waiting", None, "", {}, "")
-    state, figure = state_of(run), selected_by(run.recipe(), registry)
+    try:
+        state, figure = state_of(run), selected_by(run.recipe(), registry)
+    except QakitError as error:
+        return TrialRecord(trial, "failed", None, "", {}, str(error))
     name = "pruned" if trial.pruned and state.name == "interrupted" else state.name
     if name != "finished":
         return TrialRecord(trial, name, None, figure, {}, state.reason or "")

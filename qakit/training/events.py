@@ -199,8 +199,9 @@ def from_json(value: Mapping[str, Any]) -> Event:
     kinds = {kind.__name__: kind for kind in get_args(Event)}
     if value.get("event") not in kinds:
         raise ValueError(f"{value!r:.80} is no event")
-    given = {name: tuple(part) if isinstance(part, list) else part for name, part in value.items() if name != "event"}
+    given: dict[str, Any] = {name: tuple(part) if isinstance(part, list) else part for name, part in value.items()}
+    kind = kinds[given.pop("event")]
     if "folder" in given:
-        given["folder"] = Path(value["folder"])
-    event: Event = kinds[value["event"]](**given)
+        given["folder"] = Path(given["folder"])
+    event: Event = kind(**given)
     return event

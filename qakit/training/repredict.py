@@ -46,7 +46,8 @@ def repredict(
         _link_model(source, run)
         if source.seen_file.is_file():
             shutil.copyfile(source.seen_file, run.seen_file)
-        write_json(run.meta_file, source.read_json(source.meta_file) | {"weights_from": str(source.folder.absolute())})
+        weights_from = os.path.abspath(source.folder)  # noqa: PTH100 - keeps symbolic links
+        write_json(run.meta_file, source.read_json(source.meta_file) | {"weights_from": weights_from})
         trained = TrainedRun.load(run.folder, registry=registry, device=device)
         split = read_split(recipe, registry, "validation")
         if split is not None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qakit.errors import QakitError, RecipeError, RunError, UsageError
+from qakit.errors import QakitError, RecipeError, UsageError
 from qakit.graph.execute import Ended, Execution
 from qakit.graph.expand import Loaded, graph_of, load
-from qakit.graph.folders import check_graph, make_folders
+from qakit.graph.folders import check_graph, check_recipe, is_begun, make_folders
 from qakit.graph.nodes import Graph, Node, share_weights
 from qakit.runs import Run
 from qakit.study.folder import StudyFolder
@@ -73,9 +74,9 @@ class StudyRun:
         graph, workers = Graph(self.loaded.name, share_weights(nodes)), self.place.workers
         with workers.fail_together():
             if workers.first:
-                self.folder.note({trial.run: trial.as_json() for trial in trials})
                 only = None if self.check_trainings else ()
                 files = check_graph(graph, self.folder.path, self.registry, self.place.listener, only=only)
+                self.folder.note({trial.run: trial.as_json() for trial in trials})
                 make_folders(graph, self.folder.path, files)
         self._execution(graph).run()
         return records_of(self.folder, trials, self.registry)
@@ -97,6 +98,7 @@ class StudyRun:
         if self.place.workers.size > 1:
             raise UsageError("a search trains its trials in processes of its own: run it without a launcher")
         searching = _Searching(self, open_search(self.loaded, self.folder))
+        searching.check_begun()
         execution = self._execution(Graph(self.loaded.name, ()))
         execution.more, execution.ended = searching.more, searching.ended
         execution.listener = searching.watch(self.place.listener, execution.cancel)
@@ -115,17 +117,32 @@ class _Searching:
     reported: dict[str, int] = field(default_factory=dict)
     """Evaluations that the pruner knows, likewise."""
     pruned: set[str] = field(default_factory=set)
+    taken: set[int] = field(default_factory=set)
+    """Numbers of the trials that this process has begun, or found at their end."""
+
+    def check_begun(self) -> None:
+        """The trials that were trained before were trained from the recipe as it is now.
+
+        Raises:
+            RunError: they were not: figures of different recipes say nothing together.
+        """
+        for drawn in self.search.drawn():
+            run = Run(self.study.folder.runs / drawn.run)
+            if run.recipe_file.is_file() and is_begun(run):
+                with suppress(RecipeError):  # that nothing comes of it says its record
+                    check_recipe(run, self._planned(drawn).loaded.recipe)
 
     def more(self) -> Sequence[Node]:
         """The nodes of a trial that was interrupted, or of a new one."""
         folder = self.study.folder
+        states = ("RUNNING", "FAIL") if self.study.retry_failed else ("RUNNING",)
         while True:
             with folder.alone():
-                taken = {drawn.number for drawn in self.open.values()}
-                begun = [drawn for drawn in self.search.drawn() if drawn.number not in taken]
+                begun = [drawn for drawn in self.search.drawn(*states) if drawn.number not in self.taken]
                 drawn = begun[0] if begun else self.search.draw()
                 if drawn is None:
                     return ()
+                self.taken.add(drawn.number)
                 nodes = self._nodes(drawn)
             if nodes:
                 self.open[nodes[-1].label] = drawn
@@ -134,13 +151,12 @@ class _Searching:
     def _nodes(self, drawn: Drawn) -> Sequence[Node]:
         """The nodes of a trial; none where no recipe comes of what was drawn, or where it is finished already."""
         study, folder = self.study, self.study.folder
-        read = partial(load, registry=study.registry)
         try:
-            (planned,) = trials_of(study.loaded, read, "", drawn.label, drawn.settings)
+            planned = self._planned(drawn)
             trial = replace(Trial.of(planned), run=drawn.run)
             graph = Graph(study.loaded.name, graph_of(planned.loaded).placed(f"{RUNS}/{drawn.run}"))
             files = check_graph(graph, folder.path, study.registry, study.place.listener, only=())
-        except (RecipeError, RunError) as error:
+        except RecipeError as error:
             folder.note({drawn.run: Trial(drawn.run, "", drawn.label, {}, 0, error=str(error)).as_json()})
             self.search.tell(drawn.number, None)
             return ()
@@ -150,6 +166,11 @@ class _Searching:
             self._tell(drawn)
             return ()
         return graph.nodes
+
+    def _planned(self, drawn: Drawn) -> PlannedTrial[Loaded]:
+        read = partial(load, registry=self.study.registry)
+        (planned,) = trials_of(self.study.loaded, read, "", drawn.label, drawn.settings)
+        return planned
 
     def ended(self, node: Node, how: Ended) -> None:
         """Tell the search what came of a trial."""

@@ -140,15 +140,18 @@ def test_other_names_are_refused_before_anything_is_done(
 @pytest.mark.parametrize("name", [*QUICK, *SLOW, "a?b"])
 def test_a_study_may_be_called_anything(name: str, tmp_path: Path) -> None:
     pytest.importorskip("optuna")
-    from qakit.study.ledger import open_ledger
-
     from qakit.study.folder import StudyFolder
+    from qakit.study.load import load_study
+    from qakit.study.search import open_search
 
-    folder = StudyFolder(tmp_path / name)
-    open_ledger("one", None, folder, create=True)
-    open_ledger("one", None, folder, create=False)
-    assert [path.name for path in tmp_path.iterdir()] == [name], "nothing beside it"
-    assert folder.database.is_file()
+    file, folder = tmp_path / "one.yaml", StudyFolder(tmp_path / "studies" / name)
+    file.write_text("recipe: one.yaml\nsearch: {space: {train.epochs: {integer: [1, 3]}}}\n", "utf-8")
+    loaded = load_study(file)
+    for _ in range(2):
+        folder.begin(loaded, ["qakit"])
+        open_search(loaded, folder)
+    assert [path.name for path in folder.path.parent.iterdir()] == [name], "nothing beside it"
+    assert folder.journal.is_file()
 
 
 def test_members_of_an_ensemble_recipe_may_be_called_anything(tmp_path: Path) -> None:

@@ -35,8 +35,9 @@ def studied(study_file: Path, invoke: Invoke, tmp_path_factory: pytest.TempPathF
     folder = tmp_path_factory.mktemp("studies") / "small"
     result = invoke("study", study_file, "--output", folder, "--jobs", 2)  # without `run`
     assert result.exit_code == 0, result.output
-    assert "000-full" in result.stdout and "finished" in result.stdout
-    assert "2 trials, 2 to train, 2 at a time" in result.stderr
+    assert "full" in result.stdout and "finished" in result.stdout
+    assert "2 shares of the CPU: one training on each" in result.stderr
+    assert "runs/bitfit (2 of 2): training" in result.stderr and "runs/full: done" in result.stderr
     assert f"done; compare with: qakit study report {folder}" in result.stderr
     return folder
 
@@ -68,7 +69,7 @@ def test_mistakes_are_said_before_anything_is_made(invoke: Invoke, small_recipe:
 
 @pytest.mark.slow
 def test_runs_are_ordinary_runs(invoke: Invoke, studied: Path) -> None:
-    runs = [studied / "runs" / name for name in ("000-full", "001-bitfit")]
+    runs = [studied / "runs" / name for name in ("full", "bitfit")]
     result = invoke("compare", *runs, "--output", studied / "page.html")
     assert result.exit_code == 0, result.output
     page = (studied / "page.html").read_text("utf-8")
@@ -76,7 +77,7 @@ def test_runs_are_ordinary_runs(invoke: Invoke, studied: Path) -> None:
     for run in runs:
         metrics = json.loads((run / "metrics.json").read_text("utf-8"))
         assert metrics["peak_memory_mb"] > 50 and metrics["seconds"] > 0
-        assert "evaluation step" in (run / "study.log").read_text("utf-8")
+        assert "evaluation step" in (run / "train.log").read_text("utf-8")
 
 
 @pytest.mark.slow
@@ -100,7 +101,7 @@ def test_the_report_and_the_status(invoke: Invoke, studied: Path, study_file: Pa
         ("full", False),
         ("bitfit", True),
     ]
-    trained = json.loads((studied / "runs" / "000-full" / "metrics.json").read_text("utf-8"))["validation"]
+    trained = json.loads((studied / "runs" / "full" / "metrics.json").read_text("utf-8"))["validation"]
     assert task["rows"][0]["figures"]["f1"]["mean"] == pytest.approx(trained["f1"])
     assert [(each["first"], each["second"], each["figure"]) for each in task["differences"]] == [
         ("bitfit", "full", "f1"),
@@ -129,7 +130,7 @@ def test_a_failed_trial_makes_the_command_fail_and_can_be_retried(
     file.write_text(f"recipe: {small_recipe}\ngrid: {{data.validation: [dev.json]}}\n")
     result = invoke("study", file, "--output", tmp_path / "out", "--quiet")
     assert result.exit_code == 1
-    assert "000-dev.json failed: error: " in result.stdout and str(bad) in result.stdout
+    assert "dev.json failed: " in result.stdout and str(bad) in result.stdout
     assert f"retry: qakit study run {file} --output {tmp_path / 'out'} --retry-failed" in result.stderr
     shutil.copy(small_data / "dev.json", bad)
     assert invoke("study", file, "--output", tmp_path / "out", "--quiet").exit_code == 1

@@ -27,6 +27,11 @@ def test_it_says_what_was_tried_and_gives_a_block(made_up_run: Path, invoke: Inv
     for words in ("special_chars", "length_prior", "number_units", "trim_to_tokens", "optimistic", "postprocess: []"):
         assert words in result.stdout
     assert output.read_text("utf-8") == "postprocess: []\n"
+    assert invoke("tune-postprocess", made_up_run, "--output", output).exit_code == 0
+    output.write_text("postprocess:\n- name: x\n# mine\ndata: {reader: squad}\n", "utf-8")
+    refused = invoke("tune-postprocess", made_up_run, "--output", output)
+    assert "holds more than a `postprocess` block" in str(refused.exception)
+    assert "data: {reader: squad}" in output.read_text("utf-8")
 
 
 def test_json(made_up_run: Path, invoke: Invoke) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from qakit.errors import UsageError
 from qakit.inference.characters import CHARACTERS_FILE, CharacterScores
 from qakit.inference.nbest_file import read_nbest
+from qakit.outputs import new_path
 
 pytestmark = pytest.mark.slow
 
@@ -203,3 +205,11 @@ def test_a_dry_run_shows_the_folds(fold_recipe_file: Path, invoke: Any, tmp_path
     result = invoke("train", fold_recipe_file, "--fold", "4", "--output", tmp_path / "none")
     assert result.exit_code == 2
     assert not (tmp_path / "none").exists()
+
+
+def test_no_file_of_it_is_an_output_of_another_command(folded: Path) -> None:
+    files = [path for path in folded.rglob("*") if path.is_file()]
+    assert len(files) > 30
+    for file in files:
+        with pytest.raises(UsageError, match="a part of the"):
+            new_path(file)

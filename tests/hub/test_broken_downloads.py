@@ -231,19 +231,17 @@ def test_the_storage_does_not_see_the_token(hub: HubServer, set_hub: Callable[..
     }
 
 
-@pytest.mark.parametrize("by_xet", [True, False])
-def test_files_that_come_by_the_xet_protocol_are_left_to_the_client(
-    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_xet: bool
+def test_files_that_the_client_would_fetch_by_the_xet_protocol_come_over_http(
+    hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub.publish(NAME, {FILE: WEIGHTS})
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", not by_xet)
-    monkeypatch.setattr(hub_downloads, "find_spec", lambda _: object())
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
     url = f"{hub.url}/{NAME}/resolve/main/{FILE}"
     sha256 = hub.revision(NAME).files[FILE].etag
     xet = XetFileData(file_hash="0" * 64, refresh_route=f"{hub.url}/refresh")
     metadata = HfFileMetadata("a" * 40, sha256, url, len(WEIGHTS), xet)
-    assert hub_downloads.bring(url, metadata, tmp_path / "models--owner--model", {}) is not by_xet
-    assert len(begun_at(hub)) == (0 if by_xet else 1)
+    assert hub_downloads.bring(url, metadata, tmp_path / "models--owner--model", {})
+    assert len(begun_at(hub)) == 1
 
 
 def test_a_hub_that_does_not_answer_for_a_file_is_given_up_after_one_try(

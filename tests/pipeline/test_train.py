@@ -11,6 +11,7 @@ import pytest
 import qakit
 from qakit.errors import ModelError, RunError, UsageError
 from qakit.inference.nbest_file import read_nbest
+from qakit.outputs import new_path
 from qakit.runs import Run
 from qakit.stages.trained import TrainedPipeline
 from qakit.values import Example
@@ -32,7 +33,7 @@ def test_the_folder_holds_the_whole_and_its_stages(trained_pipeline: Path) -> No
         "combine.json",
         "metrics.json",
         "meta.json",
-        "recipes/span.yaml",
+        "span/recipe.yaml",
         "selection/model",
         "span/model",
         "predictions/nbest.jsonl",
@@ -267,3 +268,11 @@ def test_a_selection_from_joined_contexts_is_refused_before_it_is_trained(
     assert isinstance(result.exception, ModelError)
     assert "contexts are scored one by one: use a preprocessor in preprocess.predict" in str(result.exception)
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_no_file_of_it_is_an_output_of_another_command(trained_pipeline: Path) -> None:
+    files = [path for path in trained_pipeline.rglob("*") if path.is_file()]
+    assert len(files) > 30
+    for file in files:
+        with pytest.raises(UsageError, match="a part of the"):
+            new_path(file)

@@ -9,6 +9,7 @@ import pytest
 from hub.server import HubServer
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from qakit.errors import RecipeError
 from qakit.recipe.load import dump_recipe, load_recipe, load_resolved
@@ -82,7 +83,7 @@ def test_every_name_stands_for_itself(path: str) -> None:
         ("{dataset: o n, split: train}", "r.yaml:4:20: data.train.dataset: a dataset on the hub is called OWNER/NAME"),
         ("{dataset: o/n, split: 'train[:9]'}", "r.yaml:4:32: data.train.split: 'train[:9]' is no split's name"),
         ("hf://datasets/o/n", "r.yaml:4:10: data.train: a file on the hub is written hf://datasets/OWNER/NAME[@"),
-        ("[/dev/null, hf://o/n/x]", "r.yaml:4:22: data.train.1: a file on the hub is written"),
+        ("[r.yaml, hf://o/n/x]", "r.yaml:4:19: data.train.1: a file on the hub is written"),
         ("3", "r.yaml:4:10: data.train should be a path, a mapping with `dataset` and `split`, a list of"),
     ],
 )  # fmt: skip
@@ -173,3 +174,18 @@ def test_questions_to_be_labelled_may_be_on_the_hub(load):
     found = load("a.json", pseudo).pseudo
     assert found is not None
     assert found.file == HubSplit(dataset="o/n", split="unlabelled")
+
+
+@pytest.mark.parametrize("config", ["/tmp/victim", "../victim", "a/b", "..", "", "a\\b", "C:x", "a\nb", "x" * 256])
+def test_a_configuration_is_a_name_and_no_way_out_of_the_cache(config: str) -> None:
+    """The split is written into a folder of this name."""
+    with pytest.raises(ValidationError, match="config"):
+        HubSplit(dataset="a/b", config=config, split="train")
+    assert HubSplit(dataset="a/b", config="20231101.zh-min-nan", split="train").config == "20231101.zh-min-nan"
+
+
+@pytest.mark.parametrize("revision", ["/tmp/victim", "../victim", "a//b", "", "a\nb"])
+def test_a_revision_is_no_path(revision: str) -> None:
+    with pytest.raises(ValidationError, match="revision"):
+        HubSplit(dataset="a/b", revision=revision, split="train")
+    assert HubSplit(dataset="a/b", revision="refs/pr/1", split="train").revision == "refs/pr/1"

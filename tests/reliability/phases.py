@@ -54,8 +54,9 @@ PHASES = {
     ("pretraining/output.py", "save_backbone"): PRETRAINED,
 }
 """(file in qakit, function) -> the phase that lasts while the function runs; the innermost one counts."""
-INNER = {CACHE: {STARTING}}
-"""Phases that only count within certain others: predictions are tokenised too, in their own phase."""
+INNER = {CACHE: {STARTING}, WRITING: {SCORING, PREDICTING}}
+"""Phases that only count within certain others: predictions are tokenised too, in their own phase, and the preflight
+writes some into a temporary folder."""
 
 
 class Watcher:

@@ -5,35 +5,40 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from qakit.study.ledger import open_ledger
-from qakit.study.runner import Runner, Timing
-
+from qakit.devices import slots
+from qakit.distributed import ALONE
+from qakit.graph.processes import Processes
 from qakit.registry import load_registry
 from qakit.study.folder import StudyFolder
 from qakit.study.load import load_study
-from qakit.study.plan import plan
-from qakit.training.interrupts import stop_requests
+from qakit.training.interrupts import InterruptedTrainingError, stop_requests
+from qakit.workflows.launching import Place
+from qakit.workflows.study import StudyRun, plan_study
 
 FAKE = Path(__file__).with_name("fake_training.py")
 
 
 def main(file: str, folder: str, jobs: str) -> int:
     """Run the study; the exit code is 128 + signal after one."""
-    loaded, place, registry = load_study(file), StudyFolder(Path(folder)), load_registry()
+    loaded, place, registry = load_study(Path(file)), StudyFolder(Path(folder)), load_registry()
     place.begin(loaded, ["drive"])
+    processes = Processes(slots("cpu", int(jobs)), command=lambda run: [sys.executable, str(FAKE), str(run)])
     with stop_requests() as stop:
-        Runner(
+        running = StudyRun(
             loaded,
-            {trial.key: trial for trial in plan(loaded, registry)},
+            plan_study(loaded, registry),
             place,
-            open_ledger(loaded.name, loaded.study.storage, place, create=True),
             registry,
-            listener=lambda event: print(event, flush=True),
-            jobs=int(jobs),
-            command=lambda run: [sys.executable, str(FAKE), str(run)],
-            timing=Timing(poll=0.02, look=0.1),
-        ).run(retry_failed=False, stop=stop)
-    return 128 + stop.signal if stop.signal else 0
+            Place(processes, ALONE, lambda event: print(event, flush=True), stop),
+            check_trainings=False,
+            poll=0.02,
+        )
+        try:
+            running.run()
+        except InterruptedTrainingError as error:
+            return error.exit_code
+    return 0
 
 
-sys.exit(main(*sys.argv[1:]))
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

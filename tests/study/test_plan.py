@@ -11,18 +11,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qakit.errors import RecipeError
+from qakit.graph.expand import graph_of
 from qakit.recipe.dump import yaml_flow
 from qakit.registry import Registry
 from qakit.study.labels import LONGEST, distinct, value_label
 from qakit.study.load import load_study
-from qakit.study.plan import PlannedTrial, plan
+from qakit.study.plan import PlannedTrial
 from qakit.study.space import sampled
+from qakit.workflows.study import plan_study
 
 Write = Callable[..., Path]
 
 
 def planned(file: Path, registry: Registry) -> tuple[PlannedTrial, ...]:
-    return plan(load_study(file), registry)
+    return plan_study(load_study(file), registry)
 
 
 def refusal(file: Path, registry: Registry) -> str:
@@ -53,10 +55,18 @@ seeds: [3, 5]
     ]
     assert len(trials) == 2 * 2 * 2 * 2 == len({trial.label for trial in trials}) == len({t.key for t in trials})
     first, last = trials[0], trials[-1]
-    assert (first.recipe.adapter.name, first.recipe.adapter.settings["rank"]) == ("lora", 2)
-    assert (first.recipe.train.learning_rate, first.recipe.train.batch_size, first.recipe.seed) == (5e-4, 4, 3)
-    assert (last.recipe.adapter.name, last.recipe.train.learning_rate, last.recipe.seed) == ("full", 1e-4, 5)
-    assert {trial.recipe.train.epochs for trial in trials} == {7}
+    assert (first.loaded.recipe.adapter.name, first.loaded.recipe.adapter.settings["rank"]) == ("lora", 2)
+    assert (
+        first.loaded.recipe.train.learning_rate,
+        first.loaded.recipe.train.batch_size,
+        first.loaded.recipe.seed,
+    ) == (5e-4, 4, 3)
+    assert (last.loaded.recipe.adapter.name, last.loaded.recipe.train.learning_rate, last.loaded.recipe.seed) == (
+        "full",
+        1e-4,
+        5,
+    )
+    assert {trial.loaded.recipe.train.epochs for trial in trials} == {7}
     assert dict(first.values) == {
         "adapter": "{name: lora, rank: 2}",
         "train.learning_rate": "0.0005",
@@ -67,8 +77,8 @@ seeds: [3, 5]
 def test_a_block_of_another_plugin_replaces_and_the_same_is_merged(write: Write, registry: Registry) -> None:
     file = write("recipe: base.yaml\nset: {adapter: {name: lora, alpha: 3}}\ngrid: {adapter: [{rank: 4}, bitfit]}\n")
     lora, bitfit = planned(file, registry)
-    assert (lora.recipe.adapter.settings["alpha"], lora.recipe.adapter.settings["rank"]) == (3, 4)
-    assert bitfit.recipe.adapter.name == "bitfit" and "alpha" not in bitfit.recipe.adapter.settings
+    assert (lora.loaded.recipe.adapter.settings["alpha"], lora.loaded.recipe.adapter.settings["rank"]) == (3, 4)
+    assert bitfit.loaded.recipe.adapter.name == "bitfit" and "alpha" not in bitfit.loaded.recipe.adapter.settings
     assert (lora.label, bitfit.label) == ("adapter-rank4", "bitfit")
 
 
@@ -76,8 +86,21 @@ def test_paths_are_relative_to_the_file_that_wrote_them(write: Write, registry: 
     (tmp_path / "deep").mkdir()
     file = write("recipe: ../base.yaml\ngrid: {data.train: [a.json, ../b.json]}\n", "deep/study.yaml")
     a, b = planned(file, registry)
-    assert (a.recipe.data.train, b.recipe.data.train) == (str(tmp_path / "deep/a.json"), str(tmp_path / "b.json"))
-    assert a.recipe.data.validation == str(tmp_path / "dev.json")
+    assert (a.loaded.recipe.data.train, b.loaded.recipe.data.train) == (
+        str(tmp_path / "deep/a.json"),
+        str(tmp_path / "b.json"),
+    )
+    assert a.loaded.recipe.data.validation == str(tmp_path / "dev.json")
+
+
+def test_trials_whose_names_come_out_the_same_are_told_apart(write: Write, registry: Registry) -> None:
+    text = "recipes: {a: base.yaml, a-b: base.yaml}\nvariants: {b-c: {}, c: {train.epochs: 3}}\n"
+    assert [trial.label for trial in planned(write(text), registry)] == ["a-b-c", "a-c", "a-b-b-c", "a-b-c-2"]
+
+
+def test_what_has_folds_needs_no_validation(write: Write, registry: Registry) -> None:
+    (trial,) = planned(write("recipe: base.yaml\nset: {folds: {k: 3}, data.validation: null}\n"), registry)
+    assert [node.label for node in graph_of(trial.loaded).nodes] == ["fold-1", "fold-2", "fold-3", ""]
 
 
 def test_a_study_without_anything_to_vary_is_one_trial(write: Write, registry: Registry) -> None:
@@ -103,7 +126,10 @@ def test_every_combination_once_in_a_folder_of_its_own(
     variants = {name: {"train.epochs": index + 1} for index, name in enumerate(names)}
     study = {"recipe": "base.yaml", "variants": variants, "grid": {"train.batch_size": sizes}, "seeds": seeds}
     trials = planned(write(yaml_flow(study)), registry)
-    found = [(trial.recipe.train.epochs, trial.recipe.train.batch_size, trial.recipe.seed) for trial in trials]
+    found = [
+        (trial.loaded.recipe.train.epochs, trial.loaded.recipe.train.batch_size, trial.loaded.recipe.seed)
+        for trial in trials
+    ]
     epochs = [float(index + 1) for index in range(len(names))] or [2.0]
     assert found == list(product(epochs, sizes, seeds or [0]))
     assert len({trial.label.lower() for trial in trials}) == len({trial.key for trial in trials}) == len(trials)
@@ -154,7 +180,6 @@ def test_labels_are_distinct_folder_names(values: list[str]) -> None:
             "recipe: base.yaml\nset: {data.validation: null}\n",
             "study.yaml:1:9: recipe: the recipe sets no data.validation, but trials are compared on it",
         ),
-        ("recipe: base.yaml\nset: {folds: {k: 3}}\n", "study.yaml:1:9: recipe: the recipe has folds"),
         (
             "recipe: base.yaml\nseeds: [0, 1]\nsearch: {space: {train.epochs: {integer: [1, 3]}}}\n",
             "`search` trains each trial once",
@@ -230,7 +255,7 @@ def test_what_is_drawn_becomes_recipe_values(write: Write) -> None:
 @pytest.mark.parametrize("override", ["train.epochs=1", "train={epochs: 1}", "train.epochs.x=1"])
 def test_what_the_trials_differ_in_cannot_be_overridden(write: Write, registry: Registry, override: str) -> None:
     loaded = load_study(write("recipe: base.yaml\ngrid: {train.epochs: [1, 2]}\n"))
-    assert {trial.recipe.seed for trial in plan(loaded, registry, overrides=["seed=7"])} == {7}
+    assert {trial.loaded.recipe.seed for trial in plan_study(loaded, registry, overrides=["seed=7"])} == {7}
     with pytest.raises(RecipeError) as caught:
-        plan(loaded, registry, overrides=[override])
+        plan_study(loaded, registry, overrides=[override])
     assert str(caught.value.issues[0]).startswith(f"--set {override}: train.epochs is what the models differ in")

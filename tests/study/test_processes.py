@@ -11,23 +11,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from qakit.study.ledger import open_ledger
-from qakit.study.record import TrialRecord
 
+from qakit.registry import Registry
 from qakit.study.folder import StudyFolder
+from qakit.study.trials import TrialRecord, noted_trials, records_of
 
 pytestmark = pytest.mark.slow
 
 Write = Callable[..., Path]
 DRIVE = Path(__file__).with_name("drive.py")
-STUDY = "recipe: base.yaml\ngrid: {train.batch_size: [2, 4, 6, 8]}\nseeds: [0, 1]\n"
+STUDY = "recipe: base.yaml\ngrid: {train.batch_size: [2, 4]}\nseeds: [0, 1]\n"
 
 
 class Studies:
     """Studies in processes of their own, all of one file and folder."""
 
-    def __init__(self, file: Path, folder: Path) -> None:
-        self.file, self.folder = file, StudyFolder(folder)
+    def __init__(self, file: Path, folder: Path, registry: Registry) -> None:
+        self.file, self.folder, self.registry = file, StudyFolder(folder), registry
         self.running: list[subprocess.Popen[str]] = []
 
     def start(self, *, jobs: int = 1, seconds: float = 1.0) -> subprocess.Popen[str]:
@@ -58,14 +58,14 @@ class Studies:
         raise AssertionError([process.poll() for process in self.running])
 
     def records(self) -> list[TrialRecord]:
-        """What the storage says."""
-        return open_ledger("study", None, self.folder, create=False).records()
+        """What the folder says."""
+        return records_of(self.folder, noted_trials(self.folder), self.registry)
 
 
 @pytest.fixture
-def studies(write: Write, tmp_path: Path) -> Iterator[Studies]:
+def studies(write: Write, registry: Registry, tmp_path: Path) -> Iterator[Studies]:
     """No process is left behind."""
-    made = Studies(write(STUDY), tmp_path / "study")
+    made = Studies(write(STUDY), tmp_path / "study", registry)
     yield made
     for process in made.running:
         process.kill()
@@ -84,8 +84,8 @@ def ended(process: subprocess.Popen[str]) -> int:
 def test_two_at_once_share_the_trials(studies: Studies) -> None:
     one, other = studies.start(seconds=0.3), studies.start(seconds=0.3)
     assert (ended(one), ended(other)) == (0, 0)
-    assert [record.state for record in studies.records()] == ["finished"] * 8
-    assert [len(processes) for processes in studies.starts().values()] == [1] * 8
+    assert [record.state for record in studies.records()] == ["finished"] * 4
+    assert [len(processes) for processes in studies.starts().values()] == [1] * 4
 
 
 def test_one_of_two_is_killed_and_the_other_sees_its_trial_through(studies: Studies) -> None:
@@ -94,13 +94,13 @@ def test_one_of_two_is_killed_and_the_other_sees_its_trial_through(studies: Stud
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     assert ended(survivor) == 0
-    assert [record.state for record in studies.records()] == ["finished"] * 8
-    assert [len(processes) for processes in studies.starts().values()] == [1] * 8, "the orphan's result is taken"
+    assert [record.state for record in studies.records()] == ["finished"] * 4
+    assert [len(processes) for processes in studies.starts().values()] == [1] * 4, "the orphan's result is taken"
 
 
 def test_a_killed_study_goes_on_without_repeating(studies: Studies) -> None:
     first = studies.start(jobs=2, seconds=0.6)
-    studies.wait_for(5)
+    studies.wait_for(3)
     first.send_signal(signal.SIGKILL)
     first.wait()
     orphans = {run: processes[-1] for run, processes in studies.starts().items()}
@@ -112,7 +112,7 @@ def test_a_killed_study_goes_on_without_repeating(studies: Studies) -> None:
             except ProcessLookupError:
                 finished.add(run)
     assert ended(studies.start(seconds=0.2)) == 0
-    assert [record.state for record in studies.records()] == ["finished"] * 8
+    assert [record.state for record in studies.records()] == ["finished"] * 4
     again = {run for run, processes in studies.starts().items() if len(processes) > 1}
     assert again == orphans.keys() - finished and again, "only what was killed with the study"
 
@@ -128,9 +128,9 @@ def test_a_signal_reaches_the_trainings_and_they_go_on(studies: Studies, number:
     assert len(begun) == 2
     for run in begun:
         assert (studies.folder.runs / run / "checkpoint").read_text().split() == [str(number.value)]
-    assert [record.state for record in studies.records()] == ["waiting"] * 8
+    assert [record.state for record in studies.records()] == ["interrupted"] * 2 + ["waiting"] * 2
     assert ended(studies.start(jobs=2, seconds=0)) == 0
     assert {run: len(processes) for run, processes in studies.starts().items()} == {
-        record.run: 2 if record.run in begun else 1 for record in studies.records()
+        record.trial.run: 2 if record.trial.run in begun else 1 for record in studies.records()
     }
-    assert [record.state for record in studies.records()] == ["finished"] * 8
+    assert [record.state for record in studies.records()] == ["finished"] * 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,12 @@ from typing import Any
 import pytest
 
 from qakit.errors import RunError, UsageError
-from qakit.registry import Registry
+from qakit.graph.expand import load
 from qakit.report.duration import duration
-from qakit.report.study import StudyResults
 from qakit.report.study_page import write_report
 from qakit.report.study_pictures import numeric_keys
 from qakit.report.study_tables import memory
 from qakit.study.folder import find_study
-from qakit.study.load import load_study
 from qakit.study.results import read_results
 
 Write = Callable[..., Path]
@@ -70,14 +69,10 @@ class Checker(HTMLParser):
         self.text += data
 
 
-def results_of(drive: Drive, file: Path, registry: Registry) -> StudyResults:
-    return read_results(drive.folder, load_study(file), registry, resamples=200, seed=0)
-
-
-def test_a_report_of_two_tasks(write: Write, drive: Drive, registry: Registry, tmp_path: Path) -> None:
+def test_a_report_of_two_tasks(write: Write, drive: Drive, tmp_path: Path) -> None:
     file = write(RANKS)
     drive(file, jobs=2)
-    results = results_of(drive, file, registry)
+    results = drive.results(file)
     assert [task.name for task in results.tasks] == ["one", "two"]
     first = results.tasks[0]
     assert (first.figure, first.keys) == ("f1", ("f1", "exact_match"))
@@ -118,24 +113,20 @@ def test_a_report_of_two_tasks(write: Write, drive: Drive, registry: Registry, t
     assert not re.search(r"(?i)\b(nan|none|inf)\b", checked.text.replace("LoRA", ""))
 
 
-def test_failed_trials_are_shown_with_what_they_said(
-    write: Write, drive: Drive, registry: Registry, tmp_path: Path
-) -> None:
+def test_failed_trials_are_shown_with_what_they_said(write: Write, drive: Drive, tmp_path: Path) -> None:
     file = write("recipe: base.yaml\ngrid: {train.batch_size: [8, 13]}\n")
     drive(file)
-    text, page = write_report(results_of(drive, file, registry), tmp_path / "out")
-    assert "    error: thirteen & more is not allowed" in text.read_text("utf-8")
+    text, page = write_report(drive.results(file), tmp_path / "out")
+    assert "    thirteen & more is not allowed" in text.read_text("utf-8")
     html = page.read_text("utf-8")
-    assert "error: thirteen &amp; more is not allowed" in html and "1 finished, 1 failed." in html
+    assert "thirteen &amp; more is not allowed" in html and "1 finished, 1 failed." in html
     assert Checker(html).open == []
 
 
-def test_a_search_shows_the_best_first_and_warns(
-    write: Write, drive: Drive, registry: Registry, tmp_path: Path
-) -> None:
+def test_a_search_shows_the_best_first_and_warns(write: Write, drive: Drive, tmp_path: Path) -> None:
     file = write("recipe: base.yaml\nsearch: {trials: 4, space: {train.learning_rate: {log: [1e-6, 1e-2]}}}\n")
     records = drive(file)
-    results = results_of(drive, file, registry)
+    results = drive.results(file)
     text, _ = write_report(results, tmp_path / "out")
     markdown = text.read_text("utf-8")
     best = max(records, key=lambda record: record.value or 0)
@@ -145,24 +136,46 @@ def test_a_search_shows_the_best_first_and_warns(
     assert (tmp_path / "out" / "pictures" / "train.learning_rate.png").is_file()
 
 
-def test_runs_that_are_not_here_are_counted_and_named(write: Write, drive: Drive, registry: Registry) -> None:
+def test_runs_that_are_not_here_wait(write: Write, drive: Drive) -> None:
     file = write("recipe: base.yaml\ngrid: {train.batch_size: [2, 4]}\n")
     drive(file)
-    shutil.rmtree(drive.folder.runs / "001-batch_size4")
-    results = results_of(drive, file, registry)
-    assert [row.figures["f1"].mean for row in results.tasks[0].rows] == [90, 90]
-    assert "the run folder of 001-batch_size4 is gone: its curves and differences are missing" in results.notes
+    shutil.rmtree(drive.folder.runs / "batch_size4")
+    results = drive.results(file)
+    assert [row.figures["f1"].mean for row in results.tasks[0].rows] == [90]
+    assert [(run.name, run.state) for run in results.runs] == [("batch_size2", "finished"), ("batch_size4", "waiting")]
 
 
-def test_a_report_needs_a_finished_trial_and_a_study(
-    write: Write, drive: Drive, registry: Registry, tmp_path: Path
-) -> None:
+def test_a_run_that_is_damaged_hides_no_other(write: Write, drive: Drive) -> None:
+    file = write("recipe: base.yaml\ngrid: {train.batch_size: [2, 4, 8]}\n")
+    drive(file)
+    (drive.folder.runs / "batch_size4" / "metrics.json").write_text("{")
+    (drive.folder.runs / "batch_size8" / "recipe.yaml").write_text("data: 3\n")
+    results = drive.results(file)
+    assert [row.figures["f1"].mean for row in results.tasks[0].rows] == [90]
+    assert [run.state for run in results.runs] == ["finished", "failed", "failed"]
+    assert "batch_size4/metrics.json is damaged" in results.runs[1].error
+    assert "batch_size8/recipe.yaml:1:" in results.runs[2].error
+
+
+def test_a_study_whose_file_is_gone_shows_what_was_noted(write: Write, drive: Drive) -> None:
+    file = write("recipe: base.yaml\ngrid: {train.batch_size: [2, 4]}\n")
+    drive(file)
+    shown = drive.results(file)
+    file.unlink()
+    folder, loaded = find_study(drive.folder.path)
+    read = partial(load, registry=drive.registry)
+    assert loaded is None
+    kept = read_results(folder, loaded, drive.registry, read, resamples=200, seed=0)
+    assert [task.rows for task in kept.tasks] == [task.rows for task in shown.tasks]
+
+
+def test_a_report_needs_a_finished_trial_and_a_study(write: Write, drive: Drive, tmp_path: Path) -> None:
     file = write("recipe: base.yaml\nset: {train.batch_size: 13}\n")
     with pytest.raises(RunError, match="is not a study"):
-        results_of(drive, file, registry)
+        drive.results(file)
     drive(file)
     with pytest.raises(UsageError, match=r"no trial of .* is finished; see `qakit study show"):
-        results_of(drive, file, registry)
+        drive.results(file)
 
 
 @pytest.mark.parametrize(
@@ -180,13 +193,13 @@ def test_memory(megabytes: float | None, text: str) -> None:
     assert memory(megabytes) == text
 
 
-def test_a_baseline_that_failed_is_said(write: Write, drive: Drive, registry: Registry) -> None:
+def test_a_baseline_that_failed_is_said(write: Write, drive: Drive) -> None:
     file = write(
         "recipe: base.yaml\nbaseline: bad\n"
         "variants: {bad: {train.batch_size: 13}, a: {train.batch_size: 2}, b: {train.batch_size: 4}}\n"
     )
     drive(file)
-    assert "the baseline bad is not finished: a stands for it" in results_of(drive, file, registry).notes
+    assert "the baseline bad is not finished: a stands for it" in drive.results(file).notes
 
 
 def test_a_received_study_with_a_link_that_leads_out_is_refused(tmp_path: Path) -> None:

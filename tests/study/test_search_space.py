@@ -17,7 +17,7 @@ from optuna.distributions import (
     check_distribution_compatibility,
 )
 
-from qakit.errors import RunError, UsageError
+from qakit.errors import UsageError
 from qakit.study.space import _holds
 
 Write = Callable[..., Path]
@@ -64,7 +64,7 @@ def test_another_space_is_refused_before_anything_is_trained(
 
 def test_a_grid_does_not_become_a_search(write: Write, drive: Drive) -> None:
     drive(write("recipe: base.yaml\ngrid: {train.batch_size: [8]}\n"))
-    with pytest.raises(UsageError, match=r"train\.batch_size was not searched"):
+    with pytest.raises(UsageError, match="holds a grid: give the study another name, or another --output"):
         drive(write(search("train.batch_size: {choice: [8, 16]}")))
 
 
@@ -78,19 +78,10 @@ def test_a_value_that_is_gone_is_refused_before_a_retry(write: Write, drive: Dri
 def test_a_range_may_grow_and_trials_may_be_added(write: Write, drive: Drive) -> None:
     first = drive(write(search("train.learning_rate: {log: [1e-4, 1e-3]}", 2)))
     records = drive(write(search("train.learning_rate: {log: [1e-6, 1e-2]}", 5)))
-    assert [record.params for record in records[:2]] == [record.params for record in first]
+    assert [dict(record.trial.values) for record in records[:2]] == [dict(record.trial.values) for record in first]
     assert {record.state for record in records} == {"finished"}
-    assert any(not 1e-4 <= record.params["train.learning_rate"] <= 1e-3 for record in records)
+    assert any(not 1e-4 <= float(record.trial.values["train.learning_rate"]) <= 1e-3 for record in records)
     assert set(drive.starts().values()) == {1}
-
-
-def test_a_recipe_that_changed_under_a_search_is_refused(write: Write, drive: Drive, tmp_path: Path) -> None:
-    file = write(search(RATE, 1))
-    drive(file)
-    base = tmp_path / "base.yaml"
-    base.write_text(base.read_text("utf-8").replace("batch_size: 8", "batch_size: 9"), "utf-8")
-    with pytest.raises(RunError, match=r"was begun with train\.batch_size: 8, but .* now means train\.batch_size: 9"):
-        drive(file)
 
 
 ENDS = st.tuples(st.integers(1, 4), st.integers(5, 8))

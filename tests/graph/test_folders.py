@@ -1,0 +1,322 @@
+"""The folders of a graph: what a later command needs to go on there, and who may go on."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from graph.conftest import BASE, FOLDS, KINDS, RATES, GraphOf
+
+from qakit.errors import RunError
+from qakit.files import write_json
+from qakit.graph.expand import reload_graph
+from qakit.graph.folders import check_graph, make_folders
+from qakit.graph.nodes import Graph, Join, Node, Repredict
+from qakit.registry import Registry
+from qakit.runs import Run, locked, runs_in, state_of
+from qakit.training.events import silence
+
+ENSEMBLE = KINDS["ensemble"]["ensemble"]
+WITH_A_ROOT = [kind for kind in KINDS if not kind.startswith("study") and kind not in ("selection", "span")]
+Lay = Callable[[Graph], Path]
+
+
+@pytest.fixture
+def lay(registry: Registry, tmp_path: Path) -> Lay:
+    """``lay(graph)``: checked, and laid out in ``tmp_path/run``."""
+
+    def make(graph: Graph) -> Path:
+        folder = tmp_path / "run"
+        return make_folders(graph, folder, check_graph(graph, folder, registry, silence, only=()))
+
+    return make
+
+
+def described(graph: Graph, registry: Registry) -> list[Any]:
+    """What makes a graph: of joins the files that they are read back from."""
+
+    def work(node: Node) -> Any:
+        if isinstance(node.work, Join):
+            files = node.work.prepare(graph, node.label, registry, silence)
+            return {name: text.replace("../", "") for name, text in files.items()}
+        return node.work
+
+    return [(node.label, node.recipe, node.needs, work(node)) for node in graph.nodes]
+
+
+HALF_MADE = re.compile(r"\..*\.tmp$")
+"""What a killed process leaves beside; goes when its process is no more."""
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ".lock" and not any(map(HALF_MADE.match, path.relative_to(folder).parts))
+    }
+
+
+def trained(run: Run) -> None:
+    """As if something was trained there."""
+    write_json(run.meta_file, {})
+
+
+@pytest.mark.parametrize("kind", WITH_A_ROOT)
+def test_a_folder_gives_back_the_graph_that_it_was_made_of(
+    kind: str, graph: GraphOf, lay: Lay, registry: Registry
+) -> None:
+    given = graph(kind)
+    folder = lay(given)
+    assert [run.folder for run in runs_in(folder)] == sorted(folder / label for label in given.labels)
+    kept = reload_graph(folder, registry)
+    assert described(kept, registry) == described(given, registry)
+    before = files_in(folder)
+    assert lay(kept) == lay(given) == folder
+    assert files_in(folder) == before
+    assert state_of(Run(folder)).name == "waiting"
+
+
+@pytest.mark.parametrize("kind", ["study", "study-of-folds", "study-of-pipelines", "ensemble-of-pipelines"])
+def test_each_part_gives_back_its_own(kind: str, graph: GraphOf, lay: Lay, registry: Registry) -> None:
+    given = graph(kind)
+    folder = lay(given)
+    for node in given.nodes:
+        own = reload_graph(folder / node.label, registry)
+        assert Graph("x", own.placed(node.label)).labels == [each.label for each in given.below(node.label)] or [
+            each.label for each in given.nodes
+        ]
+        assert own.root.recipe == node.recipe
+        if isinstance(node.work, Repredict):
+            (placed,) = own.placed(node.label)
+            assert placed == node
+
+
+def test_folds_that_are_not_laid_out_yet_belong_to_the_graph(graph: GraphOf, lay: Lay, registry: Registry) -> None:
+    folder = lay(graph("folds"))
+    shutil.rmtree(folder / "fold-2")
+    kept = reload_graph(folder, registry)
+    assert kept.labels == ["fold-1", "fold-2", "fold-3", ""]
+    lay(kept)
+    assert Run(folder / "fold-2").recipe() == kept.node("fold-2").recipe
+
+
+SPAN = KINDS["span"]
+OTHER_RECIPES = [
+    (
+        "folds",
+        {"folds": KINDS["folds"] | {"seed": 3}},
+        "run/fold-1 was begun with seed: 0, but the recipe now says seed: 3",
+    ),
+    (
+        "folds",
+        {"folds": BASE | {"folds": FOLDS | {"k": 2}}},
+        "was begun with folds.k: 3, but the recipe now says folds.k: 2",
+    ),
+    ("ensemble", {"ensemble": {"ensemble": ENSEMBLE | {"method": "nbest"}}}, "was begun with method: {name: char_av"),
+    (
+        "ensemble",
+        {"ensemble": {"ensemble": ENSEMBLE | {"weights": [1, 1, 1, 2]}}},
+        "weights: equal, but the recipe now",
+    ),
+    (
+        "ensemble",
+        {"ensemble": {"ensemble": ENSEMBLE | {"weights": "learn"}}},
+        "now says weights: learn; choose another",
+    ),
+    (
+        "ensemble",
+        {"ensemble": {"ensemble": ENSEMBLE | {"seed": 5}}},
+        "was begun with seed: 0, but the recipe now says s",
+    ),
+    (
+        "ensemble",
+        {"ensemble": {"ensemble": ENSEMBLE | {"train": {"recipe": "plain.yaml", "grid": RATES}}}},
+        "was begun with preprocess.predict.overlap: 16, but the recipe now says",
+    ),
+    (
+        "ensemble",
+        {"plain": BASE | {"train": {"epochs": 9}}},
+        "was begun with train.epochs: 2.0, but the recipe now says",
+    ),
+    (
+        "pipeline",
+        {"pipeline": KINDS["pipeline"] | {"combine": {"top_k": 3}}},
+        "was begun with other stages or another `combine`",
+    ),
+    ("pipeline", {"span": SPAN | {"seed": 3}}, "run/span was begun with seed: 0, but the recipe now says seed: 3"),
+    (
+        "ensemble-of-folds",
+        {"folds": KINDS["folds"] | {"seed": 7, "train": {"epochs": 1}}},
+        "fold-1 was begun with train",
+    ),
+    (
+        "study",
+        {"plain": BASE | {"train": {"epochs": 9}}},
+        "was begun with train.epochs: 2.0, but the recipe now says tr",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "changed", "message"), OTHER_RECIPES)
+def test_what_is_begun_goes_on_with_its_own_recipe_alone(
+    kind: str, changed: dict[str, Any], message: str, graph: GraphOf, lay: Lay
+) -> None:
+    given = graph(kind)
+    folder = lay(given)
+    for node in given.nodes:
+        if not isinstance(node.work, Join):
+            trained(Run(folder / node.label))
+    before = files_in(folder)
+    with pytest.raises(RunError) as caught:
+        lay(graph(kind, **changed))
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+    assert files_in(folder) == before
+    lay(graph(kind))
+
+
+@pytest.mark.parametrize(("kind", "changed"), [each[:2] for each in OTHER_RECIPES])
+def test_a_mended_recipe_is_taken_where_nothing_is_trained(
+    kind: str, changed: dict[str, Any], graph: GraphOf, lay: Lay, registry: Registry
+) -> None:
+    folder = lay(graph(kind))
+    write_json(folder / "failure.json", {"error": "as it was"})
+    mended = graph(kind, **changed)
+    assert lay(mended) == folder
+    for node in mended.nodes:
+        assert Run(folder / node.label).recipe() == node.recipe
+    if mended.root.label == "":
+        assert described(reload_graph(folder, registry), registry) == described(mended, registry)
+        assert not (folder / "failure.json").exists()
+
+
+def test_where_somebody_is_at_work_a_recipe_is_not_mended(graph: GraphOf, lay: Lay) -> None:
+    folder = lay(graph("folds"))
+    with locked(Run(folder / "fold-2")), pytest.raises(RunError, match="fold-2 was begun with seed: 0"):
+        lay(graph("folds", folds=KINDS["folds"] | {"seed": 3}))
+
+
+@pytest.mark.parametrize("kind", ["plain", "folds", "pipeline", "ensemble"])
+@pytest.mark.parametrize("then", ["plain", "folds", "pipeline", "ensemble"])
+def test_a_mended_recipe_may_be_of_another_kind(
+    kind: str, then: str, graph: GraphOf, lay: Lay, registry: Registry
+) -> None:
+    folder = lay(graph(kind))
+    mended = graph(then)
+    lay(mended)
+    assert described(reload_graph(folder, registry), registry) == described(mended, registry)
+
+
+def test_names_descriptions_and_baselines_may_change(graph: GraphOf, lay: Lay) -> None:
+    for kind in ("folds", "ensemble", "pipeline", "ensemble-of-folds", "study"):
+        given = graph(kind)
+        folder = lay(given)
+        for node in given.nodes:
+            trained(Run(folder / node.label))
+        said = {"name": "now", "description": "Now", "baselines": {"strong": 80}}
+        file = kind.replace("-", "_")
+        changed = {"plain": BASE | said, "span": SPAN | said, "selection": KINDS["selection"] | said}
+        changed["folds"] = KINDS["folds"] | said
+        if kind != "study":
+            more = {"description": "Now", "name": "now"} if kind != "folds" else said
+            changed[file] = KINDS[kind] | more
+        lay(graph(kind, **changed))
+        shutil.rmtree(folder)
+
+
+def test_a_training_whose_source_is_gone_from_the_graph_trains_itself(
+    graph: GraphOf, lay: Lay, registry: Registry
+) -> None:
+    folder = lay(graph("study"))
+    of_two = "runs/learning_rate0.001-n_best6"
+    assert (folder / of_two / "weights.json").is_file()
+    lay(graph("study", study={"recipe": "plain.yaml", "grid": RATES | {"predict.n_best": [6]}}))
+    assert not (folder / of_two / "weights.json").exists()
+    assert not isinstance(reload_graph(folder / of_two, registry).root.work, Repredict)
+
+
+@pytest.mark.parametrize("text", ["{}", '{"weights_of": 3}', '{"weights_of": "/etc"}', "[]", "{"])
+def test_a_damaged_folder_is_named(text: str, graph: GraphOf, lay: Lay, registry: Registry) -> None:
+    folder = lay(graph("ensemble"))
+    file = folder / "members" / "learning_rate0.001-overlap32" / "weights.json"
+    file.write_text(text, "utf-8")
+    if text == "{}":
+        return
+    with pytest.raises(RunError, match=r"weights\.json is damaged: "):
+        reload_graph(folder, registry)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"members": 3}', '{"members": [], "train": ["../x"]}', "{", '{"weights": "some", "method": {"name": "x"}}'],
+)
+def test_damaged_members_are_named(text: str, graph: GraphOf, lay: Lay, registry: Registry) -> None:
+    folder = lay(graph("ensemble"))
+    (folder / "members.json").write_text(text, "utf-8")
+    with pytest.raises(RunError, match=r"members\.json is damaged: "):
+        reload_graph(folder, registry)
+
+
+class KilledError(BaseException):
+    """Nothing is written any more."""
+
+
+class Kill:
+    """Lets so many changes of the file system through, and none after."""
+
+    def __init__(self) -> None:
+        self.left: int | None = None
+        sys.addaudithook(self.audit)
+
+    def audit(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self.left is None:
+            return
+        writes = event in ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link", "os.truncate") or (
+            event == "open" and isinstance(arguments[1], str) and any(mode in arguments[1] for mode in "wax+")
+        )
+        if writes:
+            self.left -= 1
+            if self.left < 0:
+                raise KilledError
+
+    @contextmanager
+    def after(self, changes: int) -> Iterator[None]:
+        self.left = changes
+        try:
+            yield
+        finally:
+            self.left = None
+
+
+KILL = Kill()
+
+
+@pytest.mark.parametrize(("kind", "mended"), [("pipeline", False), ("ensemble", False), ("folds", True)])
+def test_who_is_killed_while_laying_out_goes_on(
+    kind: str, mended: bool, graph: GraphOf, registry: Registry, tmp_path: Path
+) -> None:
+    given = graph(kind)
+    other = graph(kind, **{kind: KINDS[kind] | {"seed": 9}}) if mended else given
+    whole = tmp_path / "whole"
+    make_folders(other, whole, check_graph(other, whole, registry, silence, only=()))
+    expected = files_in(whole)
+    files = check_graph(other, None, registry, silence, only=())
+    moments = 0
+    while True:
+        folder = tmp_path / f"after-{moments}"
+        if mended:
+            make_folders(given, folder, check_graph(given, folder, registry, silence, only=()))
+        try:
+            with KILL.after(moments):
+                make_folders(other, folder, files)
+            break
+        except KilledError:
+            make_folders(other, folder, check_graph(other, folder, registry, silence, only=()))
+            assert files_in(folder) == expected, moments
+        moments += 1
+    assert moments > 5
