@@ -81,7 +81,9 @@ def test_trainings_run_at_once_on_all_nodes(ray_nodes: RayNodes, tmp_path: Path)
     assert {event.label for event in told if isinstance(event, NodeEnded) and event.error is None} == {"a", "b", "c"}
     assert any(isinstance(event, NodeProgress) for event in told)
     assert "started" not in os.listdir(tmp_path), "each in its own folder"
-    assert all(line.split()[1] == "1" for name in "abc" for line in (tmp_path / name / "started").read_text().splitlines())
+    assert all(
+        line.split()[1] == "1" for name in "abc" for line in (tmp_path / name / "started").read_text().splitlines()
+    )
 
 
 def test_a_training_whose_node_is_lost_begins_anew_on_another(
