@@ -25,7 +25,15 @@ def made(folder: Path, name: str = "one", *, epochs: float = 1) -> Run:
         backbone=BackboneSection(source="x"),
         train=TrainSection(epochs=epochs),
     )
-    return create_run(recipe, folder)
+    run = create_run(recipe, folder)
+    run.meta_file.write_text("{}")
+    return run
+
+
+def test_a_run_whose_turn_has_not_come_is_waiting(tmp_path: Path) -> None:
+    run = made(tmp_path / "run")
+    run.meta_file.unlink()
+    assert state_of(run) == State("waiting")
 
 
 def with_checkpoints(run: Run, *, of_bytes: int = 1000) -> Run:
@@ -175,7 +183,7 @@ def test_only_checkpoints_and_candidates_are_needed_to_resume(tmp_path: Path) ->
         "step-00000002.safetensors",
     ]
     forget_training(run)
-    assert {path.name for path in run.folder.iterdir()} == {".lock", "recipe.yaml", "model", "checkpoints"}
+    assert {path.name for path in run.folder.iterdir()} - {"meta.json"} == {".lock", "recipe.yaml", "model", "checkpoints"}
     assert [path.name for path in run.checkpoints.iterdir()] == ["notes.txt"]
 
 
