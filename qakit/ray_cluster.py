@@ -1,4 +1,4 @@
-"""Ray, for what runs on the machines of a cluster: found, connected to, and kept from talking into a command's output."""
+"""Ray: found, connected to, and kept from talking into a command's output."""
 
 from __future__ import annotations
 

@@ -91,6 +91,10 @@ def predict(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Many inputs: remove earlier answers from the folder and begin anew.")
     ] = False,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option("--engine", help="Many inputs: in this process, or on a Ray cluster ($RAY_ADDRESS)."),
+    ] = "local",
     reader: ReaderOption = None,
     reader_settings: ReaderSetOption = None,
     settings: SetOption = None,
@@ -107,7 +111,7 @@ def predict(
     from qakit.workflows.predict import Targets
     from qakit.workflows.predict import predict as predict_questions
 
-    options = ManyOptions(form, block, shard_of, keep_going, overwrite)
+    options = ManyOptions(form, block, shard_of, keep_going, overwrite, engine)
     overrides = overrides_of(settings, reader=reader, reader_settings=reader_settings)
     if contexts is not None and not (inputs and split is None and not is_many(inputs, target)):
         raise UsageError("--contexts goes with one --input; of many, each has its file of contexts beside it")

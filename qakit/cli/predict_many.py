@@ -15,14 +15,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from qakit.cli.console import err, out, plain, print_error, print_json, print_warning
 from qakit.data.formulas import formula_notice
+from qakit.distributed import launched_processes
 from qakit.errors import UsageError
 from qakit.inference.stream_inputs import DATA_ENDINGS, Form, Shard, dealt, find_shards, is_pattern
 
 if TYPE_CHECKING:
     import torch
 
-    from qakit.inference.answering import Answering
     from qakit.inference.stream import Tally
+    from qakit.workflows.launching import Engine
 
 LINE_EVERY_SECONDS = 10.0
 """Without a terminal: at most one line of progress in this time."""
@@ -39,6 +40,7 @@ class ManyOptions:
     shard_of: str | None = None
     keep_going: bool = False
     overwrite: bool = False
+    engine: Engine = "local"
 
     def given(self) -> list[str]:
         """The options that were used, as one writes them."""
@@ -48,6 +50,7 @@ class ManyOptions:
             "--shard-of": self.shard_of,
             "--keep-going": self.keep_going,
             "--overwrite": self.overwrite,
+            "--engine": self.engine != "local",
         }
         return [name for name, value in values.items() if value]
 
@@ -80,6 +83,10 @@ def predict_many(
         raise UsageError(
             f"--output {output} looks like a file; several inputs need a folder: end its name in / if it is"
         )
+    if options.engine != "local" and (options.shard_of is not None or launched_processes() > 1):
+        raise UsageError(
+            "--engine ray deals out the files itself: leave out --shard-of, and start it without a launcher"
+        )
     index, count = own_share(options)
     shards = dealt(find_shards(inputs, folder, form=options.form), index=index, count=count)
     share = f"; the share of process {index + 1} of {count}" if count > 1 else ""
@@ -98,33 +105,25 @@ def _answer(
     share: str,
     as_json: bool,
 ) -> None:
-    from qakit.inference.stream import BLOCK, StoppedError, answer_shards
-    from qakit.inference.stream_folder import AnswerFolder, Identity, content_sha256
-    from qakit.runs import Run, read_in_one_state
-    from qakit.stages.folder import what_answers
-    from qakit.training.interrupts import stop_requests
-    from qakit.workflows.loading import is_model_alone, load_trained
+    from qakit.inference.stream import StoppedError
+    from qakit.workflows.predict_many import Request, answer_here, answer_on_cluster
 
+    request = Request(run, tuple(overrides), folder, options.form, options.block, options.keep_going)
     try:
-        with stop_requests() as request, _Display(quiet=as_json or not speaks) as display:
-            places = () if is_model_alone(run) else what_answers(Run(run))
-
-            def load() -> tuple[Answering, str]:
-                loaded = load_trained(run, overrides=overrides, device=_device(), keep=True, warn=print_warning)
-                return loaded, content_sha256(places or (loaded.run.model,))
-
-            trained, digest = read_in_one_state(load, *places)
-            answers = AnswerFolder(folder, Identity.of(trained.run, trained.recipe, digest, form=options.form))
-            answers.begin(overwrite=options.overwrite)
-            tally = answer_shards(
-                trained,
-                shards,
-                answers,
-                block=options.block or BLOCK,
-                keep_going=options.keep_going,
-                stopping=lambda: request.signal,
-                listener=display,
-            )
+        with _Display(quiet=as_json or not speaks) as display:
+            if options.engine == "ray":
+                tally = answer_on_cluster(
+                    request, shards, overwrite=options.overwrite, listener=display, warn=print_warning
+                )
+            else:
+                tally = answer_here(
+                    request,
+                    shards,
+                    device=_device(),
+                    overwrite=options.overwrite,
+                    listener=display,
+                    warn=print_warning,
+                )
     except StoppedError as error:
         if speaks:
             print_error(f"{error}; finished files stay in {folder}, go on with the same command")
@@ -143,8 +142,6 @@ def own_share(options: ManyOptions) -> tuple[int, int]:
     Raises:
         UsageError: ``--shard-of`` is not I/N, or something does not go with several processes.
     """
-    from qakit.distributed import launched_processes
-
     launched = launched_processes()
     if options.shard_of is not None and launched > 1:
         raise UsageError("--shard-of and a launcher of processes both deal out the files; use one of them")
@@ -173,7 +170,6 @@ def _device() -> torch.device:
     """This process's own device: under a launcher the GPUs of a machine are dealt out."""
     import torch
 
-    from qakit.distributed import launched_processes
     from qakit.modeling.device import pick_device
 
     device = pick_device()

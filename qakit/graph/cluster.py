@@ -139,8 +139,8 @@ def work(command: Sequence[str], log: str, folder: str, threads: int | None) -> 
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
     def end_with_parent() -> None:
-        """Where the worker is killed, with its driver or with Ray, the training gets SIGTERM: it writes a checkpoint,
-        and the GPU is free for whoever goes on. Linux alone knows this."""
+        """Where the worker is killed, the training gets SIGTERM: it writes a checkpoint, and the GPU is free for
+        whoever goes on. Linux alone knows this. A worker that Ray ends, as when the driver is lost, kills it itself."""
         if libc is not None:
             libc.prctl(1, signal.SIGTERM)
 

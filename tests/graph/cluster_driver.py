@@ -1,4 +1,4 @@
-"""A graph of fake trainings in a process of its own: ``python cluster_driver.py FOLDER SECONDS``; RAY_ADDRESS says where."""
+"""A graph of fake trainings in a process of its own: ``python cluster_driver.py FOLDER SECONDS``, on a cluster."""
 
 from __future__ import annotations
 
