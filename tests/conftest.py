@@ -18,6 +18,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint, distributions
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ from plugin_packages import write_package
 
 if TYPE_CHECKING:
     from hub.server import HubServer
+    from ray_nodes import RayNodes
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -127,3 +129,14 @@ def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     backend.train_from_iterator(texts, trainer)
     save_tiny_bert(backend, folder, hidden_size=32, layers=2, positions=160)
     return folder
+
+
+@pytest.fixture(scope="session")
+def ray_nodes() -> Iterator[RayNodes]:
+    """A Ray cluster of two nodes on this machine, where Ray is installed; see :mod:`ray_nodes`."""
+    import ray_nodes
+
+    if find_spec("ray") is None:
+        pytest.skip("Ray is not installed: pip install 'qakit[ray]'")
+    with ray_nodes.ray_nodes() as nodes:
+        yield nodes

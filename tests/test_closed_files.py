@@ -95,7 +95,7 @@ READERS: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] = 
         lambda folder: CharacterScores.read(folder / "file"),
     ),
     "a checkpoint": (
-        lambda folder: ((folder / "step-1").mkdir(), closed(folder / "step-1")),
+        lambda folder: ((folder / "step-00000001").mkdir(), closed(folder / "step-00000001")),
         lambda folder: latest_checkpoint(folder, warn=pytest.fail),
     ),
     "all checkpoints": (closed, lambda folder: latest_checkpoint(folder, warn=pytest.fail)),

@@ -19,6 +19,7 @@ from typing import Any
 
 from qakit.ensembling.combine import Ensemble
 from qakit.ensembling.kept import Kept
+from qakit.ensembling.load import recipe_of_whole
 from qakit.errors import RunError, UsageError
 from qakit.files import file_sha256, replace_folder, write_json, write_text
 from qakit.inference.output import Submission, save_predictions, write_submission
@@ -72,12 +73,6 @@ def write_ensemble(ensemble: Ensemble, folder: Path, registry: Registry) -> Subm
         raise UsageError("an ensemble's folder needs a member that is a run: its recipe says how answers are written")
     with replace_folder(folder) as temporary:
         return fill_folder(ensemble, Run(temporary), registry, final=folder)
-
-
-def recipe_of_whole(first: Recipe, *, name: str, description: str) -> Recipe:
-    """The first member's recipe as that of the ensemble, which keeps no character scores."""
-    predict = first.predict.model_copy(update={"character_scores": False})
-    return first.model_copy(update={"name": name, "description": description, "predict": predict})
 
 
 def fill_folder(

@@ -17,6 +17,7 @@ from qakit.ensembling.model import EnsembleRecipe, TrainedMembers
 from qakit.errors import PluginError, RecipeError
 from qakit.recipe.check import check_model, check_plugin
 from qakit.recipe.load import failure_of, name_from
+from qakit.recipe.model import Recipe
 from qakit.recipe.nodes import At, Entry, Findings, MapNode, ScalarNode, find, replace_at
 from qakit.recipe.paths import resolve_paths
 from qakit.recipe.read import read_recipe_file
@@ -153,3 +154,9 @@ def _matches(pattern: str) -> list[Path]:
 
 def _listed(members: Sequence[Path]) -> str:
     return f"the members are, in this order: {', '.join(each.name for each in members)}"
+
+
+def recipe_of_whole(first: Recipe, *, name: str, description: str) -> Recipe:
+    """The first member's recipe as that of the ensemble, which keeps no character scores."""
+    predict = first.predict.model_copy(update={"character_scores": False})
+    return first.model_copy(update={"name": name, "description": description, "predict": predict})

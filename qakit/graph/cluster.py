@@ -8,53 +8,29 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qakit.errors import RunError, UsageError
+from qakit.errors import QakitError, RunError
 from qakit.graph.execute import Ended, Job
 from qakit.graph.nodes import Node
-from qakit.graph.processes import LOG, Command, outcome, report_progress, train_command
+from qakit.graph.processes import LOG, LOOK, Command, outcome, report_progress, train_command
+from qakit.ray_cluster import Room, connect, room_of, what_went_wrong
 from qakit.runs import Run
 from qakit.training.events import Listener
 from qakit.training.interrupts import InterruptedTrainingError
 
 RETRIES = 3
 """How often a task begins anew whose machine is lost."""
-
-
-def import_ray() -> Any:
-    """Ray.
-
-    Raises:
-        UsageError: it is not installed.
-    """
-    try:
-        import ray
-    except ImportError:
-        raise UsageError("--engine ray needs Ray: pip install 'qakit[ray]'") from None
-    return ray
-
-
-def connect() -> Any:
-    """Ray, connected to the cluster that ``RAY_ADDRESS`` names; without it Ray starts one on this machine.
-
-    Raises:
-        UsageError: Ray is not installed.
-        RunError: there is no such cluster.
-    """
-    ray = import_ray()
-    if not ray.is_initialized():
-        try:
-            ray.init(log_to_driver=False, logging_level="ERROR", configure_logging=False)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise RunError(f"Ray: {str(error).partition(chr(10))[0]}") from error
-    return ray
+POLL = 0.2
+"""Seconds between looks at a process: Ray's request to stop is heard between them, not in a long wait."""
 
 
 @dataclass(slots=True)
@@ -62,8 +38,7 @@ class Cluster:
     """A task for each node; :func:`on_cluster` makes one."""
 
     ray: Any
-    resources: dict[str, float]
-    """What a task takes: a GPU where the cluster has some, else cores."""
+    room: Room
     limit: int | None = None
     """At most so many at a time."""
     command: Command = train_command
@@ -71,19 +46,16 @@ class Cluster:
     @property
     def capacity(self) -> int:
         """How many at a time: the cluster may grow and shrink."""
-        there = self.ray.cluster_resources()
-        key, label = ("num_gpus", "GPU") if "num_gpus" in self.resources else ("num_cpus", "CPU")
-        room = max(1, int(there.get(label, 0) // self.resources[key]))
-        return room if self.limit is None else min(room, self.limit)
+        there = self.room.places(self.ray)
+        return there if self.limit is None else min(there, self.limit)
 
     def start(self, node: Node, folder: Path, listener: Listener) -> Job:
         """Hand the node to Ray."""
         run = Run((folder / node.label).absolute())
         log = run.folder / LOG
         offset = log.stat().st_size if log.is_file() else 0
-        task = self.ray.remote(max_retries=RETRIES, **self.resources)(work)
-        threads = None if "num_gpus" in self.resources else int(self.resources["num_cpus"])
-        future = task.remote(list(self.command(run.folder)), str(log), threads)
+        task = self.ray.remote(max_retries=RETRIES, **self.room.of_one)(work)
+        future = task.remote(list(self.command(run.folder)), str(log), str(Path.cwd()), self.room.threads)
         return ClusterJob(node.label, run, self.ray, future, offset, listener)
 
 
@@ -97,28 +69,36 @@ class ClusterJob:
     future: Any
     log_offset: int
     listener: Listener
+    _looked: float = 0.0
     _how: Ended | None = None
 
     def ended(self) -> Ended | None:
-        """How it ended; None while it waits or runs."""
-        if self._how is not None:
-            return self._how
-        ready, _ = self.ray.wait([self.future], timeout=0)
-        if not ready:
+        """How it ended; None while it waits or runs, and then now and then the listener hears how far it is."""
+        if self._how is None and self.ray.wait([self.future], timeout=0)[0]:
+            self._how = self._outcome()
+        elif self._how is None and time.monotonic() - self._looked > LOOK:
+            self._looked = time.monotonic()
             report_progress(self.label, self.run, self.listener)
-            return None
-        try:
-            self._how = outcome(self.run, int(self.ray.get(self.future)), self.log_offset)
-        except self.ray.exceptions.TaskCancelledError:
-            self._how = Ended(InterruptedTrainingError(signal.SIGTERM))
-        except self.ray.exceptions.RayError as error:
-            what = str(error).strip().partition("\n")[0]
-            self._how = Ended(None if self.run.finished else RunError(f"{self.run.folder}: Ray: {what}"))
         return self._how
 
-    def stop(self, signal: int) -> None:  # noqa: ARG002
+    def _outcome(self) -> Ended:
+        try:
+            code = self.ray.get(self.future)
+        except self.ray.exceptions.TaskCancelledError:  # before it began
+            return Ended(InterruptedTrainingError(signal.SIGTERM))
+        except self.ray.exceptions.RayError as error:
+            return Ended(None if self.run.finished else _failed(self.run, error))
+        if isinstance(code, str):
+            return Ended(RunError(code))
+        return outcome(self.run, code, self.log_offset)
+
+    def stop(self, signal: int) -> None:  # noqa: ARG002 - Ray has one way to ask
         """Cancel it: a training writes a checkpoint."""
         self.ray.cancel(self.future, force=False)
+
+
+def _failed(run: Run, error: Exception) -> QakitError:
+    return RunError(f"{run.folder}: {what_went_wrong(error)}")
 
 
 def on_cluster(jobs: int | None, *, command: Command = train_command) -> Cluster:
@@ -133,39 +113,54 @@ def on_cluster(jobs: int | None, *, command: Command = train_command) -> Cluster
         RunError: there is no cluster where ``RAY_ADDRESS`` says.
     """
     ray = connect()
-    has_gpus = ray.cluster_resources().get("GPU", 0) >= 1
-    return Cluster(ray, {"num_gpus": 1.0} if has_gpus else {"num_cpus": 1.0}, jobs, command)
+    return Cluster(ray, room_of(ray), jobs, command)
 
 
-def work(command: Sequence[str], log: str, threads: int | None) -> int:
+def work(command: Sequence[str], log: str, folder: str, threads: int | None) -> int | str:
     """What runs on a machine of the cluster: the command, until it ends or the task is cancelled.
 
+    Args:
+        log: the file for what it says; its folder must be there.
+        folder: where the command line would run it, if this machine has such a folder.
+        threads: of a CPU; None leaves them to PyTorch, whatever Ray has set.
+
     Returns:
-        Its exit code; 128 + signal where it ended with a checkpoint.
+        Its exit code, 128 + signal where it ended with a checkpoint; or why it was not begun.
     """
-    environment = dict(os.environ)
+    if not Path(log).parent.is_dir():
+        return (
+            f"{platform.node()} does not see {Path(log).parent}: the machines of the cluster need it on a file system "
+            "that they share"
+        )
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     if threads is not None:
         environment["OMP_NUM_THREADS"] = str(threads)
     arguments = [sys.executable, *command[1:]]  # the interpreter of this machine
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+    def end_with_parent() -> None:
+        """Where the worker is killed, with its driver or with Ray, the training gets SIGTERM: it writes a checkpoint,
+        and the GPU is free for whoever goes on. Linux alone knows this."""
+        if libc is not None:
+            libc.prctl(1, signal.SIGTERM)
+
     with Path(log).open("ab") as file:
+        file.write(f"$ {' '.join(arguments)}  # on {platform.node()}\n".encode())
+        file.flush()
         process = subprocess.Popen(
             arguments,
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
+            cwd=folder if Path(folder).is_dir() else None,
             env=environment,
             start_new_session=True,
-            preexec_fn=_end_with_parent,
+            preexec_fn=end_with_parent,
         )
-        try:
-            return process.wait()
-        except KeyboardInterrupt:  # how Ray cancels
-            process.terminate()
-            return process.wait()
-
-
-def _end_with_parent() -> None:
-    """Where the worker is killed, with its driver or with Ray, the training gets SIGTERM: it writes a checkpoint,
-    and the GPU is free for whoever goes on. Linux alone knows this."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+        while True:
+            try:
+                while process.poll() is None:
+                    time.sleep(POLL)
+                return process.returncode
+            except KeyboardInterrupt:  # how Ray cancels
+                process.terminate()

@@ -16,8 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qakit.ensembling.folder import recipe_of_whole
-from qakit.ensembling.load import EnsemblePlan
+from qakit.ensembling.load import EnsemblePlan, recipe_of_whole
 from qakit.errors import RunError, UsageError
 from qakit.files import json_text
 from qakit.graph.nodes import Graph, Joined, Node

@@ -17,7 +17,7 @@ from qakit.errors import OutputError, QakitError, RunError
 from qakit.files import write_json, writing
 from qakit.graph.execute import Ended, Job
 from qakit.graph.nodes import Node
-from qakit.runs import BusyError, Run, is_at_work
+from qakit.runs import BusyError, Run
 from qakit.training.events import Listener, NodeProgress
 from qakit.training.interrupts import InterruptedTrainingError
 
@@ -116,7 +116,7 @@ def outcome(run: Run, code: int, log_offset: int) -> Ended:
     stopped = -code if code < 0 else code - 128  # a signal that comes before Python listens ends it at once
     if stopped in _STOPS:
         return Ended(InterruptedTrainingError(stopped))
-    if is_at_work(run):
+    if code == BusyError.exit_code:
         return Ended(BusyError(f"another process is at work in {run.folder}"))
     error = what_happened(run.folder, code, log_offset)
     if not run.failure_file.is_file():  # it could not say so itself

@@ -24,7 +24,9 @@ STOPPED = 128
 
 
 class BusyError(RunError):
-    """Another process is at work in a run's folder."""
+    """Another process is at work in a run's folder. The exit code is that of sysexits for "try again later"."""
+
+    exit_code = 75
 
 
 def check_free(folder: Path | None, *, beside: Collection[str] = ()) -> None:

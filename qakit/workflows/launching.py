@@ -79,8 +79,8 @@ def executing(
     from qakit.training.events import Remark, silence
     from qakit.training.interrupts import StopRequest, stop_requests
 
-    if launched_processes() > 1 and (devices is not None or jobs is not None):
-        raise UsageError("--devices and --jobs are the launcher's to say: use one of them")
+    if launched_processes() > 1 and (devices is not None or jobs is not None or engine != "local"):
+        raise UsageError("--devices, --jobs and --engine are the launcher's to say: use one of them")
     if launched_processes() > 1:
         with processes_of_this_launch() as workers:
             heard = listener if workers.first else silence
@@ -91,8 +91,9 @@ def executing(
 
         if devices is not None:
             raise UsageError("--devices is for this machine: Ray chooses among those of its cluster")
+        cluster = on_cluster(jobs)
         with stop_requests() as stop:
-            yield Place(on_cluster(jobs), ALONE, listener, stop)
+            yield Place(cluster, ALONE, listener, stop)
         return
     chosen = slots(devices, jobs)
     if line := told(chosen, each="training"):

@@ -76,8 +76,9 @@ class StudyRun:
             if workers.first:
                 only = None if self.check_trainings else ()
                 files = check_graph(graph, self.folder.path, self.registry, self.place.listener, only=only)
-                self.folder.note({trial.run: trial.as_json() for trial in trials})
-                make_folders(graph, self.folder.path, files)
+                with self.folder.alone():  # several commands may begin at once
+                    self.folder.note({trial.run: trial.as_json() for trial in trials})
+                    make_folders(graph, self.folder.path, files)
         self._execution(graph).run()
         return records_of(self.folder, trials, self.registry)
 

@@ -167,16 +167,15 @@ def plan_training(
 
 
 def _begun(path: Path | None, overrides: Sequence[str], registry: Registry) -> Graph:
-    from qakit.graph.ensemble import Combine
-    from qakit.graph.expand import graph_of, load
+    from qakit.graph.expand import LoadedEnsemble, graph_of, load
     from qakit.recipe.found import found_recipe
 
     if path is None:
         raise UsageError("which recipe? `qakit recipes list` shows those in ./recipes")
-    graph = graph_of(load(found_recipe(path), registry, overrides=overrides, check_files=True))
-    if isinstance(graph.root.work, Combine) and not graph.root.work.labels:
+    loaded = load(found_recipe(path), registry, overrides=overrides, check_files=True)
+    if isinstance(loaded, LoadedEnsemble) and not loaded.members:
         raise UsageError(f"{path} names members that are trained already: qakit ensemble {path}")
-    return graph
+    return graph_of(loaded)
 
 
 def _resumed(output: Path | None, overrides: Sequence[str], registry: Registry) -> Graph:

@@ -7,12 +7,9 @@ from pathlib import Path
 
 import pytest
 from command_line import Invoke
-from qakit.workflows.members import ensemble_into, read_ensemble
 
-from qakit.errors import RunError, UsageError
+from qakit.errors import UsageError
 from qakit.outputs import new_path
-from qakit.registry import load_registry
-from qakit.training.events import silence
 
 RECIPE = """\
 name: whole
@@ -93,36 +90,42 @@ def test_it_goes_on_with_what_is_missing(whole: Path, invoke: Invoke) -> None:
     assert (whole / "predictions" / "submission.csv").read_bytes() == submission
     after = {name: (whole / "members" / name / "metrics.json").stat().st_mtime_ns for name in MEMBERS}
     assert [after[name] > before[name] for name in MEMBERS] == [False, False, False, True]
-    assert "cannot change them" in str(
+    assert "cannot change it" in str(
         invoke("train", "--resume", "--output", whole, "--set", "train.epochs=2").exception
     )
 
 
 @pytest.mark.slow
-def test_a_ladder_finds_it_done_and_refuses_another_recipe(recipe: Path, whole: Path) -> None:
+def test_another_recipe_does_not_go_on(recipe: Path, whole: Path, invoke: Invoke) -> None:
     before = {name: (whole / "members" / name / "metrics.json").stat().st_mtime_ns for name in MEMBERS}
-    registry = load_registry()
-    runs = ensemble_into(read_ensemble(recipe, [], registry), whole, registry, listener=silence)
-    assert [run.name for run in runs] == MEMBERS
-    assert {run.name: run.metrics_file.stat().st_mtime_ns for run in runs} == before
-    with pytest.raises(RunError, match="choose another --output"):
-        ensemble_into(read_ensemble(recipe, ["train.epochs=2"], registry), whole, registry, listener=silence)
+    refused = invoke("train", recipe, "--output", whole, "--set", "train.epochs=2")
+    assert refused.exit_code == 2 and "choose another --output" in str(refused.exception)
+    again = invoke("train", recipe, "--output", whole)
+    assert again.exit_code == 0, again.output
+    assert "submission.csv (8 rows)" in again.stdout, "also where nothing was left to do"
+    assert {name: (whole / "members" / name / "metrics.json").stat().st_mtime_ns for name in MEMBERS} == before
 
 
 def test_dry_run_lists_the_members(recipe: Path, invoke: Invoke) -> None:
     result = invoke("train", recipe, "--dry-run", "--json", "--set", "train.epochs=2")
     report = json.loads(result.stdout)
-    assert [each["member"] for each in report["members"]] == MEMBERS
-    assert [each["how"] for each in report["members"][:2]] == ["is trained", f"predicts with {MEMBERS[0]}"]
-    assert report["first"]["steps"] == 12
+    assert report["nodes"] == [
+        *(
+            {"node": f"members/{name}", "work": f"the weights of members/{first}" if number % 2 else "training"}
+            for number, (name, first) in enumerate(zip(MEMBERS, sorted(MEMBERS[::2] * 2), strict=True))
+        ),
+        {"node": ".", "work": "joining"},
+    ]
+    assert [one["steps"] for one in report["trainings"].values()] == [12, 12]
+    assert report["method"]["name"] == "char_average" and report["existing"] == []
 
 
 def test_recipes_commands_know_them(recipe: Path, invoke: Invoke) -> None:
     assert invoke("recipes", "validate", recipe).exit_code == 0
-    assert "is trained" in invoke("recipes", "show", recipe).stdout
+    assert f"# members/{MEMBERS[0]}: training" in invoke("recipes", "show", recipe).stdout
     shown = json.loads(invoke("recipes", "show", recipe, "--json").stdout)
     assert [each["label"] for each in shown["members"]] == MEMBERS
-    assert shown["members"][1]["weights_of"] == MEMBERS[0]
+    assert shown["members"][1]["work"] == f"the weights of members/{MEMBERS[0]}"
     rows = json.loads(invoke("recipes", "list", recipe.parent, "--json").stdout)["recipes"]
     assert [row["valid"] for row in rows if row["path"] == str(recipe)] == [True]
 

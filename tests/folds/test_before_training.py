@@ -10,11 +10,11 @@ import torch
 
 from qakit.data.splits import part_of, read_folds
 from qakit.errors import RunError
+from qakit.graph.folds import fold_recipe
 from qakit.recipe.load import load_recipe
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry, load_registry
 from qakit.training.events import silence
-from qakit.training.fold_recipe import fold_recipe
 from qakit.training.prepare import prepare_training
 
 

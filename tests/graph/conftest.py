@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ensemble.made_up import questions, write_questions
+from folds.conftest import article, write_squad
 
 from qakit.graph.expand import graph_of, load
 from qakit.graph.nodes import Graph, share_weights
@@ -24,10 +24,11 @@ BASE: dict[str, Any] = {
     "predict": {"character_scores": True},
 }
 ADL = BASE | {"data": {"reader": "adl", "train": "adl.json", "validation": "adl.json"}}
+FOLDS = {"k": 3}
 RATES = {"train.learning_rate": [1e-3, 2e-3]}
 KINDS: dict[str, dict[str, Any]] = {
     "plain": BASE,
-    "folds": BASE | {"folds": {"k": 3}},
+    "folds": BASE | {"folds": FOLDS},
     "selection": ADL
     | {
         "head": "multiple_choice",
@@ -71,7 +72,7 @@ def graph(registry: Registry, tmp_path: Path) -> GraphOf:
     """
     folder = tmp_path / "recipes"
     folder.mkdir()
-    write_questions(folder / "data.json", questions(12))
+    write_squad(folder / "data.json", [article(name) for name in ("abbey", "bridge", "castle", "dome")])
 
     def make(kind: str, **changed: dict[str, Any]) -> Graph:
         for name, recipe in KINDS.items():

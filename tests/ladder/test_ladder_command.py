@@ -67,7 +67,10 @@ def test_what_is_trained_is_not_trained_again_and_another_recipe_is_no_excuse(cl
     assert "not distinguishable" in result.output
     result = invoke("ladder", first, last, "--output", folder, "--set", "seed=9", "--json")
     assert result.exit_code == 1
-    assert all("was trained from another recipe" in step["error"] for step in json.loads(result.stdout)["steps"])
+    assert all(
+        "was begun with seed: 0, but the recipe now says seed: 9" in step["error"]
+        for step in json.loads(result.stdout)["steps"]
+    )
 
 
 def test_an_ensemble_of_the_steps_is_a_step(climbed: Any, invoke: Any) -> None:
@@ -80,9 +83,7 @@ def test_an_ensemble_of_the_steps_is_a_step(climbed: Any, invoke: Any) -> None:
     step = json.loads(result.stdout)["steps"][2]
     assert step["before"] == "last"
     assert step["gain"] is not None
-    assert any(
-        "an ensemble (nbest) of 2 runs that were trained before" in note for note in json.loads(result.stdout)["notes"]
-    )
+    assert any("an ensemble (nbest) of 2 members" in note for note in json.loads(result.stdout)["notes"])
 
 
 def test_an_ensemble_that_trains_its_members_is_a_step(climbed: Any, invoke: Any, tmp_path: Path) -> None:
@@ -102,10 +103,10 @@ def test_an_ensemble_that_trains_its_members_is_a_step(climbed: Any, invoke: Any
 
 def test_recipes_that_are_no_step(climbed: Any, invoke: Any, tmp_path: Path) -> None:
     (first, _, _), _, _ = climbed
-    folded = tmp_path / "folded.yaml"
-    folded.write_text(f"extends: {first}\nfolds: {{k: 2}}\n", "utf-8")
-    result = invoke("ladder", folded, "--output", tmp_path / "out", "--json")
-    assert "has folds" in json.loads(result.stdout)["steps"][0]["error"]
+    blind = tmp_path / "blind.yaml"
+    blind.write_text(f"extends: {first}\ndata: {{validation: null}}\n", "utf-8")
+    result = invoke("ladder", blind, "--output", tmp_path / "out", "--json")
+    assert "sets no data.validation" in json.loads(result.stdout)["steps"][0]["error"]
     result = invoke("ladder", first, first, "--output", tmp_path / "out")
     assert result.exit_code == 2
     assert "two recipes are called first" in str(result.exception)

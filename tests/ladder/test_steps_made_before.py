@@ -59,7 +59,7 @@ def test_names_and_baselines_are_those_of_the_recipe_now(out: Path, invoke: Any)
     change(second, seed=3)
     found = ladder(invoke, first, second, output=out)
     assert found["steps"][0]["error"] is None
-    assert "was trained from another recipe" in found["steps"][1]["error"]
+    assert "was begun with seed: 0, but the recipe now says seed: 3" in found["steps"][1]["error"]
 
 
 def test_set_is_refused_for_runs_from_elsewhere_alone(out: Path, invoke: Any) -> None:

@@ -33,7 +33,7 @@ def test_the_folder_holds_the_whole_and_its_stages(trained_pipeline: Path) -> No
         "combine.json",
         "metrics.json",
         "meta.json",
-        "recipes/span.yaml",
+        "span/recipe.yaml",
         "selection/model",
         "span/model",
         "predictions/nbest.jsonl",
@@ -173,7 +173,9 @@ def test_a_run_that_answers_with_contexts_is_not_loaded_to_be_asked(trained_pipe
     assert refused.exit_code == 2
 
 
-def test_resuming_trains_only_what_is_missing(trained_pipeline: Path, tmp_path: Path, invoke) -> None:
+def test_what_is_missing_is_trained_by_the_recipe(
+    trained_pipeline: Path, pipeline_recipe: Path, tmp_path: Path, invoke
+) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(trained_pipeline, copy)
     stage = Run(copy / "selection")
@@ -183,7 +185,9 @@ def test_resuming_trains_only_what_is_missing(trained_pipeline: Path, tmp_path: 
     shutil.rmtree(copy / "span")
     with pytest.raises(RunError, match="is not finished; go on with"):
         load_trained(copy)
-    result = invoke("train", "--resume", "--output", copy, "--quiet")
+    result = invoke("train", "--resume", "--output", copy)
+    assert "stages.span: file not found" in str(result.exception), "its recipe is gone with it"
+    result = invoke("train", pipeline_recipe, "--output", copy, "--quiet")
     assert result.exit_code == 0, result.output
     assert stage.metrics_file.stat().st_mtime_ns == before
     submission = "predictions/submission.csv"
@@ -251,13 +255,13 @@ def test_a_head_of_the_wrong_kind_is_told_before_anything_is_trained(
     for how in ("--quiet", "--dry-run"):
         result = invoke("train", recipe, "--output", tmp_path / "out", how)
         assert result.exit_code == 2
-        assert "stages.selection: the head 'linear_span' gives spans" in str(result.exception)
+        assert "selection: the head 'linear_span' gives spans" in str(result.exception)
     assert not (tmp_path / "out").exists()
 
 
 def test_a_dry_run_shows_both_stages(pipeline_recipe: Path, invoke) -> None:
     report = json.loads(invoke("train", pipeline_recipe, "--dry-run", "--json", "--set", "data.train_limit=9").stdout)
-    assert [report["stages"][name]["train_examples"] for name in ("selection", "span")] == [9, 9]
+    assert [report["trainings"][name]["train_examples"] for name in ("selection", "span")] == [9, 9]
 
 
 def test_a_selection_from_joined_contexts_is_refused_before_it_is_trained(

@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from crew import Crew, Ended
+from pipeline.conftest import adl_data, pipeline_recipe  # noqa: F401 - fixtures
 from sample_questions import write_first_questions
 
 QUESTIONS = {"train": 25, "dev": 9, "test": 7}

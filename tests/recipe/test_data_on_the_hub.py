@@ -83,7 +83,7 @@ def test_every_name_stands_for_itself(path: str) -> None:
         ("{dataset: o n, split: train}", "r.yaml:4:20: data.train.dataset: a dataset on the hub is called OWNER/NAME"),
         ("{dataset: o/n, split: 'train[:9]'}", "r.yaml:4:32: data.train.split: 'train[:9]' is no split's name"),
         ("hf://datasets/o/n", "r.yaml:4:10: data.train: a file on the hub is written hf://datasets/OWNER/NAME[@"),
-        ("[/dev/null, hf://o/n/x]", "r.yaml:4:22: data.train.1: a file on the hub is written"),
+        ("[r.yaml, hf://o/n/x]", "r.yaml:4:19: data.train.1: a file on the hub is written"),
         ("3", "r.yaml:4:10: data.train should be a path, a mapping with `dataset` and `split`, a list of"),
     ],
 )  # fmt: skip

@@ -68,7 +68,7 @@ def main(run: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         print("error: another process is training", file=sys.stderr)
-        return 2
+        return 75
     if (run / "metrics.json").exists():
         return 0
 
