@@ -43,8 +43,8 @@ _MODEL = _names(
 )
 _RUN = _names(
     r"\..*",
-    r"recipe\.yaml|pipeline\.yaml|recipes|study\.log|(curves|folds)\.png",
-    r"(meta|metrics|ensemble|members|folds|combine|failure|broken-batch)\.json",
+    r"recipe\.yaml|pipeline\.yaml|recipes|train\.log|(curves|folds)\.png",
+    r"(meta|metrics|ensemble|members|weights|folds|combine|failure|broken-batch)\.json",
     r"(metrics|timings)\.jsonl",
     r"seen\.safetensors",
     r"checkpoints|soup|model|predictions|members|selection|span|fold-\d+",
@@ -59,7 +59,7 @@ _KINDS = (
     _Kind(
         "study",
         (("study.json",),),
-        _names(r"\..*", r"study\.(json|db.*)", r"runs|pictures|REPORT\.md|report\.html"),
+        _names(r"\..*", r"study\.(json|db.*)|search\.log", r"runs|pictures|REPORT\.md|report\.html"),
         holds_runs=True,
     ),
     _Kind("pretraining", (("pretrain.json",),), _names(_RUN.pattern, _MODEL.pattern)),
@@ -90,12 +90,13 @@ def check_beside_kept(path: Path) -> None:
 def check_outside_kept(folder: Path) -> None:
     """Make sure that a folder which will be a run, a model or an export would not lie in a run or a study.
 
-    One that is such already may: it is for the command to say whether it goes on there.
+    One that is such already may, and one with a recipe, in which a study or an ensemble will train: it is for the
+    command to say whether it goes on there.
 
     Raises:
         UsageError: it would.
     """
-    if any(_kind_of(place) is not None for place in _places(folder)):
+    if any(_kind_of(place) is not None or _is_file(place / "recipe.yaml") for place in _places(folder)):
         return
     for place in _places(folder):
         for kind, around in _around(place):

@@ -155,7 +155,7 @@ def read_combine(run: Run) -> Combine:
             description=recipe.description,
         )
         return Combine(plan, tuple(map(plain_name, found["train"])))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise RunError(f"{file} is damaged: {error}") from None
 
 

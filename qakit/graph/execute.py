@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from qakit.distributed import ALONE, Workers
-from qakit.errors import QakitError
+from qakit.errors import QakitError, RunError
 from qakit.graph.nodes import Graph, Join, Joined, Node, Repredict
+from qakit.names import few
 from qakit.runs import BusyError, Run, is_at_work, state_of
 from qakit.training.events import Listener, NodeEnded, NodeStarted, NodesWaiting
 from qakit.training.interrupts import InterruptedTrainingError, StopRequest
@@ -140,10 +141,13 @@ class Execution:
                 if self.stop.signal:
                     raise InterruptedTrainingError(self.stop.signal)
                 if not self._advance():
-                    return
+                    break
         except BaseException:
             self._stop_all()
             raise
+        left = [node.label or "." for node in self.graph.nodes if not Run(self.folder / node.label).finished]
+        if left and not self.failures and self.workers.first:
+            raise RunError(f"{self.folder} is damaged: {few(left)} cannot begin, as each waits for another")
 
     @property
     def is_busy(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import dropwhile
 from pathlib import Path
 from posixpath import join, normpath
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from qakit.graph.ensemble import MEMBERS_FILE, ensemble_graph, read_combine, rec
 from qakit.graph.folds import fold_recipe, folds_graph
 from qakit.graph.nodes import Graph, Node, Repredict, Train, share_weights
 from qakit.graph.pipeline import pipeline_graph
+from qakit.names import plain_name
 from qakit.recipe.load import LoadedRecipe
 from qakit.recipe.model import Recipe
 from qakit.runs import MEMBERS, PIPELINE, Run
@@ -130,6 +132,9 @@ def reload_graph(folder: Path, registry: Registry) -> Graph:
     run = Run(folder)
     if (folder / MEMBERS_FILE).is_file():
         combine = read_combine(run)
+        for link in (folder / MEMBERS / label for label in combine.labels):
+            if link.is_symlink():  # a few of them, one in another, make a graph without end
+                raise RunError(f"{link} is a link: put the run itself there")
         members = {label: reload_graph(folder / MEMBERS / label, registry) for label in combine.labels}
         return ensemble_graph(combine.plan, members)
     if (folder / PIPELINE).is_file():
@@ -213,7 +218,11 @@ def weights_label(run: Run) -> str | None:
     found = run.read_json(run.folder / WEIGHTS_FILE)
     if not found:
         return None
-    source = found.get("weights_of")
-    if not isinstance(source, str) or not source.startswith(".."):
+    source = str(found.get("weights_of"))
+    try:
+        names = [plain_name(part) for part in dropwhile(lambda part: part == "..", source.split("/"))]
+    except ValueError:
+        names = []
+    if not names or not source.startswith("../"):
         raise RunError(f"{run.folder / WEIGHTS_FILE} is damaged: it does not say whose weights these are")
     return source

@@ -16,7 +16,7 @@ from qakit.graph.training import check_gives, free_memory
 from qakit.recipe.differences import differing_keys, same_run
 from qakit.recipe.dump import dump_recipe
 from qakit.recipe.model import Recipe
-from qakit.runs import FOLDS, PIPELINE, Run, check_free, create_run, is_at_work, locked, recover_run, runs_in
+from qakit.runs import FOLDS, LOCK, PIPELINE, Run, check_free, create_run, is_at_work, locked, recover_run, runs_in
 
 if TYPE_CHECKING:
     from qakit.registry import Registry
@@ -55,6 +55,8 @@ def check_graph(
         run = Run(folder / node.label)
         if is_begun(run):
             _check_same(node, run, files[node.label])
+        else:
+            _check_laid_out(run, folder)
     if not graph.root.label and (not begun or begun[-1].label):
         top = {node.label.partition("/")[0] for node in begun}
         check_free(folder, beside=top)
@@ -117,6 +119,19 @@ def _begun(graph: Graph, folder: Path | None) -> list[Node]:
 def is_begun(run: Run) -> bool:
     """Whether something is trained in a folder, or somebody is at work there."""
     return any(each.meta_file.is_file() or each.finished or is_at_work(each) for each in runs_in(run.folder))
+
+
+def _check_laid_out(run: Run, folder: Path) -> None:
+    """A recipe of the user's own, under the name that ours have in a run folder, is not written over.
+
+    Raises:
+        RunError: nobody has laid out a graph there: neither has it been locked, nor is the recipe one as we write it.
+    """
+    above = (run.folder, *run.folder.parents)[: len(run.folder.relative_to(folder).parts) + 1]
+    if any((place / LOCK).exists() for place in above):
+        return
+    if _text(run.recipe_file) != dump_recipe(run.recipe()):
+        raise RunError(f"{run.recipe_file} is no run's recipe, and would be written over: choose another --output")
 
 
 def _write_anew(run: Run, texts: Mapping[str, str]) -> None:

@@ -175,6 +175,23 @@ def check_gives(node: Node, prepared: Prepared) -> None:
         )
 
 
+def _check_source(source: Run, recipe: Recipe, run: Run) -> None:
+    """The weights that a run takes are those that its own training would give.
+
+    Raises:
+        RunError: they are not there yet, or are of another training.
+    """
+    from qakit.graph.nodes import training_key
+
+    if not source.finished:
+        raise RunError(f"{run.folder} takes the weights of {source.folder}, which is not finished: train that first")
+    if training_key(source.recipe()) != training_key(recipe):
+        raise RunError(
+            f"{run.folder} takes the weights of {source.folder}, whose training is another one: remove {run.folder}, "
+            "and train what it is a part of again"
+        )
+
+
 def perform(node: Node, folder: Path, registry: Registry, listener: Listener, *, workers: Workers) -> Joined:
     """Do a node's work in its folder, those that it needs being finished; a finished one stays what it is.
 
@@ -204,6 +221,8 @@ def perform(node: Node, folder: Path, registry: Registry, listener: Listener, *,
         from qakit.modeling.device import pick_device
         from qakit.training.repredict import repredict
 
+        if not run.finished:
+            _check_source(source, node.recipe, run)
         repredict(source, node.recipe, run, registry, listener=listener, device=pick_device())
     elif isinstance(node.work, Join):
         with alone_in(run):

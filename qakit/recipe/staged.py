@@ -18,7 +18,7 @@ class FoldsSection(Section):
     `data.validation` is not read: each model is judged on the part that it did not see.
     """
 
-    k: Annotated[int, Field(ge=2)] = 5
+    k: Annotated[int, Field(ge=2, le=1000)] = 5
     """How many parts."""
     group_by: Literal["document", "context", "none"] = "document"
     """What no split may divide: questions of the same `document` (an article), of the same `context`, or nothing."""

@@ -21,7 +21,7 @@ from qakit.errors import RunError, UsageError
 from qakit.files import check_readable, write_json, writing
 from qakit.numbers import load_json
 from qakit.recipe.read import SUFFIXES
-from qakit.runs import refuse_ways_out
+from qakit.runs import Run, refuse_ways_out
 from qakit.study.load import LoadedStudy, load_study
 
 ROOT = Path("studies")
@@ -57,6 +57,8 @@ class StudyFolder:
         try:
             about = load_json(self.about_file.read_text("utf-8"))
             sound = isinstance(about["name"], str) and isinstance(about["file"], str)
+            sound = sound and isinstance(about.get("commands", []), list)
+            Path(about["file"]).is_file()  # a path that no system takes
         except (OSError, ValueError, KeyError, TypeError):
             sound = False
         if not sound:
@@ -67,8 +69,12 @@ class StudyFolder:
         """Note what is run here, and by which command.
 
         Raises:
-            UsageError: another study lies here.
+            UsageError: another study lies here, or a run.
+            RunError: a link in the folder leads out of it.
         """
+        refuse_ways_out(self.path)
+        if not self.about_file.is_file() and Run(self.path).recipe_file.is_file():
+            raise UsageError(f"{self.path} holds a run: choose another --output")
         with self.alone():
             before = self.about() if self.about_file.is_file() else {"name": loaded.name}
             if before["name"] != loaded.name:

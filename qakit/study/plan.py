@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -19,6 +20,9 @@ from qakit.recipe.overrides import Setting, key_path, override_source
 from qakit.study.labels import distinct, join, value_label
 from qakit.study.load import LoadedStudy
 from qakit.study.space import corners
+
+MOST_TRIALS = 10_000
+"""Of a grid. Each has a recipe that is read and checked before anything is trained."""
 
 
 class Loaded(Protocol):
@@ -177,6 +181,10 @@ def _rows(loaded: LoadedStudy, findings: Findings) -> Iterator[Row]:
     """Every variant with every combination of grid values; without either, the recipe as it is."""
     variants = list(loaded.study.variants) or [""]
     axes = [_axis(loaded, setting, findings) for setting in loaded.settings("grid")]
+    trials = prod(map(len, (loaded.recipes, variants, loaded.study.seeds or (0,), *axes)))
+    if trials > MOST_TRIALS:
+        findings.add(_place(loaded, "grid").issue(("grid",), f"grid: {trials:,} trials; {MOST_TRIALS:,} at most"))
+        return
     found: list[tuple[str, tuple[Setting, ...]]] = []
     for variant in variants:
         own = loaded.settings("variants", variant) if variant else []

@@ -17,6 +17,8 @@ from qakit.study.folder import StudyFolder, run_name
 from qakit.study.load import LoadedStudy
 from qakit.study.space import check_same_space, distributions, sampled
 
+_LINE = b'{"op_code":'
+"""How each line of Optuna's journals begins."""
 _STORAGE = ("sqlalchemy", "optuna")
 """Whose errors are the storage's."""
 
@@ -129,6 +131,7 @@ def _journal(file: Path) -> Any:
     """A journal that a killed process cannot leave locked, nor a full disk with half a line.
 
     Raises:
+        UsageError: the file holds something else, which is left as it is.
         OutputError: it cannot be written.
     """
     from filelock import FileLock
@@ -140,7 +143,10 @@ def _journal(file: Path) -> Any:
         make_folder(file.parent)
         with lock, file.open("ab+") as journal:
             journal.seek(0)
-            journal.truncate(journal.read().rfind(b"\n") + 1)
+            begins = journal.read(len(_LINE))
+            if begins != _LINE[: len(begins)]:
+                raise UsageError(f"storage: {file} is no journal of Optuna's: name a file that is not there yet")
+            journal.truncate((begins + journal.read()).rfind(b"\n") + 1)
     return JournalStorage(JournalFileBackend(str(file), lock))
 
 

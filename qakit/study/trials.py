@@ -77,7 +77,7 @@ def noted_trials(folder: StudyFolder) -> list[Trial]:
             )
             for name, each in folder.about().get("trials", {}).items()
         ]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise RunError(f"{folder.about_file} is damaged: trials: {error}") from None
 
 
