@@ -183,7 +183,12 @@ def test_only_checkpoints_and_candidates_are_needed_to_resume(tmp_path: Path) ->
         "step-00000002.safetensors",
     ]
     forget_training(run)
-    assert {path.name for path in run.folder.iterdir()} - {"meta.json"} == {".lock", "recipe.yaml", "model", "checkpoints"}
+    assert {path.name for path in run.folder.iterdir()} - {"meta.json"} == {
+        ".lock",
+        "recipe.yaml",
+        "model",
+        "checkpoints",
+    }
     assert [path.name for path in run.checkpoints.iterdir()] == ["notes.txt"]
 
 
