@@ -200,7 +200,7 @@ class OnMachine:
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
         """Answer one file; what a user may have done wrong is told, as text."""
         (number,), (source,), (output,), (form,) = (batch[name] for name in ("number", "source", "output", "form"))
-        shard = Shard(Path(str(source)), str(output), form)  # type: ignore[arg-type]
+        shard = Shard(Path(str(source)), str(output), form)
         try:
             told = self._answer(shard)
         except QakitError as error:
