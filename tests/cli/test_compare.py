@@ -167,7 +167,8 @@ def test_usage(invoke: Invoke, copy: Copy, small_run: Path, tmp_path: Path) -> N
     assert f"{small_run} is given twice" in str(refusal(invoke, small_run, other, small_run))
     assert "is none of the runs" in str(refusal(invoke, small_run, other, "--baseline", tmp_path))
     assert "there is no figure 'em'" in str(refusal(invoke, small_run, other, "--metric-key", "em"))
-    assert "name a folder" in str(refusal(invoke, small_run, other, "--output", other / "meta.json"))
+    (tmp_path / "a file").touch()
+    assert "name a folder" in str(refusal(invoke, small_run, other, "--output", tmp_path / "a file"))
     assert "is not a run" in str(refusal(invoke, small_run, tmp_path))
 
 

@@ -120,7 +120,7 @@ def test_many_files_go_through_a_pipeline_too(trained_pipeline: Path, adl_data: 
     assert len([path for path in answers.iterdir() if path.suffix == ".jsonl"]) == 2
 
 
-def test_other_commands_know_the_folder(trained_pipeline: Path, invoke) -> None:
+def test_other_commands_know_the_folder(trained_pipeline: Path, tmp_path: Path, invoke) -> None:
     (row,) = json.loads(invoke("runs", "list", trained_pipeline.parent, "--json").stdout)
     assert row["state"] == "finished"
     assert invoke("runs", "show", trained_pipeline).exit_code == 0
@@ -133,7 +133,7 @@ def test_other_commands_know_the_folder(trained_pipeline: Path, invoke) -> None:
     assert rehearsed["expected"]["stages"]["product"] >= 0
     assert " = " in invoke("submit", trained_pipeline, "-c", "some", "--dry-run").stdout
     for option in ("--merge", "--adapter-only"):
-        refused = invoke("export", trained_pipeline, option, "--output", trained_pipeline / "x")
+        refused = invoke("export", trained_pipeline, option, "--output", tmp_path / "x")
         assert refused.exit_code == 2
         assert "--offline" in str(refused.exception)
     characters = invoke(
