@@ -11,8 +11,8 @@ from qakit.errors import UsageError
 from qakit.kept import check_beside_kept, check_not_kept, check_outside_kept
 
 KINDS = {
-    "run": ("recipe.yaml", "meta.json", "metrics.jsonl", "model/decision.json", "predictions/nbest.jsonl"),
-    "study": ("study.json", "study.db", "runs/000-a/recipe.yaml", "runs/000-a/metrics.json"),
+    "run": ("recipe.yaml", "meta.json", "metrics.jsonl", "model/decision.json", "weights.json", "train.log"),
+    "study": ("study.json", "search.log", "runs/000-a/recipe.yaml", "runs/000-a/metrics.json"),
     "pretraining": ("pretrain.json", "metrics.jsonl", "checkpoints/step-00000002/state.json"),
     "model": ("config.json", "model.safetensors", "tokenizer.json", "decision.json", "vocab.txt"),
     "folder of answers": ("_progress/run.json", "_progress/done/a.jsonl.json"),
@@ -87,6 +87,18 @@ def test_no_run_lies_in_a_run_or_a_study_but_what_is_there_is_for_its_command(tm
     for folder in (run, study, run / "mine"):
         with pytest.raises(UsageError, match=r"holds a|lies in the"):
             check_not_kept(folder)
+
+
+@pytest.mark.parametrize("kind", ["study.json", "meta.json"])
+def test_what_is_laid_out_and_not_begun_is_gone_on_with(tmp_path: Path, kind: str) -> None:
+    """A study's trials, and the members of an ensemble, before they are trained: by processes of their own."""
+    part = tmp_path / "runs" / "000-a"
+    part.mkdir(parents=True)
+    for file in (tmp_path / kind, tmp_path / "recipe.yaml", part / "recipe.yaml"):
+        file.write_text("{}", "utf-8")
+    check_outside_kept(part)
+    with pytest.raises(UsageError, match="choose a folder outside of it"):
+        check_outside_kept(part.with_name("mine"))
 
 
 def test_a_project_with_a_recipe_and_a_configuration_is_no_run(tmp_path: Path) -> None:

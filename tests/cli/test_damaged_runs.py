@@ -170,7 +170,12 @@ def test_a_decision_that_is_no_number_is_damage(run: Path, name: str, value: str
 
 
 @pytest.mark.parametrize(
-    "change", [("n_best: 20", "n_best: 1000000000"), ("max_length: 128", f"max_length: {'9' * 400}")]
+    "change",
+    [
+        ("n_best: 20", "n_best: 1000000000"),
+        ("max_length: 128", f"max_length: {'9' * 400}"),
+        ("folds: null", "folds: {k: 100000000}"),
+    ],
 )
 def test_a_recipe_that_would_take_all_memory_is_refused(run: Path, invoke: Any, change: tuple[str, str]) -> None:
     text = (run / "recipe.yaml").read_text("utf-8")

@@ -17,10 +17,10 @@ from graph.test_nodes import graphs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qakit.errors import QakitError
+from qakit.errors import QakitError, RunError
 from qakit.files import write_json
 from qakit.graph.execute import Ended, Execution
-from qakit.graph.nodes import Graph, Node, Train
+from qakit.graph.nodes import Graph, Node, Repredict, Train
 from qakit.runs import BusyError, Run, locked
 from qakit.training.events import Event, Listener, NodeEnded, NodeStarted, NodesWaiting, silence
 from qakit.training.interrupts import InterruptedTrainingError, StopRequest
@@ -304,6 +304,13 @@ def test_a_training_that_somebody_else_stops_is_no_failure_of_the_others(folders
     execution.run()
     assert [label for label, _ in ends] == ["b", "a"]
     assert isinstance(execution.failures["a"], InterruptedTrainingError)
+
+
+def test_nodes_that_wait_for_each_other_are_no_success(folders: Folders) -> None:
+    """A damaged folder may say so."""
+    graph = Graph("some", (Node("a", NOTHING, Repredict("b")), Node("b", NOTHING, Repredict("a"))))
+    with pytest.raises(RunError, match="a, b cannot begin, as each waits for another"):
+        Execution(graph, folders(graph), Fake(), silence).run()
 
 
 def test_further_nodes_come_when_there_is_room(folders: Folders) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sys
@@ -13,11 +14,14 @@ from typing import Any
 import pytest
 from graph.conftest import BASE, FOLDS, KINDS, RATES, GraphOf
 
+from qakit.distributed import ALONE
 from qakit.errors import RunError
-from qakit.files import write_json
+from qakit.files import write_json, write_text
 from qakit.graph.expand import reload_graph
 from qakit.graph.folders import check_graph, make_folders
 from qakit.graph.nodes import Graph, Join, Node, Repredict
+from qakit.graph.training import perform
+from qakit.recipe.dump import dump_recipe
 from qakit.registry import Registry
 from qakit.runs import Run, locked, runs_in, state_of
 from qakit.training.events import silence
@@ -212,6 +216,25 @@ def test_a_mended_recipe_may_be_of_another_kind(
     assert described(reload_graph(folder, registry), registry) == described(mended, registry)
 
 
+@pytest.mark.parametrize("place", ["", "fold-2"])
+def test_a_recipe_of_the_users_own_is_not_written_over(place: str, graph: GraphOf, lay: Lay, tmp_path: Path) -> None:
+    own = tmp_path / "run" / place / "recipe.yaml"
+    own.parent.mkdir(parents=True)
+    folds = graph("folds")
+    own.write_text("# mine\n" + dump_recipe(folds.recipe), "utf-8")
+    (own.parent / "weights.json").write_text("mine", "utf-8")
+    before = files_in(tmp_path / "run")
+    with pytest.raises(RunError, match=r"recipe\.yaml is no run's recipe, and would be written over"):
+        lay(folds)
+    assert files_in(tmp_path / "run") == before
+
+
+def test_a_folder_that_was_copied_without_hidden_files_is_gone_on_with(graph: GraphOf, lay: Lay) -> None:
+    folder = lay(graph("folds"))
+    (folder / ".lock").unlink()
+    assert lay(graph("folds", folds=KINDS["folds"] | {"seed": 3})) == folder
+
+
 def test_names_descriptions_and_baselines_may_change(graph: GraphOf, lay: Lay) -> None:
     for kind in ("folds", "ensemble", "pipeline", "ensemble-of-folds", "study"):
         given = graph(kind)
@@ -240,7 +263,12 @@ def test_a_training_whose_source_is_gone_from_the_graph_trains_itself(
     assert not isinstance(reload_graph(folder / of_two, registry).root.work, Repredict)
 
 
-@pytest.mark.parametrize("text", ["{}", '{"weights_of": 3}', '{"weights_of": "/etc"}', "[]", "{"])
+WEIGHTS = ["{}", '{"weights_of": 3}', '{"weights_of": "/etc"}', "[]", "{"] + [
+    json.dumps({"weights_of": label}) for label in ("..", "../..", "../a/../b", "../a\0", "..a", "../" + "a" * 300)
+]
+
+
+@pytest.mark.parametrize("text", WEIGHTS)
 def test_a_damaged_folder_is_named(text: str, graph: GraphOf, lay: Lay, registry: Registry) -> None:
     folder = lay(graph("ensemble"))
     file = folder / "members" / "learning_rate0.001-overlap32" / "weights.json"
@@ -251,15 +279,53 @@ def test_a_damaged_folder_is_named(text: str, graph: GraphOf, lay: Lay, registry
         reload_graph(folder, registry)
 
 
+ENDLESS = '{"members": [], "train": [], "method": {"name": "nbest"}, "weights": "equal", "seed": 1e999}'
+
+
 @pytest.mark.parametrize(
     "text",
-    ['{"members": 3}', '{"members": [], "train": ["../x"]}', "{", '{"weights": "some", "method": {"name": "x"}}'],
+    [
+        '{"members": 3}',
+        ENDLESS,
+        '{"members": [], "train": ["../x"]}',
+        "{",
+        '{"weights": "some", "method": {"name": "x"}}',
+    ],
 )
 def test_damaged_members_are_named(text: str, graph: GraphOf, lay: Lay, registry: Registry) -> None:
     folder = lay(graph("ensemble"))
     (folder / "members.json").write_text(text, "utf-8")
     with pytest.raises(RunError, match=r"members\.json is damaged: "):
         reload_graph(folder, registry)
+
+
+def test_members_are_no_links(graph: GraphOf, lay: Lay, registry: Registry) -> None:
+    """Each of two that lead to two of the next, and so on, would be a graph without end."""
+    folder = lay(graph("ensemble"))
+    member = folder / "members" / "learning_rate0.001-overlap32"
+    member.rename(folder / "elsewhere")
+    member.symlink_to("../elsewhere")
+    with pytest.raises(RunError, match="overlap32 is a link: put the run itself there"):
+        reload_graph(folder, registry)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [({}, "which is not finished: train that first"), ({"train": {"epochs": 9}}, "whose training is another one")],
+)
+def test_weights_are_taken_of_a_finished_equal_training_alone(
+    source: dict[str, Any], message: str, graph: GraphOf, lay: Lay, registry: Registry
+) -> None:
+    folder = lay(graph("ensemble"))
+    first = Run(folder / "members" / "learning_rate0.001-overlap16")
+    if source:
+        write_text(first.recipe_file, dump_recipe(graph("plain", plain=BASE | source).recipe))
+        write_json(first.metrics_file, {})
+    member = folder / "members" / "learning_rate0.001-overlap32"
+    before = files_in(member)
+    with pytest.raises(RunError, match=message):
+        perform(reload_graph(member, registry).root, member, registry, silence, workers=ALONE)
+    assert files_in(member) == before
 
 
 class KilledError(BaseException):

@@ -144,6 +144,9 @@ def test_labels_are_distinct_folder_names(values: list[str]) -> None:
         assert label == Path(label).name and label not in (".", "..") and label.isascii() and " " not in label
 
 
+ENDLESS = "grid: {" + ", ".join(f"train.x{key}: {list(range(10))}" for key in range(10)) + "}\n"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -161,6 +164,7 @@ def test_labels_are_distinct_folder_names(values: list[str]) -> None:
         ("recipe: base.yaml\ngrid: {train.epochs: [1, 1]}\n", "study.yaml:2:26: grid.train.epochs: 1 is given twice"),
         ("recipe: base.yaml\nbaseline: ful\nvariants: {full: {}}\n", "study.yaml:2:11: baseline: no row is 'ful'"),
         ("recipe: base.yaml\nvariants: {a: {}, b: {}}\n", "study.yaml:2:11: 'a' and 'b' have the same values"),
+        (f"recipe: base.yaml\n{ENDLESS}", "study.yaml:2:7: grid: 10,000,000,000 trials; 10,000 at most"),
         ("recipe: base.yaml\nvariants: {a/b: {}}\n", "the name 'a/b' may have letters, digits and . _ - only"),
         (
             "recipe: base.yaml\nvariants: {a: {}, ..: {train.epochs: 1}}\n",

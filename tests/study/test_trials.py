@@ -17,6 +17,7 @@ from study.conftest import Faked
 from qakit.errors import QakitError, RunError, UsageError
 from qakit.files import write_text
 from qakit.registry import Registry
+from qakit.study.trials import noted_trials
 from qakit.training.events import NodeProgress, NodesWaiting
 from qakit.training.interrupts import InterruptedTrainingError, StopRequest
 
@@ -299,6 +300,40 @@ def test_a_storage_that_does_not_work(write: Write, drive: Drive, storage: str, 
     with pytest.raises(QakitError) as caught:
         drive(write(f"{SEARCH}storage: {storage}\n"))
     assert str(caught.value).startswith(expected) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"one line\nno line end", b"no line", b"SQLite format 3\0\n\xff", b"{}\n{"])
+def test_a_storage_that_is_another_file_is_left_as_it_is(
+    write: Write, drive: Drive, tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "notes").write_bytes(content)
+    with pytest.raises(UsageError, match="notes is no journal of Optuna's: name a file that is not there yet"):
+        drive(write(f"{SEARCH}storage: ./notes\n"))
+    assert (tmp_path / "notes").read_bytes() == content
+
+
+def test_a_study_is_not_begun_in_a_run_nor_behind_a_link(write: Write, drive: Drive, tmp_path: Path) -> None:
+    drive.folder.path.mkdir()
+    write_text(drive.folder.path / "recipe.yaml", "{}")
+    with pytest.raises(UsageError, match="study holds a run: choose another --output"):
+        drive(write(GRID))
+    (drive.folder.path / "recipe.yaml").unlink()
+    drive.folder.runs.symlink_to(tmp_path)
+    with pytest.raises(RunError, match="runs is a link that leads out of"):
+        drive(write(GRID))
+    assert [path.name for path in drive.folder.path.iterdir()] == ["runs"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"commands": 5}, {"file": "a" * 5000}, {"trials": {"a": {"task": "", "row": "", "values": {}, "seed": 0}}}],
+)
+def test_a_damaged_study_is_told(write: Write, drive: Drive, change: dict[str, Any]) -> None:
+    drive(write("recipe: base.yaml\n"))
+    about = json.loads(drive.folder.about_file.read_text("utf-8")) | change
+    write_text(drive.folder.about_file, json.dumps(about).replace('"seed": 0', '"seed": 1e999'))
+    with pytest.raises(RunError, match=r"study\.json is damaged"):
+        noted_trials(drive.folder)
 
 
 def test_a_storage_that_breaks_while_a_search_runs_is_told(write: Write, drive: Drive, tmp_path: Path) -> None:
