@@ -18,7 +18,6 @@ from qakit.cli import (
     export,
     kaggle,
     ladder,
-    leaderboard,
     plugins,
     predict,
     pretrain,
@@ -26,15 +25,14 @@ from qakit.cli import (
     runs,
     score,
     study,
-    submissions,
-    submit,
     train,
     tune_postprocess,
 )
-from qakit.cli.console import print_error, show_logged_warnings
-from qakit.cli.file_progress import FileDisplay
-from qakit.cli.processes import is_told_here
-from qakit.cli.streams import lost_output, steady_streams
+from qakit.cli.kaggle import leaderboard, submissions, submit
+from qakit.cli.terminal.console import print_error, show_logged_warnings
+from qakit.cli.terminal.file_progress import FileDisplay
+from qakit.cli.terminal.processes import is_told_here
+from qakit.cli.terminal.streams import lost_output, steady_streams
 from qakit.distributed import adopt_slurm, lost_neighbour
 from qakit.errors import OutputError, QakitError
 from qakit.system import refused_by_system

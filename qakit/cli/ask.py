@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from qakit.cli.console import out, plain, print_json
-from qakit.cli.trained_runs import JsonOption, ModelArgument, SetOption
+from qakit.cli.terminal.console import out, plain, print_json
+from qakit.cli.terminal.trained_runs import JsonOption, ModelArgument, SetOption
 from qakit.errors import DataError
 
 
@@ -39,7 +39,7 @@ def ask(
     if as_json:
         print_json(_reply_as_json(reply))
         return
-    from qakit.cli.tables import new_table, number
+    from qakit.cli.terminal.tables import new_table, number
 
     out.print(plain(reply.answer or "(no answer)", style="bold"))
     table = new_table(None, "candidate", "probability", "score", "place", numbers=("probability", "score"))

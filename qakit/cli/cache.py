@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qakit.cli.console import out, plain, print_json
+from qakit.cli.terminal.console import out, plain, print_json
 from qakit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def register(parent: typer.Typer) -> None:
 @app.command()
 def show(as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False) -> None:
     """Where the cache is, and what is in it."""
-    from qakit.cli.tables import new_table, size
+    from qakit.cli.terminal.tables import new_table, size
     from qakit.data.cache import ROOMS, UNUSED_DAYS, default_cache, entries, limit_bytes
 
     cache, limit = default_cache(), limit_bytes()
@@ -53,7 +53,7 @@ def clear(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
 ) -> None:
     """Remove what is in the cache. It is made again when it is needed; splits of datasets need the hub for that."""
-    from qakit.cli.tables import size
+    from qakit.cli.terminal.tables import size
     from qakit.data import cache
 
     known = tuple(cache.ROOMS)

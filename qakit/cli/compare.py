@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qakit.cli.console import out, plain, print_json
+from qakit.cli.terminal.console import out, plain, print_json
 from qakit.outputs import new_path
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def compare(
 
 
 def _show(comparison: Comparison, output: Path | None) -> None:
-    from qakit.cli.tables import new_table
+    from qakit.cli.terminal.tables import new_table
     from qakit.report.compare_table import grids
 
     for grid in grids(comparison):

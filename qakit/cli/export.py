@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from qakit.cli.console import out, plain, print_json
-from qakit.cli.submit import CompetitionOption, JsonOption
-from qakit.cli.trained_runs import RunArgument
+from qakit.cli.kaggle.submit import CompetitionOption, JsonOption
+from qakit.cli.terminal.console import out, plain, print_json
+from qakit.cli.terminal.trained_runs import RunArgument
 from qakit.errors import UsageError
 from qakit.outputs import new_folder
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qakit.cli.console import out, plain, print_error, print_json
-from qakit.cli.placement import DevicesOption, EngineOption, JobsOption
+from qakit.cli.terminal.console import out, plain, print_error, print_json
+from qakit.cli.terminal.placement import DevicesOption, EngineOption, JobsOption
 from qakit.outputs import new_folder
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def ladder(
     What is trained already is not trained again, and an interrupted training is gone on with: give the same command
     again. A recipe that fails is shown with its error, and the others go on. Recipes may have folds, stages or members.
     """
-    from qakit.cli.progress import TrainingDisplay
-    from qakit.cli.stops import stops_told
+    from qakit.cli.terminal.progress import TrainingDisplay
+    from qakit.cli.terminal.stops import stops_told
     from qakit.distributed import is_first_process
     from qakit.registry import load_registry
     from qakit.report.ladder import ladder_of
@@ -78,7 +78,7 @@ def ladder(
 
 
 def _show(found: Ladder, folder: Path) -> None:
-    from qakit.cli.tables import new_table
+    from qakit.cli.terminal.tables import new_table
     from qakit.report.ladder_page import grids, method
 
     for grid in grids(found):

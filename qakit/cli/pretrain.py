@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qakit.cli.console import err, plain, print_json
+from qakit.cli.terminal.console import err, plain, print_json
 from qakit.errors import UsageError
 from qakit.outputs import new_folder
 
@@ -113,8 +113,8 @@ def _pretrain(
     quiet: bool,
 ) -> dict[str, Any] | None:
     """Train; None in all processes but the first."""
-    from qakit.cli.progress import TrainingDisplay
-    from qakit.cli.stops import stops_told
+    from qakit.cli.terminal.progress import TrainingDisplay
+    from qakit.cli.terminal.stops import stops_told
     from qakit.data.cache import default_cache
     from qakit.data.splits import split_files
     from qakit.distributed import is_first_process, processes_of_this_launch

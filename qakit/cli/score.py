@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qakit.cli.console import out, plain, print_json, print_warning
+from qakit.cli.terminal.console import out, plain, print_json, print_warning
 from qakit.errors import DataError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def score(
     A question without an answer scores 0 and is warned about, and so is a class that the gold file does not have;
     answers to unknown ids are left out.
     """
-    from qakit.cli.component_settings import build_component
+    from qakit.cli.terminal.component_settings import build_component
     from qakit.data.predictions_file import read_answers, read_probabilities
     from qakit.protocols import Metric, OfficialFormat
     from qakit.registry import load_registry
@@ -71,7 +71,7 @@ def score(
 
 def _read_gold(path: Path, reader: str, settings: Sequence[str] = ()) -> list[Example]:
     """The gold examples, read as tolerantly as the official scripts: they never look at an offset."""
-    from qakit.cli.component_settings import build_component
+    from qakit.cli.terminal.component_settings import build_component
     from qakit.problems import Problems
     from qakit.protocols import Reader
     from qakit.registry import load_registry
@@ -175,7 +175,7 @@ def _prediction(example: Example, text: str, path: Path) -> Prediction:
 
 
 def _show(metric: str, figures: Mapping[str, float] | Mapping[str, int | str]) -> None:
-    from qakit.cli.tables import new_table
+    from qakit.cli.terminal.tables import new_table
 
     table = new_table(metric, "figure", "value", numbers=("value",))
     for key, value in figures.items():

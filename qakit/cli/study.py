@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from qakit.cli.console import err, out, plain, print_error, print_json, print_text
-from qakit.cli.placement import DevicesOption, EngineOption, JobsOption
+from qakit.cli.terminal.console import err, out, plain, print_error, print_json, print_text
+from qakit.cli.terminal.placement import DevicesOption, EngineOption, JobsOption
 from qakit.names import one_line
 from qakit.outputs import new_folder, new_path
 
@@ -68,7 +68,7 @@ def run(
 
     Several of these commands may run at once, on one machine or, with a common storage, on several.
     """
-    from qakit.cli.progress import TrainingDisplay
+    from qakit.cli.terminal.progress import TrainingDisplay
     from qakit.distributed import is_first_process
     from qakit.recipe.found import found_recipe
     from qakit.registry import load_registry
@@ -115,7 +115,7 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Write a study's REPORT.md and report.html: tables, differences, curves and costs of its variants."""
-    from qakit.cli.tables import new_table
+    from qakit.cli.terminal.tables import new_table
     from qakit.graph.expand import load
     from qakit.registry import load_registry
     from qakit.report.study_page import write_report
@@ -147,7 +147,7 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """All studies of a folder and how far they are."""
-    from qakit.cli.tables import new_table
+    from qakit.cli.terminal.tables import new_table
     from qakit.study.folder import list_studies
 
     rows = [_study_row(each) for each in list_studies(folder)]
@@ -192,7 +192,7 @@ def reference(
 
 def _show_plan(loaded: LoadedStudy, planned: Sequence[PlannedTrial[Any]], *, as_json: bool) -> None:
     """The trials and what differs between them."""
-    from qakit.cli.tables import new_table
+    from qakit.cli.terminal.tables import new_table
     from qakit.recipe.dump import yaml_flow
 
     search = loaded.study.search
@@ -227,7 +227,7 @@ def _records(folder: StudyFolder, loaded: LoadedStudy | None) -> list[TrialRecor
 
 
 def _show_records(records: Sequence[TrialRecord], folder: StudyFolder) -> None:
-    from qakit.cli.tables import new_table, number
+    from qakit.cli.terminal.tables import new_table, number
 
     table = new_table(
         str(folder.path), "run", "state", "value", "seconds", "trainable", numbers=("value", "seconds", "trainable")

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from qakit.cli.placement import DevicesOption, EngineOption, JobsOption
-from qakit.cli.stops import stops_told
+from qakit.cli.terminal.placement import DevicesOption, EngineOption, JobsOption
+from qakit.cli.terminal.stops import stops_told
 from qakit.outputs import new_folder
 
 
@@ -47,8 +47,8 @@ def train(
     One with `folds` is trained once for each fold, and judged on all out-of-fold answers together. One with `ensemble`
     trains the members that its block `train` describes, and combines them.
     """
-    from qakit.cli.progress import TrainingDisplay
-    from qakit.cli.training_results import show_dry_run, show_training
+    from qakit.cli.results.training import show_dry_run, show_training
+    from qakit.cli.terminal.progress import TrainingDisplay
     from qakit.distributed import is_first_process
     from qakit.registry import load_registry
     from qakit.workflows.train import plan_training

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qakit.cli.console import out, plain, print_json, print_warning
+from qakit.cli.terminal.console import out, plain, print_json, print_warning
 from qakit.errors import UsageError
 from qakit.outputs import new_path
 
@@ -108,7 +108,7 @@ def _block(chain: Sequence[Step]) -> str:
 
 
 def _show_tried(tuning: Tuning) -> None:
-    from qakit.cli.tables import new_table
+    from qakit.cli.terminal.tables import new_table
 
     numbers = ("gain", "changed", "better", "worse", "p (Holm)")
     table = new_table(f"What was tried: {tuning.figure}", "round", "step", *numbers, "", numbers=numbers)
@@ -134,7 +134,7 @@ def _show_changes(tuning: Tuning) -> None:
 
 
 def _show_changes_of(tried: Tried) -> None:
-    from qakit.cli.tables import new_table
+    from qakit.cli.terminal.tables import new_table
 
     table = new_table(f"Answers that {tried.step.label} changes", "before", "after", "gold", "")
     for each in tried.changes:
@@ -146,7 +146,7 @@ def _show_changes_of(tried: Tried) -> None:
 
 
 def _show_worth(tuning: Tuning) -> None:
-    from qakit.cli.tables import new_table
+    from qakit.cli.terminal.tables import new_table
 
     for judged, which in ((tuning.on_search, "searched on"), (tuning.on_holdout, "held out")):
         if judged is None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from qakit.cli.console import err, out, plain, print_json, print_text
+from qakit.cli.terminal.console import err, out, plain, print_json, print_text
 from qakit.registry import load_registry
 
 EVIL = "\x1b]0;evil\x07\x1b[31m[bold red]x[/bold red] :smile: \u202egnp.exe\u2066\x9b2J\x7f\u2028\r"

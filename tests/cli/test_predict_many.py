@@ -21,7 +21,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qakit.cli.predict_many import ManyOptions, is_many, own_share
+from qakit.cli.predict.many import ManyOptions, is_many, own_share
 from qakit.errors import DataError, UsageError
 from qakit.inference.stream import answer_shards
 from qakit.inference.stream_folder import AnswerFolder, Identity, content_sha256

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qakit.cli.progress import TrainingDisplay
+from qakit.cli.terminal.progress import TrainingDisplay
 from qakit.training.events import Notice, Preparing, Remark, RunBegun
 
 

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qakit.cli import main
-from qakit.cli.console import out, plain, print_json, show_logged_warnings
-from qakit.cli.streams import SteadyStream, lost_output, steady_streams
+from qakit.cli.terminal.console import out, plain, print_json, show_logged_warnings
+from qakit.cli.terminal.streams import SteadyStream, lost_output, steady_streams
 
 NARROW = ("cp1252", "latin-1", "ascii", "big5", "cp950", "gbk")
 """What Python uses on Windows for pipes and files, or with such a locale."""
@@ -129,8 +129,8 @@ def test_a_full_stdout_is_one_line_and_not_success(arguments: str) -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_stderr_ends_no_command() -> None:
     code = (
-        "from qakit.cli.streams import steady_streams; steady_streams()\n"
-        "from qakit.cli.console import print_warning\n"
+        "from qakit.cli.terminal.streams import steady_streams; steady_streams()\n"
+        "from qakit.cli.terminal.console import print_warning\n"
         "for _ in range(2000): print_warning('x' * 50)\n"
         "print('done')"
     )
@@ -158,7 +158,7 @@ def test_closed_streams_and_readers_that_leave_end_no_command(redirections: str)
 def test_a_closed_stream_is_not_the_next_file() -> None:
     """What a library prints would go into it."""
     code = (
-        "from qakit.cli.streams import steady_streams; import os, sys; steady_streams(); "
+        "from qakit.cli.terminal.streams import steady_streams; import os, sys; steady_streams(); "
         "sys.exit(os.open(sys.executable, os.O_RDONLY) < 3)"
     )
     line = f'exec "{sys.executable}" -c "{code}" <&- >&- 2>&-'

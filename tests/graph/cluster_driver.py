@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from qakit.cli.stops import stops_told
+from qakit.cli.terminal.stops import stops_told
 from qakit.graph.execute import Execution
 from qakit.graph.nodes import Graph, Node, Train
 from qakit.recipe.dump import dump_recipe

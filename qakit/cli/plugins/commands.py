@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 from typer.main import get_command_name, get_group, solve_typer_info_defaults
 
-from qakit.cli.console import print_warning
+from qakit.cli.terminal.console import print_warning
 from qakit.discovery import describe, guarded
 
 if TYPE_CHECKING:

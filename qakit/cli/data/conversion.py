@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from qakit.cli.console import out, plain, print_json, print_warning
+from qakit.cli.terminal.console import out, plain, print_json, print_warning
 from qakit.errors import UsageError
 from qakit.outputs import folder_to_fill
 
@@ -41,7 +41,7 @@ def convert(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
 ) -> None:
     """Write data files in another format."""
-    from qakit.cli.component_settings import build_component
+    from qakit.cli.terminal.component_settings import build_component
     from qakit.data.convert import check_free, write_adl, write_tables
     from qakit.data.read import read_examples
     from qakit.data.sources import local_files

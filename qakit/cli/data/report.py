@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from qakit.cli.console import out, plain
-from qakit.cli.tables import new_table, number
+from qakit.cli.terminal.console import out, plain
+from qakit.cli.terminal.tables import new_table, number
 
 if TYPE_CHECKING:
     from qakit.data.check import DataReport, SplitReport

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from qakit.cli.console import out, plain, print_json
+from qakit.cli.terminal.console import out, plain, print_json
 
 
 def show_ensemble(path: Path, overrides: Sequence[str], *, as_json: bool) -> None:

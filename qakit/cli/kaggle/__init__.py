@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from qakit.cli.console import out, plain, print_json
-from qakit.cli.submit import CompetitionOption, JsonOption
+from qakit.cli.kaggle.submit import CompetitionOption, JsonOption
+from qakit.cli.terminal.console import out, plain, print_json
 
 STYLES = {"ok": "green", "note": "yellow", "bad": "bold red"}
 
@@ -23,7 +23,7 @@ def doctor(competition: CompetitionOption = None, as_json: JsonOption = False) -
 
     Exit code 0: a submission can be made. 4: something is in the way.
     """
-    from qakit.cli.tables import new_table
+    from qakit.cli.terminal.tables import new_table
     from qakit.submit.doctor import examine, to_dicts
     from qakit.submit.settings import settings_from
     from qakit.submit.target import slug_of

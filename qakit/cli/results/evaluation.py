@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from qakit.cli.console import out, plain
-from qakit.cli.tables import new_table, number, pairs_table
+from qakit.cli.terminal.console import out, plain
+from qakit.cli.terminal.tables import new_table, number, pairs_table
 
 if TYPE_CHECKING:
     from qakit.report.evaluation import EvaluationReport

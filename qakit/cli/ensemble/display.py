@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qakit.cli.console import out, plain
-from qakit.cli.tables import new_table
+from qakit.cli.terminal.console import out, plain
+from qakit.cli.terminal.tables import new_table
 
 if TYPE_CHECKING:
     from qakit.ensembling.combine import Ensemble

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from qakit.cli.console import out, plain, print_json
-from qakit.cli.trained_runs import (
+from qakit.cli.terminal.console import out, plain, print_json
+from qakit.cli.terminal.trained_runs import (
     JsonOption,
     ModelArgument,
     NbestOption,
@@ -104,8 +104,8 @@ def predict(
 
     An ensemble, or a folder of folds, answers with all of its models.
     """
-    from qakit.cli.predict_many import ManyOptions, is_many, predict_many
-    from qakit.cli.progress import TrainingDisplay
+    from qakit.cli.predict.many import ManyOptions, is_many, predict_many
+    from qakit.cli.terminal.progress import TrainingDisplay
     from qakit.distributed import is_first_process
     from qakit.runs import Run
     from qakit.workflows.predict import Targets

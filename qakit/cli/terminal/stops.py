@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from qakit.cli.console import print_error
+from qakit.cli.terminal.console import print_error
 
 INTERRUPTED = 128 + signal.SIGINT
 

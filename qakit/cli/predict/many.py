@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from qakit.cli.console import err, out, plain, print_error, print_json, print_warning
+from qakit.cli.terminal.console import err, out, plain, print_error, print_json, print_warning
 from qakit.data.formulas import formula_notice
 from qakit.distributed import launched_processes
 from qakit.errors import UsageError

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qakit.cli.console import err, out, plain, print_error, print_json, print_warning
+from qakit.cli.terminal.console import err, out, plain, print_error, print_json, print_warning
 from qakit.errors import DataError, SubmissionError, UsageError
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def submit(
 def _pending(
     target: Path, competition: str | None, message: str | None, run: str | None, sample: Path | None
 ) -> FileSubmission:
-    from qakit.cli.progress import bar
+    from qakit.cli.terminal.progress import bar
     from qakit.submit.target import check_target, find_target, pack, slug_of
     from qakit.workflows.loading import load_trained
 
@@ -158,7 +158,7 @@ def _dry_run(pending: FileSubmission, book: Any, *, as_json: bool) -> None:
     if as_json:
         print_json(report.to_dict())
     else:
-        from qakit.cli.tables import pairs_table
+        from qakit.cli.terminal.tables import pairs_table
 
         out.print(pairs_table("Would be submitted", report.shown()))
     if report.refusal is not None:

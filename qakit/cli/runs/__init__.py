@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qakit.cli.console import out, plain, print_json, print_warning
-from qakit.cli.runs_clean import clean
+from qakit.cli.runs.cleaning import clean
+from qakit.cli.terminal.console import out, plain, print_json, print_warning
 from qakit.errors import RecipeError, RunError
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ def show(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")], as_json: JsonOption = False
 ) -> None:
     """One run: what has become of it, its recipe, machine, data, evaluations and files."""
-    from qakit.cli.tables import modules_table, new_table, number, pairs_table
-    from qakit.cli.tables import size as size_of
+    from qakit.cli.terminal.tables import modules_table, new_table, number, pairs_table
+    from qakit.cli.terminal.tables import size as size_of
     from qakit.report.duration import duration
     from qakit.runs import LOCK, open_run
 
@@ -110,7 +110,7 @@ def show(
 
 
 def _show_rows(rows: Sequence[dict[str, Any]]) -> None:
-    from qakit.cli.tables import new_table, number, size
+    from qakit.cli.terminal.tables import new_table, number, size
     from qakit.report.duration import duration
 
     table = new_table(None, "run", "state", "begun", "duration", "size", "figures", "changed", numbers=("size",))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qakit.cli.console import out, plain, print_json, print_warning
-from qakit.cli.submit import CompetitionOption, JsonOption, LedgerOption
+from qakit.cli.kaggle.submit import CompetitionOption, JsonOption, LedgerOption
+from qakit.cli.terminal.console import out, plain, print_json, print_warning
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -74,7 +74,7 @@ def submissions(
 
 
 def _show(rows: list[Row], others: dict[str, list[RemoteSubmission]], folder: Path) -> None:
-    from qakit.cli.tables import new_table
+    from qakit.cli.terminal.tables import new_table
 
     numbers = ("ref", "validation", "public", "private", "gap")
     table = new_table(None, "submitted (UTC)", "competition", "ref", "what", *numbers[1:], "state", numbers=numbers)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from qakit.cli.console import err, out, plain, print_json
-from qakit.cli.tables import groups_table, modules_table, new_table, number, pairs_table
+from qakit.cli.terminal.console import err, out, plain, print_json
+from qakit.cli.terminal.tables import groups_table, modules_table, new_table, number, pairs_table
 
 if TYPE_CHECKING:
     from qakit.runs import Run
@@ -35,7 +35,7 @@ def show_dry_run(planned: PlannedTraining, summary: Mapping[str, Any], *, as_jso
 
 def show_training(result: TrainingResult, *, as_json: bool, quiet: bool) -> None:
     """The figures, the files, and what to do next; with ``as_json`` what ``metrics.json`` holds."""
-    from qakit.cli.results import show_result
+    from qakit.cli.results.evaluation import show_result
 
     run, metrics = result.run, result.metrics
     if as_json:
@@ -99,7 +99,7 @@ def _show_folds(run: Run, metrics: Mapping[str, Any]) -> None:
 
 
 def _show_pipeline(result: TrainingResult) -> None:
-    from qakit.cli.pipeline_results import show_expectation, show_pipeline
+    from qakit.cli.results.pipeline import show_expectation, show_pipeline
 
     _show_figures(result.metrics)
     if result.expectation is not None:
@@ -108,7 +108,7 @@ def _show_pipeline(result: TrainingResult) -> None:
 
 
 def _show_ensemble(result: TrainingResult) -> None:
-    from qakit.cli.ensemble_display import report_of, show
+    from qakit.cli.ensemble.display import report_of, show
 
     if result.ensemble is not None:  # not where it was made before, or in another process
         show(report_of(result.ensemble, None, result.folder), result.ensemble)
@@ -119,7 +119,7 @@ def _show_ensemble(result: TrainingResult) -> None:
 
 
 def _show_figures(metrics: Mapping[str, Any]) -> None:
-    from qakit.cli.results import figures_table
+    from qakit.cli.results.evaluation import figures_table
 
     if metrics.get("validation"):
         out.print(figures_table(metrics["validation"], baselines=metrics.get("baselines") or {}))

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from qakit.cli.console import err, out, plain, print_json, print_text
+from qakit.cli.terminal.console import err, out, plain, print_json, print_text
 from qakit.errors import RecipeError, UsageError
 from qakit.outputs import new_path
 from qakit.recipe.bundled import bundled_recipes
@@ -60,8 +60,8 @@ def show(
 
     Of an ensemble: its members and how they are combined.
     """
-    from qakit.cli.show_ensemble import show_ensemble
-    from qakit.cli.show_recipe import show_pipeline, show_recipe
+    from qakit.cli.recipes.show_ensemble import show_ensemble
+    from qakit.cli.recipes.show_recipe import show_pipeline, show_recipe
     from qakit.ensembling.load import is_ensemble
     from qakit.stages.load import is_pipeline
 

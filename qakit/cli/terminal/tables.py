@@ -9,7 +9,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from qakit.cli.console import plain
+from qakit.cli.terminal.console import plain
 
 
 def new_table(title: str | None, *columns: str, numbers: Sequence[str] = ()) -> Table:

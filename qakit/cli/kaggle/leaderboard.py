@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qakit.cli.console import out, plain, print_json, print_warning
-from qakit.cli.submit import CompetitionOption, JsonOption, LedgerOption
+from qakit.cli.kaggle.submit import CompetitionOption, JsonOption, LedgerOption
+from qakit.cli.terminal.console import out, plain, print_json, print_warning
 from qakit.errors import SubmissionError, UsageError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def leaderboard(
     as_json: JsonOption = False,
 ) -> None:
     """Teams by rank, your own marked. Without -c: the only competition of the ledger. JSON holds all rows."""
-    from qakit.cli.tables import new_table
+    from qakit.cli.terminal.tables import new_table
     from qakit.submit.client import connect
     from qakit.submit.ledger import Ledger
     from qakit.submit.settings import ledger_folder

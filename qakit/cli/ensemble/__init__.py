@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from qakit.cli.console import print_json, print_warning
+from qakit.cli.terminal.console import print_json, print_warning
 from qakit.errors import UsageError
 from qakit.outputs import new_folder, new_path
 
@@ -57,9 +57,9 @@ def ensemble(
     Runs with validation predictions are judged there: the ensemble beside the best member, what each member adds, and
     what learnt weights gain. Also shown: how often each pair of members agrees, and how many answers changed.
     """
-    from qakit.cli.component_settings import parse_settings
-    from qakit.cli.ensemble_display import report_of, show
-    from qakit.cli.progress import TrainingDisplay
+    from qakit.cli.ensemble.display import report_of, show
+    from qakit.cli.terminal.component_settings import parse_settings
+    from qakit.cli.terminal.progress import TrainingDisplay
     from qakit.registry import load_registry
     from qakit.workflows.ensemble import combine_members, combine_recipe, is_recipe
 

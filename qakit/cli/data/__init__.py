@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qakit.cli.console import err, out, plain, print_json, print_warning
-from qakit.cli.data_convert import convert
+from qakit.cli.data.conversion import convert
+from qakit.cli.terminal.console import err, out, plain, print_json, print_warning
 from qakit.errors import ModelError, UsageError
 from qakit.outputs import folder_to_fill
 
@@ -102,7 +102,7 @@ def check(
     if as_json:
         print_json(report.to_dict() | {"window": _window(job) if setup else None})
     else:
-        from qakit.cli.data_report import show_report
+        from qakit.cli.data.report import show_report
 
         show_report(report, window=_window(job) if setup else None)
     raise typer.Exit(report.exit_code)
@@ -118,7 +118,7 @@ def download(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
 ) -> None:
     """Fetch a Kaggle competition's data files, whole or not at all; skipped when the folder has them."""
-    from qakit.cli.progress import bar
+    from qakit.cli.terminal.progress import bar
     from qakit.submit.client import connect
     from qakit.submit.download import download as fetch
     from qakit.submit.target import slug_of
@@ -191,7 +191,7 @@ def _from_files(
     max_answer_length: int | None,
     registry: Registry,
 ) -> _Job:
-    from qakit.cli.component_settings import build_component
+    from qakit.cli.terminal.component_settings import build_component
     from qakit.data.sources import local_files
     from qakit.recipe.model import WindowsSection
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qakit.cli.console import out, plain, print_json, print_warning
+from qakit.cli.terminal.console import out, plain, print_json, print_warning
 
 if TYPE_CHECKING:
     from rich.text import Text

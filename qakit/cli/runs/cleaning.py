@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qakit.cli.console import out, plain, print_json
+from qakit.cli.terminal.console import out, plain, print_json
 from qakit.errors import RunError
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def clean(
     A finished run loses nothing. One that was interrupted must be named, since it cannot be gone on with any more.
     model/, predictions/ and the logs stay in any case, and so does a run in which somebody is training.
     """
-    from qakit.cli.tables import size
+    from qakit.cli.terminal.tables import size
     from qakit.runs import RUNS, forget_training, locked
 
     found = [each for folder in runs or [RUNS] for each in _removable(folder, named=bool(runs))]
@@ -87,7 +87,7 @@ def _removable(folder: Path, *, named: bool) -> list[Removable]:
 
 
 def _show(found: Sequence[Removable]) -> None:
-    from qakit.cli.tables import new_table, size
+    from qakit.cli.terminal.tables import new_table, size
 
     if not found:
         return

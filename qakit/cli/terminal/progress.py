@@ -21,8 +21,8 @@ from rich.progress import (
 )
 
 from qakit import hub
-from qakit.cli.console import err, plain
-from qakit.cli.file_progress import Lines
+from qakit.cli.terminal.console import err, plain
+from qakit.cli.terminal.file_progress import Lines
 from qakit.training import events
 
 PLAIN_EVERY_SECONDS = 10.0

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from qakit.cli.console import out, plain, print_json
-from qakit.cli.plugin_commands import add_commands
-from qakit.cli.settings_view import view_settings
+from qakit.cli.plugins.commands import add_commands
+from qakit.cli.plugins.settings_view import view_settings
+from qakit.cli.terminal.console import out, plain, print_json
 from qakit.components import KINDS, Kind
 from qakit.registry import DISABLE_VARIABLE, Entry, Registry, load_registry
 

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from qakit import hub
-from qakit.cli.console import err, plain
+from qakit.cli.terminal.console import err, plain
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -1,0 +1,1 @@
+"""Figures of trainings, pipelines and evaluations as tables."""
