@@ -76,10 +76,16 @@ def connect() -> Any:
         return ray
     logging.getLogger("ray").setLevel(logging.ERROR)
     before = signal.getsignal(signal.SIGTERM)
-    own = {"include_dashboard": False} if address == OWN else {}
+    dashboard = False if address == OWN else None  # the cluster's own affair
     try:
         with _without_stderr():
-            ray.init(address, log_to_driver=False, logging_level="ERROR", configure_logging=False, **own)
+            ray.init(
+                address,
+                include_dashboard=dashboard,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=False,
+            )
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise RunError(f"{_told(address)}: {what_went_wrong(error)}") from error
     if threading.current_thread() is threading.main_thread():

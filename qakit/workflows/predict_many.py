@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,8 +141,7 @@ def _answered(request: Request, shards: Sequence[Shard]) -> Iterator[tuple[Shard
     from qakit.ray_cluster import connect, room_of, what_went_wrong
 
     ray = connect()
-    import ray.data as data
-
+    data: Any = import_module("ray.data")
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
