@@ -148,7 +148,7 @@ def test_it_says_what_it_saw_of_the_batch_that_needs_most_memory(plain: Prepared
         ("adapter=bitfit", "train.r_drop={}"),
         ("train.keep=adapter", "adapter=freeze", "adapter.layers=1"),
         ("head=crf", "predict={no_answer: true}", "metric=squad_v2"),
-        ("train.accumulation=2", "train.token_cutout={}", "predict={character_scores: true, aggregation: mean}"),
+        ("train.accumulation=2", "predict={character_scores: true, aggregation: mean}"),
         ("data.validation=null", "data.test=null"),
     ],
 )
