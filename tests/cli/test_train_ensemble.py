@@ -184,5 +184,5 @@ def test_an_ensemble_in_its_place_would_lose_the_trained_members(whole: Path, sm
     done = invoke("ensemble", small_run, whole, "--folder", whole, "--quiet")
     assert done.exit_code == 2
     done = invoke("ensemble", small_run, small_run.parent / "other", "--folder", whole, "--quiet")
-    assert "holds more than an ensemble (members, members.json, recipes), which would be lost" in str(done.exception)
+    assert "holds more than an ensemble (members, members.json), which would be lost" in str(done.exception)
     assert sorted(path for path in whole.rglob("*")) == before

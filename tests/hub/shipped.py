@@ -21,7 +21,7 @@ from sample_questions import write_first_questions
 from qakit.recipe.dump import dump_recipe
 from qakit.registry import load_registry
 from qakit.study.load import load_study
-from qakit.study.plan import plan
+from qakit.workflows.study import plan_study
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = ROOT / "recipes"
@@ -144,13 +144,12 @@ def _trials(study: Path, folder: Path) -> Iterator[Command]:
     A study's own values, such as epochs, cannot be changed from outside.
     """
     registry = load_registry()
-    trials = plan(
-        load_study(study), registry, overrides=[*SIZES, *_fewer_layers(f"studies/{study.name}")], check_files=True
-    )
+    overrides = [*SIZES, *_fewer_layers(f"studies/{study.name}")]
+    trials = plan_study(load_study(study), registry, overrides=overrides, check_files=True)
     for name, trial in (("first", trials[0]), ("last", trials[-1])):
         run_folder = folder / name
         run_folder.mkdir(parents=True)
-        (run_folder / "recipe.yaml").write_text(dump_recipe(trial.recipe), "utf-8")
+        (run_folder / "recipe.yaml").write_text(dump_recipe(trial.loaded.recipe), "utf-8")
         yield f"train {name} trial", ("train", "--resume", "--output", run_folder, "--quiet")
     yield "predict", ("predict", run_folder, "--split", "validation", "--output", folder / "answers.csv")
 
