@@ -72,7 +72,8 @@ def meet_again(listener: Listener) -> list[list[int]]:
 
 def train_each(listener: Listener, *, recipe: str, folder: str, changes: dict[str, list[str]]) -> list[str]:
     """One training after the other, all by all processes; in between the first works alone and the others wait."""
-    from qakit.graph.training import Training, free_memory
+    from qakit.graph.training import Training
+    from qakit.modeling.device import free_memory
     from qakit.recipe.load import load_recipe
     from qakit.registry import load_registry
     from qakit.training.launch import accelerator_for

@@ -75,7 +75,7 @@ def run(
     from qakit.study.load import load_study
     from qakit.training.interrupts import InterruptedTrainingError
     from qakit.workflows.launching import executing
-    from qakit.workflows.study import StudyRun, plan_study, study_folder
+    from qakit.workflows.study import StudyExecution, plan_study, study_folder
 
     registry = load_registry()
     loaded = load_study(found_recipe(study))
@@ -89,7 +89,7 @@ def run(
     display = TrainingDisplay(quiet=quiet or as_json, silent=not first)
     with display, executing(devices, jobs, registry, display, engine=engine, apart=True) as place:
         try:
-            records = StudyRun(loaded, planned, folder, registry, place, retry_failed=retry_failed).run()
+            records = StudyExecution(loaded, planned, folder, registry, place, retry_failed=retry_failed).run()
         except (InterruptedTrainingError, KeyboardInterrupt) as error:
             print_error(f"interrupted; go on with: {_again(study, output)}")
             raise typer.Exit(error.exit_code if isinstance(error, InterruptedTrainingError) else 130) from None
@@ -244,7 +244,7 @@ def _show_records(records: Sequence[TrialRecord], folder: StudyFolder) -> None:
     out.print(table)
     for record in records:
         if record.state == "failed":
-            out.print(plain(f"{record.trial.run} failed: {record.error.strip().partition(chr(10))[0]}", "red"))
+            out.print(plain(f"{record.trial.run} failed: {one_line(record.error)}", "red"))
 
 
 def _end(records: Sequence[TrialRecord], study: Path, output: Path | None) -> None:

@@ -10,7 +10,6 @@ import ctypes
 import os
 import platform
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from typing import Any
 from qakit.errors import QakitError, RunError
 from qakit.graph.execute import Ended, Job
 from qakit.graph.nodes import Node
-from qakit.graph.processes import LOG, LOOK, Command, outcome, report_progress, train_command
+from qakit.graph.processes import LOG, LOOK, Command, outcome, report_progress, start_logged, train_command
 from qakit.ray_cluster import Room, connect, room_of, what_went_wrong
 from qakit.runs import Run
 from qakit.training.events import Listener
@@ -144,23 +143,18 @@ def work(command: Sequence[str], log: str, folder: str, threads: int | None) -> 
         if libc is not None:
             libc.prctl(1, signal.SIGTERM)
 
-    with Path(log).open("ab") as file:
-        file.write(f"$ {' '.join(arguments)}  # on {platform.node()}\n".encode())
-        file.flush()
-        process = subprocess.Popen(
-            arguments,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            cwd=folder if Path(folder).is_dir() else None,
-            env=environment,
-            start_new_session=True,
-            preexec_fn=end_with_parent,
-        )
-        while True:
-            try:
-                while process.poll() is None:
-                    time.sleep(POLL)
-                return process.returncode
-            except KeyboardInterrupt:  # how Ray cancels
-                process.terminate()
+    process, _ = start_logged(
+        arguments,
+        Path(log),
+        environment=environment,
+        note=f"  # on {platform.node()}",
+        cwd=folder if Path(folder).is_dir() else None,
+        preexec_fn=end_with_parent,
+    )
+    while True:
+        try:
+            while process.poll() is None:
+                time.sleep(POLL)
+            return process.returncode
+        except KeyboardInterrupt:  # how Ray cancels
+            process.terminate()

@@ -235,8 +235,6 @@ class Execution:
         del self._jobs[label]
         if isinstance(how.error, BusyError):
             return  # somebody else was faster
-        if isinstance(how.error, InterruptedTrainingError) and not self.stop.signal:
-            self.failures[label] = how.error
         error = None if how.error is None else str(how.error)
         self.listener(NodeEnded(label, error, round(time.monotonic() - began, 1)))
         if self.workers.first:

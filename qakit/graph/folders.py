@@ -12,7 +12,7 @@ from qakit.files import json_text, write_text, writing
 from qakit.graph.ensemble import MEMBERS_FILE
 from qakit.graph.expand import WEIGHTS_FILE
 from qakit.graph.nodes import Graph, Join, Node, Repredict, Train, training_key
-from qakit.graph.training import check_gives, free_memory
+from qakit.graph.training import check_gives
 from qakit.recipe.differences import differing_keys, same_run
 from qakit.recipe.dump import dump_recipe
 from qakit.recipe.model import Recipe
@@ -199,7 +199,7 @@ def _check_trainings(
 
 
 def _check_training(node: Node, registry: Registry, listener: Listener) -> None:
-    from qakit.modeling.device import pick_device
+    from qakit.modeling.device import free_memory, pick_device
     from qakit.training.events import Remark, silence
     from qakit.training.preflight import preflight
     from qakit.training.prepare import prepare_training

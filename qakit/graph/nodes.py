@@ -142,10 +142,6 @@ class Graph:
             for node in self.nodes
         )
 
-    def below(self, folder: str) -> tuple[Node, ...]:
-        """The nodes in a folder of this graph, itself included."""
-        return tuple(node for node in self.nodes if node.label == folder or node.label.startswith(f"{folder}/"))
-
     def only(self, label: str) -> Graph:
         """One node and all that it needs."""
         wanted, found = {label}, list[Node]()

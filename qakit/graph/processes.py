@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
+from qakit.devices import Slot
 from qakit.errors import OutputError, QakitError, RunError
 from qakit.files import write_json, writing
 from qakit.graph.execute import Ended, Job
@@ -37,15 +38,6 @@ def train_command(folder: Path) -> list[str]:
     return [sys.executable, "-m", "qakit", "train", "--resume", "--output", str(folder)]
 
 
-class Slot(Protocol):
-    """Room for one process."""
-
-    @property
-    def environment(self) -> Mapping[str, str]:
-        """What shows the process its device."""
-        ...
-
-
 @dataclass(slots=True)
 class Processes:
     """A process for each node, one in each slot."""
@@ -65,19 +57,35 @@ class Processes:
     def start(self, node: Node, folder: Path, listener: Listener) -> Job:
         """Start the process; what it says goes to ``train.log``. Ctrl-C reaches it through this process alone."""
         run, slot = Run(folder / node.label), self._free.pop(0)
-        arguments = list(self.command(run.folder))
-        with writing(run.folder), (run.folder / LOG).open("ab") as log:
-            log.write(f"$ {' '.join(arguments)}\n".encode())
-            log.flush()
-            process = subprocess.Popen(
-                arguments,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **slot.environment},
-                start_new_session=True,
+        with writing(run.folder):
+            process, offset = start_logged(
+                self.command(run.folder), run.folder / LOG, environment={**os.environ, **slot.environment}
             )
-            return ProcessJob(node.label, run, process, log.tell(), listener, lambda: self._free.append(slot))
+        return ProcessJob(node.label, run, process, offset, listener, lambda: self._free.append(slot))
+
+
+def start_logged(
+    command: Sequence[str], log: Path, *, environment: Mapping[str, str], note: str = "", **options: Any
+) -> tuple[subprocess.Popen[bytes], int]:
+    """Start a process in a session of its own, its output appended to a file; also returns where in it that begins.
+
+    Args:
+        note: behind the command line, which comes first in the file.
+        options: further ones of ``Popen``.
+    """
+    with log.open("ab") as file:
+        file.write(f"$ {' '.join(command)}{note}\n".encode())
+        file.flush()
+        process = subprocess.Popen(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+            **options,
+        )
+        return process, file.tell()
 
 
 @dataclass(slots=True)

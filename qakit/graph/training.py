@@ -105,13 +105,6 @@ class Training:
             )
 
 
-def free_memory() -> None:
-    """Give back what a training held."""
-    from qakit.modeling.device import free_memory as free
-
-    free()
-
-
 def described(node: Node, registry: Registry, *, listener: Listener) -> dict[str, Any]:
     """Prepare a training, and try one batch of it, and say what it would be."""
     from qakit.modeling.device import pick_device
@@ -206,17 +199,18 @@ def perform(node: Node, folder: Path, registry: Registry, listener: Listener, *,
         QakitError: whatever goes wrong.
     """
     from qakit.graph.expand import source_of
+    from qakit.modeling.device import free_memory
     from qakit.runs import Run, alone_in
     from qakit.training.launch import accelerator_for
 
-    run = Run(folder / node.label)
+    run, joined = Run(folder / node.label), Joined()
     source = None if isinstance(node.work, Join) else source_of(run)
     if source is None and not isinstance(node.work, Join):
         training = Training(node.recipe, registry, accelerator_for(node.recipe), run.folder, run)
         training.go(listener, resume=True)
         del training
     elif not workers.first:
-        return Joined()
+        return joined
     elif source is not None:
         from qakit.modeling.device import pick_device
         from qakit.training.repredict import repredict
@@ -226,8 +220,7 @@ def perform(node: Node, folder: Path, registry: Registry, listener: Listener, *,
         repredict(source, node.recipe, run, registry, listener=listener, device=pick_device())
     elif isinstance(node.work, Join):
         with alone_in(run):
-            joined = Joined() if run.finished else node.work.finish(run, registry, listener)
-        free_memory()
-        return joined
+            if not run.finished:
+                joined = node.work.finish(run, registry, listener)
     free_memory()
-    return Joined()
+    return joined

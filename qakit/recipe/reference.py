@@ -17,8 +17,6 @@ from qakit.recipe.model import PLUGIN_FIELDS, PluginRef, Recipe
 from qakit.recipe.section import Section
 from qakit.registry import Entry, Registry
 
-OWN_PACKAGE = "qakit"
-
 _INTRODUCTION = """\
 # Recipe reference
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from qakit.errors import RunError, UsageError
 from qakit.files import make_folder, writing
+from qakit.names import one_line
 from qakit.randomness import derive_seed
 from qakit.recipe.overrides import Setting
 from qakit.study.folder import StudyFolder, run_name
@@ -122,7 +123,7 @@ def open_search(loaded: LoadedStudy, folder: StudyFolder) -> Search:
             )
         except (ImportError, ValueError) as error:
             kind = "" if "://" in address else f"{address} is no journal of Optuna's, or damaged: "
-            raise UsageError(f"storage: {kind}{str(error).partition(chr(10))[0]}") from error
+            raise UsageError(f"storage: {kind}{one_line(error)}") from error
         check_same_space(loaded, [(trial.distributions, True) for trial in study.trials])
     return Search(loaded, study, storage)
 
@@ -162,7 +163,7 @@ def storage_failures_told() -> Iterator[None]:
     except Exception as error:  # SQLAlchemy's and Optuna's own; some of them are ValueErrors and KeyErrors, too
         if isinstance(error, KeyError | ValueError) or type(error).__module__.partition(".")[0] not in _STORAGE:
             raise
-        raise RunError(f"the study's storage does not work: {str(error).partition(chr(10))[0]}") from error
+        raise RunError(f"the study's storage does not work: {one_line(error)}") from error
 
 
 def import_optuna() -> Any:

@@ -51,8 +51,6 @@ class TrialRecord:
     """As of a run; also ``pruned``."""
     value: float | None
     """The figure that decides; None unless it is finished."""
-    selected_by: str
-    """That figure's name; empty where there is no recipe."""
     result: Mapping[str, Any]
     """Figures, seconds, peak memory and parameters of a finished one."""
     error: str
@@ -88,17 +86,17 @@ def records_of(folder: StudyFolder, trials: Iterable[Trial], registry: Registry)
 
 def _record(run: Run, trial: Trial, registry: Registry) -> TrialRecord:
     if trial.error:
-        return TrialRecord(trial, "failed", None, "", {}, trial.error)
+        return TrialRecord(trial, "failed", None, {}, trial.error)
     if not run.recipe_file.is_file():
-        return TrialRecord(trial, "waiting", None, "", {}, "")
+        return TrialRecord(trial, "waiting", None, {}, "")
     try:
         state, figure = state_of(run), selected_by(run.recipe(), registry)
     except QakitError as error:
-        return TrialRecord(trial, "failed", None, "", {}, str(error))
+        return TrialRecord(trial, "failed", None, {}, str(error))
     name = "pruned" if trial.pruned and state.name == "interrupted" else state.name
     if name != "finished":
-        return TrialRecord(trial, name, None, figure, {}, state.reason or "")
+        return TrialRecord(trial, name, None, {}, state.reason or "")
     try:
-        return TrialRecord(trial, name, value_of(run, figure), figure, result_of(run), "")
+        return TrialRecord(trial, name, value_of(run, figure), result_of(run), "")
     except RunError as error:
-        return TrialRecord(trial, "failed", None, figure, {}, str(error))
+        return TrialRecord(trial, "failed", None, {}, str(error))

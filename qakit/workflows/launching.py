@@ -163,7 +163,8 @@ def train_in_worker(listener: Listener, *, recipe: Mapping[str, Any], output: st
 
 def _train(listener: Listener, recipe: Recipe, registry: Registry, output: Path | None, run: Run | None) -> Path:
     from qakit.distributed import processes_of_this_launch
-    from qakit.graph.training import Training, free_memory
+    from qakit.graph.training import Training
+    from qakit.modeling.device import free_memory
     from qakit.training.events import silence
     from qakit.training.launch import accelerator_for
 

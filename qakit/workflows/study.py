@@ -45,7 +45,7 @@ def plan_study(
 
 
 @dataclass(slots=True)
-class StudyRun:
+class StudyExecution:
     """A study that is run in a folder. Make one, call :meth:`run` once."""
 
     loaded: LoadedStudy
@@ -111,7 +111,7 @@ class StudyRun:
 class _Searching:
     """What a search adds to a study that is run."""
 
-    study: StudyRun
+    study: StudyExecution
     search: Search
     open: dict[str, Drawn] = field(default_factory=dict)
     """By the label of the node that ends the trial."""
@@ -175,12 +175,9 @@ class _Searching:
 
     def ended(self, node: Node, how: Ended) -> None:
         """Tell the search what came of a trial."""
-        drawn = self.open.get(node.label)
-        if drawn is None and how.error is None:
-            return
-        label = f"{RUNS}/{node.label.split('/')[1]}"
-        drawn = drawn or self.open.get(label)
-        if drawn is None:
+        label = "/".join(node.label.split("/")[:2])  # of the trial that the node is a part of
+        drawn = self.open.get(label)
+        if drawn is None or (how.error is None and node.label != label):
             return
         with self.study.folder.alone():
             if how.error is None:

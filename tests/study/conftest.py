@@ -26,7 +26,7 @@ from qakit.study.trials import TrialRecord
 from qakit.training.events import Event, Listener, NodeEnded, NodeStarted
 from qakit.training.interrupts import InterruptedTrainingError, StopRequest
 from qakit.workflows.launching import Place
-from qakit.workflows.study import StudyRun, plan_study
+from qakit.workflows.study import StudyExecution, plan_study
 
 RECIPE = """\
 data: {reader: squad, train: train.json, validation: dev.json}
@@ -117,7 +117,7 @@ class Driven:
         planned = plan_study(loaded, self.registry)
         place = Place(executor or Faked(jobs), ALONE, listener or self.events.append, stop or StopRequest())
         given = {"check_trainings": False, "poll": 0.001, **options}
-        return StudyRun(loaded, planned, self.folder, self.registry, place, **given).run()
+        return StudyExecution(loaded, planned, self.folder, self.registry, place, **given).run()
 
     def starts(self) -> dict[str, int]:
         """How often each run's training was started."""

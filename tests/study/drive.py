@@ -13,7 +13,7 @@ from qakit.study.folder import StudyFolder
 from qakit.study.load import load_study
 from qakit.training.interrupts import InterruptedTrainingError, stop_requests
 from qakit.workflows.launching import Place
-from qakit.workflows.study import StudyRun, plan_study
+from qakit.workflows.study import StudyExecution, plan_study
 
 FAKE = Path(__file__).with_name("fake_training.py")
 
@@ -24,7 +24,7 @@ def main(file: str, folder: str, jobs: str) -> int:
     place.begin(loaded, ["drive"])
     processes = Processes(slots("cpu", int(jobs)), command=lambda run: [sys.executable, str(FAKE), str(run)])
     with stop_requests() as stop:
-        running = StudyRun(
+        running = StudyExecution(
             loaded,
             plan_study(loaded, registry),
             place,

@@ -9,6 +9,8 @@ from qakit.cli.terminal.console import out, plain
 from qakit.cli.terminal.tables import new_table, number, pairs_table
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from qakit.report.evaluation import EvaluationReport
     from qakit.runs import Run
     from qakit.values import Example, Prediction
@@ -129,12 +131,7 @@ def _show_files(run: Run, metrics: Mapping[str, Any]) -> None:
         table.add_row("curves", plain(run.curves_file))
     if run.threshold_curve_file.is_file():
         table.add_row("threshold", plain(run.threshold_curve_file))
-    submission = metrics.get("submission")
-    if submission:
-        verdict = f"{submission['rows']:,} rows"
-        if submission["problems"]:
-            verdict += f", {len(submission['problems'])} problems against the sample submission"
-        table.add_row("submission", plain(f"{run.submission_file(metrics)} ({verdict})"))
+    add_submission(table, run, metrics)
     out.print(table)
     table = new_table("Next", "", "")
     if _answers_questions(run):
@@ -143,6 +140,16 @@ def _show_files(run: Run, metrics: Mapping[str, Any]) -> None:
     table.add_row("try a change", plain("qakit train RECIPE --set train.learning_rate=5e-5"))
     table.add_row("look at runs", plain("qakit runs list"))
     out.print(table)
+
+
+def add_submission(table: Table, run: Run, metrics: Mapping[str, Any]) -> None:
+    """The row of the submission, where the run has one."""
+    submission = metrics.get("submission")
+    if submission:
+        verdict = f"{submission['rows']:,} rows"
+        if submission["problems"]:
+            verdict += f", {len(submission['problems'])} problems against the sample submission"
+        table.add_row("submission", plain(f"{run.submission_file(metrics)} ({verdict})"))
 
 
 def _answers_questions(run: Run) -> bool:

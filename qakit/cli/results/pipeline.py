@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from qakit.cli.results.evaluation import add_submission
 from qakit.cli.terminal.console import out, plain
 from qakit.cli.terminal.tables import new_table, number
 
@@ -67,12 +68,7 @@ def show_pipeline(run: Run, metrics: Mapping[str, Any]) -> None:
     for name, stage in metrics["stages"].items():
         table.add_row(plain(name), plain(stage["run"]))
     table.add_row("combination", plain(f"weight {combine['weight']}, top {combine['top_k']} contexts"))
-    submission = metrics.get("submission")
-    if submission:
-        verdict = f"{submission['rows']:,} rows"
-        if submission["problems"]:
-            verdict += f", {len(submission['problems'])} problems against the sample submission"
-        table.add_row("submission", plain(f"{run.submission_file(metrics)} ({verdict})"))
+    add_submission(table, run, metrics)
     out.print(table)
     table = new_table("Next", "", "")
     table.add_row("where it is lost", plain(f"qakit evaluate {run.folder}"))
