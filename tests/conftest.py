@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import command_line
 from command_line import Invoke
+from hypothesis import HealthCheck, settings
 from plugin_packages import write_package
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     from ray_nodes import RayNodes
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# No test is timed: another process on the machine is no fault of the code.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
