@@ -70,7 +70,7 @@ def meet_again(listener: Listener) -> list[list[int]]:
     return found
 
 
-def train_each(listener: Listener, *, recipe: str, folder: str, changes: dict[str, list[str]]) -> list[str]:
+def train_each(listener: Listener, *, recipe: str, folder: str, changes: dict[str, list[str]]) -> None:
     """One training after the other, all by all processes; in between the first works alone and the others wait."""
     from qakit.graph.training import Training
     from qakit.modeling.device import free_memory
@@ -78,7 +78,7 @@ def train_each(listener: Listener, *, recipe: str, folder: str, changes: dict[st
     from qakit.registry import load_registry
     from qakit.training.launch import accelerator_for
 
-    told, registry = [], load_registry()
+    registry = load_registry()
     with processes_of_this_launch() as workers:
         for name, change in changes.items():
             if workers.rank == 1 and name == "failing":
@@ -87,12 +87,10 @@ def train_each(listener: Listener, *, recipe: str, folder: str, changes: dict[st
                 loaded = load_recipe(Path(recipe), change, registry=registry).recipe
             training = Training(loaded, registry, accelerator_for(loaded), Path(folder) / name, None)
             training.go(listener, resume=False)
-            told.append(training.accelerator.mixed_precision)
+            precision = training.accelerator.mixed_precision
             del training
             free_memory()
             with workers.fail_together():
                 if workers.first:
                     time.sleep(1)
-                    listener(Remark(f"after {name}"))
-            told.append(workers.from_first("from the first" if workers.first else "mine"))
-    return told
+                    listener(Remark(f"after {name}: {precision}"))

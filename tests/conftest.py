@@ -32,6 +32,7 @@ from hypothesis import HealthCheck, settings
 from plugin_packages import write_package
 
 if TYPE_CHECKING:
+    from crew import Crew
     from hub.server import HubServer
     from ray_nodes import RayNodes
 
@@ -70,6 +71,16 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 def invoke() -> Invoke:
     """``invoke("train", recipe)`` runs a command line; see :func:`command_line.invoke`."""
     return command_line.invoke
+
+
+@pytest.fixture(scope="session")
+def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crew]:
+    """``crew.run(2, "train", recipe)``: a command in real processes, quick because they are forked."""
+    from crew import Crew
+
+    one = Crew(tmp_path_factory.mktemp("crew"))
+    yield one
+    one.close()
 
 
 @pytest.fixture

@@ -16,8 +16,9 @@ from typing import Any
 from qakit.devices import Slot
 from qakit.errors import OutputError, QakitError, RunError
 from qakit.files import write_json, writing
-from qakit.graph.execute import Ended, Job
-from qakit.graph.nodes import Node
+from qakit.graph.execute import Ended, Here, Job
+from qakit.graph.nodes import Join, Node
+from qakit.registry import Registry
 from qakit.runs import BusyError, Run
 from qakit.training.events import Listener, NodeProgress
 from qakit.training.interrupts import InterruptedTrainingError
@@ -44,6 +45,8 @@ class Processes:
 
     slots: Sequence[Slot]
     command: Command = train_command
+    registry: Registry | None = None
+    """With it, what the root joins is joined in this process, which then can show it."""
     _free: list[Slot] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -56,6 +59,8 @@ class Processes:
 
     def start(self, node: Node, folder: Path, listener: Listener) -> Job:
         """Start the process; what it says goes to ``train.log``. Ctrl-C reaches it through this process alone."""
+        if self.registry is not None and not node.label and isinstance(node.work, Join):
+            return Here(self.registry).start(node, folder, listener)
         run, slot = Run(folder / node.label), self._free.pop(0)
         with writing(run.folder):
             process, offset = start_logged(

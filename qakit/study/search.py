@@ -20,6 +20,8 @@ from qakit.study.space import check_same_space, distributions, sampled
 
 _LINE = b'{"op_code":'
 """How each line of Optuna's journals begins."""
+_AGAIN = "qakit:again"
+"""Marks a trial of Optuna's that holds the figure of a failed one that was tried again: that one's number."""
 _STORAGE = ("sqlalchemy", "optuna")
 """Whose errors are the storage's."""
 
@@ -49,7 +51,7 @@ class Search:
 
     def drawn(self, *states: str) -> list[Drawn]:
         """The trials of these states of Optuna's: ``RUNNING`` is what nobody has told the end of; by default all."""
-        trials = self.study.trials
+        trials = [each for each in self.study.trials if _AGAIN not in each.user_attrs]
         return [self._of(each.number, each.params) for each in trials if not states or each.state.name in states]
 
     def draw(self) -> Drawn | None:
@@ -62,7 +64,7 @@ class Search:
 
         search = self.loaded.study.search
         assert search is not None
-        ordinal = len(self.study.trials)
+        ordinal = len(self.drawn())
         if ordinal >= search.trials:
             return None
         seed = derive_seed(search.seed, "search", ordinal) % 2**32
@@ -71,13 +73,28 @@ class Search:
         return self._of(trial.number, trial.params)
 
     def tell(self, number: int, value: float | None) -> None:
-        """The figure of a trial; None: it has failed."""
-        from optuna.trial import TrialState
+        """The figure of a trial; None: it has failed.
+
+        What Optuna knows as failed stays failed there; a trial that was tried again is added beside it.
+        """
+        from optuna.trial import TrialState, create_trial
 
         if value is None:
             self.study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
-        else:
-            self.study.tell(number, value, skip_if_finished=True)
+            return
+        trials = self.study.trials
+        trial = trials[number]
+        if trial.state == TrialState.FAIL:
+            if not any(each.user_attrs.get(_AGAIN) == number for each in trials):
+                again = create_trial(
+                    value=value,
+                    params=trial.params,
+                    distributions=trial.distributions,
+                    user_attrs={_AGAIN: number},
+                )
+                self.study.add_trial(again)
+            return
+        self.study.tell(number, value, skip_if_finished=True)
 
     def prune(self, number: int) -> None:
         """A trial is given up."""

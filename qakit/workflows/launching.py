@@ -102,7 +102,7 @@ def executing(
         yield Place(Here(registry), ALONE, listener, StopRequest())
         return
     with stop_requests() as stop:
-        yield Place(Processes(chosen), ALONE, listener, stop)
+        yield Place(Processes(chosen, registry=registry), ALONE, listener, stop)
 
 
 def train_on(

@@ -21,7 +21,7 @@ from qakit.study.outcome import selected_by, value_of
 from qakit.study.plan import PlannedTrial, plan, trials_of
 from qakit.study.search import Drawn, Search, open_search, storage_failures_told
 from qakit.study.trials import Trial, TrialRecord, noted_trials, records_of
-from qakit.training.events import Event, Listener, NodeProgress
+from qakit.training.events import Event, Listener, NodeEnded, NodeProgress
 from qakit.training.interrupts import InterruptedTrainingError
 
 if TYPE_CHECKING:
@@ -201,6 +201,8 @@ class _Searching:
         """The listener, and the pruner beside it."""
 
         def hear(event: Event) -> None:
+            if isinstance(event, NodeEnded) and event.error is not None and event.label in self.pruned:
+                event = replace(event, error="given up by the pruner")
             listener(event)
             drawn = self.open.get(event.label) if isinstance(event, NodeProgress) else None
             if drawn is None or not isinstance(event, NodeProgress):

@@ -2,52 +2,47 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from crew import Crew, Running
 
 pytestmark = pytest.mark.slow
 
 LONG = ("--set", "train.epochs=12", "--set", "train.checkpoint_every=epoch", "--set", "train.evaluate_every=1000")
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-m", "qakit", *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+def steps_of(run: Path) -> int:
+    log = run / "metrics.jsonl"
+    return log.read_text("utf-8").count('"train"') if log.is_file() else 0
 
 
-def wait_for_steps(run: Path, process: subprocess.Popen[str]) -> None:
-    """Until the first steps are logged."""
-    for _ in range(600):
-        log = run / "metrics.jsonl"
-        if log.is_file() and log.read_text().count('"train"') >= 3:
-            return
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-    raise AssertionError("no step was logged within 30 seconds")
+def wait_for_steps(run: Path, running: Running, logged: int) -> None:
+    """Until so many more are logged."""
+    wanted, until = steps_of(run) + logged, time.monotonic() + 200
+    while steps_of(run) < wanted:
+        if time.monotonic() > until:
+            running.signal(signal.SIGKILL)
+            raise AssertionError(running.ended())
+        time.sleep(0.01)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
-def test_a_signal_ends_the_step_and_the_run_goes_on_exactly(
-    small_recipe: Path, tmp_path: Path, number: signal.Signals, code: int
-) -> None:
-    whole = start("train", small_recipe, "--output", tmp_path / "whole", *LONG)
-    broken = start("train", small_recipe, "--output", tmp_path / "broken", *LONG)
-    wait_for_steps(tmp_path / "broken", broken)
-    broken.send_signal(number)
-    _, said = broken.communicate(timeout=60)
-    assert broken.returncode == code
-    assert f"stopped by {number.name} after step" in said
-    assert f"qakit train --resume --output {tmp_path / 'broken'}" in said
-    assert "Traceback" not in said
-    resumed = start("train", "--resume", "--output", tmp_path / "broken")
-    assert resumed.wait(timeout=120) == 0, resumed.communicate()
-    assert whole.wait(timeout=120) == 0, whole.communicate()
+def test_a_signal_ends_the_step_and_the_run_goes_on_exactly(crew: Crew, small_recipe: Path, tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert crew.run(1, "train", small_recipe, "--output", whole, *LONG).codes == [0]
+    command: tuple[object, ...] = ("train", small_recipe, "--output", broken, *LONG)
+    for number, code in ((signal.SIGINT, 130), (signal.SIGHUP, 129)):
+        running = crew.start(1, *command)
+        wait_for_steps(broken, running, 3)
+        running.signal(number)
+        ended = running.ended()
+        assert ended.codes == [code], ended.err
+        assert f"stopped by {number.name} after step" in ended.err[0]
+        assert f"qakit train --resume --output {broken}" in ended.err[0]
+        assert "Traceback" not in ended.err[0]
+        command = ("train", "--resume", "--output", broken)
+    assert crew.run(1, *command).codes == [0]
     for name in ("metrics.jsonl", "model/model.safetensors", "predictions/submission.csv"):
-        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "broken" / name).read_bytes(), name
+        assert (whole / name).read_bytes() == (broken / name).read_bytes(), name

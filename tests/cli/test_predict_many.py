@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from crew import Crew
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -254,12 +254,6 @@ def test_a_launcher_deals_out_the_files(monkeypatch: pytest.MonkeyPatch) -> None
             own_share(options)
 
 
-def start(*arguments: object, module: str = "qakit") -> subprocess.Popen[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-m", module, *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 def many_shards(folder: Path, rows: list[Row], *, count: int, size: int) -> None:
     """``count`` files of ``size`` questions, each other ones."""
     for number in range(count):
@@ -267,27 +261,27 @@ def many_shards(folder: Path, rows: list[Row], *, count: int, size: int) -> None
         write_shard(folder / f"{number}.parquet", own)
 
 
-def wait_for_finished(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
+def wait_for_finished(folder: Path, count: int) -> None:
     """Until so many files are answered."""
-    for _ in range(6000):
-        if len(list((folder / "_progress" / "done").glob("*.json"))) >= count:
-            return
-        assert process.poll() is None, process.communicate()
+    until = time.monotonic() + 120
+    while len(list((folder / "_progress" / "done").glob("*.json"))) < count:
+        assert time.monotonic() < until
         time.sleep(0.02)
-    raise AssertionError("nothing was answered within two minutes")
 
 
-def test_signals_cost_the_file_at_work_only(table_run: Path, rows: list[Row], tmp_path: Path) -> None:
-    many_shards(tmp_path / "in", rows, count=8, size=250)
+def test_signals_cost_the_file_at_work_only(crew: Crew, table_run: Path, rows: list[Row], tmp_path: Path) -> None:
+    many_shards(tmp_path / "in", rows, count=8, size=100)
     command = ("predict", table_run, "-i", tmp_path / "in", "--block", "20", "-o")
-    whole, broken = start(*command, tmp_path / "whole"), tmp_path / "broken"
+    broken = tmp_path / "broken"
+    assert crew.run(1, *command, tmp_path / "whole").codes == [0]
     finished: dict[str, tuple[int, int]] = {}
     for number, code in ((signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)):
-        process = start(*command, broken)
-        wait_for_finished(broken, len(finished) + 1, process)
-        process.send_signal(number)
-        _, said = process.communicate(timeout=120)
-        assert process.returncode == code, said
+        running = crew.start(1, *command, broken)
+        wait_for_finished(broken, len(finished) + 1)
+        running.signal(number)
+        ended = running.ended()
+        (said,) = ended.err
+        assert ended.codes == [code], said
         assert "Traceback" not in said
         if number != signal.SIGKILL:
             assert f"stopped by {number.name}; finished files stay in {broken}, go on with the same command" in said
@@ -295,28 +289,22 @@ def test_signals_cost_the_file_at_work_only(table_run: Path, rows: list[Row], tm
         assert finished.items() < now.items()  # what was finished is untouched
         finished = now
     assert len(finished) < 8
-    resumed = start(*command, broken, "--json")
-    out, said = resumed.communicate(timeout=300)
-    assert resumed.returncode == 0, said
-    assert json.loads(out)["skipped"] >= len(finished) - 1  # between a file's name and its record is a moment
-    assert whole.wait(timeout=300) == 0, whole.communicate()
+    resumed = crew.run(1, *command, broken, "--json")
+    assert resumed.codes == [0], resumed.err
+    assert (
+        json.loads(resumed.out[0])["skipped"] >= len(finished) - 1
+    )  # between a file's name and its record is a moment
     assert contents(broken) == contents(tmp_path / "whole")
 
 
-def test_processes_share_the_files(table_run: Path, rows: list[Row], tmp_path: Path) -> None:
+def test_processes_share_the_files(crew: Crew, table_run: Path, rows: list[Row], tmp_path: Path) -> None:
     many_shards(tmp_path / "in", rows, count=5, size=20)
     command = ("predict", table_run, "-i", tmp_path / "in", "-o")
-    by_hand = [start(*command, tmp_path / "by-hand", "--shard-of", f"{part}/2", "--json") for part in (1, 2)]
-    said = [json.loads(process.communicate(timeout=300)[0]) for process in by_hand]
-    assert [each["answered"] for each in said] == [3, 2]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    launcher = ("--nproc-per-node", 2, "--master-addr", "127.0.0.1", "--master-port", port, "-m", "qakit")
-    launched = start(*launcher, *command, tmp_path / "launched", module="torch.distributed.run")
-    out, err = launched.communicate(timeout=300)
-    assert launched.returncode == 0, err
-    assert out.count("answers in") == 1  # the first process tells
+    by_hand = [crew.run(1, *command, tmp_path / "by-hand", "--shard-of", f"{part}/2", "--json") for part in (1, 2)]
+    assert [json.loads(each.out[0])["answered"] for each in by_hand] == [3, 2]
+    launched = crew.run(2, *command, tmp_path / "launched")
+    assert launched.codes == [0, 0], launched.err
+    assert ["answers in" in said for said in launched.out] == [True, False]
     assert contents(tmp_path / "by-hand") == contents(tmp_path / "launched")
     assert set(contents(tmp_path / "by-hand")) == {f"{number}.parquet" for number in range(5)}
 

@@ -19,9 +19,10 @@ from study.conftest import fake_command
 from qakit.devices import Slot
 from qakit.errors import QakitError, RunError
 from qakit.graph.execute import Ended, Execution
-from qakit.graph.nodes import Graph, Node, Train
+from qakit.graph.nodes import Graph, Joined, Node, Train
 from qakit.graph.processes import LOG, Processes, outcome, report_progress, what_happened
 from qakit.recipe.dump import dump_recipe
+from qakit.registry import Registry, load_registry
 from qakit.runs import BusyError, Run
 from qakit.training.events import Event, NodeProgress, silence
 from qakit.training.interrupts import InterruptedTrainingError, StopRequest
@@ -69,6 +70,24 @@ def test_each_node_has_a_process_a_slot_and_a_log(lay: Lay, tmp_path: Path) -> N
     assert len({(tmp_path / label / "pid").read_text() for label in "abc"} | {str(os.getpid())}) == 4
     said = (tmp_path / "a" / LOG).read_text("utf-8").splitlines()
     assert said[0].startswith(f"$ {sys.executable} ") and said[-1] == "working"
+
+
+class Joining:
+    """A join that shows something."""
+
+    def finish(self, run: Run, registry: Registry, listener: object) -> Joined:
+        (run.folder / "metrics.json").write_text("{}")
+        return Joined(expectation=os.getpid())  # type: ignore[arg-type]
+
+    prepare = check_same = dry_run = finish  # not asked for
+
+
+def test_what_the_root_joins_is_shown_by_the_command_itself(lay: Lay, tmp_path: Path) -> None:
+    parts = lay("a", "b")
+    graph = Graph("some", (*parts.nodes, Node("", parts.recipe, Joining(), needs=("a", "b"))))  # type: ignore[arg-type]
+    execution = Execution(graph, tmp_path, Processes(SLOTS, fake_command, registry=load_registry()), silence, poll=0.01)
+    execution.run()
+    assert execution.joined == Joined(expectation=os.getpid())  # type: ignore[arg-type]
 
 
 def test_a_failure_is_told_in_the_words_of_the_process(lay: Lay, tmp_path: Path) -> None:

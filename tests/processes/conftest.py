@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,14 +15,6 @@ from sample_questions import write_first_questions
 
 QUESTIONS = {"train": 25, "dev": 9, "test": 7}
 """With batches of 8 the last one is a single window: fewer than the processes."""
-
-
-@pytest.fixture(scope="session")
-def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crew]:
-    """Where the tests' processes come from."""
-    one = Crew(tmp_path_factory.mktemp("crew"))
-    yield one
-    one.close()
 
 
 @pytest.fixture(scope="session")

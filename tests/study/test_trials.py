@@ -17,6 +17,8 @@ from study.conftest import Faked
 from qakit.errors import QakitError, RunError, UsageError
 from qakit.files import write_text
 from qakit.registry import Registry
+from qakit.study.load import load_study
+from qakit.study.search import open_search
 from qakit.study.trials import noted_trials
 from qakit.training.events import NodeProgress, NodesWaiting
 from qakit.training.interrupts import InterruptedTrainingError, StopRequest
@@ -188,6 +190,10 @@ def test_a_failed_trial_of_a_search_keeps_its_values(write: Write, drive: Drive)
     assert list(drive.starts().values()) == [2 if state == "failed" else 1 for state in states]
     healed = Faked(train=lambda run: finishes(run, 50.0))
     assert {record.state for record in drive(write(text), retry_failed=True, executor=healed)} == {"finished"}
+    known = [trial.value for trial in open_search(load_study(write(text)), drive.folder).study.trials if trial.value]
+    assert known.count(50.0) == states.count("failed") and len(known) == 4, "the sampler learns of them"
+    more = write(text.replace("trials: 4", "trials: 6"))
+    assert len(drive(more, retry_failed=True)) == 6
 
 
 def finishes(run: Path, score: float) -> Iterator[None]:
