@@ -16,6 +16,10 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 FORMS = "a number of GPUs (2), their numbers from 0 with a comma (0,1 or 1,), cpu, or cpu:2 for two CPU processes"
 
 
+AT_LEAST = 2
+"""Processes may share a machine with fewer cores: to see how several work together."""
+
+
 @dataclass(frozen=True, slots=True)
 class Slot:
     """What one process works on: a GPU, or a share of the CPU's cores."""
@@ -72,10 +76,10 @@ def slots(devices: str | None = None, jobs: int | None = None) -> tuple[Slot, ..
             raise UsageError(f"{source} {asked}: at least one process")
         if jobs is not None and shares != jobs:
             raise UsageError(f"{source} {asked} and --jobs {jobs} say how many at once; give one of them")
-        return _cpu(shares)
+        return _cpu(shares, f"{source} {asked}" if cpu[1] else f"--jobs {shares}")
     gpus = _visible_gpus()
     if not gpus and asked is None:
-        return _cpu(jobs or 1)
+        return _cpu(jobs or 1, f"--jobs {jobs}")
     chosen = range(len(gpus)) if asked is None else _chosen(asked, len(gpus), source)
     if jobs is not None and jobs > len(chosen):
         raise UsageError(f"--jobs {jobs}: each training has a GPU of its own, and there are {len(chosen)}")
@@ -117,10 +121,12 @@ def told(slots: Sequence[Slot], *, each: str = "process") -> str | None:
     return None if first.own else "the CPU, not a GPU"
 
 
-def _cpu(shares: int) -> tuple[Slot, ...]:
+def _cpu(shares: int, asked: str) -> tuple[Slot, ...]:
+    if shares > max(AT_LEAST, cores := _cores()):
+        raise UsageError(f"{asked}: each process needs a core, and there are {cores}")
     own = shares == 1 and not _visible_gpus()
     given = os.environ.get("OMP_NUM_THREADS", "")
-    threads = int(given) if given.isdecimal() and int(given) else max(1, _cores() // shares)
+    threads = int(given) if given.isdecimal() and int(given) else max(1, cores // shares)
     return tuple(
         Slot(f"CPU {number}", "", shares, threads=None if shares == 1 else threads, own=own) for number in range(shares)
     )

@@ -126,6 +126,8 @@ def test_one_training_takes_one_instance_of_mig(machine: Machine) -> None:
         (0, "cpu:0", None, "at least one process"),
         (0, "cpu:2", 3, "give one of them"),
         (0, None, 0, "--jobs 0: at least one"),
+        (0, None, 5, "--jobs 5: each process needs a core, and there are 4"),
+        (0, "cpu:1000", None, "--devices cpu:1000: each process needs a core, and there are 4"),
         (2, None, 3, "each training has a GPU of its own, and there are 2"),
     ],
 )
