@@ -45,11 +45,15 @@ class PlannedTraining:
 
     def dry_run(self, listener: Listener) -> dict[str, Any]:
         """Prepare everything and say what would be trained, as plain values."""
+        from qakit.devices import slots
+        from qakit.distributed import launched_processes
         from qakit.graph.execute import what
         from qakit.graph.folders import check_graph
         from qakit.graph.nodes import Join, Train, training_key
         from qakit.graph.training import described
 
+        if self.engine == "local" and not launched_processes() > 1:
+            slots(self.devices, self.jobs)  # whether there are such
         if self.is_single:
             return described(self.graph.root, self.registry, listener=listener)
         check_graph(self.graph, None, self.registry, listener, only=())

@@ -47,6 +47,26 @@ def fake(seconds: float) -> Callable[[Path], Sequence[str]]:
     return lambda run: [sys.executable, "-c", f"import sys; sys.argv = ['{FAKE}', sys.argv[1]]; {code}", str(run)]
 
 
+def meeting(count: int, *, seconds: float) -> Callable[[Path], Sequence[str]]:
+    """The same, where the training begins when so many are there."""
+    waits = """
+import os, pathlib, sys, time
+run, until = pathlib.Path(sys.argv[-1]), time.monotonic() + 120
+(run / "here").touch()
+while len(list(run.parent.glob("*/here"))) < {count}:
+    if time.monotonic() > until:
+        sys.exit("nobody else is here")
+    time.sleep(0.02)
+"""
+    command = fake(seconds)
+
+    def made(run: Path) -> list[str]:
+        python, option, code, folder = command(run)
+        return [python, option, waits.replace("{count}", str(count)) + code, folder]
+
+    return made
+
+
 def main(folder: Path, seconds: float) -> int:
     """Carry out two trainings; the exit code is that of a command."""
     graph = made(folder, "a", "b")

@@ -18,7 +18,7 @@ BROKEN = {
         "is a Git LFS pointer.*git lfs pull",
     ),
     "html": (b"\n<!DOCTYPE html><html><body>Sign in</body></html>", r"is a web page \(HTML\)"),
-    "text": (b"Not found", "is not JSON: it begins with 'Not found'"),
+    "text": (b"Not found", "is not JSON: it begins with 'N'"),
     "gzip": (b"\x1f\x8b\x08\x00", "the gzip file stops short"),
     "zip": (b"PK\x03\x04xx", "is a zip archive"),
     "utf16": ("{}".encode("utf-16"), "is UTF-16; save it as UTF-8"),
