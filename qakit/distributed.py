@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import copyreg
 import os
 import platform
 import re
@@ -13,6 +14,7 @@ from datetime import timedelta
 from functools import cache
 from hashlib import blake2b
 from itertools import count
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from qakit.errors import QakitError, RunError
@@ -25,6 +27,14 @@ PATIENCE = timedelta(hours=2)
 """How long processes wait for each other, while one reads, tokenises, or works alone between two trainings."""
 
 T = TypeVar("T")
+
+
+def _read_only(mapping: dict[Any, Any]) -> MappingProxyType[Any, Any]:
+    return MappingProxyType(mapping)
+
+
+copyreg.pickle(MappingProxyType, lambda mapping: (_read_only, (dict(mapping),)))
+"""What one process loads and others receive has read-only mappings, which Python does not pickle by itself."""
 
 
 class AbandonedError(QakitError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pickle
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -157,3 +159,8 @@ def test_where_slurm_started_one_or_another_launcher_many_nothing_is_said(
 )
 def test_the_first_machine_of_slurms_list(monkeypatch: pytest.MonkeyPatch, nodes: str, first: str) -> None:
     assert adopted(monkeypatch, {**STEP, "SLURM_STEP_NODELIST": nodes})["MASTER_ADDR"] == first
+
+
+def test_what_a_recipe_is_loaded_as_goes_to_other_processes() -> None:
+    mapping = MappingProxyType({"a": 1})
+    assert pickle.loads(pickle.dumps(mapping)) == mapping
