@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from qakit import __version__
 from qakit.cli import (
@@ -62,11 +63,28 @@ COMMAND_MODULES = (
 )
 
 
+class _Commands(TyperGroup):
+    """Commands that know what options of other tools are called here."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that is asked for."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:  # which of its names a missing option's error has depends on typer's version
+            if isinstance(option := getattr(error, "option_name", None), str):
+                from qakit.recipe.habits import option_hint
+
+                if hint := option_hint(option):
+                    vars(error).update(message=f"{vars(error)['message']}; {hint}", possibilities=None)
+            raise
+
+
 def build_app() -> typer.Typer:
     """The whole command line, with the commands of installed plugins."""
     show_logged_warnings()
     app = typer.Typer(
         name="qakit",
+        cls=_Commands,
         help="Extractive question answering and GLUE-style fine-tuning competitions.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from types import NoneType, UnionType
@@ -179,3 +179,12 @@ def _literal(choice: Any) -> str:
     if choice is None or isinstance(choice, bool):
         return json.dumps(choice)
     return repr(choice)
+
+
+def all_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """The keys of a model and of its sections, dotted."""
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel) and section is not PluginRef:
+            yield from all_keys(section, f"{prefix}{name}.")

@@ -10,9 +10,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from qakit.recipe.annotations import alternatives, at_path, describe, literals
+from qakit.recipe.annotations import all_keys, alternatives, at_path, describe, literals
+from qakit.recipe.habits import key_hint
 from qakit.recipe.issues import Issue, close_match, did_you_mean
-from qakit.recipe.model import PluginRef, Recipe
+from qakit.recipe.model import Recipe
 from qakit.recipe.nodes import At, ListNode, MapNode, Node, Place, ScalarNode, child, dotted, find, key_place
 
 LONGEST_VALUE = 40
@@ -127,8 +128,10 @@ def _unknown_key(block: Block, path: At) -> Issue:
     parent, key = path[:-1], path[-1]
     keys = _keys(block, parent)
     owner = f" for {block.owner}" if block.owner and not parent else f" in {dotted(at[:-1])}" if at[:-1] else ""
-    elsewhere = [place for place in _all_keys(block.model) if place.endswith(f".{key}")]
-    if elsewhere and not block.owner:
+    elsewhere = [place for place in all_keys(block.model) if place.endswith(f".{key}")]
+    if not block.owner and (known := key_hint(key)):
+        hint = known
+    elif elsewhere and not block.owner:
         hint = f"did you mean {elsewhere[0]!r}?"
     elif not keys:
         hint = "it has no settings"
@@ -145,14 +148,6 @@ def _keys(block: Block, parent: At) -> list[str]:
     if not parent and block.model is Recipe:
         return ["extends", *keys]
     return ["name", *keys] if keys and block.owner and not parent else keys
-
-
-def _all_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        yield prefix + name
-        section = field.annotation
-        if isinstance(section, type) and issubclass(section, BaseModel) and section is not PluginRef:
-            yield from _all_keys(section, f"{prefix}{name}.")
 
 
 def show(node: Node) -> str:
