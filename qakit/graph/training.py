@@ -35,13 +35,17 @@ class Training:
     """The folder of a new run."""
     run: Run | None
     """The run to go on with; of a new one, None until its folder is made."""
+    deadline: float | None = None
+    """When the command should be done, by ``time.monotonic``; None: it has time."""
 
     def go(self, listener: Listener, *, resume: bool) -> Finished | None:
         """Train, predict, write; None in all processes but the first. A finished run stays what it is."""
+        from qakit.data.cache import default_cache
         from qakit.report.curves import draw_curves
         from qakit.report.threshold_curve import draw_validation_curve
         from qakit.runs import alone_in, check_free, create_run
-        from qakit.training.events import Remark, RunBegun
+        from qakit.training.clock import Clock
+        from qakit.training.events import Notice, Remark, RunBegun
         from qakit.training.finish import finish_run, finished_before
         from qakit.training.fit import fit
         from qakit.training.launch import check_same_training, workers_of
@@ -88,7 +92,15 @@ class Training:
             listener(RunBegun(run.folder))
             with workers.fail_together():
                 _check_visible(run)
-            fit(prepared, run, registry, accelerator=accelerator, resume=resume, listener=listener)
+            clock = Clock.of(recipe, run, workers, began=began, deadline=self.deadline)
+            with workers.fail_together():
+                if clock is not None and workers.first:
+                    listener(Remark(clock.described()))
+                    for line in clock.measure(prepared, registry, device=device, cache=default_cache()):
+                        listener(Notice(line))
+            progress = fit(
+                prepared, run, registry, accelerator=accelerator, resume=resume, listener=listener, clock=clock
+            )
 
             def draw() -> None:
                 draw_curves(run.metrics(), run.curves_file, title=run.name)
@@ -102,6 +114,7 @@ class Training:
                 workers=workers,
                 device=device,
                 draw=draw,
+                more={} if clock is None else {"clock": clock.account(progress, prepared.plan)},
             )
 
 
@@ -206,7 +219,9 @@ def perform(node: Node, folder: Path, registry: Registry, listener: Listener, *,
     run, joined = Run(folder / node.label), Joined()
     source = None if isinstance(node.work, Join) else source_of(run)
     if source is None and not isinstance(node.work, Join):
-        training = Training(node.recipe, registry, accelerator_for(node.recipe), run.folder, run)
+        seconds = node.work.seconds if isinstance(node.work, Train) else None
+        deadline = None if seconds is None else time.monotonic() + seconds
+        training = Training(node.recipe, registry, accelerator_for(node.recipe), run.folder, run, deadline)
         training.go(listener, resume=True)
         del training
     elif not workers.first:

@@ -70,6 +70,7 @@ class Climb:
             keep_going=True,
             stop=place.stop,
             workers=place.workers,
+            deadline=place.deadline,
         )
         climb = Climb(rungs, folder, registry, overrides, execution)
         execution.more, execution.ended = climb.more, climb.ended

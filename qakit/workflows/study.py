@@ -93,6 +93,7 @@ class StudyExecution:
             stop=self.place.stop,
             poll=self.poll,
             workers=self.place.workers,
+            deadline=self.place.deadline,
         )
 
     def _search(self) -> list[TrialRecord]:
