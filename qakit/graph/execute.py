@@ -125,6 +125,8 @@ class Execution:
     """When all should be done, by ``time.monotonic``: the time is dealt out to the trainings; None: there is time."""
     more: Callable[[], Sequence[Node]] = tuple
     """Gives further nodes when there is room, and none when there are no more."""
+    to_come: Callable[[], int] = lambda: 0
+    """About how many trainings these are."""
     ended: Callable[[Node, Ended], object] = lambda *_: None
     """Called for each node that was worked on."""
     failures: dict[str, QakitError] = field(default_factory=dict)
@@ -237,17 +239,16 @@ class Execution:
     def _share(self) -> float:
         """The seconds of the training that begins next: those that are left, shared among all that are still to do."""
         assert self.deadline is not None
-        rounds = math.ceil(len(self._trainings()) / max(1, self.executor.capacity))
-        return max(1.0, TRAINING * (self.deadline - time.monotonic()) / max(1, rounds))
+        rounds = max(1, math.ceil(self._to_train() / max(1, self.executor.capacity)))
+        return max(1.0, TRAINING * (self.deadline - time.monotonic()) / rounds)
 
-    def _trainings(self) -> list[Node]:
-        """Those that are not done."""
+    def _to_train(self) -> int:
+        """How many trainings are not done."""
         nodes = [node for node in self.graph.nodes if isinstance(node.work, Train) and node.label not in self.failures]
-        return [node for node in nodes if not Run(self.folder / node.label).finished]
+        return sum(not Run(self.folder / node.label).finished for node in nodes) + self.to_come()
 
     def _tell_shares(self) -> None:
-        count = len(self._trainings()) if self.deadline is not None else 0
-        if self.deadline is not None and count > 1:
+        if self.deadline is not None and self.workers.first and (count := self._to_train()) > 1:
             hours, each = (self.deadline - time.monotonic()) / 3600, self._share() / 3600
             self.listener(Remark(f"{count} trainings share {hours:.3g} h: about {each:.3g} h for each"))
 

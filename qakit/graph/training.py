@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +35,10 @@ class Training:
     """The folder of a new run."""
     run: Run | None
     """The run to go on with; of a new one, None until its folder is made."""
+    began: float = field(default_factory=time.monotonic)
+    """When the work on it began, by ``time.monotonic``."""
     deadline: float | None = None
-    """When the command should be done, by ``time.monotonic``; None: it has time."""
+    """When it should be done, likewise; None: as the recipe says."""
 
     def go(self, listener: Listener, *, resume: bool) -> Finished | None:
         """Train, predict, write; None in all processes but the first. A finished run stays what it is."""
@@ -53,7 +55,6 @@ class Training:
         from qakit.training.prepare import prepare_training
         from qakit.training.sharding import is_sharded
 
-        began = time.monotonic()
         recipe, registry, accelerator = self.recipe, self.registry, self.accelerator
         workers, device = workers_of(accelerator), accelerator.device
         if self.run is not None:
@@ -92,7 +93,7 @@ class Training:
             listener(RunBegun(run.folder))
             with workers.fail_together():
                 _check_visible(run)
-            clock = Clock.of(recipe, run, workers, began=began, deadline=self.deadline)
+            clock = Clock.of(recipe, run, workers, began=self.began, deadline=self.deadline)
             with workers.fail_together():
                 if clock is not None and workers.first:
                     listener(Remark(clock.described()))
@@ -109,7 +110,7 @@ class Training:
             return finish_run(
                 run,
                 registry,
-                seconds=time.monotonic() - began,
+                seconds=time.monotonic() - self.began,
                 listener=listener,
                 workers=workers,
                 device=device,
@@ -220,8 +221,9 @@ def perform(node: Node, folder: Path, registry: Registry, listener: Listener, *,
     source = None if isinstance(node.work, Join) else source_of(run)
     if source is None and not isinstance(node.work, Join):
         seconds = node.work.seconds if isinstance(node.work, Train) else None
-        deadline = None if seconds is None else time.monotonic() + seconds
-        training = Training(node.recipe, registry, accelerator_for(node.recipe), run.folder, run, deadline)
+        began = time.monotonic()
+        deadline = None if seconds is None else began + seconds
+        training = Training(node.recipe, registry, accelerator_for(node.recipe), run.folder, run, began, deadline)
         training.go(listener, resume=True)
         del training
     elif not workers.first:

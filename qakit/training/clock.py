@@ -144,8 +144,8 @@ class Clock:
                     self.scoring = (now() - began) / len(few.windows) / self.workers.size
         if self.left < self.ending:
             yield (
-                f"{max(0.0, self.left):.0f} s are left of {self.hours:.3g} h, and the evaluation and prediction at the "
-                f"end need about {self.ending:.0f} s: one step is trained, and all the same they are made; give more "
+                f"{hours(self.left)} left, and the evaluation and prediction at the end need about "
+                f"{hours(self.ending)}: one step is trained, and they are made all the same; give more time "
                 "(train.max_hours, --max-hours) or a smaller model"
             )
 
@@ -194,15 +194,12 @@ class Clock:
 
     def described(self) -> str:
         """What there is, in one line."""
-        before = self.elapsed() / 3600
-        return (
-            f"{max(0.0, self.left) / 3600:.3g} of {self.hours:.3g} h are left for this training ({before:.3g} h so far)"
-        )
+        return f"this training has {hours(self.left)} left; so far it took {hours(self.elapsed())}, breaks aside"
 
     def told(self, pace: Pace, plan: Plan) -> str:
         """A change in one line."""
         cut = f"{pace.steps:,} of {plan.steps:,} steps" if pace.steps < plan.steps else f"all {plan.steps:,} steps"
-        fit = f"{cut} fit into {self.hours:.3g} h ({self.step:.3g} s each)"
+        fit = f"{cut} fit into the time that is left ({self.step:.3g} s each)"
         rest = "" if pace.is_own(plan) else ": the schedule ends with the last of them"
         left_out = f"; of the evaluations one in {pace.every} is made, and the last" if pace.every > 1 else ""
         return f"{fit}{rest}{left_out}"
@@ -254,6 +251,12 @@ class TimedKeeper:
     def save_batch(self, epoch: Epoch, rows: Any, progress: Progress) -> None:
         """The keeper's."""
         self.keeper.save_batch(epoch, rows, progress)
+
+
+def hours(seconds: float) -> str:
+    """As people say it: ``1.5 h``, ``12 min``, ``40 s``."""
+    unit, name = next(((size, name) for size, name in ((3600, "h"), (60, "min")) if seconds >= size), (1, "s"))
+    return f"{max(0.0, seconds) / unit:.3g} {name}"
 
 
 def spent_in(run: Run) -> float:

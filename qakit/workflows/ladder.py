@@ -74,6 +74,7 @@ class Climb:
         )
         climb = Climb(rungs, folder, registry, overrides, execution)
         execution.more, execution.ended = climb.more, climb.ended
+        execution.to_come = lambda: len(climb.pending)
         return climb
 
     def __post_init__(self) -> None:

@@ -132,6 +132,7 @@ def train_on(
     run: Run | None,
     *,
     listener: Listener,
+    began: float,
     deadline: float | None = None,
 ) -> Path:
     """Train with one process on each slot, and say what was chosen; without slots in this process, and in those that a
@@ -140,7 +141,8 @@ def train_on(
     Args:
         output: the folder of a new run.
         run: the run to go on with.
-        deadline: when all should be done, by ``time.monotonic``, which the processes of a machine share.
+        began: when the command began, by ``time.monotonic``, which the processes of a machine share.
+        deadline: when it should be done, likewise.
 
     Returns:
         The run's folder.
@@ -156,18 +158,25 @@ def train_on(
     if line := told(slots) if slots else None:
         listener(Remark(line))
     if not slots or (len(slots) == 1 and slots[0].own):
-        return _train(listener, recipe, registry, output, run, deadline)
+        return _train(listener, recipe, registry, output, run, began, deadline)
     arguments = {
         "recipe": recipe_data(recipe),
         "output": None if output is None else str(output),
         "run": None if run is None else str(run.folder),
+        "began": began,
         "deadline": deadline,
     }
     return Path(call_on(slots, train_in_worker, arguments, listener=listener))
 
 
 def train_in_worker(
-    listener: Listener, *, recipe: Mapping[str, Any], output: str | None, run: str | None, deadline: float | None
+    listener: Listener,
+    *,
+    recipe: Mapping[str, Any],
+    output: str | None,
+    run: str | None,
+    began: float,
+    deadline: float | None,
 ) -> str:
     """What :func:`train_on` calls in the processes that it starts."""
     from qakit.recipe.model import Recipe
@@ -181,6 +190,7 @@ def train_in_worker(
             load_registry(),
             None if output is None else Path(output),
             None if run is None else Run(Path(run)),
+            began,
             deadline,
         )
     )
@@ -192,6 +202,7 @@ def _train(
     registry: Registry,
     output: Path | None,
     run: Run | None,
+    began: float,
     deadline: float | None,
 ) -> Path:
     from qakit.distributed import processes_of_this_launch
@@ -201,7 +212,7 @@ def _train(
     from qakit.training.launch import accelerator_for
 
     with processes_of_this_launch() as workers:
-        training = Training(recipe, registry, accelerator_for(recipe), output, run, deadline)
+        training = Training(recipe, registry, accelerator_for(recipe), output, run, began, deadline)
         training.go(listener if workers.first else silence, resume=run is not None)
         assert training.run is not None
         folder = training.run.folder

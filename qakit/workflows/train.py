@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,8 @@ class PlannedTraining:
     engine: Engine = "local"
     deadline: float | None = None
     """When all should be done, by ``time.monotonic``; None: there is time."""
+    began: float = field(default_factory=time.monotonic)
+    """When the command began, likewise."""
 
     @property
     def is_single(self) -> bool:
@@ -99,6 +102,7 @@ class PlannedTraining:
                 self.output,
                 begun,
                 listener=listener,
+                began=self.began,
                 deadline=self.deadline,
             )
         )
