@@ -78,7 +78,9 @@ class Clock:
     _lap: float = 0.0
     _lap_steps: int = 0
     _next: float = math.inf
-    """When the next look is."""
+    """When the next look is,"""
+    _half: float = math.inf
+    """or after how many steps, if they come sooner."""
 
     @staticmethod
     def of(recipe: Recipe, run: Run | None, workers: Workers, *, began: float, deadline: float | None) -> Clock | None:
@@ -172,7 +174,10 @@ class Clock:
         """
         if not waits and self.workers.size > 1:
             return pace
-        decided = self._look(step, pace, plan, section) if self.workers.first and now() >= self._next else pace
+        due = self.workers.first and step < pace.steps and (now() >= self._next or step >= self._half)
+        decided = self._look(step, pace, plan, section) if due else pace
+        if due:
+            self._half = step + math.ceil((decided.steps - step) / 2)
         return Pace(*self.workers.from_first(decided))
 
     def _look(self, step: int, pace: Pace, plan: Plan, section: TrainSection) -> Pace:

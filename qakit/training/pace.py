@@ -11,7 +11,7 @@ from qakit.recipe.model import TrainSection
 from qakit.training.plan import Plan
 
 EVALUATING = 0.2
-"""Share of the time up to the last step that evaluations on the way may have, where not everything fits."""
+"""Share of the steps that evaluations on the way may cost, where not everything fits."""
 
 
 class Pace(NamedTuple):
@@ -88,18 +88,18 @@ class Forecast:
         return choices[max(0, bisect_right(choices, left, key=lambda steps: self.seconds(steps, every)) - 1)]
 
     def fitting(self, left: float) -> tuple[int, int]:
-        """(steps, every): all of the recipe if ``left`` seconds suffice; else evaluations are left out until they take
-        no more than :data:`EVALUATING` of the time, and then steps."""
+        """(steps, every): all of the recipe if ``left`` seconds suffice; else evaluations are left out until they cost
+        no more than :data:`EVALUATING` of the steps that there could be without them."""
         if self.seconds(self.plan.steps, 1) <= left:
             return self.plan.steps, 1
-        every = 1
-        while True:
-            steps = self.longest(left, every)
-            made = self.evaluations(steps, every)
-            if made * self.costs.evaluation <= EVALUATING * left or made == 0:
+        none = 1 + len(self.plan.moments(self.section.evaluate_every))
+        enough = (1 - EVALUATING) * (self.longest(left, none) - self.step)
+        for every in range(1, none):
+            if (steps := self.longest(left, every)) - self.step >= enough:
                 return steps, every
-            every += 1
+        return self.longest(left, none), none
 
     def _between(self, due: Sequence[int], steps: int, every: int) -> int:
-        """How many of these moments lie after the steps that are done and before ``steps``, every so many-th of all."""
-        return max(0, bisect_left(due, steps) // every - bisect_right(due, self.step) // every)
+        """How many of these moments come before the end of step ``steps``, of all every so many-th; what is due after
+        the steps that are done is still to do."""
+        return max(0, bisect_left(due, steps) // every - bisect_left(due, self.step) // every)
