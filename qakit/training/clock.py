@@ -44,7 +44,9 @@ EARLY = 0.1
 TOLERANCE = 0.01
 """Share of all the time by which a forecast may be wrong before anything is changed."""
 CLOSING = 5.0
-"""Seconds for what is done once at the end whatever the size: tables, pictures, small files."""
+"""Seconds, at least, for what is done once at the end: the model is read, pictures are drawn, files written."""
+AS_PREPARED = 0.3
+"""Share of the preparation's seconds that this takes, at least."""
 MARGIN = 1.05
 """By how much the end is taken to be longer than measured."""
 
@@ -62,6 +64,8 @@ class Clock:
     since: float
     """When it began, by :data:`now`, were it without breaks."""
     workers: Workers
+    prepared: float = 0.0
+    """Seconds until everything was ready for the first step: what reading files and building models takes here."""
     scoring: float = 0.0
     """Seconds to score a window, as it is measured before the first step."""
     validation_windows: int = 0
@@ -93,14 +97,14 @@ class Clock:
             began: when this part began, by :data:`now`.
             deadline: the command's, likewise.
         """
-        hours = recipe.train.max_hours
+        hours, prepared = recipe.train.max_hours, now() - began
         own = None
         if hours is not None:
-            spent = 0.0 if run is None else spent_in(run)
-            own = Clock(hours, began - spent + 3600 * hours, began - spent, workers)
+            since = began - (0.0 if run is None else spent_in(run))
+            own = Clock(hours, since + 3600 * hours, since, workers, prepared)
         if deadline is None or (own is not None and own.end <= deadline):
             return own
-        return Clock((deadline - began) / 3600, deadline, began if own is None else own.since, workers)
+        return Clock((deadline - began) / 3600, deadline, began if own is None else own.since, workers, prepared)
 
     def elapsed(self) -> float:
         """Seconds since the beginning, breaks aside."""
@@ -121,7 +125,7 @@ class Clock:
         """Seconds that all after the last step takes: its evaluation, the test file's prediction, the writing."""
         evaluating = (1 + self.soup) * self.evaluation
         predicting = self.test_windows * self.scoring
-        return MARGIN * (evaluating + predicting + 3 * self.checkpoint) + CLOSING  # the model is read and written
+        return MARGIN * (evaluating + predicting + 3 * self.checkpoint) + max(CLOSING, AS_PREPARED * self.prepared)
 
     def measure(self, prepared: Prepared, registry: Registry, *, device: torch.device, cache: Path) -> Iterator[str]:
         """How many windows are to be scored and what one takes, tried with a few; what the user should know of it.
