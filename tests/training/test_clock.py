@@ -192,3 +192,18 @@ def test_the_checkpoint_knows_the_pace(bench: Bench) -> None:
     progress = bench.train()
     assert progress.pace is not None
     assert Pace(*progress.pace).steps == progress.step
+
+
+def test_a_recipes_hours_count_earlier_parts_and_a_commands_do_not(bench: Bench, tmp_path: Path) -> None:
+    run, recipe = Run(tmp_path), tiny_recipe(max_hours=2)
+    run.timings_log.write_text('{"type": "train"}\n{"type": "train", "elapsed": 1800.0}\n{"ela', "utf-8")
+    bench.now = 50_000
+    own = Clock.of(recipe, run, ALONE, began=49_990.0, deadline=None)
+    assert own is not None
+    assert own.left == 1.5 * 3600 - 10
+    assert own.elapsed() == 1810
+    sooner = Clock.of(recipe, run, ALONE, began=49_990.0, deadline=50_100.0)
+    assert sooner is not None and sooner.left == 100
+    later = Clock.of(recipe, run, ALONE, began=49_990.0, deadline=90_000.0)
+    assert later is not None and later.left == own.left
+    assert Clock.of(tiny_recipe(), run, ALONE, began=0.0, deadline=None) is None
