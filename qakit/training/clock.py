@@ -270,4 +270,5 @@ def hours(seconds: float) -> str:
 
 def spent_in(run: Run) -> float:
     """Seconds that a training has taken up to its last sign of life, breaks aside; its clock times tell."""
-    return max((line.get("elapsed", 0.0) for line in run.timings()), default=0.0)
+    noted = (line.get("elapsed") for line in run.timings())
+    return max((seconds for seconds in noted if isinstance(seconds, int | float)), default=0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -162,6 +163,18 @@ def test_a_killed_training_goes_on_as_it_was_planned(bench: Bench) -> None:
     assert bench.told == told * 2  # nothing new since the kill
     assert all(torch.equal(value, weights[name]) for name, value in weights_of(bench.model).items())
     assert Run(bench.folder).metrics_log.read_bytes() == lines
+
+
+def test_without_new_hours_the_plan_stays_and_with_more_of_them_it_grows(bench: Bench) -> None:
+    bench.kill = 30
+    with pytest.raises(KilledError):
+        bench.train()
+    bench.kill = None
+    planned = bench.told[-1].steps
+    kept = shutil.copytree(bench.folder, bench.folder / "kept", ignore=shutil.ignore_patterns("kept"))
+    assert bench.train(resume=True, limited=False).step == planned < STEPS
+    bench.folder = kept
+    assert bench.train(resume=True, since=bench.now + BUDGET).step == STEPS
 
 
 def test_what_a_kill_has_cost_is_taken_from_the_rest(bench: Bench) -> None:
