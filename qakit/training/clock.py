@@ -43,7 +43,7 @@ EARLY = 0.1
 """Share of the time for steps after which there is a first look in any case."""
 TOLERANCE = 0.01
 """Share of all the time by which a forecast may be wrong before anything is changed."""
-CLOSING = 5.0
+CLOSING = 8.0
 """Seconds, at least, for what is done once at the end: the model is read, pictures are drawn, files written."""
 AS_PREPARED = 0.3
 """Share of the preparation's seconds that this takes, at least."""
