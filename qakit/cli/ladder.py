@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qakit.cli.terminal.console import out, plain, print_error, print_json
-from qakit.cli.terminal.placement import DevicesOption, EngineOption, JobsOption
+from qakit.cli.terminal.placement import DevicesOption, EngineOption, JobsOption, MaxHoursOption
 from qakit.outputs import new_folder
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def ladder(
     devices: DevicesOption = None,
     jobs: JobsOption = None,
     engine: EngineOption = "local",
+    max_hours: MaxHoursOption = None,
     resamples: Annotated[int, typer.Option("--resamples", min=100, help="Resamples of the bootstrap.")] = 10_000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the resamples.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
@@ -52,14 +53,15 @@ def ladder(
     from qakit.report.ladder_page import write_ladder
     from qakit.statistics import Sampling
     from qakit.workflows.ladder import Climb, rungs_of
-    from qakit.workflows.launching import executing
+    from qakit.workflows.launching import deadline_in, executing
 
+    deadline = deadline_in(max_hours)
     registry, rungs = load_registry(), rungs_of(recipes, output)
     display = TrainingDisplay(quiet=quiet or as_json, silent=not is_first_process())
     with (
         stops_told(lambda: output, first=is_first_process(), go_on="give the same command again to go on"),
         display,
-        executing(devices, jobs, registry, display, engine=engine) as place,
+        executing(devices, jobs, registry, display, engine=engine, deadline=deadline) as place,
     ):
         rungs = Climb.of(rungs, output, registry, overrides or [], place).run()
     if not is_first_process():

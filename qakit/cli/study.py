@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from qakit.cli.terminal.console import err, out, plain, print_error, print_json, print_text
-from qakit.cli.terminal.placement import DevicesOption, EngineOption, JobsOption
+from qakit.cli.terminal.placement import DevicesOption, EngineOption, JobsOption, MaxHoursOption
 from qakit.names import one_line
 from qakit.outputs import new_folder, new_path
 
@@ -59,6 +59,7 @@ def run(
     devices: DevicesOption = None,
     jobs: JobsOption = None,
     engine: EngineOption = "local",
+    max_hours: MaxHoursOption = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train failed trials once more.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and list the trials, and stop.")] = False,
     as_json: JsonOption = False,
@@ -74,10 +75,10 @@ def run(
     from qakit.registry import load_registry
     from qakit.study.load import load_study
     from qakit.training.interrupts import InterruptedTrainingError
-    from qakit.workflows.launching import executing
+    from qakit.workflows.launching import deadline_in, executing
     from qakit.workflows.study import StudyExecution, plan_study, study_folder
 
-    registry = load_registry()
+    registry, deadline = load_registry(), deadline_in(max_hours)
     loaded = load_study(found_recipe(study))
     planned = plan_study(loaded, registry, check_files=not dry_run)
     if dry_run:
@@ -87,7 +88,8 @@ def run(
     if first:
         folder.begin(loaded, ["qakit", *sys.argv[1:]])
     display = TrainingDisplay(quiet=quiet or as_json, silent=not first)
-    with display, executing(devices, jobs, registry, display, engine=engine, apart=True) as place:
+    place_of = executing(devices, jobs, registry, display, engine=engine, apart=True, deadline=deadline)
+    with display, place_of as place:
         try:
             records = StudyExecution(loaded, planned, folder, registry, place, retry_failed=retry_failed).run()
         except (InterruptedTrainingError, KeyboardInterrupt) as error:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from qakit.cli.terminal.placement import DevicesOption, EngineOption, JobsOption
+from qakit.cli.terminal.placement import DevicesOption, EngineOption, JobsOption, MaxHoursOption
 from qakit.cli.terminal.stops import stops_told
 from qakit.outputs import new_folder
 
@@ -38,6 +38,7 @@ def train(
     devices: DevicesOption = None,
     jobs: JobsOption = None,
     engine: EngineOption = "local",
+    max_hours: MaxHoursOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the final figures as JSON on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
@@ -62,6 +63,7 @@ def train(
         devices=devices,
         jobs=jobs,
         engine=engine,
+        max_hours=max_hours,
         registry=load_registry(),
     )
     first = is_first_process()

@@ -20,7 +20,7 @@ from typing import Any
 from qakit.errors import QakitError, RunError
 from qakit.graph.execute import Ended, Job
 from qakit.graph.nodes import Node
-from qakit.graph.processes import LOG, LOOK, Command, outcome, report_progress, start_logged, train_command
+from qakit.graph.processes import LOG, LOOK, Command, limit, outcome, report_progress, start_logged, train_command
 from qakit.ray_cluster import Room, connect, room_of, what_went_wrong
 from qakit.runs import Run
 from qakit.training.events import Listener
@@ -54,7 +54,7 @@ class Cluster:
         log = run.folder / LOG
         offset = log.stat().st_size if log.is_file() else 0
         task = self.ray.remote(max_retries=RETRIES, **self.room.of_one)(work)
-        future = task.remote(list(self.command(run.folder)), str(log), str(Path.cwd()), self.room.threads)
+        future = task.remote([*self.command(run.folder), *limit(node)], str(log), str(Path.cwd()), self.room.threads)
         return ClusterJob(node.label, run, self.ray, future, offset, listener)
 
 

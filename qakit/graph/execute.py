@@ -6,23 +6,26 @@ interrupted goes on where it was, and several commands, also on several machines
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from qakit.distributed import ALONE, Workers
 from qakit.errors import QakitError, RunError
-from qakit.graph.nodes import Graph, Join, Joined, Node, Repredict
+from qakit.graph.nodes import Graph, Join, Joined, Node, Repredict, Train
 from qakit.names import few
 from qakit.runs import BusyError, Run, is_at_work, state_of
-from qakit.training.events import Listener, NodeEnded, NodeStarted, NodesWaiting
+from qakit.training.events import Listener, NodeEnded, NodeStarted, NodesWaiting, Remark
 from qakit.training.interrupts import InterruptedTrainingError, StopRequest
 
 if TYPE_CHECKING:
     from qakit.registry import Registry
 
+TRAINING = 0.98
+"""Share of the time that is left for the trainings; the rest is for what is made of them."""
 POLL = 0.2
 """Seconds between looks at what runs elsewhere."""
 
@@ -118,8 +121,12 @@ class Execution:
     poll: float = POLL
     workers: Workers = ALONE
     """The processes that do all of this together, each with the same graph; the first one chooses."""
+    deadline: float | None = None
+    """When all should be done, by ``time.monotonic``: the time is dealt out to the trainings; None: there is time."""
     more: Callable[[], Sequence[Node]] = tuple
     """Gives further nodes when there is room, and none when there are no more."""
+    to_come: Callable[[], int] = lambda: 0
+    """About how many trainings these are."""
     ended: Callable[[Node, Ended], object] = lambda *_: None
     """Called for each node that was worked on."""
     failures: dict[str, QakitError] = field(default_factory=dict)
@@ -136,6 +143,7 @@ class Execution:
             QakitError: of the first node that fails, unless the others are to go on.
             InterruptedTrainingError: it was asked to stop.
         """
+        self._tell_shares()
         try:
             while True:
                 if self.stop.signal:
@@ -223,8 +231,26 @@ class Execution:
                 what(node),
             )
         )
+        if self.deadline is not None and isinstance(node.work, Train):
+            node = replace(node, work=replace(node.work, seconds=self.workers.from_first(self._share())))
         began = time.monotonic()
         self._jobs[node.label] = (node, self.executor.start(node, self.folder, self.listener), began)
+
+    def _share(self) -> float:
+        """The seconds of the training that begins next: those that are left, shared among all that are still to do."""
+        assert self.deadline is not None
+        rounds = max(1, math.ceil(self._to_train() / max(1, self.executor.capacity)))
+        return max(1.0, TRAINING * (self.deadline - time.monotonic()) / rounds)
+
+    def _to_train(self) -> int:
+        """How many trainings are not done."""
+        nodes = [node for node in self.graph.nodes if isinstance(node.work, Train) and node.label not in self.failures]
+        return sum(not Run(self.folder / node.label).finished for node in nodes) + self.to_come()
+
+    def _tell_shares(self) -> None:
+        if self.deadline is not None and self.workers.first and (count := self._to_train()) > 1:
+            hours, each = (self.deadline - time.monotonic()) / 3600, self._share() / 3600
+            self.listener(Remark(f"{count} trainings share {hours:.3g} h: about {each:.3g} h for each"))
 
     def _look_at(self, label: str) -> None:
         """Note how the work on a node has ended, if it has."""

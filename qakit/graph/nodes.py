@@ -28,6 +28,8 @@ class Train:
 
     gives: Gives | None = None
     """What the node that joins this one needs of the head; None: anything."""
+    seconds: float | None = None
+    """How long it may take; None: as its recipe says."""
 
 
 @dataclass(frozen=True, slots=True)

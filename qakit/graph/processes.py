@@ -17,7 +17,7 @@ from qakit.devices import Slot
 from qakit.errors import OutputError, QakitError, RunError
 from qakit.files import write_json, writing
 from qakit.graph.execute import Ended, Here, Job
-from qakit.graph.nodes import Join, Node
+from qakit.graph.nodes import Join, Node, Train
 from qakit.registry import Registry
 from qakit.runs import BusyError, Run
 from qakit.training.events import Listener, NodeProgress
@@ -37,6 +37,12 @@ Command = Callable[[Path], Sequence[str]]
 def train_command(folder: Path) -> list[str]:
     """``qakit train`` on a folder that holds its recipe: from the last checkpoint, or from the beginning."""
     return [sys.executable, "-m", "qakit", "train", "--resume", "--output", str(folder)]
+
+
+def limit(node: Node) -> list[str]:
+    """Options of the command that say how long a node may take."""
+    seconds = node.work.seconds if isinstance(node.work, Train) else None
+    return [] if seconds is None else ["--max-hours", repr(seconds / 3600)]
 
 
 @dataclass(slots=True)
@@ -64,7 +70,9 @@ class Processes:
         run, slot = Run(folder / node.label), self._free.pop(0)
         with writing(run.folder):
             process, offset = start_logged(
-                self.command(run.folder), run.folder / LOG, environment={**os.environ, **slot.environment}
+                [*self.command(run.folder), *limit(node)],
+                run.folder / LOG,
+                environment={**os.environ, **slot.environment},
             )
         return ProcessJob(node.label, run, process, offset, listener, lambda: self._free.append(slot))
 

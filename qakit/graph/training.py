@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,13 +35,19 @@ class Training:
     """The folder of a new run."""
     run: Run | None
     """The run to go on with; of a new one, None until its folder is made."""
+    began: float = field(default_factory=time.monotonic)
+    """When the work on it began, by ``time.monotonic``."""
+    deadline: float | None = None
+    """When it should be done, likewise; None: as the recipe says."""
 
     def go(self, listener: Listener, *, resume: bool) -> Finished | None:
         """Train, predict, write; None in all processes but the first. A finished run stays what it is."""
+        from qakit.data.cache import default_cache
         from qakit.report.curves import draw_curves
         from qakit.report.threshold_curve import draw_validation_curve
         from qakit.runs import alone_in, check_free, create_run
-        from qakit.training.events import Remark, RunBegun
+        from qakit.training.clock import Clock
+        from qakit.training.events import Notice, Remark, RunBegun
         from qakit.training.finish import finish_run, finished_before
         from qakit.training.fit import fit
         from qakit.training.launch import check_same_training, workers_of
@@ -49,7 +55,6 @@ class Training:
         from qakit.training.prepare import prepare_training
         from qakit.training.sharding import is_sharded
 
-        began = time.monotonic()
         recipe, registry, accelerator = self.recipe, self.registry, self.accelerator
         workers, device = workers_of(accelerator), accelerator.device
         if self.run is not None:
@@ -88,7 +93,15 @@ class Training:
             listener(RunBegun(run.folder))
             with workers.fail_together():
                 _check_visible(run)
-            fit(prepared, run, registry, accelerator=accelerator, resume=resume, listener=listener)
+            clock = Clock.of(recipe, run, workers, began=self.began, deadline=self.deadline)
+            with workers.fail_together():
+                if clock is not None and workers.first:
+                    listener(Remark(clock.described()))
+                    for line in clock.measure(prepared, registry, device=device, cache=default_cache()):
+                        listener(Notice(line))
+            progress = fit(
+                prepared, run, registry, accelerator=accelerator, resume=resume, listener=listener, clock=clock
+            )
 
             def draw() -> None:
                 draw_curves(run.metrics(), run.curves_file, title=run.name)
@@ -97,11 +110,12 @@ class Training:
             return finish_run(
                 run,
                 registry,
-                seconds=time.monotonic() - began,
+                seconds=time.monotonic() - self.began,
                 listener=listener,
                 workers=workers,
                 device=device,
                 draw=draw,
+                more={} if clock is None else {"clock": clock.account(progress, prepared.plan)},
             )
 
 
@@ -206,7 +220,10 @@ def perform(node: Node, folder: Path, registry: Registry, listener: Listener, *,
     run, joined = Run(folder / node.label), Joined()
     source = None if isinstance(node.work, Join) else source_of(run)
     if source is None and not isinstance(node.work, Join):
-        training = Training(node.recipe, registry, accelerator_for(node.recipe), run.folder, run)
+        seconds = node.work.seconds if isinstance(node.work, Train) else None
+        began = time.monotonic()
+        deadline = None if seconds is None else began + seconds
+        training = Training(node.recipe, registry, accelerator_for(node.recipe), run.folder, run, began, deadline)
         training.go(listener, resume=True)
         del training
     elif not workers.first:

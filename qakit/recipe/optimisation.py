@@ -18,6 +18,9 @@ class TrainSection(Section):
     """Passes over the training examples; fractions are allowed."""
     max_steps: PositiveInt | None = None
     """Stop after this many optimiser steps, if `epochs` does not end before."""
+    max_hours: Annotated[float, Field(gt=0)] | None = None
+    """All of this training, its last evaluation and the test predictions included, takes no longer: if not all steps
+    fit, the schedule is compressed to those that do. Parts before a kill count, breaks don't."""
     batch_size: PositiveInt = 32
     """Windows per optimiser step, over all processes and accumulation steps."""
     accumulation: PositiveInt = 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,6 @@ from qakit.data.splits import read_split, split_sources
 from qakit.errors import DataError, RunError, UsageError
 from qakit.files import file_sha256
 from qakit.inference.nbest_file import read_nbest
-from qakit.numbers import load_json
 from qakit.protocols import DrawnMetric, NoRuntime, PerExampleMetric
 from qakit.runs import Run, open_run
 from qakit.values import Example, Prediction
@@ -220,7 +219,7 @@ def _some(ids: Sequence[str]) -> str:
 
 def _speeds(run: Run, windows: Any, log: Sequence[Mapping[str, Any]]) -> Speeds:
     train, scoring = [], []
-    for line in _timings(run):
+    for line in run.timings():
         if line.get("type") == "train":
             train.append(line.get("windows_per_second"))
         elif line.get("type") == "scoring":
@@ -241,17 +240,3 @@ def _rate(count: Any, seconds: Any) -> float | None:
 def _median(values: Sequence[Any]) -> float | None:
     known = [value for value in values if isinstance(value, int | float) and math.isfinite(value) and value > 0]
     return float(median(known)) if known else None
-
-
-def _timings(run: Run) -> Iterator[Mapping[str, Any]]:
-    """The lines of timings.jsonl; a last line that a killed process left unfinished is passed over."""
-    if not run.timings_log.is_file():
-        return
-    for number, line in enumerate(run.timings_log.read_bytes().split(b"\n")[:-1], start=1):
-        try:
-            value = load_json(line)
-        except ValueError as error:
-            raise RunError(f"{run.timings_log}, line {number} is damaged: {error}") from error
-        if not isinstance(value, dict):
-            raise RunError(f"{run.timings_log}, line {number} is damaged: it does not hold an object")
-        yield value

@@ -224,6 +224,23 @@ class Run:
                 if line.endswith(b"\n"):
                     yield _metrics_line(line, f"{self.metrics_log}, line {number}")
 
+    def timings(self) -> Iterator[dict[str, Any]]:
+        """The lines of timings.jsonl; a last line that a killed process left unfinished is passed over.
+
+        Raises:
+            RunError: a line is damaged.
+        """
+        if not self.timings_log.is_file():
+            return
+        for number, line in enumerate(self.timings_log.read_bytes().split(b"\n")[:-1], start=1):
+            try:
+                value = load_json(line)
+            except ValueError as error:
+                raise RunError(f"{self.timings_log}, line {number} is damaged: {error}") from error
+            if not isinstance(value, dict):
+                raise RunError(f"{self.timings_log}, line {number} is damaged: it does not hold an object")
+            yield value
+
 
 @dataclass(frozen=True, slots=True)
 class ModelAlone(Run):

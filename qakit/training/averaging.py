@@ -22,10 +22,11 @@ TAKEN = "taken"
 class Rule(Protocol):
     """How an average follows the weights."""
 
-    def share(self, step: int, *, ends_epoch: bool, taken: int) -> float:
+    def share(self, step: int, *, position: float, ends_epoch: bool, taken: int) -> float:
         """How much of the way to the weights after optimiser step ``step`` (from 1) the average goes: 0 to 1.
 
-        ``taken``: the updates before this one with a share above 0.
+        ``position``: where in the recipe's schedule that is, in its steps. ``taken``: the updates before this one with
+        a share above 0.
         """
         ...
 
@@ -40,9 +41,13 @@ class WeightAverage:
         self._average = {name: p.detach().clone() for name, p in self._weights.items()}
 
     @torch.no_grad()
-    def update(self, step: int, *, ends_epoch: bool) -> None:
-        """Take in the weights after optimiser step ``step`` (from 1)."""
-        share = self._rule.share(step, ends_epoch=ends_epoch, taken=int(self._taken))
+    def update(self, step: int, *, position: float | None = None, ends_epoch: bool) -> None:
+        """Take in the weights after optimiser step ``step`` (from 1).
+
+        ``position``: where in the recipe's schedule that is, in its steps; by default there.
+        """
+        at = step if position is None else position
+        share = self._rule.share(step, position=at, ends_epoch=ends_epoch, taken=int(self._taken))
         if share:  # with 1 the average becomes an exact copy
             torch._foreach_lerp_(list(self._average.values()), list(self._weights.values()), share)
             self._taken += 1
@@ -101,7 +106,7 @@ class Exponential:
 
     section: EmaSection
 
-    def share(self, step: int, *, ends_epoch: bool, taken: int) -> float:  # noqa: ARG002 (the protocol's)
+    def share(self, step: int, *, position: float, ends_epoch: bool, taken: int) -> float:  # noqa: ARG002 (the protocol's)
         """1 - decay."""
         return 1 - min(self.section.decay, (1 + step) / (10 + step))
 
@@ -120,9 +125,9 @@ class Equal:
     steps: int
     """Of the whole training."""
 
-    def share(self, step: int, *, ends_epoch: bool, taken: int) -> float:
+    def share(self, step: int, *, position: float, ends_epoch: bool, taken: int) -> float:
         """1 / n for the n-th of these steps, else 0."""
-        counts = step > averaged_from(self.section, self.steps)
+        counts = position > averaged_from(self.section, self.steps)
         return 1 / (taken + 1) if counts and is_due(self.section.every, step, ends_epoch=ends_epoch) else 0.0
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,8 @@ class Progress:
     """Steps left out up to here without one between them that was done."""
     accumulation: int = 0
     """Parts of a step since memory ran out; 0 for the recipe's."""
+    pace: Sequence[float] | None = None
+    """The :class:`~qakit.training.pace.Pace` at which the schedule is gone through; None for the recipe's own."""
     metrics_bytes: int = 0
     """Length of metrics.jsonl when the checkpoint was written; what follows is cut off on resume."""
 

@@ -77,6 +77,17 @@ class CheckpointWritten:
 
 
 @dataclass(frozen=True, slots=True)
+class Replanned:
+    """The training's length has changed: what fits into the time that it may take."""
+
+    step: int
+    """Steps done so far."""
+    steps: int
+    """Of the whole training, now."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoppedEarly:
     """Training ends before its last step."""
 
@@ -159,6 +170,7 @@ Event = (
     | Predicting
     | Evaluated
     | CheckpointWritten
+    | Replanned
     | StoppedEarly
     | Remark
     | Notice

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -41,6 +42,7 @@ def finish_run(
     workers: Workers = ALONE,
     device: torch.device | None = None,
     draw: Callable[[], object] = lambda: None,
+    more: Mapping[str, Any] = MappingProxyType({}),
 ) -> Finished | None:
     """Predict the recipe's test file with the best weights, write the submission and, last of all, metrics.json.
 
@@ -49,6 +51,7 @@ def finish_run(
 
     Args:
         draw: draws the run's pictures.
+        more: further entries of metrics.json.
     """
     recipe = run.recipe()
     submission = None
@@ -57,7 +60,7 @@ def finish_run(
     if not workers.first:
         return None
     draw()
-    metrics = _summary(run, recipe, submission, seconds)
+    metrics = {**_summary(run, recipe, submission, seconds), **more}
     write_json(run.metrics_file, metrics)
     forget_training(run)
     return Finished(metrics)

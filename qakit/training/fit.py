@@ -19,6 +19,7 @@ from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.runs import Run, environment
 from qakit.training.checkpoints import Progress, Resuming
+from qakit.training.clock import Clock
 from qakit.training.evaluator import Evaluator
 from qakit.training.events import Listener, Notice, Started
 from qakit.training.fingerprints import Seen
@@ -27,6 +28,7 @@ from qakit.training.journal import Journal
 from qakit.training.keeper import RunKeeper
 from qakit.training.launch import workers_of
 from qakit.training.loop import train
+from qakit.training.pace import Pace
 from qakit.training.prepare import Prepared
 from qakit.training.sharding import Trainee, gather, is_sharded, shard
 from qakit.training.soup import forget_after
@@ -34,16 +36,26 @@ from qakit.training.tricks import Tricks
 
 
 def fit(
-    prepared: Prepared, run: Run, registry: Registry, *, accelerator: Accelerator, resume: bool, listener: Listener
-) -> None:
-    """Train into a run folder; with ``resume`` from its last whole checkpoint.
+    prepared: Prepared,
+    run: Run,
+    registry: Registry,
+    *,
+    accelerator: Accelerator,
+    resume: bool,
+    listener: Listener,
+    clock: Clock | None = None,
+) -> Progress:
+    """Train into a run folder; with ``resume`` from its last whole checkpoint. The progress when all is done.
+
+    Args:
+        clock: where the time is limited; the first process has measured.
 
     Raises:
         QakitError: see :func:`qakit.training.loop.train` and :meth:`qakit.training.checkpoints.Resuming.restore`.
     """
     recipe, main, workers = prepared.recipe, accelerator.is_main_process, workers_of(accelerator)
     assembled, counts = prepared.assembled, parameter_counts(prepared.assembled.model)
-    digest, journal = recipe_hash(recipe), Journal(run, writes=main)
+    digest, journal = recipe_hash(recipe), Journal(run, main, None if clock is None else clock.elapsed)
     trainee = Trainee.of(assembled, recipe, steps=prepared.plan.steps)
     resuming = Resuming(run, digest, recipe.train.keep_checkpoints, accelerator, workers, journal, listener)
     progress = resuming.restore(assembled.model, trainee.optimiser, trainee.average, resume=resume)
@@ -75,7 +87,7 @@ def fit(
     if recipe.train.evaluate_before and progress.step == 0:
         keeper.evaluate_untrained(progress)
     with stop_requests() as stop_request:
-        train(
+        return train(
             recipe,
             prepared.plan,
             prepared.feed,
@@ -88,6 +100,7 @@ def fit(
             progress=progress,
             listener=stopping(listener, stop_request),
             stop_request=stop_request,
+            clock=clock,
         )
 
 
@@ -119,7 +132,7 @@ def started(
 ) -> Started:
     """What the training is, for whoever watches."""
     return Started(
-        steps=prepared.plan.steps,
+        steps=Pace.of(prepared.plan, progress.pace).steps,
         first_step=progress.step,
         train_examples=len(prepared.train_split.examples),
         train_windows=len(prepared.plan.first.windows),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ class Journal:
 
     run: Run
     writes: bool = True
+    elapsed: Callable[[], float] | None = None
+    """Of a training that has a limited time: the seconds it has taken, noted with the clock times."""
 
     def metrics(self, **entry: Any) -> None:
         """One line of figures. No clock times: the file is the same for an interrupted and an uninterrupted run."""
@@ -26,7 +28,7 @@ class Journal:
 
     def timing(self, **entry: Any) -> None:
         """One line of clock times."""
-        self._append(self.run.timings_log, entry)
+        self._append(self.run.timings_log, entry if self.elapsed is None else entry | {"elapsed": self.elapsed()})
 
     def size(self) -> int:
         """Bytes in metrics.jsonl, after bringing them to disk."""

@@ -19,7 +19,8 @@ from qakit.errors import RunError
 from qakit.recipe.model import Recipe, TrainSection
 from qakit.training.averaging import is_due
 from qakit.training.checkpoints import Progress
-from qakit.training.events import Listener, Notice, StepDone, StoppedEarly
+from qakit.training.clock import Clock, TimedKeeper
+from qakit.training.events import Listener, Notice, Replanned, StepDone, StoppedEarly
 from qakit.training.feed import Epoch, Feed
 from qakit.training.guards import (
     SEARCHING,
@@ -33,6 +34,7 @@ from qakit.training.guards import (
 from qakit.training.interrupts import InterruptedTrainingError, StopRequest
 from qakit.training.journal import Journal
 from qakit.training.optim import set_rates, step_factor
+from qakit.training.pace import Pace
 from qakit.training.plan import Plan
 from qakit.training.sharding import whole
 from qakit.training.step import step_gradients
@@ -79,12 +81,14 @@ def train(
     progress: Progress,
     listener: Listener,
     stop_request: StopRequest,
+    clock: Clock | None = None,
 ) -> Progress:
     """Run optimiser steps from ``progress`` to the end of ``plan``.
 
     Args:
         model: as the accelerator prepared it (wrapped under several processes).
         optimiser: likewise prepared.
+        clock: where the time is limited: shortens the plan to what fits.
 
     Raises:
         RunError: too many steps in a row had a loss or gradients that are not finite, or the memory does not suffice
@@ -98,17 +102,25 @@ def train(
     scaled = accelerator.scaler is not None
     guard = StepGuard(optimiser, device=device, scaled=scaled, in_a_row=progress.skipped_in_a_row)
     tally = Tally(guard, progress, device=device)
+    pace = Pace.of(plan, progress.pace)
+    if clock is not None:
+        keeper = TimedKeeper(keeper, clock, journal)
+        clock.begin()
     model.train()
     if progress.to_evaluate:  # the training was broken off in this evaluation
-        progress = _evaluated(progress, section, plan, model=model, keeper=keeper, tally=tally)
+        progress = _evaluated(progress, section, pace, model=model, keeper=keeper, tally=tally)
         _stop_if_asked(stop_request, accelerator, progress)
     if _exhausted(section, progress):  # a run that had stopped early is resumed
         return progress
-    for epoch, rows, position in _batches(feed, plan, progress):
+    batches = _batches(feed, plan, progress)
+    while progress.step < pace.steps:
+        epoch, rows, position = next(batches)
         step = progress.step
-        factor = step_factor(section, step, total=plan.steps, warmup=plan.warmup)
+        factor = step_factor(section, pace.at(step, plan), total=plan.steps, warmup=plan.warmup)
         set_rates(optimiser, factor)
         begun = epoch.number + position / len(epoch.batches)
+        if not pace.is_own(plan):
+            begun = plan.passed(pace.at(step, plan))
         loss, accumulation = step_gradients(
             recipe,
             epoch,
@@ -130,9 +142,14 @@ def train(
         optimiser.zero_grad(set_to_none=True)
         ends_epoch = position + 1 == len(epoch.batches)
         if tricks.average is not None:
-            tricks.average.update(step + 1, ends_epoch=ends_epoch)
+            tricks.average.update(step + 1, position=pace.at(step + 1, plan), ends_epoch=ends_epoch)
+        replanned = False
+        if clock is not None:
+            clock.stepped()
+            before, pace = pace, clock.look(step + 1, pace, plan, section, waits=(step + 1) % section.log_every == 0)
+            replanned = pace != before
 
-        done = step + 1 == plan.steps
+        done = step + 1 == pace.steps
         progress = replace(
             progress,
             step=step + 1,
@@ -140,9 +157,12 @@ def train(
             epoch=epoch.number + 1 if ends_epoch else epoch.number,
             batch=0 if ends_epoch else position + 1,
             accumulation=accumulation,
-            to_evaluate=done or is_due(section.evaluate_every, step + 1, ends_epoch=ends_epoch),
+            to_evaluate=done or _is_evaluated(section, pace, step + 1, epoch, ends_epoch=ends_epoch),
+            pace=tuple(pace) if replanned else progress.pace,
         )
-        logged = progress.step % section.log_every == 0 or progress.step in (1, plan.steps)
+        if clock is not None and replanned:
+            listener(Replanned(progress.step, pace.steps, clock.told(pace, plan)))
+        logged = progress.step % section.log_every == 0 or progress.step in (1, pace.steps)
         if logged:
             counted = tally.read()
             last = progress.step if done else None
@@ -155,7 +175,7 @@ def train(
                     Notice(f"{counted.skipped} steps were left out: their loss or gradients were not finite numbers")
                 )
             _log(counted, progress, rate, float(norm), windows=len(rows), journal=journal, listener=listener)
-            if is_time_to_look(progress.step, steps=plan.steps, log_every=section.log_every):
+            if is_time_to_look(progress.step, steps=pace.steps, log_every=section.log_every):
                 remark = not_learning(journal.losses())
                 if remark:
                     listener(Notice(remark))
@@ -164,14 +184,15 @@ def train(
 
         with tally.paused():
             waits = logged or progress.to_evaluate
-            if progress.to_evaluate or is_due(section.checkpoint_every, progress.step, ends_epoch=ends_epoch):
+            saves = replanned or is_due(section.checkpoint_every, progress.step, ends_epoch=ends_epoch)
+            if progress.to_evaluate or saves:
                 keeper.checkpoint(tally.noted(progress))
                 _stop_if_asked(stop_request, accelerator, progress, waits=waits)
             elif interrupt := _agreed(stop_request, accelerator, waits):
                 keeper.checkpoint(tally.noted(progress))
                 raise InterruptedTrainingError(interrupt, step=progress.step)
             if progress.to_evaluate:
-                progress = _evaluated(progress, section, plan, model=model, keeper=keeper, tally=tally)
+                progress = _evaluated(progress, section, pace, model=model, keeper=keeper, tally=tally)
                 _stop_if_asked(stop_request, accelerator, progress)
         if _exhausted(section, progress) and not done:
             listener(StoppedEarly(progress.step, f"{progress.without_gain} evaluations without a better one"))
@@ -179,13 +200,20 @@ def train(
     return progress
 
 
+def _is_evaluated(section: TrainSection, pace: Pace, step: int, epoch: Epoch, *, ends_epoch: bool) -> bool:
+    """Whether the recipe wants an evaluation after this step, and it is one of those that are made."""
+    every = section.evaluate_every
+    number = epoch.number + 1 if every == "epoch" else step // int(every)
+    return is_due(every, step, ends_epoch=ends_epoch) and number % pace.every == 0
+
+
 def _evaluated(
-    progress: Progress, section: TrainSection, plan: Plan, *, model: torch.nn.Module, keeper: Keeper, tally: Tally
+    progress: Progress, section: TrainSection, pace: Pace, *, model: torch.nn.Module, keeper: Keeper, tally: Tally
 ) -> Progress:
     """Do the evaluation that is due at a checkpoint, at the end of the training what comes of all of them, too."""
     progress = replace(keeper.evaluate(progress), to_evaluate=False)
     model.train()
-    if progress.step == plan.steps or _exhausted(section, progress):
+    if progress.step == pace.steps or _exhausted(section, progress):
         keeper.combine_kept(progress)
     keeper.complete_checkpoint(tally.noted(progress))
     return progress
@@ -217,17 +245,13 @@ def _log(
 
 
 def _batches(feed: Feed, plan: Plan, progress: Progress) -> Iterator[tuple[Epoch, Any, int]]:
-    """(epoch, rows, position) of every step still to be done."""
-    number, position, left = progress.epoch, progress.batch, plan.steps - progress.step
-    epoch = plan.first
-    while left > 0:
+    """(epoch, rows, position) of the steps that come next, without end."""
+    number, position, epoch = progress.epoch, progress.batch, plan.first
+    while True:
         if epoch.number != number:
             epoch = feed.epoch(number, previous=epoch)
         for index in range(position, len(epoch.batches)):
-            if left == 0:
-                return
             yield epoch, epoch.batches[index], index
-            left -= 1
         number, position = number + 1, 0
 
 

@@ -105,8 +105,9 @@ def warmup_steps(warmup: float, total: int) -> int:
     return round(warmup * total) if warmup < 1 else int(warmup)
 
 
-def step_factor(section: TrainSection, step: int, *, total: int, warmup: int) -> float:
-    """What a recipe's peak rates are multiplied with in optimiser step ``step`` (counted from 0 to ``total - 1``).
+def step_factor(section: TrainSection, step: float, *, total: int, warmup: int) -> float:
+    """What a recipe's peak rates are multiplied with in optimiser step ``step`` (counted from 0 to ``total - 1``), or
+    between two of them where the schedule is gone through at another pace.
 
     It is :func:`rate_factor`, but for the part of the training whose weights are averaged at a constant rate.
     """
@@ -116,7 +117,7 @@ def step_factor(section: TrainSection, step: int, *, total: int, warmup: int) ->
     return rate_factor(step, total=total, warmup=warmup, schedule=section.schedule)
 
 
-def rate_factor(step: int, *, total: int, warmup: int, schedule: Literal["linear", "cosine", "constant"]) -> float:
+def rate_factor(step: float, *, total: int, warmup: int, schedule: Literal["linear", "cosine", "constant"]) -> float:
     """What the peak rate is multiplied with in optimiser step ``step`` (counted from 0 to ``total - 1``).
 
     Warmup rises along a line to 1; then ``linear`` falls to 0 at ``total``, ``cosine`` along a half cosine

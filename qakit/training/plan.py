@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -34,7 +34,7 @@ class Plan:
         ends = tuple(size * (epoch + 1) for epoch in range(math.ceil(steps / size)))
         return Plan(steps, warmup_steps(recipe.train.warmup, steps), first, ends)
 
-    def passed(self, step: int) -> float:
+    def passed(self, step: float) -> float:
         """Passes over the training examples after ``step`` steps."""
         whole = bisect_right(self.ends, step)
         begin = self.ends[whole - 1] if whole else 0
@@ -52,6 +52,8 @@ class Plan:
 
     def due(self, every: Every) -> Iterator[int]:
         """The steps, from 1, after which that is done which is done ``every`` so often."""
-        if every == "epoch":
-            return takewhile(lambda end: end <= self.steps, self.ends)
-        return iter(range(int(every), self.steps + 1, int(every)))
+        return takewhile(lambda end: end <= self.steps, self.moments(every))
+
+    def moments(self, every: Every) -> Sequence[int]:
+        """The same, perhaps with one after the last step."""
+        return self.ends if every == "epoch" else range(int(every), self.steps + 1, int(every))

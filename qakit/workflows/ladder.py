@@ -70,9 +70,11 @@ class Climb:
             keep_going=True,
             stop=place.stop,
             workers=place.workers,
+            deadline=place.deadline,
         )
         climb = Climb(rungs, folder, registry, overrides, execution)
         execution.more, execution.ended = climb.more, climb.ended
+        execution.to_come = lambda: len(climb.pending)
         return climb
 
     def __post_init__(self) -> None:

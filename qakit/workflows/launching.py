@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,6 +39,19 @@ def slots_of(devices: str | None) -> tuple[Slot, ...]:
     return ()
 
 
+def deadline_in(hours: float | None) -> float | None:
+    """When a command should be done that begins now, by ``time.monotonic``.
+
+    Raises:
+        UsageError: that is no time.
+    """
+    if hours is None:
+        return None
+    if not (math.isfinite(hours) and hours > 0):
+        raise UsageError(f"--max-hours {hours:g}: give hours above 0, with a point for their parts (0.5)")
+    return time.monotonic() + 3600 * hours
+
+
 Engine = Literal["local", "ray"]
 
 
@@ -51,6 +66,8 @@ class Place:
     """Silent in all of them but the first."""
     stop: StopRequest
     """Set by a signal, where the trainings run in other processes; here they are asked themselves."""
+    deadline: float | None = None
+    """When all should be done, by ``time.monotonic``; None: there is time."""
 
 
 @contextmanager
@@ -62,12 +79,14 @@ def executing(
     *,
     engine: Engine = "local",
     apart: bool = False,
+    deadline: float | None = None,
 ) -> Iterator[Place]:
     """The devices that are chosen for several trainings, one on each; under a launcher its processes train together.
 
     Args:
         engine: ``ray``: on the machines of a Ray cluster.
         apart: each training gets a process of its own, also where there is one at a time.
+        deadline: from :func:`deadline_in`.
 
     Raises:
         UsageError: no such devices; or a launcher has chosen them already.
@@ -84,7 +103,7 @@ def executing(
     if launched_processes() > 1:
         with processes_of_this_launch() as workers:
             heard = listener if workers.first else silence
-            yield Place(Here(registry, workers), workers, heard, StopRequest())
+            yield Place(Here(registry, workers), workers, heard, StopRequest(), deadline)
         return
     if engine == "ray":
         from qakit.graph.cluster import on_cluster
@@ -93,16 +112,16 @@ def executing(
             raise UsageError("--devices is for this machine: Ray chooses among those of its cluster")
         cluster = on_cluster(jobs)
         with stop_requests() as stop:
-            yield Place(cluster, ALONE, listener, stop)
+            yield Place(cluster, ALONE, listener, stop, deadline)
         return
     chosen = slots(devices, jobs)
     if line := told(chosen, each="training"):
         listener(Remark(line))
     if len(chosen) == 1 and chosen[0].own and not apart:
-        yield Place(Here(registry), ALONE, listener, StopRequest())
+        yield Place(Here(registry), ALONE, listener, StopRequest(), deadline)
         return
     with stop_requests() as stop:
-        yield Place(Processes(chosen, registry=registry), ALONE, listener, stop)
+        yield Place(Processes(chosen, registry=registry), ALONE, listener, stop, deadline)
 
 
 def train_on(
@@ -113,6 +132,8 @@ def train_on(
     run: Run | None,
     *,
     listener: Listener,
+    began: float,
+    deadline: float | None = None,
 ) -> Path:
     """Train with one process on each slot, and say what was chosen; without slots in this process, and in those that a
     launcher has started beside it. One slot that is this process's own needs no other process.
@@ -120,6 +141,8 @@ def train_on(
     Args:
         output: the folder of a new run.
         run: the run to go on with.
+        began: when the command began, by ``time.monotonic``, which the processes of a machine share.
+        deadline: when it should be done, likewise.
 
     Returns:
         The run's folder.
@@ -135,16 +158,26 @@ def train_on(
     if line := told(slots) if slots else None:
         listener(Remark(line))
     if not slots or (len(slots) == 1 and slots[0].own):
-        return _train(listener, recipe, registry, output, run)
+        return _train(listener, recipe, registry, output, run, began, deadline)
     arguments = {
         "recipe": recipe_data(recipe),
         "output": None if output is None else str(output),
         "run": None if run is None else str(run.folder),
+        "began": began,
+        "deadline": deadline,
     }
     return Path(call_on(slots, train_in_worker, arguments, listener=listener))
 
 
-def train_in_worker(listener: Listener, *, recipe: Mapping[str, Any], output: str | None, run: str | None) -> str:
+def train_in_worker(
+    listener: Listener,
+    *,
+    recipe: Mapping[str, Any],
+    output: str | None,
+    run: str | None,
+    began: float,
+    deadline: float | None,
+) -> str:
     """What :func:`train_on` calls in the processes that it starts."""
     from qakit.recipe.model import Recipe
     from qakit.registry import load_registry
@@ -157,11 +190,21 @@ def train_in_worker(listener: Listener, *, recipe: Mapping[str, Any], output: st
             load_registry(),
             None if output is None else Path(output),
             None if run is None else Run(Path(run)),
+            began,
+            deadline,
         )
     )
 
 
-def _train(listener: Listener, recipe: Recipe, registry: Registry, output: Path | None, run: Run | None) -> Path:
+def _train(
+    listener: Listener,
+    recipe: Recipe,
+    registry: Registry,
+    output: Path | None,
+    run: Run | None,
+    began: float,
+    deadline: float | None,
+) -> Path:
     from qakit.distributed import processes_of_this_launch
     from qakit.graph.training import Training
     from qakit.modeling.device import free_memory
@@ -169,7 +212,7 @@ def _train(listener: Listener, recipe: Recipe, registry: Registry, output: Path 
     from qakit.training.launch import accelerator_for
 
     with processes_of_this_launch() as workers:
-        training = Training(recipe, registry, accelerator_for(recipe), output, run)
+        training = Training(recipe, registry, accelerator_for(recipe), output, run, began, deadline)
         training.go(listener if workers.first else silence, resume=run is not None)
         assert training.run is not None
         folder = training.run.folder

@@ -40,6 +40,7 @@ def train(
     devices: str | int | Sequence[int] | None = None,
     jobs: int | None = None,
     engine: Literal["local", "ray"] = "local",
+    max_hours: float | None = None,
     on_event: Listener = log,
 ) -> TrainingResult:
     """Train a recipe; evaluate, predict its test file and write the submission: ``qakit train``.
@@ -58,6 +59,8 @@ def train(
             what ``QAKIT_DEVICES`` says, else every GPU. Several have a process each, and this one waits for them.
         jobs: of several trainings: how many at once; by default one on each GPU.
         engine: of several trainings: on this machine, or on the Ray cluster that ``RAY_ADDRESS`` names.
+        max_hours: in which this call should be done, test predictions included; what does not fit is left out. Several
+            trainings share them.
         on_event: called with each value of :mod:`qakit.training.events`; by default warnings are logged.
 
     Raises:
@@ -86,6 +89,7 @@ def train(
             devices=_devices(devices),
             jobs=jobs,
             engine=engine,
+            max_hours=max_hours,
             registry=load_registry(),
         )
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -93,6 +94,7 @@ class StudyExecution:
             stop=self.place.stop,
             poll=self.poll,
             workers=self.place.workers,
+            deadline=self.place.deadline,
         )
 
     def _search(self) -> list[TrialRecord]:
@@ -101,7 +103,7 @@ class StudyExecution:
         searching = _Searching(self, open_search(self.loaded, self.folder))
         searching.check_begun()
         execution = self._execution(Graph(self.loaded.name, ()))
-        execution.more, execution.ended = searching.more, searching.ended
+        execution.more, execution.ended, execution.to_come = searching.more, searching.ended, searching.to_come
         execution.listener = searching.watch(self.place.listener, execution.cancel)
         execution.run()
         return records_of(self.folder, noted_trials(self.folder), self.registry)
@@ -133,9 +135,16 @@ class _Searching:
                 with suppress(RecipeError):  # that nothing comes of it says its record
                     check_recipe(run, self._planned(drawn).loaded.recipe)
 
+    def to_come(self) -> int:
+        """How many trials are not drawn yet."""
+        search = self.study.loaded.study.search
+        return 0 if search is None else max(0, search.trials - len(self.search.drawn()))
+
     def more(self) -> Sequence[Node]:
-        """The nodes of a trial that was interrupted, or of a new one."""
-        folder = self.study.folder
+        """The nodes of a trial that was interrupted, or of a new one; none where the time is over."""
+        folder, deadline = self.study.folder, self.study.place.deadline
+        if deadline is not None and time.monotonic() > deadline:
+            return ()
         states = ("RUNNING", "FAIL") if self.study.retry_failed else ("RUNNING",)
         while True:
             with folder.alone():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,10 @@ class PlannedTraining:
     jobs: int | None = None
     """How many of several trainings at once; None: one on each device."""
     engine: Engine = "local"
+    deadline: float | None = None
+    """When all should be done, by ``time.monotonic``; None: there is time."""
+    began: float = field(default_factory=time.monotonic)
+    """When the command began, likewise."""
 
     @property
     def is_single(self) -> bool:
@@ -81,14 +86,25 @@ class PlannedTraining:
         from qakit.workflows.result import TrainingResult
 
         if not self.is_single:
-            with executing(self.devices, self.jobs, self.registry, listener, engine=self.engine) as place:
+            with executing(
+                self.devices, self.jobs, self.registry, listener, engine=self.engine, deadline=self.deadline
+            ) as place:
                 return self._train_several(place)
         if self.jobs is not None or self.engine != "local":
             option = "--jobs" if self.jobs is not None else "--engine"
             raise UsageError(f"{option} is for several trainings, and this recipe is one")
         begun = Run(self.output) if self.resume and self.output is not None else None
         run = Run(
-            train_on(slots_of(self.devices), self.graph.recipe, self.registry, self.output, begun, listener=listener)
+            train_on(
+                slots_of(self.devices),
+                self.graph.recipe,
+                self.registry,
+                self.output,
+                begun,
+                listener=listener,
+                began=self.began,
+                deadline=self.deadline,
+            )
         )
         return TrainingResult(run, run.read_json(run.metrics_file))
 
@@ -111,7 +127,9 @@ class PlannedTraining:
         assert folder is not None
         if not self.resume:
             listener(RunBegun(folder))
-        execution = Execution(self.graph, folder, place.executor, listener, stop=place.stop, workers=workers)
+        execution = Execution(
+            self.graph, folder, place.executor, listener, stop=place.stop, workers=workers, deadline=place.deadline
+        )
         if self.fold is not None:
             execution.graph = self.graph.only(f"fold-{self.fold}")
         execution.run()
@@ -139,6 +157,7 @@ def plan_training(
     devices: str | None = None,
     jobs: int | None = None,
     engine: Engine = "local",
+    max_hours: float | None = None,
     registry: Registry,
 ) -> PlannedTraining:
     """Read and check what is to be trained.
@@ -152,6 +171,7 @@ def plan_training(
         devices: as ``--devices`` has it; by default ``QAKIT_DEVICES``, else every GPU.
         jobs: how many of several trainings at once; by default one on each device.
         engine: where several are trained: ``local``, or ``ray`` for the machines of a Ray cluster.
+        max_hours: in which all should be done, from now on; what does not fit is left out.
 
     Raises:
         UsageError: these do not go together.
@@ -159,7 +179,9 @@ def plan_training(
         RunError: there is nothing in ``output`` to go on with.
     """
     from qakit.graph.folds import OutOfFold
+    from qakit.workflows.launching import deadline_in
 
+    deadline = deadline_in(max_hours)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     graph = _resumed(output, overrides, registry) if resume else _begun(recipe, overrides, registry)
     folds = graph.recipe.folds
@@ -167,7 +189,7 @@ def plan_training(
         raise UsageError("--fold is for a recipe with `folds: {k: 5}`, of which it trains one")
     if fold is not None and folds is not None and not 1 <= fold <= folds.k:
         raise UsageError(f"--fold {fold}: there are {folds.k} folds, counted from 1")
-    return PlannedTraining(graph, registry, output, resume, fold, devices, jobs, engine)
+    return PlannedTraining(graph, registry, output, resume, fold, devices, jobs, engine, deadline)
 
 
 def _begun(path: Path | None, overrides: Sequence[str], registry: Registry) -> Graph:

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,10 +20,10 @@ from hypothesis import strategies as st
 
 from qakit.errors import QakitError, RunError
 from qakit.files import write_json
-from qakit.graph.execute import Ended, Execution
+from qakit.graph.execute import TRAINING, Ended, Execution
 from qakit.graph.nodes import Graph, Node, Repredict, Train
 from qakit.runs import BusyError, Run, locked
-from qakit.training.events import Event, Listener, NodeEnded, NodeStarted, NodesWaiting, silence
+from qakit.training.events import Event, Listener, NodeEnded, NodeStarted, NodesWaiting, Remark, silence
 from qakit.training.interrupts import InterruptedTrainingError, StopRequest
 
 
@@ -326,3 +327,27 @@ def test_further_nodes_come_when_there_is_room(folders: Folders) -> None:
     assert executor.started == ["a", "b", "c", "d"]
     assert asked[:3] == [[], ["a"], ["a"]]
     assert finished(graph, folder) == {"a", "b", "c", "d"}
+
+
+@pytest.mark.parametrize(("capacity", "shares"), [(1, [25, 25, 25, 25]), (2, [50, 50, 50, 50]), (4, [100] * 4)])
+def test_the_time_is_dealt_out_among_the_trainings_that_are_to_do(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch, capacity: int, shares: list[float]
+) -> None:
+    """Each takes what it gets; whatever one leaves, the later ones have."""
+    graph = chain("a", "b", "c", "d")
+    clock, given = [0.0], list[float]()
+
+    class Timed(Fake):
+        def start(self, node: Node, folder: Path, listener: Listener) -> FakeJob:
+            assert isinstance(node.work, Train) and node.work.seconds is not None
+            given.append(node.work.seconds / TRAINING)
+            if len(given) % capacity == 0:
+                clock[0] += given[-1]  # all that began together have ended
+            return super().start(node, folder, listener)
+
+    monkeypatch.setattr("qakit.graph.execute.time", SimpleNamespace(monotonic=lambda: clock[0], sleep=lambda _: None))
+    events: list[Event] = []
+    looks = dict.fromkeys(graph.labels, 1)
+    Execution(graph, folders(graph), Timed(capacity, looks), events.append, poll=0, deadline=100.0).run()
+    assert given == pytest.approx(shares)
+    assert events[0] == Remark(f"4 trainings share 0.0278 h: about {TRAINING * shares[0] / 3600:.3g} h for each")

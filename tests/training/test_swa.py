@@ -47,6 +47,15 @@ def test_it_is_the_mean_of_the_weights_after_every_so_many_steps_of_the_last_par
         assert torch.equal(model.weight, weight)
 
 
+def test_in_a_shortened_training_the_last_part_is_that_of_its_schedule() -> None:
+    model, average = averaged(SwaSection(start=0.5, every=1))
+    weights = []
+    for step in range(1, STEPS // 2 + 1):  # each is two of the recipe's
+        weights.append(change(model, step))
+        average.update(step, position=2 * step, ends_epoch=False)
+    torch.testing.assert_close(average.tensors()["weight"], torch.stack(weights[STEPS // 4 :]).mean(0))
+
+
 def test_it_may_take_the_ends_of_epochs() -> None:
     model, average = averaged(SwaSection(start=0.5, every="epoch"))
     ends = {7: torch.empty(0), 14: torch.empty(0), 20: torch.empty(0)}

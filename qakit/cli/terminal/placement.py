@@ -1,4 +1,4 @@
-"""The options that say on which devices trainings run, and how many at once."""
+"""The options that say on which devices trainings run, how many at once, and how long."""
 
 from __future__ import annotations
 
@@ -22,4 +22,13 @@ JobsOption = Annotated[
 EngineOption = Annotated[
     Literal["local", "ray"],
     typer.Option("--engine", help="Of several trainings: on this machine, or on a Ray cluster ($RAY_ADDRESS)."),
+]
+MaxHoursOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-hours",
+        metavar="H",
+        help="Be done within H hours from now, test predictions included: what does not fit is left out, and the "
+        "schedule still reaches its end. Several trainings share the time.",
+    ),
 ]

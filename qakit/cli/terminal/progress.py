@@ -103,6 +103,11 @@ class TrainingDisplay:
                 self._line(evaluation_line(event))
             case events.CheckpointWritten():
                 pass  # every epoch; the folder says it
+            case events.Replanned():
+                self._steps = event.steps
+                if self._training is not None:
+                    self._progress.update(self._training, total=event.steps)
+                self._line(event.message)
             case events.StoppedEarly():
                 self._line(f"stopped at step {event.step}: {event.reason}")
             case events.Remark():
