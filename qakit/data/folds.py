@@ -88,7 +88,7 @@ def own_contexts(example: Example) -> tuple[str, ...]:
         return example.contexts
     if example.relevant is not None:
         return (example.contexts[example.relevant],)
-    with_answer = {answer.context for answer in example.answers or () if answer.start is not None}
+    with_answer = {answer.context for answer in example.answers or () if answer.places}
     return tuple(example.contexts[index] for index in sorted(with_answer)) or example.contexts
 
 
