@@ -131,14 +131,14 @@ def _kinds() -> dict[str, ProblemKind]:
 PROBLEM_KINDS: Mapping[str, ProblemKind] = MappingProxyType(_kinds())
 """Every kind of problem that the first-party readers report, by name."""
 
-Outcome = Literal["skipped", "repaired", "kept", "first", "all", "stops"]
+Outcome = Literal["skipped", "repaired", "kept", "at the first place", "at all places", "stops"]
 """What became of a record; ``stops`` only while problems are collected (see :class:`Problems`)."""
 _OUTCOMES: dict[Policy, Outcome] = {
     "skip": "skipped",
     "repair": "repaired",
     "keep": "kept",
-    "first": "first",
-    "all": "all",
+    "first": "at the first place",
+    "all": "at all places",
 }
 
 
