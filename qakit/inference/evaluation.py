@@ -23,7 +23,7 @@ from qakit.inference.threshold import Choices, Score, apply_threshold, null_diff
 from qakit.protocols import Metric, NoRuntime, PerExampleMetric, Postprocessor
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
-from qakit.values import Answer, Example, Prediction, SpanPrediction
+from qakit.values import Example, Prediction, SpanPrediction
 
 EXACT_MATCH = ("exact_match", "exact", "EM")
 """What metrics call exact match."""
@@ -199,8 +199,10 @@ def exact_match(metric: Metric) -> Exact:
     """The metric's exact match of an example and an answer; :func:`same_text` where it has none."""
     if not isinstance(metric, PerExampleMetric):
         return same_text
-    probe = metric.per_example([Example("", "", ("",), answers=(Answer("a", None),))], ["a"])
-    name = next((name for name in EXACT_MATCH if name in probe), None)
-    if name is None:
-        return same_text
-    return lambda example, answer: metric.per_example([example], [answer])[name][0] == 100.0
+
+    def exact(example: Example, answer: str) -> bool:
+        columns = metric.per_example([example], [answer])
+        name = next((name for name in EXACT_MATCH if name in columns), None)
+        return same_text(example, answer) if name is None else columns[name][0] == 100.0
+
+    return exact
