@@ -11,8 +11,8 @@ from qakit_readers.record import Record, kind_of, quoted, whole_number
 Place = tuple[int, int]
 """[first, end) characters of a context."""
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
-_INVISIBLE = "[\\s\u200b-\u200f\u2060\ufeff\u00ad]*"
-"""Blanks, zero-width and direction marks, soft hyphens: what may stand between any two characters of an answer."""
+_VISIBLE = re.compile(r"[^\s\u200b-\u200f\u2060\ufeff\u00ad]")
+"""No blank, zero-width or direction mark, nor soft hyphen: those may stand between any two characters of an answer."""
 _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )
@@ -136,7 +136,7 @@ def place_answer(
         return Answer(text, first if policy == "repair" else None, index)
     message = f"the answer {quoted(text)} occurs several times, first at character {first}; {claim}"
     policy = record.judge("answer_ambiguous", field, message)
-    places = _chosen(list(_places(re.escape(text), context)), context, policy)
+    places = _chosen([(at, at + len(text)) for at in _occurrences(text, context)], context, policy)
     return Answer(text, places[0][0] if places else None, index, places[1:])
 
 
@@ -145,15 +145,16 @@ def _place_loosely(text: str, context: str, *, record: Record, field: str, index
 
     Its text stays as it is, so metrics see no other answer; it is no slice of the context, so it has no ``start``.
     """
-    pattern = _INVISIBLE.join(map(re.escape, re.sub(_INVISIBLE, "", text)))
-    for kind, flags, what in (
-        ("answer_spacing", re.NOFLAG, "other blanks or zero-width characters"),
-        ("answer_case", re.IGNORECASE, "another case"),
-    ):
-        places = list(_places(pattern, context, flags)) if pattern else []
+    visible = [found.start() for found in _VISIBLE.finditer(context)]
+    seen, wanted = "".join(context[at] for at in visible), "".join(_VISIBLE.findall(text))
+    for kind, what in (("answer_spacing", "with other blanks"), ("answer_case", "in another case")):
+        if kind == "answer_case":
+            seen, wanted = _lowered(seen), _lowered(wanted)
+        found = _occurrences(wanted, seen) if wanted else ()
+        places = [(visible[at], visible[at + len(wanted) - 1] + 1) for at in found]
         if not places:
             continue
-        message = f"the answer {quoted(text)} is in the context only with {what}, at character {places[0][0]}"
+        message = f"the answer {quoted(text)} is in the context only {what}, at character {places[0][0]}"
         policy = record.judge(kind, field, message, repairable=True)
         if policy == "repair" and len(places) > 1:
             policy = record.judge("answer_ambiguous", field, f"{message}; it occurs several times")
@@ -162,10 +163,17 @@ def _place_loosely(text: str, context: str, *, record: Record, field: str, index
     return Answer(text, None, index)
 
 
-def _places(pattern: str, context: str, flags: re.RegexFlag = re.NOFLAG) -> Iterator[Place]:
-    """Where the pattern matches; matches may overlap."""
-    for found in re.finditer(f"(?=({pattern}))", context, flags):
-        yield found.span(1)
+def _occurrences(text: str, context: str) -> Iterator[int]:
+    """Where the text begins; occurrences may overlap."""
+    at = context.find(text)
+    while at >= 0:
+        yield at
+        at = context.find(text, at + 1)
+
+
+def _lowered(text: str) -> str:
+    """In lower case, where that is one character too: no character moves."""
+    return "".join(lower if len(lower := character.lower()) == 1 else character for character in text)
 
 
 def _chosen(places: Sequence[Place], context: str, policy: Policy) -> tuple[Place, ...]:
