@@ -29,6 +29,7 @@ from qakit.protocols import (
     HeadOutput,
     HeadRuntime,
     LabelScores,
+    LearnsAnyPlace,
     LearnsSettings,
     Metric,
     NoRuntime,
@@ -64,7 +65,7 @@ from qakit.values import (
 
 if TYPE_CHECKING:
     from qakit.data.batch import Batch
-    from qakit.data.encode import EncodedExamples, example_key, token_spans
+    from qakit.data.encode import EncodedExamples, Places, example_key, token_spans
     from qakit.data.store import TokenStore
     from qakit.data.windows import Windows
     from qakit.ensembling.shares import as_shares
@@ -124,6 +125,7 @@ __all__ = [
     "HeadRuntime",
     "LabelPrediction",
     "LabelScores",
+    "LearnsAnyPlace",
     "LearnsSettings",
     "Metric",
     "ModelError",
@@ -132,6 +134,7 @@ __all__ = [
     "NoSettings",
     "OfficialFormat",
     "PerExampleMetric",
+    "Places",
     "Policy",
     "Pool",
     "PoolsLayers",
@@ -196,6 +199,7 @@ _LAZY = {
     "RecipePath": "qakit.recipe.model",
     "Batch": "qakit.data.batch",
     "EncodedExamples": "qakit.data.encode",
+    "Places": "qakit.data.encode",
     "TokenStore": "qakit.data.store",
     "Windows": "qakit.data.windows",
     "accuracy": "qakit.metrics.classification",

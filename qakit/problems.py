@@ -17,9 +17,10 @@ from typing import Literal, get_args
 
 from qakit.errors import DataError, PluginError, UsageError
 
-Policy = Literal["error", "skip", "repair", "keep"]
+Policy = Literal["error", "skip", "repair", "keep", "first", "all"]
 """``error``: stop. ``skip``: leave the record out, counted. ``repair``: mend it where the repair is certain, else the
-kind's fallback. ``keep``: use what is sound (an answer's text without its place), counted."""
+kind's fallback. ``keep``: use what is sound (an answer's text without its place), counted. ``first`` and ``all``: of
+several places that an answer may have, learn the first one, or any of them."""
 POLICIES: tuple[Policy, ...] = get_args(Policy)
 
 EXAMPLES_KEPT = 5
@@ -47,11 +48,33 @@ def _kinds() -> dict[str, ProblemKind]:
     kinds = (
         ProblemKind(
             "answer_offset",
-            "the context has the answer's text, but not at the given offset, or none is given",
+            "the context has the answer's text once, but not at the given offset, or none is given",
             "repair",
-            POLICIES,
+            ("error", "skip", "repair", "keep"),
             "keep",
             "the offset becomes that of the only occurrence in the context",
+        ),
+        ProblemKind(
+            "answer_ambiguous",
+            "the context has the answer's text several times, and no right offset tells which is meant",
+            "keep",
+            ("error", "skip", "keep", "first", "all"),
+        ),
+        ProblemKind(
+            "answer_spacing",
+            "the context has the answer's text only with other blanks or zero-width characters",
+            "repair",
+            ("error", "skip", "repair", "keep"),
+            "keep",
+            "the answer is learnt at that place, and judged by its own text",
+        ),
+        ProblemKind(
+            "answer_case",
+            "the context has the answer's text only in another case (and with other blanks)",
+            "keep",
+            ("error", "skip", "repair", "keep"),
+            "keep",
+            "the answer is learnt at that place, and judged by its own text",
         ),
         ProblemKind("answer_start", "an answer's offset is no whole number", "error", ("error", "skip", "keep")),
         ProblemKind("answer_missing", "the answer's text is nowhere in the context", "keep", ("error", "skip", "keep")),
@@ -108,9 +131,15 @@ def _kinds() -> dict[str, ProblemKind]:
 PROBLEM_KINDS: Mapping[str, ProblemKind] = MappingProxyType(_kinds())
 """Every kind of problem that the first-party readers report, by name."""
 
-Outcome = Literal["skipped", "repaired", "kept", "stops"]
+Outcome = Literal["skipped", "repaired", "kept", "at the first place", "at all places", "stops"]
 """What became of a record; ``stops`` only while problems are collected (see :class:`Problems`)."""
-_OUTCOMES: dict[Policy, Outcome] = {"skip": "skipped", "repair": "repaired", "keep": "kept"}
+_OUTCOMES: dict[Policy, Outcome] = {
+    "skip": "skipped",
+    "repair": "repaired",
+    "keep": "kept",
+    "first": "at the first place",
+    "all": "at all places",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +192,7 @@ class Problems:
     def judge(
         self, kind: str, *, row: str, field: str, message: str, repairable: bool = False, records: int = 1
     ) -> Policy:
-        """Say what to do with a problem, and count it. Returns ``skip``, ``keep`` or (if repairable) ``repair``.
+        """Say what to do with a problem, and count it: never ``error``, and ``repair`` only if it is repairable.
 
         Args:
             kind: one of :data:`PROBLEM_KINDS`, or a plugin's own with a colon in its name.

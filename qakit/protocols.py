@@ -271,6 +271,14 @@ class GivesDistributions(Protocol):
 
 
 @runtime_checkable
+class LearnsAnyPlace(Protocol):
+    """Optional for span heads: the loss knows that an answer may have several places (``Batch.other_first``)."""
+
+    any_place: bool
+    """True. Of other heads people are told that they learn the first place of a window alone."""
+
+
+@runtime_checkable
 class TransformersNames(Protocol):
     """Optional for heads: parameter names under which transformers' ``Auto*`` classes expect them."""
 

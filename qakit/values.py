@@ -63,16 +63,24 @@ class Answer:
         start: its first character in the context; None when the text is known but its place is not (it still counts in
             metrics).
         context: which of the example's contexts, from 0.
+        others: further places [first, end) in the context's characters that are as right to learn. Their text may
+            differ from ``text`` in case, blanks and zero-width characters; with ``start`` None it always does.
     """
 
     text: str
     start: int | None
     context: int = 0
+    others: tuple[tuple[int, int], ...] = ()
 
     @property
     def end(self) -> int | None:
         """One past the last character, or None."""
         return None if self.start is None else self.start + len(self.text)
+
+    @property
+    def places(self) -> tuple[tuple[int, int], ...]:
+        """Where it can be learnt, [first, end) characters each: the known place before the others; maybe nowhere."""
+        return self.others if self.start is None else ((self.start, self.start + len(self.text)), *self.others)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from qakit_heads.chain_spans import (
     span_scores,
 )
 from qakit_heads.features import SpanFeatures
+from qakit_heads.places import Place, over_places, target_places
 
 if TYPE_CHECKING:
     from qakit_heads.settings import CrfSettings
@@ -34,7 +35,8 @@ class Crf(nn.Module):
 
     The loss is the negative log-probability of the path O..O B I..I O..O, all O where the window does not hold the
     answer; mean over windows. ``mode`` says among which paths: all legal ones (``bio``), or only those with at most one
-    answer (``single_span``). What is decoded are always paths with exactly one answer, exactly the best ones.
+    answer (``single_span``). Of an answer with several places, the paths with any one of them are right. What is
+    decoded are always paths with exactly one answer, exactly the best ones.
 
     **Scores are log-odds against the path that is all O**, in candidates as in position scores: so ``null`` is 0 for
     every window (plus the log-odds of ``answerability_weight``'s classifier where that is on), and windows of one
@@ -46,6 +48,7 @@ class Crf(nn.Module):
 
     reads: Literal["tokens", "sequence", "group"] = "tokens"
     has_distributions: bool = True
+    any_place: bool = True
 
     def __init__(self, settings: CrfSettings, runtime: HeadRuntime) -> None:
         super().__init__()
@@ -69,9 +72,9 @@ class Crf(nn.Module):
         """``hidden`` (B, T, H) -> ``emissions`` (B, T, 3) float32, and the loss if the batch has targets."""
         with torch.autocast(hidden.device.type, enabled=False):
             samples = self.features.logits(hidden)
-            loss = None
-            if batch.target_first is not None and batch.target_last is not None:
-                loss = self._loss(samples, batch.context_mask, batch.target_first, batch.target_last)
+            loss, places = None, target_places(batch)
+            if places:
+                loss = self._loss(samples, batch.context_mask, places)
                 auxiliary = self.features.auxiliary_loss(hidden, batch)
                 loss = loss if auxiliary is None else loss + auxiliary
             scores = {"emissions": samples[0] if len(samples) == 1 else torch.stack(samples).mean(0)}
@@ -128,14 +131,15 @@ class Crf(nn.Module):
     def _transitions(self) -> Transitions:
         return Transitions(self.transitions.float().view(TAGS, TAGS), self.start.float(), self.end.float())
 
-    def _loss(self, samples: Sequence[Tensor], mask: Tensor, first: Tensor, last: Tensor) -> Tensor:
+    def _loss(self, samples: Sequence[Tensor], mask: Tensor, places: Sequence[Place]) -> Tensor:
         """Mean over windows and dropout samples, all in one chain batch."""
         emissions, transitions, count = samples[0], self._transitions(), len(samples)
         if count > 1:
             emissions, mask = torch.cat(list(samples)), mask.repeat(count, 1)
-            first, last = first.repeat(count), last.repeat(count)
+            places = [(first.repeat(count), last.repeat(count)) for first, last in places]
         if self.mode == "bio":
-            target = path_score(emissions, transitions, mask, first, last)
+            target = over_places([path_score(emissions, transitions, mask, *place) for place in places], places)
             return (log_partition(emissions, transitions, mask) - target).mean()
         spans = span_scores(emissions, transitions, mask)
-        return (log_partition_of_spans(spans) - score_of_spans(spans, first, last)).mean().float()
+        target = over_places([score_of_spans(spans, *place) for place in places], places)
+        return (log_partition_of_spans(spans) - target).mean().float()

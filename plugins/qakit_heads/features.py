@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from qakit.api import Batch, HeadRuntime, ModelError
+from qakit_heads.places import Place, target_places
 
 if TYPE_CHECKING:
     from qakit_heads.settings import FeatureSettings, SpanSettings
@@ -98,18 +99,18 @@ class SpanFeatures(Features):
         Each is a mean over windows; within a window, the in-answer loss is a mean over its context tokens. None for a
         batch without targets.
         """
-        first, last = batch.target_first, batch.target_last
-        if first is None or last is None:
+        places = target_places(batch)
+        if not places:
             return None
         losses: list[Tensor] = []
         if self.in_answer_weight:
             with torch.autocast(hidden.device.type, enabled=False):
                 logits = apply_linear(self.in_answer, hidden.float()).squeeze(-1)  # (B, T)
-            losses.append(self.in_answer_weight * _inside_loss(logits, first, last, batch.context_mask))
+            losses.append(self.in_answer_weight * _inside_loss(logits, places, batch.context_mask))
         log_odds = self.no_answer(hidden)
         if log_odds is not None:
             with torch.autocast(hidden.device.type, enabled=False):
-                loss = F.binary_cross_entropy_with_logits(log_odds, (first == 0).float())
+                loss = F.binary_cross_entropy_with_logits(log_odds, (places[0][0] == 0).float())
             losses.append(self.answerability_weight * loss)
         return torch.stack(losses).sum() if losses else None
 
@@ -142,10 +143,14 @@ def _layers_pooled(wanted: int | str, layers: int) -> int:
     return layers + 1
 
 
-def _inside_loss(logits: Tensor, first: Tensor, last: Tensor, context_mask: Tensor) -> Tensor:
-    """Binary cross-entropy of "this token lies inside the answer", mean over context tokens, then over windows."""
+def _inside_loss(logits: Tensor, places: Sequence[Place], context_mask: Tensor) -> Tensor:
+    """Binary cross-entropy of "this token lies inside the answer", at any of its places; mean over context tokens, then
+    over windows."""
     position = torch.arange(logits.shape[1], device=logits.device)
-    inside = (position >= first[:, None]) & (position <= last[:, None]) & context_mask  # position 0 is no context
+    inside = torch.zeros_like(context_mask)
+    for first, last in places:
+        inside |= (position >= first[:, None]) & (position <= last[:, None])
+    inside &= context_mask  # position 0 is no context
     loss = F.binary_cross_entropy_with_logits(logits, inside.float(), reduction="none")
     tokens = context_mask.sum(1).clamp(min=1)
     return (loss.masked_fill(~context_mask, 0.0).sum(1) / tokens).mean()

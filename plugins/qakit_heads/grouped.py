@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -90,21 +91,26 @@ def over_windows(scores: Tensor, possible: Tensor, groups: Groups, *, weight: fl
     return Distributions(scores - everything[groups.of, None], possible, groups.count, weight)
 
 
-def among_windows(scores: Tensor, possible: Tensor, target: Tensor, groups: Groups) -> Tensor:
+def among_windows(scores: Tensor, possible: Tensor, targets: Sequence[Tensor], groups: Groups) -> Tensor:
     """Cross-entropy of a position among those of all windows of its example, () float32.
 
-    Every window that holds the answer is right: their probabilities add up. Source: Clark and Gardner 2018, "Simple
-    and Effective Multi-Paragraph Reading Comprehension", section 3.3, "shared-normalization".
+    Every window that holds the answer is right, at each of its places: their probabilities add up. Source: Clark and
+    Gardner 2018, "Simple and Effective Multi-Paragraph Reading Comprehension", section 3.3, "shared-normalization".
 
     Args:
         scores: (B, T) float32.
         possible: (B, T) bool, where the position may be.
-        target: (B,) int64, its place in each window, -1 where the window does not hold it. The mean is over examples
-            with a window that does; without any it is 0.
+        targets: (B,) int64 each: its place in each window, -1 where the window does not hold it; further right places,
+            0 where there is none. The mean is over examples with a window that holds it; without any it is 0.
     """
     everything = groups.logsumexp(scores.masked_fill(~possible, NEVER).logsumexp(1))
+    target, *others = targets
     held = target >= 0
     at_target = scores.gather(1, target.clamp(min=0)[:, None]).squeeze(1)
+    if others:
+        places = torch.zeros_like(possible).scatter(1, torch.stack([target.clamp(min=0), *others], 1), value=True)
+        places[:, 0] = target == 0
+        at_target = scores.masked_fill(~places, NEVER).logsumexp(1)
     right = groups.logsumexp(torch.where(held, at_target, NEVER))
     counts = torch.zeros(groups.count, dtype=torch.bool, device=scores.device)
     counts[groups.of[held]] = True

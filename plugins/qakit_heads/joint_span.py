@@ -12,6 +12,7 @@ from qakit.api import Batch, Distributions, HeadOutput, HeadRuntime, PositionSco
 from qakit_heads.band import over_spans, possible_spans
 from qakit_heads.features import SpanFeatures
 from qakit_heads.interacting_spans import InteractingSpans
+from qakit_heads.places import Place, over_places, target_places
 from qakit_heads.segments import spans_from
 from qakit_heads.separable_spans import SeparableSpans
 from qakit_heads.soft_labels import soft_span_weights
@@ -32,7 +33,8 @@ class JointSpan(nn.Module):
     A span's score is the start score of its first token plus the end score of its last, and with ``interaction`` a
     bilinear term of both. "No answer" scores as position 0 as first and last token (without that term). The loss is the
     negative log-probability of the answer under one softmax over "no answer" and all spans that could be decoded:
-    within one context and at most ``max_answer_length`` tokens. A longer training answer counts as one more span.
+    within one context and at most ``max_answer_length`` tokens. A longer training answer counts as one more span. Of an
+    answer with several places the probabilities add up.
 
     The scores are not normalised over the window: like ``linear_span``'s they are compared between windows, and with
     the null score, as they are; the answerability classifier's log-odds are added to the null score where it is on.
@@ -46,6 +48,7 @@ class JointSpan(nn.Module):
     reads: Literal["tokens", "sequence", "group"] = "tokens"
     auto_class: str = "AutoModelForQuestionAnswering"
     has_distributions: bool = True
+    any_place: bool = True
 
     def __init__(self, settings: JointSpanSettings, runtime: HeadRuntime) -> None:
         super().__init__()
@@ -72,11 +75,11 @@ class JointSpan(nn.Module):
         samples = [self._scores(logits) for logits in self.features.logits(hidden)]
         no_answer = self.features.no_answer(hidden)
         scores = samples[0] if no_answer is None else {**samples[0], "no_answer": no_answer}
-        if batch.target_first is None or batch.target_last is None:
+        places = target_places(batch)
+        if not places:
             return HeadOutput(None, scores)
         with torch.autocast(hidden.device.type, enabled=False):
-            targets = batch.target_first, batch.target_last
-            loss = torch.stack([self._loss(each, batch.context_mask, *targets) for each in samples]).mean()
+            loss = torch.stack([self._loss(each, batch.context_mask, places) for each in samples]).mean()
             extra = self.features.auxiliary_loss(hidden, batch)
         return HeadOutput(loss if extra is None else loss + extra, scores)
 
@@ -130,25 +133,31 @@ class JointSpan(nn.Module):
             at = slice(first, first + rows)
             yield at, {name: value[at] for name, value in scores.items()}
 
-    def _loss(self, scores: Mapping[str, Tensor], context_mask: Tensor, first: Tensor, last: Tensor) -> Tensor:
+    def _loss(self, scores: Mapping[str, Tensor], context_mask: Tensor, places: Sequence[Place]) -> Tensor:
         """Mean over windows of the cross-entropy between the target and the softmax over spans and "no answer"."""
         spans, null = self._spans(scores, context_mask), _null(scores)
         limit = min(self.max_answer_length, context_mask.shape[1])
-        answered = first > 0
-        too_long = answered & (last - first >= limit)  # no span of the softmax: it is added as one
-        answer = spans.at(first, last)
-        options = [null[:, None], spans.log_starts(), answer.masked_fill(~too_long, NEVER)[:, None]]
+        answered = places[0][0] > 0
+        answers = [spans.at(*place) for place in places]
+        # No span of the softmax is as long as these: each is added as one.
+        too_long = [(first > 0) & (last - first >= limit) for first, last in places]
+        each = list(zip(answers, too_long, strict=True))
+        options = [null[:, None], spans.log_starts()]
+        options += [answer.masked_fill(~longer, NEVER)[:, None] for answer, longer in each]
         partition = torch.cat(options, dim=1).logsumexp(1)
-        target, added = answer, answer.masked_fill(~too_long, 0.0)  # the target's score, or its expected score
-        if self.settings.soft_labels:
+        targets, added = answers, [answer.masked_fill(~longer, 0.0) for answer, longer in each]
+        if self.settings.soft_labels:  # in place of each answer's score its expected score
             possible, sharpness = possible_spans(context_mask, limit), self.settings.soft_label_sharpness
-            weights = soft_span_weights(first, last, possible, sharpness=sharpness)
-            total = weights.sum((1, 2)) + too_long  # at least 1, the answer's own weight, or 0 without one
-            target = (spans.weighted(weights) + added) / total.clamp(min=1.0)
-        target = torch.where(answered, target, null)
+            weights = [soft_span_weights(*place, possible, sharpness=sharpness) for place in places]
+            targets = [
+                # the total is at least 1, the answer's own weight, or 0 without one
+                (spans.weighted(weight) + more) / (weight.sum((1, 2)) + longer).clamp(min=1.0)
+                for weight, more, longer in zip(weights, added, too_long, strict=True)
+            ]
+        target = torch.where(answered, over_places(targets, places), null)
         if self.settings.label_smoothing:
-            count = spans_from(context_mask, limit).sum(1) + 1 + too_long
-            target = torch.lerp(target, (spans.total() + null + added) / count, self.settings.label_smoothing)
+            count = spans_from(context_mask, limit).sum(1) + 1 + sum(too_long)
+            target = torch.lerp(target, (spans.total() + null + sum(added)) / count, self.settings.label_smoothing)
         return (partition - target).mean()
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from qakit.api import Batch, Distributions, HeadOutput, HeadRuntime, PositionScores, SpanCandidates, best_spans
 from qakit_heads.features import SpanFeatures
+from qakit_heads.places import Place, over_places, target_places
 from qakit_heads.soft_labels import soft_boundaries
 
 if TYPE_CHECKING:
@@ -22,9 +23,10 @@ class LinearSpan(nn.Module):
 
     The loss is the mean of two cross-entropies over positions, first and last token. Only context tokens and position 0
     ("no answer") take part in it: question, special tokens and padding can never hold the answer, so no probability
-    should be spent on them. The scores themselves stay as the layer gives them, and equal those of the transformers
-    model with the same weights. The score of "no answer" is that of position 0 as first and last token, plus the
-    log-odds of the answerability classifier where that is on.
+    should be spent on them. Of an answer with several places the loss is half the negative log-probability that first
+    and last token are those of any of them. The scores themselves stay as the layer gives them, and equal those of the
+    transformers model with the same weights. The score of "no answer" is that of position 0 as first and last token,
+    plus the log-odds of the answerability classifier where that is on.
 
     Source: Devlin et al. 2019, "BERT: Pre-training of Deep Bidirectional Transformers", section 4.2 and 4.3.
     """
@@ -32,6 +34,7 @@ class LinearSpan(nn.Module):
     reads: Literal["tokens", "sequence", "group"] = "tokens"
     auto_class: str = "AutoModelForQuestionAnswering"
     has_distributions: bool = True
+    any_place: bool = True
 
     def __init__(self, settings: LinearSpanSettings, runtime: HeadRuntime) -> None:
         super().__init__()
@@ -100,27 +103,37 @@ class LinearSpan(nn.Module):
         ]
 
     def _loss(self, samples: Sequence[Tensor], hidden: Tensor, batch: Batch) -> Tensor | None:
-        first, last = batch.target_first, batch.target_last
-        if first is None or last is None:
+        places = target_places(batch)
+        if not places:
             return None
-        possible = _possible(batch)
-        targets: tuple[Tensor, Tensor] = (first, last)  # (B,) positions, or (B, T) distributions
-        if self.settings.soft_labels:
-            sharpness = self.settings.soft_label_sharpness
-            targets = soft_boundaries(first, last, batch.context_mask, sharpness=sharpness)
         with torch.autocast(hidden.device.type, enabled=False):
-            losses = [self._sample_loss(logits, possible, targets) for logits in samples]
+            losses = [self._sample_loss(logits, batch, places) for logits in samples]
             loss = torch.stack(losses).mean()
             extra = self.features.auxiliary_loss(hidden, batch)
             return loss if extra is None else loss + extra
 
-    def _sample_loss(self, logits: Tensor, possible: Tensor, targets: tuple[Tensor, Tensor]) -> Tensor:
+    def _sample_loss(self, logits: Tensor, batch: Batch, places: Sequence[Place]) -> Tensor:
         """Mean of the cross-entropies of first and last tokens, from ``logits`` (B, T, 2)."""
-        smoothing = self.settings.label_smoothing
-        first, last = (
-            _cross_entropy(logits[..., at].contiguous(), possible, targets[at], smoothing=smoothing) for at in (0, 1)
-        )
-        return (first + last) / 2
+        smoothing, possible = self.settings.label_smoothing, _possible(batch)
+        start, end = (logits[..., at].contiguous() for at in (0, 1))
+        if len(places) == 1:
+            targets = self._targets(*places[0], batch.context_mask)
+            first, last = (
+                _cross_entropy(scores, possible, target, smoothing=smoothing)
+                for scores, target in zip((start, end), targets, strict=True)
+            )
+            return (first + last) / 2
+        starts, ends = (_log_probabilities(scores, possible) for scores in (start, end))
+        targets_of = [self._targets(*place, batch.context_mask) for place in places]
+        wanted = over_places([_wanted(starts, first) + _wanted(ends, last) for first, last in targets_of], places)
+        even = (starts + ends).sum(1) / possible.sum(1)
+        return -torch.lerp(wanted, even, smoothing).mean() / 2
+
+    def _targets(self, first: Tensor, last: Tensor, context_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Of first and last token: positions (B,), or distributions (B, T)."""
+        if not self.settings.soft_labels:
+            return first, last
+        return soft_boundaries(first, last, context_mask, sharpness=self.settings.soft_label_sharpness)
 
 
 def _possible(batch: Batch) -> Tensor:
@@ -140,13 +153,20 @@ def _cross_entropy(scores: Tensor, possible: Tensor, target: Tensor, *, smoothin
 
     ``target`` is (B,) int64 or (B, T) float32; the share ``smoothing`` of it is spread evenly over what is possible.
     """
-    scores = _masked(scores, possible)
     if target.ndim == 1 and not smoothing:
-        return F.cross_entropy(scores, target)
-    log_probabilities = scores.log_softmax(1).masked_fill(~possible, 0.0)
-    if target.ndim == 1:
-        wanted = log_probabilities.gather(1, target[:, None]).squeeze(1)
-    else:
-        wanted = (target * log_probabilities).sum(1)
+        return F.cross_entropy(_masked(scores, possible), target)
+    log_probabilities = _log_probabilities(scores, possible)
     even = log_probabilities.sum(1) / possible.sum(1)
-    return -torch.lerp(wanted, even, smoothing).mean()
+    return -torch.lerp(_wanted(log_probabilities, target), even, smoothing).mean()
+
+
+def _log_probabilities(scores: Tensor, possible: Tensor) -> Tensor:
+    """(B, T) float32, 0 where nothing is possible."""
+    return _masked(scores, possible).log_softmax(1).masked_fill(~possible, 0.0)
+
+
+def _wanted(log_probabilities: Tensor, target: Tensor) -> Tensor:
+    """(B,) the target's log-probability, of a position (B,); or its mean under a distribution (B, T)."""
+    if target.ndim == 1:
+        return log_probabilities.gather(1, target[:, None]).squeeze(1)
+    return (target * log_probabilities).sum(1)

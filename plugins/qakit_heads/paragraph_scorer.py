@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from qakit.api import Batch, Distributions, HeadOutput, HeadRuntime, SpanCandidates, best_spans
 from qakit_heads.features import Features, fresh_linear
 from qakit_heads.grouped import Groups, among_windows, context_loss, over_contexts, over_windows
+from qakit_heads.places import target_places
 
 if TYPE_CHECKING:
     from qakit_heads.settings import ParagraphScorerSettings
@@ -31,6 +32,7 @@ class ParagraphScorer(nn.Module):
 
     reads: Literal["tokens", "sequence", "group"] = "group"
     has_distributions: bool = True
+    any_place: bool = True
 
     def __init__(self, settings: ParagraphScorerSettings, runtime: HeadRuntime) -> None:
         super().__init__()
@@ -105,16 +107,15 @@ class ParagraphScorer(nn.Module):
 
     def _span_loss(self, logits: Tensor, batch: Batch, groups: Groups) -> Tensor:
         """Mean of the cross-entropies of first and last token, among all windows of an example."""
-        first, last = batch.target_first, batch.target_last
-        assert first is not None and last is not None
+        places = target_places(batch)
         possible = self._possible(batch)
-        held = first > 0
+        held = places[0][0] > 0
         if self.no_answer:  # an example without an answer aims at position 0 of all its windows
-            answered = torch.zeros(groups.count, dtype=torch.bool, device=first.device)
+            answered = torch.zeros(groups.count, dtype=torch.bool, device=logits.device)
             answered[groups.of[held]] = True
             held = held | ~answered[groups.of]
         losses = [
-            among_windows(logits[..., at], possible, torch.where(held, target, -1), groups)
-            for at, target in ((0, first), (1, last))
+            among_windows(logits[..., at], possible, [torch.where(held, targets[0], -1), *targets[1:]], groups)
+            for at, targets in enumerate(zip(*places, strict=True))
         ]
         return torch.stack(losses).mean()

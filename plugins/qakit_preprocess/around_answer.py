@@ -123,7 +123,7 @@ def _and_negatives(
     step = steps(pairs, preprocessor.settings, runtime)
     keys = encoded.key[pairs.example] + pairs.pair - encoded.pointers[pairs.example]
     shift = np.floor(uniform(runtime.seed, epoch, keys, stream="negatives/shift") * step).astype(np.int64)
-    laid = lay(pairs, step, shift=shift)
+    laid = lay(pairs, step, encoded, shift=shift)
     positives = np.bincount(placed.example[placed.answer_first >= 0], minlength=len(encoded))
     chosen = laid.windows(negatives.choose(laid, ~laid.touches, positives, encoded, epoch=epoch))
     names = [field.name for field in fields(Windows) if field.name != "pointers"]

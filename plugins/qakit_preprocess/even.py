@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qakit.api import UsageError, WindowRuntime, Windows
+from qakit.api import EncodedExamples, Places, UsageError, WindowRuntime, Windows
 from qakit_preprocess.pairs import Int64, Pairs
 from qakit_preprocess.settings import DEFAULT_OVERLAP, SpacingSettings
 
@@ -19,31 +19,48 @@ class EvenWindows:
     """W windows, sorted by pair and place.
 
     Attributes:
-        of: the pair of each window, with its answer.
+        of: the pair of each window, with its target answer.
         first: (W,) first context token.
         stop: (W,) one past the last context token.
+        others: further places of the answers that are as right; None without any.
     """
 
     of: Pairs
     first: Int64
     stop: Int64
+    others: Places | None
 
     def __len__(self) -> int:
         return len(self.first)
 
     @property
     def holds(self) -> Bools:
-        """(W,) whether the window holds the whole answer."""
+        """(W,) whether the window holds the whole answer, at any of its places."""
+        holds = self._holds_target
+        if self.others is not None:
+            window, place = self.others.of(self.of.pair)
+            first, stop = self.others.first[place], self.others.stop[place]
+            holds[window[(first >= self.first[window]) & (stop <= self.stop[window])]] = True
+        return holds
+
+    @property
+    def _holds_target(self) -> Bools:
+        """(W,) whether the window holds the whole target answer."""
         return (self.of.answer_first >= self.first) & (self.of.answer_stop <= self.stop)  # -1 is never >= first
 
     @property
     def touches(self) -> Bools:
-        """(W,) whether the window holds any token of the answer."""
-        return (self.of.answer_first < self.stop) & (self.of.answer_stop > self.first)  # -1 is never > first
+        """(W,) whether the window holds any token of the answer, at any of its places."""
+        touches = (self.of.answer_first < self.stop) & (self.of.answer_stop > self.first)  # -1 is never > first
+        if self.others is not None:
+            window, place = self.others.of(self.of.pair)
+            first, stop = self.others.first[place], self.others.stop[place]
+            touches[window[(first < self.stop[window]) & (stop > self.first[window])]] = True
+        return touches
 
     def windows(self, keep: Bools) -> Windows:
-        """The windows of a mask (W,); those that hold the whole answer are labelled with it."""
-        holds = self.holds[keep]
+        """The windows of a mask (W,); those that hold the whole target answer are labelled with it."""
+        holds = self._holds_target[keep]
         of = self.of.take(keep)
         return Windows.single(
             example=of.example,
@@ -56,7 +73,7 @@ class EvenWindows:
         )
 
 
-def lay(pairs: Pairs, step: Int64, *, shift: Int64 | None = None) -> EvenWindows:
+def lay(pairs: Pairs, step: Int64, encoded: EncodedExamples, *, shift: Int64 | None = None) -> EvenWindows:
     """Windows from each context's start to its end, as ``tokenizer(..., return_overflowing_tokens=True)`` lays them.
 
     The last window is the first one that reaches the end; it is as short as it comes out. A context that fits is one
@@ -64,6 +81,7 @@ def lay(pairs: Pairs, step: Int64, *, shift: Int64 | None = None) -> EvenWindows
 
     Args:
         step: (K,) tokens from one window's start to the next one's, at most the room.
+        encoded: what the pairs are of.
         shift: (K,) tokens, below ``step``, by which all windows but a context's first are moved to the left.
     """
     moved = np.zeros(len(pairs), np.int64) if shift is None else shift
@@ -73,7 +91,7 @@ def lay(pairs: Pairs, step: Int64, *, shift: Int64 | None = None) -> EvenWindows
     row = np.repeat(np.arange(len(pairs)), counts)
     of = pairs.take(row)
     first = np.maximum(ordinal * step[row] - moved[row], 0)
-    return EvenWindows(of, first, np.minimum(first + of.room, of.length))
+    return EvenWindows(of, first, np.minimum(first + of.room, of.length), encoded.others)
 
 
 def steps(pairs: Pairs, settings: SpacingSettings, runtime: WindowRuntime) -> Int64:

@@ -38,7 +38,7 @@ class EveryContext:
         pairs = all_pairs(encoded, self.runtime)
         if self.runtime.training:
             pairs = pairs.take(self._trained(encoded, epoch))
-        laid = lay(pairs, steps(pairs, self.settings, self.runtime))
+        laid = lay(pairs, steps(pairs, self.settings, self.runtime), encoded)
         return laid.windows(np.ones(len(laid), bool))
 
     def _trained(self, encoded: EncodedExamples, epoch: int) -> NDArray[np.bool_]:

@@ -41,12 +41,12 @@ class Stride:
         """
         if not self.runtime.training:
             pairs = all_pairs(encoded, self.runtime)
-            laid = lay(pairs, steps(pairs, self.settings, self.runtime))
+            laid = lay(pairs, steps(pairs, self.settings, self.runtime), encoded)
             return laid.windows(np.ones(len(laid), bool))
         pairs = training_pairs(encoded, self.runtime)
         if self.settings.contexts == "answer":
             pairs = with_answer(pairs, encoded)
-        laid = lay(pairs, steps(pairs, self.settings, self.runtime))
+        laid = lay(pairs, steps(pairs, self.settings, self.runtime), encoded)
         return laid.windows(self._kept(laid, encoded, epoch))
 
     def _kept(self, laid: EvenWindows, encoded: EncodedExamples, epoch: int) -> Bools:

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 
-from qakit.api import Answer
+from qakit.api import Answer, Policy
 from qakit_readers.record import Record, kind_of, quoted, whole_number
 
+Place = tuple[int, int]
+"""[first, end) characters of a context."""
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
+_VISIBLE = re.compile(r"[^\s\u200b-\u200f\u2060\ufeff\u00ad]")
+"""No blank, zero-width or direction mark, nor soft hyphen: those may stand between any two characters of an answer."""
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+"""Letters of scripts that put no blanks between words."""
 
 
 def answer_values(record: Record, field: str) -> list[tuple[str, object]]:
@@ -90,7 +99,7 @@ def place_answer(
     named: str = "",
     offsets_expected: bool = False,
 ) -> Answer:
-    """The answer at its place, with ``context[start:end] == text``, or without a place.
+    """The answer at its place, with ``context[start:end] == text``, at several (``others``), or without a place.
 
     Args:
         text: the answer's text.
@@ -114,17 +123,73 @@ def place_answer(
         return Answer(text, start, index)
     first = context.find(text)
     if first < 0:
-        record.judge("answer_missing", named or field, f"the answer {quoted(text)} is not in the context")
-        return Answer(text, None, index)
+        return _place_loosely(text, context, record=record, field=named or field, index=index)
     only = context.find(text, first + 1) < 0
     if start is not None:
         record.problems.shifts[_nearest(text, start, context) - start] += 1
     if start is None and only and not offsets_expected:
         return Answer(text, first, index)
-    occurs = f"occurs once, at character {first}" if only else f"occurs several times, first at character {first}"
     claim = "the file has no offset for it" if start is None else f"it is not at character {start}"
-    policy = record.judge("answer_offset", field, f"the answer {quoted(text)} {occurs}; {claim}", repairable=only)
-    return Answer(text, first if policy == "repair" else None, index)
+    if only:
+        message = f"the answer {quoted(text)} occurs once, at character {first}; {claim}"
+        policy = record.judge("answer_offset", field, message, repairable=True)
+        return Answer(text, first if policy == "repair" else None, index)
+    message = f"the answer {quoted(text)} occurs several times, first at character {first}; {claim}"
+    policy = record.judge("answer_ambiguous", field, message)
+    places = _chosen([(at, at + len(text)) for at in _occurrences(text, context)], context, policy)
+    return Answer(text, places[0][0] if places else None, index, places[1:])
+
+
+def _place_loosely(text: str, context: str, *, record: Record, field: str, index: int) -> Answer:
+    """The answer where the context has it with other blanks and zero-width characters, or in another case.
+
+    Its text stays as it is, so metrics see no other answer; it is no slice of the context, so it has no ``start``.
+    """
+    visible = [found.start() for found in _VISIBLE.finditer(context)]
+    seen, wanted = "".join(context[at] for at in visible), "".join(_VISIBLE.findall(text))
+    for kind, what in (("answer_spacing", "with other blanks"), ("answer_case", "in another case")):
+        if kind == "answer_case":
+            seen, wanted = _lowered(seen), _lowered(wanted)
+        found = _occurrences(wanted, seen) if wanted else ()
+        places = [(visible[at], visible[at + len(wanted) - 1] + 1) for at in found]
+        if not places:
+            continue
+        message = f"the answer {quoted(text)} is in the context only {what}, at character {places[0][0]}"
+        policy = record.judge(kind, field, message, repairable=True)
+        if policy == "repair" and len(places) > 1:
+            policy = record.judge("answer_ambiguous", field, f"{message}; it occurs several times")
+        return Answer(text, None, index, _chosen(places, context, policy))
+    record.judge("answer_missing", field, f"the answer {quoted(text)} is not in the context")
+    return Answer(text, None, index)
+
+
+def _occurrences(text: str, context: str) -> Iterator[int]:
+    """Where the text begins; occurrences may overlap."""
+    at = context.find(text)
+    while at >= 0:
+        yield at
+        at = context.find(text, at + 1)
+
+
+def _lowered(text: str) -> str:
+    """In lower case, where that is one character too: no character moves."""
+    return "".join(lower if len(lower := character.lower()) == 1 else character for character in text)
+
+
+def _chosen(places: Sequence[Place], context: str, policy: Policy) -> tuple[Place, ...]:
+    """What a policy takes of several places: those that cut no word, if there are such."""
+    if policy not in ("first", "all", "repair"):
+        return ()
+    whole = [place for place in places if not any(_within_word(context, at) for at in place)]
+    chosen = whole or list(places)
+    return tuple(chosen if policy == "all" else chosen[:1])
+
+
+def _within_word(context: str, at: int) -> bool:
+    """Whether a word goes on across this character's beginning; Chinese, Japanese and Thai have no borders to see."""
+    return 0 < at < len(context) and all(
+        character.isalnum() and not _UNSPACED.match(character) for character in context[at - 1 : at + 1]
+    )
 
 
 def _nearest(text: str, start: int, context: str) -> int:

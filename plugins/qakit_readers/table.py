@@ -145,7 +145,9 @@ class TableReader:
             return () if settings.empty_answer == "unanswerable" else None
         text = record.text(column)
         start_column, end_column = settings.answer_start, settings.answer_end
-        start = _integer(record, start_column) if start_column else None
+        start = None
+        if start_column and not _is_empty(record.values.get(start_column)):
+            start = _integer(record, start_column)
         answer = place_answer(text, start, context, record=record, field=start_column or column, named=column)
         if end_column is not None and answer.start is not None and answer.start == start:
             end = _integer(record, end_column)

@@ -25,6 +25,9 @@ class Batch:
             prediction each context token is owned by the one window that sees most around it (max-context).
         target_first: (B,) int64 input position of the answer's first token; 0 for "no answer"; None without targets.
         target_last: (B,) int64 input position of the answer's last token, **inclusive**; 0 for "no answer".
+        other_first: (B, A) int64, first tokens of further places of the answer that are as right; 0 where a window has
+            fewer than A; None where no window has any, and without targets.
+        other_last: (B, A) int64, their last tokens, **inclusive**, likewise.
         target_label: (B,) float32, the class (its place in the run's classes) or the regression target of the window's
             example, NaN without one; None without targets.
         target_segment: (B,) int64, which of the window's segments (contexts), counted from 0, is of the context that
@@ -54,6 +57,8 @@ class Batch:
     segment: NDArray[np.int32]
     target_label: Tensor | None = None
     target_segment: Tensor | None = None
+    other_first: Tensor | None = None
+    other_last: Tensor | None = None
     padded: bool = True
 
     def __len__(self) -> int:
@@ -76,6 +81,8 @@ class Batch:
             target_last=move(self.target_last),
             target_label=move(self.target_label),
             target_segment=move(self.target_segment),
+            other_first=move(self.other_first),
+            other_last=move(self.other_last),
             contexts=self.contexts.to(device, non_blocking=True),
             segment_number=self.segment_number.to(device, non_blocking=True),
             example=self.example.to(device, non_blocking=True),

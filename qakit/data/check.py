@@ -183,7 +183,7 @@ def _counts(examples: Sequence[Example]) -> dict[str, int]:
         "unanswerable": sum(1 for example in examples if example.answers == ()),
         "unlabelled": sum(not example.labelled for example in examples),
         "answers": len(answers),
-        "placed": sum(1 for answer in answers if answer.start is not None),
+        "placed": sum(1 for answer in answers if answer.places),
     }
 
 

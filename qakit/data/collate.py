@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from qakit.data.batch import Batch
-from qakit.data.encode import EncodedExamples
+from qakit.data.encode import EncodedExamples, Places
 from qakit.data.ragged import ranges
 from qakit.data.template import PairTemplate
 from qakit.data.windows import Windows, owned_tokens
@@ -47,7 +47,8 @@ class Collator:
 
         Args:
             rows: (B,) rows of ``windows``, B >= 1.
-            targets: whether to give the answers' positions; a window without the answer gets position 0.
+            targets: whether to give the answers' positions; a window without the answer gets position 0. Of an answer
+                with several places, a window that lacks the first one has the first of those that it holds.
         """
         windows, store, template = self.windows, self.encoded.store, self.template
         prefix, middle, suffix = (len(ids) for ids in (template.prefix, template.middle, template.suffix))
@@ -112,7 +113,11 @@ class Collator:
             own_first, own_stop = self.ownership[0][segment], self.ownership[1][segment]
             start_mask[:] = False
             start_mask[ranges(start + own_first - first, own_stop - own_first)] = True
-        target = _targets(windows, segment, row, start - origin[row] - first, size) if targets else None
+        target, others = None, None
+        if targets:
+            target = _targets(windows, segment, row, start - origin[row] - first, size)
+            if self.encoded.others is not None:
+                others = _other_targets(self.encoded.others, windows, segment, row, start - origin[row] - first, target)
         contexts = np.full((size, max(1, int(np.bincount(row, minlength=size).max()))), -1, np.int64)
         contexts[row, ordinal] = windows.pair[segment]
         relevant = windows.pair[segment] == self.encoded.relevant[windows.example[rows]][row]  # (n,)
@@ -130,6 +135,8 @@ class Collator:
             target_last=None if target is None else torch.from_numpy(target[1]),
             target_label=torch.from_numpy(self.encoded.label[windows.example[rows]]) if targets else None,
             target_segment=torch.from_numpy(_chosen(relevant, ordinal, row, size)) if targets else None,
+            other_first=None if others is None else torch.from_numpy(others[0]),
+            other_last=None if others is None else torch.from_numpy(others[1]),
             contexts=torch.from_numpy(contexts),
             segment_number=tensor(number),
             example=torch.from_numpy(windows.example[rows].astype(np.int64)),
@@ -159,4 +166,31 @@ def _targets(windows: Windows, segment: Int64, row: Int64, shift: Int64, size: i
     chosen = holds[order]
     first[rows] = windows.answer_first[segment[chosen]] + shift[chosen]
     last[rows] = windows.answer_stop[segment[chosen]] - 1 + shift[chosen]
+    return first, last
+
+
+def _other_targets(
+    places: Places, windows: Windows, segment: Int64, row: Int64, shift: Int64, target: tuple[Int64, Int64]
+) -> tuple[Int64, Int64] | None:
+    """Input positions of the answers' other places that a window holds as a whole, (B, A) each; None without any.
+
+    Where a window has no target yet, its first such place becomes the target, in ``target`` itself. The rest as in
+    :func:`_targets`.
+    """
+    at, place = places.of(windows.pair[segment])
+    held = (places.first[place] >= windows.first[segment[at]]) & (places.stop[place] <= windows.stop[segment[at]])
+    at, place = at[held], place[held]
+    owner = row[at]  # ascending
+    spans = np.stack([places.first[place] + shift[at], places.stop[place] - 1 + shift[at]])
+    lacking, first_place = np.unique(owner, return_index=True)
+    lacking, first_place = (values[target[0][lacking] == 0] for values in (lacking, first_place))
+    target[0][lacking], target[1][lacking] = spans[:, first_place]
+    rest = np.ones(len(owner), bool)
+    rest[first_place] = False
+    owner, spans = owner[rest], spans[:, rest]
+    if not len(owner):
+        return None
+    column = np.arange(len(owner)) - np.searchsorted(owner, owner)
+    first, last = np.zeros((2, len(target[0]), int(column.max()) + 1), np.int64)
+    first[owner, column], last[owner, column] = spans
     return first, last

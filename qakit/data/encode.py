@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qakit.data.labels import label_numbers
+from qakit.data.ragged import ranges
 from qakit.data.store import Progress, TokenStore, build_store
 from qakit.values import Answer, Example
 
@@ -25,6 +26,26 @@ Float32 = NDArray[np.float32]
 
 BLOCK_TOKENS = 2_000_000
 """How many tokens of the store are looked at together when answers are placed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """K places of answers that are as right as the target answers, sorted by pair.
+
+    Attributes:
+        pair: (K,) the (example, context) pair: a row of ``EncodedExamples.context``.
+        first: (K,) first token.
+        stop: (K,) one past the last token.
+    """
+
+    pair: Int64
+    first: Int32
+    stop: Int32
+
+    def of(self, pair: NDArray[np.signedinteger[Any]]) -> tuple[Int64, Int64]:
+        """Every place in some pairs (S,): rows of ``pair``, and rows of this table, (M,) each."""
+        low, high = (np.searchsorted(self.pair, pair, side=side) for side in ("left", "right"))
+        return np.repeat(np.arange(len(pair)), high - low), ranges(low, high - low)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +64,7 @@ class EncodedExamples:
         relevant: (N,) int32, row of the pair whose context holds the answer; -1 if it is not known, or there is none.
         key: (N,) int64, a stable number for each example (a hash of its id): the address of its randomness, the same
             whatever else is in the file.
+        others: further places that are as right as the target answers (``Answer.others``); None without any.
     """
 
     store: TokenStore
@@ -55,6 +77,7 @@ class EncodedExamples:
     label: Float32
     relevant: Int32
     key: Int64
+    others: Places | None = None
 
     def __len__(self) -> int:
         return len(self.query)
@@ -85,9 +108,9 @@ def encode(
 ) -> EncodedExamples:
     """Tokenise the examples' texts and find the tokens of their answers.
 
-    The target answer is an example's first placed one. It reaches from the first token that ends after the answer's
-    first character to the last token that starts before the answer's end; tokens without characters don't count. An
-    answer that no token covers (only blanks, say) is not placed in any context.
+    The target answer is the first place of an example's first placed one. It reaches from the first token that ends
+    after the answer's first character to the last token that starts before the answer's end; tokens without characters
+    don't count. An answer that no token covers (only blanks, say) is not placed in any context.
 
     Args:
         labels: the run's classes; empty where examples have none, or numbers.
@@ -108,7 +131,7 @@ def encode(
 
     answers = [_target(example) for example in examples]
     placed = np.fromiter((i for i, answer in enumerate(answers) if answer), dtype=np.int64)
-    spans = [(answer.context, answer.start, answer.end) for answer in answers if answer]
+    spans = [(answer.context, *answer.places[0]) for answer in answers if answer]
     where, start, end = np.array(spans, dtype=np.int64).reshape(len(spans), 3).T
     pair = pointers[placed] + where
     first, stop = token_spans(store, context[pair], start, end)
@@ -126,6 +149,7 @@ def encode(
         label=label_numbers(examples, labels),
         relevant=_relevant(examples, pointers[:-1]),
         key=np.fromiter((example_key(example.id) for example in examples), dtype=np.int64, count=len(examples)),
+        others=_others(answers, store, pointers, context, answer_first, answer_stop),
     )
 
 
@@ -188,7 +212,33 @@ def _texts(examples: Iterable[Example]) -> Iterator[str]:
 
 
 def _target(example: Example) -> Answer | None:
-    return next((answer for answer in example.answers or () if answer.start is not None), None)
+    return next((answer for answer in example.answers or () if answer.places), None)
+
+
+def _others(
+    answers: Sequence[Answer | None],
+    store: TokenStore,
+    pointers: Int64,
+    context: Int32,
+    answer_first: Int32,
+    answer_stop: Int32,
+) -> Places | None:
+    """The places of the target answers beside the first; of several with the same tokens, one."""
+    found = [
+        (pointers[row] + answer.context, start, end)
+        for row, answer in enumerate(answers)
+        if answer and len(answer.places) > 1
+        for start, end in answer.places[1:]
+    ]
+    if not found:
+        return None
+    pair, start, end = np.array(found, dtype=np.int64).T
+    first, stop = token_spans(store, context[pair], start, end)
+    new = (first >= 0) & ((first != answer_first[pair]) | (stop != answer_stop[pair]))
+    if not new.any():
+        return None
+    pair, first, stop = np.unique(np.stack([pair[new], first[new], stop[new]]), axis=1)
+    return Places(pair, first.astype(np.int32), stop.astype(np.int32))
 
 
 def _relevant(examples: Sequence[Example], first_pair: Int64) -> Int32:

@@ -140,3 +140,12 @@ def _check_answers(example: Example, path: Path) -> None:
                 f"{path}, id {example.id}: the reader places the answer {answer.text!r} where the context has "
                 "other text; this is a mistake in the reader's plugin"
             )
+        for first, end in answer.others:
+            if not (
+                0 <= answer.context < len(example.contexts)
+                and 0 <= first < end <= len(example.contexts[answer.context])
+            ):
+                raise PluginError(
+                    f"{path}, id {example.id}: the reader places the answer {answer.text!r} at characters {first} to "
+                    f"{end}, outside its context; this is a mistake in the reader's plugin"
+                )

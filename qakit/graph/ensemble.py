@@ -22,6 +22,7 @@ from qakit.files import json_text
 from qakit.graph.nodes import Graph, Joined, Node
 from qakit.names import plain_name
 from qakit.recipe.dump import yaml_flow
+from qakit.recipe.staged import SPLIT_FIELDS
 from qakit.runs import MEMBERS, Run, seconds_of
 
 if TYPE_CHECKING:
@@ -167,14 +168,10 @@ def _weights(text: str) -> Any:
 
 def _check_same_questions(members: Sequence[Recipe], labels: Sequence[str]) -> None:
     """Members are weighed and judged on the same questions: all on out-of-fold answers of the same parts, or none."""
-    parts = [None if each.folds is None else each.folds.model_dump(include=_SPLIT) for each in members]
+    parts = [None if each.folds is None else each.folds.model_dump(include=set(SPLIT_FIELDS)) for each in members]
     for label, part in zip(labels, parts, strict=True):
         if part != parts[0]:
             raise UsageError(
                 f"the members {labels[0]} and {label} answer different validation questions: give all of them the same "
                 "`folds`, or none"
             )
-
-
-_SPLIT = {"k", "group_by", "repeats", "seed"}
-"""What decides the parts of a cross-validation."""

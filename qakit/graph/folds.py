@@ -3,7 +3,7 @@
 ::
 
     runs/NAME-TIME/
-      folds.json         k, group_by, seed; the training files with their SHA-256; questions and groups of each fold
+      folds.json         k, group_by, seed ...; the training files with their SHA-256; questions and groups of each fold
       recipe.yaml        the recipe, with its block `folds`
       fold-1/ ...        the folds' own run folders, each judged on the part that it did not see
       meta.json          as in every run
@@ -25,6 +25,7 @@ from qakit.errors import RunError
 from qakit.files import json_text
 from qakit.graph.nodes import Graph, Joined, Node, Train
 from qakit.recipe.model import Recipe
+from qakit.recipe.staged import SPLIT_FIELDS
 from qakit.runs import FOLDS, Run
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class OutOfFold:
         """The training files, and with them the folds, are those of before."""
         from qakit.numbers import load_json
 
-        if run.read_json(run.folds_file) != load_json(files[FOLDS]):
+        if {"stratify_by": "none"} | run.read_json(run.folds_file) != load_json(files[FOLDS]):
             raise RunError(f"{run.folder} was begun with other training files, so the folds are others now: begin anew")
 
     def finish(self, run: Run, registry: Registry, listener: Listener) -> Joined:
@@ -150,7 +151,7 @@ class OutOfFold:
         from qakit.inference.output import inputs_of
 
         assert self.recipe.folds is not None
-        section = self.recipe.folds.model_dump(mode="json", include={"k", "group_by", "repeats", "seed"})
+        section = self.recipe.folds.model_dump(mode="json", include=set(SPLIT_FIELDS))
         files = inputs_of(split_files(self.recipe, "train"))
         return section | {"files": files, "folds": assignment.sizes(self.recipe.folds.k)}
 

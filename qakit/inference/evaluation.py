@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from qakit.data.checks.span_search import Exact, same_text
 from qakit.errors import PluginError, UsageError
 from qakit.inference.calibration import (
     Calibration,
@@ -23,6 +24,9 @@ from qakit.protocols import Metric, NoRuntime, PerExampleMetric, Postprocessor
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.values import Example, Prediction, SpanPrediction
+
+EXACT_MATCH = ("exact_match", "exact", "EM")
+"""What metrics call exact match."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,3 +193,16 @@ def figures_by_question(judge: Judge) -> Score | None:
     if not isinstance(metric, PerExampleMetric):
         return None
     return lambda examples, answers: metric.per_example(examples, answers)[metric.primary]
+
+
+def exact_match(metric: Metric) -> Exact:
+    """The metric's exact match of an example and an answer; :func:`same_text` where it has none."""
+    if not isinstance(metric, PerExampleMetric):
+        return same_text
+
+    def exact(example: Example, answer: str) -> bool:
+        columns = metric.per_example([example], [answer])
+        name = next((name for name in EXACT_MATCH if name in columns), None)
+        return same_text(example, answer) if name is None else columns[name][0] == 100.0
+
+    return exact

@@ -20,11 +20,15 @@ class FoldsSection(Section):
 
     k: Annotated[int, Field(ge=2, le=1000)] = 5
     """How many parts."""
-    group_by: Literal["document", "context", "none"] = "document"
-    """What no split may divide: questions of the same `document` (an article), of the same `context`, or nothing."""
-    repeats: Literal["error", "together"] = "error"
-    """The same question, or the same context, in two groups would be on both sides of a split: stop with an `error`, or
-    keep such groups `together`."""
+    group_by: Literal["auto", "document", "context", "none"] = "auto"
+    """What no split may divide: questions of the same `document` (an article), of the same `context`, or nothing.
+    `auto`: the document where the file has documents, else the context where there is one, else nothing."""
+    repeats: Literal["error", "together", "ignore"] = "error"
+    """The same question, or the same context, in two groups would be on both sides of a split: stop with an `error`,
+    keep such groups `together`, or `ignore` it (where the "question" is one of a few words, such as a sentiment)."""
+    stratify_by: Literal["none", "label", "answer", "question"] = "none"
+    """What every part shall have in the same shares, as far as groups allow: the classes (`label`), the kinds of
+    `answer` (none, without a place, the whole context, a part of it), or the questions (a few words, as above)."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of the split alone, so that runs with other seeds have the same parts."""
     fold: PositiveInt | None = None
@@ -37,6 +41,10 @@ class FoldsSection(Section):
         if self.fold is not None and self.fold > self.k:
             raise ValueError(f"fold: there are {self.k} folds, counted from 1")
         return self
+
+
+SPLIT_FIELDS = ("k", "group_by", "repeats", "stratify_by", "seed")
+"""What of the section decides the parts."""
 
 
 class PseudoSection(Section):

@@ -86,3 +86,6 @@ def _check_answer(example: Example, answer: Answer) -> None:
         assert found == answer.text, (
             f"{example.id}: the context has {found!r} where the answer {answer.text!r} should be"
         )
+    length = len(example.contexts[answer.context])
+    for first, end in answer.others:
+        assert 0 <= first < end <= length, f"{example.id}: an answer's other place is {first} to {end} of {length}"

@@ -15,6 +15,7 @@ from typing import Any
 from qakit.data.splits import read_split
 from qakit.errors import UsageError
 from qakit.recipe.model import BackboneSection, Recipe
+from qakit.recipe.staged import SPLIT_FIELDS
 from qakit.registry import Registry
 from qakit.runs import SEEN, Run, ensemble_members, open_run
 from qakit.stages.folder import is_pipeline_folder, stage_folders
@@ -99,8 +100,7 @@ def _remedy(recipe: Recipe, folder: Path) -> str:
     if own is None:
         return "name a run that was trained without them, or validate on other questions"
     section = Run(folder.parent).read_json(Run(folder.parent).folds_file)
-    names = ("k", "group_by", "repeats", "seed")
-    other = [name for name in names if section and section.get(name) != getattr(own, name)]
+    other = [name for name in SPLIT_FIELDS if section and section.get(name) != getattr(own, name)]
     if other:
         there = ", ".join(f"{name} {section.get(name)}" for name in other)
         here = ", ".join(f"{name} {getattr(own, name)}" for name in other)

@@ -26,7 +26,7 @@ from qakit.inference.scoring import ScoringSet, given_by, prepare, window_runtim
 from qakit.modeling.assemble import Assembled, assemble
 from qakit.modeling.device import Precision, keep_freed_memory, resolve_precision
 from qakit.modeling.start import check_start, take_head
-from qakit.protocols import Gives
+from qakit.protocols import Gives, LearnsAnyPlace
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.training.adversarial import Attack, attack_on
@@ -142,6 +142,14 @@ def prepare_training(
             Notice(
                 f"{without_window:,} of {len(encoded):,} training examples give no window to learn from: "
                 "their answer has no place in its context, or no window holds the whole of it"
+                f"{_ambiguous(train_split)}"
+            )
+        )
+    if encoded.others is not None and not isinstance(assembled.model.decoder, LearnsAnyPlace):
+        listener(
+            Notice(
+                f"the head {recipe.head.name!r} cannot learn answers at any of several places "
+                "(data.problems.answer_ambiguous: all): it learns the first one in each window"
             )
         )
     validation = None
@@ -175,6 +183,13 @@ def prepare_training(
         attack=attack,
         freezing=freezing,
     )
+
+
+def _ambiguous(split: Split) -> str:
+    """What can be done about answers without a place because they occur several times; empty without any."""
+    count = sum(problems.counts["answer_ambiguous", "kept"] for problems in split.problems)
+    hint = "set data.problems.answer_ambiguous to first or all"
+    return f" ({count:,} occur several times: {hint} to learn from these)" if count else ""
 
 
 def _shared_questions(train: Split, validation: Split) -> str | None:

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from qakit.data.checks.ceiling import PlacedAnswers, ceiling, low_ceiling
+from qakit.data.checks.span_search import same_text
 from qakit.data.checks.tokens import TokenSetup, check_tokens
 from qakit.data.encode import EncodedExamples, encode
 from qakit.data.windows import Windows
+from qakit.metrics import cmrc, squad, text
 from qakit.protocols import WindowRuntime
 from qakit.registry import load_registry
 from qakit.values import Answer, Example
@@ -174,13 +176,61 @@ def test_the_ceiling_is_what_its_definition_says(tokenizer, drawn, overlap):
     ]
     assert top.answers == sum(map(len, reached))
     assert top.reachable == sum(sum(one.values()) for one in reached)
-    assert top.reachable_answerable == sum(any(one.values()) for one in reached)
     assert top.answerable == sum(bool(one) for one in reached)
     assert top.questions == len(examples)
     assert top.reachable_questions - top.reachable_answerable == top.questions - top.answerable
-    none = ceiling(examples, encoded, windows, PlacedAnswers.of(examples, encoded), no_answer=False)
-    assert none.reachable_questions == top.reachable_answerable
     assert top.reachable >= top.answers - top.outside_windows - top.inside_tokens
+
+
+EXACT = {
+    "same_text": same_text,
+    "squad_v1": lambda example, answer: squad.score_v1(example, answer)[0] == 1,
+    "squad_v2": lambda example, answer: squad.score_v2(example, answer)[0] == 1,
+    "cmrc": lambda example, answer: cmrc.score(example, answer)[0] == 1,
+    "key without b": lambda example, answer: text.score(example, answer, remove_characters="b,")[0] == 1,
+}
+PIECE = st.sampled_from([*"abBet .-\u200b\u5317\u00df", "the ", " a ", "An", "b."])
+PIECES = st.lists(PIECE, min_size=1, max_size=9).map("".join)
+
+
+@pytest.fixture(scope="module")
+def pairs_of_characters() -> PreTrainedTokenizerFast:
+    """Every two characters are a token, whatever they are."""
+    backend = Tokenizer(models.WordLevel({"[UNK]": 0, "[PAD]": 1}, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.Split(Regex("..?"), "isolated")
+    return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]", pad_token="[PAD]")
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    contexts=st.lists(PIECES, min_size=1, max_size=2),
+    golds=st.lists(PIECES, max_size=2),
+    cuts=st.lists(st.tuples(st.integers(0, 12), st.integers(1, 8)), max_size=2),
+    longest=st.integers(1, 5),
+    no_answer=st.booleans(),
+    metric=st.sampled_from(list(EXACT)),
+)
+def test_the_ceiling_of_questions_is_the_best_that_any_span_reaches(
+    pairs_of_characters, contexts, golds, cuts, longest, no_answer, metric
+):
+    slices = [contexts[0][start : start + length] for start, length in cuts]
+    answers = tuple(Answer(gold, None) for gold in [*golds, *filter(None, slices)])
+    examples = [Example("1", "a", tuple(contexts), answers=answers)]
+    encoded = encode(examples, pairs_of_characters)
+    windows = setup(pairs_of_characters, max_length=8, overlap=1).preprocessor.windows(encoded, epoch=0)
+    possible: list[str] = []
+    for pair, first, stop in zip(windows.pair, windows.first, windows.stop, strict=True):
+        row = encoded.context[pair]
+        offsets = encoded.store.offsets[encoded.store.pointers[row] :]
+        spans = [(i, j) for i in range(first, stop) for j in range(i, min(stop, i + longest))]
+        possible += filter(None, (contexts[pair][offsets[i, 0] : offsets[j, 1]].strip() for i, j in spans))
+    if no_answer or not possible:
+        possible.append("")
+    top = ceiling(
+        examples, encoded, windows, PlacedAnswers.of(examples, encoded),
+        max_answer_length=longest, no_answer=no_answer, exact=EXACT[metric],
+    )  # fmt: skip
+    assert top.reachable_questions == any(EXACT[metric](examples[0], answer) for answer in possible)
 
 
 def test_percentiles_are_lengths_that_occur():

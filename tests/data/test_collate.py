@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from qakit.data.collate import Collator, owned_tokens
-from qakit.data.encode import EncodedExamples
+from qakit.data.encode import EncodedExamples, Places
 from qakit.data.store import TokenStore
 from qakit.data.template import PairTemplate
 from qakit.data.windows import Windows
@@ -109,6 +111,18 @@ def test_of_two_answers_in_one_window_the_first_counts() -> None:
     twice = windows((0, 2, [(0, 4, 6, 4, 6), (0, 3, 6, 4, 6)]))
     batch = Collator(ENCODED, twice, TEMPLATE).collate(np.array([0]), targets=True)
     assert batch.target_first.tolist() == [5]
+
+
+def test_further_places_of_the_answer_are_targets_of_the_windows_that_hold_them() -> None:
+    places = Places(np.array([0, 0, 0]), np.array([0, 2, 6], np.int32), np.array([2, 3, 9], np.int32))
+    batch = Collator(replace(ENCODED, others=places), WINDOWS, TEMPLATE).collate(ALL, targets=True)
+    assert batch.target_first is not None and batch.other_first is not None
+    assert batch.target_first.tolist() == [5, 7, 5, 0]  # window 0 lacks the first place, and has two others
+    assert batch.target_last.tolist() == [6, 8, 6, 0]
+    assert batch.other_first.tolist() == [[7], [5], [0], [0]]
+    assert batch.other_last.tolist() == [[7], [5], [0], [0]]
+    assert Collator(replace(ENCODED, others=places), WINDOWS, TEMPLATE).collate(ALL, targets=False).other_first is None
+    assert Collator(ENCODED, WINDOWS, TEMPLATE).collate(ALL, targets=True).other_first is None
 
 
 def test_which_context_holds_the_answer_and_which_label_the_example_has() -> None:

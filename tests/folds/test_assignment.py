@@ -79,9 +79,46 @@ def test_of_several_contexts_only_that_of_the_answer_counts() -> None:
         assign([replace(each, answers=None, relevant=None) for each in pool], FoldsSection(k=2, group_by="context"))
 
 
-def test_without_documents_the_message_says_what_to_group_by() -> None:
+def test_without_documents_contexts_stay_whole_and_an_explicit_document_is_an_error() -> None:
+    same = [example(name, contexts=("One.",)) for name in "ab"]
+    found = assign([*same, example("c")], FoldsSection(k=2))
+    assert found.fold[0] == found.fold[1] != found.fold[2]
     with pytest.raises(DataError, match=r"id a: there is no document to group by: set folds.group_by: context"):
-        assign([example("a")], FoldsSection())
+        assign(same, FoldsSection(group_by="document"))
+    with pytest.raises(DataError, match=r"id c: there is no document to group by"):
+        assign([example("a", document="d"), example("c")], FoldsSection())
+
+
+TWEETS = [
+    example(
+        str(number),
+        question=("positive", "negative", "neutral")[number % 3],
+        contexts=(f"tweet {number}",),
+        answers=(Answer(f"tweet {number}", 0) if number % 3 == 2 else Answer("tweet", 0),),
+    )
+    for number in range(31)
+]
+
+
+def test_questions_of_a_few_words_may_be_on_all_sides() -> None:
+    with pytest.raises(DataError, match=r"set folds\.repeats: together, .* or ignore, where questions are a few words"):
+        assign(TWEETS, FoldsSection(k=3))
+    with pytest.raises(DataError, match=r"3 groups for 5 folds: .* or folds\.repeats: ignore"):
+        assign(TWEETS, FoldsSection(k=5, repeats="together"))
+    found = assign(TWEETS, FoldsSection(k=5, repeats="ignore"))
+    assert sorted(Counter(found.fold).values()) == [6, 6, 6, 6, 7]
+
+
+@pytest.mark.parametrize("by", ["question", "answer", "label"])
+def test_strata_have_the_same_share_of_each_fold(by: str) -> None:
+    tweets = [replace(each, label=each.question) for each in TWEETS]
+    found = assign(tweets, FoldsSection(k=5, repeats="ignore", stratify_by=by))
+    strata = [len(each.answers[0].text) > 5 if by == "answer" else each.question for each in tweets]
+    for stratum in set(strata):
+        counts = Counter(fold for fold, own in zip(found.fold, strata, strict=True) if own == stratum)
+        assert max(counts.values()) - min(counts[fold] for fold in range(1, 6)) <= 1
+    with pytest.raises(DataError, match="the label is a number, no class"):
+        assign([replace(each, label=0.5) for each in TWEETS], FoldsSection(stratify_by="label"))
 
 
 texts = st.sampled_from(["", "One.", "one", "Two!", "Three", "Four", "Five", "Six", "Seven", "Eight"])
@@ -104,6 +141,7 @@ example_lists = st.lists(
         k=st.integers(2, 4),
         group_by=st.sampled_from(["document", "context", "none"]),
         repeats=st.sampled_from(["error", "together"]),
+        stratify_by=st.sampled_from(["none", "question", "answer"]),
         seed=st.integers(0, 3),
     ),
     order=st.randoms(use_true_random=False),
@@ -122,7 +160,8 @@ def test_nothing_is_on_two_sides_whatever_the_order(examples: list[Example], sec
             assert sides.setdefault(key, fold) == fold
     sizes = [size["examples"] for size in found.sizes(section.k)]
     assert sum(sizes) == len(examples)
-    assert max(sizes) - min(sizes) <= max(Counter(found.group).values())
+    if section.stratify_by == "none":
+        assert max(sizes) - min(sizes) <= max(Counter(found.group).values())
     shuffled = list(examples)
     order.shuffle(shuffled)
     again = dict(zip([each.id for each in shuffled], assign(shuffled, section).fold, strict=True))

@@ -113,7 +113,7 @@ def test_positions_compete_over_all_windows_of_an_example(case: Case, data: st.D
         if held.any():
             everything = scores[rows][possible[rows]].logsumexp(0)
             losses.append(float(everything - scores[held, 0].logsumexp(0)))
-    found = among_windows(scores, possible, target, groups)
+    found = among_windows(scores, possible, [target], groups)
     assert found.item() == pytest.approx(sum(losses) / max(1, len(losses)), abs=1e-4)
 
 

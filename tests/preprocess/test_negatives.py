@@ -244,3 +244,19 @@ def test_epochs_and_seeds_differ(name: str, by_letters: Encode, build: Build) ->
         for seed, epoch in ((0, 0), (0, 1), (1, 0))
     )
     assert first != other_epoch and first != other_seed
+
+
+TWICE = Example("q", "?", (TEXT,), (Answer(TEXT[1:3], 1, others=((20, 22),)),))
+
+
+def test_a_window_with_another_place_of_the_answer_is_no_negative(by_letters: Encode, build: Build) -> None:
+    windows = build("stride", overlap=3, negatives="none").windows(by_letters([TWICE]), epoch=0)
+    assert windows.first.tolist() == [0, 14]
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_no_negative_shares_a_token_with_any_place(name: str, by_letters: Encode, build: Build) -> None:
+    encoded, built = by_letters([TWICE]), build(name, overlap=3, negatives=9.0, room=6)
+    drawn = [window for epoch in range(20) for window in split(built.windows(encoded, epoch=epoch))[1]]
+    assert drawn
+    assert not any(first < end and stop > start for _, first, stop in drawn for start, end in ((1, 3), (20, 22)))

@@ -16,7 +16,7 @@ FILES = [
         {},
         "cmrc2018/cmrc2018_train.json",
         10142,
-        {("answer_offset", "repaired"): 20, ("answer_offset", "kept"): 1},
+        {("answer_offset", "repaired"): 20, ("answer_ambiguous", "kept"): 1},
     ),
     (
         "squad",

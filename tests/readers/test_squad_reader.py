@@ -104,7 +104,7 @@ def test_off_by_one_is_repaired_only_where_the_text_occurs_once(write_json, read
     path = write_json(squad(answered("large", 29), answered("France", 11) | {"id": "q2"}))
     examples, problems = read("squad", path)
     assert [example.answers for example in examples] == [(Answer("large", 30),), (Answer("France", None),)]
-    assert problems.counts == {("answer_offset", "repaired"): 1, ("answer_offset", "kept"): 1}
+    assert problems.counts == {("answer_offset", "repaired"): 1, ("answer_ambiguous", "kept"): 1}
     assert problems.examples["answer_offset"][0].message == (
         "the answer 'large' occurs once, at character 30; it is not at character 29"
     )
@@ -113,7 +113,7 @@ def test_off_by_one_is_repaired_only_where_the_text_occurs_once(write_json, read
 def test_overlapping_occurrences_are_two(write_json, read):
     (example,), problems = read("squad", write_json(squad(answered("aa", 9), context="b aaa")))
     assert example.answers == (Answer("aa", None),)
-    assert problems.counts == {("answer_offset", "kept"): 1}
+    assert problems.counts == {("answer_ambiguous", "kept"): 1}
 
 
 @pytest.mark.parametrize("start", [-1, 10**30, 3])
@@ -175,7 +175,7 @@ def test_an_answer_without_an_offset_is_placed_where_it_occurs_once(start, write
     path = write_json(squad(question(answers=[{"text": "Paris", **start}, {"text": "France", **start}])))
     (example,), problems = read("squad", path)
     assert example.answers == (Answer("Paris", 0), Answer("France", None))
-    assert problems.counts == {("answer_offset", "repaired"): 1, ("answer_offset", "kept"): 1}
+    assert problems.counts == {("answer_offset", "repaired"): 1, ("answer_ambiguous", "kept"): 1}
     assert read("squad", path, {"answer_offset": "keep"})[0][0].answers == (
         Answer("Paris", None),
         Answer("France", None),

@@ -237,7 +237,7 @@ def test_without_offsets_an_answer_is_placed_where_it_occurs_once(write, read):
     path = write("q,c,a\n?,one two,two\n?,two two,two\n")
     examples, problems = read("table", path, question="q", context="c", answer_text="a")
     assert [example.answers for example in examples] == [(Answer("two", 4),), (Answer("two", None),)]
-    assert problems.counts == {("answer_offset", "kept"): 1}
+    assert problems.counts == {("answer_ambiguous", "kept"): 1}
 
 
 def test_the_end_is_exclusive(write, read):

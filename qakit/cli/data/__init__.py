@@ -17,6 +17,7 @@ from qakit.outputs import folder_to_fill
 
 if TYPE_CHECKING:
     from qakit.data.check import Rules
+    from qakit.data.checks.span_search import Exact
     from qakit.data.checks.tokens import TokenSetup
     from qakit.problems import Policy
     from qakit.protocols import Reader
@@ -48,6 +49,8 @@ class _Job:
     max_question_length: int
     max_answer_length: int | None
     no_answer: bool = True
+    exact: Exact | None = None
+    """The exact match of the recipe's metric; None without a recipe."""
     rules: Rules | None = None
 
 
@@ -138,6 +141,7 @@ def download(
 def _from_recipe(targets: list[str], overrides: list[str], tokenizer: str | None, registry: Registry) -> _Job:
     from qakit.data.splits import SplitName, build_reader, split_files
     from qakit.files import without_gz
+    from qakit.inference.evaluation import Judge, exact_match
     from qakit.recipe.found import found_recipe
     from qakit.recipe.load import load_recipe
 
@@ -162,6 +166,7 @@ def _from_recipe(targets: list[str], overrides: list[str], tokenizer: str | None
         max_question_length=recipe.windows.max_question_length,
         max_answer_length=recipe.predict.max_answer_length,
         no_answer=recipe.predict.no_answer,
+        exact=exact_match(Judge.of(recipe, registry).metric),
         rules=_rules(recipe, registry),
     )
 
@@ -218,6 +223,7 @@ def _token_setup(job: _Job, registry: Registry) -> TokenSetup | None:
     """Tokenizer and windows; None, with a warning, where the tokenizer cannot be had."""
     if job.tokenizer is None:
         return None
+    from qakit.data.checks.span_search import same_text
     from qakit.data.checks.tokens import TokenSetup
     from qakit.data.template import PairTemplate
     from qakit.modeling.backbones import load_tokenizer
@@ -233,7 +239,8 @@ def _token_setup(job: _Job, registry: Registry) -> TokenSetup | None:
     )
     name, settings = job.preprocessor
     preprocessor = registry.build("preprocessors", name, settings, runtime)
-    return TokenSetup(tokenizer, preprocessor, runtime, job.max_answer_length, job.no_answer)
+    exact = job.exact or same_text
+    return TokenSetup(tokenizer, preprocessor, runtime, job.max_answer_length, job.no_answer, exact)
 
 
 def _window(job: _Job) -> dict[str, Any]:

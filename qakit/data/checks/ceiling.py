@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qakit.data.checks.findings import EXAMPLES_SHOWN, shown
+from qakit.data.checks.span_search import Exact, SpanSearch, same_text
 from qakit.data.encode import EncodedExamples, token_spans
 from qakit.data.windows import Windows
 from qakit.values import Answer, Example
@@ -21,13 +22,12 @@ LOW = 95.0
 
 
 @dataclass(frozen=True, slots=True)
-class Ceiling:
-    """What a perfect model would reach.
+class Reach:
+    """What of the placed answers a perfect model would give, letter by letter.
 
     A placed answer is *reachable* if some window holds all its tokens, the text cut from the first to the last of them
-    is the answer (but for blanks at its ends), and decoding gives answers of that many tokens. A question is reachable
-    if one of its answers is; one without an answer, if decoding may say that it has none. An answer can be lost for
-    several reasons; each counts it.
+    is the answer (but for blanks at its ends), and decoding gives answers of that many tokens. An answer can be lost
+    for several reasons; each counts it.
     """
 
     answers: int
@@ -40,12 +40,6 @@ class Ceiling:
     """Placed answers that begin or end within a token."""
     too_long: int
     """Placed answers of more tokens than decoding gives; 0 where its limit is not known."""
-    questions: int
-    """Labelled questions, with an answer (placed or not) or without."""
-    reachable_questions: int
-    answerable: int
-    """Of the questions, those with an answer."""
-    reachable_answerable: int
     examples: tuple[str, ...]
     """Some answers that are not reachable, and what would be cut instead."""
 
@@ -53,6 +47,23 @@ class Ceiling:
     def of_answers(self) -> float:
         """Percentage of placed answers that are reachable; 100 without any."""
         return _percent(self.reachable, self.answers)
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling(Reach):
+    """The highest exact match before clean-up: no answers to these questions that can be decoded have a higher one.
+
+    A question is reachable if the metric takes some text for exactly right that can be cut from a window: at the
+    answer's place or anywhere else, and also where the answer has no place. One without an answer is, if decoding may
+    say that it has none.
+    """
+
+    questions: int
+    """Labelled questions, with an answer (placed or not) or without."""
+    reachable_questions: int
+    answerable: int
+    """Of the questions, those with an answer."""
+    reachable_answerable: int
 
     @property
     def of_questions(self) -> float:
@@ -108,13 +119,14 @@ class PlacedAnswers:
 def ceiling(
     examples: Sequence[Example],
     encoded: EncodedExamples,
-    windows: Windows | None,
+    windows: Windows,
     placed: PlacedAnswers,
     *,
     max_answer_length: int | None = None,
     no_answer: bool = True,
+    exact: Exact = same_text,
 ) -> Ceiling:
-    """The ceiling of these prediction windows, or without windows that of the tokens alone.
+    """The ceiling of these prediction windows.
 
     Args:
         examples: N examples.
@@ -123,32 +135,22 @@ def ceiling(
         placed: ``PlacedAnswers.of(examples, encoded)``.
         max_answer_length: longest answer that decoding gives, in tokens; None for any length.
         no_answer: whether decoding may say that a question has no answer.
+        exact: the metric's exact match.
     """
-    held = placed.first >= 0 if windows is None else _held_by_a_window(placed, windows)
-    exact, cuts = _cut_exactly(examples, encoded, placed)
-    too_long = np.zeros(len(placed), bool)
-    if max_answer_length is not None:
-        too_long = placed.stop - placed.first > max_answer_length
-    reachable = held & exact & ~too_long
-    answerable = np.fromiter((bool(example.answers) for example in examples), dtype=bool, count=len(examples))
-    unanswerable = sum(example.answers == () for example in examples)
+    reach, reachable = _reach(examples, encoded, windows, placed, max_answer_length)
     reached = np.zeros(len(examples), bool)
     reached[placed.example[reachable]] = True
-    reachable_answerable = int((reached & answerable).sum())
+    labelled = np.fromiter((example.answers is not None for example in examples), dtype=bool, count=len(examples))
+    answerable = np.fromiter((bool(example.answers) for example in examples), dtype=bool, count=len(examples))
+    search = SpanSearch(examples, encoded, windows, exact, max_answer_length, no_answer=no_answer)
+    for row in np.flatnonzero(labelled & ~reached).tolist():
+        reached[row] = search.finds(row)
     return Ceiling(
-        answers=len(placed),
-        reachable=int(reachable.sum()),
-        outside_windows=int((~held).sum()),
-        inside_tokens=int((~exact).sum()),
-        too_long=int(too_long.sum()),
-        questions=int(answerable.sum()) + unanswerable,
-        reachable_questions=reachable_answerable + (unanswerable if no_answer else 0),
+        **asdict(reach),
+        questions=int(labelled.sum()),
+        reachable_questions=int((reached & labelled).sum()),
         answerable=int(answerable.sum()),
-        reachable_answerable=reachable_answerable,
-        examples=tuple(
-            _lost(examples, placed, k, _why(cuts.get(k), bool(held[k]), max_answer_length))
-            for k in np.flatnonzero(~reachable)[:EXAMPLES_SHOWN].tolist()
-        ),
+        reachable_answerable=int((reached & answerable).sum()),
     )
 
 
@@ -164,9 +166,10 @@ def low_ceiling(
 
     Args:
         split: what the examples are called.
-        examples, encoded, windows, max_answer_length: as for :func:`ceiling`.
+        examples, encoded, max_answer_length: as for :func:`ceiling`.
+        windows: likewise; None for one window over each context.
     """
-    top = ceiling(examples, encoded, windows, PlacedAnswers.of(examples, encoded), max_answer_length=max_answer_length)
+    top, _ = _reach(examples, encoded, windows, PlacedAnswers.of(examples, encoded), max_answer_length)
     if top.of_answers >= LOW:
         return None
     reasons = {
@@ -179,6 +182,35 @@ def low_ceiling(
         f"{', '.join(reason for reason, count in reasons.items() if count)} ({top.examples[0]}); "
         "`qakit data check RECIPE` says more"
     )
+
+
+def _reach(
+    examples: Sequence[Example],
+    encoded: EncodedExamples,
+    windows: Windows | None,
+    placed: PlacedAnswers,
+    max_answer_length: int | None,
+) -> tuple[Reach, Bools]:
+    """What of the placed answers is reachable, and which (K,)."""
+    held = placed.first >= 0 if windows is None else _held_by_a_window(placed, windows)
+    cut_exactly, cuts = _cut_exactly(examples, encoded, placed)
+    too_long = np.zeros(len(placed), bool)
+    if max_answer_length is not None:
+        too_long = placed.stop - placed.first > max_answer_length
+    reachable = held & cut_exactly & ~too_long
+    lost = tuple(
+        _lost(examples, placed, k, _why(cuts.get(k), bool(held[k]), max_answer_length))
+        for k in np.flatnonzero(~reachable)[:EXAMPLES_SHOWN].tolist()
+    )
+    reach = Reach(
+        answers=len(placed),
+        reachable=int(reachable.sum()),
+        outside_windows=int((~held).sum()),
+        inside_tokens=int((~cut_exactly).sum()),
+        too_long=int(too_long.sum()),
+        examples=lost,
+    )
+    return reach, reachable
 
 
 def _held_by_a_window(placed: PlacedAnswers, windows: Windows) -> Bools:

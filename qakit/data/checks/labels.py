@@ -110,7 +110,7 @@ def has_target(example: Example, gives: Gives | None) -> bool:
     if gives == "spans":
         return example.answers is not None
     if gives == "contexts":
-        placed = any(answer.start is not None for answer in example.answers or ())
+        placed = any(answer.places for answer in example.answers or ())
         return example.relevant is not None or placed or example.answers == ()
     return example.labelled
 

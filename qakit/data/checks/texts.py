@@ -80,8 +80,9 @@ def answer_findings(examples: Sequence[Example]) -> list[Finding]:
                 blanks.append(named)
             if begins_like_formula(answer.text):
                 formulas.append(named)
-            if answer.start is None:
+            if not answer.places:
                 unplaced.append(named)
+            if answer.start is None:
                 continue
             context = example.contexts[answer.context]
             first = context.find(answer.text)
@@ -90,7 +91,8 @@ def answer_findings(examples: Sequence[Example]) -> list[Finding]:
     findings = [
         warning(
             "unplaced_answer",
-            "answers without a place: they count in metrics, but nothing is learned from them",
+            "answers without a place: they count in metrics, but nothing is learned from them; for texts that occur "
+            "several times set data.problems.answer_ambiguous to first or all, in another case answer_case to repair",
             unplaced,
         ),
         warning("answer_blanks", "answers with blanks at an end", blanks),

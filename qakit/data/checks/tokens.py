@@ -10,6 +10,7 @@ import numpy as np
 
 from qakit.data.checks.ceiling import Ceiling, PlacedAnswers, ceiling
 from qakit.data.checks.findings import Finding, Lengths, shown, warning
+from qakit.data.checks.span_search import Exact, same_text
 from qakit.data.checks.texts import percentiles
 from qakit.data.encode import EncodedExamples, encode
 from qakit.data.store import Progress
@@ -30,6 +31,7 @@ class TokenSetup:
         runtime: the window's size.
         max_answer_length: longest answer that decoding gives, in tokens; None to leave that out.
         no_answer: whether decoding may say that a question has no answer.
+        exact: the metric's exact match.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -37,6 +39,7 @@ class TokenSetup:
     runtime: WindowRuntime
     max_answer_length: int | None = None
     no_answer: bool = True
+    exact: Exact = same_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class TokenReport:
     """Prediction windows of all examples."""
     findings: tuple[Finding, ...]
     ceiling: Ceiling | None
-    """None without placed answers."""
+    """None without an answer."""
 
 
 def check_tokens(examples: Sequence[Example], setup: TokenSetup, progress: Progress | None = None) -> TokenReport:
@@ -79,8 +82,16 @@ def check_tokens(examples: Sequence[Example], setup: TokenSetup, progress: Progr
         if len(placed):
             lengths["answer"] = (placed.stop - placed.first).astype(np.int32)
             findings += _answer_findings(examples, encoded, placed, setup)
-            longest, no_answer = setup.max_answer_length, setup.no_answer
-            top = ceiling(examples, encoded, laid, placed, max_answer_length=longest, no_answer=no_answer)
+        if any(example.answers for example in examples):
+            top = ceiling(
+                examples,
+                encoded,
+                laid,
+                placed,
+                max_answer_length=setup.max_answer_length,
+                no_answer=setup.no_answer,
+                exact=setup.exact,
+            )
     return TokenReport(
         lengths={name: percentiles(values) for name, values in lengths.items() if len(values)},
         longer_inputs=100.0 * float((inputs > runtime.max_length).mean()) if len(inputs) else 0.0,
