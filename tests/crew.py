@@ -85,26 +85,33 @@ class Crew:
         *arguments: object,
         environment: Mapping[str, str] | None = None,
         own_environment: Mapping[int, Mapping[str, str]] | None = None,
+        launcher: bool = True,
     ) -> Running:
-        """Start ``qakit`` in this many processes; ``environment`` is for all of them, ``own_environment`` by rank."""
+        """Start ``qakit`` in this many processes; ``environment`` is for all of them, ``own_environment`` by rank.
+
+        Without ``launcher`` nobody tells them of each other.
+        """
         self.number += 1
         folder = self.folder / str(self.number)
         folder.mkdir()
         store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
-        common = {
-            **self.environment,
-            "QAKIT_CACHE": os.environ["QAKIT_CACHE"],
-            **(environment or {}),
+        common = {**self.environment, "QAKIT_CACHE": os.environ["QAKIT_CACHE"], **(environment or {})}
+        told = {
             "WORLD_SIZE": str(size),
             "LOCAL_WORLD_SIZE": str(size),
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(store.port),
             "TORCHELASTIC_USE_AGENT_STORE": "True",
         }
+
+        def of_rank(rank: int) -> dict[str, str]:
+            launched = told | {"RANK": str(rank), "LOCAL_RANK": str(rank)} if launcher else {}
+            return common | launched | {**(own_environment or {}).get(rank, {})}
+
         processes = [
             self.server.start(
                 *arguments,
-                env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank), **(own_environment or {}).get(rank, {})},
+                env=of_rank(rank),
                 cwd=Path.cwd(),
                 out=folder / f"{rank}.out",
                 err=folder / f"{rank}.err",

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from qakit.errors import RecipeError, RunError
 from qakit.graph.ensemble import MEMBERS_FILE, ensemble_graph, read_combine, recipe_of_ensemble
 from qakit.graph.folds import fold_recipe, folds_graph
-from qakit.graph.nodes import Graph, Node, Repredict, Train, share_weights
+from qakit.graph.nodes import Graph, Node, Repredict, Train, check_recipe, share_weights
 from qakit.graph.pipeline import pipeline_graph
 from qakit.names import plain_name
 from qakit.recipe.load import LoadedRecipe
@@ -141,8 +141,23 @@ def reload_graph(folder: Path, registry: Registry) -> Graph:
         return _as_begun(pipeline_graph(reload_pipeline(run, registry=registry)), folder)
     recipe = run.recipe()
     if run.is_folds:
-        return _as_begun(folds_graph(recipe), folder)
+        graph = folds_graph(recipe)
+        _check_folds(graph, folder)
+        return _as_begun(graph, folder)
     return _as_begun(Graph(recipe.name or run.name, (Node("", recipe, Train()),)), folder)
+
+
+def _check_folds(graph: Graph, folder: Path) -> None:
+    """Folds may come from other machines, where data and backbones lie elsewhere; all else is the same in all of them.
+
+    Raises:
+        RunError: it is not.
+    """
+    for node in graph.nodes:
+        run = Run(folder / node.label)
+        if isinstance(node.work, Train) and run.recipe_file.is_file():
+            own = run.recipe()
+            check_recipe(run, node.recipe.model_copy(update={"data": own.data, "backbone": own.backbone}))
 
 
 def _as_begun(graph: Graph, folder: Path) -> Graph:

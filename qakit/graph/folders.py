@@ -11,11 +11,9 @@ from qakit.errors import RunError
 from qakit.files import json_text, write_text, writing
 from qakit.graph.ensemble import MEMBERS_FILE
 from qakit.graph.expand import WEIGHTS_FILE
-from qakit.graph.nodes import Graph, Join, Node, Repredict, Train, training_key
+from qakit.graph.nodes import Graph, Join, Node, Repredict, Train, check_recipe, training_key
 from qakit.graph.training import check_gives
-from qakit.recipe.differences import differing_keys, same_run
 from qakit.recipe.dump import dump_recipe
-from qakit.recipe.model import Recipe
 from qakit.runs import FOLDS, LOCK, PIPELINE, Run, check_free, create_run, is_at_work, locked, recover_run, runs_in
 
 if TYPE_CHECKING:
@@ -76,7 +74,9 @@ def make_folders(graph: Graph, folder: Path | None, files: Files) -> Path:
     there = _begun(graph, folder)
     for node in there:
         assert folder is not None
-        if not is_begun(run := Run(folder / node.label)):
+        if is_begun(run := Run(folder / node.label)):
+            _check_same(node, run, files[node.label])  # another command may have been faster
+        else:
             _write_anew(run, {**files[node.label], run.recipe_file.name: dump_recipe(node.recipe)})
     begun = {node.label for node in there}
     missing = [node for node in graph.nodes if node.label not in begun]
@@ -163,22 +163,6 @@ def _check_same(node: Node, run: Run, files: Mapping[str, str]) -> None:
     check_recipe(run, node.recipe)
     if isinstance(node.work, Join):
         node.work.check_same(run, files)
-
-
-def check_recipe(run: Run, recipe: Recipe) -> None:
-    """A run goes on with its own recipe.
-
-    Raises:
-        RunError: it was begun with another one.
-    """
-    before = run.recipe()
-    if not same_run(before, recipe):
-        was, now = differing_keys([before, recipe])
-        key = next((key for key in (*was, *now) if was.get(key) != now.get(key)), "recipe")
-        raise RunError(
-            f"{run.folder} was begun with {key}: {was.get(key, 'nothing')}, but the recipe now says {key}: "
-            f"{now.get(key, 'nothing')}; choose another --output, or remove it"
-        )
 
 
 def _check_trainings(

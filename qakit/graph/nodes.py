@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from posixpath import join, normpath
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from qakit.recipe.differences import NOT_COMPUTED
+from qakit.errors import RunError
+from qakit.recipe.differences import NOT_COMPUTED, differing_keys, same_run
 from qakit.recipe.dump import recipe_data
 from qakit.recipe.model import Recipe
 
@@ -194,3 +195,19 @@ def training_key(recipe: Recipe, *, without: Sequence[str] = ()) -> str:
 
 PREDICTION = ("predict", "postprocess", "metric", "writer", "competition")
 """Blocks that leave the weights alone."""
+
+
+def check_recipe(run: Run, recipe: Recipe) -> None:
+    """A run goes on with its own recipe.
+
+    Raises:
+        RunError: it was begun with another one.
+    """
+    before = run.recipe()
+    if not same_run(before, recipe):
+        was, now = differing_keys([before, recipe])
+        key = next((key for key in (*was, *now) if was.get(key) != now.get(key)), "recipe")
+        raise RunError(
+            f"{run.folder} was begun with {key}: {was.get(key, 'nothing')}, but the recipe now says {key}: "
+            f"{now.get(key, 'nothing')}; choose another --output, or remove it"
+        )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qakit.errors import RunError, UsageError
-from qakit.graph.nodes import Join, Joined, Node, Train
+from qakit.graph.nodes import Join, Joined, Node, Train, check_recipe
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -66,6 +66,7 @@ class Training:
                     check_free(self.output)
                 elif workers.first and self.run is not None:
                     held.enter_context(alone_in(self.run))
+                    check_recipe(self.run, recipe)  # another command may have written its own meanwhile
                     before = finished_before(self.run)
             if workers.from_first(before is not None):
                 listener(Remark(f"{self.output} is finished: there is nothing left to do"))
@@ -237,6 +238,7 @@ def perform(node: Node, folder: Path, registry: Registry, listener: Listener, *,
         repredict(source, node.recipe, run, registry, listener=listener, device=pick_device())
     elif isinstance(node.work, Join):
         with alone_in(run):
+            check_recipe(run, node.recipe)
             if not run.finished:
                 joined = node.work.finish(run, registry, listener)
     free_memory()

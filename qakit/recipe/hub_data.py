@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import unquote
 
 from pydantic import AfterValidator, field_validator
 
+from qakit.errors import HubError
 from qakit.hub import commit_of, snapshot
 from qakit.names import below, plain_name
 from qakit.recipe.path_fields import IsPath, RecipePath
 from qakit.recipe.section import Section
+from qakit.system import without_tilde
 
 HUB = "hf://"
 """How a path on the hub begins."""
@@ -146,3 +150,27 @@ def newest_commit(repository: str, revision: str | None, *, subject: str) -> str
 def _small(names: Sequence[str]) -> list[str]:
     """A file that costs nothing to fetch: with it the cache notes the commit."""
     return next(([name] for name in ("README.md", ".gitattributes") if name in names), list(names[:1]))
+
+
+def model_commit(name: str, revision: str | None) -> str | None:
+    """The commit that a model's revision stands for now; without the hub, the one that it stood for last.
+
+    None where it is no model on the hub, or nobody can say: whoever needs the model has more to tell of that.
+
+    Args:
+        name: as recipes name a backbone: a folder, an installed package or a repository.
+    """
+    if revision is not None and is_commit(revision):
+        return revision
+    if without_tilde(name).is_dir() or re.fullmatch(f"({_NAME}/)?{_NAME}", name) is None:
+        return None
+    with suppress(PackageNotFoundError):
+        if "/" not in name and distribution(name):
+            return None
+    with suppress(HubError):
+        return commit_of(snapshot(name, choose=_model_card, revision=revision, subject=f"backbone {name!r}"))
+    return None
+
+
+def _model_card(names: Sequence[str]) -> list[str]:
+    return [name for name in names if name == "config.json"] or _small(names)

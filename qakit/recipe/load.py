@@ -14,6 +14,7 @@ from typing import Any
 from qakit.errors import RecipeError
 from qakit.recipe.check import check, settings_model
 from qakit.recipe.dump import dump_recipe, recipe_data, recipe_hash
+from qakit.recipe.hub_data import model_commit
 from qakit.recipe.issues import Issue
 from qakit.recipe.layers import normalise, read_layers
 from qakit.recipe.model import Recipe
@@ -76,7 +77,7 @@ def load_recipe(
         overrides: ``a.b=value`` texts, applied in order.
         settings: values that another file puts into the recipe, applied in order before the overrides.
         registry: the installed plugins; by default those of this process.
-        check_files: whether a data file that is not there is a problem too.
+        check_files: whether a data file that is not there is a problem too; then names on the hub get their commits.
 
     Raises:
         RecipeError: with every problem that was found.
@@ -91,8 +92,21 @@ def load_recipe(
     recipe, tree = _resolved(apply_overrides(tree, overrides, findings), registry, findings, check_files=check_files)
     if recipe.name is None:
         recipe = recipe.model_copy(update={"name": name_from(path)})
+    if check_files:
+        recipe = _at_commits(recipe)
     provenance = {dotted(at): origin for at, origin in _origins(recipe_data(recipe), tree, ())}
     return LoadedRecipe(recipe, path, layers.extends, MappingProxyType(provenance))
+
+
+def _at_commits(recipe: Recipe) -> Recipe:
+    """With the commits that its backbone and tokenizer have on the hub now: a run goes on with those."""
+    backbone = recipe.backbone
+    found = {"revision": model_commit(backbone.source, backbone.revision)}
+    if backbone.tokenizer is not None or backbone.tokenizer_revision is not None:
+        name = backbone.tokenizer or backbone.source
+        found["tokenizer_revision"] = model_commit(name, backbone.tokenizer_revision)
+    commits = {key: commit for key, commit in found.items() if commit is not None}
+    return recipe.model_copy(update={"backbone": backbone.model_copy(update=commits)}) if commits else recipe
 
 
 def recipe_of(values: Mapping[str, Any], overrides: Sequence[str] = (), *, registry: Registry | None = None) -> Recipe:

@@ -78,7 +78,8 @@ class BackboneSection(Section):
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     """Expected SHA-256 of the weight file; another one is an error. Another `source` does not inherit it."""
     revision: str | None = None
-    """Branch, tag or commit of the backbone on the hub. Another `source` does not inherit it."""
+    """Branch, tag or commit of the backbone on the hub; by default the newest, and a run keeps the commit that it began
+    with. Another `source` does not inherit it."""
     trust_remote_code: bool = False
     """Run model code from the hub. Only for authors you trust."""
     from_run: RecipePath | None = None

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from qakit.errors import QakitError, RecipeError, UsageError
 from qakit.graph.execute import Ended, Execution
 from qakit.graph.expand import Loaded, graph_of, load
-from qakit.graph.folders import check_graph, check_recipe, is_begun, make_folders
-from qakit.graph.nodes import Graph, Node, share_weights
+from qakit.graph.folders import check_graph, is_begun, make_folders
+from qakit.graph.nodes import Graph, Node, check_recipe, share_weights
 from qakit.runs import Run
 from qakit.study.folder import StudyFolder
 from qakit.study.outcome import selected_by, value_of
@@ -178,7 +178,7 @@ class _Searching:
         return graph.nodes
 
     def _planned(self, drawn: Drawn) -> PlannedTrial[Loaded]:
-        read = partial(load, registry=self.study.registry)
+        read = partial(load, registry=self.study.registry, check_files=True)
         (planned,) = trials_of(self.study.loaded, read, "", drawn.label, drawn.settings)
         return planned
 

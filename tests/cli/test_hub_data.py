@@ -12,6 +12,7 @@ from command_line import Invoke, checkpoints_kept
 from hub import datasets
 from hub.environment import pointed_at, variables
 from hub.server import HubServer
+from safetensors.torch import load_file, save_file
 
 from qakit.hub import _listing
 from qakit.recipe.hub_data import HubSplit
@@ -156,3 +157,33 @@ def test_without_network_the_recipe_says_where_and_what(recipe: Path, invoke: In
     assert said[0].startswith(f"{recipe}:3:20: data.train: dataset 'o/towns': the hub (http://127.0.0.1")
     assert "cannot be reached" in said[0].splitlines()[0]
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_keeps_the_commit_of_its_backbone(
+    hub: HubServer, tiny_backbone: Path, small_recipe: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    """Its weights are in the hub's cache alone where an adapter is trained."""
+    commit = hub.publish("o/model", tiny_backbone)
+    options = ("--set", "backbone.source=o/model", "--set", "adapter=lora", "--set", "train.max_steps=2", "--quiet")
+    first, second = tmp_path / "first", tmp_path / "second"
+    done = invoke("train", small_recipe, "--output", first, *options)
+    assert done.exit_code == 0, done.output
+    assert Run(first).recipe().backbone.revision == commit
+    with checkpoints_kept():
+        assert invoke("train", small_recipe, "--output", second, *options).exit_code == 0
+
+    other = tmp_path / "other"
+    shutil.copytree(tiny_backbone, other)
+    weights = load_file(other / "model.safetensors")
+    save_file({name: -each for name, each in weights.items()}, other / "model.safetensors", {"format": "pt"})
+    hub.publish("o/model", other)
+    _listing.cache_clear()  # as in a new process
+    (second / "metrics.json").unlink()
+    for late in sorted((second / "checkpoints").glob("step-*"))[:-1]:
+        shutil.rmtree(late)
+    resumed = invoke("train", "--resume", "--output", second, "--quiet")
+    assert resumed.exit_code == 0, resumed.output
+    for name in ("metrics.jsonl", "predictions/submission.csv"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+    assert invoke("train", small_recipe, "--output", tmp_path / "new", *options).exit_code == 0
+    assert Run(tmp_path / "new").recipe().backbone.revision != commit

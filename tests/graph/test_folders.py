@@ -205,6 +205,38 @@ def test_where_somebody_is_at_work_a_recipe_is_not_mended(graph: GraphOf, lay: L
         lay(graph("folds", folds=KINDS["folds"] | {"seed": 3}))
 
 
+def test_of_two_commands_that_begin_at_once_one_is_refused(graph: GraphOf, registry: Registry, tmp_path: Path) -> None:
+    """Both have found nothing there, and checked their own recipe, before either makes the folder."""
+    one, other, folder = graph("folds"), graph("folds", folds=KINDS["folds"] | {"seed": 3}), tmp_path / "run"
+    checked = {each.recipe.seed: check_graph(each, folder, registry, silence, only=()) for each in (one, other)}
+    make_folders(one, folder, checked[one.recipe.seed])
+    with locked(Run(folder / "fold-1")), pytest.raises(RunError, match="was begun with seed: 0"):
+        make_folders(other, folder, checked[other.recipe.seed])
+    make_folders(other, folder, checked[other.recipe.seed])  # nothing has begun: its recipes are taken
+    for label in ("fold-1", ""):
+        with pytest.raises(RunError, match="was begun with seed: 3, but the recipe now says seed: 0"):
+            perform(one.node(label), folder, registry, silence, workers=ALONE)
+
+
+@pytest.mark.parametrize("where", ["", "fold-2"])
+def test_folds_of_another_recipe_are_no_folds_of_this_one(
+    where: str, graph: GraphOf, lay: Lay, registry: Registry
+) -> None:
+    folder = lay(graph("folds"))
+    recipe = Run(folder / where).recipe_file
+    recipe.write_text(recipe.read_text("utf-8").replace("  batch_size: ", "  batch_size: 1", 1), "utf-8")
+    with pytest.raises(RunError, match=r"was begun with train\.batch_size: "):
+        reload_graph(folder, registry)
+
+
+def test_folds_may_come_from_where_data_lie_elsewhere(graph: GraphOf, lay: Lay, registry: Registry) -> None:
+    folder = lay(graph("folds"))
+    recipe = Run(folder / "fold-2").recipe_file
+    text = recipe.read_text("utf-8")
+    recipe.write_text(re.sub(r"source: .*", "source: /kaggle/input/model", text), "utf-8")
+    assert reload_graph(folder, registry).node("fold-2").recipe.backbone.source == "/kaggle/input/model"
+
+
 @pytest.mark.parametrize("kind", ["plain", "folds", "pipeline", "ensemble"])
 @pytest.mark.parametrize("then", ["plain", "folds", "pipeline", "ensemble"])
 def test_a_mended_recipe_may_be_of_another_kind(

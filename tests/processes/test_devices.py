@@ -115,21 +115,13 @@ def test_devices_and_a_launcher_are_not_both_for_choosing(crew: Crew, recipe: Pa
     assert ended.told == ["error: --devices and a launcher of processes both choose the devices; use one of them"]
 
 
-def test_tasks_of_slurm_train_together(recipe: Path, trained: tuple[Path, Ended], tmp_path: Path) -> None:
+def test_tasks_of_slurm_train_together(crew: Crew, recipe: Path, trained: tuple[Path, Ended], tmp_path: Path) -> None:
     job = {
         "SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_TASKS_PER_NODE": "2", "SLURM_STEP_NODELIST": "localhost",
         "SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_ID": "0",
     }  # fmt: skip
-    command = [sys.executable, "-m", "qakit", "train", str(recipe), "--output", str(tmp_path / "run"), "--quiet"]
-    tasks = [
-        subprocess.Popen(
-            command,
-            env={**os.environ, **job, "SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    ends = [task.communicate(timeout=300) for task in tasks]
-    assert [task.returncode for task in tasks] == [0, 0], ends
+    tasks = {rank: {"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)} for rank in range(2)}
+    command = ("train", recipe, "--output", tmp_path / "run", "--quiet")
+    ended = crew.run(2, *command, environment=job, own_environment=tasks, launcher=False)
+    assert ended.codes == [0, 0], ended.err
     assert_equal(tmp_path / "run", trained[0])
