@@ -11,6 +11,7 @@ import os
 import platform
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -131,6 +132,8 @@ def work(command: Sequence[str], log: str, folder: str, threads: int | None) -> 
             f"{platform.node()} does not see {Path(log).parent}: the machines of the cluster need it on a file system "
             "that they share"
         )
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # Ray was started in the background, and cancels by it
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     if threads is not None:
         environment["OMP_NUM_THREADS"] = str(threads)

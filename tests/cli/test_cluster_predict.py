@@ -69,20 +69,6 @@ def test_the_answers_are_those_of_one_process_and_are_not_made_twice(
     assert again.stderr == ""
 
 
-def test_without_keep_going_a_bad_file_is_told_as_by_one_process(
-    ray_nodes: RayNodes, small_run: Path, tmp_path: Path, invoke: Invoke
-) -> None:
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "dev.json").write_text("{", "utf-8")
-
-    def words(*options: str) -> str:
-        result = invoke("predict", small_run, "-i", tmp_path / "in", "-o", tmp_path / "none", *options)
-        assert result.exit_code == 2
-        return str(result.exception)
-
-    assert words("--engine", "ray") == words()
-
-
 def test_all_is_checked_before_there_is_a_cluster(
     small_run: Path, questions: Path, local: Path, tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:

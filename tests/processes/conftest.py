@@ -72,7 +72,7 @@ def trained(crew: Crew, recipe: Path, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="session")
 def long() -> tuple[str, ...]:
     """Options for a training that can be stopped on its way."""
-    return ("--set", "train.epochs=20", "--set", "train.evaluate_every=1000", "--set", "train.checkpoint_every=1000")
+    return ("--set", "train.epochs=12", "--set", "train.evaluate_every=1000", "--set", "train.checkpoint_every=1000")
 
 
 @pytest.fixture(scope="session")

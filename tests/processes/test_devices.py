@@ -37,20 +37,6 @@ def start(*arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_a_training_on_two_devices_is_that_of_two_launched_processes(
-    recipe: Path, trained: tuple[Path, Ended], tmp_path: Path
-) -> None:
-    heard: list[Event] = []
-    result = qakit.train(recipe, tmp_path / "run", devices="cpu:2", on_event=heard.append)
-    assert_equal(tmp_path / "run", trained[0])
-    assert result.folder == tmp_path / "run"
-    assert result.metrics == json.loads((tmp_path / "run" / "metrics.json").read_text("utf-8"))
-    assert json.loads((tmp_path / "run" / "meta.json").read_text("utf-8"))["processes"] == 2
-    assert heard[0] == Remark(CHOSEN)
-    assert [event.step for event in heard if isinstance(event, StepDone) and event.loss is not None] == [1, 2, 4, 6, 8]
-    assert sum(isinstance(event, Started) for event in heard) == 1
-
-
 def test_the_command_says_what_is_chosen_and_ends_as_one_process_does(
     recipe: Path, long_run: Path, long: tuple[str, ...], tmp_path: Path
 ) -> None:
@@ -68,8 +54,14 @@ def test_the_command_says_what_is_chosen_and_ends_as_one_process_does(
     assert said.count("error: ") == 1
     assert "error: stopped by SIGTERM after step" in said
     assert f"a checkpoint is written, go on with: qakit train --resume --output {run}" in said
-    assert qakit.train(output=run, resume=True, devices="cpu:2").folder == run
+    heard: list[Event] = []
+    result = qakit.train(output=run, resume=True, devices="cpu:2", on_event=heard.append)
     assert_equal(run, long_run)
+    assert result.folder == run
+    assert result.metrics == json.loads((run / "metrics.json").read_text("utf-8"))
+    assert json.loads((run / "meta.json").read_text("utf-8"))["processes"] == 2
+    assert heard[0] == Remark(CHOSEN)
+    assert sum(isinstance(event, Started) for event in heard) == 1
 
 
 def test_a_callback_stops_both(recipe: Path, tmp_path: Path) -> None:

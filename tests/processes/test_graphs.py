@@ -32,8 +32,6 @@ def plans(recipe: Path, pipeline_recipe: Path, tmp_path_factory: pytest.TempPath
         "ensemble": f"ensemble: {{method: char_average, weights: learn, train: {{recipe: {recipe}, set: {SHORT}, "
         f"{rates}, preprocess.predict.overlap: [16, 32]}}}}}}",
         "ensemble-of-folds": f"ensemble: {{method: nbest, train: {{recipe: {recipe}, set: {FOLDS}, seeds: [1, 2]}}}}",
-        "folds": f"extends: {recipe}\ntrain: {{max_steps: 2}}\ndata: {{validation: null}}\n"
-        "folds: {k: 2, group_by: context}",
         "study-of-folds": f"recipe: {recipe}\nset: {FOLDS}\n{rates}}}",
         "study-of-pipelines": f"recipe: {pipeline_recipe}\ngrid: {{combine.top_k: [1, 2]}}\n"
         "set: {span.train.max_steps: 2, selection.train.max_steps: 2}",
@@ -46,7 +44,7 @@ def plans(recipe: Path, pipeline_recipe: Path, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="module")
 def whole(plans: Path, crew: Crew, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], Path]:
-    """``whole("folds", 2)``: its folder, never interrupted."""
+    """``whole("study-of-folds", 2)``: its folder, never interrupted."""
 
     @cache
     def made(kind: str, processes: int) -> Path:
@@ -104,13 +102,7 @@ def trainings(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize(
     ("kind", "processes"),
-    [
-        ("ensemble", 1),
-        ("ensemble-of-folds", 1),
-        ("folds", 2),
-        ("study-of-folds", 2),
-        ("study-of-pipelines", 2),
-    ],
+    [("ensemble", 1), ("ensemble-of-folds", 1), ("study-of-folds", 2)],
 )
 def test_who_is_killed_goes_on_to_the_same_bits(
     kind: str, processes: int, plans: Path, whole: Callable[[str, int], Path], crew: Crew, tmp_path: Path
