@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,8 +27,9 @@ class RayNodes:
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster
 
-        self.cluster = Cluster(initialize_head=True, head_node_args=ROOM | {"include_dashboard": False})
-        self.second = self.cluster.add_node(**ROOM)
+        with in_the_background():
+            self.cluster = Cluster(initialize_head=True, head_node_args=ROOM | {"include_dashboard": False})
+            self.second = self.cluster.add_node(**ROOM)
 
     @property
     def second_raylet(self) -> int:
@@ -38,7 +40,18 @@ class RayNodes:
     def replace_second(self) -> None:
         """Another node for the one that is lost."""
         self.cluster.remove_node(self.second, allow_graceful=False)
-        self.second = self.cluster.add_node(**ROOM)
+        with in_the_background():
+            self.second = self.cluster.add_node(**ROOM)
+
+
+@contextmanager
+def in_the_background() -> Iterator[None]:
+    """What is started meanwhile ignores Ctrl-C, as what a shell's script starts with ``&``."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def parent_of(process: int) -> int:
