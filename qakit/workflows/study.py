@@ -178,7 +178,7 @@ class _Searching:
         return graph.nodes
 
     def _planned(self, drawn: Drawn) -> PlannedTrial[Loaded]:
-        read = partial(load, registry=self.study.registry, check_files=True)
+        read = partial(load, registry=self.study.registry, check_files=self.study.check_trainings)
         (planned,) = trials_of(self.study.loaded, read, "", drawn.label, drawn.settings)
         return planned
 

@@ -90,9 +90,9 @@ def test_the_mean_of_the_last_weights_is_evaluated_and_kept(
     seen: list[dict[str, Tensor]] = []
     update = WeightAverage.update
 
-    def watched(self: WeightAverage, step: int, *, ends_epoch: bool) -> None:
+    def watched(self: WeightAverage, step: int, **rest: Any) -> None:
         seen.append({name: weight.detach().clone() for name, weight in self._weights.items()})
-        update(self, step, ends_epoch=ends_epoch)
+        update(self, step, **rest)
 
     monkeypatch.setattr(WeightAverage, "update", watched)
     run = tmp_path / "run"

@@ -116,7 +116,8 @@ def _json_cases(form: Format) -> Iterator[Case]:
     yield Case("lone surrogate", form, valid.replace(b"Where?", b"Whe\\ud800re?"), "read")
     yield Case("lone surrogate in the id", form, _first_id(valid, b'"\\udfff"'), "read")
     yield Case("line separators within a text", form, valid.replace(b"Where?", "Whe\u2028re\u0085?".encode()), "read")
-    yield Case("NaN for an offset", form, valid.replace(b"19", b"NaN"), "refused")
+    missing = form.reader == "table"  # as in a data frame
+    yield Case("NaN for an offset", form, valid.replace(b"19", b"NaN"), "read" if missing else "refused")
     yield Case("the same id twice", form, _twice(form), "refused", "id")
     yield Case("a key twice", form, valid.replace(b'"id": ', b'"id": "x", "id": ', 1), "read")
     yield Case("a list where an object should be", form, json.dumps([[form.document]]).encode() + end, "refused")
