@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint, distributions
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
     from ray_nodes import RayNodes
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# What a shell starts in the background ignores Ctrl-C, and so does all that it starts: tests send signals.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test is timed: another process on the machine is no fault of the code.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

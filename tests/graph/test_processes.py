@@ -84,7 +84,8 @@ class Joining:
 
 def test_what_the_root_joins_is_shown_by_the_command_itself(lay: Lay, tmp_path: Path) -> None:
     parts = lay("a", "b")
-    graph = Graph("some", (*parts.nodes, Node("", parts.recipe, Joining(), needs=("a", "b"))))  # type: ignore[arg-type]
+    (tmp_path / "recipe.yaml").write_text(dump_recipe(parts.recipe), "utf-8")
+    graph = Graph("some", (*parts.nodes, Node("", Run(tmp_path).recipe(), Joining(), needs=("a", "b"))))  # type: ignore[arg-type]
     execution = Execution(graph, tmp_path, Processes(SLOTS, fake_command, registry=load_registry()), silence, poll=0.01)
     execution.run()
     assert execution.joined == Joined(expectation=os.getpid())  # type: ignore[arg-type]
