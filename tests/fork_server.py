@@ -76,8 +76,7 @@ def enter(job: dict[str, Any]) -> None:
         os.dup2(os.open(path, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT), number)
     for number, name in ((1, "stdout"), (2, "stderr")):  # the server's may take them for files that can be sought in
         setattr(sys, name, open(number, "w", buffering=1, encoding="utf-8", closefd=False))  # noqa: SIM115
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # as from a terminal, however the tests were started
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # though `nohup` started the tests
     os.chdir(job["cwd"])
     os.environ.clear()
     os.environ.update(job["env"])

@@ -70,11 +70,11 @@ class _Commands(TyperGroup):
         """Run the command that is asked for."""
         try:
             return super().invoke(ctx)
-        except Exception as error:  # which of its names a missing option's error has depends on typer's version
-            if isinstance(option := getattr(error, "option_name", None), str):
-                from qakit.recipe.habits import option_hint
+        except Exception as error:  # an unknown option's, whose class has no public name
+            if hasattr(error, "option_name") and hasattr(error, "possibilities"):
+                from qakit.recipe.other_tools import option_hint
 
-                if hint := option_hint(option):
+                if hint := option_hint(error.option_name):
                     vars(error).update(message=f"{vars(error)['message']}; {hint}", possibilities=None)
             raise
 

@@ -207,7 +207,9 @@ def check_recipe(run: Run, recipe: Recipe) -> None:
     if not same_run(before, recipe):
         was, now = differing_keys([before, recipe])
         key = next((key for key in (*was, *now) if was.get(key) != now.get(key)), "recipe")
+        moved = key.endswith("revision") and key in was  # the repository, not the user's recipe
+        way = f"set {key} to {was[key]} to go on, " if moved else ""
         raise RunError(
             f"{run.folder} was begun with {key}: {was.get(key, 'nothing')}, but the recipe now says {key}: "
-            f"{now.get(key, 'nothing')}; choose another --output, or remove it"
+            f"{now.get(key, 'nothing')}; {way}choose another --output, or remove it"
         )

@@ -11,10 +11,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from qakit.recipe.annotations import all_keys, alternatives, at_path, describe, literals
-from qakit.recipe.habits import key_hint
 from qakit.recipe.issues import Issue, close_match, did_you_mean
 from qakit.recipe.model import Recipe
 from qakit.recipe.nodes import At, ListNode, MapNode, Node, Place, ScalarNode, child, dotted, find, key_place
+from qakit.recipe.other_tools import key_hint
 
 LONGEST_VALUE = 40
 """Characters of a wrong text that a message repeats."""

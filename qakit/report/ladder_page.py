@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qakit import __version__
+from qakit.duration import duration
 from qakit.files import write_json, write_text
 from qakit.report.compare_table import NOTHING, Grid, changes, markdown_table, markdown_text, signed, verdict
-from qakit.report.duration import duration
 from qakit.report.html import code, drawn_for_html, figure, heading, inline_svg, notes, page, paragraph, table
 from qakit.report.ladder import Ladder, Step
 from qakit.report.pictures import save_picture

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from qakit.duration import duration
 from qakit.recipe.differences import unusual
 from qakit.report.compare_table import NOTHING, Grid, changes, signed, verdict
-from qakit.report.duration import duration
 from qakit.report.study import Spread, StudyResults, StudyRow, StudyTask
 
 COSTS = ("trainable", "share", "time", "memory")

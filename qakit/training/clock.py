@@ -19,6 +19,7 @@ import torch
 
 from qakit.data.splits import read_split
 from qakit.distributed import Workers
+from qakit.duration import duration
 from qakit.inference.scoring import prepare, score
 from qakit.recipe.model import Recipe, TrainSection
 from qakit.runs import Run
@@ -150,8 +151,8 @@ class Clock:
                     self.scoring = (now() - began) / len(few.windows) / self.workers.size
         if self.left < self.ending:
             yield (
-                f"{hours(self.left)} left, and the evaluation and prediction at the end need about "
-                f"{hours(self.ending)}: one step is trained, and they are made all the same; give more time "
+                f"{duration(max(0.0, self.left))} left, and the evaluation and prediction at the end need about "
+                f"{duration(self.ending)}: one step is trained, and they are made all the same; give more time "
                 "(train.max_hours, --max-hours) or a smaller model"
             )
 
@@ -203,7 +204,8 @@ class Clock:
 
     def described(self) -> str:
         """What there is, in one line."""
-        return f"this training has {hours(self.left)} left; so far it took {hours(self.elapsed())}, breaks aside"
+        left, taken = duration(max(0.0, self.left)), duration(self.elapsed())
+        return f"this training has {left} left; so far it took {taken}, breaks aside"
 
     def told(self, pace: Pace, plan: Plan) -> str:
         """A change in one line."""
@@ -260,12 +262,6 @@ class TimedKeeper:
     def save_batch(self, epoch: Epoch, rows: Any, progress: Progress) -> None:
         """The keeper's."""
         self.keeper.save_batch(epoch, rows, progress)
-
-
-def hours(seconds: float) -> str:
-    """As people say it: ``1.5 h``, ``12 min``, ``40 s``."""
-    unit, name = next(((size, name) for size, name in ((3600, "h"), (60, "min")) if seconds >= size), (1, "s"))
-    return f"{max(0.0, seconds) / unit:.3g} {name}"
 
 
 def spent_in(run: Run) -> float:

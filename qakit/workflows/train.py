@@ -57,7 +57,7 @@ class PlannedTraining:
         from qakit.graph.nodes import Join, Train, training_key
         from qakit.graph.training import described
 
-        if self.engine == "local" and not launched_processes() > 1:
+        if self.engine == "local" and launched_processes() == 1:
             slots(self.devices, self.jobs)  # whether there are such
         if self.is_single:
             return described(self.graph.root, self.registry, listener=listener)

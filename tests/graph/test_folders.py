@@ -218,6 +218,16 @@ def test_of_two_commands_that_begin_at_once_one_is_refused(graph: GraphOf, regis
             perform(one.node(label), folder, registry, silence, workers=ALONE)
 
 
+def test_who_finds_another_commit_is_told_how_to_go_on(graph: GraphOf, lay: Lay, registry: Registry) -> None:
+    def at(commit: str) -> Graph:
+        return graph("plain", plain=BASE | {"backbone": {"source": "o/model", "revision": commit}})
+
+    folder = lay(at("a" * 40))
+    trained(Run(folder))
+    with pytest.raises(RunError, match=f"; set backbone.revision to {'a' * 40} to go on, choose another --output"):
+        check_graph(at("b" * 40), folder, registry, silence, only=())
+
+
 @pytest.mark.parametrize("where", ["", "fold-2"])
 def test_folds_of_another_recipe_are_no_folds_of_this_one(
     where: str, graph: GraphOf, lay: Lay, registry: Registry

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from qakit.duration import duration
 from qakit.errors import RunError, UsageError
 from qakit.graph.expand import load
-from qakit.report.duration import duration
 from qakit.report.study_page import write_report
 from qakit.report.study_pictures import numeric_keys
 from qakit.report.study_tables import memory

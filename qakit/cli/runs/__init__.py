@@ -69,7 +69,7 @@ def show(
     """One run: what has become of it, its recipe, machine, data, evaluations and files."""
     from qakit.cli.terminal.tables import modules_table, new_table, number, pairs_table
     from qakit.cli.terminal.tables import size as size_of
-    from qakit.report.duration import duration
+    from qakit.duration import duration
     from qakit.runs import LOCK, open_run
 
     opened = open_run(run)
@@ -111,7 +111,7 @@ def show(
 
 def _show_rows(rows: Sequence[dict[str, Any]]) -> None:
     from qakit.cli.terminal.tables import new_table, number, size
-    from qakit.report.duration import duration
+    from qakit.duration import duration
 
     table = new_table(None, "run", "state", "begun", "duration", "size", "figures", "changed", numbers=("size",))
     table.columns[0].no_wrap = True  # to be copied

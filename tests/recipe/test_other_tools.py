@@ -10,9 +10,9 @@ from command_line import Invoke
 
 from qakit.errors import RecipeError
 from qakit.recipe.annotations import all_keys
-from qakit.recipe.habits import HABITS, key_hint, option_hint
 from qakit.recipe.load import load_recipe
 from qakit.recipe.model import Recipe
+from qakit.recipe.other_tools import NAMES, key_hint, option_hint
 from qakit.registry import Registry, load_registry
 
 Write = Callable[..., Path]
@@ -22,13 +22,13 @@ backbone: {source: some-model}
 """
 
 
-@pytest.mark.parametrize("name", HABITS)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_hint_names_a_key_that_is_there(name: str, write: Write) -> None:
-    key, _, value = HABITS[name].partition("=")
+    key, _, value = NAMES[name].partition("=")
     known = set(all_keys(Recipe))
     assert key in known and name not in known, "a recipe's own name needs no hint"
     if value:
-        assert load_recipe(write(TEXT), [HABITS[name]], registry=load_registry())
+        assert load_recipe(write(TEXT), [NAMES[name]], registry=load_registry())
     assert key in key_hint(name) and f"{key}=" in option_hint(f"--{name.replace('_', '-')}")
 
 
@@ -61,4 +61,6 @@ def test_an_option_of_another_tool(invoke: Invoke, option: str, hint: str) -> No
     done = invoke("train", "recipe.yaml", option, "3")
     assert done.exit_code == 2
     assert f"No such option: {option}; " in done.output and hint in done.output
-    assert "in a recipe's terms" not in invoke("train", "recipe.yaml", "--nonsense").output
+    for known in ("--nonsense", "--fold"):  # the latter wants a value
+        assert "in a recipe's terms" not in invoke("train", "recipe.yaml", known).output
+    assert "in a recipe's terms" not in invoke("compare", "a", "b", "--seed").output

@@ -9,7 +9,7 @@ from qakit.recipe.model import Recipe
 
 _OVERLAP = "preprocess.predict={name: stride, overlap: 128}"
 
-HABITS: Mapping[str, str] = {
+NAMES: Mapping[str, str] = {
     "model": "backbone.source",
     "model_name": "backbone.source",
     "model_name_or_path": "backbone.source",
@@ -70,8 +70,8 @@ _STRIDE = "; what transformers calls the (doc) stride is how many tokens two win
 
 def _called(name: str) -> tuple[str, str, str]:
     """Key, value and reason for a name of another tool's; all empty for others."""
-    key, _, value = HABITS.get(name, "").partition("=")
-    return key, value, _STRIDE if HABITS.get(name) == _OVERLAP else ""
+    key, _, value = NAMES.get(name, "").partition("=")
+    return key, value, _STRIDE if NAMES.get(name) == _OVERLAP else ""
 
 
 def key_hint(name: str) -> str:
