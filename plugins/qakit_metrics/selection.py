@@ -45,7 +45,7 @@ def _judged(examples: Sequence[Example]) -> list[tuple[Example, int]]:
     for example in examples:
         relevant = example.relevant
         if relevant is None:
-            relevant = next((answer.context for answer in example.answers or () if answer.start is not None), None)
+            relevant = next((answer.context for answer in example.answers or () if answer.places), None)
         if relevant is not None:
             found.append((example, relevant))
     return found

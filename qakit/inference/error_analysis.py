@@ -17,7 +17,7 @@ from qakit.data.encode import token_spans
 from qakit.data.windows import owned_tokens
 from qakit.errors import UsageError
 from qakit.inference.calibration import RIGHT
-from qakit.inference.evaluation import Judge, answers_of, finish
+from qakit.inference.evaluation import EXACT_MATCH, Judge, answers_of, finish
 from qakit.inference.scoring import ScoringSet
 from qakit.protocols import PerExampleMetric
 from qakit.values import Example, Prediction, SpanPrediction
@@ -33,9 +33,6 @@ MEANING: dict[ErrorReason, str] = {
     "ranked lower": "the right answer is among the candidates, but not the first",
     "model": "everything else",
 }
-
-EXACT_KEYS = ("exact_match", "exact", "EM")
-"""What metrics call their exact match."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +75,7 @@ def exactly_right_answers(judge: Judge, examples: Sequence[Example], answers: Se
     if not isinstance(metric, PerExampleMetric):
         raise UsageError(f"the metric {judge.recipe.metric.name!r} does not say which single answers are right")
     columns = metric.per_example(examples, answers)
-    column = next((columns[key] for key in EXACT_KEYS if key in columns), columns[metric.primary])
+    column = next((columns[key] for key in EXACT_MATCH if key in columns), columns[metric.primary])
     return [value >= RIGHT for value in column]
 
 
@@ -86,7 +83,7 @@ def relevant_context(example: Example) -> int | None:
     """The context that holds the answer: what the file says of it, else where its first placed answer is."""
     if example.relevant is not None:
         return example.relevant
-    return next((answer.context for answer in example.answers or () if answer.start is not None), None)
+    return next((answer.context for answer in example.answers or () if answer.places), None)
 
 
 def analyse_errors(
