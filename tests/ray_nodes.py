@@ -46,12 +46,16 @@ class RayNodes:
 
 @contextmanager
 def in_the_background() -> Iterator[None]:
-    """What is started meanwhile ignores Ctrl-C, as what a shell's script starts with ``&``."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """What is started meanwhile ignores Ctrl-C, as what a shell's script starts with ``&``.
+
+    And this process keeps its own answer to SIGTERM: each of Ray's nodes would put in one that ends it.
+    """
+    interrupt, terminate = signal.signal(signal.SIGINT, signal.SIG_IGN), signal.getsignal(signal.SIGTERM)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, interrupt)
+        signal.signal(signal.SIGTERM, terminate)
 
 
 def parent_of(process: int) -> int:
