@@ -1,6 +1,6 @@
 """How much sooner a graph of several trainings is done when two run at once, a thread each.
 
-    python benchmarks/graph.py [--rounds 3] [--steps 60] [--output graph.json] [--json]
+    python benchmarks/graph.py [--rounds 3] [--steps 40] [--output graph.json] [--json]
 
 The same four trainings of a small model, from random weights on the project's own sample: one after the other, in a
 process each (``--devices cpu:1``), and two at a time (``--devices cpu:2``). Rounds alternate; medians of the wall-clock
@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import BertConfig, BertForQuestionAnswering, PreTrainedTokenizerFast
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,9 +31,9 @@ recipe: one.yaml
 seeds: [0, 1, 2, 3]
 """
 RECIPE = """\
-data: {{reader: squad, train: {samples}/squad-train.json, validation: {samples}/squad-dev.json}}
+data: {{reader: squad, train: {samples}/squad-train.json, validation: {samples}/squad-dev.json, validation_limit: 50}}
 backbone: {{source: ./model}}
-windows: {{max_length: 192, max_question_length: 32}}
+windows: {{max_length: 128, max_question_length: 32}}
 train: {{max_steps: {steps}, batch_size: 8, learning_rate: 1e-4, precision: fp32, evaluate_before: false}}
 """
 
@@ -45,6 +45,11 @@ def write_model(folder: Path) -> None:
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()  # type: ignore[assignment]
     trainer = trainers.WordPieceTrainer(vocab_size=2000, special_tokens=special, show_progress=False)
     backend.train([str(SAMPLES / "squad-train.json")], trainer)
+    backend.post_processor = processors.BertProcessing(
+        *(  # type: ignore[assignment]
+            (token, backend.token_to_id(token)) for token in ("[SEP]", "[CLS]")
+        )
+    )
     names = dict(zip(("pad", "unk", "cls", "sep", "mask"), special, strict=True))
     tokens = {f"{name}_token": token for name, token in names.items()}
     PreTrainedTokenizerFast(tokenizer_object=backend, **tokens).save_pretrained(folder)
@@ -83,7 +88,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--output", type=Path, default=Path("graph.json"), help="where the figures are written")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -28,8 +29,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 import command_line
+import quick
 from command_line import Invoke
 from hypothesis import HealthCheck, settings
+from matplotlib.figure import Figure
 from plugin_packages import write_package
 
 if TYPE_CHECKING:
@@ -70,6 +73,20 @@ def samples() -> Path:
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Tests leave the user's token cache alone."""
     os.environ["QAKIT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quickness() -> None:
+    """See :mod:`quick`; and what was imported so far is no garbage that is worth looking through."""
+    quick.be_quick()
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def drawn_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for users."""
+    monkeypatch.setattr(Figure, "savefig", quick.draw)
 
 
 @pytest.fixture(scope="session")

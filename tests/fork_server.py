@@ -6,16 +6,25 @@ program in a tests' folder imports what its jobs need and calls :func:`serve` wi
 
 from __future__ import annotations
 
+import gc
+import importlib
 import json
 import os
+import pkgutil
 import selectors
 import signal
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
-from qakit.cli import main
+import quick
+import typer.main
+
+import qakit
+from qakit.cli import build_app, main
 
 
 def serve(work: Callable[[dict[str, Any]], int]) -> None:
@@ -40,6 +49,9 @@ def serve(work: Callable[[dict[str, Any]], int]) -> None:
         answers.write(json.dumps(message) + "\n")
         answers.flush()
 
+    quick.be_quick()
+    typer.main.get_command(build_app())
+    gc.freeze()  # children neither look through what was imported here nor copy its pages for doing so
     reply(ready=True)
     while True:
         for key, _ in watch.select():
@@ -68,6 +80,32 @@ def serve(work: Callable[[dict[str, Any]], int]) -> None:
             if child == 0:
                 break
             reply(number=jobs.pop(child), code=os.waitstatus_to_exitcode(status))
+
+
+def import_all() -> None:
+    """Whatever a job may import later: a change of the source meanwhile shall not mix two versions."""
+    build_app()  # imports the plugins
+    for module in pkgutil.walk_packages(qakit.__path__, "qakit."):
+        importlib.import_module(module.name)
+    plugins = [name for name in sys.modules if name.startswith("qakit_") and "." not in name]
+    for name in plugins:
+        for module in pkgutil.walk_packages(sys.modules[name].__path__, f"{name}."):
+            with suppress(ImportError):  # what a job needs and cannot have, it says itself
+                importlib.import_module(module.name)
+    importlib.import_module("peft")
+    importlib.import_module("matplotlib.pyplot")
+
+
+def warm_up() -> None:
+    """What every job would do for the first time: a pass through a small encoder from a file."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    torch.set_num_threads(1)
+    config = BertConfig(vocab_size=8, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+        BertModel(config).save_pretrained(folder)
+        BertModel.from_pretrained(folder)(torch.zeros(1, 4, dtype=torch.long))
 
 
 def enter(job: dict[str, Any]) -> None:

@@ -135,7 +135,8 @@ def fit_temperature(options: Options, right: Int64) -> float:
     events = np.where(observed, scores, -np.inf)
 
     def loss(temperature: float) -> float:
-        return float(np.mean(logsumexp(scores / temperature, axis=1) - logsumexp(events / temperature, axis=1)))
+        total, part = (np.logaddexp.reduce(each / temperature, axis=1) for each in (scores, events))
+        return float(np.mean(total - part))
 
     best = _minimum(lambda log: loss(float(np.exp(log))), float(np.log(LOWEST)), float(np.log(HIGHEST)))
     temperature = round(float(np.exp(best)), DECIMALS)

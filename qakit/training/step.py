@@ -125,12 +125,12 @@ def mean_loss(
         model: what reads the batch.
         plain: the same model without wrappers, for a second reading (``train.r_drop``).
     """
-    _seed(recipe, *address)
+    _seed(batch.input_ids.device, recipe, *address)
     output: HeadOutput = model(batch)
     r_drop = recipe.train.r_drop
     if r_drop is None:
         return _checked(output.loss)
-    _seed(recipe, *address, AGAIN)
+    _seed(batch.input_ids.device, recipe, *address, AGAIN)
     again: HeadOutput = plain(batch)
     head: GivesDistributions = plain.decoder  # type: ignore[assignment]
     readings = [head.distributions(each.scores, batch) for each in (output, again)]
@@ -138,8 +138,13 @@ def mean_loss(
     return mean + r_drop.weight * divergence(*readings)
 
 
-def _seed(recipe: Recipe, *address: int | str) -> None:
-    torch.manual_seed(derive_seed(recipe.seed, "dropout", *address))
+def _seed(device: torch.device, recipe: Recipe, *address: int | str) -> None:
+    """Seed the dropout on the CPU and on the device, and no others: ``torch.manual_seed`` formats the call stack once
+    for each kind of device that was never used, which takes longer than a small step."""
+    seed = derive_seed(recipe.seed, "dropout", *address)
+    torch.default_generator.manual_seed(seed)
+    if device.type != "cpu":
+        torch.get_device_module(device).manual_seed(seed)
 
 
 def _checked(loss: torch.Tensor | None) -> torch.Tensor:

@@ -119,6 +119,7 @@ def test_json_on_stdout_holds_everything(invoke: Invoke, copy: Copy, small_run: 
     assert again.stdout == result.stdout
 
 
+@pytest.mark.usefixtures("drawn_pictures")
 def test_runs_that_differ_in_the_seed_are_a_group(invoke: Invoke, copy: Copy, tmp_path: Path) -> None:
     runs = [copy("a", right=4), copy("b", right=8, seed="1", name="again"), copy("c", right=7, learning_rate="0.1")]
     output = tmp_path / "out"

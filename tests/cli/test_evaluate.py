@@ -103,6 +103,7 @@ def test_the_oracle_keeps_its_promise(evaluated: Any) -> None:
         assert again["figures"][name] == pytest.approx(oracle[name]["value"])
 
 
+@pytest.mark.usefixtures("drawn_pictures")
 def test_the_curve_and_the_table(null_run: Path, mixed_data: Path, invoke: Any, tmp_path: Path) -> None:
     picture = tmp_path / "curve.png"
     result = invoke(

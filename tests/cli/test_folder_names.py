@@ -190,6 +190,7 @@ def test_whatever_is_accepted_can_be_made_found_and_replaced(
         shutil.rmtree(folder)
 
 
+@pytest.mark.usefixtures("drawn_pictures")
 @pytest.mark.parametrize("name", ["$", "$x_", "\\frac", "_leading", "模型 $\\bad{$"])
 def test_a_name_is_no_formula(name: str, tmp_path: Path) -> None:
     assert draw_curves([{"type": "train", "step": 1, "loss": 1.0}], tmp_path / "curves.png", title=name)

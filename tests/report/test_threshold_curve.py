@@ -11,6 +11,7 @@ import pytest
 from qakit.inference.threshold import Choices
 from qakit.report.threshold_curve import draw_threshold_curve
 
+pytestmark = pytest.mark.usefixtures("drawn_pictures")
 PNG = b"\x89PNG\r\n\x1a\n"
 
 

@@ -69,6 +69,7 @@ class Checker(HTMLParser):
         self.text += data
 
 
+@pytest.mark.usefixtures("drawn_pictures")
 def test_a_report_of_two_tasks(write: Write, drive: Drive, tmp_path: Path) -> None:
     file = write(RANKS)
     drive(file, jobs=2)
