@@ -16,7 +16,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils import _pytree as pytree
 
 from qakit.errors import UsageError
@@ -134,7 +133,12 @@ def gather(parts: Trainee, into: Trainee, *, moments: bool) -> None:
 
 def whole(tensor: Tensor) -> Tensor:
     """A tensor's whole content, where the processes hold parts of it. Then all do this together."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return tensor.full_tensor() if _is_cut(tensor) else tensor  # type: ignore[no-any-return, operator]
+
+
+def _is_cut(tensor: Tensor) -> bool:
+    """Whether it is a ``DTensor``, whose module takes a second to import."""
+    return hasattr(tensor, "full_tensor")
 
 
 def _fill(model: nn.Module, parts: nn.Module) -> None:
@@ -145,8 +149,11 @@ def _fill(model: nn.Module, parts: nn.Module) -> None:
 
 def _part_of(value: Tensor, like: Tensor) -> Tensor:
     """This process's part of ``value``, cut as ``like`` is; single numbers are not cut."""
-    if not isinstance(like, DTensor) or value.ndim == 0:
+    if not _is_cut(like) or value.ndim == 0:
         return value
+    from torch.distributed.tensor import DTensor, distribute_tensor
+
+    assert isinstance(like, DTensor)
     return distribute_tensor(value.to(like.device), like.device_mesh, like.placements)
 
 
