@@ -72,7 +72,7 @@ def interval(
     Raises:
         ValueError: there are no values, or one is not finite.
     """
-    return _ends(_means(_checked(values), seed=seed, resamples=resamples), level)
+    return ends_of_draws(_means(_checked(values), seed=seed, resamples=resamples), level=level)
 
 
 def paired(
@@ -96,7 +96,7 @@ def paired(
     differences = np.round(one - other, DECIMALS)
     mean = float(np.round(differences.mean(), DECIMALS - 1))
     means = np.round(_means(differences, seed=seed, resamples=resamples), DECIMALS - 1)
-    low, high = _ends(means, level)
+    low, high = ends_of_draws(means, level=level)
     return Difference(mean, low, high, float(np.mean(means * np.sign(mean) <= 0)))
 
 
@@ -114,7 +114,10 @@ def drawn_counts(questions: int, *, seed: int, resamples: int) -> Iterator[NDArr
 
 def ends_of_draws(figures: NDArray[np.float64], *, level: float = LEVEL) -> tuple[float, float]:
     """The bootstrap interval from the figure of each draw, (R,): ``(low, high)``."""
-    return _ends(figures, level)
+    import numpy as np
+
+    low, high = np.quantile(figures, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def difference_of_draws(whole: float, draws: NDArray[np.float64], *, level: float = LEVEL) -> Difference:
@@ -123,7 +126,7 @@ def difference_of_draws(whole: float, draws: NDArray[np.float64], *, level: floa
 
     mean = float(np.round(whole, DECIMALS - 1))
     rounded = np.round(draws, DECIMALS - 1)
-    low, high = _ends(rounded, level)
+    low, high = ends_of_draws(rounded, level=level)
     return Difference(mean, low, high, float(np.mean(rounded * np.sign(mean) <= 0)))
 
 
@@ -153,13 +156,6 @@ def _means(values: NDArray[np.float64], *, seed: int, resamples: int) -> NDArray
         part = means[start : start + rows]
         part[:] = generator.multinomial(len(values), shares, size=len(part)) @ distinct
     return means / len(values)
-
-
-def _ends(means: NDArray[np.float64], level: float) -> tuple[float, float]:
-    import numpy as np
-
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
 
 
 # ------------------------------------------------------------------------------- one figure of one system

@@ -76,25 +76,25 @@ FULL: Component[NoSettings, NoRuntime, Adapter] = Component(
     name="full",
     summary="Every parameter of the backbone trains",
     settings=NoSettings,
-    build="qakit_adapters.full:Full",
+    build="qakit_adapters.parts:full",
 )
 BITFIT: Component[BitFitSettings, NoRuntime, Adapter] = Component(
     name="bitfit",
     summary="Only the backbone's biases train (Ben Zaken et al. 2022): about 0.1% of the parameters",
     settings=BitFitSettings,
-    build="qakit_adapters.bitfit:BitFit",
+    build="qakit_adapters.parts:bitfit",
 )
 LAYERNORM: Component[NoSettings, NoRuntime, Adapter] = Component(
     name="layernorm",
     summary="Only the normalisation layers train (Qi et al. 2022): about 0.05% of the parameters",
     settings=NoSettings,
-    build="qakit_adapters.layernorm:NormTuning",
+    build="qakit_adapters.parts:norm_tuning",
 )
 FREEZE: Component[FreezeSettings, NoRuntime, Adapter] = Component(
     name="freeze",
     summary="The embeddings and the bottom encoder layers stay as they are; the rest trains",
     settings=FreezeSettings,
-    build="qakit_adapters.freeze:Freeze",
+    build="qakit_adapters.parts:freeze",
 )
 LORA: Component[LoraSettings, NoRuntime, Adapter] = Component(
     name="lora",

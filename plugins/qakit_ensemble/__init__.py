@@ -3,12 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from qakit.api import Component, Ensembler, NoRuntime, NoSettings, hookimpl
-from qakit_ensemble.settings import CharAverageSettings, VotingSettings
+from pydantic import Field, PositiveInt, field_validator
 
-__all__ = ["CHAR_AVERAGE", "MEAN", "NBEST", "VOTING", "qakit_register_ensemblers"]
+from qakit.api import Component, Ensembler, NoRuntime, NoSettings, Settings, as_shares, hookimpl
+
+
+class VotingSettings(Settings):
+    """Settings of ``voting``."""
+
+    weights: tuple[float, ...] | None = Field(
+        None, description="Votes of each member, in the members' order; by default one each."
+    )
+    ties: Literal["score", "first"] = Field(
+        "score",
+        description="Between answers with equal votes: `score` takes the one with the higher sum of (weighted) "
+        "probabilities where the members know them; `first`, and everything else that is even, the earlier member's.",
+    )
+
+    @field_validator("weights")
+    @classmethod
+    def _usable(cls, value: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if value is not None:
+            as_shares(value)
+        return value
+
+
+class CharAverageSettings(Settings):
+    """Settings of ``char_average``."""
+
+    mean: Literal["probability", "log"] = Field(
+        "probability",
+        description="Mean of the members' probabilities, or of their logarithms, which asks for all members' consent.",
+    )
+    floor: Annotated[float, Field(gt=0, lt=1)] = Field(
+        1e-6,
+        description="With `mean: log`, the least probability of a character at which some other member's token begins "
+        "or ends; without it, members whose tokens do not meet there would forbid it.",
+    )
+    max_answer_length: PositiveInt | None = Field(
+        None,
+        description="Longest answer in characters; by default, question by question, that of the longest candidate in "
+        "a member's nbest.jsonl.",
+    )
 
 
 VOTING: Component[VotingSettings, NoRuntime, Ensembler] = Component(

@@ -6,12 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qakit.api import UsageError, as_shares, uniform
-
-Float64 = NDArray[np.float64]
-Int64 = NDArray[np.int64]
+from qakit_ensemble.axis import Float64, Int64
 
 DECIMALS = 4
 """Of weights and temperatures: more would be noise."""

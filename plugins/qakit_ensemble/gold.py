@@ -9,11 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qakit.api import Example, UsageError
-from qakit_ensemble.axis import Axis, Side
+from qakit_ensemble.axis import Axis, Float64, Int64, Side
 from qakit_ensemble.right import NOTHING
-
-Float64 = NDArray[np.float64]
-Int64 = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

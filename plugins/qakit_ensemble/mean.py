@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import softmax
 
 from qakit.api import (
@@ -20,11 +19,9 @@ from qakit.api import (
     UsageError,
 )
 from qakit_ensemble.alignment import as_members, usable_weights
+from qakit_ensemble.axis import Float64
 from qakit_ensemble.fitting import fit_temperature, greedy_weights, mixture_weights, temperature_rows
 from qakit_ensemble.right import NOTHING
-
-Float64 = NDArray[np.float64]
-Int64 = NDArray[np.int64]
 
 LEAST = 1e-12
 

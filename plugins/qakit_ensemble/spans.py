@@ -11,10 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from qakit.api import Candidate, Example, NoAnswer, SpanPrediction, best_spans
-from qakit_ensemble.axis import Axis, Side
-
-Float64 = NDArray[np.float64]
-Int64 = NDArray[np.int64]
+from qakit_ensemble.axis import Axis, Float64, Int64, Side
 
 BATCH = 1 << 19
 """Characters, padding included, that are searched at once, or those of one context."""

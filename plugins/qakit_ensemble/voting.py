@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from qakit.api import EnsembleMember, Example, LabelPrediction, Pool, Prediction, SpanPrediction, UsageError
+from qakit_ensemble import VotingSettings
 from qakit_ensemble.alignment import as_members, usable_weights
-from qakit_ensemble.fitting import Float64, greedy_weights
-from qakit_ensemble.right import right_texts
-from qakit_ensemble.settings import VotingSettings
-from qakit_ensemble.text import same
+from qakit_ensemble.axis import Float64
+from qakit_ensemble.fitting import greedy_weights
+from qakit_ensemble.right import right_texts, same
 
 _DIGITS = 9
 """Sums of weights that agree to this many decimals are a tie: 0.1 + 0.2 and 0.3 are."""

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from qakit.api import Component, NoRuntime, Writer, hookimpl
-from qakit_glue.settings import GlueWriterSettings
+from pydantic import Field
+
+from qakit.api import Component, NoRuntime, Settings, Writer, hookimpl
 
 if TYPE_CHECKING:
     import typer
 
-__all__ = ["GLUE", "qakit_register_commands", "qakit_register_writers"]
+GlueFile = Literal["CoLA", "SST-2", "MRPC", "STS-B", "MNLI-m", "MNLI-mm", "QNLI", "QQP", "RTE", "WNLI", "AX"]
+
+
+class GlueWriterSettings(Settings):
+    """Settings of the ``glue`` writer."""
+
+    task: GlueFile | None = Field(
+        None,
+        description="Which of GLUE's eleven files this is: `qakit glue pack` goes by it, and classes that the task "
+        "does not have are refused. MNLI has one file for each of its two test sets.",
+    )
 
 
 GLUE: Component[GlueWriterSettings, NoRuntime, Writer] = Component(

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from qakit.api import Batch, Distributions, HeadOutput, HeadRuntime, LabelScores
-from qakit_heads.features import Features, apply_linear, fresh_linear
+from qakit_heads.features import FeatureHead, Features, apply_linear, fresh_linear
 
 if TYPE_CHECKING:
-    from qakit_heads.settings import ClassifierSettings
+    from qakit_heads import ClassifierSettings
 
 UNLABELLED = -100
 """Target class of windows that take no part in the loss."""
@@ -39,7 +39,7 @@ TRANSFORMERS_NAMES: Mapping[str, Mapping[str, str]] = {
 """By architecture: those whose own classifier computes the same, position 0 -> dense -> tanh -> linear."""
 
 
-class Classifier(nn.Module):
+class Classifier(FeatureHead):
     """A linear layer over one vector for the whole text: cross-entropy over classes, or the squared error of a number.
 
     The vector is the hidden state of position 0 or the mean over all tokens, by default through a linear layer and
@@ -60,16 +60,11 @@ class Classifier(nn.Module):
         self.labels = runtime.labels
         self.has_distributions = bool(runtime.labels)
         self.features = Features(settings, runtime, outputs=max(1, len(runtime.labels)))
-        self.pools = self.features.pools
         if settings.dense:
             self.dense = fresh_linear(runtime.hidden_size, runtime.hidden_size, std=runtime.initializer_range)
         same = settings.dense and settings.pooling == "cls"
         self.transformers_names: Mapping[str, str] = TRANSFORMERS_NAMES.get(runtime.architecture, {}) if same else {}
         self.config_updates: Mapping[str, Any] = _configuration(runtime.labels)
-
-    def pool(self, layers: Sequence[Tensor]) -> Tensor:
-        """See :class:`Features`."""
-        return self.features.pool(layers)
 
     def forward(self, hidden: Tensor, batch: Batch) -> HeadOutput:
         """``hidden`` (B, T, H) -> ``logits`` (B, C) float32, and the loss if the batch has targets.

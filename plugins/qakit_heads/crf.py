@@ -18,11 +18,11 @@ from qakit_heads.chain_spans import (
     score_of_spans,
     span_scores,
 )
-from qakit_heads.features import SpanFeatures
+from qakit_heads.features import FeatureHead, SpanFeatures
 from qakit_heads.places import Place, over_places, target_places
 
 if TYPE_CHECKING:
-    from qakit_heads.settings import CrfSettings
+    from qakit_heads import CrfSettings
 
 ENTER, LEAVE = 1 / 256, 0.3
 """Where the transitions start: how probable it is that an answer begins at a token outside one, and that it ends after
@@ -30,7 +30,7 @@ a token inside one. About one answer of a few tokens per window; from zeros, an 
 than O on most tokens, and training would first have to unlearn that."""
 
 
-class Crf(nn.Module):
+class Crf(FeatureHead):
     """Tags every context token O (outside), B (first token of the answer) or I (further token), as one linear chain.
 
     The loss is the negative log-probability of the path O..O B I..I O..O, all O where the window does not hold the
@@ -49,6 +49,7 @@ class Crf(nn.Module):
     reads: Literal["tokens", "sequence", "group"] = "tokens"
     has_distributions: bool = True
     any_place: bool = True
+    features: SpanFeatures
 
     def __init__(self, settings: CrfSettings, runtime: HeadRuntime) -> None:
         super().__init__()
@@ -56,17 +57,12 @@ class Crf(nn.Module):
         self.n_best = runtime.n_best
         self.max_answer_length = runtime.max_answer_length
         self.features = SpanFeatures(settings, runtime, outputs=TAGS)
-        self.pools = self.features.pools
         outside = [1 - ENTER, ENTER, 1.0]  # I after O is barred: that number is never read
         inside = [LEAVE - ENTER, ENTER, 1 - LEAVE]
         # One-dimensional, since weight decay is for matrices: it would pull all steps towards equally probable.
         self.transitions = nn.Parameter(torch.tensor([*outside, *inside, *inside]).log())
         self.start = nn.Parameter(torch.tensor(outside).log())
         self.end = nn.Parameter(torch.zeros(TAGS))
-
-    def pool(self, layers: Sequence[Tensor]) -> Tensor:
-        """The mean of the last layers under learned weights, (B, T, H)."""
-        return self.features.pool(layers)
 
     def forward(self, hidden: Tensor, batch: Batch) -> HeadOutput:
         """``hidden`` (B, T, H) -> ``emissions`` (B, T, 3) float32, and the loss if the batch has targets."""

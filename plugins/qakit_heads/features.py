@@ -13,11 +13,11 @@ from qakit.api import Batch, HeadRuntime, ModelError
 from qakit_heads.places import Place, target_places
 
 if TYPE_CHECKING:
-    from qakit_heads.settings import FeatureSettings, SpanSettings
+    from qakit_heads import FeatureSettings, SpanSettings
 
 
 class Features(nn.Module):
-    """One linear layer, and the options of :class:`~qakit_heads.settings.FeatureSettings`.
+    """One linear layer, and the options of :class:`~qakit_heads.FeatureSettings`.
 
     Everything is computed in float32, also under autocast. With no option on, the only parameters are ``linear.weight``
     (outputs, H) and ``linear.bias`` (outputs,).
@@ -72,7 +72,7 @@ class Features(nn.Module):
 
 
 class SpanFeatures(Features):
-    """The linear layer reads every position; with the options of :class:`~qakit_heads.settings.SpanSettings`."""
+    """The linear layer reads every position; with the options of :class:`~qakit_heads.SpanSettings`."""
 
     def __init__(self, settings: SpanSettings, runtime: HeadRuntime, outputs: int) -> None:
         super().__init__(settings, runtime, outputs)
@@ -113,6 +113,21 @@ class SpanFeatures(Features):
                 loss = F.binary_cross_entropy_with_logits(log_odds, (places[0][0] == 0).float())
             losses.append(self.answerability_weight * loss)
         return torch.stack(losses).sum() if losses else None
+
+
+class FeatureHead(nn.Module):
+    """What heads have in common that read the backbone through :class:`Features`."""
+
+    features: Features
+
+    @property
+    def pools(self) -> bool:
+        """Whether :meth:`pool` is wanted."""
+        return self.features.pools
+
+    def pool(self, layers: Sequence[Tensor]) -> Tensor:
+        """See :meth:`Features.pool`."""
+        return self.features.pool(layers)
 
 
 def fresh_linear(width: int, outputs: int, *, std: float) -> nn.Linear:

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from qakit.api import Batch, Distributions, HeadOutput, HeadRuntime, PositionScores, SpanCandidates
 from qakit_heads.band import over_spans, possible_spans
-from qakit_heads.features import SpanFeatures
+from qakit_heads.features import FeatureHead, SpanFeatures
 from qakit_heads.interacting_spans import InteractingSpans
 from qakit_heads.places import Place, over_places, target_places
 from qakit_heads.segments import spans_from
@@ -19,7 +19,7 @@ from qakit_heads.soft_labels import soft_span_weights
 from qakit_heads.windowed import NEVER
 
 if TYPE_CHECKING:
-    from qakit_heads.settings import JointSpanSettings
+    from qakit_heads import JointSpanSettings
 
 Spans = SeparableSpans | InteractingSpans
 
@@ -27,7 +27,7 @@ CHUNK_SCORES = 1 << 22
 """In prediction, at most this many scores of single spans (16 MiB) are held at once, or those of a single window."""
 
 
-class JointSpan(nn.Module):
+class JointSpan(FeatureHead):
     """A span head that is trained on what it is asked for: the best span, not the best start and the best end.
 
     A span's score is the start score of its first token plus the end score of its last, and with ``interaction`` a
@@ -49,6 +49,7 @@ class JointSpan(nn.Module):
     auto_class: str = "AutoModelForQuestionAnswering"
     has_distributions: bool = True
     any_place: bool = True
+    features: SpanFeatures
 
     def __init__(self, settings: JointSpanSettings, runtime: HeadRuntime) -> None:
         super().__init__()
@@ -60,11 +61,6 @@ class JointSpan(nn.Module):
         self.n_best = runtime.n_best
         self.max_answer_length = runtime.max_answer_length
         self.features = SpanFeatures(settings, runtime, outputs=2 + 2 * settings.interaction)
-        self.pools = self.features.pools
-
-    def pool(self, layers: Sequence[Tensor]) -> Tensor:
-        """See :class:`SpanFeatures`."""
-        return self.features.pool(layers)
 
     def forward(self, hidden: Tensor, batch: Batch) -> HeadOutput:
         """``hidden`` (B, T, H) -> ``start`` and ``end`` (B, T) float32, and the loss if the batch has targets.

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from qakit.api import Batch, Distributions, HeadOutput, HeadRuntime, PositionScores, SpanCandidates, best_spans
-from qakit_heads.features import SpanFeatures
+from qakit_heads.features import FeatureHead, SpanFeatures
 from qakit_heads.places import Place, over_places, target_places
 from qakit_heads.soft_labels import soft_boundaries
 
 if TYPE_CHECKING:
-    from qakit_heads.settings import LinearSpanSettings
+    from qakit_heads import LinearSpanSettings
 
 
-class LinearSpan(nn.Module):
+class LinearSpan(FeatureHead):
     """The span head of BERT: a span's score is the start score of its first token plus the end score of its last.
 
     The loss is the mean of two cross-entropies over positions, first and last token. Only context tokens and position 0
@@ -35,6 +35,7 @@ class LinearSpan(nn.Module):
     auto_class: str = "AutoModelForQuestionAnswering"
     has_distributions: bool = True
     any_place: bool = True
+    features: SpanFeatures
 
     def __init__(self, settings: LinearSpanSettings, runtime: HeadRuntime) -> None:
         super().__init__()
@@ -47,11 +48,6 @@ class LinearSpan(nn.Module):
         self.n_best = runtime.n_best
         self.max_answer_length = runtime.max_answer_length
         self.features = SpanFeatures(settings, runtime, outputs=2)
-        self.pools = self.features.pools
-
-    def pool(self, layers: Sequence[Tensor]) -> Tensor:
-        """See :class:`SpanFeatures`."""
-        return self.features.pool(layers)
 
     def forward(self, hidden: Tensor, batch: Batch) -> HeadOutput:
         """``hidden`` (B, T, H) -> ``start`` and ``end`` (B, T) float32, and the loss if the batch has targets.

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from qakit.api import Batch, ContextScores, Distributions, HeadOutput, HeadRuntime
-from qakit_heads.features import Features
+from qakit_heads.features import FeatureHead, Features
 from qakit_heads.grouped import Groups, context_loss, over_contexts
 
 if TYPE_CHECKING:
-    from qakit_heads.settings import MultipleChoiceSettings
+    from qakit_heads import MultipleChoiceSettings
 
 
-class MultipleChoice(nn.Module):
+class MultipleChoice(FeatureHead):
     """One logit for each window; a softmax over the contexts of an example, as many as it has.
 
     A context in several windows counts by the best of them.
@@ -39,11 +39,6 @@ class MultipleChoice(nn.Module):
         self.config_updates: Mapping[str, Any] = {}
         self.pooling = settings.pooling
         self.features = Features(settings, runtime, outputs=1)
-        self.pools = self.features.pools
-
-    def pool(self, layers: Sequence[Tensor]) -> Tensor:
-        """See :class:`~qakit_heads.features.Features`."""
-        return self.features.pool(layers)
 
     def forward(self, hidden: Tensor, batch: Batch) -> HeadOutput:
         """``hidden`` (B, T, H) -> ``logit`` (B,) float32, and the loss if the batch has targets."""

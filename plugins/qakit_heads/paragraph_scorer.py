@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
 from qakit.api import Batch, Distributions, HeadOutput, HeadRuntime, SpanCandidates, best_spans
-from qakit_heads.features import Features, fresh_linear
+from qakit_heads.features import FeatureHead, Features, fresh_linear
 from qakit_heads.grouped import Groups, among_windows, context_loss, over_contexts, over_windows
 from qakit_heads.places import target_places
 
 if TYPE_CHECKING:
-    from qakit_heads.settings import ParagraphScorerSettings
+    from qakit_heads import ParagraphScorerSettings
 
 
-class ParagraphScorer(nn.Module):
+class ParagraphScorer(FeatureHead):
     """Start and end scores whose softmax goes over all windows of an example, and a score for each of its contexts.
 
     The preprocessor says how the model sees the contexts: ``concatenate`` puts them into one input (several, where
@@ -42,11 +42,6 @@ class ParagraphScorer(nn.Module):
         self.no_answer = runtime.no_answer
         self.features = Features(settings, runtime, outputs=2)
         self.paragraph = fresh_linear(runtime.hidden_size, 1, std=runtime.initializer_range)
-        self.pools = self.features.pools
-
-    def pool(self, layers: Sequence[Tensor]) -> Tensor:
-        """See :class:`~qakit_heads.features.Features`."""
-        return self.features.pool(layers)
 
     def forward(self, hidden: Tensor, batch: Batch) -> HeadOutput:
         """``hidden`` (B, T, H) -> ``start``, ``end`` (B, T), ``paragraph`` (B, S), float32; the loss with targets."""

@@ -3,46 +3,94 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
-from qakit.api import Component, Metric, NoRuntime, hookimpl
-from qakit_metrics.settings import (
-    AccuracySettings,
-    ClassF1Settings,
-    CmrcSettings,
-    CorrelationSettings,
-    ExactMatchSettings,
-    GlueMetricSettings,
-    JaccardSettings,
-    KappaSettings,
-    MatthewsSettings,
-    SelectionSettings,
-    SquadV1Settings,
-    SquadV2Settings,
-)
+from pydantic import Field
 
-__all__ = [
-    "ACCURACY",
-    "ACCURACY_F1",
-    "CMRC2018",
-    "EXACT_MATCH",
-    "GLUE",
-    "JACCARD",
-    "MATTHEWS",
-    "PEARSON_SPEARMAN",
-    "QUADRATIC_KAPPA",
-    "SELECTION",
-    "SQUAD_V1",
-    "SQUAD_V2",
-    "qakit_register_metrics",
-]
+from qakit.api import Component, Metric, NoRuntime, NoSettings, Settings, hookimpl
+
+
+class SquadV1Settings(Settings):
+    """SQuAD 1.1."""
+
+    primary: Literal["exact_match", "f1"] = Field("f1", description="The figure that selects the weights.")
+
+
+class SquadV2Settings(Settings):
+    """SQuAD 2.0."""
+
+    primary: Literal["exact", "f1"] = Field("f1", description="The figure that selects the weights.")
+    no_answer_threshold: float = Field(
+        1.0,
+        description='Questions whose no-answer probability is above this count as answered with "", as with the '
+        "official script's `--na-prob-thresh`. At 1 the answers are scored as they are.",
+    )
+
+
+class CmrcSettings(Settings):
+    """CMRC 2018, DRCD."""
+
+    primary: Literal["EM", "F1", "AVERAGE"] = Field("EM", description="The figure that selects the weights.")
+
+
+class ExactMatchSettings(Settings):
+    """Competitions that compare texts."""
+
+    primary: Literal["exact_match", "f1"] = Field("exact_match", description="The figure that selects the weights.")
+    remove_characters: str = Field(
+        "", description='Characters taken out of gold and given answers; "," for NTU HW7, whose key lost its commas.'
+    )
+    strip: bool = Field(True, description="Remove white space around gold and given answers.")
+
+
+class JaccardSettings(Settings):
+    """Competitions that count shared words (Tweet Sentiment Extraction, chaii)."""
+
+    primary: Literal["jaccard", "exact_match"] = Field("jaccard", description="The figure that selects the weights.")
+
+
+class ClassF1Settings(Settings):
+    """Classes, by accuracy and F1."""
+
+    primary: Literal["accuracy", "f1", "accuracy_f1"] = Field(
+        default="accuracy_f1", description="The figure that selects the weights; `accuracy_f1` is the mean of both."
+    )
+    positive: str | None = Field(
+        default=None, description="F1 is that of this class; by default the mean over all classes (macro F1)."
+    )
+
+
+class CorrelationSettings(Settings):
+    """Numbers, by their correlations."""
+
+    primary: Literal["pearson", "spearman", "pearson_spearman"] = Field(
+        default="pearson_spearman",
+        description="The figure that selects the weights; `pearson_spearman` is the mean of both.",
+    )
+
+
+class GlueMetricSettings(Settings):
+    """GLUE's own figures."""
+
+    task: Literal["CoLA", "SST-2", "MRPC", "STS-B", "QQP", "MNLI", "QNLI", "RTE", "WNLI", "AX"] = Field(
+        description="Which of the ten tasks: it decides the figures. CoLA and AX: `matthews`; MRPC and QQP: "
+        "`accuracy`, `f1` of class 1 and their mean `accuracy_f1`; STS-B: `pearson`, `spearman` and their mean "
+        "`pearson_spearman`; MNLI: `accuracy`, also of the matched and the mismatched set; the others: `accuracy`."
+    )
+
+
+class SelectionSettings(Settings):
+    """Choosing the context that holds the answer."""
+
+    primary: Literal["accuracy", "mrr"] = Field("accuracy", description="The figure that selects the weights.")
+    ranks: int = Field(3, ge=1, le=50, description="How far down `recall_at_2`, `recall_at_3` ... go.")
 
 
 SQUAD_V1: Component[SquadV1Settings, NoRuntime, Metric] = Component(
     name="squad_v1",
     summary="SQuAD 1.1: exact match and token F1 as the official script gives them",
     settings=SquadV1Settings,
-    build="qakit_metrics.span:SquadV1",
+    build="qakit_metrics.span:build_squad_v1",
 )
 SQUAD_V2: Component[SquadV2Settings, NoRuntime, Metric] = Component(
     name="squad_v2",
@@ -54,49 +102,49 @@ CMRC2018: Component[CmrcSettings, NoRuntime, Metric] = Component(
     name="cmrc2018",
     summary="CMRC 2018 and DRCD: Chinese exact match and longest-common-run F1",
     settings=CmrcSettings,
-    build="qakit_metrics.span:Cmrc2018",
+    build="qakit_metrics.span:build_cmrc2018",
 )
 EXACT_MATCH: Component[ExactMatchSettings, NoRuntime, Metric] = Component(
     name="exact_match",
     summary="Equal texts, as Kaggle compares them, and F1 over characters",
     settings=ExactMatchSettings,
-    build="qakit_metrics.span:ExactMatch",
+    build="qakit_metrics.span:build_exact_match",
 )
 JACCARD: Component[JaccardSettings, NoRuntime, Metric] = Component(
     name="jaccard",
     summary="Shared words, as Tweet Sentiment Extraction and chaii count them, and equal texts",
     settings=JaccardSettings,
-    build="qakit_metrics.span:Jaccard",
+    build="qakit_metrics.span:build_jaccard",
 )
-QUADRATIC_KAPPA: Component[KappaSettings, NoRuntime, Metric] = Component(
+QUADRATIC_KAPPA: Component[NoSettings, NoRuntime, Metric] = Component(
     name="quadratic_kappa",
     summary="Grades: Cohen's kappa with quadratic weights",
-    settings=KappaSettings,
-    build="qakit_metrics.classification:QuadraticKappa",
+    settings=NoSettings,
+    build="qakit_metrics.classification:build_kappa",
 )
-ACCURACY: Component[AccuracySettings, NoRuntime, Metric] = Component(
+ACCURACY: Component[NoSettings, NoRuntime, Metric] = Component(
     name="accuracy",
     summary="Classes: share of the right ones",
-    settings=AccuracySettings,
+    settings=NoSettings,
     build="qakit_metrics.classification:Accuracy",
 )
 ACCURACY_F1: Component[ClassF1Settings, NoRuntime, Metric] = Component(
     name="accuracy_f1",
     summary="Classes: accuracy, F1 (of one class, or macro) and their mean",
     settings=ClassF1Settings,
-    build="qakit_metrics.classification:AccuracyF1",
+    build="qakit_metrics.classification:build_f1",
 )
-MATTHEWS: Component[MatthewsSettings, NoRuntime, Metric] = Component(
+MATTHEWS: Component[NoSettings, NoRuntime, Metric] = Component(
     name="matthews",
     summary="Classes: Matthews' correlation, for two classes or more",
-    settings=MatthewsSettings,
-    build="qakit_metrics.classification:Matthews",
+    settings=NoSettings,
+    build="qakit_metrics.classification:build_matthews",
 )
 PEARSON_SPEARMAN: Component[CorrelationSettings, NoRuntime, Metric] = Component(
     name="pearson_spearman",
     summary="Numbers: Pearson's and Spearman's correlation and their mean",
     settings=CorrelationSettings,
-    build="qakit_metrics.classification:PearsonSpearman",
+    build="qakit_metrics.classification:build_correlations",
 )
 GLUE: Component[GlueMetricSettings, NoRuntime, Metric] = Component(
     name="glue",

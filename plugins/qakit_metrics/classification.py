@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +19,11 @@ from qakit.api import (
     confusion,
     f1_by_class,
     matthews,
+    pearson,
     quadratic_kappa,
+    spearman,
 )
-from qakit.api import pearson as pearson_of
-from qakit.api import spearman as spearman_of
-from qakit_metrics.settings import ClassF1Settings, CorrelationSettings, GlueMetricSettings
+from qakit_metrics import ClassF1Settings, CorrelationSettings, GlueMetricSettings
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -61,114 +63,91 @@ class MnliAccuracy(Accuracy):
         return super().compute(examples, predictions) | figures
 
 
-class Matthews:
-    """Matthews' correlation between given and gold classes."""
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Figures that are no means over examples: those of all examples, and of many draws from them at once."""
 
-    primary: str = "matthews"
-
-    def compute(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
-        """``matthews`` and ``accuracy``, times 100; a missing prediction counts as a class of its own."""
-        return _of_all(self, examples, predictions)
-
-    def of_draws(self, examples: Sequence[Example], answers: Sequence[str], counts: Float64) -> dict[str, Float64]:
-        """The same two, of each draw."""
-        gold, given, names = _codes(examples, answers)
-        table = confusion(gold, given, counts, classes=len(names))
-        return {"matthews": 100 * matthews(table), "accuracy": 100 * accuracy(gold == given, counts)}
-
-
-class QuadraticKappa:
-    """Cohen's kappa with quadratic weights, for grades."""
-
-    primary: str = "quadratic_kappa"
+    primary: str
+    draws: Callable[[Sequence[Example], Sequence[str], Float64], dict[str, Float64]]
 
     def compute(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
-        """``quadratic_kappa`` and ``accuracy``, times 100.
+        """Each times 100; a missing prediction counts as a class of its own, which is wrong.
 
         Raises:
-            DataError: a class is no number, so that nobody knows the order, or a prediction is missing.
+            DataError: a number is wanted where a prediction is missing or no number.
         """
-        return _of_all(self, examples, predictions)
+        found = self.draws(examples, _answers(examples, predictions), np.ones((1, len(examples))))
+        return {name: float(values[0]) for name, values in found.items()}
 
     def of_draws(self, examples: Sequence[Example], answers: Sequence[str], counts: Float64) -> dict[str, Float64]:
-        """The same two, of each draw."""
-        gold, given, names = _codes(examples, answers)
-        grades = np.array([_grade(name) for name in names])
-        kappa = quadratic_kappa(confusion(gold, given, counts, classes=len(names)), grades)
-        return {"quadratic_kappa": 100 * kappa, "accuracy": 100 * accuracy(gold == given, counts)}
+        """The same, of each draw."""
+        return self.draws(examples, answers, counts)
 
 
-class AccuracyF1:
+def build_matthews() -> Drawn:
+    """Matthews' correlation between given and gold classes, and their accuracy."""
+    return Drawn("matthews", _matthews)
+
+
+def build_kappa() -> Drawn:
+    """Cohen's kappa with quadratic weights, for grades: a class that is no number is an error; and their accuracy."""
+    return Drawn("quadratic_kappa", _kappa)
+
+
+def build_f1(settings: ClassF1Settings) -> Drawn:
     """Accuracy, F1, and their mean."""
-
-    primary: str
-
-    def __init__(self, settings: ClassF1Settings) -> None:
-        self.primary = settings.primary
-        self._positive = settings.positive
-
-    def compute(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
-        """``accuracy``, ``f1`` and ``accuracy_f1`` in percent; a missing prediction is wrong."""
-        return _of_all(self, examples, predictions)
-
-    def of_draws(self, examples: Sequence[Example], answers: Sequence[str], counts: Float64) -> dict[str, Float64]:
-        """The same three, of each draw."""
-        gold, given, names = _codes(examples, answers)
-        table = confusion(gold, given, counts, classes=len(names))
-        by_class = f1_by_class(table)
-        if self._positive is None:
-            known = table.sum(1) + table.sum(2) > 0  # classes that are neither gold nor given have no F1
-            f1 = by_class.sum(1) / known.sum(1)
-        elif self._positive in names:
-            f1 = by_class[:, names.index(self._positive)]
-        else:
-            f1 = np.zeros(len(counts))
-        share = accuracy(gold == given, counts)
-        return {"accuracy": 100 * share, "f1": 100 * f1, "accuracy_f1": 50 * (share + f1)}
+    return Drawn(settings.primary, partial(_f1, settings.positive))
 
 
-class PearsonSpearman:
-    """Correlations between given and gold numbers, and their mean."""
-
-    primary: str
-
-    def __init__(self, settings: CorrelationSettings) -> None:
-        self.primary = settings.primary
-
-    def compute(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
-        """``pearson``, ``spearman`` and ``pearson_spearman``, times 100.
-
-        Raises:
-            DataError: a prediction is missing or not a number.
-        """
-        return _of_all(self, examples, predictions)
-
-    def of_draws(self, examples: Sequence[Example], answers: Sequence[str], counts: Float64) -> dict[str, Float64]:
-        """The same three, of each draw."""
-        gold = np.array([_number(example) for example in examples])
-        given = np.array([_given(example, answer) for example, answer in zip(examples, answers, strict=True)])
-        linear, by_rank = pearson_of(gold, given, counts), spearman_of(gold, given, counts)
-        return {"pearson": 100 * linear, "spearman": 100 * by_rank, "pearson_spearman": 50 * (linear + by_rank)}
+def build_correlations(settings: CorrelationSettings) -> Drawn:
+    """Pearson's and Spearman's correlation between given and gold numbers, and their mean."""
+    return Drawn(settings.primary, _correlations)
 
 
-def build_glue(settings: GlueMetricSettings) -> Accuracy | Matthews | AccuracyF1 | PearsonSpearman:
+def build_glue(settings: GlueMetricSettings) -> Accuracy | Drawn:
     """The official metric of one of the ten tasks."""
     if settings.task in ("CoLA", "AX"):
-        return Matthews()
+        return build_matthews()
     if settings.task in ("MRPC", "QQP"):
-        return AccuracyF1(ClassF1Settings(positive="1"))
+        return build_f1(ClassF1Settings(positive="1"))
     if settings.task == "STS-B":
-        return PearsonSpearman(CorrelationSettings())
+        return build_correlations(CorrelationSettings())
     return MnliAccuracy() if settings.task == "MNLI" else Accuracy()
 
 
-def _of_all(
-    metric: Matthews | QuadraticKappa | AccuracyF1 | PearsonSpearman,
-    examples: Sequence[Example],
-    predictions: Sequence[Prediction],
-) -> dict[str, float]:
-    found = metric.of_draws(examples, _answers(examples, predictions), np.ones((1, len(examples))))
-    return {name: float(values[0]) for name, values in found.items()}
+def _matthews(examples: Sequence[Example], answers: Sequence[str], counts: Float64) -> dict[str, Float64]:
+    gold, given, names = _codes(examples, answers)
+    table = confusion(gold, given, counts, classes=len(names))
+    return {"matthews": 100 * matthews(table), "accuracy": 100 * accuracy(gold == given, counts)}
+
+
+def _kappa(examples: Sequence[Example], answers: Sequence[str], counts: Float64) -> dict[str, Float64]:
+    gold, given, names = _codes(examples, answers)
+    grades = np.array([_grade(name) for name in names])
+    kappa = quadratic_kappa(confusion(gold, given, counts, classes=len(names)), grades)
+    return {"quadratic_kappa": 100 * kappa, "accuracy": 100 * accuracy(gold == given, counts)}
+
+
+def _f1(
+    positive: str | None, examples: Sequence[Example], answers: Sequence[str], counts: Float64
+) -> dict[str, Float64]:
+    gold, given, names = _codes(examples, answers)
+    table = confusion(gold, given, counts, classes=len(names))
+    by_class = f1_by_class(table)
+    if positive is None:
+        known = table.sum(1) + table.sum(2) > 0  # classes that are neither gold nor given have no F1
+        f1 = by_class.sum(1) / known.sum(1)
+    else:
+        f1 = by_class[:, names.index(positive)] if positive in names else np.zeros(len(counts))
+    share = accuracy(gold == given, counts)
+    return {"accuracy": 100 * share, "f1": 100 * f1, "accuracy_f1": 50 * (share + f1)}
+
+
+def _correlations(examples: Sequence[Example], answers: Sequence[str], counts: Float64) -> dict[str, Float64]:
+    gold = np.array([_number(example) for example in examples])
+    given = np.array([_given(example, answer) for example, answer in zip(examples, answers, strict=True)])
+    linear, by_rank = pearson(gold, given, counts), spearman(gold, given, counts)
+    return {"pearson": 100 * linear, "spearman": 100 * by_rank, "pearson_spearman": 50 * (linear + by_rank)}
 
 
 def _answers(examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[str]:

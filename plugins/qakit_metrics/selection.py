@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from qakit.api import ContextPrediction, Example, Prediction, UsageError
-from qakit_metrics.settings import SelectionSettings
+from qakit_metrics import SelectionSettings
 
 
 class Selection:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from qakit.api import (
     ContextPrediction,
@@ -22,22 +25,29 @@ from qakit.api import (
     text_match,
     text_match_per_example,
 )
-from qakit_metrics.settings import CmrcSettings, ExactMatchSettings, JaccardSettings, SquadV1Settings, SquadV2Settings
+from qakit_metrics import CmrcSettings, ExactMatchSettings, JaccardSettings, SquadV1Settings, SquadV2Settings
 
 
-class SquadV1:
-    """SQuAD 1.1."""
+@dataclass(frozen=True, slots=True)
+class TextMetric:
+    """Figures of all answers, in percent, and of single ones; a missing prediction scores 0."""
 
-    def __init__(self, settings: SquadV1Settings) -> None:
-        self.primary: str = settings.primary
+    primary: str
+    figures: Callable[[Sequence[Example], Mapping[str, str]], dict[str, float]]
+    single: Callable[[Sequence[Example], Sequence[str]], dict[str, list[float]]]
 
     def compute(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
-        """``exact_match`` and ``f1`` in percent; a missing prediction scores 0."""
-        return squad_v1(examples, _answers(predictions))
+        """The figures of all answers."""
+        return self.figures(examples, _answers(predictions))
 
     def per_example(self, examples: Sequence[Example], answers: Sequence[str]) -> dict[str, list[float]]:
-        """The same two, for each example."""
-        return squad_v1_per_example(examples, answers)
+        """Those of each example."""
+        return self.single(examples, answers)
+
+
+def build_squad_v1(settings: SquadV1Settings) -> TextMetric:
+    """SQuAD 1.1: ``exact_match`` and ``f1``."""
+    return TextMetric(settings.primary, squad_v1, squad_v1_per_example)
 
 
 class SquadV2:
@@ -52,8 +62,7 @@ class SquadV2:
 
         ``best_*`` are there when every prediction carries its no-answer probability.
         """
-        answers = _answers(predictions)
-        probabilities = _no_answer_probabilities(predictions)
+        answers, probabilities = _answers(predictions), _no_answer_probabilities(predictions)
         return squad_v2(examples, answers, no_answer_probability=probabilities, threshold=self._threshold)
 
     def per_example(self, examples: Sequence[Example], answers: Sequence[str]) -> dict[str, list[float]]:
@@ -61,58 +70,34 @@ class SquadV2:
         return squad_v2_per_example(examples, answers)
 
 
-class Cmrc2018:
-    """CMRC 2018 and DRCD."""
-
-    def __init__(self, settings: CmrcSettings) -> None:
-        self.primary: str = settings.primary
-
-    def compute(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
-        """``AVERAGE``, ``F1``, ``EM`` in percent, ``TOTAL`` and ``SKIP``; a missing prediction scores 0."""
-        return cmrc2018(examples, _answers(predictions))
-
-    def per_example(self, examples: Sequence[Example], answers: Sequence[str]) -> dict[str, list[float]]:
-        """``EM``, ``F1`` and ``AVERAGE`` for each example."""
-        return cmrc2018_per_example(examples, answers)
+class Cmrc2018(TextMetric):
+    """CMRC 2018 and DRCD: ``AVERAGE``, ``F1``, ``EM``, and the counts ``TOTAL`` and ``SKIP``."""
 
     def official_format(self, figures: Mapping[str, float]) -> dict[str, int | str]:
         """The official script prints three decimals, as text."""
         return cmrc2018_official_format(figures)
 
 
-class ExactMatch:
-    """Equal texts after the clean-up that the answer key went through."""
-
-    def __init__(self, settings: ExactMatchSettings) -> None:
-        self.primary: str = settings.primary
-        self._remove = settings.remove_characters
-        self._strip = settings.strip
-
-    def compute(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
-        """``exact_match`` and ``f1`` (characters) in percent; a missing prediction scores 0."""
-        return text_match(examples, _answers(predictions), remove_characters=self._remove, strip=self._strip)
-
-    def per_example(self, examples: Sequence[Example], answers: Sequence[str]) -> dict[str, list[float]]:
-        """The same two, for each example."""
-        return text_match_per_example(examples, answers, remove_characters=self._remove, strip=self._strip)
+def build_cmrc2018(settings: CmrcSettings) -> Cmrc2018:
+    """CMRC 2018 and DRCD."""
+    return Cmrc2018(settings.primary, cmrc2018, cmrc2018_per_example)
 
 
-class Jaccard:
-    """Words that answer and gold answer share."""
+def build_exact_match(settings: ExactMatchSettings) -> TextMetric:
+    """``exact_match`` and ``f1`` (characters), after the clean-up that the answer key went through."""
+    cleaned: Any = {"remove_characters": settings.remove_characters, "strip": settings.strip}
+    return TextMetric(settings.primary, partial(text_match, **cleaned), partial(text_match_per_example, **cleaned))
 
-    def __init__(self, settings: JaccardSettings) -> None:
-        self.primary: str = settings.primary
 
-    def compute(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
-        """``jaccard`` and ``exact_match`` in percent; a missing prediction scores 0."""
-        answers = _answers(predictions)
-        given = [example for example in examples if example.id in answers]
-        columns = self.per_example(given, [answers[example.id] for example in given])
-        return {name: math.fsum(values) / len(examples) for name, values in columns.items()}
+def build_jaccard(settings: JaccardSettings) -> TextMetric:
+    """Words that answer and gold answer share: ``jaccard`` and ``exact_match``."""
+    return TextMetric(settings.primary, _jaccard, jaccard_per_example)
 
-    def per_example(self, examples: Sequence[Example], answers: Sequence[str]) -> dict[str, list[float]]:
-        """The same two, for each example."""
-        return jaccard_per_example(examples, answers)
+
+def _jaccard(examples: Sequence[Example], answers: Mapping[str, str]) -> dict[str, float]:
+    given = [example for example in examples if example.id in answers]
+    columns = jaccard_per_example(given, [answers[example.id] for example in given])
+    return {name: math.fsum(values) / len(examples) for name, values in columns.items()}
 
 
 def _answers(predictions: Sequence[Prediction]) -> dict[str, str]:

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, median
 
 from qakit.api import Candidate, Example, Prediction, SpanPrediction
+from qakit_postprocess import LengthPriorSettings
 from qakit_postprocess.place import source_of
-from qakit_postprocess.settings import LengthPriorSettings
 
 _LEAST = 1e-12
 """A probability's logarithm is taken of at least this."""

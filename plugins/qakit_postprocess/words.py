@@ -11,8 +11,8 @@ import re
 import unicodedata
 
 from qakit.api import Example, Prediction, SpanPrediction
+from qakit_postprocess import TrimToTokensSettings
 from qakit_postprocess.place import Place, place_of
-from qakit_postprocess.settings import TrimToTokensSettings
 
 _NO_WORDS = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1100-\u11ff\u2e80-\u2fdf\u3005-\u3007\u3040-\u31ff\u3400-\u4dbf"

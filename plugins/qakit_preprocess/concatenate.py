@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from qakit.api import EncodedExamples, WindowRuntime, Windows
+from qakit_preprocess import ConcatenateSettings
 from qakit_preprocess.even import steps
 from qakit_preprocess.every_context import comparable
 from qakit_preprocess.pairs import Pairs, all_pairs
-from qakit_preprocess.settings import ConcatenateSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qakit.api import EncodedExamples, Places, UsageError, WindowRuntime, Windows
+from qakit_preprocess import DEFAULT_OVERLAP, SpacingSettings
 from qakit_preprocess.pairs import Int64, Pairs
-from qakit_preprocess.settings import DEFAULT_OVERLAP, SpacingSettings
 
 Bools = NDArray[np.bool_]
 

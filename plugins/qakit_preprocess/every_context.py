@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qakit.api import DataError, EncodedExamples, WindowRuntime, Windows, uniform
+from qakit_preprocess import EveryContextSettings
 from qakit_preprocess.even import lay, steps
 from qakit_preprocess.pairs import all_pairs
-from qakit_preprocess.settings import EveryContextSettings
 
 
 @dataclass(frozen=True, slots=True)

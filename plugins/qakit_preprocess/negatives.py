@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qakit.api import EncodedExamples, WindowRuntime, uniform
+from qakit_preprocess import HardNegativesSettings
 from qakit_preprocess.even import Bools, EvenWindows
 from qakit_preprocess.pairs import Int64
-from qakit_preprocess.previous_run import PreviousRun
-from qakit_preprocess.settings import HardNegativesSettings
-from qakit_preprocess.wrong_candidates import WrongCandidates
+from qakit_preprocess.wrong_candidates import PreviousRun, WrongCandidates
 
 Float64 = NDArray[np.float64]
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from qakit.api import EncodedExamples, WindowRuntime, Windows
+from qakit_preprocess import StrideSettings
 from qakit_preprocess.even import Bools, EvenWindows, lay, steps
 from qakit_preprocess.negatives import Negatives, negatives_of
 from qakit_preprocess.pairs import all_pairs, training_pairs, with_answer
-from qakit_preprocess.settings import StrideSettings
 
 
 @dataclass(frozen=True, slots=True)

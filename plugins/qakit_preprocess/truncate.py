@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qakit.api import DataError, EncodedExamples, UsageError, WindowRuntime, Windows
-from qakit_preprocess.settings import TruncateSettings
 
 logger = logging.getLogger(__name__)
 
@@ -21,11 +20,11 @@ class Truncate:
     """The first tokens of both texts; the longer one is cut first, down to the other's length, then both alike.
 
     Texts without a partner have a window without segments. In training, only labelled examples have one.
+    ``max_question_length`` does not apply: it is for questions.
 
     Source: the ``longest_first`` truncation of Hugging Face's tokenizers, whose result this gives without its loop.
     """
 
-    settings: TruncateSettings
     runtime: WindowRuntime
 
     @property

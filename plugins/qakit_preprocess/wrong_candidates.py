@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qakit.api import DataError, EncodedExamples, TokenStore, token_spans
-from qakit_preprocess.candidates_file import CandidateTable
+from qakit_preprocess.candidates_file import CandidateTable, nbest_file, read_candidates
 from qakit_preprocess.pairs import Int64
 
 logger = logging.getLogger(__name__)
@@ -147,3 +147,29 @@ def _same_tokens(store: TokenStore, left: Int64, length: Int64, right: Int64, ri
     differences = np.bincount(np.repeat(np.arange(len(rows)), lengths), weights=differ, minlength=len(rows))
     same[rows] = differences == 0
     return same
+
+
+class PreviousRun:
+    """Reads the predictions once, and finds their places in the examples once for all epochs."""
+
+    def __init__(self, source: str, min_probability: float) -> None:
+        """Args:
+            source: a run folder or an nbest.jsonl.
+            min_probability: candidates below it don't count.
+
+        Raises:
+            DataError: the file is missing or damaged.
+        """
+        self._path = nbest_file(source)
+        self._table = read_candidates(self._path, min_probability=min_probability)
+        self._found: tuple[EncodedExamples, WrongCandidates] | None = None
+
+    def wrong(self, encoded: EncodedExamples) -> WrongCandidates:
+        """The wrong candidates of ``encoded``.
+
+        Raises:
+            DataError: the predictions are not of these examples.
+        """
+        if self._found is None or self._found[0] is not encoded:
+            self._found = (encoded, wrong_candidates(self._table, encoded, self._path))
+        return self._found[1]

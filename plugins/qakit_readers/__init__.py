@@ -3,12 +3,103 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
-from qakit.api import Component, NoRuntime, Reader, hookimpl
-from qakit_readers.settings import AdlSettings, GlueSettings, Hw7Settings, SquadSettings, TableSettings
+from pydantic import Field, PositiveInt, model_validator
 
-__all__ = ["ADL", "GLUE", "HW7", "SQUAD", "TABLE", "qakit_register_readers"]
+from qakit.api import Component, NoRuntime, NoSettings, Reader, Settings, hookimpl
+
+GlueTask = Literal["CoLA", "SST-2", "MRPC", "STS-B", "QQP", "MNLI", "QNLI", "RTE", "WNLI", "AX"]
+
+
+class SquadSettings(Settings):
+    """Settings of the ``squad`` reader."""
+
+    labelled: bool | Literal["auto"] = Field(
+        default="auto",
+        description="What `answers: []` means: no answer in a labelled file, nothing in a test file. `auto`: the file "
+        "is labelled when any question has `is_impossible` or an answer. `false`: answers are ignored.",
+    )
+
+
+class AdlSettings(Settings):
+    """Settings of the ``adl`` reader."""
+
+    contexts: str = Field(
+        default="context.json",
+        description="The file with the paragraphs' texts, relative to the folder of the data file.",
+    )
+    paragraphs: PositiveInt | None = Field(
+        default=None, description="How many paragraphs each question must have; by default any number."
+    )
+
+
+class GlueSettings(Settings):
+    """Settings of the ``glue`` reader."""
+
+    task: GlueTask = Field(description="Which of the ten tasks: it decides columns and labels.")
+
+
+class TableSettings(Settings):
+    """Settings of the ``table`` reader: which column holds what. Offsets are characters, counted from 0."""
+
+    format: Literal["auto", "csv", "tsv", "json", "jsonl", "parquet"] = Field(
+        default="auto",
+        description="`auto`: by the file's ending. `json` and `jsonl` are the same: one object a line, a list of "
+        'objects, or `{"data": [objects]}`, as the content says.',
+    )
+    quotes: bool | None = Field(
+        default=None,
+        description="Whether quotation marks enclose cells. By default they do in CSV; in TSV they are text, and a "
+        "file where they seem to enclose cells is refused.",
+    )
+    id: str | None = Field(default=None, description="Column of the ids; by default the row's number from 0.")
+    question: str | None = Field(default=None, description="Column of the question.")
+    context: str | None = Field(default=None, description="Column of the context.")
+    text_a: str | None = Field(
+        default=None, description="Column of the first text, for classification; takes the place of `question`."
+    )
+    text_b: str | None = Field(
+        default=None, description="Column of the second text of a pair; takes the place of `context`."
+    )
+    answer_text: str | None = Field(
+        default=None, description="Column of the answer's text. An empty cell is read as `empty_answer` says."
+    )
+    answer_start: str | None = Field(
+        default=None,
+        description="Column of the answer's first character. Without it an answer is placed where its text occurs "
+        "exactly once.",
+    )
+    answer_end: str | None = Field(
+        default=None, description="Column of one past the answer's last character; checked against start and text."
+    )
+    answers: str | None = Field(
+        default=None,
+        description='Column of `{"text": [...], "answer_start": [...]}`, as Hugging Face\'s SQuAD has it, or of '
+        '`[{"text", "answer_start"}]` or `[text, ...]` (JSON, Parquet).',
+    )
+    empty_answer: Literal["unlabelled", "unanswerable"] = Field(
+        default="unlabelled", description="What an empty `answer_text` cell means."
+    )
+    label: str | None = Field(default=None, description="Column of the class name or number.")
+    label_type: Literal["class", "number"] = Field(default="class", description="`number`: regression.")
+    document: str | None = Field(
+        default=None, description="Column of what the context comes from (an article): folds keep its rows together."
+    )
+
+    @model_validator(mode="after")
+    def _columns_go_together(self) -> TableSettings:
+        if (self.question is None) == (self.text_a is None):
+            raise ValueError("give `question` (question answering) or `text_a` (classification), one of the two")
+        if self.context is not None and self.text_b is not None:
+            raise ValueError("give `context` or `text_b`, not both")
+        if self.answers is not None and self.answer_text is not None:
+            raise ValueError("give `answers` or `answer_text`, not both")
+        if (self.answers or self.answer_text) and self.context is None:
+            raise ValueError("answers need a `context` column")
+        if (self.answer_start or self.answer_end) and self.answer_text is None:
+            raise ValueError("`answer_start` and `answer_end` need `answer_text`")
+        return self
 
 
 SQUAD: Component[SquadSettings, NoRuntime, Reader] = Component(
@@ -17,10 +108,10 @@ SQUAD: Component[SquadSettings, NoRuntime, Reader] = Component(
     settings=SquadSettings,
     build="qakit_readers.squad:SquadReader",
 )
-HW7: Component[Hw7Settings, NoRuntime, Reader] = Component(
+HW7: Component[NoSettings, NoRuntime, Reader] = Component(
     name="hw7",
     summary="NTU ML HW7 JSON: questions beside paragraphs, inclusive answer_end",
-    settings=Hw7Settings,
+    settings=NoSettings,
     build="qakit_readers.hw7:Hw7Reader",
 )
 ADL: Component[AdlSettings, NoRuntime, Reader] = Component(

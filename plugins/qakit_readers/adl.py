@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from qakit.api import Answer, DataError, Example, Problems
+from qakit_readers import AdlSettings
 from qakit_readers.answers import read_answer
 from qakit_readers.files import load_json, unreadable
 from qakit_readers.forms import format_hint, format_of
 from qakit_readers.record import Record, SkippedRecordError, kind_of, whole_number
-from qakit_readers.settings import AdlSettings
 
 
 class AdlReader:
@@ -35,12 +36,10 @@ class AdlReader:
             raise DataError(message, path=path)
         contexts = self._contexts(path)
         for number, value in enumerate(records):
-            try:
+            with suppress(SkippedRecordError):
                 record = Record.of(value, f"record {number + 1}", problems)
                 identifier = record.identifier()
                 yield self._question(record.named(f"id {identifier}"), identifier, contexts)
-            except SkippedRecordError:
-                continue
 
     def _contexts(self, path: Path) -> list[Any]:
         """The contexts file beside ``path``; read once for all splits."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from qakit.api import DataError, Example, Problems, whole_text
+from qakit_readers import GlueSettings
 from qakit_readers.columnar import is_parquet, parquet_rows
 from qakit_readers.files import text_lines
 from qakit_readers.glue_tasks import ID_COLUMNS, MISMATCHED, MISMATCHED_GENRES, TASKS, TaskColumns
 from qakit_readers.record import Record, SkippedRecordError, quoted
-from qakit_readers.settings import GlueSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +52,8 @@ class GlueReader:
             label = values.get(self._task.label)
             if label is not None:
                 values[self._task.label] = None if label == -1 else str(label)  # -1: not told
-            try:
+            with suppress(SkippedRecordError):
                 yield self._example(Record(values, name, problems), str(number), layout, path)
-            except SkippedRecordError:
-                continue
         if layout is None:
             raise DataError("the table has no row", path=path)
 
@@ -74,11 +73,9 @@ class GlueReader:
                 blank = number
                 continue
             count += 1
-            try:
+            with suppress(SkippedRecordError):
                 record = _record(line, f"line {number}", layout, problems)
                 yield self._example(record, str(count - 1), layout, path)
-            except SkippedRecordError:
-                continue
         if layout is not None and not layout.first_is_data and count == 0:
             raise DataError("there is a header line, but no row", path=path)
 

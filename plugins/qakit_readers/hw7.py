@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,8 @@ class Hw7Reader:
         """Yield the questions in order."""
         questions, paragraphs = _parts(load_json(path), path)
         for number, value in enumerate(questions):
-            try:
+            with suppress(SkippedRecordError):
                 yield _question(Record.of(value, f"questions[{number}]", problems), paragraphs)
-            except SkippedRecordError:
-                continue
 
 
 def _question(record: Record, paragraphs: list[Any]) -> Example:

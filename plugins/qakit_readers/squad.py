@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from qakit.api import Answer, DataError, Example, Problems, without_gz
+from qakit_readers import SquadSettings
 from qakit_readers.answers import answer_values, read_answer
 from qakit_readers.columnar import is_parquet, parquet_rows
 from qakit_readers.files import load_json
 from qakit_readers.forms import entries_of, format_hint, format_of
 from qakit_readers.json_table import json_rows
 from qakit_readers.record import Record, SkippedRecordError, kind_of
-from qakit_readers.settings import SquadSettings
 
 _CONTEXT, _QUESTION, _ID = ("context", "context_text"), ("question", "query_text"), ("id", "query_id")
 """What SQuAD and CMRC's own files call them."""
@@ -75,19 +76,15 @@ def _paragraph(value: object, row: str, problems: Problems, title: str, labelled
     except SkippedRecordError:
         return
     for number, question in enumerate(questions):
-        try:
+        with suppress(SkippedRecordError):
             yield _question(Record.of(question, f"{row}.qas[{number}]", problems), context, document, labelled)
-        except SkippedRecordError:
-            continue
 
 
 def _single(value: dict[str, Any], row: str, problems: Problems, labelled: bool) -> Iterator[Example]:
-    try:
+    with suppress(SkippedRecordError):
         record = Record.of(value, row, problems)
         context = record.text(record.first_of(*_CONTEXT), empty="empty_context")
         yield _question(record, context, _name(record, "title"), labelled)
-    except SkippedRecordError:
-        return
 
 
 def _question(record: Record, context: str, document: str, labelled: bool) -> Example:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from qakit.api import Answer, DataError, Example, Problems, class_name, whole_text, without_gz
+from qakit_readers import TableSettings
 from qakit_readers.answers import answer_values, place_answer, read_answer
 from qakit_readers.columnar import parquet_rows
 from qakit_readers.delimited import Row, delimited_rows
 from qakit_readers.forms import format_hint, format_of
 from qakit_readers.json_table import json_rows
 from qakit_readers.record import Record, SkippedRecordError, kind_of, quoted, whole_number
-from qakit_readers.settings import TableSettings
 
 FORMATS = {
     ".csv": "csv", ".tsv": "tsv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet",
@@ -49,10 +50,8 @@ class TableReader:
                 self._check_columns(row, path, labels=not problems.predicted_only)
                 whole_ids = self._has_whole_ids(row, path)
                 checked = True
-            try:
+            with suppress(SkippedRecordError):
                 yield self._example(Record(row, name, problems), number, whole_ids=whole_ids)
-            except SkippedRecordError:
-                continue
         if not checked:
             raise DataError("the table has no row", path=path)
 

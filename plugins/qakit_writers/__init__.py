@@ -2,13 +2,63 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal, Self
 
-from qakit.api import Component, NoRuntime, Writer, hookimpl
-from qakit_writers.settings import CsvSettings, JsonlSettings, SquadJsonSettings
+from pydantic import Field, field_validator, model_validator
 
-__all__ = ["CSV", "JSONL", "SQUAD_JSON", "qakit_register_writers"]
+from qakit.api import Component, NoRuntime, NoSettings, Settings, Writer, hookimpl
+
+
+class CsvSettings(Settings):
+    """A table of ids and answers."""
+
+    id_column: str = Field("id", description="Header of the first column.")
+    answer_column: str = Field("answer", description="Header of the second column.")
+    header: bool = Field(True, description="Whether the first line names the columns.")
+    quoting: Literal["minimal", "all", "never"] = Field(
+        "minimal",
+        description="`minimal`: quote values that hold a comma, a quote or a line break; `all`: quote every value; "
+        "`never`: a value that would need quotes is an error.",
+    )
+    line_end: Literal["\n", "\r\n"] = Field("\n", description=r"Between lines: `\n` or `\r\n`.")
+    remove_characters: str = Field("", description='Characters taken out of the answers; "," for NTU HW7.')
+    encoding: str = Field("utf-8", description="A Python codec name. Kaggle wants UTF-8.")
+    escape_formulas: bool = Field(
+        False,
+        description="Put an apostrophe before values that a spreadsheet would take for a formula (they begin with "
+        "`=`, `+`, `-`, `@` or a tab). For files that people open; a competition compares the exact text, so leave it "
+        "off for submissions.",
+    )
+    bom: bool = Field(False, description="Begin with a byte order mark, for Excel. UTF-8 only.")
+    same_order: bool = Field(
+        False, description="Whether the check against the sample submission wants the rows in the sample's order."
+    )
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        try:
+            return codecs.lookup(value).name
+        except LookupError:
+            raise ValueError(f"no codec is called {value!r}; use utf-8") from None
+
+    @model_validator(mode="after")
+    def _bom_is_utf8(self) -> Self:
+        if self.bom and self.encoding != "utf-8":
+            raise ValueError("bom: true goes with encoding: utf-8 only")
+        return self
+
+
+class SquadJsonSettings(Settings):
+    """The official SQuAD prediction file."""
+
+    no_answer_probability: bool = Field(
+        False,
+        description="Also write NAME.no_answer_probability.json (id -> probability), which "
+        "`qakit score --no-answer-probability` and the official script's `--na-prob-file` take.",
+    )
 
 
 CSV: Component[CsvSettings, NoRuntime, Writer] = Component(
@@ -23,10 +73,10 @@ SQUAD_JSON: Component[SquadJsonSettings, NoRuntime, Writer] = Component(
     settings=SquadJsonSettings,
     build="qakit_writers.json_files:SquadJsonWriter",
 )
-JSONL: Component[JsonlSettings, NoRuntime, Writer] = Component(
+JSONL: Component[NoSettings, NoRuntime, Writer] = Component(
     name="jsonl",
     summary="One JSON object a line, with id and answer (or label)",
-    settings=JsonlSettings,
+    settings=NoSettings,
     build="qakit_writers.json_files:JsonlWriter",
 )
 

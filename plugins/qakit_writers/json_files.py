@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from qakit.api import DataError, LabelPrediction, Prediction, SpanPrediction
+from qakit_writers import SquadJsonSettings
 from qakit_writers.check import WIDEST_CELL, Rows, compare
 from qakit_writers.lines import write_lines
-from qakit_writers.settings import SquadJsonSettings
 
 
 class SquadJsonWriter:

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from qakit.api import DataError, Prediction
+from qakit_writers import CsvSettings
 from qakit_writers.check import WIDEST_CELL, Rows, compare, first_five
 from qakit_writers.lines import write_lines
-from qakit_writers.settings import CsvSettings
 
 # Python's csv module leaves a lone carriage return unquoted when lines end in "\n", and then cannot read it back.
 _NEEDS_QUOTES = re.compile(r'[",\r\n]')

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,26 +64,12 @@ class Batch:
     def __len__(self) -> int:
         return len(self.window)
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> Self:
         """The same batch with its tensors on ``device``; the numpy bookkeeping stays on the CPU."""
+        from torch import Tensor
 
-        def move(tensor: Tensor | None) -> Tensor | None:
-            return None if tensor is None else tensor.to(device, non_blocking=True)
-
-        return replace(
-            self,
-            input_ids=self.input_ids.to(device, non_blocking=True),
-            attention_mask=self.attention_mask.to(device, non_blocking=True),
-            token_type_ids=move(self.token_type_ids),
-            context_mask=self.context_mask.to(device, non_blocking=True),
-            start_mask=self.start_mask.to(device, non_blocking=True),
-            target_first=move(self.target_first),
-            target_last=move(self.target_last),
-            target_label=move(self.target_label),
-            target_segment=move(self.target_segment),
-            other_first=move(self.other_first),
-            other_last=move(self.other_last),
-            contexts=self.contexts.to(device, non_blocking=True),
-            segment_number=self.segment_number.to(device, non_blocking=True),
-            example=self.example.to(device, non_blocking=True),
-        )
+        held = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved: dict[str, Any] = {
+            name: value.to(device, non_blocking=True) for name, value in held.items() if isinstance(value, Tensor)
+        }
+        return replace(self, **moved)

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from qakit.data.arrays import Int32, Int64
 from qakit.randomness import permutation
-
-Int32 = NDArray[np.int32]
-Int64 = NDArray[np.int64]
 
 MEGA_BATCHES = 50
 """Batches whose windows are sorted by length together: little padding, and still a different mix each epoch."""

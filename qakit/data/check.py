@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from qakit.data.checks.findings import Finding, Lengths, ProblemCount
-from qakit.data.checks.offsets import shift_findings
 from qakit.data.checks.repeats import Keys, duplicates, overlap
 from qakit.data.checks.texts import answer_findings, character_lengths, suspicious_characters
 from qakit.data.checks.tokens import TokenReport, TokenSetup, check_tokens
@@ -22,6 +21,9 @@ from qakit.values import Example
 
 UNREADABLE = 2
 STOPS = 1
+_FEWEST = 3
+_NEARLY_ALL = 0.9
+"""Of a file's answers, for it to be said that all offsets are shifted."""
 
 Say = Callable[[str], None]
 """Called with what is being done."""
@@ -204,3 +206,19 @@ def _named(problem: Problem) -> str:
     """Record, field and message, as an error would say it."""
     place = f"{problem.row}, field {problem.field!r}" if problem.field else problem.row
     return f"{place}: {problem.message}"
+
+
+def shift_findings(shifts: Mapping[int, int]) -> list[Finding]:
+    """Say so when (nearly) all answers of a file would fit after the same shift.
+
+    Args:
+        shifts: answers by how many characters after its offset each one's text is; see ``Problems.shifts``.
+    """
+    total = sum(shifts.values())
+    shift, count = max(shifts.items(), key=lambda item: item[1], default=(0, 0))
+    if shift == 0 or count < _FEWEST or count < _NEARLY_ALL * total:
+        return []
+    distance = "one character" if abs(shift) == 1 else f"{abs(shift)} characters"
+    where = "earlier" if shift < 0 else "later"
+    why = "does the file count from 1?" if shift == -1 else "does the file count other characters than these?"
+    return [Finding("shifted_offsets", "warning", count, f"of {total:,} answers would fit {distance} {where}: {why}")]

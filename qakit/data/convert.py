@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from qakit.data.encode import example_key
+from qakit.data.hub_splits import quiet
 from qakit.errors import DataError, UsageError
 from qakit.files import add_files, atomic_path, make_folder, recover_files, without_gz, write_text, writing
 from qakit.randomness import derive_seed, permutation
@@ -168,16 +169,10 @@ def _write_table(path: Path, records: Sequence[dict[str, Any]], form: TableForm)
         return
     import datasets
 
-    bars = datasets.is_progress_bar_enabled()
-    datasets.disable_progress_bars()  # a file of questions is written in no time
     columns = list(dict.fromkeys(name for record in records for name in record))
     table = datasets.Dataset.from_dict({name: [record.get(name) for record in records] for name in columns})
-    try:
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            table.to_parquet(file)  # a path would be read as an address: `::` and `*` mean something there
-    finally:
-        if bars:
-            datasets.enable_progress_bars()
+    with quiet(), atomic_path(path) as temporary, temporary.open("wb") as file:
+        table.to_parquet(file)  # a path would be read as an address: `::` and `*` mean something there
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qakit.data.arrays import Float32, Int8, Int32, Int64
 from qakit.data.labels import label_numbers
 from qakit.data.ragged import ranges
 from qakit.data.store import Progress, TokenStore, build_store
@@ -19,10 +20,6 @@ from qakit.values import Answer, Example
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-Int8 = NDArray[np.int8]
-Int32 = NDArray[np.int32]
-Int64 = NDArray[np.int64]
-Float32 = NDArray[np.float32]
 
 BLOCK_TOKENS = 2_000_000
 """How many tokens of the store are looked at together when answers are placed."""

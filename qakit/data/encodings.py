@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from qakit.data.arrays import Int32, Int64
 from qakit.errors import DataError
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ class Encoded:
         lengths: (K,) int64 tokens of each text.
     """
 
-    ids: NDArray[np.int32]
-    offsets: NDArray[np.int32]
-    lengths: NDArray[np.int64]
+    ids: Int32
+    offsets: Int32
+    lengths: Int64
 
 
 def tokenise(texts: Iterable[str], backend: Tokenizer) -> Iterator[Encoded]:

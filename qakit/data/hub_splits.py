@@ -33,7 +33,7 @@ def convert_split(split: HubSplit, commit: str, target: Path, *, subject: str) -
         OutputError: the cache cannot be written.
     """
     cards = fetched(split.dataset, commit, _cards, subject=subject)
-    with _quiet(), tempfile.TemporaryDirectory() as scratch:
+    with quiet(), tempfile.TemporaryDirectory() as scratch:
         builder, files = _builder(split, cards, Path(scratch), subject)
         found = fetched(split.dataset, commit, lambda names: sorted(set(files) & set(names)), subject=subject)
         builder.config.data_files = {split.split: [str(found.folder / name) for name in files]}
@@ -130,7 +130,7 @@ def _write(builder: Any, split: str, target: Path) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the bars and log lines of ``datasets``."""
     import datasets
 

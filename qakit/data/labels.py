@@ -7,12 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from qakit.data.arrays import Float32
 from qakit.errors import DataError
 from qakit.values import Example, SpeltClass, as_written
-
-Float32 = NDArray[np.float32]
 
 
 def classes_of(examples: Sequence[Example]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from qakit.data.arrays import Bools
 from qakit.data.encodings import Encoded
 from qakit.data.ragged import pointers_of
 
@@ -52,7 +53,7 @@ def with_marks(texts: Sequence[str], encoded: Encoded) -> Encoded:
     return replace(encoded, offsets=offsets)
 
 
-def _are_marks(codes: NDArray[np.uint32]) -> NDArray[np.bool_]:
+def _are_marks(codes: NDArray[np.uint32]) -> Bools:
     """Which characters are marks, shape as ``codes``; each distinct one is looked up once."""
     table = np.zeros(CODES, bool)
     table[codes] = True

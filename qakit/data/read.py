@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 
 from qakit.errors import DataError, PluginError
@@ -149,3 +150,19 @@ def _check_answers(example: Example, path: Path) -> None:
                     f"{path}, id {example.id}: the reader places the answer {answer.text!r} at characters {first} to "
                     f"{end}, outside its context; this is a mistake in the reader's plugin"
                 )
+
+
+def iter_blocks(reader: Reader, problems: Problems, *, size: int) -> Iterator[list[Example]]:
+    """Stream one file's examples, ``size`` at a time; a block is shorter where records were left out.
+
+    Everything is checked as :func:`iter_file` does, but an id is only known within its block: the ids
+    of a whole file would be the one thing that grows with it.
+
+    Raises:
+        DataError: as :func:`iter_file`.
+    """
+    numbered = enumerate(reader.read(problems.path, problems), start=1)
+    while (first := next(numbered, None)) is not None:
+        block = list(checked(chain([first], islice(numbered, size - 1)), problems, set()))
+        if block:
+            yield block

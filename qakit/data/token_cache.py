@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from qakit.data.arrays import Int32, Int64
 from qakit.data.cache import mark_used
 from qakit.files import temporary_folder
 from qakit.numbers import load_json
@@ -43,9 +44,9 @@ class Files:
 class Arrays:
     """The memory-mapped arrays of an entry; shapes as in ``TokenStore``."""
 
-    ids: NDArray[np.int32]
-    offsets: NDArray[np.int32]
-    pointers: NDArray[np.int64]
+    ids: Int32
+    offsets: Int32
+    pointers: Int64
 
 
 def content_key(tokenizer: str, texts: Iterable[str]) -> str:

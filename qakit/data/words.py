@@ -18,6 +18,7 @@ from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
+from qakit.data.arrays import Int32, Int64
 from qakit.data.encodings import Encoded, chunks, joined, tokenise
 from qakit.data.ragged import pointers_of, ranges
 
@@ -121,7 +122,7 @@ def _ask(characters: Sequence[str], backend: Tokenizer) -> list[int]:
     return kinds
 
 
-def _distinct(codes: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+def _distinct(codes: NDArray[np.uint32]) -> tuple[Int64, Int32]:
     """The distinct code points, ascending, and the rank of each in ``codes`` among them (no sorting)."""
     present = np.zeros(CODES, bool)
     present[codes] = True

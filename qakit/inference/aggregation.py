@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from qakit.data.arrays import Int64
 from qakit.data.encode import EncodedExamples
 from qakit.data.windows import Windows
 from qakit.errors import UsageError
@@ -17,8 +17,6 @@ from qakit.inference.spans import best_spans
 from qakit.inference.table import SpanTable
 from qakit.protocols import ScoresPositions, SpanCandidates
 from qakit.recipe.model import Recipe
-
-Int64 = NDArray[np.int64]
 
 BATCH_TOKENS = 1 << 20
 """At most this many padded tokens are searched for spans at once, or those of a single context."""

@@ -5,17 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import Any, Literal
 
 from qakit.errors import DataError, PluginError
 from qakit.inference.stream_inputs import Form
 from qakit.values import ContextPrediction, LabelPrediction, Prediction, SpanPrediction, as_written
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 Kind = Literal["text", "number", "integer", "numbers"]
 Columns = dict[str, Kind]
@@ -78,117 +75,81 @@ def _sound(text: str) -> str:
     return text
 
 
-class _Sink(Protocol):
-    """An open file of one format."""
-
-    def write(self, rows: Sequence[dict[str, Any]]) -> None: ...
-    def close(self) -> None: ...
+Write = Callable[[Sequence[dict[str, Any]]], object]
+"""Adds rows to an open file of one format."""
 
 
-class AnswerFile:
-    """A file of answers that grows by blocks; use it as a context manager. A file without rows has a span's columns."""
+@contextmanager
+def answer_file(path: Path, form: Form, *, source: Path) -> Iterator[Callable[[Sequence[Prediction]], None]]:
+    """A file of answers that grows by the blocks (in Parquet: row groups) that the function is given. A file without
+    rows has a span's columns.
 
-    def __init__(self, path: Path, form: Form, *, source: Path) -> None:
-        """``source`` is the input that the answers are to, for messages."""
-        self._open: Callable[[Columns], _Sink] = lambda columns: _SINKS[form](path, columns)
-        self._source = source
-        self._columns: Columns | None = None
-        self._sink: _Sink | None = None
+    Args:
+        source: the input that the answers are to, for messages.
 
-    def write(self, predictions: Sequence[Prediction]) -> None:
-        """Add a block (in Parquet: a row group).
+    Raises:
+        PluginError: the predictions of one run are not all of one kind.
+        DataError: a number is NaN or infinite.
+    """
+    with ExitStack() as opened:
+        columns: Columns | None = None
+        write: Write | None = None
 
-        Raises:
-            PluginError: the predictions of one run are not all of one kind.
-            DataError: a number is NaN or infinite.
-        """
-        for prediction in predictions:
-            if self._columns is None:
-                self._columns = columns_of(prediction)
-            if columns_of(prediction) is not self._columns:
-                raise PluginError(
-                    f"the prediction of {prediction.id!r} is of another kind than those before it: the head's or a "
-                    "postprocessor's mistake"
-                )
-        if self._columns is not None:
-            if self._sink is None:
-                self._sink = self._open(self._columns)
-            rows = [row_of(prediction) for prediction in predictions]
-            for row in rows:
-                _check_finite(row, self._source)
-            self._sink.write(rows)
+        def add(predictions: Sequence[Prediction]) -> None:
+            nonlocal columns, write
+            for prediction in predictions:
+                if columns is None:
+                    columns = columns_of(prediction)
+                if columns_of(prediction) is not columns:
+                    raise PluginError(
+                        f"the prediction of {prediction.id!r} is of another kind than those before it: the head's or a "
+                        "postprocessor's mistake"
+                    )
+            if columns is not None:
+                write = write or opened.enter_context(_FORMS[form](path, columns))
+                rows = [row_of(prediction) for prediction in predictions]
+                for row in rows:
+                    _check_finite(row, source)
+                write(rows)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._sink is None and error is None:
-            self._sink = self._open(SPAN_COLUMNS)
-        if self._sink is not None:
-            self._sink.close()
+        yield add
+        if write is None:
+            opened.enter_context(_FORMS[form](path, SPAN_COLUMNS))
 
 
-class _Parquet:
+@contextmanager
+def _parquet(path: Path, columns: Columns) -> Iterator[Write]:
     """One row group per block."""
-
-    def __init__(self, path: Path, columns: Columns) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet
-
-        self._schema = pa.schema([(name, _arrow(kind)) for name, kind in columns.items()])
-        self._writer = pyarrow.parquet.ParquetWriter(path, self._schema)
-
-    def write(self, rows: Sequence[dict[str, Any]]) -> None:
-        import pyarrow as pa
-
-        self._writer.write_table(pa.Table.from_pylist(list(rows), schema=self._schema), row_group_size=len(rows))
-
-    def close(self) -> None:
-        self._writer.close()
-
-
-class _JsonLines:
-    def __init__(self, path: Path, _: Columns) -> None:
-        self._file = path.open("w", encoding="utf-8", newline="\n")
-        self._encode = json.JSONEncoder(ensure_ascii=False).encode
-
-    def write(self, rows: Sequence[dict[str, Any]]) -> None:
-        for row in rows:
-            self._file.write(self._encode(row) + "\n")
-
-    def close(self) -> None:
-        self._file.close()
-
-
-class _Csv:
-    """Lists as JSON in their cell; None as an empty cell."""
-
-    def __init__(self, path: Path, columns: Columns) -> None:
-        self._file = path.open("w", encoding="utf-8", newline="")
-        # Lines end in \r\n, as RFC 4180 has it: the module quotes a lone carriage return only if it is in the line end.
-        self._writer = csv.DictWriter(self._file, list(columns), lineterminator="\r\n")
-        self._writer.writeheader()
-
-    def write(self, rows: Sequence[dict[str, Any]]) -> None:
-        for row in rows:
-            self._writer.writerow(
-                {name: json.dumps(value) if isinstance(value, list) else value for name, value in row.items()}
-            )
-
-    def close(self) -> None:
-        self._file.close()
-
-
-_SINKS: dict[Form, Callable[[Path, Columns], _Sink]] = {"parquet": _Parquet, "jsonl": _JsonLines, "csv": _Csv}
-
-
-def _arrow(kind: Kind) -> pa.DataType:
     import pyarrow as pa
+    import pyarrow.parquet
 
     types = {"text": pa.string(), "number": pa.float64(), "integer": pa.int32(), "numbers": pa.list_(pa.float64())}
-    return types[kind]
+    schema = pa.schema([(name, types[kind]) for name, kind in columns.items()])
+    with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+        yield lambda rows: writer.write_table(pa.Table.from_pylist(list(rows), schema=schema), row_group_size=len(rows))
+
+
+@contextmanager
+def _json_lines(path: Path, _: Columns) -> Iterator[Write]:
+    encode = json.JSONEncoder(ensure_ascii=False).encode
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        yield lambda rows: file.writelines(encode(row) + "\n" for row in rows)
+
+
+@contextmanager
+def _csv(path: Path, columns: Columns) -> Iterator[Write]:
+    """Lists as JSON in their cell; None as an empty cell."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        # Lines end in \r\n, as RFC 4180 has it: the module quotes a lone carriage return only if it is in the line end.
+        writer = csv.DictWriter(file, list(columns), lineterminator="\r\n")
+        writer.writeheader()
+        yield lambda rows: writer.writerows(
+            {name: json.dumps(value) if isinstance(value, list) else value for name, value in row.items()}
+            for row in rows
+        )
+
+
+_FORMS = {"parquet": _parquet, "jsonl": _json_lines, "csv": _csv}
 
 
 def _check_finite(row: dict[str, Any], source: Path) -> None:

@@ -12,14 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import logsumexp
 
+from qakit.data.arrays import Bools, Float64, Int64
 from qakit.inference.threshold import Score
 from qakit.values import Example, SpanPrediction
-
-Float64 = NDArray[np.float64]
-Int64 = NDArray[np.int64]
 
 LOWEST, HIGHEST = 0.05, 20.0
 """A few questions, all right or all wrong, would drive the temperature to 0 or to infinity."""
@@ -70,7 +68,7 @@ class Options:
         return Options(scores, chosen)
 
     @property
-    def possible(self) -> NDArray[np.bool_]:
+    def possible(self) -> Bools:
         """(N, K + 1) which options there are."""
         return self.scores > -np.inf
 
@@ -108,9 +106,7 @@ def right_options(
     return right
 
 
-def exactly_right(
-    predictions: Sequence[SpanPrediction], examples: Sequence[Example], score: Score
-) -> NDArray[np.bool_]:
+def exactly_right(predictions: Sequence[SpanPrediction], examples: Sequence[Example], score: Score) -> Bools:
     """(N,) whether the answers are exactly right."""
     answers = [prediction.answer for prediction in predictions]
     return np.asarray(score(examples, answers), np.float64) >= RIGHT
@@ -162,7 +158,7 @@ def expected_calibration_error(confidence: ArrayLike, correct: ArrayLike) -> flo
     return float(np.abs(np.bincount(bins, weights=sure - hit)).sum() / len(sure))
 
 
-def calibration_of(options: Options, correct: NDArray[np.bool_], temperature: float) -> Calibration:
+def calibration_of(options: Options, correct: Bools, temperature: float) -> Calibration:
     """The errors with and without a temperature; ``correct`` (N,): whether the chosen option is exactly right."""
     before, after = (expected_calibration_error(options.confidence(value), correct) for value in (1.0, temperature))
     return Calibration(temperature, before, after)

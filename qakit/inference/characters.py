@@ -17,15 +17,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from qakit.data.arrays import Float16, Float32, Int64
 from qakit.data.ragged import pointers_of
 from qakit.errors import DataError
 from qakit.files import atomic_path, check_readable
 from qakit.numbers import load_json
 from qakit.values import Example
-
-Float16 = NDArray[np.float16]
-Float32 = NDArray[np.float32]
-Int64 = NDArray[np.int64]
 
 SCHEMA = 1
 """Version of the file's arrays and of what they mean."""

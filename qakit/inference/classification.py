@@ -3,50 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import softmax
-from torch import Tensor
 
+from qakit.data.arrays import Float32
 from qakit.data.batch import Batch
 from qakit.data.encode import EncodedExamples
 from qakit.data.windows import Windows
 from qakit.errors import ModelError, PluginError
 from qakit.inference.spans import BROKEN_SCORES
+from qakit.inference.table import Rows
 from qakit.protocols import ContextScores, LabelScores
 from qakit.values import ContextPrediction, Example, LabelPrediction
 
-Float32 = NDArray[np.float32]
-Int64 = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class LogitRows:
-    """Some rows of a :class:`LogitTable`, for another process: ``window`` (R,) and ``scores`` (R, C)."""
-
-    window: Int64
-    scores: Float32
-
 
 class LogitTable:
-    """C logits for each of W windows, filled batch by batch in any order.
+    """The logits of W windows, filled batch by batch in any order: C classes (1 for regression: the number), or one.
 
     Attributes:
         scores: (W, C) float32; NaN until the window is added.
+        classes: the names, C of them; empty for regression, and for contexts.
+        gives: what they are of.
     """
 
-    def __init__(self, windows: int, columns: int) -> None:
-        self.scores: Float32 = np.full((windows, columns), np.nan, np.float32)
+    def __init__(
+        self, windows: int, *, classes: Sequence[str] = (), gives: Literal["labels", "contexts"] = "labels"
+    ) -> None:
+        self.scores: Float32 = np.full((windows, max(1, len(classes))), np.nan, np.float32)
+        self.classes, self.gives = tuple(classes), gives
 
-    def add_logits(self, batch: Batch, logits: Tensor, *, wanted: tuple[int, ...]) -> None:
-        """Take over a batch's logits; ``wanted`` is the shape that the head should give them.
+    def add(self, batch: Batch, decoded: LabelScores | ContextScores) -> None:
+        """Take over a batch's logits, (B, C) of classes, (B,) of contexts.
 
         Raises:
             PluginError: the head decoded another shape.
             ModelError: a logit is NaN or infinite.
         """
+        logits = decoded.scores
+        wanted = (len(batch), self.scores.shape[1]) if self.gives == "labels" else (len(batch),)
         if tuple(logits.shape) != wanted:
             raise PluginError(f"the head's decode returned scores {tuple(logits.shape)}; they must be {wanted}")
         values = logits.float().cpu().numpy().reshape(len(batch), -1)
@@ -54,33 +50,17 @@ class LogitTable:
             raise ModelError(BROKEN_SCORES)
         self.scores[batch.window] = values
 
-    def rows(self) -> LogitRows:
+    def rows(self) -> Rows:
         """The windows that have been added here, to send to another process."""
         window = np.flatnonzero(~np.isnan(self.scores[:, 0]))
-        return LogitRows(window, self.scores[window])
+        return window, self.scores[window]
 
-    def merge(self, rows: LogitRows) -> None:
+    def merge(self, rows: Rows) -> None:
         """Take over what another process added to its table of the same windows."""
-        self.scores[rows.window] = rows.scores
+        self.scores[rows[0]] = rows[1]
 
 
-class LabelTable(LogitTable):
-    """The logits of W windows for C classes (C = 1 for regression: the number).
-
-    Attributes:
-        classes: the names, C of them; empty for regression.
-    """
-
-    def __init__(self, windows: int, classes: Sequence[str]) -> None:
-        super().__init__(windows, max(1, len(classes)))
-        self.classes = tuple(classes)
-
-    def add(self, batch: Batch, decoded: LabelScores) -> None:
-        """Take over a batch's logits, (B, C); see :meth:`LogitTable.add_logits`."""
-        self.add_logits(batch, decoded.scores, wanted=(len(batch), self.scores.shape[1]))
-
-
-def label_predictions(table: LabelTable, windows: Windows, examples: Sequence[Example]) -> list[LabelPrediction]:
+def label_predictions(table: LogitTable, windows: Windows, examples: Sequence[Example]) -> list[LabelPrediction]:
     """One class or number per example: the mean logits of its windows, in the examples' order.
 
     Raises:
@@ -104,17 +84,6 @@ def label_predictions(table: LabelTable, windows: Windows, examples: Sequence[Ex
     ]
 
 
-class ContextTable(LogitTable):
-    """One logit for each of W windows."""
-
-    def __init__(self, windows: int) -> None:
-        super().__init__(windows, 1)
-
-    def add(self, batch: Batch, decoded: ContextScores) -> None:
-        """Take over a batch's logits, (B,); see :meth:`LogitTable.add_logits`."""
-        self.add_logits(batch, decoded.scores, wanted=(len(batch),))
-
-
 def check_windows(windows: Windows, encoded: EncodedExamples, examples: Sequence[Example]) -> None:
     """Make sure, before anything is scored, that each context gets scores of its own.
 
@@ -136,7 +105,7 @@ def check_windows(windows: Windows, encoded: EncodedExamples, examples: Sequence
 
 
 def context_predictions(
-    table: ContextTable, windows: Windows, encoded: EncodedExamples, examples: Sequence[Example]
+    table: LogitTable, windows: Windows, encoded: EncodedExamples, examples: Sequence[Example]
 ) -> list[ContextPrediction]:
     """The likeliest context of each example, with every context's probability, in the examples' order.
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Self, TypeVar
 
 from qakit.data.batch import Batch
 from qakit.data.encode import EncodedExamples
 from qakit.data.windows import Windows
 from qakit.errors import PluginError
 from qakit.inference.aggregation import against_no_answer, spans_of, whole_contexts
-from qakit.inference.classification import ContextTable, LabelTable
+from qakit.inference.classification import LogitTable
 from qakit.inference.positions import PositionTable
 from qakit.inference.table import SpanTable
 from qakit.modeling.model import ReadingModel
@@ -33,60 +33,41 @@ class SpanScores:
     positions: PositionTable | None
 
 
-Scores = SpanScores | LabelTable | ContextTable
-"""What a head makes of a set of windows: spans, classes (numbers), or contexts."""
+Scores = SpanScores | LogitTable
+"""What a head makes of a set of windows: spans, or logits of classes (numbers) or contexts."""
+
+Table = SpanTable | PositionTable | LogitTable
 
 
-Table = SpanTable | PositionTable | LabelTable | ContextTable
+def collector(
+    encoded: EncodedExamples, windows: Windows, predict: PredictSection, classes: tuple[str, ...], gives: Gives
+) -> _Logits | _Spans:
+    """An empty collector of what a head of this kind decodes to, with room for all windows.
 
-T = TypeVar("T", LabelTable, ContextTable)
-
-
-class Collector(Protocol):
-    """Tables that fill batch by batch."""
-
-    @property
-    def tables(self) -> list[Table]:
-        """For several processes to share their rows."""
-        ...
-
-    def add(self, model: ReadingModel, batch: Batch, on_device: Batch, output: HeadOutput) -> None:
-        """Take in one batch: all of it or, where memory runs out, nothing."""
-        ...
-
-    def scores(self) -> Scores:
-        """What was collected."""
-        ...
+    It fills batch by batch with ``add``: all of one or, where memory runs out, nothing of it. ``tables`` are for
+    several processes to share their rows, ``scores`` are what was collected.
+    """
+    if gives == "spans":
+        return _Spans.of(encoded, windows, predict)
+    return _Logits(LogitTable(len(windows), classes=classes if gives == "labels" else (), gives=gives))
 
 
 @dataclass(frozen=True, slots=True)
-class _Logits(Generic[T]):
+class _Logits:
     """Logits of all windows: of their classes, or of their contexts."""
 
-    table: T
-    decodes_to: type[LabelScores | ContextScores]
+    table: LogitTable
 
     @property
     def tables(self) -> list[Table]:
         return [self.table]
 
     def add(self, model: ReadingModel, batch: Batch, on_device: Batch, output: HeadOutput) -> None:
-        decoded: Any = _decoded(model, on_device, output, self.decodes_to)
-        self.table.add(batch, decoded)
+        wanted: type[LabelScores | ContextScores] = LabelScores if self.table.gives == "labels" else ContextScores
+        self.table.add(batch, _decoded(model, on_device, output, wanted))
 
-    def scores(self) -> T:
+    def scores(self) -> LogitTable:
         return self.table
-
-
-def collector(
-    encoded: EncodedExamples, windows: Windows, predict: PredictSection, classes: tuple[str, ...], gives: Gives
-) -> Collector:
-    """An empty collector of what a head of this kind decodes to, with room for all windows."""
-    if gives == "labels":
-        return _Logits(LabelTable(len(windows), classes), LabelScores)
-    if gives == "contexts":
-        return _Logits(ContextTable(len(windows)), ContextScores)
-    return _Spans.of(encoded, windows, predict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from qakit.data.checks.findings import Finding
-from qakit.data.checks.labels import TrainingNeeds, training_findings
+from qakit.data.checks.labels import training_findings
 from qakit.data.labels import run_classes
 from qakit.discovery import describe
 from qakit.errors import QakitError
@@ -35,7 +35,7 @@ def data_findings(
         gives: what the recipe's head decodes to; None where that is not known: then only the splits are looked at.
         others: of a fold, the training files' other examples: the classes are theirs, too.
     """
-    found = training_findings(TrainingNeeds.of(recipe, gives), splits, others=others)
+    found = training_findings(recipe, gives, splits, others=others)
     if gives is None or any(finding.level == "stops" for finding in found.get("train", ())):
         return found
     classes = run_classes(recipe.data.labels, (*splits.get("train", ()), *others))

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
+from qakit.data.arrays import Int32, Int64
 from qakit.data.encode import token_spans
 from qakit.data.windows import owned_tokens
 from qakit.errors import UsageError
@@ -161,9 +161,7 @@ class _Inputs:
         self._pairs = windows.pair[self._order]
         self._window_limits = prepared.predict.aggregation != "mean"  # the mean joins windows before spans are sought
         own = prepared.predict.aggregation == "max_context"
-        self._own: tuple[NDArray[np.int32], NDArray[np.int32]] = (
-            owned_tokens(windows) if own else (windows.first, windows.stop)
-        )
+        self._own: tuple[Int32, Int32] = owned_tokens(windows) if own else (windows.first, windows.stop)
 
     def reach(
         self, example: Example, place: Place, is_right: Callable[[Sequence[str]], list[bool]]
@@ -198,7 +196,7 @@ class _Inputs:
         return bool(((own_first <= first) & (first < own_stop) & (stop <= windows.stop[segments])).any())
 
 
-def _occurrences(text: str, example: Example) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _occurrences(text: str, example: Example) -> tuple[Int64, Int64]:
     """Characters [start, end) of all places of all gold answers in a text."""
     found: set[tuple[int, int]] = set()
     for gold in {answer.text for answer in example.answers or () if answer.text}:

@@ -7,16 +7,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from qakit.data.arrays import Float64, Int32, Int64
 from qakit.data.encode import EncodedExamples
 from qakit.data.ragged import pointers_of, ranges
 from qakit.inference.characters import CharacterScores, context_hash
 from qakit.inference.positions import PositionTable
 from qakit.values import Example
-
-Float32 = NDArray[np.float32]
-Float64 = NDArray[np.float64]
-Int32 = NDArray[np.int32]
-Int64 = NDArray[np.int64]
 
 BLOCK_TOKENS = 1_000_000
 """How many tokens are looked at together (or those of one example)."""

@@ -9,13 +9,12 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from qakit.data.arrays import Int64
 from qakit.data.batching import split
 from qakit.errors import RunError
 
 T = TypeVar("T")
-Int64 = NDArray[np.int64]
 
 logger = logging.getLogger(__name__)
 

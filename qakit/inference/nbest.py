@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from qakit.data.arrays import Float32, Float64, Int32, Int64
 from qakit.data.encode import EncodedExamples
 from qakit.data.windows import Windows
 from qakit.errors import ModelError
@@ -19,8 +19,6 @@ from qakit.values import Candidate, Example, NoAnswer, SpanPrediction
 
 __all__ = ["SpanTable", "span_predictions"]
 
-Float64 = NDArray[np.float64]
-Int64 = NDArray[np.int64]
 
 UNSUPPORTED = 100.0
 """How far below "no answer" a candidate scores that no head decoded: e^-100 times as likely, and still a number."""
@@ -232,7 +230,7 @@ def rank(table: SpanTable, windows: Windows, encoded: EncodedExamples) -> Ranked
     )
 
 
-def score_order(example: NDArray[np.int32], score: NDArray[np.float32]) -> Int64:
+def score_order(example: Int32, score: Float32) -> Int64:
     """What ``np.lexsort((-score, example))`` gives, by one sort of 64-bit keys: example above, score below."""
     bits = (0.0 - score).view(np.int32)  # 0 - 0 is +0 also for score -0
     # As integers, the bits of positive floats ascend with them, those of negative floats descend.
@@ -240,7 +238,7 @@ def score_order(example: NDArray[np.int32], score: NDArray[np.float32]) -> Int64
     return np.argsort((example.astype(np.int64) << 32) + ascending, kind="stable")
 
 
-def nearest_visible(text: str, offsets: NDArray[np.int32], at: int) -> tuple[int, int] | None:
+def nearest_visible(text: str, offsets: Int32, at: int) -> tuple[int, int] | None:
     """The visible token nearest to a character, without whitespace at its ends; of two equally near ones the later.
 
     Args:

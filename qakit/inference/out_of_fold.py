@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qakit.data.arrays import Float32
 from qakit.data.folds import Assignment
 from qakit.data.ragged import pointers_of
 from qakit.errors import DataError
@@ -81,7 +82,7 @@ def averaged(runs: Sequence[Run]) -> CharacterScores | None:
     )
 
 
-def _mean(logs: Sequence[NDArray[np.floating[Any]]]) -> NDArray[np.float32]:
+def _mean(logs: Sequence[NDArray[np.floating[Any]]]) -> Float32:
     """The logarithm of the mean of probabilities that are given as logarithms."""
     total = np.asarray(logs[0], np.float32)
     for each in logs[1:]:

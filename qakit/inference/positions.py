@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
+from qakit.data.arrays import Float32, Int32, Int64
 from qakit.data.batch import Batch
 from qakit.data.encode import EncodedExamples
 from qakit.data.ragged import pointers_of
 from qakit.data.windows import Windows
 from qakit.errors import ModelError, PluginError
 from qakit.inference.spans import BROKEN_SCORES
+from qakit.inference.table import Rows
 from qakit.protocols import PositionScores
-
-Float32 = NDArray[np.float32]
-Int32 = NDArray[np.int32]
-Int64 = NDArray[np.int64]
 
 UNIT = 2.0**-24
 """Sums are kept in multiples of this: additions of whole numbers give the same result in any order, those of floats
 do not. A float32 beyond 1/2 is no finer."""
 LARGEST = 2.0**14
 """Log-odds are kept within ± this: 2**12 windows of 2**13 tokens can be added without overflow."""
-
-
-@dataclass(frozen=True, slots=True)
-class PositionRows:
-    """What one process added to its :class:`PositionTable`: R tokens; ``start`` and ``end`` as the table keeps them."""
-
-    token: Int64
-    weight: Int32
-    start: Float32 | Int64
-    end: Float32 | Int64
 
 
 class PositionTable:
@@ -103,17 +88,18 @@ class PositionTable:
         """(M,) log-odds of each token as the answer's last one (inclusive), likewise."""
         return self._values(self._end)
 
-    def rows(self) -> PositionRows:
+    def rows(self) -> Rows:
         """The tokens that have been added here, to send to another process."""
         token = np.flatnonzero(self.weight)
-        return PositionRows(token, self.weight[token], self._start[token], self._end[token])
+        return token, self.weight[token], self._start[token], self._end[token]
 
-    def merge(self, rows: PositionRows) -> None:
+    def merge(self, rows: Rows) -> None:
         """Take over what another process added to its table of the same windows."""
+        token, weight, start, end = rows
         combine = np.add if self._mean else np.maximum
-        self.weight[rows.token] += rows.weight
-        self._start[rows.token] = combine(self._start[rows.token], rows.start)
-        self._end[rows.token] = combine(self._end[rows.token], rows.end)
+        self.weight[token] += weight
+        self._start[token] = combine(self._start[token], start)
+        self._end[token] = combine(self._end[token], end)
 
     def _values(self, kept: Float32 | Int64) -> Float32:
         if not self._mean:

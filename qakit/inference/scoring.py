@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from qakit.data.arrays import Int64
 from qakit.data.batching import prediction_batches
 from qakit.data.collate import Collator, owned_tokens
 from qakit.data.encode import EncodedExamples, encode
@@ -19,13 +18,7 @@ from qakit.data.windows import Windows
 from qakit.distributed import ALONE, Workers
 from qakit.inference.aggregation import check_head
 from qakit.inference.characters import CharacterScores
-from qakit.inference.classification import (
-    ContextTable,
-    LabelTable,
-    check_windows,
-    context_predictions,
-    label_predictions,
-)
+from qakit.inference.classification import check_windows, context_predictions, label_predictions
 from qakit.inference.collectors import Scores, SpanScores, Table, collector
 from qakit.inference.log_probabilities import character_scores
 from qakit.inference.memory import within_memory
@@ -60,7 +53,7 @@ class ScoringSet:
     encoded: EncodedExamples
     windows: Windows
     collator: Collator
-    batches: tuple[NDArray[np.int64], ...]
+    batches: tuple[Int64, ...]
     predict: PredictSection
     classes: tuple[str, ...] = ()
 
@@ -141,7 +134,7 @@ def score(
     model.eval()
     done = 0
 
-    def collect(rows: NDArray[np.int64]) -> None:
+    def collect(rows: Int64) -> None:
         batch = prepared.collator.collate(rows, targets=False)
         on_device = batch.to(device)
         with autocast(device, precision):
@@ -165,7 +158,7 @@ def _share(table: Table, workers: Workers) -> None:
         return
     for rank, rows in enumerate(workers.gather(table.rows())):
         if rank != workers.rank:
-            table.merge(rows)  # type: ignore[arg-type]
+            table.merge(rows)
 
 
 def predictions_of(
@@ -175,11 +168,11 @@ def predictions_of(
 
     ``null_threshold`` and ``temperature`` are for spans.
     """
-    if isinstance(scores, LabelTable):
+    if isinstance(scores, SpanScores):
+        return answers_from(prepared, scores, recipe, null_threshold=null_threshold, temperature=temperature)
+    if scores.gives == "labels":
         return label_predictions(scores, prepared.windows, prepared.examples)
-    if isinstance(scores, ContextTable):
-        return context_predictions(scores, prepared.windows, prepared.encoded, prepared.examples)
-    return answers_from(prepared, scores, recipe, null_threshold=null_threshold, temperature=temperature)
+    return context_predictions(scores, prepared.windows, prepared.encoded, prepared.examples)
 
 
 def answers_from(

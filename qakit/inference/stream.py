@@ -11,12 +11,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from qakit.data.blocks import iter_blocks
 from qakit.data.formulas import formula_cells
-from qakit.data.read import problems_of
+from qakit.data.read import iter_blocks, problems_of
 from qakit.data.splits import build_reader
 from qakit.errors import DataError, QakitError
-from qakit.inference.answer_rows import AnswerFile
+from qakit.inference.answer_rows import answer_file
 from qakit.inference.answering import Answering
 from qakit.inference.stream_folder import AnswerFolder, Print, input_sha256
 from qakit.inference.stream_inputs import Shard
@@ -179,11 +178,11 @@ class _Work:
         problems = problems_of(source, recipe.data.problems, predicted_only=True)[0]
         before, formulas = self.tally.examples, 0
         with self.folder.publish(shard) as (temporary, record):
-            with AnswerFile(temporary, shard.form, source=source) as file:
+            with answer_file(temporary, shard.form, source=source) as write:
                 for examples in iter_blocks(build_reader(recipe, self.trained.registry), problems, size=self.block):
                     self.check_stop()
                     predictions = self._predict(examples)
-                    file.write(predictions)
+                    write(predictions)
                     if shard.form == "csv":
                         formulas += formula_cells(map(_cells, predictions))
                     del predictions

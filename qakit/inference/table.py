@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qakit.data.arrays import Float32, Int32, Int64
 from qakit.data.batch import Batch
 from qakit.data.encode import EncodedExamples
 from qakit.errors import ModelError, PluginError
 from qakit.inference.spans import BROKEN_SCORES
 from qakit.protocols import SpanCandidates
 
-Float32 = NDArray[np.float32]
-Int32 = NDArray[np.int32]
-Int64 = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class TableRows:
-    """Some rows of a :class:`SpanTable`, for another process. ``window`` (R,) int64, the rest (R, K) and (R,)."""
-
-    window: Int64
-    segment: Int32
-    start: Int32
-    end: Int32
-    score: Float32
-    null: Float32
+Rows = tuple[NDArray[Any], ...]
+"""Some rows of a table, for another process: their numbers (R,), then as much of each of its columns."""
 
 
 class SpanTable:
@@ -116,20 +104,20 @@ class SpanTable:
         self.score[window, :places] = score
         self.null[window] = null
 
-    def rows(self) -> TableRows:
+    def rows(self) -> Rows:
         """The windows that have been added here, to send to another process."""
         window = np.flatnonzero(~np.isnan(self.null))
-        return TableRows(
-            window, self.segment[window], self.start[window], self.end[window], self.score[window], self.null[window]
-        )
+        return window, *(column[window] for column in self._columns)
 
-    def merge(self, rows: TableRows) -> None:
+    def merge(self, rows: Rows) -> None:
         """Take over what another process added to its table of the same windows and places."""
-        self.segment[rows.window] = rows.segment
-        self.start[rows.window] = rows.start
-        self.end[rows.window] = rows.end
-        self.score[rows.window] = rows.score
-        self.null[rows.window] = rows.null
+        window, *columns = rows
+        for own, values in zip(self._columns, columns, strict=True):
+            own[window] = values
+
+    @property
+    def _columns(self) -> Rows:
+        return self.segment, self.start, self.end, self.score, self.null
 
 
 def _check_shapes(batch: Batch, decoded: SpanCandidates) -> None:

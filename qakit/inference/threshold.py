@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from qakit.data.arrays import Bools, Float64
 from qakit.inference.nbest import answer_of
 from qakit.values import Example, SpanPrediction
 
-Float64 = NDArray[np.float64]
 Score = Callable[[Sequence[Example], Sequence[str]], Sequence[float]]
 """Per-example figures of answers, one for each example; larger is better."""
 
@@ -137,13 +137,13 @@ class Choices:
     differences: Float64
     answered: Mapping[str, Float64]
     null: Mapping[str, Float64]
-    answerable: NDArray[np.bool_]
+    answerable: Bools
 
     def best(self, figure: str) -> tuple[float, float]:
         """The best threshold on these very questions and the mean with it: an oracle, no threshold to report with."""
         return best_threshold(self.differences, self.answered[figure], self.null[figure])
 
-    def curve(self, figure: str, rows: NDArray[np.bool_] | None = None) -> Curve:
+    def curve(self, figure: str, rows: Bools | None = None) -> Curve:
         """The mean of a figure at every threshold, over all questions or over ``rows`` (N,), at least one."""
         chosen = np.ones(len(self.differences), bool) if rows is None else rows
         order = np.argsort(self.differences[chosen], kind="stable")

@@ -14,7 +14,6 @@ from functools import lru_cache
 
 from qakit.errors import DataError
 from qakit.metrics.gold import gold_texts, mean_percent
-from qakit.metrics.thresholds import best_threshold
 from qakit.values import Example
 
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
@@ -126,9 +125,44 @@ def squad_v2(
             result |= _figures(prefix, part, final_exact, final_f1)
     if no_answer_probability is not None:
         for key, scores in (("exact", exact), ("f1", f1)):
-            best = best_threshold(scores, answers, no_answer_probability, answerable)
-            result |= {f"best_{key}": best.score, f"best_{key}_thresh": best.threshold}
+            best, at = best_threshold(scores, answers, no_answer_probability, answerable)
+            result |= {f"best_{key}": best, f"best_{key}_thresh": at}
     return result
+
+
+def best_threshold(
+    scores: Mapping[str, float],
+    answers: Mapping[str, str],
+    probabilities: Mapping[str, float],
+    answerable: Mapping[str, bool],
+) -> tuple[float, float]:
+    """The best mean score in percent over all no-answer thresholds, and the first threshold that has it.
+
+    A question is answered with "" where its no-answer probability is above the threshold; the sweep begins with
+    "answer nothing".
+
+    The sweep steps through questions, also through those with equal probability, because the official figures do;
+    among equals the order of ``probabilities`` decides.
+
+    Args:
+        scores: by id, 0 to 1, of the answers as given; ids that are missing here are passed over.
+        answers: by id; an empty one says "no answer" whatever the threshold.
+        probabilities: that the question has no answer, by id.
+        answerable: by id, for every gold question.
+    """
+    # "Answer nothing" is right for every unanswerable question.
+    current = best = float(sum(not has_answer for has_answer in answerable.values()))
+    threshold = 0.0
+    for id_ in sorted(probabilities, key=probabilities.__getitem__):
+        if id_ not in scores:
+            continue
+        if answerable[id_]:
+            current += scores[id_]
+        elif answers[id_]:
+            current -= 1
+        if current > best:
+            best, threshold = current, probabilities[id_]
+    return 100.0 * best / len(scores) if scores else 0.0, threshold
 
 
 def _check_covered(probabilities: Mapping[str, float] | None, scored: Mapping[str, float]) -> None:

@@ -21,9 +21,8 @@ from qakit.modeling.adapter_file import ADAPTER
 from qakit.modeling.checkpoints import checkpoint_in, published_files
 from qakit.modeling.configs import encoder_class, load_config, named_kind
 from qakit.modeling.remote_code import announce_remote_code, reason
-from qakit.modeling.sentence_pieces import check_models, restore_characters
 from qakit.modeling.sources import HOW_TO_POINT, BackboneSource, check_weights, find_source
-from qakit.modeling.tokenizers import check_bounds, check_rules_of, keeping_case
+from qakit.modeling.tokenizers import check_bounds, check_models, check_rules_of, keeping_case, restore_characters
 from qakit.names import few, one_line
 from qakit.recipe.model import BackboneSection
 

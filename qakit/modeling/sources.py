@@ -43,7 +43,6 @@ HOW_TO_POINT = (
 )
 
 HOW_TO_NAME = "name a run's folder (`qakit runs list` shows the runs), a model's folder, or a model on the hub"
-HOW_TO_NAME = "name a run's folder (`qakit runs list` shows the runs), a model's folder, or a model on the hub"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from qakit.data.arrays import Bools, Float64, Int64
 from qakit.data.batch import Batch
-from qakit.pretraining.pieces import Bools
 from qakit.randomness import uniform
-
-Int64 = NDArray[np.int64]
 
 HIDDEN, RANDOM = 0.8, 0.1
 """Of the chosen tokens, how many become the mask token, and how many any other; the rest stays as it is."""
@@ -28,13 +25,6 @@ class MaskedBatch(Batch):
     """
 
     labels: Tensor | None = None
-
-    def to(self, device: torch.device) -> MaskedBatch:
-        """The same batch with its tensors on ``device``."""
-        assert self.labels is not None
-        moved = Batch.to(self, device)
-        assert isinstance(moved, MaskedBatch)
-        return replace(moved, labels=self.labels.to(device, non_blocking=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +64,7 @@ class MaskWords:
         held["input_ids"] = torch.from_numpy(np.where(chosen, shown, original))
         return MaskedBatch(**held, labels=torch.from_numpy(np.where(chosen, original, -1)))
 
-    def _choose(self, token: Int64, order: NDArray[np.float64]) -> Int64:
+    def _choose(self, token: Int64, order: Float64) -> Int64:
         """Which of a text's tokens (n,) are masked: whole words in the order of the draws, at most the rate.
 
         A word that is longer than what is left is passed over; if all are, the first one drawn is taken.

@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from qakit.data.arrays import Bools, Int64
 from qakit.data.encode import EncodedExamples
 from qakit.data.ragged import ranges
 from qakit.data.template import PairTemplate
 from qakit.data.windows import Windows
 
-Bools = NDArray[np.bool_]
-
-WITHOUT_SPACES = (
-    (0x0E00, 0x0EFF),
-    (0x1000, 0x109F),
-    (0x1780, 0x17FF),
-    (0x3040, 0x312F),
-    (0x3190, 0x31FF),
-    (0xFF66, 0xFF9F),
+WITHOUT_SPACES = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u312f\u3190-\u31ff\uff66-\uff9f"
+    r"\u2e80-\u2fdf\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )
-"""Blocks of scripts written without spaces: Thai and Lao, Myanmar, Khmer, kana and bopomofo; ends inclusive. With
-:data:`IDEOGRAPHS` the same as where the clean-up ``trim_to_tokens`` knows no words, which adds Hangul."""
-IDEOGRAPHS = (
-    (0x2E80, 0x2FDF),
-    (0x3005, 0x3007),
-    (0x3400, 0x4DBF),
-    (0x4E00, 0x9FFF),
-    (0xF900, 0xFAFF),
-    (0x20000, 0x3FFFF),
-)
+"""Scripts written without spaces: Thai and Lao, Myanmar, Khmer, kana and bopomofo, then ideographs. The same as where
+the clean-up ``trim_to_tokens`` knows no words, which adds Hangul."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +58,7 @@ def pieces(encoded: EncodedExamples, *, room: int) -> Windows:
     )
 
 
-def chosen(windows: Windows, rows: NDArray[np.int64]) -> Windows:
+def chosen(windows: Windows, rows: Int64) -> Windows:
     """Some of the windows, which have one segment each."""
     return Windows.single(
         example=windows.example[rows],
@@ -137,6 +124,4 @@ def _inside_words(text: str) -> Bools:
 
 
 def _joins(code: int) -> bool:
-    if any(low <= code <= high for low, high in (*WITHOUT_SPACES, *IDEOGRAPHS)):
-        return False
-    return unicodedata.category(chr(code))[0] in "LMN"
+    return not WITHOUT_SPACES.match(chr(code)) and unicodedata.category(chr(code))[0] in "LMN"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,17 @@ from accelerate import Accelerator
 
 from qakit.distributed import check_same
 from qakit.errors import RunError, UsageError
-from qakit.files import recover_files
+from qakit.files import recover_files, write_json
 from qakit.modeling.adapter_file import origin_of
 from qakit.modeling.device import keep_freed_memory, resolve_precision
 from qakit.modeling.model import parameter_counts
 from qakit.modeling.sources import PRETRAINING
-from qakit.pretraining.keeper import PretrainKeeper
 from qakit.pretraining.output import CONFIG, is_done, read_note, save_backbone, write_note
 from qakit.pretraining.prepare import Pretraining
 from qakit.runs import SEEN, Run, alone_in, check_free, environment, forget_training
 from qakit.training.checkpoints import Progress, Resuming
 from qakit.training.events import Listener, Started
+from qakit.training.feed import Epoch
 from qakit.training.interrupts import stop_requests
 from qakit.training.journal import Journal
 from qakit.training.launch import workers_of
@@ -31,6 +32,46 @@ from qakit.training.loop import train
 from qakit.training.optim import build_optimiser
 from qakit.training.sharding import is_sharded
 from qakit.training.tricks import Tricks
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainKeeper:
+    """Keeps a pretraining's folder. There is nothing to judge by: what counts is what fine-tuning makes of it."""
+
+    pretraining: Pretraining
+    optimiser: Any
+    resuming: Resuming
+
+    def evaluate(self, progress: Progress) -> Progress:
+        """Nothing: the same progress."""
+        return progress
+
+    def combine_kept(self, progress: Progress) -> None:
+        """Nothing: the backbone is written when all is done."""
+
+    def checkpoint(self, progress: Progress) -> None:
+        """Make it possible to resume from here."""
+        self.resuming.save(progress, self.pretraining.model, self.optimiser)
+
+    def complete_checkpoint(self, progress: Progress) -> None:
+        """Note in the checkpoint that nothing is left to do at its step."""
+        self.resuming.complete(progress)
+
+    def save_batch(self, epoch: Epoch, rows: Any, progress: Progress) -> None:
+        """Write the documents of a batch that breaks the training, and which of their tokens it saw."""
+        windows = epoch.windows
+        held = [
+            {
+                "text": self.pretraining.documents[windows.example[row]],
+                "first_token": int(windows.first[row]),
+                "stop_token": int(windows.stop[row]),
+            }
+            for row in rows.tolist()
+        ]
+        if self.resuming.workers.first:
+            write_json(
+                self.resuming.run.broken_batch_file, {"step": progress.step, "epoch": epoch.number, "windows": held}
+            )
 
 
 def check_output(folder: Path, *, resume: bool) -> None:

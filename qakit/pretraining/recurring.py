@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qakit.data.arrays import Bools
 from qakit.data.encode import EncodedExamples
 from qakit.data.windows import Windows
-from qakit.pretraining.pieces import Bools
 
 
 @dataclass(frozen=True, slots=True)

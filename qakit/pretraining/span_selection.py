@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from qakit.data.arrays import Int64
 from qakit.data.batch import Batch
 from qakit.pretraining.language_head import mean_by_window
 from qakit.pretraining.recurring import Recurring
 from qakit.protocols import HeadOutput
 from qakit.randomness import uniform
-
-Int64 = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +28,6 @@ class SpanBatch(Batch):
     """
 
     questions: Tensor | None = None
-
-    def to(self, device: torch.device) -> SpanBatch:
-        """The same batch with its tensors on ``device``."""
-        assert self.questions is not None
-        moved = Batch.to(self, device)
-        assert isinstance(moved, SpanBatch)
-        return replace(moved, questions=self.questions.to(device, non_blocking=True))
 
 
 @dataclass(frozen=True, slots=True)

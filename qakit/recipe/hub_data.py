@@ -16,8 +16,7 @@ from pydantic import AfterValidator, field_validator
 from qakit.errors import HubError
 from qakit.hub import commit_of, snapshot
 from qakit.names import below, plain_name
-from qakit.recipe.path_fields import IsPath, RecipePath
-from qakit.recipe.section import Section
+from qakit.recipe.section import IsPath, RecipePath, Section
 from qakit.system import without_tilde
 
 HUB = "hf://"

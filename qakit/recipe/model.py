@@ -17,11 +17,11 @@ from qakit.recipe.hub_data import DataSource as DataSource
 from qakit.recipe.hub_data import HubFiles as HubFiles
 from qakit.recipe.hub_data import HubSplit as HubSplit
 from qakit.recipe.optimisation import TrainSection as TrainSection
-from qakit.recipe.path_fields import IsPath as IsPath
-from qakit.recipe.path_fields import RecipePath as RecipePath
-from qakit.recipe.path_fields import RecipeSource as RecipeSource
-from qakit.recipe.plugin_ref import PluginRef as PluginRef
 from qakit.recipe.section import FOLDER_NAME
+from qakit.recipe.section import IsPath as IsPath
+from qakit.recipe.section import PluginRef as PluginRef
+from qakit.recipe.section import RecipePath as RecipePath
+from qakit.recipe.section import RecipeSource as RecipeSource
 from qakit.recipe.section import Section as Section
 from qakit.recipe.slug import competition_slug
 from qakit.recipe.staged import FoldsSection, PseudoSection

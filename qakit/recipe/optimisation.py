@@ -6,9 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from qakit.recipe.by_epoch import FreezingSection
 from qakit.recipe.section import Every, Section
-from qakit.recipe.tricks import AdversarialSection, EmaSection, RDropSection, SoupSection, SwaSection
+from qakit.recipe.tricks import AdversarialSection, EmaSection, FreezingSection, RDropSection, SoupSection, SwaSection
 
 
 class TrainSection(Section):

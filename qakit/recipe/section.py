@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, PositiveInt
+from pydantic import BaseModel, ConfigDict, PositiveInt, model_validator
 
 Every = Literal["epoch"] | PositiveInt
 """At the end of each epoch, or after every so many optimiser steps."""
@@ -32,3 +33,38 @@ class Section(BaseModel):
     """Base of every recipe section: frozen, unknown keys are errors. The string below a field documents it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
+
+
+@dataclass(frozen=True, slots=True)
+class IsPath:
+    """Marks a string field as a path: relative to the recipe file that wrote it, with ``${NAME:-default}`` expanded."""
+
+    or_name: bool = False
+    """Whether it may also be a name (a package, a model on the hub). It is a path when it starts with ``.``, ``~`` or
+    ``/``, or when something of that name lies beside the recipe."""
+    or_hub: bool = False
+    """Whether it may also be a file on the hub, ``hf://...``."""
+
+
+RecipePath = Annotated[str, IsPath()]
+"""A path in a recipe. Environment variables are expanded in these fields and nowhere else."""
+RecipeSource = Annotated[str, IsPath(or_name=True)]
+"""A path, or the name of something that is looked up elsewhere."""
+
+
+class PluginRef(BaseModel):
+    """A component by name with its settings: ``linear_span`` or ``{name: stride, stride: 128}``."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The block without its name."""
+        return dict(self.__pydantic_extra__ or {})

@@ -7,9 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PositiveInt, model_validator
 
 from qakit.recipe.hub_data import DataSource
-from qakit.recipe.path_fields import RecipePath
-from qakit.recipe.plugin_ref import PluginRef
-from qakit.recipe.section import Section
+from qakit.recipe.section import PluginRef, RecipePath, Section
 
 
 class FoldsSection(Section):

@@ -1,19 +1,40 @@
-"""The contract of ensemblers that combine predictions; that of their pools is in :mod:`qakit.testing.pools`."""
+"""The contract of ensemblers: of what they combine, and of their pools (weights, candidates, what is learnt)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from qakit.components import Component, Settings
-from qakit.errors import UsageError
-from qakit.protocols import NoRuntime, PoolsMembers
-from qakit.testing.answers import ANSWERS
+from qakit.ensembling.learnt import learnt_values
+from qakit.errors import PluginError, UsageError
+from qakit.protocols import EnsembleMember, NoRuntime, PoolsMembers
+from qakit.testing.answers import (
+    ANSWERS,
+    CONTEXT,
+    UNSURE,
+    Probabilities,
+    character_scores,
+    confident,
+    contested,
+    label_predictions,
+    made_up_labels,
+    made_up_questions,
+    span_predictions,
+)
 from qakit.testing.components import build_checked, running, type_name
-from qakit.testing.member_answers import UNSURE, confident, label_predictions, span_predictions
-from qakit.testing.outcomes import check_answers, check_predictions
-from qakit.testing.pools import check_pool
-from qakit.values import Prediction
+from qakit.testing.outcomes import check_answers, check_candidates, check_predictions, chosen
+from qakit.values import Example, Prediction
+
+N_BEST = 20
+WEIGHTS = (
+    ((1.0, 0.0, 0.0, 0.0), "a member that has all the weight must keep its answers: members of weight 0 take no part"),
+    ((0.0, 1.0, 0.0, 0.0), "a member that has all the weight must keep its answers, the second one, too"),
+    ((0.85, 0.05, 0.05, 0.05), "a member with most of the weight must win over three others"),
+    ((0.1, 0.3, 0.3, 0.3), "three members that agree, and have most of the weight, must win over the first"),
+)
+"""Of a member with one answer and three with another."""
 
 
 def check_ensembler(
@@ -76,3 +97,125 @@ def _refused_or_made(ensembler: Any, members: list[Prediction]) -> None:
         check_predictions(ensembler.combine([members, members]), members, "combine")
     except UsageError:
         return
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """An ensembler with the kind of predictions that it is asked for."""
+
+    ensembler: PoolsMembers
+    name: str
+    labels: Sequence[str | float]
+
+    @property
+    def examples(self) -> list[Example]:
+        return made_up_labels(self.labels) if self.labels else made_up_questions()
+
+    @property
+    def says(self) -> Sequence[str | float]:
+        """What the first member is sure of."""
+        if self.labels:
+            return self.labels
+        if not self.ensembler.reads_characters:
+            return ANSWERS
+        return [text.strip() if text.strip() in CONTEXT else "" for text in ANSWERS]
+
+    def member(self, name: str, said: Sequence[Probabilities]) -> EnsembleMember:
+        scores = character_scores(said) if self.ensembler.reads_characters else None
+        return EnsembleMember(name, span_predictions(said), scores)
+
+    def members(self) -> list[EnsembleMember]:
+        """One with the first answers, three with the second."""
+        both = (self.says, [*self.says[1:], *self.says[:1]])
+        if self.labels:
+            first, second = (EnsembleMember(str(number), label_predictions(said)) for number, said in enumerate(both))
+        else:
+            first, second = (
+                self.member(str(n), confident([str(text) for text in said])) for n, said in enumerate(both)
+            )
+        return [first, second, replace(second, name="2"), replace(second, name="3")]
+
+    def torn(self) -> list[EnsembleMember]:
+        """Two whose best answers differ, and whose second best is the same."""
+        said = [str(text) for text in self.says]
+        common = "was written"
+        return [
+            self.member("first", contested(said, common=common)),
+            self.member("second", contested([*said[1:], *said[:1]], common=common)),
+        ]
+
+    def pool(self, members: Sequence[EnsembleMember], examples: Sequence[Example] | None) -> Any:
+        with running("pool" if examples is not None else "pool without examples"):
+            return self.ensembler.pool(members, examples)
+
+    def combined(
+        self, pool: Any, members: Sequence[EnsembleMember], weights: Sequence[float], n_best: int = N_BEST
+    ) -> list[Prediction]:
+        with running("combine of the pool"):
+            result = pool.combine(tuple(weights), (1.0,) * len(weights), n_best=n_best)
+        found = check_predictions(result, members[0].predictions, "combine of the pool")
+        assert [each.id for each in found] == [each.id for each in members[0].predictions], (
+            "ids must be the members', in their order"
+        )
+        check_candidates(found, n_best=n_best if self.ensembler.decodes else None)
+        return found
+
+
+def check_pool(ensembler: PoolsMembers, name: str, *, labels: Sequence[str | float]) -> None:
+    """What is in :func:`~qakit.testing.check_ensembler` of pools.
+
+    Raises:
+        AssertionError: with the reason.
+    """
+    asked = _Asked(ensembler, name, labels)
+    members, examples = asked.members(), asked.examples
+    pool = asked.pool(members, examples)
+    first, second = members[0].predictions, members[1].predictions
+    for weights, rule in WEIGHTS:
+        result, again = (asked.combined(pool, members, weights) for _ in range(2))
+        assert again == result, "the same weights give another result"
+        mine = weights[0] > 0.5
+        right, wrong = (first, second) if mine else (second, first)
+        check_answers(result, right, rule, against=wrong if 0 not in weights else None, decodes=ensembler.decodes)
+    if not ensembler.reads_characters:
+        unknown = asked.combined(asked.pool(members, None), members, WEIGHTS[2][0])
+        known = asked.combined(pool, members, WEIGHTS[2][0])
+        assert unknown == known, "combine must not need the examples: where they are None, the result is another one"
+    _check_n_best(asked)
+    _check_learning(asked, pool, members)
+
+
+def _check_n_best(asked: _Asked) -> None:
+    members = asked.members()[:2] if asked.labels else asked.torn()
+    pool = asked.pool(members, asked.examples)
+    few, many = (asked.combined(pool, members, (0.5, 0.5), n_best) for n_best in (1, N_BEST))
+    for one, other in zip(few, many, strict=True):
+        short, long = (chosen(each, decodes=asked.ensembler.decodes) for each in (one, other))
+        assert short == long, (
+            f"the best answer depends on n_best: question {one.id!r} gets {short!r} with n_best=1 and {long!r} with "
+            f"n_best={N_BEST}"
+        )
+
+
+def _check_learning(asked: _Asked, pool: Any, members: Sequence[EnsembleMember]) -> None:
+    examples = asked.examples
+    half = range((len(examples) + 1) // 2)
+    turned = [*examples[1:], *examples[:1]]  # beyond the half, the other members are right
+    others = [
+        each if row in half else replace(each, answers=other.answers, label=other.label)
+        for row, (each, other) in enumerate(zip(examples, turned, strict=True))
+    ]
+    blind = asked.pool(members, others)
+    _learnt(asked, pool, range(len(examples)))
+    first, again = _learnt(asked, pool, half), _learnt(asked, pool, half)
+    assert again == first, f"learn gives other values for the same questions: {first}, then {again}"
+    assert _learnt(asked, blind, half) == first, "learn looks at gold answers of questions that it is not given"
+
+
+def _learnt(asked: _Asked, pool: Any, rows: Sequence[int]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    with running("learn"):
+        found = pool.learn(rows)
+    try:
+        return learnt_values(found, members=4, name=asked.name)
+    except PluginError as error:
+        raise AssertionError(str(error)) from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,35 +28,49 @@ def made_up_examples() -> EncodedExamples:
     one unanswerable example, one unlabelled, one with three contexts, one with four that fit into a window by twos:
     the first three would, too, but for the separators.
     """
-    # (question tokens, context tokens, (context, first, stop) of the answer or None, answerable)
-    rows: list[tuple[int, tuple[int, ...], tuple[int, int, int] | None, int]] = [
-        (4, (10,), (0, 2, 4), 1),
-        (4, (13,), (0, 12, 13), 1),
-        (5, (14,), (0, 0, 1), 1),
-        (3, (60,), (0, 59, 60), 1),
-        (3, (61,), (0, 30, 33), 1),
-        (20, (57,), (0, 0, 2), 1),
-        (0, (40,), (0, 5, 38), 1),
-        (4, (33,), None, 0),
-        (4, (0,), None, -1),
-        (6, (7, 50, 20), (1, 20, 25), 1),
-        (3, (6, 5, 6, 2), (1, 0, 5), 1),
-    ]
+    return _encoded(
+        [
+            (4, (10,), (0, 2, 4), 1),
+            (4, (13,), (0, 12, 13), 1),
+            (5, (14,), (0, 0, 1), 1),
+            (3, (60,), (0, 59, 60), 1),
+            (3, (61,), (0, 30, 33), 1),
+            (20, (57,), (0, 0, 2), 1),
+            (0, (40,), (0, 5, 38), 1),
+            (4, (33,), None, 0),
+            (4, (0,), None, -1),
+            (6, (7, 50, 20), (1, 20, 25), 1),
+            (3, (6, 5, 6, 2), (1, 0, 5), 1),
+        ]
+    )
+
+
+def made_up_texts() -> EncodedExamples:
+    """Six labelled examples for classification and one without a label: texts and pairs, short, long and empty."""
+    lengths = [(4,), (60,), (5, 6), (60, 3), (3, 60), (60, 61), (0, 0)]
+    return _encoded([(first, rest, None, -1) for first, *rest in lengths], labels=(0, 1, 0, 1, 1, 0, math.nan))
+
+
+Row = tuple[int, Sequence[int], tuple[int, int, int] | None, int]
+"""Tokens of the question, of each context, (context, first, stop) of the answer or None, answerable."""
+
+
+def _encoded(rows: Sequence[Row], labels: Sequence[float] | None = None) -> EncodedExamples:
     texts = [length for question, contexts, _, _ in rows for length in (question, *contexts)]
-    pointers = np.concatenate([np.zeros(1, np.int64), np.cumsum(texts, dtype=np.int64)])
-    within = np.arange(pointers[-1]) - np.repeat(pointers[:-1], texts)  # each token is one character and a space
+    pointers = np.cumsum([0, *texts], dtype=np.int64)
+    within = np.arange(pointers[-1]) - np.repeat(pointers[:-1], np.diff(pointers))  # a token: a character and a space
     store = TokenStore(
         ids=np.arange(5, 5 + pointers[-1], dtype=np.int32),
         offsets=np.stack([2 * within, 2 * within + 1], axis=1).astype(np.int32),
         pointers=pointers,
     )
-    counts = np.array([len(contexts) for _, contexts, _, _ in rows])
-    first_pair = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+    first_pair = np.cumsum([0, *(len(contexts) for _, contexts, _, _ in rows)], dtype=np.int64)
     query = (first_pair[:-1] + np.arange(len(rows))).astype(np.int32)
-    answers = np.full((int(first_pair[-1]), 2), -1, np.int32)
+    answers, relevant = np.full((int(first_pair[-1]), 2), -1, np.int32), np.full(len(rows), -1, np.int32)
     for row, (_, _, answer, _) in enumerate(rows):
         if answer:
-            answers[first_pair[row] + answer[0]] = answer[1:]
+            relevant[row] = first_pair[row] + answer[0]
+            answers[relevant[row]] = answer[1:]
     return EncodedExamples(
         store=store,
         query=query,
@@ -63,33 +79,8 @@ def made_up_examples() -> EncodedExamples:
         answer_first=answers[:, 0],
         answer_stop=answers[:, 1],
         answerable=np.array([answerable for *_, answerable in rows], np.int8),
-        label=np.full(len(rows), np.nan, np.float32),
-        relevant=np.array(
-            [first_pair[row] + answer[0] if answer else -1 for row, (_, _, answer, _) in enumerate(rows)], np.int32
-        ),
-        key=np.arange(100, 100 + len(rows), dtype=np.int64),
-    )
-
-
-def made_up_texts() -> EncodedExamples:
-    """Six labelled examples for classification and one without a label: texts and pairs, short, long and empty."""
-    rows: list[tuple[int, ...]] = [(4,), (60,), (5, 6), (60, 3), (3, 60), (60, 61), (0, 0)]
-    lengths = [length for row in rows for length in row]
-    pointers = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
-    tokens = int(pointers[-1])
-    pairs = np.concatenate([np.zeros(1, np.int64), np.cumsum([len(row) - 1 for row in rows])])
-    query = (pairs[:-1] + np.arange(len(rows))).astype(np.int32)
-    nowhere = np.full(int(pairs[-1]), -1, np.int32)
-    return EncodedExamples(
-        store=TokenStore(np.arange(5, 5 + tokens, dtype=np.int32), np.zeros((tokens, 2), np.int32), pointers),
-        query=query,
-        pointers=pairs,
-        context=np.setdiff1d(np.arange(len(lengths), dtype=np.int32), query),
-        answer_first=nowhere,
-        answer_stop=nowhere,
-        answerable=np.full(len(rows), -1, np.int8),
-        label=np.array([0, 1, 0, 1, 1, 0, np.nan], np.float32),
-        relevant=np.full(len(rows), -1, np.int32),
+        label=np.full(len(rows), np.nan, np.float32) if labels is None else np.array(labels, np.float32),
+        relevant=relevant,
         key=np.arange(100, 100 + len(rows), dtype=np.int64),
     )
 
@@ -133,8 +124,7 @@ def check_preprocessor(component: Component[Any, Any, Any], settings: Settings, 
         assert _equal(first, again), "the same epoch gives other windows"
         assert preprocessor.redraws or _equal(first, next_epoch), "windows differ between epochs, but redraws is False"
         assert training or not preprocessor.redraws, "windows for prediction must not be redrawn"
-    nothing = _first_examples(encoded, 0)
-    assert len(_windows(preprocessor, nothing, 0)) == 0, "in prediction, no examples must give no windows"
+    assert len(_windows(preprocessor, _encoded([]), 0)) == 0, "in prediction, no examples must give no windows"
 
 
 def _windows(preprocessor: Any, encoded: EncodedExamples, epoch: int) -> Windows:
@@ -198,19 +188,3 @@ def _check_coverage(windows: Windows, encoded: EncodedExamples, *, whole: bool) 
 
 def _equal(left: Windows, right: Windows) -> bool:
     return all(np.array_equal(getattr(left, name), getattr(right, name)) for name in Windows.__slots__)
-
-
-def _first_examples(encoded: EncodedExamples, count: int) -> EncodedExamples:
-    pairs = int(encoded.pointers[count])
-    return EncodedExamples(
-        store=encoded.store,
-        query=encoded.query[:count],
-        pointers=encoded.pointers[: count + 1],
-        context=encoded.context[:pairs],
-        answer_first=encoded.answer_first[:pairs],
-        answer_stop=encoded.answer_stop[:pairs],
-        answerable=encoded.answerable[:count],
-        label=encoded.label[:count],
-        relevant=encoded.relevant[:count],
-        key=encoded.key[:count],
-    )

@@ -99,15 +99,6 @@ class Attack:
         return torch.clamp(direction * ((self.section.step_size or 1.0) * weight.norm()), min=-bound, max=bound)
 
 
-def attack_on(model: ReadingModel, section: AdversarialSection | None) -> Attack | None:
-    """The attack that a recipe asks for, if any.
-
-    Raises:
-        UsageError: there is nothing to move.
-    """
-    return None if section is None else Attack(model, section)
-
-
 def _embedding_table(model: ReadingModel) -> nn.Parameter:
     """The backbone's word embeddings, (V, E)."""
     try:

@@ -30,6 +30,7 @@ from qakit.temporary import remove_leftovers
 from qakit.training.averaging import WeightAverage
 from qakit.training.events import CheckpointWritten, Listener, Notice, Preparing
 from qakit.training.journal import Journal
+from qakit.training.optim import trained
 
 FORMAT = 2
 AVERAGE = "average.safetensors"
@@ -174,20 +175,19 @@ def load_checkpoint(
 
 
 def _moments(optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    held: dict[str, torch.Tensor] = {}
-    for group in optimiser.param_groups:
-        for name, parameter in zip(group["names"], group["params"], strict=True):
-            state = optimiser.state.get(parameter, {})
-            held |= {f"{key}:{name}": state[key].detach().cpu().contiguous() for key in MOMENTS if key in state}
-    return held
+    return {
+        f"{key}:{name}": optimiser.state[parameter][key].detach().cpu().contiguous()
+        for name, parameter in trained(optimiser).items()
+        for key in MOMENTS
+        if key in optimiser.state.get(parameter, {})
+    }
 
 
 def _restore_moments(optimiser: torch.optim.Optimizer, held: dict[str, torch.Tensor]) -> None:
-    for group in optimiser.param_groups:
-        for name, parameter in zip(group["names"], group["params"], strict=True):
-            optimiser.state[parameter] = {
-                key: held[f"{key}:{name}"].to(parameter.device) for key in MOMENTS if f"{key}:{name}" in held
-            }
+    for name, parameter in trained(optimiser).items():
+        optimiser.state[parameter] = {
+            key: held[f"{key}:{name}"].to(parameter.device) for key in MOMENTS if f"{key}:{name}" in held
+        }
 
 
 def _damage(folder: Path) -> str | None:

@@ -6,17 +6,12 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
-
-from qakit.distributed import Workers
 from qakit.inference.characters import CharacterScores
-from qakit.inference.evaluation import Evaluation, Judge, evaluate, fixed_threshold
-from qakit.inference.scoring import ScoringSet, characters_of, score
-from qakit.modeling.assemble import Assembled
-from qakit.modeling.device import Precision
-from qakit.recipe.model import Recipe
-from qakit.training.events import Listener, Notice, Predicting
-from qakit.training.journal import Journal
+from qakit.inference.evaluation import Evaluation, evaluate, fixed_threshold
+from qakit.inference.scoring import characters_of, score
+from qakit.training.checkpoints import Resuming
+from qakit.training.events import Notice, Predicting
+from qakit.training.prepare import Prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,38 +24,26 @@ class Judged:
     characters: CharacterScores | None
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluator:
-    """Judges a model with the weights that it has. All processes do this together."""
-
-    recipe: Recipe
-    assembled: Assembled
-    validation: ScoringSet
-    judge: Judge
-    device: torch.device
-    precision: Precision
-    workers: Workers
-    journal: Journal
-    listener: Listener
-
-    def now(self) -> Judged:
-        """Score and judge the validation examples."""
-        began = time.perf_counter()
-        scores = score(
-            self.validation,
-            self.assembled,
-            device=self.device,
-            precision=self.precision,
-            workers=self.workers,
-            progress=lambda done, total: self.listener(Predicting(done, total)),
-            notice=lambda text: self.listener(Notice(text)),
-        )
-        self.journal.timing(type="scoring", windows=len(self.validation.windows), seconds=time.perf_counter() - began)
-        threshold = fixed_threshold(self.recipe)
-        evaluation = evaluate(self.validation, scores, self.judge, null_threshold=threshold, temperature=None)
-        # Machines may differ in a last bit; what follows must be decided alike.
-        value = self.workers.from_first(evaluation.figures[self.judge.selected_by])
-        return Judged(value, evaluation, characters_of(self.validation, scores))
+def judge(prepared: Prepared, resuming: Resuming) -> Judged:
+    """Score and judge the validation examples with the weights that the model has. All processes do this together."""
+    assert prepared.validation is not None
+    began = time.perf_counter()
+    scores = score(
+        prepared.validation,
+        prepared.assembled,
+        device=resuming.accelerator.device,
+        precision=prepared.precision,
+        workers=resuming.workers,
+        progress=lambda done, total: resuming.listener(Predicting(done, total)),
+        notice=lambda text: resuming.listener(Notice(text)),
+    )
+    windows, seconds = len(prepared.validation.windows), time.perf_counter() - began
+    resuming.journal.timing(type="scoring", windows=windows, seconds=seconds)
+    threshold = fixed_threshold(prepared.recipe)
+    evaluation = evaluate(prepared.validation, scores, prepared.judge, null_threshold=threshold, temperature=None)
+    # Machines may differ in a last bit; what follows must be decided alike.
+    value = resuming.workers.from_first(evaluation.figures[prepared.judge.selected_by])
+    return Judged(value, evaluation, characters_of(prepared.validation, scores))
 
 
 def decision_of(evaluation: Evaluation) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from qakit.data.arrays import Int64
 from qakit.data.batch import Batch
 from qakit.data.batching import split, training_batches
 from qakit.data.collate import Collator
@@ -26,7 +26,7 @@ WINDOW_ADDRESSES = 1 << 20
 class Alteration(Protocol):
     """What is done to the inputs of training batches."""
 
-    def __call__(self, batch: Batch, keys: NDArray[np.int64], *, epoch: int) -> Batch:
+    def __call__(self, batch: Batch, keys: Int64, *, epoch: int) -> Batch:
         """The batch, altered; ``keys`` (B,): a number for each window, the address of its randomness."""
         ...
 
@@ -38,20 +38,20 @@ class Epoch:
     number: int
     windows: Windows
     collator: Collator
-    batches: Sequence[NDArray[np.int64]]
+    batches: Sequence[Int64]
     grouped: bool = False
     """Whether the head wants all windows of an example in one forward pass."""
     alteration: Alteration | None = None
     """What is done to the inputs."""
-    keys: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    keys: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))
     """(W,) each window's address, from :func:`window_keys`; empty where nothing is done to the inputs."""
 
-    def batch(self, rows: NDArray[np.int64]) -> Batch:
+    def batch(self, rows: Int64) -> Batch:
         """The windows in ``rows`` (B,) with their targets, as the model is to see them."""
         batch = self.collator.collate(rows, targets=True)
         return batch if self.alteration is None else self.alteration(batch, self.keys[rows], epoch=self.number)
 
-    def groups(self, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    def groups(self, rows: Int64) -> Int64 | None:
         """Which rows must stay together: (B,) the number of each one's example, or None if they need not."""
         return self.windows.example[rows].astype(np.int64) if self.grouped else None
 
@@ -98,7 +98,7 @@ class Feed:
         return replace(epoch, alteration=self.alteration, keys=window_keys(windows, self.encoded))
 
 
-def window_keys(windows: Windows, encoded: EncodedExamples) -> NDArray[np.int64]:
+def window_keys(windows: Windows, encoded: EncodedExamples) -> Int64:
     """(W,) a number for each window, from its example's key and its place among the example's windows.
 
     Other examples of the file do not change it.
@@ -107,7 +107,7 @@ def window_keys(windows: Windows, encoded: EncodedExamples) -> NDArray[np.int64]
     of = windows.example[order]
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order)) - np.searchsorted(of, of)
-    keys: NDArray[np.int64] = encoded.key[windows.example] + place * WINDOW_ADDRESSES
+    keys: Int64 = encoded.key[windows.example] + place * WINDOW_ADDRESSES
     return keys
 
 
@@ -115,7 +115,7 @@ def window_keys(windows: Windows, encoded: EncodedExamples) -> NDArray[np.int64]
 class Part:
     """What one process computes in one forward pass of an optimiser step."""
 
-    rows: NDArray[np.int64]
+    rows: Int64
     weight: float
     """Share of the step's windows (of its examples, for a head that reads groups); 0 for a filler that keeps processes
     in step."""
@@ -126,12 +126,12 @@ class Part:
 
 
 def parts_of(
-    rows: NDArray[np.int64],
+    rows: Int64,
     *,
     accumulation: int,
     rank: int,
     processes: int,
-    groups: NDArray[np.int64] | None = None,
+    groups: Int64 | None = None,
 ) -> list[Part]:
     """This process's forward passes of a step. All processes get equally many; together they hold each row once.
 

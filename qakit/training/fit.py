@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from accelerate import Accelerator
 
 from qakit.data.splits import SplitName, split_sources
-from qakit.distributed import Workers
 from qakit.files import write_json
 from qakit.inference.output import inputs_of
 from qakit.modeling.model import parameter_counts, parameters_by_module
@@ -20,7 +18,6 @@ from qakit.registry import Registry
 from qakit.runs import Run, environment
 from qakit.training.checkpoints import Progress, Resuming
 from qakit.training.clock import Clock
-from qakit.training.evaluator import Evaluator
 from qakit.training.events import Listener, Notice, Started
 from qakit.training.fingerprints import Seen
 from qakit.training.interrupts import stop_requests, stopping
@@ -30,7 +27,7 @@ from qakit.training.launch import workers_of
 from qakit.training.loop import train
 from qakit.training.pace import Pace
 from qakit.training.prepare import Prepared
-from qakit.training.sharding import Trainee, gather, is_sharded, shard
+from qakit.training.sharding import Trainee, is_sharded, shard
 from qakit.training.soup import forget_after
 from qakit.training.tricks import Tricks
 
@@ -68,13 +65,11 @@ def fit(
         model, optimiser = accelerator.prepare(assembled.model, trainee.optimiser)
         trained = trainee
     keeper = RunKeeper(
-        recipe=recipe,
+        prepared=prepared,
         trainee=trainee,
-        refresh=partial(gather, trained, trainee) if trained is not trainee else _nothing_to_gather,
-        evaluator=_evaluator(prepared, accelerator, workers, journal, listener),
+        trained=trained,
         resuming=resuming,
         validation_inputs={} if prepared.validation_split is None else inputs_of(prepared.validation_split.files),
-        examples=prepared.train_split.examples,
     )
     with workers.fail_together():
         if main:
@@ -102,29 +97,6 @@ def fit(
             stop_request=stop_request,
             clock=clock,
         )
-
-
-def _evaluator(
-    prepared: Prepared, accelerator: Accelerator, workers: Workers, journal: Journal, listener: Listener
-) -> Evaluator | None:
-    """What judges the model; None without validation examples."""
-    if prepared.validation is None:
-        return None
-    return Evaluator(
-        recipe=prepared.recipe,
-        assembled=prepared.assembled,
-        validation=prepared.validation,
-        judge=prepared.judge,
-        device=accelerator.device,
-        precision=prepared.precision,
-        workers=workers,
-        journal=journal,
-        listener=listener,
-    )
-
-
-def _nothing_to_gather(*, moments: bool) -> None:
-    """What is trained is the trainee itself."""
 
 
 def started(

@@ -13,7 +13,8 @@ from torch import nn
 from qakit.errors import ModelError
 from qakit.modeling.layers import Part, backbone_parts, layer_count
 from qakit.modeling.model import ReadingModel, part_name
-from qakit.recipe.by_epoch import FreezingSection, FrozenSection
+from qakit.recipe.tricks import FreezingSection, FrozenSection
+from qakit.training.optim import trained
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +69,9 @@ class Freezing:
 
     def hold(self, optimiser: Any, *, at: float) -> None:
         """Take the gradients of what is still frozen ``at`` epochs from the beginning. Before the norm is clipped."""
-        for group in optimiser.param_groups:
-            for name, parameter in zip(group["names"], group["params"], strict=True):
-                if at < self.parameters.get(name, 0.0):
-                    parameter.grad = None
+        for name, parameter in trained(optimiser).items():
+            if at < self.parameters.get(name, 0.0):
+                parameter.grad = None
 
     def describe(self) -> list[str]:
         """One line for each time at which something thaws: ``frozen until epoch 0.5: embeddings, layer 0``."""

@@ -55,6 +55,14 @@ def build_optimiser(model: ReadingModel, section: TrainSection) -> torch.optim.A
     )
 
 
+def trained(optimiser: Any) -> dict[str, nn.Parameter]:
+    """What an optimiser moves, by name."""
+    groups = optimiser.param_groups
+    return {
+        name: parameter for group in groups for name, parameter in zip(group["names"], group["params"], strict=True)
+    }
+
+
 def set_rates(optimiser: torch.optim.Optimizer, factor: float) -> None:
     """Give every group its peak rate times ``factor``."""
     for group in optimiser.param_groups:

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save
 
 from qakit.components import Kind
+from qakit.data.arrays import Int64
 from qakit.data.encode import EncodedExamples
 from qakit.discovery import describe
 from qakit.distributed import ALONE, Workers
@@ -47,8 +47,6 @@ FEW = 8
 AT_LEAST = 2
 """So many are, however long: of one alone some metrics give no figure."""
 NAMES_SHOWN = 5
-
-Int64 = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

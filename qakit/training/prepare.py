@@ -29,7 +29,7 @@ from qakit.modeling.start import check_start, take_head
 from qakit.protocols import Gives, LearnsAnyPlace
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
-from qakit.training.adversarial import Attack, attack_on
+from qakit.training.adversarial import Attack
 from qakit.training.events import Listener, Notice, Preparing, Remark
 from qakit.training.feed import Feed
 from qakit.training.freezing import Freezing
@@ -132,7 +132,8 @@ def prepare_training(
     grouped = assembled.model.decoder.reads == "group"
     feed = Feed(encoded, assembled.template, preprocessor, recipe.train, recipe.seed, grouped)
     plan = Plan.of(recipe, feed)
-    attack = attack_on(assembled.model, recipe.train.adversarial)
+    adversarial = recipe.train.adversarial
+    attack = None if adversarial is None else Attack(assembled.model, adversarial)
     freezing = Freezing.of(assembled.model, recipe.train.freezing, last_begins=plan.last_begins)
     for line in freezing.describe() if freezing is not None else ():
         listener(Remark(line))

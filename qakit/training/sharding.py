@@ -23,7 +23,7 @@ from qakit.modeling.assemble import Assembled
 from qakit.protocols import HeadOutput
 from qakit.recipe.model import Recipe
 from qakit.training.averaging import TAKEN, WeightAverage, average_of
-from qakit.training.optim import build_optimiser
+from qakit.training.optim import build_optimiser, trained
 
 TRAINABLE_WITH = (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU, DistributedType.FSDP)
 
@@ -42,9 +42,9 @@ class Trainee:
         average = average_of(assembled.model, recipe.train, steps=steps)
         return Trainee(assembled, build_optimiser(assembled.model, recipe.train), average)
 
-    def parameters(self) -> dict[str, Tensor]:
+    def parameters(self) -> dict[str, nn.Parameter]:
         """What trains, by name, where it lies."""
-        return _parameters(self.optimiser)
+        return trained(self.optimiser)
 
     def copied(self, recipe: Recipe) -> Trainee:
         """The same model once more, without moments and average."""
@@ -105,7 +105,7 @@ def shard(
     parts = replace(parts, average=average)
     with torch.no_grad():
         plain, kept = _moments(trainee.optimiser), dict(trainee.assembled.model.named_parameters())
-        for name, parameter in _parameters(parts.optimiser).items():
+        for name, parameter in trained(parts.optimiser).items():
             held = plain.get(name, {})
             parts.optimiser.state[parameter] = {key: _part_of(value, parameter) for key, value in held.items()}
         if average is not None and trainee.average is not None:
@@ -118,13 +118,18 @@ def shard(
 
 
 def gather(parts: Trainee, into: Trainee, *, moments: bool) -> None:
-    """Fill the plain copies from the parts, in every process; ``moments``: those too. All do this together."""
+    """Fill the plain copies from the parts, in every process; ``moments``: those too. All do this together.
+
+    Where the whole is trained, there is nothing to do.
+    """
+    if parts is into:
+        return
     with torch.no_grad():
         _fill(into.assembled.model, parts.assembled.model)
         if parts.average is not None and into.average is not None:
             into.average.load({name: whole(value) for name, value in parts.average.tensors().items()})
         if moments:
-            targets = _parameters(into.optimiser)
+            targets = trained(into.optimiser)
             for name, state in _moments(parts.optimiser).items():
                 held = {key: whole(value).cpu() for key, value in state.items()}
                 if torch.distributed.get_rank() == 0:  # which writes them
@@ -157,15 +162,8 @@ def _part_of(value: Tensor, like: Tensor) -> Tensor:
     return distribute_tensor(value.to(like.device), like.device_mesh, like.placements)
 
 
-def _parameters(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    groups = optimiser.param_groups
-    return {
-        name: parameter for group in groups for name, parameter in zip(group["names"], group["params"], strict=True)
-    }
-
-
 def _moments(optimiser: torch.optim.Optimizer) -> dict[str, dict[str, Tensor]]:
-    return {name: dict(optimiser.state.get(parameter, {})) for name, parameter in _parameters(optimiser).items()}
+    return {name: dict(optimiser.state.get(parameter, {})) for name, parameter in trained(optimiser).items()}
 
 
 def _blocks(model: nn.Module) -> list[str]:

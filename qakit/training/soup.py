@@ -20,8 +20,7 @@ from torch import Tensor
 
 from qakit.files import atomic_path
 from qakit.temporary import remove_leftovers
-from qakit.training.evaluator import Evaluator, Judged
-from qakit.training.events import Remark
+from qakit.training.evaluator import Judged
 
 T = TypeVar("T")
 
@@ -124,34 +123,32 @@ def _read(file: Path) -> Candidate | None:
         return None
 
 
-Keep = Callable[[Judged, Mapping[str, Any]], None]
-
-
 def cook(
     ranked: Sequence[Candidate],
     weights: Mapping[str, Tensor],
-    evaluator: Evaluator,
-    keep: Keep,
+    judge: Callable[[], Judged],
+    keep: Callable[[Judged, Mapping[str, Any]], None],
     *,
-    step: int,
-    epoch: float,
-) -> None:
+    metric: str,
+) -> tuple[dict[str, Any], str]:
     """Average what is worth averaging, and keep it if it is more than the best candidate alone.
+
+    What came of it, for the journal and as a line for the user.
 
     Args:
         ranked: at least one, best first; the same in all processes.
-        weights: those of the model that the evaluator judges; in the end they are what they were.
+        weights: those of the model that is judged; in the end they are what they were.
         keep: writes the model with the weights that it has, and what was decided with them.
-        step, epoch: where the training is.
+        metric: the one that ``judge`` goes by.
     """
 
-    def judge(tried: Mapping[str, Tensor]) -> tuple[float, Judged]:
+    def judge_with(tried: Mapping[str, Tensor]) -> tuple[float, Judged]:
         overwrite(weights, tried)
-        judged = evaluator.now()
+        judged = judge()
         return judged.value, judged
 
     with set_aside(weights):
-        soup = greedy_soup(ranked, judge)
+        soup = greedy_soup(ranked, judge_with)
         said: dict[str, Any] = {
             "steps": [each.step for each in soup.chosen],
             "before": ranked[0].value,
@@ -161,9 +158,7 @@ def cook(
             overwrite(weights, soup.weights)
             keep(soup.outcome, {"step": ranked[0].step, "soup": dict(said)})
             said["figures"] = soup.outcome.evaluation.figures
-    tried = {str(each.step): each.value for each in ranked}
-    evaluator.journal.metrics(type="soup", step=step, epoch=epoch, candidates=tried, **said)
-    evaluator.listener(Remark(_told(soup, ranked, evaluator.judge.selected_by)))
+    return {"candidates": {str(each.step): each.value for each in ranked}, **said}, _told(soup, ranked, metric)
 
 
 def _told(soup: Soup[Judged], ranked: Sequence[Candidate], metric: str) -> str:

@@ -14,7 +14,7 @@ from transformers import FunnelConfig, FunnelModel
 from qakit.api import ModelError, NoRuntime
 from qakit.testing import check_adapter, check_component
 from qakit_adapters import LORA, LoraSettings
-from qakit_adapters.lora_targets import ATTENTION
+from qakit_adapters.lora import ATTENTION
 
 
 def applied(backbone: nn.Module, **settings: Any) -> nn.Module:

@@ -14,7 +14,7 @@ from qakit.modeling.model import ReadingModel, parameters_by_module
 from qakit.recipe.model import TrainSection
 from qakit.training.optim import parameter_groups
 from qakit_adapters import FREEZE, LAYERNORM, LORA, FreezeSettings, LoraSettings
-from qakit_adapters.lora_targets import ATTENTION
+from qakit_adapters.lora import ATTENTION
 
 TYPES = sorted({*ATTENTION, "fnet", "layoutlm"})
 SHARED = {"albert": 1}

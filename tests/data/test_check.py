@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from qakit.data.check import check_data
-from qakit.data.checks.labels import TrainingNeeds, training_findings
-from qakit.data.checks.offsets import shift_findings
+from qakit.data.check import check_data, shift_findings
+from qakit.data.checks.labels import training_findings
 from qakit.data.checks.repeats import text_key
 from qakit.errors import DataError
 from qakit.problems import Problems
+from qakit.recipe.model import Recipe
 from qakit.values import Answer, Example
 
 
@@ -180,8 +180,15 @@ def test_keys_of_texts_without_letters_are_the_texts():
 def test_labels_that_training_needs():
     labelled, open_ = qa("1", "a?", "c"), Example("2", "b?", ("d",))
 
-    def levels(split, *examples, **needs):
-        found = training_findings(TrainingNeeds(**needs), {split: examples})
+    def levels(split, *examples, gives=None, answerable_only=False, no_answer=True):
+        recipe = Recipe.model_validate(
+            {
+                "data": {"reader": "squad", "answerable_only": answerable_only},
+                "backbone": {"source": "nowhere"},
+                "predict": {"no_answer": no_answer},
+            }
+        )
+        found = training_findings(recipe, gives, {split: examples})
         return [(finding.name, finding.level) for finding in found[split]]
 
     assert levels("train", labelled) == levels("validation", labelled) == levels("test", open_) == []

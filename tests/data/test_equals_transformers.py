@@ -20,7 +20,7 @@ from qakit.data.encode import encode
 from qakit.data.template import PairTemplate
 from qakit.protocols import WindowRuntime
 from qakit.values import Example
-from qakit_preprocess.settings import StrideSettings
+from qakit_preprocess import StrideSettings
 from qakit_preprocess.stride import build_stride
 
 ODD = [

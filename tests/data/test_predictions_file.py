@@ -109,11 +109,11 @@ def test_what_our_writers_write_is_read(
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
 @pytest.mark.parametrize("classes", [False, True])
 def test_what_many_files_are_answered_with_is_read(form: str, classes: bool, tmp_path: Path) -> None:
-    from qakit.inference.answer_rows import AnswerFile
+    from qakit.inference.answer_rows import answer_file
 
     path = tmp_path / f"a.{form}"
-    with AnswerFile(path, form, source=path) as file:
-        file.write([LabelPrediction("1", "yes") if classes else SpanPrediction("1", "two")])
+    with answer_file(path, form, source=path) as write:
+        write([LabelPrediction("1", "yes") if classes else SpanPrediction("1", "two")])
     found = read_answers(path)
     assert (dict(found.answers), found.classes) == ({"1": "yes" if classes else "two"}, classes)
 

@@ -16,8 +16,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from qakit.errors import DataError, UsageError
 from qakit.protocols import EnsembleMember, NoRuntime, Pool, PoolsMembers
 from qakit.values import Answer, Candidate, Example, NoAnswer, SpanPrediction
-from qakit_ensemble import CHAR_AVERAGE
-from qakit_ensemble.settings import CharAverageSettings
+from qakit_ensemble import CHAR_AVERAGE, CharAverageSettings
 
 Sides = Sequence[tuple[Odds, Odds]]
 

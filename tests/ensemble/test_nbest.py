@@ -17,8 +17,7 @@ from qakit.protocols import EnsembleMember, NoRuntime
 from qakit.values import Answer, Candidate, Example, LabelPrediction, NoAnswer, Prediction, SpanPrediction
 from qakit_ensemble import NBEST
 from qakit_ensemble.fitting import HIGHEST
-from qakit_ensemble.nbest import Nbest
-from qakit_ensemble.options import Options
+from qakit_ensemble.nbest import Nbest, Options
 
 Shares = Mapping[str, float]
 

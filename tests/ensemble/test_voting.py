@@ -13,8 +13,7 @@ from pydantic import ValidationError
 from qakit.errors import UsageError
 from qakit.protocols import EnsembleMember, Ensembler, NoRuntime
 from qakit.values import Answer, Candidate, Example, LabelPrediction, NoAnswer, Prediction, SpanPrediction
-from qakit_ensemble import VOTING
-from qakit_ensemble.settings import VotingSettings
+from qakit_ensemble import VOTING, VotingSettings
 from qakit_ensemble.voting import Voting
 
 

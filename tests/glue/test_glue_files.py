@@ -19,9 +19,8 @@ from qakit.protocols import NoRuntime
 from qakit.registry import load_registry
 from qakit.testing import check_component
 from qakit.values import LabelPrediction, SpanPrediction
-from qakit_glue import GLUE
+from qakit_glue import GLUE, GlueFile
 from qakit_glue.pack import pack
-from qakit_glue.settings import GlueFile
 from qakit_glue.table import read_table, table_text
 from qakit_glue.tasks import TEST_SETS, problem_of
 

@@ -13,8 +13,7 @@ from qakit.errors import QakitError
 from qakit.protocols import GivesOtherThanSpans, HeadRuntime, TransformersNames
 from qakit.registry import load_registry
 from qakit.testing import check_component, check_head, made_up_batch
-from qakit_heads import CLASSIFIER
-from qakit_heads.settings import ClassifierSettings
+from qakit_heads import CLASSIFIER, ClassifierSettings
 
 RUNTIME = HeadRuntime(
     hidden_size=16, initializer_range=0.02, n_best=5, max_answer_length=4, no_answer=False, labels=("a", "b", "c")

@@ -13,9 +13,8 @@ from torch import Tensor
 from qakit.api import Batch, HeadRuntime, ModelError, PoolsLayers, ScoresPositions
 from qakit.registry import load_registry
 from qakit.testing import check_component, check_head, made_up_batch
-from qakit_heads import CRF
+from qakit_heads import CRF, CrfSettings
 from qakit_heads.chain import BEGIN, INSIDE, OUTSIDE
-from qakit_heads.settings import CrfSettings
 
 RUNTIME = HeadRuntime(hidden_size=16, initializer_range=0.02, n_best=5, max_answer_length=4, no_answer=True, layers=2)
 MODES = ("bio", "single_span")

@@ -13,9 +13,8 @@ from pydantic import ValidationError
 from qakit.api import Component, HeadRuntime, ModelError
 from qakit.protocols import PoolsLayers
 from qakit.testing import check_component, check_head, made_up_batch
-from qakit_heads import JOINT_SPAN, LINEAR_SPAN
+from qakit_heads import JOINT_SPAN, LINEAR_SPAN, SpanSettings
 from qakit_heads.features import SpanFeatures
-from qakit_heads.settings import SpanSettings
 
 RUNTIME = HeadRuntime(hidden_size=16, initializer_range=0.02, n_best=5, max_answer_length=4, no_answer=True, layers=3)
 HEADS = pytest.mark.parametrize("component", [LINEAR_SPAN, JOINT_SPAN], ids=lambda component: component.name)

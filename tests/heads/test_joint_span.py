@@ -19,9 +19,8 @@ from qakit.errors import ModelError
 from qakit.protocols import HeadRuntime, ScoresPositions, TransformersNames
 from qakit.registry import load_registry
 from qakit.testing import check_head, made_up_batch
-from qakit_heads import JOINT_SPAN, joint_span
+from qakit_heads import JOINT_SPAN, JointSpanSettings, joint_span
 from qakit_heads.band import band_products
-from qakit_heads.settings import JointSpanSettings
 from qakit_heads.windowed import windowed_logsumexp
 
 K = 6

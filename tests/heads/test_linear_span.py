@@ -13,8 +13,7 @@ import torch.nn.functional as F
 from qakit.protocols import HeadRuntime, ScoresPositions, TransformersNames
 from qakit.registry import load_registry
 from qakit.testing import check_component, check_head, made_up_batch
-from qakit_heads import LINEAR_SPAN
-from qakit_heads.settings import LinearSpanSettings
+from qakit_heads import LINEAR_SPAN, LinearSpanSettings
 from qakit_heads.soft_labels import soft_boundaries
 
 RUNTIME = HeadRuntime(hidden_size=16, initializer_range=0.02, n_best=5, max_answer_length=4, no_answer=False)

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qakit.errors import DataError, PluginError
-from qakit.inference.answer_rows import SPAN_COLUMNS, AnswerFile, row_of
+from qakit.inference.answer_rows import SPAN_COLUMNS, answer_file, row_of
 from qakit.inference.stream_inputs import FORMS, Form
 from qakit.values import Candidate, ContextPrediction, LabelPrediction, NoAnswer, Prediction, SpanPrediction
 
@@ -63,9 +63,9 @@ def as_cells(row: dict[str, Any]) -> dict[str, str]:
 @given(some_predictions, st.integers(1, 6), st.sampled_from(FORMS))
 def test_what_is_written_is_read_back(tmp_path: Path, predictions: list[Prediction], block: int, form: Form) -> None:
     path = tmp_path / "answers"
-    with AnswerFile(path, form, source=Path("in")) as file:
+    with answer_file(path, form, source=Path("in")) as write:
         for first in range(0, len(predictions), block):
-            file.write(predictions[first : first + block])
+            write(predictions[first : first + block])
     expected = [row_of(prediction) for prediction in predictions]
     assert read_back(path, form) == (list(map(as_cells, expected)) if form == "csv" else expected)
 
@@ -81,20 +81,20 @@ def test_the_best_span_stays_where_no_answer_won() -> None:
 
 def test_a_block_is_a_row_group_and_no_row_is_a_table_without_rows(tmp_path: Path) -> None:
     path = tmp_path / "answers.parquet"
-    with AnswerFile(path, "parquet", source=path) as file:
+    with answer_file(path, "parquet", source=path) as write:
         for size in (2, 3):
-            file.write([SpanPrediction(str(each), "a") for each in range(size)])
+            write([SpanPrediction(str(each), "a") for each in range(size)])
     read = pq.ParquetFile(path)
     assert [read.metadata.row_group(group).num_rows for group in range(read.num_row_groups)] == [2, 3]
-    with AnswerFile(path, "parquet", source=path):
+    with answer_file(path, "parquet", source=path):
         pass
     assert (pq.read_table(path).num_rows, pq.read_schema(path).names) == (0, list(SPAN_COLUMNS))
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_lone_surrogates_do_not_stop_a_file(tmp_path: Path, form: Form) -> None:
-    with AnswerFile(tmp_path / "a", form, source=Path("in")) as file:
-        file.write([SpanPrediction("q", "a\ud800b")])
+    with answer_file(tmp_path / "a", form, source=Path("in")) as write:
+        write([SpanPrediction("q", "a\ud800b")])
     assert read_back(tmp_path / "a", form)[0]["answer"] == "a\ufffdb"
 
 
@@ -103,14 +103,14 @@ def test_numbers_that_are_none_are_refused(tmp_path: Path, form: Form) -> None:
     wrong = SpanPrediction("q", "a", (Candidate("a", 0, 1, 0, math.nan, 0.5),))
     with (
         pytest.raises(DataError, match=r"^in, id q: the answer's score is NaN or infinite"),
-        AnswerFile(tmp_path / "a", form, source=Path("in")) as file,
+        answer_file(tmp_path / "a", form, source=Path("in")) as write,
     ):
-        file.write([wrong])
+        write([wrong])
 
 
 def test_one_file_holds_one_kind_of_prediction(tmp_path: Path) -> None:
     with (
         pytest.raises(PluginError, match="the prediction of 'b' is of another kind"),
-        AnswerFile(tmp_path / "a", "csv", source=Path("in")) as file,
+        answer_file(tmp_path / "a", "csv", source=Path("in")) as write,
     ):
-        file.write([SpanPrediction("a", ""), LabelPrediction("b", "yes")])
+        write([SpanPrediction("a", ""), LabelPrediction("b", "yes")])

@@ -22,7 +22,7 @@ from qakit.inference import log_probabilities
 from qakit.inference.aggregation import spans_of, whole_contexts
 from qakit.inference.log_probabilities import character_scores
 from qakit.inference.nbest import span_predictions
-from qakit.inference.positions import PositionRows, PositionTable
+from qakit.inference.positions import PositionTable
 from qakit.values import Example
 
 Tokens = list[tuple[int, int]]
@@ -53,7 +53,7 @@ def encoded_of(examples: Sequence[Example], tokens: Sequence[Tokens]) -> Encoded
 def positions_of(encoded: EncodedExamples, start: Sequence[float], end: Sequence[float]) -> PositionTable:
     table = PositionTable(encoded, whole_contexts(encoded), mean=False)
     count = len(start)
-    table.merge(PositionRows(np.arange(count), np.ones(count, np.int32), np.float32(start), np.float32(end)))
+    table.merge((np.arange(count), np.ones(count, np.int32), np.float32(start), np.float32(end)))
     return table
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from span_layouts import characters, encoded_of, windows_of
 
 from qakit.errors import ModelError, PluginError
-from qakit.inference.classification import ContextTable, check_windows, context_predictions
+from qakit.inference.classification import LogitTable, check_windows, context_predictions
 from qakit.protocols import ContextScores
 from qakit.values import ContextPrediction, Example
 
@@ -26,8 +26,8 @@ class Rows(list[int]):
         return np.array(self)
 
 
-def filled(scores: list[float]) -> ContextTable:
-    table = ContextTable(len(scores))
+def filled(scores: list[float]) -> LogitTable:
+    table = LogitTable(len(scores), gives="contexts")
     table.add(Rows(range(len(scores))), ContextScores(torch.tensor(scores)))  # type: ignore[arg-type]
     return table
 
@@ -55,7 +55,7 @@ def test_probabilities_are_of_each_example_alone(scores: list[float]) -> None:
 
 def test_processes_share_the_windows() -> None:
     scores = [1.0, -5.0, 2.0, -3.0]
-    ours, theirs = ContextTable(4), ContextTable(4)
+    ours, theirs = LogitTable(4, gives="contexts"), LogitTable(4, gives="contexts")
     ours.add(Rows([0, 3]), ContextScores(torch.tensor([1.0, -3.0])))  # type: ignore[arg-type]
     theirs.add(Rows([2, 1]), ContextScores(torch.tensor([2.0, -5.0])))  # type: ignore[arg-type]
     ours.merge(theirs.rows())
@@ -73,6 +73,6 @@ def test_what_cannot_be_told_apart() -> None:
     with pytest.raises(ModelError, match="'none' has no context to choose"):
         check_windows(windows_of(encoded_of(bare, characters), [(0, [0])]), encoded_of(bare, characters), bare)
     with pytest.raises(PluginError, match=r"\(2, 1\); they must be \(2,\)"):
-        ContextTable(2).add(Rows([0, 1]), ContextScores(torch.zeros(2, 1)))  # type: ignore[arg-type]
+        LogitTable(2, gives="contexts").add(Rows([0, 1]), ContextScores(torch.zeros(2, 1)))  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="NaN"):
-        ContextTable(1).add(Rows([0]), ContextScores(torch.tensor([torch.nan])))  # type: ignore[arg-type]
+        LogitTable(1, gives="contexts").add(Rows([0]), ContextScores(torch.tensor([torch.nan])))  # type: ignore[arg-type]

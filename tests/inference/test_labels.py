@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from qakit.data.windows import Windows
 from qakit.errors import ModelError, PluginError
-from qakit.inference.classification import LabelTable, label_predictions, softmax
+from qakit.inference.classification import LogitTable, label_predictions, softmax
 from qakit.protocols import LabelScores
 from qakit.testing import made_up_batch
 from qakit.values import Example
@@ -30,8 +30,8 @@ def windows(*example: int) -> Windows:
     return Windows(rows, np.ones(count, np.int32), np.zeros(count + 1, np.int64), none, none, none, none, none)
 
 
-def filled(scores: list[list[float]], classes: tuple[str, ...] = CLASSES) -> LabelTable:
-    table = LabelTable(len(scores), classes)
+def filled(scores: list[list[float]], classes: tuple[str, ...] = CLASSES) -> LogitTable:
+    table = LogitTable(len(scores), classes=classes)
     table.scores[:] = scores
     return table
 
@@ -56,7 +56,7 @@ def test_an_example_without_a_window_is_an_error() -> None:
 
 
 def test_batches_come_in_any_order_and_what_is_wrong_with_them_is_said() -> None:
-    table, batch = LabelTable(6, CLASSES), replace(made_up_batch(), window=np.array([4, 0, 5, 2]))
+    table, batch = LogitTable(6, classes=CLASSES), replace(made_up_batch(), window=np.array([4, 0, 5, 2]))
     table.add(batch, LabelScores(torch.tensor([[4.0, 0], [0, 1], [5, 0], [2, 0]])))
     assert table.scores[:, 0].tolist()[:1] + table.scores[[2, 4, 5], 0].tolist() == [0, 2, 4, 5]
     with pytest.raises(PluginError, match=r"\(4, 3\); they must be \(4, 2\)"):
@@ -66,10 +66,10 @@ def test_batches_come_in_any_order_and_what_is_wrong_with_them_is_said() -> None
 
 
 def test_two_processes_share_a_table() -> None:
-    first, second = LabelTable(4, CLASSES), LabelTable(4, CLASSES)
+    first, second = LogitTable(4, classes=CLASSES), LogitTable(4, classes=CLASSES)
     first.scores[[0, 3]] = [[1, 2], [3, 4]]
     second.scores[[1, 2]] = [[5, 6], [7, 8]]
-    assert first.rows().window.tolist() == [0, 3]
+    assert first.rows()[0].tolist() == [0, 3]
     rows = first.rows()
     first.merge(second.rows())
     second.merge(rows)

@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qakit.metrics import cmrc
-from qakit.metrics.cmrc import cmrc2018, cmrc2018_official_format, longest_common_run
+from qakit.metrics.cmrc import cmrc2018, cmrc2018_official_format, english_words, longest_common_run
 from qakit.metrics.per_example import cmrc2018_per_example
-from qakit.metrics.words import english_words
 from qakit.values import Answer, Example
 
 

@@ -12,9 +12,8 @@ from torch import nn
 from transformers import AutoModel
 
 from qakit.errors import ModelError
-from qakit.modeling.assemble import Assembled, assemble
+from qakit.modeling.assemble import Assembled, assemble, reinitialise_top
 from qakit.modeling.layers import backbone_parts
-from qakit.modeling.reinit import reinitialise_top
 from qakit.recipe.model import Recipe
 from qakit.registry import load_registry
 

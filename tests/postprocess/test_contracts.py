@@ -7,9 +7,8 @@ from dataclasses import replace
 import pytest
 
 from qakit.testing import check_component, check_postprocessor
-from qakit_postprocess import LENGTH_PRIOR, NUMBER_UNITS, SPECIAL_CHARS, TRIM_TO_TOKENS
+from qakit_postprocess import LENGTH_PRIOR, NUMBER_UNITS, SPECIAL_CHARS, TRIM_TO_TOKENS, LengthPriorSettings
 from qakit_postprocess.lengths import LengthPrior
-from qakit_postprocess.settings import LengthPriorSettings
 
 
 @pytest.mark.parametrize("component", [SPECIAL_CHARS, TRIM_TO_TOKENS, NUMBER_UNITS, LENGTH_PRIOR])

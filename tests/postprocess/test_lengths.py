@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qakit.values import Answer, Candidate, Example, SpanPrediction
+from qakit_postprocess import LengthPriorSettings
 from qakit_postprocess.lengths import LengthPrior
-from qakit_postprocess.settings import LengthPriorSettings
 
 EXAMPLE = Example("q", "?", ("x" * 99,))
 

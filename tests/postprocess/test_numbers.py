@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from qakit.values import Answer, Candidate, Example, SpanPrediction
+from qakit_postprocess import NumberUnitsSettings
 from qakit_postprocess.numbers import ENOUGH, NumberUnits
-from qakit_postprocess.settings import NumberUnitsSettings
 
 CONTEXT = "全長5公里，始建於1995年，佔12 %，約3萬多人；1,234.5 km of road, 7 men, B52個, 20年代初, 88公里路"
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from qakit.values import Candidate, Example, LabelPrediction, SpanPrediction
-from qakit_postprocess import SPECIAL_CHARS
-from qakit_postprocess.settings import SpecialCharsSettings
+from qakit_postprocess import SPECIAL_CHARS, SpecialCharsSettings
 from qakit_postprocess.special_chars import SpecialChars
 
 CONTEXT = "羅貫中寫《三國演義》，又稱「三國」（Romance of the Three Kingdoms)；他說“好”。《水滸》傳"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from qakit.pretraining.pieces import _joins
 from qakit.values import Candidate, Example, LabelPrediction, SpanPrediction
-from qakit_postprocess.settings import TrimToTokensSettings
+from qakit_postprocess import TrimToTokensSettings
 from qakit_postprocess.words import TrimToTokens, _in_word
 
 CONTEXT = "The king's 1,995 horses cost 3.5 million; 他在北京住了café\u0301s. รัก 한국어를"

@@ -16,7 +16,6 @@ from qakit.errors import DataError, UsageError
 from qakit.protocols import WindowRuntime
 from qakit.testing import check_component
 from qakit_preprocess import TRUNCATE
-from qakit_preprocess.settings import TruncateSettings
 from qakit_preprocess.truncate import Truncate, longest_first
 
 PREDICTION = WindowRuntime(
@@ -49,12 +48,12 @@ def encoded(*rows: tuple[int, ...], labels: list[float] | None = None) -> Encode
 
 def test_keeps_the_contract_of_components() -> None:
     check_component("preprocessors", TRUNCATE)
-    built = Truncate(TruncateSettings(), PREDICTION)
+    built = Truncate(PREDICTION)
     assert not built.redraws
 
 
 def test_short_texts_stay_whole_and_long_ones_give_way() -> None:
-    windows = Truncate(TruncateSettings(), PREDICTION).windows(
+    windows = Truncate(PREDICTION).windows(
         encoded((3,), (20,), (2, 3), (2, 30), (30, 2), (30, 30), (0, 0), (5, 4)), epoch=0
     )
     assert windows.query_stop.tolist() == [3, 10, 2, 2, 7, 4, 0, 5]  # the longest of two is not max_question_length
@@ -67,19 +66,19 @@ def test_short_texts_stay_whole_and_long_ones_give_way() -> None:
 
 def test_only_labelled_examples_are_trained_on() -> None:
     examples = encoded((3,), (4, 5), (6,), (7, 8), labels=[np.nan, 1.0, 0.0, np.nan])
-    windows = Truncate(TruncateSettings(), TRAINING).windows(examples, epoch=0)
+    windows = Truncate(TRAINING).windows(examples, epoch=0)
     assert windows.example.tolist() == [1, 2]
     assert (windows.pair.tolist(), windows.pointers.tolist()) == ([0], [0, 1, 1])
-    assert len(Truncate(TruncateSettings(), PREDICTION).windows(examples, epoch=0)) == 4
+    assert len(Truncate(PREDICTION).windows(examples, epoch=0)) == 4
     with pytest.raises(DataError, match="no example has a label"):
-        Truncate(TruncateSettings(), TRAINING).windows(encoded((3,), labels=[np.nan]), epoch=0)
+        Truncate(TRAINING).windows(encoded((3,), labels=[np.nan]), epoch=0)
 
 
 def test_what_it_is_not_for_is_an_error() -> None:
     with pytest.raises(DataError, match="3 contexts"):
-        Truncate(TruncateSettings(), PREDICTION).windows(encoded((3,), (1, 2, 3, 4)), epoch=0)
+        Truncate(PREDICTION).windows(encoded((3,), (1, 2, 3, 4)), epoch=0)
     with pytest.raises(UsageError, match="max_length 4"):
-        Truncate(TruncateSettings(), replace(PREDICTION, max_length=4)).windows(encoded((3,)), epoch=0)
+        Truncate(replace(PREDICTION, max_length=4)).windows(encoded((3,)), epoch=0)
 
 
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(2, 40))

@@ -238,7 +238,7 @@ def test_a_stopped_command_says_how_to_go_on(
     assert result.exit_code == 143
     assert "interrupted; nothing is written yet, give the same command again" in result.stderr
     with monkeypatch.context() as patch:
-        patch.setattr("qakit.pretraining.keeper.PretrainKeeper.combine_kept", stop)
+        patch.setattr("qakit.pretraining.pretrain.PretrainKeeper.combine_kept", stop)
         result = invoke(*command, *FAST_OPTIONS)
     assert result.exit_code == 143
     assert "a checkpoint is written, go on with the same command and --resume" in result.stderr

@@ -13,9 +13,8 @@ from pydantic import Field
 
 from qakit import testing
 from qakit.api import Answer, Component, DataError, Example, LabelPrediction, Settings, SpanPrediction, write_text
-from qakit_preprocess import CONCATENATE
+from qakit_preprocess import CONCATENATE, ConcatenateSettings
 from qakit_preprocess.concatenate import Concatenate
-from qakit_preprocess.settings import ConcatenateSettings
 
 
 class Reads:

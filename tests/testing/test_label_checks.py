@@ -24,11 +24,10 @@ from qakit.api import (
     write_text,
 )
 from qakit_glue import GLUE as GLUE_WRITER
-from qakit_glue.settings import GlueWriterSettings
+from qakit_glue import GlueWriterSettings
 from qakit_metrics import GLUE as GLUE_METRIC
-from qakit_metrics.settings import GlueMetricSettings
+from qakit_metrics import GlueMetricSettings
 from qakit_preprocess import TRUNCATE
-from qakit_preprocess.settings import TruncateSettings
 from qakit_preprocess.truncate import Truncate
 
 CLASSES, NUMBERS = ("1", "0", "0", "1"), (0.5, 4.0, 2.0, 2.0)
@@ -39,7 +38,7 @@ def test_ours_keep_them(tmp_path: Path) -> None:
         testing.check_metric(GLUE_METRIC, GlueMetricSettings(task=task), labels=CLASSES)  # type: ignore[arg-type]
     testing.check_metric(GLUE_METRIC, GlueMetricSettings(task="STS-B"), labels=NUMBERS)
     testing.check_writer(GLUE_WRITER, GlueWriterSettings(), tmp_path, labels=NUMBERS)
-    testing.check_preprocessor(TRUNCATE, TruncateSettings(), texts=True)
+    testing.check_preprocessor(TRUNCATE, NoSettings(), texts=True)
 
 
 class Share:
@@ -86,7 +85,7 @@ class All(Truncate):
     """Windows of every example, also in training."""
 
     def windows(self, encoded: Any, *, epoch: int) -> Windows:
-        return Truncate.windows(Truncate(self.settings, self._predicting), encoded, epoch=epoch)
+        return Truncate.windows(Truncate(self._predicting), encoded, epoch=epoch)
 
     @property
     def _predicting(self) -> Any:
@@ -96,9 +95,9 @@ class All(Truncate):
 
 
 def test_training_on_what_has_no_label_is_found() -> None:
-    component: Any = Component("all", "All of them", TruncateSettings, All)
+    component: Any = Component("all", "All of them", NoSettings, lambda _settings, runtime: All(runtime))
     with pytest.raises(AssertionError, match="in training exactly labelled examples have windows"):
-        testing.check_preprocessor(component, TruncateSettings(), texts=True)
+        testing.check_preprocessor(component, NoSettings(), texts=True)
 
 
 def test_a_writer_of_classes_gets_classes(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from transformers import AutoModel, BertConfig
 
 from qakit.errors import ModelError
 from qakit.modeling.model import ReadingModel
-from qakit.recipe.by_epoch import FreezingSection
 from qakit.recipe.model import Recipe, TrainSection
+from qakit.recipe.tricks import FreezingSection
 from qakit.training.checkpoints import Progress, load_checkpoint, save_checkpoint
 from qakit.training.freezing import Freezing
 from qakit.training.optim import build_optimiser

@@ -529,7 +529,7 @@ def test_an_answer_that_cannot_be_kept(ready: Prepare, registry: Registry) -> No
 def test_an_adapter_that_cannot_merge(
     plain: Prepared, registry: Registry, merge: Callable[..., Any], problem: str
 ) -> None:
-    adapter = type("OddAdapter", (type(plain.assembled.adapter),), {"merge": merge})()
+    adapter = type("OddAdapter", (type(plain.assembled.adapter),), {"merge": merge})(choose=None)
     odd = replace(plain, assembled=replace(plain.assembled, adapter=adapter))
     said = refusal(odd, registry, PluginError)
     assert said.startswith("preflight, merge: ")

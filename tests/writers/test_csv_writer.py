@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from qakit.errors import DataError
 from qakit.values import LabelPrediction, Prediction, SpanPrediction
-from qakit_writers.settings import CsvSettings
+from qakit_writers import CsvSettings
 from qakit_writers.table import CsvWriter
 
 

@@ -11,8 +11,8 @@ import qakit_writers
 from qakit.errors import DataError
 from qakit.protocols import NoRuntime, Writer
 from qakit.values import LabelPrediction, NoAnswer, Prediction, SpanPrediction
+from qakit_writers import SquadJsonSettings
 from qakit_writers.json_files import JsonlWriter, SquadJsonWriter
-from qakit_writers.settings import SquadJsonSettings
 
 ITEMS: list[Prediction] = [
     SpanPrediction("a", '甲"\n', null=NoAnswer(-1.0, 0.25)),

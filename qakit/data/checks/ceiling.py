@@ -6,16 +6,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from qakit.data.arrays import Bools, Int64
 from qakit.data.checks.findings import EXAMPLES_SHOWN, shown
 from qakit.data.checks.span_search import Exact, SpanSearch, same_text
 from qakit.data.encode import EncodedExamples, token_spans
 from qakit.data.windows import Windows
 from qakit.values import Answer, Example
-
-Int64 = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 LOW = 95.0
 """Percent. A ceiling below is not the data's usual handful of odd places: tokenizer or settings do not fit them."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 Level = Literal["stops", "warning", "note"]
-"""``stops``: training would stop here."""
+"""``stops``: training would stop here. A ``note`` is normal in many data sets."""
 EXAMPLES_SHOWN = 5
 
 
@@ -51,19 +52,12 @@ class ProblemCount:
     examples: tuple[str, ...]
 
 
-def warning(name: str, meaning: str, found: list[str]) -> Finding:
+def _found(level: Level, name: str, meaning: str, found: list[str]) -> Finding:
     """A finding from the full list of its occurrences."""
-    return Finding(name, "warning", len(found), meaning, tuple(found[:EXAMPLES_SHOWN]))
+    return Finding(name, level, len(found), meaning, tuple(found[:EXAMPLES_SHOWN]))
 
 
-def stops(name: str, meaning: str, found: list[str]) -> Finding:
-    """A finding that training would stop at."""
-    return Finding(name, "stops", len(found), meaning, tuple(found[:EXAMPLES_SHOWN]))
-
-
-def note(name: str, meaning: str, found: list[str]) -> Finding:
-    """A finding that is normal in many data sets."""
-    return Finding(name, "note", len(found), meaning, tuple(found[:EXAMPLES_SHOWN]))
+stops, warning, note = partial(_found, "stops"), partial(_found, "warning"), partial(_found, "note")
 
 
 def shown(text: str, limit: int = 40) -> str:

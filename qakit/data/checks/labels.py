@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from qakit.data.checks.findings import Finding, shown, stops, warning
@@ -24,46 +23,13 @@ _MISSING: dict[Gives | None, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingNeeds:
-    """What a recipe asks of its data.
-
-    Attributes:
-        gives: what the recipe's head decodes to; None where that is not known.
-        head: the head's name.
-        metric: the metric's name.
-        labels: ``data.labels``: the classes, empty where the training examples say them.
-        answerable_only: the recipe trains on answerable questions alone.
-        no_answer: ``predict.no_answer``.
-    """
-
-    gives: Gives | None = None
-    head: str = ""
-    metric: str = ""
-    labels: tuple[str, ...] = ()
-    answerable_only: bool = False
-    no_answer: bool = True
-
-    @staticmethod
-    def of(recipe: Recipe, gives: Gives | None) -> TrainingNeeds:
-        """Those of a recipe whose head decodes to ``gives``."""
-        return TrainingNeeds(
-            gives=gives,
-            head=recipe.head.name,
-            metric=recipe.metric.name,
-            labels=tuple(recipe.data.labels or ()),
-            answerable_only=recipe.data.answerable_only,
-            no_answer=recipe.predict.no_answer,
-        )
-
-
 def training_findings(
-    needs: TrainingNeeds, splits: Mapping[str, Sequence[Example]], *, others: Sequence[Example] = ()
+    recipe: Recipe, gives: Gives | None, splits: Mapping[str, Sequence[Example]], *, others: Sequence[Example] = ()
 ) -> dict[str, list[Finding]]:
     """What training would stop at, or what of the splits it could not use, by the split's name.
 
     Args:
-        needs: what the recipe asks.
+        gives: what the recipe's head decodes to; None where that is not known.
         splits: ``train``, ``validation`` or ``test``; a test split needs no labels.
         others: of a fold, the training files' other examples: the classes are theirs, too.
     """
@@ -73,12 +39,12 @@ def training_findings(
             found[name].append(Finding("empty_split", "stops", 0, f"examples in the {name} split"))
     train, validation = splits.get("train", ()), splits.get("validation", ())
     if train:
-        found["train"] += _train(needs, train)
+        found["train"] += _train(recipe, gives, train)
     if validation:
-        found["validation"] += _validation(needs, validation)
-    if needs.gives in ("labels", None) and train:
+        found["validation"] += _validation(recipe, gives, validation)
+    if gives in ("labels", None) and train:
         by_split = {name: splits[name] for name in ("train", "validation") if splits.get(name)}
-        for name, finding in _classes(needs, by_split, others):
+        for name, finding in _classes(recipe, by_split, others):
             found[name].append(finding)
     return found
 
@@ -115,26 +81,26 @@ def has_target(example: Example, gives: Gives | None) -> bool:
     return example.labelled
 
 
-def _train(needs: TrainingNeeds, examples: Sequence[Example]) -> Iterator[Finding]:
-    lacking = _ids(examples, lambda example: not has_target(example, needs.gives))
-    what = _lacking(needs)
+def _train(recipe: Recipe, gives: Gives | None, examples: Sequence[Example]) -> Iterator[Finding]:
+    lacking = _ids(examples, lambda example: not has_target(example, gives))
+    what = _lacking(recipe, gives)
     if len(lacking) == len(examples):
         yield stops("unlabelled_train", f"train examples {what}: all of them", lacking)
         return
-    if needs.gives == "contexts" and all(len(example.contexts) < 2 for example in examples):
+    if gives == "contexts" and all(len(example.contexts) < 2 for example in examples):
         meaning = (
-            f"train examples with a single context, which leave the head {needs.head!r} no choice: name one that gives "
-            "answers (linear_span) or classes (classifier)"
+            f"train examples with a single context, which leave the head {recipe.head.name!r} no choice: name one that "
+            "gives answers (linear_span) or classes (classifier)"
         )
         yield Finding("one_context", "stops", len(examples), meaning)
         return
-    if needs.answerable_only and not any(example.answers for example in examples):
+    if recipe.data.answerable_only and not any(example.answers for example in examples):
         yield Finding("no_answerable_train", "stops", 0, "answerable train examples (data.answerable_only)")
     if lacking:
         yield warning(
             "unlabelled_train", f"train examples (of {len(examples):,}) {what}: left out of training", lacking
         )
-    if needs.gives in ("spans", None) and not needs.no_answer and not needs.answerable_only:
+    if gives in ("spans", None) and not recipe.predict.no_answer and not recipe.data.answerable_only:
         meaning = (
             f"train examples (of {len(examples):,}) have no answer, and predict.no_answer is false: the model learns "
             "from them what it may never say; set predict.no_answer or data.answerable_only to true"
@@ -142,23 +108,23 @@ def _train(needs: TrainingNeeds, examples: Sequence[Example]) -> Iterator[Findin
         yield from _if_any(warning("unanswerable_train", meaning, _ids(examples, _is_unanswerable)))
 
 
-def _validation(needs: TrainingNeeds, examples: Sequence[Example]) -> Iterator[Finding]:
-    lacking = _ids(examples, lambda example: not has_target(example, needs.gives))
+def _validation(recipe: Recipe, gives: Gives | None, examples: Sequence[Example]) -> Iterator[Finding]:
+    lacking = _ids(examples, lambda example: not has_target(example, gives))
     if lacking:
-        meaning = f"validation examples (of {len(examples):,}) {_lacking(needs)}: there is nothing to score"
+        meaning = f"validation examples (of {len(examples):,}) {_lacking(recipe, gives)}: there is nothing to score"
         yield stops("unlabelled_validation", meaning, lacking)
-    if needs.gives in ("spans", None) and not needs.no_answer:
+    if gives in ("spans", None) and not recipe.predict.no_answer:
         meaning = (
             f"validation examples (of {len(examples):,}) have no answer, and predict.no_answer is false: each counts "
             "as wrong, whatever the model; set predict.no_answer to true"
         )
-        if needs.metric == _ANSWER_METRIC:
-            meaning += f", which the metric {needs.metric} is made for"
+        if recipe.metric.name == _ANSWER_METRIC:
+            meaning += f", which the metric {recipe.metric.name} is made for"
         yield from _if_any(warning("unanswerable_validation", meaning, _ids(examples, _is_unanswerable)))
 
 
 def _classes(
-    needs: TrainingNeeds, splits: Mapping[str, Sequence[Example]], others: Sequence[Example]
+    recipe: Recipe, splits: Mapping[str, Sequence[Example]], others: Sequence[Example]
 ) -> Iterator[tuple[str, Finding]]:
     """Labels that are no class of the run, or classes that are no choice."""
     found = {type(example.label) for example in (*splits["train"], *others) if example.label is not None}
@@ -171,7 +137,7 @@ def _classes(
             stops("mixed_labels", "train examples with a number as label, where others have a class", numbers),
         )
         return
-    classes = needs.labels or classes_of((*splits["train"], *others))
+    classes = recipe.data.labels or classes_of((*splits["train"], *others))
     if len(classes) == 1:
         meaning = f"class for all train examples, {shown(classes[0])}: there is nothing to tell apart"
         yield "train", Finding("one_class", "stops", 1, meaning)
@@ -188,9 +154,9 @@ def _classes(
             yield name, stops("unknown_label", meaning, [f"id {each.id}: {shown(str(each.label))}" for each in odd])
 
 
-def _lacking(needs: TrainingNeeds) -> str:
-    learns = f", which the head {needs.head!r} learns" if needs.gives not in (None, "contexts") else ""
-    return _MISSING[needs.gives] + learns
+def _lacking(recipe: Recipe, gives: Gives | None) -> str:
+    learns = f", which the head {recipe.head.name!r} learns" if gives not in (None, "contexts") else ""
+    return _MISSING[gives] + learns
 
 
 def _ids(examples: Sequence[Example], which: Callable[[Example], bool]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
 
 from qakit.data.checks.findings import Finding, note, warning
 from qakit.values import Example
@@ -26,14 +27,11 @@ class Keys:
     """Normalised texts, each computed once."""
 
     def __init__(self) -> None:
-        self._known: dict[str, str] = {}
+        self._key = cache(text_key)
 
     def __call__(self, text: str) -> str:
         """:func:`text_key`."""
-        known = self._known.get(text)
-        if known is None:
-            known = self._known[text] = text_key(text)
-        return known
+        return self._key(text)
 
     def record(self, example: Example) -> Record:
         """An example's question and contexts."""

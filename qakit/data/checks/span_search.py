@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from qakit.data.arrays import Int32, Int64
 from qakit.data.encode import EncodedExamples
 from qakit.data.windows import Windows
 from qakit.values import Answer, Example
 
-Int64 = NDArray[np.int64]
 Exact = Callable[[Example, str], bool]
 """Whether an answer to a labelled question is exactly right: what a metric counts for exact match."""
 
@@ -74,7 +73,7 @@ class SpanSearch:
             for start, end in self._offsets(int(self._encoded.pointers[row]) + number)
         )
 
-    def _offsets(self, pair: int) -> NDArray[np.int32]:
+    def _offsets(self, pair: int) -> Int32:
         """(n, 2) characters of the context's tokens, ends exclusive."""
         store, text_row = self._encoded.store, self._encoded.context[pair]
         return store.offsets[store.pointers[text_row] : store.pointers[text_row + 1]]
