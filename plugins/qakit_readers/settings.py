@@ -56,6 +56,12 @@ class TableSettings(Settings):
         description="Whether quotation marks enclose cells. By default they do in CSV; in TSV they are text, and a "
         "file where they seem to enclose cells is refused.",
     )
+    separator: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1,
+        description="The character between the cells of CSV and TSV; by default a comma and a tab.",
+    )
     id: str | None = Field(default=None, description="Column of the ids; by default the row's number from 0.")
     question: str | None = Field(default=None, description="Column of the question.")
     context: str | None = Field(default=None, description="Column of the context.")

@@ -12,7 +12,7 @@ from typing import Any
 from qakit.api import Answer, DataError, Example, Problems, class_name, whole_text, without_gz
 from qakit_readers.answers import answer_values, place_answer, read_answer
 from qakit_readers.columnar import parquet_rows
-from qakit_readers.delimited import Row, delimited_rows
+from qakit_readers.delimited import Row, delimited_rows, separator_hint
 from qakit_readers.forms import format_hint, format_of
 from qakit_readers.json_table import json_rows
 from qakit_readers.record import Record, SkippedRecordError, kind_of, quoted, whole_number
@@ -48,6 +48,7 @@ class TableReader:
             if not checked:
                 self._check_columns(row, path, labels=not problems.predicted_only)
                 whole_ids = self._has_whole_ids(row, path)
+                problems.unlabelled = self._without_labels(row)
                 checked = True
             try:
                 yield self._example(Record(row, name, problems), number, whole_ids=whole_ids)
@@ -71,7 +72,8 @@ class TableReader:
         if form == "parquet":
             return parquet_rows(path)
         quotes = True if settings.quotes is None and form == "csv" else settings.quotes
-        return delimited_rows(path, problems, separator="," if form == "csv" else "\t", quotes=quotes)
+        separator = settings.separator or ("," if form == "csv" else "\t")
+        return delimited_rows(path, problems, separator=separator, quotes=quotes)
 
     def _has_whole_ids(self, row: dict[str, Any], path: Path) -> bool:
         """Whether all ids of a CSV or TSV file are whole numbers that were written as floats: ``13.0``, by pandas.
@@ -96,7 +98,7 @@ class TableReader:
             if column is not None and column not in row and column not in optional:
                 raise DataError(
                     f"there is no column {column!r} (the reader's `{setting}`); there are {_some(row)}"
-                    f"{_nested_hint(row)}",
+                    f"{_nested_hint(row)}{separator_hint(list(row))}",
                     path=path,
                 )
         targets = [column for column in (settings.answer_text, settings.answers, settings.label) if column is not None]
@@ -110,6 +112,18 @@ class TableReader:
         for wanted in targets:
             if close := get_close_matches(wanted.casefold(), free, n=1, cutoff=_CLOSE):
                 raise DataError(f"there is no column {wanted!r}; did you mean {free[close[0]]!r}?", path=path)
+
+    def _without_labels(self, row: dict[str, Any]) -> str:
+        """Why a file without labels has none."""
+        settings = self._settings
+        named = {"answer_text": settings.answer_text, "answers": settings.answers, "label": settings.label}
+        wanted = {setting: column for setting, column in named.items() if column is not None}
+        if not wanted:
+            return "no setting of the reader (answer_text, answers, label) says which column holds them"
+        if any(column in row for column in wanted.values()):
+            return ""
+        missing = " and ".join(f"{column!r} (the reader's `{setting}`)" for setting, column in wanted.items())
+        return f"there is no column {missing}; there are {_some(row)}"
 
     def _example(self, record: Record, number: int, *, whole_ids: bool) -> Example:
         settings = self._settings

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from qakit.data.checks.findings import Finding, shown, stops, warning
 from qakit.data.labels import classes_of
@@ -16,6 +17,8 @@ from qakit.values import Example
 _ANSWER_METRIC = "squad_v2"
 """The metric that is made for questions without an answer."""
 _CLASSES_SHOWN = 10
+NOT_SAID: Mapping[str, str] = MappingProxyType({})
+"""For splits whose reader says nothing about missing labels."""
 _MISSING: dict[Gives | None, str] = {
     None: "without answers or labels",
     "labels": "without a label",
@@ -58,7 +61,11 @@ class TrainingNeeds:
 
 
 def training_findings(
-    needs: TrainingNeeds, splits: Mapping[str, Sequence[Example]], *, others: Sequence[Example] = ()
+    needs: TrainingNeeds,
+    splits: Mapping[str, Sequence[Example]],
+    *,
+    others: Sequence[Example] = (),
+    why: Mapping[str, str] = NOT_SAID,
 ) -> dict[str, list[Finding]]:
     """What training would stop at, or what of the splits it could not use, by the split's name.
 
@@ -66,6 +73,7 @@ def training_findings(
         needs: what the recipe asks.
         splits: ``train``, ``validation`` or ``test``; a test split needs no labels.
         others: of a fold, the training files' other examples: the classes are theirs, too.
+        why: a split's name -> why its examples have no labels, as the reader says it.
     """
     found: dict[str, list[Finding]] = {name: [] for name in splits}
     for name, examples in splits.items():
@@ -73,9 +81,9 @@ def training_findings(
             found[name].append(Finding("empty_split", "stops", 0, f"examples in the {name} split"))
     train, validation = splits.get("train", ()), splits.get("validation", ())
     if train:
-        found["train"] += _train(needs, train)
+        found["train"] += _train(needs, train, why.get("train", ""))
     if validation:
-        found["validation"] += _validation(needs, validation)
+        found["validation"] += _validation(needs, validation, why.get("validation", ""))
     if needs.gives in ("labels", None) and train:
         by_split = {name: splits[name] for name in ("train", "validation") if splits.get(name)}
         for name, finding in _classes(needs, by_split, others):
@@ -115,11 +123,11 @@ def has_target(example: Example, gives: Gives | None) -> bool:
     return example.labelled
 
 
-def _train(needs: TrainingNeeds, examples: Sequence[Example]) -> Iterator[Finding]:
+def _train(needs: TrainingNeeds, examples: Sequence[Example], why: str) -> Iterator[Finding]:
     lacking = _ids(examples, lambda example: not has_target(example, needs.gives))
     what = _lacking(needs)
     if len(lacking) == len(examples):
-        yield stops("unlabelled_train", f"train examples {what}: all of them", lacking)
+        yield stops("unlabelled_train", f"train examples {what}: all of them{_instead(needs, examples, why)}", lacking)
         return
     if needs.gives == "contexts" and all(len(example.contexts) < 2 for example in examples):
         meaning = (
@@ -142,10 +150,11 @@ def _train(needs: TrainingNeeds, examples: Sequence[Example]) -> Iterator[Findin
         yield from _if_any(warning("unanswerable_train", meaning, _ids(examples, _is_unanswerable)))
 
 
-def _validation(needs: TrainingNeeds, examples: Sequence[Example]) -> Iterator[Finding]:
+def _validation(needs: TrainingNeeds, examples: Sequence[Example], why: str) -> Iterator[Finding]:
     lacking = _ids(examples, lambda example: not has_target(example, needs.gives))
     if lacking:
         meaning = f"validation examples (of {len(examples):,}) {_lacking(needs)}: there is nothing to score"
+        meaning += _instead(needs, examples, why) if len(lacking) == len(examples) else ""
         yield stops("unlabelled_validation", meaning, lacking)
     if needs.gives in ("spans", None) and not needs.no_answer:
         meaning = (
@@ -191,6 +200,15 @@ def _classes(
 def _lacking(needs: TrainingNeeds) -> str:
     learns = f", which the head {needs.head!r} learns" if needs.gives not in (None, "contexts") else ""
     return _MISSING[needs.gives] + learns
+
+
+def _instead(needs: TrainingNeeds, examples: Sequence[Example], why: str) -> str:
+    """What is there in place of the missing labels, or why there is nothing."""
+    if needs.gives in ("spans", "contexts") and any(example.label is not None for example in examples):
+        return "; they have a class or a number, which heads such as classifier learn (with preprocess truncate)"
+    if needs.gives == "labels" and any(example.answers for example in examples):
+        return "; they have answers, which heads such as linear_span learn"
+    return f"; {why}" if why else ""
 
 
 def _ids(examples: Sequence[Example], which: Callable[[Example], bool]) -> list[str]:
