@@ -110,6 +110,11 @@ class Column:
         """Whether it holds answers as Hugging Face's SQuAD has them, or lists of them."""
         return bool(self.filled) and all(map(_is_list_of_answers, self.filled))
 
+    @property
+    def first_answers(self) -> Column:
+        """The first text of each list of answers."""
+        return Column(self.name, tuple(map(_first_text, self.values)))
+
 
 def named(columns: Iterable[Column], role: str) -> Iterator[Column]:
     """The columns that are called like this role, the surest first."""
@@ -166,3 +171,10 @@ def _is_list_of_answers(value: Any) -> bool:
     return isinstance(value, list) and all(
         isinstance(each, str) or (isinstance(each, dict) and "text" in each) for each in value
     )
+
+
+def _first_text(value: Any) -> str | None:
+    """Of answers in any of the forms that :func:`_is_list_of_answers` knows."""
+    while isinstance(value, dict | list):
+        value = value.get("text") if isinstance(value, dict) else next(iter(value), None)
+    return value if isinstance(value, str) else None

@@ -29,6 +29,7 @@ from qakit_readers.table import FORMATS
 _MOST_ROWS, _MOST_CHARACTERS = 20_000, 20_000_000
 """Of a table that are looked at."""
 _GLUE_ROWS = 200
+_NAMED = 10
 _HEADERS: Mapping[str, frozenset[str]] = {
     "SST-2": frozenset({"sentence", "label"}),
     "MRPC": frozenset({"Quality", "#1 ID", "#2 ID", "#1 String", "#2 String"}),
@@ -91,9 +92,9 @@ def guess_table(path: Path) -> Iterator[Guess]:
         raise DataError(f"{message}; the adl format gives each question several contexts", path=path)
     found = _question_answering(columns) or _classification(columns)
     if found is None:
-        names = ", ".join(repr(column.name) for column in columns[:20])
+        names = ", ".join(repr(column.name) for column in columns[:_NAMED]) + (", ..." if len(columns) > _NAMED else "")
         message = f"none of the columns {names} looks like an answer within another column, or like a label"
-        raise DataError(f"{message}; write the recipe by hand, with the table reader's columns", path=path)
+        raise DataError(message, path=path)
     identifier, why = _identifier(columns, set(found.settings.values()))
     used = {**layout, **identifier, **found.settings}
     unused = [column.name for column in columns if column.name not in used.values()]
@@ -151,12 +152,10 @@ def _first(rows: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
 def _question_answering(columns: Sequence[Column]) -> Guess | None:
     """Columns of question, context and answer; None where no column's texts lie in another one's."""
     listed = next((column for column in columns if column.lists_answers and column.key.startswith("answer")), None)
-    texts = [column for column in columns if column.is_text]
+    texts = [column for column in columns if column.is_text and not (column.is_unique and column.looks_like_names)]
     if listed is not None:
-        answer, context = (
-            listed,
-            next(named(texts, "context"), None) or max(texts, key=lambda each: each.length, default=None),
-        )
+        likely = [*named(texts, "context"), *sorted(texts, key=lambda each: -each.length)]
+        answer, context = listed, next((each for each in likely if contained(listed.first_answers, each) >= 0.5), None)
         settings, reasons = {"answers": listed.name}, {"answers": "answers with their offsets, or lists of texts"}
     else:
         pair = _within(columns, texts)
@@ -196,11 +195,7 @@ def _within(columns: Sequence[Column], texts: Sequence[Column]) -> tuple[Column,
     """Answer, context, and how many of the answers are in it."""
     names = [column for column in named(columns, "answer_text") if column.filled and not column.lists_answers]
     has_label = any(column.is_few or column.is_numeric for column in named(columns, "label"))
-    others = (
-        []
-        if has_label
-        else [column for column in texts if column not in names and not (column.is_unique and column.looks_like_names)]
-    )
+    others = [] if has_label else [column for column in texts if column not in names]
     best: tuple[Column, Column, float] | None = None
     for answer, least in [*((column, 0.5) for column in names), *((column, 0.95) for column in others)]:
         contexts = [context for context in texts if context is not answer and context.length > answer.length]
@@ -262,7 +257,12 @@ def _classification(columns: Sequence[Column]) -> Guess | None:
             return None
         label = few[0]
         reasons["label"] = "the only column of a few values that come again: "
-    texts = [column for column in columns if column.is_text and column is not label and not column.looks_like_names]
+    words = [*named(columns, "text")]
+    texts = [
+        column
+        for column in columns
+        if column.is_text and column is not label and (column in words or not column.looks_like_names)
+    ]
     keys = {column.key: column for column in texts}
     first: Column | None
     second: Column | None = None

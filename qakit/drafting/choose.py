@@ -211,7 +211,7 @@ def held_out(seen: Seen) -> list[Choice]:
             ("together", "questions or contexts that come again stay in one part"),
             ("ignore", "texts that come again are in several parts: to keep them together would leave too little"),
         ):
-            section = FoldsSection.model_validate({"k": k, "repeats": repeats, "stratify_by": stratify})
+            section = FoldsSection.model_validate({"k": k, "repeats": repeats})  # strata change no group
             try:
                 sizes = [part["examples"] for part in assign(labelled, section).sizes(k)]
             except DataError:

@@ -71,7 +71,8 @@ def understand(path: Path, registry: Registry, *, contexts: Path | None = None) 
     if not found:
         if len(refused) == 1:
             raise DataError(next(iter(refused)), path=path)
-        reasons = "; ".join(f"{', '.join(names)}: {problem}" for problem, names in refused.items())
+        alone = {problem: names for problem, names in refused.items() if len(names) == 1}  # they looked most closely
+        reasons = "; ".join(f"{', '.join(names)}: {problem}" for problem, names in (alone or refused).items())
         raise DataError(f"no installed reader understands the file ({reasons})", path=path)
     (unlabelled, _), best = min(found, key=lambda each: each[0])
     if unlabelled:

@@ -22,3 +22,8 @@ def test_language(texts: list[str], name: str, backbone: str) -> None:
     found = language_of(texts)
     assert (found.name, found.backbone) == (name, backbone)
     assert "%" in found.reason or "no letters" in found.reason
+
+
+def test_texts_that_take_turns_are_all_looked_at() -> None:
+    found = language_of(["positive", "It is the end of the day, and I am on my way to the lake."] * 5_000)
+    assert found.name == "English"
