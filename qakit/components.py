@@ -84,7 +84,11 @@ class ImportedGuess:
             ImportError: its module, or something that the module needs, is missing.
             PluginLoadError: the module has no such name.
         """
-        return cast(Iterable[Guess], ImportedBuild(self.target).load()(path))
+        return self.load()(path)
+
+    def load(self) -> Guesses:
+        """The function itself; raises as the call."""
+        return cast(Guesses, ImportedBuild(self.target).load())
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,11 @@ class Column:
         return 1 < self.distinct <= min(FEW, max(2, len(self.filled) // 3)) and self.length <= 40
 
     @property
+    def is_named_like_data(self) -> bool:
+        """Whether its name seems to be a value: a number, or one of a few that come again."""
+        return _number(self.name) is not None or (self.is_few and self.name in self.filled)
+
+    @property
     def looks_like_names(self) -> bool:
         """Whether all values look like ids: no blanks, no letters of other scripts."""
         return bool(self.filled) and all(_NAME.fullmatch(str(value)) for value in self.filled)

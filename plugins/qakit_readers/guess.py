@@ -87,6 +87,9 @@ def guess_table(path: Path) -> Iterator[Guess]:
     """
     layout, rows = _table(path)
     columns = Column.of(rows)
+    if data := next((column.name for column in columns if column.is_named_like_data), None):
+        message = f"the first line seems to hold data ({data!r}), and no names of columns: put a header line above it"
+        raise DataError(message, path=path)
     if several := choices(columns):
         message = f"the columns {', '.join(several)} look like the choices of each question, which tables cannot hold"
         raise DataError(f"{message}; the adl format gives each question several contexts", path=path)

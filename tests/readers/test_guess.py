@@ -165,6 +165,8 @@ def test_quoted_tsv_and_an_ending_that_says_nothing(table: Table) -> None:
     ("columns", "row", "message"),
     [
         (("a", "b"), lambda n: (n * 1.5, n * 2.5), r"none of the columns 'a', 'b' looks like an answer"),
+        (("3", "a text of some words"), lambda n: (n % 4, f"text {n} of words"), r"the first line seems to hold data"),
+        (("pos", "a text of some words"), lambda n: (("pos", "neg")[n % 2], f"text {n}"), r"line seems to hold data"),
         (("id", "prompt", "A", "B", "C", "answer"), lambda n: (n, "x y", "is", "it", "so", "ABC"[n % 3]), "choices"),
     ],
 )
