@@ -90,17 +90,18 @@ def guess_table(path: Path) -> Iterator[Guess]:
     if data := next((column.name for column in columns if column.is_named_like_data), None):
         message = f"the first line seems to hold data ({data!r}), and no names of columns: put a header line above it"
         raise DataError(message, path=path)
-    if several := choices(columns):
-        message = f"the columns {', '.join(several)} look like the choices of each question, which tables cannot hold"
-        raise DataError(f"{message}; the adl format gives each question several contexts", path=path)
-    found = _question_answering(columns) or _classification(columns)
+    found = _multiple_choice(columns) or _question_answering(columns) or _classification(columns)
     if found is None:
         names = ", ".join(repr(column.name) for column in columns[:_NAMED]) + (", ..." if len(columns) > _NAMED else "")
         message = f"none of the columns {names} looks like an answer within another column, or like a label"
         raise DataError(message, path=path)
-    identifier, why = _identifier(columns, set(found.settings.values()))
-    used = {**layout, **identifier, **found.settings}
-    unused = [column.name for column in columns if column.name not in used.values()]
+    mapped = {value for value in found.settings.values() if isinstance(value, str)} | {
+        *found.settings.get("choices", ())
+    }
+    identifier, why = _identifier(columns, mapped)
+    used: dict[str, Any] = {**layout, **identifier, **found.settings}
+    taken = {*used.get("choices", ()), *(value for value in used.values() if isinstance(value, str))}
+    unused = [column.name for column in columns if column.name not in taken]
     notes = (*found.notes, *([f"not used: {', '.join(map(repr, unused))}"] if unused else []))
     yield Guess(used, found.recipe, {**why, **found.reasons}, notes)
 
@@ -150,6 +151,21 @@ def _first(rows: Iterator[dict[str, Any]]) -> list[dict[str, Any]]:
         if characters > _MOST_CHARACTERS:
             break
     return taken
+
+
+def _multiple_choice(columns: Sequence[Column]) -> Guess | None:
+    """Columns of a question, its choices, and which is right; None where no columns look like choices."""
+    several = choices(columns)
+    label = next((each for each in named(columns, "label") if each.is_few and each.name not in several), None)
+    if not several or label is None:
+        return None
+    question, why = _question(columns, {label.name, *several})
+    if question is None:
+        return None
+    reasons = {"question": why, "choices": "columns that are numbered alike", "label": f"{label.distinct} values"}
+    note = "a choice is predicted as its number from 0; where the competition wants letters, replace them in the file"
+    settings = {"question": question.name, "choices": several, "label": label.name}
+    return Guess(settings, {}, reasons, () if label.is_whole else (note,))
 
 
 def _question_answering(columns: Sequence[Column]) -> Guess | None:

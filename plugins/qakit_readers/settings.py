@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -90,6 +90,11 @@ class TableSettings(Settings):
     empty_answer: Literal["unlabelled", "unanswerable"] = Field(
         default="unlabelled", description="What an empty `answer_text` cell means."
     )
+    choices: Annotated[list[str], Field(min_length=2)] | None = Field(
+        default=None,
+        description="Columns of the contexts that a question chooses among (multiple choice). `label` then says which "
+        "is right: its number from 0, its column's name, its letter (A is the first), or its text.",
+    )
     label: str | None = Field(default=None, description="Column of the class name or number.")
     label_type: Literal["class", "number"] = Field(default="class", description="`number`: regression.")
     document: str | None = Field(
@@ -102,6 +107,8 @@ class TableSettings(Settings):
             raise ValueError("give `question` (question answering) or `text_a` (classification), one of the two")
         if self.context is not None and self.text_b is not None:
             raise ValueError("give `context` or `text_b`, not both")
+        if self.choices is not None and (self.context or self.text_b or self.question is None):
+            raise ValueError("`choices` go with `question`, and without `context` or `text_b`")
         if self.answers is not None and self.answer_text is not None:
             raise ValueError("give `answers` or `answer_text`, not both")
         if (self.answers or self.answer_text) and self.context is None:

@@ -93,8 +93,8 @@ class TableReader:
         optional = {settings.answer_text, settings.answers}
         if settings.answer_text not in row or not labels:
             optional |= {settings.answer_start, settings.answer_end}
-        for setting in _COLUMN_SETTINGS:
-            column = getattr(settings, setting)
+        named = [(setting, getattr(settings, setting)) for setting in _COLUMN_SETTINGS]
+        for setting, column in [*named, *(("choices", column) for column in settings.choices or ())]:
             if column is not None and column not in row and column not in optional:
                 raise DataError(
                     f"there is no column {column!r} (the reader's `{setting}`); there are {_some(row)}"
@@ -107,7 +107,7 @@ class TableReader:
 
     def _check_slips(self, targets: list[str], row: dict[str, Any], path: Path) -> None:
         """Refuse a file without any target column that has one of nearly the same name."""
-        mapped = {getattr(self._settings, setting) for setting in _COLUMN_SETTINGS}
+        mapped = {getattr(self._settings, setting) for setting in _COLUMN_SETTINGS} | {*(self._settings.choices or ())}
         free = {column.casefold(): column for column in row if column not in mapped}
         for wanted in targets:
             if close := get_close_matches(wanted.casefold(), free, n=1, cutoff=_CLOSE):
@@ -136,12 +136,15 @@ class TableReader:
         context = record.text(second, empty="empty_context") if second else ""
         document = record.values.get(settings.document) if settings.document else None
         labelled = not record.problems.predicted_only
+        choices = tuple(record.text(column, empty="empty_context") for column in settings.choices or ())
+        label = self._label(record) if labelled else None
         return Example(
             identifier,
             question,
-            (context,) if second else (),
+            (context,) if second else choices,
             answers=self._answers(record, context) if settings.context and labelled else None,
-            label=self._label(record) if labelled else None,
+            label=None if choices else label,
+            relevant=self._chosen(record, str(label), choices) if choices and label is not None else None,
             document="" if document is None else record.sound(str(document), settings.document or ""),
         )
 
@@ -169,6 +172,17 @@ class TableReader:
                 message = f"is {end}, but start and text end at {answer.end} (exclusive)"
                 record.judge("answer_end", end_column, message, repairable=True)
         return (answer,)
+
+    def _chosen(self, record: Record, label: str, choices: tuple[str, ...]) -> int:
+        """Which of the choices a label means."""
+        columns = self._settings.choices or []
+        letters = [chr(ord("A") + number) for number in range(len(choices))]
+        numbers = [str(number) for number in range(len(choices))]
+        place = next((names.index(label) for names in (numbers, columns, letters, choices) if label in names), None)
+        if place is None:
+            known = f"none of the {len(choices)} choices: a number from 0, a letter, a column or a text"
+            record.refuse("bad_label", self._settings.label or "", f"{quoted(label)} is {known}")
+        return place
 
     def _label(self, record: Record) -> str | float | None:
         column = self._settings.label

@@ -111,6 +111,12 @@ def test_classes_numbers_and_contexts(tiny_backbone: Path, invoke: Invoke, tmp_p
     assert classes.values["writer"] == {"name": "csv", "id_column": "id", "answer_column": "label"}
     numbers = table("b.csv", "text", "target", row=lambda n: (f"the text {n} of many, is it?", n * 0.7))
     assert numbers.values["metric"] == "pearson_spearman" and "stratify_by" not in numbers.values["folds"]
+    names = ("question", "A", "B", "C", "answer")
+    texts = ("it is", "that is", "none is")
+    choice = table(
+        "c.csv", *names, row=lambda n: (f"which is {n}?", *(f"{each} {n}" for each in texts), "ABC"[n % 3])
+    ).values
+    assert choice["head"] == "multiple_choice" and choice["metric"] == "selection" and "predict" not in choice
     adl = tmp_path / "train.json"
     records = [
         {

@@ -45,7 +45,7 @@ def question(number: int) -> tuple[str, str, str]:
     return f"Number {number} lies near {place}, as all know.", f"Where does number {number} lie?", place
 
 
-COLUMNS: dict[str, tuple[Sequence[str], Callable[[int], Sequence[Any]], dict[str, str]]] = {
+COLUMNS: dict[str, tuple[Sequence[str], Callable[[int], Sequence[Any]], dict[str, Any]]] = {
     "tweets": (
         ("textID", "text", "selected_text", "sentiment"),
         lambda n: (f"t{n}", f"day {n} is so bad", f"{n} is so bad", ("positive", "negative", "neutral")[n % 3]),
@@ -91,6 +91,16 @@ COLUMNS: dict[str, tuple[Sequence[str], Callable[[int], Sequence[Any]], dict[str
         ("id", "excerpt", "target", "standard_error"),
         lambda n: (f"e{n}", f"a long excerpt, number {n}", n * 0.37 - 3, 0.5),
         {"id": "id", "text_a": "excerpt", "label": "target", "label_type": "number"},
+    ),
+    "choices by letters": (
+        ("id", "prompt", "A", "B", "C", "answer"),
+        lambda n: (n, f"Which is number {n}?", f"this is {n}", f"that is {n}", f"none is {n}", "ABC"[n % 3]),
+        {"id": "id", "question": "prompt", "choices": ["A", "B", "C"], "label": "answer"},
+    ),
+    "choices by numbers": (
+        ("sent1", "ending0", "ending1", "ending2", "label"),
+        lambda n: (f"The {n}. sentence begins", f"so {n}", f"and so {n}", f"or so {n}", n % 3),
+        {"question": "sent1", "choices": ["ending0", "ending1", "ending2"], "label": "label"},
     ),
     "a label without a name": (
         ("satz", "art"),
@@ -167,7 +177,6 @@ def test_quoted_tsv_and_an_ending_that_says_nothing(table: Table) -> None:
         (("a", "b"), lambda n: (n * 1.5, n * 2.5), r"none of the columns 'a', 'b' looks like an answer"),
         (("3", "a text of some words"), lambda n: (n % 4, f"text {n} of words"), r"the first line seems to hold data"),
         (("pos", "a text of some words"), lambda n: (("pos", "neg")[n % 2], f"text {n}"), r"line seems to hold data"),
-        (("id", "prompt", "A", "B", "C", "answer"), lambda n: (n, "x y", "is", "it", "so", "ABC"[n % 3]), "choices"),
     ],
 )
 def test_what_cannot_be_guessed_is_said(

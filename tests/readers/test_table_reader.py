@@ -367,3 +367,19 @@ def test_a_file_without_its_label_column_says_which_there_are(write, read):
     )
     _, problems = read("table", path, question="q", context="c", answer_text="selected")
     assert problems.unlabelled == ""
+
+
+@pytest.mark.parametrize(
+    ("label", "relevant"), [("1", 1), ("B", 1), ("y", 1), ("two", 1), ("1.0", 1), ("", None), ("Z", DataError)]
+)
+def test_choices_are_contexts_and_the_label_says_which_is_right(label, relevant, write, read):
+    path = write(f"q,x,y,right\nwhich?,one,two,{label}\n")
+    mapped = {"question": "q", "choices": ["x", "y"], "label": "right"}
+    if relevant is DataError:
+        with pytest.raises(DataError, match="'Z' is none of the 2 choices"):
+            read("table", path, **mapped)
+        return
+    (example,), _ = read("table", path, **mapped)
+    assert (example.contexts, example.relevant, example.label) == (("one", "two"), relevant, None)
+    with pytest.raises(PluginError, match="`choices` go with `question`"):
+        read("table", path, question="q", context="x", choices=["x", "y"])
