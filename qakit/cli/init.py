@@ -49,14 +49,18 @@ def init(
     from qakit.drafting.draft import Files, draft
     from qakit.files import write_text
     from qakit.recipe.load import name_from
+    from qakit.recipe.read import SUFFIXES
     from qakit.registry import load_registry
 
     files = Files(train, validation, test, sample_submission, contexts)
-    for path in (train, validation, test, sample_submission, contexts):
-        if path is not None and not path.is_file():
+    given = [path for path in (train, validation, test, sample_submission, contexts) if path is not None]
+    for path in given:
+        if not path.is_file():
             raise DataError("is a folder; name a file in it" if path.is_dir() else "there is no such file", path=path)
     stem = name_from(Path(name or _name_of(train)))
     recipe = output or Path("recipes") / f"{stem}.yaml"
+    if recipe.suffix not in SUFFIXES:
+        raise UsageError(f"{recipe}: a recipe's name ends with {' or '.join(SUFFIXES)}")
     if recipe.exists() and not overwrite:
         raise UsageError(f"{recipe} is there already: name another --output, or replace it with --overwrite")
     with err.status("reading"):

@@ -78,6 +78,14 @@ def test_the_recipe_is_checked_and_trains_to_a_submission(
     assert "an assumption" in told["reasons"]["windows"] or "tokens of" in told["reasons"]["windows"]
 
 
+def test_data_files_are_never_replaced(tweets: Path, invoke: Invoke) -> None:
+    file = tweets / "train.csv"
+    before = file.read_bytes()
+    refused = invoke("init", file, "--output", file, "--overwrite")
+    assert isinstance(refused.exception, UsageError) and "ends with .yaml" in str(refused.exception)
+    assert file.read_bytes() == before
+
+
 def test_questions_without_an_answer(samples: Path, tmp_path: Path) -> None:
     articles = json.loads((samples / "squad-dev.json").read_text("utf-8"))
     for question in articles["data"][0]["paragraphs"][0]["qas"]:
