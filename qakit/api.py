@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from qakit import hookimpl
-from qakit.components import Component, NoSettings, Settings
+from qakit.components import Component, Guess, NoSettings, Settings
 from qakit.errors import DataError, ModelError, QakitError, UsageError
 from qakit.problems import PROBLEM_KINDS, Policy, Problem, Problems
 from qakit.protocols import (
@@ -120,6 +120,7 @@ __all__ = [
     "Gives",
     "GivesDistributions",
     "GivesOtherThanSpans",
+    "Guess",
     "Head",
     "HeadOutput",
     "HeadRuntime",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ConfigDict
@@ -70,6 +71,44 @@ class ImportedBuild:
         return re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", self.target) is not None
 
 
+@dataclass(frozen=True, slots=True)
+class ImportedGuess:
+    """As :class:`ImportedBuild`, for a function that guesses how a file may be read."""
+
+    target: str
+
+    def __call__(self, path: Path) -> Iterable[Guess]:
+        """Its guesses.
+
+        Raises:
+            ImportError: its module, or something that the module needs, is missing.
+            PluginLoadError: the module has no such name.
+        """
+        return self.load()(path)
+
+    def load(self) -> Guesses:
+        """The function itself; raises as the call."""
+        return cast(Guesses, ImportedBuild(self.target).load())
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """A way in which a reader may understand a file that nobody has described, for ``qakit init``."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The reader's settings, as a recipe would give them."""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    """Blocks of a recipe that go with the format, by their key (``metric``, ``writer``), as a recipe gives them."""
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    """Why, by the name of the setting or the key of the block: short lines, with the figures behind them."""
+    notes: tuple[str, ...] = ()
+    """What else people should know, such as columns that are of no use."""
+
+
+Guesses = Callable[[Path], Iterable[Guess]]
+"""A file -> how it may be read, the best guess first; nothing, or a ``DataError`` that says why, where it cannot be."""
+
+
 @dataclass(frozen=True, slots=True, init=False)
 class Component(Generic[SettingsT, RuntimeT, BuiltT]):
     """One reader, head, adapter ... that recipes can name.
@@ -91,6 +130,8 @@ class Component(Generic[SettingsT, RuntimeT, BuiltT]):
     build: Callable[[SettingsT, RuntimeT], BuiltT]
     tries: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
     """Settings that a search tries, one after the other (``qakit tune-postprocess``); without any, the defaults."""
+    guess: Guesses | None = field(default=None, compare=False)
+    """Of a reader: with which settings it may read a file (``qakit init``); without it the defaults are tried."""
 
     def __init__(
         self,
@@ -99,8 +140,10 @@ class Component(Generic[SettingsT, RuntimeT, BuiltT]):
         settings: type[SettingsT],
         build: Callable[[SettingsT, RuntimeT], BuiltT] | str,
         tries: tuple[Mapping[str, Any], ...] = (),
+        guess: Guesses | str | None = None,
     ) -> None:
         build = ImportedBuild(build) if isinstance(build, str) else build
-        given = {"name": name, "summary": summary, "settings": settings, "build": build, "tries": tries}
+        guess = ImportedGuess(guess) if isinstance(guess, str) else guess
+        given = {"name": name, "summary": summary, "settings": settings, "build": build, "tries": tries, "guess": guess}
         for key, value in given.items():
             object.__setattr__(self, key, value)

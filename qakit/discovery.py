@@ -283,6 +283,7 @@ def component_problem(item: Any) -> str | None:
             "a setting called 'name' cannot be set: in a recipe that key holds the component's name",
         ),
         (lambda: callable(item.build), "its build is not callable"),
+        (lambda: item.guess is None or callable(item.guess), "its guess is not callable"),
         (
             lambda: not isinstance(item.build, ImportedBuild) or item.build.is_complete,
             f"its build {getattr(item.build, 'target', '')!r} is not of the form 'package.module:Name'",

@@ -108,6 +108,11 @@ def snapshot(
         raise HubError(f"{subject}: {why}", unreachable=not _is_final(error)) from error
 
 
+def held_snapshot(repository: str, *, kind: Kind = "model") -> Path | None:
+    """The folder of a repository's newest commit in the cache, whatever files it has; the hub is not asked."""
+    return _cached_folder(repository, kind, None)
+
+
 def commit_of(folder: Path) -> str:
     """The commit of a folder that :func:`snapshot` gave."""
     return folder.name

@@ -175,6 +175,8 @@ class Problems:
     """Records by (kind, outcome)."""
     examples: dict[str, list[Problem]] = field(default_factory=dict)
     """The first few of each kind and outcome."""
+    unlabelled: str = ""
+    """Why no record of the file has a label, where the reader can say so: told where labels are needed."""
     shifts: Counter[int] = field(default_factory=Counter)
     """Answers with an offset, by how far from it (in characters) their text is, at the nearest place. Readers may count
     here; one shift that (nearly) all share tells that the file counts differently (`qakit data check`)."""

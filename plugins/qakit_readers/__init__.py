@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt, model_validator
 
@@ -53,6 +53,12 @@ class TableSettings(Settings):
         description="Whether quotation marks enclose cells. By default they do in CSV; in TSV they are text, and a "
         "file where they seem to enclose cells is refused.",
     )
+    separator: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1,
+        description="The character between the cells of CSV and TSV; by default a comma and a tab.",
+    )
     id: str | None = Field(default=None, description="Column of the ids; by default the row's number from 0.")
     question: str | None = Field(default=None, description="Column of the question.")
     context: str | None = Field(default=None, description="Column of the context.")
@@ -81,6 +87,11 @@ class TableSettings(Settings):
     empty_answer: Literal["unlabelled", "unanswerable"] = Field(
         default="unlabelled", description="What an empty `answer_text` cell means."
     )
+    choices: Annotated[list[str], Field(min_length=2)] | None = Field(
+        default=None,
+        description="Columns of the contexts that a question chooses among (multiple choice). `label` then says which "
+        "is right: its number from 0, its column's name, its letter (A is the first), or its text.",
+    )
     label: str | None = Field(default=None, description="Column of the class name or number.")
     label_type: Literal["class", "number"] = Field(default="class", description="`number`: regression.")
     document: str | None = Field(
@@ -93,6 +104,8 @@ class TableSettings(Settings):
             raise ValueError("give `question` (question answering) or `text_a` (classification), one of the two")
         if self.context is not None and self.text_b is not None:
             raise ValueError("give `context` or `text_b`, not both")
+        if self.choices is not None and (self.context or self.text_b or self.question is None):
+            raise ValueError("`choices` go with `question`, and without `context` or `text_b`")
         if self.answers is not None and self.answer_text is not None:
             raise ValueError("give `answers` or `answer_text`, not both")
         if (self.answers or self.answer_text) and self.context is None:
@@ -107,30 +120,35 @@ SQUAD: Component[SquadSettings, NoRuntime, Reader] = Component(
     summary="SQuAD 1.1 and 2.0 JSON, its relatives (DRCD, CMRC 2018, XQuAD, KorQuAD 2), and lists of such questions",
     settings=SquadSettings,
     build="qakit_readers.squad:SquadReader",
+    guess="qakit_readers.guess:guess_squad",
 )
 HW7: Component[NoSettings, NoRuntime, Reader] = Component(
     name="hw7",
     summary="NTU ML HW7 JSON: questions beside paragraphs, inclusive answer_end",
     settings=NoSettings,
     build="qakit_readers.hw7:Hw7Reader",
+    guess="qakit_readers.guess:guess_hw7",
 )
 ADL: Component[AdlSettings, NoRuntime, Reader] = Component(
     name="adl",
     summary="NTU ADL JSON: several paragraphs for each question, texts in context.json",
     settings=AdlSettings,
     build="qakit_readers.adl:AdlReader",
+    guess="qakit_readers.guess:guess_adl",
 )
 GLUE: Component[GlueSettings, NoRuntime, Reader] = Component(
     name="glue",
     summary="TSV files of the ten GLUE tasks",
     settings=GlueSettings,
     build="qakit_readers.glue:GlueReader",
+    guess="qakit_readers.guess:guess_glue",
 )
 TABLE: Component[TableSettings, NoRuntime, Reader] = Component(
     name="table",
     summary="CSV, TSV, JSON, JSON Lines or Parquet with a column map",
     settings=TableSettings,
     build="qakit_readers.table:TableReader",
+    guess="qakit_readers.guess:guess_table",
 )
 
 

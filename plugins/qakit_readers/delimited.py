@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,9 @@ _DOUBLED = re.compile(r'"(?:[^"]|"")*""(?:[^"]|"")*"')
 """A whole cell in quotation marks that needs them for those within."""
 _OPEN = re.compile(r'"(?:[^"]|"")+')
 """A cell whose quotation mark is not closed: a tab or line end follows that belongs to it."""
+
+SEPARATORS = ",;\t|"
+"""What separates cells in files that are called CSV or TSV."""
 
 Row = tuple[int, str, dict[str, Any]]
 """Number from 0, name for messages, values by column."""
@@ -60,11 +63,17 @@ def delimited_rows(path: Path, problems: Problems, *, separator: str, quotes: bo
         if len(row) == len(header):
             yield number, name, dict(zip(header, row, strict=True))
         else:
-            message = f"the row has {len(row)} cells where the header has {len(header)}"
+            message = f"the row has {len(row)} cells where the header has {len(header)}{separator_hint(header)}"
             if quotes is None and any(_OPEN.fullmatch(cell) for cell in row):
                 message += "; if quotation marks enclose cells with tabs or line ends, set the reader's `quotes: true`"
             problems.judge("bad_row", row=name, field="", message=message)
         number += 1
+
+
+def separator_hint(header: Sequence[str]) -> str:
+    """What separates the cells, where all of the header's are taken for one; empty for other headers."""
+    found = max(SEPARATORS, key=header[0].count) if len(header) == 1 else ""
+    return f"; {found!r} seems to separate them: set the reader's `separator`" if found and found in header[0] else ""
 
 
 def _split(

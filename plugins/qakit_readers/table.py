@@ -14,7 +14,7 @@ from qakit.api import Answer, DataError, Example, Problems, class_name, whole_te
 from qakit_readers import TableSettings
 from qakit_readers.answers import answer_values, place_answer, read_answer
 from qakit_readers.columnar import parquet_rows
-from qakit_readers.delimited import Row, delimited_rows
+from qakit_readers.delimited import Row, delimited_rows, separator_hint
 from qakit_readers.forms import format_hint, format_of
 from qakit_readers.json_table import json_rows
 from qakit_readers.record import Record, SkippedRecordError, kind_of, quoted, whole_number
@@ -49,6 +49,7 @@ class TableReader:
             if not checked:
                 self._check_columns(row, path, labels=not problems.predicted_only)
                 whole_ids = self._has_whole_ids(row, path)
+                problems.unlabelled = self._without_labels(row)
                 checked = True
             with suppress(SkippedRecordError):
                 yield self._example(Record(row, name, problems), number, whole_ids=whole_ids)
@@ -70,7 +71,8 @@ class TableReader:
         if form == "parquet":
             return parquet_rows(path)
         quotes = True if settings.quotes is None and form == "csv" else settings.quotes
-        return delimited_rows(path, problems, separator="," if form == "csv" else "\t", quotes=quotes)
+        separator = settings.separator or ("," if form == "csv" else "\t")
+        return delimited_rows(path, problems, separator=separator, quotes=quotes)
 
     def _has_whole_ids(self, row: dict[str, Any], path: Path) -> bool:
         """Whether all ids of a CSV or TSV file are whole numbers that were written as floats: ``13.0``, by pandas.
@@ -90,12 +92,12 @@ class TableReader:
         optional = {settings.answer_text, settings.answers}
         if settings.answer_text not in row or not labels:
             optional |= {settings.answer_start, settings.answer_end}
-        for setting in _COLUMN_SETTINGS:
-            column = getattr(settings, setting)
+        named = [(setting, getattr(settings, setting)) for setting in _COLUMN_SETTINGS]
+        for setting, column in [*named, *(("choices", column) for column in settings.choices or ())]:
             if column is not None and column not in row and column not in optional:
                 raise DataError(
                     f"there is no column {column!r} (the reader's `{setting}`); there are {_some(row)}"
-                    f"{_nested_hint(row)}",
+                    f"{_nested_hint(row)}{separator_hint(list(row))}",
                     path=path,
                 )
         targets = [column for column in (settings.answer_text, settings.answers, settings.label) if column is not None]
@@ -104,11 +106,23 @@ class TableReader:
 
     def _check_slips(self, targets: list[str], row: dict[str, Any], path: Path) -> None:
         """Refuse a file without any target column that has one of nearly the same name."""
-        mapped = {getattr(self._settings, setting) for setting in _COLUMN_SETTINGS}
+        mapped = {getattr(self._settings, setting) for setting in _COLUMN_SETTINGS} | {*(self._settings.choices or ())}
         free = {column.casefold(): column for column in row if column not in mapped}
         for wanted in targets:
             if close := get_close_matches(wanted.casefold(), free, n=1, cutoff=_CLOSE):
                 raise DataError(f"there is no column {wanted!r}; did you mean {free[close[0]]!r}?", path=path)
+
+    def _without_labels(self, row: dict[str, Any]) -> str:
+        """Why a file without labels has none."""
+        settings = self._settings
+        named = {"answer_text": settings.answer_text, "answers": settings.answers, "label": settings.label}
+        wanted = {setting: column for setting, column in named.items() if column is not None}
+        if not wanted:
+            return "no setting of the reader (answer_text, answers, label) says which column holds them"
+        if any(column in row for column in wanted.values()):
+            return ""
+        missing = " and ".join(f"{column!r} (the reader's `{setting}`)" for setting, column in wanted.items())
+        return f"there is no column {missing}; there are {_some(row)}"
 
     def _example(self, record: Record, number: int, *, whole_ids: bool) -> Example:
         settings = self._settings
@@ -121,12 +135,15 @@ class TableReader:
         context = record.text(second, empty="empty_context") if second else ""
         document = record.values.get(settings.document) if settings.document else None
         labelled = not record.problems.predicted_only
+        choices = tuple(record.text(column, empty="empty_context") for column in settings.choices or ())
+        label = self._label(record) if labelled else None
         return Example(
             identifier,
             question,
-            (context,) if second else (),
+            (context,) if second else choices,
             answers=self._answers(record, context) if settings.context and labelled else None,
-            label=self._label(record) if labelled else None,
+            label=None if choices else label,
+            relevant=self._chosen(record, str(label), choices) if choices and label is not None else None,
             document="" if document is None else record.sound(str(document), settings.document or ""),
         )
 
@@ -154,6 +171,17 @@ class TableReader:
                 message = f"is {end}, but start and text end at {answer.end} (exclusive)"
                 record.judge("answer_end", end_column, message, repairable=True)
         return (answer,)
+
+    def _chosen(self, record: Record, label: str, choices: tuple[str, ...]) -> int:
+        """Which of the choices a label means."""
+        columns = self._settings.choices or []
+        letters = [chr(ord("A") + number) for number in range(len(choices))]
+        numbers = [str(number) for number in range(len(choices))]
+        place = next((names.index(label) for names in (numbers, columns, letters, choices) if label in names), None)
+        if place is None:
+            known = f"none of the {len(choices)} choices: a number from 0, a letter, a column or a text"
+            record.refuse("bad_label", self._settings.label or "", f"{quoted(label)} is {known}")
+        return place
 
     def _label(self, record: Record) -> str | float | None:
         column = self._settings.label

@@ -17,6 +17,7 @@ from qakit.cli import (
     ensemble,
     evaluate,
     export,
+    init,
     kaggle,
     ladder,
     plugins,
@@ -39,6 +40,7 @@ from qakit.errors import OutputError, QakitError
 from qakit.system import refused_by_system
 
 COMMAND_MODULES = (
+    init,
     train,
     pretrain,
     predict,

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from qakit.data.checks.findings import Finding, Lengths, ProblemCount
 from qakit.data.checks.repeats import Keys, duplicates, overlap
 from qakit.data.checks.texts import answer_findings, character_lengths, suspicious_characters
 from qakit.data.checks.tokens import TokenReport, TokenSetup, check_tokens
-from qakit.data.read import iter_file, problems_of
+from qakit.data.read import iter_file, problems_of, unlabelled
 from qakit.errors import DataError
 from qakit.problems import Policy, Problem, Problems
 from qakit.protocols import Reader
@@ -27,8 +27,19 @@ _NEARLY_ALL = 0.9
 
 Say = Callable[[str], None]
 """Called with what is being done."""
-Rules = Callable[[Mapping[str, Sequence[Example]]], Mapping[str, Sequence[Finding]]]
-"""Examples -> findings, both by the split's name; of splits that could be read to their end."""
+
+
+class Rules(Protocol):
+    """What else is looked for in the splits of a recipe."""
+
+    def __call__(
+        self, splits: Mapping[str, Sequence[Example]], /, *, why: Mapping[str, str]
+    ) -> Mapping[str, Sequence[Finding]]:
+        """Examples -> findings, both by the split's name; of splits that could be read to their end.
+
+        ``why``: a split's name -> why its examples have no labels, as the reader says it.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +131,8 @@ def check_data(
         problems[name] = problems_of(files, policies or {}, collect=True, predicted_only=predicted_only)
         read[name], unreadable[name] = _read(reader, problems[name])
     whole = {name: read[name] for name in splits if not unreadable[name]}
-    findings = {} if rules is None else rules(whole)
+    why = {name: said for name in whole if (said := unlabelled(problems[name]))}
+    findings = {} if rules is None else rules(whole, why=why)
     reports: list[SplitReport] = []
     keys = Keys()
     for name in splits:

@@ -68,6 +68,11 @@ def problems_of(
     return tuple(Problems(path, policies, collect=collect, predicted_only=predicted_only) for path in files)
 
 
+def unlabelled(problems: Sequence[Problems]) -> str:
+    """Why some files have no label at all, as their reader says it; empty where it says nothing."""
+    return next((file.unlabelled for file in problems if file.unlabelled), "")
+
+
 def iter_examples(reader: Reader, problems: Sequence[Problems]) -> Iterator[Example]:
     """Stream the examples of the files that ``problems`` name, one list of problems per file.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from qakit.data.folds import Assignment, assign
-from qakit.data.read import read_examples
+from qakit.data.read import read_examples, unlabelled
 from qakit.data.sources import local_files
 from qakit.errors import DataError, UsageError
 from qakit.problems import Problems
@@ -129,7 +129,8 @@ def read_split(recipe: Recipe, registry: Registry, name: SplitName) -> Split | N
         split = _selected(recipe, read_files(recipe, registry, files, name=name, predicted_only=name == "test"), name)
     if not split.examples:
         wanted = "no labelled example to train on" if name == "train" else "no example"
-        raise DataError(f"the {name} split holds {wanted}", path=files[0])
+        why = unlabelled(split.problems) if name == "train" else ""
+        raise DataError(f"the {name} split holds {wanted}{f': {why}' if why else ''}", path=files[0])
     return split
 
 
@@ -162,7 +163,8 @@ def read_folds(recipe: Recipe, registry: Registry) -> tuple[Split, Assignment]:
     labelled = tuple(example for example in read.examples if example.labelled)
     examples = sample(labelled, recipe.data.train_limit, seed=recipe.folds.seed, stream="train limit")
     if not examples:
-        raise DataError("holds no labelled example to split into folds", path=files[0])
+        why = unlabelled(read.problems)
+        raise DataError(f"holds no labelled example to split into folds{f': {why}' if why else ''}", path=files[0])
     taken = {example.id for example in examples}
     others = tuple(example for example in labelled if example.id not in taken)
     whole = Split("train", files, examples, read.problems, len(read.examples) - len(labelled), others)

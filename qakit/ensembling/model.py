@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from qakit.ensembling.shares import as_shares
-from qakit.recipe.model import PluginRef, RecipePath
+from qakit.recipe.model import AboutSection, PluginRef, RecipePath
 from qakit.recipe.section import FOLDER_NAME, Section, check_folder_names
 
 Values = dict[str, Any]
@@ -71,4 +71,6 @@ class EnsembleRecipe(Section):
     """Names the ensemble's folder; by default the recipe file's name."""
     description: str = ""
     """One line for lists."""
+    about: AboutSection | None = None
+    """What it is for: what `qakit recipes list` is filtered by."""
     ensemble: EnsembleSection

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from qakit.data.checks.findings import Finding
-from qakit.data.checks.labels import training_findings
+from qakit.data.checks.labels import NOT_SAID, training_findings
 from qakit.data.labels import run_classes
 from qakit.discovery import describe
 from qakit.errors import QakitError
@@ -27,6 +27,7 @@ def data_findings(
     *,
     gives: Gives | None,
     others: Sequence[Example] = (),
+    why: Mapping[str, str] = NOT_SAID,
 ) -> dict[str, list[Finding]]:
     """What stops a training with these splits, and what its user should know before it, by the split's name.
 
@@ -34,8 +35,9 @@ def data_findings(
         splits: ``train``, ``validation`` and ``test``, as far as there are any.
         gives: what the recipe's head decodes to; None where that is not known: then only the splits are looked at.
         others: of a fold, the training files' other examples: the classes are theirs, too.
+        why: a split's name -> why its examples have no labels, as the reader says it.
     """
-    found = training_findings(recipe, gives, splits, others=others)
+    found = training_findings(recipe, gives, splits, others=others, why=why)
     if gives is None or any(finding.level == "stops" for finding in found.get("train", ())):
         return found
     classes = run_classes(recipe.data.labels, (*splits.get("train", ()), *others))

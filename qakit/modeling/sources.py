@@ -11,7 +11,7 @@ from typing import Literal
 
 from qakit.errors import HubError, ModelError
 from qakit.files import check_readable
-from qakit.hub import snapshot
+from qakit.hub import held_snapshot, snapshot
 from qakit.modeling.checkpoints import choose_weights, published_files, weights_sha256
 from qakit.runs import SEEN
 from qakit.system import without_tilde
@@ -89,6 +89,18 @@ def find_source(
         return BackboneSource(name, packaged, "package")
     fetched = _hub_folder(name, revision, weights=needs == "weights", with_code=with_code, subject=subject)
     return BackboneSource(name, fetched, "hub")
+
+
+def held_source(name: str) -> Path | None:
+    """As :func:`find_source`, but only what is on this machine, for its configuration and tokenizer; None without.
+
+    Raises:
+        ModelError: a folder or package of that name is none of a backbone.
+    """
+    if without_tilde(name).is_dir() or _package_folder(name) is not None:
+        return find_source(name, needs="configuration").folder
+    held = held_snapshot(name)
+    return held if held is not None and (held / "config.json").is_file() else None
 
 
 def choose_files(names: Sequence[str], *, weights: bool, with_code: bool) -> list[str]:

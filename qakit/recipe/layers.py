@@ -21,7 +21,7 @@ from qakit.recipe.read import missing_file_hint, read_recipe_file
 BACKBONE: At = ("backbone",)
 DATA: tuple[At, ...] = (("data", "train"), ("data", "validation"), ("data", "test"))
 """Where a recipe may name a dataset's split on the hub."""
-OWN_KEYS = ("extends", "name", "description")
+OWN_KEYS = ("extends", "name", "description", "about")
 """Keys that belong to the file that wrote them and are not inherited."""
 
 

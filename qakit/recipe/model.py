@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, Field, NonNegativeInt, Positive
 
 from qakit.components import Kind
 from qakit.problems import Policy
+from qakit.recipe.about import AboutSection as AboutSection
 from qakit.recipe.hub_data import DataPath as DataPath
 from qakit.recipe.hub_data import DataSource as DataSource
 from qakit.recipe.hub_data import HubFiles as HubFiles
@@ -173,6 +174,8 @@ class Recipe(Section):
     """Names the run folder; by default the recipe file's name."""
     description: str = ""
     """One line for `qakit recipes list`."""
+    about: AboutSection | None = None
+    """What it is for: what `qakit recipes list` is filtered by."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of everything random."""
     data: DataSection

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
-from qakit.recipe.model import RecipePath
+from qakit.recipe.model import AboutSection, RecipePath
 from qakit.recipe.section import FOLDER_NAME, Section
 
 StageName = Literal["selection", "span"]
@@ -52,6 +52,8 @@ class PipelineRecipe(Section):
     """Names the pipeline's folder; by default the recipe file's name."""
     description: str = ""
     """One line for `qakit recipes list`."""
+    about: AboutSection | None = None
+    """What it is for: what `qakit recipes list` is filtered by."""
     stages: StagesSection
     combine: CombineSection = Field(default_factory=CombineSection)
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None

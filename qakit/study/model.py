@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveInt, field_validator, model_validator
 
-from qakit.recipe.model import RecipePath, RecipeSource
+from qakit.recipe.model import AboutSection, RecipePath, RecipeSource
 from qakit.recipe.section import FOLDER_NAME, Section, check_folder_names
 
 Values = dict[str, Any]
@@ -74,6 +74,8 @@ class Study(Section):
     """Names the study's folder and the study in the storage; by default the file's name."""
     description: str = ""
     """One line for lists and reports."""
+    about: AboutSection | None = None
+    """What it is for: what `qakit recipes list` is filtered by."""
     recipe: RecipePath | None = None
     """The recipe that all trials start from."""
     recipes: dict[str, RecipePath] = Field(default_factory=dict)

@@ -16,6 +16,7 @@ from qakit.data.checks.labels import refuse
 from qakit.data.checks.repeats import Keys, overlap
 from qakit.data.encode import encode
 from qakit.data.labels import run_classes
+from qakit.data.read import unlabelled
 from qakit.data.splits import Split, read_split
 from qakit.distributed import ALONE, Workers
 from qakit.errors import DataError, UsageError
@@ -218,9 +219,9 @@ def _check_data(
     """
     splits = {split.name: split for split in read if split is not None}
     others = splits["train"].others
-    found = data_findings(
-        recipe, registry, {name: split.examples for name, split in splits.items()}, gives=gives, others=others
-    )
+    examples = {name: split.examples for name, split in splits.items()}
+    why = {name: said for name, split in splits.items() if (said := unlabelled(split.problems))}
+    found = data_findings(recipe, registry, examples, gives=gives, others=others, why=why)
     refuse(found, {name: split.files[0] for name, split in splits.items()})
     for finding in chain.from_iterable(found.values()):
         listener(Notice(str(finding)))

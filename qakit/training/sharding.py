@@ -138,7 +138,7 @@ def gather(parts: Trainee, into: Trainee, *, moments: bool) -> None:
 
 def whole(tensor: Tensor) -> Tensor:
     """A tensor's whole content, where the processes hold parts of it. Then all do this together."""
-    return tensor.full_tensor() if _is_cut(tensor) else tensor  # type: ignore[no-any-return, operator]
+    return tensor.full_tensor() if _is_cut(tensor) else tensor  # type: ignore[attr-defined]
 
 
 def _is_cut(tensor: Tensor) -> bool:

@@ -89,6 +89,7 @@ def test_every_file_of_a_finished_run_is_refused_as_an_output(run: Path, small_d
         ("recipes", "schema", "-o", "RUN/model/qakit.json"),
         ("study", "reference", "-o", "RUN/meta.json"),
         ("study", "report", "STUDY", "-o", "RUN/model"),
+        ("init", "TEST", "--overwrite", "-o", "RUN/recipe.yaml"),
         ("data", "convert", "TEST", "--reader", "squad", "--to", "jsonl", "-o", "RUN"),
         ("data", "convert", "TEST", "--reader", "squad", "--to", "jsonl", "-o", "RUN/converted"),
         ("submissions", "--ledger", "RUN"),

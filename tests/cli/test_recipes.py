@@ -44,6 +44,7 @@ def test_list_shows_good_and_bad(runner: CliRunner) -> None:
                 "name": "bad",
                 "extends": [],
                 "description": "invalid: 2 problems",
+                "about": None,
                 "valid": False,
             },
             {
@@ -51,6 +52,7 @@ def test_list_shows_good_and_bad(runner: CliRunner) -> None:
                 "name": "child",
                 "extends": ["recipes/good.yaml"],
                 "description": "",
+                "about": None,
                 "valid": True,
             },
             {
@@ -58,6 +60,7 @@ def test_list_shows_good_and_bad(runner: CliRunner) -> None:
                 "name": "good",
                 "extends": [],
                 "description": "A good one.",
+                "about": None,
                 "valid": True,
             },
         ],
@@ -65,6 +68,27 @@ def test_list_shows_good_and_bad(runner: CliRunner) -> None:
     code, text = call(runner, "list")
     assert "recipes/good.yaml" in text
     assert "invalid: 2 problems" in text
+
+
+def test_lists_are_filtered_by_what_recipes_say_they_are_for(runner: CliRunner) -> None:
+    def listed(*words: str) -> list[str]:
+        return [row["name"] for row in json.loads(call(runner, "list", "--json", *words)[1])["recipes"]]
+
+    about = "about: {task: span, language: zh, device: cpu, hours: 0.5}\n"
+    Path("recipes/small.yaml").write_text(GOOD + about)
+    Path("recipes/grown.yaml").write_text("extends: small.yaml\n")  # says nothing of itself
+    assert listed() == ["bad", "child", "good", "grown", "small"]
+    assert listed("--task", "span") == listed("--language", "zh", "--device", "cpu") == ["small"]
+    assert listed("--max-hours", "1") == ["small"]
+    assert listed("--max-hours", "0.1") == listed("--task", "classification") == listed("--device", "gpu") == []
+    assert "span, zh, cpu, 0.5 h" in call(runner, "list")[1]
+
+
+def test_every_recipe_of_qakits_own_says_what_it_is_for() -> None:
+    from qakit.cli.recipes import _said
+
+    silent = [path.name for path in RECIPES.rglob("*.yaml") if (about := _said(path)) is None or about.task is None]
+    assert silent == []
 
 
 def test_list_of_a_folder_without_recipes(runner: CliRunner, tmp_path: Path) -> None:

@@ -211,6 +211,27 @@ def test_labels_that_training_needs():
     assert levels("test") == [("empty_split", "stops")]
 
 
+def test_missing_labels_come_with_what_is_there_instead():
+    labelled, answered, open_ = (
+        Example("1", "text", label="1"),
+        qa("2", "a?", "c", Answer("c", 0)),
+        Example("3", "b?", ("d",)),
+    )
+
+    def said(example, gives, why=""):
+        recipe = Recipe.model_validate(
+            {"data": {"reader": "squad", "train": "train.json"}, "backbone": {"source": "x"}}
+        )
+        found = training_findings(recipe, gives, {"train": [example]}, why={"train": why})
+        return next(finding.meaning for finding in found["train"] if finding.name == "unlabelled_train")
+
+    assert said(labelled, "spans").endswith(
+        "they have a class or a number, which heads such as classifier learn (with preprocess truncate)"
+    )
+    assert said(answered, "labels").endswith("they have answers, which heads such as linear_span learn")
+    assert said(open_, "spans", "there is no column 'a'").endswith("all of them; there is no column 'a'")
+
+
 @pytest.mark.parametrize(
     ("shifts", "said"),
     [

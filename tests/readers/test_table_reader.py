@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -345,3 +346,40 @@ def test_shifts_of_offsets_are_counted(write, read):
     path = write("key,q,c,a,s\n1,?,one two,two,5\n2,?,a a a,a,3\n3,?,one,one,0\n4,?,one,two,0\n5,?,one two,two,-3\n")
     _, problems = read("table", path, **QA)
     assert problems.shifts == {-1: 2, 0: 1, 7: 1}  # the nearest place; a text that is nowhere does not count
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_another_separator_is_set_or_hinted_at(separator, write, read):
+    path = write(separator.join("qc") + "\n" + separator.join(("who, me?", "you, too")) + "\n")
+    hint = re.escape(f"{separator!r} seems to separate them: set the reader's `separator`")
+    with pytest.raises(DataError, match=hint):
+        read("table", path, question="q", context="c")
+    (example,), _ = read("table", path, question="q", context="c", separator=separator)
+    assert (example.question, *example.contexts) == ("who, me?", "you, too")
+
+
+def test_a_file_without_its_label_column_says_which_there_are(write, read):
+    path = write("q,c,selected\na?,b,b\n")
+    _, problems = read("table", path, question="q", context="c", answer_text="answer")
+    assert (
+        problems.unlabelled
+        == "there is no column 'answer' (the reader's `answer_text`); there are 'q', 'c', 'selected'"
+    )
+    _, problems = read("table", path, question="q", context="c", answer_text="selected")
+    assert problems.unlabelled == ""
+
+
+@pytest.mark.parametrize(
+    ("label", "relevant"), [("1", 1), ("B", 1), ("y", 1), ("two", 1), ("1.0", 1), ("", None), ("Z", DataError)]
+)
+def test_choices_are_contexts_and_the_label_says_which_is_right(label, relevant, write, read):
+    path = write(f"q,x,y,right\nwhich?,one,two,{label}\n")
+    mapped = {"question": "q", "choices": ["x", "y"], "label": "right"}
+    if relevant is DataError:
+        with pytest.raises(DataError, match="'Z' is none of the 2 choices"):
+            read("table", path, **mapped)
+        return
+    (example,), _ = read("table", path, **mapped)
+    assert (example.contexts, example.relevant, example.label) == (("one", "two"), relevant, None)
+    with pytest.raises(PluginError, match="`choices` go with `question`"):
+        read("table", path, question="q", context="x", choices=["x", "y"])

@@ -44,7 +44,7 @@ def test_the_text_loads_back_to_an_equal_recipe(write: Write, registry: Registry
 
 def test_the_text_is_complete_and_readable(write: Write, registry: Registry, tmp_path: Path) -> None:
     text = dump_recipe(load_recipe(write(TEXT), registry=registry).recipe)
-    assert text.startswith('name: r\ndescription: "no: #1"\nseed: 0\ndata:\n  reader:\n    name: table\n')
+    assert text.startswith('name: r\ndescription: "no: #1"\nabout: null\nseed: 0\ndata:\n  reader:\n    name: table\n')
     assert f"  train: [{tmp_path}/a.json, {tmp_path}/x]\n" in text
     assert "  learning_rate: 1e-5\n" in text
     assert "postprocess:\n  - name: strip\n    step: null\n    mode: all\n  - name: strip\n    step: 3\n" in text

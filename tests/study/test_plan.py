@@ -155,7 +155,7 @@ ENDLESS = "grid: {" + ", ".join(f"train.x{key}: {list(range(10))}" for key in ra
             "study.yaml:2:7: unknown key 'epocs' in train\n    2 | set: {train.epocs: 1}\n      |       ^\n  hint: did",
         ),
         ("recipe: base.yaml\nseeed: [1]\n", "study.yaml:2:1: unknown key 'seeed'"),
-        ("recipe: base.yaml\nepochs: 1\n", "  hint: keys here: name, description, recipe"),
+        ("recipe: base.yaml\nepochs: 1\n", "  hint: keys here: name, description, about, recipe"),
         ("recipe: bas.yaml\n", "hint: did you mean 'base.yaml'?"),
         ("grid: {seed: [1]}\n", "study.yaml:1:1: the study: give `recipe`, or `recipes` for several by name"),
         ("recipe: base.yaml\ngrid: {adapter: []}\n", "study.yaml:2:7: grid: adapter: the list is empty"),

@@ -10,9 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-from qakit.cli.terminal.console import err, out, plain, print_json, print_text
+from qakit.cli.terminal.console import err, out, plain, print_json, print_text, print_warning
 from qakit.errors import RecipeError, UsageError
 from qakit.outputs import new_path
+from qakit.recipe.about import AboutSection, Device, Task
 from qakit.recipe.bundled import bundled_recipes
 from qakit.recipe.found import OWN_FOLDER, found_recipe
 
@@ -40,15 +41,35 @@ def list_recipes(
     folder: Annotated[
         Path | None, typer.Argument(help="By default ./recipes, or qakit's own.", show_default=False)
     ] = None,
+    task: Annotated[Task | None, typer.Option(help="Only those for this task.")] = None,
+    language: Annotated[str | None, typer.Option(metavar="CODE", help="Only those in it: en, zh, multi ...")] = None,
+    device: Annotated[Device | None, typer.Option(help="Only those meant for it.")] = None,
+    max_hours: Annotated[
+        float | None, typer.Option("--max-hours", min=0, help="Only those that take no longer on their device.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the recipes of a folder, with what they extend and what they are."""
+    """List the recipes of a folder, with what they are for, what they extend and what they are.
+
+    A filter leaves out recipes that do not say what it asks for (in their block `about`), and counts them.
+    """
     root = folder or _default_folder()
-    rows = [_row(path) for path in _recipe_files(root)]
+    paths = _recipe_files(root)
+    if asked := any(each is not None for each in (task, language, device, max_hours)):
+        said = {path: _said(path) for path in paths}
+        paths = [
+            path
+            for path, about in said.items()
+            if about is not None and about.fits(task=task, language=language, device=device, hours=max_hours)
+        ]
+        silent = sum(about is None for about in said.values())
+        if silent:
+            print_warning(f"{silent} recipes do not say what they are for (the block `about`), and are left out")
+    rows = [_row(path) for path in paths]
     if as_json:
         print_json({"folder": str(root), "recipes": rows})
     elif not rows:
-        err.print(plain(f"no recipes (*.yaml) in {root}"))
+        err.print(plain(f"no such recipe in {root}" if asked else f"no recipes (*.yaml) in {root}"))
     else:
         _print_rows(rows)
 
@@ -160,18 +181,42 @@ def _check(path: Path, overrides: Sequence[str], *, check_files: bool) -> None:
         read(path, overrides=overrides)
 
 
+def _said(path: Path) -> AboutSection | None:
+    """What a recipe's file says it is for; None where it says nothing, or nothing sound."""
+    from pydantic import ValidationError
+
+    from qakit.recipe.nodes import Findings
+    from qakit.recipe.nodes import plain as values
+    from qakit.recipe.read import read_recipe_file
+
+    try:
+        entry = read_recipe_file(path, Findings()).entries.get("about")
+        return None if entry is None else AboutSection.model_validate(values(entry.value))
+    except (RecipeError, ValidationError):
+        return None
+
+
 def _row(path: Path) -> dict[str, Any]:
     try:
         name, extends, description = _about(path)
     except RecipeError as error:
         count = len(error.issues)
         description = f"invalid: {count} problem{'' if count == 1 else 's'}"
-        return {"path": str(path), "name": path.stem, "extends": [], "description": description, "valid": False}
+        return {
+            "path": str(path),
+            "name": path.stem,
+            "extends": [],
+            "description": description,
+            "about": None,
+            "valid": False,
+        }
+    about = _said(path)
     return {
         "path": str(path),
         "name": name,
         "extends": [str(each) for each in extends],
         "description": description,
+        "about": None if about is None else about.model_dump(exclude_none=True),
         "valid": True,
     }
 
@@ -209,12 +254,14 @@ def _print_rows(rows: Sequence[dict[str, Any]]) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("recipe", "name", "extends", "description"):
+    for title in ("recipe", "name", "for", "extends", "description"):
         table.add_column(title, overflow="fold")
     for row in rows:
         style = "" if row["valid"] else "red"
         parents = ", ".join(Path(parent).name for parent in row["extends"])
-        table.add_row(*(plain(text, style) for text in (row["path"], row["name"], parents, row["description"])))
+        about = str(AboutSection.model_validate(row["about"] or {}))
+        cells = (row["path"], row["name"], about, parents, row["description"])
+        table.add_row(*(plain(text, style) for text in cells))
     out.print(table)
 
 

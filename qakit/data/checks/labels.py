@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from qakit.data.checks.findings import Finding, shown, stops, warning
 from qakit.data.labels import classes_of
@@ -15,6 +16,8 @@ from qakit.values import Example
 _ANSWER_METRIC = "squad_v2"
 """The metric that is made for questions without an answer."""
 _CLASSES_SHOWN = 10
+NOT_SAID: Mapping[str, str] = MappingProxyType({})
+"""For splits whose reader says nothing about missing labels."""
 _MISSING: dict[Gives | None, str] = {
     None: "without answers or labels",
     "labels": "without a label",
@@ -24,7 +27,12 @@ _MISSING: dict[Gives | None, str] = {
 
 
 def training_findings(
-    recipe: Recipe, gives: Gives | None, splits: Mapping[str, Sequence[Example]], *, others: Sequence[Example] = ()
+    recipe: Recipe,
+    gives: Gives | None,
+    splits: Mapping[str, Sequence[Example]],
+    *,
+    others: Sequence[Example] = (),
+    why: Mapping[str, str] = NOT_SAID,
 ) -> dict[str, list[Finding]]:
     """What training would stop at, or what of the splits it could not use, by the split's name.
 
@@ -32,6 +40,7 @@ def training_findings(
         gives: what the recipe's head decodes to; None where that is not known.
         splits: ``train``, ``validation`` or ``test``; a test split needs no labels.
         others: of a fold, the training files' other examples: the classes are theirs, too.
+        why: a split's name -> why its examples have no labels, as the reader says it.
     """
     found: dict[str, list[Finding]] = {name: [] for name in splits}
     for name, examples in splits.items():
@@ -39,9 +48,9 @@ def training_findings(
             found[name].append(Finding("empty_split", "stops", 0, f"examples in the {name} split"))
     train, validation = splits.get("train", ()), splits.get("validation", ())
     if train:
-        found["train"] += _train(recipe, gives, train)
+        found["train"] += _train(recipe, gives, train, why.get("train", ""))
     if validation:
-        found["validation"] += _validation(recipe, gives, validation)
+        found["validation"] += _validation(recipe, gives, validation, why.get("validation", ""))
     if gives in ("labels", None) and train:
         by_split = {name: splits[name] for name in ("train", "validation") if splits.get(name)}
         for name, finding in _classes(recipe, by_split, others):
@@ -81,11 +90,11 @@ def has_target(example: Example, gives: Gives | None) -> bool:
     return example.labelled
 
 
-def _train(recipe: Recipe, gives: Gives | None, examples: Sequence[Example]) -> Iterator[Finding]:
+def _train(recipe: Recipe, gives: Gives | None, examples: Sequence[Example], why: str) -> Iterator[Finding]:
     lacking = _ids(examples, lambda example: not has_target(example, gives))
     what = _lacking(recipe, gives)
     if len(lacking) == len(examples):
-        yield stops("unlabelled_train", f"train examples {what}: all of them", lacking)
+        yield stops("unlabelled_train", f"train examples {what}: all of them{_instead(gives, examples, why)}", lacking)
         return
     if gives == "contexts" and all(len(example.contexts) < 2 for example in examples):
         meaning = (
@@ -108,10 +117,11 @@ def _train(recipe: Recipe, gives: Gives | None, examples: Sequence[Example]) -> 
         yield from _if_any(warning("unanswerable_train", meaning, _ids(examples, _is_unanswerable)))
 
 
-def _validation(recipe: Recipe, gives: Gives | None, examples: Sequence[Example]) -> Iterator[Finding]:
+def _validation(recipe: Recipe, gives: Gives | None, examples: Sequence[Example], why: str) -> Iterator[Finding]:
     lacking = _ids(examples, lambda example: not has_target(example, gives))
     if lacking:
         meaning = f"validation examples (of {len(examples):,}) {_lacking(recipe, gives)}: there is nothing to score"
+        meaning += _instead(gives, examples, why) if len(lacking) == len(examples) else ""
         yield stops("unlabelled_validation", meaning, lacking)
     if gives in ("spans", None) and not recipe.predict.no_answer:
         meaning = (
@@ -157,6 +167,15 @@ def _classes(
 def _lacking(recipe: Recipe, gives: Gives | None) -> str:
     learns = f", which the head {recipe.head.name!r} learns" if gives not in (None, "contexts") else ""
     return _MISSING[gives] + learns
+
+
+def _instead(gives: Gives | None, examples: Sequence[Example], why: str) -> str:
+    """What is there in place of the missing labels, or why there is nothing."""
+    if gives in ("spans", "contexts") and any(example.label is not None for example in examples):
+        return "; they have a class or a number, which heads such as classifier learn (with preprocess truncate)"
+    if gives == "labels" and any(example.answers for example in examples):
+        return "; they have answers, which heads such as linear_span learn"
+    return f"; {why}" if why else ""
 
 
 def _ids(examples: Sequence[Example], which: Callable[[Example], bool]) -> list[str]:

@@ -1,0 +1,222 @@
+"""``qakit init``: a recipe from data files that trains as it is."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import Invoke
+
+from qakit.drafting.draft import Draft, Files, draft
+from qakit.errors import DataError, UsageError
+from qakit.registry import Registry, installed_entry_points, load_registry
+
+WORDS = ("so", "sad", "that", "my", "dog", "is", "sick", "love", "it", "the", "gonna", "miss")
+FEELINGS = ("positive", "negative", "neutral")
+COLUMNS = ("textID", "text", "selected_text", "sentiment")
+
+
+@pytest.fixture(scope="module")
+def tweets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with train.csv (60), test.csv (6) and sample_submission.csv; some answers occur twice."""
+    folder = tmp_path_factory.mktemp("tweets")
+    rows = []
+    for number in range(66):
+        words = [WORDS[(number * 5 + step * (1 + number % 4)) % len(WORDS)] for step in range(4 + number % 5)]
+        words.append(str(number))
+        text = " ".join([*words, words[0]] if number % 4 == 0 else words)
+        selected = words[0] if number % 4 == 0 else text if number % 3 == 2 else " ".join(words[1:3])
+        rows.append((f"t{number}", text, selected, FEELINGS[number % 3]))
+    for name, part, kept in (
+        ("train", rows[:60], (0, 1, 2, 3)),
+        ("test", rows[60:], (0, 1, 3)),
+        ("sample_submission", rows[60:], (0, 2)),
+    ):
+        with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([[row[at] for at in kept] for row in [COLUMNS, *part]])
+    return folder
+
+
+def drafted(train: Path, **files: Any) -> Draft:
+    return draft(Files(train, **files), load_registry(), recipe=train.parent / "recipe.yaml")
+
+
+def test_the_recipe_is_checked_and_trains_to_a_submission(
+    tweets: Path, tiny_backbone: Path, invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = ("--test", tweets / "test.csv", "--sample-submission", tweets / "sample_submission.csv")
+    shown = invoke("init", tweets / "train.csv", *files, "--backbone", tiny_backbone, "--name", "mine")
+    assert shown.exit_code == 0, shown.output
+    assert "next:\n  qakit data check recipes/mine.yaml\n  qakit train recipes/mine.yaml\n" in shown.output
+    text = Path("recipes/mine.yaml").read_text("utf-8")
+    assert "answer_text: selected_text # 100% of its texts are in the column 'text'" in text
+    assert "repeats: ignore # texts that come again" in text
+    assert "metric: jaccard # " in text
+    assert invoke("recipes", "validate", "recipes/mine.yaml", "--check-files").exit_code == 0
+    checked = invoke("data", "check", "recipes/mine.yaml", "--json")
+    assert checked.exit_code == 0, checked.output
+    train = json.loads(checked.stdout)["splits"][0]
+    assert train["counts"]["placed"] == 60  # answers that occur twice are learnt
+    assert train["tokens"]["ceiling"]["of_questions"] > 95
+    assert invoke("train", "recipes/mine.yaml", "--dry-run").exit_code == 0
+    less = ("--set", "train.max_steps=2", "--set", "train.precision=fp32", "--output", "run", "--quiet")
+    trained = invoke("train", "recipes/mine.yaml", *less)
+    assert trained.exit_code == 0, trained.output
+    with Path("run/predictions/submission.csv").open(encoding="utf-8", newline="") as file:
+        assert next(tuple(row) for row in csv.reader(file)) == ("textID", "selected_text")
+    refused = invoke("init", tweets / "train.csv", "--name", "mine")
+    assert isinstance(refused.exception, UsageError) and "--overwrite" in str(refused.exception)
+    again = invoke("init", tweets / "train.csv", "--name", "mine", "--overwrite", "--json")
+    told = json.loads(again.stdout)
+    assert told["values"]["backbone"] == {"source": "FacebookAI/xlm-roberta-base"} or told["values"]["backbone"]
+    assert "an assumption" in told["reasons"]["windows"] or "tokens of" in told["reasons"]["windows"]
+
+
+def test_data_files_are_never_replaced(tweets: Path, invoke: Invoke) -> None:
+    file = tweets / "train.csv"
+    before = file.read_bytes()
+    refused = invoke("init", file, "--output", file, "--overwrite")
+    assert isinstance(refused.exception, UsageError) and "ends with .yaml" in str(refused.exception)
+    assert file.read_bytes() == before
+
+
+def test_questions_without_an_answer(samples: Path, tmp_path: Path) -> None:
+    articles = json.loads((samples / "squad-dev.json").read_text("utf-8"))
+    for question in articles["data"][0]["paragraphs"][0]["qas"]:
+        question |= {"answers": [], "is_impossible": True}
+    file = tmp_path / "train.json"
+    file.write_text(json.dumps(articles), "utf-8")
+    found = drafted(file, validation=samples / "squad-dev.json")
+    assert found.values["predict"]["no_answer"] is True and found.values["metric"] == "squad_v2"
+    assert found.values["data"]["reader"] == "squad" and "folds" not in found.values
+    assert "questions have no answer" in found.reasons["predict.no_answer"]
+    assert any("validation examples are training examples" in note for note in found.notes)
+
+
+def test_classes_numbers_and_contexts(tiny_backbone: Path, invoke: Invoke, tmp_path: Path) -> None:
+    def table(name: str, *columns: str, row: Callable[[int], tuple[Any, ...]]) -> Draft:
+        with (tmp_path / name).open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file, delimiter=";").writerows([columns, *map(row, range(40))])
+        return tried(drafted(tmp_path / name))
+
+    def tried(found: Draft) -> Draft:
+        recipe = tmp_path / "recipe.yaml"
+        recipe.write_text(found.text(), "utf-8")
+        small = ("--set", f"backbone.source={tiny_backbone}", "--set", "windows.max_length=96")
+        shown = invoke("train", recipe, "--dry-run", *small)
+        assert shown.exit_code == 0, shown.output
+        return found
+
+    classes = table("a.csv", "text", "label", row=lambda n: (f"the text {n} of many, is it?", "no" if n % 5 else "yes"))
+    assert classes.values["head"] == "classifier" and classes.values["metric"] == "accuracy_f1"
+    assert classes.values["folds"] == {"k": 5, "stratify_by": "label", "fold": 1}
+    assert classes.values["writer"] == {"name": "csv", "id_column": "id", "answer_column": "label"}
+    numbers = table("b.csv", "text", "target", row=lambda n: (f"the text {n} of many, is it?", n * 0.7))
+    assert numbers.values["metric"] == "pearson_spearman" and "stratify_by" not in numbers.values["folds"]
+    names = ("question", "A", "B", "C", "answer")
+    texts = ("it is", "that is", "none is")
+    choice = table(
+        "c.csv", *names, row=lambda n: (f"which is {n}?", *(f"{each} {n}" for each in texts), "ABC"[n % 3])
+    ).values
+    assert choice["head"] == "multiple_choice" and choice["metric"] == "selection" and "predict" not in choice
+    adl = tmp_path / "train.json"
+    records = [
+        {
+            "id": f"q{n}",
+            "question": f"where is {n}?",
+            "paragraphs": [0, 1],
+            "relevant": 1,
+            "answer": {"text": "a place", "start": 0},
+        }
+        for n in range(20)
+    ]
+    adl.write_text(json.dumps(records))
+    (tmp_path / "texts.json").write_text(json.dumps(["nothing is here", "a place is here"]))
+    with pytest.raises(DataError, match=r"context\.json of this data is missing.*--contexts"):
+        drafted(adl)
+    several = tried(drafted(adl, contexts=tmp_path / "texts.json")).values
+    assert several["data"]["reader"] == {"name": "adl", "contexts": "texts.json"}
+    assert several["head"] == "paragraph_scorer" and several["preprocess"]["train"] == "every_context"
+
+
+def test_records_that_would_stop_a_training_get_a_policy(tmp_path: Path) -> None:
+    file = tmp_path / "train.csv"
+    rows = [(f"i{n // 2 if n < 2 else n}", f"the text {n} of many", "ab"[n % 2]) for n in range(60)]
+    file.write_text("id,text,label\n" + "".join(",".join(row) + "\n" for row in rows) + "odd\n")
+    found = drafted(file)
+    assert found.values["data"]["problems"] == {"duplicate_id": "repair", "bad_row": "skip"}
+    assert found.reasons["data.problems.bad_row"].startswith("1 records: a table row with too many or too few cells")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("train.json", '{"data": [', "the JSON stops short at line 1"),
+        ("train.csv", "a,b\n1.5,2\n", "none of the columns 'a', 'b' looks like"),
+        ("train.json", '[{"id": "1", "context": "c", "question": "q?"}]',
+         "the reader 'squad' understands the file, but no record has an answer or a label"),
+        ("train.csv", "", ""),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_one_line(name: str, content: str, message: str, tmp_path: Path, invoke: Invoke) -> None:
+    (tmp_path / name).write_text(content)
+    refused = invoke("init", tmp_path / name, "-o", tmp_path / "recipe.yaml")
+    assert refused.exit_code == 2 and isinstance(refused.exception, DataError)
+    assert message in str(refused.exception) and "\n" not in str(refused.exception)
+    assert not (tmp_path / "recipe.yaml").exists()
+
+
+CARDS = """
+from qakit.api import Answer, Component, DataError, Example, NoSettings, hookimpl
+
+class Cards:
+    def read(self, path, problems):
+        lines = path.read_text().splitlines()
+        if not lines[0].startswith("cards"):
+            raise DataError("is no card file", path=path)
+        for number, line in enumerate(lines[1:]):
+            question, context, text = line.split("|")
+            yield Example(str(number), question, (context,), (Answer(text, context.index(text)),))
+
+CARDS = Component(name="cards", summary="Cards", settings=NoSettings, build=lambda settings, runtime: Cards())
+
+@hookimpl
+def qakit_register_readers():
+    return [CARDS]
+"""
+
+
+def test_a_reader_of_anybodys_is_tried(install: Callable[..., tuple[EntryPoint, ...]], tmp_path: Path) -> None:
+    points = install("init_cards", init_cards=CARDS)
+    file = tmp_path / "cards.txt"
+    file.write_text("cards\n" + "".join(f"where is {n}?|number {n} is here|here\n" for n in range(40)))
+    registry = Registry.from_entry_points([*installed_entry_points(), *points])
+    found = draft(Files(file), registry, recipe=tmp_path / "recipe.yaml")
+    assert found.values["data"]["reader"] == "cards"
+
+
+SHARED = {
+    "squad2/train.json": ("squad", "linear_span", "squad_v2"),
+    "drcd/DRCD_dev.json": ("squad", "linear_span", "cmrc2018"),
+    "cmrc2018/cmrc2018_trial.json": ("squad", "linear_span", "cmrc2018"),
+    "hw7/hw7_dev.json": ("hw7", "linear_span", "exact_match"),
+    "adl/valid.json": ("adl", "paragraph_scorer", "exact_match"),
+    "glue/SST-2/dev.tsv": ("glue", "classifier", "glue"),
+    "glue/STS-B/dev.tsv": ("glue", "classifier", "glue"),
+    "glue/CoLA/dev.tsv": ("glue", "classifier", "glue"),
+}
+
+
+@pytest.mark.shared_data
+@pytest.mark.parametrize("file", SHARED)
+def test_real_files(file: str, shared_data: Path, tmp_path: Path) -> None:
+    found = draft(Files(shared_data / file), load_registry(), recipe=tmp_path / "recipe.yaml").values
+    reader, metric = found["data"]["reader"], found["metric"]
+    names = [each["name"] if isinstance(each, dict) else each for each in (reader, found["head"], metric)]
+    assert tuple(names) == SHARED[file]
