@@ -1,4 +1,4 @@
-"""The ``qakit`` command. Each module of this package holds one family of commands and a ``register(app)``."""
+"""The ``qakit`` command. Each module of this package holds a command, or a family of them as ``app``."""
 
 from __future__ import annotations
 
@@ -38,29 +38,23 @@ from qakit.distributed import adopt_slurm, lost_neighbour
 from qakit.errors import OutputError, QakitError
 from qakit.system import refused_by_system
 
-COMMAND_MODULES = (
-    train,
-    pretrain,
-    predict,
-    evaluate,
-    ask,
-    score,
-    compare,
-    ladder,
-    study,
-    ensemble,
-    tune_postprocess,
-    submit,
-    submissions,
-    leaderboard,
-    export,
-    kaggle,
-    recipes,
-    data,
-    runs,
-    cache,
-    plugins,
+COMMANDS = (
+    train.train,
+    pretrain.pretrain,
+    predict.predict,
+    evaluate.evaluate,
+    ask.ask,
+    score.score,
+    compare.compare,
+    ladder.ladder,
+    ensemble.ensemble,
+    tune_postprocess.tune_postprocess,
+    submit.submit,
+    submissions.submissions,
+    leaderboard.leaderboard,
+    export.export,
 )
+FAMILIES = (study, kaggle, recipes, data, runs, cache)
 
 
 class _Commands(TyperGroup):
@@ -99,8 +93,11 @@ def build_app() -> typer.Typer:
     ) -> None:
         pass
 
-    for module in COMMAND_MODULES:
-        module.register(app)
+    for command in COMMANDS:
+        app.command()(command)
+    app.command("plugins")(plugins.list_plugins)
+    for family in FAMILIES:
+        app.add_typer(family.app)
     plugins.register_plugin_commands(app)
     return app
 

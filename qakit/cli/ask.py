@@ -12,11 +12,6 @@ from qakit.cli.terminal.trained_runs import JsonOption, ModelArgument, SetOption
 from qakit.errors import DataError
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(ask)
-
-
 def ask(
     model: ModelArgument,
     question: Annotated[str, typer.Option("--question", "-q", help="The question.")],

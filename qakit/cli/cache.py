@@ -16,11 +16,6 @@ if TYPE_CHECKING:
 app = typer.Typer(name="cache", help="What qakit keeps to be quicker the next time.", no_args_is_help=True)
 
 
-def register(parent: typer.Typer) -> None:
-    """Add the commands."""
-    parent.add_typer(app)
-
-
 @app.command()
 def show(as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False) -> None:
     """Where the cache is, and what is in it."""

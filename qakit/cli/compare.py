@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from qakit.report.compare import Comparison
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(compare)
-
-
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUNS", help="Folders of runs, two or more.")],
     output: Annotated[

@@ -20,11 +20,6 @@ from qakit.cli.terminal.trained_runs import (
 from qakit.outputs import new_path
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(evaluate)
-
-
 def evaluate(
     model: ModelArgument,
     given: Annotated[

@@ -15,11 +15,6 @@ from qakit.errors import UsageError
 from qakit.outputs import new_folder
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(export)
-
-
 def export(
     run: RunArgument,
     merge: Annotated[

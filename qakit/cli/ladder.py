@@ -15,11 +15,6 @@ if TYPE_CHECKING:
     from qakit.report.ladder import Ladder
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(ladder)
-
-
 def ladder(
     recipes: Annotated[list[Path], typer.Argument(metavar="RECIPES", help="Recipe files, the simplest first.")],
     output: Annotated[

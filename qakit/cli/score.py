@@ -16,11 +16,6 @@ if TYPE_CHECKING:
     from qakit.values import Example, Prediction
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(score)
-
-
 def score(
     metric: Annotated[str, typer.Option("--metric", "-m", help="squad_v1, squad_v2, cmrc2018, exact_match ...")],
     gold: Annotated[Path, typer.Option("--gold", "-g", help="The labelled file.")],

@@ -37,19 +37,15 @@ class RunByDefault(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    group = typer.Typer(
-        cls=RunByDefault, help="Many trainings that differ in chosen values, and their report.", no_args_is_help=True
-    )
-    group.command("run")(run)
-    group.command("report")(report)
-    group.command("list")(list_)
-    group.command("show")(show)
-    group.command("reference", hidden=True)(reference)
-    app.add_typer(group, name="study")
+app = typer.Typer(
+    name="study",
+    cls=RunByDefault,
+    help="Many trainings that differ in chosen values, and their report.",
+    no_args_is_help=True,
+)
 
 
+@app.command()
 def run(
     study: Annotated[Path, typer.Argument(help="A study file (*.yaml).")],
     output: Annotated[
@@ -106,6 +102,7 @@ def run(
     _end(records, study, output)
 
 
+@app.command()
 def report(
     study: StudyArgument,
     output: Annotated[
@@ -144,6 +141,7 @@ def report(
     out.print(plain(f"report: {files[0]}, {files[1]}"))
 
 
+@app.command("list")
 def list_(
     folder: Annotated[Path, typer.Argument(help="The folder that holds the studies.")] = Path("studies"),
     as_json: JsonOption = False,
@@ -165,6 +163,7 @@ def list_(
         out.print(table)
 
 
+@app.command()
 def show(study: StudyArgument, as_json: JsonOption = False) -> None:
     """One study: its trials, their states and figures."""
     from qakit.study.folder import find_study
@@ -177,6 +176,7 @@ def show(study: StudyArgument, as_json: JsonOption = False) -> None:
         _show_records(records, folder)
 
 
+@app.command(hidden=True)
 def reference(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write to this file instead of stdout.", callback=new_path)

@@ -12,11 +12,6 @@ from qakit.cli.terminal.stops import stops_told
 from qakit.outputs import new_folder
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(train)
-
-
 def train(
     recipe: Annotated[
         Path | None, typer.Argument(help="A recipe file, or the name of one of qakit's own; not needed with --resume.")

@@ -28,11 +28,6 @@ _OTHER_KEY = re.compile(r"^(?!postprocess:|[\s#\]-]|$)", re.MULTILINE)
 """What a file has that is more than such a block: a recipe, which would be lost."""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("tune-postprocess")(tune_postprocess)
-
-
 def tune_postprocess(
     run: Annotated[Path, typer.Argument(help="A run's folder, or that of an ensemble, with validation predictions.")],
     candidates: Annotated[

@@ -56,7 +56,7 @@ def run(*arguments: str) -> Result:
     def train() -> None:
         typer.echo("core")
 
-    plugins.register(app)
+    app.command("plugins")(plugins.list_plugins)
     plugins.register_plugin_commands(app)
     return CliRunner().invoke(app, list(arguments))
 

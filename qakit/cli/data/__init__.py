@@ -27,13 +27,7 @@ if TYPE_CHECKING:
 _DATA_ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    data = typer.Typer(help="Look into data files, fetch and convert them.", no_args_is_help=True)
-    data.command()(check)
-    data.command()(convert)
-    data.command()(download)
-    app.add_typer(data, name="data")
+app = typer.Typer(name="data", help="Look into data files, fetch and convert them.", no_args_is_help=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +48,7 @@ class _Job:
     rules: Rules | None = None
 
 
+@app.command()
 def check(
     targets: Annotated[
         list[str],
@@ -111,6 +106,10 @@ def check(
     raise typer.Exit(report.exit_code)
 
 
+app.command()(convert)
+
+
+@app.command()
 def download(
     competition: Annotated[str, typer.Option("--competition", "-c", metavar="NAME", help="Its name or address.")],
     output: Annotated[

@@ -10,14 +10,11 @@ from qakit.cli.terminal.console import out, plain, print_json
 STYLES = {"ok": "green", "note": "yellow", "bad": "bold red"}
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    group = typer.Typer(help="The way to Kaggle.", no_args_is_help=True)
-    group.callback()(lambda: None)
-    group.command()(doctor)
-    app.add_typer(group, name="kaggle")
+app = typer.Typer(name="kaggle", help="The way to Kaggle.", no_args_is_help=True)
+app.callback()(lambda: None)
 
 
+@app.command()
 def doctor(competition: CompetitionOption = None, as_json: JsonOption = False) -> None:
     """Check client, credentials, network and, with -c, a competition's rules, deadline and quota. Shows no secret.
 

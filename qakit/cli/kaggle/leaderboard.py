@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from qakit.submit.ledger import Ledger
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(leaderboard)
-
-
 def leaderboard(
     competition: CompetitionOption = None,
     top: Annotated[int, typer.Option("--top", min=1, help="Rows to show; your own team is always shown.")] = 20,

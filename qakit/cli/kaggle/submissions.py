@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     from qakit.submit.standings import Row
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(submissions)
-
-
 def submissions(
     competition: CompetitionOption = None,
     sync: Annotated[bool, typer.Option("--sync", help="Ask Kaggle for scores first.")] = False,

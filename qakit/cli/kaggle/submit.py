@@ -27,11 +27,6 @@ LedgerOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(submit)
-
-
 def submit(
     target: Annotated[Path | None, typer.Argument(metavar="FILE | RUN", help="A CSV file, or a run's folder.")] = None,
     competition: CompetitionOption = None,

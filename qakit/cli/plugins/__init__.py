@@ -15,11 +15,6 @@ from qakit.components import KINDS, Kind
 from qakit.registry import DISABLE_VARIABLE, Entry, Registry, load_registry
 
 
-def register(app: typer.Typer) -> None:
-    """Add ``qakit plugins``."""
-    app.command("plugins")(list_plugins)
-
-
 def register_plugin_commands(app: typer.Typer) -> None:
     """Add the commands of every installed plugin."""
     for plugin in load_registry().plugins:

@@ -24,11 +24,6 @@ if TYPE_CHECKING:
     from qakit.inference.output import Submission
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(predict)
-
-
 def predict(
     model: ModelArgument,
     inputs: Annotated[

@@ -25,17 +25,10 @@ Output = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command family."""
-    family = typer.Typer(no_args_is_help=True, help="Recipes: list, show, check.")
-    family.command("list")(list_recipes)
-    family.command("show")(show)
-    family.command("validate")(validate)
-    family.command("schema")(schema)
-    family.command("reference", hidden=True)(reference)
-    app.add_typer(family, name="recipes")
+app = typer.Typer(name="recipes", help="Recipes: list, show, check.", no_args_is_help=True)
 
 
+@app.command("list")
 def list_recipes(
     folder: Annotated[
         Path | None, typer.Argument(help="By default ./recipes, or qakit's own.", show_default=False)
@@ -53,6 +46,7 @@ def list_recipes(
         _print_rows(rows)
 
 
+@app.command()
 def show(
     recipe: Annotated[Path, typer.Argument(help="A recipe file.")], overrides: Overrides = None, as_json: Json = False
 ) -> None:
@@ -70,6 +64,7 @@ def show(
     show_it(file, overrides or [], as_json=as_json)
 
 
+@app.command()
 def validate(
     recipes: Annotated[
         list[Path] | None, typer.Argument(help="Recipe files or folders; by default ./recipes.", show_default=False)
@@ -101,6 +96,7 @@ def validate(
         raise typer.Exit(2)
 
 
+@app.command()
 def schema(output: Output = None) -> None:
     """Write a JSON Schema of recipes, for editors."""
     from qakit.recipe.schema import recipe_schema
@@ -109,6 +105,7 @@ def schema(output: Output = None) -> None:
     _write(json.dumps(recipe_schema(load_registry()), ensure_ascii=False, indent=2) + "\n", output)
 
 
+@app.command(hidden=True)
 def reference(
     output: Output = None,
     package: Annotated[str, typer.Option(help="Only plugins of this package; empty for all.")] = "qakit",

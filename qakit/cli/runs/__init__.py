@@ -28,15 +28,10 @@ VALUE_SHOWN = 30
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    group = typer.Typer(help="What was trained here.", no_args_is_help=True)
-    group.command("list")(list_)
-    group.command("show")(show)
-    group.command("clean")(clean)
-    app.add_typer(group, name="runs")
+app = typer.Typer(name="runs", help="What was trained here.", no_args_is_help=True)
 
 
+@app.command("list")
 def list_(
     folder: Annotated[Path, typer.Argument(help="The folder that holds the runs.")] = Path("runs"),
     as_json: JsonOption = False,
@@ -63,6 +58,7 @@ def list_(
     _show_rows(rows)
 
 
+@app.command()
 def show(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")], as_json: JsonOption = False
 ) -> None:
@@ -107,6 +103,9 @@ def show(
     # not rglob, which fails where a training replaces a folder at this moment
     paths = (Path(parent, name) for parent, _, names in os.walk(opened.folder) for name in names if name != LOCK)
     out.print(plain("files: " + ", ".join(sorted(str(path.relative_to(opened.folder)) for path in paths))))
+
+
+app.command()(clean)
 
 
 def _show_rows(rows: Sequence[dict[str, Any]]) -> None:
