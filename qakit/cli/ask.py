@@ -34,18 +34,18 @@ def ask(
     if as_json:
         print_json(_reply_as_json(reply))
         return
-    from qakit.cli.terminal.tables import new_table, number
+    from qakit.cli.terminal.tables import number, print_table
 
     out.print(plain(reply.answer or "(no answer)", style="bold"))
-    table = new_table(None, "candidate", "probability", "score", "place", numbers=("probability", "score"))
+    rows = []
     for candidate in reply.candidates:
         place = f"characters {candidate.start}-{candidate.end}"
         if len(contexts) > 1:
             place += f" of context {candidate.context + 1}"
-        table.add_row(plain(candidate.text), number(candidate.probability), number(candidate.score), place)
+        rows.append((candidate.text, number(candidate.probability), number(candidate.score), place))
     if reply.no_answer is not None:
-        table.add_row("(no answer)", number(reply.no_answer.probability), number(reply.no_answer.score), "")
-    out.print(table)
+        rows.append(("(no answer)", number(reply.no_answer.probability), number(reply.no_answer.score), ""))
+    print_table(None, ("candidate", "probability", "score", "place"), rows, numbers=("probability", "score"))
 
 
 def _reply_as_json(reply: Any) -> dict[str, Any]:

@@ -66,16 +66,10 @@ def compare(
 
 
 def _show(comparison: Comparison, output: Path | None) -> None:
-    from qakit.cli.terminal.tables import new_table
+    from qakit.cli.terminal.tables import print_grids
     from qakit.report.compare_table import grids
 
-    for grid in grids(comparison):
-        table = new_table(grid.title, *grid.columns, numbers=grid.numbers)
-        for row in grid.rows:
-            table.add_row(*map(plain, row))
-        out.print(table)
-    for note in comparison.notes:
-        out.print(plain(f"note: {note}"))
+    print_grids(grids(comparison), comparison.notes)
     plan = comparison.plan
     out.print(
         plain(

@@ -75,14 +75,8 @@ def ladder(
 
 
 def _show(found: Ladder, folder: Path) -> None:
-    from qakit.cli.terminal.tables import new_table
+    from qakit.cli.terminal.tables import print_grids
     from qakit.report.ladder_page import grids, method
 
-    for grid in grids(found):
-        table = new_table(grid.title, *grid.columns, numbers=grid.numbers)
-        for row in grid.rows:
-            table.add_row(*map(plain, row))
-        out.print(table)
-    for note in found.notes:
-        out.print(plain(f"note: {note}"))
+    print_grids(grids(found), found.notes)
     out.print(plain(f"{method(found)} Report: {folder / 'ladder.html'}"))

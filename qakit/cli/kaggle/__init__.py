@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from qakit.cli.kaggle.submit import CompetitionOption, JsonOption
-from qakit.cli.terminal.console import out, plain, print_json
+from qakit.cli.terminal.console import plain, print_json
 
 STYLES = {"ok": "green", "note": "yellow", "bad": "bold red"}
 
@@ -20,7 +20,7 @@ def doctor(competition: CompetitionOption = None, as_json: JsonOption = False) -
 
     Exit code 0: a submission can be made. 4: something is in the way.
     """
-    from qakit.cli.terminal.tables import new_table
+    from qakit.cli.terminal.tables import print_table
     from qakit.submit.doctor import examine, to_dicts
     from qakit.submit.settings import settings_from
     from qakit.submit.target import slug_of
@@ -30,8 +30,6 @@ def doctor(competition: CompetitionOption = None, as_json: JsonOption = False) -
     if as_json:
         print_json(to_dicts(checks))
     else:
-        table = new_table(None, "", "", "")
-        for check in checks:
-            table.add_row(plain(check.name), plain(check.verdict, style=STYLES[check.verdict]), plain(check.detail))
-        out.print(table)
+        rows = [(each.name, plain(each.verdict, STYLES[each.verdict]), each.detail) for each in checks]
+        print_table(None, ("", "", ""), rows)
     raise typer.Exit(4 if any(check.verdict == "bad" for check in checks) else 0)

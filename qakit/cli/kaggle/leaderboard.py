@@ -21,7 +21,7 @@ def leaderboard(
     as_json: JsonOption = False,
 ) -> None:
     """Teams by rank, your own marked. Without -c: the only competition of the ledger. JSON holds all rows."""
-    from qakit.cli.terminal.tables import new_table
+    from qakit.cli.terminal.tables import print_table
     from qakit.submit.client import connect
     from qakit.submit.ledger import Ledger
     from qakit.submit.settings import ledger_folder
@@ -42,13 +42,12 @@ def leaderboard(
     if not places:
         out.print(plain(f"the leaderboard of {slug} is empty"))
         return
-    table = new_table(slug, "rank", "team", "score", "last submission (UTC)", numbers=("rank", "score"))
+    rows = []
     for place in places:
         if place.rank <= top or place.own:
             date = "-" if place.row.date is None else f"{place.row.date:%Y-%m-%d %H:%M}"
-            style = "bold" if place.own else ""
-            table.add_row(str(place.rank), plain(place.row.team, style=style), plain(place.row.score), date)
-    out.print(table)
+            rows.append((place.rank, plain(place.row.team, "bold" if place.own else ""), place.row.score, date))
+    print_table(slug, ("rank", "team", "score", "last submission (UTC)"), rows, numbers=("rank", "score"))
     if len(places) > top:
         out.print(plain(f"{len(places):,} teams"))
 

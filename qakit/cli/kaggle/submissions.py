@@ -69,29 +69,20 @@ def submissions(
 
 
 def _show(rows: list[Row], others: dict[str, list[RemoteSubmission]], folder: Path) -> None:
-    from qakit.cli.terminal.tables import new_table
+    from qakit.cli.terminal.tables import print_table
 
-    numbers = ("ref", "validation", "public", "private", "gap")
-    table = new_table(None, "submitted (UTC)", "competition", "ref", "what", *numbers[1:], "state", numbers=numbers)
+    cells: list[tuple[object, ...]] = []
     for row in rows:
-        record = row.record
-        table.add_row(
-            plain(_moment(record.asked)),
-            plain(record.competition),
-            "-" if record.ref is None else str(record.ref),
-            plain(record.run_id or record.notebook or record.file),
-            _with_spread(record.cv_mean, record.cv_std),
-            _figure(row.public),
-            _figure(row.private),
-            "-" if row.gap is None else f"{row.gap:+.2f}",
-            record.state,
-        )
+        record, scores = row.record, (_figure(row.public), _figure(row.private))
+        ref, what = "-" if record.ref is None else record.ref, record.run_id or record.notebook or record.file
+        local, gap = _with_spread(record.cv_mean, record.cv_std), "-" if row.gap is None else f"{row.gap:+.2f}"
+        cells.append((_moment(record.asked), record.competition, ref, what, local, *scores, gap, record.state))
     for slug, other in ((slug, each) for slug, found in others.items() for each in found):
-        scores = (_figure(other.public), _figure(other.private))
-        what = plain(other.description or other.file_name)
-        state = f"{other.status} elsewhere"
-        table.add_row(plain(_moment(other.date)), plain(slug), str(other.ref), what, "-", *scores, "-", state)
-    out.print(table)
+        scores, what = (_figure(other.public), _figure(other.private)), other.description or other.file_name
+        cells.append((_moment(other.date), slug, other.ref, what, "-", *scores, "-", f"{other.status} elsewhere"))
+    numbers = ("ref", "validation", "public", "private", "gap")
+    columns = ("submitted (UTC)", "competition", "ref", "what", *numbers[1:], "state")
+    print_table(None, columns, cells, numbers=numbers)
     _show_baselines(rows)
     unsure = [row.record for row in rows if row.record.state in ("CREATING", "UNKNOWN")]
     if unsure:

@@ -153,9 +153,9 @@ def _dry_run(pending: FileSubmission, book: Any, *, as_json: bool) -> None:
     if as_json:
         print_json(report.to_dict())
     else:
-        from qakit.cli.terminal.tables import pairs_table
+        from qakit.cli.terminal.tables import print_pairs
 
-        out.print(pairs_table("Would be submitted", report.shown()))
+        print_pairs("Would be submitted", report.shown())
     if report.refusal is not None:
         raise SubmissionError(report.refusal, exit_code=report.exit_code)
 

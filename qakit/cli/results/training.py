@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qakit.cli.terminal.console import err, out, plain, print_json
-from qakit.cli.terminal.tables import groups_table, modules_table, new_table, number, pairs_table
+from qakit.cli.terminal.tables import modules_table, number, print_pairs, print_table
 
 if TYPE_CHECKING:
     from qakit.runs import Run
@@ -21,16 +21,14 @@ def show_dry_run(planned: PlannedTraining, summary: Mapping[str, Any], *, as_jso
     elif planned.is_single:
         _show_one("Dry run", summary)
     else:
-        table = new_table(f"Dry run: {planned.graph.name}", "run", "")
-        for row in summary["nodes"]:
-            table.add_row(plain(row["node"]), plain(row["work"]))
-        for path in summary.get("existing", ()):
-            table.add_row(plain(path), "exists")
-        out.print(table)
+        rows = [(row["node"], row["work"]) for row in summary["nodes"]]
+        rows += [(path, "exists") for path in summary.get("existing", ())]
+        print_table(f"Dry run: {planned.graph.name}", ("run", ""), rows)
         for name, one in summary["trainings"].items():
             _show_one(f"Dry run: {name}", one)
         if "folds" in summary:
-            _show_sizes(summary["folds"])
+            rows = [(size["fold"], f"{size['examples']:,}", f"{size['groups']:,}") for size in summary["folds"]]
+            print_table("Folds", ("fold", "questions", "groups"), rows, numbers=("questions", "groups"))
 
 
 def show_training(result: TrainingResult, *, as_json: bool, quiet: bool) -> None:
@@ -62,40 +60,42 @@ def show_training(result: TrainingResult, *, as_json: bool, quiet: bool) -> None
 def _show_one(title: str, summary: Mapping[str, Any]) -> None:
     """The tables of one training that would be."""
     tables = ("parameters", "modules", "groups")
-    out.print(pairs_table(title, {key: value for key, value in summary.items() if key not in tables}))
+    print_pairs(title, {key: value for key, value in summary.items() if key not in tables})
     out.print(modules_table(summary["modules"]))
-    out.print(groups_table(summary["groups"]))
-
-
-def _show_sizes(sizes: Sequence[Mapping[str, int]]) -> None:
-    table = new_table("Folds", "fold", "questions", "groups", numbers=("questions", "groups"))
-    for size in sizes:
-        table.add_row(str(size["fold"]), f"{size['examples']:,}", f"{size['groups']:,}")
-    out.print(table)
+    groups = [
+        (group["group"], f"{group['parameters']:,}", f"{group['learning_rate']:.3g}", f"{group['weight_decay']:g}")
+        for group in summary["groups"]
+    ]
+    numbers = ("parameters", "peak rate", "weight decay")
+    print_table("Parameter groups", ("group", *numbers), groups, numbers=numbers)
 
 
 def _show_folds(run: Run, metrics: Mapping[str, Any]) -> None:
     """The figures of each fold, their mean and spread, and those of all questions together."""
     found, pooled = metrics["folds"], metrics["validation"]
     names = [name for name in found["mean"] if isinstance(pooled.get(name), float)]
-    table = new_table("Out of fold", "fold", "questions", *names, numbers=("questions", *names))
-    for row in found["folds"]:
-        table.add_row(str(row["fold"]), f"{row['examples']:,}", *(number(row["figures"][name]) for name in names))
-    table.add_section()
-    table.add_row("mean", "", *(number(found["mean"][name]) for name in names))
-    table.add_row("standard deviation", "", *(number(found["sd"][name]) for name in names))
     total = sum(row["examples"] for row in found["folds"])
-    table.add_row("all questions", f"{total:,}", *(number(pooled[name]) for name in names))
+    rows = [
+        *((row["fold"], f"{row['examples']:,}", *_chosen(row["figures"], names)) for row in found["folds"]),
+        None,
+        ("mean", "", *_chosen(found["mean"], names)),
+        ("standard deviation", "", *_chosen(found["sd"], names)),
+        ("all questions", f"{total:,}", *_chosen(pooled, names)),
+    ]
     for name, value in (metrics.get("baselines") or {}).items():
-        table.add_row(plain(f"baseline {name}"), "", number(value), *[""] * (len(names) - 1))
-    out.print(table)
-    files = new_table("Files", "", "")
-    files.add_row("run", plain(run.folder))
-    files.add_row("out-of-fold predictions", plain(run.validation_nbest))
-    files.add_row("picture", plain(run.folder / "folds.png"))
-    if file := run.submission_file(metrics):
-        files.add_row("submission", plain(file))
-    out.print(files)
+        rows.append((f"baseline {name}", "", number(value), *[""] * (len(names) - 1)))
+    print_table("Out of fold", ("fold", "questions", *names), rows, numbers=("questions", *names))
+    files = {
+        "run": run.folder,
+        "out-of-fold predictions": run.validation_nbest,
+        "picture": run.folder / "folds.png",
+        "submission": run.submission_file(metrics),
+    }
+    print_pairs("Files", {name: file for name, file in files.items() if file is not None})
+
+
+def _chosen(figures: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    return [number(figures[name]) for name in names]
 
 
 def _show_pipeline(result: TrainingResult) -> None:
@@ -119,7 +119,7 @@ def _show_ensemble(result: TrainingResult) -> None:
 
 
 def _show_figures(metrics: Mapping[str, Any]) -> None:
-    from qakit.cli.results.evaluation import figures_table
+    from qakit.cli.results.evaluation import show_figures
 
     if metrics.get("validation"):
-        out.print(figures_table(metrics["validation"], baselines=metrics.get("baselines") or {}))
+        show_figures(metrics["validation"], baselines=metrics.get("baselines") or {})

@@ -63,7 +63,7 @@ def show(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")], as_json: JsonOption = False
 ) -> None:
     """One run: what has become of it, its recipe, machine, data, evaluations and files."""
-    from qakit.cli.terminal.tables import modules_table, new_table, number, pairs_table
+    from qakit.cli.terminal.tables import modules_table, number, print_pairs, print_table
     from qakit.cli.terminal.tables import size as size_of
     from qakit.duration import duration
     from qakit.runs import LOCK, open_run
@@ -90,16 +90,15 @@ def show(
             if split["problems"]:
                 facts[f"{name} problems"] = split["problems"]
         modules = modules_table(meta["modules"]) if meta.get("modules") else None
-    out.print(pairs_table(str(opened.folder), facts))
+    print_pairs(str(opened.folder), facts)
     if modules is not None:
         out.print(modules)
     evaluations = [line for line in opened.metrics() if line["type"] == "evaluation"]
     if evaluations:
         names = [name for name in evaluations[-1] if name not in ("type", "step", "epoch")]
-        table = new_table("Evaluations", "step", *names, numbers=("step", *names))
-        for line in evaluations:
-            table.add_row(number(line["step"]), *(number(line.get(name)) for name in names))
-        out.print(table)
+        columns = ("step", *names)
+        rows = [[number(line.get(name)) for name in columns] for line in evaluations]
+        print_table("Evaluations", columns, rows, numbers=columns)
     # not rglob, which fails where a training replaces a folder at this moment
     paths = (Path(parent, name) for parent, _, names in os.walk(opened.folder) for name in names if name != LOCK)
     out.print(plain("files: " + ", ".join(sorted(str(path.relative_to(opened.folder)) for path in paths))))
@@ -109,23 +108,20 @@ app.command()(clean)
 
 
 def _show_rows(rows: Sequence[dict[str, Any]]) -> None:
-    from qakit.cli.terminal.tables import new_table, number, size
+    from qakit.cli.terminal.tables import number, size, table_of
     from qakit.duration import duration
 
-    table = new_table(None, "run", "state", "begun", "duration", "size", "figures", "changed", numbers=("size",))
-    table.columns[0].no_wrap = True  # to be copied
+    cells = []
     for row in rows:
         figures = {name: value for name, value in (row["figures"] or {}).items() if isinstance(value, float)}
         done = row["state"] in ("finished", "damaged")
-        table.add_row(
-            plain(row["run"]),
-            row["state"] if done else f"{row['state']}, step {row['step']:,}",
-            row["begun"].replace("T", " ")[:16],
-            duration(row["seconds"]),
-            size(row["bytes"]),
-            plain(number(dict(list(figures.items())[:3]))),
-            plain(_changes(row["changed"])),
-        )
+        state = row["state"] if done else f"{row['state']}, step {row['step']:,}"
+        sizes = (duration(row["seconds"]), size(row["bytes"]))
+        shown = (number(dict(list(figures.items())[:3])), _changes(row["changed"]))
+        cells.append((row["run"], state, row["begun"].replace("T", " ")[:16], *sizes, *shown))
+    columns = ("run", "state", "begun", "duration", "size", "figures", "changed")
+    table = table_of(None, columns, cells, numbers=("size",))
+    table.columns[0].no_wrap = True  # to be copied
     out.print(table)
     for row in rows:
         if row["reason"] is not None:

@@ -87,14 +87,11 @@ def _removable(folder: Path, *, named: bool) -> list[Removable]:
 
 
 def _show(found: Sequence[Removable]) -> None:
-    from qakit.cli.terminal.tables import new_table, size
+    from qakit.cli.terminal.tables import print_table, size
 
-    if not found:
-        return
-    table = new_table("Checkpoints", "run", "state", "size", "", numbers=("size",))
-    for each in found:
-        table.add_row(plain(each.run.folder), each.state, size(each.size), _remark(each))
-    out.print(table)
+    if found:
+        rows = [(each.run.folder, each.state, size(each.size), _remark(each)) for each in found]
+        print_table("Checkpoints", ("run", "state", "size", ""), rows, numbers=("size",))
 
 
 def _remark(each: Removable) -> str:
