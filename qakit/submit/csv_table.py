@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-LONGEST_FIELD = 1 << 30
-"""Characters; Python's own limit of 128 KiB would hide that a quote is not closed."""
 SHOWN = 5
 """Ids or lines that are named of each kind of problem."""
 
@@ -46,7 +44,7 @@ class Table:
     def records(self) -> Iterator[list[str]]:
         """The whole rows without the header; blank lines are no rows."""
         rows = 0
-        csv.field_size_limit(2**31 - 1)  # by default a cell of 131,072 characters counts as broken
+        csv.field_size_limit(2**31 - 1)  # by default 131,072 characters: what is not closed would seem too long
         try:
             with self.path.open(encoding="utf-8-sig", newline="") as file:
                 reader = csv.reader(file, strict=True)
