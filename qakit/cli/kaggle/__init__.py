@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import typer
 
 from qakit.cli.kaggle.submit import CompetitionOption, JsonOption
@@ -21,14 +23,14 @@ def doctor(competition: CompetitionOption = None, as_json: JsonOption = False) -
     Exit code 0: a submission can be made. 4: something is in the way.
     """
     from qakit.cli.terminal.tables import print_table
-    from qakit.submit.doctor import examine, to_dicts
+    from qakit.submit.doctor import examine
     from qakit.submit.settings import settings_from
     from qakit.submit.target import slug_of
 
     slug = None if competition is None else slug_of(competition, None)
     checks = examine(settings_from(), slug)
     if as_json:
-        print_json(to_dicts(checks))
+        print_json([asdict(check) for check in checks])
     else:
         rows = [(each.name, plain(each.verdict, STYLES[each.verdict]), each.detail) for each in checks]
         print_table(None, ("", "", ""), rows)
