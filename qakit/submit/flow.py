@@ -18,20 +18,22 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache
 
 from qakit.errors import OutputError, SubmissionError
+from qakit.submit.client import KaggleClient
 from qakit.submit.faults import KaggleError
 from qakit.submit.gate import check_remote
 from qakit.submit.ledger import Ledger
 from qakit.submit.pending import PendingSubmission
 from qakit.submit.reconcile import count_of, reconcile, unknown_message
 from qakit.submit.record import SUBMITTED, Record
-from qakit.submit.remote import Kaggle, submissions_page
+from qakit.submit.remote import submissions_page
 from qakit.submit.wait import wait_for_score
 
 Say = Callable[[str], None]
-Connect = Callable[[], Kaggle]
+Connect = Callable[[], KaggleClient]
 
 SENDINGS = 3
 """How often one command asks Kaggle to submit the file, when each time it is certain that nothing came of it."""
@@ -59,19 +61,6 @@ class Patience:
     """Seconds between two looks."""
 
 
-@dataclass(slots=True)
-class _Line:
-    """The connection to Kaggle, made when it is first needed."""
-
-    connect: Connect
-    kaggle: Kaggle | None = field(default=None)
-
-    def __call__(self) -> Kaggle:
-        if self.kaggle is None:
-            self.kaggle = self.connect()
-        return self.kaggle
-
-
 def submit(
     pending: PendingSubmission, ledger: Ledger, connect: Connect, *, force: bool = False, patience: Patience, say: Say
 ) -> Outcome:
@@ -82,7 +71,7 @@ def submit(
         OutputError: the ledger cannot be written.
         DataError: the ledger is damaged, or the file changed.
     """
-    line, duplicate = _Line(connect), None
+    line, duplicate = cache(connect), None  # connected when it is first needed
     with ledger.locked(on_wait=lambda: say(f"another qakit process is using {ledger.folder}: waiting for it")):
         settle_others(pending, ledger, line, pause=patience.pause, say=say)
         record = _left_over(pending, ledger, line, force=force, pause=patience.pause, say=say)
@@ -185,7 +174,7 @@ def duplicate_message(record: Record) -> str:
 
 
 def _send(
-    pending: PendingSubmission, record: Record | None, ledger: Ledger, kaggle: Kaggle, *, pause: float, say: Say
+    pending: PendingSubmission, record: Record | None, ledger: Ledger, kaggle: KaggleClient, *, pause: float, say: Say
 ) -> Record:
     """Upload and submit, inside the ledger's lock; returns the record in the state that was reached."""
     slug = pending.competition
@@ -226,7 +215,7 @@ def _send(
 
 
 def create(
-    record: Record, call: Callable[[], int], kaggle: Kaggle, ledger: Ledger, *, pause: float, say: Say
+    record: Record, call: Callable[[], int], kaggle: KaggleClient, ledger: Ledger, *, pause: float, say: Say
 ) -> Record:
     """Ask Kaggle once to submit what the CREATING ``record`` describes; returns the record as it then is.
 

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from qakit.errors import SubmissionError
+from qakit.submit.client import KaggleClient
 from qakit.submit.faults import KaggleError
-from qakit.submit.remote import Competition, Kaggle, Limits, rules_page
+from qakit.submit.remote import Competition, Limits, rules_page
 
 Say = Callable[[str], None]
 
 
-def check_remote(slug: str, kaggle: Kaggle, *, say: Say, notebook: bool = False) -> tuple[Competition, Limits | None]:
+def check_remote(
+    slug: str, kaggle: KaggleClient, *, say: Say, notebook: bool = False
+) -> tuple[Competition, Limits | None]:
     """Whether the competition takes a submission from this user now.
 
     Raises:

@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from qakit.submit.client import KaggleClient
 from qakit.submit.ledger import Ledger
 from qakit.submit.record import Count, Record, now
-from qakit.submit.remote import Kaggle, Limits, RemoteSubmission, submissions_page
+from qakit.submit.remote import Limits, RemoteSubmission, submissions_page
 
 SETTLED = 6
 """Pauses between looks after which a submission that is not in the list is taken not to come any more."""
@@ -24,13 +25,13 @@ def count_of(limits: Limits) -> Count:
     return Count(now()[:10], limits.today, limits.total)
 
 
-def look_up(record: Record, kaggle: Kaggle) -> RemoteSubmission | None:
+def look_up(record: Record, kaggle: KaggleClient) -> RemoteSubmission | None:
     """The submission in Kaggle's list, by its tag."""
     return next((each for each in kaggle.submissions(record.competition) if record.tag in each.description), None)
 
 
 def reconcile(
-    record: Record, kaggle: Kaggle, ledger: Ledger, *, pause: float, say: Callable[[str], None] = lambda _: None
+    record: Record, kaggle: KaggleClient, ledger: Ledger, *, pause: float, say: Callable[[str], None] = lambda _: None
 ) -> Record:
     """Settle a record that is CREATING, inside the ledger's lock; returns it in its new state.
 

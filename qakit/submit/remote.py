@@ -1,15 +1,11 @@
-"""What Kaggle knows, as frozen values, and what this package asks of it."""
+"""What Kaggle knows, as frozen values."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+from typing import Literal
 
 WEB = "https://www.kaggle.com/competitions"
 
@@ -91,43 +87,6 @@ class Download:
     """Bytes that are to come, where the server says so."""
     name: str
     """The last part of the address."""
-
-
-class Kaggle(Protocol):
-    """What this package asks of Kaggle. Every method raises :class:`~qakit.submit.faults.KaggleError`.
-
-    Reading methods try again by themselves; ``create`` and ``create_from_notebook`` never do.
-    """
-
-    def competition(self, slug: str) -> Competition: ...
-
-    def limits(self, slug: str) -> Limits: ...
-
-    def submissions(self, slug: str) -> Iterator[RemoteSubmission]:
-        """All of the team's submissions, the latest first."""
-        ...
-
-    def submission(self, slug: str, ref: int) -> RemoteSubmission: ...
-
-    def upload(self, slug: str, file: Path) -> str:
-        """Bring a file to Kaggle, which is no submission yet; returns the token that stands for it."""
-        ...
-
-    def create(self, slug: str, token: str, description: str) -> int:
-        """Submit an uploaded file; returns its reference, or 0 when Kaggle gave none."""
-        ...
-
-    def create_from_notebook(self, slug: str, notebook: str, version: int, file_name: str, description: str) -> int:
-        """Submit the output of a notebook's version (``owner/name``)."""
-        ...
-
-    def leaderboard(self, slug: str) -> Iterator[LeaderboardRow]: ...
-
-    def data_files(self, slug: str) -> list[RemoteFile]: ...
-
-    def download(self, slug: str) -> AbstractContextManager[Download]:
-        """All data files in one archive."""
-        ...
 
 
 def rules_page(slug: str) -> str:

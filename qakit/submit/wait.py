@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 
 from qakit.errors import OutputError, SubmissionError
+from qakit.submit.client import KaggleClient
 from qakit.submit.ledger import Ledger
 from qakit.submit.record import Record
-from qakit.submit.remote import Kaggle, RemoteSubmission
+from qakit.submit.remote import RemoteSubmission
 
 
 def updated(record: Record, remote: RemoteSubmission) -> Record:
@@ -31,7 +32,7 @@ def updated(record: Record, remote: RemoteSubmission) -> Record:
     return record.to(state, **changes)
 
 
-def refresh(record: Record, kaggle: Kaggle, ledger: Ledger) -> Record:
+def refresh(record: Record, kaggle: KaggleClient, ledger: Ledger) -> Record:
     """Ask once, and write down what is new."""
     assert record.ref is not None
     latest = updated(record, kaggle.submission(record.competition, record.ref))
@@ -43,7 +44,7 @@ def refresh(record: Record, kaggle: Kaggle, ledger: Ledger) -> Record:
 
 def wait_for_score(
     record: Record,
-    kaggle: Kaggle,
+    kaggle: KaggleClient,
     ledger: Ledger,
     *,
     seconds: float,

@@ -12,8 +12,7 @@ from qakit.errors import DataError, SubmissionError, UsageError
 
 if TYPE_CHECKING:
     from qakit.submit.flow import Outcome
-    from qakit.submit.notebook import NotebookOutput
-    from qakit.submit.pending import FileSubmission
+    from qakit.submit.pending import FileSubmission, NotebookOutput
     from qakit.submit.preflight import Preflight
     from qakit.submit.record import Record
 
@@ -108,7 +107,8 @@ def _notebook(
     *,
     dry_run: bool,
 ) -> NotebookOutput:
-    from qakit.submit.notebook import NotebookOutput, notebook_name
+    from qakit.submit.notebook import notebook_name
+    from qakit.submit.pending import NotebookOutput
     from qakit.submit.target import slug_of
 
     if target is not None or dry_run:
