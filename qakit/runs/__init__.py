@@ -16,38 +16,3 @@ from qakit.runs.opening import (
 )
 from qakit.runs.snapshot import read_in_one_state
 from qakit.runs.state import State, is_at_work, runs_in, seconds_of, state_of
-
-__all__ = [
-    "ENSEMBLE",
-    "FOLDS",
-    "LOCK",
-    "MEMBERS",
-    "PIPELINE",
-    "RUNS",
-    "SEEN",
-    "BusyError",
-    "ModelAlone",
-    "Run",
-    "State",
-    "alone_in",
-    "bytes_of",
-    "check_free",
-    "checkpoints_in",
-    "create_run",
-    "ensemble_members",
-    "environment",
-    "forget_training",
-    "is_at_work",
-    "list_runs",
-    "locked",
-    "member_folders",
-    "needed_to_resume",
-    "nested",
-    "open_run",
-    "read_in_one_state",
-    "recover_run",
-    "refuse_ways_out",
-    "runs_in",
-    "seconds_of",
-    "state_of",
-]
