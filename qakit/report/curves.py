@@ -32,9 +32,6 @@ def draw_curves(lines: Iterable[Mapping[str, Any]], path: Path, *, title: str) -
     evaluations = [line for line in entries if line["type"] == "evaluation"]
     if not train and not evaluations:
         return False
-    import matplotlib
-
-    matplotlib.use("Agg")
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), layout="constrained")

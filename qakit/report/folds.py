@@ -15,9 +15,6 @@ def draw_folds(metrics: Mapping[str, Any], path: Path, *, figure: str, title: st
     Raises:
         OutputError: the picture cannot be written.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
     from matplotlib.figure import Figure
 
     found = metrics["folds"]

@@ -100,18 +100,8 @@ def drawn_for_html() -> Iterator[None]:
     """Draw matplotlib's figures inside this for :func:`inline_svg`: in the page's colours, its text as text."""
     import matplotlib
 
-    inks: dict[str, Any] = dict.fromkeys(
-        (
-            "text.color",
-            "axes.edgecolor",
-            "axes.labelcolor",
-            "xtick.color",
-            "ytick.color",
-            "axes.titlecolor",
-            "grid.color",
-        ),
-        INK,
-    )
+    drawn = "text.color axes.edgecolor axes.labelcolor xtick.color ytick.color axes.titlecolor grid.color"
+    inks: dict[str, Any] = dict.fromkeys(drawn.split(), INK)
     transparent: dict[str, Any] = {"figure.facecolor": "none", "axes.facecolor": "none", "legend.facecolor": "none"}
     fonts: dict[str, Any] = {"svg.fonttype": "none", "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"]}
     settings: Any = {**inks, **transparent, **fonts, "svg.hashsalt": "qakit", "legend.edgecolor": INK}

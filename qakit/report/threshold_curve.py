@@ -20,9 +20,6 @@ MARGIN = 0.05
 
 def draw_threshold_curve(choices: Choices, path: Path, *, used: float, title: str) -> None:
     """Draw each figure's mean at every threshold, exactly, with the threshold in use and the best one for it."""
-    import matplotlib
-
-    matplotlib.use("Agg")
     from matplotlib.figure import Figure
 
     names = list(choices.answered)
