@@ -93,19 +93,17 @@ class PlannedTraining:
         if self.jobs is not None or self.engine != "local":
             option = "--jobs" if self.jobs is not None else "--engine"
             raise UsageError(f"{option} is for several trainings, and this recipe is one")
-        begun = Run(self.output) if self.resume and self.output is not None else None
-        run = Run(
-            train_on(
-                slots_of(self.devices),
-                self.graph.recipe,
-                self.registry,
-                self.output,
-                begun,
-                listener=listener,
-                began=self.began,
-                deadline=self.deadline,
-            )
+        place = train_on(
+            slots_of(self.devices),
+            self.graph.recipe,
+            self.registry,
+            self.output,
+            resume=self.resume,
+            listener=listener,
+            began=self.began,
+            deadline=self.deadline,
         )
+        run = Run(place)
         return TrainingResult(run, run.read_json(run.metrics_file))
 
     def _train_several(self, place: Place) -> TrainingResult:
@@ -162,16 +160,7 @@ def plan_training(
 ) -> PlannedTraining:
     """Read and check what is to be trained.
 
-    Args:
-        recipe: a recipe file, or the name of one of qakit's own; not looked at with ``resume``.
-        output: the folder of the run; by default ``runs/NAME-TIME``.
-        overrides: ``a.b=value`` texts.
-        resume: go on with the run in ``output``, from its last checkpoint.
-        fold: of a recipe with folds the only one to train, counted from 1.
-        devices: as ``--devices`` has it; by default ``QAKIT_DEVICES``, else every GPU.
-        jobs: how many of several trainings at once; by default one on each device.
-        engine: where several are trained: ``local``, or ``ray`` for the machines of a Ray cluster.
-        max_hours: in which all should be done, from now on; what does not fit is left out.
+    Arguments are those of :func:`qakit.train`; ``overrides`` are ``a.b=value`` texts, ``devices`` as in ``--devices``.
 
     Raises:
         UsageError: these do not go together.
