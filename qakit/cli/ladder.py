@@ -44,8 +44,7 @@ def ladder(
     from qakit.cli.terminal.stops import stops_told
     from qakit.distributed import is_first_process
     from qakit.registry import load_registry
-    from qakit.report.ladder import ladder_of
-    from qakit.report.ladder_page import write_ladder
+    from qakit.report.ladder import ladder_of, write_ladder
     from qakit.statistics import Sampling
     from qakit.workflows.ladder import Climb, rungs_of
     from qakit.workflows.launching import deadline_in, executing
@@ -76,7 +75,7 @@ def ladder(
 
 def _show(found: Ladder, folder: Path) -> None:
     from qakit.cli.terminal.tables import print_grids
-    from qakit.report.ladder_page import grids, method
+    from qakit.report.ladder import grids, method
 
     print_grids(grids(found), found.notes)
     out.print(plain(f"{method(found)} Report: {folder / 'ladder.html'}"))

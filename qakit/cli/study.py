@@ -117,8 +117,7 @@ def report(
     from qakit.cli.terminal.tables import print_grids
     from qakit.graph.expand import load
     from qakit.registry import load_registry
-    from qakit.report.study_page import write_report
-    from qakit.report.study_tables import counts_text, summary_grids
+    from qakit.report.study_page import counts_text, summary_grids, write_report
     from qakit.study.folder import find_study
     from qakit.study.results import read_results
 

@@ -16,8 +16,7 @@ from qakit.outputs import new_path
 
 if TYPE_CHECKING:
     from qakit.report.postprocess import Tuning
-    from qakit.report.postprocess_questions import Figure
-    from qakit.report.postprocess_search import Change, Tried
+    from qakit.report.postprocess_search import Change, Figure, Tried
     from qakit.report.postprocess_steps import Step
     from qakit.statistics import Difference
 

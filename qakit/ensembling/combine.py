@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from qakit.ensembling.agreement import Agreement, Counter
 from qakit.ensembling.answers import Judged, final_answers
 from qakit.ensembling.kept import Kept, Source, check_same_files, find_kept, open_source, read_questions
 from qakit.ensembling.load import EnsemblePlan
@@ -20,6 +19,35 @@ from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.statistics import RESAMPLES, Sampling
 from qakit.values import Example, Prediction, SpanPrediction
+
+Agreement = tuple[tuple[float, ...], ...]
+"""Share (0 to 1) of equal answers for each pair of members."""
+
+
+class Counter:
+    """Counts equal answers, block by block."""
+
+    def __init__(self, members: int) -> None:
+        self._equal = [[0] * members for _ in range(members)]
+        self._changed = [0] * members
+        self._questions = 0
+
+    def add(self, members: Sequence[EnsembleMember], combined: Sequence[Prediction]) -> None:
+        """A block of questions, and the ensemble's answers to them."""
+        answers = [[each.final for each in member.predictions] for member in members]
+        result = [each.final for each in combined]
+        self._questions += len(result)
+        for one, row in zip(answers, self._equal, strict=True):
+            for number, other in enumerate(answers):
+                row[number] += sum(map(str.__eq__, one, other))
+        for number, own in enumerate(answers):
+            self._changed[number] += sum(map(str.__ne__, own, result))
+
+    def shares(self) -> tuple[Agreement, tuple[int, ...]]:
+        """The shares, and how many of each member's answers the ensemble changes."""
+        count = max(1, self._questions)
+        return tuple(tuple(equal / count for equal in row) for row in self._equal), tuple(self._changed)
+
 
 Say = Callable[[str], None]
 N_BEST = 20

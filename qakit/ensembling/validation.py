@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from qakit.ensembling.answers import Judged, final_answers
-from qakit.ensembling.learnt import learnt_values
-from qakit.ensembling.method import Method, without
+from qakit.ensembling.method import Method, learnt_values, without
 from qakit.ensembling.shares import as_shares
 from qakit.protocols import EnsembleMember, Pool
 from qakit.randomness import permutation

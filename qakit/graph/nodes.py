@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from qakit.ensembling.combine import Ensemble
     from qakit.protocols import Gives
     from qakit.registry import Registry
-    from qakit.report.pipeline import Expectation
+    from qakit.report.evaluation import Expectation
     from qakit.runs import Run
     from qakit.training.events import Listener
 

@@ -84,7 +84,7 @@ class TwoStages:
         from qakit.data.cache import default_cache
         from qakit.inference.answering import Examined
         from qakit.modeling.device import pick_device
-        from qakit.report.pipeline import Expectation, expectation_of
+        from qakit.report.evaluation import Expectation, expectation_of
         from qakit.stages.trained import TrainedPipeline
         from qakit.stages.whole import finish_pipeline
         from qakit.training.events import Notice, Predicting, Remark

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from qakit.report.compare import Comparison, Group
 from qakit.report.compare_table import changes
-from qakit.report.pictures import save_picture
+from qakit.report.curves import save_picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

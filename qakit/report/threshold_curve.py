@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qakit.numbers import finite_or_none
-from qakit.report.pictures import save_picture
+from qakit.report.curves import save_picture
 
 if TYPE_CHECKING:
     from qakit.inference.threshold import Choices

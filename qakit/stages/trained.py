@@ -21,11 +21,10 @@ from qakit.recipe.overrides import key_path
 from qakit.recipe.prediction import given_threshold, prediction_recipe
 from qakit.registry import Registry, load_registry
 from qakit.runs import Run, open_run
-from qakit.stages.combine import Reading, Weight
 from qakit.stages.folder import COMBINE, read_pipeline, stage_folders
 from qakit.stages.load import dealt
 from qakit.stages.model import STAGES
-from qakit.stages.tuning import Decision, judged, raw_answers
+from qakit.stages.tuning import Decision, Reading, Weight, judged, raw_answers
 from qakit.values import ContextPrediction, Example, SpanPrediction
 
 if TYPE_CHECKING:

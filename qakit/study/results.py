@@ -14,9 +14,8 @@ from qakit.report.study import RowDifference, Spread, StudyResults, StudyRow, St
 from qakit.runs import Run
 from qakit.study.folder import StudyFolder
 from qakit.study.load import LoadedStudy
-from qakit.study.outcome import selected_by
 from qakit.study.plan import Load, plan
-from qakit.study.trials import Trial, TrialRecord, noted_trials, records_of
+from qakit.study.trials import Trial, TrialRecord, noted_trials, records_of, selected_by
 
 if TYPE_CHECKING:
     from qakit.registry import Registry

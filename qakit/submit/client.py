@@ -18,11 +18,10 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from qakit.errors import SubmissionError
-from qakit.submit import convert
-from qakit.submit.credentials import HELP, Credentials, find_credentials
+from qakit.submit import remote
+from qakit.submit.credentials import HELP, Credentials, Redactor, find_credentials
 from qakit.submit.faults import Fault, KaggleError, UploadError, explain, fault_of, shortened
 from qakit.submit.official import limit_time, load_official
-from qakit.submit.redact import Redactor
 from qakit.submit.remote import Competition, Download, LeaderboardRow, Limits, RemoteFile, RemoteSubmission
 from qakit.submit.settings import KaggleSettings, settings_from
 
@@ -95,10 +94,10 @@ class KaggleClient:
     # ------------------------------------------------------------------------------------------------------ readings
     def competition(self, slug: str) -> Competition:
         call = partial(self._call, "get_competition", competition_name=slug)
-        return self._retried(lambda: convert.competition(slug, call()), slug)
+        return self._retried(lambda: remote.competition(slug, call()), slug)
 
     def limits(self, slug: str) -> Limits:
-        return self._retried(lambda: convert.limits(self._call("get_submission_limits", competition_name=slug)), slug)
+        return self._retried(lambda: remote.limits(self._call("get_submission_limits", competition_name=slug)), slug)
 
     def submissions(self, slug: str) -> Iterator[RemoteSubmission]:
         """All of the team's submissions, the latest first."""
@@ -108,10 +107,10 @@ class KaggleClient:
         return self._retried(lambda: self._submission(self._call("get_submission", ref=ref)), slug)
 
     def leaderboard(self, slug: str) -> Iterator[LeaderboardRow]:
-        return self._listed("get_leaderboard", slug, "submissions", convert.leaderboard_row)
+        return self._listed("get_leaderboard", slug, "submissions", remote.leaderboard_row)
 
     def data_files(self, slug: str) -> list[RemoteFile]:
-        return list(self._listed("list_data_files", slug, "files", convert.data_file))
+        return list(self._listed("list_data_files", slug, "files", remote.data_file))
 
     @contextmanager
     def download(self, slug: str) -> Iterator[Download]:
@@ -185,7 +184,7 @@ class KaggleClient:
             seen.add(token)
 
     def _submission(self, found: Any) -> RemoteSubmission:
-        submission = convert.submission(found)
+        submission = remote.submission(found)
         return replace(submission, error=self._redact(submission.error))
 
     def _call(self, method: str, **values: Any) -> Any:

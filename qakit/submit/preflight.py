@@ -13,8 +13,7 @@ from pathlib import Path
 
 from qakit.errors import DataError
 from qakit.files import file_sha256
-from qakit.submit.csv_content import LOOKS_MISSING, Answers, Ids, Sample, read_sample
-from qakit.submit.csv_table import Table, place_of
+from qakit.submit.csv_content import LOOKS_MISSING, Answers, Ids, Sample, Table, place_of, read_sample
 
 BOM = b"\xef\xbb\xbf"
 

@@ -9,9 +9,9 @@ from typing import Any
 from qakit.errors import SubmissionError
 from qakit.submit.client import KaggleClient
 from qakit.submit.ledger import Ledger
+from qakit.submit.reconcile import updated
 from qakit.submit.record import SUBMITTED, Record
 from qakit.submit.remote import LeaderboardRow, RemoteSubmission
-from qakit.submit.wait import updated
 
 FEWEST = 4
 """Submissions below which two orders cannot be compared."""

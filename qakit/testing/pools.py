@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from qakit.ensembling.learnt import learnt_values
+from qakit.ensembling.method import learnt_values
 from qakit.errors import PluginError
 from qakit.protocols import EnsembleMember, PoolsMembers
 from qakit.testing.answers import ANSWERS, CONTEXT, made_up_labels, made_up_questions

@@ -13,7 +13,7 @@ from qakit.distributed import ALONE, Workers
 from qakit.ensembling.answering import Say, TrainedEnsemble
 from qakit.ensembling.stored import open_stored
 from qakit.errors import UsageError
-from qakit.folds.combining import open_together
+from qakit.folds import open_together
 from qakit.inference.answering import Answering
 from qakit.inference.checkpoint import load_checkpoint, load_objects
 from qakit.inference.question_answering import Parameters, QuestionAnsweringPipeline

@@ -10,8 +10,7 @@ import pytest
 from ensemble.made_up import questions, sure
 
 from qakit.ensembling.answers import Judged
-from qakit.ensembling.learnt import learnt_values
-from qakit.ensembling.method import Method
+from qakit.ensembling.method import Method, learnt_values
 from qakit.ensembling.validation import Bench
 from qakit.errors import PluginError
 from qakit.inference.evaluation import Judge

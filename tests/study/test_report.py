@@ -12,12 +12,11 @@ from typing import Any
 
 import pytest
 
-from qakit.duration import duration
 from qakit.errors import RunError, UsageError
 from qakit.graph.expand import load
-from qakit.report.study_page import write_report
+from qakit.names import duration
+from qakit.report.study_page import memory, write_report
 from qakit.report.study_pictures import numeric_keys
-from qakit.report.study_tables import memory
 from qakit.study.folder import find_study
 from qakit.study.results import read_results
 

@@ -10,7 +10,7 @@ from qakit.cli.terminal.console import plain
 from qakit.cli.terminal.tables import number, print_pairs, print_table
 
 if TYPE_CHECKING:
-    from qakit.report.pipeline import Expectation, Share
+    from qakit.report.evaluation import Expectation, Share
     from qakit.runs import Run
 
 

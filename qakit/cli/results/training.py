@@ -10,8 +10,7 @@ from qakit.cli.terminal.tables import modules_table, number, print_pairs, print_
 
 if TYPE_CHECKING:
     from qakit.runs import Run
-    from qakit.workflows.result import TrainingResult
-    from qakit.workflows.train import PlannedTraining
+    from qakit.workflows.train import PlannedTraining, TrainingResult
 
 
 def show_dry_run(planned: PlannedTraining, summary: Mapping[str, Any], *, as_json: bool) -> None:

@@ -65,7 +65,7 @@ def show(
     """One run: what has become of it, its recipe, machine, data, evaluations and files."""
     from qakit.cli.terminal.tables import modules_table, number, print_pairs, print_table
     from qakit.cli.terminal.tables import size as size_of
-    from qakit.duration import duration
+    from qakit.names import duration
     from qakit.runs import LOCK, open_run
 
     opened = open_run(run)
@@ -109,7 +109,7 @@ app.command()(clean)
 
 def _show_rows(rows: Sequence[dict[str, Any]]) -> None:
     from qakit.cli.terminal.tables import number, size, table_of
-    from qakit.duration import duration
+    from qakit.names import duration
 
     cells = []
     for row in rows:
