@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from datetime import timedelta
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -29,12 +31,11 @@ from qakit.cli import (
     train,
     tune_postprocess,
 )
-from qakit.cli.kaggle import leaderboard, submissions, submit
+from qakit.cli.kaggle import standings, submit
 from qakit.cli.terminal.console import print_error, show_logged_warnings
 from qakit.cli.terminal.file_progress import FileDisplay
-from qakit.cli.terminal.processes import is_told_here
 from qakit.cli.terminal.streams import lost_output, steady_streams
-from qakit.distributed import adopt_slurm, lost_neighbour
+from qakit.distributed import AbandonedError, adopt_slurm, launched_processes, lost_neighbour
 from qakit.errors import OutputError, QakitError
 from qakit.system import refused_by_system
 
@@ -50,8 +51,8 @@ COMMANDS = (
     ensemble.ensemble,
     tune_postprocess.tune_postprocess,
     submit.submit,
-    submissions.submissions,
-    leaderboard.leaderboard,
+    standings.submissions,
+    standings.leaderboard,
     export.export,
 )
 FAMILIES = (study, kaggle, recipes, data, runs, cache)
@@ -138,3 +139,24 @@ def _end(error: QakitError) -> NoReturn:
     if is_told_here(error):
         print_error(error)
     sys.exit(error.exit_code)
+
+
+PATIENCE = timedelta(seconds=10)
+"""How long to look for the launcher's store before telling without it."""
+
+
+def is_told_here(error: QakitError) -> bool:
+    """Whether this process tells the user of its error: the first one to fail does, for all of them."""
+    if isinstance(error, AbandonedError):
+        return False
+    if launched_processes() == 1:
+        return True
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]  # public, but not marked as such
+
+    try:
+        # The launcher's own store, or the first process's: it can be asked before and after any process group.
+        address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        store = TCPStore(address, port, is_master=False, timeout=PATIENCE, wait_for_workers=False)
+        return bool(store.add(f"qakit/failed/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", 1) == 1)
+    except (KeyError, ValueError, RuntimeError):
+        return True

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from qakit.cli.terminal.console import out, plain, print_json
-from qakit.cli.terminal.trained_runs import JsonOption, ModelArgument, SetOption
+from qakit.cli.terminal.options import JsonOption, ModelArgument, SetOption
 from qakit.errors import DataError
 
 

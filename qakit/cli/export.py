@@ -10,7 +10,7 @@ import typer
 
 from qakit.cli.kaggle.submit import CompetitionOption, JsonOption
 from qakit.cli.terminal.console import out, plain, print_json
-from qakit.cli.terminal.trained_runs import RunArgument
+from qakit.cli.terminal.options import RunArgument
 from qakit.errors import UsageError
 from qakit.outputs import new_folder
 

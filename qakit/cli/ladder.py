@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qakit.cli.terminal.console import out, plain, print_error, print_json
-from qakit.cli.terminal.placement import DevicesOption, EngineOption, JobsOption, MaxHoursOption
+from qakit.cli.terminal.options import DevicesOption, EngineOption, JobsOption, MaxHoursOption
 from qakit.outputs import new_folder
 
 if TYPE_CHECKING:

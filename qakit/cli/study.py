@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from qakit.cli.terminal.console import err, out, plain, print_error, print_json, print_text
-from qakit.cli.terminal.placement import DevicesOption, EngineOption, JobsOption, MaxHoursOption
+from qakit.cli.terminal.options import DevicesOption, EngineOption, JobsOption, MaxHoursOption
 from qakit.names import one_line
 from qakit.outputs import new_folder, new_path
 

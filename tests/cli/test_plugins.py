@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from qakit import hookimpl
 from qakit.cli import plugins
-from qakit.cli.plugins.settings_view import view_settings
+from qakit.cli.plugins import view_settings
 from qakit.components import Component, NoSettings, Settings
 from qakit.registry import Registry
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from qakit.cli.terminal.console import out, plain, print_json
-from qakit.cli.terminal.trained_runs import (
+from qakit.cli.terminal.options import (
     JsonOption,
     ModelArgument,
     NbestOption,

@@ -54,8 +54,7 @@ def show(
 
     Of an ensemble: its members and how they are combined.
     """
-    from qakit.cli.recipes.show_ensemble import show_ensemble
-    from qakit.cli.recipes.show_recipe import show_pipeline, show_recipe
+    from qakit.cli.recipes.show import show_ensemble, show_pipeline, show_recipe
     from qakit.ensembling.load import is_ensemble
     from qakit.stages.load import is_pipeline
 

@@ -6,19 +6,20 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qakit.cli.runs.cleaning import clean
 from qakit.cli.terminal.console import out, plain, print_json, print_warning
 from qakit.errors import RecipeError, RunError
 
 if TYPE_CHECKING:
     from qakit.recipe.model import Recipe
     from qakit.runs import Run, State
+
 
 CHANGED = 3
 """How many changed values a table shows of a run."""
@@ -102,9 +103,6 @@ def show(
     # not rglob, which fails where a training replaces a folder at this moment
     paths = (Path(parent, name) for parent, _, names in os.walk(opened.folder) for name in names if name != LOCK)
     out.print(plain("files: " + ", ".join(sorted(str(path.relative_to(opened.folder)) for path in paths))))
-
-
-app.command()(clean)
 
 
 def _show_rows(rows: Sequence[dict[str, Any]]) -> None:
@@ -214,3 +212,92 @@ def _seconds(run: Run, state: State, finished: Mapping[str, Any]) -> float | Non
 
 def _figures(line: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in line.items() if name not in ("type", "step", "epoch")}
+
+
+@dataclass(frozen=True, slots=True)
+class Removable:
+    """What a run keeps to be gone on with."""
+
+    run: Run
+    state: str
+    size: int
+    """In bytes."""
+    chosen: bool
+    """Whether it is to go."""
+
+
+@app.command()
+def clean(
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[RUN]...", help="Runs, or folders of runs; by default the finished ones in ./runs."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it; without this it is only shown.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
+) -> None:
+    """Free the room of checkpoints that are no longer needed: shows it, and with --yes removes them.
+
+    A finished run loses nothing. One that was interrupted must be named, since it cannot be gone on with any more.
+    model/, predictions/ and the logs stay in any case, and so does a run in which somebody is training.
+    """
+    from qakit.cli.terminal.tables import size
+    from qakit.runs import RUNS, forget_training, locked
+
+    found = [each for folder in runs or [RUNS] for each in _removable(folder, named=bool(runs))]
+    chosen = [each for each in found if each.chosen]
+    if yes:
+        for each in chosen:
+            with locked(each.run):
+                forget_training(each.run)
+    if as_json:
+        rows = [
+            {"run": str(each.run.folder), "state": each.state, "bytes": each.size, "removed": yes and each.chosen}
+            for each in found
+        ]
+        print_json({"bytes": _bytes(chosen), "removed": yes, "runs": rows})
+        return
+    _show(found)
+    if not chosen:
+        out.print(plain("there is nothing to remove"))
+    elif yes:
+        out.print(plain(f"removed {size(_bytes(chosen))}"))
+    else:
+        out.print(plain(f"{size(_bytes(chosen))} to remove; give --yes to do it"))
+
+
+def _removable(folder: Path, *, named: bool) -> list[Removable]:
+    """What the runs in a folder keep; those whose training is not finished are chosen if they were ``named``.
+
+    Raises:
+        RunError: a named folder holds no run.
+    """
+    from qakit.runs import LOCK, bytes_of, needed_to_resume, runs_in, state_of
+
+    runs = [run for run in runs_in(folder) if (run.folder / LOCK).is_file()]  # other tools have recipes, too
+    if named and not runs:
+        raise RunError(f"there is no run in {folder} (`qakit runs list` shows the runs)")
+    found = []
+    for run in runs:
+        if paths := needed_to_resume(run):
+            state = state_of(run).name
+            chosen = state == "finished" or (named and state != "running")
+            found.append(Removable(run, state, bytes_of(*paths), chosen))
+    return found
+
+
+def _show(found: Sequence[Removable]) -> None:
+    from qakit.cli.terminal.tables import print_table, size
+
+    if found:
+        rows = [(each.run.folder, each.state, size(each.size), _remark(each)) for each in found]
+        print_table("Checkpoints", ("run", "state", "size", ""), rows, numbers=("size",))
+
+
+def _remark(each: Removable) -> str:
+    if each.chosen:
+        return "" if each.state == "finished" else "then --resume begins again"
+    return "somebody is training" if each.state == "running" else "kept for --resume, unless it is named"
+
+
+def _bytes(found: Sequence[Removable]) -> int:
+    return sum(each.size for each in found)
