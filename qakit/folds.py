@@ -112,9 +112,7 @@ def finish_folds(
 
     Args:
         run: the folder, all of its folds trained.
-        registry: the installed plugins.
         split: all examples of the training files.
-        assignment: their folds.
         say: gets a line for each part that takes time.
         warn: gets what is wrong with the submission, line by line.
 

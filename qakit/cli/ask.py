@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -32,7 +33,7 @@ def ask(
     examples_of(question, contexts)  # before the model is loaded
     reply = Answerer(load_run(model, settings or ())).answer(question, contexts, top_k=top_k)
     if as_json:
-        print_json(_reply_as_json(reply))
+        print_json(asdict(reply))
         return
     from qakit.cli.terminal.tables import number, print_table
 
@@ -46,16 +47,6 @@ def ask(
     if reply.no_answer is not None:
         rows.append(("(no answer)", number(reply.no_answer.probability), number(reply.no_answer.score), ""))
     print_table(None, ("candidate", "probability", "score", "place"), rows, numbers=("probability", "score"))
-
-
-def _reply_as_json(reply: Any) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {
-        "answer": reply.answer,
-        "candidates": [asdict(candidate) for candidate in reply.candidates],
-        "no_answer": None if reply.no_answer is None else asdict(reply.no_answer),
-    }
 
 
 def _text(item: str) -> str:

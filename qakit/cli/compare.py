@@ -46,7 +46,6 @@ def compare(
     The runs must have answered the same questions and have the same metric. Differences are paired by question; where
     the 95% interval holds 0, the runs are not distinguishable.
     """
-    from qakit.report.compare_json import as_json as plain_values
     from qakit.workflows.compare import compare as compare_runs
 
     comparison = compare_runs(
@@ -60,7 +59,7 @@ def compare(
         output=output,
     )
     if as_json:
-        print_json(plain_values(comparison))
+        print_json(comparison.as_json())
     else:
         _show(comparison, output)
 

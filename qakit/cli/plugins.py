@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -16,7 +16,7 @@ from typer.main import get_command_name, get_group, solve_typer_info_defaults
 
 from qakit.cli.terminal.console import out, plain, print_json, print_warning
 from qakit.components import KINDS, Kind, Settings
-from qakit.discovery import describe, guarded
+from qakit.discovery import PluginOrigin, describe, guarded
 from qakit.registry import DISABLE_VARIABLE, Entry, Registry, load_registry
 
 if TYPE_CHECKING:
@@ -145,27 +145,22 @@ def _document(registry: Registry, kind: Kind | None) -> dict[str, Any]:
     return {
         "components": [_component(entry) for entry in registry.entries(kind)],
         "broken": [
-            {
-                "plugin": broken.origin.name,
-                "package": broken.origin.package,
-                "version": broken.origin.version,
-                "error": broken.error,
-                "traceback": broken.traceback,
-            }
+            _origin(broken.origin) | {"error": broken.error, "traceback": broken.traceback}
             for broken in registry.broken
         ],
         "conflicts": [
             {"kind": conflict.kind, "name": conflict.name, "plugins": [entry.plugin for entry in conflict.entries]}
             for conflict in conflicts
         ],
-        "disabled": [
-            {"plugin": origin.name, "package": origin.package, "version": origin.version}
-            for origin in registry.disabled
-        ],
+        "disabled": [_origin(origin) for origin in registry.disabled],
         "warnings": [
             f"{DISABLE_VARIABLE} names {pattern!r}, which matches no installed plugin" for pattern in registry.unmatched
         ],
     }
+
+
+def _origin(origin: PluginOrigin) -> dict[str, str]:
+    return {"plugin": origin.name, "package": origin.package, "version": origin.version}
 
 
 def _component(entry: Entry) -> dict[str, Any]:
@@ -176,16 +171,7 @@ def _component(entry: Entry) -> dict[str, Any]:
         "package": entry.package,
         "version": entry.version,
         "summary": entry.component.summary,
-        "settings": [
-            {
-                "name": setting.name,
-                "type": setting.type,
-                "required": setting.required,
-                "default": setting.default,
-                "description": setting.description,
-            }
-            for setting in view_settings(entry.component.settings)
-        ],
+        "settings": [asdict(setting) for setting in view_settings(entry.component.settings)],
     }
 
 

@@ -118,12 +118,14 @@ def report(
     from qakit.graph.expand import load
     from qakit.registry import load_registry
     from qakit.report.study_page import counts_text, summary_grids, write_report
+    from qakit.statistics import Sampling
     from qakit.study.folder import find_study
     from qakit.study.results import read_results
 
     folder, loaded = find_study(study)
     registry = load_registry()
-    results = read_results(folder, loaded, registry, partial(load, registry=registry), resamples=resamples, seed=seed)
+    sampling = Sampling(resamples, seed)
+    results = read_results(folder, loaded, registry, partial(load, registry=registry), sampling)
     target = output or folder.path
     files = write_report(results, target)
     if as_json:

@@ -16,7 +16,7 @@ from qakit.outputs import new_path
 
 if TYPE_CHECKING:
     from qakit.report.postprocess import Tuning
-    from qakit.report.postprocess_search import Change, Figure, Tried
+    from qakit.report.postprocess_search import Figure, Tried
     from qakit.report.postprocess_steps import Step
     from qakit.statistics import Difference
 
@@ -195,9 +195,5 @@ def _tried_json(tried: Tried) -> Mapping[str, Any]:
         "worse": tried.worse,
         "p": tried.p,
         "kept": tried.taken,
-        "examples": [_change_json(each) for each in tried.changes],
+        "examples": [asdict(each) for each in tried.changes],
     }
-
-
-def _change_json(change: Change) -> dict[str, Any]:
-    return asdict(change) | {"gold": list(change.gold)}

@@ -60,10 +60,7 @@ def is_ensemble(path: Path) -> bool:
 def load_ensemble(path: str | PathLike[str], registry: Registry, *, check_members: bool = True) -> EnsemblePlan:
     """Read and check an ensemble recipe; paths in it are relative to it.
 
-    Args:
-        path: the recipe.
-        registry: the installed plugins.
-        check_members: whether a member that is not there is a problem, too.
+    With ``check_members`` a member that is not there is a problem, too.
 
     Raises:
         RecipeError: with every problem that was found.

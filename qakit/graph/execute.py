@@ -60,13 +60,7 @@ class Executor(Protocol):
         ...
 
     def start(self, node: Node, folder: Path, listener: Listener) -> Job:
-        """Begin the work on a node, whose folder is there, and whose needs are finished.
-
-        Args:
-            node: the node.
-            folder: the graph's.
-            listener: hears of its progress, as far as it is known.
-        """
+        """Begin the work on a node below the graph's ``folder``: its own is there, and its needs are finished."""
         ...
 
 

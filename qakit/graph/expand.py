@@ -67,7 +67,6 @@ def load(
 
     Args:
         path: a recipe; with ``stages`` a pipeline, with ``ensemble`` one of several members.
-        registry: the installed plugins.
         overrides: ``a.b=value`` texts.
         settings: values that a study or an ensemble puts into the recipe, applied before the overrides.
         check_files: whether a data file that is not there is a problem too.

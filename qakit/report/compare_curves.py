@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qakit.report.compare import Comparison, Group
 from qakit.report.compare_table import changes
-from qakit.report.curves import save_picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,15 +28,6 @@ class Curves:
     name: str
     logs: Sequence[Sequence[Mapping[str, Any]]]
     """Of each run, the lines of metrics.jsonl."""
-
-
-def draw_comparison(comparison: Comparison, path: Path) -> None:
-    """A panel for the loss and one for each figure.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    save_picture(comparison_figure(comparison), path)
 
 
 def comparison_figure(comparison: Comparison) -> Figure:

@@ -13,7 +13,7 @@ from qakit.files import write_json, write_text
 from qakit.names import duration
 from qakit.protocols import Metric, NoRuntime
 from qakit.recipe.differences import differing_keys
-from qakit.report.compare import FEW, Plan, columns_of
+from qakit.report.compare import FEW, columns_of
 from qakit.report.compare_runs import read_members
 from qakit.report.compare_table import NOTHING, Grid, changes, markdown_table, markdown_text, signed, verdict
 from qakit.report.curves import save_picture
@@ -122,8 +122,7 @@ def ladder_of(rungs: Sequence[Rung], registry: Registry, sampling: Sampling) -> 
         figure = metric.primary
         try:
             members = read_members([run.folder for run in runs.values()], registry)
-            plan = Plan(resamples=sampling.resamples, seed=sampling.seed)
-            columns = {name: columns_of(each, plan)[figure] for name, each in zip(runs, members, strict=True)}
+            columns = {name: columns_of(each, sampling)[figure] for name, each in zip(runs, members, strict=True)}
             questions = members[0].questions or len(next(iter(members[0].figures.values())))
         except QakitError as error:
             notes.append(f"The steps are not compared question by question: {error}")

@@ -174,9 +174,10 @@ def counts_text(results: StudyResults) -> str:
 
 def method_text(results: StudyResults) -> str:
     """What the tables show, and how the differences were found."""
+    sampling = results.sampling
     return (
         "Figures are those of the best weights on validation. Differences: paired bootstrap over the questions, "
-        f"{results.resamples:,} resamples, seed {results.seed}; where the interval holds 0, two rows cannot be told "
+        f"{sampling.resamples:,} resamples, seed {sampling.seed}; where the interval holds 0, two rows cannot be told "
         "apart. Of the rows' recipes, values that more than half of the rows have are left out."
     )
 

@@ -85,10 +85,7 @@ class TrainedPipeline:
         """Load a pipeline.
 
         Args:
-            folder: the pipeline's own.
-            registry: the installed plugins.
             device: where both stages run; by default the first GPU if there is one.
-            workers: the processes that share the scoring.
             decision: stands for what is tuned at the end of the training.
             overrides: ``a.b=value`` texts for what prediction looks at; ``span.predict.n_best=5`` is for a stage.
 

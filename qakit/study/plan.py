@@ -80,9 +80,7 @@ def plan(
     A search has none yet; what its values may become is checked all the same.
 
     Args:
-        loaded: the study.
-        load: reads the recipes.
-        overrides: ``a.b=value`` texts for all of them.
+        overrides: ``a.b=value`` texts for all recipes.
         settings: likewise, of a file that has the study in it.
 
     Raises:

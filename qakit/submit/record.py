@@ -37,13 +37,7 @@ class Score:
 
     def as_record(self) -> dict[str, Any]:
         """The figure by the names it has in a :class:`Record`."""
-        return {
-            "metric": self.metric,
-            "cv_mean": self.mean,
-            "cv_std": self.std,
-            "cv_low": self.low,
-            "cv_high": self.high,
-        }
+        return {"metric": self.metric} | {f"cv_{name}": getattr(self, name) for name in ("mean", "std", "low", "high")}
 
 
 def _with_zone(value: str) -> str:

@@ -48,11 +48,7 @@ def find_target(
     """The file to be submitted. For a run without test predictions, its recipe's test file is predicted first.
 
     Args:
-        target: a CSV file, or a run's folder.
         run_id: the run that a file comes from.
-        load: opens what answers.
-        say: told what is going on.
-        progress: shows how far a prediction is.
 
     Raises:
         UsageError: the target is neither a CSV file nor a run, or the options contradict each other.

@@ -15,7 +15,8 @@ from qakit.errors import UsageError
 
 if TYPE_CHECKING:
     from qakit.devices import Slot
-    from qakit.graph.execute import Executor
+    from qakit.graph.execute import Execution, Executor
+    from qakit.graph.nodes import Graph
     from qakit.recipe.model import Recipe
     from qakit.registry import Registry
     from qakit.training.events import Listener
@@ -67,6 +68,13 @@ class Place:
     """Set by a signal, where the trainings run in other processes; here they are asked themselves."""
     deadline: float | None = None
     """When all should be done, by ``time.monotonic``; None: there is time."""
+
+    def execution(self, graph: Graph, folder: Path, **options: Any) -> Execution:
+        """A graph that is carried out here."""
+        from qakit.graph.execute import Execution
+
+        place = (graph, folder, self.executor, self.listener)
+        return Execution(*place, stop=self.stop, workers=self.workers, deadline=self.deadline, **options)
 
 
 @contextmanager

@@ -83,18 +83,8 @@ class StudyExecution:
         return records_of(self.folder, trials, self.registry)
 
     def _execution(self, graph: Graph) -> Execution:
-        return Execution(
-            graph,
-            self.folder.path,
-            self.place.executor,
-            self.place.listener,
-            keep_going=True,
-            retry_failed=self.retry_failed,
-            stop=self.place.stop,
-            poll=self.poll,
-            workers=self.place.workers,
-            deadline=self.place.deadline,
-        )
+        how = {"keep_going": True, "retry_failed": self.retry_failed, "poll": self.poll}
+        return self.place.execution(graph, self.folder.path, **how)
 
     def _search(self) -> list[TrialRecord]:
         if self.place.workers.size > 1:

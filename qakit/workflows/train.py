@@ -156,7 +156,6 @@ class PlannedTraining:
         return TrainingResult(run, run.read_json(run.metrics_file))
 
     def _train_several(self, place: Place) -> TrainingResult:
-        from qakit.graph.execute import Execution
         from qakit.graph.folders import check_graph, make_folders
         from qakit.runs import Run
         from qakit.training.events import RunBegun
@@ -173,9 +172,7 @@ class PlannedTraining:
         assert folder is not None
         if not self.resume:
             listener(RunBegun(folder))
-        execution = Execution(
-            self.graph, folder, place.executor, listener, stop=place.stop, workers=workers, deadline=place.deadline
-        )
+        execution = place.execution(self.graph, folder)
         if self.fold is not None:
             execution.graph = self.graph.only(f"fold-{self.fold}")
         execution.run()

@@ -17,6 +17,7 @@ from qakit.graph.expand import load
 from qakit.names import duration
 from qakit.report.study_page import memory, write_report
 from qakit.report.study_pictures import numeric_keys
+from qakit.statistics import Sampling
 from qakit.study.folder import find_study
 from qakit.study.results import read_results
 
@@ -164,7 +165,7 @@ def test_a_study_whose_file_is_gone_shows_what_was_noted(write: Write, drive: Dr
     folder, loaded = find_study(drive.folder.path)
     read = partial(load, registry=drive.registry)
     assert loaded is None
-    kept = read_results(folder, loaded, drive.registry, read, resamples=200, seed=0)
+    kept = read_results(folder, loaded, drive.registry, read, Sampling(200, 0))
     assert [task.rows for task in kept.tasks] == [task.rows for task in shown.tasks]
 
 

@@ -16,7 +16,7 @@ from qakit.cli.terminal.console import err, out, plain, print_error, print_json,
 from qakit.data.formulas import formula_notice
 from qakit.distributed import launched_processes
 from qakit.errors import UsageError
-from qakit.inference.stream_inputs import DATA_ENDINGS, Form, Shard, dealt, find_shards, is_pattern
+from qakit.inference.stream_inputs import DATA_ENDINGS, Form, dealt, find_shards, is_pattern
 
 if TYPE_CHECKING:
     import torch
@@ -73,6 +73,9 @@ def predict_many(
     as_json: bool,
 ) -> None:
     """Answer each file of ``inputs`` into a file in the folder ``output``; ``overrides`` for its recipe."""
+    from qakit.inference.stream import StoppedError
+    from qakit.workflows.predict_many import Request, answer_here, answer_on_cluster
+
     if output is None:
         raise UsageError("several inputs need --output: the folder for the answers")
     folder = Path(output)
@@ -90,23 +93,6 @@ def predict_many(
     shards = dealt(find_shards(inputs, folder, form=options.form), index=index, count=count)
     share = f"; the share of process {index + 1} of {count}" if count > 1 else ""
     speaks = index == 0 or options.shard_of is not None  # of a launcher's processes, which share a terminal, the first
-    _answer(run, overrides, shards, folder, options, speaks=speaks, share=share, as_json=as_json)
-
-
-def _answer(
-    run: Path,
-    overrides: Sequence[str],
-    shards: Sequence[Shard],
-    folder: Path,
-    options: ManyOptions,
-    *,
-    speaks: bool,
-    share: str,
-    as_json: bool,
-) -> None:
-    from qakit.inference.stream import StoppedError
-    from qakit.workflows.predict_many import Request, answer_here, answer_on_cluster
-
     request = Request(run, tuple(overrides), folder, options.form, options.block, options.keep_going)
     try:
         with _Display(quiet=as_json or not speaks) as display:
