@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -11,9 +11,9 @@ from qakit.data.folds import Assignment
 from qakit.data.labels import run_classes
 from qakit.data.splits import Split, split_files, split_sources
 from qakit.ensembling.combine import combine
+from qakit.ensembling.folder import StoredEnsemble
 from qakit.ensembling.load import EnsemblePlan
 from qakit.ensembling.method import Method
-from qakit.ensembling.stored import StoredEnsemble
 from qakit.ensembling.validation import Decision
 from qakit.errors import RunError, UsageError
 from qakit.files import write_json
@@ -27,6 +27,7 @@ from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.report.curves import draw_folds
 from qakit.runs import Run, environment, open_run, seconds_of
+from qakit.training.events import Listener, Notice, Remark
 from qakit.values import Example, Prediction
 
 
@@ -102,19 +103,14 @@ def open_together(folder: Path, registry: Registry) -> StoredEnsemble:
     return StoredEnsemble(run, recipe, plan.members, method, Decision.plain(len(plan.members)), {})
 
 
-Say = Callable[[str], None]
-
-
 def finish_folds(
-    run: Run, registry: Registry, split: Split, assignment: Assignment, *, say: Say, warn: Say
+    run: Run, registry: Registry, split: Split, assignment: Assignment, listener: Listener
 ) -> Mapping[str, Any]:
     """Write what stands in the folder of the folds itself; returns what metrics.json holds.
 
     Args:
         run: the folder, all of its folds trained.
         split: all examples of the training files.
-        say: gets a line for each part that takes time.
-        warn: gets what is wrong with the submission, line by line.
 
     Raises:
         DataError: a fold's predictions are damaged or of other questions.
@@ -123,7 +119,7 @@ def finish_folds(
     recipe = run.recipe()
     assert recipe.folds is not None
     k = recipe.folds.k
-    say("joining the out-of-fold predictions")
+    listener(Remark("joining the out-of-fold predictions"))
     predictions, characters = out_of_fold(run, split.examples, assignment, k=k)
     save_predictions(
         run.validation_predictions,
@@ -135,7 +131,7 @@ def finish_folds(
     )
     submission = None
     if split_sources(recipe, "test"):
-        submission = _answer_test(run, recipe, registry, say, warn)
+        submission = _answer_test(run, recipe, registry, listener)
     judge = Judge.of(recipe, registry)
     metrics = {
         "run": str(run.folder),
@@ -176,15 +172,15 @@ def scores_of(
     }
 
 
-def _answer_test(run: Run, recipe: Recipe, registry: Registry, say: Say, warn: Say) -> Submission:
+def _answer_test(run: Run, recipe: Recipe, registry: Registry, listener: Listener) -> Submission:
     """The folds' models as one, through the recipe's ensembler, each counting the same."""
     assert recipe.folds is not None
-    made = combine(plan_of(recipe, registry, run), registry, want_test=True, say=say)
+    made = combine(plan_of(recipe, registry, run), registry, want_test=True, say=lambda text: listener(Remark(text)))
     assert made.test is not None
     inputs = inputs_of(split_files(recipe, "test"))
     characters = averaged([run.fold(number) for number in range(1, recipe.folds.k + 1)])
     save_predictions(run.predictions, made.test, recipe, run=run.name, inputs=inputs, characters=characters)
     submission = write_submission(run.predictions / "submission", made.test, recipe, registry)
     for line in submission.told():
-        warn(line)
+        listener(Notice(line))
     return submission

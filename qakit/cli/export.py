@@ -80,7 +80,7 @@ def _refuse(contradiction: bool, message: str) -> None:
 
 def _refuse_composed(run: Path, *, offline: bool) -> None:
     from qakit.runs import Run, member_folders, open_run
-    from qakit.stages.folder import is_pipeline_folder, stage_folders
+    from qakit.stages.load import is_pipeline_folder, stage_folders
 
     if offline:
         return

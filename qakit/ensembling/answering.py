@@ -9,11 +9,10 @@ from tempfile import TemporaryDirectory
 from typing import Self
 
 from qakit.distributed import ALONE, Workers
-from qakit.ensembling.answers import decided
 from qakit.ensembling.combine import combine_kept
+from qakit.ensembling.folder import StoredEnsemble
 from qakit.ensembling.kept import NBEST, Kept, Source
-from qakit.ensembling.stored import StoredEnsemble
-from qakit.ensembling.validation import Decision
+from qakit.ensembling.validation import Decision, decided
 from qakit.errors import UsageError
 from qakit.inference.answering import Answering, Examined, Inferred
 from qakit.inference.characters import CHARACTERS_FILE

@@ -126,7 +126,7 @@ def reload_graph(folder: Path, registry: Registry) -> Graph:
         RunError: the folder is no run, or is damaged.
         RecipeError: a recipe no longer fits this version of qakit.
     """
-    from qakit.stages.folder import reload_pipeline
+    from qakit.stages.load import reload_pipeline
 
     run = Run(folder)
     if (folder / MEMBERS_FILE).is_file():

@@ -124,15 +124,8 @@ class OutOfFold:
     def finish(self, run: Run, registry: Registry, listener: Listener) -> Joined:
         """Out-of-fold predictions, one score with its spread, one answer to the test file."""
         from qakit.folds import finish_folds
-        from qakit.training.events import Notice, Remark
 
-        finish_folds(
-            run,
-            registry,
-            *self._read(registry),
-            say=lambda text: listener(Remark(text)),
-            warn=lambda text: listener(Notice(text)),
-        )
+        finish_folds(run, registry, *self._read(registry), listener)
         return Joined()
 
     def dry_run(self, registry: Registry) -> Mapping[str, Any]:

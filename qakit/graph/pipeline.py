@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Any
 from qakit.errors import RunError
 from qakit.graph.nodes import Graph, Joined, Node, Train
 from qakit.runs import PIPELINE, Run, environment, open_run, seconds_of
-from qakit.stages.folder import pipeline_text, read_pipeline, stage_folders
-from qakit.stages.load import LoadedPipeline, Stage
+from qakit.stages.load import LoadedPipeline, Stage, pipeline_text, read_pipeline, stage_folders
 from qakit.stages.model import STAGES, ExistingRun
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ class TwoStages:
         from qakit.files import write_json
         from qakit.modeling.device import pick_device
         from qakit.report.evaluation import expectation_of
-        from qakit.stages.folder import COMBINE
+        from qakit.stages.load import COMBINE
         from qakit.stages.trained import TrainedPipeline
         from qakit.stages.tuning import Decision, Tuned, tune
         from qakit.training.events import Predicting, Remark

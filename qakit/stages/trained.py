@@ -21,8 +21,7 @@ from qakit.recipe.overrides import key_path
 from qakit.recipe.prediction import given_threshold, prediction_recipe
 from qakit.registry import Registry, load_registry
 from qakit.runs import Run, open_run
-from qakit.stages.folder import COMBINE, read_pipeline, stage_folders
-from qakit.stages.load import dealt
+from qakit.stages.load import COMBINE, dealt, read_pipeline, stage_folders
 from qakit.stages.model import STAGES
 from qakit.stages.tuning import Decision, Reading, Weight, judged, raw_answers
 from qakit.values import ContextPrediction, Example, SpanPrediction

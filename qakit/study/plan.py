@@ -17,9 +17,8 @@ from qakit.recipe.issues import Issue, did_you_mean
 from qakit.recipe.model import Recipe
 from qakit.recipe.nodes import Findings, ListNode, Place, ScalarNode, dotted, find, plain
 from qakit.recipe.overrides import Setting, key_path, override_source
-from qakit.study.labels import distinct, join, value_label
 from qakit.study.load import LoadedStudy
-from qakit.study.space import corners
+from qakit.study.space import corners, distinct, join, value_label
 
 MOST_TRIALS = 10_000
 """Of a grid. Each has a recipe that is read and checked before anything is trained."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from qakit.data.splits import CONTEXTS
 from qakit.distributed import ALONE, Workers
 from qakit.ensembling.answering import Say, TrainedEnsemble
-from qakit.ensembling.stored import open_stored
+from qakit.ensembling.folder import open_stored
 from qakit.errors import UsageError
 from qakit.folds import open_together
 from qakit.inference.answering import Answering
@@ -22,7 +22,7 @@ from qakit.inference.trained import TrainedRun
 from qakit.recipe.overrides import key_path
 from qakit.registry import Registry, load_registry
 from qakit.runs import Run, nested, open_run
-from qakit.stages.folder import is_pipeline_folder
+from qakit.stages.load import is_pipeline_folder
 from qakit.stages.trained import TrainedPipeline, recipes_under
 
 if TYPE_CHECKING:
