@@ -174,6 +174,27 @@ def _round(
     """Every step after the chain and, where that gives other answers, before it; each with all its answers."""
     found: list[tuple[Tried, tuple[str, ...]]] = []
     before = questions.figures(current)
+
+    def tried(step: Step, whole: tuple[Step, ...], predictions: Sequence[SpanPrediction]) -> Tried:
+        after = questions.figures(predictions)
+        rows = zip(questions.examples, current, predictions, before, after, strict=True)
+        changes = [
+            Change(example.id, old.answer, new.answer, _gold(example), now - then)
+            for example, old, new, then, now in rows
+            if old.answer != new.answer
+        ]
+        return Tried(
+            round=number,
+            step=step,
+            chain=whole,
+            gain=questions.minus(after, before),
+            changed=len(changes),
+            better=sum(each.gain > 0 for each in changes),
+            worse=sum(each.gain < 0 for each in changes),
+            p=questions.chance(after, before),
+            changes=_telling(changes),
+        )
+
     for step in rest:
         last, seen = (*chain, step), tuple[str, ...]()
         for whole in dict.fromkeys((last, (step, *chain))):
@@ -185,37 +206,9 @@ def _round(
                 continue
             answers = tuple(each.answer for each in predictions)
             if answers != seen:
-                found.append((_tried(questions, number, step, whole, current, predictions, before), answers))
+                found.append((tried(step, whole, predictions), answers))
             seen = answers
-    return [(tried, answers) for tried, answers in found if tried.step.name not in faults.found]
-
-
-def _tried(
-    questions: Questions,
-    number: int,
-    step: Step,
-    chain: tuple[Step, ...],
-    current: Sequence[SpanPrediction],
-    predictions: Sequence[SpanPrediction],
-    before: Sequence[float],
-) -> Tried:
-    after = questions.figures(predictions)
-    changes = [
-        Change(example.id, old.answer, new.answer, _gold(example), now - then)
-        for example, old, new, then, now in zip(questions.examples, current, predictions, before, after, strict=True)
-        if old.answer != new.answer
-    ]
-    return Tried(
-        round=number,
-        step=step,
-        chain=chain,
-        gain=questions.minus(after, before),
-        changed=len(changes),
-        better=sum(each.gain > 0 for each in changes),
-        worse=sum(each.gain < 0 for each in changes),
-        p=questions.chance(after, before),
-        changes=_telling(changes),
-    )
+    return [pair for pair in found if pair[0].step.name not in faults.found]
 
 
 def _corrected(found: Sequence[tuple[Tried, tuple[str, ...]]]) -> list[Tried]:

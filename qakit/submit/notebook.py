@@ -88,7 +88,8 @@ def export_run(run: Run, folder: Path, *, user: str, slug: str) -> Export:
         export_merged(run, registry, dataset / "run" / "model")
         shutil.copyfile(run.recipe_file, dataset / "run" / "recipe.yaml")
         write_text(dataset / "requirements.txt", "".join(f"{line}\n" for line in requirements))
-        write_json(dataset / "dataset-metadata.json", _dataset(user, name, title))
+        about = {"title": title, "id": f"{user}/{name}", "licenses": [{"name": "other"}], "isPrivate": True}
+        write_json(dataset / "dataset-metadata.json", about)
         write_json(notebook / "kernel-metadata.json", _kernel(user, name, title, slug))
         write_json(notebook / f"{name}.ipynb", _ipynb(name, Path(recipe.data.test).name))
         _keep_others(folder, fresh)
@@ -118,10 +119,6 @@ def _title(run: str) -> str:
         digest = hashlib.sha256(run.encode("utf-8", "surrogatepass")).hexdigest()[:6]
         kept = f"{kept[: longest - len(digest) - 1].strip()} {digest}".strip()
     return f"qakit {kept}"
-
-
-def _dataset(user: str, name: str, title: str) -> dict[str, Any]:
-    return {"title": title, "id": f"{user}/{name}", "licenses": [{"name": "other"}], "isPrivate": True}
 
 
 def _kernel(user: str, name: str, title: str, slug: str) -> dict[str, Any]:

@@ -79,14 +79,27 @@ def check(
 
     Exit code 0: training can start. 1: it would stop at a problem. 2: a file cannot be read.
     """
+    from qakit.cli.terminal.component_settings import build_component
     from qakit.data.check import check_data
+    from qakit.data.sources import local_files
+    from qakit.recipe.model import WindowsSection
     from qakit.registry import load_registry
 
     registry = load_registry()
     if reader is None:
         job = _from_recipe(targets, overrides or [], tokenizer, registry)
     else:
-        job = _from_files(targets, reader, overrides or [], tokenizer, max_length, stride, max_answer_length, registry)
+        files = [file for text in targets for file in local_files(text, named="FILE")]
+        job = _Job(
+            reader=build_component(registry, "readers", reader, overrides),
+            splits=_one_split_each(files),
+            policies={},
+            tokenizer=tokenizer,
+            preprocessor=("stride", {} if stride is None else {"overlap": stride}),
+            max_length=max_length,
+            max_question_length=WindowsSection().max_question_length,
+            max_answer_length=max_answer_length,
+        )
     with err.status("reading") as status:
         setup = _token_setup(job, registry)
         report = check_data(
@@ -247,32 +260,6 @@ def _rules(recipe: Recipe, registry: Registry) -> Rules:
     except ModelError:
         gives = None
     return partial(data_findings, recipe, registry, gives=gives)
-
-
-def _from_files(
-    files: list[str],
-    reader: str,
-    overrides: list[str],
-    tokenizer: str | None,
-    max_length: int,
-    stride: int | None,
-    max_answer_length: int | None,
-    registry: Registry,
-) -> _Job:
-    from qakit.cli.terminal.component_settings import build_component
-    from qakit.data.sources import local_files
-    from qakit.recipe.model import WindowsSection
-
-    return _Job(
-        reader=build_component(registry, "readers", reader, overrides),
-        splits=_one_split_each([file for text in files for file in local_files(text, named="FILE")]),
-        policies={},
-        tokenizer=tokenizer,
-        preprocessor=("stride", {} if stride is None else {"overlap": stride}),
-        max_length=max_length,
-        max_question_length=WindowsSection().max_question_length,
-        max_answer_length=max_answer_length,
-    )
 
 
 def _one_split_each(files: Sequence[Path]) -> dict[str, Sequence[Path]]:

@@ -36,6 +36,8 @@ def list_recipes(
     as_json: Json = False,
 ) -> None:
     """List the recipes of a folder, with what they extend and what they are."""
+    from qakit.cli.terminal.tables import print_table
+
     root = folder or _default_folder()
     rows = [_row(path) for path in _recipe_files(root)]
     if as_json:
@@ -43,7 +45,12 @@ def list_recipes(
     elif not rows:
         err.print(plain(f"no recipes (*.yaml) in {root}"))
     else:
-        _print_rows(rows)
+        columns, cells = ("recipe", "name", "extends", "description"), []
+        for row in rows:
+            parents = ", ".join(Path(parent).name for parent in row["extends"])
+            texts = (row["path"], row["name"], parents, row["description"])
+            cells.append([plain(text, "" if row["valid"] else "red") for text in texts])
+        print_table(None, columns, cells)
 
 
 @app.command()
@@ -199,19 +206,6 @@ def _about(path: Path) -> tuple[str | None, Iterable[str | Path], str]:
         return study.name, study.recipes.values(), f"Study: {study.study.description}"
     one = load_recipe(path)
     return one.recipe.name, one.extends, one.recipe.description
-
-
-def _print_rows(rows: Sequence[dict[str, Any]]) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("recipe", "name", "extends", "description"):
-        table.add_column(title, overflow="fold")
-    for row in rows:
-        style = "" if row["valid"] else "red"
-        parents = ", ".join(Path(parent).name for parent in row["extends"])
-        table.add_row(*(plain(text, style) for text in (row["path"], row["name"], parents, row["description"])))
-    out.print(table)
 
 
 def _verdict(path: Path, error: RecipeError | None) -> dict[str, Any]:
