@@ -172,11 +172,9 @@ class MeanColumn:
 
     @property
     def figure(self) -> float:
-        """Of all questions."""
         return fmean(self.values)
 
     def interval(self, sampling: Sampling) -> tuple[float, float]:
-        """The bootstrap interval of :attr:`figure`."""
         return interval(self.values, seed=sampling.seed, resamples=sampling.resamples)
 
     def minus(self, other: Column, sampling: Sampling) -> Difference:
@@ -194,7 +192,6 @@ class DrawnColumn:
     """(R,) the figure of each draw."""
 
     def interval(self, _: Sampling) -> tuple[float, float]:
-        """The bootstrap interval of :attr:`figure`."""
         return ends_of_draws(self.draws)
 
     def minus(self, other: Column, _: Sampling) -> Difference:

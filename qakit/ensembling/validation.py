@@ -68,7 +68,6 @@ class Judged:
         return self.figures(predictions)[self.figure]
 
     def figures(self, predictions: Sequence[Prediction]) -> dict[str, float]:
-        """All figures of the metric."""
         return dict(self.judge.metric.compute(self.examples, predictions))
 
     @property
@@ -167,7 +166,6 @@ class Bench:
 
     @property
     def rows(self) -> range:
-        """All questions."""
         return range(len(self.judged.examples))
 
     @property

@@ -92,7 +92,6 @@ class Done:
     how: Ended
 
     def ended(self) -> Ended:
-        """How."""
         return self.how
 
     def stop(self, signal: int) -> None:
@@ -153,7 +152,6 @@ class Execution:
 
     @property
     def is_busy(self) -> bool:
-        """Whether work goes on."""
         return bool(self._jobs)
 
     def cancel(self, label: str, signal: int) -> None:

@@ -35,7 +35,6 @@ class Plan:
 
     @property
     def sampling(self) -> Sampling:
-        """How questions are drawn."""
         return Sampling(self.resamples, self.seed)
 
 

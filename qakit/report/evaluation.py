@@ -45,7 +45,6 @@ class EvaluationReport:
         return {name: {"value": value, "threshold": threshold} for name, (threshold, value) in best.items()}
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values for programs."""
         evaluation = self.evaluation
         threshold = None
         if self.source is not None:
@@ -152,7 +151,6 @@ class Expectation:
     questions: int
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values for programs."""
         stages = self.stages
         return {
             "questions": self.questions,

@@ -79,7 +79,6 @@ class Ladder:
     notes: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """As plain values, for programs."""
         return {
             "figure": self.figure,
             "questions": self.questions,

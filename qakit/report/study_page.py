@@ -197,7 +197,6 @@ def share_text(row: StudyRow) -> str:
 
 
 def memory(megabytes: float | None) -> str:
-    """A peak of memory."""
     if megabytes is None:
         return NOTHING
     return f"{megabytes / 1024:.1f} GiB" if megabytes >= 10_000 else f"{megabytes:,.0f} MiB"

@@ -99,12 +99,10 @@ class Run:
 
     @property
     def is_ensemble(self) -> bool:
-        """Whether it is an ensemble."""
         return (self.folder / ENSEMBLE).is_file()
 
     @property
     def is_folds(self) -> bool:
-        """Whether it holds folds."""
         return self.folds_file.is_file()
 
     @property

@@ -146,7 +146,6 @@ class Tuned:
     """Weights with the figure that chose; empty where the recipe fixes the weight."""
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
         tried = [{"weight": weight, "figure": figure} for weight, figure in self.tried]
         return {**asdict(self.decision), "tried": tried}
 

@@ -22,7 +22,6 @@ class Some:
     first: list[str] = field(default_factory=list)
 
     def add(self, what: str) -> None:
-        """One more."""
         self.count += 1
         if len(self.first) < SHOWN:
             self.first.append(what if len(what) <= 60 else what[:59] + "…")
@@ -174,7 +173,6 @@ class Ids:
         """The first id that is not at the sample's place."""
 
     def see(self, id_: str) -> None:
-        """One more row."""
         if self.sample is None:
             if id_ in self.own:
                 self.repeated.add(id_)

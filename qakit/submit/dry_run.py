@@ -29,7 +29,6 @@ class DryRun:
     exit_code: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, for programs."""
         pending, checked = self.pending, self.pending.checked
         return {
             "dry_run": True,

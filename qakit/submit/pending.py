@@ -40,7 +40,6 @@ class FileSubmission:
 
     @property
     def notebook(self) -> None:
-        """A file is no notebook."""
         return None
 
     def matches(self, record: Record) -> bool:

@@ -35,7 +35,6 @@ class KaggleSettings:
 
     @property
     def address(self) -> str:
-        """Where the requests go."""
         return self.endpoint or KAGGLE
 
     @property

@@ -195,7 +195,6 @@ class Standing:
     own: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, for programs."""
         date = None if self.row.date is None else self.row.date.isoformat()
         return {"rank": self.rank, **asdict(self.row), "date": date, "own": self.own}
 

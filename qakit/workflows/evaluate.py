@@ -31,7 +31,6 @@ class EvaluationResult:
 
     @property
     def figures(self) -> Mapping[str, float]:
-        """The metric's figures."""
         return self.report.evaluation.figures
 
     @property

@@ -42,7 +42,6 @@ class TrainingResult:
 
     @property
     def folder(self) -> Path:
-        """The run's folder."""
         return self.run.folder
 
     @property

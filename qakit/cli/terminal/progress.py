@@ -205,7 +205,6 @@ class TrainingDisplay:
 
 
 def evaluation_line(event: events.Evaluated) -> str:
-    """One evaluation in one line."""
     shown = {name: value for name, value in event.figures.items() if isinstance(value, float)}
     figures = "  ".join(f"{name} {value:.2f}" for name, value in list(shown.items())[:6])
     mark = "  (best so far)" if event.best else ""
