@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from qakit.names import plain_name
 from qakit.numbers import LARGEST, finite
 
-T = TypeVar("T")
 State = Literal["INTENT", "CREATING", "CREATED", "COMPLETE", "ERROR", "REJECTED", "UNKNOWN"]
 STATES: tuple[State, ...] = get_args(State)
 """``INTENT``: to be uploaded; nothing is submitted. ``CREATING``: Kaggle was, or is about to be, asked to submit it.
@@ -139,8 +138,8 @@ class Record:
         """Plain data, for the ledger and for programs."""
         return asdict(self)
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> Record:
         """Read back :meth:`to_dict`; keys of later versions are passed over.
 
         Raises:
@@ -149,7 +148,7 @@ class Record:
         if "state" not in data:
             raise ValueError("state is missing")
         try:
-            record: Self = _checks(cls).validate_python(data)
+            record = _checks().validate_python(data)
         except ValidationError as error:
             problem = error.errors(include_url=False)[0]
             place, message = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")
@@ -162,9 +161,9 @@ class Record:
 
 
 @cache
-def _checks(kind: type[T]) -> TypeAdapter[T]:
+def _checks() -> TypeAdapter[Record]:
     """What each value of a line must be: others can write there, and a line names folders, commands and figures."""
-    return TypeAdapter(kind)
+    return TypeAdapter(Record)
 
 
 def new_id() -> str:

@@ -130,7 +130,6 @@ class PlannedTraining:
             QakitError: whatever is wrong with data, models, folders or devices.
             InterruptedTrainingError: it was asked to stop, and has written a checkpoint.
         """
-        from qakit.runs import Run
         from qakit.workflows.launching import executing, slots_of, train_on
 
         if not self.is_single:
@@ -156,7 +155,6 @@ class PlannedTraining:
 
     def _train_several(self, place: Place) -> TrainingResult:
         from qakit.graph.folders import check_graph, make_folders
-        from qakit.runs import Run
         from qakit.training.events import RunBegun
 
         workers, listener, folder = place.workers, place.listener, self.output
