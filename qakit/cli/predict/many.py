@@ -73,9 +73,6 @@ def predict_many(
     as_json: bool,
 ) -> None:
     """Answer each file of ``inputs`` into a file in the folder ``output``; ``overrides`` for its recipe."""
-    from qakit.inference.stream import StoppedError
-    from qakit.workflows.predict_many import Request, answer_here, answer_on_cluster
-
     if output is None:
         raise UsageError("several inputs need --output: the folder for the answers")
     folder = Path(output)
@@ -93,6 +90,10 @@ def predict_many(
     shards = dealt(find_shards(inputs, folder, form=options.form), index=index, count=count)
     share = f"; the share of process {index + 1} of {count}" if count > 1 else ""
     speaks = index == 0 or options.shard_of is not None  # of a launcher's processes, which share a terminal, the first
+
+    from qakit.inference.stream import StoppedError
+    from qakit.workflows.predict_many import Request, answer_here, answer_on_cluster
+
     request = Request(run, tuple(overrides), folder, options.form, options.block, options.keep_going)
     try:
         with _Display(quiet=as_json or not speaks) as display:
