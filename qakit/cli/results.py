@@ -231,8 +231,8 @@ def show_dry_run(planned: PlannedTraining, summary: Mapping[str, Any], *, as_jso
         for name, one in summary["trainings"].items():
             _show_one(f"Dry run: {name}", one)
         if "folds" in summary:
-            rows = [(size["fold"], f"{size['examples']:,}", f"{size['groups']:,}") for size in summary["folds"]]
-            print_table("Folds", ("fold", "questions", "groups"), rows, numbers=("questions", "groups"))
+            sizes = [(size["fold"], f"{size['examples']:,}", f"{size['groups']:,}") for size in summary["folds"]]
+            print_table("Folds", ("fold", "questions", "groups"), sizes, numbers=("questions", "groups"))
 
 
 def show_training(result: TrainingResult, *, as_json: bool, quiet: bool) -> None:

@@ -140,7 +140,7 @@ class PlannedTraining:
         if self.jobs is not None or self.engine != "local":
             option = "--jobs" if self.jobs is not None else "--engine"
             raise UsageError(f"{option} is for several trainings, and this recipe is one")
-        place = train_on(
+        folder = train_on(
             slots_of(self.devices),
             self.graph.recipe,
             self.registry,
@@ -150,7 +150,7 @@ class PlannedTraining:
             began=self.began,
             deadline=self.deadline,
         )
-        run = Run(place)
+        run = Run(folder)
         return TrainingResult(run, run.read_json(run.metrics_file))
 
     def _train_several(self, place: Place) -> TrainingResult:

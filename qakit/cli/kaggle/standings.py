@@ -155,12 +155,12 @@ def leaderboard(
     if not places:
         out.print(plain(f"the leaderboard of {slug} is empty"))
         return
-    rows = []
+    shown: list[tuple[object, ...]] = []
     for place in places:
         if place.rank <= top or place.own:
             date = "-" if place.row.date is None else f"{place.row.date:%Y-%m-%d %H:%M}"
-            rows.append((place.rank, plain(place.row.team, "bold" if place.own else ""), place.row.score, date))
-    print_table(slug, ("rank", "team", "score", "last submission (UTC)"), rows, numbers=("rank", "score"))
+            shown.append((place.rank, plain(place.row.team, "bold" if place.own else ""), place.row.score, date))
+    print_table(slug, ("rank", "team", "score", "last submission (UTC)"), shown, numbers=("rank", "score"))
     if len(places) > top:
         out.print(plain(f"{len(places):,} teams"))
 
