@@ -198,40 +198,27 @@ __all__ = [
 _LAZY = {
     name: module
     for module, names in {
-        "qakit.data.batch": ["Batch"],
-        "qakit.data.encode": ["EncodedExamples", "Places", "example_key", "token_spans"],
-        "qakit.data.store": ["TokenStore"],
-        "qakit.data.windows": ["Windows"],
-        "qakit.ensembling.shares": ["as_shares"],
-        "qakit.files": ["atomic_path", "without_gz", "write_text"],
-        "qakit.inference.characters": ["CharacterScores"],
-        "qakit.inference.nbest_file": ["iter_nbest"],
-        "qakit.inference.spans": ["BROKEN_SCORES", "best_spans"],
-        "qakit.metrics.classification": [
-            "accuracy",
-            "confusion",
-            "f1_by_class",
-            "matthews",
-            "pearson",
-            "quadratic_kappa",
-            "spearman",
-        ],
-        "qakit.metrics.cmrc": ["cmrc2018", "cmrc2018_official_format"],
-        "qakit.metrics.per_example": [
-            "cmrc2018_per_example",
-            "jaccard_per_example",
-            "squad_v1_per_example",
-            "squad_v2_per_example",
-            "text_match_per_example",
-        ],
-        "qakit.metrics.squad": ["squad_v1", "squad_v2"],
-        "qakit.metrics.text": ["text_match"],
-        "qakit.modeling.layers": ["backbone_parts", "layer_count"],
-        "qakit.outputs": ["new_path"],
-        "qakit.recipe.model": ["RecipePath"],
-        "qakit.runs": ["open_run"],
+        "qakit.data.batch": "Batch",
+        "qakit.data.encode": "EncodedExamples example_key Places token_spans",
+        "qakit.data.store": "TokenStore",
+        "qakit.data.windows": "Windows",
+        "qakit.ensembling.shares": "as_shares",
+        "qakit.files": "atomic_path without_gz write_text",
+        "qakit.inference.characters": "CharacterScores",
+        "qakit.inference.nbest_file": "iter_nbest",
+        "qakit.inference.spans": "best_spans BROKEN_SCORES",
+        "qakit.metrics.classification": "accuracy confusion f1_by_class matthews pearson quadratic_kappa spearman",
+        "qakit.metrics.cmrc": "cmrc2018 cmrc2018_official_format",
+        "qakit.metrics.per_example": "cmrc2018_per_example jaccard_per_example squad_v1_per_example "
+        "squad_v2_per_example text_match_per_example",
+        "qakit.metrics.squad": "squad_v1 squad_v2",
+        "qakit.metrics.text": "text_match",
+        "qakit.modeling.layers": "backbone_parts layer_count",
+        "qakit.outputs": "new_path",
+        "qakit.recipe.model": "RecipePath",
+        "qakit.runs": "open_run",
     }.items()
-    for name in names
+    for name in names.split()
 }
 
 

@@ -39,7 +39,6 @@ class Slot:
 
     @property
     def is_gpu(self) -> bool:
-        """Whether it is one."""
         return bool(self.visible)
 
     @property

@@ -61,7 +61,6 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """The component's name."""
         return self.component.name
 
     @property

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import comb
 from statistics import fmean
 from typing import TYPE_CHECKING, TypeVar
 
@@ -72,7 +73,7 @@ def interval(
     Raises:
         ValueError: there are no values, or one is not finite.
     """
-    return ends_of_draws(_means(_checked(values), seed=seed, resamples=resamples), level=level)
+    return ends_of_draws(_means(_checked(values), seed=seed, resamples=resamples), level)
 
 
 def paired(
@@ -81,7 +82,6 @@ def paired(
     *,
     seed: int,
     resamples: int = RESAMPLES,
-    level: float = LEVEL,
 ) -> Difference:
     """The mean of ``first - second`` with its bootstrap interval; both (N,), the same questions in the same order.
 
@@ -94,10 +94,7 @@ def paired(
     if one.shape != other.shape:
         raise ValueError(f"{len(one)} figures cannot be paired with {len(other)}")
     differences = np.round(one - other, DECIMALS)
-    mean = float(np.round(differences.mean(), DECIMALS - 1))
-    means = np.round(_means(differences, seed=seed, resamples=resamples), DECIMALS - 1)
-    low, high = ends_of_draws(means, level=level)
-    return Difference(mean, low, high, float(np.mean(means * np.sign(mean) <= 0)))
+    return difference_of_draws(float(differences.mean()), _means(differences, seed=seed, resamples=resamples))
 
 
 def drawn_counts(questions: int, *, seed: int, resamples: int) -> Iterator[NDArray[np.float64]]:
@@ -112,7 +109,7 @@ def drawn_counts(questions: int, *, seed: int, resamples: int) -> Iterator[NDArr
         yield np.bincount(drawn.ravel(), minlength=size * questions).reshape(size, questions).astype(np.float64)
 
 
-def ends_of_draws(figures: NDArray[np.float64], *, level: float = LEVEL) -> tuple[float, float]:
+def ends_of_draws(figures: NDArray[np.float64], level: float = LEVEL) -> tuple[float, float]:
     """The bootstrap interval from the figure of each draw, (R,): ``(low, high)``."""
     import numpy as np
 
@@ -120,14 +117,13 @@ def ends_of_draws(figures: NDArray[np.float64], *, level: float = LEVEL) -> tupl
     return float(low), float(high)
 
 
-def difference_of_draws(whole: float, draws: NDArray[np.float64], *, level: float = LEVEL) -> Difference:
+def difference_of_draws(whole: float, draws: NDArray[np.float64]) -> Difference:
     """As :func:`paired`, from the difference on all questions and that of each draw (R,)."""
     import numpy as np
 
     mean = float(np.round(whole, DECIMALS - 1))
     rounded = np.round(draws, DECIMALS - 1)
-    low, high = ends_of_draws(rounded, level=level)
-    return Difference(mean, low, high, float(np.mean(rounded * np.sign(mean) <= 0)))
+    return Difference(mean, *ends_of_draws(rounded), float(np.mean(rounded * np.sign(mean) <= 0)))
 
 
 def _checked(values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
@@ -176,11 +172,9 @@ class MeanColumn:
 
     @property
     def figure(self) -> float:
-        """Of all questions."""
         return fmean(self.values)
 
     def interval(self, sampling: Sampling) -> tuple[float, float]:
-        """The bootstrap interval of :attr:`figure`."""
         return interval(self.values, seed=sampling.seed, resamples=sampling.resamples)
 
     def minus(self, other: Column, sampling: Sampling) -> Difference:
@@ -198,7 +192,6 @@ class DrawnColumn:
     """(R,) the figure of each draw."""
 
     def interval(self, _: Sampling) -> tuple[float, float]:
-        """The bootstrap interval of :attr:`figure`."""
         return ends_of_draws(self.draws)
 
     def minus(self, other: Column, _: Sampling) -> Difference:
@@ -283,14 +276,6 @@ def _all_sums(sizes: NDArray[np.float64], counts: NDArray[np.int64]) -> tuple[ND
     sums, shares = np.zeros(1), np.ones(1)
     for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
         sums = np.add.outer(sums, size * (2.0 * np.arange(count + 1) - count)).ravel()
-        shares = np.multiply.outer(shares, _coins(count)).ravel()
+        coins = [comb(count, heads) / 2**count for heads in range(count + 1)]
+        shares = np.multiply.outer(shares, coins).ravel()
     return sums, shares
-
-
-def _coins(count: int) -> list[float]:
-    """How likely 0 to ``count`` heads are in so many throws."""
-    ways, shares = 1, []
-    for heads in range(count + 1):
-        shares.append(ways / 2**count)
-        ways = ways * (count - heads) // (heads + 1)
-    return shares

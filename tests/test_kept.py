@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qakit.errors import UsageError
-from qakit.kept import check_beside_kept, check_not_kept, check_outside_kept
+from qakit.outputs import check_beside_kept, check_not_kept, check_outside_kept
 
 KINDS = {
     "run": ("recipe.yaml", "meta.json", "metrics.jsonl", "model/decision.json", "weights.json", "train.log"),

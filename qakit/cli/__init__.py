@@ -1,8 +1,10 @@
-"""The ``qakit`` command. Each module of this package holds one family of commands and a ``register(app)``."""
+"""The ``qakit`` command. Each module of this package holds a command, or a family of them as ``app``."""
 
 from __future__ import annotations
 
+import os
 import sys
+from datetime import timedelta
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -30,39 +32,32 @@ from qakit.cli import (
     train,
     tune_postprocess,
 )
-from qakit.cli.kaggle import leaderboard, submissions, submit
+from qakit.cli.kaggle import standings, submit
 from qakit.cli.terminal.console import print_error, show_logged_warnings
 from qakit.cli.terminal.file_progress import FileDisplay
-from qakit.cli.terminal.processes import is_told_here
 from qakit.cli.terminal.streams import lost_output, steady_streams
-from qakit.distributed import adopt_slurm, lost_neighbour
+from qakit.distributed import AbandonedError, adopt_slurm, launched_processes, lost_neighbour
 from qakit.errors import OutputError, QakitError
 from qakit.system import refused_by_system
 
-COMMAND_MODULES = (
-    init,
-    train,
-    pretrain,
-    predict,
-    evaluate,
-    ask,
-    score,
-    compare,
-    ladder,
-    study,
-    ensemble,
-    tune_postprocess,
-    submit,
-    submissions,
-    leaderboard,
-    export,
-    kaggle,
-    recipes,
-    data,
-    runs,
-    cache,
-    plugins,
+COMMANDS = (
+    init.init,
+    train.train,
+    pretrain.pretrain,
+    predict.predict,
+    evaluate.evaluate,
+    ask.ask,
+    score.score,
+    compare.compare,
+    ladder.ladder,
+    ensemble.ensemble,
+    tune_postprocess.tune_postprocess,
+    submit.submit,
+    standings.submissions,
+    standings.leaderboard,
+    export.export,
 )
+FAMILIES = (study, kaggle, recipes, data, runs, cache)
 
 
 class _Commands(TyperGroup):
@@ -101,8 +96,11 @@ def build_app() -> typer.Typer:
     ) -> None:
         pass
 
-    for module in COMMAND_MODULES:
-        module.register(app)
+    for command in COMMANDS:
+        app.command()(command)
+    app.command("plugins")(plugins.list_plugins)
+    for family in FAMILIES:
+        app.add_typer(family.app)
     plugins.register_plugin_commands(app)
     return app
 
@@ -143,3 +141,24 @@ def _end(error: QakitError) -> NoReturn:
     if is_told_here(error):
         print_error(error)
     sys.exit(error.exit_code)
+
+
+PATIENCE = timedelta(seconds=10)
+"""How long to look for the launcher's store before telling without it."""
+
+
+def is_told_here(error: QakitError) -> bool:
+    """Whether this process tells the user of its error: the first one to fail does, for all of them."""
+    if isinstance(error, AbandonedError):
+        return False
+    if launched_processes() == 1:
+        return True
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]  # public, but not marked as such
+
+    try:
+        # The launcher's own store, or the first process's: it can be asked before and after any process group.
+        address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        store = TCPStore(address, port, is_master=False, timeout=PATIENCE, wait_for_workers=False)
+        return bool(store.add(f"qakit/failed/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", 1) == 1)
+    except (KeyError, ValueError, RuntimeError):
+        return True

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from qakit.cli.terminal.console import out, plain, print_json
-from qakit.cli.terminal.trained_runs import JsonOption, ModelArgument, SetOption
+from qakit.cli.terminal.options import JsonOption, ModelArgument, SetOption
 from qakit.errors import DataError
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(ask)
 
 
 def ask(
@@ -37,30 +33,20 @@ def ask(
     examples_of(question, contexts)  # before the model is loaded
     reply = Answerer(load_run(model, settings or ())).answer(question, contexts, top_k=top_k)
     if as_json:
-        print_json(_reply_as_json(reply))
+        print_json(asdict(reply))
         return
-    from qakit.cli.terminal.tables import new_table, number
+    from qakit.cli.terminal.tables import number, print_table
 
     out.print(plain(reply.answer or "(no answer)", style="bold"))
-    table = new_table(None, "candidate", "probability", "score", "place", numbers=("probability", "score"))
+    rows = []
     for candidate in reply.candidates:
         place = f"characters {candidate.start}-{candidate.end}"
         if len(contexts) > 1:
             place += f" of context {candidate.context + 1}"
-        table.add_row(plain(candidate.text), number(candidate.probability), number(candidate.score), place)
+        rows.append((candidate.text, number(candidate.probability), number(candidate.score), place))
     if reply.no_answer is not None:
-        table.add_row("(no answer)", number(reply.no_answer.probability), number(reply.no_answer.score), "")
-    out.print(table)
-
-
-def _reply_as_json(reply: Any) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {
-        "answer": reply.answer,
-        "candidates": [asdict(candidate) for candidate in reply.candidates],
-        "no_answer": None if reply.no_answer is None else asdict(reply.no_answer),
-    }
+        rows.append(("(no answer)", number(reply.no_answer.probability), number(reply.no_answer.score), ""))
+    print_table(None, ("candidate", "probability", "score", "place"), rows, numbers=("probability", "score"))
 
 
 def _text(item: str) -> str:

@@ -16,15 +16,10 @@ if TYPE_CHECKING:
 app = typer.Typer(name="cache", help="What qakit keeps to be quicker the next time.", no_args_is_help=True)
 
 
-def register(parent: typer.Typer) -> None:
-    """Add the commands."""
-    parent.add_typer(app)
-
-
 @app.command()
 def show(as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False) -> None:
     """Where the cache is, and what is in it."""
-    from qakit.cli.terminal.tables import new_table, size
+    from qakit.cli.terminal.tables import print_table, size
     from qakit.data.cache import ROOMS, UNUSED_DAYS, default_cache, entries, limit_bytes
 
     cache, limit = default_cache(), limit_bytes()
@@ -34,10 +29,8 @@ def show(as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, f
         rooms = {room: {"entries": len(each), "bytes": _bytes(each)} for room, each in by_room.items()}
         print_json({"folder": str(cache), "bytes": _bytes(held), "limit_bytes": limit, "rooms": rooms})
         return
-    table = new_table("Cache", "", "entries", "size", "used last", numbers=("entries", "size"))
-    for room, each in by_room.items():
-        table.add_row(room, f"{len(each):,}", size(_bytes(each)), _day(each))
-    out.print(table)
+    rows = [(room, f"{len(each):,}", size(_bytes(each)), _day(each)) for room, each in by_room.items()]
+    print_table("Cache", ("", "entries", "size", "used last"), rows, numbers=("entries", "size"))
     out.print(plain(f"{cache}: {size(_bytes(held))} of at most {size(limit)} (QAKIT_CACHE_GB)"))
     out.print(plain(f"what was not used for {UNUSED_DAYS} days goes by itself; `qakit cache clear` removes all"))
 

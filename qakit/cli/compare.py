@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from qakit.report.compare import Comparison
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(compare)
-
-
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUNS", help="Folders of runs, two or more.")],
     output: Annotated[
@@ -51,7 +46,6 @@ def compare(
     The runs must have answered the same questions and have the same metric. Differences are paired by question; where
     the 95% interval holds 0, the runs are not distinguishable.
     """
-    from qakit.report.compare_json import as_json as plain_values
     from qakit.workflows.compare import compare as compare_runs
 
     comparison = compare_runs(
@@ -65,22 +59,16 @@ def compare(
         output=output,
     )
     if as_json:
-        print_json(plain_values(comparison))
+        print_json(comparison.as_json())
     else:
         _show(comparison, output)
 
 
 def _show(comparison: Comparison, output: Path | None) -> None:
-    from qakit.cli.terminal.tables import new_table
+    from qakit.cli.terminal.tables import print_grids
     from qakit.report.compare_table import grids
 
-    for grid in grids(comparison):
-        table = new_table(grid.title, *grid.columns, numbers=grid.numbers)
-        for row in grid.rows:
-            table.add_row(*map(plain, row))
-        out.print(table)
-    for note in comparison.notes:
-        out.print(plain(f"note: {note}"))
+    print_grids(grids(comparison), comparison.notes)
     plan = comparison.plan
     out.print(
         plain(

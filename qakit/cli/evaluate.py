@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from qakit.cli.terminal.console import out, plain, print_json
-from qakit.cli.terminal.trained_runs import (
+from qakit.cli.terminal.options import (
     JsonOption,
     ModelArgument,
     NbestOption,
@@ -18,11 +18,6 @@ from qakit.cli.terminal.trained_runs import (
     overrides_of,
 )
 from qakit.outputs import new_path
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(evaluate)
 
 
 def evaluate(
@@ -67,8 +62,7 @@ def evaluate(
 
     A pipeline, an ensemble or a folder of folds runs as a whole, exactly as on a test file.
     """
-    from qakit.cli.results.evaluation import show_evaluation
-    from qakit.cli.results.pipeline import show_expectation
+    from qakit.cli.results import show_evaluation, show_expectation
     from qakit.cli.terminal.progress import TrainingDisplay
     from qakit.distributed import is_first_process
     from qakit.workflows.evaluate import evaluate as evaluate_model

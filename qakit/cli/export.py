@@ -10,14 +10,9 @@ import typer
 
 from qakit.cli.kaggle.submit import CompetitionOption, JsonOption
 from qakit.cli.terminal.console import out, plain, print_json
-from qakit.cli.terminal.trained_runs import RunArgument
+from qakit.cli.terminal.options import RunArgument
 from qakit.errors import UsageError
 from qakit.outputs import new_folder
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(export)
 
 
 def export(
@@ -85,7 +80,7 @@ def _refuse(contradiction: bool, message: str) -> None:
 
 def _refuse_composed(run: Path, *, offline: bool) -> None:
     from qakit.runs import Run, member_folders, open_run
-    from qakit.stages.folder import is_pipeline_folder, stage_folders
+    from qakit.stages.load import is_pipeline_folder, stage_folders
 
     if offline:
         return

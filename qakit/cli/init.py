@@ -15,11 +15,6 @@ _USUAL_NAMES = frozenset({"train", "training", "train_data", "data", "dataset", 
 """File names that say nothing: the folder's name is better."""
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("init")(init)
-
-
 def init(
     train: Annotated[Path, typer.Argument(metavar="TRAIN", help="The training file.")],
     validation: Annotated[Path | None, typer.Option(metavar="FILE", help="Labelled, to judge by.")] = None,

@@ -8,16 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qakit.cli.terminal.console import out, plain, print_error, print_json
-from qakit.cli.terminal.placement import DevicesOption, EngineOption, JobsOption, MaxHoursOption
+from qakit.cli.terminal.options import DevicesOption, EngineOption, JobsOption, MaxHoursOption
 from qakit.outputs import new_folder
 
 if TYPE_CHECKING:
     from qakit.report.ladder import Ladder
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(ladder)
 
 
 def ladder(
@@ -49,8 +44,7 @@ def ladder(
     from qakit.cli.terminal.stops import stops_told
     from qakit.distributed import is_first_process
     from qakit.registry import load_registry
-    from qakit.report.ladder import ladder_of
-    from qakit.report.ladder_page import write_ladder
+    from qakit.report.ladder import ladder_of, write_ladder
     from qakit.statistics import Sampling
     from qakit.workflows.ladder import Climb, rungs_of
     from qakit.workflows.launching import deadline_in, executing
@@ -80,14 +74,8 @@ def ladder(
 
 
 def _show(found: Ladder, folder: Path) -> None:
-    from qakit.cli.terminal.tables import new_table
-    from qakit.report.ladder_page import grids, method
+    from qakit.cli.terminal.tables import print_grids
+    from qakit.report.ladder import grids, method
 
-    for grid in grids(found):
-        table = new_table(grid.title, *grid.columns, numbers=grid.numbers)
-        for row in grid.rows:
-            table.add_row(*map(plain, row))
-        out.print(table)
-    for note in found.notes:
-        out.print(plain(f"note: {note}"))
+    print_grids(grids(found), found.notes)
     out.print(plain(f"{method(found)} Report: {folder / 'ladder.html'}"))

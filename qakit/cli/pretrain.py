@@ -22,11 +22,6 @@ SPLITS = ("train", "validation", "test")
 GO_ON = "go on with the same command and --resume"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(pretrain)
-
-
 def pretrain(
     output: Annotated[
         Path,

@@ -8,17 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qakit.cli.terminal.console import out, plain, print_json, print_warning
+from qakit.cli.terminal.console import print_json, print_warning
 from qakit.errors import DataError
 
 if TYPE_CHECKING:
     from qakit.data.predictions_file import AnswerFile
     from qakit.values import Example, Prediction
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(score)
 
 
 def score(
@@ -175,10 +170,7 @@ def _prediction(example: Example, text: str, path: Path) -> Prediction:
 
 
 def _show(metric: str, figures: Mapping[str, float] | Mapping[str, int | str]) -> None:
-    from qakit.cli.terminal.tables import new_table
+    from qakit.cli.terminal.tables import print_table
 
-    table = new_table(metric, "figure", "value", numbers=("value",))
-    for key, value in figures.items():
-        text = f"{value:.4f}" if isinstance(value, float) else str(value)
-        table.add_row(plain(key), plain(text))
-    out.print(table)
+    rows = [(key, f"{value:.4f}" if isinstance(value, float) else value) for key, value in figures.items()]
+    print_table(metric, ("figure", "value"), rows, numbers=("value",))

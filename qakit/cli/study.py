@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from qakit.cli.terminal.console import err, out, plain, print_error, print_json, print_text
-from qakit.cli.terminal.placement import DevicesOption, EngineOption, JobsOption, MaxHoursOption
+from qakit.cli.terminal.options import DevicesOption, EngineOption, JobsOption, MaxHoursOption
 from qakit.names import one_line
 from qakit.outputs import new_folder, new_path
 
@@ -37,19 +37,15 @@ class RunByDefault(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    group = typer.Typer(
-        cls=RunByDefault, help="Many trainings that differ in chosen values, and their report.", no_args_is_help=True
-    )
-    group.command("run")(run)
-    group.command("report")(report)
-    group.command("list")(list_)
-    group.command("show")(show)
-    group.command("reference", hidden=True)(reference)
-    app.add_typer(group, name="study")
+app = typer.Typer(
+    name="study",
+    cls=RunByDefault,
+    help="Many trainings that differ in chosen values, and their report.",
+    no_args_is_help=True,
+)
 
 
+@app.command()
 def run(
     study: Annotated[Path, typer.Argument(help="A study file (*.yaml).")],
     output: Annotated[
@@ -106,6 +102,7 @@ def run(
     _end(records, study, output)
 
 
+@app.command()
 def report(
     study: StudyArgument,
     output: Annotated[
@@ -117,39 +114,35 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Write a study's REPORT.md and report.html: tables, differences, curves and costs of its variants."""
-    from qakit.cli.terminal.tables import new_table
+    from qakit.cli.terminal.tables import print_grids
     from qakit.graph.expand import load
     from qakit.registry import load_registry
-    from qakit.report.study_page import write_report
-    from qakit.report.study_tables import counts_text, summary_grids
+    from qakit.report.study_page import counts_text, summary_grids, write_report
+    from qakit.statistics import Sampling
     from qakit.study.folder import find_study
     from qakit.study.results import read_results
 
     folder, loaded = find_study(study)
     registry = load_registry()
-    results = read_results(folder, loaded, registry, partial(load, registry=registry), resamples=resamples, seed=seed)
+    sampling = Sampling(resamples, seed)
+    results = read_results(folder, loaded, registry, partial(load, registry=registry), sampling)
     target = output or folder.path
     files = write_report(results, target)
     if as_json:
         print_json({**results.as_json(), "files": [str(file) for file in files]})
         return
-    for grid in summary_grids(results):
-        table = new_table(grid.title, *grid.columns, numbers=grid.numbers)
-        for row in grid.rows:
-            table.add_row(*map(plain, row))
-        out.print(table)
-    for note in results.notes:
-        out.print(plain(f"note: {note}"))
+    print_grids(summary_grids(results), results.notes)
     out.print(plain(f"trials: {counts_text(results)}"))
     out.print(plain(f"report: {files[0]}, {files[1]}"))
 
 
+@app.command("list")
 def list_(
     folder: Annotated[Path, typer.Argument(help="The folder that holds the studies.")] = Path("studies"),
     as_json: JsonOption = False,
 ) -> None:
     """All studies of a folder and how far they are."""
-    from qakit.cli.terminal.tables import new_table
+    from qakit.cli.terminal.tables import print_table
     from qakit.study.folder import list_studies
 
     rows = [_study_row(each) for each in list_studies(folder)]
@@ -159,12 +152,10 @@ def list_(
         out.print(plain(f"no studies in {folder}; `qakit study run STUDY.yaml` makes one"))
     else:
         columns = ("study", "trials", "finished", "failed", "running", "waiting", "description")
-        table = new_table(None, *columns, numbers=columns[1:-1])
-        for row in rows:
-            table.add_row(*(plain(row[column]) for column in columns))
-        out.print(table)
+        print_table(None, columns, [[row[column] for column in columns] for row in rows], numbers=columns[1:-1])
 
 
+@app.command()
 def show(study: StudyArgument, as_json: JsonOption = False) -> None:
     """One study: its trials, their states and figures."""
     from qakit.study.folder import find_study
@@ -177,6 +168,7 @@ def show(study: StudyArgument, as_json: JsonOption = False) -> None:
         _show_records(records, folder)
 
 
+@app.command(hidden=True)
 def reference(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write to this file instead of stdout.", callback=new_path)
@@ -194,7 +186,7 @@ def reference(
 
 def _show_plan(loaded: LoadedStudy, planned: Sequence[PlannedTrial[Any]], *, as_json: bool) -> None:
     """The trials and what differs between them."""
-    from qakit.cli.terminal.tables import new_table
+    from qakit.cli.terminal.tables import print_table
     from qakit.recipe.dump import yaml_flow
 
     search = loaded.study.search
@@ -207,16 +199,13 @@ def _show_plan(loaded: LoadedStudy, planned: Sequence[PlannedTrial[Any]], *, as_
         print_json({"study": loaded.name, "trials": rows, "search": space})
         return
     if search is not None:
-        table = new_table(f"{search.trials} trials by {search.sampler}", "recipe value", "where to look")
-        for key, place in search.space.items():
-            table.add_row(plain(key), plain(yaml_flow(place.model_dump(mode="json", exclude_none=True))))
-        out.print(table)
+        places = {key: place.model_dump(mode="json", exclude_none=True) for key, place in search.space.items()}
+        title = f"{search.trials} trials by {search.sampler}"
+        print_table(title, ("recipe value", "where to look"), [(key, yaml_flow(at)) for key, at in places.items()])
         return
-    table = new_table(f"{len(planned)} trials", "trial", "recipe values", "seed", numbers=("seed",))
-    for each in planned:
-        values = ", ".join(f"{key}: {value}" for key, value in each.values.items())
-        table.add_row(plain(each.label), plain(values or "as in the recipe"), str(each.seed))
-    out.print(table)
+    values = [", ".join(f"{key}: {value}" for key, value in each.values.items()) for each in planned]
+    cells = [(each.label, text or "as in the recipe", each.seed) for each, text in zip(planned, values, strict=True)]
+    print_table(f"{len(planned)} trials", ("trial", "recipe values", "seed"), cells, numbers=("seed",))
 
 
 def _records(folder: StudyFolder, loaded: LoadedStudy | None) -> list[TrialRecord]:
@@ -229,21 +218,18 @@ def _records(folder: StudyFolder, loaded: LoadedStudy | None) -> list[TrialRecor
 
 
 def _show_records(records: Sequence[TrialRecord], folder: StudyFolder) -> None:
-    from qakit.cli.terminal.tables import new_table, number
+    from qakit.cli.terminal.tables import number, print_table
 
-    table = new_table(
-        str(folder.path), "run", "state", "value", "seconds", "trainable", numbers=("value", "seconds", "trainable")
-    )
-    for record in records:
-        style = {"failed": "red", "running": "cyan"}.get(record.state, "")
-        table.add_row(
-            plain(record.trial.run),
-            plain(record.state, style),
-            number(record.value),
-            number(record.result.get("seconds")),
-            number(record.result.get("trainable")),
+    numbers, styles = ("value", "seconds", "trainable"), {"failed": "red", "running": "cyan"}
+    rows = [
+        (
+            record.trial.run,
+            plain(record.state, styles.get(record.state, "")),
+            *map(number, (record.value, record.result.get("seconds"), record.result.get("trainable"))),
         )
-    out.print(table)
+        for record in records
+    ]
+    print_table(str(folder.path), ("run", "state", *numbers), rows, numbers=numbers)
     for record in records:
         if record.state == "failed":
             out.print(plain(f"{record.trial.run} failed: {one_line(record.error)}", "red"))

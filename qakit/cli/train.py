@@ -7,14 +7,9 @@ from typing import Annotated
 
 import typer
 
-from qakit.cli.terminal.placement import DevicesOption, EngineOption, JobsOption, MaxHoursOption
+from qakit.cli.terminal.options import DevicesOption, EngineOption, JobsOption, MaxHoursOption
 from qakit.cli.terminal.stops import stops_told
 from qakit.outputs import new_folder
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(train)
 
 
 def train(
@@ -48,7 +43,7 @@ def train(
     One with `folds` is trained once for each fold, and judged on all out-of-fold answers together. One with `ensemble`
     trains the members that its block `train` describes, and combines them.
     """
-    from qakit.cli.results.training import show_dry_run, show_training
+    from qakit.cli.results import show_dry_run, show_training
     from qakit.cli.terminal.progress import TrainingDisplay
     from qakit.distributed import is_first_process
     from qakit.registry import load_registry

@@ -16,8 +16,7 @@ from qakit.outputs import new_path
 
 if TYPE_CHECKING:
     from qakit.report.postprocess import Tuning
-    from qakit.report.postprocess_questions import Figure
-    from qakit.report.postprocess_search import Change, Tried
+    from qakit.report.postprocess_search import Figure, Tried
     from qakit.report.postprocess_steps import Step
     from qakit.statistics import Difference
 
@@ -26,11 +25,6 @@ _TEXT_SHOWN = 40
 
 _OTHER_KEY = re.compile(r"^(?!postprocess:|[\s#\]-]|$)", re.MULTILINE)
 """What a file has that is more than such a block: a recipe, which would be lost."""
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("tune-postprocess")(tune_postprocess)
 
 
 def tune_postprocess(
@@ -108,57 +102,50 @@ def _block(chain: Sequence[Step]) -> str:
 
 
 def _show_tried(tuning: Tuning) -> None:
-    from qakit.cli.terminal.tables import new_table
+    from qakit.cli.terminal.tables import print_table
 
     numbers = ("gain", "changed", "better", "worse", "p (Holm)")
-    table = new_table(f"What was tried: {tuning.figure}", "round", "step", *numbers, "", numbers=numbers)
+    rows: list[list[object] | None] = []
     for number, each in enumerate(tuning.tried):
         if number and tuning.tried[number - 1].round != each.round:
-            table.add_section()
-        gain = f"{each.gain.mean:+.2f} [{each.gain.low:+.2f}, {each.gain.high:+.2f}]" if each.changed else "-"
+            rows.append(None)
+        gain = _difference(each.gain) if each.changed else "-"
         label = each.step.label + (" (first)" if len(each.chain) > 1 and each.chain[0] is each.step else "")
-        cells = (gain, f"{each.changed:,}", f"{each.better:,}", f"{each.worse:,}", f"{each.p:.3f}")
-        style = "green" if each.taken else ""
-        row = (str(each.round), label, *cells, "kept" if each.taken else "")
-        table.add_row(*(plain(cell, style) for cell in row))
-    out.print(table)
+        counts = (f"{each.changed:,}", f"{each.better:,}", f"{each.worse:,}", f"{each.p:.3f}")
+        row = (each.round, label, gain, *counts, "kept" if each.taken else "")
+        rows.append([plain(cell, "green" if each.taken else "") for cell in row])
+    print_table(f"What was tried: {tuning.figure}", ("round", "step", *numbers, ""), rows, numbers=numbers)
     if not tuning.chain:
         out.print(plain("No step helps beyond chance."))
 
 
 def _show_changes(tuning: Tuning) -> None:
     """Answers that the kept steps changed; where none was kept, those of the most promising one."""
-    shown = [each for each in tuning.tried if each.taken] or [each for each in tuning.tried[:1] if each.changed]
-    for each in shown:
-        _show_changes_of(each)
+    from qakit.cli.terminal.tables import print_table
 
-
-def _show_changes_of(tried: Tried) -> None:
-    from qakit.cli.terminal.tables import new_table
-
-    table = new_table(f"Answers that {tried.step.label} changes", "before", "after", "gold", "")
-    for each in tried.changes:
-        style = "green" if each.gain > 0 else "red" if each.gain < 0 else ""
-        verdict = "better" if each.gain > 0 else "worse" if each.gain < 0 else "neither"
-        cells = (_short(each.before), _short(each.after), _short(" / ".join(each.gold)))
-        table.add_row(*(plain(cell or "(no answer)", style) for cell in cells), plain(verdict, style))
-    out.print(table)
+    for tried in [each for each in tuning.tried if each.taken] or [each for each in tuning.tried[:1] if each.changed]:
+        rows = []
+        for each in tried.changes:
+            style = "green" if each.gain > 0 else "red" if each.gain < 0 else ""
+            verdict = "better" if each.gain > 0 else "worse" if each.gain < 0 else "neither"
+            cells = [_short(text) or "(no answer)" for text in (each.before, each.after, " / ".join(each.gold))]
+            rows.append([plain(cell, style) for cell in (*cells, verdict)])
+        print_table(f"Answers that {tried.step.label} changes", ("before", "after", "gold", ""), rows)
 
 
 def _show_worth(tuning: Tuning) -> None:
-    from qakit.cli.terminal.tables import new_table
+    from qakit.cli.terminal.tables import print_table
 
     for judged, which in ((tuning.on_search, "searched on"), (tuning.on_holdout, "held out")):
         if judged is None:
             continue
-        title = f"{tuning.figure} on the {judged.questions:,} questions {which}"
-        table = new_table(title, "clean-up", "figure", "found steps against it", numbers=("figure",))
-        table.add_row("none", _figure(judged.raw), _difference(judged.over_raw))
+        rows = [("none", _figure(judged.raw), _difference(judged.over_raw))]
         if tuning.own:
-            label = plain(f"the recipe's: {', '.join(step.name for step in tuning.own)}")
-            table.add_row(label, _figure(judged.own), _difference(judged.over_own))
-        table.add_row("found", _figure(judged.found), "")
-        out.print(table)
+            label = f"the recipe's: {', '.join(step.name for step in tuning.own)}"
+            rows.append((label, _figure(judged.own), _difference(judged.over_own)))
+        rows.append(("found", _figure(judged.found), ""))
+        title = f"{tuning.figure} on the {judged.questions:,} questions {which}"
+        print_table(title, ("clean-up", "figure", "found steps against it"), rows, numbers=("figure",))
     where = "training answers" if tuning.learnt_from == "train" else "the gold answers of the questions searched on"
     out.print(plain(f"Learnt settings come from {where}."))
     if tuning.on_holdout is None:
@@ -208,9 +195,5 @@ def _tried_json(tried: Tried) -> Mapping[str, Any]:
         "worse": tried.worse,
         "p": tried.p,
         "kept": tried.taken,
-        "examples": [_change_json(each) for each in tried.changes],
+        "examples": [asdict(each) for each in tried.changes],
     }
-
-
-def _change_json(change: Change) -> dict[str, Any]:
-    return asdict(change) | {"gold": list(change.gold)}

@@ -9,11 +9,10 @@ from tempfile import TemporaryDirectory
 from typing import Self
 
 from qakit.distributed import ALONE, Workers
-from qakit.ensembling.answers import decided
 from qakit.ensembling.combine import combine_kept
+from qakit.ensembling.folder import StoredEnsemble
 from qakit.ensembling.kept import NBEST, Kept, Source
-from qakit.ensembling.stored import StoredEnsemble
-from qakit.ensembling.validation import Decision
+from qakit.ensembling.validation import Decision, decided
 from qakit.errors import UsageError
 from qakit.inference.answering import Answering, Examined, Inferred
 from qakit.inference.characters import CHARACTERS_FILE
@@ -77,13 +76,9 @@ class TrainedEnsemble:
         """Make sure that the members can answer, as far as that is seen without their weights.
 
         Args:
-            stored: what was decided.
-            registry: the installed plugins.
             open_member: loads a member, under ``overrides`` other than of the no-answer threshold.
             overrides: ``a.b=value`` texts for what prediction looks at.
             keep: load all members now and keep them.
-            say: told which member is at work.
-            workers: the processes that share the scoring.
 
         Raises:
             RunError: a member cannot answer.
@@ -169,13 +164,7 @@ class TrainedEnsemble:
         spans = tuple(each for each in raw if self.stored.method.decodes and isinstance(each, SpanPrediction))
         return Evaluation(dict(self.judge.metric.compute(examples, final)), tuple(final), spans, self.null_threshold)
 
-    def examine(
-        self,
-        examples: Sequence[Example],  # noqa: ARG002
-        *,
-        cache: Path | None = None,  # noqa: ARG002
-        progress: CountProgress | None = None,  # noqa: ARG002
-    ) -> Examined:
+    def examine(self, *_: object, **__: object) -> Examined:
         """Not of several models at once: each has windows and tokens of its own, by which errors are explained.
 
         Raises:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
-from qakit.ensembling.agreement import Agreement, Counter
-from qakit.ensembling.answers import Judged, final_answers
+from qakit.data.predictions_file import first_ids
 from qakit.ensembling.kept import Kept, Source, check_same_files, find_kept, open_source, read_questions
 from qakit.ensembling.load import EnsemblePlan
-from qakit.ensembling.members import OtherOrderError, blocks, whole
 from qakit.ensembling.method import Method
-from qakit.ensembling.validation import Bench, Decision, Validation, validate
+from qakit.ensembling.validation import Bench, Decision, Judged, Validation, final_answers, validate
 from qakit.errors import DataError, UsageError
 from qakit.inference.evaluation import Judge
 from qakit.inference.nbest import collector_paused
@@ -20,6 +19,113 @@ from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.statistics import RESAMPLES, Sampling
 from qakit.values import Example, Prediction, SpanPrediction
+
+BLOCK = 500
+"""Questions whose candidates are in memory at a time."""
+
+
+class OtherOrderError(Exception):
+    """The members have their questions in different orders, or not the same ones, or one twice."""
+
+
+def blocks(kept: Sequence[Kept], *, characters: bool) -> Iterator[list[EnsembleMember]]:
+    """Block by block of questions, all members; never more than a block of candidates in memory.
+
+    Raises:
+        OtherOrderError: at the block where the members' questions differ, or where an id comes again.
+        DataError: a file cannot be read.
+    """
+    streams = [each.predictions() for each in kept]
+    scores = [each.characters() if characters else None for each in kept]
+    seen = set[str]()
+    begin = 0
+    while True:
+        columns: list[list[Prediction]] = [list(islice(stream, BLOCK)) for stream in streams]
+        ids = [each.id for each in columns[0]]
+        if any([each.id for each in column] != ids for column in columns[1:]):
+            raise OtherOrderError
+        if not ids:
+            return
+        stop = begin + len(ids)
+        seen.update(ids)
+        if len(seen) != stop:
+            raise OtherOrderError
+        for own, score in zip(kept, scores, strict=True):
+            if score is not None and list(score.ids[begin:stop]) != ids:
+                raise DataError("its character scores are of other questions: predict the file again", path=own.path)
+        yield [
+            EnsembleMember(str(own.source.path), column, None if score is None else score.part(begin, stop))
+            for own, column, score in zip(kept, columns, scores, strict=True)
+        ]
+        begin = stop
+
+
+def whole(kept: Sequence[Kept], *, characters: bool) -> list[EnsembleMember]:
+    """All questions at once, in the first member's order.
+
+    Raises:
+        DataError: a file cannot be read, or a member lacks questions, has others, has one twice, or (with
+            ``characters``) has them in another order.
+    """
+    members = [EnsembleMember(str(each.source.path), list(each.predictions())) for each in kept]
+    ids = [each.id for each in members[0].predictions]
+    aligned = []
+    for own, member in zip(kept, members, strict=True):
+        by_id = {each.id: each for each in member.predictions}
+        if len(by_id) != len(member.predictions):
+            raise DataError("has an id more than once", path=own.path)
+        _check_ids(ids, by_id, own, kept[0])
+        scores = own.characters() if characters else None
+        if scores is not None and list(scores.ids) != ids:
+            raise DataError(
+                f"its character scores have other questions, or another order, than {kept[0].path}: predict the file "
+                "again",
+                path=own.path,
+            )
+        aligned.append(replace(member, predictions=[by_id[id_] for id_ in ids], characters=scores))
+    return aligned
+
+
+def _check_ids(ids: Sequence[str], found: dict[str, Prediction], own: Kept, first: Kept) -> None:
+    known = set(ids)
+    missing = [id_ for id_ in ids if id_ not in found]
+    unknown = [id_ for id_ in found if id_ not in known]
+    parts = [
+        *([f"{len(missing)} ids of {first.path} are missing here: {first_ids(missing)}"] if missing else []),
+        *([f"{len(unknown)} ids are not in {first.path}: {first_ids(unknown)}"] if unknown else []),
+    ]
+    if parts:
+        raise DataError("; ".join(parts), path=own.path)
+
+
+Agreement = tuple[tuple[float, ...], ...]
+"""Share (0 to 1) of equal answers for each pair of members."""
+
+
+class Counter:
+    """Counts equal answers, block by block."""
+
+    def __init__(self, members: int) -> None:
+        self._equal = [[0] * members for _ in range(members)]
+        self._changed = [0] * members
+        self._questions = 0
+
+    def add(self, members: Sequence[EnsembleMember], combined: Sequence[Prediction]) -> None:
+        """A block of questions, and the ensemble's answers to them."""
+        answers = [[each.final for each in member.predictions] for member in members]
+        result = [each.final for each in combined]
+        self._questions += len(result)
+        for one, row in zip(answers, self._equal, strict=True):
+            for number, other in enumerate(answers):
+                row[number] += sum(map(str.__eq__, one, other))
+        for number, own in enumerate(answers):
+            self._changed[number] += sum(map(str.__ne__, own, result))
+
+    def shares(self) -> tuple[Agreement, tuple[int, ...]]:
+        """The shares, and how many of each member's answers the ensemble changes."""
+        count = max(1, self._questions)
+        return tuple(tuple(equal / count for equal in row) for row in self._equal), tuple(self._changed)
+
 
 Say = Callable[[str], None]
 N_BEST = 20

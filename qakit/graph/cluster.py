@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qakit.errors import QakitError, RunError
+from qakit.errors import RunError
 from qakit.graph.execute import Ended, Job
 from qakit.graph.nodes import Node
-from qakit.graph.processes import LOG, LOOK, Command, limit, outcome, report_progress, start_logged, train_command
+from qakit.graph.processes import LOG, Command, Watched, limit, outcome, start_logged, train_command
 from qakit.ray_cluster import Room, connect, room_of, what_went_wrong
 from qakit.runs import Run
 from qakit.training.events import Listener
@@ -56,49 +56,22 @@ class Cluster:
         offset = log.stat().st_size if log.is_file() else 0
         task = self.ray.remote(max_retries=RETRIES, **self.room.of_one)(work)
         future = task.remote([*self.command(run.folder), *limit(node)], str(log), str(Path.cwd()), self.room.threads)
-        return ClusterJob(node.label, run, self.ray, future, offset, listener)
 
+        def look() -> Ended | None:
+            if not self.ray.wait([future], timeout=0)[0]:
+                return None
+            try:
+                code = self.ray.get(future)
+            except self.ray.exceptions.TaskCancelledError:  # before it began
+                return Ended(InterruptedTrainingError(signal.SIGTERM))
+            except self.ray.exceptions.RayError as error:
+                return Ended(None if run.finished else RunError(f"{run.folder}: {what_went_wrong(error)}"))
+            return Ended(RunError(code)) if isinstance(code, str) else outcome(run, code, offset)
 
-@dataclass(slots=True)
-class ClusterJob:
-    """A node's task."""
+        def ask(_: int) -> None:  # Ray has one way to ask
+            self.ray.cancel(future, force=False)
 
-    label: str
-    run: Run
-    ray: Any
-    future: Any
-    log_offset: int
-    listener: Listener
-    _looked: float = 0.0
-    _how: Ended | None = None
-
-    def ended(self) -> Ended | None:
-        """How it ended; None while it waits or runs, and then now and then the listener hears how far it is."""
-        if self._how is None and self.ray.wait([self.future], timeout=0)[0]:
-            self._how = self._outcome()
-        elif self._how is None and time.monotonic() - self._looked > LOOK:
-            self._looked = time.monotonic()
-            report_progress(self.label, self.run, self.listener)
-        return self._how
-
-    def _outcome(self) -> Ended:
-        try:
-            code = self.ray.get(self.future)
-        except self.ray.exceptions.TaskCancelledError:  # before it began
-            return Ended(InterruptedTrainingError(signal.SIGTERM))
-        except self.ray.exceptions.RayError as error:
-            return Ended(None if self.run.finished else _failed(self.run, error))
-        if isinstance(code, str):
-            return Ended(RunError(code))
-        return outcome(self.run, code, self.log_offset)
-
-    def stop(self, signal: int) -> None:  # noqa: ARG002 - Ray has one way to ask
-        """Cancel it: a training writes a checkpoint."""
-        self.ray.cancel(self.future, force=False)
-
-
-def _failed(run: Run, error: Exception) -> QakitError:
-    return RunError(f"{run.folder}: {what_went_wrong(error)}")
+        return Watched(node.label, run, listener, look, ask)
 
 
 def on_cluster(jobs: int | None, *, command: Command = train_command) -> Cluster:

@@ -60,13 +60,7 @@ class Executor(Protocol):
         ...
 
     def start(self, node: Node, folder: Path, listener: Listener) -> Job:
-        """Begin the work on a node, whose folder is there, and whose needs are finished.
-
-        Args:
-            node: the node.
-            folder: the graph's.
-            listener: hears of its progress, as far as it is known.
-        """
+        """Begin the work on a node below the graph's ``folder``: its own is there, and its needs are finished."""
         ...
 
 
@@ -98,7 +92,6 @@ class Done:
     how: Ended
 
     def ended(self) -> Ended:
-        """How."""
         return self.how
 
     def stop(self, signal: int) -> None:
@@ -159,7 +152,6 @@ class Execution:
 
     @property
     def is_busy(self) -> bool:
-        """Whether work goes on."""
         return bool(self._jobs)
 
     def cancel(self, label: str, signal: int) -> None:

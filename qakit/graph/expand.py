@@ -67,7 +67,6 @@ def load(
 
     Args:
         path: a recipe; with ``stages`` a pipeline, with ``ensemble`` one of several members.
-        registry: the installed plugins.
         overrides: ``a.b=value`` texts.
         settings: values that a study or an ensemble puts into the recipe, applied before the overrides.
         check_files: whether a data file that is not there is a problem too.
@@ -127,7 +126,7 @@ def reload_graph(folder: Path, registry: Registry) -> Graph:
         RunError: the folder is no run, or is damaged.
         RecipeError: a recipe no longer fits this version of qakit.
     """
-    from qakit.stages.folder import reload_pipeline
+    from qakit.stages.load import reload_pipeline
 
     run = Run(folder)
     if (folder / MEMBERS_FILE).is_file():

@@ -102,7 +102,7 @@ class OutOfFold:
 
     def prepare(self, graph: Graph, label: str, registry: Registry, listener: Listener) -> Mapping[str, str]:
         """Read the examples and their folds, and try to combine answers as ``folds.combine`` says."""
-        from qakit.folds.combining import check_combining
+        from qakit.folds import check_combining
         from qakit.training.events import Remark
 
         if self.recipe.data.validation is not None:
@@ -123,16 +123,9 @@ class OutOfFold:
 
     def finish(self, run: Run, registry: Registry, listener: Listener) -> Joined:
         """Out-of-fold predictions, one score with its spread, one answer to the test file."""
-        from qakit.folds.scores import finish_folds
-        from qakit.training.events import Notice, Remark
+        from qakit.folds import finish_folds
 
-        finish_folds(
-            run,
-            registry,
-            *self._read(registry),
-            say=lambda text: listener(Remark(text)),
-            warn=lambda text: listener(Notice(text)),
-        )
+        finish_folds(run, registry, *self._read(registry), listener)
         return Joined()
 
     def dry_run(self, registry: Registry) -> Mapping[str, Any]:

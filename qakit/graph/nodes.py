@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from qakit.ensembling.combine import Ensemble
     from qakit.protocols import Gives
     from qakit.registry import Registry
-    from qakit.report.pipeline import Expectation
+    from qakit.report.evaluation import Expectation
     from qakit.runs import Run
     from qakit.training.events import Listener
 
@@ -116,16 +116,13 @@ class Graph:
 
     @property
     def recipe(self) -> Recipe:
-        """The root's."""
         return self.root.recipe
 
     @property
     def labels(self) -> list[str]:
-        """Of all nodes."""
         return [node.label for node in self.nodes]
 
     def node(self, label: str) -> Node:
-        """The node of a label."""
         return next(node for node in self.nodes if node.label == label)
 
     def needs(self, node: Node) -> tuple[str, ...]:

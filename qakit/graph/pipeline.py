@@ -13,22 +13,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qakit.errors import RunError
 from qakit.graph.nodes import Graph, Joined, Node, Train
-from qakit.runs import PIPELINE, Run, seconds_of
-from qakit.stages.folder import pipeline_text, read_pipeline
-from qakit.stages.load import LoadedPipeline, Stage
+from qakit.runs import PIPELINE, Run, environment, open_run, seconds_of
+from qakit.stages.load import LoadedPipeline, Stage, pipeline_text, read_pipeline, stage_folders
 from qakit.stages.model import STAGES, ExistingRun
 
 if TYPE_CHECKING:
+    from qakit.data.splits import Split
+    from qakit.inference.output import Submission
+    from qakit.inference.scoring import CountProgress
     from qakit.protocols import Gives
     from qakit.registry import Registry
+    from qakit.stages.trained import TrainedPipeline
     from qakit.training.events import Listener
+    from qakit.values import Prediction
 
 WANTED: dict[str, Gives] = {"selection": "contexts", "span": "spans"}
 """What each stage's head must decode to."""
@@ -80,38 +84,58 @@ class TwoStages:
             raise RunError(f"{run.folder} was begun with other stages or another `combine`: choose another --output")
 
     def finish(self, run: Run, registry: Registry, listener: Listener) -> Joined:
-        """Tune on validation, predict and judge the whole."""
+        """Tune on validation, predict validation and test file as a whole, write everything into the folder.
+
+        Without validation a weight that is to be tuned is 1.
+        """
         from qakit.data.cache import default_cache
-        from qakit.inference.answering import Examined
+        from qakit.data.splits import read_split
+        from qakit.files import write_json
         from qakit.modeling.device import pick_device
-        from qakit.report.pipeline import Expectation, expectation_of
+        from qakit.report.evaluation import expectation_of
+        from qakit.stages.load import COMBINE
         from qakit.stages.trained import TrainedPipeline
-        from qakit.stages.whole import finish_pipeline
-        from qakit.training.events import Notice, Predicting, Remark
+        from qakit.stages.tuning import Decision, Tuned, tune
+        from qakit.training.events import Predicting, Remark
 
-        began, expectations = time.monotonic(), list[Expectation]()
+        began, cache, combine = time.monotonic(), default_cache(), read_pipeline(run).combine
 
-        def expected(examined: Examined, trained: TrainedPipeline) -> dict[str, Any]:
-            found = expectation_of(examined, seed=trained.recipe.seed, top_k=trained.top_k)
-            expectations.append(found)
-            return found.as_json()
+        def progress(done: int, total: int) -> None:
+            listener(Predicting(done, total))
 
-        finish_pipeline(
-            run,
-            registry,
-            seconds=lambda: time.monotonic() - began + seconds_of([Run(run.folder / name) for name in self._trained]),
-            expected=expected,
-            device=pick_device(),
-            cache=default_cache(),
-            say=lambda text: listener(Remark(text)),
-            warn=lambda text: listener(Notice(text)),
-            progress=lambda done, total: listener(Predicting(done, total)),
-        )
-        return Joined(expectation=expectations[0] if expectations else None)
-
-    @property
-    def _trained(self) -> list[str]:
-        return [name for name, stage in self.loaded.stages.items() if stage.run is None]
+        plain = Decision(1.0 if combine.weight == "tune" else combine.weight)
+        trained = TrainedPipeline.load(run.folder, registry=registry, device=pick_device(), decision=plain)
+        validation = read_split(trained.recipe, registry, "validation")
+        tuned, examined, expectation = Tuned(trained.decision, ()), None, None
+        if validation is not None:
+            listener(Remark("predicting the validation file with both stages"))
+            read = trained.read(validation.examples, relevant=True, cache=cache, progress=progress)
+            tuned = tune(read.readings, validation.examples, trained.judge, combine)
+            trained = replace(trained, decision=tuned.decision)
+            examined = trained.examine_read(read, validation.examples)
+            expectation = expectation_of(examined, seed=trained.recipe.seed, top_k=trained.top_k)
+            _save(run.validation_predictions, examined.evaluation.predictions, trained, validation)
+        combination = tuned.as_json() | {"top_k": trained.top_k}
+        write_json(run.folder / COMBINE, combination)
+        write_json(run.meta_file, _describe(run, trained, validation))
+        submission = _predict_test(trained, listener, cache=cache, progress=progress)
+        evaluation = None if examined is None else examined.evaluation
+        stages = stage_folders(run)
+        own = [Run(stages[name]) for name, stage in self.loaded.stages.items() if stage.run is None]
+        metrics = {
+            "run": str(run.folder),
+            "validation": None if evaluation is None else evaluation.figures,
+            "expected": None if expectation is None else expectation.as_json(),
+            "combine": combination,
+            "null_threshold": tuned.decision.null_threshold if trained.recipe.predict.no_answer else None,
+            "calibration": None if evaluation is None or not evaluation.calibration else asdict(evaluation.calibration),
+            "stages": {name: _figures(folder) for name, folder in stages.items()},
+            "baselines": trained.recipe.baselines,
+            "seconds": round(time.monotonic() - began + seconds_of(own), 1),
+            "submission": None if submission is None else submission.as_json(),
+        }
+        write_json(run.metrics_file, metrics)
+        return Joined(expectation=expectation)
 
     def dry_run(self, registry: Registry) -> Mapping[str, Any]:  # noqa: ARG002
         """How the stages are combined."""
@@ -122,3 +146,52 @@ class TwoStages:
 def _named(stage: Stage) -> Any:
     """How pipeline.yaml names a stage."""
     return f"{stage.name}/recipe.yaml" if stage.run is None else {"from_run": str(stage.run)}
+
+
+def _predict_test(
+    trained: TrainedPipeline, listener: Listener, *, cache: Path, progress: CountProgress
+) -> Submission | None:
+    from qakit.data.splits import read_split
+    from qakit.inference.output import write_submission
+    from qakit.training.events import Notice, Remark
+
+    test = read_split(trained.recipe, trained.registry, "test")
+    if test is None:
+        return None
+    listener(Remark("predicting the test file with both stages"))
+    predictions = trained.infer(test.examples, cache=cache, progress=progress).predictions
+    _save(trained.run.predictions, predictions, trained, test)
+    path = trained.run.predictions / "submission"
+    submission = write_submission(path, predictions, trained.recipe, trained.registry)
+    for line in submission.told():
+        listener(Notice(line))
+    return submission
+
+
+def _save(folder: Path, predictions: Sequence[Prediction], trained: TrainedPipeline, split: Split) -> None:
+    from qakit.inference.output import inputs_of, save_predictions
+
+    save_predictions(folder, predictions, trained.recipe, run=trained.run.name, inputs=inputs_of(split.files))
+
+
+def _describe(run: Run, trained: TrainedPipeline, validation: Split | None) -> dict[str, Any]:
+    """The pipeline's meta.json."""
+    from qakit.inference.output import inputs_of
+    from qakit.recipe.load import recipe_hash
+
+    data = {}
+    if validation is not None:
+        files, examples = inputs_of(validation.files), len(validation.examples)
+        data = {"validation": {"files": files, "examples": examples, "problems": {}}}
+    return environment() | {
+        "recipe_sha256": recipe_hash(trained.recipe),
+        "seed": trained.recipe.seed,
+        "data": data,
+        "stages": {name: str(folder) for name, folder in stage_folders(run).items()},
+    }
+
+
+def _figures(folder: Path) -> dict[str, Any]:
+    """A stage's own figures, on its own terms."""
+    run = open_run(folder)
+    return {"run": str(folder), "validation": run.read_json(run.metrics_file).get("validation")}

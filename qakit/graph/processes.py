@@ -74,7 +74,18 @@ class Processes:
                 run.folder / LOG,
                 environment={**os.environ, **slot.environment},
             )
-        return ProcessJob(node.label, run, process, offset, listener, lambda: self._free.append(slot))
+
+        def look() -> Ended | None:
+            if process.poll() is None:
+                return None
+            self._free.append(slot)
+            return outcome(run, process.returncode, offset)
+
+        def ask(signal: int) -> None:
+            with suppress(ProcessLookupError):
+                process.send_signal(signal)
+
+        return Watched(node.label, run, listener, look, ask)
 
 
 def start_logged(
@@ -102,32 +113,30 @@ def start_logged(
 
 
 @dataclass(slots=True)
-class ProcessJob:
-    """A node's process."""
+class Watched:
+    """Work on a node elsewhere, looked at now and then."""
 
     label: str
     run: Run
-    process: subprocess.Popen[bytes]
-    log_offset: int
     listener: Listener
-    free: Callable[[], None]
+    look: Callable[[], Ended | None]
+    """How it ended; None while it goes on. Asked no more once it has ended."""
+    ask: Callable[[int], None]
+    """Asks it to stop, as by a signal."""
     _looked: float = 0.0
     _how: Ended | None = None
 
     def ended(self) -> Ended | None:
-        """How it ended; None while it runs, and then now and then the listener hears how far it is."""
-        if self._how is None and self.process.poll() is not None:
-            self.free()
-            self._how = outcome(self.run, self.process.returncode, self.log_offset)
-        elif self._how is None and time.monotonic() - self._looked > LOOK:
+        """How it ended; None while it goes on, and then now and then the listener hears how far it is."""
+        self._how = self._how or self.look()
+        if self._how is None and time.monotonic() - self._looked > LOOK:
             self._looked = time.monotonic()
             report_progress(self.label, self.run, self.listener)
         return self._how
 
     def stop(self, signal: int) -> None:
-        """Pass a signal on."""
-        with suppress(ProcessLookupError):
-            self.process.send_signal(signal)
+        """Ask it to stop: a training writes a checkpoint."""
+        self.ask(signal)
 
 
 def outcome(run: Run, code: int, log_offset: int) -> Ended:

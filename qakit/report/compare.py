@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import combinations
 from statistics import stdev
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qakit.errors import UsageError
 from qakit.recipe.differences import differing_keys, seeds_apart
@@ -35,7 +35,6 @@ class Plan:
 
     @property
     def sampling(self) -> Sampling:
-        """How questions are drawn."""
         return Sampling(self.resamples, self.seed)
 
 
@@ -101,6 +100,59 @@ class Comparison:
     notes: tuple[str, ...]
     level: float = LEVEL
 
+    def as_json(self) -> dict[str, Any]:
+        """compare.json: everything but the curves, as plain values."""
+        labels = [group.label for group in self.groups]
+        return {
+            "metric": self.members[0].recipe.metric.name,
+            "figures": list(self.keys),
+            "questions": self.questions,
+            "level": self.level,
+            "resamples": self.plan.resamples,
+            "seed": self.plan.seed,
+            "runs": [
+                {
+                    "run": str(member.run.folder),
+                    "label": label,
+                    "seed": member.recipe.seed,
+                    "differs": dict(differs),
+                    "figures": {key: asdict(estimate) for key, estimate in estimates.items()},
+                    "trainable_parameters": member.trainable,
+                    "seconds_per_step": member.speeds.seconds_per_step,
+                    "train_windows_per_second": member.speeds.train_windows,
+                    "evaluation_windows_per_second": member.speeds.evaluation_windows,
+                    "finished": member.finished,
+                }
+                for member, label, differs, estimates in zip(
+                    self.members, self.labels, self.differs, self.estimates, strict=True
+                )
+            ],
+            "groups": [
+                {
+                    "label": group.label,
+                    "runs": [str(self.members[index].run.folder) for index in group.members],
+                    "differs": dict(group.differs),
+                    "figures": {key: asdict(estimate) for key, estimate in group.estimates.items()},
+                    "seeds": {
+                        key: {"min": spread.low, "max": spread.high, "sd": spread.sd}
+                        for key, spread in group.spreads.items()
+                    },
+                }
+                for group in self.groups
+            ],
+            "differences": [
+                {
+                    "first": labels[pair.first],
+                    "second": labels[pair.second],
+                    "figure": pair.key,
+                    **asdict(pair.difference),
+                    "distinguishable": pair.difference.distinguishable,
+                }
+                for pair in self.pairs
+            ],
+            "notes": list(self.notes),
+        }
+
 
 def compare(members: Sequence[Member], plan: Plan) -> Comparison:
     """Compare runs that answered the same questions.
@@ -110,7 +162,7 @@ def compare(members: Sequence[Member], plan: Plan) -> Comparison:
     Raises:
         UsageError: the metric does not have a wanted figure.
     """
-    columns = [columns_of(member, plan) for member in members]
+    columns = [columns_of(member, plan.sampling) for member in members]
     keys = _keys(members[0], columns[0], plan.keys)
     labels = _labels(members)
     recipes = [member.recipe for member in members]
@@ -140,11 +192,11 @@ def _grouped(members: Sequence[Member]) -> list[list[int]]:
     return sorted([*groups, *([index] for index, member in enumerate(members) if member.run.is_composed)])
 
 
-def columns_of(member: Member, plan: Plan) -> dict[str, Column]:
+def columns_of(member: Member, sampling: Sampling) -> dict[str, Column]:
     """A run's figures, ready for the bootstrap."""
     if member.draws is None:
         return mean_columns(member.figures)
-    return drawn_columns(member.draws, member.questions, plan.sampling)
+    return drawn_columns(member.draws, member.questions, sampling)
 
 
 def _questions(member: Member) -> int:

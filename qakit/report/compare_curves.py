@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qakit.report.compare import Comparison, Group
 from qakit.report.compare_table import changes
-from qakit.report.pictures import save_picture
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,15 +28,6 @@ class Curves:
     name: str
     logs: Sequence[Sequence[Mapping[str, Any]]]
     """Of each run, the lines of metrics.jsonl."""
-
-
-def draw_comparison(comparison: Comparison, path: Path) -> None:
-    """A panel for the loss and one for each figure.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    save_picture(comparison_figure(comparison), path)
 
 
 def comparison_figure(comparison: Comparison) -> Figure:
@@ -71,7 +60,7 @@ def curves_figure(parts: Mapping[str, Sequence[Curves]], keys: Mapping[str, Sequ
                 style = {"color": f"C{number % COLOURS}", "linestyle": STYLES[number // COLOURS % len(STYLES)]}
                 handles[group.name] = _draw(axes, [_points(log, key) for log in group.logs], key, style)
             title = "Training loss" if key == LOSS else f"Validation: {key}"
-            axes.set_title(f"{part}: {title[:1].lower()}{title[1:]}" if part else title, parse_math=False)
+            axes.set_title(titled(part, title), parse_math=False)
             axes.set_xlabel("epoch")
             axes.grid(alpha=0.3)
         for axes in row[len(panels) :]:
@@ -83,6 +72,11 @@ def curves_figure(parts: Mapping[str, Sequence[Curves]], keys: Mapping[str, Sequ
     for text in legend.get_texts():
         text.set_parse_math(False)  # a $ in a run's name is a $
     return figure
+
+
+def titled(part: str, title: str) -> str:
+    """What is shown, of which part; of a part without a name what is shown alone."""
+    return f"{part}: {title[:1].lower()}{title[1:]}" if part else title
 
 
 def _draw(axes: Any, curves: Sequence[Sequence[tuple[float, float]]], key: str, style: Mapping[str, Any]) -> Any:

@@ -54,7 +54,6 @@ def method(comparison: Comparison, *, mark: str = "") -> str:
 
 
 def markdown_table(grid: Grid) -> str:
-    """A table in Markdown."""
     ends = ["---:" if column in grid.numbers else "---" for column in grid.columns]
     rows = (_line([markdown_text(text) for text in row]) for row in grid.rows)
     return "\n".join([_line([markdown_text(column) for column in grid.columns]), _line(ends), *rows])

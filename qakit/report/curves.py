@@ -1,12 +1,17 @@
-"""curves.png: loss and metrics over optimiser steps."""
+"""Pictures on their way into files: the loss and metrics of a run (curves.png), the figures of folds (folds.png)."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from qakit.report.pictures import save_picture
+from qakit.files import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 NOT_CURVES = {
     "type",
@@ -32,9 +37,6 @@ def draw_curves(lines: Iterable[Mapping[str, Any]], path: Path, *, title: str) -
     evaluations = [line for line in entries if line["type"] == "evaluation"]
     if not train and not evaluations:
         return False
-    import matplotlib
-
-    matplotlib.use("Agg")
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), layout="constrained")
@@ -59,3 +61,41 @@ def _metrics(evaluations: Iterable[Mapping[str, Any]]) -> list[str]:
     names = {name for line in evaluations for name in line} - NOT_CURVES
     preferred = [name for name in SHOWN if name in names]
     return preferred or sorted(names)[:6]
+
+
+def save_picture(figure: Figure, path: Path, *, dpi: int = 110) -> None:
+    """Write a PNG. Letters that matplotlib's font lacks (Chinese names of runs) are boxes, and no warnings.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from")
+        figure.savefig(temporary, format="png", dpi=dpi, facecolor="white")
+
+
+def draw_folds(metrics: Mapping[str, Any], path: Path, *, figure: str, title: str) -> None:
+    """Draw what the metrics.json of a folder of folds holds.
+
+    Raises:
+        OutputError: the picture cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    found = metrics["folds"]
+    folds = [row["fold"] for row in found["folds"]]
+    values = [row["figures"][figure] for row in found["folds"]]
+    mean, sd, pooled = found["mean"][figure], found["sd"][figure], metrics["validation"][figure]
+    drawing = Figure(figsize=(7, 4), layout="constrained")
+    axes = drawing.subplots()
+    axes.axhspan(mean - sd, mean + sd, color="tab:blue", alpha=0.15, label="mean of the folds ± standard deviation")
+    axes.axhline(mean, color="tab:blue")
+    axes.axhline(pooled, color="tab:orange", linestyle="--", label="all questions together")
+    axes.plot(folds, values, "o", color="tab:blue")
+    for fold, value in zip(folds, values, strict=True):
+        axes.annotate(f"{value:.1f}", (fold, value), textcoords="offset points", xytext=(6, 4), fontsize=8)
+    axes.set_title(title, parse_math=False)  # a $ in a run's name is a $
+    axes.set(xlabel="fold", ylabel=f"{figure}, out of fold", xticks=folds)
+    axes.grid(alpha=0.3, axis="y")
+    axes.legend(fontsize=8)
+    save_picture(drawing, path)

@@ -1,19 +1,22 @@
-"""What ``qakit evaluate`` says: figures with how sure they are, the threshold, and the calibration."""
+"""What ``qakit evaluate`` says: how sure figures are, the threshold, the calibration, and where the rest is lost."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from qakit.statistics import Column, Sampling, drawn_columns, mean_columns
+from qakit.statistics import Column, Sampling, drawn_columns, interval, mean_columns, paired
 
 if TYPE_CHECKING:
+    from qakit.inference.answering import Examined
+    from qakit.inference.error_analysis import ErrorReason
     from qakit.inference.evaluation import Evaluation, Judge
     from qakit.inference.threshold import Choices
     from qakit.recipe.model import Recipe
     from qakit.values import Example
+
 
 RESAMPLES = 1000
 
@@ -42,7 +45,6 @@ class EvaluationReport:
         return {name: {"value": value, "threshold": threshold} for name, (threshold, value) in best.items()}
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values for programs."""
         evaluation = self.evaluation
         threshold = None
         if self.source is not None:
@@ -88,3 +90,108 @@ def _source(recipe: Recipe) -> Source:
     if recipe.predict.null_threshold != "tune":
         return "recipe"
     return "validation" if recipe.data.validation else "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A share of questions, in percent, with its 95% bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+    questions: int
+    """Those that it is a share of."""
+
+    @staticmethod
+    def of(hits: Sequence[bool | None], *, seed: int) -> Share | None:
+        """Of those that are not None; None where all are."""
+        values = [100.0 * hit for hit in hits if hit is not None]
+        if not values:
+            return None
+        low, high = interval(values, seed=seed, resamples=RESAMPLES)
+        return Share(sum(values) / len(values), low, high, len(values))
+
+    def as_json(self) -> dict[str, Any]:
+        return {"value": self.value, "interval": [self.low, self.high], "questions": self.questions}
+
+
+@dataclass(frozen=True, slots=True)
+class StageShares:
+    """How a pipeline's stages did."""
+
+    selection: Share
+    """The relevant context is the likeliest one."""
+    passed_on: Share
+    """It is among the ``top_k`` that were passed on."""
+    span: Share
+    """Exactly right when reading the relevant context alone."""
+    top_1: Share
+    """Exactly right when reading the likeliest context alone."""
+    gain: float
+    """Exactly right of the combination less ``top_1``."""
+    gain_low: float
+    gain_high: float
+    top_k: int
+
+    @property
+    def product(self) -> float:
+        """Selection accuracy x span exact match: what to expect if one stage's mistakes told nothing of the other's."""
+        return self.selection.value * self.span.value / 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What an examination comes to."""
+
+    exact: Share
+    stages: StageShares | None
+    errors: Mapping[ErrorReason, int]
+    """Wrong questions by their reason; the sum is all wrong ones."""
+    gained: int
+    questions: int
+
+    def as_json(self) -> dict[str, Any]:
+        stages = self.stages
+        return {
+            "questions": self.questions,
+            "exact": self.exact.as_json(),
+            "stages": None
+            if stages is None
+            else {
+                "selection": stages.selection.as_json(),
+                "passed_on": stages.passed_on.as_json() | {"top_k": stages.top_k},
+                "span_given_right": stages.span.as_json(),
+                "product": stages.product,
+                "top_1": stages.top_1.as_json(),
+                "gain_over_top_1": {"value": stages.gain, "interval": [stages.gain_low, stages.gain_high]},
+            },
+            "errors": dict(self.errors),
+            "wrong": sum(self.errors.values()),
+            "gained_by_cleanup": self.gained,
+        }
+
+
+def expectation_of(examined: Examined, *, seed: int, top_k: int = 0) -> Expectation:
+    """The shares and their intervals; the same every time for the same seed.
+
+    Args:
+        top_k: of a pipeline.
+    """
+    errors, stages = examined.errors, examined.stages
+    exact = Share.of(errors.right, seed=seed)
+    assert exact is not None
+    shares = None
+    if stages is not None:
+        found = [Share.of(each, seed=seed) for each in (stages.selected, stages.passed_on, stages.span_right)]
+        top_1 = Share.of(stages.top_1_right, seed=seed)
+        if top_1 is not None and all(found):
+            gain = paired(
+                [100.0 * each for each in errors.right],
+                [100.0 * each for each in stages.top_1_right],
+                seed=seed,
+                resamples=RESAMPLES,
+            )
+            selection, passed_on, span = found
+            assert selection is not None and passed_on is not None and span is not None
+            shares = StageShares(selection, passed_on, span, top_1, gain.mean, gain.low, gain.high, top_k)
+    return Expectation(exact, shares, errors.counts, errors.gained, len(errors.right))

@@ -60,17 +60,14 @@ def page(title: str, parts: Iterable[str]) -> str:
 
 
 def heading(text: str, level: int = 2, *, style: str = "") -> str:
-    """A heading."""
     return f"<h{level}{_class(style)}>{escape(text)}</h{level}>"
 
 
 def paragraph(text: str, *, style: str = "") -> str:
-    """A paragraph of plain text."""
     return f"<p{_class(style)}>{escape(text)}</p>"
 
 
 def listing(texts: Iterable[str]) -> str:
-    """A list of plain texts."""
     return "<ul>\n" + "\n".join(f"<li>{escape(text)}</li>" for text in texts) + "\n</ul>"
 
 
@@ -91,7 +88,6 @@ def table(grid: Grid) -> str:
 
 
 def figure(svg: str, caption: str) -> str:
-    """A picture with its caption."""
     return f"<figure>\n{svg}\n<figcaption>{escape(caption)}</figcaption>\n</figure>"
 
 
@@ -100,18 +96,8 @@ def drawn_for_html() -> Iterator[None]:
     """Draw matplotlib's figures inside this for :func:`inline_svg`: in the page's colours, its text as text."""
     import matplotlib
 
-    inks: dict[str, Any] = dict.fromkeys(
-        (
-            "text.color",
-            "axes.edgecolor",
-            "axes.labelcolor",
-            "xtick.color",
-            "ytick.color",
-            "axes.titlecolor",
-            "grid.color",
-        ),
-        INK,
-    )
+    drawn = "text.color axes.edgecolor axes.labelcolor xtick.color ytick.color axes.titlecolor grid.color"
+    inks: dict[str, Any] = dict.fromkeys(drawn.split(), INK)
     transparent: dict[str, Any] = {"figure.facecolor": "none", "axes.facecolor": "none", "legend.facecolor": "none"}
     fonts: dict[str, Any] = {"svg.fonttype": "none", "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"]}
     settings: Any = {**inks, **transparent, **fonts, "svg.hashsalt": "qakit", "legend.edgecolor": INK}

@@ -12,8 +12,7 @@ from qakit.protocols import PerExampleMetric
 from qakit.randomness import permutation
 from qakit.registry import Registry
 from qakit.report.compare_runs import Answered
-from qakit.report.postprocess_questions import Judgement, Questions, without_clean_up
-from qakit.report.postprocess_search import Tried, search
+from qakit.report.postprocess_search import Judgement, Questions, Tried, search, without_clean_up
 from qakit.report.postprocess_steps import Faults, Step, known_steps, own_steps
 from qakit.statistics import Sampling
 from qakit.values import Example

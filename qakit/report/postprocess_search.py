@@ -9,11 +9,100 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from qakit.report.postprocess_questions import Questions
+from qakit.errors import UsageError
+from qakit.inference.evaluation import Judge
+from qakit.protocols import PerExampleMetric
 from qakit.report.postprocess_steps import Faults, Step, StepFaultError
-from qakit.statistics import Difference, holm
+from qakit.statistics import Difference, Sampling, holm, interval, paired, sign_flips
 from qakit.values import Example, SpanPrediction
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A mean over questions with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What clean-up is worth on some questions."""
+
+    questions: int
+    raw: Figure
+    """Without any clean-up."""
+    own: Figure
+    """With the recipe's own steps."""
+    found: Figure
+    """With the steps that were found."""
+    over_raw: Difference
+    over_own: Difference
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """Questions with their answers before clean-up."""
+
+    examples: Sequence[Example]
+    raw: Sequence[SpanPrediction]
+    judge: Judge
+    sampling: Sampling
+
+    def after(self, chain: Sequence[Step], predictions: Sequence[SpanPrediction] | None = None) -> list[SpanPrediction]:
+        """The answers after some steps."""
+        found = list(self.raw if predictions is None else predictions)
+        for step in chain:
+            found = step.apply(found, self.examples, self.judge)
+        return found
+
+    def figures(self, predictions: Sequence[SpanPrediction]) -> list[float]:
+        """Each question's own figure."""
+        metric = self.judge.metric
+        assert isinstance(metric, PerExampleMetric)
+        return list(metric.per_example(self.examples, [each.answer for each in predictions])[metric.primary])
+
+    def minus(self, first: Sequence[float], second: Sequence[float]) -> Difference:
+        """How much better the first are."""
+        return paired(first, second, seed=self.sampling.seed, resamples=self.sampling.resamples)
+
+    def chance(self, first: Sequence[float], second: Sequence[float]) -> float:
+        """The two-sided p-value that the first are no better or worse."""
+        return sign_flips(first, second, seed=self.sampling.seed, draws=self.sampling.resamples)
+
+    def judged(self, chain: Sequence[Step], own: Sequence[Step]) -> Judgement:
+        """Nothing, the recipe's own steps and the found ones on these questions."""
+        raw, theirs, found = (self.figures(self.after(steps)) for steps in ((), own, chain))
+        return Judgement(
+            questions=len(raw),
+            raw=self._mean(raw),
+            own=self._mean(theirs),
+            found=self._mean(found),
+            over_raw=self.minus(found, raw),
+            over_own=self.minus(found, theirs),
+        )
+
+    def _mean(self, values: Sequence[float]) -> Figure:
+        ends = interval(values, seed=self.sampling.seed, resamples=self.sampling.resamples)
+        return Figure(sum(values) / len(values), *ends)
+
+
+def without_clean_up(prediction: Any, judge: Judge) -> SpanPrediction:
+    """The prediction as it was before its run's own clean-up, which leaves candidates alone.
+
+    Raises:
+        UsageError: it is a class, a number or a context.
+    """
+    if not isinstance(prediction, SpanPrediction):
+        raise UsageError("this run predicts classes or contexts; clean-up is for answers")
+    refused = judge.recipe.predict.no_answer and not prediction.answer
+    if refused or prediction.best is None or not judge.recipe.postprocess:
+        return prediction
+    return prediction.with_answer(prediction.best.text)
+
 
 ALPHA = 0.05
 CHANGES_KEPT = 6
@@ -85,6 +174,27 @@ def _round(
     """Every step after the chain and, where that gives other answers, before it; each with all its answers."""
     found: list[tuple[Tried, tuple[str, ...]]] = []
     before = questions.figures(current)
+
+    def tried(step: Step, whole: tuple[Step, ...], predictions: Sequence[SpanPrediction]) -> Tried:
+        after = questions.figures(predictions)
+        rows = zip(questions.examples, current, predictions, before, after, strict=True)
+        changes = [
+            Change(example.id, old.answer, new.answer, _gold(example), now - then)
+            for example, old, new, then, now in rows
+            if old.answer != new.answer
+        ]
+        return Tried(
+            round=number,
+            step=step,
+            chain=whole,
+            gain=questions.minus(after, before),
+            changed=len(changes),
+            better=sum(each.gain > 0 for each in changes),
+            worse=sum(each.gain < 0 for each in changes),
+            p=questions.chance(after, before),
+            changes=_telling(changes),
+        )
+
     for step in rest:
         last, seen = (*chain, step), tuple[str, ...]()
         for whole in dict.fromkeys((last, (step, *chain))):
@@ -96,37 +206,9 @@ def _round(
                 continue
             answers = tuple(each.answer for each in predictions)
             if answers != seen:
-                found.append((_tried(questions, number, step, whole, current, predictions, before), answers))
+                found.append((tried(step, whole, predictions), answers))
             seen = answers
-    return [(tried, answers) for tried, answers in found if tried.step.name not in faults.found]
-
-
-def _tried(
-    questions: Questions,
-    number: int,
-    step: Step,
-    chain: tuple[Step, ...],
-    current: Sequence[SpanPrediction],
-    predictions: Sequence[SpanPrediction],
-    before: Sequence[float],
-) -> Tried:
-    after = questions.figures(predictions)
-    changes = [
-        Change(example.id, old.answer, new.answer, _gold(example), now - then)
-        for example, old, new, then, now in zip(questions.examples, current, predictions, before, after, strict=True)
-        if old.answer != new.answer
-    ]
-    return Tried(
-        round=number,
-        step=step,
-        chain=chain,
-        gain=questions.minus(after, before),
-        changed=len(changes),
-        better=sum(each.gain > 0 for each in changes),
-        worse=sum(each.gain < 0 for each in changes),
-        p=questions.chance(after, before),
-        changes=_telling(changes),
-    )
+    return [pair for pair in found if pair[0].step.name not in faults.found]
 
 
 def _corrected(found: Sequence[tuple[Tried, tuple[str, ...]]]) -> list[Tried]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from qakit.statistics import Difference
+from qakit.statistics import Difference, Sampling
 
 if TYPE_CHECKING:
     from qakit.recipe.model import Recipe
@@ -122,8 +122,7 @@ class StudyResults:
     runs: tuple[StudyRun, ...]
     tasks: tuple[StudyTask, ...]
     is_search: bool
-    resamples: int
-    seed: int
+    sampling: Sampling
     notes: tuple[str, ...]
 
     def count(self, state: str) -> int:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from qakit.numbers import finite_or_none
 from qakit.recipe.syntax import resolve
-from qakit.report.compare_curves import COLOURS, Curves, curves_figure
+from qakit.report.compare_curves import COLOURS, Curves, curves_figure, titled
 from qakit.report.study import StudyResults, StudyRow, StudyTask
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def _against(task: StudyTask, key: str, *, is_search: bool) -> Picture:
     for axes, title in zip(panels, (f"Validation: {figure_name}", "Trainable parameters"), strict=False):
         _number_axis(axes, values)
         axes.set_xlabel(key, parse_math=False)
-        axes.set_title(f"{task.name}: {title[:1].lower()}{title[1:]}" if task.name else title, parse_math=False)
+        axes.set_title(titled(task.name, title), parse_math=False)
         axes.margins(x=0.09, y=0.12)
         axes.grid(alpha=0.3)
     if labels:
@@ -148,8 +149,7 @@ def _parameters(task: StudyTask) -> Picture:
     axes.margins(x=0.18, y=0.15)
     axes.set_xlabel("trainable parameters")
     axes.set_ylabel(figure_name, parse_math=False)
-    title = "Score against trainable parameters"
-    axes.set_title(f"{task.name}: {title[:1].lower()}{title[1:]}" if task.name else title, parse_math=False)
+    axes.set_title(titled(task.name, "Score against trainable parameters"), parse_math=False)
     axes.grid(alpha=0.3)
     where = f" on {task.name}" if task.name else ""
     return Picture(_file_name(task, "parameters"), f"{figure_name}{where} against the trainable parameters.", figure)
@@ -172,7 +172,7 @@ def _costs(tasks: Sequence[StudyTask]) -> Picture:
         minutes = any((row.seconds or 0) >= 120 for row in rows)
         times = [(row.seconds or 0.0) / (60 if minutes else 1) for row in rows]
         sizes = [row.peak_memory_mb or 0.0 for row in rows]
-        titles = (f"time of a training ({'minutes' if minutes else 'seconds'})", "peak memory (MiB)")
+        titles = (f"Time of a training ({'minutes' if minutes else 'seconds'})", "Peak memory (MiB)")
         for axes, values, title in zip(panels, (times, sizes), titles, strict=False):
             bars = axes.barh(places, values, color=colours, height=0.65)
             axes.bar_label(bars, fmt="%.3g" if axes is panels[0] else "%.0f", padding=3, fontsize=8)
@@ -181,8 +181,7 @@ def _costs(tasks: Sequence[StudyTask]) -> Picture:
                 text.set_parse_math(False)
             axes.invert_yaxis()
             axes.margins(x=0.15)
-            full = f"{task.name}: {title}" if task.name else f"{title[:1].upper()}{title[1:]}"
-            axes.set_title(full, fontsize=10, parse_math=False)
+            axes.set_title(titled(task.name, title), fontsize=10, parse_math=False)
             axes.grid(axis="x", alpha=0.3)
     return Picture("costs", "Time of a training (mean over the seeds) and its peak memory (the largest).", figure)
 
@@ -201,17 +200,11 @@ def _groups(rows: Sequence[StudyRow], key: str) -> dict[str, list[StudyRow]]:
 
 def _others(row: StudyRow) -> str:
     """What differs in the row apart from numbers."""
-    return ", ".join(f"{name}={value}" for name, value in row.differs.items() if not _is_number(value))
+    return ", ".join(f"{name}={value}" for name, value in row.differs.items() if finite_or_none(resolve(value)) is None)
 
 
 def _number(row: StudyRow, key: str) -> float | None:
-    value = resolve(row.differs[key]) if key in row.differs else None
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _is_number(text: str) -> bool:
-    value = resolve(text)
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return finite_or_none(resolve(row.differs[key])) if key in row.differs else None
 
 
 def _number_axis(axes: Any, values: Sequence[float]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qakit.numbers import finite_or_none
-from qakit.report.pictures import save_picture
+from qakit.report.curves import save_picture
 
 if TYPE_CHECKING:
     from qakit.inference.threshold import Choices
@@ -20,9 +20,6 @@ MARGIN = 0.05
 
 def draw_threshold_curve(choices: Choices, path: Path, *, used: float, title: str) -> None:
     """Draw each figure's mean at every threshold, exactly, with the threshold in use and the best one for it."""
-    import matplotlib
-
-    matplotlib.use("Agg")
     from matplotlib.figure import Figure
 
     names = list(choices.answered)

@@ -1,53 +1,26 @@
 """Run folders: what they hold (``folder``), how they begin (``making``), how they are found again (``opening``)
 and read while somebody trains there (``snapshot``), what has become of them (``state``), what may go (``cleaning``)."""
 
-from qakit.runs.cleaning import bytes_of, checkpoints_in, forget_training, needed_to_resume
-from qakit.runs.environment import environment
 from qakit.runs.folder import ENSEMBLE, FOLDS, LOCK, MEMBERS, PIPELINE, SEEN, ModelAlone, Run
-from qakit.runs.making import RUNS, BusyError, alone_in, check_free, create_run, locked
+from qakit.runs.making import RUNS, BusyError, alone_in, check_free, create_run, environment, locked
 from qakit.runs.opening import (
     ensemble_members,
     list_runs,
     member_folders,
     nested,
     open_run,
+    read_in_one_state,
     recover_run,
     refuse_ways_out,
 )
-from qakit.runs.snapshot import read_in_one_state
-from qakit.runs.state import State, is_at_work, runs_in, seconds_of, state_of
-
-__all__ = [
-    "ENSEMBLE",
-    "FOLDS",
-    "LOCK",
-    "MEMBERS",
-    "PIPELINE",
-    "RUNS",
-    "SEEN",
-    "BusyError",
-    "ModelAlone",
-    "Run",
-    "State",
-    "alone_in",
-    "bytes_of",
-    "check_free",
-    "checkpoints_in",
-    "create_run",
-    "ensemble_members",
-    "environment",
-    "forget_training",
-    "is_at_work",
-    "list_runs",
-    "locked",
-    "member_folders",
-    "needed_to_resume",
-    "nested",
-    "open_run",
-    "read_in_one_state",
-    "recover_run",
-    "refuse_ways_out",
-    "runs_in",
-    "seconds_of",
-    "state_of",
-]
+from qakit.runs.state import (
+    State,
+    bytes_of,
+    checkpoints_in,
+    forget_training,
+    is_at_work,
+    needed_to_resume,
+    runs_in,
+    seconds_of,
+    state_of,
+)

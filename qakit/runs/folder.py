@@ -52,48 +52,45 @@ _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 """How a file is not there; asking before opening it would leave a training time to replace it in between."""
 
 
+class _Part:
+    """A file or folder by its path in a run's folder."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __get__(self, run: Run, _: type[Run]) -> Path:
+        return run.folder / self._path
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """A run folder by its parts. The value holds only the path; nothing is read until asked."""
 
     folder: Path
 
-    @property
-    def recipe_file(self) -> Path:
-        return self.folder / "recipe.yaml"
-
-    @property
-    def meta_file(self) -> Path:
-        return self.folder / "meta.json"
-
-    @property
-    def metrics_log(self) -> Path:
-        return self.folder / "metrics.jsonl"
-
-    @property
-    def timings_log(self) -> Path:
-        return self.folder / "timings.jsonl"
-
-    @property
-    def metrics_file(self) -> Path:
-        return self.folder / "metrics.json"
+    recipe_file = _Part("recipe.yaml")
+    meta_file = _Part("meta.json")
+    metrics_log = _Part("metrics.jsonl")
+    timings_log = _Part("timings.jsonl")
+    metrics_file = _Part("metrics.json")
+    curves_file = _Part("curves.png")
+    broken_batch_file = _Part("broken-batch.json")
+    failure_file = _Part("failure.json")
+    seen_file = _Part(SEEN)
+    """What this run, and those that it builds on, were trained on."""
+    folds_file = _Part(FOLDS)
+    """In a folder of folds: how the examples were split."""
+    checkpoints = _Part("checkpoints")
+    soup = _Part("soup")
+    predictions = _Part("predictions")
+    validation_predictions = _Part("predictions/validation")
+    validation_nbest = _Part("predictions/validation/nbest.jsonl")
+    threshold_curve_file = _Part("predictions/validation/threshold.png")
 
     @property
     def finished(self) -> bool:
         """Whether all is done: ``metrics.json`` is written last of all."""
         return self.metrics_file.is_file()
-
-    @property
-    def curves_file(self) -> Path:
-        return self.folder / "curves.png"
-
-    @property
-    def broken_batch_file(self) -> Path:
-        return self.folder / "broken-batch.json"
-
-    @property
-    def failure_file(self) -> Path:
-        return self.folder / "failure.json"
 
     @property
     def is_composed(self) -> bool:
@@ -102,12 +99,10 @@ class Run:
 
     @property
     def is_ensemble(self) -> bool:
-        """Whether it is an ensemble."""
         return (self.folder / ENSEMBLE).is_file()
 
     @property
     def is_folds(self) -> bool:
-        """Whether it holds folds."""
         return self.folds_file.is_file()
 
     @property
@@ -115,47 +110,13 @@ class Run:
         """Whether several models answer for it, each by itself: an ensemble's, or those of folds."""
         return self.is_ensemble or self.is_folds
 
-    @property
-    def seen_file(self) -> Path:
-        """What this run, and those that it builds on, were trained on."""
-        return self.folder / SEEN
-
-    @property
-    def folds_file(self) -> Path:
-        """In a folder of folds: how the examples were split."""
-        return self.folder / FOLDS
-
     def fold(self, number: int) -> Run:
         """One of the folds of a folder of folds, counted from 1."""
         return Run(self.folder / f"fold-{number}")
 
     @property
-    def checkpoints(self) -> Path:
-        return self.folder / "checkpoints"
-
-    @property
-    def soup(self) -> Path:
-        return self.folder / "soup"
-
-    @property
     def model(self) -> Path:
         return self.folder / "model"
-
-    @property
-    def predictions(self) -> Path:
-        return self.folder / "predictions"
-
-    @property
-    def validation_predictions(self) -> Path:
-        return self.predictions / "validation"
-
-    @property
-    def validation_nbest(self) -> Path:
-        return self.validation_predictions / "nbest.jsonl"
-
-    @property
-    def threshold_curve_file(self) -> Path:
-        return self.validation_predictions / "threshold.png"
 
     @property
     def decision_file(self) -> Path:
@@ -214,15 +175,10 @@ class Run:
         Raises:
             RunError: a line is damaged.
         """
-        check_readable(self.metrics_log)
-        try:
-            file = self.metrics_log.open("rb")  # bytes: an unfinished line may end within a character
-        except _ABSENT:
-            return
-        with file:
-            for number, line in enumerate(file, 1):
-                if line.endswith(b"\n"):
-                    yield _metrics_line(line, f"{self.metrics_log}, line {number}")
+        for place, line in _lines(self.metrics_log):
+            if not isinstance(line, dict) or type(line.get("step")) is not int or "type" not in line:
+                raise RunError(f"{place} is damaged: it is no line of a training")
+            yield line
 
     def timings(self) -> Iterator[dict[str, Any]]:
         """The lines of timings.jsonl; a last line that a killed process left unfinished is passed over.
@@ -230,16 +186,10 @@ class Run:
         Raises:
             RunError: a line is damaged.
         """
-        if not self.timings_log.is_file():
-            return
-        for number, line in enumerate(self.timings_log.read_bytes().split(b"\n")[:-1], start=1):
-            try:
-                value = load_json(line)
-            except ValueError as error:
-                raise RunError(f"{self.timings_log}, line {number} is damaged: {error}") from error
-            if not isinstance(value, dict):
-                raise RunError(f"{self.timings_log}, line {number} is damaged: it does not hold an object")
-            yield value
+        for place, line in _lines(self.timings_log):
+            if not isinstance(line, dict):
+                raise RunError(f"{place} is damaged: it does not hold an object")
+            yield line
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,11 +204,20 @@ class ModelAlone(Run):
         return self.weights
 
 
-def _metrics_line(line: bytes, place: str) -> dict[str, Any]:
+def _lines(file: Path) -> Iterator[tuple[str, Any]]:
+    """The values of a log's whole lines, each after its place for messages."""
+    check_readable(file)
     try:
-        value = load_json(line)
-    except ValueError as error:
-        raise RunError(f"{place} is damaged: {error}") from error
-    if not isinstance(value, dict) or type(value.get("step")) is not int or "type" not in value:
-        raise RunError(f"{place} is damaged: it is no line of a training")
-    return value
+        log = file.open("rb")  # bytes: an unfinished line may end within a character
+    except _ABSENT:
+        return
+    with log:
+        for number, line in enumerate(log, 1):
+            if not line.endswith(b"\n"):
+                return
+            place = f"{file}, line {number}"
+            try:
+                value = load_json(line)
+            except ValueError as error:
+                raise RunError(f"{place} is damaged: {error}") from error
+            yield place, value

@@ -1,12 +1,17 @@
-"""A new run's folder, and the one process that may work in it."""
+"""A new run's folder, the one process that may work in it, and the machine and the code that make it."""
 
 from __future__ import annotations
 
+import platform
+import subprocess
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
+from qakit import __version__
 from qakit.errors import OutputError, QakitError, RunError
 from qakit.files import add_files, folder_to_disk, make_folder, write_json, write_text, writing
 from qakit.outputs import check_empty, check_output
@@ -144,3 +149,33 @@ def _fresh(folder: Path) -> Path:
                 return candidate
             except FileExistsError:
                 candidate, number = folder.with_name(f"{folder.name}-{number}"), number + 1
+
+
+REPORTED_PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "peft", "accelerate", "numpy")
+
+
+def environment() -> dict[str, Any]:
+    """What a run's meta.json says about the machine and the code."""
+    return {
+        "qakit": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in REPORTED_PACKAGES},
+        "git_commit": _git_commit(),
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    """The commit of the user's working directory, if it is a checkout."""
+    try:
+        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

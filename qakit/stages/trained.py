@@ -21,11 +21,9 @@ from qakit.recipe.overrides import key_path
 from qakit.recipe.prediction import given_threshold, prediction_recipe
 from qakit.registry import Registry, load_registry
 from qakit.runs import Run, open_run
-from qakit.stages.combine import Reading, Weight
-from qakit.stages.folder import COMBINE, read_pipeline, stage_folders
-from qakit.stages.load import dealt
+from qakit.stages.load import COMBINE, dealt, read_pipeline, stage_folders
 from qakit.stages.model import STAGES
-from qakit.stages.tuning import Decision, judged, raw_answers
+from qakit.stages.tuning import Decision, Reading, Weight, judged, raw_answers
 from qakit.values import ContextPrediction, Example, SpanPrediction
 
 if TYPE_CHECKING:
@@ -86,10 +84,7 @@ class TrainedPipeline:
         """Load a pipeline.
 
         Args:
-            folder: the pipeline's own.
-            registry: the installed plugins.
             device: where both stages run; by default the first GPU if there is one.
-            workers: the processes that share the scoring.
             decision: stands for what is tuned at the end of the training.
             overrides: ``a.b=value`` texts for what prediction looks at; ``span.predict.n_best=5`` is for a stage.
 

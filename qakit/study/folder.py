@@ -129,11 +129,6 @@ class StudyFolder:
 SECONDS_FOR_A_LOCK = 60
 
 
-def run_name(number: int, label: str) -> str:
-    """The name of the run folder of a search's trial."""
-    return f"{number:03d}-{label}"
-
-
 def find_study(path: Path) -> tuple[StudyFolder, LoadedStudy | None]:
     """The study that a folder or a study file means; its file, where it is still there.
 

@@ -36,7 +36,6 @@ class LoadedStudy:
 
     @property
     def name(self) -> str:
-        """The study's name."""
         assert self.study.name is not None
         return self.study.name
 

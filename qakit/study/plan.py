@@ -17,9 +17,8 @@ from qakit.recipe.issues import Issue, did_you_mean
 from qakit.recipe.model import Recipe
 from qakit.recipe.nodes import Findings, ListNode, Place, ScalarNode, dotted, find, plain
 from qakit.recipe.overrides import Setting, key_path, override_source
-from qakit.study.labels import distinct, join, value_label
 from qakit.study.load import LoadedStudy
-from qakit.study.space import corners
+from qakit.study.space import corners, distinct, join, value_label
 
 MOST_TRIALS = 10_000
 """Of a grid. Each has a recipe that is read and checked before anything is trained."""
@@ -80,9 +79,7 @@ def plan(
     A search has none yet; what its values may become is checked all the same.
 
     Args:
-        loaded: the study.
-        load: reads the recipes.
-        overrides: ``a.b=value`` texts for all of them.
+        overrides: ``a.b=value`` texts for all recipes.
         settings: likewise, of a file that has the study in it.
 
     Raises:

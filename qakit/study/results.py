@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qakit.errors import QakitError, UsageError
@@ -12,11 +13,11 @@ from qakit.recipe.model import Recipe
 from qakit.report.curves import NOT_CURVES
 from qakit.report.study import RowDifference, Spread, StudyResults, StudyRow, StudyRun, StudyTask
 from qakit.runs import Run
+from qakit.statistics import Sampling, mean_of
 from qakit.study.folder import StudyFolder
 from qakit.study.load import LoadedStudy
-from qakit.study.outcome import selected_by
 from qakit.study.plan import Load, plan
-from qakit.study.trials import Trial, TrialRecord, noted_trials, records_of
+from qakit.study.trials import Trial, TrialRecord, noted_trials, records_of, selected_by
 
 if TYPE_CHECKING:
     from qakit.registry import Registry
@@ -49,9 +50,7 @@ def read_results(
     loaded: LoadedStudy | None,
     registry: Registry,
     load: Load[Any],
-    *,
-    resamples: int,
-    seed: int,
+    sampling: Sampling,
 ) -> StudyResults:
     """Everything a report shows; what cannot be read of one run becomes a note, and the others are shown.
 
@@ -64,7 +63,7 @@ def read_results(
         raise UsageError(f"no trial of {folder.path} is finished; see `qakit study show {folder.path}`")
     names = list(dict.fromkeys(run.task for run in runs if run.figures))
     baseline = loaded.study.baseline if loaded is not None else None
-    tasks = [_task(name, runs, registry, baseline, notes, resamples=resamples, seed=seed) for name in names]
+    tasks = [_task(name, runs, registry, baseline, notes, sampling) for name in names]
     about = folder.about()
     is_search = about.get("is_search") is True
     if is_search:
@@ -84,8 +83,7 @@ def read_results(
         runs=tuple(runs),
         tasks=tuple(tasks),
         is_search=is_search,
-        resamples=resamples,
-        seed=seed,
+        sampling=sampling,
         notes=tuple(notes),
     )
 
@@ -124,9 +122,7 @@ def _task(
     registry: Registry,
     baseline: str | None,
     notes: list[str],
-    *,
-    resamples: int,
-    seed: int,
+    sampling: Sampling,
 ) -> StudyTask:
     finished = [run for run in runs if run.task == name and run.figures]
     recipes = [run.recipe for run in finished if run.recipe is not None]
@@ -141,16 +137,42 @@ def _task(
     folders = {row.label: [run.folder for run in row.runs if run.folder is not None] for row in rows}
     here = {label: found for label, found in folders.items() if found}
     if len(here) > 1:
-        from qakit.report.study_differences import row_differences
-
         base = baseline if baseline in here else next(iter(here))
         if baseline not in (None, base):
             notes.append(f"{where}the baseline {baseline} is not finished: {base} stands for it")
         try:
-            differences, questions = row_differences(here, base, keys, registry, resamples=resamples, seed=seed)
+            differences, questions = _differences(here, base, keys, registry, sampling)
         except QakitError as error:
             notes.append(f"{where}no differences: {one_line(error)}")
     return StudyTask(name, figure, keys, rows, tuple(differences), questions)
+
+
+def _differences(
+    rows: Mapping[str, Sequence[Path]], baseline: str, keys: Sequence[str], registry: Registry, sampling: Sampling
+) -> tuple[list[RowDifference], int]:
+    """Each row's difference from the baseline in each figure, and the number of questions.
+
+    A row's figure is the mean over its seeds, by question or by draw.
+
+    Raises:
+        UsageError, RunError, DataError: the runs did not answer the same questions, or lack predictions.
+    """
+    from qakit.report.compare import columns_of
+    from qakit.report.compare_runs import read_members
+
+    members = read_members([folder for of_row in rows.values() for folder in of_row], registry)
+    columns = iter([columns_of(member, sampling) for member in members])
+    of_rows = {label: [next(columns) for _ in of_row] for label, of_row in rows.items()}
+    known = [key for key in keys if key in of_rows[baseline][0]]
+    means = {label: {key: mean_of([run[key] for run in runs]) for key in known} for label, runs in of_rows.items()}
+    found = [
+        RowDifference(label, baseline, key, means[label][key].minus(means[baseline][key], sampling))
+        for label in rows
+        if label != baseline
+        for key in known
+    ]
+    first = members[0]
+    return found, first.questions or len(next(iter(first.figures.values())))
 
 
 def _keys(runs: Sequence[StudyRun], figure: str) -> tuple[str, ...]:

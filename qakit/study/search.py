@@ -14,7 +14,7 @@ from qakit.files import make_folder, writing
 from qakit.names import one_line
 from qakit.randomness import derive_seed
 from qakit.recipe.overrides import Setting
-from qakit.study.folder import StudyFolder, run_name
+from qakit.study.folder import StudyFolder
 from qakit.study.load import LoadedStudy
 from qakit.study.space import check_same_space, distributions, sampled
 
@@ -118,7 +118,7 @@ class Search:
 
     def _of(self, number: int, params: Mapping[str, Any]) -> Drawn:
         label, settings = sampled(self.loaded, params)
-        return Drawn(number, run_name(number, label), label, params, tuple(settings))
+        return Drawn(number, f"{number:03d}-{label}", label, params, tuple(settings))
 
 
 def open_search(loaded: LoadedStudy, folder: StudyFolder) -> Search:

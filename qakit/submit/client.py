@@ -18,11 +18,10 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from qakit.errors import SubmissionError
-from qakit.submit import convert
-from qakit.submit.credentials import HELP, Credentials, find_credentials
+from qakit.submit import remote
+from qakit.submit.credentials import HELP, Credentials, Redactor, find_credentials
 from qakit.submit.faults import Fault, KaggleError, UploadError, explain, fault_of, shortened
 from qakit.submit.official import limit_time, load_official
-from qakit.submit.redact import Redactor
 from qakit.submit.remote import Competition, Download, LeaderboardRow, Limits, RemoteFile, RemoteSubmission
 from qakit.submit.settings import KaggleSettings, settings_from
 
@@ -54,7 +53,10 @@ def connect(settings: KaggleSettings | None = None, *, say: Say = lambda _: None
 
 
 class KaggleClient:
-    """What this package asks of Kaggle (:class:`~qakit.submit.remote.Kaggle`), through the official client."""
+    """What this package asks of Kaggle, through the official client. Every method raises :class:`KaggleError`.
+
+    Reading methods try again by themselves; ``create`` and ``create_from_notebook`` never do.
+    """
 
     def __init__(self, api: Any, settings: KaggleSettings, credentials: Credentials, *, say: Say) -> None:
         self._api = api
@@ -91,48 +93,30 @@ class KaggleClient:
 
     # ------------------------------------------------------------------------------------------------------ readings
     def competition(self, slug: str) -> Competition:
-        from kagglesdk.competitions.types.competition_api_service import ApiGetCompetitionRequest
-
-        request = ApiGetCompetitionRequest()
-        request.competition_name = slug
-        return self._retried(lambda: convert.competition(slug, self._call("get_competition", request)), slug)
+        call = partial(self._call, "get_competition", competition_name=slug)
+        return self._retried(lambda: remote.competition(slug, call()), slug)
 
     def limits(self, slug: str) -> Limits:
-        from kagglesdk.competitions.types.competition_api_service import ApiGetSubmissionLimitsRequest
-
-        request = ApiGetSubmissionLimitsRequest()
-        request.competition_name = slug
-        return self._retried(lambda: convert.limits(self._call("get_submission_limits", request)), slug)
+        return self._retried(lambda: remote.limits(self._call("get_submission_limits", competition_name=slug)), slug)
 
     def submissions(self, slug: str) -> Iterator[RemoteSubmission]:
-        from kagglesdk.competitions.types.competition_api_service import ApiListSubmissionsRequest
-
-        return self._listed("list_submissions", ApiListSubmissionsRequest, slug, "submissions", self._submission)
+        """All of the team's submissions, the latest first."""
+        return self._listed("list_submissions", slug, "submissions", self._submission)
 
     def submission(self, slug: str, ref: int) -> RemoteSubmission:
-        from kagglesdk.competitions.types.competition_api_service import ApiGetSubmissionRequest
-
-        request = ApiGetSubmissionRequest()
-        request.ref = ref
-        return self._retried(lambda: self._submission(self._call("get_submission", request)), slug)
+        return self._retried(lambda: self._submission(self._call("get_submission", ref=ref)), slug)
 
     def leaderboard(self, slug: str) -> Iterator[LeaderboardRow]:
-        from kagglesdk.competitions.types.competition_api_service import ApiGetLeaderboardRequest
-
-        return self._listed("get_leaderboard", ApiGetLeaderboardRequest, slug, "submissions", convert.leaderboard_row)
+        return self._listed("get_leaderboard", slug, "submissions", remote.leaderboard_row)
 
     def data_files(self, slug: str) -> list[RemoteFile]:
-        from kagglesdk.competitions.types.competition_api_service import ApiListDataFilesRequest
-
-        return list(self._listed("list_data_files", ApiListDataFilesRequest, slug, "files", convert.data_file))
+        return list(self._listed("list_data_files", slug, "files", remote.data_file))
 
     @contextmanager
     def download(self, slug: str) -> Iterator[Download]:
-        from kagglesdk.competitions.types.competition_api_service import ApiDownloadDataFilesRequest
-
-        request = ApiDownloadDataFilesRequest()
-        request.competition_name = slug
-        response = self._retried(lambda: self._call("download_data_files", request), slug)
+        """All data files in one archive."""
+        call = partial(self._call, "download_data_files", competition_name=slug)
+        response = self._retried(call, slug)
         length = response.headers.get("Content-Length", "")
         known = length.isdigit() and not response.headers.get("Content-Encoding")
 
@@ -149,16 +133,18 @@ class KaggleClient:
 
     # ---------------------------------------------------------------------------------------------------- submitting
     def upload(self, slug: str, file: Path) -> str:
-        from kagglesdk.competitions.types.competition_api_service import ApiStartSubmissionUploadRequest
-
-        request = ApiStartSubmissionUploadRequest()
-        request.competition_name = slug
-        request.file_name = file.name
-        request.content_length = file.stat().st_size
-        request.last_modified_epoch_seconds = int(file.stat().st_mtime)
+        """Bring a file to Kaggle, which is no submission yet; returns the token that stands for it."""
+        facts = file.stat()
+        size, changed = facts.st_size, int(facts.st_mtime)
 
         def once() -> str:
-            started = self._call("start_submission_upload", request)
+            started = self._call(
+                "start_submission_upload",
+                competition_name=slug,
+                file_name=file.name,
+                content_length=size,
+                last_modified_epoch_seconds=changed,
+            )
             if not (started.token and started.create_url):
                 raise ValueError("no place to upload to")
             self._put(file, started.create_url)
@@ -167,15 +153,13 @@ class KaggleClient:
         return self._retried(once, slug)
 
     def create(self, slug: str, token: str, description: str) -> int:
-        from kagglesdk.competitions.types.competition_api_service import ApiCreateSubmissionRequest
-
-        request = ApiCreateSubmissionRequest()
-        request.competition_name = slug
-        request.blob_file_tokens = token
-        request.submission_description = description
-        return self._guarded(lambda: int(self._call("create_submission", request).ref or 0), slug)
+        """Submit an uploaded file; returns its reference, or 0 when Kaggle gave none."""
+        facts = {"competition_name": slug, "blob_file_tokens": token, "submission_description": description}
+        return self._guarded(lambda: int(self._call("create_submission", **facts).ref or 0), slug)
 
     def create_from_notebook(self, slug: str, notebook: str, version: int, file_name: str, description: str) -> int:
+        """Submit the output of a notebook's version (``owner/name``)."""
+
         def once() -> int:
             found = self._api.competition_submit_code(file_name, description, slug, notebook, version, quiet=True)
             return int(found.ref or 0)
@@ -183,34 +167,35 @@ class KaggleClient:
         return self._guarded(once, slug)
 
     # ------------------------------------------------------------------------------------------------------- beneath
-    def _listed(
-        self, method: str, request_type: Callable[[], Any], slug: str, field: str, item_of: Callable[[Any], T]
-    ) -> Iterator[T]:
+    def _listed(self, method: str, slug: str, field: str, item_of: Callable[[Any], T]) -> Iterator[T]:
         """The items of all pages; ends when a page names no next one, or one that was there before."""
         token, seen = "", {""}
+
+        def page() -> tuple[list[T], str]:
+            found = self._call(method, competition_name=slug, page_size=PAGE_SIZE, page_token=token)
+            items = [item_of(item) for item in getattr(found, field) or () if item is not None]
+            return items, found.next_page_token or ""
+
         for _ in range(MOST_PAGES):
-            request = request_type()
-            request.competition_name = slug
-            request.page_size = PAGE_SIZE
-            request.page_token = token
-            page = partial(self._page, method, request, field, item_of)
             items, token = self._retried(page, slug)
             yield from items
             if token in seen:
                 return
             seen.add(token)
 
-    def _page(self, method: str, request: Any, field: str, item_of: Callable[[Any], T]) -> tuple[list[T], str]:
-        found = self._call(method, request)
-        return [item_of(item) for item in getattr(found, field) or () if item is not None], found.next_page_token or ""
-
     def _submission(self, found: Any) -> RemoteSubmission:
-        submission = convert.submission(found)
+        submission = remote.submission(found)
         return replace(submission, error=self._redact(submission.error))
 
-    def _call(self, method: str, request: Any) -> Any:
+    def _call(self, method: str, **values: Any) -> Any:
+        """The answer to a request: that of ``get_competition`` is an ``ApiGetCompetitionRequest`` with these values."""
+        from kagglesdk.competitions.types import competition_api_service
+
+        asked = getattr(competition_api_service, f"Api{method.title().replace('_', '')}Request")()
+        for name, value in values.items():
+            setattr(asked, name, value)
         with self._api.build_kaggle_client() as kaggle:
-            return getattr(kaggle.competitions.competition_api_client, method)(request)
+            return getattr(kaggle.competitions.competition_api_client, method)(asked)
 
     def _put(self, file: Path, address: str) -> None:
         """Upload the bytes. The client's own way has no time limit and hides the reason of a failure."""

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from qakit.errors import SubmissionError
 from qakit.submit.client import KaggleClient, connect
@@ -49,11 +48,6 @@ def examine(settings: KaggleSettings, slug: str | None) -> list[Check]:
     except SubmissionError as problem:
         return [*checks, Check("log-in", "bad", str(problem))]
     return [*checks, *_at_kaggle(client, settings, slug)]
-
-
-def to_dicts(checks: list[Check]) -> list[dict[str, Any]]:
-    """Plain data, for programs."""
-    return [asdict(check) for check in checks]
 
 
 def _surroundings(settings: KaggleSettings) -> list[Check]:

@@ -13,9 +13,10 @@ from qakit.errors import DataError, OutputError, SubmissionError
 from qakit.files import file_sha256, recover_folder, replace_folder, temporary_folder, write_json, writing
 from qakit.names import below
 from qakit.numbers import load_json
+from qakit.submit.client import KaggleClient
 from qakit.submit.faults import KaggleError
 from qakit.submit.record import now
-from qakit.submit.remote import Download, Kaggle
+from qakit.submit.remote import Download
 from qakit.submit.unzip import unpack
 from qakit.temporary import remove_leftovers
 
@@ -38,7 +39,7 @@ class Downloaded:
 def download(
     slug: str,
     folder: Path,
-    kaggle: Kaggle,
+    kaggle: KaggleClient,
     *,
     force: bool = False,
     say: Callable[[str], None],
@@ -93,7 +94,7 @@ def _archive(folder: Path) -> Path:
 
 def _fetch(
     slug: str,
-    kaggle: Kaggle,
+    kaggle: KaggleClient,
     temporary: Path,
     *,
     say: Callable[[str], None],

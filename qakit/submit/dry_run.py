@@ -9,8 +9,7 @@ from typing import Any
 from qakit.errors import SubmissionError
 from qakit.submit.client import connect
 from qakit.submit.credentials import find_credentials
-from qakit.submit.flow import DUPLICATE, NOT_KNOWN, duplicate_message
-from qakit.submit.gate import check_remote
+from qakit.submit.flow import DUPLICATE, NOT_KNOWN, check_remote, duplicate_message
 from qakit.submit.ledger import Ledger
 from qakit.submit.pending import FileSubmission, description_line
 from qakit.submit.reconcile import unknown_message
@@ -30,7 +29,6 @@ class DryRun:
     exit_code: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, for programs."""
         pending, checked = self.pending, self.pending.checked
         return {
             "dry_run": True,

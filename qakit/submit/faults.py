@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -55,8 +56,8 @@ class UploadError(Exception):
 class KaggleError(SubmissionError):
     """A request to Kaggle failed; nothing else is known. The message is for the user."""
 
-    def __init__(self, message: str, fault: Fault, *, exit_code: int = 4) -> None:
-        super().__init__(message, exit_code=exit_code)
+    def __init__(self, message: str, fault: Fault) -> None:
+        super().__init__(message)
         self.fault = fault
 
 
@@ -152,38 +153,28 @@ def _retry_after(header: str | None) -> float | None:
 
 def _reason(error: Exception) -> str:
     """The innermost words of a network error, without object addresses and the request's own address."""
-    reason = _innermost(error)
+    *_, reason = _chain(error)
     text = re.sub(r"^<[^>]*>: |\(?<[^>]*at 0x[0-9a-f]+>(?:, )?", "", str(reason) or type(reason).__name__)
     return one_line(text, None)
-
-
-def _innermost(error: BaseException) -> BaseException:
-    current = error
-    for _ in range(10):
-        inner = getattr(current, "reason", None) or getattr(current, "original_error", None)
-        if not isinstance(inner, BaseException):
-            inner = next((each for each in current.args if isinstance(each, BaseException)), None)
-        if inner is None:
-            return current
-        current = inner
-    return current
 
 
 def _never_sent(error: Exception) -> bool:
     """Whether there was no connection at all, so that the server cannot have seen the request."""
     from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
-    current: BaseException | None = error
+    return any(isinstance(each, NewConnectionError | ConnectTimeoutError) for each in _chain(error))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error, and what it was made of, the innermost last."""
     for _ in range(10):
-        if isinstance(current, NewConnectionError | ConnectTimeoutError):
-            return True
-        if current is None:
-            return False
-        inner = getattr(current, "reason", None) or getattr(current, "original_error", None)
+        yield error
+        inner = getattr(error, "reason", None) or getattr(error, "original_error", None)
         if not isinstance(inner, BaseException):
-            inner = next((each for each in current.args if isinstance(each, BaseException)), None)
-        current = inner
-    return False
+            inner = next((each for each in error.args if isinstance(each, BaseException)), None)
+        if inner is None:
+            return
+        error = inner
 
 
 def shortened(text: str) -> str:

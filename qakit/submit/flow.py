@@ -18,20 +18,21 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
 
 from qakit.errors import OutputError, SubmissionError
+from qakit.submit.client import KaggleClient
 from qakit.submit.faults import KaggleError
-from qakit.submit.gate import check_remote
 from qakit.submit.ledger import Ledger
 from qakit.submit.pending import PendingSubmission
-from qakit.submit.reconcile import count_of, reconcile, unknown_message
+from qakit.submit.reconcile import count_of, reconcile, unknown_message, wait_for_score
 from qakit.submit.record import SUBMITTED, Record
-from qakit.submit.remote import Kaggle, submissions_page
-from qakit.submit.wait import wait_for_score
+from qakit.submit.remote import Competition, Limits, rules_page, submissions_page
 
 Say = Callable[[str], None]
-Connect = Callable[[], Kaggle]
+Connect = Callable[[], KaggleClient]
 
 SENDINGS = 3
 """How often one command asks Kaggle to submit the file, when each time it is certain that nothing came of it."""
@@ -59,19 +60,6 @@ class Patience:
     """Seconds between two looks."""
 
 
-@dataclass(slots=True)
-class _Line:
-    """The connection to Kaggle, made when it is first needed."""
-
-    connect: Connect
-    kaggle: Kaggle | None = field(default=None)
-
-    def __call__(self) -> Kaggle:
-        if self.kaggle is None:
-            self.kaggle = self.connect()
-        return self.kaggle
-
-
 def submit(
     pending: PendingSubmission, ledger: Ledger, connect: Connect, *, force: bool = False, patience: Patience, say: Say
 ) -> Outcome:
@@ -82,7 +70,7 @@ def submit(
         OutputError: the ledger cannot be written.
         DataError: the ledger is damaged, or the file changed.
     """
-    line, duplicate = _Line(connect), None
+    line, duplicate = cache(connect), None  # connected when it is first needed
     with ledger.locked(on_wait=lambda: say(f"another qakit process is using {ledger.folder}: waiting for it")):
         settle_others(pending, ledger, line, pause=patience.pause, say=say)
         record = _left_over(pending, ledger, line, force=force, pause=patience.pause, say=say)
@@ -185,7 +173,7 @@ def duplicate_message(record: Record) -> str:
 
 
 def _send(
-    pending: PendingSubmission, record: Record | None, ledger: Ledger, kaggle: Kaggle, *, pause: float, say: Say
+    pending: PendingSubmission, record: Record | None, ledger: Ledger, kaggle: KaggleClient, *, pause: float, say: Say
 ) -> Record:
     """Upload and submit, inside the ledger's lock; returns the record in the state that was reached."""
     slug = pending.competition
@@ -226,7 +214,7 @@ def _send(
 
 
 def create(
-    record: Record, call: Callable[[], int], kaggle: Kaggle, ledger: Ledger, *, pause: float, say: Say
+    record: Record, call: Callable[[], int], kaggle: KaggleClient, ledger: Ledger, *, pause: float, say: Say
 ) -> Record:
     """Ask Kaggle once to submit what the CREATING ``record`` describes; returns the record as it then is.
 
@@ -282,3 +270,49 @@ def _not_submitted(record: Record) -> Outcome:
             return Outcome(
                 record, REFUSED, f"nothing was submitted: {record.error}; the same command later tries again"
             )
+
+
+def check_remote(
+    slug: str, kaggle: KaggleClient, *, say: Say, notebook: bool = False
+) -> tuple[Competition, Limits | None]:
+    """Whether the competition takes a submission from this user now.
+
+    Raises:
+        SubmissionError: it does not.
+    """
+    competition = kaggle.competition(slug)
+    if not competition.entered:
+        raise SubmissionError(f"you have not entered '{slug}': accept the rules at {rules_page(slug)}")
+    if competition.code_only and not notebook:
+        raise SubmissionError(
+            f"'{slug}' takes notebooks only: `qakit export RUN --kaggle FOLDER` makes a dataset and a notebook; once it"
+            f" has run on Kaggle, `qakit submit --notebook USER/NAME --version N -c {slug}` submits its output"
+        )
+    if competition.closed:
+        raise SubmissionError(f"'{slug}' takes no submissions any more")
+    if competition.deadline is not None and competition.deadline < datetime.now(UTC):
+        say(f"the deadline of '{slug}' passed on {competition.deadline:%Y-%m-%d %H:%M} UTC: this is a late submission")
+    try:
+        limits = kaggle.limits(slug)
+    except KaggleError as problem:
+        if problem.fault.status in (401, 403):
+            raise
+        say(f"how many submissions are left is not known: {problem}")
+        return competition, None
+    # Kaggle answers with zeros when the user has no team yet, which is before the first submission.
+    if limits.allowed_now <= 0 and (limits.today or limits.total):
+        raise SubmissionError(_used_up(slug, competition, limits))
+    return competition, limits
+
+
+def _used_up(slug: str, competition: Competition, limits: Limits) -> str:
+    if limits.limited_by_total:
+        return f"no submissions to '{slug}' are left: all {limits.total} have been used"
+    now = datetime.now(UTC)
+    tomorrow = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    minutes = max(1, int((tomorrow - now).total_seconds() / 60))
+    of = f" of {competition.daily}" if competition.daily else ""
+    return (
+        f"no submissions to '{slug}' are left today ({limits.today}{of} used); the next day begins at 00:00 UTC, in"
+        f" {minutes // 60} h {minutes % 60} min"
+    )

@@ -102,7 +102,8 @@ class Ledger:
             new = not self.file.exists()
             handle = os.open(self.file, os.O_RDWR | os.O_CREAT | _BINARY, 0o666)
             try:
-                end = _whole(handle)
+                end = self.file.read_bytes().rfind(b"\n") + 1  # what follows was being written by a killed process
+                os.ftruncate(handle, end)
                 try:
                     os.lseek(handle, end, os.SEEK_SET)
                     left = memoryview(line)
@@ -142,21 +143,3 @@ class Ledger:
                 path=self.file,
                 row=f"line {number}",
             ) from None
-
-
-def _whole(handle: int) -> int:
-    """Where the last whole line ends, in bytes; whatever follows is cut off."""
-    size = os.lseek(handle, 0, os.SEEK_END)
-    end, block = size, 4096
-    while end > 0:
-        start = max(0, end - block)
-        os.lseek(handle, start, os.SEEK_SET)
-        found = os.read(handle, end - start).rfind(b"\n")
-        if found >= 0:
-            end = start + found + 1
-            break
-        end = start
-    if end < size:
-        os.ftruncate(handle, end)
-        os.fsync(handle)
-    return end

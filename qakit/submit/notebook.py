@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qakit.errors import UsageError
-from qakit.files import replace_folder, write_text
+from qakit.files import replace_folder, write_json, write_text
 from qakit.numbers import load_json
 from qakit.outputs import check_output
-from qakit.submit.pending import new_record
-from qakit.submit.record import Record, Score
-from qakit.submit.remote import Kaggle
 from qakit.submit.wheel import make_wheel, needs_of
 
 if TYPE_CHECKING:
@@ -27,70 +22,9 @@ if TYPE_CHECKING:
     from qakit.registry import Registry
     from qakit.runs import Run
 
-OUTPUT = "submission.csv"
 _NOTEBOOK = re.compile(r"(?:https?://(?:www\.)?kaggle\.com/(?:code/)?)?(?P<owner>[\w-]+)/(?P<name>[\w-]+)/?")
 _LONGEST_TITLE = 50
 """Kaggle's limit, in characters; the shortest is 6."""
-
-
-@dataclass(frozen=True, slots=True)
-class NotebookOutput:
-    """The output of one version of a notebook on its way to a competition."""
-
-    competition: str
-    owner_and_name: str
-    version: int
-    message: str
-    file: str = OUTPUT
-    run_id: str | None = None
-    score: Score = field(default_factory=Score)
-    baselines: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def notebook(self) -> str:
-        return f"{self.owner_and_name}@{self.version}"
-
-    @property
-    def sha256(self) -> str:
-        """Stands for the content, which only Kaggle has: a notebook's version never changes."""
-        return hashlib.sha256(f"notebook:{self.notebook}:{self.file}".encode()).hexdigest()
-
-    def matches(self, record: Record) -> bool:
-        """Whether the record is of the same output for the same competition."""
-        return record.competition == self.competition and record.sha256 == self.sha256
-
-    def record(self) -> Record:
-        """A new ledger record in the state INTENT."""
-        return new_record(
-            self.competition,
-            self.message,
-            sha256=self.sha256,
-            bytes=0,
-            rows=0,
-            file=self.file,
-            notebook=self.notebook,
-            run_id=self.run_id,
-            **self.score.as_record(),
-            baselines=dict(self.baselines),
-        )
-
-    def keep(self, record: Record, ledger_folder: Path) -> Path:
-        """Write down which notebook it is."""
-        note = ledger_folder / record.folder / "notebook.json"
-        write_text(note, json.dumps({"notebook": self.notebook, "file": self.file}, indent=2) + "\n")
-        return note
-
-    def bring(self, record: Record, ledger_folder: Path, kaggle: Kaggle) -> Callable[[], int]:
-        """Nothing needs to be brought; returns the call that submits."""
-        self.keep(record, ledger_folder)
-        return partial(
-            kaggle.create_from_notebook,
-            self.competition,
-            self.owner_and_name,
-            self.version,
-            self.file,
-            record.description,
-        )
 
 
 def notebook_name(text: str) -> str:
@@ -154,9 +88,10 @@ def export_run(run: Run, folder: Path, *, user: str, slug: str) -> Export:
         export_merged(run, registry, dataset / "run" / "model")
         shutil.copyfile(run.recipe_file, dataset / "run" / "recipe.yaml")
         write_text(dataset / "requirements.txt", "".join(f"{line}\n" for line in requirements))
-        _write_json(dataset / "dataset-metadata.json", _dataset(user, name, title))
-        _write_json(notebook / "kernel-metadata.json", _kernel(user, name, title, slug))
-        _write_json(notebook / f"{name}.ipynb", _ipynb(name, Path(recipe.data.test).name))
+        about = {"title": title, "id": f"{user}/{name}", "licenses": [{"name": "other"}], "isPrivate": True}
+        write_json(dataset / "dataset-metadata.json", about)
+        write_json(notebook / "kernel-metadata.json", _kernel(user, name, title, slug))
+        write_json(notebook / f"{name}.ipynb", _ipynb(name, Path(recipe.data.test).name))
         _keep_others(folder, fresh)
     return Export(folder / "dataset", folder / "notebook", f"{user}/{name}", f"{user}/{name}-predict", requirements)
 
@@ -184,10 +119,6 @@ def _title(run: str) -> str:
         digest = hashlib.sha256(run.encode("utf-8", "surrogatepass")).hexdigest()[:6]
         kept = f"{kept[: longest - len(digest) - 1].strip()} {digest}".strip()
     return f"qakit {kept}"
-
-
-def _dataset(user: str, name: str, title: str) -> dict[str, Any]:
-    return {"title": title, "id": f"{user}/{name}", "licenses": [{"name": "other"}], "isPrivate": True}
 
 
 def _kernel(user: str, name: str, title: str, slug: str) -> dict[str, Any]:
@@ -257,10 +188,6 @@ def _ipynb(dataset: str, test_file: str) -> dict[str, Any]:
 def _cell(kind: str, text: str) -> dict[str, Any]:
     cell: dict[str, Any] = {"cell_type": kind, "metadata": {}, "source": text.strip().splitlines(keepends=True)}
     return cell | {"execution_count": None, "outputs": []} if kind == "code" else cell
-
-
-def _write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
 _INSTALL = '''

@@ -71,7 +71,7 @@ def export_offline(run: Run, folder: Path, registry: Registry) -> OfflineExport:
 
 def _copy(run: Run, target: Path, registry: Registry, within: tuple[Path, ...]) -> list[Recipe]:
     """Whatever answers; returns the recipes whose plugins it needs."""
-    from qakit.stages.folder import is_pipeline_folder
+    from qakit.stages.load import is_pipeline_folder
 
     if run.has_members:
         return _copy_members(run, target, registry, within)
@@ -120,7 +120,7 @@ def _copy_run(run: Run, target: Path, registry: Registry) -> None:
 def _copy_pipeline(run: Run, target: Path, registry: Registry) -> list[Recipe]:
     """A pipeline with both stages inside; returns the recipes whose plugins it needs."""
     from qakit.runs import PIPELINE, open_run
-    from qakit.stages.folder import COMBINE, pipeline_text, read_pipeline, stage_folders
+    from qakit.stages.load import COMBINE, pipeline_text, read_pipeline, stage_folders
 
     decision = run.folder / COMBINE
     if not decision.is_file():

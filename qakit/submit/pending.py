@@ -2,52 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from qakit import __version__
 from qakit.errors import DataError
-from qakit.files import file_sha256, replace_folder, write_text
+from qakit.files import file_sha256, replace_folder, write_json, write_text
+from qakit.submit.client import KaggleClient
 from qakit.submit.official import installed_version
 from qakit.submit.preflight import Preflight
 from qakit.submit.record import Record, Score, new_id
-from qakit.submit.remote import Kaggle
 
 LONGEST_MESSAGE = 400
 """Characters; the tag comes behind it and must not be cut off."""
-
-
-class PendingSubmission(Protocol):
-    """Something on its way to a competition: a file, or a notebook's output."""
-
-    @property
-    def competition(self) -> str: ...
-
-    @property
-    def notebook(self) -> str | None:
-        """``owner/name@version``; None for a file."""
-        ...
-
-    def matches(self, record: Record) -> bool:
-        """Whether the record is of the same thing for the same competition."""
-        ...
-
-    def record(self) -> Record:
-        """A new ledger record in the state INTENT."""
-        ...
-
-    def keep(self, record: Record, ledger_folder: Path) -> Path:
-        """Make sure that the record's folder holds what is sent, or what is known of it."""
-        ...
-
-    def bring(self, record: Record, ledger_folder: Path, kaggle: Kaggle) -> Callable[[], int]:
-        """Do all that may be done twice; returns the call that may not: it submits, and gives the reference."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +40,6 @@ class FileSubmission:
 
     @property
     def notebook(self) -> None:
-        """A file is no notebook."""
         return None
 
     def matches(self, record: Record) -> bool:
@@ -88,7 +60,7 @@ class FileSubmission:
             baselines=dict(self.baselines),
         )
 
-    def bring(self, record: Record, ledger_folder: Path, kaggle: Kaggle) -> Callable[[], int]:
+    def bring(self, record: Record, ledger_folder: Path, kaggle: KaggleClient) -> Callable[[], int]:
         """Upload the copy that is kept; returns the call that submits it."""
         token = kaggle.upload(self.competition, self.keep(record, ledger_folder))
         return partial(kaggle.create, self.competition, token, record.description)
@@ -116,6 +88,70 @@ class FileSubmission:
             if self.run_id is not None:
                 write_text(temporary / "run.txt", f"{self.run_id}\n")
         return kept
+
+
+@dataclass(frozen=True, slots=True)
+class NotebookOutput:
+    """The output of one version of a notebook on its way to a competition."""
+
+    competition: str
+    owner_and_name: str
+    version: int
+    message: str
+    file: str = "submission.csv"
+    run_id: str | None = None
+    score: Score = field(default_factory=Score)
+    baselines: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def notebook(self) -> str:
+        return f"{self.owner_and_name}@{self.version}"
+
+    @property
+    def sha256(self) -> str:
+        """Stands for the content, which only Kaggle has: a notebook's version never changes."""
+        return hashlib.sha256(f"notebook:{self.notebook}:{self.file}".encode()).hexdigest()
+
+    def matches(self, record: Record) -> bool:
+        """Whether the record is of the same output for the same competition."""
+        return record.competition == self.competition and record.sha256 == self.sha256
+
+    def record(self) -> Record:
+        """A new ledger record in the state INTENT."""
+        return new_record(
+            self.competition,
+            self.message,
+            sha256=self.sha256,
+            bytes=0,
+            rows=0,
+            file=self.file,
+            notebook=self.notebook,
+            run_id=self.run_id,
+            **self.score.as_record(),
+            baselines=dict(self.baselines),
+        )
+
+    def keep(self, record: Record, ledger_folder: Path) -> Path:
+        """Write down which notebook it is."""
+        note = ledger_folder / record.folder / "notebook.json"
+        write_json(note, {"notebook": self.notebook, "file": self.file})
+        return note
+
+    def bring(self, record: Record, ledger_folder: Path, kaggle: KaggleClient) -> Callable[[], int]:
+        """Nothing needs to be brought; returns the call that submits."""
+        self.keep(record, ledger_folder)
+        return partial(
+            kaggle.create_from_notebook,
+            self.competition,
+            self.owner_and_name,
+            self.version,
+            self.file,
+            record.description,
+        )
+
+
+PendingSubmission = FileSubmission | NotebookOutput
+"""On its way to a competition. ``keep`` and ``bring`` may be done twice; the call that ``bring`` returns submits."""
 
 
 def new_record(competition: str, message: str, **facts: Any) -> Record:

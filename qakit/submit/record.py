@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
-from datetime import UTC, date, datetime
-from typing import Any, Literal, Self, get_args
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cache
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from qakit.names import plain_name
 from qakit.numbers import LARGEST, finite
@@ -34,23 +36,30 @@ class Score:
 
     def as_record(self) -> dict[str, Any]:
         """The figure by the names it has in a :class:`Record`."""
-        return {
-            "metric": self.metric,
-            "cv_mean": self.mean,
-            "cv_std": self.std,
-            "cv_low": self.low,
-            "cv_high": self.high,
-        }
+        return {"metric": self.metric} | {f"cv_{name}": getattr(self, name) for name in ("mean", "std", "low", "high")}
+
+
+def _with_zone(value: str) -> str:
+    if datetime.fromisoformat(value).tzinfo is None:
+        raise ValueError("it has no time zone")
+    return value
+
+
+Whole = Annotated[int, Field(strict=True, ge=0, le=LARGEST)]
+Figure = Annotated[float, BeforeValidator(finite)]
+FileName = Annotated[str, BeforeValidator(plain_name)]
+Moment = Annotated[str, AfterValidator(_with_zone)]
+Day = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d$")]
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
     """How many submissions the team had made when it was looked."""
 
-    day: str
+    day: Day
     """UTC date."""
-    today: int
-    total: int
+    today: Whole
+    total: Whole
 
     def same_as(self, later: Count) -> bool:
         """Whether nothing was submitted between the two; a new day begins to count at 0."""
@@ -61,36 +70,36 @@ class Count:
 class Record:
     """One submission: what is sent, and what became of it."""
 
-    submit_id: str
-    competition: str
-    sha256: str
-    bytes: int
-    rows: int
-    file: str
+    submit_id: Annotated[str, Field(pattern="^[0-9a-f]{10}$")]
+    competition: Annotated[str, Field(pattern="^[a-z0-9]+(-[a-z0-9]+)*$")]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    bytes: Whole
+    rows: Whole
+    file: FileName
     """The file's name, in ``folder``; of a notebook, the name of its output."""
-    folder: str
+    folder: FileName
     """Name of the submission's folder beside the ledger."""
     message: str = ""
     run_id: str | None = None
-    notebook: str | None = None
+    notebook: Annotated[str, Field(pattern=r"^[\w-]+/[\w-]+@[0-9]+$")] | None = None
     """``owner/name@version`` when a notebook's output is submitted."""
     metric: str | None = None
     """The metric of the run's figure."""
     kaggle_metric: str | None = None
     """What Kaggle calls the competition's metric, where it says so."""
-    cv_mean: float | None = None
-    cv_std: float | None = None
-    cv_low: float | None = None
-    cv_high: float | None = None
-    baselines: Mapping[str, float] = field(default_factory=dict)
+    cv_mean: Figure | None = None
+    cv_std: Figure | None = None
+    cv_low: Figure | None = None
+    cv_high: Figure | None = None
+    baselines: Mapping[str, Figure] = field(default_factory=dict)
     state: State = "INTENT"
-    ref: int | None = None
-    public: float | None = None
-    private: float | None = None
+    ref: Whole | None = None
+    public: Figure | None = None
+    private: Figure | None = None
     error: str | None = None
     count: Count | None = None
     """The team's submissions just before Kaggle was asked."""
-    times: Mapping[str, str] = field(default_factory=dict)
+    times: Mapping[State, Moment] = field(default_factory=dict)
     """State -> when it was last entered, UTC."""
     versions: Mapping[str, str | None] = field(default_factory=dict)
     git_commit: str | None = None
@@ -129,110 +138,32 @@ class Record:
         """Plain data, for the ledger and for programs."""
         return asdict(self)
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> Record:
         """Read back :meth:`to_dict`; keys of later versions are passed over.
 
         Raises:
             ValueError: something is missing or has the wrong type.
         """
-        values = {each.name: data[each.name] for each in fields(cls) if each.name in data}
-        for name in _NEEDED:
-            if name not in values:
-                raise ValueError(f"{name} is missing")
-        for name, value in values.items():
-            try:
-                _CHECKS[name](value)
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
-        if not values["folder"].endswith(f"-{values['submit_id']}"):
-            raise ValueError(f"folder: {values['folder']!r:.80} does not end in the submit_id {values['submit_id']}")
-        count = values.get("count")
-        return cls(**values | {"count": None if count is None else Count(**count)})
+        if "state" not in data:
+            raise ValueError("state is missing")
+        try:
+            record = _checks().validate_python(data)
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            place, message = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")
+            if problem["type"] == "missing":
+                raise ValueError(f"{place} is missing") from None
+            raise ValueError(f"{place}: {problem['input']!r:.80}: {message}") from None
+        if not record.folder.endswith(f"-{record.submit_id}"):
+            raise ValueError(f"folder: {record.folder!r:.80} does not end in the submit_id {record.submit_id}")
+        return record
 
 
-def _text(value: object) -> None:
-    if not isinstance(value, str):
-        raise ValueError(f"{value!r:.80} is no text")
-
-
-def _like(pattern: str, what: str) -> Callable[[object], None]:
-    def check(value: object) -> None:
-        _text(value)
-        if not re.fullmatch(pattern, str(value)):
-            raise ValueError(f"{value!r:.80} is {what}")
-
-    return check
-
-
-def _whole(value: object) -> None:
-    if type(value) is not int or not 0 <= value <= LARGEST:
-        raise ValueError(f"{value!r:.40} is no count")
-
-
-def _moment(value: object) -> None:
-    _text(value)
-    if datetime.fromisoformat(str(value)).tzinfo is None:
-        raise ValueError(f"{value!r:.80} has no time zone")
-
-
-def _day(value: object) -> None:
-    _text(value)
-    date.fromisoformat(str(value))
-
-
-def _state(value: object) -> None:
-    if value not in STATES:
-        raise ValueError(f"{value!r:.80} is no state")
-
-
-def _object(each: Callable[[object], object], key: Callable[[object], object] = _text) -> Callable[[object], None]:
-    def check(value: object) -> None:
-        if not isinstance(value, dict):
-            raise ValueError(f"{value!r:.80} is no object")
-        for name, inner in value.items():
-            key(name)
-            each(inner)
-
-    return check
-
-
-def _count(value: object) -> None:
-    if not isinstance(value, dict) or set(value) != {"day", "today", "total"}:
-        raise ValueError(f"{value!r:.80} is no day with two counts")
-    _day(value["day"])
-    _whole(value["today"])
-    _whole(value["total"])
-
-
-def _or_none(check: Callable[[object], object]) -> Callable[[object], None]:
-    def optional(value: object) -> None:
-        if value is not None:
-            check(value)
-
-    return optional
-
-
-_NEEDED = ("submit_id", "competition", "sha256", "bytes", "rows", "file", "folder", "state")
-_CHECKS: Mapping[str, Callable[[object], object]] = {
-    "submit_id": _like("[0-9a-f]{10}", "no submit id"),
-    "competition": _like("[a-z0-9]+(-[a-z0-9]+)*", "no competition's name"),
-    "sha256": _like("[0-9a-f]{64}", "no SHA-256"),
-    "file": plain_name,
-    "folder": plain_name,
-    "notebook": _or_none(_like(r"[\w-]+/[\w-]+@[0-9]+", "no owner/name@version")),
-    "message": _text,
-    "state": _state,
-    "count": _or_none(_count),
-    "times": _object(_moment, key=_state),
-    "versions": _object(_or_none(_text)),
-    "baselines": _object(finite),
-    **dict.fromkeys(("run_id", "metric", "kaggle_metric", "error", "git_commit"), _or_none(_text)),
-    **dict.fromkeys(("bytes", "rows"), _whole),
-    "ref": _or_none(_whole),
-    **dict.fromkeys(("public", "private", "cv_mean", "cv_std", "cv_low", "cv_high"), _or_none(finite)),
-}
-"""What each value of a line must be: others can write there, and a line names folders, commands and figures."""
+@cache
+def _checks() -> TypeAdapter[Record]:
+    """What each value of a line must be: others can write there, and a line names folders, commands and figures."""
+    return TypeAdapter(Record)
 
 
 def new_id() -> str:

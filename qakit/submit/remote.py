@@ -1,15 +1,12 @@
-"""What Kaggle knows, as frozen values, and what this package asks of it."""
+"""What Kaggle knows, as frozen values, and how the client's answers become these."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 WEB = "https://www.kaggle.com/competitions"
 
@@ -93,43 +90,6 @@ class Download:
     """The last part of the address."""
 
 
-class Kaggle(Protocol):
-    """What this package asks of Kaggle. Every method raises :class:`~qakit.submit.faults.KaggleError`.
-
-    Reading methods try again by themselves; ``create`` and ``create_from_notebook`` never do.
-    """
-
-    def competition(self, slug: str) -> Competition: ...
-
-    def limits(self, slug: str) -> Limits: ...
-
-    def submissions(self, slug: str) -> Iterator[RemoteSubmission]:
-        """All of the team's submissions, the latest first."""
-        ...
-
-    def submission(self, slug: str, ref: int) -> RemoteSubmission: ...
-
-    def upload(self, slug: str, file: Path) -> str:
-        """Bring a file to Kaggle, which is no submission yet; returns the token that stands for it."""
-        ...
-
-    def create(self, slug: str, token: str, description: str) -> int:
-        """Submit an uploaded file; returns its reference, or 0 when Kaggle gave none."""
-        ...
-
-    def create_from_notebook(self, slug: str, notebook: str, version: int, file_name: str, description: str) -> int:
-        """Submit the output of a notebook's version (``owner/name``)."""
-        ...
-
-    def leaderboard(self, slug: str) -> Iterator[LeaderboardRow]: ...
-
-    def data_files(self, slug: str) -> list[RemoteFile]: ...
-
-    def download(self, slug: str) -> AbstractContextManager[Download]:
-        """All data files in one archive."""
-        ...
-
-
 def rules_page(slug: str) -> str:
     """Where the rules are accepted."""
     return f"{WEB}/{slug}/rules"
@@ -138,3 +98,64 @@ def rules_page(slug: str) -> str:
 def submissions_page(slug: str) -> str:
     """Where the user sees the own submissions."""
     return f"{WEB}/{slug}/submissions"
+
+
+def competition(slug: str, found: Any) -> Competition:
+    if not (found.id or found.ref or found.title):
+        raise ValueError("an empty competition")
+    return Competition(
+        slug=slug,
+        title=found.title or slug,
+        entered=bool(found.user_has_entered),
+        code_only=bool(found.is_kernels_submissions_only),
+        closed=bool(found.submissions_disabled),
+        deadline=_utc(found.deadline),
+        daily=int(found.max_daily_submissions or 0),
+        metric=found.evaluation_metric or "",
+        rank=int(found.user_rank) if found.user_rank else None,
+    )
+
+
+def limits(found: Any) -> Limits:
+    numbers = (int(found.num_today), int(found.num_total), int(found.num_allowed_now))
+    return Limits(*numbers, limited_by_total=bool(found.limited_by_total))
+
+
+def leaderboard_row(found: Any) -> LeaderboardRow:
+    return LeaderboardRow(found.team_id, found.team_name, found.score, _utc(found.submission_date))
+
+
+def data_file(found: Any) -> RemoteFile:
+    return RemoteFile(
+        found.name, int(found.total_bytes), found.creation_date.isoformat() if found.creation_date else ""
+    )
+
+
+def submission(found: Any) -> RemoteSubmission:
+    if not found.ref:
+        raise ValueError("a submission without a reference")
+    return RemoteSubmission(
+        ref=int(found.ref),
+        status=found.status.name,
+        public=_score(found.public_score),
+        private=_score(found.private_score),
+        error=found.error_description or "",
+        description=found.description or "",
+        date=_utc(found.date),
+        team=found.team_name or "",
+        file_name=found.file_name or "",
+    )
+
+
+def _score(text: str) -> float | None:
+    """Kaggle writes scores as text, and "" for none."""
+    try:
+        value = float(text)
+    except (TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _utc(date: datetime | None) -> datetime | None:
+    """Kaggle's dates are UTC and do not say so."""
+    return None if date is None else date.replace(tzinfo=UTC)

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from qakit.errors import UsageError
-from qakit.kept import check_not_kept
+from qakit.outputs import check_not_kept
 
 ENDPOINT_VARIABLE = "QAKIT_KAGGLE_ENDPOINT"
 TIMEOUT_VARIABLE = "QAKIT_KAGGLE_TIMEOUT"
@@ -35,7 +35,6 @@ class KaggleSettings:
 
     @property
     def address(self) -> str:
-        """Where the requests go."""
         return self.endpoint or KAGGLE
 
     @property

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from qakit.errors import SubmissionError
+from qakit.submit.client import KaggleClient
 from qakit.submit.ledger import Ledger
+from qakit.submit.reconcile import updated
 from qakit.submit.record import SUBMITTED, Record
-from qakit.submit.remote import Kaggle, LeaderboardRow, RemoteSubmission
-from qakit.submit.wait import updated
+from qakit.submit.remote import LeaderboardRow, RemoteSubmission
 
 FEWEST = 4
 """Submissions below which two orders cannot be compared."""
@@ -63,7 +64,7 @@ class Synced:
         return SubmissionError("\n".join(lines), exit_code=next(iter(self.failed.values())).exit_code)
 
 
-def sync(ledger: Ledger, kaggle: Kaggle, competitions: Iterable[str]) -> Synced:
+def sync(ledger: Ledger, kaggle: KaggleClient, competitions: Iterable[str]) -> Synced:
     """Bring the ledger up to date with Kaggle's lists, as far as they can be read.
 
     A record whose fate was not known is settled when its tag is found; nothing is sent. A competition whose list cannot
@@ -194,7 +195,6 @@ class Standing:
     own: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, for programs."""
         date = None if self.row.date is None else self.row.date.isoformat()
         return {"rank": self.rank, **asdict(self.row), "date": date, "own": self.own}
 

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import stdev
 from typing import TYPE_CHECKING
 
-from qakit.errors import DataError, RunError, UsageError
+from qakit.errors import DataError, QakitError, RunError, UsageError
+from qakit.numbers import finite_or_none
 from qakit.recipe.slug import competition_slug
+from qakit.runs import Run
 from qakit.submit.pending import FileSubmission
 from qakit.submit.preflight import Preflight, check_csv
 from qakit.submit.record import Score
@@ -17,7 +20,8 @@ from qakit.submit.record import Score
 if TYPE_CHECKING:
     from qakit.inference.answering import Answering
     from qakit.recipe.model import Recipe
-    from qakit.runs import Run
+    from qakit.registry import Registry
+
 
 Load = Callable[[Path], "Answering"]
 """Whatever answers for a run's folder."""
@@ -44,11 +48,7 @@ def find_target(
     """The file to be submitted. For a run without test predictions, its recipe's test file is predicted first.
 
     Args:
-        target: a CSV file, or a run's folder.
         run_id: the run that a file comes from.
-        load: opens what answers.
-        say: told what is going on.
-        progress: shows how far a prediction is.
 
     Raises:
         UsageError: the target is neither a CSV file nor a run, or the options contradict each other.
@@ -170,7 +170,6 @@ def run_facts(run_id: str | Path) -> RunFacts:
     """
     from qakit.registry import load_registry
     from qakit.runs import open_run
-    from qakit.submit.score import local_score
 
     run = open_run(find_run(str(run_id)))
     recipe = run.recipe()
@@ -234,3 +233,47 @@ def _predict(run: Run, recipe: Recipe, load: Load, *, say: Callable[[str], None]
     for line in written.told():
         say(line)
     return written.path
+
+
+def local_score(run: Run, recipe: Recipe, registry: Registry) -> Score:
+    """The validation figure that chose the run's weights, with its bootstrap interval.
+
+    Without the interval where the run keeps no validation predictions, its validation file is gone or has changed, or
+    its metric has no figure for each question. Empty where the run has no figures.
+    """
+    from qakit.inference.evaluation import Judge
+
+    figures = run.read_json(run.metrics_file).get("validation") or run.read_json(run.decision_file).get("figures")
+    name = Judge.of(recipe, registry).selected_by
+    mean = finite_or_none(figures.get(name)) if isinstance(figures, dict) else None
+    if mean is None:
+        return Score()
+    values = _values(run, recipe, registry, name)
+    if not values or abs(sum(values) / len(values) - mean) > 1e-6 * max(1.0, abs(mean)):
+        return Score(name, mean)
+    from qakit.statistics import interval
+
+    low, high = interval(values, seed=recipe.seed)
+    spread = stdev(values) / len(values) ** 0.5 if len(values) > 1 else None
+    return Score(name, mean, spread, low, high)
+
+
+def _values(run: Run, recipe: Recipe, registry: Registry, name: str) -> list[float] | None:
+    """Each validation question's own figure, in percent; None where that cannot be had."""
+    from qakit.inference.evaluation import Judge
+    from qakit.inference.nbest_file import kept_validation
+    from qakit.protocols import PerExampleMetric
+
+    metric = Judge.of(recipe, registry).metric
+    if not isinstance(metric, PerExampleMetric):
+        return None
+    try:
+        kept = kept_validation(run, recipe, registry)
+    except QakitError:
+        return None
+    if kept is None:
+        return None
+    examples, predictions = kept
+    if any(example.id not in predictions for example in examples):
+        return None
+    return metric.per_example(examples, [predictions[example.id].answer for example in examples]).get(name)

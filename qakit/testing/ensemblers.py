@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from qakit.components import Component, Settings
-from qakit.ensembling.learnt import learnt_values
+from qakit.ensembling.method import learnt_values
 from qakit.errors import PluginError, UsageError
 from qakit.protocols import EnsembleMember, NoRuntime, PoolsMembers
 from qakit.testing.answers import (

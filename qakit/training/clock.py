@@ -19,8 +19,8 @@ import torch
 
 from qakit.data.splits import read_split
 from qakit.distributed import Workers
-from qakit.duration import duration
 from qakit.inference.scoring import prepare, score
+from qakit.names import duration
 from qakit.recipe.model import Recipe, TrainSection
 from qakit.runs import Run
 from qakit.training.checkpoints import Progress

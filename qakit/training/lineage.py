@@ -18,7 +18,7 @@ from qakit.recipe.model import BackboneSection, Recipe
 from qakit.recipe.staged import SPLIT_FIELDS
 from qakit.registry import Registry
 from qakit.runs import SEEN, Run, ensemble_members, open_run
-from qakit.stages.folder import is_pipeline_folder, stage_folders
+from qakit.stages.load import is_pipeline_folder, stage_folders
 from qakit.system import without_tilde
 from qakit.training.fingerprints import Seen
 from qakit.values import Example

@@ -76,18 +76,29 @@ def _position(baseline: Path | None, runs: Sequence[Path]) -> int:
 
 def _write(comparison: Comparison, folder: Path) -> None:
     from qakit.files import write_json, write_text
-    from qakit.report.compare_curves import draw_comparison
-    from qakit.report.compare_json import as_json
+    from qakit.report.compare_curves import comparison_figure
     from qakit.report.compare_table import markdown
+    from qakit.report.curves import save_picture
 
     picture = folder / "compare.png"
-    draw_comparison(comparison, picture)
-    write_json(folder / "compare.json", as_json(comparison))
+    save_picture(comparison_figure(comparison), picture)
+    write_json(folder / "compare.json", comparison.as_json())
     write_text(folder / "compare.md", markdown(comparison, picture=picture.name))
 
 
 def _write_page(comparison: Comparison, page: Path) -> None:
+    """Tables, curves and notes, with nothing to be fetched."""
+    from qakit import __version__
     from qakit.files import write_text
-    from qakit.report.compare_page import html_page
+    from qakit.report import html
+    from qakit.report.compare_curves import comparison_figure
+    from qakit.report.compare_table import grids, method
 
-    write_text(page, html_page(comparison))
+    parts = [html.heading("Comparison", 1), html.paragraph(method(comparison), style="soft")]
+    for grid in grids(comparison):
+        parts += [html.heading(grid.title), html.table(grid)]
+    with html.drawn_for_html():
+        svg = html.inline_svg(comparison_figure(comparison), name="curves")
+    parts += [html.heading("Curves"), html.figure(svg, "Training loss and validation figures over the epochs.")]
+    parts += [*html.notes(comparison.notes), html.paragraph(f"qakit {__version__}", style="soft")]
+    write_text(page, html.page("Comparison of runs", parts))

@@ -16,8 +16,7 @@ from qakit.workflows.questions import check_targets, input_file, load_run, read_
 if TYPE_CHECKING:
     from qakit.data.splits import Split
     from qakit.inference.answering import Answering
-    from qakit.report.evaluation import EvaluationReport
-    from qakit.report.pipeline import Expectation
+    from qakit.report.evaluation import EvaluationReport, Expectation
     from qakit.values import Prediction
 
 
@@ -32,7 +31,6 @@ class EvaluationResult:
 
     @property
     def figures(self) -> Mapping[str, float]:
-        """The metric's figures."""
         return self.report.evaluation.figures
 
     @property
@@ -60,8 +58,7 @@ def evaluate(
     """See :func:`qakit.evaluate`; ``overrides`` are ``a.b=value`` texts for the model's recipe."""
     from qakit.data.cache import default_cache
     from qakit.inference.nbest_file import write_nbest
-    from qakit.report.evaluation import report_of
-    from qakit.report.pipeline import expectation_of
+    from qakit.report.evaluation import expectation_of, report_of
     from qakit.report.threshold_curve import draw_threshold_curve
     from qakit.stages.trained import TrainedPipeline
 

@@ -62,16 +62,7 @@ class Climb:
     @staticmethod
     def of(rungs: Sequence[Rung], folder: Path, registry: Registry, overrides: Sequence[str], place: Place) -> Climb:
         """A climb that has not begun."""
-        execution = Execution(
-            Graph("ladder", ()),
-            folder,
-            place.executor,
-            place.listener,
-            keep_going=True,
-            stop=place.stop,
-            workers=place.workers,
-            deadline=place.deadline,
-        )
+        execution = place.execution(Graph("ladder", ()), folder, keep_going=True)
         climb = Climb(rungs, folder, registry, overrides, execution)
         execution.more, execution.ended = climb.more, climb.ended
         execution.to_come = lambda: len(climb.pending)

@@ -15,10 +15,10 @@ from qakit.errors import UsageError
 
 if TYPE_CHECKING:
     from qakit.devices import Slot
-    from qakit.graph.execute import Executor
+    from qakit.graph.execute import Execution, Executor
+    from qakit.graph.nodes import Graph
     from qakit.recipe.model import Recipe
     from qakit.registry import Registry
-    from qakit.runs import Run
     from qakit.training.events import Listener
     from qakit.training.interrupts import StopRequest
 
@@ -68,6 +68,13 @@ class Place:
     """Set by a signal, where the trainings run in other processes; here they are asked themselves."""
     deadline: float | None = None
     """When all should be done, by ``time.monotonic``; None: there is time."""
+
+    def execution(self, graph: Graph, folder: Path, **options: Any) -> Execution:
+        """A graph that is carried out here."""
+        from qakit.graph.execute import Execution
+
+        place = (graph, folder, self.executor, self.listener)
+        return Execution(*place, stop=self.stop, workers=self.workers, deadline=self.deadline, **options)
 
 
 @contextmanager
@@ -129,8 +136,8 @@ def train_on(
     recipe: Recipe,
     registry: Registry,
     output: Path | None,
-    run: Run | None,
     *,
+    resume: bool,
     listener: Listener,
     began: float,
     deadline: float | None = None,
@@ -139,8 +146,8 @@ def train_on(
     launcher has started beside it. One slot that is this process's own needs no other process.
 
     Args:
-        output: the folder of a new run.
-        run: the run to go on with.
+        output: the folder of the run.
+        resume: whether the run there is gone on with.
         began: when the command began, by ``time.monotonic``, which the processes of a machine share.
         deadline: when it should be done, likewise.
 
@@ -158,42 +165,19 @@ def train_on(
     if line := told(slots) if slots else None:
         listener(Remark(line))
     if not slots or (len(slots) == 1 and slots[0].own):
-        return _train(listener, recipe, registry, output, run, began, deadline)
-    arguments = {
-        "recipe": recipe_data(recipe),
-        "output": None if output is None else str(output),
-        "run": None if run is None else str(run.folder),
-        "began": began,
-        "deadline": deadline,
-    }
-    return Path(call_on(slots, train_in_worker, arguments, listener=listener))
+        return _train(listener, recipe, registry, output, resume, began, deadline)
+    place = None if output is None else str(output)
+    order = {"output": place, "resume": resume, "began": began, "deadline": deadline}
+    return Path(call_on(slots, train_in_worker, {"recipe": recipe_data(recipe), **order}, listener=listener))
 
 
-def train_in_worker(
-    listener: Listener,
-    *,
-    recipe: Mapping[str, Any],
-    output: str | None,
-    run: str | None,
-    began: float,
-    deadline: float | None,
-) -> str:
+def train_in_worker(listener: Listener, *, recipe: Mapping[str, Any], output: str | None, **order: Any) -> str:
     """What :func:`train_on` calls in the processes that it starts."""
     from qakit.recipe.model import Recipe
     from qakit.registry import load_registry
-    from qakit.runs import Run
 
-    return str(
-        _train(
-            listener,
-            Recipe.model_validate(recipe),
-            load_registry(),
-            None if output is None else Path(output),
-            None if run is None else Run(Path(run)),
-            began,
-            deadline,
-        )
-    )
+    place = None if output is None else Path(output)
+    return str(_train(listener, Recipe.model_validate(recipe), load_registry(), place, **order))
 
 
 def _train(
@@ -201,19 +185,21 @@ def _train(
     recipe: Recipe,
     registry: Registry,
     output: Path | None,
-    run: Run | None,
+    resume: bool,
     began: float,
     deadline: float | None,
 ) -> Path:
     from qakit.distributed import processes_of_this_launch
     from qakit.graph.training import Training
     from qakit.modeling.device import free_memory
+    from qakit.runs import Run
     from qakit.training.events import silence
     from qakit.training.launch import accelerator_for
 
     with processes_of_this_launch() as workers:
+        run = Run(output) if resume and output is not None else None
         training = Training(recipe, registry, accelerator_for(recipe), output, run, began, deadline)
-        training.go(listener if workers.first else silence, resume=run is not None)
+        training.go(listener if workers.first else silence, resume=resume)
         assert training.run is not None
         folder = training.run.folder
         del training

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from qakit.data.splits import CONTEXTS
 from qakit.distributed import ALONE, Workers
 from qakit.ensembling.answering import Say, TrainedEnsemble
-from qakit.ensembling.stored import open_stored
+from qakit.ensembling.folder import open_stored
 from qakit.errors import UsageError
-from qakit.folds.combining import open_together
+from qakit.folds import open_together
 from qakit.inference.answering import Answering
 from qakit.inference.checkpoint import load_checkpoint, load_objects
 from qakit.inference.question_answering import Parameters, QuestionAnsweringPipeline
@@ -22,7 +22,7 @@ from qakit.inference.trained import TrainedRun
 from qakit.recipe.overrides import key_path
 from qakit.registry import Registry, load_registry
 from qakit.runs import Run, nested, open_run
-from qakit.stages.folder import is_pipeline_folder
+from qakit.stages.load import is_pipeline_folder
 from qakit.stages.trained import TrainedPipeline, recipes_under
 
 if TYPE_CHECKING:
@@ -80,42 +80,37 @@ def load_trained(
         raise UsageError(f"{folder} is a run, whose weights are in its folder: a revision is for a model on the hub")
     registry = registry or load_registry()
     if Run(folder).has_members:
-        opened = partial(load_trained, registry=registry, device=device, workers=workers, keep=keep, say=say, warn=warn)
-        return _load_members(
-            folder, registry, opened, overrides=overrides, keep=keep, say=say, warn=warn, workers=workers, within=within
+        within = nested(folder, within)
+        stored = (open_together if Run(folder).is_folds else open_stored)(folder, registry)
+        handed = [text for text in overrides if key_path(text) != THRESHOLD]
+        for path in stored.changed_members():
+            warn(
+                f"{path} has other predictions than those that {folder} was made of: if its model is another one, "
+                "weights and no-answer threshold may not suit it; `qakit ensemble` finds them anew"
+            )
+        for path in stored.members:
+            if _reading(Run(path)) != _reading(stored.run):
+                warn(
+                    f"{path} reads files otherwise (data.reader) than {folder}, which reads them for all of its members"
+                )
+            if is_pipeline_folder(path):
+                recipes_under(open_run(path), handed, registry)  # before the long work
+        open_member = partial(
+            load_trained,
+            registry=registry,
+            device=device,
+            workers=workers,
+            keep=keep,
+            say=say,
+            warn=warn,
+            overrides=handed,
+            within=within,
+        )
+        return TrainedEnsemble.of(
+            stored, registry, open_member, overrides=overrides, keep=keep, say=say, workers=workers
         )
     load = TrainedPipeline.load if is_pipeline_folder(folder) else TrainedRun.load
     return load(folder, registry=registry, device=device, workers=workers, overrides=overrides)
-
-
-def _load_members(
-    folder: Path,
-    registry: Registry,
-    opened: Callable[..., Answering],
-    *,
-    overrides: Sequence[str],
-    keep: bool,
-    say: Say,
-    warn: Say,
-    workers: Workers,
-    within: tuple[Path, ...],
-) -> TrainedEnsemble:
-    """An ensemble, or folds; ``opened`` loads a member."""
-    within = nested(folder, within)
-    stored = (open_together if Run(folder).is_folds else open_stored)(folder, registry)
-    handed = [text for text in overrides if key_path(text) != THRESHOLD]
-    for path in stored.changed_members():
-        warn(
-            f"{path} has other predictions than those that {folder} was made of: if its model is another one, weights "
-            "and no-answer threshold may not suit it; `qakit ensemble` finds them anew"
-        )
-    for path in stored.members:
-        if _reading(Run(path)) != _reading(stored.run):
-            warn(f"{path} reads files otherwise (data.reader) than {folder}, which reads them for all of its members")
-        if is_pipeline_folder(path):
-            recipes_under(open_run(path), handed, registry)  # before the long work
-    open_member = partial(opened, overrides=handed, within=within)
-    return TrainedEnsemble.of(stored, registry, open_member, overrides=overrides, keep=keep, say=say, workers=workers)
 
 
 def _reading(run: Run) -> tuple[str, dict[str, Any]]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from qakit.workflows.ensemble import EnsembleResult
     from qakit.workflows.evaluate import EvaluationResult
     from qakit.workflows.predict import PredictionResult
-    from qakit.workflows.result import TrainingResult
+    from qakit.workflows.train import TrainingResult
 
 StrPath = str | PathLike[str]
 Values = Mapping[str, Any]

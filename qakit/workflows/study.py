@@ -18,10 +18,9 @@ from qakit.graph.folders import check_graph, is_begun, make_folders
 from qakit.graph.nodes import Graph, Node, check_recipe, share_weights
 from qakit.runs import Run
 from qakit.study.folder import StudyFolder
-from qakit.study.outcome import selected_by, value_of
 from qakit.study.plan import PlannedTrial, plan, trials_of
 from qakit.study.search import Drawn, Search, open_search, storage_failures_told
-from qakit.study.trials import Trial, TrialRecord, noted_trials, records_of
+from qakit.study.trials import Trial, TrialRecord, noted_trials, records_of, selected_by, value_of
 from qakit.training.events import Event, Listener, NodeEnded, NodeProgress
 from qakit.training.interrupts import InterruptedTrainingError
 
@@ -84,18 +83,8 @@ class StudyExecution:
         return records_of(self.folder, trials, self.registry)
 
     def _execution(self, graph: Graph) -> Execution:
-        return Execution(
-            graph,
-            self.folder.path,
-            self.place.executor,
-            self.place.listener,
-            keep_going=True,
-            retry_failed=self.retry_failed,
-            stop=self.place.stop,
-            poll=self.poll,
-            workers=self.place.workers,
-            deadline=self.place.deadline,
-        )
+        how = {"keep_going": True, "retry_failed": self.retry_failed, "poll": self.poll}
+        return self.place.execution(graph, self.folder.path, **how)
 
     def _search(self) -> list[TrialRecord]:
         if self.place.workers.size > 1:

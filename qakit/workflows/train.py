@@ -4,19 +4,68 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from qakit.errors import UsageError
+from qakit.errors import RunError, UsageError
+from qakit.runs import Run
 
 if TYPE_CHECKING:
+    from qakit.ensembling.combine import Ensemble
     from qakit.graph.nodes import Graph, Node
     from qakit.registry import Registry
+    from qakit.report.evaluation import Expectation
     from qakit.training.events import Listener
+    from qakit.values import Prediction
     from qakit.workflows.launching import Engine, Place
-    from qakit.workflows.result import TrainingResult
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingResult:
+    """A run with its figures. Of folds, a pipeline or an ensemble: the whole."""
+
+    run: Run
+    metrics: Mapping[str, Any]
+    """What ``metrics.json`` holds; empty while folds are missing."""
+    missing: tuple[int, ...] = ()
+    """Folds that are not trained yet, counted from 1."""
+    expectation: Expectation | None = None
+    """Of a pipeline with validation: its stages' shares and where answers are lost."""
+    ensemble: Ensemble | None = None
+    """Of an ensemble: its members, their weights, and what each adds."""
+
+    def __fspath__(self) -> str:
+        """The folder: the result stands for its run wherever a path does."""
+        return str(self.run.folder)
+
+    @property
+    def folder(self) -> Path:
+        return self.run.folder
+
+    @property
+    def figures(self) -> Mapping[str, float]:
+        """The metric's figures on validation, of folds out of fold; empty without validation."""
+        return self.metrics.get("validation") or {}
+
+    @property
+    def submission(self) -> Path | None:
+        """The answers to the test file, as the recipe's writer writes them; None without a test file."""
+        return self.run.submission_file(self.metrics)
+
+    def predictions(self, split: Literal["validation", "test"] = "validation") -> tuple[Prediction, ...]:
+        """The predictions that the run keeps, in the order of the questions.
+
+        Raises:
+            RunError: it has none of this split.
+        """
+        from qakit.inference.nbest_file import read_nbest
+
+        file = self.run.validation_nbest if split == "validation" else self.run.predictions / "nbest.jsonl"
+        if not file.is_file():
+            raise RunError(f"{self.folder} has no predictions of a {split} file")
+        return tuple(read_nbest(file))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +130,7 @@ class PlannedTraining:
             QakitError: whatever is wrong with data, models, folders or devices.
             InterruptedTrainingError: it was asked to stop, and has written a checkpoint.
         """
-        from qakit.runs import Run
         from qakit.workflows.launching import executing, slots_of, train_on
-        from qakit.workflows.result import TrainingResult
 
         if not self.is_single:
             with executing(
@@ -93,27 +140,22 @@ class PlannedTraining:
         if self.jobs is not None or self.engine != "local":
             option = "--jobs" if self.jobs is not None else "--engine"
             raise UsageError(f"{option} is for several trainings, and this recipe is one")
-        begun = Run(self.output) if self.resume and self.output is not None else None
-        run = Run(
-            train_on(
-                slots_of(self.devices),
-                self.graph.recipe,
-                self.registry,
-                self.output,
-                begun,
-                listener=listener,
-                began=self.began,
-                deadline=self.deadline,
-            )
+        folder = train_on(
+            slots_of(self.devices),
+            self.graph.recipe,
+            self.registry,
+            self.output,
+            resume=self.resume,
+            listener=listener,
+            began=self.began,
+            deadline=self.deadline,
         )
+        run = Run(folder)
         return TrainingResult(run, run.read_json(run.metrics_file))
 
     def _train_several(self, place: Place) -> TrainingResult:
-        from qakit.graph.execute import Execution
         from qakit.graph.folders import check_graph, make_folders
-        from qakit.runs import Run
         from qakit.training.events import RunBegun
-        from qakit.workflows.result import TrainingResult
 
         workers, listener, folder = place.workers, place.listener, self.output
         if folder is not None and self.resume:
@@ -127,9 +169,7 @@ class PlannedTraining:
         assert folder is not None
         if not self.resume:
             listener(RunBegun(folder))
-        execution = Execution(
-            self.graph, folder, place.executor, listener, stop=place.stop, workers=workers, deadline=place.deadline
-        )
+        execution = place.execution(self.graph, folder)
         if self.fold is not None:
             execution.graph = self.graph.only(f"fold-{self.fold}")
         execution.run()
@@ -162,16 +202,7 @@ def plan_training(
 ) -> PlannedTraining:
     """Read and check what is to be trained.
 
-    Args:
-        recipe: a recipe file, or the name of one of qakit's own; not looked at with ``resume``.
-        output: the folder of the run; by default ``runs/NAME-TIME``.
-        overrides: ``a.b=value`` texts.
-        resume: go on with the run in ``output``, from its last checkpoint.
-        fold: of a recipe with folds the only one to train, counted from 1.
-        devices: as ``--devices`` has it; by default ``QAKIT_DEVICES``, else every GPU.
-        jobs: how many of several trainings at once; by default one on each device.
-        engine: where several are trained: ``local``, or ``ray`` for the machines of a Ray cluster.
-        max_hours: in which all should be done, from now on; what does not fit is left out.
+    Arguments are those of :func:`qakit.train`; ``overrides`` are ``a.b=value`` texts, ``devices`` as in ``--devices``.
 
     Raises:
         UsageError: these do not go together.

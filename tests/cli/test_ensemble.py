@@ -18,7 +18,7 @@ from qakit.values import Candidate, SpanPrediction
 def run(*arguments: object) -> Result:
     """The command alone, its errors raised."""
     app = typer.Typer()
-    ensemble.register(app)
+    app.command()(ensemble.ensemble)
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from qakit import hookimpl
 from qakit.cli import plugins
-from qakit.cli.plugins.settings_view import view_settings
+from qakit.cli.plugins import view_settings
 from qakit.components import Component, NoSettings, Settings
 from qakit.registry import Registry
 
@@ -56,7 +56,7 @@ def run(*arguments: str) -> Result:
     def train() -> None:
         typer.echo("core")
 
-    plugins.register(app)
+    app.command("plugins")(plugins.list_plugins)
     plugins.register_plugin_commands(app)
     return CliRunner().invoke(app, list(arguments))
 

@@ -17,7 +17,7 @@ from qakit.errors import DataError, PluginError, UnknownPluginError, UsageError
 def run(*arguments: object) -> Result:
     """The command alone, its errors raised."""
     app = typer.Typer()
-    score.register(app)
+    app.command()(score.score)
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception

@@ -12,7 +12,7 @@ import pytest
 from qakit.errors import RunError
 from qakit.files import replace_folder
 from qakit.inference.trained import TrainedRun
-from qakit.runs.snapshot import TRIES, read_in_one_state
+from qakit.runs.opening import TRIES, read_in_one_state
 
 
 def put(folder: Path, version: int) -> None:

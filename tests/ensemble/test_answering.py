@@ -14,10 +14,9 @@ from ensemble.made_up import questions, write_questions, write_run
 
 from qakit.ensembling.answering import TrainedEnsemble
 from qakit.ensembling.combine import Ensemble, combine
-from qakit.ensembling.folder import write_ensemble
+from qakit.ensembling.folder import open_stored, write_ensemble
 from qakit.ensembling.kept import Source, find_kept
 from qakit.ensembling.load import EnsemblePlan, Weights
-from qakit.ensembling.stored import open_stored
 from qakit.errors import RecipeError, RunError, UsageError
 from qakit.inference.answering import Inferred
 from qakit.recipe.model import Recipe

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qakit.ensembling.learnt import learnt_values
+from qakit.ensembling.method import learnt_values
 from qakit.errors import UsageError
 from qakit_ensemble.fitting import HIGHEST, fit_temperature, greedy_weights, mixture_weights, temperature_rows
 

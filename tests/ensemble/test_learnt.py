@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 from ensemble.made_up import questions, sure
 
-from qakit.ensembling.answers import Judged
-from qakit.ensembling.learnt import learnt_values
-from qakit.ensembling.method import Method
-from qakit.ensembling.validation import Bench
+from qakit.ensembling.method import Method, learnt_values
+from qakit.ensembling.validation import Bench, Judged
 from qakit.errors import PluginError
 from qakit.inference.evaluation import Judge
 from qakit.protocols import NoRuntime

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from ensemble.made_up import questions, write_questions, write_run
 
+from qakit.ensembling import combine as combine_module
 from qakit.ensembling import folder as folder_module
-from qakit.ensembling import members as members_module
 from qakit.ensembling.combine import Ensemble, combine
 from qakit.ensembling.folder import validation_json
 from qakit.ensembling.kept import open_source
@@ -83,7 +83,7 @@ def test_the_class_of_a_question_does_not_depend_on_where_a_block_ends(
         shares = {id_: each[number] for id_, each in said.items()}
         predictions = [LabelPrediction(id_, "xyz"[own.index(max(own))], own) for id_, own in shares.items()]
         write_nbest(member / "predictions" / "nbest.jsonl", predictions)
-    monkeypatch.setattr(members_module, "BLOCK", 1)
+    monkeypatch.setattr(combine_module, "BLOCK", 1)
     found = together(members, "mean").test
     assert found is not None
     assert [each.final for each in found] == ["y", "y"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ensemble.made_up import questions, write_questions, write_run
 
-from qakit.ensembling import members as members_module
+from qakit.ensembling import combine as combine_module
 from qakit.ensembling.combine import Ensemble, combine
 from qakit.ensembling.folder import check_target, write_ensemble
 from qakit.ensembling.load import EnsemblePlan, Weights, load_ensemble
@@ -103,18 +103,18 @@ def test_blocks_and_the_whole_are_the_same(runs: list[Path], monkeypatch: pytest
     for method in METHODS:
         whole = made(runs, method)
         with monkeypatch.context() as patch:
-            patch.setattr(members_module, "BLOCK", 5)
+            patch.setattr(combine_module, "BLOCK", 5)
             assert made(runs, method).test == whole.test
 
 
 def test_only_a_block_of_candidates_is_in_memory(runs: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     from qakit.ensembling.kept import find_kept, open_source
 
-    monkeypatch.setattr(members_module, "BLOCK", 5)
+    monkeypatch.setattr(combine_module, "BLOCK", 5)
     kept = [found for run in runs if (found := find_kept(open_source(run), "test", characters=True))]
     sizes = [
         (len(member.predictions), len(member.characters or ()))
-        for block in members_module.blocks(kept, characters=True)
+        for block in combine_module.blocks(kept, characters=True)
         for member in block
     ]
     assert set(sizes[:-3]) == {(5, 5)}
@@ -244,9 +244,11 @@ def test_a_folder_is_replaced_only_if_it_holds_an_ensemble(runs: list[Path], tmp
 def test_decoded_answers_are_cleaned_up_and_voted_ones_are_clean(
     runs: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from qakit.ensembling import answers
+    from qakit.ensembling import validation
 
-    monkeypatch.setattr(answers, "finish", lambda found, *_: [each.with_answer(each.answer.upper()) for each in found])
+    monkeypatch.setattr(
+        validation, "finish", lambda found, *_: [each.with_answer(each.answer.upper()) for each in found]
+    )
     for method in METHODS:
         found = made(runs, method)
         assert found.validation is not None

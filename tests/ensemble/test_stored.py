@@ -11,9 +11,8 @@ import pytest
 from ensemble.made_up import questions, write_questions, write_run
 
 from qakit.ensembling.combine import combine
-from qakit.ensembling.folder import write_ensemble
+from qakit.ensembling.folder import StoredEnsemble, open_stored, write_ensemble
 from qakit.ensembling.load import EnsemblePlan
-from qakit.ensembling.stored import StoredEnsemble, open_stored
 from qakit.errors import RunError
 from qakit.registry import load_registry
 

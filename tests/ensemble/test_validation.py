@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from qakit.ensembling.answers import Judged
 from qakit.ensembling.method import Method
-from qakit.ensembling.validation import Bench, Decision, Validation, validate
+from qakit.ensembling.validation import Bench, Decision, Judged, Validation, validate
 from qakit.inference.evaluation import Judge
 from qakit.protocols import EnsembleMember, Pool
 from qakit.recipe.load import load_recipe

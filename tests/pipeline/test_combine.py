@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qakit.stages.combine import Reading, combined, log_sum
+from qakit.stages.tuning import Reading, combined, log_sum
 from qakit.values import Candidate, NoAnswer, SpanPrediction
 
 

@@ -8,9 +8,8 @@ from qakit.errors import RunError
 from qakit.inference.evaluation import Judge
 from qakit.recipe.model import Recipe
 from qakit.registry import load_registry
-from qakit.stages.combine import Reading
 from qakit.stages.model import CombineSection
-from qakit.stages.tuning import WEIGHTS, Decision, judged, tune
+from qakit.stages.tuning import WEIGHTS, Decision, Reading, judged, tune
 from qakit.values import Answer, Candidate, Example
 
 

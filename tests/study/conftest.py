@@ -19,6 +19,7 @@ from qakit.graph.processes import LOG, outcome, report_progress
 from qakit.registry import Registry, load_registry
 from qakit.report.study import StudyResults
 from qakit.runs import Run
+from qakit.statistics import Sampling
 from qakit.study.folder import StudyFolder
 from qakit.study.load import load_study
 from qakit.study.results import read_results
@@ -132,7 +133,7 @@ class Driven:
     def results(self, file: Path) -> StudyResults:
         """What its report shows."""
         read = partial(load, registry=self.registry)
-        return read_results(self.folder, load_study(file), self.registry, read, resamples=200, seed=0)
+        return read_results(self.folder, load_study(file), self.registry, read, Sampling(200, 0))
 
 
 @pytest.fixture

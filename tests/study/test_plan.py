@@ -14,10 +14,9 @@ from qakit.errors import RecipeError
 from qakit.graph.expand import graph_of
 from qakit.recipe.dump import yaml_flow
 from qakit.registry import Registry
-from qakit.study.labels import LONGEST, distinct, value_label
 from qakit.study.load import load_study
 from qakit.study.plan import PlannedTrial
-from qakit.study.space import sampled
+from qakit.study.space import LONGEST, distinct, sampled, value_label
 from qakit.workflows.study import plan_study
 
 Write = Callable[..., Path]

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from qakit.duration import duration
 from qakit.errors import RunError, UsageError
 from qakit.graph.expand import load
-from qakit.report.study_page import write_report
+from qakit.names import duration
+from qakit.report.study_page import memory, write_report
 from qakit.report.study_pictures import numeric_keys
-from qakit.report.study_tables import memory
+from qakit.statistics import Sampling
 from qakit.study.folder import find_study
 from qakit.study.results import read_results
 
@@ -166,7 +166,7 @@ def test_a_study_whose_file_is_gone_shows_what_was_noted(write: Write, drive: Dr
     folder, loaded = find_study(drive.folder.path)
     read = partial(load, registry=drive.registry)
     assert loaded is None
-    kept = read_results(folder, loaded, drive.registry, read, resamples=200, seed=0)
+    kept = read_results(folder, loaded, drive.registry, read, Sampling(200, 0))
     assert [task.rows for task in kept.tasks] == [task.rows for task in shown.tasks]
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from qakit.errors import OutputError, SubmissionError
 from qakit.submit.flow import Outcome, Patience, submit
 from qakit.submit.ledger import Ledger
-from qakit.submit.notebook import NotebookOutput
+from qakit.submit.pending import NotebookOutput
 from qakit.submit.record import Record
 from qakit.submit.remote import RemoteSubmission
 

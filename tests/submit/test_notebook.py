@@ -16,7 +16,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from qakit.errors import UsageError
-from qakit.submit.notebook import NotebookOutput, _ipynb, notebook_name
+from qakit.submit.notebook import _ipynb, notebook_name
+from qakit.submit.pending import NotebookOutput
 from qakit.submit.wheel import make_wheel, needs_of
 
 

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from qakit.cli.data.conversion import convert
 from qakit.cli.terminal.console import err, out, plain, print_json, print_warning
 from qakit.errors import ModelError, UsageError
 from qakit.outputs import folder_to_fill
@@ -24,16 +23,11 @@ if TYPE_CHECKING:
     from qakit.recipe.model import Recipe
     from qakit.registry import Registry
 
+
 _DATA_ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    data = typer.Typer(help="Look into data files, fetch and convert them.", no_args_is_help=True)
-    data.command()(check)
-    data.command()(convert)
-    data.command()(download)
-    app.add_typer(data, name="data")
+app = typer.Typer(name="data", help="Look into data files, fetch and convert them.", no_args_is_help=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +48,7 @@ class _Job:
     rules: Rules | None = None
 
 
+@app.command()
 def check(
     targets: Annotated[
         list[str],
@@ -84,14 +79,27 @@ def check(
 
     Exit code 0: training can start. 1: it would stop at a problem. 2: a file cannot be read.
     """
+    from qakit.cli.terminal.component_settings import build_component
     from qakit.data.check import check_data
+    from qakit.data.sources import local_files
+    from qakit.recipe.model import WindowsSection
     from qakit.registry import load_registry
 
     registry = load_registry()
     if reader is None:
         job = _from_recipe(targets, overrides or [], tokenizer, registry)
     else:
-        job = _from_files(targets, reader, overrides or [], tokenizer, max_length, stride, max_answer_length, registry)
+        files = [file for text in targets for file in local_files(text, named="FILE")]
+        job = _Job(
+            reader=build_component(registry, "readers", reader, overrides),
+            splits=_one_split_each(files),
+            policies={},
+            tokenizer=tokenizer,
+            preprocessor=("stride", {} if stride is None else {"overlap": stride}),
+            max_length=max_length,
+            max_question_length=WindowsSection().max_question_length,
+            max_answer_length=max_answer_length,
+        )
     with err.status("reading") as status:
         setup = _token_setup(job, registry)
         report = check_data(
@@ -111,6 +119,74 @@ def check(
     raise typer.Exit(report.exit_code)
 
 
+@app.command()
+def convert(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE...", help="Data files (also hf://...); each becomes a file of its own."),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the files go.", callback=folder_to_fill)
+    ],
+    reader: Annotated[str, typer.Option(help="How to read the FILEs: squad, hw7, adl, glue, table ...")],
+    to: Annotated[
+        Literal["adl", "jsonl", "parquet"],
+        typer.Option(
+            help="`adl`: NTU ADL's context.json, and questions with several paragraphs of which one has the answer. "
+            "`jsonl`, `parquet`: one row to a question, for the `table` reader."
+        ),
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the reader.")
+    ] = None,
+    paragraphs: Annotated[int, typer.Option(min=2, help="With adl: paragraphs of each question.")] = 4,
+    rows: Annotated[
+        int | None,
+        typer.Option(min=1, help="With jsonl and parquet: rows of a file at most; more go into further files."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="With adl: of the paragraphs' order.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
+) -> None:
+    """Write data files in another format."""
+    from qakit.cli.terminal.component_settings import build_component
+    from qakit.data.convert import check_free, write_adl, write_tables
+    from qakit.data.read import read_examples
+    from qakit.data.sources import local_files
+    from qakit.files import without_gz
+    from qakit.registry import load_registry
+
+    files = [file for text in inputs for file in local_files(text, named="FILE")]
+    names = [without_gz(file).stem for file in files]
+    if len(set(names)) < len(names):
+        raise UsageError("two of the files have the same name; convert them one after the other, into two folders")
+    check_free(files, output, form=to, overwrite=overwrite)
+    built = build_component(load_registry(), "readers", reader, overrides)
+    splits = {}
+    for name, file in zip(names, files, strict=True):
+        result = read_examples(built, file)
+        splits[name] = result.examples
+        for problems in result.problems:
+            for line in problems.describe():
+                print_warning(line)
+    if to == "adl":
+        done = write_adl(splits, output, paragraphs=paragraphs, seed=seed)
+    else:
+        done = write_tables(splits, output, form=to, rows=rows)
+    if as_json:
+        print_json({"folder": str(output), "files": done.files, "left_out": done.left_out})
+        return
+    for name, count in done.files.items():
+        out.print(plain(f"{count:,} questions in {output / name}"))
+    for name, count in done.left_out.items():
+        if count:
+            print_warning(
+                f"{name}: {count:,} questions are left out: no answer with a place in a context, or too few other "
+                "contexts without it"
+            )
+
+
+@app.command()
 def download(
     competition: Annotated[str, typer.Option("--competition", "-c", metavar="NAME", help="Its name or address.")],
     output: Annotated[
@@ -184,32 +260,6 @@ def _rules(recipe: Recipe, registry: Registry) -> Rules:
     except ModelError:
         gives = None
     return partial(data_findings, recipe, registry, gives=gives)
-
-
-def _from_files(
-    files: list[str],
-    reader: str,
-    overrides: list[str],
-    tokenizer: str | None,
-    max_length: int,
-    stride: int | None,
-    max_answer_length: int | None,
-    registry: Registry,
-) -> _Job:
-    from qakit.cli.terminal.component_settings import build_component
-    from qakit.data.sources import local_files
-    from qakit.recipe.model import WindowsSection
-
-    return _Job(
-        reader=build_component(registry, "readers", reader, overrides),
-        splits=_one_split_each([file for text in files for file in local_files(text, named="FILE")]),
-        policies={},
-        tokenizer=tokenizer,
-        preprocessor=("stride", {} if stride is None else {"overlap": stride}),
-        max_length=max_length,
-        max_question_length=WindowsSection().max_question_length,
-        max_answer_length=max_answer_length,
-    )
 
 
 def _one_split_each(files: Sequence[Path]) -> dict[str, Sequence[Path]]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
 from rich.text import Text
 
 from qakit.cli.terminal.console import out, plain
-from qakit.cli.terminal.tables import new_table, number
+from qakit.cli.terminal.tables import number, print_table
 
 if TYPE_CHECKING:
     from qakit.data.check import DataReport, SplitReport
@@ -34,7 +33,7 @@ def show_report(report: DataReport, *, window: Mapping[str, Any] | None) -> None
         _show_split(split, window)
     for overlap in report.overlaps:
         title = f"Shared by {overlap.first} and {overlap.second}"
-        out.print(_findings_table(title, overlap.findings))
+        _show_findings(title, overlap.findings)
     out.print(_verdict(report))
 
 
@@ -46,17 +45,21 @@ def _show_split(split: SplitReport, window: Mapping[str, Any] | None) -> None:
         shown = list(split.labels.items())[:_LABELS_SHOWN]
         out.print(plain("  labels: " + ", ".join(f"{label} {count:,}" for label, count in shown)))
     if split.problems:
-        table = new_table(None, "problem", "outcome", "count", "first", numbers=("count",))
-        for problem in split.problems:
-            first = problem.examples[0] if problem.examples else ""
-            style = _STYLES.get(problem.outcome, "")
-            table.add_row(plain(problem.kind), plain(problem.outcome, style), f"{problem.count:,}", plain(first))
-        out.print(table)
+        rows = [
+            (
+                each.kind,
+                plain(each.outcome, _STYLES.get(each.outcome, "")),
+                f"{each.count:,}",
+                *(*each.examples, "")[:1],
+            )
+            for each in split.problems
+        ]
+        print_table(None, ("problem", "outcome", "count", "first"), rows, numbers=("count",))
     findings = (*split.findings, *(split.tokens.findings if split.tokens else ()))
     if findings:
-        out.print(_findings_table(None, findings))
+        _show_findings(None, findings)
     if split.characters:
-        out.print(_lengths_table(split))
+        _show_lengths(split)
     if split.tokens is not None:
         _show_windows(split.tokens, window or {})
     out.print()
@@ -81,25 +84,25 @@ def _counted(split: SplitReport) -> str:
     return ", ".join(parts)
 
 
-def _findings_table(title: str | None, findings: Iterable[Finding]) -> Table:
-    table = new_table(title, "", "count", "what", "for example", numbers=("count",))
-    for finding in findings:
-        example = finding.examples[0] if finding.examples else ""
-        level = plain(finding.level, _STYLES[finding.level])
-        table.add_row(level, f"{finding.count:,}", plain(finding.meaning), plain(example))
-    return table
+def _show_findings(title: str | None, findings: Iterable[Finding]) -> None:
+    rows = [
+        (plain(each.level, _STYLES[each.level]), f"{each.count:,}", each.meaning, *(*each.examples, "")[:1])
+        for each in findings
+    ]
+    print_table(title, ("", "count", "what", "for example"), rows, numbers=("count",))
 
 
-def _lengths_table(split: SplitReport) -> Table:
+def _show_lengths(split: SplitReport) -> None:
     columns = ("median", "95%", "longest")
-    table = new_table(None, "length of", "unit", *columns, numbers=columns)
     units: dict[str, Mapping[str, Lengths]] = {"characters": split.characters}
     if split.tokens is not None:
         units["tokens"] = split.tokens.lengths
-    for unit, lengths in units.items():
-        for name, value in lengths.items():
-            table.add_row(name, unit, number(value.p50), number(value.p95), number(value.max))
-    return table
+    rows = [
+        (name, unit, number(value.p50), number(value.p95), number(value.max))
+        for unit, lengths in units.items()
+        for name, value in lengths.items()
+    ]
+    print_table(None, ("length of", "unit", *columns), rows, numbers=columns)
 
 
 def _show_ceiling(ceiling: Ceiling) -> None:

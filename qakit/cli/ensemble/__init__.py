@@ -12,11 +12,6 @@ from qakit.errors import UsageError
 from qakit.outputs import new_folder, new_path
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(ensemble)
-
-
 def ensemble(
     members: Annotated[
         list[Path],

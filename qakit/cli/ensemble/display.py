@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qakit.cli.terminal.console import out, plain
-from qakit.cli.terminal.tables import new_table
+from qakit.cli.terminal.tables import print_table
 
 if TYPE_CHECKING:
     from qakit.ensembling.combine import Ensemble
@@ -54,30 +54,24 @@ def show(report: dict[str, Any], made: Ensemble) -> None:
 
 def _agreement(names: Sequence[str], report: dict[str, Any]) -> None:
     short = [str(number) for number in range(1, len(names) + 1)]
-    title = f"Share of equal answers ({report['of']})"
-    table = new_table(title, "member", *short, "changed", numbers=(*short, "changed"))
-    for name, row, changed in zip(names, report["agreement"], report["changed"], strict=True):
-        table.add_row(plain(name), *(f"{100 * share:.1f}%" for share in row), f"{changed:,}")
-    out.print(table)
+    rows = [
+        (name, *(f"{100 * share:.1f}%" for share in row), f"{changed:,}")
+        for name, row, changed in zip(names, report["agreement"], report["changed"], strict=True)
+    ]
+    title, numbers = f"Share of equal answers ({report['of']})", (*short, "changed")
+    print_table(title, ("member", *numbers), rows, numbers=numbers)
 
 
 def _members(names: Sequence[str], made: Ensemble, validation: Validation) -> None:
     numbers = ("weight", "temperature", "alone", "ensemble without it", "it adds")
-    title = f"Members on validation: {validation.figure}, {validation.questions:,} questions"
-    table = new_table(title, "member", *numbers, numbers=numbers)
-    decision = made.decision
+    rows = []
     for name, row, weight, temperature in zip(
-        names, validation.rows, decision.weights, decision.temperatures, strict=True
+        names, validation.rows, made.decision.weights, made.decision.temperatures, strict=True
     ):
-        table.add_row(
-            plain(name),
-            f"{weight:.3f}",
-            f"{temperature:.2f}",
-            f"{row.figure:.2f}",
-            "-" if row.without is None else f"{row.without:.2f}",
-            difference(row.adds),
-        )
-    out.print(table)
+        rest = "-" if row.without is None else f"{row.without:.2f}"
+        rows.append((name, f"{weight:.3f}", f"{temperature:.2f}", f"{row.figure:.2f}", rest, difference(row.adds)))
+    title = f"Members on validation: {validation.figure}, {validation.questions:,} questions"
+    print_table(title, ("member", *numbers), rows, numbers=numbers)
 
 
 def _worth(validation: Validation) -> None:
@@ -86,14 +80,16 @@ def _worth(validation: Validation) -> None:
     if validation.interval is not None:
         spread = f" [{validation.interval[0]:.2f}, {validation.interval[1]:.2f}]"
     how = ", each half by what the other taught" if validation.cross_fitted else ""
-    table = new_table(f"The ensemble on validation: {validation.figure}", "", "", "against it", numbers=("",))
-    table.add_row(plain(f"ensemble{how}"), f"{figure:.2f}{spread}", "")
-    best = Path(validation.best).name
-    table.add_row(plain(f"best member: {best}"), f"{validation.best_figure:.2f}", difference(validation.over_best))
+    best = f"best member: {Path(validation.best).name}"
+    rows = [
+        (f"ensemble{how}", f"{figure:.2f}{spread}", ""),
+        (best, f"{validation.best_figure:.2f}", difference(validation.over_best)),
+    ]
     if validation.gain is not None:
-        table.add_row("equal weights", f"{validation.equal:.2f}", difference(validation.gain))
-        table.add_row("on what was learnt from", f"{validation.seen:.2f}", "")
-    out.print(table)
+        rows.append(("equal weights", f"{validation.equal:.2f}", difference(validation.gain)))
+        rows.append(("on what was learnt from", f"{validation.seen:.2f}", ""))
+    title = f"The ensemble on validation: {validation.figure}"
+    print_table(title, ("", "", "against it"), rows, numbers=("",))
 
 
 def difference(value: Difference | None) -> str:

@@ -12,8 +12,7 @@ from qakit.errors import DataError, SubmissionError, UsageError
 
 if TYPE_CHECKING:
     from qakit.submit.flow import Outcome
-    from qakit.submit.notebook import NotebookOutput
-    from qakit.submit.pending import FileSubmission
+    from qakit.submit.pending import FileSubmission, NotebookOutput
     from qakit.submit.preflight import Preflight
     from qakit.submit.record import Record
 
@@ -25,11 +24,6 @@ LedgerOption = Annotated[
     typer.Option("--ledger", metavar="FOLDER", help="The ledger's folder; by default submissions."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(submit)
 
 
 def submit(
@@ -113,7 +107,8 @@ def _notebook(
     *,
     dry_run: bool,
 ) -> NotebookOutput:
-    from qakit.submit.notebook import NotebookOutput, notebook_name
+    from qakit.submit.notebook import notebook_name
+    from qakit.submit.pending import NotebookOutput
     from qakit.submit.target import slug_of
 
     if target is not None or dry_run:
@@ -158,9 +153,9 @@ def _dry_run(pending: FileSubmission, book: Any, *, as_json: bool) -> None:
     if as_json:
         print_json(report.to_dict())
     else:
-        from qakit.cli.terminal.tables import pairs_table
+        from qakit.cli.terminal.tables import print_pairs
 
-        out.print(pairs_table("Would be submitted", report.shown()))
+        print_pairs("Would be submitted", report.shown())
     if report.refusal is not None:
         raise SubmissionError(report.refusal, exit_code=report.exit_code)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from qakit.cli.terminal.console import out, plain, print_json
-from qakit.cli.terminal.trained_runs import (
+from qakit.cli.terminal.options import (
     JsonOption,
     ModelArgument,
     NbestOption,
@@ -22,11 +22,6 @@ from qakit.outputs import new_path
 
 if TYPE_CHECKING:
     from qakit.inference.output import Submission
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(predict)
 
 
 def predict(

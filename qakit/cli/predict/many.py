@@ -7,8 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -17,7 +16,7 @@ from qakit.cli.terminal.console import err, out, plain, print_error, print_json,
 from qakit.data.formulas import formula_notice
 from qakit.distributed import launched_processes
 from qakit.errors import UsageError
-from qakit.inference.stream_inputs import DATA_ENDINGS, Form, Shard, dealt, find_shards, is_pattern
+from qakit.inference.stream_inputs import DATA_ENDINGS, Form, dealt, find_shards, is_pattern
 
 if TYPE_CHECKING:
     import torch
@@ -91,20 +90,7 @@ def predict_many(
     shards = dealt(find_shards(inputs, folder, form=options.form), index=index, count=count)
     share = f"; the share of process {index + 1} of {count}" if count > 1 else ""
     speaks = index == 0 or options.shard_of is not None  # of a launcher's processes, which share a terminal, the first
-    _answer(run, overrides, shards, folder, options, speaks=speaks, share=share, as_json=as_json)
 
-
-def _answer(
-    run: Path,
-    overrides: Sequence[str],
-    shards: Sequence[Shard],
-    folder: Path,
-    options: ManyOptions,
-    *,
-    speaks: bool,
-    share: str,
-    as_json: bool,
-) -> None:
     from qakit.inference.stream import StoppedError
     from qakit.workflows.predict_many import Request, answer_here, answer_on_cluster
 
@@ -201,9 +187,7 @@ class _Display:
         self._bar.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         self._bar.stop()
 
     def __call__(self, tally: Tally) -> None:

@@ -26,17 +26,10 @@ Output = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command family."""
-    family = typer.Typer(no_args_is_help=True, help="Recipes: list, show, check.")
-    family.command("list")(list_recipes)
-    family.command("show")(show)
-    family.command("validate")(validate)
-    family.command("schema")(schema)
-    family.command("reference", hidden=True)(reference)
-    app.add_typer(family, name="recipes")
+app = typer.Typer(name="recipes", help="Recipes: list, show, check.", no_args_is_help=True)
 
 
+@app.command("list")
 def list_recipes(
     folder: Annotated[
         Path | None, typer.Argument(help="By default ./recipes, or qakit's own.", show_default=False)
@@ -53,6 +46,8 @@ def list_recipes(
 
     A filter leaves out recipes that do not say what it asks for (in their block `about`), and counts them.
     """
+    from qakit.cli.terminal.tables import print_table
+
     root = folder or _default_folder()
     paths = _recipe_files(root)
     if asked := any(each is not None for each in (task, language, device, max_hours)):
@@ -71,9 +66,16 @@ def list_recipes(
     elif not rows:
         err.print(plain(f"no such recipe in {root}" if asked else f"no recipes (*.yaml) in {root}"))
     else:
-        _print_rows(rows)
+        columns, cells = ("recipe", "name", "for", "extends", "description"), []
+        for row in rows:
+            parents = ", ".join(Path(parent).name for parent in row["extends"])
+            about = str(AboutSection.model_validate(row["about"] or {}))
+            texts = (row["path"], row["name"], about, parents, row["description"])
+            cells.append([plain(text, "" if row["valid"] else "red") for text in texts])
+        print_table(None, columns, cells)
 
 
+@app.command()
 def show(
     recipe: Annotated[Path, typer.Argument(help="A recipe file.")], overrides: Overrides = None, as_json: Json = False
 ) -> None:
@@ -81,8 +83,7 @@ def show(
 
     Of an ensemble: its members and how they are combined.
     """
-    from qakit.cli.recipes.show_ensemble import show_ensemble
-    from qakit.cli.recipes.show_recipe import show_pipeline, show_recipe
+    from qakit.cli.recipes.show import show_ensemble, show_pipeline, show_recipe
     from qakit.ensembling.load import is_ensemble
     from qakit.stages.load import is_pipeline
 
@@ -91,6 +92,7 @@ def show(
     show_it(file, overrides or [], as_json=as_json)
 
 
+@app.command()
 def validate(
     recipes: Annotated[
         list[Path] | None, typer.Argument(help="Recipe files or folders; by default ./recipes.", show_default=False)
@@ -122,6 +124,7 @@ def validate(
         raise typer.Exit(2)
 
 
+@app.command()
 def schema(output: Output = None) -> None:
     """Write a JSON Schema of recipes, for editors."""
     from qakit.recipe.schema import recipe_schema
@@ -130,6 +133,7 @@ def schema(output: Output = None) -> None:
     _write(json.dumps(recipe_schema(load_registry()), ensure_ascii=False, indent=2) + "\n", output)
 
 
+@app.command(hidden=True)
 def reference(
     output: Output = None,
     package: Annotated[str, typer.Option(help="Only plugins of this package; empty for all.")] = "qakit",
@@ -248,21 +252,6 @@ def _about(path: Path) -> tuple[str | None, Iterable[str | Path], str]:
         return study.name, study.recipes.values(), f"Study: {study.study.description}"
     one = load_recipe(path)
     return one.recipe.name, one.extends, one.recipe.description
-
-
-def _print_rows(rows: Sequence[dict[str, Any]]) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("recipe", "name", "for", "extends", "description"):
-        table.add_column(title, overflow="fold")
-    for row in rows:
-        style = "" if row["valid"] else "red"
-        parents = ", ".join(Path(parent).name for parent in row["extends"])
-        about = str(AboutSection.model_validate(row["about"] or {}))
-        cells = (row["path"], row["name"], about, parents, row["description"])
-        table.add_row(*(plain(text, style) for text in cells))
-    out.print(table)
 
 
 def _verdict(path: Path, error: RecipeError | None) -> dict[str, Any]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from qakit import hub
 from qakit.cli.terminal.console import err, plain
@@ -50,11 +49,9 @@ class FileDisplay:
         self._listening.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         self._stop()
-        self._listening.__exit__(kind, error, trace)
+        self._listening.__exit__(*error)
 
     def __call__(self, progress: hub.Progress) -> None:
         """Show one piece of progress."""

@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.progress import (
     BarColumn,
@@ -69,10 +68,8 @@ class TrainingDisplay:
         self._listening.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._listening.__exit__(kind, error, trace)
+    def __exit__(self, *error: Any) -> None:
+        self._listening.__exit__(*error)
         self._progress.stop()
 
     def __call__(self, event: events.Event) -> None:
@@ -208,7 +205,6 @@ class TrainingDisplay:
 
 
 def evaluation_line(event: events.Evaluated) -> str:
-    """One evaluation in one line."""
     shown = {name: value for name, value in event.figures.items() if isinstance(value, float)}
     figures = "  ".join(f"{name} {value:.2f}" for name, value in list(shown.items())[:6])
     mark = "  (best so far)" if event.best else ""

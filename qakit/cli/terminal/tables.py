@@ -2,56 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
-from qakit.cli.terminal.console import plain
+from qakit.cli.terminal.console import out, plain
+
+if TYPE_CHECKING:
+    from qakit.report.compare_table import Grid
 
 
-def new_table(title: str | None, *columns: str, numbers: Sequence[str] = ()) -> Table:
-    """An empty table in the house style; ``numbers`` are columns aligned to the right."""
+def table_of(
+    title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object] | None], *, numbers: Sequence[str] = ()
+) -> Table:
+    """A table in the house style.
+
+    Args:
+        rows: their cells, texts as they are or styled by :func:`plain`; None stands for a line between two rows.
+        numbers: columns that are aligned to the right.
+    """
     heading = None if title is None else plain(title)
     table = Table(title=heading, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
     for column in columns:
         table.add_column(plain(column), justify="right" if column in numbers else "left", overflow="fold")
+    for row in rows:
+        if row is None:
+            table.add_section()
+        else:
+            table.add_row(*(cell if isinstance(cell, Text) else plain(cell) for cell in row))
     return table
 
 
-def pairs_table(title: str, pairs: Mapping[str, Any]) -> Table:
-    """Names and values, one pair a row."""
-    table = new_table(title, "", "")
-    for name, value in pairs.items():
-        table.add_row(plain(name.replace("_", " ")), plain(number(value)))
-    return table
+def print_table(
+    title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object] | None], *, numbers: Sequence[str] = ()
+) -> None:
+    """Print what :func:`table_of` makes."""
+    out.print(table_of(title, columns, rows, numbers=numbers))
 
 
-def groups_table(groups: Sequence[Mapping[str, Any]]) -> Table:
-    """The optimiser's parameter groups."""
-    numbers = ("parameters", "peak rate", "weight decay")
-    table = new_table("Parameter groups", "group", *numbers, numbers=numbers)
-    for group in groups:
-        table.add_row(
-            plain(group["group"]),
-            f"{group['parameters']:,}",
-            f"{group['learning_rate']:.3g}",
-            f"{group['weight_decay']:g}",
-        )
-    return table
+def print_grids(grids: Iterable[Grid], notes: Iterable[str]) -> None:
+    """Print the tables of a report, and what is to be said about them."""
+    for grid in grids:
+        print_table(grid.title, grid.columns, grid.rows, numbers=grid.numbers)
+    for note in notes:
+        out.print(plain(f"note: {note}"))
+
+
+def print_pairs(title: str, pairs: Mapping[str, Any]) -> None:
+    """Print names and values, one pair a row."""
+    print_table(title, ("", ""), ((name.replace("_", " "), number(value)) for name, value in pairs.items()))
 
 
 def modules_table(modules: Sequence[Mapping[str, Any]]) -> Table:
     """What of each part of the model trains; neighbouring layers with the same numbers share a row."""
     numbers = ("trainable", "total", "share")
-    table = new_table("Parameters", "module", *numbers, numbers=numbers)
-    for row in _grouped(modules):
-        table.add_row(plain(row["module"]), *_counts(row["trainable"], row["total"]))
-    table.add_section()
-    table.add_row("all", *_counts(*(sum(row[key] for row in modules) for key in ("trainable", "total"))))
-    return table
+    rows = [(row["module"], *_counts(row["trainable"], row["total"])) for row in _grouped(modules)]
+    total = _counts(*(sum(row[key] for row in modules) for key in ("trainable", "total")))
+    return table_of("Parameters", ("module", *numbers), (*rows, None, ("all", *total)), numbers=numbers)
 
 
 def _grouped(modules: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

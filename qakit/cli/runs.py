@@ -6,19 +6,20 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qakit.cli.runs.cleaning import clean
 from qakit.cli.terminal.console import out, plain, print_json, print_warning
 from qakit.errors import RecipeError, RunError
 
 if TYPE_CHECKING:
     from qakit.recipe.model import Recipe
     from qakit.runs import Run, State
+
 
 CHANGED = 3
 """How many changed values a table shows of a run."""
@@ -28,15 +29,10 @@ VALUE_SHOWN = 30
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    group = typer.Typer(help="What was trained here.", no_args_is_help=True)
-    group.command("list")(list_)
-    group.command("show")(show)
-    group.command("clean")(clean)
-    app.add_typer(group, name="runs")
+app = typer.Typer(name="runs", help="What was trained here.", no_args_is_help=True)
 
 
+@app.command("list")
 def list_(
     folder: Annotated[Path, typer.Argument(help="The folder that holds the runs.")] = Path("runs"),
     as_json: JsonOption = False,
@@ -63,13 +59,14 @@ def list_(
     _show_rows(rows)
 
 
+@app.command()
 def show(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")], as_json: JsonOption = False
 ) -> None:
     """One run: what has become of it, its recipe, machine, data, evaluations and files."""
-    from qakit.cli.terminal.tables import modules_table, new_table, number, pairs_table
+    from qakit.cli.terminal.tables import modules_table, number, print_pairs, print_table
     from qakit.cli.terminal.tables import size as size_of
-    from qakit.duration import duration
+    from qakit.names import duration
     from qakit.runs import LOCK, open_run
 
     opened = open_run(run)
@@ -94,39 +91,35 @@ def show(
             if split["problems"]:
                 facts[f"{name} problems"] = split["problems"]
         modules = modules_table(meta["modules"]) if meta.get("modules") else None
-    out.print(pairs_table(str(opened.folder), facts))
+    print_pairs(str(opened.folder), facts)
     if modules is not None:
         out.print(modules)
     evaluations = [line for line in opened.metrics() if line["type"] == "evaluation"]
     if evaluations:
         names = [name for name in evaluations[-1] if name not in ("type", "step", "epoch")]
-        table = new_table("Evaluations", "step", *names, numbers=("step", *names))
-        for line in evaluations:
-            table.add_row(number(line["step"]), *(number(line.get(name)) for name in names))
-        out.print(table)
+        columns = ("step", *names)
+        rows = [[number(line.get(name)) for name in columns] for line in evaluations]
+        print_table("Evaluations", columns, rows, numbers=columns)
     # not rglob, which fails where a training replaces a folder at this moment
     paths = (Path(parent, name) for parent, _, names in os.walk(opened.folder) for name in names if name != LOCK)
     out.print(plain("files: " + ", ".join(sorted(str(path.relative_to(opened.folder)) for path in paths))))
 
 
 def _show_rows(rows: Sequence[dict[str, Any]]) -> None:
-    from qakit.cli.terminal.tables import new_table, number, size
-    from qakit.duration import duration
+    from qakit.cli.terminal.tables import number, size, table_of
+    from qakit.names import duration
 
-    table = new_table(None, "run", "state", "begun", "duration", "size", "figures", "changed", numbers=("size",))
-    table.columns[0].no_wrap = True  # to be copied
+    cells = []
     for row in rows:
         figures = {name: value for name, value in (row["figures"] or {}).items() if isinstance(value, float)}
         done = row["state"] in ("finished", "damaged")
-        table.add_row(
-            plain(row["run"]),
-            row["state"] if done else f"{row['state']}, step {row['step']:,}",
-            row["begun"].replace("T", " ")[:16],
-            duration(row["seconds"]),
-            size(row["bytes"]),
-            plain(number(dict(list(figures.items())[:3]))),
-            plain(_changes(row["changed"])),
-        )
+        state = row["state"] if done else f"{row['state']}, step {row['step']:,}"
+        sizes = (duration(row["seconds"]), size(row["bytes"]))
+        shown = (number(dict(list(figures.items())[:3])), _changes(row["changed"]))
+        cells.append((row["run"], state, row["begun"].replace("T", " ")[:16], *sizes, *shown))
+    columns = ("run", "state", "begun", "duration", "size", "figures", "changed")
+    table = table_of(None, columns, cells, numbers=("size",))
+    table.columns[0].no_wrap = True  # to be copied
     out.print(table)
     for row in rows:
         if row["reason"] is not None:
@@ -219,3 +212,92 @@ def _seconds(run: Run, state: State, finished: Mapping[str, Any]) -> float | Non
 
 def _figures(line: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in line.items() if name not in ("type", "step", "epoch")}
+
+
+@dataclass(frozen=True, slots=True)
+class Removable:
+    """What a run keeps to be gone on with."""
+
+    run: Run
+    state: str
+    size: int
+    """In bytes."""
+    chosen: bool
+    """Whether it is to go."""
+
+
+@app.command()
+def clean(
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[RUN]...", help="Runs, or folders of runs; by default the finished ones in ./runs."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it; without this it is only shown.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
+) -> None:
+    """Free the room of checkpoints that are no longer needed: shows it, and with --yes removes them.
+
+    A finished run loses nothing. One that was interrupted must be named, since it cannot be gone on with any more.
+    model/, predictions/ and the logs stay in any case, and so does a run in which somebody is training.
+    """
+    from qakit.cli.terminal.tables import size
+    from qakit.runs import RUNS, forget_training, locked
+
+    found = [each for folder in runs or [RUNS] for each in _removable(folder, named=bool(runs))]
+    chosen = [each for each in found if each.chosen]
+    if yes:
+        for each in chosen:
+            with locked(each.run):
+                forget_training(each.run)
+    if as_json:
+        rows = [
+            {"run": str(each.run.folder), "state": each.state, "bytes": each.size, "removed": yes and each.chosen}
+            for each in found
+        ]
+        print_json({"bytes": _bytes(chosen), "removed": yes, "runs": rows})
+        return
+    _show(found)
+    if not chosen:
+        out.print(plain("there is nothing to remove"))
+    elif yes:
+        out.print(plain(f"removed {size(_bytes(chosen))}"))
+    else:
+        out.print(plain(f"{size(_bytes(chosen))} to remove; give --yes to do it"))
+
+
+def _removable(folder: Path, *, named: bool) -> list[Removable]:
+    """What the runs in a folder keep; those whose training is not finished are chosen if they were ``named``.
+
+    Raises:
+        RunError: a named folder holds no run.
+    """
+    from qakit.runs import LOCK, bytes_of, needed_to_resume, runs_in, state_of
+
+    runs = [run for run in runs_in(folder) if (run.folder / LOCK).is_file()]  # other tools have recipes, too
+    if named and not runs:
+        raise RunError(f"there is no run in {folder} (`qakit runs list` shows the runs)")
+    found = []
+    for run in runs:
+        if paths := needed_to_resume(run):
+            state = state_of(run).name
+            chosen = state == "finished" or (named and state != "running")
+            found.append(Removable(run, state, bytes_of(*paths), chosen))
+    return found
+
+
+def _show(found: Sequence[Removable]) -> None:
+    from qakit.cli.terminal.tables import print_table, size
+
+    if found:
+        rows = [(each.run.folder, each.state, size(each.size), _remark(each)) for each in found]
+        print_table("Checkpoints", ("run", "state", "size", ""), rows, numbers=("size",))
+
+
+def _remark(each: Removable) -> str:
+    if each.chosen:
+        return "" if each.state == "finished" else "then --resume begins again"
+    return "somebody is training" if each.state == "running" else "kept for --resume, unless it is named"
+
+
+def _bytes(found: Sequence[Removable]) -> int:
+    return sum(each.size for each in found)

@@ -1,4 +1,4 @@
-"""``qakit submissions``: what was submitted, with local figures beside Kaggle's."""
+"""``qakit submissions`` and ``qakit leaderboard``: what was submitted, beside local figures and other teams."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ import typer
 
 from qakit.cli.kaggle.submit import CompetitionOption, JsonOption, LedgerOption
 from qakit.cli.terminal.console import out, plain, print_json, print_warning
+from qakit.errors import SubmissionError, UsageError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from qakit.submit.ledger import Ledger
     from qakit.submit.remote import RemoteSubmission
     from qakit.submit.standings import Row
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command()(submissions)
 
 
 def submissions(
@@ -74,29 +71,20 @@ def submissions(
 
 
 def _show(rows: list[Row], others: dict[str, list[RemoteSubmission]], folder: Path) -> None:
-    from qakit.cli.terminal.tables import new_table
+    from qakit.cli.terminal.tables import print_table
 
-    numbers = ("ref", "validation", "public", "private", "gap")
-    table = new_table(None, "submitted (UTC)", "competition", "ref", "what", *numbers[1:], "state", numbers=numbers)
+    cells: list[tuple[object, ...]] = []
     for row in rows:
-        record = row.record
-        table.add_row(
-            plain(_moment(record.asked)),
-            plain(record.competition),
-            "-" if record.ref is None else str(record.ref),
-            plain(record.run_id or record.notebook or record.file),
-            _with_spread(record.cv_mean, record.cv_std),
-            _figure(row.public),
-            _figure(row.private),
-            "-" if row.gap is None else f"{row.gap:+.2f}",
-            record.state,
-        )
+        record, scores = row.record, (_figure(row.public), _figure(row.private))
+        ref, what = "-" if record.ref is None else record.ref, record.run_id or record.notebook or record.file
+        local, gap = _with_spread(record.cv_mean, record.cv_std), "-" if row.gap is None else f"{row.gap:+.2f}"
+        cells.append((_moment(record.asked), record.competition, ref, what, local, *scores, gap, record.state))
     for slug, other in ((slug, each) for slug, found in others.items() for each in found):
-        scores = (_figure(other.public), _figure(other.private))
-        what = plain(other.description or other.file_name)
-        state = f"{other.status} elsewhere"
-        table.add_row(plain(_moment(other.date)), plain(slug), str(other.ref), what, "-", *scores, "-", state)
-    out.print(table)
+        scores, what = (_figure(other.public), _figure(other.private)), other.description or other.file_name
+        cells.append((_moment(other.date), slug, other.ref, what, "-", *scores, "-", f"{other.status} elsewhere"))
+    numbers = ("ref", "validation", "public", "private", "gap")
+    columns = ("submitted (UTC)", "competition", "ref", "what", *numbers[1:], "state")
+    print_table(None, columns, cells, numbers=numbers)
     _show_baselines(rows)
     unsure = [row.record for row in rows if row.record.state in ("CREATING", "UNKNOWN")]
     if unsure:
@@ -137,3 +125,49 @@ def _figure(value: float | None) -> str:
 
 def _with_spread(mean: float | None, spread: float | None) -> str:
     return _figure(mean) + (f" ± {spread:.2f}" if mean is not None and spread is not None else "")
+
+
+def leaderboard(
+    competition: CompetitionOption = None,
+    top: Annotated[int, typer.Option("--top", min=1, help="Rows to show; your own team is always shown.")] = 20,
+    ledger: LedgerOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Teams by rank, your own marked. Without -c: the only competition of the ledger. JSON holds all rows."""
+    from qakit.cli.terminal.tables import print_table
+    from qakit.submit.client import connect
+    from qakit.submit.ledger import Ledger
+    from qakit.submit.settings import ledger_folder
+    from qakit.submit.standings import own_team, standings
+    from qakit.submit.target import slug_of
+
+    slug = slug_of(competition, None) if competition else _only_one(Ledger(ledger_folder(ledger)))
+    kaggle = connect(say=print_warning)
+    rows = list(kaggle.leaderboard(slug))
+    try:
+        team = own_team(kaggle.submissions(slug))
+    except SubmissionError:
+        team = None  # who has not entered has no submissions, and may look all the same
+    places = standings(rows, own_team=team)
+    if as_json:
+        print_json({"competition": slug, "team": team, "leaderboard": [place.to_dict() for place in places]})
+        return
+    if not places:
+        out.print(plain(f"the leaderboard of {slug} is empty"))
+        return
+    shown: list[tuple[object, ...]] = []
+    for place in places:
+        if place.rank <= top or place.own:
+            date = "-" if place.row.date is None else f"{place.row.date:%Y-%m-%d %H:%M}"
+            shown.append((place.rank, plain(place.row.team, "bold" if place.own else ""), place.row.score, date))
+    print_table(slug, ("rank", "team", "score", "last submission (UTC)"), shown, numbers=("rank", "score"))
+    if len(places) > top:
+        out.print(plain(f"{len(places):,} teams"))
+
+
+def _only_one(ledger: Ledger) -> str:
+    slugs = list(dict.fromkeys(record.competition for record in ledger.read()))
+    if len(slugs) != 1:
+        known = f" ({', '.join(slugs)})" if slugs else ""
+        raise UsageError(f"which competition? -c NAME{known}")
+    return slugs[0]

@@ -1,1 +1,0 @@
-"""Figures of trainings, pipelines and evaluations as tables."""
