@@ -358,7 +358,7 @@ def test_the_note_of_classes_outlives_their_column(read, tmp_path):
     examples, _ = read("table", path, text_a="text", label="label")
     assert [(example.id, example.label) for example in examples] == [("0", None), ("1", None)]
     pyarrow.parquet.write_table(table, path)
-    with pytest.raises(DataError, match="row 1, field 'label': a class should be .*, not a list of 1"):
+    with pytest.raises(DataError, match=r"row 1, field 'label': a class should be .*, not a list of 1"):
         read("table", path, text_a="text", label="label")
 
 
@@ -369,7 +369,7 @@ def test_an_id_that_has_lost_digits_is_refused(read, tmp_path, name, cell):
         path.write_text(f'{{"id": {cell}, "text": "x"}}\n')
     else:
         pyarrow.parquet.write_table(pyarrow.table({"id": [cell], "text": ["x"]}), path)
-    with pytest.raises(DataError, match="field 'id': .* a float of this size has lost digits"):
+    with pytest.raises(DataError, match=r"field 'id': .* a float of this size has lost digits"):
         read("table", path, id="id", text_a="text")
 
 
