@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def parquet_rows(path: Path) -> Iterator[Row]:
     names = file.schema_arrow.names
     if repeated := next((name for name, count in Counter(names).items() if count > 1), None):
         raise DataError(f"the table has the column {repeated!r} twice", path=path)
-    classes = _classes(file.schema_arrow.metadata or {})
+    classes = _classes(file.schema_arrow)
     number = 0
     with file:
         for rows in _batches(file, path):
@@ -62,12 +62,18 @@ def _batches(file: Any, path: Path) -> Iterator[list[dict[str, Any]]]:
         raise _unreadable_table(path, error) from error
 
 
-def _classes(metadata: Mapping[bytes, bytes]) -> dict[str, dict[Any, str | None]]:
-    """Id -> name of the columns that hold class ids, as ``datasets`` notes it beside the schema."""
+def _classes(schema: Any) -> dict[str, dict[Any, str | None]]:
+    """Id -> name of the columns that hold class ids, as ``datasets`` notes it beside the schema.
+
+    Other programs keep the note when they drop or rewrite such a column.
+    """
+    from pyarrow import types
+
+    numbers = {field.name for field in schema if types.is_integer(field.type) or types.is_floating(field.type)}
     try:
-        features = json.loads(metadata[b"huggingface"])["info"]["features"]
-        kinds = {column: kind for column, kind in features.items() if kind.get("_type") == "ClassLabel"}
-        return {column: {-1: None, **dict(enumerate(kind["names"]))} for column, kind in kinds.items()}
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        kinds = {name: features[name] for name in features if features[name].get("_type") == "ClassLabel"}
+        return {name: {-1: None, **dict(enumerate(kinds[name]["names"]))} for name in kinds if name in numbers}
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError):  # nothing is noted, or not by datasets
         return {}
 

@@ -57,7 +57,7 @@ def delimited_rows(path: Path, problems: Problems, *, separator: str, quotes: bo
         raise DataError(f"the header names the column {repeated!r} twice", path=path, row=f"line {start}")
     number = 0
     for line, row in cells:
-        if not any(row) and len(row) <= 1:
+        if not row or (row == [""] and not (quotes and len(header) == 1)):  # of one column, "" is an empty cell
             continue
         name = f"line {line}"
         if len(row) == len(header):

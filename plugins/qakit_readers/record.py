@@ -11,6 +11,8 @@ from qakit_readers.files import RepeatedKeyObject
 
 REPEATED = "the key comes twice in one object; the last one counts"
 _SHOWN = 40
+_INEXACT = 2**53
+"""From here on a float may stand for several whole numbers."""
 
 
 class SkippedRecordError(Exception):
@@ -120,7 +122,10 @@ class Record:
         if value == "":
             self.refuse("missing_field", field, "the id is empty")
         if (number := whole_number(value)) is None:
-            self.refuse("wrong_type", field, f"an id should be text or a whole number, not {kind_of(value)}")
+            message = f"an id should be text or a whole number, not {kind_of(value)}"
+            if isinstance(value, float) and abs(value) >= _INEXACT:
+                message += ": a float of this size has lost digits; write the ids as integers or text"
+            self.refuse("wrong_type", field, message)
         return str(number)
 
     def integer(self, field: str) -> int:
@@ -143,8 +148,9 @@ class Record:
 
 
 def whole_number(value: object) -> int | None:
-    """A whole number, also one that is written as a float: pandas makes floats of columns with gaps. None otherwise."""
-    if isinstance(value, float) and value.is_integer():
+    """A whole number, also one that is written as a float: pandas makes floats of columns with gaps. None otherwise, as
+    for a float so large that it may have been another number."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < _INEXACT:
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from qakit.data.sources import Fetched, fetched
+from qakit.data.hub_texts import rows_of, text_tables
+from qakit.data.sources import Fetched, check_pieces, fetched
 from qakit.errors import DataError, HubError, QakitError
 from qakit.files import atomic_path
 from qakit.names import few
@@ -36,9 +37,15 @@ def convert_split(split: HubSplit, commit: str, target: Path, *, subject: str) -
     with quiet(), tempfile.TemporaryDirectory() as scratch:
         builder, files = _builder(split, cards, Path(scratch), subject)
         found = fetched(split.dataset, commit, lambda names: sorted(set(files) & set(names)), subject=subject)
-        builder.config.data_files = {split.split: [str(found.folder / name) for name in files]}
+        paths = [found.folder / name for name in files]
+        builder.config.data_files = {split.split: [str(path) for path in paths]}
         try:
-            _write(builder, split.split, target)
+            _write(builder, split.split, paths, target)
+        except DataError as error:
+            raise DataError(
+                f"{subject}: its files cannot be read: {error}; to have the reader judge them, name the files: "
+                f"hf://datasets/{split.dataset}/PATH"
+            ) from error
         except QakitError:
             raise
         except Exception as error:  # whatever the readers of datasets raise about a file's content
@@ -60,6 +67,9 @@ def _builder(split: HubSplit, cards: Fetched, scratch: Path, subject: str) -> tu
             f"it: hf://datasets/{split.dataset}@refs/convert/parquet/CONFIG/SPLIT/*.parquet"
         )
     likeness = scratch.resolve() / name
+    for card in (CARDS[0], CARDS[-1]):
+        if card in cards.names:
+            _check_card(cards.folder / card, subject)
     try:
         _make_likeness(cards, likeness)
         builder = datasets.load_dataset_builder(str(likeness), split.config, cache_dir=str(scratch / "cache"))
@@ -73,6 +83,8 @@ def _builder(split: HubSplit, cards: Fetched, scratch: Path, subject: str) -> tu
         raise DataError(f"{subject} has no split {split.split!r}; it has {few(list(found), 12)}")
     if strangers := sorted(set(files) - set(cards.names)):
         raise DataError(f"{subject}: its card names {strangers[0]!r}, which is no file of the dataset")
+    if cards.is_whole:
+        check_pieces(files, cards.names, subject)
     return builder, tuple(files)
 
 
@@ -113,20 +125,59 @@ def _refusal(error: Exception, split: HubSplit, cards: Fetched, likeness: Path, 
     return DataError(f"{subject}: its card cannot be read: {_line(error)}")
 
 
-def _write(builder: Any, split: str, target: Path) -> None:
+def _write(builder: Any, split: str, files: Sequence[Path], target: Path) -> None:
     import pyarrow
     import pyarrow.parquet
 
-    dataset = builder.as_streaming_dataset(split=split)
-    tables = iter(dataset.with_format("arrow").iter(batch_size=_ROWS))
+    read, features = rows_of(builder), builder.info.features or getattr(builder.config, "features", None)
+    if read is not None:
+        tables = text_tables(read, files, features)
+    else:
+        dataset = builder.as_streaming_dataset(split=split)
+        tables, features = iter(dataset.with_format("arrow").iter(batch_size=_ROWS)), dataset.features
     first: pyarrow.Table | None = next(tables, None)
-    schema = (
-        dataset.features.arrow_schema if dataset.features else pyarrow.schema([]) if first is None else first.schema
-    )
-    with atomic_path(target) as temporary, pyarrow.parquet.ParquetWriter(temporary, schema) as writer:
-        while first is not None:
-            writer.write_table(first.cast(schema))
-            first = next(tables, None)
+    schema = features.arrow_schema if features else pyarrow.schema([]) if first is None else first.schema
+    count = 0
+    with atomic_path(target) as temporary:
+        with pyarrow.parquet.ParquetWriter(temporary, schema) as writer:
+            while first is not None:
+                count += len(first)
+                writer.write_table(first.cast(schema))
+                first = next(tables, None)
+        told = (builder.info.splits or {}).get(split)
+        if told is not None and told.num_examples and told.num_examples != count:
+            raise DataError(f"they hold {count:,} rows, and the dataset's card tells of {told.num_examples:,}")
+
+
+def _check_card(card: Path, subject: str) -> None:
+    """Refuse a card whose patterns lead out of the dataset: ``datasets`` would search whole disks for them.
+
+    Raises:
+        DataError: it names such a pattern.
+    """
+    import yaml  # type: ignore[import-untyped]
+    from huggingface_hub import DatasetCard
+
+    text = card.read_text("utf-8", errors="replace")
+    try:
+        held = vars(DatasetCard(text).data) if card.suffix == ".md" else yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):  # datasets says so
+        return
+    for pattern in _patterns(held, inside=False):
+        if "://" in pattern or "::" in pattern or PurePosixPath(pattern).is_absolute() or ".." in pattern.split("/"):
+            raise DataError(f"{subject}: its card names {pattern[:80]!r}, which is no file of the dataset")
+
+
+def _patterns(value: Any, *, inside: bool) -> Iterator[str]:
+    """The texts below ``data_files`` and ``data_dir``."""
+    if isinstance(value, str):
+        yield from [value] if inside else []
+    elif isinstance(value, Mapping):
+        for key, held in value.items():
+            yield from _patterns(held, inside=inside or key in ("data_files", "data_dir"))
+    elif isinstance(value, list):
+        for held in value:
+            yield from _patterns(held, inside=inside)
 
 
 @contextmanager

@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qakit.data.cache import DATASETS, check_own, default_cache, mark_used, open_room, prune
-from qakit.errors import HubError
+from qakit.errors import DataError, HubError
 from qakit.files import write_json, writing
 from qakit.hub import snapshot
 from qakit.names import few
 from qakit.numbers import load_json
 from qakit.recipe.hub_data import HUB, HubFiles, HubSplit, newest_commit
 
-_PIECE = re.compile(r"-[0-9]+-of-([0-9]+)")
-FORMAT = 1
+_PIECE = re.compile(r"-([0-9]+)-of-([0-9]+)(-[0-9a-f]{16})?")
+"""``train-00000-of-00003``, and what ``datasets`` once wrote after it: another mark for each piece."""
+FORMAT = 2
 """Part of the path of a converted split: raise it when the same split would be written otherwise."""
 
 
@@ -91,14 +92,37 @@ def fetched(dataset: str, commit: str, choose: Callable[[Sequence[str]], Sequenc
 
 def _has_all_pieces(names: Sequence[str]) -> bool:
     """Whether of files called ``train-00000-of-00003`` none is missing."""
-    pieces: dict[tuple[str, str], int] = {}
-    counted: dict[tuple[str, str], int] = {}
+    return all(len(held) == int(total) for (_, total, _), held in _pieces(names).items())
+
+
+def check_pieces(files: Sequence[str], names: Sequence[str], subject: str) -> None:
+    """Refuse a dataset that lacks pieces of the files that are wanted of it: it would be read as a smaller one.
+
+    Args:
+        files: that are wanted.
+        names: of all files of the dataset.
+
+    Raises:
+        DataError: of ``train-00000-of-00003`` and the like some are missing.
+    """
+    wanted, there = _pieces(files), _pieces(names)
+    for key in wanted:
+        before, total, after = key
+        if len(there[key]) != int(total):
+            raise DataError(
+                f"{subject}: the dataset has {len(there[key])} of the {int(total)} files {before}-*-of-{total}{after}; "
+                "it was not uploaded whole"
+            )
+
+
+def _pieces(names: Sequence[str]) -> dict[tuple[str, str, str], set[str]]:
+    """Files in several pieces: what stands before the number, how many there should be, what stands after it -> the
+    numbers that there are."""
+    held: dict[tuple[str, str, str], set[str]] = {}
     for name in names:
         if (piece := _PIECE.search(name)) is not None:
-            key = name[: piece.start()], name[piece.end() :]
-            pieces[key] = pieces.get(key, 0) + 1
-            counted[key] = int(piece[1])
-    return pieces == counted
+            held.setdefault((name[: piece.start()], piece[2], name[piece.end() :]), set()).add(piece[1])
+    return held
 
 
 def split_room(split: HubSplit, commit: str) -> Path:
@@ -134,7 +158,10 @@ def _hub_files(text: str, subject: str, beside: str | None) -> tuple[Path, ...]:
         return [*found, *sorted(companions.intersection(names).difference(found))]
 
     found = fetched(files.repository, commit, chosen, subject=subject)
-    return tuple(found.folder / name for name in files.among(found.names))
+    wanted = files.among(found.names)
+    if found.is_whole and wanted != [files.path]:  # a piece that is named alone is what is wanted
+        check_pieces(wanted, found.names, subject)
+    return tuple(found.folder / name for name in wanted)
 
 
 def _split_file(split: HubSplit, subject: str) -> Path:

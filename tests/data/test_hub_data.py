@@ -305,3 +305,88 @@ def test_sizes_of_batches_and_many_files_change_nothing(hub: HubServer, monkeypa
     (path,) = fetch(split("o/n"))
     assert pyarrow.parquet.read_table(path).to_pylist() == rows
     assert os.access(path, os.R_OK)
+
+
+def texts(files: dict[str, str | bytes], hub: HubServer) -> list[tuple[str, str]]:
+    hub.publish_dataset("o/texts", files)
+    return [(example.id, example.question) for example in read(split("o/texts"), "table", id="id", text_a="text")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("train.csv", "id,text\n007,NA\n2020-01-01,1.10\n"),
+        ("train.tsv", "id\ttext\n007\tNA\n2020-01-01\t1.10\n"),
+        ("train.csv.gz", gzip.compress(b"id,text\n007,NA\n2020-01-01,1.10\n")),
+        ("train.jsonl", '{"id": "007", "text": "NA"}\n{"text": "1.10", "id": "2020-01-01"}\n'),
+        ("train.json", '[{"id": "007", "text": "NA"},\n {"text": "1.10", "id": "2020-01-01"}]'),
+        ("train.json", '{"id": ["007", "2020-01-01"],\n "text": ["NA", "1.10"]}'),
+    ],
+)
+def test_values_of_a_splits_files_stay_what_they_are(name, content, hub: HubServer):
+    """datasets makes 7 of 007, nothing of NA, 1.1 of 1.10 and times of what looks like dates."""
+    assert texts({name: content}, hub) == [("007", "NA"), ("2020-01-01", "1.10")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("train.csv", "id,text\n1,x,9\n2,y,8\n", r"train.csv, line 2: the row has 3 cells where the header has 2"),
+        ("train.csv", "id,text,a\n1,x,9\n2,y\n", r"train.csv, line 3: the row has 2 cells where the header has 3"),
+        ("train.tsv", 'id\ttext\n1\t"x\n2\ty"\n', "do quotation marks enclose the cells"),
+        ("train.jsonl", '{"id": 1, "text": "x"}\n{"id": "b2", "text": "y"}\n', "column 'id' holds values of several"),
+        ("train.jsonl", '{"id": 1, "id": 2, "text": "x"}\n', "names a key twice"),
+    ],
+)
+def test_files_of_a_split_that_could_be_misread_are_refused(name, content, said, hub: HubServer, cache: Path):
+    with pytest.raises(DataError, match=f"^data.train: dataset 'o/texts': its files cannot be read: .*{said}.*hf://"):
+        texts({name: content}, hub)
+    assert not list(cache.rglob("*.parquet"))
+
+
+def test_a_cards_types_hold_for_text_files_too(hub: HubServer):
+    columns = [
+        {"name": "id", "dtype": "string"},
+        {"name": "text", "dtype": "string"},
+        {"name": "label", "dtype": {"class_label": {"names": {"0": "bad", "1": "good"}}}},
+    ]
+    card = datasets.card({"dataset_info": {"features": columns}})
+    hub.publish_dataset("o/n", {"README.md": card, "train.csv": "id,text,label\n01,x,1\n02,y,\n"})
+    examples = read(split("o/n"), "table", id="id", text_a="text", label="label")
+    assert [(example.id, example.label) for example in examples] == [("01", "good"), ("02", None)]
+
+
+def test_a_dataset_that_lacks_a_piece_is_refused(hub: HubServer, cache: Path):
+    rows = "".join(f'{{"id": "{number}", "text": "x"}}\n' for number in range(3))
+    pieces = {f"data/train-0000{number}-of-00003.jsonl": rows for number in (0, 2)}
+    hub.publish_dataset("o/n", pieces)
+    said = r"the dataset has 2 of the 3 files data/train-\*-of-00003.jsonl; it was not uploaded whole"
+    for source in (split("o/n"), "hf://datasets/o/n/data/*.jsonl"):
+        with pytest.raises(DataError, match=said):
+            fetch(source)
+    assert not list(cache.rglob("*.parquet"))
+    assert len(fetch("hf://datasets/o/n/data/train-00002-of-00003.jsonl")) == 1
+    marked = {f"data/train-0000{number}-of-00002-{number:016x}.jsonl": rows for number in range(2)}
+    hub.publish_dataset("o/marked", marked)
+    assert len(fetch("hf://datasets/o/marked/data/*.jsonl")) == 2
+
+
+def test_a_split_with_other_rows_than_its_card_tells_is_refused(hub: HubServer, cache: Path):
+    files = dict(datasets.squad())
+    files["README.md"] = str(files["README.md"]).replace("num_examples: 24", "num_examples: 25")
+    hub.publish_dataset("o/n", files)
+    with pytest.raises(DataError, match="they hold 24 rows, and the dataset's card tells of 25"):
+        fetch(split("o/n"))
+    assert not list(cache.rglob("*.parquet"))
+
+
+@pytest.mark.parametrize(
+    "pattern", ["/**", "../../**", "https://127.0.0.1:9/x.parquet", "zip://x::http://127.0.0.1:9/a"]
+)
+def test_a_card_that_leads_out_of_its_dataset_is_refused_before_anything_is_looked_for(pattern, hub: HubServer):
+    card = datasets.card({"configs": [{"config_name": "default", "data_files": [{"split": "train", "path": pattern}]}]})
+    hub.publish_dataset("o/n", {"README.md": card, "train.jsonl": '{"id": "1"}\n'})
+    begun = time.process_time()
+    with pytest.raises(DataError, match=r"its card names '.*', which is no file of the dataset"):
+        fetch(split("o/n"))
+    assert time.process_time() - begun < 3

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 
 from qakit.api import Answer, DataError
@@ -383,3 +384,36 @@ def test_choices_are_contexts_and_the_label_says_which_is_right(label, relevant,
     assert (example.contexts, example.relevant, example.label) == (("one", "two"), relevant, None)
     with pytest.raises(PluginError, match="`choices` go with `question`"):
         read("table", path, question="q", context="x", choices=["x", "y"])
+
+
+def test_the_note_of_classes_outlives_their_column(read, tmp_path):
+    """pyarrow keeps what ``datasets`` has noted when it drops or rewrites columns."""
+    note = {"info": {"features": {"label": {"_type": "ClassLabel", "names": ["no", "yes"]}}}}
+    table = pyarrow.table({"text": ["a", "b"], "label": [[0], [1]]})
+    table = table.replace_schema_metadata({"huggingface": json.dumps(note)})
+    path = tmp_path / "test.parquet"
+    pyarrow.parquet.write_table(table.drop_columns(["label"]), path)
+    examples, _ = read("table", path, text_a="text", label="label")
+    assert [(example.id, example.label) for example in examples] == [("0", None), ("1", None)]
+    pyarrow.parquet.write_table(table, path)
+    with pytest.raises(DataError, match=r"row 1, field 'label': a class should be .*, not a list of 1"):
+        read("table", path, text_a="text", label="label")
+
+
+@pytest.mark.parametrize(("name", "cell"), [("t.jsonl", "9007199254740993.0"), ("t.parquet", 9007199254740993.0)])
+def test_an_id_that_has_lost_digits_is_refused(read, tmp_path, name, cell):
+    path = tmp_path / name
+    if name.endswith("jsonl"):
+        path.write_text(f'{{"id": {cell}, "text": "x"}}\n')
+    else:
+        pyarrow.parquet.write_table(pyarrow.table({"id": [cell], "text": ["x"]}), path)
+    with pytest.raises(DataError, match=r"field 'id': .* a float of this size has lost digits"):
+        read("table", path, id="id", text_a="text")
+
+
+def test_an_empty_cell_of_a_single_column_is_a_row(read, tmp_path):
+    """pandas writes it as ``""``: left out, all later rows would get the id of the one before."""
+    path = tmp_path / "t.csv"
+    path.write_text('text\nfoo\n""\n\nbar\n')
+    examples, _ = read("table", path, {"empty_question": "keep"}, text_a="text")
+    assert [(example.id, example.question) for example in examples] == [("0", "foo"), ("1", ""), ("2", "bar")]
