@@ -317,7 +317,7 @@ def texts(files: dict[str, str | bytes], hub: HubServer) -> list[tuple[str, str]
     [
         ("train.csv", "id,text\n007,NA\n2020-01-01,1.10\n"),
         ("train.tsv", "id\ttext\n007\tNA\n2020-01-01\t1.10\n"),
-        ("train.csv.gz", gzip.compress(b"id,text\n007,NA\n2020-01-01,1.10\n")),
+        ("train.csv.gz", gzip.compress(b"id,text\n007,NA\n2020-01-01,1.10\n", mtime=0)),
         ("train.jsonl", '{"id": "007", "text": "NA"}\n{"text": "1.10", "id": "2020-01-01"}\n'),
         ("train.json", '[{"id": "007", "text": "NA"},\n {"text": "1.10", "id": "2020-01-01"}]'),
         ("train.json", '{"id": ["007", "2020-01-01"],\n "text": ["NA", "1.10"]}'),
