@@ -92,8 +92,9 @@ def snapshot(
     """
     if revision is not None and not _REVISION.fullmatch(revision):
         raise HubError(f"{subject}: {revision!r} is no branch, tag or commit")
+    wanted: dict[str, list[str]] = {}
     try:
-        return _fetched(repository, choose, kind, revision, subject)
+        return _fetched(repository, choose, kind, revision, subject, wanted)
     except HubError:
         raise
     except Exception as caught:  # the hub client's HTTP library changes; whatever it raises, the hub did not answer
@@ -101,7 +102,8 @@ def snapshot(
         cached = _cached_folder(repository, kind, revision)
         held = [] if cached is None else list(choose(_names_in(cached)))
         why = _why(error, repository, kind, revision)
-        if cached is not None and held and complete(held) and not _is_final(error):
+        broke_off = cached is not None and not set(wanted.get(cached.name, ())) <= set(held)
+        if cached is not None and held and complete(held) and not broke_off and not _is_final(error):
             if not _is_offline(error):
                 _warn(f"{repository}: {why}; the copy in the cache is used")
             return cached
@@ -119,12 +121,18 @@ def commit_of(folder: Path) -> str:
 
 
 def _fetched(
-    repository: str, choose: Callable[[Sequence[str]], Iterable[str]], kind: Kind, revision: str | None, subject: str
+    repository: str,
+    choose: Callable[[Sequence[str]], Iterable[str]],
+    kind: Kind,
+    revision: str | None,
+    subject: str,
+    wanted: dict[str, list[str]],
 ) -> Path:
+    """``wanted`` gets the chosen files of the commit, for when some of them do not arrive."""
     from huggingface_hub import constants, hf_hub_download
 
     commit, names = _listing(str(constants.ENDPOINT), repository, kind, revision)
-    chosen = list(choose(names))
+    wanted[commit] = chosen = list(choose(names))
     if not chosen:
         raise HubError(f"{subject}: the repository holds nothing that could be used ({few(names) or 'it is empty'})")
     folder = _repository_folder(repository, kind)

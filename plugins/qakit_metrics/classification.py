@@ -176,10 +176,13 @@ def _codes(examples: Sequence[Example], answers: Sequence[str]) -> tuple[Int64, 
 
 def _grade(name: str) -> float:
     try:
-        return float(name)
+        grade = float(name)
     except ValueError:
+        grade = math.nan
+    if not math.isfinite(grade):
         what = f"the class {name[:40]!r} is no number, so its distance to the others is not known" if name else ""
-        raise DataError(what or "there is no prediction for an example") from None
+        raise DataError(what or "there is no prediction for an example")
+    return grade
 
 
 def _number(example: Example) -> float:

@@ -287,3 +287,19 @@ def test_a_command_that_was_killed_in_a_download_is_taken_up_by_the_next(
     assert begun_at(hub) == [0, had]
     assert hub.sent < 1.5 * size
     assert not parts()
+
+
+def test_what_broke_off_between_small_files_is_no_copy_in_the_cache(hub: HubServer) -> None:
+    """A tokenizer without its settings would be another one."""
+    hub.publish(NAME, {"config.json": "{}", "tokenizer.json": "[]", "tokenizer_config.json": "1"})
+    hub.inject(faults.DROPPED, "file", path="tokenizer_config.json", times=None)
+    for _ in range(2):
+        client._listing.cache_clear()
+        with pytest.raises(HubError, match="the connection broke"):
+            client.snapshot(NAME, choose=list, subject="backbone", complete=lambda held: "config.json" in held)
+    hub.heal()
+    found = client.snapshot(NAME, choose=list, subject="backbone")
+    hub.publish(NAME, {"config.json": "{}", "new.json": "2"})
+    hub.inject(faults.DROPPED, "file", path="new.json", times=None)
+    client._listing.cache_clear()
+    assert client.snapshot(NAME, choose=list, subject="backbone", revision=found.name) == found  # whole: it still does

@@ -188,5 +188,8 @@ def test_kappa_goes_by_the_distance_of_the_grades_and_wants_grades() -> None:
     assert near > 98 > far
     with pytest.raises(DataError, match="the class 'good' is no number"):
         figures(kappa, gold, ["0", "1", "10", "good"])
+    for odd in ("nan", "inf", "1e999"):
+        with pytest.raises(DataError, match=f"the class '{odd}' is no number"):
+            figures(kappa, gold, ["0", "1", "10", odd])
     with pytest.raises(DataError, match="there is no prediction"):
         figures(kappa, gold, ["0", "1", "10"])
