@@ -31,6 +31,8 @@ LONGEST_WORD = 2000
 LONGEST_PREFIX = 100
 MOST_GROWTH = 256.0
 """Characters of one. What Unicode makes of its longest ligature are 18."""
+NOWHERE = "龘 ꙮ"
+"""Letters that hardly a vocabulary has, and no normaliser removes."""
 MANY = 0.01
 """The share of a vocabulary from which it is one of another normaliser; a handful is odd in many."""
 SENTENCE_PIECES = ("spm.model", "sentencepiece.bpe.model", "spiece.model")
@@ -150,7 +152,7 @@ def check_bounds(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """What a tokenizer that was loaded may ask for in time and memory, whatever it was made from.
 
     Raises:
-        ModelError: an id, a length or a growth of texts that no tokenizer has.
+        ModelError: an id, a length or a growth of texts that no tokenizer has, or it fails on unknown characters.
     """
     longest = tokenizer.model_max_length
     if isinstance(longest, bool) or not isinstance(longest, int | float) or not longest >= 1:
@@ -170,6 +172,12 @@ def check_bounds(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
         raise ModelError(f"the tokenizer in {folder} puts {len(prefix):,} characters before every piece: it is damaged")
     if backend.normalizer is not None:
         _check_growth(json.loads(backend.normalizer.__getstate__()), folder)
+    try:
+        backend.encode(NOWHERE, add_special_tokens=False)
+    except Exception as error:  # the library raises nothing more special
+        raise ModelError(
+            f"the tokenizer in {folder} fails on a character that it does not know ({one_line(error)}): it is damaged"
+        ) from None
 
 
 def _check_growth(normalizer: Any, folder: Path) -> None:
