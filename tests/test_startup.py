@@ -59,6 +59,19 @@ def test_light_commands_import_nothing_heavy(arguments: tuple[str, ...]) -> None
     assert {"qakit", "typer", "pluggy"} <= packages
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("submit", "FILE", "-c", "qa-cup", "--dry-run"), ("submissions",), ("runs", "list", "FOLDER")],
+    ids=" ".join,
+)
+def test_what_needs_no_model_does_without_torch(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "answers.csv").write_text("id,answer\n1,one\n", "utf-8")
+    given = {"FILE": str(tmp_path / "answers.csv"), "FOLDER": str(tmp_path)}
+    packages, done = imported_by(*(given.get(each, each) for each in arguments))
+    assert "Traceback" not in done.stderr
+    assert packages & {"torch", "transformers"} == set(), done.stderr
+
+
 def test_the_probe_sees_heavy_imports() -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import sys, numpy; print(*sys.modules)"], capture_output=True, text=True, check=True

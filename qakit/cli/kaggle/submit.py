@@ -11,6 +11,7 @@ from qakit.cli.terminal.console import err, out, plain, print_error, print_json,
 from qakit.errors import DataError, SubmissionError, UsageError
 
 if TYPE_CHECKING:
+    from qakit.inference.answering import Answering
     from qakit.submit.flow import Outcome
     from qakit.submit.pending import FileSubmission, NotebookOutput
     from qakit.submit.preflight import Preflight
@@ -88,9 +89,13 @@ def _pending(
 ) -> FileSubmission:
     from qakit.cli.terminal.progress import bar
     from qakit.submit.target import check_target, find_target, pack, slug_of
-    from qakit.workflows.loading import load_trained
 
-    found = find_target(target, run, load_trained, say=_note, progress=lambda: bar("predicting"))
+    def load(run: Path) -> Answering:
+        from qakit.workflows.loading import load_trained  # with torch: seconds, and few submissions need it
+
+        return load_trained(run)
+
+    found = find_target(target, run, load, say=_note, progress=lambda: bar("predicting"))
     slug = slug_of(competition, found.recipe)
     checked = check_target(found, sample, slug=slug)
     _tell_problems(checked)
