@@ -42,9 +42,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# What a shell starts in the background ignores Ctrl-C, and so does all that it starts: tests send signals.
+# What a shell starts in the background ignores Ctrl-C, what `nohup` starts a lost terminal, and so does all that they
+# start: tests send signals.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # No test is timed: another process on the machine is no fault of the code.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
