@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 MEASURED = 5_000
 """Examples that are tokenised, evenly drawn from all."""
 USUAL_POSITIONS = 512
-_OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert", "mpnet", "longformer", "xmod", "xlm-roberta-xl"})
-"""Architectures that count positions from the padding token's id on: two of them are not for tokens."""
+"""Where a backbone is not here, or says nothing of positions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +126,14 @@ def _in_tokens(
 
 def _positions(folder: Path) -> int:
     """The longest input that the model in a folder takes."""
+    import torch
+
+    from qakit.modeling.assemble import length_limit
+    from qakit.modeling.backbones import from_config
     from qakit.modeling.configs import read_config
 
     config = read_config(folder)
-    positions = getattr(config, "max_position_embeddings", None)
-    if not isinstance(positions, int) or positions < 16:
-        return USUAL_POSITIONS
-    return positions - 2 * (config.model_type in _OFFSET_POSITIONS)
+    with torch.device("meta"):  # its shape, not its weights
+        limit = length_limit(from_config(config, trust_remote_code=False))
+    told = limit or getattr(config, "max_position_embeddings", None)
+    return told if isinstance(told, int) and told > 0 else USUAL_POSITIONS  # -1: any length
