@@ -248,10 +248,11 @@ class PoolsLayers(Protocol):
 
 @runtime_checkable
 class ScoresPositions(Protocol):
-    """Optional for span heads: scores of single positions, for averaging over windows and for character scores."""
+    """Optional for span heads: scores of single positions, for averaging over windows, for character scores, and for
+    learning from those of others (``distill``)."""
 
     def position_scores(self, scores: Mapping[str, Tensor], batch: Batch) -> PositionScores:
-        """From the scores of ``__call__``; vectorised, float32, no gradients."""
+        """From the scores of ``__call__``; vectorised, float32, with gradients where these have them."""
         ...
 
 

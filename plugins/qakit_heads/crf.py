@@ -100,13 +100,12 @@ class Crf(FeatureHead):
         Sums over the answers of at most ``max_answer_length`` tokens. Each is against the null score by itself, so the
         classifier's log-odds come off both.
         """
-        with torch.no_grad():
-            mask = batch.context_mask
-            spans = span_scores(scores["emissions"], self._transitions(), mask)
-            start, end = chain_position_scores(spans, mask, max_length=self.max_answer_length)
-            if "no_answer" in scores:
-                start, end = (part - scores["no_answer"][:, None] for part in (start, end))
-            return PositionScores(start, end)
+        mask = batch.context_mask
+        spans = span_scores(scores["emissions"], self._transitions(), mask)
+        start, end = chain_position_scores(spans, mask, max_length=self.max_answer_length)
+        if "no_answer" in scores:
+            start, end = (part - scores["no_answer"][:, None] for part in (start, end))
+        return PositionScores(start, end)
 
     def distributions(self, scores: Mapping[str, Tensor], batch: Batch) -> list[Distributions]:
         """Over the path that is all O and those with one answer that could be decoded, in either ``mode``."""

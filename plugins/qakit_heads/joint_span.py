@@ -89,7 +89,6 @@ class JointSpan(FeatureHead):
         first, last, score = (torch.cat(parts) for parts in zip(*found, strict=True))
         return SpanCandidates(first, last, score, null=_null(scores))
 
-    @torch.no_grad()
     def position_scores(self, scores: Mapping[str, Tensor], batch: Batch) -> PositionScores:
         """Exact marginals: log-odds of "the answer starts (ends) here" against "no answer", over all possible spans."""
         found = []

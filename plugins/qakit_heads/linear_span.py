@@ -77,7 +77,6 @@ class LinearSpan(FeatureHead):
         null = start[:, 0] + end[:, 0]
         return SpanCandidates(first, last, score, null=null + scores["no_answer"] if "no_answer" in scores else null)
 
-    @torch.no_grad()
     def position_scores(self, scores: Mapping[str, Tensor], batch: Batch) -> PositionScores:
         """``start[i] - start[0]`` and ``end[i] - end[0]``; half of the answerability log-odds comes off each.
 

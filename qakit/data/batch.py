@@ -39,6 +39,9 @@ class Batch:
         window: (B,) int64 numpy, row of each window in ``Windows``. Stays on the CPU.
         token: (B, T) int64 numpy, index of each position's token in the flat store, -1 for special tokens and padding.
         segment: (B, T) int32 numpy, row of each position's segment in ``Windows.pair``; -1 outside contexts.
+        soft_targets: what the teachers of ``distill`` answered: (B, T, 2) float32, how likely each position is the
+            answer's first one and its last one, position 0 for "no answer" in this window; or (B, C) float32, how
+            likely each class is. None without teachers.
         padded: whether any window is shorter than T; known here, so that nobody has to ask the device.
     """
 
@@ -59,6 +62,7 @@ class Batch:
     target_segment: Tensor | None = None
     other_first: Tensor | None = None
     other_last: Tensor | None = None
+    soft_targets: Tensor | None = None
     padded: bool = True
 
     def __len__(self) -> int:

@@ -25,7 +25,7 @@ from qakit.recipe.section import RecipePath as RecipePath
 from qakit.recipe.section import RecipeSource as RecipeSource
 from qakit.recipe.section import Section as Section
 from qakit.recipe.slug import competition_slug
-from qakit.recipe.staged import FoldsSection, PseudoSection
+from qakit.recipe.staged import DistillSection, FoldsSection, PseudoSection
 from qakit.values import class_name
 
 ClassName = Annotated[
@@ -199,10 +199,25 @@ class Recipe(Section):
     training example, one score with its spread, and the models' joint answer to the test file."""
     pseudo: PseudoSection | None = None
     """Sure answers of another run to unlabelled questions, as further training examples."""
+    distill: DistillSection | None = None
+    """What other models answered to the training questions out of fold, to be learnt beside the labels."""
     baselines: dict[str, float] = Field(default_factory=dict)
     """The competition's published baselines, in the metric's unit (percent), shown beside the result."""
     competition: CompetitionSection | None = None
     """The Kaggle competition; not part of the training."""
+
+    @model_validator(mode="after")
+    def _teachers_of_one_training(self) -> Self:
+        if self.distill is not None and self.folds is not None:
+            raise ValueError(
+                "distill and folds do not go together: the teachers of a fold were trained on the part that it is "
+                "judged on; judge the student by data.validation"
+            )
+        if self.distill is not None and self.pseudo is not None:
+            raise ValueError(
+                "distill and pseudo do not go together: the teachers have no out-of-fold answers to data.test"
+            )
+        return self
 
     @model_validator(mode="after")
     def _adapter_needs_a_backbone(self) -> Self:

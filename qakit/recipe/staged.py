@@ -1,4 +1,4 @@
-"""Recipe sections of trainings that build on others: folds, and pseudo-labels."""
+"""Recipe sections of trainings that build on others: folds, pseudo-labels, and distillation."""
 
 from __future__ import annotations
 
@@ -59,3 +59,19 @@ class PseudoSection(Section):
     """The questions; by default `data.test`."""
     min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.9
     """Calibrated probability of the chosen answer from which on it is taken."""
+
+
+class DistillSection(Section):
+    """Distillation: the model also learns what other models answered to the training questions, out of fold.
+
+    Source: Hinton, Vinyals & Dean 2015, "Distilling the Knowledge in a Neural Network".
+    """
+
+    from_run: RecipePath
+    """A run with `folds` over the same training data, or an ensemble of such runs; for spans with
+    `predict.character_scores: true`. Their backbones and tokenizers may be others."""
+    weight: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of the teachers' probabilities in the loss; the rest is the labels'."""
+    temperature: Annotated[float, Field(ge=0.1, le=100)] = 1.0
+    """Both the teachers' and the student's logits are divided by it: above 1, what the teachers found less likely
+    counts for more."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from qakit.data.windows import Windows
 from qakit.errors import DataError
 from qakit.protocols import Preprocessor
 from qakit.recipe.model import TrainSection
+
+if TYPE_CHECKING:
+    from qakit.training.distill import Teacher
 
 WINDOW_ADDRESSES = 1 << 20
 """How many numbers lie between the addresses of two windows of an example: more than a window has positions."""
@@ -45,10 +48,14 @@ class Epoch:
     """What is done to the inputs."""
     keys: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))
     """(W,) each window's address, from :func:`window_keys`; empty where nothing is done to the inputs."""
+    teacher: Teacher | None = None
+    """What the model learns beside the labels."""
 
     def batch(self, rows: Int64) -> Batch:
         """The windows in ``rows`` (B,) with their targets, as the model is to see them."""
         batch = self.collator.collate(rows, targets=True)
+        if self.teacher is not None:
+            batch = replace(batch, soft_targets=self.teacher.targets(batch, self.windows))
         return batch if self.alteration is None else self.alteration(batch, self.keys[rows], epoch=self.number)
 
     def groups(self, rows: Int64) -> Int64 | None:
@@ -69,6 +76,8 @@ class Feed:
     """Whether the head wants all windows of an example in one forward pass."""
     alteration: Alteration | None = None
     """What is done to the inputs."""
+    teacher: Teacher | None = None
+    """What the model learns beside the labels."""
 
     def epoch(self, number: int, *, previous: Epoch | None = None) -> Epoch:
         """The windows and batches of one epoch; the windows of ``previous`` serve again if they are not redrawn.
@@ -92,7 +101,7 @@ class Feed:
             epoch=number,
             groups=windows.example.astype(np.int64) if self.grouped else None,
         )
-        epoch = Epoch(number, windows, collator, batches, self.grouped)
+        epoch = Epoch(number, windows, collator, batches, self.grouped, teacher=self.teacher)
         if self.alteration is None:
             return epoch
         return replace(epoch, alteration=self.alteration, keys=window_keys(windows, self.encoded))

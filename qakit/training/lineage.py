@@ -24,6 +24,7 @@ from qakit.training.fingerprints import Seen
 from qakit.values import Example
 
 WEIGHTS, LABELS, NEGATIVES = "backbone.from_run", "pseudo.from_run", "preprocess.train.hard_negatives.from_run"
+TEACHERS = "distill.from_run"
 HARD, FROM_RUN = "hard_negatives", "from_run"
 """How preprocessors call their setting for a run whose mistakes they use."""
 
@@ -116,6 +117,8 @@ def edges_of(recipe: Recipe) -> dict[str, Path]:
         found[WEIGHTS if recipe.backbone.from_run is not None else "backbone.source"] = weights
     if recipe.pseudo is not None:
         found[LABELS] = Path(recipe.pseudo.from_run)
+    if recipe.distill is not None:
+        found[TEACHERS] = Path(recipe.distill.from_run)
     negatives = negatives_from(recipe)
     if negatives is not None:
         found[NEGATIVES] = Path(negatives)

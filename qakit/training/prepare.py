@@ -31,6 +31,7 @@ from qakit.protocols import Gives, LearnsAnyPlace
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.training.adversarial import Attack
+from qakit.training.distill import teacher_of
 from qakit.training.events import Listener, Notice, Preparing, Remark
 from qakit.training.feed import Feed
 from qakit.training.freezing import Freezing
@@ -130,8 +131,10 @@ def prepare_training(
     if train_split.unlabelled:
         count = train_split.unlabelled
         listener(Notice(f"left out: {count:,} unlabelled training {'example' if count == 1 else 'examples'}"))
-    grouped = assembled.model.decoder.reads == "group"
-    feed = Feed(encoded, assembled.template, preprocessor, recipe.train, recipe.seed, grouped)
+    decoder = assembled.model.decoder
+    teacher = teacher_of(recipe, train_split.examples, encoded, decoder, gives=gives, classes=classes)
+    grouped = decoder.reads == "group"
+    feed = Feed(encoded, assembled.template, preprocessor, recipe.train, recipe.seed, grouped, teacher=teacher)
     plan = Plan.of(recipe, feed)
     adversarial = recipe.train.adversarial
     attack = None if adversarial is None else Attack(assembled.model, adversarial)

@@ -17,6 +17,7 @@ from qakit.protocols import GivesDistributions, HeadOutput
 from qakit.randomness import derive_seed
 from qakit.recipe.model import Recipe
 from qakit.training.adversarial import Attack
+from qakit.training.distill import distilled
 from qakit.training.events import Listener, Notice
 from qakit.training.feed import Epoch, Part, parts_of
 from qakit.training.r_drop import divergence
@@ -129,13 +130,21 @@ def mean_loss(
     output: HeadOutput = model(batch)
     r_drop = recipe.train.r_drop
     if r_drop is None:
-        return _checked(output.loss)
+        return _loss_of(output, batch, recipe, plain)
     _seed(batch.input_ids.device, recipe, *address, AGAIN)
     again: HeadOutput = plain(batch)
     head: GivesDistributions = plain.decoder  # type: ignore[assignment]
     readings = [head.distributions(each.scores, batch) for each in (output, again)]
-    mean = (_checked(output.loss) + _checked(again.loss)) / 2
+    mean = (_loss_of(output, batch, recipe, plain) + _loss_of(again, batch, recipe, plain)) / 2
     return mean + r_drop.weight * divergence(*readings)
+
+
+def _loss_of(output: HeadOutput, batch: Batch, recipe: Recipe, plain: ReadingModel) -> torch.Tensor:
+    """The head's loss, and what the teachers say to it."""
+    loss = _checked(output.loss)
+    if batch.soft_targets is None or recipe.distill is None:
+        return loss
+    return distilled(recipe.distill, loss, output, batch, plain.decoder)
 
 
 def _seed(device: torch.device, recipe: Recipe, *address: int | str) -> None:
