@@ -31,6 +31,7 @@ from qakit.cli import (
     study,
     train,
     tune_postprocess,
+    view,
 )
 from qakit.cli.kaggle import standings, submit
 from qakit.cli.terminal.console import print_error, show_logged_warnings
@@ -48,6 +49,7 @@ COMMANDS = (
     evaluate.evaluate,
     ask.ask,
     score.score,
+    view.view,
     compare.compare,
     ladder.ladder,
     ensemble.ensemble,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -68,7 +69,7 @@ def _number(example: Example, places: dict[str, float]) -> float:
 
 
 def _order(name: str) -> tuple[int, float, str]:
-    try:
-        return 0, float(name), name
-    except ValueError:
-        return 1, 0.0, name
+    with suppress(ValueError):
+        if math.isfinite(number := float(name)):  # a class may be called "NaN", which is before and after every number
+            return 0, number, name
+    return 1, 0.0, name

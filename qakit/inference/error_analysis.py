@@ -20,9 +20,11 @@ from qakit.inference.calibration import RIGHT
 from qakit.inference.evaluation import EXACT_MATCH, Judge, answers_of, finish
 from qakit.inference.scoring import ScoringSet
 from qakit.protocols import PerExampleMetric
-from qakit.values import Example, Prediction, SpanPrediction
+from qakit.values import Candidate, Example, Prediction, SpanPrediction
 
-ErrorReason = Literal["cleanup", "no answer", "wrong paragraph", "window", "decoding", "ranked lower", "model"]
+ErrorReason = Literal[
+    "cleanup", "no answer", "wrong paragraph", "window", "decoding", "ranked lower", "boundary", "model"
+]
 LOSSES: tuple[ErrorReason, ...] = get_args(ErrorReason)
 MEANING: dict[ErrorReason, str] = {
     "cleanup": "the span was right, clean-up made it wrong",
@@ -31,6 +33,7 @@ MEANING: dict[ErrorReason, str] = {
     "window": "no window holds the right answer whole, or the tokens' borders are not its own",
     "decoding": "the right answer is longer than predict.max_answer_length",
     "ranked lower": "the right answer is among the candidates, but not the first",
+    "boundary": "the answer overlaps a right one, and begins or ends elsewhere",
     "model": "everything else",
 }
 
@@ -91,8 +94,8 @@ def analyse_errors(
     raw: Sequence[SpanPrediction],
     final: Sequence[Prediction],
     judge: Judge,
-    prepared: ScoringSet,
-    places: Sequence[Place | None],
+    prepared: ScoringSet | None = None,
+    places: Sequence[Place | None] | None = None,
 ) -> ErrorAnalysis:
     """Give every wrong answer its reason.
 
@@ -100,12 +103,14 @@ def analyse_errors(
         examples: labelled.
         raw: the predictions before clean-up.
         final: after it.
-        prepared: what the span model was given.
+        prepared: what the span model was given; None where only its answers are known: then nothing is said of
+            windows and decoding.
         places: the relevant context of each example in ``prepared``; None where it is not known.
     """
     right = exactly_right_answers(judge, examples, answers_of(final))
     before = exactly_right_answers(judge, examples, answers_of(raw))
-    inputs = _Inputs(prepared)
+    inputs = None if prepared is None else _Inputs(prepared)
+    places = [None] * len(examples) if places is None else places
     errors: list[ErrorReason | None] = []
     for number, example in enumerate(examples):
         if right[number]:
@@ -120,7 +125,7 @@ def _reason(
     example: Example,
     raw: SpanPrediction,
     judge: Judge,
-    inputs: _Inputs,
+    inputs: _Inputs | None,
     place: Place | None,
     *,
     right_before: bool,
@@ -137,18 +142,30 @@ def _reason(
             judge, [example] * len(texts), answers_of(finish(stand_ins, [example] * len(texts), judge))
         )
 
-    best = raw.best
-    if place is not None and best is not None:
-        relevant = relevant_context(example)
-        if best.context != relevant:
-            return "wrong paragraph"
-    if place is not None:
+    best, relevant = raw.best, relevant_context(example)
+    if (
+        best is not None
+        and best.context != relevant
+        and (place is not None or (inputs is None and relevant is not None))
+    ):
+        return "wrong paragraph"
+    if place is not None and inputs is not None:
         reach = inputs.reach(example, place, is_right)
         if reach is not None:
             return reach
     if any(is_right([candidate.text for candidate in raw.candidates[1:]])):
         return "ranked lower"
-    return "model"
+    return "boundary" if best is not None and _overlaps(example, best) else "model"
+
+
+def _overlaps(example: Example, candidate: Candidate) -> bool:
+    """Whether a candidate shares a character with a right answer."""
+    if candidate.start is None or candidate.end is None:
+        return False
+    places = [
+        place for answer in example.answers or () if answer.context == candidate.context for place in answer.places
+    ]
+    return any(candidate.start < end and begin < candidate.end for begin, end in places)
 
 
 class _Inputs:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from html import escape
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
 
 from qakit.report.compare_table import Grid
 
@@ -19,44 +25,39 @@ if TYPE_CHECKING:
 INK = "#010203"
 """Stands for the page's own text colour while matplotlib draws."""
 
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1f2328; --soft: #59636e; --line: #d1d9e0; --back: #ffffff; --card: #f6f8fa;
-  --accent: #0969da; --bad: #b42318; --good: #1a7f37; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --soft: #9198a1; --line: #3d444d; --back: #0d1117;
-  --card: #151b23; --accent: #4493f8; --bad: #f97066; --good: #3fb950; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--back); color: var(--ink);
-  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
-main { max-width: 72rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
-h1 { font-size: 1.9rem; margin: 0 0 .25rem; letter-spacing: -.01em; }
-h2 { font-size: 1.2rem; margin: 2.5rem 0 .75rem; padding-bottom: .3rem; border-bottom: 1px solid var(--line); }
-p { margin: .4rem 0; } .lead { color: var(--soft); font-size: 1.05rem; } .soft { color: var(--soft); font-size: .9rem; }
-.scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 8px; }
-table { border-collapse: collapse; width: 100%; font-size: .88rem; }
-th, td { padding: .45rem .8rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
-th { background: var(--card); font-weight: 600; white-space: nowrap; }
-tr:last-child td { border-bottom: 0; } tbody tr:hover { background: var(--card); }
-.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td:first-child { font-weight: 600; }
-figure { margin: 1.25rem 0; padding: 1rem; border: 1px solid var(--line); border-radius: 8px; overflow-x: auto; }
-figure svg { display: block; max-width: 100%; height: auto; margin: 0 auto; color: var(--ink); }
-figcaption { color: var(--soft); font-size: .88rem; margin-top: .6rem; text-align: center; }
-pre { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: .7rem .9rem;
-  font: .82rem/1.45 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; overflow-x: auto;
-  white-space: pre-wrap; margin: .4rem 0; }
-h3 { font-size: 1rem; margin: 1.2rem 0 .2rem; } .failed { color: var(--bad); } ul { padding-left: 1.2rem; }
-"""
 
+def page(title: str, parts: Iterable[str], *, data: object = None) -> str:
+    """A whole page from parts that are HTML already.
 
-def page(title: str, parts: Iterable[str]) -> str:
-    """A whole page from parts that are HTML already."""
-    body = "\n".join(parts)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
-        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+    Args:
+        data: what the script of :mod:`qakit.report.view` shows, as JSON; None for a page without a script.
+    """
+    from jinja2 import Environment, PackageLoader
+
+    assets = Environment(loader=PackageLoader("qakit.report", "assets"), autoescape=True)
+    style, script = asset("page.css"), ""
+    if data is not None:
+        style, script = style + asset("view.css"), asset("view.js")
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    return assets.get_template("page.html").render(
+        title=title,
+        body=Markup("\n".join(parts)),
+        style=Markup(style),
+        script=Markup(script),
+        script_hash=digest,
+        data=Markup(_json_in_html(data)),
     )
+
+
+def asset(name: str) -> str:
+    """A file that pages are made of."""
+    return (files("qakit.report") / "assets" / name).read_text("utf-8")
+
+
+def _json_in_html(value: object) -> str:
+    """JSON that no HTML parser takes for a tag, whatever texts it holds."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e").replace("\u2028", "\\u2028")
 
 
 def heading(text: str, level: int = 2, *, style: str = "") -> str:

@@ -1,0 +1,366 @@
+"""What the page of ``qakit view`` shows: figures, curves, and every validation question with the runs' answers to it.
+
+All of it comes from files: the runs' logs and stored predictions. Nothing is loaded or predicted. The page's script
+(``assets/view.js``) draws from one JSON value, whose short keys are explained in :func:`view_data`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from statistics import fmean
+from typing import Any, Literal
+
+from qakit import __version__
+from qakit.inference.calibration import RIGHT
+from qakit.inference.error_analysis import MEANING, analyse_errors, relevant_context
+from qakit.inference.evaluation import EXACT_MATCH, Judge, choices_of
+from qakit.numbers import finite_or_none
+from qakit.protocols import DrawnMetric, PerExampleMetric
+from qakit.recipe.differences import differing_keys
+from qakit.registry import Registry
+from qakit.report.compare_runs import Answered
+from qakit.report.compare_table import Grid, changes, signed, verdict
+from qakit.report.curves import NOT_CURVES, SHOWN
+from qakit.report.html import heading, page, paragraph, table
+from qakit.statistics import LEVEL, Column, Sampling, drawn_columns, mean_columns
+from qakit.values import ContextPrediction, Example, LabelPrediction, Prediction, SpanPrediction
+
+Kind = Literal["spans", "labels", "contexts"]
+
+RESAMPLES = 1000
+CANDIDATES = 5
+"""Of each answer, on the page."""
+MOST_CLASSES = 40
+"""Of a table of confusions."""
+MOST_POINTS = 400
+"""Of a curve of the training loss: more would be one pixel each."""
+BINS = 10
+"""Of confidence."""
+
+
+def view_page(runs: Sequence[Answered], names: Sequence[str], registry: Registry) -> str:
+    """The page as HTML.
+
+    Args:
+        runs: one or more with the same questions, from :func:`qakit.report.compare_runs.read_answered`.
+        names: what each is called.
+    """
+    judges = [Judge.of(run.recipe, registry) for run in runs]
+    examples = list(runs[0].examples.values())
+    predictions = [[run.predictions[example.id] for example in examples] for run in runs]
+    sampling = Sampling(RESAMPLES, runs[0].recipe.seed)
+    columns = [_columns(judge, examples, own, sampling) for judge, own in zip(judges, predictions, strict=True)]
+    metric = runs[0].recipe.metric.name
+    lead = runs[0].recipe.description if len(runs) == 1 else "Compared on the same questions"
+    parts = [heading(names[0] if len(runs) == 1 else " · ".join(names), 1)]
+    parts += [paragraph(lead, style="lead")] if lead else []
+    parts += [
+        paragraph(
+            f"{len(examples):,} validation questions, metric {metric}, {100 * LEVEL:g}% bootstrap intervals.",
+            style="soft",
+        ),
+        heading("Figures"),
+        table(_figures(runs, names, judges, examples, predictions, columns, sampling)),
+    ]
+    if len(runs) > 1:
+        parts += [heading("Differences, paired by question"), table(_differences(names, columns, sampling))]
+    parts.append(_SECTIONS)
+    parts.append(paragraph(f"qakit {__version__}", style="soft"))
+    data = view_data(runs, names, judges, examples, predictions)
+    return page(" · ".join(names), parts, data=data)
+
+
+_SECTIONS = """\
+<section id="charts-section"><h2>Curves</h2><div id="charts" class="charts"></div></section>
+<section id="threshold"><h2>No-answer threshold</h2></section>
+<section id="confusion"><h2>Confusion of classes</h2></section>
+<h2>Questions</h2>
+<div class="bar">
+<input type="search" id="search" placeholder="Search questions, answers, ids" aria-label="search">
+<select id="outcome" aria-label="which questions"></select>
+<select id="order" aria-label="order"><option value="file">in the file's order</option>
+<option value="unsure">least confident first</option><option value="sure">most confident first</option>
+<option value="worst">worst figure first</option></select>
+<span id="count" class="soft"></span></div>
+<p class="soft legend"><mark class="gold">right answer</mark> <mark class="said">the run's</mark>
+<mark class="gold said">both</mark> keys: <kbd>j</kbd> <kbd>k</kbd> next and previous, <kbd>/</kbd> search</p>
+<div class="panes"><div id="list" class="list" role="listbox" tabindex="0" aria-label="questions">
+<div id="rows"></div></div><div id="detail" class="detail" aria-live="polite"></div></div>"""
+
+
+def view_data(
+    runs: Sequence[Answered],
+    names: Sequence[str],
+    judges: Sequence[Judge],
+    examples: Sequence[Example],
+    predictions: Sequence[Sequence[Prediction]],
+) -> dict[str, Any]:
+    """What the script reads.
+
+    ``keys``: the metric's figures of single questions; ``exact`` and ``primary``: the places of exact match and of the
+    figure that runs are selected by. ``texts``: the distinct contexts.
+
+    A question has its id ``i``, text ``q``, contexts ``c`` (places in ``texts``) and right answer ``g``: ``[text,
+    start, context, end]`` each (characters, end exclusive), a class or number, or the right context.
+
+    An answer has its final text ``a``; candidates ``n``: ``[start, end, context, probability, score]``, and the text
+    where it has no place, or probabilities alone; "no answer" ``o``: ``[probability, score]``; figures ``f``; whether
+    it is right ``r``; the cause ``c`` if not; its confidence ``p``; and for the threshold the null score less the best
+    one's ``d``, and the figures if answered and if not, ``t``.
+    """
+    kind = _kind(predictions[0])
+    metric = judges[0].metric
+    keys = list(metric.per_example(examples[:1], [""])) if isinstance(metric, PerExampleMetric) and examples else []
+    exact = next((keys.index(key) for key in EXACT_MATCH if key in keys), None)
+    places: dict[str, int] = {}
+    questions = []
+    for example in examples:
+        contexts = [places.setdefault(text, len(places)) for text in example.contexts]
+        questions.append({"i": example.id, "q": example.question, "c": contexts, "g": _gold(example, kind)})
+    described, answers = [], []
+    for number, (run, name, judge) in enumerate(zip(runs, names, judges, strict=True)):
+        own = _answers(judge, examples, predictions[number], keys, exact, with_threshold=number == 0)
+        answers.append(own)
+        described.append(
+            {
+                "name": name,
+                "threshold": _threshold(run) if any("t" in answer for answer in own) else None,
+                "log": _log(run),
+                "calibration": _calibration(own),
+                "labels": _labels(predictions[number]) if kind == "labels" else [],
+                "confusion": _confusion(examples, predictions[number]) if kind == "labels" else None,
+            }
+        )
+    return {
+        "kind": kind,
+        "keys": keys,
+        "exact": exact,
+        "primary": keys.index(metric.primary) if metric.primary in keys else 0,
+        "causes": dict(MEANING),
+        "runs": described,
+        "texts": list(places),
+        "questions": questions,
+        "answers": answers,
+    }
+
+
+def _kind(predictions: Sequence[Prediction]) -> Kind:
+    first = predictions[0] if predictions else None
+    if isinstance(first, LabelPrediction):
+        return "labels"
+    return "contexts" if isinstance(first, ContextPrediction) else "spans"
+
+
+def _gold(example: Example, kind: Kind) -> Any:
+    if kind == "labels":
+        return None if example.label is None else str(example.label)
+    if kind == "contexts":
+        return relevant_context(example)
+    if example.answers is None:
+        return None
+    found = []
+    for answer in example.answers:
+        spans = answer.places or ((None, None),)
+        found += [[answer.text, begin, answer.context, end] for begin, end in spans]
+    return [list(each) for each in dict.fromkeys(map(tuple, found))]
+
+
+def _answers(
+    judge: Judge,
+    examples: Sequence[Example],
+    predictions: Sequence[Prediction],
+    keys: Sequence[str],
+    exact: int | None,
+    *,
+    with_threshold: bool,
+) -> list[dict[str, Any]]:
+    finals = [prediction.final for prediction in predictions]
+    figures: Mapping[str, Sequence[float]] = {}
+    if isinstance(judge.metric, PerExampleMetric):
+        figures = judge.metric.per_example(examples, finals)
+    rows = [[_short(figures[key][row]) for key in keys] for row in range(len(examples))]
+    right = [_is_right(example, final, row, exact) for example, final, row in zip(examples, finals, rows, strict=True)]
+    spans = [prediction for prediction in predictions if isinstance(prediction, SpanPrediction)]
+    causes: Sequence[str | None] = [None] * len(examples)
+    chosen = choices = None
+    if len(spans) == len(predictions) and rows and keys:
+        raw = [_raw(prediction) for prediction in spans]
+        causes = analyse_errors(examples, raw, spans, judge).loss
+        if with_threshold and judge.recipe.predict.no_answer:
+            choices = choices_of(raw, examples, judge)
+    found = []
+    for row, prediction in enumerate(predictions):
+        answer = {"a": finals[row], "f": rows[row], "r": right[row], "c": causes[row], **_options(prediction)}
+        if choices is not None:
+            chosen = finite_or_none(float(choices.differences[row]))
+            answer |= {
+                "d": chosen,
+                "t": [[_short(values[key][row]) for key in keys] for values in (choices.answered, choices.null)],
+            }
+        found.append(answer)
+    return found
+
+
+def _options(prediction: Prediction) -> dict[str, Any]:
+    """What the answer was chosen from, and how sure the choice is."""
+    if not isinstance(prediction, SpanPrediction):
+        return {
+            "n": [_short(score) for score in prediction.scores],
+            "p": _short(max(prediction.scores, default=math.nan)),
+        }
+    options = []
+    for each in prediction.candidates[:CANDIDATES]:
+        option: list[Any] = [each.start, each.end, each.context, _short(each.probability), _short(each.score)]
+        options.append(option if each.start is not None else [*option, each.text])
+    null, best = prediction.null, prediction.best
+    sure = None
+    if prediction.answer and best is not None:
+        sure = _short(best.probability)
+    elif not prediction.answer and null is not None:
+        sure = _short(null.probability)
+    return {"n": options, "o": None if null is None else [_short(null.probability), _short(null.score)], "p": sure}
+
+
+def _raw(prediction: SpanPrediction) -> SpanPrediction:
+    """Before clean-up, as far as it is known: the best candidate, where there is an answer."""
+    best = prediction.best
+    return replace(prediction, answer=best.text if prediction.answer and best is not None else prediction.answer)
+
+
+def _is_right(example: Example, final: str, figures: Sequence[float | None], exact: int | None) -> int | None:
+    """1 for right, 0 for wrong, None where it cannot be said (a number, an unlabelled question)."""
+    if isinstance(example.label, str):
+        return int(final == example.label)
+    if exact is not None and example.label is None:
+        value = figures[exact]
+        return int(value is not None and value >= RIGHT)
+    if example.answers is None and example.relevant is not None:
+        return int(final == str(example.relevant))
+    return None
+
+
+def _threshold(run: Answered) -> float:
+    return finite_or_none(run.run.read_json(run.run.decision_file).get("null_threshold")) or 0.0
+
+
+def _log(run: Answered) -> dict[str, Any]:
+    """The run's training loss and figures by step; empty for what was not trained in one piece."""
+    lines = list(run.run.metrics())
+    loss = [[line["step"], line["loss"]] for line in lines if line["type"] == "train"]
+    loss = [point for point in loss if finite_or_none(point[1]) is not None]
+    evaluations = [line for line in lines if line["type"] == "evaluation"]
+    names = {name for line in evaluations for name in line} - NOT_CURVES
+    figures = {}
+    for name in [name for name in SHOWN if name in names] or sorted(names)[:6]:
+        points = [[line["step"], line[name]] for line in evaluations if finite_or_none(line.get(name)) is not None]
+        if points:
+            figures[name] = points
+    return {"loss": _thinned(loss), "figures": figures}
+
+
+def _thinned(points: Sequence[list[float]]) -> list[list[float]]:
+    """At most so many points, each the mean of its neighbours."""
+    width = -(-len(points) // MOST_POINTS) or 1
+    groups = [points[at : at + width] for at in range(0, len(points), width)]
+    return [[group[-1][0], _short(sum(value for _, value in group) / len(group)) or 0.0] for group in groups]
+
+
+def _calibration(answers: Iterable[Mapping[str, Any]]) -> list[list[float]]:
+    """Mean confidence, share of right answers and how many, for each range of confidence that occurs."""
+    known = [(answer["p"], answer["r"]) for answer in answers if answer["p"] is not None and answer["r"] is not None]
+    if not known:
+        return []
+    bins: dict[int, list[tuple[float, int]]] = {}
+    for confidence, right in known:
+        bins.setdefault(min(int(confidence * BINS), BINS - 1), []).append((confidence, right))
+    return [
+        [*(round(fmean(values), 4) for values in zip(*bins[number], strict=True)), len(bins[number])]
+        for number in sorted(bins)
+    ]
+
+
+def _labels(predictions: Sequence[Prediction]) -> list[str]:
+    """The classes by their place in the scores, where somebody predicted them; "" elsewhere."""
+    width = max((len(each.scores) for each in predictions if isinstance(each, LabelPrediction)), default=0)
+    names = [""] * width
+    for each in predictions:
+        if isinstance(each, LabelPrediction) and each.scores and isinstance(each.label, str):
+            names[each.scores.index(max(each.scores))] = str(each.label)
+    return names
+
+
+def _confusion(examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, Any] | None:
+    pairs = Counter(
+        (str(example.label), prediction.final)
+        for example, prediction in zip(examples, predictions, strict=True)
+        if isinstance(example.label, str)
+    )
+    labels = sorted({name for pair in pairs for name in pair})
+    if not labels or len(labels) > MOST_CLASSES:
+        return None
+    return {"labels": labels, "cells": [[pairs[gold, said] for said in labels] for gold in labels]}
+
+
+def _columns(
+    judge: Judge, examples: Sequence[Example], predictions: Sequence[Prediction], sampling: Sampling
+) -> dict[str, Column]:
+    """The figures that can be resampled."""
+    metric, answers = judge.metric, [prediction.final for prediction in predictions]
+    if isinstance(metric, PerExampleMetric):
+        return mean_columns(metric.per_example(examples, answers))
+    if isinstance(metric, DrawnMetric):
+        return drawn_columns(partial(metric.of_draws, examples, answers), len(examples), sampling)
+    return {}
+
+
+def _figures(
+    runs: Sequence[Answered],
+    names: Sequence[str],
+    judges: Sequence[Judge],
+    examples: Sequence[Example],
+    predictions: Sequence[Sequence[Prediction]],
+    columns: Sequence[Mapping[str, Column]],
+    sampling: Sampling,
+) -> Grid:
+    whole = [dict(judge.metric.compute(examples, own)) for judge, own in zip(judges, predictions, strict=True)]
+    keys = [key for key in whole[0] if key not in NOT_CURVES]
+
+    def cell(run: int, key: str) -> str:
+        if key not in whole[run]:
+            return "-"
+        if key not in columns[run]:
+            return f"{whole[run][key]:.2f}"
+        low, high = columns[run][key].interval(sampling)
+        return f"{whole[run][key]:.2f} [{low:.2f}, {high:.2f}]"
+
+    differs = [changes(each) for each in differing_keys([run.recipe for run in runs])] if len(runs) > 1 else [""]
+    head = ("run", *(("recipe",) if len(runs) > 1 else ()), *keys)
+    rows = []
+    for number, name in enumerate(names):
+        recipe = (differs[number],) if len(runs) > 1 else ()
+        rows.append((name, *recipe, *(cell(number, key) for key in keys)))
+    return Grid("Figures", head, tuple(rows), tuple(keys))
+
+
+def _differences(names: Sequence[str], columns: Sequence[Mapping[str, Column]], sampling: Sampling) -> Grid:
+    """Each run less the first."""
+    rows = []
+    for number in range(1, len(columns)):
+        for key in columns[0]:
+            if key in columns[number]:
+                found = columns[number][key].minus(columns[0][key], sampling)
+                ends = f"{signed(found.low)} .. {signed(found.high)}"
+                better = verdict(found, better=f"{names[number]} is better", worse=f"{names[0]} is better")
+                rows.append((names[number], names[0], key, signed(found.mean), ends, better))
+    head = ("run", "against", "figure", "difference", f"{100 * LEVEL:g}% interval", "verdict")
+    return Grid("Differences", head, tuple(rows), head[3:5])
+
+
+def _short(value: float) -> float | None:
+    """Four decimals are more than anybody sees."""
+    number = finite_or_none(float(value))
+    return None if number is None else round(number, 4)

@@ -1,0 +1,48 @@
+"""One page on one run or several: figures, curves, and every validation question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from qakit.errors import UsageError
+
+
+def view(runs: Sequence[Path], *, output: Path | None = None, members: bool = False) -> Path:
+    """Write a page that opens from disk and fetches nothing.
+
+    Args:
+        runs: folders of runs that answered the same validation questions, of any kind: trainings, folds, pipelines,
+            ensembles.
+        output: ``NAME.html``; by default ``view.html`` in the run's folder, or here for several runs.
+        members: show what each member of an ensemble said beside the ensemble.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        UsageError: the runs cannot be shown together: other questions, another metric.
+        RunError: a folder is no run, or has no validation predictions.
+    """
+    from qakit.files import write_text
+    from qakit.registry import load_registry
+    from qakit.report.compare_runs import read_answered
+    from qakit.report.view import view_page
+    from qakit.runs import ensemble_members, open_run
+
+    folders = list(runs)
+    if members:
+        for folder in runs:
+            found = ensemble_members(open_run(folder))
+            if not found:
+                raise UsageError(f"--members: {folder} is no ensemble")
+            folders += found
+    if output is None:
+        output = folders[0] / "view.html" if len(runs) == 1 else Path("view.html")
+    if output.suffix != ".html" or output.is_dir():
+        raise UsageError(f"--output {output} should be a page: NAME.html")
+    names = [folder.resolve().name for folder in folders]
+    names = [name if names.count(name) == 1 else str(folder) for name, folder in zip(names, folders, strict=True)]
+    registry = load_registry()
+    write_text(output, view_page(read_answered(folders, registry), names, registry))
+    return output
