@@ -14,7 +14,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - pip refuses it, but nobody asks 
 import pluggy
 
 if TYPE_CHECKING:
-    from qakit.workflows.public import compare, ensemble, evaluate, load, pipeline, predict, train
+    from qakit.workflows.public import compare, ensemble, evaluate, load, pipeline, predict, train, view
 
 __version__ = "0.1.0"
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "pipeline",
     "predict",
     "train",
+    "view",
 ]
 
 hookimpl = pluggy.HookimplMarker("qakit")

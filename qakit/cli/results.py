@@ -114,7 +114,7 @@ def _show_examples(run: Run) -> None:
 def _show_files(run: Run, metrics: Mapping[str, Any]) -> None:
     from qakit.modeling.folder import use_in_transformers
 
-    pictures = {"curves": run.curves_file, "threshold": run.threshold_curve_file}
+    pictures = {"page": run.page, "curves": run.curves_file, "threshold": run.threshold_curve_file}
     files = {
         "run": run.folder,
         "model": f"{run.model} ({use_in_transformers(run.model)})",

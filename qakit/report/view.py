@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from statistics import fmean
 from typing import Any, Literal
 
 from qakit import __version__
+from qakit.discovery import describe
+from qakit.files import write_text
 from qakit.inference.calibration import RIGHT
 from qakit.inference.error_analysis import MEANING, analyse_errors, relevant_context
 from qakit.inference.evaluation import EXACT_MATCH, Judge, choices_of
@@ -22,10 +24,11 @@ from qakit.numbers import finite_or_none
 from qakit.protocols import DrawnMetric, PerExampleMetric
 from qakit.recipe.differences import differing_keys
 from qakit.registry import Registry
-from qakit.report.compare_runs import Answered
+from qakit.report.compare_runs import Answered, read_answered
 from qakit.report.compare_table import Grid, changes, signed, verdict
 from qakit.report.curves import NOT_CURVES, SHOWN
 from qakit.report.html import heading, page, paragraph, table
+from qakit.runs import Run
 from qakit.statistics import LEVEL, Column, Sampling, drawn_columns, mean_columns
 from qakit.values import ContextPrediction, Example, LabelPrediction, Prediction, SpanPrediction
 
@@ -38,16 +41,35 @@ MOST_CLASSES = 40
 """Of a table of confusions."""
 MOST_POINTS = 400
 """Of a curve of the training loss: more would be one pixel each."""
+SHOWN_AT_THE_END = 1000
+"""Questions on the page that a training leaves, evenly spread over the file."""
 BINS = 10
 """Of confidence."""
 
 
-def view_page(runs: Sequence[Answered], names: Sequence[str], registry: Registry) -> str:
+def write_run_page(run: Run, registry: Registry, *, notice: Callable[[str], object]) -> None:
+    """Leave a page in a finished run's folder, where it has validation questions and no page since it finished.
+
+    Nothing depends on the page, so whatever keeps it from being written is a notice.
+    """
+    try:
+        if not (run.finished and run.validation_nbest.is_file()):
+            return
+        if run.page.is_file() and run.page.stat().st_mtime >= run.metrics_file.stat().st_mtime:
+            return
+        answered = read_answered([run.folder], registry)
+        write_text(run.page, view_page(answered, [run.name], registry, most=SHOWN_AT_THE_END))
+    except Exception as error:
+        notice(f"the page {run.page} was not written ({describe(error)}); qakit view {run.folder} writes it")
+
+
+def view_page(runs: Sequence[Answered], names: Sequence[str], registry: Registry, *, most: int | None = None) -> str:
     """The page as HTML.
 
     Args:
         runs: one or more with the same questions, from :func:`qakit.report.compare_runs.read_answered`.
         names: what each is called.
+        most: questions that are listed at most; by default all.
     """
     judges = [Judge.of(run.recipe, registry) for run in runs]
     examples = list(runs[0].examples.values())
@@ -68,6 +90,11 @@ def view_page(runs: Sequence[Answered], names: Sequence[str], registry: Registry
     ]
     if len(runs) > 1:
         parts += [heading("Differences, paired by question"), table(_differences(names, columns, sampling))]
+    step = 1 if most is None else -(-len(examples) // most) or 1
+    if step > 1:
+        text = f"Below is every {step}th of them: qakit view {runs[0].run.folder} shows all."
+        parts.append(paragraph(text, style="soft"))
+        examples, predictions = examples[::step], [own[::step] for own in predictions]
     parts.append(_SECTIONS)
     parts.append(paragraph(f"qakit {__version__}", style="soft"))
     data = view_data(runs, names, judges, examples, predictions)

@@ -9,6 +9,7 @@
       timings.jsonl      examples/s and seconds, beside it
       metrics.json       the final figures
       curves.png         loss and metrics over steps
+      view.html          a page to look at: figures, curves, validation questions (`qakit view`); written after the rest
       seen.safetensors   hashes of what it, and the runs that it builds on, were trained on
       broken-batch.json  only if training ended because numbers were no longer finite: the batch
       checkpoints/       until all is done: step-00000120/ ..., to resume
@@ -74,6 +75,8 @@ class Run:
     timings_log = _Part("timings.jsonl")
     metrics_file = _Part("metrics.json")
     curves_file = _Part("curves.png")
+    page = _Part("view.html")
+    """What `qakit view` writes, and `qakit train` for the first questions."""
     broken_batch_file = _Part("broken-batch.json")
     failure_file = _Part("failure.json")
     seen_file = _Part(SEEN)

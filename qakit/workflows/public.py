@@ -216,6 +216,15 @@ def compare(
         )
 
 
+def view(runs: StrPath | Sequence[StrPath], output: StrPath | None = None, *, members: bool = False) -> Path:
+    """Write one page about a run or several: ``qakit view``. See :func:`qakit.workflows.view.view`."""
+    from qakit.workflows.view import view as write_view
+
+    with _known_errors():
+        places = _places([runs] if isinstance(runs, str | PathLike) else runs)
+        return write_view(places, output=_new(output), members=members)
+
+
 def ensemble(
     members: StrPath | Sequence[StrPath],
     *,

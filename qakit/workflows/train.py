@@ -124,19 +124,31 @@ class PlannedTraining:
         }
 
     def train(self, listener: Listener) -> TrainingResult:
-        """Train what is not trained yet, evaluate, predict the test file and write the submission.
+        """Train what is not trained yet, evaluate, predict the test file, write the submission and a page about it all.
 
         Raises:
             QakitError: whatever is wrong with data, models, folders or devices.
             InterruptedTrainingError: it was asked to stop, and has written a checkpoint.
         """
-        from qakit.workflows.launching import executing, slots_of, train_on
+        from qakit.distributed import is_first_process
+        from qakit.report.view import write_run_page
+        from qakit.training.events import Notice
+        from qakit.workflows.launching import executing
 
-        if not self.is_single:
+        if self.is_single:
+            result = self._train_one(listener)
+        else:
             with executing(
                 self.devices, self.jobs, self.registry, listener, engine=self.engine, deadline=self.deadline
             ) as place:
-                return self._train_several(place)
+                result = self._train_several(place)
+        if is_first_process():
+            write_run_page(result.run, self.registry, notice=lambda text: listener(Notice(text)))
+        return result
+
+    def _train_one(self, listener: Listener) -> TrainingResult:
+        from qakit.workflows.launching import slots_of, train_on
+
         if self.jobs is not None or self.engine != "local":
             option = "--jobs" if self.jobs is not None else "--engine"
             raise UsageError(f"{option} is for several trainings, and this recipe is one")

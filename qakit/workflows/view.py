@@ -28,7 +28,7 @@ def view(runs: Sequence[Path], *, output: Path | None = None, members: bool = Fa
     from qakit.registry import load_registry
     from qakit.report.compare_runs import read_answered
     from qakit.report.view import view_page
-    from qakit.runs import ensemble_members, open_run
+    from qakit.runs import Run, ensemble_members, open_run
 
     folders = list(runs)
     if members:
@@ -38,7 +38,7 @@ def view(runs: Sequence[Path], *, output: Path | None = None, members: bool = Fa
                 raise UsageError(f"--members: {folder} is no ensemble")
             folders += found
     if output is None:
-        output = folders[0] / "view.html" if len(runs) == 1 else Path("view.html")
+        output = Run(folders[0]).page if len(runs) == 1 else Path("view.html")
     if output.suffix != ".html" or output.is_dir():
         raise UsageError(f"--output {output} should be a page: NAME.html")
     names = [folder.resolve().name for folder in folders]

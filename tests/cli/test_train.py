@@ -52,6 +52,7 @@ def test_a_run_is_a_folder_with_everything_in_it(small_run: Path) -> None:
         "seen.safetensors",
         "model",
         "predictions",
+        "view.html",
     }  # nothing that only resuming needs
     assert (small_run / "curves.png").read_bytes().startswith(b"\x89PNG")
 
