@@ -48,7 +48,7 @@ _MODEL = _names(
 )
 _RUN = _names(
     r"\..*",
-    r"recipe\.yaml|pipeline\.yaml|recipes|train\.log|(curves|folds)\.png",
+    r"recipe\.yaml|pipeline\.yaml|recipes|train\.log|(curves|folds)\.png|view\.html",
     r"(meta|metrics|ensemble|members|weights|folds|combine|failure|broken-batch)\.json",
     r"(metrics|timings)\.jsonl",
     r"seen\.safetensors",

@@ -30,7 +30,10 @@ def answered(
     (folder / "model").mkdir(parents=True)
     (folder / "model" / "decision.json").write_text(json.dumps({"null_threshold": THRESHOLD}), "utf-8")
     lines: list[dict[str, Any]] = [{"type": "train", "step": step, "loss": 3.0 / step} for step in (1, 2, 3)]
-    lines += [{"type": "evaluation", "step": step, "epoch": 1.0, "exact": 10.0 * step} for step in (2, 3)]
+    lines += [
+        {"type": "evaluation", "step": step, "epoch": 1.0, "exact": 10.0 * step, "validation_loss": 2.5 - step / 4}
+        for step in (2, 3)
+    ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
     recipe = Recipe.model_validate(
         {

@@ -76,6 +76,8 @@ class TrainSection(Section):
     """Evaluate the untrained model too, as a starting point for the curves."""
     evaluate_every: Every = "epoch"
     """Evaluate on the validation file every `epoch` or every N steps."""
+    validation_loss: bool = True
+    """Measure the loss at each evaluation, too: on windows as training has them, at most 2,048, without dropout."""
     checkpoint_every: Every = "epoch"
     """Write a checkpoint every `epoch` or every N steps, and in any case before each evaluation."""
     keep_checkpoints: PositiveInt = 2

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qakit.files import atomic_path
+from qakit.runs import VALIDATION_LOSS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 NOT_CURVES = {
+    VALIDATION_LOSS,
     "type",
     "step",
     "epoch",
@@ -41,8 +43,12 @@ def draw_curves(lines: Iterable[Mapping[str, Any]], path: Path, *, title: str) -
 
     figure = Figure(figsize=(10, 4), layout="constrained")
     loss_axes, metric_axes = figure.subplots(1, 2)
-    loss_axes.plot([e["step"] for e in train], [e["loss"] for e in train], color="tab:blue")
-    loss_axes.set(title="Training loss", xlabel="optimiser step", ylabel="loss")
+    loss_axes.plot([e["step"] for e in train], [e["loss"] for e in train], color="tab:blue", label="training")
+    judged = [(e["step"], e[VALIDATION_LOSS]) for e in evaluations if VALIDATION_LOSS in e]
+    if judged:
+        loss_axes.plot(*zip(*judged, strict=True), marker="o", color="tab:orange", label="validation")
+        loss_axes.legend()
+    loss_axes.set(title="Loss", xlabel="optimiser step", ylabel="loss")
     for name in _metrics(evaluations):
         points = [(e["step"], e[name]) for e in evaluations if name in e]
         metric_axes.plot(*zip(*points, strict=True), marker="o", label=name)

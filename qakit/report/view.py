@@ -28,7 +28,7 @@ from qakit.report.compare_runs import Answered, read_answered
 from qakit.report.compare_table import Grid, changes, signed, verdict
 from qakit.report.curves import NOT_CURVES, SHOWN
 from qakit.report.html import heading, page, paragraph, table
-from qakit.runs import Run
+from qakit.runs import VALIDATION_LOSS, Run
 from qakit.statistics import LEVEL, Column, Sampling, drawn_columns, mean_columns
 from qakit.values import ContextPrediction, Example, LabelPrediction, Prediction, SpanPrediction
 
@@ -281,12 +281,13 @@ def _log(run: Answered) -> dict[str, Any]:
     loss = [point for point in loss if finite_or_none(point[1]) is not None]
     evaluations = [line for line in lines if line["type"] == "evaluation"]
     names = {name for line in evaluations for name in line} - NOT_CURVES
+    judged = [[line["step"], line[VALIDATION_LOSS]] for line in evaluations if VALIDATION_LOSS in line]
     figures = {}
     for name in [name for name in SHOWN if name in names] or sorted(names)[:6]:
         points = [[line["step"], line[name]] for line in evaluations if finite_or_none(line.get(name)) is not None]
         if points:
             figures[name] = points
-    return {"loss": _thinned(loss), "figures": figures}
+    return {"loss": _thinned(loss), "validation": judged, "figures": figures}
 
 
 def _thinned(points: Sequence[list[float]]) -> list[list[float]]:

@@ -1,7 +1,7 @@
 """Run folders: what they hold (``folder``), how they begin (``making``), how they are found again (``opening``)
 and read while somebody trains there (``snapshot``), what has become of them (``state``), what may go (``cleaning``)."""
 
-from qakit.runs.folder import ENSEMBLE, FOLDS, LOCK, MEMBERS, PIPELINE, SEEN, ModelAlone, Run
+from qakit.runs.folder import ENSEMBLE, FOLDS, LOCK, MEMBERS, PIPELINE, SEEN, VALIDATION_LOSS, ModelAlone, Run
 from qakit.runs.making import RUNS, BusyError, alone_in, check_free, create_run, environment, locked
 from qakit.runs.opening import (
     ensemble_members,

@@ -14,6 +14,7 @@ from qakit.files import write_json
 from qakit.inference.evaluation import fixed_threshold
 from qakit.inference.output import save_predictions
 from qakit.modeling.folder import save_model
+from qakit.runs import VALIDATION_LOSS
 from qakit.training.checkpoints import Progress, Resuming
 from qakit.training.evaluator import Judged, decision_of, judge
 from qakit.training.events import Evaluated, Notice, Remark
@@ -108,6 +109,8 @@ class RunKeeper:
     def _report(self, progress: Progress, judged: Judged, *, best: bool, seconds: float) -> None:
         """Note an evaluation in the logs and tell the listener."""
         figures, by, epoch = judged.evaluation.figures, self.prepared.judge.selected_by, progress.epochs
+        if judged.loss is not None:
+            figures = {**figures, VALIDATION_LOSS: judged.loss}
         self.resuming.journal.metrics(type="evaluation", step=progress.step, epoch=epoch, **figures)
         self.resuming.journal.timing(type="evaluation", step=progress.step, seconds=seconds)
         self.resuming.listener(Evaluated(progress.step, epoch, figures, best, by, seconds))

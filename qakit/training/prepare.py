@@ -39,6 +39,7 @@ from qakit.training.lineage import Lineage, trace
 from qakit.training.plan import Plan
 from qakit.training.pseudo import check_learnt, pseudo_labelled
 from qakit.training.tricks import check_tricks
+from qakit.training.validation_loss import LossSet, loss_set
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class Prepared:
     feed: Feed
     plan: Plan
     validation: ScoringSet | None
+    validation_windows: LossSet | None
+    """What the validation loss is measured on."""
     train_split: Split
     """With the pseudo-labelled examples at its end."""
     pseudo_split: Split | None
@@ -157,10 +160,12 @@ def prepare_training(
                 "(data.problems.answer_ambiguous: all): it learns the first one in each window"
             )
         )
-    validation = None
+    validation, validation_windows = None, None
     if validation_split is not None:
         with workers.leaders_first():
             validation = prepare(validation_split.examples, assembled, recipe, registry, cache=cache)
+        if recipe.train.validation_loss:
+            validation_windows = loss_set(replace(feed, encoded=validation.encoded, teacher=None))
     elif recipe.train.early_stopping is not None:
         raise UsageError("train.early_stopping needs validation data: set data.validation")
     if gives == "spans":
@@ -178,6 +183,7 @@ def prepare_training(
         feed=feed,
         plan=plan,
         validation=validation,
+        validation_windows=validation_windows,
         train_split=train_split,
         pseudo_split=pseudo_split,
         validation_split=validation_split,

@@ -30,6 +30,13 @@ PREDICTIONS = [
 ]
 
 
+LOG = {
+    "loss": [[1, 3.0], [2, 1.5], [3, 1.0]],
+    "validation": [[2, 2.0], [3, 1.75]],
+    "figures": {"exact": [[2, 20.0], [3, 30.0]]},
+}
+
+
 def data_of(*runs: Any) -> dict[str, Any]:
     examples = list(runs[0].examples.values())
     judges = [Judge.of(run.recipe, REGISTRY) for run in runs]
@@ -65,7 +72,7 @@ def test_the_threshold_can_be_moved_by_what_each_answer_would_score(tmp_path: Pa
 def test_confidence_is_told_beside_how_often_it_is_right(tmp_path: Path) -> None:
     data = data_of(answered(tmp_path / "run", EXAMPLES, PREDICTIONS))
     assert data["runs"][0]["calibration"] == [[0.4, 0.0, 1], [0.5, 0.25, 4]]
-    assert data["runs"][0]["log"] == {"loss": [[1, 3.0], [2, 1.5], [3, 1.0]], "figures": {"exact": [[2, 20], [3, 30]]}}
+    assert data["runs"][0]["log"] == LOG
 
 
 def test_an_answer_without_a_place_brings_its_text(tmp_path: Path) -> None:

@@ -106,7 +106,11 @@ function chart(title, lines, { x = "", low = null, high = null, dots = false, di
 function charts() {
   const place = byId("charts"), several = D.runs.length > 1;
   const of = (points) => D.runs.map((run) => ({ name: run.name, points: points(run) })).filter((line) => line.points.length);
-  const found = [chart("Training loss", of((run) => run.log.loss), { x: "optimiser step" })];
+  const losses = D.runs.flatMap((run) => [
+    { name: several ? `${run.name}, training` : "training", points: run.log.loss },
+    { name: several ? `${run.name}, validation` : "validation", points: run.log.validation },
+  ]).filter((line) => line.points.length);
+  const found = [chart("Loss", losses, { x: "optimiser step" })];
   const keys = [...new Set(D.runs.flatMap((run) => Object.keys(run.log.figures)))];
   if (several) {
     for (const key of keys) found.push(chart(`Validation: ${key}`, of((run) => run.log.figures[key] || []), { x: "optimiser step" }));
