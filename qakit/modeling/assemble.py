@@ -84,6 +84,22 @@ def assemble(recipe: Recipe, registry: Registry, *, device: torch.device, classe
     return Assembled(model, tokenizer, template, backbone.config, adapter, classes, backbone.unexpected, tuple(fresh))
 
 
+def use_gradient_checkpointing(backbone: nn.Module, model_type: str) -> None:
+    """Let the encoder's layers keep only their inputs in training; the dropout of the second pass is that of the first.
+
+    Raises:
+        ModelError: the architecture cannot.
+    """
+    if not getattr(backbone, "supports_gradient_checkpointing", False):
+        raise ModelError(f"train.gradient_checkpointing: transformers' {model_type} does not support it; leave it out")
+    how = {"use_reentrant": False}
+    enable = getattr(backbone, "activation_checkpointing_enable", None)  # what newer versions of transformers call it
+    if callable(enable):
+        enable(activation_checkpointing_kwargs=how)
+    else:
+        backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs=how)  # type: ignore[operator]
+
+
 def template_for(tokenizer: PreTrainedTokenizerFast, config: PretrainedConfig) -> PairTemplate:
     """The tokenizer's template, without type ids where the encoder has no table for them."""
     template = PairTemplate.of(tokenizer)

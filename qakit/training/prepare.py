@@ -24,7 +24,7 @@ from qakit.inference.aggregation import check_head
 from qakit.inference.data_rules import data_findings
 from qakit.inference.evaluation import Judge
 from qakit.inference.scoring import ScoringSet, given_by, prepare, window_runtime
-from qakit.modeling.assemble import Assembled, assemble
+from qakit.modeling.assemble import Assembled, assemble, use_gradient_checkpointing
 from qakit.modeling.device import Precision, keep_freed_memory, resolve_precision
 from qakit.modeling.start import check_start, take_head
 from qakit.protocols import Gives, LearnsAnyPlace
@@ -110,6 +110,8 @@ def prepare_training(
     listener(Preparing("building the model"))
     classes = run_classes(recipe.data.labels, (*train_split.examples, *train_split.others))
     assembled = assemble(recipe, registry, device=device, classes=classes)
+    if recipe.train.gradient_checkpointing:
+        use_gradient_checkpointing(assembled.model.backbone, assembled.config.model_type)
     check_head(recipe, assembled.model.head)
     precision = resolve_precision(recipe.train.precision, device, assembled.config.model_type)
     gives = given_by(assembled.model.head)
