@@ -172,8 +172,8 @@ def too_large(processes: int, accumulation: int) -> str:
             f"train.accumulation={2 * accumulation}, which keeps the batch"
         )
     return (
-        "out of memory with a single window: set train.gradient_checkpointing=true, choose a smaller windows.max_length or "
-        "backbone, or freeze a part of it with another adapter"
+        "out of memory with a single window: choose a smaller windows.max_length or backbone, set "
+        "train.gradient_checkpointing=true, or freeze a part of it with another adapter"
     )
 
 
