@@ -92,6 +92,8 @@ def use_gradient_checkpointing(backbone: nn.Module, model_type: str) -> None:
     """
     if not getattr(backbone, "supports_gradient_checkpointing", False):
         raise ModelError(f"train.gradient_checkpointing: transformers' {model_type} does not support it; leave it out")
+    if getattr(backbone.config, "use_cache", False):
+        backbone.config.use_cache = False  # type: ignore[union-attr]  # of no use to an encoder, and warned of
     how = {"use_reentrant": False}
     enable = getattr(backbone, "activation_checkpointing_enable", None)  # what newer versions of transformers call it
     if callable(enable):

@@ -1,7 +1,9 @@
-"""The courses' files, in their formats, with made-up passages: what no hub has, and recipes find by their variables."""
+"""The courses' and competitions' files, in their formats, with made-up passages: what no hub has, and recipes find by
+their variables."""
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,6 +73,43 @@ def _adl_record(split: str, passages: Sequence[Passage], number: int, first: int
     if split != "test":
         record |= {"relevant": first + number, "answer": {"text": one.answer, "start": one.start}}
     return record
+
+
+SENTIMENTS = ("neutral", "positive", "negative")
+
+
+def tweets(folder: Path) -> Path:
+    """Kaggle's Tweet Sentiment Extraction: what of a tweet carries its sentiment; one row without a tweet."""
+    header = ("textID", "text", "selected_text", "sentiment")
+    rows = [
+        (f"t{number:04}", one.context, one.context if number % 3 == 0 else one.answer, SENTIMENTS[number % 3])
+        for number, one in enumerate(of_split("train"))
+    ]
+    asked = [(f"u{number:04}", one.context, SENTIMENTS[number % 3]) for number, one in enumerate(of_split("test"))]
+    _table(folder / "train.csv", header, [*rows, ("t9999", "", "", "neutral")])
+    _table(folder / "test.csv", ("textID", "text", "sentiment"), asked)
+    _table(folder / "sample_submission.csv", ("textID", "selected_text"), [(row[0], "") for row in asked])
+    return folder
+
+
+def chaii(folder: Path) -> Path:
+    """Kaggle's chaii: questions about articles in two languages, with the place of the answer."""
+    rows = [
+        (f"c{number:04}", one.context, one.question, one.answer, one.start, ("hindi", "tamil")[number % 2])
+        for number, one in enumerate(of_split("train"))
+    ]
+    asked = [(f"d{number:04}", one.context, one.question, "hindi") for number, one in enumerate(of_split("test"))]
+    header = ("id", "context", "question", "answer_text", "answer_start", "language")
+    _table(folder / "train.csv", header, rows)
+    _table(folder / "test.csv", ("id", "context", "question", "language"), asked)
+    _table(folder / "sample_submission.csv", ("id", "PredictionString"), [(row[0], "") for row in asked])
+    return folder
+
+
+def _table(file: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w", encoding="utf-8", newline="") as opened:
+        csv.writer(opened).writerows([header, *rows])
 
 
 def _write(file: Path, content: Any) -> None:

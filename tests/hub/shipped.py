@@ -91,6 +91,8 @@ def environment(folder: Path) -> dict[str, str | None]:
         "QAKIT_HW7": str(courses.hw7(folder / "hw7")),
         "QAKIT_ADL": str(courses.adl(folder / "adl")),
         "QAKIT_ADL_ENGLISH": str(courses.adl(folder / "adl-english", han=False)),
+        "QAKIT_TWEETS": str(courses.tweets(folder / "tweets")),
+        "QAKIT_CHAII": str(courses.chaii(folder / "chaii")),
         "QAKIT_CHINESE": None,
         "QAKIT_GLUE": None,
         "QAKIT_SQUAD2": None,
@@ -126,6 +128,7 @@ def _commands(recipe: str, folder: Path) -> Iterator[Command]:
         yield from _trials(RECIPES / recipe, folder)
         return
     cuts = [*CUTS, *_fewer_layers(recipe), *_smaller_test_file(recipe, folder)]
+    cuts += ["folds.fold=1"] if "folds" in described else []
     if "stages" in described:
         cuts = [f"{stage}.{cut}" for stage in described["stages"] for cut in cuts]
     settings = [part for cut in cuts for part in ("--set", cut)]
