@@ -26,24 +26,29 @@ INK = "#010203"
 """Stands for the page's own text colour while matplotlib draws."""
 
 
-def page(title: str, parts: Iterable[str], *, data: object = None) -> str:
+def page(
+    title: str, parts: Iterable[str], *, script: str | None = None, data: object = None, asks: bool = False
+) -> str:
     """A whole page from parts that are HTML already.
 
     Args:
-        data: what the script of :mod:`qakit.report.view` shows, as JSON; None for a page without a script.
+        script: the file in ``assets`` that brings it to life; None for a page that only shows.
+        data: what the script works with, as JSON.
+        asks: whether the script may ask the server that the page is from.
     """
     from jinja2 import Environment, PackageLoader
 
     assets = Environment(loader=PackageLoader("qakit.report", "assets"), autoescape=True)
-    style, script = asset("page.css"), ""
-    if data is not None:
-        style, script = style + asset("view.css"), asset("view.js")
-    digest = b64encode(sha256(script.encode()).digest()).decode()
+    style, code = asset("page.css"), ""
+    if script is not None:
+        style, code = style + asset("view.css"), asset("page.js") + asset(script)
+    digest = b64encode(sha256(code.encode()).digest()).decode()
     return assets.get_template("page.html").render(
         title=title,
         body=Markup("\n".join(parts)),
         style=Markup(style),
-        script=Markup(script),
+        script=Markup(code),
+        asks=asks,
         script_hash=digest,
         data=Markup(_json_in_html(data)),
     )

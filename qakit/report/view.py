@@ -98,7 +98,7 @@ def view_page(runs: Sequence[Answered], names: Sequence[str], registry: Registry
     parts.append(_SECTIONS)
     parts.append(paragraph(f"qakit {__version__}", style="soft"))
     data = view_data(runs, names, judges, examples, predictions)
-    return page(" · ".join(names), parts, data=data)
+    return page(" · ".join(names), parts, script="view.js", data=data)
 
 
 _SECTIONS = """\

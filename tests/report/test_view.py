@@ -124,13 +124,13 @@ def test_several_runs_are_compared_question_by_question(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["</script><script>alert(1)</script>", "<!--<script>", "\u2028 & <b>"])
 def test_no_text_of_the_data_ends_the_data(text: str) -> None:
-    made = page("x", [], data={"t": text})
+    made = page("x", [], script="view.js", data={"t": text})
     held = made.split('<script type="application/json" id="data">')[1].split("</script>")[0]
     assert json.loads(held) == {"t": text}
     assert made.count("<script") == 2 and "<!--" not in held
 
 
 def test_a_page_may_run_its_own_script_alone_and_fetch_nothing() -> None:
-    made = page("x", [], data={})
+    made = page("x", [], script="view.js", data={})
     assert "default-src 'none'" in made and "script-src 'sha256-" in made
     assert "script-src" not in page("x", []).split("</head>")[0]

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import start_browser
 from view_pages import REGISTRY, answered, asked, said
 
 from qakit.inference.evaluation import Judge, choices_of
 from qakit.report.view import view_page
 from qakit.values import Example, LabelPrediction, SpanPrediction
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None, reason="no chromium and chromedriver (Debian: chromium, chromium-driver)"
-)
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
 ATTACK = "<img src=x onerror='document.title=`hacked`'></script><script>document.title='hacked'</script>"
 ARABIC = "تقع المدينة القديمة على ضفة النهر الكبير"
 ASTRAL = "𝒜𝒷 the 🐎 runs in the 🏔 north"
@@ -32,12 +23,7 @@ MARKS = unicodedata.normalize("NFD", "Đường phố Hà Nội rất đông")
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in FLAGS.split():
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver = start_browser()
     yield driver
     driver.quit()
 

@@ -1,0 +1,1 @@
+"""A model as a service: questions of many callers answered together (``batching``), over HTTP (``app``)."""
