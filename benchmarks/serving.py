@@ -1,8 +1,8 @@
-"""`qakit serve` under many callers, beside `qakit predict` on the same questions: questions per second, and whether all answers agree.
+"""`qakit serve` under many callers, beside the same model asked at once: questions per second, and equal answers.
 
     python benchmarks/serving.py RUN --input recipes/samples/squad-dev.json --clients 64
 
-Both read the same questions with the same weights, in alternating rounds; the service is asked over HTTP, one question a request.
+Both answer the same questions with the same weights, in alternating rounds; the service has one question in a request.
 """
 
 from __future__ import annotations

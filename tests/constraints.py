@@ -15,7 +15,7 @@ from packaging.version import Version
 
 PYPROJECT = Path(__file__).resolve().parents[1] / "pyproject.toml"
 HEADER = """\
-# The versions that the tests passed with: `pip install -c constraints.txt -e '.[dev,kaggle,study,ray,quickstart]'`.
+# The versions that the tests passed with, all extras included: `pip install -c constraints.txt ...`.
 # Written by `python tests/constraints.py` in the tested environment; don't edit by hand.
 """
 

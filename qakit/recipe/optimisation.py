@@ -79,6 +79,8 @@ class TrainSection(Section):
     """Evaluate the untrained model too, as a starting point for the curves."""
     evaluate_every: Every = "epoch"
     """Evaluate on the validation file every `epoch` or every N steps."""
+    evaluations: PositiveInt | None = None
+    """Instead of `evaluate_every`: evaluate at least so many times, evenly spread over the training (10 for curves)."""
     validation_loss: bool = True
     """Measure the loss at each evaluation, too: on windows as training has them, at most 2,048, without dropout."""
     checkpoint_every: Every = "epoch"

@@ -98,7 +98,7 @@ def train(
     A checkpoint is written before every evaluation, so that whatever fails in one costs no step. The evaluation is done
     first when the training is gone on with.
     """
-    section, device = recipe.train, accelerator.device
+    section, device = plan.settled(recipe.train), accelerator.device
     scaled = accelerator.scaler is not None
     guard = StepGuard(optimiser, device=device, scaled=scaled, in_a_row=progress.skipped_in_a_row)
     tally = Tally(guard, progress, device=device)

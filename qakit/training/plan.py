@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from qakit.recipe.model import Recipe
+from qakit.recipe.model import Recipe, TrainSection
 from qakit.recipe.section import Every
 from qakit.training.feed import Epoch, Feed
 from qakit.training.optim import warmup_steps
@@ -49,6 +49,12 @@ class Plan:
     def last_begins(self) -> float:
         """Passes over the training examples when the last step begins."""
         return self.passed(self.steps - 1)
+
+    def settled(self, section: TrainSection) -> TrainSection:
+        """With ``evaluations`` as steps between two of them."""
+        if section.evaluations is None:
+            return section
+        return section.model_copy(update={"evaluate_every": max(1, self.steps // section.evaluations)})
 
     def due(self, every: Every) -> Iterator[int]:
         """The steps, from 1, after which that is done which is done ``every`` so often."""

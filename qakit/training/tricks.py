@@ -51,7 +51,7 @@ def check_tricks(recipe: Recipe, model: ReadingModel, plan: Plan, *, validated: 
     if section.swa is not None:
         yield from _check_average(section.swa, plan)
     if section.soup is not None:
-        yield from _check_soup(section.evaluate_every, plan, validated=validated)
+        yield from _check_soup(plan.settled(section).evaluate_every, plan, validated=validated)
 
 
 def _check_beginning(section: AdversarialSection, plan: Plan) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_model import tiny_plan
+from tiny_model import tiny_plan, tiny_recipe
 
 
 @given(sizes=st.lists(st.integers(1, 7), min_size=1, max_size=5), data=st.data())
@@ -32,3 +32,18 @@ def test_what_is_done_every_so_often(sizes: list[int], every: int, data: st.Data
 def test_an_epoch_may_be_half_done() -> None:
     plan = tiny_plan(18, 24, steps=21)
     assert (plan.epochs, plan.last_begins) == (1.5, pytest.approx(1 + 2 / 6))
+
+
+@given(steps=st.integers(1, 300), wanted=st.integers(1, 40))
+def test_so_many_evaluations_are_evenly_spread_and_never_fewer(steps: int, wanted: int) -> None:
+    plan = tiny_plan(steps)
+    section = plan.settled(tiny_recipe(evaluations=wanted).train)
+    due = list(plan.due(section.evaluate_every))
+    assert len(due) >= min(wanted, steps)
+    assert len({later - earlier for earlier, later in pairwise([0, *due])}) == 1
+    assert len(due) < 2 * wanted or len(due) == steps
+
+
+def test_without_a_number_evaluations_come_as_the_recipe_says() -> None:
+    section = tiny_recipe(evaluate_every=7).train
+    assert tiny_plan(20).settled(section) is section
