@@ -1,4 +1,4 @@
-"""First-party readers: SQuAD, NTU ML HW7, NTU ADL, GLUE and tables."""
+"""First-party readers: question answering data sets, GLUE, tables, and exports of annotation tools."""
 
 from __future__ import annotations
 
@@ -38,6 +38,60 @@ class GlueSettings(Settings):
     """Settings of the ``glue`` reader."""
 
     task: GlueTask = Field(description="Which of the ten tasks: it decides columns and labels.")
+
+
+class HotpotSettings(Settings):
+    """Settings of the ``hotpotqa`` reader."""
+
+    titles: bool = Field(
+        default=True, description="Whether each paragraph begins with its title, on a line of its own."
+    )
+
+
+class NewsSettings(Settings):
+    """Settings of the ``newsqa`` reader."""
+
+    split: Literal["train", "dev", "test"] | None = Field(
+        default=None, description="Read only the stories of this split (JSON, which says it for each); by default all."
+    )
+
+
+class TriviaSettings(Settings):
+    """Settings of the ``triviaqa`` reader."""
+
+    evidence: str = Field(
+        default="../evidence",
+        description="The folder with the documents' folders `web` and `wikipedia`, relative to that of the data file. "
+        "The hub's edition holds the documents itself.",
+    )
+    together: bool = Field(
+        default=False,
+        description="`true`: one example for each question, with all its documents as contexts. By default one for "
+        "each question and document; then every place of the answer can be learnt.",
+    )
+
+
+class BratSettings(Settings):
+    """Settings of the ``brat`` reader."""
+
+    types: Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None,
+        description="Types of spans to ask for; by default those of `annotation.conf`, else those in each file.",
+    )
+
+
+class LabelStudioSettings(Settings):
+    """Settings of the ``label_studio`` reader."""
+
+    text: str = Field(default="text", description="Field of a task's `data` that holds the text.")
+    question: str | None = Field(
+        default=None,
+        description="Field of a task's `data` that holds its question; without it each label is a question.",
+    )
+    labels: Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None,
+        description="Labels to ask for; by default those in the file. A file without annotations needs them.",
+    )
 
 
 class TableSettings(Settings):
@@ -143,6 +197,55 @@ GLUE: Component[GlueSettings, NoRuntime, Reader] = Component(
     build="qakit_readers.glue:GlueReader",
     guess="qakit_readers.guess:guess_glue",
 )
+MRQA: Component[NoSettings, NoRuntime, Reader] = Component(
+    name="mrqa",
+    summary="MRQA's shared task: JSON Lines with the places of the answers, inclusive ends",
+    settings=NoSettings,
+    build="qakit_readers.mrqa:MrqaReader",
+    guess="qakit_readers.known:guess_mrqa",
+)
+NATURAL_QUESTIONS: Component[NoSettings, NoRuntime, Reader] = Component(
+    name="natural_questions",
+    summary="Natural Questions, simplified as on Kaggle: long answers are contexts, short ones spans in them",
+    settings=NoSettings,
+    build="qakit_readers.natural_questions:NaturalQuestionsReader",
+    guess="qakit_readers.known:guess_natural_questions",
+)
+HOTPOTQA: Component[HotpotSettings, NoRuntime, Reader] = Component(
+    name="hotpotqa",
+    summary="HotpotQA: several paragraphs for each question, answers without offsets",
+    settings=HotpotSettings,
+    build="qakit_readers.hotpotqa:HotpotReader",
+    guess="qakit_readers.known:guess_hotpotqa",
+)
+NEWSQA: Component[NewsSettings, NoRuntime, Reader] = Component(
+    name="newsqa",
+    summary="NewsQA: combined JSON or CSV with ranges of characters, or CSV with ranges of tokens",
+    settings=NewsSettings,
+    build="qakit_readers.newsqa:NewsReader",
+    guess="qakit_readers.known:guess_newsqa",
+)
+TRIVIAQA: Component[TriviaSettings, NoRuntime, Reader] = Component(
+    name="triviaqa",
+    summary="TriviaQA: names of an answer, looked for in the documents beside it",
+    settings=TriviaSettings,
+    build="qakit_readers.triviaqa:TriviaReader",
+    guess="qakit_readers.known:guess_triviaqa",
+)
+BRAT: Component[BratSettings, NoRuntime, Reader] = Component(
+    name="brat",
+    summary="brat's standoff files: each type of span is a question to each text",
+    settings=BratSettings,
+    build="qakit_readers.spans:BratReader",
+    guess="qakit_readers.known:guess_brat",
+)
+LABEL_STUDIO: Component[LabelStudioSettings, NoRuntime, Reader] = Component(
+    name="label_studio",
+    summary="Label Studio's JSON export of labelled spans: each label, or a field, is a question to the text",
+    settings=LabelStudioSettings,
+    build="qakit_readers.spans:LabelStudioReader",
+    guess="qakit_readers.known:guess_label_studio",
+)
 TABLE: Component[TableSettings, NoRuntime, Reader] = Component(
     name="table",
     summary="CSV, TSV, JSON, JSON Lines or Parquet with a column map",
@@ -155,4 +258,17 @@ TABLE: Component[TableSettings, NoRuntime, Reader] = Component(
 @hookimpl
 def qakit_register_readers() -> Iterable[Component[Any, Any, Any]]:
     """The readers of this package."""
-    return (SQUAD, HW7, ADL, GLUE, TABLE)
+    return (
+        SQUAD,
+        HW7,
+        ADL,
+        GLUE,
+        MRQA,
+        NATURAL_QUESTIONS,
+        HOTPOTQA,
+        NEWSQA,
+        TRIVIAQA,
+        BRAT,
+        LABEL_STUDIO,
+        TABLE,
+    )

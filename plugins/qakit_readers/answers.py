@@ -149,7 +149,7 @@ def _place_loosely(text: str, context: str, *, record: Record, field: str, index
     seen, wanted = "".join(context[at] for at in visible), "".join(_VISIBLE.findall(text))
     for kind, what in (("answer_spacing", "with other blanks"), ("answer_case", "in another case")):
         if kind == "answer_case":
-            seen, wanted = _lowered(seen), _lowered(wanted)
+            seen, wanted = lowered(seen), lowered(wanted)
         found = _occurrences(wanted, seen) if wanted else ()
         places = [(visible[at], visible[at + len(wanted) - 1] + 1) for at in found]
         if not places:
@@ -171,7 +171,7 @@ def _occurrences(text: str, context: str) -> Iterator[int]:
         at = context.find(text, at + 1)
 
 
-def _lowered(text: str) -> str:
+def lowered(text: str) -> str:
     """In lower case, where that is one character too: no character moves."""
     return "".join(lower if len(lower := character.lower()) == 1 else character for character in text)
 
@@ -180,12 +180,12 @@ def _chosen(places: Sequence[Place], context: str, policy: Policy) -> tuple[Plac
     """What a policy takes of several places: those that cut no word, if there are such."""
     if policy not in ("first", "all", "repair"):
         return ()
-    whole = [place for place in places if not any(_within_word(context, at) for at in place)]
+    whole = [place for place in places if not any(within_word(context, at) for at in place)]
     chosen = whole or list(places)
     return tuple(chosen if policy == "all" else chosen[:1])
 
 
-def _within_word(context: str, at: int) -> bool:
+def within_word(context: str, at: int) -> bool:
     """Whether a word goes on across this character's beginning; Chinese, Japanese and Thai have no borders to see."""
     return 0 < at < len(context) and all(
         character.isalnum() and not _UNSPACED.match(character) for character in context[at - 1 : at + 1]

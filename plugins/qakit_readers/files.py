@@ -26,6 +26,8 @@ SMALL = 1 << 24
 """Bytes that any file may unpack to."""
 _HEAD = 4096
 """How many bytes tell what a file is: a file of 100 MB is not copied for it."""
+_BEGINNING = 1 << 22
+"""How many tell which format it has: a single record may hold an encyclopedia's article."""
 _FOREIGN = (
     (b"version https://git-lfs", "is a Git LFS pointer, not the data; fetch the file with `git lfs pull`"),
     (_GZIP, "is compressed with gzip where it should not be, or twice; unpack it"),
@@ -87,6 +89,20 @@ def read_bytes(path: Path) -> bytes:
         data = file.read()
     refuse_foreign(data, path)
     return data
+
+
+def load_text(path: Path) -> str:
+    """The text of a UTF-8 file, line ends as they are; raises as :func:`read_bytes`, and where it is not UTF-8."""
+    return _decode(read_bytes(path), path)
+
+
+def beginning(path: Path) -> str:
+    """The first few million characters of a file, to see what it is; empty where it cannot be read."""
+    try:
+        with opened(path) as file:
+            return file.read(_BEGINNING).decode("utf-8", "replace")
+    except DataError:
+        return ""
 
 
 def text_lines(path: Path, *, keep_ends: bool = False) -> Iterator[tuple[int, str]]:

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+MARKS: Mapping[str, frozenset[str]] = {
+    "mrqa": frozenset({"context_tokens", "detected_answers"}),
+    "natural_questions": frozenset({"long_answer_candidates"}),
+    "hotpotqa": frozenset({"supporting_facts"}),
+    "newsqa": frozenset({"storyId", "answer_char_ranges", "answer_token_ranges"}),
+    "triviaqa": frozenset({"EntityPages", "SearchResults", "entity_pages", "search_results"}),
+    "label_studio": frozenset({"total_annotations", "from_name"}),
+}
+"""Fields by which the formats are known that no other has."""
 _FLAT = "flat records: the table reader takes them, with the fields' names (--reader table --set question=NAME ...)"
 
 
@@ -22,11 +32,17 @@ def format_hint(document: Any) -> str:
 
 
 def format_of(document: Any) -> str | None:
-    """``squad``, ``hw7``, ``adl``, ``table`` (flat records), or None."""
+    """``squad``, ``hw7``, ``adl``, one of :data:`MARKS`, ``table`` (flat records), or None."""
     if isinstance(document, dict) and {"questions", "paragraphs"} <= document.keys():
         return "hw7"
     first = next(iter(entries_of(document) or ()), None)
+    if isinstance(document, dict) and isinstance(document.get("Data"), list):
+        first = next(iter(document["Data"]), None)
     if isinstance(first, dict):
+        if marked := next((name for name, marks in MARKS.items() if marks & first.keys()), None):
+            return marked
+        if first.keys() == {"header"}:  # MRQA's first line
+            return "mrqa"
         paragraphs = first.get("paragraphs")
         if isinstance(paragraphs, list):
             inner = next(iter(paragraphs), None)

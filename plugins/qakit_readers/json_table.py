@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from qakit.api import DataError, Problems
+from qakit_readers.columnar import is_parquet, parquet_rows
 from qakit_readers.delimited import Row
 from qakit_readers.files import RepeatedKeyObject, load_json, parse_json, text_lines
 from qakit_readers.forms import entries_of
@@ -31,7 +32,7 @@ def json_rows(path: Path, problems: Problems) -> Iterator[Row]:
         DataError: the file is not UTF-8, or holds something else; the message names line and column.
     """
     columns: dict[str, Any] = {}
-    values = _lines(path) if _has_lines(path) else _document(path)
+    values = json_lines(path) if _has_lines(path) else _document(path)
     for number, (name, row) in enumerate(values):
         if not isinstance(row, dict):
             raise DataError(f"should hold an object, not {kind_of(row)}", path=path, row=name)
@@ -41,6 +42,11 @@ def json_rows(path: Path, problems: Problems) -> Iterator[Row]:
                 continue
         columns = columns or dict.fromkeys(row)
         yield number, name, columns | row
+
+
+def object_rows(path: Path, problems: Problems) -> Iterator[Row]:
+    """The rows of JSON as :func:`json_rows` has them, or of Parquet, as the content says; raises as either."""
+    return parquet_rows(path) if is_parquet(path) else json_rows(path, problems)
 
 
 def _has_lines(path: Path) -> bool:
@@ -57,7 +63,12 @@ def _has_lines(path: Path) -> bool:
     return not listed or not isinstance(listed[0], dict) or next(filled, None) is not None
 
 
-def _lines(path: Path) -> Iterator[tuple[str, Any]]:
+def json_lines(path: Path) -> Iterator[tuple[str, Any]]:
+    """The values of JSON Lines, one at a time, each with its name in messages; blank lines are passed over.
+
+    Raises:
+        DataError: the file is not UTF-8, or a line is no JSON; the message names line and column.
+    """
     for line, text in text_lines(path):
         if not text.strip():
             continue
