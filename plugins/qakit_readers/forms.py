@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from qakit_readers.record import Record
+
 MARKS: Mapping[str, frozenset[str]] = {
     "mrqa": frozenset({"context_tokens", "detected_answers"}),
     "natural_questions": frozenset({"long_answer_candidates"}),
@@ -29,6 +31,17 @@ def format_hint(document: Any) -> str:
     if found == "table":
         return f"; this looks like {_FLAT}"
     return f"; this looks like the {found} format" if found else ""
+
+
+def demand(record: Record, field: str) -> None:
+    """Make sure that a record has what every record of its format has; without it the file may be in another format.
+
+    Raises:
+        SkippedRecordError: it has not and the policy leaves the record out.
+        DataError: it has not and the policy stops; the message says what the record looks like.
+    """
+    if field not in record.values:
+        record.refuse("missing_field", field, f"the field is missing{format_hint([record.values])}")
 
 
 def format_of(document: Any) -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qakit.api import Answer, Example, Problems
 from qakit_readers import HotpotSettings
-from qakit_readers.forms import format_hint
+from qakit_readers.forms import demand
 from qakit_readers.json_table import object_rows
 from qakit_readers.record import Record, SkippedRecordError, kind_of
 from qakit_readers.several import YES_NO, place_anywhere, table_of
@@ -32,11 +32,10 @@ class HotpotReader:
                 yield self._question(Record.of(values, row, problems))
 
     def _question(self, record: Record) -> Example:
+        demand(record, "context")
         identifier = record.identifier(record.first_of("_id", "id"))
         record = record.named(f"id {identifier}")
         question = record.text("question", empty="empty_question")
-        if "context" not in record.values:
-            record.refuse("missing_field", "context", f"the field is missing{format_hint([record.values])}")
         paragraphs = table_of(record, "context", "title", "sentences")
         titles = [_text(record, f"context[{row}]", title) for row, (title, _) in enumerate(paragraphs)]
         texts = [_joined(record, f"context[{row}]", sentences) for row, (_, sentences) in enumerate(paragraphs)]

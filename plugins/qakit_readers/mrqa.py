@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from qakit.api import Answer, DataError, Example, Problems
+from qakit.api import Answer, Example, Problems
 from qakit_readers.answers import place_answer
-from qakit_readers.forms import format_hint
+from qakit_readers.forms import demand
 from qakit_readers.json_table import json_lines
 from qakit_readers.record import Record, SkippedRecordError, kind_of, quoted, whole_number
 
@@ -25,19 +24,16 @@ class MrqaReader:
 
     def read(self, path: Path, problems: Problems) -> Iterator[Example]:
         """Yield the questions in order, reading as they are asked for."""
-        lines = json_lines(path)
-        name, first = next(lines, ("", None))
-        if not isinstance(first, dict) or not first.keys() & {"header", "qas"}:
-            message = f'should begin with a line {{"header": ...}}, as MRQA has it{format_hint([first])}'
-            raise DataError(message, path=path)
-        for row, value in lines if "header" in first else chain([(name, first)], lines):
-            yield from _context(value, row, problems)
+        for number, (row, value) in enumerate(json_lines(path)):
+            if number or not (isinstance(value, dict) and "header" in value):
+                yield from _context(value, row, problems)
 
 
 def _context(value: object, row: str, problems: Problems) -> Iterator[Example]:
     questions = value.get("qas") if isinstance(value, dict) else None
     try:
         record = Record.of(value, row, problems, weight=len(questions) if isinstance(questions, list) else 1)
+        demand(record, "qas")
         questions = record.items("qas")
         context = record.text("context", empty="empty_context")
         document = record.identifier() if record.values.get("id") not in (None, "") else ""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qakit.api import Answer, Example, Problems
-from qakit_readers.forms import format_hint
+from qakit_readers.forms import demand
 from qakit_readers.json_table import json_lines
 from qakit_readers.record import Record, SkippedRecordError, quoted
 from qakit_readers.several import YES_NO, answer_between
@@ -66,8 +66,7 @@ class _Document:
 
 
 def _question(record: Record) -> Example:
-    if "document_text" not in record.values:
-        record.refuse("missing_field", "document_text", f"the field is missing{format_hint([record.values])}")
+    demand(record, "document_text")
     identifier = record.identifier("example_id")
     record = record.named(f"id {identifier}")
     question = record.text("question_text", empty="empty_question")

@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from qakit.api import Answer, DataError, Example, Problems
 from qakit_readers import NewsSettings
 from qakit_readers.delimited import delimited_rows
 from qakit_readers.files import beginning, load_json
-from qakit_readers.forms import entries_of, format_hint
+from qakit_readers.forms import demand, entries_of, format_hint
 from qakit_readers.record import Record, SkippedRecordError, kind_of, quoted
 from qakit_readers.several import answer_between
 from qakit_readers.tokens import Tokens
@@ -76,7 +77,7 @@ class NewsReader:
     def _stories(self, path: Path, problems: Problems) -> Iterator[Example]:
         document = load_json(path)
         entries = entries_of(document)
-        if entries is None or (entries and not (isinstance(entries[0], dict) and "storyId" in entries[0])):
+        if entries is None:
             message = f"should be an object with a list 'data' of stories, as NewsQA has it{format_hint(document)}"
             raise DataError(message, path=path)
         for number, value in enumerate(entries):
@@ -88,6 +89,7 @@ def _story(value: object, row: str, problems: Problems) -> Iterator[Example]:
     questions = value.get("questions") if isinstance(value, dict) else None
     try:
         story = Record.of(value, row, problems, weight=len(questions) if isinstance(questions, list) else 1)
+        demand(story, "storyId")
         identifier = story.identifier("storyId")
         text = story.text("text", empty="empty_context")
         questions = story.items("questions")
@@ -125,7 +127,11 @@ def _verdict(record: Record, field: str, value: object) -> Verdict:
 
 def _rows(path: Path, problems: Problems) -> Iterator[Example]:
     numbers: Counter[str] = Counter()
-    for _, row, values in delimited_rows(path, problems, separator=",", quotes=True):
+    rows = delimited_rows(path, problems, separator=",", quotes=True)
+    first = next(rows, None)
+    if first is None:
+        raise DataError("the table has no row", path=path)
+    for _, row, values in chain([first], rows):
         record = Record(values, row, problems)
         if not {"story_id", "story_text", "question"} <= values.keys():
             names = ", ".join(map(quoted, values))

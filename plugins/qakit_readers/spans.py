@@ -14,12 +14,13 @@ from qakit.api import Answer, DataError, Example, Problems
 from qakit_readers import BratSettings, LabelStudioSettings
 from qakit_readers.answers import place_answer
 from qakit_readers.files import load_json, load_text, text_lines
-from qakit_readers.forms import entries_of, format_hint
-from qakit_readers.record import Record, SkippedRecordError, kind_of
+from qakit_readers.forms import demand, entries_of, format_hint
+from qakit_readers.record import Record, SkippedRecordError, kind_of, quoted
 from qakit_readers.several import answer_between
 
 _CONFIGURATION = "annotation.conf"
 _SECTION = re.compile(r"\[(\w+)\]")
+_ANNOTATION = re.compile(r"([A-Za-z#][0-9]+\S*|\*)\t")
 _SPAN = re.compile(r"(\S+) ([0-9]+ [0-9]+(?:;[0-9]+ [0-9]+)*)")
 
 
@@ -88,11 +89,13 @@ def _of_brat(file: Path, text: str, problems: Problems, name: str) -> dict[str, 
     """The spans of each type; other annotations (relations, events, attributes, notes) are passed over."""
     spans: dict[str, list[Answer]] = {}
     for number, line in enumerate(_annotations(file), start=1):
-        if not line.startswith("T"):
-            continue
         identifier, _, rest = line.partition("\t")
         place, _, claimed = rest.partition("\t")
         record = Record({identifier: claimed}, f"{name}.ann, line {number}", problems)
+        if line.strip() and not _ANNOTATION.match(line):
+            record.refuse("wrong_type", "", f"should begin with a name such as T1 and a tab, not with {quoted(line)}")
+        if not line.startswith("T"):
+            continue
         found = _SPAN.fullmatch(place.strip())
         if found is None:
             record.refuse("wrong_type", identifier, f"should be a type with characters, not {kind_of(place)}")
@@ -153,7 +156,7 @@ class LabelStudioReader:
         """Yield the questions in order."""
         document = load_json(path)
         tasks = entries_of(document)
-        if tasks is None or not all(isinstance(task, dict) and "data" in task for task in tasks[:1]):
+        if tasks is None:
             message = (
                 f"should be a list of tasks with 'data', as Label Studio's export JSON has it{format_hint(document)}"
             )
@@ -167,6 +170,7 @@ class LabelStudioReader:
                 yield from self._task(Record.of(task, f"task {number + 1}", problems), labels)
 
     def _task(self, task: Record, labels: Sequence[str]) -> Iterator[Example]:
+        demand(task, "data")
         identifier = task.identifier()
         task = task.named(f"id {identifier}")
         data = task.child(task.get("data"), "data")

@@ -12,7 +12,7 @@ from qakit_readers import SquadSettings
 from qakit_readers.answers import answer_values, read_answer
 from qakit_readers.columnar import is_parquet, parquet_rows
 from qakit_readers.files import load_json
-from qakit_readers.forms import entries_of, format_hint, format_of
+from qakit_readers.forms import demand, entries_of, format_hint, format_of
 from qakit_readers.json_table import json_rows
 from qakit_readers.record import Record, SkippedRecordError, kind_of
 
@@ -54,8 +54,7 @@ def _entry(value: object, row: str, problems: Problems, labelled: bool) -> Itera
             return
     try:
         article = Record.of(value, row, problems, weight=_questions_in(value))
-        if "paragraphs" not in article.values:
-            article.refuse("missing_field", "paragraphs", f"the field is missing{format_hint([value])}")
+        demand(article, "paragraphs")
         paragraphs = article.items("paragraphs")
         title = _name(article, "title", "id")
     except SkippedRecordError:

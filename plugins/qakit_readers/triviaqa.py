@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from os.path import normpath
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from qakit.api import Answer, DataError, Example, Problems
 from qakit_readers import TriviaSettings
 from qakit_readers.columnar import is_parquet
 from qakit_readers.files import load_json, load_text
-from qakit_readers.forms import format_hint
+from qakit_readers.forms import demand, format_hint
 from qakit_readers.json_table import object_rows
 from qakit_readers.record import Record, SkippedRecordError, kind_of, quoted
 from qakit_readers.several import place_anywhere, table_of
@@ -42,7 +43,9 @@ class TriviaReader:
                 yield from self._question(Record.of(value, row, problems), path)
 
     def _question(self, record: Record, path: Path) -> Iterator[Example]:
-        identifier = record.identifier(record.first_of("QuestionId", "question_id"))
+        field = record.first_of("QuestionId", "question_id")
+        demand(record, field)
+        identifier = record.identifier(field)
         record = record.named(f"id {identifier}")
         question = record.text(record.first_of("Question", "question"), empty="empty_question")
         names = None if record.problems.predicted_only else _names(record)
@@ -72,11 +75,14 @@ class TriviaReader:
                 if not isinstance(name, str) or not isinstance(text, str | None):
                     message = f"should name a file as text, not {kind_of(name)}"
                     record.refuse("wrong_type", place, message)
+                name = record.sound(name, place)
                 if (folder, name) in seen:
                     continue
                 seen.add((folder, name))
                 if text is None:
-                    text = self._evidence(record, place, path.parent / self._settings.evidence / folder, name)
+                    text = self._evidence(
+                        record, place, Path(normpath(path.parent / self._settings.evidence / folder)), name
+                    )
                 if text.strip():
                     yield name, record.sound(text, place)
 
@@ -89,7 +95,7 @@ class TriviaReader:
             message = (
                 f"the folder {folder} with this data's documents is missing; the reader's setting `evidence` says where"
             )
-            raise DataError(f"{message} `web` and `wikipedia` are", path=record.problems.path)
+            raise DataError(f"{message} `web` and `wikipedia` are", path=record.problems.path, row=record.row)
         if not file.is_file():
             record.refuse("bad_reference", place, f"there is no document {quoted(name)} in {folder}")
         return load_text(file)
@@ -99,17 +105,13 @@ def _entries(path: Path, problems: Problems) -> Iterator[tuple[str, Any]]:
     if not is_parquet(path) and not path.name.removesuffix(".gz").lower().endswith((".jsonl", ".ndjson")):
         document = load_json(path)
         entries = document.get("Data") if isinstance(document, dict) else document
-        if not isinstance(entries, list) or not all(map(_is_question, entries[:1])):
+        if not isinstance(entries, list):
             message = f"should be an object with a list 'Data', as TriviaQA has it{format_hint(document)}"
             raise DataError(message, path=path)
         yield from ((f"Data[{number}]", entry) for number, entry in enumerate(entries))
         return
     for _, name, row in object_rows(path, problems):
         yield name, row
-
-
-def _is_question(entry: object) -> bool:
-    return isinstance(entry, dict) and bool(entry.keys() & {"QuestionId", "question_id"})
 
 
 def _names(record: Record) -> list[str] | None:

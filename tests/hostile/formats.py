@@ -70,6 +70,94 @@ ADL = [
     {"id": "q2", "question": "When?", "paragraphs": [0, 1, 2, 3]},
 ]
 GLUE = [["index", "sentence1", "sentence2", "label"], ["0", "One text.", "Another one.", "entailment"]]
+MRQA = [
+    {"header": {"dataset": "Normans", "split": "train"}},
+    {
+        "id": "c1",
+        "context": CONTEXT,
+        "qas": [
+            {
+                "qid": "q1",
+                "question": "Where?",
+                "answers": ["Pevensey"],
+                "detected_answers": [{"text": "Pevensey", "char_spans": [[19, 26]], "token_spans": [[4, 4]]}],
+            }
+        ],
+    },
+]
+NATURAL = [
+    {
+        "example_id": "q1",
+        "question_text": "Where?",
+        "document_text": CONTEXT,
+        "long_answer_candidates": [{"start_token": 0, "end_token": 5, "top_level": True}],
+        "annotations": [
+            {
+                "yes_no_answer": "NONE",
+                "long_answer": {"start_token": 0, "end_token": 5, "candidate_index": 0},
+                "short_answers": [{"start_token": 4, "end_token": 5}],
+            }
+        ],
+    }
+]
+HOTPOT = [
+    {
+        "_id": "q1",
+        "question": "Where?",
+        "answer": "Pevensey",
+        "supporting_facts": [["Normans", 0]],
+        "context": [["Normans", [CONTEXT]], ["Others", ["Another text.", " A third text."]]],
+    }
+]
+NEWS = {
+    "version": "1",
+    "data": [
+        {
+            "storyId": "q1",
+            "type": "train",
+            "text": CONTEXT,
+            "questions": [
+                {
+                    "q": "Where?",
+                    "consensus": {"s": 19, "e": 27},
+                    "answers": [{"sourcerAnswers": [{"s": 19, "e": 27}]}, {"sourcerAnswers": [{"noAnswer": True}]}],
+                    "validatedAnswers": [{"s": 19, "e": 27, "count": 2}, {"badQuestion": True, "count": 1}],
+                }
+            ],
+        }
+    ],
+}
+NEWS_ROWS = [
+    {
+        "story_id": "q1",
+        "question": "Where?",
+        "answer_char_ranges": "19:27|None|19:27,0:3",
+        "validated_answers": '{"19:27": 2, "none": 1}',
+        "story_text": CONTEXT,
+    }
+]
+TRIVIA = {
+    "Data": [
+        {
+            "QuestionId": "q1",
+            "Question": "Where?",
+            "Answer": {"Value": "Pevensey", "Aliases": ["Pevensey Bay"]},
+            "EntityPages": [{"Filename": "Normans.txt", "wiki_context": CONTEXT}],
+        }
+    ]
+}
+TASKS = [
+    {
+        "id": "q1",
+        "data": {"text": CONTEXT, "question": "Where?"},
+        "annotations": [
+            {
+                "was_cancelled": False,
+                "result": [{"value": {"start": 19, "end": 27, "text": "Pevensey", "labels": ["Place"]}}],
+            }
+        ],
+    }
+]
 COLUMNS = {"id": "key", "question": "q", "context": "c", "answer_text": "a", "answer_start": "s"}
 ROWS = [{"key": "q1", "q": "Where?", "c": CONTEXT, "a": "Pevensey", "s": 19}]
 
@@ -84,6 +172,8 @@ class Format:
     dump: Callable[[Any], bytes]
     file: str
     settings: Mapping[str, Any] = field(default_factory=dict)
+    questions: tuple[str | int, ...] = ()
+    """Where the document lists its questions (or what holds them), for one that is there twice."""
     beside: Mapping[str, Any] = field(default_factory=dict)
     """Further JSON files that the reader opens."""
 
@@ -140,9 +230,16 @@ def dump_parquet(rows: Any) -> bytes:
 FORMATS = {
     each.name: each
     for each in (
-        Format("squad", "squad", SQUAD, dump_json, "data.json"),
-        Format("hw7", "hw7", HW7, dump_json, "data.json"),
+        Format("squad", "squad", SQUAD, dump_json, "data.json", questions=("data", 0, "paragraphs", 0, "qas")),
+        Format("hw7", "hw7", HW7, dump_json, "data.json", questions=("questions",)),
         Format("adl", "adl", ADL, dump_json, "data.json", beside={"context.json": ADL_CONTEXTS}),
+        Format("mrqa", "mrqa", MRQA, dump_lines, "data.jsonl", questions=(1, "qas")),
+        Format("natural_questions", "natural_questions", NATURAL, dump_lines, "data.jsonl"),
+        Format("hotpotqa", "hotpotqa", HOTPOT, dump_json, "data.json"),
+        Format("newsqa", "newsqa", NEWS, dump_json, "data.json", questions=("data",)),
+        Format("newsqa csv", "newsqa", NEWS_ROWS, dump_csv, "data.csv"),
+        Format("triviaqa", "triviaqa", TRIVIA, dump_json, "data.json", questions=("Data",)),
+        Format("label_studio", "label_studio", TASKS, dump_json, "data.json", {"question": "question"}),
         Format("glue", "glue", GLUE, dump_tsv, "train.tsv", {"task": "RTE"}),
         Format("csv", "table", ROWS, dump_csv, "data.csv", COLUMNS),
         Format("tsv", "table", ROWS, dump_table_tsv, "data.tsv", COLUMNS),
@@ -150,7 +247,9 @@ FORMATS = {
         Format("parquet", "table", ROWS, dump_parquet, "data.parquet", COLUMNS),
     )
 }
-JSON_FORMATS = ("squad", "hw7", "adl", "jsonl")
+JSON_FORMATS = (
+    "squad", "hw7", "adl", "jsonl", "mrqa", "natural_questions", "hotpotqa", "newsqa", "triviaqa", "label_studio",
+)  # fmt: skip
 """Those whose documents are trees of JSON values."""
 
 Outcome = Literal["read", "refused"]

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from formats import FORMATS, JSON_FORMATS, check_example, check_message, read
+from formats import FORMATS, JSON_FORMATS, check_example, check_message, dump_csv, read
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutations import WRONG, Place, mutants
@@ -43,18 +43,18 @@ def _in_a_record(name: str, at: Place, what: str) -> bool:
     """Whether the place lies within a single record (not the document's own frame, nor a table's columns)."""
     if name == "jsonl" and what == "is missing":
         return False
-    depth = {"squad": 3, "hw7": 3, "adl": 2, "jsonl": 2}[name]
+    depth = {"squad": 3, "hw7": 3, "newsqa": 3, "triviaqa": 3}.get(name, 2)
     return len(at) >= depth and at[0] != "paragraphs"
 
 
-@pytest.mark.parametrize("name", ["glue", "csv", "tsv"])
+@pytest.mark.parametrize("name", ["glue", "csv", "tsv", "newsqa csv"])
 def test_every_cell_of_a_table(tmp_path: Path, name: str) -> None:
     form = FORMATS[name]
     cells = [*map(str, WRONG), "a\tb", 'a"b', "a\r\nb", "\x00", "\ufeff", "x" * 200_000]
     for _, _, document in mutants([list(row.values()) if isinstance(row, dict) else row for row in form.document]):
         if not (isinstance(document, list) and all(isinstance(row, list) for row in document)):
             continue
-        text = "\n".join(("\t" if name != "csv" else ",").join(map(str, row)) for row in document)
+        text = "\n".join(("," if form.dump is dump_csv else "\t").join(map(str, row)) for row in document)
         path = form.write(tmp_path, text.encode("utf-8", "surrogatepass"))
         read(form, path)
         read(form, path, {"default": "skip"})
