@@ -38,6 +38,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "writers/glue": {"labels": CLASSES},
     "metrics/accuracy": {"labels": CLASSES},
     "metrics/accuracy_f1": {"labels": CLASSES},
+    "metrics/auc": {"labels": CLASSES},
+    "metrics/log_loss": {"labels": CLASSES},
     "metrics/glue": {"labels": CLASSES},
     "metrics/matthews": {"labels": CLASSES},
     "metrics/pearson_spearman": {"labels": NUMBERS},
@@ -90,10 +92,69 @@ FILES: dict[str, dict[str, Any]] = {
         ],
         "context.json": [CONTEXT, CONTEXT],
     },
+    "mrqa": {
+        "data.jsonl": {
+            "context": CONTEXT,
+            "qas": [
+                {
+                    "qid": "1",
+                    "question": "q?",
+                    "answers": ["twice"],
+                    "detected_answers": [{"text": "twice", "char_spans": [[15, 19]]}],
+                }
+            ],
+        }
+    },
+    "natural_questions": {
+        "data.jsonl": {
+            "example_id": 1,
+            "question_text": "q?",
+            "document_text": CONTEXT,
+            "long_answer_candidates": [{"start_token": 0, "end_token": 6, "top_level": True}],
+            "annotations": [
+                {
+                    "long_answer": {"start_token": 0, "end_token": 6},
+                    "short_answers": [{"start_token": 3, "end_token": 4}],
+                }
+            ],
+        }
+    },
+    "hotpotqa": {"data.json": [{"_id": "1", "question": "q?", "answer": "twice", "context": [["t", [CONTEXT]]]}]},
+    "newsqa": {
+        "data.json": {
+            "data": [{"storyId": "s", "text": CONTEXT, "questions": [{"q": "q?", "consensus": {"s": 15, "e": 20}}]}]
+        }
+    },
+    "triviaqa": {
+        "data.json": {
+            "Data": [
+                {
+                    "QuestionId": "1",
+                    "Question": "q?",
+                    "Answer": {"Value": "twice"},
+                    "EntityPages": [{"Filename": "tides", "wiki_context": CONTEXT}],
+                }
+            ]
+        }
+    },
+    "brat": {"data.ann": "T1\tCount 15 20\ttwice\n", "data.txt": CONTEXT},
+    "label_studio": {
+        "data.json": [
+            {
+                "id": 1,
+                "data": {"text": CONTEXT},
+                "annotations": [{"result": [{"value": {"start": 15, "end": 20, "labels": ["Count"]}}]}],
+            }
+        ]
+    },
     "glue": {"data.tsv": "sentence\tlabel\na fine film\t1\n"},
     "table": {"data.csv": f"q,c,a\nq?,{CONTEXT},twice\n"},
 }
 """A small file for each reader; the first one is read."""
+
+
+OWN_TESTS = ("writers/natural_questions",)
+"""Components that need more than settings."""
 
 
 def of_kind(kind: str) -> Any:
@@ -101,7 +162,7 @@ def of_kind(kind: str) -> Any:
     cases = [
         pytest.param(entry, settings, id=f"{entry.name}-{number}")
         for entry in ENTRIES
-        if entry.kind == kind
+        if entry.kind == kind and f"{kind}/{entry.name}" not in OWN_TESTS
         for number, settings in enumerate(SETTINGS.get(f"{entry.kind}/{entry.name}", [{}]))
     ]
     return pytest.mark.parametrize(("entry", "settings"), cases)
@@ -114,21 +175,37 @@ def checked(check: Callable[..., Any], entry: Entry, settings: dict[str, Any], *
 
 def test_the_expected_components_are_there() -> None:
     assert {kind: [entry.name for entry in ENTRIES if entry.kind == kind] for kind in KINDS} == {
-        "readers": ["adl", "glue", "hw7", "squad", "table"],
+        "readers": [
+            "adl",
+            "brat",
+            "glue",
+            "hotpotqa",
+            "hw7",
+            "label_studio",
+            "mrqa",
+            "natural_questions",
+            "newsqa",
+            "squad",
+            "table",
+            "triviaqa",
+        ],
         "preprocessors": ["centred", "concatenate", "every_context", "random_window", "stride", "truncate"],
         "adapters": ["bitfit", "freeze", "full", "layernorm", "lora"],
         "heads": ["classifier", "crf", "joint_span", "linear_span", "multiple_choice", "paragraph_scorer"],
         "postprocessors": ["length_prior", "number_units", "special_chars", "trim_to_tokens"],
         "ensemblers": ["char_average", "mean", "nbest", "voting"],
-        "writers": ["csv", "glue", "jsonl", "squad_json"],
+        "writers": ["csv", "glue", "jsonl", "natural_questions", "squad_json"],
         "metrics": [
             "accuracy",
             "accuracy_f1",
+            "auc",
             "cmrc2018",
             "exact_match",
             "glue",
             "jaccard",
+            "log_loss",
             "matthews",
+            "micro_f1",
             "pearson_spearman",
             "quadratic_kappa",
             "selection",
@@ -181,6 +258,23 @@ def test_ensemblers(entry: Entry, settings: dict[str, Any]) -> None:
 @of_kind("writers")
 def test_writers(entry: Entry, settings: dict[str, Any], tmp_path: Path) -> None:
     checked(testing.check_writer, entry, settings, tmp_path)
+
+
+def test_the_writer_of_natural_questions(tmp_path: Path) -> None:
+    """It wants the file of the questions: theirs, and the answers that their context has not, in one document."""
+    from qakit.testing.answers import ANSWERS, CONTEXT
+
+    text = " ".join([CONTEXT, *(answer for answer in ANSWERS if answer not in CONTEXT)])
+    passage = {"start_token": 0, "end_token": len(text.split(" ")), "top_level": True}
+    rows = [
+        {"example_id": f"q{number}", "document_text": text, "long_answer_candidates": [passage]}
+        for number in range(len(ANSWERS))
+    ]
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    (tmp_path / "written").mkdir()
+    (entry,) = (each for each in ENTRIES if each.kind == "writers" and each.name == "natural_questions")
+    checked(testing.check_writer, entry, {"questions": str(questions)}, tmp_path / "written")
 
 
 @of_kind("metrics")

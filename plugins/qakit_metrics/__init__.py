@@ -1,9 +1,10 @@
-"""First-party metrics: SQuAD 1.1 and 2.0, CMRC 2018 (also for DRCD), exact match as competitions count it; GLUE's."""
+"""First-party metrics: SQuAD 1.1 and 2.0, CMRC 2018 (also for DRCD), exact match as competitions count it; classes,
+numbers, contexts; GLUE's, Natural Questions'."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -79,6 +80,31 @@ class GlueMetricSettings(Settings):
     )
 
 
+class ProbabilitySettings(Settings):
+    """Classes, by their probabilities."""
+
+    labels: Annotated[list[str], Field(min_length=2)] | None = Field(
+        default=None,
+        description="All classes in the order of `data.labels`. Only needed where that is not the sorted one, or where "
+        "the validation data do not have every class.",
+    )
+
+
+class MicroF1Settings(Settings):
+    """Long and short answers."""
+
+    primary: Literal["micro_f1", "long_f1", "short_f1"] = Field(
+        default="micro_f1", description="The figure that selects the weights."
+    )
+    long_threshold: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="A question without a short answer gets the long one of its best candidate where the probability "
+        "of no answer is at most this.",
+    )
+
+
 class SelectionSettings(Settings):
     """Choosing the context that holds the answer."""
 
@@ -140,6 +166,18 @@ MATTHEWS: Component[NoSettings, NoRuntime, Metric] = Component(
     settings=NoSettings,
     build="qakit_metrics.classification:build_matthews",
 )
+LOG_LOSS: Component[ProbabilitySettings, NoRuntime, Metric] = Component(
+    name="log_loss",
+    summary="Classes: logarithmic loss of their probabilities; its negative selects the weights",
+    settings=ProbabilitySettings,
+    build="qakit_metrics.probabilities:build_log_loss",
+)
+AUC: Component[ProbabilitySettings, NoRuntime, Metric] = Component(
+    name="auc",
+    summary="Classes: area under the ROC curve; of more than two the mean of each against the rest",
+    settings=ProbabilitySettings,
+    build="qakit_metrics.probabilities:build_auc",
+)
 PEARSON_SPEARMAN: Component[CorrelationSettings, NoRuntime, Metric] = Component(
     name="pearson_spearman",
     summary="Numbers: Pearson's and Spearman's correlation and their mean",
@@ -153,6 +191,12 @@ GLUE: Component[GlueMetricSettings, NoRuntime, Metric] = Component(
     build="qakit_metrics.classification:build_glue",
 )
 
+MICRO_F1: Component[MicroF1Settings, NoRuntime, Metric] = Component(
+    name="micro_f1",
+    summary="Natural Questions: F1 over long and short answers together, as Kaggle counts them",
+    settings=MicroF1Settings,
+    build="qakit_metrics.natural_questions:MicroF1",
+)
 SELECTION: Component[SelectionSettings, NoRuntime, Metric] = Component(
     name="selection",
     summary="Contexts: how often the one with the answer is chosen, its reciprocal rank, and recall",
@@ -174,7 +218,10 @@ def qakit_register_metrics() -> Iterable[Component[Any, Any, Any]]:
         ACCURACY,
         ACCURACY_F1,
         MATTHEWS,
+        LOG_LOSS,
+        AUC,
         PEARSON_SPEARMAN,
         GLUE,
+        MICRO_F1,
         SELECTION,
     )

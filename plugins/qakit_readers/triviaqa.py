@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from os.path import normpath
+from os.path import isfile, normpath
 from pathlib import Path
 from typing import Any
 
@@ -80,25 +80,24 @@ class TriviaReader:
                     continue
                 seen.add((folder, name))
                 if text is None:
-                    text = self._evidence(
-                        record, place, Path(normpath(path.parent / self._settings.evidence / folder)), name
-                    )
+                    below = Path(normpath(path.parent / self._settings.evidence / folder))
+                    text = _evidence(record, place, below, name)
                 if text.strip():
                     yield name, record.sound(text, place)
 
-    def _evidence(self, record: Record, place: str, folder: Path, name: str) -> str:
-        """The text of a file; only those below the folder are opened, whatever the name says."""
-        file = folder / name
-        if "\0" in name or not file.resolve().is_relative_to(folder.resolve()):
-            record.refuse("bad_reference", place, f"the document {quoted(name)} is not in the folder {folder}")
-        if not folder.is_dir():
-            message = (
-                f"the folder {folder} with this data's documents is missing; the reader's setting `evidence` says where"
-            )
-            raise DataError(f"{message} `web` and `wikipedia` are", path=record.problems.path, row=record.row)
-        if not file.is_file():
-            record.refuse("bad_reference", place, f"there is no document {quoted(name)} in {folder}")
-        return load_text(file)
+
+def _evidence(record: Record, place: str, folder: Path, name: str) -> str:
+    """The text of a file; only those below the folder are opened, whatever the name says."""
+    file = folder / name
+    if "\0" in name or not file.resolve().is_relative_to(folder.resolve()):
+        record.refuse("bad_reference", place, f"the document {quoted(name)} is not in the folder {folder}")
+    if not folder.is_dir():
+        message = f"the folder {folder} with this data's documents is missing"
+        advice = "the reader's setting `evidence` says where `web` and `wikipedia` are"
+        raise DataError(f"{message}; {advice}", path=record.problems.path, row=record.row)
+    if not isfile(file):  # noqa: PTH113 - also False for a name that no file can have
+        record.refuse("bad_reference", place, f"there is no document {quoted(name)} in {folder}")
+    return load_text(file)
 
 
 def _entries(path: Path, problems: Problems) -> Iterator[tuple[str, Any]]:

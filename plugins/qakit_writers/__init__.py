@@ -1,4 +1,4 @@
-"""First-party writers: CSV as Kaggle wants it, SQuAD's prediction file, JSON Lines."""
+"""First-party writers: CSV as Kaggle wants it, SQuAD's prediction file, JSON Lines, Natural Questions' tokens."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from qakit.api import Component, NoRuntime, NoSettings, Settings, Writer, hookimpl
+from qakit.api import Component, NoRuntime, NoSettings, RecipePath, Settings, Writer, hookimpl
 
 
 class CsvSettings(Settings):
@@ -61,6 +61,22 @@ class SquadJsonSettings(Settings):
     )
 
 
+class NaturalQuestionsSettings(Settings):
+    """A submission of Natural Questions."""
+
+    questions: RecipePath = Field(
+        description="The file with the questions that are predicted, in the simplified form: it says which tokens of "
+        "the document the answers are."
+    )
+    long_threshold: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="A question without a short answer gets the long one of its best candidate where the probability "
+        "of no answer is at most this, as in the metric `micro_f1`.",
+    )
+
+
 CSV: Component[CsvSettings, NoRuntime, Writer] = Component(
     name="csv",
     summary="A table of ids and answers, quoted where needed and checked against the sample submission",
@@ -80,8 +96,15 @@ JSONL: Component[NoSettings, NoRuntime, Writer] = Component(
     build="qakit_writers.json_files:JsonlWriter",
 )
 
+NATURAL_QUESTIONS: Component[NaturalQuestionsSettings, NoRuntime, Writer] = Component(
+    name="natural_questions",
+    summary="Natural Questions on Kaggle: the tokens of long and short answers",
+    settings=NaturalQuestionsSettings,
+    build="qakit_writers.natural_questions:NaturalQuestionsWriter",
+)
+
 
 @hookimpl
 def qakit_register_writers() -> Iterable[Component[Any, Any, Any]]:
     """The writers of this package."""
-    return (CSV, SQUAD_JSON, JSONL)
+    return (CSV, SQUAD_JSON, JSONL, NATURAL_QUESTIONS)

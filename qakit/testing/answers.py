@@ -108,9 +108,11 @@ def character_scores(members: Sequence[Probabilities]) -> CharacterScores:
     )
 
 
-def label_predictions(labels: Sequence[str | float], *, share: float = SURE) -> list[Prediction]:
-    """Classes with probabilities, or numbers."""
-    names = sorted({label for label in labels if isinstance(label, str)})
+def label_predictions(
+    labels: Sequence[str | float], *, share: float = SURE, classes: Sequence[str | float] = ()
+) -> list[Prediction]:
+    """Classes with probabilities, or numbers. ``classes``: all that there are; by default those among the labels."""
+    names = sorted({label for label in (*labels, *classes) if isinstance(label, str)})
     rest = (1 - share) / max(1, len(names) - 1)
     return [
         LabelPrediction(str(number), label, tuple(share if name == label else rest for name in names))

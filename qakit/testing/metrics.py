@@ -11,7 +11,7 @@ import numpy as np
 
 from qakit.components import Component, Settings
 from qakit.protocols import DrawnMetric, NoRuntime, PerExampleMetric
-from qakit.testing.answers import made_up_answers, made_up_label_predictions, made_up_labels, made_up_questions
+from qakit.testing.answers import label_predictions, made_up_answers, made_up_labels, made_up_questions
 from qakit.testing.components import build_checked, running, type_name
 from qakit.values import ContextPrediction, Example, Prediction, SpanPrediction
 
@@ -42,8 +42,8 @@ def check_metric(
     if labels:
         examples = made_up_labels(labels)
         right, wrong = (
-            made_up_label_predictions(labels),
-            made_up_label_predictions([_another(label, labels) for label in labels]),
+            label_predictions(labels),
+            label_predictions([_another(label, labels) for label in labels], classes=labels),
         )
     if contexts:
         texts = tuple(f"context {number}" for number in range(max(contexts) + 2))

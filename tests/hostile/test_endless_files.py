@@ -36,7 +36,9 @@ def refused(error: QakitError) -> None:
 
 
 @pytest.mark.parametrize("endless", ENDLESS, indirect=True)
-@pytest.mark.parametrize("reader", ["squad", "hw7", "table", "adl"])
+@pytest.mark.parametrize(
+    "reader", ["squad", "hw7", "table", "adl", "mrqa", "hotpotqa", "newsqa", "triviaqa", "label_studio", "brat"]
+)
 def test_no_reader_opens_what_has_no_end(endless: Path, reader: str) -> None:
     settings = {"id": "id", "text_a": "text"} if reader == "table" else {}
     built: Any = load_registry().build("readers", reader, settings, NoRuntime())

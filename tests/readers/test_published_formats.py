@@ -388,6 +388,7 @@ def test_triviaqa_of_the_hub_holds_its_documents(tmp_path: Path, read: Read) -> 
         ("../../qa/secret.txt", "is not in the folder"),
         ("/etc/passwd", "is not in the folder"),
         ("none.txt", "there is no document"),
+        ("a" * 5000, "there is no document"),
         (3, "should name a file as text, not the number 3"),
     ],
 )
