@@ -19,7 +19,14 @@ from qakit.inference.calibration import (
 )
 from qakit.inference.collectors import Scores, SpanScores
 from qakit.inference.scoring import ScoringSet, answers_from, predictions_of
-from qakit.inference.threshold import Choices, Score, apply_threshold, null_differences, tune_null_threshold
+from qakit.inference.threshold import (
+    Choices,
+    Score,
+    apply_threshold,
+    null_differences,
+    search_null_threshold,
+    tune_null_threshold,
+)
 from qakit.protocols import Metric, NoRuntime, PerExampleMetric, Postprocessor
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
@@ -126,8 +133,8 @@ def _evaluate_spans(
 
     threshold, fitted = null_threshold or 0.0, temperature or 1.0
     raw = predicted(threshold, fitted)
-    if null_threshold is None and recipe.predict.no_answer and score is not None:
-        threshold = tune_null_threshold(raw, examples, score)[0]
+    if null_threshold is None and recipe.predict.no_answer:
+        threshold = best_null_threshold(raw, examples, judge)
         raw = apply_threshold(raw, threshold)
     options, calibration = Options.of(raw), None
     if temperature is None and score is not None:
@@ -185,6 +192,17 @@ def fixed_threshold(recipe: Recipe) -> float | None:
     if not recipe.predict.no_answer:
         return 0.0
     return None if recipe.predict.null_threshold == "tune" else recipe.predict.null_threshold
+
+
+def best_null_threshold(raw: Sequence[SpanPrediction], examples: Sequence[Example], judge: Judge) -> float:
+    """The null threshold with the best primary figure on these examples."""
+    if (score := figures_by_question(judge)) is not None:
+        return tune_null_threshold(raw, examples, score)[0]
+
+    def figure(predictions: Sequence[SpanPrediction]) -> float:
+        return float(judge.metric.compute(examples, finish(predictions, examples, judge))[judge.metric.primary])
+
+    return search_null_threshold(raw, figure)[0]
 
 
 def figures_by_question(judge: Judge) -> Score | None:

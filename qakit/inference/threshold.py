@@ -18,6 +18,9 @@ Score = Callable[[Sequence[Example], Sequence[str]], Sequence[float]]
 MARGIN = 1.0
 """How far beyond all differences a threshold lies that answers every question, or none."""
 
+SEARCHED = 101
+"""Thresholds that are tried where each takes a computation of the metric."""
+
 ROUNDING = 1e-9
 """Totals that differ by less than this share of their size are equal: sums of fractions round."""
 
@@ -91,6 +94,30 @@ def tune_null_threshold(
     """
     best = [prediction.candidates[0].text if prediction.candidates else "" for prediction in predictions]
     return best_threshold(null_differences(predictions), score(examples, best), score(examples, [""] * len(examples)))
+
+
+def search_null_threshold(
+    predictions: Sequence[SpanPrediction], figure: Callable[[Sequence[SpanPrediction]], float]
+) -> tuple[float, float]:
+    """The null threshold with the best figure, and that figure, of a metric that is no mean over examples (an F1).
+
+    Such a figure is not known without being computed, so of many thresholds :data:`SEARCHED` are tried: between
+    differences, an even share of the examples from one to the next. Equally good ones: the one in the middle.
+
+    Args:
+        predictions: before clean-up, one per example.
+        figure: of predictions with their answers; larger is better.
+    """
+    differences = np.unique(null_differences(predictions))
+    differences = differences[np.isfinite(differences)]
+    if not len(differences):
+        return 0.0, figure(predictions)
+    answers = np.unique(np.linspace(0, len(differences), SEARCHED).round().astype(int))
+    thresholds = [_between(differences, int(count)) for count in answers]
+    figures = np.array([figure(apply_threshold(predictions, each)) for each in thresholds])
+    best = np.flatnonzero(figures >= figures.max() - ROUNDING * max(1.0, abs(figures.max())))
+    chosen = int(best[len(best) // 2])
+    return thresholds[chosen], float(figures[chosen])
 
 
 def null_differences(predictions: Sequence[SpanPrediction]) -> Float64:

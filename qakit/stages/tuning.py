@@ -22,8 +22,15 @@ from qakit.inference.calibration import (
     fit_temperature,
     right_options,
 )
-from qakit.inference.evaluation import Evaluation, Judge, figures_by_question, finish, fixed_threshold
-from qakit.inference.threshold import apply_threshold, tune_null_threshold
+from qakit.inference.evaluation import (
+    Evaluation,
+    Judge,
+    best_null_threshold,
+    figures_by_question,
+    finish,
+    fixed_threshold,
+)
+from qakit.inference.threshold import apply_threshold
 from qakit.numbers import finite
 from qakit.stages.model import CombineSection
 from qakit.values import Candidate, Example, NoAnswer, SpanPrediction
@@ -198,11 +205,10 @@ def judged(
 def _threshold(
     readings: Sequence[Sequence[Reading]], examples: Sequence[Example], judge: Judge, weight: Weight
 ) -> float:
-    fixed, score = fixed_threshold(judge.recipe), figures_by_question(judge)
-    if fixed is not None or score is None:
-        return fixed or 0.0
-    raw = raw_answers(readings, examples, Decision(weight), n_best=1)
-    return tune_null_threshold(raw, examples, score)[0]
+    fixed = fixed_threshold(judge.recipe)
+    if fixed is not None:
+        return fixed
+    return best_null_threshold(raw_answers(readings, examples, Decision(weight), n_best=1), examples, judge)
 
 
 def _temperature(raw: Sequence[SpanPrediction], examples: Sequence[Example], judge: Judge) -> float:

@@ -13,6 +13,7 @@ from qakit.protocols import EnsembleMember, NoRuntime, PoolsMembers
 from qakit.testing.answers import (
     ANSWERS,
     CONTEXT,
+    SURE,
     UNSURE,
     Probabilities,
     character_scores,
@@ -80,10 +81,10 @@ def check_ensembler(
 
 
 def _said(labels: Sequence[str | float], *, moved: int, sure: bool) -> list[Prediction]:
-    share = {} if sure else {"share": UNSURE}
+    share = SURE if sure else UNSURE
     if labels:
-        return label_predictions([*labels[moved:], *labels[:moved]], **share)
-    return span_predictions(confident([*ANSWERS[moved:], *ANSWERS[:moved]], **share))
+        return label_predictions([*labels[moved:], *labels[:moved]], share=share)
+    return span_predictions(confident([*ANSWERS[moved:], *ANSWERS[:moved]], share=share))
 
 
 def _combine(ensembler: Any, *members: list[Prediction]) -> list[Prediction]:

@@ -16,6 +16,7 @@ from qakit.inference.threshold import (
     apply_threshold,
     best_threshold,
     null_differences,
+    search_null_threshold,
     tune_null_threshold,
 )
 from qakit.values import Candidate, Example, NoAnswer, SpanPrediction
@@ -160,3 +161,23 @@ def test_the_curve_is_the_mean_at_every_threshold(
     curve = choices.curve("f1")
     assert best == pytest.approx(curve.at(threshold), abs=1e-9)
     assert best == pytest.approx(curve.means.max(), abs=1e-9)
+
+
+@given(st.lists(st.tuples(st.integers(-9, 9).map(float), st.booleans(), st.booleans()), max_size=60))
+def test_a_figure_that_is_no_mean_is_searched(rows: list[tuple[float, bool, bool]]) -> None:
+    """F1 over the questions, as of long and short answers: all thresholds that matter are tried where they are few."""
+
+    def f1(given_: Sequence[bool]) -> float:
+        right = sum(answer and good for answer, (_, good, _) in zip(given_, rows, strict=True))
+        missed = sum(not answer and there for answer, (_, _, there) in zip(given_, rows, strict=True))
+        total = right + sum(given_) + missed
+        return 2 * right / total if total else 0.0
+
+    predictions = [
+        SpanPrediction(str(row), "x", (Candidate("x", 0, 1, 0, 0.0, 0.5),), NoAnswer(difference, 0.5))
+        for row, (difference, _, _) in enumerate(rows)
+    ]
+    threshold, best = search_null_threshold(predictions, lambda found: f1([bool(each.answer) for each in found]))
+    assert best == f1([difference <= threshold for difference, _, _ in rows])
+    every = [-math.inf, *(row[0] for row in rows)]
+    assert best == pytest.approx(max(f1([row[0] <= other for row in rows]) for other in every))
