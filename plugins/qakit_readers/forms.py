@@ -41,7 +41,10 @@ def demand(record: Record, field: str) -> None:
         DataError: it has not and the policy stops; the message says what the record looks like.
     """
     if field not in record.values:
-        record.refuse("missing_field", field, f"the field is missing{format_hint([record.values])}")
+        listed = [record.values]
+        flat = format_of(listed) == "table"  # perhaps a whole document on one line
+        hint = (flat and format_hint(record.values)) or format_hint(listed)
+        record.refuse("missing_field", field, f"the field is missing{hint}")
 
 
 def format_of(document: Any) -> str | None:

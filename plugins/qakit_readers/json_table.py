@@ -15,7 +15,7 @@ from qakit.api import DataError, Problems
 from qakit_readers.columnar import is_parquet, parquet_rows
 from qakit_readers.delimited import Row
 from qakit_readers.files import RepeatedKeyObject, load_json, parse_json, text_lines
-from qakit_readers.forms import entries_of
+from qakit_readers.forms import entries_of, format_hint
 from qakit_readers.record import REPEATED, kind_of
 
 
@@ -88,5 +88,5 @@ def _document(path: Path) -> Iterable[tuple[str, Any]]:
     entries = entries_of(document)
     if entries is None:
         message = "is an object without a list 'data'; rows are objects in a list (pandas: to_json(orient='records'))"
-        raise DataError(message, path=path)
+        raise DataError(f"{message}{format_hint(document)}", path=path)
     return ((f"record {number}", entry) for number, entry in enumerate(entries, start=1))

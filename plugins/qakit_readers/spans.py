@@ -162,15 +162,15 @@ class LabelStudioReader:
             )
             raise DataError(message, path=path)
         labels = self._settings.labels or list(labels_in(tasks))
-        if not labels and self._settings.question is None:
-            message = "no span in the file has a label: name those to ask for with the reader's `labels`"
-            raise DataError(message, path=path)
         for number, task in enumerate(tasks):
             with suppress(SkippedRecordError):
                 yield from self._task(Record.of(task, f"task {number + 1}", problems), labels)
 
     def _task(self, task: Record, labels: Sequence[str]) -> Iterator[Example]:
         demand(task, "data")
+        if not labels and self._settings.question is None:
+            message = "no span in the file has a label: name those to ask for with the reader's `labels`"
+            raise DataError(message, path=task.problems.path)
         identifier = task.identifier()
         task = task.named(f"id {identifier}")
         data = task.child(task.get("data"), "data")

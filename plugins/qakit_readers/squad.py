@@ -12,7 +12,7 @@ from qakit_readers import SquadSettings
 from qakit_readers.answers import answer_values, read_answer
 from qakit_readers.columnar import is_parquet, parquet_rows
 from qakit_readers.files import load_json
-from qakit_readers.forms import demand, entries_of, format_hint, format_of
+from qakit_readers.forms import MARKS, demand, entries_of, format_hint, format_of
 from qakit_readers.json_table import json_rows
 from qakit_readers.record import Record, SkippedRecordError, kind_of
 
@@ -125,7 +125,7 @@ def _rows(path: Path) -> _Entries | None:
 def _listed(document: Any, path: Path) -> _Entries:
     """What the document lists: articles, paragraphs or questions."""
     entries = entries_of(document)
-    if entries is None or document == [] or format_of(document) == "adl":
+    if entries is None or document == [] or format_of(document) in ("adl", *MARKS):
         message = f"should be an object with a list 'data', as SQuAD has it{format_hint(document)}"
         raise DataError(message, path=path)
     name = "data[{}]".format if isinstance(document, dict) else lambda number: f"record {number + 1}"

@@ -101,7 +101,7 @@ def test_a_threshold_of_the_recipe_still_gets_a_temperature(scored: list[tuple[f
     assert found.temperature != 1.0
 
 
-def test_a_metric_without_figures_by_question_tunes_nothing(scored: list[tuple[float, float]]) -> None:
+def test_a_metric_without_figures_by_question_tunes_the_threshold_alone(scored: list[tuple[float, float]]) -> None:
     class Plain:
         primary = "answered"
 
@@ -111,8 +111,10 @@ def test_a_metric_without_figures_by_question_tunes_nothing(scored: list[tuple[f
     judge = judge_of()
     plain = Judge(judge.recipe, Plain(), judge.postprocessors)  # type: ignore[arg-type]
     found = evaluated(plain)
-    assert (found.null_threshold, found.temperature, found.calibration) == (0.0, 1.0, None)
-    assert found.figures == {"answered": 3.0}
+    assert (found.temperature, found.calibration) == (1.0, None)
+    assert found.null_threshold > 2.5 and found.figures == {"answered": 4.0}
+    kept = evaluated(plain, null_threshold=0.0)
+    assert (kept.null_threshold, kept.figures) == (0.0, {"answered": 3.0})
     assert choices_of(found.raw, EXAMPLES, plain) is None
 
 

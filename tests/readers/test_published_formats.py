@@ -14,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qakit.api import Answer, DataError
+from qakit.drafting.understand import understand
+from qakit.registry import load_registry
 from qakit_readers.tokens import Tokens
 
 Read = Callable[..., Any]
@@ -527,3 +529,107 @@ def test_tydi_gold_passages_are_squads(write_json: Any, read: Read) -> None:
     )
     (example,), _ = read("squad", path)
     assert (example.id, example.answers, example.document) == ("finnish-8424219-1", (Answer("twice", 15),), "")
+
+
+# ------------------------------------------------------------------------------------------- which format a file has
+def trivia_files(folder: Path) -> Path:
+    """With documents that hold the answer."""
+    (folder / "evidence" / "wikipedia").mkdir(parents=True)
+    (folder / "evidence" / "wikipedia" / "Danube.txt").write_text(WIKI)
+    (folder / "qa").mkdir()
+    path = folder / "qa" / "wikipedia-train.json"
+    path.write_text(json.dumps({"Data": [trivia(SearchResults=[])]}, indent=4))
+    return path
+
+
+def json_file(value: Any) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        (folder / "train.json").write_text(json.dumps(value))
+        return folder / "train.json"
+
+    return write
+
+
+ANNOTATED = labelled((15, 18, "Place"), (0, 3, "Person"))
+PUBLISHED: dict[str, tuple[Callable[[Path], Path], str, dict[str, Any]]] = {
+    "MRQA": (
+        lambda folder: write_lines(
+            folder / "Tides.jsonl.gz", *mrqa(asked(answers=["twice"], detected_answers=[detected("twice", [15, 19])]))
+        ),
+        "mrqa",
+        {},
+    ),
+    "Natural Questions": (
+        lambda folder: write_lines(folder / "simplified-nq-train.jsonl", natural(annotation(0, TWICE))),
+        "natural_questions",
+        {},
+    ),
+    "HotpotQA": (json_file([hotpot()]), "hotpotqa", {}),
+    "NewsQA, combined": (json_file({"data": [story(news(SPAN, SPAN))]}), "newsqa", {"split": "train"}),
+    "NewsQA, tokenized": (
+        lambda folder: news_csv(folder / "train.csv", {"answer_token_ranges": "3:6"}),
+        "newsqa",
+        {},
+    ),
+    "TriviaQA": (trivia_files, "triviaqa", {}),
+    "brat": (brat, "brat", {"types": ["Person", "Place", "Move"]}),
+    "Label Studio": (json_file([task(ANNOTATED)]), "label_studio", {"labels": ["Place", "Person"]}),
+    "Label Studio with questions": (
+        json_file([{**task(ANNOTATED), "data": {"passage": NOTE, "question": "Where?"}}]),
+        "label_studio",
+        {"text": "passage", "question": "question"},
+    ),
+    "TyDi's gold passages": (
+        json_file(
+            {
+                "data": [
+                    {
+                        "paragraphs": [
+                            {
+                                "context": TIDE,
+                                "qas": [
+                                    {
+                                        "id": "finnish-1-1",
+                                        "question": "?",
+                                        "answers": [{"text": "twice", "answer_start": 15}],
+                                    }
+                                ],
+                            }
+                        ]
+                    }
+                ]
+            }
+        ),
+        "squad",
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_init_knows_which_reader_a_file_wants(name: str, tmp_path: Path) -> None:
+    write, reader, settings = PUBLISHED[name]
+    found = understand(write(tmp_path), load_registry())
+    assert (found.name, dict(found.settings)) == (reader, settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "reader"),
+    [
+        ("MRQA", "squad"),
+        ("Natural Questions", "squad"),
+        ("HotpotQA", "squad"),
+        ("NewsQA, combined", "squad"),
+        ("TriviaQA", "squad"),
+        ("TriviaQA", "hotpotqa"),
+        ("Label Studio", "triviaqa"),
+        ("TyDi's gold passages", "mrqa"),
+        ("HotpotQA", "label_studio"),
+    ],
+)
+def test_another_formats_reader_says_what_the_file_looks_like(
+    name: str, reader: str, tmp_path: Path, read: Read
+) -> None:
+    write, wanted, _ = PUBLISHED[name]
+    with pytest.raises(DataError, match=f"this looks like the {wanted} format"):
+        read(reader, write(tmp_path))

@@ -1,0 +1,75 @@
+"""From Natural Questions' files to a submission: ``init``, a training, the tokens of long and short answers."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import Invoke
+
+PASSAGES = ("<P> The tide rises twice a day . </P>", "<P> Near Ulm there is none . </P>")
+
+
+def question(number: int) -> dict[str, Any]:
+    """A question with one short answer, a long one alone, yes, or none."""
+    text = " ".join(("Tides", *PASSAGES, str(number)))
+    passages, at = [], 1
+    for passage in PASSAGES:
+        end = at + len(passage.split())
+        passages.append({"start_token": at, "end_token": end, "top_level": True})
+        at = end
+    long = passages[number % 2] if number % 4 != 3 else {"start_token": -1, "end_token": -1}
+    return {
+        "example_id": number - 10,
+        "question_text": f"how often does tide {number} rise",
+        "document_text": text,
+        "long_answer_candidates": passages,
+        "annotations": [
+            {
+                "long_answer": long,
+                "short_answers": [{"start_token": 5, "end_token": 6}] if number % 4 == 0 else [],
+                "yes_no_answer": "YES" if number % 4 == 1 else "NONE",
+            }
+        ],
+    }
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """Training file, test file, sample submission, named as Kaggle does."""
+    train, test = tmp_path / "simplified-nq-train.jsonl", tmp_path / "simplified-nq-test.jsonl"
+    train.write_text("".join(json.dumps(question(number)) + "\n" for number in range(40)))
+    asked = [{name: value for name, value in question(50 + n).items() if name != "annotations"} for n in range(4)]
+    test.write_text("".join(json.dumps(each) + "\n" for each in asked))
+    sample = tmp_path / "sample_submission.csv"
+    ids = (f"{each['example_id']}_{kind}" for each in asked for kind in ("long", "short"))
+    sample.write_text("example_id,PredictionString\n" + "".join(f"{identifier},\n" for identifier in ids))
+    return train, test, sample
+
+
+def test_from_init_to_a_submission(
+    files: tuple[Path, Path, Path], tiny_backbone: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    train, test, sample = files
+    recipe = tmp_path / "nq.yaml"
+    given = ("--validation", train, "--test", test, "--sample-submission", sample, "--backbone", tiny_backbone)
+    drafted = invoke("init", train, *given, "-o", recipe)
+    assert drafted.exit_code == 0, drafted.output
+    less = ("--set", "train.max_steps=2", "--set", "train.precision=fp32", "--output", tmp_path / "run", "--quiet")
+    done = invoke("train", recipe, *less)
+    assert done.exit_code == 0, done.output
+    figures = json.loads((tmp_path / "run" / "metrics.json").read_text())["validation"]
+    assert {"micro_f1", "long_f1", "short_f1"} <= figures.keys()
+    with (tmp_path / "run" / "predictions" / "submission.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    with sample.open(newline="") as file:
+        assert [row["example_id"] for row in rows] == [row["example_id"] for row in csv.DictReader(file)]
+    given_answers = [row["PredictionString"] for row in rows]
+    passages = {f"{each['start_token']}:{each['end_token']}" for each in question(0)["long_answer_candidates"]}
+    assert {*given_answers[::2]} <= passages | {""}
+    for answer in filter(None, given_answers[1::2]):
+        first, stop = map(int, answer.split(":"))
+        assert 1 <= first < stop <= 16
