@@ -86,6 +86,36 @@ def test_data_files_are_never_replaced(tweets: Path, invoke: Invoke) -> None:
     assert file.read_bytes() == before
 
 
+def test_chaii(tmp_path: Path) -> None:
+    """Contexts of several lines in two languages, offsets of the first occurrence, a sample with a name of its own."""
+    places = ("दिल्ली", "मुंबई", "चेन्नई")
+    rows = []
+    for number in range(40):
+        place = places[number % 3]
+        context = f"यह पंक्ति संख्या {number} है।\n\n{place} एक नगर है, और {place} बड़ा है।"
+        question = f"संख्या {number} किस नगर की है?"
+        rows.append((f"c{number}", context, question, place, context.index(place), ("hindi", "tamil")[number % 2]))
+    columns = ("id", "context", "question", "answer_text", "answer_start", "language")
+    for name, part, kept in (("train", rows[:36], range(6)), ("test", rows[36:], (0, 1, 2, 5))):
+        with (tmp_path / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([[row[at] for at in kept] for row in [columns, *part]])
+    sample = tmp_path / "sample_submission.csv"
+    sample.write_text("id,PredictionString\n" + "".join(f"{row[0]},\n" for row in rows[36:]))
+    found = drafted(tmp_path / "train.csv", test=tmp_path / "test.csv", sample_submission=sample)
+    assert found.values["data"]["reader"] == {
+        "name": "table",
+        "id": "id",
+        "question": "question",
+        "context": "context",
+        "answer_text": "answer_text",
+        "answer_start": "answer_start",
+    }
+    assert "problems" not in found.values["data"]  # the offsets are right
+    assert found.values["metric"] == "jaccard"
+    assert found.values["writer"] == {"name": "csv", "id_column": "id", "answer_column": "PredictionString"}
+    assert "not used: 'language'" in found.notes
+
+
 def test_questions_without_an_answer(samples: Path, tmp_path: Path) -> None:
     articles = json.loads((samples / "squad-dev.json").read_text("utf-8"))
     for question in articles["data"][0]["paragraphs"][0]["qas"]:

@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qakit.api import Answer, DataError
+from qakit.data.read import read_examples
 from qakit.drafting.understand import understand
 from qakit.registry import load_registry
 from qakit_readers.tokens import Tokens
@@ -633,3 +635,13 @@ def test_another_formats_reader_says_what_the_file_looks_like(
     write, wanted, _ = PUBLISHED[name]
     with pytest.raises(DataError, match=f"this looks like the {wanted} format"):
         read(reader, write(tmp_path))
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_labels_of_files_that_are_only_predicted_are_left_alone(name: str, tmp_path: Path) -> None:
+    path = PUBLISHED[name][0](tmp_path)
+    reader = understand(path, load_registry()).reader
+    known, asked = (read_examples(reader, path, predicted_only=only).examples for only in (False, True))
+    assert any(example.labelled for example in known) and not any(example.labelled for example in asked)
+    unlabelled = {"answers": None, "relevant": None}
+    assert [replace(example, **unlabelled) for example in known] == list(asked)  # type: ignore[arg-type]
