@@ -65,7 +65,8 @@ def test_answers_that_are_hard_to_place():
         a=[
             qa("1", "a?", "one two one", Answer("one", 0), Answer("one", 0)),  # the same twice counts once
             qa("2", "b?", "one two", Answer(" two", 3)),
-            qa("3", "c?", "one two", Answer("three", None)),
+            qa("3", "c?", "one two", Answer("three", None), Answer("trois", None)),
+            qa("5", "e?", "one two", Answer("two", 4), Answer("deux", None)),  # another name of it
             qa("4", "d?", "aaa", Answer("aa", 1)),
         ]
     ).splits[0]

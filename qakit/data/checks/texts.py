@@ -74,14 +74,14 @@ def answer_findings(examples: Sequence[Example]) -> list[Finding]:
     for example in examples:
         if begins_like_formula(example.id):
             formulas.append(f"id {example.id}")
+        if example.answers and not any(answer.places for answer in example.answers):
+            unplaced.append(f"id {example.id}: {shown(example.answers[0].text)}")
         for answer in dict.fromkeys(example.answers or ()):
             named = f"id {example.id}: {shown(answer.text)}"
             if answer.text != answer.text.strip():
                 blanks.append(named)
             if begins_like_formula(answer.text):
                 formulas.append(named)
-            if not answer.places:
-                unplaced.append(named)
             if answer.start is None:
                 continue
             context = example.contexts[answer.context]
@@ -91,8 +91,8 @@ def answer_findings(examples: Sequence[Example]) -> list[Finding]:
     findings = [
         warning(
             "unplaced_answer",
-            "answers without a place: they count in metrics, but nothing is learned from them; for texts that occur "
-            "several times set data.problems.answer_ambiguous to first or all, in another case answer_case to repair",
+            "questions whose answers have no place: they count in metrics, but nothing is learned from them; for texts "
+            "that occur several times set data.problems.answer_ambiguous to first or all, in another case answer_case to repair",
             unplaced,
         ),
         warning("answer_blanks", "answers with blanks at an end", blanks),
