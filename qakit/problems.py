@@ -118,7 +118,12 @@ def _kinds() -> dict[str, ProblemKind]:
         ),
         ProblemKind("missing_field", "a record lacks a field, or its id is empty", "error", structural),
         ProblemKind("wrong_type", "a field holds a value of the wrong type", "error", structural),
-        ProblemKind("bad_reference", "a paragraph number that points nowhere", "error", structural),
+        ProblemKind(
+            "bad_reference",
+            "a number of a paragraph, of characters or tokens, or the name of a document, that points nowhere",
+            "error",
+            structural,
+        ),
         ProblemKind("contradiction", "a record contradicts itself about having an answer", "error", structural),
         ProblemKind("is_impossible", "a flag that the answers contradict", "error", ("error", "skip", "keep")),
         ProblemKind("paragraph_count", "not as many paragraphs as promised", "error", ("error", "skip", "keep")),

@@ -256,3 +256,20 @@ competition: {{slug: same-or-other}}
     assert {line.split(",")[1] for line in lines[1:]} <= {"same", "other"}
     result = invoke("submit", run, "--dry-run")
     assert result.exit_code == 0, result.output
+
+
+def test_a_runs_own_probabilities_are_judged(train: Callable[..., Path], glue: Path) -> None:
+    """``log_loss`` and ``auc`` in ``metrics.json`` are scikit-learn's of what ``nbest.jsonl`` holds."""
+    from sklearn.metrics import log_loss, roc_auc_score
+
+    gold = [int(same) for *_, same in pairs(20)]
+    for name in ("log_loss", "auc"):
+        run = train("WNLI", name, f"metric={name}")
+        lines = (run / "predictions" / "validation" / "nbest.jsonl").read_text("utf-8").splitlines()
+        shares = [json.loads(line)["scores"] for line in lines]
+        figures = json.loads((run / "metrics.json").read_text("utf-8"))["validation"]
+        if name == "auc":
+            assert figures["auc"] == pytest.approx(100 * roc_auc_score(gold, [second for _, second in shares]))
+        else:
+            assert figures["log_loss"] == pytest.approx(log_loss(gold, shares))
+            assert figures["negative_log_loss"] == -figures["log_loss"]
