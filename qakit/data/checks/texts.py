@@ -92,7 +92,8 @@ def answer_findings(examples: Sequence[Example]) -> list[Finding]:
         warning(
             "unplaced_answer",
             "questions whose answers have no place: they count in metrics, but nothing is learned from them; for texts "
-            "that occur several times set data.problems.answer_ambiguous to first or all, in another case answer_case to repair",
+            "that occur several times set data.problems.answer_ambiguous to first or all, in another case answer_case "
+            "to repair",
             unplaced,
         ),
         warning("answer_blanks", "answers with blanks at an end", blanks),
