@@ -20,7 +20,7 @@ from qakit_readers.columns import (
     starts_fit,
 )
 from qakit_readers.delimited import SEPARATORS, delimited_rows
-from qakit_readers.files import text_lines
+from qakit_readers.files import beginning, text_lines
 from qakit_readers.glue import GlueReader
 from qakit_readers.glue_tasks import TASKS
 from qakit_readers.json_table import json_rows
@@ -48,8 +48,10 @@ def guess_squad(path: Path) -> Iterator[Guess]:  # noqa: ARG001 (the reader itse
     yield Guess(recipe={"writer": "squad_json"}, reasons={"writer": "SQuAD's own prediction file: id -> text"})
 
 
-def guess_hw7(path: Path) -> Iterator[Guess]:  # noqa: ARG001
+def guess_hw7(path: Path) -> Iterator[Guess]:
     """NTU ML's homework 7 compares answers without their commas."""
+    if '"paragraph_id"' not in beginning(path):
+        return
     yield Guess(
         recipe={
             "metric": {"name": "exact_match", "remove_characters": ","},
@@ -59,8 +61,10 @@ def guess_hw7(path: Path) -> Iterator[Guess]:  # noqa: ARG001
     )
 
 
-def guess_adl(path: Path) -> Iterator[Guess]:  # noqa: ARG001
+def guess_adl(path: Path) -> Iterator[Guess]:
     """NTU ADL's homework counts exact answers."""
+    if '"paragraphs"' not in beginning(path):
+        return
     yield Guess(recipe={"metric": "exact_match"}, reasons={"metric": "the competition compares whole answers"})
 
 
