@@ -21,7 +21,7 @@ from qakit_readers.several import answer_between
 _CONFIGURATION = "annotation.conf"
 _SECTION = re.compile(r"\[(\w+)\]")
 _ANNOTATION = re.compile(r"([A-Za-z#][0-9]+\S*|\*)\t")
-_SPAN = re.compile(r"(\S+) ([0-9]+ [0-9]+(?:;[0-9]+ [0-9]+)*)")
+_SPAN = re.compile(r"(\S+) ([0-9]{1,9} [0-9]{1,9}(?:;[0-9]{1,9} [0-9]{1,9})*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +62,8 @@ class BratReader:
             name = file.relative_to(path.parent).with_suffix("").as_posix()
             with suppress(SkippedRecordError):
                 text = load_text(file.with_suffix(".txt"))
-                spans = _of_brat(file, text, problems, name)
-                types = self._types or _configured(file) or list(spans)
-                known = None if problems.predicted_only else spans
-                yield from _questions(_Text(name, text, known), types, name=name)
+                spans = None if problems.predicted_only else _of_brat(file, text, problems, name)
+                yield from _questions(_Text(name, text, spans), self._types or types_in(file), name=name)
 
 
 def _files(path: Path) -> list[Path]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qakit.api import Answer, DataError
+from qakit.api import Answer, DataError, NoRuntime
 from qakit.data.read import read_examples
 from qakit.drafting.understand import understand
 from qakit.registry import load_registry
@@ -464,6 +466,28 @@ def test_brat_spans_over_lines_and_wrong_offsets(tmp_path: Path, read: Read) -> 
     assert dict(problems.counts) == {("answer_offset", "repaired"): 1}
     with pytest.raises(DataError, match=r"note\.ann, line 1, field 'T1': should be a type with characters"):
         read("brat", brat(tmp_path, standoff="T1\tMove fifteen\tUlm\n"))
+
+
+@given(st.binary(max_size=60) | st.text("T1#\tab 09;\n", max_size=60).map(str.encode), st.text(max_size=20))
+def test_brat_any_bytes_are_read_or_refused(standoff: bytes, text: str) -> None:
+    reader = load_registry().build("readers", "brat", {}, NoRuntime())
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "note.ann"
+        path.write_bytes(standoff)
+        path.with_suffix(".txt").write_text(text, "utf-8", "surrogatepass", newline="")
+        for policy in ("error", "skip", "keep", "repair"):
+            with suppress(DataError):
+                for example in read_examples(reader, path, policies={"default": policy}).examples:
+                    (context,) = example.contexts
+                    assert example.question and context == text.removeprefix("\ufeff")
+                    assert all(context[first:end] for answer in example.answers or () for first, end in answer.places)
+
+
+def test_brat_annotations_of_a_predicted_file_are_not_read(tmp_path: Path) -> None:
+    path = brat(tmp_path, standoff="T1\tPlace fifteen\tUlm\n")
+    reader = load_registry().build("readers", "brat", {"types": ["Place"]}, NoRuntime())
+    (example,) = read_examples(reader, path, predicted_only=True).examples
+    assert (example.id, example.answers) == ("note:Place", None)
 
 
 def labelled(*spans: tuple[int, int, str], **fields: Any) -> dict[str, Any]:
