@@ -64,7 +64,8 @@ class Answer:
             metrics).
         context: which of the example's contexts, from 0.
         others: further places [first, end) in the context's characters that are as right to learn. Their text may
-            differ from ``text`` in case, blanks and zero-width characters; with ``start`` None it always does.
+            differ from ``text`` in case, blanks and zero-width characters, or be another name of the answer; with
+            ``start`` None it always differs.
     """
 
     text: str

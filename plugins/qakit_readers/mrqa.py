@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ def _answers(record: Record, context: str) -> tuple[Answer, ...] | None:
     found = [
         _detected(record.child(value, f"detected_answers[{number}]"), context) for number, value in enumerate(detected)
     ]
+    found = _learnt_together(found)
     known = {answer.text for answer in found}
     for number, text in enumerate(record.items("answers") if record.has("answers") else []):
         if not isinstance(text, str):
@@ -64,6 +66,17 @@ def _answers(record: Record, context: str) -> tuple[Answer, ...] | None:
         if text.strip() and text not in known:
             found.append(Answer(record.sound(text, f"answers[{number}]"), None))
     return tuple(dict.fromkeys(found)) or None
+
+
+def _learnt_together(answers: list[Answer]) -> list[Answer]:
+    """The first answer that has a place with those of all others, too: training aims at one answer's places."""
+    row = next((row for row, answer in enumerate(answers) if answer.places), None)
+    if row is None:
+        return answers
+    places = dict.fromkeys(place for answer in answers for place in answer.places)
+    own = answers[row].places[:1] if answers[row].start is not None else ()
+    every = replace(answers[row], others=tuple(place for place in places if place not in own))
+    return [*answers[:row], every, *answers[row + 1 :]]
 
 
 def _detected(record: Record, context: str) -> Answer:

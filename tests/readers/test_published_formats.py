@@ -56,6 +56,18 @@ def test_mrqa_ends_are_inclusive_and_every_span_is_a_place(tmp_path: Path, read:
     assert not problems.counts
 
 
+def test_mrqa_all_detected_answers_are_learnt_and_each_counts(tmp_path: Path, read: Read) -> None:
+    answers = [detected("ULM", [33, 35]), detected("twice", [15, 19]), detected("once", [46, 49])]
+    question = asked(answers=["ULM", "twice", "once"], detected_answers=answers)
+    (example,), problems = read("mrqa", write_lines(tmp_path / "a.jsonl", *mrqa(question)))
+    assert example.answers == (
+        Answer("ULM", None, 0, ((33, 36), (15, 20), (46, 50))),
+        Answer("twice", 15),
+        Answer("once", 46),
+    )
+    assert not problems.counts
+
+
 def test_mrqa_answers_in_another_case_are_learnt_where_the_file_says(tmp_path: Path, read: Read) -> None:
     question = asked(answers=["ULM"], detected_answers=[detected("ULM", [33, 35])])
     (example,), problems = read("mrqa", write_lines(tmp_path / "a.jsonl", *mrqa(question)))
