@@ -60,7 +60,7 @@ class NaturalQuestionsWriter:
             raise DataError(message, path=self._questions)
         answer, null = prediction.answer, prediction.null
         same = next((each for each in prediction.candidates if each.text == answer), None)
-        best = same or prediction.best
+        best = same or prediction.best or document.found(answer)
         if best is not None and best.context >= len(document.passages):
             message = f"the answer is in context {best.context}, but the question has {len(document.passages)}"
             raise DataError(message, path=self._questions, row=f"id {prediction.id}")
@@ -86,6 +86,15 @@ class _Document:
     tokens: Sequence[str]
     passages: Sequence[tuple[int, int]]
     is_whole: bool
+
+    def found(self, text: str) -> Candidate | None:
+        """An answer of which only the text is known, where the first passage has it."""
+        texts = [" ".join(self.tokens[first:stop]) for first, stop in self.passages]
+        row = next((row for row, passage in enumerate(texts) if text and text in passage), None)
+        if row is None:
+            return None
+        start = texts[row].index(text)
+        return Candidate(text, start, start + len(text), row, 0.0, 0.0)
 
     def long(self, candidate: Candidate) -> str:
         """The passage that holds the candidate."""

@@ -121,6 +121,25 @@ def test_a_question_without_a_prediction_has_no_answer() -> None:
         metric.compute([example], [LabelPrediction("1", "x")])
 
 
+def test_the_writer_finds_answers_that_come_as_texts_alone(tmp_path: Path) -> None:
+    passages = [{"start_token": 0, "end_token": 2, "top_level": True}, {"start_token": 2, "end_token": 5}]
+    file, out = tmp_path / "nq.jsonl", tmp_path / "out.csv"
+    question = {"example_id": 1, "document_text": "a b c d e", "long_answer_candidates": passages}
+    file.write_text(json.dumps(question) + "\n")
+    writer = build("writers", "natural_questions", questions=str(file))
+    voted = [SpanPrediction("1", "d e"), SpanPrediction("1", "x"), SpanPrediction("1", "no"), SpanPrediction("1", "")]
+    rows = []
+    for each in voted:
+        writer.write([each], out)
+        rows.append(out.read_text().split()[1:])
+    assert rows == [
+        ["1_long,2:5", "1_short,3:5"],
+        ["1_long,", "1_short,"],
+        ["1_long,", "1_short,NO"],
+        ["1_long,", "1_short,"],
+    ]
+
+
 def test_the_writer_wants_the_questions_that_are_predicted(tmp_path: Path) -> None:
     file = tmp_path / "nq.jsonl"
     file.write_text(json.dumps({"example_id": 1, "document_text": "a b", "long_answer_candidates": []}) + "\n")
