@@ -60,13 +60,17 @@ class TableSettings(Settings):
         description="The character between the cells of CSV and TSV; by default a comma and a tab.",
     )
     id: str | None = Field(default=None, description="Column of the ids; by default the row's number from 0.")
-    question: str | None = Field(default=None, description="Column of the question.")
+    question: str | None = Field(default=None, description="Column of the question, or a template as in `text_a`.")
     context: str | None = Field(default=None, description="Column of the context.")
     text_a: str | None = Field(
-        default=None, description="Column of the first text, for classification; takes the place of `question`."
+        default=None,
+        description="Column of the first text, for classification; takes the place of `question`. Several columns are "
+        'one text by a template with their names in braces: `"{anchor} [SEP] {target}"`; a brace that is meant is '
+        "doubled. The name of a column is never a template.",
     )
     text_b: str | None = Field(
-        default=None, description="Column of the second text of a pair; takes the place of `context`."
+        default=None,
+        description="Column of the second text of a pair, or a template as in `text_a`; takes the place of `context`.",
     )
     answer_text: str | None = Field(
         default=None, description="Column of the answer's text. An empty cell is read as `empty_answer` says."

@@ -18,6 +18,7 @@ from qakit_readers.delimited import Row, delimited_rows, separator_hint
 from qakit_readers.forms import format_hint, format_of
 from qakit_readers.json_table import json_rows
 from qakit_readers.record import Record, SkippedRecordError, kind_of, quoted, whole_number
+from qakit_readers.template import TextTemplate
 
 FORMATS = {
     ".csv": "csv", ".tsv": "tsv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet",
@@ -26,6 +27,8 @@ FORMATS = {
 _COLUMN_SETTINGS = (
     "id", "question", "context", "text_a", "text_b", "answer_text", "answer_start", "answer_end", "answers", "document",
 )  # fmt: skip
+_TEXTS = frozenset({"question", "text_a", "text_b"})
+"""Settings that may be templates: no offsets count in these texts."""
 _NAMED = 20
 """Columns that a message names."""
 _CLOSE = 0.8
@@ -41,6 +44,7 @@ class TableReader:
 
     def __init__(self, settings: TableSettings) -> None:
         self._settings = settings
+        self._templates = {setting: TextTemplate.of(getattr(settings, setting) or "") for setting in _TEXTS}
 
     def read(self, path: Path, problems: Problems) -> Iterator[Example]:
         """Yield the rows in order, reading as they are asked for."""
@@ -92,9 +96,12 @@ class TableReader:
         optional = {settings.answer_text, settings.answers}
         if settings.answer_text not in row or not labels:
             optional |= {settings.answer_start, settings.answer_end}
-        named = [(setting, getattr(settings, setting)) for setting in _COLUMN_SETTINGS]
-        for setting, column in [*named, *(("choices", column) for column in settings.choices or ())]:
-            if column is not None and column not in row and column not in optional:
+        for setting, column in [*self._named(row), *(("choices", column) for column in settings.choices or ())]:
+            if column not in row and column not in optional:
+                if setting in _TEXTS and ("{" in column or "}" in column):
+                    message = f"{column!r} (the reader's `{setting}`) is no column, and no template: every column's "
+                    message += "name stands in braces, as in '{title} {body}'; braces that are meant are doubled"
+                    raise DataError(message, path=path)
                 raise DataError(
                     f"there is no column {column!r} (the reader's `{setting}`); there are {_some(row)}"
                     f"{_nested_hint(row)}{separator_hint(list(row))}",
@@ -104,9 +111,18 @@ class TableReader:
         if labels and not any(column in row for column in targets):
             self._check_slips(targets, row, path)
 
+    def _named(self, row: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        """Settings and the columns that they name."""
+        for setting in _COLUMN_SETTINGS:
+            column, template = getattr(self._settings, setting), self._templates.get(setting)
+            if template is not None and column not in row:
+                yield from ((setting, each) for each in template.columns)
+            elif column is not None:
+                yield setting, column
+
     def _check_slips(self, targets: list[str], row: dict[str, Any], path: Path) -> None:
         """Refuse a file without any target column that has one of nearly the same name."""
-        mapped = {getattr(self._settings, setting) for setting in _COLUMN_SETTINGS} | {*(self._settings.choices or ())}
+        mapped = {column for _, column in self._named(row)} | {*(self._settings.choices or ())}
         free = {column.casefold(): column for column in row if column not in mapped}
         for wanted in targets:
             if close := get_close_matches(wanted.casefold(), free, n=1, cutoff=_CLOSE):
@@ -130,9 +146,11 @@ class TableReader:
         identifier = whole_text(identifier) if whole_ids else identifier
         if settings.id:
             record = record.named(f"{record.row} (id {identifier})")
-        question = record.text(settings.question or settings.text_a or "", empty="empty_question")
+        question = self._text(record, "question" if settings.question else "text_a", empty="empty_question")
         second = settings.context or settings.text_b
-        context = record.text(second, empty="empty_context") if second else ""
+        context = ""
+        if second:
+            context = self._text(record, "context" if settings.context else "text_b", empty="empty_context")
         document = record.values.get(settings.document) if settings.document else None
         labelled = not record.problems.predicted_only
         choices = tuple(record.text(column, empty="empty_context") for column in settings.choices or ())
@@ -146,6 +164,12 @@ class TableReader:
             relevant=self._chosen(record, str(label), choices) if choices and label is not None else None,
             document="" if document is None else record.sound(str(document), settings.document or ""),
         )
+
+    def _text(self, record: Record, setting: str, *, empty: str) -> str:
+        named, template = getattr(self._settings, setting), self._templates.get(setting)
+        if template is None or named in record.values:
+            return record.text(named, empty=empty)
+        return template.fill(record, setting, empty=empty)
 
     def _answers(self, record: Record, context: str) -> tuple[Answer, ...] | None:
         settings = self._settings
