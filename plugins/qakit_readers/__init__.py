@@ -96,8 +96,15 @@ class TableSettings(Settings):
         description="Columns of the contexts that a question chooses among (multiple choice). `label` then says which "
         "is right: its number from 0, its column's name, its letter (A is the first), or its text.",
     )
-    label: str | None = Field(default=None, description="Column of the class name or number.")
-    label_type: Literal["class", "number"] = Field(default="class", description="`number`: regression.")
+    label: str | Annotated[list[str], Field(min_length=2)] | None = Field(
+        default=None,
+        description="Column of the class name or number, or with `label_type: number` a list of columns: several "
+        "numbers of each text, which are learnt and predicted together.",
+    )
+    label_type: Literal["class", "number"] = Field(
+        default="class",
+        description="`number`: regression. Of several numbers some cells may be empty: the text teaches the others.",
+    )
     document: str | None = Field(
         default=None, description="Column of what the context comes from (an article): folds keep its rows together."
     )
@@ -116,6 +123,13 @@ class TableSettings(Settings):
             raise ValueError("answers need a `context` column")
         if (self.answer_start or self.answer_end) and self.answer_text is None:
             raise ValueError("`answer_start` and `answer_end` need `answer_text`")
+        if isinstance(self.label, list):
+            if self.label_type == "class":
+                raise ValueError("a list of columns in `label` is for numbers: set `label_type: number`")
+            if len(set(self.label)) < len(self.label):
+                raise ValueError("`label` names a column twice")
+            if self.choices is not None:
+                raise ValueError("with `choices`, `label` is one column")
         return self
 
 

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from qakit.api import Answer, DataError, Example, Problems, class_name, whole_text, without_gz
+from qakit.api import Answer, DataError, Example, Problems, Targets, class_name, whole_text, without_gz
 from qakit_readers import TableSettings
 from qakit_readers.answers import answer_values, place_answer, read_answer
 from qakit_readers.columnar import parquet_rows
@@ -107,9 +107,19 @@ class TableReader:
                     f"{_nested_hint(row)}{separator_hint(list(row))}",
                     path=path,
                 )
-        targets = [column for column in (settings.answer_text, settings.answers, settings.label) if column is not None]
+        columns = self._label_columns
+        if labels and (missing := [column for column in columns if column not in row]) and len(missing) < len(columns):
+            raise DataError(
+                f"there is no column {missing[0]!r} (the reader's `label`); there are {_some(row)}", path=path
+            )
+        targets = [column for column in (settings.answer_text, settings.answers, *columns) if column is not None]
         if labels and not any(column in row for column in targets):
             self._check_slips(targets, row, path)
+
+    @property
+    def _label_columns(self) -> list[str]:
+        label = self._settings.label
+        return label if isinstance(label, list) else [] if label is None else [label]
 
     def _named(self, row: dict[str, Any]) -> Iterator[tuple[str, str]]:
         """Settings and the columns that they name."""
@@ -131,7 +141,8 @@ class TableReader:
     def _without_labels(self, row: dict[str, Any]) -> str:
         """Why a file without labels has none."""
         settings = self._settings
-        named = {"answer_text": settings.answer_text, "answers": settings.answers, "label": settings.label}
+        label = next(iter(self._label_columns), None)
+        named = {"answer_text": settings.answer_text, "answers": settings.answers, "label": label}
         wanted = {setting: column for setting, column in named.items() if column is not None}
         if not wanted:
             return "no setting of the reader (answer_text, answers, label) says which column holds them"
@@ -204,11 +215,17 @@ class TableReader:
         place = next((names.index(label) for names in (numbers, columns, letters, choices) if label in names), None)
         if place is None:
             known = f"none of the {len(choices)} choices: a number from 0, a letter, a column or a text"
-            record.refuse("bad_label", self._settings.label or "", f"{quoted(label)} is {known}")
+            record.refuse("bad_label", self._label_columns[0], f"{quoted(label)} is {known}")
         return place
 
-    def _label(self, record: Record) -> str | float | None:
+    def _label(self, record: Record) -> str | float | Targets | None:
         column = self._settings.label
+        if isinstance(column, list):
+            cells = {name: record.values.get(name) for name in column}
+            numbers = {
+                name: math.nan if _is_empty(cell) else _number(record, name, cell) for name, cell in cells.items()
+            }
+            return None if all(map(math.isnan, numbers.values())) else Targets(numbers.values(), numbers)
         value = record.values.get(column) if column is not None else None
         if column is None or _is_empty(value):
             return None

@@ -16,7 +16,7 @@ from qakit.inference.nbest_file import iter_nbest
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.runs import Run, open_run
-from qakit.values import Example, LabelPrediction, Prediction, SpanPrediction
+from qakit.values import Example, Prediction
 
 Split = Literal["validation", "test"]
 NBEST = "nbest.jsonl"
@@ -62,9 +62,7 @@ class Kept:
         if self.folder is not None:
             yield from iter_nbest(self.folder / NBEST)
         elif self.source.answers is not None:
-            made = LabelPrediction if self.source.answers.classes else SpanPrediction
-            for id_, answer in self.source.answers.answers.items():
-                yield made(id_, answer)
+            yield from map(self.source.answers.made, self.source.answers.answers)
 
     def characters(self) -> CharacterScores:
         """The character scores beside the predictions.
