@@ -109,9 +109,10 @@ def _own_table(folder: Path, recipe: Recipe | None) -> AnswerFile | None:
     if own is None or (recipe is not None and recipe.writer.settings.get("header") is False):
         return None
     try:
-        return read_answers(own)
+        answers = read_answers(own)
     except DataError:
         return None
+    return None if answers.several else answers  # whose columns are called like the numbers, as the run's recipe says
 
 
 def find_kept(source: Source, split: Split, *, characters: bool) -> Kept | None:

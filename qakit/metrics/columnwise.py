@@ -72,9 +72,10 @@ def _spearman(
     drawn = counts > 0
     lowest = np.where(drawn, gold, np.inf).min(1, initial=np.inf)
     highest = np.where(drawn, gold, -np.inf).max(1, initial=-np.inf)
-    if not (lowest < highest).any():
-        return np.full(len(counts), np.nan)
-    return np.where(lowest < highest, spearman(gold, given, counts), np.nan)
+    values = np.full(len(counts), np.nan)
+    varied = lowest < highest
+    values[varied] = spearman(gold, given, counts[varied])
+    return values
 
 
 def _auc(gold: NDArray[np.float64], given: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:

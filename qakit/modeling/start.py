@@ -138,10 +138,11 @@ def _of_checkpoint(assembled: Assembled, recipe: Recipe, kind: str) -> _Ready:
     if set(stored) != set(names.values()):
         raise _UnfitError("the checkpoint has no weights for it")
     classes = _named_classes(config, assembled.classes) if by_class and head.gives == "labels" else ()
-    kinds = head.config_updates.get("problem_type"), getattr(config, "problem_type", None)
-    if kinds[0] in NUMBERS and (kinds[1] or kinds[0] == BY_SIGMOID or len(classes) > 1) and kinds[0] != kinds[1]:
-        raise _UnfitError(f"the checkpoint's gives no such numbers ({kinds[1] or 'it does not say what it gives'})")
-    classes = TargetNames(classes) if isinstance(assembled.classes, TargetNames) else classes
+    several = isinstance(assembled.classes, TargetNames)
+    ours, theirs = head.config_updates.get("problem_type"), getattr(config, "problem_type", None)
+    if ours in NUMBERS and ours != theirs and (theirs or several or ours == BY_SIGMOID):
+        raise _UnfitError(f"the checkpoint's gives no such numbers ({theirs or 'it does not say what it gives'})")
+    classes = TargetNames(classes) if several else classes
     return _Ready({own: stored[name] for own, name in names.items()}, classes, frozenset(stored))
 
 
@@ -175,7 +176,7 @@ def _by_class(
 ) -> list[str]:
     """The parameters that have a row for each class: those that have one more where there is one class more."""
     with torch.device("meta"):
-        larger = build_head(recipe, config, registry, classes=(*classes, "one more")).state_dict()
+        larger = build_head(recipe, config, registry, classes=type(classes)((*classes, "one more"))).state_dict()
     return [own for own, value in head.state_dict().items() if larger[own].shape[:1] != value.shape[:1]]
 
 
