@@ -112,13 +112,14 @@ def write_tables(
     splits: Mapping[str, Sequence[Example]], folder: Path, *, form: TableForm, rows: int | None
 ) -> Converted:
     """Write ``SPLIT.jsonl`` or ``SPLIT.parquet``: columns ``id``, ``question``, ``context``, ``answers`` (``{"text",
-    "answer_start"}``, lists), ``label`` and ``document``, as far as the split has them.
+    "answer_start"}``, lists), ``label`` (or a column for each of several numbers) and ``document``, as far as the split
+    has them.
 
     Args:
         rows: of one file at most; then the files are ``SPLIT-00000``, ``SPLIT-00001`` and so on.
 
     Raises:
-        DataError: an example has several contexts.
+        DataError: an example has several contexts, or a number with the name of another column.
     """
     tables: dict[str, list[dict[str, Any]]] = {}
     for name, examples in splits.items():
