@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from qakit.api import DataError, LabelPrediction, Prediction, TargetNames, Targets
@@ -56,17 +56,20 @@ class CsvWriter:
         if self._settings.header:
             row = (self._settings.id_column, *(columns or (self._settings.answer_column,)))
             yield ",".join(self._quoted(value, path) for value in row) + end
+        if columns is not None:
+            yield from (line + end for line in self._numbers(predictions, columns, path))
+            return
         for prediction in predictions:
-            if _columns(prediction) != columns:
+            answer = prediction.final.translate(self._removed) if self._removed else prediction.final
+            yield f"{self._quoted(self._safe(prediction.id), path)},{self._quoted(self._safe(answer), path)}{end}"
+
+    def _numbers(self, predictions: Sequence[Prediction], columns: TargetNames, path: Path) -> Iterator[str]:
+        for prediction in predictions:
+            label = prediction.label if isinstance(prediction, LabelPrediction) else None
+            if not isinstance(label, Targets) or label.names != columns:
                 message = "has other numbers than the first one: all of a file have the same columns"
                 raise DataError(message, path=path, row=f"id {prediction.id}")
-            cells = (prediction.id, *self._answers(prediction))
-            yield ",".join(self._quoted(self._safe(cell), path) for cell in cells) + end
-
-    def _answers(self, prediction: Prediction) -> Iterable[str]:
-        if isinstance(prediction, LabelPrediction) and isinstance(prediction.label, Targets):
-            return map(str, prediction.label)
-        return (prediction.final.translate(self._removed) if self._removed else prediction.final,)
+            yield ",".join(self._quoted(self._safe(cell), path) for cell in (prediction.id, *map(str, label)))
 
     def _safe(self, value: str) -> str:
         return f"'{value}" if self._settings.escape_formulas and value.startswith(FORMULA) else value

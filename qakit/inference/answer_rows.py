@@ -110,7 +110,8 @@ def answer_file(path: Path, form: Form, *, source: Path) -> Iterator[Callable[[S
             for prediction in predictions:
                 if columns is None:
                     columns = columns_of(prediction)
-                if columns_of(prediction) != columns:
+                own = columns_of(prediction)
+                if own is not columns and own != columns:
                     raise PluginError(
                         f"the prediction of {prediction.id!r} is of another kind than those before it: the head's or a "
                         "postprocessor's mistake"
