@@ -235,6 +235,8 @@ def held_out(seen: Seen) -> list[Choice]:
             chosen = [Choice(("folds", "k"), k, part)]
             chosen += [Choice(("folds", "repeats"), repeats, told)] if told else []
             chosen += [Choice(("folds", "stratify_by"), stratify, why)] if why else []
+            if seen.task == "regression":
+                chosen.append(Choice(("folds", "combine"), "mean", "what several models make of a text is averaged"))
             fold = "this part alone; without this line every part is held out once, and all models answer the test file"
             return [*chosen, Choice(("folds", "fold"), 1, fold)]
     return []

@@ -123,6 +123,7 @@ def test_classes_numbers_and_contexts(tiny_backbone: Path, invoke: Invoke, tmp_p
     scores = table("e.csv", *titles, row=lambda n: (f"t{n}", f"the text {n} of many", 1 + n % 9 / 2, 5 - n % 7 / 2, 6))
     reader = {"name": "table", "separator": ";", "id": "text_id", "text_a": "full_text"}
     assert scores.values["data"]["reader"] == reader | {"label": ["cohesion", "grammar"], "label_type": "number"}
+    assert scores.values["folds"]["combine"] == numbers.values["folds"]["combine"] == "mean"
     assert scores.values["head"] == {"name": "classifier"} and scores.values["metric"] == "columnwise_spearman"
     assert scores.values["writer"] == {"name": "csv", "id_column": "text_id"}
     marks = table(
