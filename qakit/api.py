@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from qakit import hookimpl
 from qakit.components import Component, Guess, NoSettings, Settings
 from qakit.errors import DataError, ModelError, QakitError, UsageError
+from qakit.numbers import parse_targets
 from qakit.problems import PROBLEM_KINDS, Policy, Problem, Problems
 from qakit.protocols import (
     Adapter,
@@ -30,6 +31,7 @@ from qakit.protocols import (
     HeadRuntime,
     LabelScores,
     LearnsAnyPlace,
+    LearnsNumbers,
     LearnsSettings,
     Metric,
     NoRuntime,
@@ -59,6 +61,8 @@ from qakit.values import (
     NoAnswer,
     Prediction,
     SpanPrediction,
+    TargetNames,
+    Targets,
     class_name,
     whole_text,
 )
@@ -83,6 +87,7 @@ if TYPE_CHECKING:
         spearman,
     )
     from qakit.metrics.cmrc import cmrc2018, cmrc2018_official_format
+    from qakit.metrics.columnwise import columnwise_auc, columnwise_rmse, columnwise_spearman
     from qakit.metrics.per_example import (
         cmrc2018_per_example,
         jaccard_per_example,
@@ -127,6 +132,7 @@ __all__ = [
     "LabelPrediction",
     "LabelScores",
     "LearnsAnyPlace",
+    "LearnsNumbers",
     "LearnsSettings",
     "Metric",
     "ModelError",
@@ -154,6 +160,8 @@ __all__ = [
     "Settings",
     "SpanCandidates",
     "SpanPrediction",
+    "TargetNames",
+    "Targets",
     "TokenStore",
     "TransformersNames",
     "UsageError",
@@ -169,6 +177,9 @@ __all__ = [
     "cmrc2018",
     "cmrc2018_official_format",
     "cmrc2018_per_example",
+    "columnwise_auc",
+    "columnwise_rmse",
+    "columnwise_spearman",
     "confusion",
     "example_key",
     "f1_by_class",
@@ -179,6 +190,7 @@ __all__ = [
     "matthews",
     "new_path",
     "open_run",
+    "parse_targets",
     "pearson",
     "quadratic_kappa",
     "spearman",
@@ -209,6 +221,7 @@ _LAZY = {
         "qakit.inference.spans": "best_spans BROKEN_SCORES",
         "qakit.metrics.classification": "accuracy confusion f1_by_class matthews pearson quadratic_kappa spearman",
         "qakit.metrics.cmrc": "cmrc2018 cmrc2018_official_format",
+        "qakit.metrics.columnwise": "columnwise_auc columnwise_rmse columnwise_spearman",
         "qakit.metrics.per_example": "cmrc2018_per_example jaccard_per_example squad_v1_per_example "
         "squad_v2_per_example text_match_per_example",
         "qakit.metrics.squad": "squad_v1 squad_v2",

@@ -20,7 +20,8 @@ from qakit.files import write_json
 from qakit.inference.evaluation import Judge
 from qakit.inference.out_of_fold import averaged, out_of_fold
 from qakit.inference.output import Submission, inputs_of, save_predictions, write_submission
-from qakit.inference.stand_ins import head_gives, stand_in
+from qakit.inference.scoring import given_by
+from qakit.inference.stand_ins import stand_in, untrained_head
 from qakit.protocols import EnsembleMember
 from qakit.recipe.load import recipe_hash
 from qakit.recipe.model import Recipe
@@ -64,7 +65,7 @@ def check_combining(recipe: Recipe, registry: Registry, split: Split, *, first: 
     method = Method.of(plan.method, plan.settings, plan.weights, len(plan.members), registry)
     method.check_characters(recipe, remedy="put `predict: {character_scores: true}` into the recipe")
     classes = run_classes(recipe.data.labels, (*split.examples, *split.others))
-    gives = head_gives(first, registry, classes)
+    gives = given_by(untrained_head(first, registry, classes))
     if method.reads_characters:
         if gives != "spans":
             raise UsageError(

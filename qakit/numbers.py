@@ -6,6 +6,8 @@ import json
 import math
 from typing import Any
 
+from qakit.values import Targets
+
 LARGEST = 2**63
 """No count, seed or size in a file of ours is larger; larger ones overflow wherever they are calculated with."""
 
@@ -28,6 +30,22 @@ def finite_or_none(value: object) -> float | None:
     try:
         return finite(value)
     except ValueError:
+        return None
+
+
+def targets_of(value: object) -> Targets | None:
+    """A JSON object of finite numbers, name -> number; None for anything else."""
+    if not isinstance(value, dict) or not value:
+        return None
+    numbers = [number for number in map(finite_or_none, value.values()) if number is not None]
+    return Targets(numbers, value) if len(numbers) == len(value) else None
+
+
+def parse_targets(text: str) -> Targets | None:
+    """Several numbers as :meth:`Targets.__str__` writes them; None for other text, or where one is not known."""
+    try:
+        return targets_of(json.loads(text))
+    except (ValueError, RecursionError):
         return None
 
 

@@ -59,6 +59,7 @@ class HeadRuntime:
         max_answer_length: in tokens.
         no_answer: whether questions may have no answer.
         labels: class names, for heads that classify; empty for regression and for everything else.
+        numbers: names of the numbers that each text has, where there are several; empty for everything else.
         layers: the backbone's layers; a head that pools them sees one more: the embeddings come first.
         architecture: the backbone's kind as transformers names it (``bert``), for heads with
             :class:`~qakit.protocols.TransformersNames`.
@@ -70,6 +71,7 @@ class HeadRuntime:
     max_answer_length: int
     no_answer: bool
     labels: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
     layers: int = 0
     architecture: str = ""
 
@@ -114,7 +116,7 @@ class SpanCandidates:
 class LabelScores:
     """Decoded classes of a batch: ``scores`` (B, C) float32, one logit for each of ``HeadRuntime.labels``.
 
-    C = 1 for regression: the number itself.
+    For regression the numbers themselves: one for each of ``HeadRuntime.numbers``, C = 1 where there are none.
     """
 
     scores: Tensor
@@ -269,6 +271,14 @@ class GivesDistributions(Protocol):
         As many for every batch. A head that reads groups finds all windows of an example in the batch, as for its loss.
         """
         ...
+
+
+@runtime_checkable
+class LearnsNumbers(Protocol):
+    """Optional for heads that give numbers: which ones they can learn. Others are refused before a training."""
+
+    number_range: tuple[float, float] | None
+    """The lowest and the highest; None for any."""
 
 
 @runtime_checkable

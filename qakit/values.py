@@ -6,7 +6,10 @@ Offsets are in **characters** (Python string indices) into the raw context, ends
 
 from __future__ import annotations
 
+import json
+import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -54,6 +57,44 @@ def whole_text(text: str) -> str:
     return text[: text.index(".")] if _WHOLE.fullmatch(text) else text
 
 
+class TargetNames(tuple[str, ...]):
+    """What several numbers of one text are called, in their order: what a run gives where others give one class."""
+
+    __slots__ = ()
+
+
+class Targets(tuple[float, ...]):
+    """Several numbers of one text, which know what they are called; NaN where one is not known.
+
+    As text they are a JSON object, name -> number, with null for NaN.
+    """
+
+    names: TargetNames
+
+    def __new__(cls, values: Iterable[float], names: Iterable[str]) -> Targets:
+        # One NaN for all: it equals itself where tuples are compared.
+        made = super().__new__(cls, (math.nan if value != value else float(value) for value in values))
+        made.names = TargetNames(names)
+        if len(made) != len(made.names):
+            raise ValueError(f"{len(made)} numbers have {len(made.names)} names")
+        return made
+
+    def by_name(self) -> dict[str, float]:
+        """Name -> number, in their order."""
+        return dict(zip(self.names, self, strict=True))
+
+    def __getnewargs__(self) -> tuple[tuple[float, ...], tuple[str, ...]]:
+        """For copies in other processes."""
+        return tuple(self), tuple(self.names)
+
+    def __str__(self) -> str:
+        return json.dumps(
+            {name: None if math.isnan(value) else value for name, value in self.by_name().items()}, ensure_ascii=False
+        )
+
+    __repr__ = __str__
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A gold answer.
@@ -94,7 +135,7 @@ class Example:
         contexts: the second text: one for SQuAD, several for multi-paragraph competitions, none for single-sentence
             classification.
         answers: None: unlabelled (a test file). Empty: labelled as unanswerable.
-        label: class name or regression target; None when unlabelled or not a classification task.
+        label: class name, regression target, or several of these; None when unlabelled or not a classification task.
         relevant: index of the context that holds the answer, when the file says so.
         document: what the contexts come from (an article title): folds must not split it. Empty when unknown.
     """
@@ -103,7 +144,7 @@ class Example:
     question: str
     contexts: tuple[str, ...] = ()
     answers: tuple[Answer, ...] | None = None
-    label: str | float | None = None
+    label: str | float | Targets | None = None
     relevant: int | None = None
     document: str = ""
 
@@ -180,21 +221,21 @@ class SpanPrediction:
 
 @dataclass(frozen=True, slots=True)
 class LabelPrediction:
-    """A class or a number for one text (pair).
+    """A class, a number, or several numbers for one text (pair).
 
     Attributes:
         id: the example's.
-        label: the class's name, or the number.
+        label: the class's name, the number, or the numbers.
         scores: each class's probability, 0 to 1, in the order of the run's classes; empty for regression.
     """
 
     id: str
-    label: str | float
+    label: str | float | Targets
     scores: tuple[float, ...] = ()
 
     @property
     def final(self) -> str:
-        """The class or the number as text."""
+        """The class or the number as text; of several numbers a JSON object, name -> number."""
         return self.label if isinstance(self.label, str) else str(self.label)
 
 

@@ -12,6 +12,7 @@ import pytest
 from qakit import testing
 from qakit.components import KINDS
 from qakit.registry import Entry, load_registry
+from qakit.values import Targets
 
 ENTRIES = [entry for entry in load_registry().entries() if entry.package == "qakit"]
 
@@ -31,6 +32,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
 """Settings to check beside (or instead of) the defaults, by kind and name."""
 
 CLASSES, NUMBERS = ("1", "0", "0", "1"), (0.5, 4.0, 2.0, 2.0)
+SEVERAL = [Targets(pair, ("a", "b")) for pair in ((1, 0), (0, 1), (0, 0), (1, 1))]
 OPTIONS: dict[str, dict[str, Any]] = {
     "heads/classifier": {"labels": CLASSES[:2]},
     "preprocessors/truncate": {"texts": True},
@@ -40,6 +42,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "metrics/accuracy_f1": {"labels": CLASSES},
     "metrics/auc": {"labels": CLASSES},
     "metrics/log_loss": {"labels": CLASSES},
+    "metrics/columnwise_auc": {"labels": SEVERAL},
+    "metrics/columnwise_rmse": {"labels": SEVERAL},
+    "metrics/columnwise_spearman": {"labels": SEVERAL},
     "metrics/glue": {"labels": CLASSES},
     "metrics/matthews": {"labels": CLASSES},
     "metrics/pearson_spearman": {"labels": NUMBERS},
@@ -200,6 +205,9 @@ def test_the_expected_components_are_there() -> None:
             "accuracy_f1",
             "auc",
             "cmrc2018",
+            "columnwise_auc",
+            "columnwise_rmse",
+            "columnwise_spearman",
             "exact_match",
             "glue",
             "jaccard",

@@ -1,7 +1,8 @@
-"""Mean of class probabilities, of contexts' probabilities, or of numbers."""
+"""Mean of class probabilities, of contexts' probabilities, or of numbers, one or several of each text."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,8 @@ from qakit.api import (
     Pool,
     Prediction,
     SpanPrediction,
+    TargetNames,
+    Targets,
     UsageError,
 )
 from qakit_ensemble.alignment import as_members, usable_weights
@@ -24,6 +27,7 @@ from qakit_ensemble.fitting import fit_temperature, greedy_weights, mixture_weig
 from qakit_ensemble.right import NOTHING
 
 LEAST = 1e-12
+SEVERAL = "several numbers for each text"
 
 
 class Mean:
@@ -52,42 +56,69 @@ class Mean:
         kinds = {_kind(prediction) for member in members for prediction in member.predictions}
         if len(kinds) > 1:
             raise UsageError(f"the members predict different things: {' and '.join(sorted(kinds))}")
-        if kinds == {"numbers"}:
-            return Numbers(members, examples)
+        if kinds & {"numbers", SEVERAL}:
+            return Numbers.of(members, examples)
         return Shares.of(members, examples)
 
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """Regression."""
+    """Regression.
 
-    members: Sequence[EnsembleMember]
+    Attributes:
+        ids: of the N questions.
+        values: (M, N, K) float64, the members' numbers.
+        names: what the K numbers are called, in the first member's order; None where there is one without a name.
+        examples: the questions, where they are known.
+    """
+
+    ids: Sequence[str]
+    values: Float64
+    names: TargetNames | None
     examples: Sequence[Example] | None
+
+    @staticmethod
+    def of(members: Sequence[EnsembleMember], examples: Sequence[Example] | None) -> Numbers:
+        """The members' numbers, those of the same name together.
+
+        Raises:
+            UsageError: a member has other numbers than the others.
+        """
+        predictions = members[0].predictions
+        first = next((each.label for each in predictions if isinstance(each, LabelPrediction)), None)
+        names = first.names if isinstance(first, Targets) else None
+        values = [[_numbers(member, each, names) for each in member.predictions] for member in members]
+        shape = len(members), len(predictions), 1 if names is None else len(names)
+        return Numbers([each.id for each in predictions], np.array(values).reshape(shape), names, examples)
 
     def combine(self, weights: Sequence[float], temperatures: Sequence[float], *, n_best: int) -> list[Prediction]:  # noqa: ARG002
         """The mean of the members' numbers."""
-        means = usable_weights(weights, len(self.members)) @ self._values()
+        means = np.tensordot(usable_weights(weights, len(self.values)), self.values, 1)  # (N, K)
         return [
-            LabelPrediction(each.id, mean)
-            for each, mean in zip(self.members[0].predictions, means.tolist(), strict=True)
+            LabelPrediction(id_, numbers[0] if self.names is None else Targets(numbers, self.names))
+            for id_, numbers in zip(self.ids, means.tolist(), strict=True)
         ]
 
     def learn(self, rows: Sequence[int]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Weights by greedy selection for the least squared error."""
+        """Weights by greedy selection for the least squared error, of all known numbers alike."""
         examples = self.examples or ()
-        targets = {row: examples[row].label for row in rows if examples}
-        known = {row: float(target) for row, target in targets.items() if isinstance(target, int | float)}
-        if not known:
+        gold = np.array([self._gold(examples[row]) for row in rows if examples]).reshape(-1, self.values.shape[2])
+        known = ~np.isnan(gold)
+        if not known.any():
             raise UsageError(NOTHING)
-        values, gold = self._values()[:, list(known)], np.array(list(known.values()))
+        values = self.values[:, list(rows)][:, known]  # (M, known numbers)
         weights = greedy_weights(
-            len(self.members), lambda counts: float(np.mean((counts @ values / counts.sum() - gold) ** 2))
+            len(values), lambda counts: float(np.mean((counts @ values / counts.sum() - gold[known]) ** 2))
         )
-        return weights, (1.0,) * len(self.members)
+        return weights, (1.0,) * len(values)
 
-    def _values(self) -> Float64:
-        """(M, N) the numbers."""
-        return np.array([[float(each.final) for each in member.predictions] for member in self.members])
+    def _gold(self, example: Example) -> list[float]:
+        """(K,) the right numbers; NaN for those that are not known."""
+        label = example.label
+        if self.names is None:
+            return [float(label) if isinstance(label, int | float) else math.nan]
+        held = label.by_name() if isinstance(label, Targets) else {}
+        return [held.get(name, math.nan) for name in self.names]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +221,24 @@ def _kind(prediction: Prediction) -> str:
             "answers with `voting`, `nbest` or `char_average`"
         )
     if isinstance(prediction, LabelPrediction):
+        if isinstance(prediction.label, Targets):
+            return SEVERAL
         return "classes" if isinstance(prediction.label, str) else "numbers"
     return "contexts"
+
+
+def _numbers(member: EnsembleMember, prediction: Prediction, names: TargetNames | None) -> list[float]:
+    assert isinstance(prediction, LabelPrediction)
+    label = prediction.label
+    if not isinstance(label, Targets):
+        return [float(label)]
+    held = label.by_name()
+    if held.keys() != set(names or ()):
+        raise UsageError(
+            f"{member.name} has other numbers for id {prediction.id!r} ({', '.join(held)}) than the first member "
+            f"({', '.join(names or ())})"
+        )
+    return [held[name] for name in names or ()]
 
 
 def _scores(member: EnsembleMember, prediction: Prediction) -> tuple[float, ...]:

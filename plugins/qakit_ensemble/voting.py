@@ -121,7 +121,8 @@ class _Ballots:
 def _text(prediction: Prediction) -> str:
     if isinstance(prediction, LabelPrediction) and not isinstance(prediction.label, str):
         raise UsageError(
-            f"the prediction for id {prediction.id!r} is a number ({prediction.label}); voting needs answers or classes"
+            f"the prediction for id {prediction.id!r} is a number ({prediction.label}); voting needs answers or "
+            "classes, and `mean` is for numbers"
         )
     return prediction.final
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qakit.api import DataError, LabelPrediction, Prediction, UsageError, write_text
+from qakit.api import DataError, LabelPrediction, Prediction, Targets, UsageError, write_text
 from qakit_glue.table import read_table, table_text
 from qakit_glue.tasks import HIGHEST_SIMILARITY, TEST_SETS, problem_of
 
@@ -70,6 +70,8 @@ class GlueWriter:
                 f"the prediction for id {prediction.id!r} is no class and no number; GLUE's tasks have those"
             )
         label = prediction.label
+        if isinstance(label, Targets):
+            raise UsageError(f"the prediction for id {prediction.id!r} is several numbers; GLUE's tasks have one")
         value = label if isinstance(label, str) else f"{min(max(label, 0.0), HIGHEST_SIMILARITY):.3f}"
         problem = None if self._test is None else problem_of(value, self._test)
         if problem is not None:

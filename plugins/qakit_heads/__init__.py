@@ -127,6 +127,12 @@ class ClassifierSettings(FeatureSettings):
         description='This share of the target is spread evenly over all classes (Szegedy et al. 2016, "Rethinking the '
         'Inception architecture"). Not for regression.',
     )
+    loss: Literal["mse", "binary_cross_entropy"] = Field(
+        default="mse",
+        description="Of numbers; classes have their cross-entropy. `mse`: the squared error. `binary_cross_entropy`: "
+        "for targets from 0 to 1, such as shares of raters or labels of which several may hold; predictions are "
+        "sigmoids, from 0 to 1, too.",
+    )
 
 
 class MultipleChoiceSettings(FeatureSettings):
@@ -178,7 +184,7 @@ CRF: Component[CrfSettings, HeadRuntime, Head] = Component(
 
 CLASSIFIER: Component[ClassifierSettings, HeadRuntime, Head] = Component(
     name="classifier",
-    summary="One of several classes, or a number, for a text or a pair of texts (BERT, Devlin et al. 2019)",
+    summary="One of several classes, or numbers, for a text or a pair of texts (BERT, Devlin et al. 2019)",
     settings=ClassifierSettings,
     build="qakit_heads.classifier:Classifier",
 )

@@ -184,6 +184,24 @@ PEARSON_SPEARMAN: Component[CorrelationSettings, NoRuntime, Metric] = Component(
     settings=CorrelationSettings,
     build="qakit_metrics.classification:build_correlations",
 )
+COLUMNWISE_SPEARMAN: Component[NoSettings, NoRuntime, Metric] = Component(
+    name="columnwise_spearman",
+    summary="Several numbers: mean of the columns' Spearman correlations (QUEST); constant columns are left out",
+    settings=NoSettings,
+    build="qakit_metrics.columnwise:build_spearman",
+)
+COLUMNWISE_AUC: Component[NoSettings, NoRuntime, Metric] = Component(
+    name="columnwise_auc",
+    summary="Several numbers that are 0 or 1: mean of the columns' ROC AUC (Jigsaw); constant columns are left out",
+    settings=NoSettings,
+    build="qakit_metrics.columnwise:build_auc",
+)
+COLUMNWISE_RMSE: Component[NoSettings, NoRuntime, Metric] = Component(
+    name="columnwise_rmse",
+    summary="Several numbers: mean of the columns' root mean squared errors (MCRMSE), negative",
+    settings=NoSettings,
+    build="qakit_metrics.columnwise:build_rmse",
+)
 GLUE: Component[GlueMetricSettings, NoRuntime, Metric] = Component(
     name="glue",
     summary="The official figures of the ten GLUE tasks",
@@ -221,6 +239,9 @@ def qakit_register_metrics() -> Iterable[Component[Any, Any, Any]]:
         LOG_LOSS,
         AUC,
         PEARSON_SPEARMAN,
+        COLUMNWISE_SPEARMAN,
+        COLUMNWISE_AUC,
+        COLUMNWISE_RMSE,
         GLUE,
         MICRO_F1,
         SELECTION,

@@ -14,6 +14,7 @@ from qakit.api import (
     DataError,
     Example,
     Prediction,
+    Targets,
     UsageError,
     accuracy,
     confusion,
@@ -161,6 +162,8 @@ def _classes(examples: Sequence[Example]) -> list[str]:
     for example in examples:
         if not isinstance(example.label, str):
             what = "has no label" if example.label is None else f"is labelled with the number {example.label}"
+            if isinstance(example.label, Targets):
+                what = f"has {len(example.label)} numbers"
             raise UsageError(f"this metric compares classes, but the example {example.id!r} {what}")
         classes.append(example.label)
     return classes
@@ -189,6 +192,9 @@ def _number(example: Example) -> float:
     if example.label is None or isinstance(example.label, str):
         what = "has no label" if example.label is None else f"is labelled with the class {example.label!r}"
         raise UsageError(f"this metric compares numbers, but the example {example.id!r} {what}")
+    if isinstance(example.label, Targets):
+        message = f"this metric compares single numbers, but the example {example.id!r} has {len(example.label)}"
+        raise UsageError(f"{message}: columnwise_spearman and its like are for several")
     return float(example.label)
 
 

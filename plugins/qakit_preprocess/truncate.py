@@ -64,7 +64,7 @@ class Truncate:
         """(W,) the examples that have a window."""
         if not self.runtime.training:
             return np.arange(len(encoded))
-        labelled: Int64 = np.flatnonzero(~np.isnan(encoded.label))
+        labelled: Int64 = np.flatnonzero(encoded.has_label)
         if not len(labelled):
             raise DataError("no training windows: no example has a label")
         if left_out := len(encoded) - len(labelled):

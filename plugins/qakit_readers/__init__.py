@@ -114,13 +114,17 @@ class TableSettings(Settings):
         description="The character between the cells of CSV and TSV; by default a comma and a tab.",
     )
     id: str | None = Field(default=None, description="Column of the ids; by default the row's number from 0.")
-    question: str | None = Field(default=None, description="Column of the question.")
+    question: str | None = Field(default=None, description="Column of the question, or a template as in `text_a`.")
     context: str | None = Field(default=None, description="Column of the context.")
     text_a: str | None = Field(
-        default=None, description="Column of the first text, for classification; takes the place of `question`."
+        default=None,
+        description="Column of the first text, for classification; takes the place of `question`. Several columns are "
+        'one text by a template with their names in braces: `"{anchor} [SEP] {target}"`; a brace that is meant is '
+        "doubled. The name of a column is never a template.",
     )
     text_b: str | None = Field(
-        default=None, description="Column of the second text of a pair; takes the place of `context`."
+        default=None,
+        description="Column of the second text of a pair, or a template as in `text_a`; takes the place of `context`.",
     )
     answer_text: str | None = Field(
         default=None, description="Column of the answer's text. An empty cell is read as `empty_answer` says."
@@ -146,8 +150,15 @@ class TableSettings(Settings):
         description="Columns of the contexts that a question chooses among (multiple choice). `label` then says which "
         "is right: its number from 0, its column's name, its letter (A is the first), or its text.",
     )
-    label: str | None = Field(default=None, description="Column of the class name or number.")
-    label_type: Literal["class", "number"] = Field(default="class", description="`number`: regression.")
+    label: str | Annotated[list[str], Field(min_length=2)] | None = Field(
+        default=None,
+        description="Column of the class name or number, or with `label_type: number` a list of columns: several "
+        "numbers of each text, which are learnt and predicted together.",
+    )
+    label_type: Literal["class", "number"] = Field(
+        default="class",
+        description="`number`: regression. Of several numbers some cells may be empty: the text teaches the others.",
+    )
     document: str | None = Field(
         default=None, description="Column of what the context comes from (an article): folds keep its rows together."
     )
@@ -166,6 +177,13 @@ class TableSettings(Settings):
             raise ValueError("answers need a `context` column")
         if (self.answer_start or self.answer_end) and self.answer_text is None:
             raise ValueError("`answer_start` and `answer_end` need `answer_text`")
+        if isinstance(self.label, list):
+            if self.label_type == "class":
+                raise ValueError("a list of columns in `label` is for numbers: set `label_type: number`")
+            if len(set(self.label)) < len(self.label):
+                raise ValueError("`label` names a column twice")
+            if self.choices is not None:
+                raise ValueError("with `choices`, `label` is one column")
         return self
 
 

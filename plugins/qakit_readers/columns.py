@@ -81,6 +81,11 @@ class Column:
         return self.is_numeric and all((_number(value) or 0.0).is_integer() for value in self.filled)
 
     @cached_property
+    def is_share(self) -> bool:
+        """Whether every value is a number from 0 to 1."""
+        return self.is_numeric and all(0 <= (_number(value) or 0.0) <= 1 for value in self.filled)
+
+    @cached_property
     def length(self) -> float:
         """Characters of a value in the mean."""
         return sum(len(str(value)) for value in self.filled) / len(self.filled) if self.filled else 0.0

@@ -99,15 +99,17 @@ def guess_table(path: Path) -> Iterator[Guess]:
         names = ", ".join(repr(column.name) for column in columns[:_NAMED]) + (", ..." if len(columns) > _NAMED else "")
         message = f"none of the columns {names} looks like an answer within another column, or like a label"
         raise DataError(message, path=path)
-    mapped = {value for value in found.settings.values() if isinstance(value, str)} | {
-        *found.settings.get("choices", ())
-    }
-    identifier, why = _identifier(columns, mapped)
+    identifier, why = _identifier(columns, _mapped(found.settings))
     used: dict[str, Any] = {**layout, **identifier, **found.settings}
-    taken = {*used.get("choices", ()), *(value for value in used.values() if isinstance(value, str))}
+    taken = _mapped(used)
     unused = [column.name for column in columns if column.name not in taken]
     notes = (*found.notes, *([f"not used: {', '.join(map(repr, unused))}"] if unused else []))
     yield Guess(used, found.recipe, {**why, **found.reasons}, notes)
+
+
+def _mapped(settings: Mapping[str, Any]) -> set[str]:
+    """The columns that settings name, alone or in lists."""
+    return {name for value in settings.values() for name in (value if isinstance(value, list) else [value])}
 
 
 def _table(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -274,7 +276,10 @@ def _classification(columns: Sequence[Column]) -> Guess | None:
         (each for each in named(columns, "label") if each.is_few or (each.is_numeric and each.distinct > 1)), None
     )
     reasons: dict[str, str] = {}
-    if label is None:
+    several = _several_numbers(columns, alone=label is None)
+    if several:
+        label = several[0]
+    elif label is None:
         few = [column for column in columns if column.is_few and column.key not in ("id", "index")]
         if len(few) != 1:
             return None
@@ -300,7 +305,12 @@ def _classification(columns: Sequence[Column]) -> Guess | None:
             first, second = free
     if first is None:
         return None
-    settings = {"text_a": first.name} | ({"text_b": second.name} if second else {}) | {"label": label.name}
+    settings: dict[str, Any] = {"text_a": first.name} | ({"text_b": second.name} if second else {})
+    if several:
+        settings |= {"label": [each.name for each in several], "label_type": "number"}
+        reasons["label"] = "columns of numbers; leave out those that are not asked for"
+        return Guess(settings, {}, reasons)
+    settings["label"] = label.name
     if label.is_numeric and not (label.is_whole and label.distinct <= 20):
         settings["label_type"] = "number"
         reasons["label_type"] = f"{label.distinct:,} different numbers"
@@ -310,6 +320,23 @@ def _classification(columns: Sequence[Column]) -> Guess | None:
         recipe["metric"] = "quadratic_kappa"
         reasons["metric"] = "grades: a wrong one costs the more, the further it is off"
     return Guess(settings, recipe, reasons)
+
+
+def _several_numbers(columns: Sequence[Column], *, alone: bool) -> list[Column]:
+    """Columns of numbers that each text may have to be given; empty for fewer than two.
+
+    Whole numbers may count anything.
+
+    Args:
+        alone: no column is called like a label; else only three or more shares are likelier than that one.
+    """
+    called = set(named(columns, "id"))
+    numbers = [each for each in columns if each.is_numeric and each.distinct > 1 and each not in called]
+    shares = [each for each in numbers if each.is_share]
+    if not alone:
+        return shares if len(shares) > 2 and not all(each.is_whole for each in shares) else []
+    found = shares if len(shares) > 1 else [each for each in numbers if not each.is_whole]
+    return found if len(found) > 1 else []
 
 
 def _identifier(columns: Sequence[Column], taken: set[Any]) -> tuple[dict[str, str], dict[str, str]]:

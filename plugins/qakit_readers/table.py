@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from qakit.api import Answer, DataError, Example, Problems, class_name, whole_text, without_gz
+from qakit.api import Answer, DataError, Example, Problems, Targets, class_name, whole_text, without_gz
 from qakit_readers import TableSettings
 from qakit_readers.answers import answer_values, place_answer, read_answer
 from qakit_readers.columnar import parquet_rows
@@ -18,6 +18,7 @@ from qakit_readers.delimited import Row, delimited_rows, separator_hint
 from qakit_readers.forms import format_hint, format_of
 from qakit_readers.json_table import json_rows
 from qakit_readers.record import Record, SkippedRecordError, kind_of, quoted, whole_number
+from qakit_readers.template import TextTemplate
 
 FORMATS = {
     ".csv": "csv", ".tsv": "tsv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet",
@@ -26,6 +27,8 @@ FORMATS = {
 _COLUMN_SETTINGS = (
     "id", "question", "context", "text_a", "text_b", "answer_text", "answer_start", "answer_end", "answers", "document",
 )  # fmt: skip
+_TEXTS = frozenset({"question", "text_a", "text_b"})
+"""Settings that may be templates: no offsets count in these texts."""
 _NAMED = 20
 """Columns that a message names."""
 _CLOSE = 0.8
@@ -41,6 +44,7 @@ class TableReader:
 
     def __init__(self, settings: TableSettings) -> None:
         self._settings = settings
+        self._templates = {setting: TextTemplate.of(getattr(settings, setting) or "") for setting in _TEXTS}
 
     def read(self, path: Path, problems: Problems) -> Iterator[Example]:
         """Yield the rows in order, reading as they are asked for."""
@@ -92,21 +96,43 @@ class TableReader:
         optional = {settings.answer_text, settings.answers}
         if settings.answer_text not in row or not labels:
             optional |= {settings.answer_start, settings.answer_end}
-        named = [(setting, getattr(settings, setting)) for setting in _COLUMN_SETTINGS]
-        for setting, column in [*named, *(("choices", column) for column in settings.choices or ())]:
-            if column is not None and column not in row and column not in optional:
+        for setting, column in [*self._named(row), *(("choices", column) for column in settings.choices or ())]:
+            if column not in row and column not in optional:
+                if setting in _TEXTS and ("{" in column or "}" in column):
+                    message = f"{column!r} (the reader's `{setting}`) is no column, and no template: every column's "
+                    message += "name stands in braces, as in '{title} {body}'; braces that are meant are doubled"
+                    raise DataError(message, path=path)
                 raise DataError(
                     f"there is no column {column!r} (the reader's `{setting}`); there are {_some(row)}"
                     f"{_nested_hint(row)}{separator_hint(list(row))}",
                     path=path,
                 )
-        targets = [column for column in (settings.answer_text, settings.answers, settings.label) if column is not None]
+        columns = self._label_columns
+        if labels and (missing := [column for column in columns if column not in row]) and len(missing) < len(columns):
+            raise DataError(
+                f"there is no column {missing[0]!r} (the reader's `label`); there are {_some(row)}", path=path
+            )
+        targets = [column for column in (settings.answer_text, settings.answers, *columns) if column is not None]
         if labels and not any(column in row for column in targets):
             self._check_slips(targets, row, path)
 
+    @property
+    def _label_columns(self) -> list[str]:
+        label = self._settings.label
+        return label if isinstance(label, list) else [] if label is None else [label]
+
+    def _named(self, row: dict[str, Any]) -> Iterator[tuple[str, str]]:
+        """Settings and the columns that they name."""
+        for setting in _COLUMN_SETTINGS:
+            column, template = getattr(self._settings, setting), self._templates.get(setting)
+            if template is not None and column not in row:
+                yield from ((setting, each) for each in template.columns)
+            elif column is not None:
+                yield setting, column
+
     def _check_slips(self, targets: list[str], row: dict[str, Any], path: Path) -> None:
         """Refuse a file without any target column that has one of nearly the same name."""
-        mapped = {getattr(self._settings, setting) for setting in _COLUMN_SETTINGS} | {*(self._settings.choices or ())}
+        mapped = {column for _, column in self._named(row)} | {*(self._settings.choices or ())}
         free = {column.casefold(): column for column in row if column not in mapped}
         for wanted in targets:
             if close := get_close_matches(wanted.casefold(), free, n=1, cutoff=_CLOSE):
@@ -115,7 +141,8 @@ class TableReader:
     def _without_labels(self, row: dict[str, Any]) -> str:
         """Why a file without labels has none."""
         settings = self._settings
-        named = {"answer_text": settings.answer_text, "answers": settings.answers, "label": settings.label}
+        label = next(iter(self._label_columns), None)
+        named = {"answer_text": settings.answer_text, "answers": settings.answers, "label": label}
         wanted = {setting: column for setting, column in named.items() if column is not None}
         if not wanted:
             return "no setting of the reader (answer_text, answers, label) says which column holds them"
@@ -130,9 +157,11 @@ class TableReader:
         identifier = whole_text(identifier) if whole_ids else identifier
         if settings.id:
             record = record.named(f"{record.row} (id {identifier})")
-        question = record.text(settings.question or settings.text_a or "", empty="empty_question")
+        question = self._text(record, "question" if settings.question else "text_a", empty="empty_question")
         second = settings.context or settings.text_b
-        context = record.text(second, empty="empty_context") if second else ""
+        context = ""
+        if second:
+            context = self._text(record, "context" if settings.context else "text_b", empty="empty_context")
         document = record.values.get(settings.document) if settings.document else None
         labelled = not record.problems.predicted_only
         choices = tuple(record.text(column, empty="empty_context") for column in settings.choices or ())
@@ -146,6 +175,12 @@ class TableReader:
             relevant=self._chosen(record, str(label), choices) if choices and label is not None else None,
             document="" if document is None else record.sound(str(document), settings.document or ""),
         )
+
+    def _text(self, record: Record, setting: str, *, empty: str) -> str:
+        named, template = getattr(self._settings, setting), self._templates.get(setting)
+        if template is None or named in record.values:
+            return record.text(named, empty=empty)
+        return template.fill(record, setting, empty=empty)
 
     def _answers(self, record: Record, context: str) -> tuple[Answer, ...] | None:
         settings = self._settings
@@ -180,11 +215,17 @@ class TableReader:
         place = next((names.index(label) for names in (numbers, columns, letters, choices) if label in names), None)
         if place is None:
             known = f"none of the {len(choices)} choices: a number from 0, a letter, a column or a text"
-            record.refuse("bad_label", self._settings.label or "", f"{quoted(label)} is {known}")
+            record.refuse("bad_label", self._label_columns[0], f"{quoted(label)} is {known}")
         return place
 
-    def _label(self, record: Record) -> str | float | None:
+    def _label(self, record: Record) -> str | float | Targets | None:
         column = self._settings.label
+        if isinstance(column, list):
+            cells = {name: record.values.get(name) for name in column}
+            numbers = {
+                name: math.nan if _is_empty(cell) else _number(record, name, cell) for name, cell in cells.items()
+            }
+            return None if all(map(math.isnan, numbers.values())) else Targets(numbers.values(), numbers)
         value = record.values.get(column) if column is not None else None
         if column is None or _is_empty(value):
             return None

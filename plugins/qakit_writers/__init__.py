@@ -15,7 +15,10 @@ class CsvSettings(Settings):
     """A table of ids and answers."""
 
     id_column: str = Field("id", description="Header of the first column.")
-    answer_column: str = Field("answer", description="Header of the second column.")
+    answer_column: str = Field(
+        "answer",
+        description="Header of the second column. Several numbers of each text have columns of their own names.",
+    )
     header: bool = Field(True, description="Whether the first line names the columns.")
     quoting: Literal["minimal", "all", "never"] = Field(
         "minimal",

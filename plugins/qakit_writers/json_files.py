@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from qakit.api import DataError, LabelPrediction, Prediction, SpanPrediction
+from qakit.api import DataError, LabelPrediction, Prediction, SpanPrediction, Targets
 from qakit_writers import SquadJsonSettings
 from qakit_writers.check import WIDEST_CELL, Rows, compare
 from qakit_writers.lines import write_lines
@@ -89,7 +89,8 @@ def _record(prediction: Prediction) -> dict[str, Any]:
     if isinstance(prediction, SpanPrediction):
         return {"id": prediction.id, "answer": prediction.answer}
     if isinstance(prediction, LabelPrediction):
-        return {"id": prediction.id, "label": prediction.label}
+        label = prediction.label
+        return {"id": prediction.id, "label": label.by_name() if isinstance(label, Targets) else label}
     return {"id": prediction.id, "context": prediction.context}
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from qakit.api import DataError, Prediction
+from qakit.api import DataError, LabelPrediction, Prediction, TargetNames, Targets
 from qakit_writers import CsvSettings
 from qakit_writers.check import WIDEST_CELL, Rows, compare, first_five
 from qakit_writers.lines import write_lines
@@ -20,7 +20,7 @@ FORMULA = tuple("=+-@\t\r")
 
 
 class CsvWriter:
-    """Ids and answers, one line each."""
+    """Ids and answers, one line each; several numbers have a column each, under their names."""
 
     suffix = ".csv"
 
@@ -52,12 +52,24 @@ class CsvWriter:
 
     def _lines(self, predictions: Sequence[Prediction], path: Path) -> Iterator[str]:
         end = self._settings.line_end
+        columns = _columns(predictions[0]) if predictions else None
         if self._settings.header:
-            row = (self._settings.id_column, self._settings.answer_column)
+            row = (self._settings.id_column, *(columns or (self._settings.answer_column,)))
             yield ",".join(self._quoted(value, path) for value in row) + end
+        if columns is not None:
+            yield from (line + end for line in self._numbers(predictions, columns, path))
+            return
         for prediction in predictions:
             answer = prediction.final.translate(self._removed) if self._removed else prediction.final
             yield f"{self._quoted(self._safe(prediction.id), path)},{self._quoted(self._safe(answer), path)}{end}"
+
+    def _numbers(self, predictions: Sequence[Prediction], columns: TargetNames, path: Path) -> Iterator[str]:
+        for prediction in predictions:
+            label = prediction.label if isinstance(prediction, LabelPrediction) else None
+            if not isinstance(label, Targets) or label.names != columns:
+                message = "has other numbers than the first one: all of a file have the same columns"
+                raise DataError(message, path=path, row=f"id {prediction.id}")
+            yield ",".join(self._quoted(self._safe(cell), path) for cell in (prediction.id, *map(str, label)))
 
     def _safe(self, value: str) -> str:
         return f"'{value}" if self._settings.escape_formulas and value.startswith(FORMULA) else value
@@ -99,6 +111,12 @@ class CsvWriter:
         if odd:
             problems.append(f"{len(odd)} rows do not have {columns} columns: {first_five(odd)}")
         return rows, problems
+
+
+def _columns(prediction: Prediction) -> TargetNames | None:
+    """The names of several numbers; None for a single answer."""
+    label = prediction.label if isinstance(prediction, LabelPrediction) else None
+    return label.names if isinstance(label, Targets) else None
 
 
 def _has_bom(path: Path) -> bool:

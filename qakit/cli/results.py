@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qakit.cli.terminal.console import err, out, plain, print_json
 from qakit.cli.terminal.tables import modules_table, number, print_pairs, print_table
+from qakit.values import LabelPrediction, Targets
 
 if TYPE_CHECKING:
     from qakit.report.evaluation import EvaluationReport, Expectation, Share
@@ -82,8 +83,18 @@ def _example_rows(examples: Sequence[Example], predictions: Sequence[Prediction]
         style = "green" if right else "red"
         if isinstance(example.label, float):  # nearly right is right
             predicted, gold, style = number(getattr(prediction, "label", predicted)), [number(example.label)], ""
+        elif isinstance(example.label, Targets):
+            given = prediction.label if isinstance(prediction, LabelPrediction) else predicted
+            predicted, gold, style = _numbers(given), [_numbers(example.label)], ""
         answer = plain(_short(predicted) or "(no answer)", style=style)
         yield _short(example.question), answer, _short(" / ".join(gold)) or "(no answer)"
+
+
+def _numbers(label: object) -> str:
+    """Several numbers in a cell."""
+    if not isinstance(label, Targets):
+        return str(label)
+    return ", ".join(f"{name} {value:.3g}" for name, value in label.by_name().items())
 
 
 def _gold(example: Example) -> list[str]:

@@ -22,7 +22,9 @@ def score(
     predictions: Annotated[
         Path,
         typer.Option(
-            "--predictions", "-p", help="JSON (id -> text), CSV, JSON Lines or Parquet (id, answer), or GLUE's TSV."
+            "--predictions",
+            "-p",
+            help="JSON (id -> text), CSV, JSON Lines or Parquet (id, answer, or several numbers), or GLUE's TSV.",
         ),
     ],
     no_answer_probability: Annotated[
@@ -95,11 +97,12 @@ def _compare_ids(examples: Sequence[Example], answered: AnswerFile) -> None:
         DataError: a number is missing: a correlation cannot do without.
     """
     from qakit.data.predictions_file import first_ids
+    from qakit.values import Targets
 
     gold = {example.id for example in examples}
     missing = [example for example in examples if example.id not in answered.answers]
     ids = first_ids(example.id for example in missing)
-    if any(isinstance(example.label, float) for example in missing):
+    if any(isinstance(example.label, float | Targets) for example in missing):
         raise DataError(f"{len(missing)} of {len(examples)} numbers are missing: {ids}", path=answered.path)
     if missing:
         print_warning(f"{answered.path}: {len(missing)} questions are unanswered and score 0: {ids}")
@@ -155,12 +158,22 @@ def _predictions(
 
 def _prediction(example: Example, text: str, path: Path) -> Prediction:
     """An answer where the gold file has answers, else a class or a number."""
-    from qakit.values import LabelPrediction, SpanPrediction, class_name
+    from qakit.numbers import parse_targets
+    from qakit.values import LabelPrediction, SpanPrediction, Targets, class_name
 
     if example.label is None:
         return SpanPrediction(example.id, text)
     if isinstance(example.label, str):
         return LabelPrediction(example.id, class_name(text))
+    if isinstance(example.label, Targets):
+        found = parse_targets(text)
+        lacking = [name for name in example.label.names if found is None or name not in found.names]
+        if found is None or lacking:
+            problem = f"there is no number {lacking[0]!r}, as the gold file has it" + (
+                f"; there are {', '.join(found.names)}" if found is not None else f": it is {text!r:.40}"
+            )
+            raise DataError(problem, path=path, row=f"id {example.id}")
+        return LabelPrediction(example.id, found)
     try:
         return LabelPrediction(example.id, float(text))
     except ValueError:

@@ -29,7 +29,7 @@ class Batch:
             fewer than A; None where no window has any, and without targets.
         other_last: (B, A) int64, their last tokens, **inclusive**, likewise.
         target_label: (B,) float32, the class (its place in the run's classes) or the regression target of the window's
-            example, NaN without one; None without targets.
+            example, or (B, K) of a run whose examples have K numbers; NaN where one is not known; None without targets.
         target_segment: (B,) int64, which of the window's segments (contexts), counted from 0, is of the context that
             holds the example's answer, -1 if none is; None without targets.
         contexts: (B, S) int64, which (example, context) pair each of a window's segments is of, in their order; -1

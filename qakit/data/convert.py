@@ -18,7 +18,7 @@ from qakit.data.hub_splits import quiet
 from qakit.errors import DataError, UsageError
 from qakit.files import add_files, atomic_path, make_folder, recover_files, without_gz, write_text, writing
 from qakit.randomness import derive_seed, permutation
-from qakit.values import Answer, Example, as_written
+from qakit.values import Answer, Example, Targets, as_written
 
 TableForm = Literal["jsonl", "parquet"]
 Form = Literal["adl", "jsonl", "parquet"]
@@ -112,13 +112,14 @@ def write_tables(
     splits: Mapping[str, Sequence[Example]], folder: Path, *, form: TableForm, rows: int | None
 ) -> Converted:
     """Write ``SPLIT.jsonl`` or ``SPLIT.parquet``: columns ``id``, ``question``, ``context``, ``answers`` (``{"text",
-    "answer_start"}``, lists), ``label`` and ``document``, as far as the split has them.
+    "answer_start"}``, lists), ``label`` (or a column for each of several numbers) and ``document``, as far as the split
+    has them.
 
     Args:
         rows: of one file at most; then the files are ``SPLIT-00000``, ``SPLIT-00001`` and so on.
 
     Raises:
-        DataError: an example has several contexts.
+        DataError: an example has several contexts, or a number with the name of another column.
     """
     tables: dict[str, list[dict[str, Any]]] = {}
     for name, examples in splits.items():
@@ -157,10 +158,21 @@ def _row(example: Example) -> dict[str, Any]:
         starts = [-1 if answer.start is None else answer.start for answer in example.answers]
         record["answers"] = {"text": [answer.text for answer in example.answers], "answer_start": starts}
     if example.label is not None:
-        record["label"] = as_written(example.label) if isinstance(example.label, str) else example.label
+        record |= _labels(example.label)
     if example.document:
         record["document"] = example.document
     return record
+
+
+def _labels(label: str | float | Targets) -> dict[str, Any]:
+    """A column ``label``; several numbers have columns of their own names, where one that is not known is null."""
+    if not isinstance(label, Targets):
+        return {"label": as_written(label) if isinstance(label, str) else label}
+    taken = {"id", "question", "context", "answers", "document"} & set(label.names)
+    if taken:
+        message = f"the number {min(taken)!r} would take the place of another column: rename it in the file"
+        raise DataError(message)
+    return {name: None if math.isnan(value) else value for name, value in label.by_name().items()}
 
 
 def _write_table(path: Path, records: Sequence[dict[str, Any]], form: TableForm) -> None:

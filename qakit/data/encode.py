@@ -57,7 +57,8 @@ class EncodedExamples:
         answer_first: (P,) first token of the target answer (the first placed one), -1 when it is not in this context.
         answer_stop: (P,) one past its last token, -1 likewise.
         answerable: (N,) 1 labelled with an answer, 0 labelled as unanswerable, -1 unlabelled.
-        label: (N,) float32, the class (its place in the run's classes) or the regression target; NaN without one.
+        label: (N,) float32, the class (its place in the run's classes) or the regression target, or (N, K) where each
+            example has K of these; NaN without one.
         relevant: (N,) int32, row of the pair whose context holds the answer; -1 if it is not known, or there is none.
         key: (N,) int64, a stable number for each example (a hash of its id): the address of its randomness, the same
             whatever else is in the file.
@@ -78,6 +79,12 @@ class EncodedExamples:
 
     def __len__(self) -> int:
         return len(self.query)
+
+    @property
+    def has_label(self) -> NDArray[np.bool_]:
+        """(N,) whether an example has a class, or any number."""
+        known: NDArray[np.bool_] = ~np.isnan(self.label)
+        return known if known.ndim == 1 else np.asarray(known.any(1))
 
     @property
     def query_lengths(self) -> Int32:
@@ -110,7 +117,7 @@ def encode(
     don't count. An answer that no token covers (only blanks, say) is not placed in any context.
 
     Args:
-        labels: the run's classes; empty where examples have none, or numbers.
+        labels: the run's classes, or the names of its numbers; empty where examples have none, or one number.
         cache: the token cache's folder, or None for no cache.
         progress: called with (distinct texts tokenised, distinct texts in all).
 

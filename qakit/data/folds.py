@@ -15,7 +15,7 @@ from qakit.data.checks.repeats import Keys
 from qakit.errors import DataError
 from qakit.randomness import derive_seed
 from qakit.recipe.staged import FoldsSection
-from qakit.values import Example
+from qakit.values import Example, Targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ def _stratum(example: Example, section: FoldsSection, keys: Keys, path: Path | N
     if section.stratify_by == "question":
         return keys(example.question)
     if section.stratify_by == "label":
-        if isinstance(example.label, float):
+        if isinstance(example.label, float | Targets):
             problem = "the label is a number, no class: leave folds.stratify_by out"
             raise DataError(problem, path=path, row=f"id {example.id}")
         return "" if example.label is None else example.label

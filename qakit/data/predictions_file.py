@@ -16,6 +16,8 @@ from typing import Any, Literal
 from qakit.errors import DataError
 from qakit.files import refuse_special
 from qakit.names import one_line
+from qakit.numbers import finite_or_none, parse_targets, targets_of
+from qakit.values import LabelPrediction, Prediction, SpanPrediction, Targets
 
 MOST = sys.float_info.max
 WIDEST_CELL = 2**31 - 1
@@ -39,7 +41,16 @@ class AnswerFile:
     headless: bool = False
     """Whether it is a CSV file whose first line is an answer."""
     classes: bool = False
-    """Whether the answers are classes or numbers: GLUE's files, or a column ``label``."""
+    """Whether the answers are classes or numbers: GLUE's files, a column ``label``, or several columns of numbers."""
+    several: bool = False
+    """Whether each answer is several numbers, as ``Targets`` are written."""
+
+    def made(self, id_: str) -> Prediction:
+        """The prediction that an answer is."""
+        answer = self.answers[id_]
+        if self.several and (targets := parse_targets(answer)) is not None:
+            return LabelPrediction(id_, targets)
+        return LabelPrediction(id_, answer) if self.classes else SpanPrediction(id_, answer)
 
 
 def read_answers(path: Path, *, ids: Collection[str] = frozenset()) -> AnswerFile:
@@ -47,7 +58,8 @@ def read_answers(path: Path, *, ids: Collection[str] = frozenset()) -> AnswerFil
     with ``id`` and ``answer`` (or ``label``), one a line or in a list.
 
     Columns are found by the names ``id`` and ``answer`` (or ``label``); two others are the id and the answer, in this
-    order. Texts stay as they are: ``NA`` is an answer.
+    order. Texts stay as they are: ``NA`` is an answer. Where there is no answer and no label, several columns beside
+    the id (``id``, or the first) are several numbers of one text.
 
     Args:
         path: the file.
@@ -126,8 +138,9 @@ def _read_json(path: Path, wanted: str) -> Records | Any:
         raise DataError(f"is not JSON that can be read ({error})", path=path) from None
     if isinstance(document, list) and document and all(isinstance(each, dict) for each in document):
         return tuple((f"record {number}", each) for number, each in enumerate(document, start=1))
-    if isinstance(document, dict) and "id" in document and (ANSWER in document or LABEL in document):
-        return (("line 1", document),)
+    if isinstance(document, dict) and "id" in document:
+        answered = ANSWER in document or LABEL in document or _numbers_beside_id(document)
+        return (("line 1", document),) if answered else document
     return document
 
 
@@ -152,6 +165,10 @@ def _parquet_records(path: Path) -> Records:
     try:
         table = pyarrow.parquet.read_table(path)
         columns = [name for name in ("id", ANSWER, LABEL) if name in table.column_names]
+        if columns == ["id"]:
+            kinds = pyarrow.types
+            numbers = [each for each in table.schema if kinds.is_floating(each.type) or kinds.is_integer(each.type)]
+            columns += [each.name for each in numbers if each.name != "id"]
         rows = table.select(columns).to_pylist()
     except Exception as error:  # whatever the library raises about the file's content
         raise DataError(f"cannot be read as Parquet: {one_line(error)}", path=path) from None
@@ -161,16 +178,37 @@ def _parquet_records(path: Path) -> Records:
 def _of_records(records: Records, path: Path) -> AnswerFile:
     answers: dict[str, str] = {}
     name = next((name for name in (ANSWER, LABEL) if records and name in records[0][1]), ANSWER)
+    several = bool(records) and (isinstance(records[0][1].get(LABEL), dict) or _numbers_beside_id(records[0][1]))
     for row, record in records:
         id_, answer = record.get("id"), record.get(name)
         if isinstance(id_, bool) or not isinstance(id_, str | int):
             raise DataError(f"the id is {_kind(id_)}; expected records with 'id' and '{name}'", path=path, row=row)
-        if name == LABEL and isinstance(answer, int | float):
+        if several:
+            held = answer if name == LABEL else {key: value for key, value in record.items() if key != "id"}
+            if (targets := targets_of(held)) is None:
+                raise DataError("should hold finite numbers and nothing else", path=path, row=f"{row}, id {id_}")
+            answer = str(targets)
+        elif name == LABEL and isinstance(answer, int | float):
             answer = json.dumps(answer)
         if not isinstance(answer, str):
             raise DataError(f"the {name} is {_kind(answer)}, not text", path=path, row=f"{row}, id {id_}")
         _add(answers, str(id_), answer, path, row)
-    return AnswerFile(path, answers, classes=name == LABEL)
+    return AnswerFile(path, answers, classes=several or name == LABEL, several=several)
+
+
+def _numbers_beside_id(record: dict[str, Any]) -> bool:
+    """Whether a record has an id and several numbers, and nothing else."""
+    numbers = [value for key, value in record.items() if key != "id"]
+    return len(numbers) > 1 and all(map(_is_number, numbers)) and "id" in record
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return False
+    return finite_or_none(value) is not None
 
 
 def _as_object(document: Any, path: Path, wanted: str) -> dict[str, Any]:
@@ -201,7 +239,8 @@ def _read_csv(path: Path, ids: Collection[str]) -> AnswerFile:
     try:
         first, second = next(reader, []), next(reader, None)
         headless = _is_answer(first, second, ids)
-        id_column, answer_column = (0, 1) if headless else _columns(first, path)
+        several = not headless and _has_numbers(first, second)
+        id_column, answer_column = (0, 1) if headless else _columns(first, path, several=several)
         rows: Iterator[list[str]] = chain([] if second is None else [second], reader)
         answers: dict[str, str] = {}
         if headless:
@@ -213,17 +252,41 @@ def _read_csv(path: Path, ids: Collection[str]) -> AnswerFile:
             if len(row) != len(first):
                 problem = f"has {len(row)} columns, the header has {len(first)}; quote answers that hold a comma"
                 raise DataError(problem, path=path, row=line)
-            _add(answers, row[id_column], row[answer_column], path, line)
+            answer = _numbers_of(first, row, id_column, path, line) if several else row[answer_column]
+            _add(answers, row[id_column], answer, path, line)
     except csv.Error as error:
         raise DataError(f"is not well-formed CSV: {error}", path=path, row=f"line {reader.line_num}") from None
     return AnswerFile(
         path,
         answers,
-        columns=None if headless else (first[id_column], first[answer_column]),
+        columns=None if headless else (first[id_column], ANSWER if several else first[answer_column]),
         line_end="\r\n" if text[: text.find("\n") + 1].endswith("\r\n") else "\n",
         headless=headless,
-        classes=not headless and first[answer_column].strip().lower() == LABEL,
+        classes=several or (not headless and first[answer_column].strip().lower() == LABEL),
+        several=several,
     )
+
+
+def _has_numbers(header: list[str], second: list[str] | None) -> bool:
+    """Whether the columns beside the id are several numbers of each text."""
+    if len(header) < 3 or {ANSWER, LABEL} & set(_names(header)) or second is None or len(second) != len(header):
+        return False
+    id_ = _id_column(header)
+    return all(_is_number(cell) for place, cell in enumerate(second) if place != id_)
+
+
+def _numbers_of(header: list[str], row: list[str], id_column: int, path: Path, line: str) -> str:
+    cells = {name: cell for place, (name, cell) in enumerate(zip(header, row, strict=True)) if place != id_column}
+    odd = next((name for name, cell in cells.items() if not _is_number(cell)), None)
+    if odd is not None:
+        problem = f"{cells[odd][:40]!r} is no number, as the first row has in all columns beside the id"
+        raise DataError(problem, path=path, row=line, field=odd)
+    return str(Targets(map(float, cells.values()), cells))
+
+
+def _id_column(header: list[str]) -> int:
+    names = _names(header)
+    return names.index("id") if "id" in names else 0
 
 
 def _is_answer(first: list[str], second: list[str] | None, ids: Collection[str]) -> bool:
@@ -241,8 +304,10 @@ def _shape(id_: str) -> str:
     return re.sub(r"[0-9a-f]*[0-9][0-9a-f]*", "9", re.sub(r"[g-zG-Z]+", "z", id_.lower()))
 
 
-def _columns(header: list[str], path: Path) -> tuple[int, int]:
+def _columns(header: list[str], path: Path, *, several: bool = False) -> tuple[int, int]:
     names = _names(header)
+    if several:
+        return _id_column(header), 1
     answer = next((names.index(name) for name in (ANSWER, LABEL) if name in names), None)
     if "id" in names and (answer is not None or len(header) == 2):
         id_ = names.index("id")

@@ -13,7 +13,7 @@ from qakit.drafting.lengths import Measured, percentile
 from qakit.errors import DataError
 from qakit.recipe.about import Task
 from qakit.recipe.staged import FoldsSection
-from qakit.values import Example
+from qakit.values import Example, Targets
 
 TASKS: dict[Task, str] = {
     "span": "answers within a context",
@@ -69,7 +69,7 @@ def task_of(examples: Sequence[Example]) -> Task:
     labels = [example.label for example in examples if example.label is not None]
     if several or not labels:
         raise DataError("none of the questions has an answer: there is nothing to learn")
-    return "regression" if isinstance(labels[0], float) else "classification"
+    return "classification" if isinstance(labels[0], str) else "regression"
 
 
 def choose(seen: Seen) -> Iterator[Choice]:
@@ -87,9 +87,18 @@ def _whole_texts(seen: Seen) -> Iterator[Choice]:
     yield Choice(("windows", "max_length"), size, why)
     for part in ("train", "predict"):
         yield Choice(("preprocess", part), "truncate")
-    why = "numbers: a regression" if seen.task == "regression" else f"{len(_classes(seen.train)):,} classes"
-    yield Choice(("head",), "classifier", why)
+    if names := _target_names(seen.train):
+        yield from _several_numbers(seen, len(names))
+    else:
+        why = "numbers: a regression" if seen.task == "regression" else f"{len(_classes(seen.train)):,} classes"
+        yield Choice(("head",), "classifier", why)
     yield from _training(seen, size, rate=2e-5)
+
+
+def _several_numbers(seen: Seen, count: int) -> Iterator[Choice]:
+    yield Choice(("head", "name"), "classifier", f"{count} numbers for each text")
+    if _are_shares(seen.train):
+        yield Choice(("head", "loss"), "binary_cross_entropy", "all numbers are from 0 to 1")
 
 
 def _windows(seen: Seen) -> Iterator[Choice]:
@@ -178,6 +187,10 @@ def metric(seen: Seen) -> Choice:
     at = ("metric",)
     if seen.task == "multiple_choice":
         return Choice(at, "selection", "how often the right context is chosen")
+    if _target_names(seen.train):
+        if _are_shares(seen.train, (0.0, 1.0)):
+            return Choice(at, "columnwise_auc", "all numbers are 0 or 1")
+        return Choice(at, "columnwise_spearman", f"{_SAME} for several numbers; columnwise_rmse is another")
     if seen.task == "regression":
         return Choice(at, "pearson_spearman", f"{_SAME} for numbers")
     if seen.task == "classification":
@@ -222,9 +235,25 @@ def held_out(seen: Seen) -> list[Choice]:
             chosen = [Choice(("folds", "k"), k, part)]
             chosen += [Choice(("folds", "repeats"), repeats, told)] if told else []
             chosen += [Choice(("folds", "stratify_by"), stratify, why)] if why else []
+            if seen.task == "regression":
+                chosen.append(Choice(("folds", "combine"), "mean", "what several models make of a text is averaged"))
             fold = "this part alone; without this line every part is held out once, and all models answer the test file"
             return [*chosen, Choice(("folds", "fold"), 1, fold)]
     return []
+
+
+def _target_names(examples: Sequence[Example]) -> tuple[str, ...]:
+    """What several numbers of each text are called; empty for one, and for classes."""
+    label = next((example.label for example in examples if example.label is not None), None)
+    return label.names if isinstance(label, Targets) else ()
+
+
+def _are_shares(examples: Sequence[Example], values: tuple[float, ...] = ()) -> bool:
+    """Whether all numbers are from 0 to 1, or some of these values."""
+    known = (
+        number for each in examples if isinstance(each.label, Targets) for number in each.label if number == number
+    )
+    return all(number in values if values else 0 <= number <= 1 for number in known)
 
 
 def _classes(examples: Sequence[Example]) -> set[str]:

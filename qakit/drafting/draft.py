@@ -161,6 +161,7 @@ def _writer(files: Files, understood: Understood, task: str) -> Iterator[Choice]
         yield known
         return
     settings = understood.settings
+    several = settings.get("label") if isinstance(settings.get("label"), list) else None
     answer = (
         settings.get("answer_text")
         or settings.get("label")
@@ -172,14 +173,16 @@ def _writer(files: Files, understood: Understood, task: str) -> Iterator[Choice]
     )
     if header:
         columns, why = (header[0], header[1] if len(header) > 1 else answer), "the sample submission's columns"
-        if len(header) != 2:
+        if len(header) != 2 and several is None:
             why = f"the sample submission has {len(header)} columns, this writer 2: see `qakit plugins --kind writers`"
     more = (
         {key: value for key, value in known.value.items() if key not in ("name", "id_column", "answer_column")}
         if is_csv and known
         else {}
     )
-    for key, value in {"name": "csv", "id_column": columns[0], "answer_column": columns[1], **more}.items():
+    if several is None:
+        more = {"answer_column": columns[1], **more}
+    for key, value in {"name": "csv", "id_column": columns[0], **more}.items():
         yield Choice(("writer", key), value, why if key == "id_column" else "")
 
 

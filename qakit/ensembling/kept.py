@@ -16,7 +16,7 @@ from qakit.inference.nbest_file import iter_nbest
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.runs import Run, open_run
-from qakit.values import Example, LabelPrediction, Prediction, SpanPrediction
+from qakit.values import Example, Prediction
 
 Split = Literal["validation", "test"]
 NBEST = "nbest.jsonl"
@@ -62,9 +62,7 @@ class Kept:
         if self.folder is not None:
             yield from iter_nbest(self.folder / NBEST)
         elif self.source.answers is not None:
-            made = LabelPrediction if self.source.answers.classes else SpanPrediction
-            for id_, answer in self.source.answers.answers.items():
-                yield made(id_, answer)
+            yield from map(self.source.answers.made, self.source.answers.answers)
 
     def characters(self) -> CharacterScores:
         """The character scores beside the predictions.
@@ -111,9 +109,10 @@ def _own_table(folder: Path, recipe: Recipe | None) -> AnswerFile | None:
     if own is None or (recipe is not None and recipe.writer.settings.get("header") is False):
         return None
     try:
-        return read_answers(own)
+        answers = read_answers(own)
     except DataError:
         return None
+    return None if answers.several else answers  # whose columns are called like the numbers, as the run's recipe says
 
 
 def find_kept(source: Source, split: Split, *, characters: bool) -> Kept | None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from qakit.errors import DataError, PluginError
 from qakit.inference.stream_inputs import Form
-from qakit.values import ContextPrediction, LabelPrediction, Prediction, SpanPrediction, as_written
+from qakit.values import ContextPrediction, LabelPrediction, Prediction, SpanPrediction, Targets, as_written
 
 Kind = Literal["text", "number", "integer", "numbers"]
 Columns = dict[str, Kind]
@@ -42,12 +42,22 @@ def columns_of(prediction: Prediction) -> Columns:
         return SPAN_COLUMNS
     if isinstance(prediction, ContextPrediction):
         return CONTEXT_COLUMNS
+    if isinstance(prediction.label, Targets):
+        return {"id": "text", **dict.fromkeys(_number_columns(prediction.label), "number")}
     return CLASS_COLUMNS if isinstance(prediction.label, str) else NUMBER_COLUMNS
+
+
+def _number_columns(targets: Targets) -> list[str]:
+    """A column for each number; none takes that of the ids."""
+    return [f"{name} (number)" if name == "id" else name for name in targets.names]
 
 
 def row_of(prediction: Prediction) -> dict[str, Any]:
     """One prediction under its columns; None where it has no such value."""
     if isinstance(prediction, LabelPrediction):
+        if isinstance(prediction.label, Targets):
+            numbers = zip(_number_columns(prediction.label), prediction.label, strict=True)
+            return {"id": _sound(prediction.id), **dict(numbers)}
         label = _sound(as_written(prediction.label)) if isinstance(prediction.label, str) else float(prediction.label)
         return {"id": _sound(prediction.id), "label": label, "scores": list(prediction.scores)}
     if isinstance(prediction, ContextPrediction):
@@ -100,7 +110,8 @@ def answer_file(path: Path, form: Form, *, source: Path) -> Iterator[Callable[[S
             for prediction in predictions:
                 if columns is None:
                     columns = columns_of(prediction)
-                if columns_of(prediction) is not columns:
+                own = columns_of(prediction)
+                if own is not columns and own != columns:
                     raise PluginError(
                         f"the prediction of {prediction.id!r} is of another kind than those before it: the head's or a "
                         "postprocessor's mistake"

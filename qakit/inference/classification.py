@@ -16,15 +16,15 @@ from qakit.errors import ModelError, PluginError
 from qakit.inference.spans import BROKEN_SCORES
 from qakit.inference.table import Rows
 from qakit.protocols import ContextScores, LabelScores
-from qakit.values import ContextPrediction, Example, LabelPrediction
+from qakit.values import ContextPrediction, Example, LabelPrediction, TargetNames, Targets
 
 
 class LogitTable:
-    """The logits of W windows, filled batch by batch in any order: C classes (1 for regression: the number), or one.
+    """The logits of W windows, filled batch by batch in any order: C classes, or numbers (1 where they have no names).
 
     Attributes:
         scores: (W, C) float32; NaN until the window is added.
-        classes: the names, C of them; empty for regression, and for contexts.
+        classes: the names, C of them; empty for a single number, and for contexts.
         gives: what they are of.
     """
 
@@ -32,7 +32,7 @@ class LogitTable:
         self, windows: int, *, classes: Sequence[str] = (), gives: Literal["labels", "contexts"] = "labels"
     ) -> None:
         self.scores: Float32 = np.full((windows, max(1, len(classes))), np.nan, np.float32)
-        self.classes, self.gives = tuple(classes), gives
+        self.classes, self.gives = classes, gives
 
     def add(self, batch: Batch, decoded: LabelScores | ContextScores) -> None:
         """Take over a batch's logits, (B, C) of classes, (B,) of contexts.
@@ -61,7 +61,7 @@ class LogitTable:
 
 
 def label_predictions(table: LogitTable, windows: Windows, examples: Sequence[Example]) -> list[LabelPrediction]:
-    """One class or number per example: the mean logits of its windows, in the examples' order.
+    """One class or number (or several) per example: the mean logits of its windows, in the examples' order.
 
     Raises:
         ModelError: an example has no window.
@@ -76,6 +76,12 @@ def label_predictions(table: LogitTable, windows: Windows, examples: Sequence[Ex
     logits = sums / count[:, None]
     if not table.classes:
         return [LabelPrediction(each.id, value) for each, value in zip(examples, logits[:, 0].tolist(), strict=True)]
+    if isinstance(table.classes, TargetNames):
+        names = table.classes
+        return [
+            LabelPrediction(each.id, Targets(values, names))
+            for each, values in zip(examples, logits.tolist(), strict=True)
+        ]
     probabilities = softmax(logits, axis=1)
     best = logits.argmax(1).tolist()
     return [

@@ -28,6 +28,7 @@ def data_findings(
     gives: Gives | None,
     others: Sequence[Example] = (),
     why: Mapping[str, str] = NOT_SAID,
+    number_range: tuple[float, float] | None = None,
 ) -> dict[str, list[Finding]]:
     """What stops a training with these splits, and what its user should know before it, by the split's name.
 
@@ -36,8 +37,9 @@ def data_findings(
         gives: what the recipe's head decodes to; None where that is not known: then only the splits are looked at.
         others: of a fold, the training files' other examples: the classes are theirs, too.
         why: a split's name -> why its examples have no labels, as the reader says it.
+        number_range: the lowest and the highest number that the head can learn; None for any.
     """
-    found = training_findings(recipe, gives, splits, others=others, why=why)
+    found = training_findings(recipe, gives, splits, others=others, why=why, number_range=number_range)
     if gives is None or any(finding.level == "stops" for finding in found.get("train", ())):
         return found
     classes = run_classes(recipe.data.labels, (*splits.get("train", ()), *others))

@@ -5,9 +5,9 @@ Spans::
     {"id", "answer", "candidates": [{"text", "start", "end", "context", "score", "probability"}],
      "null": {"score", "probability"} or null}
 
-Classes and numbers: ``{"id", "label", "scores"}``; contexts: ``{"id", "context", "scores"}``. Floats are written with
-all their digits, so reading gives the same predictions back. Text stays readable UTF-8; only a line with a lone
-surrogate, which UTF-8 cannot hold, is ASCII with ``\\u`` escapes.
+Classes and numbers: ``{"id", "label", "scores"}``, where several numbers are an object, name -> number; contexts:
+``{"id", "context", "scores"}``. Floats are written with all their digits, so reading gives the same predictions back.
+Text stays readable UTF-8; only a line with a lone surrogate, which UTF-8 cannot hold, is ASCII with ``\\u`` escapes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from qakit.data.splits import read_split
 from qakit.errors import DataError
 from qakit.files import atomic_path
-from qakit.numbers import finite_or_none
+from qakit.numbers import finite_or_none, targets_of
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.runs import Run
@@ -35,6 +35,7 @@ from qakit.values import (
     Prediction,
     SpanPrediction,
     SpeltClass,
+    Targets,
 )
 
 T = TypeVar("T")
@@ -101,6 +102,8 @@ def _line(value: dict[str, Any]) -> bytes:
 def _as_json(prediction: Prediction) -> dict[str, Any]:
     if isinstance(prediction, LabelPrediction):
         label = prediction.label
+        if isinstance(label, Targets):
+            return {"id": prediction.id, "label": label.by_name(), "scores": prediction.scores}
         spelt = {"written": label.written} if isinstance(label, SpeltClass) else {}
         return {"id": prediction.id, "label": label, **spelt, "scores": prediction.scores}
     if isinstance(prediction, ContextPrediction):
@@ -168,7 +171,9 @@ class _Fields:
 def _prediction(fields: _Fields) -> Prediction:
     if "label" in fields.values:
         label = fields.values["label"]
-        if not isinstance(label, str):
+        if isinstance(label, dict):
+            label = fields.take("label", targets_of, "finite numbers by their names")
+        elif not isinstance(label, str):
             label = fields.take("label", finite_or_none, "text or a finite number")
         elif "written" in fields.values:
             label = SpeltClass(label, fields.text("written"))

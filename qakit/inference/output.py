@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from qakit.protocols import NoRuntime, Writer
 from qakit.recipe.load import recipe_hash
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
-from qakit.values import LabelPrediction, Prediction, SpeltClass
+from qakit.values import LabelPrediction, Prediction, SpeltClass, Targets
 
 SCHEMA = 1
 """Version of nbest.jsonl; in meta.json beside it."""
@@ -114,7 +116,7 @@ def write_submission(
 def write_checked(path: Path, predictions: Sequence[Prediction], writer: Writer, *, sample: str | None) -> Submission:
     """As :func:`write_submission`, with the writer and the sample submission that are given."""
     path = path if path.suffix else path.with_suffix(writer.suffix)
-    predictions = [_spelt(each) for each in predictions]
+    predictions = _in_order_of(sample, [_spelt(each) for each in predictions])
     writer.write(predictions, path)
     problems: tuple[str, ...] = ()
     checked = None
@@ -133,6 +135,27 @@ def _spelt(prediction: Prediction) -> Prediction:
     if isinstance(prediction, LabelPrediction) and isinstance(prediction.label, SpeltClass):
         return replace(prediction, label=prediction.label.written)
     return prediction
+
+
+def _in_order_of(sample: str | None, predictions: Sequence[Prediction]) -> Sequence[Prediction]:
+    """Several numbers of each text in the order of the sample's columns, where it has just these."""
+    label = predictions[0].label if predictions and isinstance(predictions[0], LabelPrediction) else None
+    if sample is None or not isinstance(label, Targets) or Path(sample).suffix != ".csv" or not Path(sample).is_file():
+        return predictions
+    with suppress(OSError, UnicodeDecodeError, csv.Error), Path(sample).open(encoding="utf-8-sig", newline="") as file:
+        names = [name for name in next(csv.reader(file), ()) if name in label.names]
+        if sorted(names) == sorted(label.names):
+            return [_with_order(each, names) for each in predictions]
+    return predictions
+
+
+def _with_order(prediction: Prediction, names: Sequence[str]) -> Prediction:
+    if not isinstance(prediction, LabelPrediction) or not isinstance(prediction.label, Targets):
+        return prediction
+    held = prediction.label.by_name()
+    if held.keys() != set(names):
+        return prediction
+    return replace(prediction, label=Targets([held[name] for name in names], names))
 
 
 def sample_submission(recipe: Recipe) -> str | None:

@@ -28,6 +28,7 @@ from qakit.modeling.device import Precision, autocast
 from qakit.protocols import (
     Gives,
     GivesOtherThanSpans,
+    LearnsNumbers,
     Preprocessor,
     WindowRuntime,
 )
@@ -46,7 +47,7 @@ class ScoringSet:
     """Examples made ready for the model once, to be scored as often as wanted.
 
     ``batches`` are rows of ``windows``, longest windows first. ``predict`` says how scores become candidates,
-    ``classes`` what the head chooses among, if it classifies.
+    ``classes`` what the head chooses among, if it classifies, or the names of its numbers.
     """
 
     examples: Sequence[Example]
@@ -61,6 +62,11 @@ class ScoringSet:
 def given_by(head: object) -> Gives:
     """What a head decodes to."""
     return head.gives if isinstance(head, GivesOtherThanSpans) else "spans"
+
+
+def number_range_of(head: object) -> tuple[float, float] | None:
+    """The lowest and the highest number that a head can learn; None for any."""
+    return head.number_range if isinstance(head, LearnsNumbers) else None
 
 
 def window_runtime(recipe: Recipe, template: PairTemplate, *, training: bool) -> WindowRuntime:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from torch import nn
+
 from qakit.inference.output import build_writer, sample_submission, write_checked
-from qakit.inference.scoring import given_by
 from qakit.modeling.assemble import build_head
 from qakit.modeling.configs import load_config
 from qakit.modeling.sources import find_source
@@ -15,11 +16,20 @@ from qakit.modeling.start import check_start
 from qakit.protocols import Gives
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
-from qakit.values import ContextPrediction, Example, LabelPrediction, NoAnswer, Prediction, SpanPrediction
+from qakit.values import (
+    ContextPrediction,
+    Example,
+    LabelPrediction,
+    NoAnswer,
+    Prediction,
+    SpanPrediction,
+    TargetNames,
+    Targets,
+)
 
 
-def head_gives(recipe: Recipe, registry: Registry, classes: tuple[str, ...]) -> Gives:
-    """What the recipe's head decodes to; of the backbone only its configuration is read.
+def untrained_head(recipe: Recipe, registry: Registry, classes: tuple[str, ...]) -> nn.Module:
+    """The recipe's head, to be asked what it gives; of the backbone only its configuration is read.
 
     Raises:
         ModelError, RunError: it cannot be read.
@@ -29,11 +39,13 @@ def head_gives(recipe: Recipe, registry: Registry, classes: tuple[str, ...]) -> 
     source = find_source(
         section.source, revision=section.revision, with_code=section.trust_remote_code, needs="tokenizer"
     )
-    return given_by(build_head(recipe, load_config(section, source), registry, classes=classes))
+    return build_head(recipe, load_config(section, source), registry, classes=classes)
 
 
 def stand_in(example: Example, gives: Gives, classes: Sequence[str]) -> Prediction:
     """Any prediction of the kind that the head will make."""
+    if gives == "labels" and isinstance(classes, TargetNames):
+        return LabelPrediction(example.id, Targets((0.0,) * len(classes), classes))
     if gives == "labels" and classes:
         return LabelPrediction(example.id, classes[0], (1.0,) + (0.0,) * (len(classes) - 1))
     if gives == "labels":

@@ -84,10 +84,10 @@ def spearman(
     first: NDArray[np.float64], second: NDArray[np.float64], counts: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Spearman's correlation of two (N,); equal values share their mean rank."""
-    return _correlation(_ranks(first, counts), _ranks(second, counts), counts)
+    return _correlation(ranks(first, counts), ranks(second, counts), counts)
 
 
-def _ranks(values: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
+def ranks(values: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
     """(R, N) each value's mean rank in each draw; of a value that was not drawn, some number."""
     import numpy as np
 

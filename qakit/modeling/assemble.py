@@ -20,6 +20,7 @@ from qakit.protocols import Adapter, HeadRuntime, NoRuntime
 from qakit.randomness import derive_seed
 from qakit.recipe.model import PluginRef, Recipe
 from qakit.registry import Registry
+from qakit.values import TargetNames
 
 POSITION_TABLES = ("position_embeddings", "embed_positions", "wpe")
 """What architectures call their embeddings of positions."""
@@ -35,7 +36,7 @@ class Assembled:
     config: PretrainedConfig
     adapter: Adapter
     classes: tuple[str, ...] = ()
-    """What the head chooses among, if it classifies."""
+    """What the head chooses among, if it classifies; ``TargetNames`` where it gives several numbers."""
     unexpected: tuple[str, ...] = ()
     """Weights of the backbone's file that were not used."""
     fresh: tuple[str, ...] = ()
@@ -45,7 +46,8 @@ class Assembled:
 def assemble(recipe: Recipe, registry: Registry, *, device: torch.device, classes: tuple[str, ...] = ()) -> Assembled:
     """Backbone -> adapter -> head as the recipe says, on ``device``, float32.
 
-    Fresh weights depend on the recipe's seed alone. ``classes`` are the labels, for heads that classify.
+    Fresh weights depend on the recipe's seed alone. ``classes`` are the labels, for heads that classify, or the names
+    of several numbers.
 
     Raises:
         ModelError: anything about the backbone, its tokenizer or its length.
@@ -119,13 +121,15 @@ def build_head(
     recipe: Recipe, config: PretrainedConfig, registry: Registry, *, classes: tuple[str, ...] = ()
 ) -> nn.Module:
     """The recipe's head for a backbone of this configuration."""
+    several = isinstance(classes, TargetNames)
     runtime = HeadRuntime(
         hidden_size=config.hidden_size,
         initializer_range=float(getattr(config, "initializer_range", 0.02)),
         n_best=recipe.predict.n_best,
         max_answer_length=recipe.predict.max_answer_length,
         no_answer=recipe.predict.no_answer,
-        labels=classes,
+        labels=() if several else classes,
+        numbers=classes if several else (),
         layers=int(getattr(config, "num_hidden_layers", 0)),
         architecture=str(config.model_type),
     )

@@ -35,7 +35,7 @@ from qakit.numbers import load_json
 from qakit.protocols import Adapter, NoRuntime
 from qakit.recipe.model import BackboneSection, Recipe
 from qakit.registry import Registry
-from qakit.values import SpeltClass, as_written
+from qakit.values import SpeltClass, TargetNames, as_written
 
 WEIGHTS = "model.safetensors"
 LAYOUT = "qakit.json"
@@ -77,6 +77,8 @@ def save_model(
         layout: dict[str, Any] = {"format": 1, "weights": keep, "backbone": origin, "classes": assembled.classes}
         if written := {name: as_written(name) for name in assembled.classes if as_written(name) != name}:
             layout["written"] = written
+        if isinstance(assembled.classes, TargetNames):
+            layout["numbers"] = True
         if stored is not None:
             config |= stored.config_entries
             layout |= {"backbone_prefix": stored.prefix, "head_names": stored.head_names}
@@ -116,7 +118,7 @@ def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torc
     except ModelError as error:
         damaged = "" if wants_remote_code(folder) else " is damaged"
         raise RunError(f"{folder}{damaged}: {error}") from error
-    classes = _classes(layout)
+    classes = classes_of(layout)
     config._attn_implementation = attention_for(recipe.train.attention, device, config)
     try:
         backbone = from_config(config, trust_remote_code=recipe.backbone.trust_remote_code)
@@ -182,12 +184,12 @@ def load_adapted(folder: Path, recipe: Recipe, registry: Registry, *, device: to
     except ModelError as error:
         raise ModelError(f"{folder} needs the backbone that it was trained from: {error}") from error
     adapter: Adapter = build(registry, "adapters", recipe.adapter, NoRuntime())
-    head = build_head(recipe, source.config, registry, classes=_classes(layout))
+    head = build_head(recipe, source.config, registry, classes=classes_of(layout))
     model = ReadingModel(adapter.apply(source.module), head)
     read_adapter(model, _trained(folder, layout, model), folder)
     tokenizer = load_tokenizer(str(folder), trust_remote_code=recipe.backbone.trust_remote_code)
     template = template_for(tokenizer, source.config)
-    return Assembled(model.to(device).eval(), tokenizer, template, source.config, adapter, _classes(layout))
+    return Assembled(model.to(device).eval(), tokenizer, template, source.config, adapter, classes_of(layout))
 
 
 def read_layout(folder: Path) -> dict[str, Any]:
@@ -225,7 +227,10 @@ def _present(folder: Path, name: str) -> Path:
     return file
 
 
-def _classes(layout: Mapping[str, Any]) -> tuple[str, ...]:
+def classes_of(layout: Mapping[str, Any]) -> tuple[str, ...]:
+    """The classes of a folder's layout, as ``Assembled`` has them."""
+    if layout.get("numbers"):
+        return TargetNames(layout.get("classes", ()))
     written = layout.get("written", {})
     return tuple(SpeltClass(name, written[name]) if name in written else name for name in layout.get("classes", ()))
 

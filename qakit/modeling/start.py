@@ -14,15 +14,20 @@ from qakit.errors import RunError
 from qakit.modeling.adapter_file import read_weights
 from qakit.modeling.assemble import Assembled, build_head
 from qakit.modeling.checkpoints import checkpoint_in
-from qakit.modeling.folder import LAYOUT, WEIGHTS, read_layout
+from qakit.modeling.folder import LAYOUT, WEIGHTS, classes_of, read_layout
 from qakit.modeling.plain_weights import has_the_head
 from qakit.protocols import GivesOtherThanSpans, TransformersNames
 from qakit.recipe.model import BackboneSection, Recipe
 from qakit.registry import Registry
 from qakit.runs import Run, open_run
+from qakit.values import TargetNames
 
 KINDS = ("QuestionAnswering", "SequenceClassification", "MultipleChoice", "TokenClassification")
 """What transformers' classes with a head for a task are called: an encoder's name, ``For`` and one of these."""
+
+BY_SIGMOID = "multi_label_classification"
+NUMBERS = ("regression", BY_SIGMOID)
+"""What transformers' configurations call heads that give numbers, as they are or through a sigmoid."""
 
 
 def check_start(section: BackboneSection) -> None:
@@ -110,7 +115,7 @@ def _of_run(recipe: Recipe) -> _Ready:
         raise _UnfitError("its settings are others")
     weights, names = read_weights(run.model / WEIGHTS), layout.get("head_names", {})
     found = {own: weights[stored] for own, stored in names.items() if stored in weights}
-    return _Ready(found, tuple(map(str, layout.get("classes", ()))))
+    return _Ready(found, classes_of(layout))
 
 
 def _of_checkpoint(assembled: Assembled, recipe: Recipe, kind: str) -> _Ready:
@@ -133,12 +138,19 @@ def _of_checkpoint(assembled: Assembled, recipe: Recipe, kind: str) -> _Ready:
     if set(stored) != set(names.values()):
         raise _UnfitError("the checkpoint has no weights for it")
     classes = _named_classes(config, assembled.classes) if by_class and head.gives == "labels" else ()
+    several = isinstance(assembled.classes, TargetNames)
+    ours, theirs = head.config_updates.get("problem_type"), getattr(config, "problem_type", None)
+    if ours in NUMBERS and ours != theirs and (theirs or several or ours == BY_SIGMOID):
+        raise _UnfitError(f"the checkpoint's gives no such numbers ({theirs or 'it does not say what it gives'})")
+    classes = TargetNames(classes) if several else classes
     return _Ready({own: stored[name] for own, name in names.items()}, classes, frozenset(stored))
 
 
 def _fill(assembled: Assembled, ready: _Ready, recipe: Recipe, registry: Registry) -> None:
     """Put the weights into the head, their classes in our order."""
     head, ours = assembled.model.head, assembled.classes
+    if isinstance(ready.classes, TargetNames) != isinstance(ours, TargetNames):
+        raise _UnfitError("one gives classes, and the other one numbers")
     labelled = isinstance(head, GivesOtherThanSpans) and head.gives == "labels"
     places = _places(ready.classes, ours) if labelled else []
     weights = dict(ready.weights)
@@ -164,7 +176,7 @@ def _by_class(
 ) -> list[str]:
     """The parameters that have a row for each class: those that have one more where there is one class more."""
     with torch.device("meta"):
-        larger = build_head(recipe, config, registry, classes=(*classes, "one more")).state_dict()
+        larger = build_head(recipe, config, registry, classes=type(classes)((*classes, "one more"))).state_dict()
     return [own for own, value in head.state_dict().items() if larger[own].shape[:1] != value.shape[:1]]
 
 

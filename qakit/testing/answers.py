@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from qakit.inference.characters import CharacterScores, context_hash
-from qakit.values import Answer, Candidate, Example, LabelPrediction, NoAnswer, Prediction, SpanPrediction
+from qakit.values import Answer, Candidate, Example, LabelPrediction, NoAnswer, Prediction, SpanPrediction, Targets
 
 CONTEXT = '  李白，字太白。「靜夜思」 was written by Li Bai (701–762), "the Poet"; see A,B.\n'
 ANSWERS = ("李白", "", " 李白，", "「靜夜思", "Li Bai (701–762)", '"the Poet"', "A,B", "\n", "e\u0301 😀")
@@ -38,12 +38,12 @@ def candidate(text: str, score: float, probability: float) -> Candidate:
     return Candidate(text, first, end, 0, score, probability)
 
 
-def made_up_labels(labels: Sequence[str | float]) -> list[Example]:
+def made_up_labels(labels: Sequence[str | float | Targets]) -> list[Example]:
     """A text for each of the labels; ids are numbers from 0."""
     return [Example(str(number), "text", label=label) for number, label in enumerate(labels)]
 
 
-def made_up_label_predictions(labels: Sequence[str | float]) -> list[Prediction]:
+def made_up_label_predictions(labels: Sequence[str | float | Targets]) -> list[Prediction]:
     """A prediction of each of the labels; ids are numbers from 0."""
     return [LabelPrediction(str(number), label) for number, label in enumerate(labels)]
 

@@ -36,7 +36,7 @@ WANTED: Mapping[str, type[Decoded]] = {"spans": SpanCandidates, "labels": LabelS
 """What a head decodes to, by what it says that it gives."""
 
 
-def made_up_batch(*, targets: bool = True, segments: bool = False) -> Batch:
+def made_up_batch(*, targets: bool = True, segments: bool = False, numbers: int = 0) -> Batch:
     """Four windows of three examples padded to 14 positions: [CLS] question [SEP] context [SEP].
 
     Windows 0 and 1 are of two contexts of one example; window 1 answers only for the second half of its context;
@@ -44,7 +44,12 @@ def made_up_batch(*, targets: bool = True, segments: bool = False) -> Batch:
 
     Args:
         segments: the last window holds two contexts with a separator between them; the answer is in the second one.
+        numbers: how many the examples have, from 0 to 1, of which one is not known; 0 for a class or a single number.
     """
+    label = torch.tensor([1.0, 1.0, 0.0, 1.0])
+    if numbers:
+        label = (label[:, None] + torch.arange(numbers) / numbers) % 1.0
+        label[3, 0] = torch.nan
     positions = torch.arange(14)
     query = torch.tensor([2, 2, 3, 1])[:, None]  # question tokens of each window
     context = torch.tensor([6, 4, 1, 10])[:, None]  # context tokens
@@ -69,7 +74,7 @@ def made_up_batch(*, targets: bool = True, segments: bool = False) -> Batch:
         start_mask=start_mask,
         target_first=torch.tensor([5, 0, 5, 12]) if targets else None,
         target_last=torch.tensor([7, 0, 5, 12]) if targets else None,
-        target_label=torch.tensor([1.0, 1.0, 0.0, 1.0]) if targets else None,
+        target_label=label if targets else None,
         target_segment=torch.tensor([0, -1, 0, int(segments)]) if targets else None,
         contexts=contexts,
         segment_number=segment_number,
@@ -80,7 +85,13 @@ def made_up_batch(*, targets: bool = True, segments: bool = False) -> Batch:
     )
 
 
-def check_head(component: Component[Any, Any, Any], settings: Settings, *, labels: tuple[str, ...] = ()) -> None:
+def check_head(
+    component: Component[Any, Any, Any],
+    settings: Settings,
+    *,
+    labels: tuple[str, ...] = (),
+    numbers: tuple[str, ...] = (),
+) -> None:
     """The loss is sound and trains the head; decoded candidates keep to masks, lengths and order.
 
     The loss must be a finite float32 scalar, under bfloat16 autocast too, and a mean. Padding must not matter. A head
@@ -90,6 +101,7 @@ def check_head(component: Component[Any, Any, Any], settings: Settings, *, label
 
     Args:
         labels: class names, two or more, for a head that classifies; without them it must give a number.
+        numbers: names of numbers, for a head that gives several of each text.
 
     Raises:
         AssertionError: with the reason.
@@ -102,6 +114,7 @@ def check_head(component: Component[Any, Any, Any], settings: Settings, *, label
         max_answer_length=MAX_ANSWER_LENGTH,
         no_answer=True,
         labels=labels,
+        numbers=numbers,
         layers=LAYERS,
     )
     head = build_checked("heads", component, settings, runtime)
@@ -111,11 +124,11 @@ def check_head(component: Component[Any, Any, Any], settings: Settings, *, label
         assert isinstance(value, bool), f"has_distributions is {type_name(value)}, not bool"
     several = (False, True) if getattr(head, "gives", "spans") == "spans" else (False,)
     for segments in several:
-        _check_loss(head, segments)
+        _check_loss(head, made_up_batch(segments=segments, numbers=len(numbers)))
     head.eval()
     for segments in several:
-        _check_prediction(head, segments, classes=len(labels) or 1)
-        batch = made_up_batch(segments=segments)
+        _check_prediction(head, segments, classes=len(labels or numbers) or 1)
+        batch = made_up_batch(segments=segments, numbers=len(numbers))
         check_loss_counts(head, _hidden(batch), batch, _run)
         if len(several) > 1:
             check_what_is_learnt(head, _hidden(batch), batch, _run)
@@ -126,8 +139,7 @@ def _hidden(batch: Batch) -> Tensor:
     return torch.randn(*batch.input_ids.shape, HIDDEN_SIZE, generator=generator)
 
 
-def _check_loss(head: Any, segments: bool) -> None:
-    batch = made_up_batch(segments=segments)
+def _check_loss(head: Any, batch: Batch) -> None:
     for autocast in (False, True):
         hidden = _hidden(batch).requires_grad_()
         head.zero_grad()

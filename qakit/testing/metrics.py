@@ -13,14 +13,14 @@ from qakit.components import Component, Settings
 from qakit.protocols import DrawnMetric, NoRuntime, PerExampleMetric
 from qakit.testing.answers import label_predictions, made_up_answers, made_up_labels, made_up_questions
 from qakit.testing.components import build_checked, running, type_name
-from qakit.values import ContextPrediction, Example, Prediction, SpanPrediction
+from qakit.values import ContextPrediction, Example, Prediction, SpanPrediction, Targets
 
 
 def check_metric(
     component: Component[Any, Any, Any],
     settings: Settings,
     *,
-    labels: Sequence[str | float] = (),
+    labels: Sequence[str | float | Targets] = (),
     contexts: Sequence[int] = (),
 ) -> None:
     """Figures are finite numbers, the primary one among them, and right answers score above wrong ones.
@@ -29,7 +29,7 @@ def check_metric(
     draw what it gives of the examples in it.
 
     Args:
-        labels: gold classes (two or more different ones) or numbers, for a metric of those.
+        labels: gold classes (two or more different ones), numbers, or several numbers each, for a metric of those.
         contexts: gold numbers of the context that holds the answer, for a metric of those.
 
     Raises:
@@ -100,6 +100,8 @@ def _check_draws(metric: Any, examples: Sequence[Example], predictions: Sequence
             assert same, f"of_draws gives {name} as {values[number]} where compute gives {wanted[name]}"
 
 
-def _another(label: str | float, labels: Sequence[str | float]) -> str | float:
+def _another(label: str | float | Targets, labels: Sequence[str | float | Targets]) -> str | float | Targets:
     """A wrong label."""
+    if isinstance(label, Targets):
+        return Targets((-number for number in label), label.names)
     return -label if isinstance(label, float) else next(other for other in labels if other != label)

@@ -32,7 +32,8 @@ def chosen(prediction: Prediction, *, decodes: bool) -> str | float:
     """What the core takes for the answer."""
     if isinstance(prediction, SpanPrediction) and decodes:
         return answer_of(prediction.candidates, prediction.null, 0.0)
-    return prediction.label if isinstance(prediction, LabelPrediction) else prediction.final
+    number = isinstance(prediction, LabelPrediction) and isinstance(prediction.label, float)
+    return float(prediction.final) if number else prediction.final
 
 
 def check_answers(

@@ -9,11 +9,15 @@ from qakit.components import Component, Settings
 from qakit.protocols import LearnsSettings, NoRuntime
 from qakit.testing.answers import made_up_answers, made_up_questions
 from qakit.testing.components import build_checked, running, type_name
-from qakit.values import ContextPrediction, Example, LabelPrediction, Prediction, SpanPrediction
+from qakit.values import ContextPrediction, Example, LabelPrediction, Prediction, SpanPrediction, Targets
 
 OTHERS: tuple[tuple[Prediction, Example], ...] = (
     (LabelPrediction("class", "the A,B", (0.25, 0.75)), Example("class", "a text", label="the A,B")),
     (LabelPrediction("number", 1.5), Example("number", "a text", ("another",), label=2.0)),
+    (
+        LabelPrediction("numbers", Targets((0.5, 1.0), ("one", "other"))),
+        Example("numbers", "a text", label=Targets((0.25, 1.0), ("one", "other"))),
+    ),
     (ContextPrediction("context", 1, (0.25, 0.75)), Example("context", "who?", ("one", "two"), relevant=1)),
 )
 """Predictions of classes, numbers and contexts."""

@@ -117,7 +117,7 @@ def check_preprocessor(component: Component[Any, Any, Any], settings: Settings, 
                 )
             _check_answers(windows, encoded)
             if texts and training:
-                labelled = set(np.flatnonzero(~np.isnan(encoded.label)).tolist())
+                labelled = set(np.flatnonzero(encoded.has_label).tolist())
                 assert set(windows.example.tolist()) == labelled, "in training exactly labelled examples have windows"
             if not training:
                 _check_coverage(windows, encoded, whole=not texts)

@@ -10,17 +10,21 @@ from qakit.components import Component, Settings
 from qakit.protocols import NoRuntime
 from qakit.testing.answers import made_up_answers, made_up_label_predictions
 from qakit.testing.components import build_checked, running, type_name
-from qakit.values import Prediction
+from qakit.values import Prediction, Targets
 
 
 def check_writer(
-    component: Component[Any, Any, Any], settings: Settings, folder: Path, *, labels: Sequence[str | float] = ()
+    component: Component[Any, Any, Any],
+    settings: Settings,
+    folder: Path,
+    *,
+    labels: Sequence[str | float | Targets] = (),
 ) -> Path:
     """The file is written whole, the same each time, leaves nothing beside it, and passes its own check.
 
     Args:
         folder: an empty folder to write into.
-        labels: classes or numbers, for a writer of those; ids are then numbers from 0.
+        labels: classes, numbers or several numbers each, for a writer of those; ids are then numbers from 0.
 
     Returns:
         The written file, for checks of your own.

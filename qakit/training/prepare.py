@@ -23,11 +23,11 @@ from qakit.errors import DataError, UsageError
 from qakit.inference.aggregation import check_head
 from qakit.inference.data_rules import data_findings
 from qakit.inference.evaluation import Judge
-from qakit.inference.scoring import ScoringSet, given_by, prepare, window_runtime
+from qakit.inference.scoring import ScoringSet, given_by, number_range_of, prepare, window_runtime
 from qakit.modeling.assemble import Assembled, assemble, use_gradient_checkpointing
 from qakit.modeling.device import Precision, keep_freed_memory, resolve_precision
 from qakit.modeling.start import check_start, take_head
-from qakit.protocols import Gives, LearnsAnyPlace
+from qakit.protocols import LearnsAnyPlace
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.training.adversarial import Attack
@@ -118,7 +118,7 @@ def prepare_training(
     if pseudo_split is not None:
         check_learnt(pseudo_split, gives, classes, recipe)
         train_split = replace(train_split, examples=(*train_split.examples, *pseudo))
-    _check_data(recipe, registry, (train_split, validation_split, test_split), gives, listener)
+    _check_data(recipe, registry, (train_split, validation_split, test_split), assembled.model.head, listener)
     assembled, taken = take_head(assembled, recipe, registry)
     if taken:
         listener(Remark(taken))
@@ -221,7 +221,7 @@ def _shared_questions(train: Split, validation: Split) -> str | None:
 
 
 def _check_data(
-    recipe: Recipe, registry: Registry, read: Sequence[Split | None], gives: Gives, listener: Listener
+    recipe: Recipe, registry: Registry, read: Sequence[Split | None], head: object, listener: Listener
 ) -> None:
     """Refuse data that the head cannot learn from, be judged by or answer; tell what else should be known of it.
 
@@ -232,7 +232,15 @@ def _check_data(
     others = splits["train"].others
     examples = {name: split.examples for name, split in splits.items()}
     why = {name: said for name, split in splits.items() if (said := unlabelled(split.problems))}
-    found = data_findings(recipe, registry, examples, gives=gives, others=others, why=why)
+    found = data_findings(
+        recipe,
+        registry,
+        examples,
+        gives=given_by(head),
+        others=others,
+        why=why,
+        number_range=number_range_of(head),
+    )
     refuse(found, {name: split.files[0] for name, split in splits.items()})
     for finding in chain.from_iterable(found.values()):
         listener(Notice(str(finding)))

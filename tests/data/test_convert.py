@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from qakit.data.read import read_examples
 from qakit.errors import DataError, OutputError, UsageError
 from qakit.protocols import NoRuntime
 from qakit.registry import load_registry
-from qakit.values import Answer, Example
+from qakit.values import Answer, Example, Targets
 
 TEXTS = [
     "Ada Lovelace wrote the first program.",
@@ -100,6 +101,20 @@ def test_tables_hold_the_same_questions(form: str, tmp_path: Path) -> None:
     columns = {"id": "id", "question": "question", "context": "context", "answers": "answers", "document": "document"}
     examples = [each for name in done.files for each in read("table", tmp_path / name, **columns)]
     assert examples == QUESTIONS
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_several_numbers_have_columns_of_their_own(form: Any, tmp_path: Path) -> None:
+    numbers = Targets((0.5, math.nan), ("one", "other"))
+    examples = [Example("1", "a text", label=numbers), Example("2", "a text", label=Targets((1, 2), numbers.names))]
+    (name,) = write_tables({"dev": examples}, tmp_path, form=form, rows=None).files
+    columns: Any = {"label": ["one", "other"], "label_type": "number"}
+    assert [each.label for each in read("table", tmp_path / name, id="id", text_a="question", **columns)] == [
+        example.label for example in examples
+    ]
+    taken = Example("1", "a text", label=Targets((0.5, 1), ("one", "document")))
+    with pytest.raises(DataError, match="the number 'document' would take the place of another column"):
+        write_tables({"other": [taken]}, tmp_path, form=form, rows=None)
 
 
 def test_paragraphs_that_are_there_are_not_exchanged_unasked(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from qakit.data.predictions_file import first_ids, read_answers, read_probabilit
 from qakit.errors import DataError
 from qakit.protocols import NoRuntime
 from qakit.registry import load_registry
-from qakit.values import LabelPrediction, SpanPrediction
+from qakit.values import LabelPrediction, SpanPrediction, Targets
 
 
 def file(folder: Path, name: str, content: str | bytes) -> Path:
@@ -62,7 +62,7 @@ def test_of_more_columns_the_names_decide(tmp_path: Path) -> None:
         ("a.json", "[" * 100_000, "is not JSON that can be read"),
         ("a.csv", "", "line 1: the header is ''"),
         ("a.csv", "id\n1\n", "line 1: the header is 'id'; expected two columns, id and answer"),
-        ("a.csv", "a,b,c\n1,2,3\n", "line 1: the header is 'a,b,c'"),
+        ("a.csv", "a,b,c\n1,x,3\n", "line 1: the header is 'a,b,c'"),
         (
             "a.csv",
             "id,answer\n1,a\n2,b,c\n",
@@ -223,3 +223,42 @@ def test_what_is_no_tab_separated_file_is_refused(text: str, message: str, tmp_p
     file.write_text(text, "utf-8")
     with pytest.raises(DataError, match=message):
         read_tab_separated(file)
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet", "nbest"])
+def test_several_numbers_are_read_under_their_names(form: str, tmp_path: Path) -> None:
+    from qakit.inference.answer_rows import answer_file
+    from qakit.inference.nbest_file import write_nbest
+
+    predictions = [LabelPrediction(f"q{number}", Targets((number / 3, 2.0), ("a", "b"))) for number in range(3)]
+    path = tmp_path / f"a.{'jsonl' if form == 'nbest' else form}"
+    if form == "nbest":
+        write_nbest(path, predictions)
+    else:
+        with answer_file(path, form, source=path) as write:  # type: ignore[arg-type]
+            write(predictions)
+    found = read_answers(path)
+    assert (found.classes, found.several) == (True, True)
+    made = [found.made(id_) for id_ in found.answers]
+    assert made == predictions
+    assert [each.label.names for each in made] == [("a", "b")] * 3  # type: ignore[union-attr]
+
+
+def test_of_a_table_of_numbers_the_first_column_is_the_id(tmp_path: Path) -> None:
+    found = read_answers(file(tmp_path, "a.csv", "qa_id,x,y\n7,1,0.5\n8,2,1e-3\n"))
+    assert (found.columns, dict(found.answers)) == (
+        ("qa_id", "answer"),
+        {"7": '{"x": 1.0, "y": 0.5}', "8": '{"x": 2.0, "y": 0.001}'},
+    )
+    found = read_answers(file(tmp_path, "a.csv", "x,id,y\n1,7,0.5\n"))
+    assert dict(found.answers) == {"7": '{"x": 1.0, "y": 0.5}'}
+    for content, message in (
+        ("qa_id,x,y\n7,1,0.5\n8,,1\n", "line 3, field 'x': '' is no number, as the first row has"),
+        ("qa_id,x,y\n7,1,one\n", "the header is 'qa_id,x,y'; expected two columns"),
+        ("qa_id,x,y\n", "the header is 'qa_id,x,y'; expected two columns"),
+        ("qa_id,x,y\n7,1,nan\n", "the header is 'qa_id,x,y'; expected two columns"),
+    ):
+        with pytest.raises(DataError, match=message):
+            read_answers(file(tmp_path, "a.csv", content))
+    with pytest.raises(DataError, match="line 2, id 2: should hold finite numbers and nothing else"):
+        read_answers(file(tmp_path, "a.jsonl", '{"id": 1, "x": 1, "y": 2}\n{"id": 2, "x": 1, "y": "two"}\n'))

@@ -64,6 +64,21 @@ def test_many_texts_take_the_same_way_as_few(
     assert texts_of(few) == texts_of(many)
 
 
+@pytest.mark.parametrize("many", [False, True])
+def test_a_separator_in_a_text_is_one_for_the_tokenizer_that_has_it(
+    tokenizer: PreTrainedTokenizerFast, many: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As transformers reads it; what other tokenizers have for one is text."""
+    monkeypatch.setattr(stores, "MANY_CHARACTERS", 0 if many else 10**9)
+    own = tokenizer.sep_token
+    other = "</s>" if own == "[SEP]" else "[SEP]"
+    store, rows = build_store([f"land {own} water", f"land {other} water"], tokenizer)
+    ids = [texts_of(store)[row][0] for row in rows]
+    assert ids[0].count(tokenizer.sep_token_id) == 1
+    assert not set(ids[1]) & set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    assert ids == [tokenizer(f"land {each} water", add_special_tokens=False)["input_ids"] for each in (own, other)]
+
+
 def test_the_tokenizer_stays_as_it_is(bert_tokenizer: PreTrainedTokenizerFast) -> None:
     backend = bert_tokenizer.backend_tokenizer
     expected = texts_of(build_store(TEXTS, bert_tokenizer)[0])

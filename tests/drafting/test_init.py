@@ -149,6 +149,18 @@ def test_classes_numbers_and_contexts(tiny_backbone: Path, invoke: Invoke, tmp_p
     assert classes.values["writer"] == {"name": "csv", "id_column": "id", "answer_column": "label"}
     numbers = table("b.csv", "text", "target", row=lambda n: (f"the text {n} of many, is it?", n * 0.7))
     assert numbers.values["metric"] == "pearson_spearman" and "stratify_by" not in numbers.values["folds"]
+    titles = ("text_id", "full_text", "cohesion", "grammar", "words")
+    scores = table("e.csv", *titles, row=lambda n: (f"t{n}", f"the text {n} of many", 1 + n % 9 / 2, 5 - n % 7 / 2, 6))
+    reader = {"name": "table", "separator": ";", "id": "text_id", "text_a": "full_text"}
+    assert scores.values["data"]["reader"] == reader | {"label": ["cohesion", "grammar"], "label_type": "number"}
+    assert scores.values["folds"]["combine"] == numbers.values["folds"]["combine"] == "mean"
+    assert scores.values["head"] == {"name": "classifier"} and scores.values["metric"] == "columnwise_spearman"
+    assert scores.values["writer"] == {"name": "csv", "id_column": "text_id"}
+    marks = table(
+        "f.csv", "id", "comment", "rude", "kind", row=lambda n: (f"t{n}", f"the text {n}", n % 2, int(n % 3 > 0))
+    )
+    assert marks.values["head"] == {"name": "classifier", "loss": "binary_cross_entropy"}
+    assert marks.values["metric"] == "columnwise_auc"
     names = ("question", "A", "B", "C", "answer")
     texts = ("it is", "that is", "none is")
     choice = table(

@@ -8,7 +8,7 @@ import pytest
 
 from qakit.errors import UsageError
 from qakit.protocols import EnsembleMember, Pool
-from qakit.values import ContextPrediction, Example, LabelPrediction, Prediction, SpanPrediction
+from qakit.values import ContextPrediction, Example, LabelPrediction, Prediction, SpanPrediction, Targets
 from qakit_ensemble.mean import Mean
 
 
@@ -92,3 +92,36 @@ def test_members_that_do_not_fit() -> None:
         combined(LabelPrediction("q", "x"), LabelPrediction("q", "x"))
     with pytest.raises(UsageError, match="none of the questions has a gold answer"):
         pool([classes(1, 0)], examples=[Example("q", "?")]).learn([0])
+
+
+def numbers(*values: float, id_: str = "q", names: str = "xy") -> LabelPrediction:
+    return LabelPrediction(id_, Targets(values, names))
+
+
+def test_several_numbers_are_joined_by_their_names() -> None:
+    found = combined(numbers(1.0, 4.0), numbers(2.0, 3.0, names="yx"))
+    assert found == LabelPrediction("q", Targets((2.0, 3.0), "xy"))
+    assert isinstance(found, LabelPrediction)
+    assert isinstance(found.label, Targets)
+    assert found.label.names == ("x", "y")
+    (found,) = pool([numbers(0.0, 1.0)], [numbers(1.0, 3.0)]).combine([3, 1], [1.0, 1.0], n_best=1)
+    assert found == LabelPrediction("q", Targets((0.25, 1.5), "xy"))
+
+
+def test_learning_looks_at_the_numbers_that_are_known() -> None:
+    examples = [Example(f"q{n}", "?", label=Targets((n, math.nan), "xy")) for n in range(20)]
+    high: list[Prediction] = [numbers(n + 1.0, 99.0 * n, id_=f"q{n}") for n in range(20)]
+    low: list[Prediction] = [numbers(n - 3.0, 0.0, id_=f"q{n}") for n in range(20)]
+    weights, _ = pool(high, low, examples=examples).learn(range(20))
+    assert weights == pytest.approx((0.75, 0.25), abs=0.02)
+    with pytest.raises(UsageError, match="none of the questions has a gold answer"):
+        pool(high, low, examples=[Example(f"q{n}", "?") for n in range(20)]).learn(range(20))
+
+
+def test_other_numbers_do_not_fit() -> None:
+    with pytest.raises(
+        UsageError, match=r"member 2 has other numbers for id 'q' \(x, z\) than the first member \(x, y\)"
+    ):
+        combined(numbers(1.0, 2.0), numbers(1.0, 2.0, names="xz"))
+    with pytest.raises(UsageError, match="different things: numbers and several numbers for each text"):
+        combined(LabelPrediction("q", 1.0), numbers(1.0, 2.0))

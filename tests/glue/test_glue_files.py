@@ -18,7 +18,7 @@ from qakit.errors import DataError, UsageError
 from qakit.protocols import NoRuntime
 from qakit.registry import load_registry
 from qakit.testing import check_component
-from qakit.values import LabelPrediction, SpanPrediction
+from qakit.values import LabelPrediction, SpanPrediction, Targets
 from qakit_glue import GLUE, GlueFile
 from qakit_glue.pack import pack
 from qakit_glue.table import read_table, table_text
@@ -67,6 +67,7 @@ def test_numbers_have_three_decimals_between_0_and_5(tmp_path: Path) -> None:
         ({"task": "RTE"}, LabelPrediction("0", "neutral"), DataError, "'neutral' is none of entailment"),
         ({}, LabelPrediction("q1", "1"), DataError, "the id is no index"),
         ({}, SpanPrediction("0", "an answer"), UsageError, "no class and no number"),
+        ({}, LabelPrediction("0", Targets((1, 2), "ab")), UsageError, "is several numbers; GLUE's tasks have one"),
         ({"task": "STS-B"}, LabelPrediction("0", float("nan")), DataError, "nan is not between 0 and 5"),
     ],
 )

@@ -9,8 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from qakit.errors import QakitError
-from qakit.protocols import GivesOtherThanSpans, HeadRuntime, TransformersNames
+from qakit.errors import QakitError, UsageError
+from qakit.protocols import GivesOtherThanSpans, HeadRuntime, LearnsNumbers, TransformersNames
 from qakit.registry import load_registry
 from qakit.testing import check_component, check_head, made_up_batch
 from qakit_heads import CLASSIFIER, ClassifierSettings
@@ -19,6 +19,8 @@ RUNTIME = HeadRuntime(
     hidden_size=16, initializer_range=0.02, n_best=5, max_answer_length=4, no_answer=False, labels=("a", "b", "c")
 )
 NUMBERS = replace(RUNTIME, labels=())
+SEVERAL = replace(NUMBERS, numbers=("a", "b", "c"))
+LOSSES = {"mse": F.mse_loss, "binary_cross_entropy": F.binary_cross_entropy_with_logits}
 
 
 def head(runtime: HeadRuntime = RUNTIME, **settings: Any) -> Any:
@@ -103,3 +105,55 @@ def test_several_dropout_masks_average_their_losses_and_predict_without_any() ->
 def test_settings_that_cannot_work() -> None:
     with pytest.raises(QakitError, match="multi_sample_dropout needs dropout"):
         head(multi_sample_dropout=2, dropout=0)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("numbers", [("a", "b"), ("only",), ()])
+def test_heads_of_several_numbers_keep_the_contract(loss: str, numbers: tuple[str, ...]) -> None:
+    check_head(CLASSIFIER, ClassifierSettings(loss=loss), numbers=numbers)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_of_several_numbers_those_that_are_known_are_learnt(loss: str) -> None:
+    target = torch.tensor([[0.5, 1.0, 0.0], [torch.nan, 0.2, torch.nan], [torch.nan] * 3, [1.0, torch.nan, 0.3]])
+    batch = replace(made_up_batch(), target_label=target)
+    output = head(SEVERAL, dropout=0.0, loss=loss)(hidden(), batch)
+    logits = output.scores["logits"]
+    assert logits.shape == (4, 3)
+    known = ~target.isnan()
+    every = LOSSES[loss](logits[known], target[known], reduction="sum") / 3
+    torch.testing.assert_close(output.loss, every / 3)  # three windows have a target
+    nothing = replace(batch, target_label=torch.full((4, 3), torch.nan))
+    assert head(SEVERAL, loss=loss)(hidden(), nothing).loss.item() == 0
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_loss_is_the_mean_of_its_parts(loss: str) -> None:
+    """Accumulation and several processes weigh each part by its windows."""
+    target = torch.tensor([[0.5, 1.0, 0.0], [torch.nan, 0.2, torch.nan], [0.1, 0.2, 0.3], [1.0, torch.nan, 0.3]])
+    built, states = head(SEVERAL, dropout=0.0, loss=loss, pooling="cls"), hidden()
+
+    def of(rows: list[int]) -> torch.Tensor:
+        batch = made_up_batch()
+        part = replace(batch, attention_mask=batch.attention_mask[rows], target_label=target[rows])
+        found: torch.Tensor = built(states[rows], part).loss
+        return found
+
+    torch.testing.assert_close(of([0, 1, 2, 3]), (3 * of([0, 1, 2]) + of([3])) / 4)
+
+
+def test_predictions_of_a_cross_entropy_are_sigmoids() -> None:
+    built, batch = head(SEVERAL, loss="binary_cross_entropy").eval(), made_up_batch(targets=False)
+    output = built(hidden(), batch)
+    torch.testing.assert_close(built.decode(output.scores, batch).scores, output.scores["logits"].sigmoid())
+    assert isinstance(built, LearnsNumbers)
+    assert built.number_range == (0.0, 1.0)
+    assert head(SEVERAL).number_range is None
+    assert built.config_updates["problem_type"] == "multi_label_classification"
+    assert head(SEVERAL).config_updates["problem_type"] == "regression"
+    assert head(SEVERAL).config_updates["id2label"] == {0: "a", 1: "b", 2: "c"}
+
+
+def test_classes_have_no_such_loss() -> None:
+    with pytest.raises(UsageError, match=r"is for numbers from 0 to 1, and the labels are classes.*label_type: number"):
+        head(loss="binary_cross_entropy")

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hub.datasets import of_split
-from hub.texts import Passage
+from hub.texts import TRADES, Passage, passages
 
 
 def hw7(folder: Path) -> Path:
@@ -110,6 +110,70 @@ def _table(file: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) 
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w", encoding="utf-8", newline="") as opened:
         csv.writer(opened).writerows([header, *rows])
+
+
+def patent(folder: Path) -> Path:
+    """Kaggle's US Patent Phrase to Phrase Matching: pairs of phrases in a class of patents, and how alike they are."""
+    rows = [
+        {
+            "id": f"{number:016x}",
+            "anchor": f"{TRADES[number % len(TRADES)]} press",
+            "target": f"press for {TRADES[number // len(TRADES) % len(TRADES)]} in form {number}",
+            "context": f"A{number % 5 + 41}",
+        }
+        for number in range(60)
+    ]
+    scores = [{"score": str(number % 5 / 4)} for number in range(len(rows))]
+    return _competition(folder, rows, scores)
+
+
+QUESTIONS = (
+    "asker_intent_understanding", "body_critical", "conversational", "expect_short_answer", "fact_seeking",
+    "has_commonly_accepted_answer", "interestingness_others", "interestingness_self", "multi_intent",
+    "not_really_a_question", "opinion_seeking", "type_choice", "type_compare", "type_consequence", "type_definition",
+    "type_entity", "type_instructions", "type_procedure", "type_reason_explanation", "type_spelling", "well_written",
+)  # fmt: skip
+ANSWERS = (
+    "helpful", "level_of_information", "plausible", "relevance", "satisfaction", "type_instructions", "type_procedure",
+    "type_reason_explanation", "well_written",
+)  # fmt: skip
+"""Of what raters were asked about a question, and about its answer."""
+
+
+def quest(folder: Path) -> Path:
+    """Kaggle's Google QUEST Q&A Labeling: two answers a question, and shares of raters for 30 properties of both."""
+    rows = []
+    for number, one in enumerate(passages(60)):
+        rows.append(
+            {
+                "qa_id": str(number),
+                "question_title": passages(60)[number // 2].question,
+                "question_body": passages(60)[number // 2].context,
+                "question_user_name": "Ann",
+                "question_user_page": "https://example.org/users/1",
+                "answer": f"{one.answer}, I think. {one.context}",
+                "answer_user_name": "Bob",
+                "answer_user_page": "https://example.org/users/2",
+                "url": f"https://example.org/questions/{number // 2}",
+                "category": "CULTURE",
+                "host": "example.org",
+            }
+        )
+    names = [*(f"question_{name}" for name in QUESTIONS), *(f"answer_{name}" for name in ANSWERS)]
+    shares = [{name: f"{(number * place) % 7 / 6}" for place, name in enumerate(names, 1)} for number in range(60)]
+    return _competition(folder, rows, shares)
+
+
+def _competition(folder: Path, rows: Sequence[Mapping[str, str]], targets: Sequence[Mapping[str, str]]) -> Path:
+    """Training and test file, and a sample submission, of which the first column is the id."""
+    cut = len(rows) - 10
+    identifier = next(iter(rows[0]))
+    labelled = [(*row.values(), *target.values()) for row, target in zip(rows, targets, strict=True)]
+    _table(folder / "train.csv", (*rows[0], *targets[0]), labelled[:cut])
+    _table(folder / "test.csv", tuple(rows[0]), [tuple(row.values()) for row in rows[cut:]])
+    sample = [(row[identifier], *("0.5" for _ in targets[0])) for row in rows[cut:]]
+    _table(folder / "sample_submission.csv", (identifier, *targets[0]), sample)
+    return folder
 
 
 def _write(file: Path, content: Any) -> None:

@@ -82,7 +82,7 @@ def layout_row(name: str, hub: HubServer) -> str:
 
 
 def environment(folder: Path) -> dict[str, str | None]:
-    """Where the courses' files lie, which no hub has; all else as the recipes name it.
+    """Where the files of courses and competitions lie, which no hub has; all else as the recipes name it.
 
     Args:
         folder: a new one, for the files.
@@ -93,6 +93,8 @@ def environment(folder: Path) -> dict[str, str | None]:
         "QAKIT_ADL_ENGLISH": str(courses.adl(folder / "adl-english", han=False)),
         "QAKIT_TWEETS": str(courses.tweets(folder / "tweets")),
         "QAKIT_CHAII": str(courses.chaii(folder / "chaii")),
+        "QAKIT_PATENT": str(courses.patent(folder / "patent")),
+        "QAKIT_QUEST": str(courses.quest(folder / "quest")),
         "QAKIT_CHINESE": None,
         "QAKIT_GLUE": None,
         "QAKIT_SQUAD2": None,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from qakit.errors import DataError, PluginError
 from qakit.inference.answer_rows import SPAN_COLUMNS, answer_file, row_of
 from qakit.inference.stream_inputs import FORMS, Form
-from qakit.values import Candidate, ContextPrediction, LabelPrediction, NoAnswer, Prediction, SpanPrediction
+from qakit.values import Candidate, ContextPrediction, LabelPrediction, NoAnswer, Prediction, SpanPrediction, Targets
 
 anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.sampled_from(
     ["\r", "a\rb", '"', ",", "\n", "\u2028", "\0", "=1+1", ""]
@@ -38,6 +38,7 @@ kinds = st.sampled_from(
         st.builds(LabelPrediction, anything, anything, several_numbers),
         st.builds(LabelPrediction, anything, number, st.just(())),
         st.builds(ContextPrediction, anything, st.integers(0, 5), several_numbers),
+        st.builds(LabelPrediction, anything, st.tuples(number, number).map(lambda pair: Targets(pair, ("id", "b, c")))),
     ]
 )
 some_predictions = kinds.flatmap(lambda kind: st.lists(kind, min_size=1, max_size=6))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from qakit.errors import DataError
 from qakit.inference import nbest_file
 from qakit.inference.nbest_file import read_nbest, write_nbest
-from qakit.values import Candidate, LabelPrediction, NoAnswer, Prediction, SpanPrediction
+from qakit.values import Candidate, LabelPrediction, NoAnswer, Prediction, SpanPrediction, Targets
 
 # Any character, lone surrogates too; not a high one before a low one, which in JSON *is* the character they encode.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from('\ud800\u2028\u2029\x85\r\n\x00"\\中'))
@@ -27,14 +27,17 @@ SPANS = st.builds(
     st.lists(CANDIDATE, max_size=4).map(tuple),
     st.none() | st.builds(NoAnswer, NUMBER, NUMBER),
 )
-LABELS = st.builds(LabelPrediction, TEXT, TEXT | NUMBER, st.lists(NUMBER, max_size=4).map(tuple))
+SEVERAL = st.dictionaries(TEXT, NUMBER, min_size=1, max_size=3).map(lambda held: Targets(held.values(), held))
+LABELS = st.builds(LabelPrediction, TEXT, TEXT | NUMBER | SEVERAL, st.lists(NUMBER, max_size=4).map(tuple))
 
 
 @given(predictions=st.lists(SPANS | LABELS, max_size=5))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_what_is_written_is_read(tmp_path: Path, predictions: list[Prediction]) -> None:
     write_nbest(tmp_path / "nbest.jsonl", predictions)
-    assert read_nbest(tmp_path / "nbest.jsonl") == predictions
+    found = read_nbest(tmp_path / "nbest.jsonl")
+    assert found == predictions
+    assert [each.final for each in found] == [each.final for each in predictions]
 
 
 def test_the_schema(tmp_path: Path) -> None:
@@ -158,3 +161,14 @@ def test_the_short_way_and_the_long_way_agree(
     with monkeypatch.context() as patch:
         patch.setattr(nbest_file, "_plain_candidate", lambda value: None)
         assert read_nbest(path) == short
+
+
+def test_several_numbers_are_an_object(tmp_path: Path) -> None:
+    path = tmp_path / "nbest.jsonl"
+    write_nbest(path, [LabelPrediction("q", Targets((0.5, 2.0), ("a", "b")))])
+    assert json.loads(path.read_text()) == {"id": "q", "label": {"a": 0.5, "b": 2.0}, "scores": []}
+    path.write_text('{"id": "q", "label": {"a": null}, "scores": []}')
+    with pytest.raises(DataError, match="line 1, field 'label': must be finite numbers by their names"):
+        read_nbest(path)
+    with pytest.raises(DataError, match="id q: cannot be written"):
+        write_nbest(path, [LabelPrediction("q", Targets((0.5, float("inf")), ("a", "b")))])

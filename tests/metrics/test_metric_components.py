@@ -16,6 +16,9 @@ COMPONENTS = qakit_metrics.qakit_register_metrics()
 OTHER_THAN_ANSWERS = {
     "accuracy",
     "accuracy_f1",
+    "columnwise_auc",
+    "columnwise_rmse",
+    "columnwise_spearman",
     "matthews",
     "pearson_spearman",
     "quadratic_kappa",

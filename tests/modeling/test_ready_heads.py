@@ -27,6 +27,7 @@ from qakit.modeling.assemble import Assembled, assemble
 from qakit.modeling.start import take_head
 from qakit.recipe.model import Recipe
 from qakit.registry import load_registry
+from qakit.values import TargetNames
 
 CPU = torch.device("cpu")
 REGISTRY = load_registry()
@@ -208,3 +209,28 @@ def test_a_regression_goes_on_as_one(published: Any) -> None:
 def test_a_choice_among_contexts_is_taken_whatever_its_labels(published: Any) -> None:
     source = published(BertForMultipleChoice)
     assert begun(source, "multiple_choice")[2] == f"begins with the encoder and the head of {source}"
+
+
+@pytest.mark.parametrize(
+    ("loss", "theirs", "taken"),
+    [
+        ("mse", "regression", True),
+        ("binary_cross_entropy", "multi_label_classification", True),
+        ("mse", "multi_label_classification", False),
+        ("binary_cross_entropy", "regression", False),
+        ("mse", None, False),
+    ],
+)
+def test_several_numbers_are_taken_where_they_mean_the_same(
+    published: Any, loss: str, theirs: str | None, taken: bool
+) -> None:
+    source = published(BertForSequenceClassification, problem_type=theirs, **named({0: "toxic", 1: "rude"}))
+    head = {"name": "classifier", "loss": loss}
+    before, after, line = begun(source, head, TargetNames(("rude", "toxic")))
+    if not taken:
+        assert is_fresh(before, after)
+        assert f"the checkpoint's gives no such numbers ({theirs or 'it does not say what it gives'})" in line
+        return
+    assert line == f"begins with the encoder and the head of {source}"
+    weights = BertForSequenceClassification.from_pretrained(source).classifier.weight
+    assert torch.equal(after.model.head.features.linear.weight, weights[[1, 0]])  # type: ignore[union-attr,arg-type]

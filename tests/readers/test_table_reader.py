@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 
 import pyarrow.parquet
 import pytest
 
-from qakit.api import Answer, DataError
+from qakit.api import Answer, DataError, Targets
 from qakit.errors import PluginError
 
 QA = {"id": "key", "question": "q", "context": "c", "answer_text": "a", "answer_start": "s"}
@@ -417,3 +418,42 @@ def test_an_empty_cell_of_a_single_column_is_a_row(read, tmp_path):
     path.write_text('text\nfoo\n""\n\nbar\n')
     examples, _ = read("table", path, {"empty_question": "keep"}, text_a="text")
     assert [(example.id, example.question) for example in examples] == [("0", "foo"), ("1", ""), ("2", "bar")]
+
+
+NUMBERS = {"text_a": "x", "label": ["a", "b"], "label_type": "number"}
+
+
+def test_several_numbers_under_their_columns(write, read):
+    path = write("b,x,a\n1,first,0.5\n,second,2\n,third,\n")
+    examples, _ = read("table", path, **NUMBERS)
+    assert [example.label for example in examples] == [
+        Targets((0.5, 1), ("a", "b")),
+        Targets((2, math.nan), ("a", "b")),
+        None,
+    ]
+    assert examples[0].label.names == ("a", "b")
+
+
+def test_a_file_without_any_of_the_numbers_is_a_test_file(write, read):
+    (example,), problems = read("table", write("x\ntext\n"), **NUMBERS)
+    assert example.label is None
+    assert problems.unlabelled == "there is no column 'a' (the reader's `label`); there are 'x'"
+    with pytest.raises(DataError, match=r"there is no column 'b' \(the reader's `label`\); there are 'x', 'a'"):
+        read("table", write("x,a\ntext,1\n"), **NUMBERS)
+    with pytest.raises(DataError, match="there is no column 'b'; did you mean 'B'"):
+        read("table", write("x,B\ntext,1\n"), **NUMBERS)
+    with pytest.raises(DataError, match="line 2, field 'b': should be a number, not the text 'one'"):
+        read("table", write("x,a,b\ntext,1,one\n"), **NUMBERS)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"label": ["a", "b"]}, "`label_type: number`"),
+        ({"label": ["a"], "label_type": "number"}, "label"),
+        ({"label": ["a", "a"], "label_type": "number"}, "names a column twice"),
+    ],
+)
+def test_lists_of_labels_that_make_no_sense(settings, message, build_reader):
+    with pytest.raises(PluginError, match=message):
+        build_reader("table", text_a="x", **settings)

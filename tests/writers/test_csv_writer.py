@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from qakit.errors import DataError
-from qakit.values import LabelPrediction, Prediction, SpanPrediction
-from qakit_writers import CsvSettings
+from qakit.testing import check_writer
+from qakit.values import LabelPrediction, Prediction, SpanPrediction, Targets
+from qakit_writers import CSV, JSONL, CsvSettings, NoSettings
 from qakit_writers.table import CsvWriter
 
 
@@ -177,3 +178,39 @@ def test_the_competitions_samples(shared_data: Path, tmp_path: Path, folder: str
     assert writer.check(tmp_path / "out.csv", sample) == []
     writer.write(predictions(*((id_, "x") for id_ in ids[1:])), tmp_path / "out.csv")
     assert writer.check(tmp_path / "out.csv", sample) == [f"1 ids of the sample are missing: {ids[0]}"]
+
+
+def numbers(id_: str, *values: float, names: tuple[str, ...] = ("a", "b, c")) -> Prediction:
+    return LabelPrediction(id_, Targets(values, names))
+
+
+def test_several_numbers_have_a_column_each(tmp_path: Path) -> None:
+    items = [numbers("1", 0.5, 1e-07), numbers("2", 1.0, 0.1 + 0.2)]
+    expected = 'qa_id,a,"b, c"\n1,0.5,1e-07\n2,1.0,0.30000000000000004\n'
+    assert written(tmp_path, items, id_column="qa_id", remove_characters=".") == expected.encode()
+    with pytest.raises(DataError, match="id 2: has other numbers than the first one"):
+        written(tmp_path, [numbers("1", 1, 2), numbers("2", 1, 2, names=("b, c", "a"))])
+    check_writer(CSV, CsvSettings(), _empty(tmp_path), labels=[Targets((0.5, 1), "xy"), Targets((0.25, 0), "xy")])
+    check_writer(JSONL, NoSettings(), _empty(tmp_path), labels=[Targets((0.5, 1), "xy"), Targets((0.25, 0), "xy")])
+
+
+def _empty(folder: Path) -> Path:
+    return Path(tempfile.mkdtemp(dir=folder))
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("edcba", "the columns are in another order than the sample's: 'id,a,b,c,d,e'"),
+        ("abcdx", "1 of the sample's columns are missing: e; 1 columns are not in the sample: x"),
+        ("abcd", "1 of the sample's columns are missing: e"),
+        ("abcdef", "1 columns are not in the sample: f"),
+    ],
+)
+def test_of_many_columns_the_wrong_ones_are_named(names: str, message: str, tmp_path: Path) -> None:
+    sample = tmp_path / "sample.csv"
+    sample.write_text("id,a,b,c,d,e\n1,0,0,0,0,0\n")
+    path = tmp_path / "out.csv"
+    writer = CsvWriter(CsvSettings())
+    writer.write([numbers("1", *range(len(names)), names=tuple(names))], path)
+    assert writer.check(path, sample) == [message]

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 import qakit_writers
+from qakit.data.predictions_file import read_answers
 from qakit.errors import DataError
 from qakit.protocols import NoRuntime, Writer
-from qakit.values import LabelPrediction, NoAnswer, Prediction, SpanPrediction
+from qakit.values import LabelPrediction, NoAnswer, Prediction, SpanPrediction, Targets
 from qakit_writers import SquadJsonSettings
 from qakit_writers.json_files import JsonlWriter, SquadJsonWriter
 
@@ -44,6 +45,13 @@ def test_jsonl(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
     assert lines == [{"id": "a", "answer": '甲"\n'}, {"id": "b", "answer": ""}, {"id": "c", "label": 0.5}]
     assert JsonlWriter().check(path, path) == []
+
+
+def test_several_numbers_are_an_object(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    JsonlWriter().write([LabelPrediction("c", Targets((0.5, 2), ("x", "y")))], path)
+    assert json.loads(path.read_text()) == {"id": "c", "label": {"x": 0.5, "y": 2.0}}
+    assert read_answers(path).several
 
 
 def test_check_against_a_csv_sample(tmp_path: Path) -> None:

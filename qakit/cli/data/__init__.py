@@ -253,13 +253,14 @@ def _rules(recipe: Recipe, registry: Registry) -> Rules:
     Where the backbone cannot be had nobody knows what the head gives; that is told with the tokenizer.
     """
     from qakit.inference.data_rules import data_findings
-    from qakit.inference.stand_ins import head_gives
+    from qakit.inference.scoring import given_by, number_range_of
+    from qakit.inference.stand_ins import untrained_head
 
     try:
-        gives = head_gives(recipe, registry, ())
+        head = untrained_head(recipe, registry, ())
     except ModelError:
-        gives = None
-    return partial(data_findings, recipe, registry, gives=gives)
+        return partial(data_findings, recipe, registry, gives=None)
+    return partial(data_findings, recipe, registry, gives=given_by(head), number_range=number_range_of(head))
 
 
 def _one_split_each(files: Sequence[Path]) -> dict[str, Sequence[Path]]:

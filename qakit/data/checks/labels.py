@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -11,7 +13,7 @@ from qakit.data.labels import classes_of
 from qakit.errors import DataError
 from qakit.protocols import Gives
 from qakit.recipe.model import Recipe
-from qakit.values import Example
+from qakit.values import Example, TargetNames, Targets
 
 _ANSWER_METRIC = "squad_v2"
 """The metric that is made for questions without an answer."""
@@ -33,6 +35,7 @@ def training_findings(
     *,
     others: Sequence[Example] = (),
     why: Mapping[str, str] = NOT_SAID,
+    number_range: tuple[float, float] | None = None,
 ) -> dict[str, list[Finding]]:
     """What training would stop at, or what of the splits it could not use, by the split's name.
 
@@ -41,6 +44,7 @@ def training_findings(
         splits: ``train``, ``validation`` or ``test``; a test split needs no labels.
         others: of a fold, the training files' other examples: the classes are theirs, too.
         why: a split's name -> why its examples have no labels, as the reader says it.
+        number_range: the lowest and the highest number that the head can learn; None for any.
     """
     found: dict[str, list[Finding]] = {name: [] for name in splits}
     for name, examples in splits.items():
@@ -55,6 +59,7 @@ def training_findings(
         by_split = {name: splits[name] for name in ("train", "validation") if splits.get(name)}
         for name, finding in _classes(recipe, by_split, others):
             found[name].append(finding)
+        found["train"] += _numbers(train, number_range)
     return found
 
 
@@ -137,17 +142,20 @@ def _classes(
     recipe: Recipe, splits: Mapping[str, Sequence[Example]], others: Sequence[Example]
 ) -> Iterator[tuple[str, Finding]]:
     """Labels that are no class of the run, or classes that are no choice."""
-    found = {type(example.label) for example in (*splits["train"], *others) if example.label is not None}
+    labels = [example.label for example in (*splits["train"], *others) if example.label is not None]
+    found = {isinstance(label, str) for label in labels}
     if not found:
         return
     if len(found) > 1:
-        numbers = _ids(splits["train"], lambda example: isinstance(example.label, float))
+        numbers = _ids(splits["train"], lambda example: isinstance(example.label, float | Targets))
         yield (
             "train",
             stops("mixed_labels", "train examples with a number as label, where others have a class", numbers),
         )
         return
     classes = recipe.data.labels or classes_of((*splits["train"], *others))
+    if isinstance(classes, TargetNames):
+        return
     if len(classes) == 1:
         meaning = f"class for all train examples, {shown(classes[0])}: there is nothing to tell apart"
         yield "train", Finding("one_class", "stops", 1, meaning)
@@ -162,6 +170,36 @@ def _classes(
             odd = [example for example in examples if example.label is not None and example.label not in classes]
         if odd:
             yield name, stops("unknown_label", meaning, [f"id {each.id}: {shown(str(each.label))}" for each in odd])
+
+
+def _numbers(examples: Sequence[Example], limits: tuple[float, float] | None) -> Iterator[Finding]:
+    """Numbers that the head cannot learn, and of several ones those that are not known."""
+    if limits is not None:
+        low, high = limits
+        classes = _ids(examples, lambda example: isinstance(example.label, str))
+        meaning = "train examples with a class, where the head's loss is of numbers"
+        yield from _if_any(stops("class_for_number", meaning, classes))
+        odd = [
+            f"id {example.id}: {value:g}"
+            for example in examples
+            for value in _numbers_of(example)
+            if not (low <= value <= high or math.isnan(value))
+        ]
+        meaning = f"numbers of train examples that are not from {low:g} to {high:g}, as the head's loss needs them"
+        yield from _if_any(stops("number_out_of_range", meaning, odd))
+    lacking: Counter[str] = Counter()
+    for example in examples:
+        if isinstance(example.label, Targets):
+            lacking.update(name for name, value in example.label.by_name().items() if math.isnan(value))
+    if lacking:
+        told = [f"{name} ({count:,})" for name, count in lacking.items()]
+        meaning = "of the numbers are not known of all train examples, which learn the others"
+        yield warning("unknown_number", meaning, told)
+
+
+def _numbers_of(example: Example) -> Sequence[float]:
+    label = example.label
+    return label if isinstance(label, Targets) else [label] if isinstance(label, float) else []
 
 
 def _lacking(recipe: Recipe, gives: Gives | None) -> str:
