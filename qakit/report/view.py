@@ -184,7 +184,7 @@ def _kind(predictions: Sequence[Prediction]) -> Kind:
 
 def _gold(example: Example, kind: Kind) -> Any:
     if kind == "labels":
-        return None if example.label is None else str(example.label)
+        return None if example.label is None else LabelPrediction(example.id, example.label).final
     if kind == "contexts":
         return relevant_context(example)
     if example.answers is None:

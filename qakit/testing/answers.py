@@ -43,11 +43,6 @@ def made_up_labels(labels: Sequence[str | float | Targets]) -> list[Example]:
     return [Example(str(number), "text", label=label) for number, label in enumerate(labels)]
 
 
-def made_up_label_predictions(labels: Sequence[str | float | Targets]) -> list[Prediction]:
-    """A prediction of each of the labels; ids are numbers from 0."""
-    return [LabelPrediction(str(number), label) for number, label in enumerate(labels)]
-
-
 def _gold(text: str) -> Answer:
     start = CONTEXT.find(text)
     return Answer(text, start if start >= 0 else None)
@@ -109,7 +104,7 @@ def character_scores(members: Sequence[Probabilities]) -> CharacterScores:
 
 
 def label_predictions(
-    labels: Sequence[str | float], *, share: float = SURE, classes: Sequence[str | float] = ()
+    labels: Sequence[str | float | Targets], *, share: float = SURE, classes: Sequence[str | float | Targets] = ()
 ) -> list[Prediction]:
     """Classes with probabilities, or numbers. ``classes``: all that there are; by default those among the labels."""
     names = sorted({label for label in (*labels, *classes) if isinstance(label, str)})

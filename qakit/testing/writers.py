@@ -8,7 +8,7 @@ from typing import Any
 
 from qakit.components import Component, Settings
 from qakit.protocols import NoRuntime
-from qakit.testing.answers import made_up_answers, made_up_label_predictions
+from qakit.testing.answers import label_predictions, made_up_answers
 from qakit.testing.components import build_checked, running, type_name
 from qakit.values import Prediction, Targets
 
@@ -36,7 +36,7 @@ def check_writer(
     assert isinstance(writer.suffix, str), f"suffix is {type_name(writer.suffix)}, not str"
     assert writer.suffix.startswith("."), f"suffix is {writer.suffix!r}; it must start with a dot"
     path = folder / f"predictions{writer.suffix}"
-    predictions: Sequence[Prediction] = made_up_label_predictions(labels) if labels else made_up_answers()
+    predictions: Sequence[Prediction] = label_predictions(labels) if labels else made_up_answers()
     with running("write"):
         writer.write(predictions, path)
     assert path.is_file(), "write writes no file"
