@@ -166,7 +166,7 @@ def test_position_scores_are_differences_to_position_0() -> None:
         expected = scores[side] - scores[side][:, [0]]
         torch.testing.assert_close(getattr(found, side)[batch.context_mask], expected[batch.context_mask])
         assert (getattr(found, side)[~batch.context_mask] == -torch.inf).all()
-        assert not getattr(found, side).requires_grad
+        assert getattr(found, side).requires_grad  # students learn by them
 
 
 def test_learns_to_copy() -> None:

@@ -63,7 +63,7 @@ def test_old_names_of_the_items_are_understood(pipe: QuestionAnsweringPipeline, 
     item = {"question": FOUNDED, "context": PARIS}
     alone = pipe(item)
     assert pipe(**{name: item}) == pipe(**{name: [item]}) == alone
-    assert pipe(**{name: [item, item]}) == [alone, alone]
+    assert pipe(**{name: [item, item]}) == close_to([alone, alone])
 
 
 def test_many_questions_give_a_list(pipe: QuestionAnsweringPipeline) -> None:
@@ -78,7 +78,11 @@ def test_many_questions_give_a_list(pipe: QuestionAnsweringPipeline) -> None:
 
 
 def close_to(answers: list[Answer]) -> Any:
-    return [{key: pytest.approx(value) if key == "score" else value for key, value in each.items()} for each in answers]
+    """In a larger batch, the last bits of scores may differ."""
+    return [
+        {key: pytest.approx(value, abs=1e-5) if key == "score" else value for key, value in each.items()}
+        for each in answers
+    ]
 
 
 def test_several_answers_are_a_list_of_different_texts_best_first(pipe: QuestionAnsweringPipeline) -> None:
