@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, cast
+from weakref import WeakKeyDictionary
 
 from tokenizers import Tokenizer, pre_tokenizers, processors
 
@@ -102,6 +103,24 @@ class PairTemplate:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """Of a tokenizer as it was."""
+
+    original: Tokenizer
+    size: int
+    splits: bool
+    copy: Tokenizer
+
+    def is_of(self, tokenizer: PreTrainedTokenizerBase) -> bool:
+        """Whether it still is the same."""
+        same = getattr(tokenizer, "backend_tokenizer", None) is self.original
+        return same and (self.size, self.splits) == (self.original.get_vocab_size(), _splits(tokenizer))
+
+
+_COPIES: WeakKeyDictionary[PreTrainedTokenizerBase, _Copy] = WeakKeyDictionary()
+
+
 def backend_copy(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
     """The tokenizer's Rust half without truncation and padding, as a copy: the caller's stays as it is.
 
@@ -122,10 +141,31 @@ def backend_copy(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
         raise ModelError(f"{_name(tokenizer)}: the tokenizer cannot be copied: {error}") from error
     copy.no_truncation()
     copy.no_padding()
-    copy.encode_special_tokens = bool(getattr(tokenizer, "split_special_tokens", False))
+    copy.encode_special_tokens = _splits(tokenizer)
     if _trims_letters(copy):
         _keep_blanks(copy.post_processor)
     return copy
+
+
+def kept_copy(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
+    """:func:`backend_copy` once for each tokenizer: it takes longer than many questions. Nobody may change the copy.
+
+    It is made anew when the tokenizer's vocabulary, or how it reads special tokens in texts, has changed.
+
+    Raises:
+        ModelError: as there.
+    """
+    known = _COPIES.get(tokenizer)
+    if known is not None and known.is_of(tokenizer):
+        return known.copy
+    copy, original = backend_copy(tokenizer), cast(Tokenizer, tokenizer.backend_tokenizer)
+    _COPIES[tokenizer] = _Copy(original, original.get_vocab_size(), _splits(tokenizer), copy)
+    return copy
+
+
+def _splits(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether special tokens in a text are read as text."""
+    return bool(getattr(tokenizer, "split_special_tokens", False))
 
 
 def fingerprint(backend: Tokenizer) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import os
@@ -19,6 +20,7 @@ from qakit.data import store as stores
 from qakit.data import token_cache as caches
 from qakit.data.cache import TOKENS
 from qakit.data.store import TokenStore, build_store
+from qakit.data.template import kept_copy
 
 TEXTS = ["William landed at Pevensey.", "台北市是首都。", "", "William landed at Pevensey.", " ", "naïve café 👩‍👧"]
 
@@ -248,3 +250,15 @@ print(json.dumps([int(store.ids.sum()), int(store.offsets.sum()), len(store)]))
     assert [process.returncode for process in processes] == [0, 0]
     assert results[0] == results[1] and results[0][2] == 3000
     assert len(entries(cache)) == 1
+
+
+def test_a_tokenizer_is_copied_again_only_when_it_has_changed(bert_tokenizer: PreTrainedTokenizerFast) -> None:
+    tokenizer = copy.deepcopy(bert_tokenizer)
+    first = kept_copy(tokenizer)
+    assert kept_copy(tokenizer) is first
+    tokenizer.add_tokens(["entirely-new"])
+    second = kept_copy(tokenizer)
+    assert second is not first
+    assert second.get_vocab_size() == first.get_vocab_size() + 1
+    tokenizer.split_special_tokens = True
+    assert kept_copy(tokenizer).encode_special_tokens

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,7 @@ def backbones(recipe: Path) -> list[str]:
     return list(dict.fromkeys(names + inner))
 
 
+@cache  # the YAML reader is slow, and every test asks for all of them
 def described_by(recipe: Path) -> dict[str, Any]:
     """A recipe's YAML over its parent's; the recipes that it is made of as whole paths."""
     own = yaml.safe_load(recipe.read_text("utf-8"))
