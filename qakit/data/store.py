@@ -16,7 +16,7 @@ from qakit.data.cache import TOKENS, check_own, open_room, prune
 from qakit.data.encodings import Encoded, joined, tokenise
 from qakit.data.marks import with_marks
 from qakit.data.ragged import pointers_of
-from qakit.data.template import fingerprint, kept_copy
+from qakit.data.template import kept_copy
 from qakit.data.words import splits_into_words, tokenise_by_words
 
 if TYPE_CHECKING:
@@ -83,10 +83,11 @@ def build_store(
     rows: dict[str, int] = {}
     row_of_text = np.fromiter((rows.setdefault(text, len(rows)) for text in texts), dtype=np.int32)
     distinct = list(rows)
-    backend = kept_copy(tokenizer)
+    kept = kept_copy(tokenizer)
+    backend = kept.backend
     if cache is None:
         return _in_memory(_tokenise(distinct, backend, progress)), row_of_text
-    folder = cache / TOKENS / token_cache.content_key(fingerprint(backend), distinct)
+    folder = cache / TOKENS / token_cache.content_key(kept.fingerprint, distinct)
     try:
         check_own(cache, TOKENS)
         arrays = token_cache.load(folder)

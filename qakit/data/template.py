@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from typing import TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
@@ -103,14 +104,19 @@ class PairTemplate:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Copy:
-    """Of a tokenizer as it was."""
+@dataclass(frozen=True)
+class KeptCopy:
+    """Of a tokenizer as it was. Nobody may change ``backend``."""
 
     original: Tokenizer
     size: int
     splits: bool
-    copy: Tokenizer
+    backend: Tokenizer
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """See :func:`fingerprint`."""
+        return fingerprint(self.backend)
 
     def is_of(self, tokenizer: PreTrainedTokenizerBase) -> bool:
         """Whether it still is the same."""
@@ -118,7 +124,7 @@ class _Copy:
         return same and (self.size, self.splits) == (self.original.get_vocab_size(), _splits(tokenizer))
 
 
-_COPIES: WeakKeyDictionary[PreTrainedTokenizerBase, _Copy] = WeakKeyDictionary()
+_COPIES: WeakKeyDictionary[PreTrainedTokenizerBase, KeptCopy] = WeakKeyDictionary()
 
 
 def backend_copy(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
@@ -147,8 +153,8 @@ def backend_copy(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
     return copy
 
 
-def kept_copy(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
-    """:func:`backend_copy` once for each tokenizer: it takes longer than many questions. Nobody may change the copy.
+def kept_copy(tokenizer: PreTrainedTokenizerBase) -> KeptCopy:
+    """:func:`backend_copy` once for each tokenizer: it takes longer than many questions.
 
     It is made anew when the tokenizer's vocabulary, or how it reads special tokens in texts, has changed.
 
@@ -157,10 +163,10 @@ def kept_copy(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
     """
     known = _COPIES.get(tokenizer)
     if known is not None and known.is_of(tokenizer):
-        return known.copy
-    copy, original = backend_copy(tokenizer), cast(Tokenizer, tokenizer.backend_tokenizer)
-    _COPIES[tokenizer] = _Copy(original, original.get_vocab_size(), _splits(tokenizer), copy)
-    return copy
+        return known
+    backend, original = backend_copy(tokenizer), cast(Tokenizer, tokenizer.backend_tokenizer)
+    made = _COPIES[tokenizer] = KeptCopy(original, original.get_vocab_size(), _splits(tokenizer), backend)
+    return made
 
 
 def _splits(tokenizer: PreTrainedTokenizerBase) -> bool:
