@@ -14,8 +14,9 @@ import re
 import shutil
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -64,20 +65,21 @@ class Checkpoint:
     """Weights in one or several safetensors files."""
 
     files: tuple[Path, ...]
+    listed: Mapping[str, Path] = field(default_factory=dict)
+    """Of shards: the file that their list names for a weight, under the weight's stored name."""
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Every weight's shape, under its name of today; nothing is loaded.
 
         Raises:
-            ModelError: a file is damaged.
+            ModelError: a file is damaged, or several hold one weight.
         """
         found: dict[str, tuple[int, ...]] = {}
-        for file in self.files:
+        for file, places in self._places().items():
             with _opened(file) as opened:
-                for name, place in _places(opened, file).items():
-                    found[name] = tuple(opened.get_slice(place).get_shape())
-        stripped = _has_module_prefix(found)
-        return {_todays(name, stripped): shape for name, shape in found.items()}
+                for today, place in places.items():
+                    found[today] = tuple(opened.get_slice(place).get_shape())
+        return found
 
     def tensors(self, names: Iterable[str] | None = None) -> dict[str, Tensor]:
         """The weights under their names of today, mapped from the file (private: what is changed stays in memory).
@@ -86,19 +88,44 @@ class Checkpoint:
             names: only those of these that there are; all by default.
 
         Raises:
-            ModelError: a file is damaged.
+            ModelError: a file is damaged, or several hold one weight.
         """
         wanted = None if names is None else set(names)
         found: dict[str, Tensor] = {}
-        for file in self.files:
+        for file, places in self._places().items():
             with _opened(file) as opened:
-                places = _places(opened, file)
-                stripped = _has_module_prefix(places)
-                for name, place in places.items():
-                    today = _todays(name, stripped)
+                for today, place in places.items():
                     if wanted is None or today in wanted:
                         found[today] = opened.get_tensor(place)
         return found
+
+    def _places(self) -> dict[Path, dict[str, str]]:
+        """What is taken from each file: a weight's name of today -> the name of its tensor.
+
+        A shard that another save has left behind may hold a weight, too: which one counts says the list of shards.
+        """
+        held: dict[Path, dict[str, str]] = {}
+        for file in self.files:
+            with _opened(file) as opened:
+                held[file] = _places(opened, file)
+        names = [name for places in held.values() for name in places]
+        stripped = _has_module_prefix(names)
+        first: dict[str, tuple[Path, str]] = {}
+        taken: dict[Path, dict[str, str]] = {file: {} for file in held}
+        twice = {name for name, count in Counter(names).items() if count > 1}
+        for file, places in held.items():
+            for name, place in places.items():
+                if name in twice and self.listed.get(name, file) != file:
+                    continue
+                today = _todays(name, stripped)
+                other, stored = first.setdefault(today, (file, name))
+                if (other, stored) != (file, name):
+                    raise ModelError(
+                        f"{other} and {file} both hold {today} (as {stored} and {name}): which of them is the model's? "
+                        "Remove the file of another save, or fetch the model anew"
+                    )
+                taken[file][today] = place
+        return taken
 
 
 def checkpoint_in(folder: Path) -> Checkpoint:
@@ -115,8 +142,10 @@ def checkpoint_in(folder: Path) -> Checkpoint:
     if files[0].suffix == ".safetensors":
         for file in files:
             _check_arrived(file)
-        return Checkpoint(tuple(files))
-    return Checkpoint(tuple(_converted(file) for file in files))
+        read = {file.name: file for file in files}
+    else:
+        read = {file.name: _converted(file) for file in files}
+    return Checkpoint(tuple(read.values()), {name: read[shard] for name, shard in _listed(folder).items()})
 
 
 def published_files(folder: Path) -> list[Path]:
@@ -129,7 +158,7 @@ def published_files(folder: Path) -> list[Path]:
         if (folder / name).is_file():
             return [folder / name]
         if (folder / f"{name}{INDEX}").is_file():
-            return _shards(folder / f"{name}{INDEX}")
+            return [folder / shard for shard in sorted(set(_listed(folder).values()))]
     return []
 
 
@@ -163,18 +192,28 @@ def _sha256(file: Path, _changed: int, _size: int) -> str:
     return file_sha256(file)
 
 
-def _shards(index: Path) -> list[Path]:
+def _listed(folder: Path) -> dict[str, str]:
+    """Of a folder with shards: the shard that its list names for each weight; empty where one file is whole.
+
+    Raises:
+        ModelError: the list is none, or names a shard that is not there, or none.
+    """
+    held = [name for name in (SAFE, PICKLE) if (folder / name).is_file() or (folder / f"{name}{INDEX}").is_file()]
+    if not held or (folder / held[0]).is_file():
+        return {}
+    index = folder / f"{held[0]}{INDEX}"
     try:
-        names = sorted(set(load_json(index.read_text("utf-8"))["weight_map"].values()))
+        listed = dict(load_json(index.read_text("utf-8"))["weight_map"])
+        names = sorted(set(listed.values()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{index} is no list of shards ({type(error).__name__}: {error})") from error
     for name in names:
-        if not (isinstance(name, str) and SHARD.fullmatch(name)):
+        if not (isinstance(name, str) and SHARD.fullmatch(name) and name.endswith(Path(held[0]).suffix)):
             raise ModelError(f"{index} names {name!r}, which is no shard of a checkpoint beside it")
-    missing = [name for name in names if not (index.parent / name).is_file()]
+    missing = [name for name in names if not (folder / name).is_file()]
     if missing or not names:
-        raise ModelError(f"{index.parent} lacks {', '.join(missing) or 'every shard'}, which {index.name} lists")
-    return [index.parent / name for name in names]
+        raise ModelError(f"{folder} lacks {', '.join(missing) or 'every shard'}, which {index.name} lists")
+    return listed
 
 
 def _nothing_in(folder: Path) -> str:

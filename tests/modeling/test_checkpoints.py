@@ -132,6 +132,46 @@ def test_a_missing_shard_is_named(tmp_path: Path) -> None:
         checkpoint_in(folder)
 
 
+def in_shards(folder: Path, *shards: dict[str, Tensor], listed: dict[str, int], pickled: bool) -> Path:
+    """Shards of weights, and a list that says in which of them, counted from 1, each one lies."""
+    stem, ending = ("pytorch_model", "bin") if pickled else ("model", "safetensors")
+    folder.mkdir()
+    for number, held in enumerate(shards, start=1):
+        (torch.save if pickled else save_file)(held, folder / f"{stem}-0000{number}-of-00002.{ending}")
+    places = {name: f"{stem}-0000{number}-of-00002.{ending}" for name, number in listed.items()}
+    (folder / f"{stem}.{ending}.index.json").write_text(json.dumps({"weight_map": places}))
+    return folder
+
+
+@pytest.mark.parametrize("pickled", [False, True])
+def test_what_an_earlier_save_left_in_another_shard_does_not_count(tmp_path: Path, *, pickled: bool) -> None:
+    """Whichever of the two shards is read last."""
+    one, two = ({name: value} for name, value in WEIGHTS.items())
+    old = {name: value + 100 for name, value in WEIGHTS.items()}
+    listed = {"one.weight": 1, "two": 2}
+    for number, shards in enumerate(((one, old | two), (old | one, two))):
+        folder = in_shards(tmp_path / str(number), *shards, listed=listed, pickled=pickled)
+        assert equal(checkpoint_in(folder).tensors(), WEIGHTS)
+        assert equal(checkpoint_in(folder).tensors(["two"]), {"two": WEIGHTS["two"]})
+
+
+def test_a_weight_in_two_shards_of_which_none_is_listed_is_refused(tmp_path: Path) -> None:
+    old = {"two": WEIGHTS["two"] + 1}
+    folder = in_shards(tmp_path / "model", WEIGHTS, old, listed={"one.weight": 1, "three": 2}, pickled=False)
+    for read in (checkpoint_in(folder).shapes, checkpoint_in(folder).tensors):
+        with pytest.raises(ModelError, match=r"both hold two.*which of them is the model's"):
+            read()
+    renamed = in_shards(
+        tmp_path / "renamed",
+        {"LayerNorm.gamma": WEIGHTS["two"]},
+        {"LayerNorm.weight": WEIGHTS["two"] + 1},
+        listed={"LayerNorm.gamma": 1, "LayerNorm.weight": 2},
+        pickled=False,
+    )
+    with pytest.raises(ModelError, match=r"both hold LayerNorm.weight \(as LayerNorm.gamma and LayerNorm.weight\)"):
+        checkpoint_in(renamed).tensors()
+
+
 @pytest.mark.parametrize("name", ["../secret.bin", "/etc/passwd", "other.bin", 3])
 def test_an_index_names_shards_beside_it_only(tmp_path: Path, name: object) -> None:
     (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": {"one": name}}))
