@@ -375,11 +375,13 @@ class EnsembleMember:
         name: for messages.
         predictions: N of them; all members have the same questions in the same order.
         characters: of the same questions in the same order; None unless the ensembler reads them.
+        classes: what a prediction's scores are of, in their order, where it predicts classes; None where nobody knows.
     """
 
     name: str
     predictions: Sequence[Prediction]
     characters: CharacterScores | None = None
+    classes: tuple[str, ...] | None = None
 
 
 class Pool(Protocol):

@@ -14,7 +14,7 @@ from command_line import invoke
 
 from qakit.errors import OutputError, RunError
 from qakit.recipe.model import BackboneSection, DataSection, PluginRef, Recipe
-from qakit.runs import ENSEMBLE, FOLDS, Run, alone_in, check_free, create_run, ensemble_members, open_run
+from qakit.runs import ENSEMBLE, FOLDS, MEMBERS_FILE, Run, alone_in, check_free, create_run, ensemble_members, open_run
 
 RECIPE = Recipe(name="one", data=DataSection(reader=PluginRef(name="squad")), backbone=BackboneSection(source="x"))
 
@@ -79,6 +79,21 @@ def test_a_copied_or_moved_ensemble_reads_its_own_members(tmp_path: Path) -> Non
     assert ensemble_members(Run(copy)) == [*there, elsewhere]
     shutil.rmtree(original)
     assert ensemble_members(Run(copy)) == [*there, elsewhere]
+
+
+def test_a_member_that_is_missing_is_not_looked_for_in_another_place(tmp_path: Path) -> None:
+    original, elsewhere = tmp_path / "original", tmp_path / "runs" / "a"
+    original.mkdir()
+    ensemble_of(original, original / "members" / "a", original / "members" / "b", elsewhere)
+    (original / MEMBERS_FILE).write_text(json.dumps({"train": ["a", "b"]}), "utf-8")
+    copy = tmp_path / "copy"
+    shutil.copytree(original, copy)
+    shutil.rmtree(copy / "members" / "b")
+    elsewhere.rmdir()
+    assert ensemble_members(Run(copy)) == [copy / "members" / "a", copy / "members" / "b", elsewhere]
+    exported = {"members": [{"path": "members/1-a"}]}
+    (copy / ENSEMBLE).write_text(json.dumps(exported), "utf-8")
+    assert ensemble_members(Run(copy)) == [copy / "members" / "1-a"]
 
 
 def test_an_ensemble_of_another_ones_members_reads_those(tmp_path: Path) -> None:

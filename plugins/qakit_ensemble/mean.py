@@ -129,7 +129,7 @@ class Shares:
         first: the first member's predictions.
         examples: the questions, where they are known.
         log: (M, N, C) float64, logarithms of the members' probabilities; -inf where a question has fewer contexts.
-        names: the classes by their place, "" for one that no member ever predicts; None for contexts.
+        names: the classes by their place, "" for one that no member tells of nor ever predicts; None for contexts.
     """
 
     first: Sequence[Prediction]
@@ -153,11 +153,15 @@ class Shares:
         for number, member in enumerate(members):
             for row, each in enumerate(member.predictions):
                 shares[number, row, : widths[0][row]] = np.maximum(_scores(member, each), LEAST)
-        with np.errstate(divide="ignore"):
-            log = np.log(shares)
         first = members[0].predictions
-        is_class = bool(first) and isinstance(first[0], LabelPrediction)
-        return Shares(first, examples, log, _names(members, log) if is_class else None)
+        if not first or not isinstance(first[0], LabelPrediction):
+            return Shares(first, examples, _logarithms(shares), None)
+        told = next((member for member in members if member.classes), None)
+        for number, member in enumerate(members):
+            if told is not None and member.classes:
+                shares[number] = shares[number][:, _order(member, told, width)]
+        log = _logarithms(shares)
+        return Shares(first, examples, log, _names(members, log, None if told is None else told.classes))
 
     def combine(self, weights: Sequence[float], temperatures: Sequence[float], *, n_best: int) -> list[Prediction]:  # noqa: ARG002
         """Each question's mean probabilities; of equal ones the first wins."""
@@ -250,10 +254,32 @@ def _scores(member: EnsembleMember, prediction: Prediction) -> tuple[float, ...]
     return prediction.scores
 
 
-def _names(members: Sequence[EnsembleMember], log: Float64) -> tuple[str, ...]:
-    """The classes by their place, from where each member's likeliest one stands."""
-    names = [""] * log.shape[2]
+def _logarithms(shares: Float64) -> Float64:
+    with np.errstate(divide="ignore"):
+        return np.log(shares)
+
+
+def _order(member: EnsembleMember, told: EnsembleMember, width: int) -> list[int]:
+    """Where a member has the classes that stand at another one's places.
+
+    Raises:
+        UsageError: it tells other classes apart.
+    """
+    own, wanted = member.classes or (), told.classes or ()
+    if sorted(own) != sorted(wanted):
+        classes = f"({', '.join(own)}) than {told.name} ({', '.join(wanted)})"
+        raise UsageError(f"{member.name} tells other classes apart {classes}: combine with `voting`")
+    if len(set(own)) != width:
+        raise UsageError(f"{member.name} has {width} probabilities for {len(set(own))} classes: predict again with it")
+    return [own.index(name) for name in wanted]
+
+
+def _names(members: Sequence[EnsembleMember], log: Float64, told: Sequence[str] | None) -> tuple[str, ...]:
+    """The classes by their place: as some member tells them, else from where each member's likeliest one stands."""
+    names = list(told or [""] * log.shape[2])
     for member, own in zip(members, log, strict=True):
+        if member.classes:
+            continue
         for each, place in zip(member.predictions, own.argmax(1).tolist(), strict=True):
             label = each.final
             if names[place] not in ("", label):

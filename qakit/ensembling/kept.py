@@ -15,7 +15,7 @@ from qakit.inference.characters import CHARACTERS_FILE, CharacterScores
 from qakit.inference.nbest_file import iter_nbest
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
-from qakit.runs import Run, open_run
+from qakit.runs import Run, classes_of, open_run
 from qakit.values import Example, Prediction
 
 Split = Literal["validation", "test"]
@@ -63,6 +63,15 @@ class Kept:
             yield from iter_nbest(self.folder / NBEST)
         elif self.source.answers is not None:
             yield from map(self.source.answers.made, self.source.answers.answers)
+
+    def classes(self) -> tuple[str, ...] | None:
+        """What the scores of its predictions are of, in their order; None where it is not known, or they are no
+        classes.
+
+        Raises:
+            RunError: what the run says of its classes is damaged.
+        """
+        return None if self.source.run is None else classes_of(self.source.run)
 
     def characters(self) -> CharacterScores:
         """The character scores beside the predictions.

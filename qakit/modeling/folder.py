@@ -35,11 +35,10 @@ from qakit.numbers import load_json
 from qakit.protocols import Adapter, NoRuntime
 from qakit.recipe.model import BackboneSection, Recipe
 from qakit.registry import Registry
-from qakit.values import SpeltClass, TargetNames, as_written
+from qakit.runs import LAYOUT, classes_in
+from qakit.values import TargetNames, as_written
 
 WEIGHTS = "model.safetensors"
-LAYOUT = "qakit.json"
-"""Says what the folder holds, under which names, and where the backbone came from."""
 
 Keep = Literal["merged", "adapter"]
 
@@ -118,7 +117,7 @@ def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torc
     except ModelError as error:
         damaged = "" if wants_remote_code(folder) else " is damaged"
         raise RunError(f"{folder}{damaged}: {error}") from error
-    classes = classes_of(layout)
+    classes = classes_in(layout)
     config._attn_implementation = attention_for(recipe.train.attention, device, config)
     try:
         backbone = from_config(config, trust_remote_code=recipe.backbone.trust_remote_code)
@@ -184,12 +183,12 @@ def load_adapted(folder: Path, recipe: Recipe, registry: Registry, *, device: to
     except ModelError as error:
         raise ModelError(f"{folder} needs the backbone that it was trained from: {error}") from error
     adapter: Adapter = build(registry, "adapters", recipe.adapter, NoRuntime())
-    head = build_head(recipe, source.config, registry, classes=classes_of(layout))
+    head = build_head(recipe, source.config, registry, classes=classes_in(layout))
     model = ReadingModel(adapter.apply(source.module), head)
     read_adapter(model, _trained(folder, layout, model), folder)
     tokenizer = load_tokenizer(str(folder), trust_remote_code=recipe.backbone.trust_remote_code)
     template = template_for(tokenizer, source.config)
-    return Assembled(model.to(device).eval(), tokenizer, template, source.config, adapter, classes_of(layout))
+    return Assembled(model.to(device).eval(), tokenizer, template, source.config, adapter, classes_in(layout))
 
 
 def read_layout(folder: Path) -> dict[str, Any]:
@@ -205,11 +204,10 @@ def read_layout(folder: Path) -> dict[str, Any]:
         raise RunError(f"{folder} is damaged: {LAYOUT}: {error}") from error
     if not isinstance(layout, dict):
         raise RunError(f"{folder} is damaged: {LAYOUT} holds no object")
-    classes, written = layout.get("classes", []), layout.get("written", {})
-    if not isinstance(classes, list) or not isinstance(written, dict):
-        raise RunError(f"{folder} is damaged: {LAYOUT} holds no list of classes, or none of their spellings")
-    if not all(isinstance(text, str) for text in (*classes, *written.values())):
-        raise RunError(f"{folder} is damaged: {LAYOUT} has classes that are no text")
+    try:
+        classes_in(layout)
+    except ValueError as error:
+        raise RunError(f"{folder} is damaged: {LAYOUT} {error}") from None
     for name in ("config.json", ADAPTER if layout.get("weights") == "adapter" else WEIGHTS):
         _present(folder, name)
     return layout
@@ -225,14 +223,6 @@ def _present(folder: Path, name: str) -> Path:
     if not file.is_file():
         raise RunError(f"{folder} has no {name}: the run has no finished evaluation yet, or files were removed")
     return file
-
-
-def classes_of(layout: Mapping[str, Any]) -> tuple[str, ...]:
-    """The classes of a folder's layout, as ``Assembled`` has them."""
-    if layout.get("numbers"):
-        return TargetNames(layout.get("classes", ()))
-    written = layout.get("written", {})
-    return tuple(SpeltClass(name, written[name]) if name in written else name for name in layout.get("classes", ()))
 
 
 def _trained(folder: Path, layout: Mapping[str, Any], model: ReadingModel) -> dict[str, Tensor]:

@@ -19,7 +19,6 @@ from qakit.modeling.assemble import Assembled, build, build_head, length_limit, 
 from qakit.modeling.backbones import attention_for, from_checkpoint, tokenizer_of
 from qakit.modeling.configs import load_config
 from qakit.modeling.device import Precision
-from qakit.modeling.folder import LAYOUT
 from qakit.modeling.model import ReadingModel
 from qakit.modeling.smoke_test import try_encoder
 from qakit.modeling.sources import BackboneSource
@@ -27,6 +26,7 @@ from qakit.names import few, one_line
 from qakit.protocols import NoRuntime, TransformersNames
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
+from qakit.runs import LAYOUT
 
 DEFAULT_LENGTH = 384
 """Tokens of a window where neither the model nor the user wants others."""

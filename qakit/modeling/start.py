@@ -14,12 +14,12 @@ from qakit.errors import RunError
 from qakit.modeling.adapter_file import read_weights
 from qakit.modeling.assemble import Assembled, build_head
 from qakit.modeling.checkpoints import checkpoint_in
-from qakit.modeling.folder import LAYOUT, WEIGHTS, classes_of, read_layout
+from qakit.modeling.folder import WEIGHTS, read_layout
 from qakit.modeling.plain_weights import has_the_head
 from qakit.protocols import GivesOtherThanSpans, TransformersNames
 from qakit.recipe.model import BackboneSection, Recipe
 from qakit.registry import Registry
-from qakit.runs import Run, open_run
+from qakit.runs import LAYOUT, Run, classes_in, open_run
 from qakit.values import TargetNames
 
 KINDS = ("QuestionAnswering", "SequenceClassification", "MultipleChoice", "TokenClassification")
@@ -115,7 +115,7 @@ def _of_run(recipe: Recipe) -> _Ready:
         raise _UnfitError("its settings are others")
     weights, names = read_weights(run.model / WEIGHTS), layout.get("head_names", {})
     found = {own: weights[stored] for own, stored in names.items() if stored in weights}
-    return _Ready(found, classes_of(layout))
+    return _Ready(found, classes_in(layout))
 
 
 def _of_checkpoint(assembled: Assembled, recipe: Recipe, kind: str) -> _Ready:

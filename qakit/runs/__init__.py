@@ -1,9 +1,23 @@
 """Run folders: what they hold (``folder``), how they begin (``making``), how they are found again (``opening``)
 and read while somebody trains there (``snapshot``), what has become of them (``state``), what may go (``cleaning``)."""
 
-from qakit.runs.folder import ENSEMBLE, FOLDS, LOCK, MEMBERS, PIPELINE, SEEN, VALIDATION_LOSS, ModelAlone, Run
+from qakit.runs.folder import (
+    ENSEMBLE,
+    FOLDS,
+    LAYOUT,
+    LOCK,
+    MEMBERS,
+    MEMBERS_FILE,
+    PIPELINE,
+    SEEN,
+    VALIDATION_LOSS,
+    ModelAlone,
+    Run,
+    classes_in,
+)
 from qakit.runs.making import RUNS, BusyError, alone_in, check_free, create_run, environment, locked
 from qakit.runs.opening import (
+    classes_of,
     ensemble_members,
     list_runs,
     member_folders,
@@ -14,9 +28,12 @@ from qakit.runs.opening import (
     refuse_ways_out,
 )
 from qakit.runs.state import (
+    CLOCK,
     State,
     bytes_of,
     checkpoints_in,
+    clock_of,
+    cut_short,
     forget_training,
     is_at_work,
     needed_to_resume,

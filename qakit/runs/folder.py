@@ -34,9 +34,12 @@ from qakit.names import plain_name
 from qakit.numbers import load_json
 from qakit.recipe.load import load_resolved
 from qakit.recipe.model import Recipe
+from qakit.values import SpeltClass, TargetNames
 
 LOCK = ".lock"
 """The file in a run's folder that a process holds that is at work there."""
+LAYOUT = "qakit.json"
+"""In a model's folder: what it holds, under which names, and where the backbone came from."""
 SEEN = "seen.safetensors"
 """What a run was trained on; also in a folder of weights that come from a run."""
 VALIDATION_LOSS = "validation_loss"
@@ -47,6 +50,8 @@ ENSEMBLE = "ensemble.json"
 """That of an ensemble: its members and how they are combined."""
 MEMBERS = "members"
 """The folder of members that an ensemble has trained."""
+MEMBERS_FILE = "members.json"
+"""In the folder of an ensemble with members that are trained there: which, and how all are combined."""
 PIPELINE = "pipeline.yaml"
 """The file that makes a run folder a pipeline's."""
 
@@ -132,6 +137,18 @@ class Run:
     def name(self) -> str:
         return self.folder.name
 
+    def classes(self) -> tuple[str, ...]:
+        """The classes that the run's own model tells apart, in the order of their scores, or the names of its several
+        numbers; empty for other models.
+
+        Raises:
+            RunError: the file that says so is damaged.
+        """
+        try:
+            return classes_in(self.read_json(self.model / LAYOUT))
+        except ValueError as error:
+            raise RunError(f"{self.model} is damaged: {LAYOUT} {error}") from None
+
     def recipe(self) -> Recipe:
         """The resolved recipe.
 
@@ -207,6 +224,22 @@ class ModelAlone(Run):
     @property
     def model(self) -> Path:
         return self.weights
+
+
+def classes_in(layout: Mapping[str, Any]) -> tuple[str, ...]:
+    """The classes that a model's :data:`LAYOUT` names, each as its file spelt it, or the names of several numbers.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    classes, written = layout.get("classes", []), layout.get("written", {})
+    if not isinstance(classes, list) or not isinstance(written, dict):
+        raise ValueError("holds no list of classes, or none of their spellings")
+    if not all(isinstance(text, str) for text in (*classes, *written.values())):
+        raise ValueError("has classes that are no text")
+    if layout.get("numbers"):
+        return TargetNames(classes)
+    return tuple(SpeltClass(name, written[name]) if name in written else name for name in classes)
 
 
 def _lines(file: Path) -> Iterator[tuple[str, Any]]:

@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from qakit.errors import QakitError, RunError
 from qakit.files import recover_files, recover_folder, refuse_special
-from qakit.runs.folder import ENSEMBLE, MEMBERS, Run
+from qakit.runs.folder import ENSEMBLE, LAYOUT, MEMBERS, MEMBERS_FILE, Run
+from qakit.values import TargetNames
 
 
 def open_run(folder: str | os.PathLike[str]) -> Run:
@@ -41,7 +42,7 @@ def recover_run(run: Run) -> None:
 
 
 def _what_to_name(folder: Run) -> str:
-    if (folder.folder / "qakit.json").is_file() and (folder.folder / "config.json").is_file():
+    if (folder.folder / LAYOUT).is_file() and (folder.folder / "config.json").is_file():
         return "it is a model alone, for transformers; name the run that it comes from"
     return "`qakit runs list` shows the runs"
 
@@ -56,7 +57,8 @@ def refuse_ways_out(folder: Path) -> None:
     root = folder.resolve()
 
     def closed(error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError):  # removed meanwhile, or not there yet
+        # removed meanwhile, or not there yet; or a file, which is no run
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
             raise RunError(f"{error.filename} cannot be looked into: {error.strerror}") from error
 
     for parent, folders, files in os.walk(folder, onerror=closed):
@@ -102,7 +104,7 @@ def member_folders(run: Run) -> list[Path]:
 
 def ensemble_members(run: Run) -> list[Path]:
     """Where an ensemble's members lie, in their order. Those that it has trained are in its own folder, also where that
-    was moved or copied: a copy never reads the original's.
+    was moved or copied, and where one is missing: a copy never reads the original's, nor one member another's place.
 
     Raises:
         RunError: its file is damaged.
@@ -112,11 +114,33 @@ def ensemble_members(run: Run) -> list[Path]:
         named = [Path(member["path"]) for member in run.read_json(file).get("members", [])]
     except (KeyError, TypeError) as error:
         raise RunError(f"{file} is damaged: it does not name its members ({error})") from None
-    inside = [run.folder / MEMBERS / path.name for path in named]
-    return [
-        own if own.exists() and (path.parent.name == MEMBERS or not path.exists()) else path
-        for path, own in zip(named, inside, strict=True)
-    ]
+    trained = run.read_json(run.folder / MEMBERS_FILE).get("train")
+    labels = trained if isinstance(trained, list) else []
+
+    def place(path: Path) -> Path:
+        own, within = run.folder / MEMBERS / path.name, path.parent.name == MEMBERS
+        if path.name in labels or not path.is_absolute():
+            return own if within else path
+        return own if own.exists() and (within or not path.exists()) else path
+
+    return [place(path) for path in named]
+
+
+def classes_of(run: Run, within: tuple[Path, ...] = ()) -> tuple[str, ...] | None:
+    """The classes in the order in which a run of any kind gives their probabilities: of several models, that of the
+    first one that says it.
+
+    Args:
+        within: the ensembles and folds of which this is a member, outermost first.
+
+    Raises:
+        RunError: what it says is damaged.
+    """
+    if not run.has_members:
+        own = run.classes()
+        return own if own and not isinstance(own, TargetNames) else None
+    within = nested(run.folder, within)
+    return next((found for folder in member_folders(run) if (found := classes_of(Run(folder), within))), None)
 
 
 def list_runs(root: Path) -> list[Run]:

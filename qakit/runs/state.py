@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from qakit.files import writing
 from qakit.numbers import finite_or_none
@@ -53,6 +53,40 @@ def state_of(run: Run) -> State:
 def seconds_of(runs: Iterable[Run]) -> float:
     """How long finished runs took, all of them together."""
     return sum(finite_or_none(run.read_json(run.metrics_file).get("seconds")) or 0.0 for run in runs)
+
+
+CLOCK = "clock"
+"""What metrics.json says of a training whose time was limited."""
+
+
+def cut_short(run: Run) -> str:
+    """How much of its recipe a finished run has trained, or all of its parts together, where a limited time has left
+    steps out; empty for others.
+
+    Raises:
+        RunError: metrics.json is damaged.
+    """
+    found = run.read_json(run.metrics_file).get(CLOCK)
+    steps, whole = _steps(found)
+    return f"{steps:,} of its recipe's {whole:,} steps, since its time was limited" if steps < whole else ""
+
+
+def clock_of(runs: Iterable[Run]) -> dict[str, Any]:
+    """What metrics.json of a whole says of the time of its parts; empty where nobody has limited it.
+
+    Raises:
+        RunError: a part's metrics.json is damaged.
+    """
+    noted = [found for run in runs if (found := run.read_json(run.metrics_file).get(CLOCK)) is not None]
+    steps, whole = (sum(column) for column in zip(*map(_steps, noted), strict=True)) if noted else (0, 0)
+    return {CLOCK: {"steps": steps, "of_steps": whole}} if noted else {}
+
+
+def _steps(noted: object) -> tuple[int, int]:
+    """Steps that were taken, and those of the recipe; zeros where nothing sound is noted."""
+    found = (noted.get("steps"), noted.get("of_steps")) if isinstance(noted, Mapping) else (0, 0)
+    steps, whole = (each if type(each) is int else 0 for each in found)
+    return steps, whole
 
 
 def is_at_work(run: Run) -> bool:

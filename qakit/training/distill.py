@@ -27,7 +27,7 @@ from qakit.inference.nbest_file import read_nbest
 from qakit.protocols import Gives, GivesDistributions, Head, HeadOutput, ScoresPositions
 from qakit.recipe.model import Recipe
 from qakit.recipe.staged import DistillSection
-from qakit.runs import Run, ensemble_members, open_run
+from qakit.runs import Run, classes_of, ensemble_members, open_run
 from qakit.training.lineage import TEACHERS
 from qakit.values import Example, LabelPrediction
 
@@ -240,12 +240,13 @@ def _class_probabilities(runs: Sequence[Run], examples: Sequence[Example], class
         file = run.validation_nbest
         predictions = read_nbest(file)
         answered = [predictions[row] for row in _rows((each.id for each in predictions), examples, file)]
-        total += _in_order(answered, classes, file)
+        total += _in_order(answered, classes, file, told=classes_of(run))
     return total / np.float32(len(runs))
 
 
-def _in_order(answered: Sequence[object], classes: Sequence[str], file: Path) -> Float32:
-    """(N, C) one teacher's probabilities. Its classes are known by where the likeliest one of each answer stands."""
+def _in_order(answered: Sequence[object], classes: Sequence[str], file: Path, *, told: Sequence[str] | None) -> Float32:
+    """(N, C) one teacher's probabilities. Its classes are as it tells them, or else known by where the likeliest one of
+    each answer stands."""
     place: dict[str, int] = {}
     rows: list[Sequence[float]] = []
     for each in answered:
@@ -253,6 +254,10 @@ def _in_order(answered: Sequence[object], classes: Sequence[str], file: Path) ->
             raise UsageError(f"{TEACHERS}: {file} does not hold probabilities of {len(classes)} classes")
         place.setdefault(str(each.label), int(np.argmax(each.scores)))
         rows.append(each.scores)
+    if told is not None:
+        if sorted(told) != sorted(map(str, classes)):
+            raise UsageError(f"{TEACHERS}: {file} has the classes {', '.join(told)}, this recipe {', '.join(classes)}")
+        return np.array(rows, np.float32)[:, [told.index(str(name)) for name in classes]]
     known: Mapping[str, int] = {str(name): number for number, name in enumerate(classes)}
     other = sorted(name for name, at in place.items() if known.get(name) != at)
     if other:

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import Result
 
 from qakit.errors import UsageError
+from qakit.inference.nbest_file import read_nbest
+from qakit.values import LabelPrediction
 
 pytestmark = pytest.mark.slow
 
@@ -105,6 +108,24 @@ def test_an_ensemble_answers_its_test_file_again(
     assert result.exit_code == 0, result.output
     submissions = [path for path in (folder / "predictions").iterdir() if path.suffix == ".tsv"]
     assert [path.read_bytes() for path in submissions] == [output.read_bytes()]
+
+
+def test_members_may_have_their_classes_in_other_orders(
+    classes: Path, train: Callable[..., Path], invoke: Invoke, tmp_path: Path
+) -> None:
+    """In an ensemble of them, in one of ensembles, and whatever they predict."""
+    turned = train("WNLI", "turned", "seed=2", 'data.labels=["1", "0"]')
+    both, outer = tmp_path / "both", tmp_path / "outer"
+    assert invoke("ensemble", turned, classes, "--method", "mean", "--folder", both, "--quiet").exit_code == 0
+    assert invoke("ensemble", classes, both, "--method", "mean", "--folder", outer, "--quiet").exit_code == 0
+
+    def shares(run: Path) -> np.ndarray:
+        predictions = read_nbest(run / "predictions" / "nbest.jsonl")
+        return np.array([each.scores for each in predictions if isinstance(each, LabelPrediction)])
+
+    mean = (shares(classes) + shares(turned)[:, ::-1]) / 2
+    np.testing.assert_allclose(shares(both), mean[:, ::-1], atol=1e-9)
+    np.testing.assert_allclose(shares(outer), (shares(classes) + mean) / 2, atol=1e-9)
 
 
 def evaluated(invoke: Invoke, run: Path, file: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pytest
 
@@ -12,7 +13,7 @@ from qakit.values import ContextPrediction, Example, LabelPrediction, Prediction
 from qakit_ensemble.mean import Mean
 
 
-def classes(*shares: float, id_: str = "q", names: str = "xyz") -> LabelPrediction:
+def classes(*shares: float, id_: str = "q", names: Sequence[str] = "xyz") -> LabelPrediction:
     return LabelPrediction(id_, names[max(range(len(shares)), key=lambda number: shares[number])], shares)
 
 
@@ -125,3 +126,27 @@ def test_other_numbers_do_not_fit() -> None:
         combined(numbers(1.0, 2.0), numbers(1.0, 2.0, names="xz"))
     with pytest.raises(UsageError, match="different things: numbers and several numbers for each text"):
         combined(LabelPrediction("q", 1.0), numbers(1.0, 2.0))
+
+
+def test_members_with_their_classes_in_other_orders() -> None:
+    """Also where each of them predicts one class alone, so that nothing else tells the orders apart."""
+    first = EnsembleMember("a", [classes(0.4, 0.6, names=("neg", "pos"))], classes=("neg", "pos"))
+    second = EnsembleMember("b", [classes(0.9, 0.1, names=("pos", "neg"))], classes=("pos", "neg"))
+    (found,) = Mean().pool([first, second], None).combine([0.5, 0.5], [1.0, 1.0], n_best=1)
+    assert found == LabelPrediction("q", "pos", pytest.approx((0.25, 0.75)))
+    third = EnsembleMember("c", [classes(0.9, 0.1, names=("pos", "other"))], classes=("pos", "other"))
+    with pytest.raises(UsageError, match=r"c tells other classes apart \(pos, other\) than a \(neg, pos\)"):
+        Mean().pool([first, third], None)
+    with pytest.raises(UsageError, match="d has 3 probabilities for 2 classes"):
+        Mean().pool([EnsembleMember("d", [classes(0.2, 0.3, 0.5)], classes=("x", "y"))], None)
+    unknown = EnsembleMember("e", [classes(0.9, 0.1, names=("pos", "neg"))])
+    with pytest.raises(UsageError, match="e calls class 1 'pos' where another member, or question, calls it 'neg'"):
+        Mean().pool([first, unknown], None)
+
+
+def test_a_class_that_no_member_predicts_may_win_where_it_is_known() -> None:
+    members = [
+        EnsembleMember(name, [classes(*shares)], classes=tuple("xyz"))
+        for name, shares in (("a", (0.5, 0.4, 0.1)), ("b", (0.1, 0.4, 0.5)))
+    ]
+    assert Mean().pool(members, None).combine([0.5, 0.5], [1.0, 1.0], n_best=1)[0].final == "y"

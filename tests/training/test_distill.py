@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,9 @@ from qakit.modeling.model import ReadingModel
 from qakit.protocols import HeadOutput
 from qakit.recipe.staged import DistillSection
 from qakit.testing.heads import made_up_batch
-from qakit.training.distill import _at_temperature, _by_token, distilled, teacher_of
+from qakit.training.distill import _at_temperature, _by_token, _in_order, distilled, teacher_of
 from qakit.training.step import mean_loss
+from qakit.values import LabelPrediction
 
 SPANS = [("linear_span", {}), ("linear_span", {"answerability_weight": 0.5}), ("joint_span", {})]
 SPANS += [("joint_span", {"interaction": 3}), ("crf", {"mode": "single_span"}), ("crf", {"mode": "bio"})]
@@ -84,6 +86,17 @@ def test_classes_are_learnt_by_their_distribution() -> None:
     logs = (output.scores["logits"] / 4).log_softmax(1)
     expected = 16 * torch.nn.functional.kl_div(logs, soft, reduction="batchmean")
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_a_teacher_of_other_classes_is_refused_whatever_it_has_answered() -> None:
+    """Who never says the third class might have another one there."""
+    said, file = [LabelPrediction("q", "a", (0.6, 0.3, 0.1))], Path("nbest.jsonl")
+    assert _in_order(said, "abc", file, told="cab").tolist() == pytest.approx(np.array([[0.3, 0.1, 0.6]], np.float32))
+    with pytest.raises(UsageError, match=r"has the classes a, b, d, this recipe a, b, c"):
+        _in_order(said, "abc", file, told="abd")
+    assert _in_order(said, "abc", file, told=None).shape == (1, 3)
+    with pytest.raises(UsageError, match="the class 'a' at another place"):
+        _in_order(said, "bac", file, told=None)
 
 
 def test_a_batch_without_soft_targets_has_the_heads_loss() -> None:
