@@ -27,7 +27,7 @@ from qakit.recipe.load import recipe_hash
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.report.curves import draw_folds
-from qakit.runs import Run, environment, open_run, seconds_of
+from qakit.runs import Run, clock_of, environment, open_run, seconds_of
 from qakit.training.events import Listener, Notice, Remark
 from qakit.values import Example, Prediction
 
@@ -141,6 +141,7 @@ def finish_folds(
         "baselines": recipe.baselines,
         "seconds": round(seconds_of(run.fold(number) for number in range(1, k + 1)), 1),
         "submission": None if submission is None else submission.as_json(),
+        **clock_of(run.fold(number) for number in range(1, k + 1)),
     }
     meta = environment() | {"recipe_sha256": recipe_hash(recipe), "seed": recipe.seed}
     write_json(run.meta_file, meta)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from qakit.cli.terminal.console import err, out, plain, print_json
+from qakit.cli.terminal.console import err, out, plain, print_json, print_warning
 from qakit.cli.terminal.tables import modules_table, number, print_pairs, print_table
 from qakit.values import LabelPrediction, Targets
 
@@ -253,6 +253,8 @@ def show_training(result: TrainingResult, *, as_json: bool, quiet: bool) -> None
     if as_json:
         print_json({"run": str(run.folder), "missing": list(result.missing)} if result.missing else metrics)
         return
+    from qakit.runs import cut_short
+
     if result.missing:
         if not quiet:
             folds, left = run.recipe().folds, ", ".join(map(str, result.missing))
@@ -268,6 +270,8 @@ def show_training(result: TrainingResult, *, as_json: bool, quiet: bool) -> None
         _show_pipeline(result)
     else:
         show_result(run, metrics)
+    if short := cut_short(run):
+        print_warning(f"{run.folder} has trained {short}")
     err.print(plain(f"done: {run.folder}"))
 
 

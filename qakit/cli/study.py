@@ -243,6 +243,8 @@ def _end(records: Sequence[TrialRecord], study: Path, output: Path | None) -> No
         trials = "1 trial" if failed == 1 else f"{failed} trials"
         print_error(f"{trials} of {len(records)} failed; see train.log in their folders; retry: {again} --retry-failed")
         raise typer.Exit(1)
+    if left := sum(record.state in ("waiting", "interrupted") for record in records):
+        err.print(plain(f"not trained yet: {left} of {len(records)} trials; go on with: {again}"))
     err.print(plain(f"done; compare with: qakit study report {shlex.quote(str(output or study))}"))
 
 

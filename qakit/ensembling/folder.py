@@ -32,11 +32,11 @@ from qakit.outputs import check_output
 from qakit.recipe.load import dump_recipe, recipe_hash
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
-from qakit.runs import ENSEMBLE, LOCK, Run, check_free, ensemble_members, environment, open_run
+from qakit.runs import ENSEMBLE, LOCK, Run, check_free, clock_of, ensemble_members, environment, open_run
 from qakit.temporary import is_temporary
 from qakit.values import Prediction
 
-PARTS = (ENSEMBLE, "recipe.yaml", "meta.json", "metrics.json", "predictions", LOCK)
+PARTS = (ENSEMBLE, "recipe.yaml", "meta.json", "metrics.json", "predictions", "view.html", LOCK)
 """What such a folder holds; one whose members were trained in it holds more."""
 
 
@@ -150,6 +150,7 @@ def _metrics(
         "seconds": None if seconds is None else round(seconds, 1),
         "ensemble": None if validation is None else validation_json(ensemble),
         "submission": None if submission is None else submission.as_json(),
+        **clock_of(source.run for source in ensemble.sources if source.run is not None),
     }
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from qakit.errors import RunError
 from qakit.graph.nodes import Graph, Joined, Node, Train
-from qakit.runs import PIPELINE, Run, environment, open_run, seconds_of
+from qakit.runs import PIPELINE, Run, clock_of, environment, open_run, seconds_of
 from qakit.stages.load import LoadedPipeline, Stage, pipeline_text, read_pipeline, stage_folders
 from qakit.stages.model import STAGES, ExistingRun
 
@@ -133,6 +133,7 @@ class TwoStages:
             "baselines": trained.recipe.baselines,
             "seconds": round(time.monotonic() - began + seconds_of(own), 1),
             "submission": None if submission is None else submission.as_json(),
+            **clock_of(map(Run, stages.values())),
         }
         write_json(run.metrics_file, metrics)
         return Joined(expectation=expectation)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from qakit.errors import UsageError
 from qakit.recipe.differences import differing_keys, seeds_apart
+from qakit.runs import cut_short
 from qakit.statistics import LEVEL, Column, Difference, Sampling, drawn_columns, mean_columns, mean_of
 
 if TYPE_CHECKING:
@@ -278,3 +279,5 @@ def _notes(members: Sequence[Member], labels: Sequence[str], groups: Sequence[Gr
     for member, label in zip(members, labels, strict=True):
         if not member.finished:
             yield f"{label} is not finished; its best weights so far are compared."
+        if short := cut_short(member.run):
+            yield f"{label} has trained {short}."

@@ -12,7 +12,7 @@ from qakit.recipe.differences import differing_keys
 from qakit.recipe.model import Recipe
 from qakit.report.curves import NOT_CURVES
 from qakit.report.study import RowDifference, Spread, StudyResults, StudyRow, StudyRun, StudyTask
-from qakit.runs import Run
+from qakit.runs import Run, cut_short
 from qakit.statistics import Sampling, mean_of
 from qakit.study.folder import StudyFolder
 from qakit.study.load import LoadedStudy
@@ -96,6 +96,8 @@ def _run(record: TrialRecord, folder: StudyFolder, notes: list[str]) -> StudyRun
     if here:
         try:
             recipe, log = run.recipe(), tuple(run.metrics())
+            if short := cut_short(run):
+                notes.append(f"{trial.run} has trained {short}.")
         except QakitError as error:
             notes.append(one_line(error))
     return StudyRun(

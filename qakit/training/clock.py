@@ -22,7 +22,7 @@ from qakit.distributed import Workers
 from qakit.inference.scoring import prepare, score
 from qakit.names import duration
 from qakit.recipe.model import Recipe, TrainSection
-from qakit.runs import Run
+from qakit.runs import CLOCK, Run
 from qakit.training.checkpoints import Progress
 from qakit.training.journal import Journal
 from qakit.training.pace import Costs, Forecast, Pace
@@ -215,10 +215,6 @@ class Clock:
         left_out = f"; of the evaluations one in {pace.every} is made, and the last" if pace.every > 1 else ""
         return f"{fit}{rest}{left_out}"
 
-    def account(self, progress: Progress, plan: Plan) -> dict[str, Any]:
-        """For metrics.json: the time that there was, and how many of the recipe's steps fitted into it."""
-        return {"hours": self.hours, "steps": progress.step, "of_steps": plan.steps}
-
     @contextmanager
     def aside(self) -> Iterator[list[float]]:
         """Meanwhile no step is done; the list gets the seconds."""
@@ -262,6 +258,15 @@ class TimedKeeper:
     def save_batch(self, epoch: Epoch, rows: Any, progress: Progress) -> None:
         """The keeper's."""
         self.keeper.save_batch(epoch, rows, progress)
+
+
+def account(clock: Clock | None, progress: Progress, plan: Plan) -> dict[str, Any]:
+    """For metrics.json: the time that there was, and how many of the recipe's steps fitted into it; also of a training
+    that an earlier command has shortened. Empty where nobody has limited the time."""
+    if clock is None and not Pace.of(plan, progress.pace).leaves_out(plan):
+        return {}
+    hours = None if clock is None else clock.hours
+    return {CLOCK: {"hours": hours, "steps": progress.step, "of_steps": plan.steps}}
 
 
 def spent_in(run: Run) -> float:

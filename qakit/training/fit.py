@@ -56,6 +56,14 @@ def fit(
     trainee = Trainee.of(assembled, recipe, steps=prepared.plan.steps)
     resuming = Resuming(run, digest, recipe.train.keep_checkpoints, accelerator, workers, journal, listener)
     progress = resuming.restore(assembled.model, trainee.optimiser, trainee.average, resume=resume)
+    pace = Pace.of(prepared.plan, progress.pace)
+    if clock is None and pace.leaves_out(prepared.plan):
+        listener(
+            Notice(
+                f"an earlier command's --max-hours has shortened this training to {pace.steps:,} of "
+                f"{prepared.plan.steps:,} steps, and so it stays; with new hours (--max-hours) it takes as many as fit"
+            )
+        )
     encoder = assembled.model.backbone
     if recipe.train.compile:
         encoder.compile()

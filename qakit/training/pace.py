@@ -39,6 +39,10 @@ class Pace(NamedTuple):
         """Whether each step is the recipe's own."""
         return self.steps == plan.steps and self.since == self.position
 
+    def leaves_out(self, plan: Plan) -> bool:
+        """Whether steps or evaluations of the recipe are left out."""
+        return self.steps < plan.steps or self.every > 1
+
     def at(self, step: int, plan: Plan) -> float:
         """The position after ``step`` optimiser steps: at the last one the end of the recipe's schedule."""
         if self.is_own(plan):

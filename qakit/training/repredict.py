@@ -18,7 +18,7 @@ from qakit.inference.scoring import characters_of
 from qakit.inference.trained import TrainedRun
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
-from qakit.runs import Run, alone_in
+from qakit.runs import Run, alone_in, clock_of
 from qakit.training.evaluator import decision_of
 from qakit.training.events import Listener, Predicting, Preparing
 from qakit.training.finish import finish_run
@@ -54,7 +54,8 @@ def repredict(
             listener(Preparing("predicting the validation file"))
             _judge(trained, run, split, listener)
         del trained
-        finish_run(run, registry, seconds=time.monotonic() - began, listener=listener, device=device)
+        seconds = time.monotonic() - began
+        finish_run(run, registry, seconds=seconds, listener=listener, device=device, more=clock_of([source]))
 
 
 def _judge(trained: TrainedRun, run: Run, split: Split, listener: Listener) -> None:

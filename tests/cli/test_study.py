@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
+from qakit.cli.study import _end
 from qakit.errors import QakitError, RecipeError
+from qakit.study.trials import Trial, TrialRecord
 
 Invoke = Callable[..., Result]
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,7 +75,7 @@ def test_runs_are_ordinary_runs(invoke: Invoke, studied: Path) -> None:
     result = invoke("compare", *runs, "--output", studied / "page.html")
     assert result.exit_code == 0, result.output
     page = (studied / "page.html").read_text("utf-8")
-    assert page.startswith("<!DOCTYPE html>") and "<svg" in page and "adapter=bitfit" in page and "http" not in page
+    assert page.startswith("<!DOCTYPE html>") and "<svg" in page and "adapter=bitfit" in page and "://" not in page
     for run in runs:
         metrics = json.loads((run / "metrics.json").read_text("utf-8"))
         assert metrics["peak_memory_mb"] > 50 and metrics["seconds"] > 0
@@ -136,6 +138,16 @@ def test_a_failed_trial_makes_the_command_fail_and_can_be_retried(
     assert invoke("study", file, "--output", tmp_path / "out", "--quiet").exit_code == 1
     again = invoke("study", file, "--output", tmp_path / "out", "--quiet", "--retry-failed")
     assert again.exit_code == 0, again.output
+
+
+def test_trials_that_are_left_when_the_time_is_over_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    """As of a search that was interrupted, and gone on with too little time."""
+    states = {"a": "finished", "b": "waiting", "c": "pruned"}
+    records = [TrialRecord(Trial(name, "", name, {}, 0), state, None, {}, "") for name, state in states.items()]
+    _end(records, Path("s.yaml"), None)
+    assert "not trained yet: 1 of 3 trials; go on with: qakit study run s.yaml" in capsys.readouterr().err
+    _end(records[:1], Path("s.yaml"), None)
+    assert "not trained yet" not in capsys.readouterr().err
 
 
 def test_what_is_no_study_is_said(invoke: Invoke, study_file: Path, tmp_path: Path) -> None:

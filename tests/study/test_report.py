@@ -109,7 +109,7 @@ def test_a_report_of_two_tasks(write: Write, drive: Drive, tmp_path: Path) -> No
         assert expected in checked.text
     assert len(checked.ids) == len(set(checked.ids))
     assert all(link.startswith("#") and link[1:] in checked.ids for link in checked.links)
-    assert "http" not in html and "@import" not in html
+    assert "://" not in html and "@import" not in html
     assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", html))
     assert not re.search(r"(?i)\b(nan|none|inf)\b", checked.text.replace("LoRA", ""))
 

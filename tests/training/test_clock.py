@@ -19,7 +19,7 @@ from qakit.modeling.model import ReadingModel
 from qakit.runs import Run
 from qakit.training import clock as clock_module
 from qakit.training.checkpoints import Progress, Resuming
-from qakit.training.clock import CLOSING, Clock
+from qakit.training.clock import CLOSING, Clock, account
 from qakit.training.events import Event, Replanned, StepDone, silence
 from qakit.training.feed import Epoch
 from qakit.training.interrupts import StopRequest
@@ -172,7 +172,11 @@ def test_without_new_hours_the_plan_stays_and_with_more_of_them_it_grows(bench: 
     bench.kill = None
     planned = bench.told[-1].steps
     kept = shutil.copytree(bench.folder, bench.folder / "kept", ignore=shutil.ignore_patterns("kept"))
-    assert bench.train(resume=True, limited=False).step == planned < STEPS
+    progress = bench.train(resume=True, limited=False)
+    assert progress.step == planned < STEPS
+    steps = {"steps": planned, "of_steps": STEPS}
+    assert account(None, progress, tiny_plan(*range(1, STEPS + 1))) == {"clock": {"hours": None} | steps}
+    assert account(None, replace(progress, pace=None), tiny_plan(*range(1, STEPS + 1))) == {}
     bench.folder = kept
     assert bench.train(resume=True, since=bench.now + BUDGET).step == STEPS
 
