@@ -222,6 +222,12 @@ def test_clean_shows_what_it_would_free_and_frees_what_it_may(tmp_path: Path, mo
     assert "nothing to remove" in invoke("runs", "clean", "--yes").stdout
 
 
+def test_an_interrupted_run_is_not_cleaned_by_the_name_of_the_folder_of_all_runs(tmp_path: Path) -> None:
+    done, broken = finished(with_checkpoints(made(tmp_path / "done"))), with_checkpoints(made(tmp_path / "broken"))
+    assert "kept for --resume, unless it is named" in invoke("runs", "clean", tmp_path, "--yes").stdout
+    assert [run.checkpoints.exists() for run in (done, broken)] == [False, True]
+
+
 def test_clean_leaves_a_run_alone_in_which_somebody_trains(tmp_path: Path) -> None:
     run = with_checkpoints(made(tmp_path / "run"))
     with alone_in(run):

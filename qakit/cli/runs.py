@@ -75,6 +75,8 @@ def show(
         print_json({**summary, "meta": meta, "metrics": metrics})
         return
     facts = {key: summary[key] for key in ("run", "state", "reason", "step", "begun") if summary[key] is not None}
+    if summary["cut_short"]:
+        facts["trained"] = summary["cut_short"]
     facts["duration"], facts["size"] = duration(summary["seconds"]), size_of(summary["bytes"])
     if summary["peak_memory_mb"] is not None:
         facts["peak memory"] = f"{summary['peak_memory_mb']:,.0f} MB"
@@ -124,6 +126,8 @@ def _show_rows(rows: Sequence[dict[str, Any]]) -> None:
     for row in rows:
         if row["reason"] is not None:
             out.print(plain(f"{row['run']} failed: {row['reason']}"))
+        if row["cut_short"] is not None:
+            out.print(plain(f"{row['run']} has trained {row['cut_short']}"))
 
 
 def _changes(changed: Mapping[str, str]) -> str:
@@ -149,7 +153,7 @@ def _row(run: Run) -> dict[str, Any]:
     try:
         return _summary(run)
     except RunError as error:
-        unknown = dict.fromkeys(("reason", "seconds", "peak_memory_mb", "figures"))
+        unknown = dict.fromkeys(("reason", "seconds", "peak_memory_mb", "figures", "cut_short"))
         return _facts(run) | unknown | {"state": "damaged", "step": 0, "problem": str(error)}
 
 
@@ -175,7 +179,7 @@ def _summary(run: Run) -> dict[str, Any]:
     Raises:
         RunError: one of them is damaged.
     """
-    from qakit.runs import state_of
+    from qakit.runs import cut_short, state_of
 
     lines = list(run.metrics())
     finished = run.read_json(run.metrics_file)
@@ -192,6 +196,7 @@ def _summary(run: Run) -> dict[str, Any]:
         "seconds": _seconds(run, state, finished),
         "peak_memory_mb": peak if isinstance(peak, int | float) else None,
         "step": max((line["step"] for line in lines), default=0),
+        "cut_short": cut_short(run) or None,
         "figures": figures,
     }
 
@@ -230,7 +235,10 @@ class Removable:
 def clean(
     runs: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[RUN]...", help="Runs, or folders of runs; by default the finished ones in ./runs."),
+        typer.Argument(
+            metavar="[RUN]...",
+            help="Runs, or folders of runs, of which the finished ones are meant; by default ./runs.",
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Remove it; without this it is only shown.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
@@ -266,21 +274,23 @@ def clean(
 
 
 def _removable(folder: Path, *, named: bool) -> list[Removable]:
-    """What the runs in a folder keep; those whose training is not finished are chosen if they were ``named``.
+    """What the runs in a folder keep; one whose training is not finished is chosen only if it is itself ``named``, or
+    what it is a part of: not by the name of the folder that all runs lie in.
 
     Raises:
         RunError: a named folder holds no run.
     """
-    from qakit.runs import LOCK, bytes_of, needed_to_resume, runs_in, state_of
+    from qakit.runs import LOCK, Run, bytes_of, needed_to_resume, runs_in, state_of
 
     runs = [run for run in runs_in(folder) if (run.folder / LOCK).is_file()]  # other tools have recipes, too
     if named and not runs:
         raise RunError(f"there is no run in {folder} (`qakit runs list` shows the runs)")
+    given_up = named and Run(folder).recipe_file.is_file()
     found = []
     for run in runs:
         if paths := needed_to_resume(run):
             state = state_of(run).name
-            chosen = state == "finished" or (named and state != "running")
+            chosen = state == "finished" or (given_up and state != "running")
             found.append(Removable(run, state, bytes_of(*paths), chosen))
     return found
 
