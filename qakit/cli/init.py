@@ -42,7 +42,7 @@ def init(
     defaults.
     """
     from qakit.drafting.draft import Files, draft
-    from qakit.files import write_text
+    from qakit.files import refuse_special, write_text
     from qakit.recipe.load import name_from
     from qakit.recipe.read import SUFFIXES
     from qakit.registry import load_registry
@@ -50,12 +50,15 @@ def init(
     files = Files(train, validation, test, sample_submission, contexts)
     given = [path for path in (train, validation, test, sample_submission, contexts) if path is not None]
     for path in given:
+        refuse_special(path, DataError)
         if not path.is_file():
             raise DataError("is a folder; name a file in it" if path.is_dir() else "there is no such file", path=path)
     stem = name_from(Path(name or _name_of(train)))
     recipe = output or Path("recipes") / f"{stem}.yaml"
     if recipe.suffix not in SUFFIXES:
         raise UsageError(f"{recipe}: a recipe's name ends with {' or '.join(SUFFIXES)}")
+    if any(recipe.exists() and recipe.samefile(path) for path in given):
+        raise UsageError(f"{recipe} is one of the data files, which it would take the place of: name another --output")
     if recipe.exists() and not overwrite:
         raise UsageError(f"{recipe} is there already: name another --output, or replace it with --overwrite")
     with err.status("reading"):

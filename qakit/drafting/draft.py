@@ -142,7 +142,7 @@ def _data(files: Files, understood: Understood, policies: Policies, folder: Path
         yield Choice(at, understood.name, "the format says itself what is what")
     for name in ("train", "validation", "test", "sample_submission"):
         if (path := getattr(files, name)) is not None:
-            yield Choice(("data", name), _relative(path, folder))
+            yield Choice(("data", name), _as_in_recipe(path, folder))
     for kind, policy in policies.of.items():
         yield Choice(("data", "problems", kind), policy, policies.reasons.get(kind, ""))
 
@@ -209,6 +209,18 @@ def _relative(path: Path, folder: Path) -> str:
         return full
     relative = os.path.relpath(full, base)
     return f"./{relative}" if relative.startswith("~") else relative
+
+
+def _as_in_recipe(path: Path, folder: Path) -> str:
+    """The path of a data file for a recipe in this folder.
+
+    Raises:
+        DataError: a recipe would take a part of it for an environment variable, and read another file.
+    """
+    text = _relative(path, folder)
+    if "${" in text:
+        raise DataError("a recipe takes ${ in a path for an environment variable: rename the file or folder", path=path)
+    return text
 
 
 def _absolute(values: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -109,13 +109,23 @@ def read_whole(
 ) -> tuple[tuple[Example, ...], Problems]:
     """All examples of a file; ``policies`` gets one for each kind of problem that would stop a training.
 
+    Args:
+        predicted_only: it is answered: of its records none may be left out, nor get another id.
+
     Raises:
-        DataError: the file cannot be read to its end.
+        DataError: the file cannot be read to its end, or holds a record that no policy lets pass.
     """
     for _ in range(3):  # a repair may turn out to be impossible
         (problems,) = problems_of(path, policies, collect=True, predicted_only=predicted_only)
         examples = tuple(iter_examples(understood.reader, [problems]))
         stopping = {kind for kind, outcome in problems.counts if outcome == "stops"}
+        for kind in stopping if predicted_only else ():
+            if "keep" not in getattr(PROBLEM_KINDS.get(kind), "policies", ()):
+                first = next(each for each in problems.examples[kind] if each.outcome == "stops")
+                message = (
+                    f"{first.message} (mend it: each record of a file that is predicted needs an answer of its own)"
+                )
+                raise DataError(message, path=path, row=first.row, field=first.field or None)
         if not stopping:
             break
         policies |= {kind: _gentler(kind, policies.get(kind)) for kind in stopping}

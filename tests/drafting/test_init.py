@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -114,6 +115,44 @@ def test_chaii(tmp_path: Path) -> None:
     assert found.values["metric"] == "jaccard"
     assert found.values["writer"] == {"name": "csv", "id_column": "id", "answer_column": "PredictionString"}
     assert "not used: 'language'" in found.notes
+
+
+@pytest.mark.parametrize("way", ["the file", "a link"])
+def test_not_even_one_that_is_called_as_a_recipe(invoke: Invoke, tmp_path: Path, way: str) -> None:
+    """JSON in a file of that name is read as what it is."""
+    file, output = tmp_path / "train.yaml", tmp_path / "train.yaml"
+    file.write_text(json.dumps([{"id": n, "text": f"a text {n}", "label": "ab"[n % 2]} for n in range(30)]), "utf-8")
+    before = file.read_bytes()
+    if way == "a link":
+        output = tmp_path / "recipe.yaml"
+        output.symlink_to(file)
+    refused = invoke("init", file, "--output", output, "--overwrite")
+    assert isinstance(refused.exception, UsageError) and "is one of the data files" in str(refused.exception)
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["${HOME}/train.csv", "${X:-train}.csv"])
+def test_a_name_that_a_recipe_would_read_otherwise_is_refused(tweets: Path, tmp_path: Path, name: str) -> None:
+    file = tmp_path / "data" / name
+    file.parent.mkdir(parents=True)
+    shutil.copy(tweets / "train.csv", file)
+    (tmp_path / "data" / "train.csv").write_text("another file", "utf-8")
+    with pytest.raises(DataError, match=r"a recipe takes .* for an environment variable"):
+        draft(Files(file), load_registry(), recipe=tmp_path / "recipe.yaml")
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [("t60,so sad\n", "the row has 2 cells"), ("t60,so sad,neutral\n", "the id of example 7 was there")],
+)
+def test_a_test_file_in_which_a_record_cannot_be_answered_is_refused(
+    tweets: Path, tmp_path: Path, row: str, says: str
+) -> None:
+    """No policy helps: each needs an answer, under its own id."""
+    test = tmp_path / "test.csv"
+    test.write_text((tweets / "test.csv").read_text("utf-8") + row, "utf-8")
+    with pytest.raises(DataError, match=f"{says}.*mend it: each record of a file that is predicted"):
+        drafted(tweets / "train.csv", test=test)
 
 
 def test_questions_without_an_answer(samples: Path, tmp_path: Path) -> None:
