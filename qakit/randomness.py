@@ -7,11 +7,17 @@ does not depend on the number of workers or processes, the order of the examples
 from __future__ import annotations
 
 from hashlib import blake2b
+from threading import RLock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+GENERATOR = RLock()
+"""PyTorch's generator, of which a process has one. It is seeded for each purpose just before it draws, so trainings in
+several threads take turns: each holds this from its preparation to its end."""
 
 
 def derive_seed(seed: int, *address: int | str) -> int:

@@ -23,15 +23,12 @@ from qakit.graph.nodes import Graph, Joined, Node
 from qakit.names import plain_name
 from qakit.recipe.dump import yaml_flow
 from qakit.recipe.staged import SPLIT_FIELDS
-from qakit.runs import MEMBERS, Run, seconds_of
+from qakit.runs import MEMBERS, MEMBERS_FILE, Run, seconds_of
 
 if TYPE_CHECKING:
     from qakit.recipe.model import Recipe
     from qakit.registry import Registry
     from qakit.training.events import Listener
-
-MEMBERS_FILE = "members.json"
-"""In the folder of an ensemble with members that are trained there."""
 
 
 def ensemble_graph(plan: EnsemblePlan, members: Mapping[str, Graph]) -> Graph:
@@ -71,6 +68,8 @@ class Combine:
         for each in members:
             method.check_characters(each, remedy="put `predict.character_scores: true` into ensemble.train.set")
         _check_same_questions(members, self.labels)
+        if plan.weights == "learn":
+            _check_right_answers(members[0], registry)
         return {MEMBERS_FILE: json_text(self._described())}
 
     def check_same(self, run: Run, files: Mapping[str, str]) -> None:  # noqa: ARG002
@@ -164,6 +163,19 @@ def _weights(text: str) -> Any:
     if text not in ("learn", "equal"):
         raise ValueError(f"weights: {text!r}")
     return "learn" if text == "learn" else None
+
+
+def _check_right_answers(recipe: Recipe, registry: Registry) -> None:
+    """Weights are learnt on validation questions, so these must have answers.
+
+    Raises:
+        UsageError: there are none.
+    """
+    from qakit.data.splits import read_split
+
+    split = read_split(recipe, registry, "validation")
+    if split is None or not any(example.labelled for example in split.examples):
+        raise UsageError("weights cannot be learnt: data.validation of the members' recipe holds no right answers")
 
 
 def _check_same_questions(members: Sequence[Recipe], labels: Sequence[str]) -> None:

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from qakit.errors import RecipeError, RunError
-from qakit.graph.ensemble import MEMBERS_FILE, ensemble_graph, read_combine, recipe_of_ensemble
+from qakit.graph.ensemble import ensemble_graph, read_combine, recipe_of_ensemble
 from qakit.graph.folds import fold_recipe, folds_graph
 from qakit.graph.nodes import Graph, Node, Repredict, Train, check_recipe, share_weights
 from qakit.graph.pipeline import pipeline_graph
 from qakit.names import plain_name
 from qakit.recipe.load import LoadedRecipe
 from qakit.recipe.model import Recipe
-from qakit.runs import MEMBERS, PIPELINE, Run
+from qakit.runs import FOLDS, MEMBERS, MEMBERS_FILE, PIPELINE, Run, runs_in
 from qakit.stages.load import LoadedPipeline
+from qakit.stages.model import STAGES
 
 if TYPE_CHECKING:
     from qakit.ensembling.load import EnsemblePlan
@@ -137,13 +138,41 @@ def reload_graph(folder: Path, registry: Registry) -> Graph:
         members = {label: reload_graph(folder / MEMBERS / label, registry) for label in combine.labels}
         return ensemble_graph(combine.plan, members)
     if (folder / PIPELINE).is_file():
-        return _as_begun(pipeline_graph(reload_pipeline(run, registry=registry)), folder)
+        loaded = reload_pipeline(run, registry=registry)
+        stages = [stage.run.resolve() for stage in loaded.stages.values() if stage.run is not None]
+        if not run.finished and any(stage.parent == folder.resolve() for stage in stages):
+            raise RunError(f"{folder} is an export, and nothing is left to be done there: export its run again")
+        return _as_begun(pipeline_graph(loaded), folder)
     recipe = run.recipe()
+    _check_whole(run, recipe)
     if run.is_folds:
         graph = folds_graph(recipe)
         _check_folds(graph, folder)
         return _as_begun(graph, folder)
     return _as_begun(Graph(recipe.name or run.name, (Node("", recipe, Train()),)), folder)
+
+
+def _check_whole(run: Run, recipe: Recipe) -> None:
+    """What is made of several runs must not be gone on with as if it were one, where the file is gone that says so.
+
+    Raises:
+        RunError: it is.
+    """
+    gone = ""
+    if recipe.folds is not None and recipe.folds.fold is None and not run.is_folds:
+        gone = FOLDS
+    elif run.is_ensemble or _has_begun(run.folder / MEMBERS):
+        gone = MEMBERS_FILE
+    elif any(_has_begun(run.folder / name) for name in STAGES):
+        gone = PIPELINE
+    if gone and not run.finished:
+        what = f"{gone}, which says how it is made of the runs in it"
+        raise RunError(f"{run.folder} lacks {what}: it is an export, or damaged")
+
+
+def _has_begun(folder: Path) -> bool:
+    """Whether something is trained in it; what has only been laid out is of no weight."""
+    return any(each.meta_file.is_file() for each in runs_in(folder))
 
 
 def _check_folds(graph: Graph, folder: Path) -> None:

@@ -9,12 +9,24 @@ from typing import TYPE_CHECKING
 
 from qakit.errors import RunError
 from qakit.files import json_text, write_text, writing
-from qakit.graph.ensemble import MEMBERS_FILE
 from qakit.graph.expand import WEIGHTS_FILE
 from qakit.graph.nodes import Graph, Join, Node, Repredict, Train, check_recipe, training_key
 from qakit.graph.training import check_gives
+from qakit.randomness import GENERATOR
 from qakit.recipe.dump import dump_recipe
-from qakit.runs import FOLDS, LOCK, PIPELINE, Run, check_free, create_run, is_at_work, locked, recover_run, runs_in
+from qakit.runs import (
+    FOLDS,
+    LOCK,
+    MEMBERS_FILE,
+    PIPELINE,
+    Run,
+    check_free,
+    create_run,
+    is_at_work,
+    locked,
+    recover_run,
+    runs_in,
+)
 
 if TYPE_CHECKING:
     from qakit.registry import Registry
@@ -190,8 +202,9 @@ def _check_training(node: Node, registry: Registry, listener: Listener) -> None:
 
     listener(Remark(f"checking {node.label}"))
     device = pick_device()
-    prepared = prepare_training(node.recipe, registry, device=device, listener=silence)
-    check_gives(node, prepared)
-    preflight(prepared, registry, device=device, listener=silence)
+    with GENERATOR:
+        prepared = prepare_training(node.recipe, registry, device=device, listener=silence)
+        check_gives(node, prepared)
+        preflight(prepared, registry, device=device, listener=silence)
     del prepared
     free_memory()

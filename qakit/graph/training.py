@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from contextlib import ExitStack
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from qakit.errors import RunError, UsageError
 from qakit.graph.nodes import Join, Joined, Node, Train, check_recipe
+from qakit.randomness import GENERATOR
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -42,11 +44,15 @@ class Training:
 
     def go(self, listener: Listener, *, resume: bool) -> Finished | None:
         """Train, predict, write; None in all processes but the first. A finished run stays what it is."""
+        with GENERATOR:
+            return self._go(listener, resume=resume)
+
+    def _go(self, listener: Listener, *, resume: bool) -> Finished | None:
         from qakit.data.cache import default_cache
         from qakit.report.curves import draw_curves
         from qakit.report.threshold_curve import draw_validation_curve
         from qakit.runs import alone_in, check_free, create_run
-        from qakit.training.clock import Clock
+        from qakit.training.clock import Clock, account
         from qakit.training.events import Notice, Remark, RunBegun
         from qakit.training.finish import finish_run, finished_before
         from qakit.training.fit import fit
@@ -65,7 +71,8 @@ class Training:
                 if workers.first and self.run is None:
                     check_free(self.output)
                 elif workers.first and self.run is not None:
-                    held.enter_context(alone_in(self.run))
+                    if not (self.run.finished and not os.access(self.run.folder, os.W_OK)):  # else nothing is written
+                        held.enter_context(alone_in(self.run))
                     check_recipe(self.run, recipe)  # another command may have written its own meanwhile
                     before = finished_before(self.run)
             if workers.from_first(before is not None):
@@ -116,7 +123,7 @@ class Training:
                 workers=workers,
                 device=device,
                 draw=draw,
-                more={} if clock is None else {"clock": clock.account(progress, prepared.plan)},
+                more=account(clock, progress, prepared.plan),
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -69,12 +70,13 @@ def finish_run(
 def finished_before(run: Run) -> Finished | None:
     """What a run shows that is finished already, or None. What its process could not remove any more is removed.
 
-    For whoever holds the run's lock.
+    For whoever holds the run's lock, or cannot write there.
     """
     metrics = run.read_json(run.metrics_file)
     if not metrics:
         return None
-    forget_training(run)
+    if os.access(run.folder, os.W_OK):
+        forget_training(run)
     return Finished(metrics)
 
 

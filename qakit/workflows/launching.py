@@ -47,8 +47,8 @@ def deadline_in(hours: float | None) -> float | None:
     """
     if hours is None:
         return None
-    if not (math.isfinite(hours) and hours > 0):
-        raise UsageError(f"--max-hours {hours:g}: give hours above 0, with a point for their parts (0.5)")
+    if not (isinstance(hours, int | float) and math.isfinite(hours) and hours > 0):
+        raise UsageError(f"--max-hours {hours}: give hours above 0, with a point for their parts (0.5)")
     return time.monotonic() + 3600 * hours
 
 

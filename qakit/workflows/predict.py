@@ -71,6 +71,8 @@ def predict(
         raise UsageError("give either --input FILE or --split train|validation|test")
     if output is not None and not output.suffix:
         raise UsageError(f"--output {output} has no ending; use .csv, .json, .jsonl or that of the recipe's writer")
+    if split not in (None, "train", "validation", "test"):
+        raise UsageError(f"there is no split {split!r}: it is train, validation or test")
     file = None if source is None else input_file(source)
     if split is not None:
         _check_split(model, split, targets, changed=bool(overrides))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from qakit.errors import UsageError
 from qakit.outputs import new_folder, new_path
 from qakit.system import refused_by_system
-from qakit.training.events import Event, Listener, RunBegun, log
+from qakit.training.events import Event, Listener, Notice, RunBegun, log
 
 if TYPE_CHECKING:
     import torch
@@ -50,7 +51,7 @@ def train(
     KeyboardInterrupt. Outside the main thread no signal handler is touched.
 
     Args:
-        recipe: a file, or the name of one of qakit's own; not needed with ``resume``.
+        recipe: a file, or the name of one of qakit's own; not needed with ``resume``, and then the one of before.
         output: the run's folder; by default ``runs/NAME-TIME``.
         set: values to change, ``{"train.epochs": 1}``.
         resume: go on with the run in ``output`` from its last checkpoint.
@@ -69,6 +70,7 @@ def train(
         QakitError: whatever else is wrong with data, models or folders.
     """
     from qakit.registry import load_registry
+    from qakit.runs import Run
     from qakit.training.interrupts import InterruptedTrainingError
     from qakit.workflows.train import plan_training
 
@@ -93,9 +95,10 @@ def train(
             registry=load_registry(),
         )
         try:
-            return planned.train(listener)
+            result = planned.train(listener)
+            return replace(result, run=Run(result.folder.absolute()))
         except InterruptedTrainingError as error:
-            where = fspath(begun[0])
+            where = fspath(begun[0].absolute())
             error.add_note(f"a checkpoint is written; go on with qakit.train(output={where!r}, resume=True)")
             raise
 
@@ -210,8 +213,8 @@ def compare(
             baseline=_path(baseline),
             all_pairs=all_pairs,
             by_seed=by_seed,
-            resamples=resamples,
-            seed=seed,
+            resamples=_integer("resamples", resamples, least=100),
+            seed=_integer("seed", seed),
             output=_new(output),
         )
 
@@ -257,13 +260,16 @@ def ensemble(
 
     with _known_errors():
         if isinstance(members, str | PathLike):
-            return combine_recipe(Path(members), output=_new(output), folder=_new_folder(folder), listener=on_event)
+            if (method, settings or None, weights, seed) != ("voting", None, None, 0):
+                raise UsageError(f"method, settings, weights and seed are what {members} says: change it there")
+            made = combine_recipe(Path(members), output=_new(output), folder=_new_folder(folder), listener=on_event)
+            return replace(made, folder=_whole(made.folder))
         return combine_members(
             _places(members),
             method=method,
-            settings=settings or {},
-            weights=weights if weights is None or weights == "learn" else tuple(map(float, weights)),
-            seed=seed,
+            settings=_mapping("settings", settings),
+            weights=_weights(weights),
+            seed=_integer("seed", seed),
             output=_new(output),
             folder=_new_folder(folder),
             listener=on_event,
@@ -289,7 +295,7 @@ def load(model: StrPath, *, revision: str | None = None) -> Answerer:
     from qakit.workflows.loading import load_trained
 
     _place(model)
-    return Answerer(load_trained(model, revision=revision, keep=True))
+    return Answerer(load_trained(model, revision=revision, keep=True, warn=lambda line: log(Notice(line))))
 
 
 def pipeline(
@@ -354,9 +360,31 @@ def _known_errors() -> Iterator[None]:
 
 def _texts(values: Values | None) -> list[str]:
     """Values as ``a.b=value`` texts. JSON is YAML."""
+    texts = _mapping("set", values).items()
+    return [f"{key}={json.dumps(value, default=_plain, ensure_ascii=False)}" for key, value in texts]
+
+
+def _mapping(name: str, values: object) -> Values:
     if values is not None and not isinstance(values, Mapping):
-        raise UsageError(f"set: {values!r:.80} is no mapping: write it like {{'train.epochs': 1}}")
-    return [f"{key}={json.dumps(value, default=_plain, ensure_ascii=False)}" for key, value in (values or {}).items()]
+        raise UsageError(f"{name}: {values!r:.80} is no mapping: write it like {{'train.epochs': 1}}")
+    return values or {}
+
+
+def _weights(weights: object) -> tuple[float, ...] | Literal["learn"] | None:
+    if weights is None or weights == "learn":
+        return weights
+    try:
+        if isinstance(weights, str):
+            raise TypeError
+        return tuple(map(float, weights))  # type: ignore[call-overload]  # whatever it is
+    except (TypeError, ValueError):
+        raise UsageError(f"weights: {weights!r:.80} is neither 'learn' nor a number for each member") from None
+
+
+def _integer(name: str, value: object, *, least: int = 0) -> int:
+    if not isinstance(value, int) or value < least:
+        raise UsageError(f"{name}: {value!r:.80} is no whole number from {least:,} up")
+    return value
 
 
 def _plain(value: Any) -> str:
@@ -367,13 +395,17 @@ def _plain(value: Any) -> str:
 
 def _devices(devices: str | int | Sequence[int] | None) -> str | None:
     """As the command's option has it: numbers in a list have a comma, one that counts has none."""
+    if not isinstance(devices, str | int | Sequence | None):
+        raise UsageError(
+            f"devices: {devices!r:.80} is neither a number nor a list of numbers, nor a text such as 'cpu:2'"
+        )
     if devices is None or isinstance(devices, str | int):
         return None if devices is None else str(devices)
     return ",".join(map(str, devices)) + ","
 
 
 def _text(path: StrPath | None) -> str | None:
-    return None if path is None else fspath(path)
+    return None if path is None else fspath(_place(path))
 
 
 def _path(path: StrPath | None) -> Path | None:
@@ -393,10 +425,15 @@ def _places(paths: object) -> list[Path]:
 
 
 def _new(path: StrPath | None) -> Path | None:
-    """The name of something to be written; see :func:`qakit.outputs.new_path`."""
-    return new_path(_path(path))
+    """The name of something to be written; see :func:`qakit.outputs.new_path`. It stays the same place when the program
+    goes to another folder meanwhile, or afterwards."""
+    return _whole(new_path(_path(path)))
 
 
 def _new_folder(path: StrPath | None) -> Path | None:
-    """The name of a folder that will be a run; see :func:`qakit.outputs.new_folder`."""
-    return new_folder(_path(path))
+    """The name of a folder that will be a run; see :func:`qakit.outputs.new_folder`. As :func:`_new`."""
+    return _whole(new_folder(_path(path)))
+
+
+def _whole(path: Path | None) -> Path | None:
+    return None if path is None else path.absolute()

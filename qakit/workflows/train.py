@@ -226,7 +226,7 @@ def plan_training(
 
     deadline = deadline_in(max_hours)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    graph = _resumed(output, overrides, registry) if resume else _begun(recipe, overrides, registry)
+    graph = _resumed(recipe, output, overrides, registry) if resume else _begun(recipe, overrides, registry)
     folds = graph.recipe.folds
     if fold is not None and not isinstance(graph.root.work, OutOfFold):
         raise UsageError("--fold is for a recipe with `folds: {k: 5}`, of which it trains one")
@@ -247,12 +247,20 @@ def _begun(path: Path | None, overrides: Sequence[str], registry: Registry) -> G
     return graph_of(loaded)
 
 
-def _resumed(output: Path | None, overrides: Sequence[str], registry: Registry) -> Graph:
+def _resumed(path: Path | None, output: Path | None, overrides: Sequence[str], registry: Registry) -> Graph:
     from qakit.graph.expand import reload_graph
+    from qakit.graph.nodes import check_recipe
     from qakit.runs import open_run
 
     if output is None:
         raise UsageError("--resume needs --output RUN: the folder of the run to go on with")
     if overrides:
         raise UsageError("--resume goes on with the run's own recipe: --set cannot change it")
-    return reload_graph(open_run(output).folder, registry)
+    folder = open_run(output).folder
+    try:
+        for node in () if path is None else _begun(path, (), registry).nodes:
+            if (run := Run(folder / node.label)).recipe_file.is_file():
+                check_recipe(run, node.recipe)
+    except RunError as error:
+        raise RunError(f"{error}; or leave {path} out: --resume goes on with the run's own recipe") from None
+    return reload_graph(folder, registry)

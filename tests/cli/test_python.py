@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -177,3 +178,67 @@ def test_warnings_are_logged_unless_somebody_listens(
 def test_what_is_no_path_is_one_line(call: Any, says: str) -> None:
     with pytest.raises(UsageError, match=re.escape(says)):
         call()
+
+
+def test_trainings_in_several_threads_are_each_what_they_would_be_alone(
+    small_recipe: Path, small_run: Path, tmp_path: Path
+) -> None:
+    """A process has one generator for dropout and fresh weights: they take turns."""
+
+    def work(name: str) -> None:
+        qakit.train(small_recipe, tmp_path / name, on_event=lambda _: None)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for name in "abc":
+        for file in ("metrics.jsonl", "model/model.safetensors"):
+            assert (tmp_path / name / file).read_bytes() == (small_run / file).read_bytes()
+
+
+def test_a_program_may_go_to_another_folder(
+    small_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While it trains, and afterwards: a run stays where it was to be, and so does what stands for it."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    monkeypatch.chdir(here)
+    run = qakit.train(small_recipe, "runs/one", on_event=lambda _: monkeypatch.chdir(there))
+    assert not any(there.iterdir())
+    assert run.folder == here / "runs" / "one"
+    assert run.submission is not None and run.submission.is_file()
+    assert len(run.predictions()) == 12
+    monkeypatch.chdir(here)
+    other = qakit.train(small_recipe, set={"seed": 1}, on_event=lambda _: None)
+    both = qakit.ensemble([run, other], folder="runs/both", on_event=lambda _: None)
+    monkeypatch.chdir(there)
+    assert other.folder.parent == here / "runs"
+    assert both.folder == here / "runs" / "both"
+    assert qakit.compare([run, other]).questions == 12
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (lambda run: qakit.predict(run, split="dev"), "no split 'dev'"),  # type: ignore[arg-type]
+        (lambda run: qakit.predict(run, ["a.json"]), "is no file or folder"),  # type: ignore[arg-type]
+        (lambda run: qakit.train(run / "recipe.yaml", max_hours="1"), "give hours above 0"),  # type: ignore[arg-type]
+        (lambda run: qakit.train(run / "recipe.yaml", devices=1.5), "devices: 1.5 is neither"),  # type: ignore[arg-type]
+        (lambda run: qakit.compare([run, run], resamples=-1), "resamples: -1 is no whole number from 100 up"),
+        (lambda run: qakit.compare([run, run], seed="0"), "seed: '0' is no whole number"),  # type: ignore[arg-type]
+        (lambda run: qakit.ensemble([run, run], weights="learned"), "weights: 'learned' is neither"),  # type: ignore[arg-type]
+        (lambda run: qakit.ensemble([run, run], weights=[1, "a"]), "is neither 'learn' nor a number"),  # type: ignore[list-item]
+        (lambda run: qakit.ensemble([run, run], weights=1), "is neither 'learn' nor a number"),  # type: ignore[arg-type]
+        (lambda run: qakit.ensemble([run, run], settings=[1]), r"settings: \[1\] is no mapping"),  # type: ignore[arg-type]
+        (lambda run: qakit.load(str(run / "recipe.yaml")), "there is no run .*recipe.yaml"),
+        (lambda run: qakit.ensemble(run / "whole.yaml", weights="learn"), "what .*whole.yaml says: change it there"),
+    ],
+)
+def test_values_of_wrong_types_or_without_use_are_named(
+    small_run: Path, call: Callable[[Path], Any], says: str
+) -> None:
+    with pytest.raises(QakitError, match=says):
+        call(small_run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from qakit.errors import RunError
+from qakit.errors import OutputError, RunError
 from qakit.registry import load_registry
 from qakit.runs import Run, create_run, open_run
 from qakit.training.events import Event, StepDone
@@ -212,6 +213,36 @@ def test_resuming_a_finished_run_says_so_and_only_tidies_up(small_run: Path, inv
     assert not left.parent.exists()
     figures = json.loads(invoke("train", "--resume", "--output", small_run, "--json").stdout)
     assert figures == json.loads((small_run / "metrics.json").read_text("utf-8"))
+
+
+def test_another_recipe_than_the_runs_own_is_refused_with_resume(
+    small_recipe: Path, small_run: Path, tmp_path: Path, invoke: Any
+) -> None:
+    """The run's own counts, so another one must not seem to."""
+    other = tmp_path / "other.yaml"
+    other.write_text(f"extends: {small_recipe}\ntrain: {{epochs: 3}}\n", "utf-8")
+    result = invoke("train", other, "--resume", "--output", small_run)
+    assert result.exit_code == 2
+    assert "was begun with train.epochs: 1.0, but the recipe now says train.epochs: 3.0" in str(result.exception)
+    assert "other.yaml out: --resume goes on with the run's own recipe" in str(result.exception)
+    assert invoke("train", tmp_path / "no.yaml", "--resume", "--output", small_run).exit_code == 2
+    assert invoke("train", small_recipe, "--resume", "--output", small_run).exit_code == 0
+
+
+def test_resuming_a_finished_run_that_can_only_be_read_says_so(
+    small_run: Path, invoke: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As its folder is on another user's disk: root may write anywhere, so the system's answer is played."""
+
+    def refuse(run: Run) -> None:
+        raise OutputError(f"cannot write {run.folder}: Permission denied")
+
+    monkeypatch.setattr("os.access", lambda path, mode: mode == os.R_OK or small_run not in (path, *Path(path).parents))
+    monkeypatch.setattr("qakit.runs.alone_in", refuse)
+    monkeypatch.setattr("qakit.training.finish.forget_training", refuse)
+    result = invoke("train", "--resume", "--output", small_run)
+    assert result.exit_code == 0, result.exception
+    assert "is finished: there is nothing left to do" in " ".join(result.stderr.split())
 
 
 def test_a_dry_run_says_what_would_be_trained_and_writes_nothing(

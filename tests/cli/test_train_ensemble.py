@@ -186,3 +186,21 @@ def test_an_ensemble_in_its_place_would_lose_the_trained_members(whole: Path, sm
     done = invoke("ensemble", small_run, small_run.parent / "other", "--folder", whole, "--quiet")
     assert "holds more than an ensemble (members, members.json), which would be lost" in str(done.exception)
     assert sorted(path for path in whole.rglob("*")) == before
+
+
+def test_weights_that_cannot_be_learnt_are_refused_before_a_training(
+    small_recipe: Path, small_data: Path, tmp_path: Path, invoke: Invoke
+) -> None:
+    """Its validation file is one without answers."""
+    (tmp_path / "whole.yaml").write_text(
+        f"""\
+ensemble:
+  train: {{recipe: {small_recipe}, set: {{data.validation: {small_data}/test.json}}, seeds: [1, 2]}}
+  weights: learn
+""",
+        "utf-8",
+    )
+    result = invoke("train", tmp_path / "whole.yaml", "--output", tmp_path / "run", "--quiet")
+    assert result.exit_code == 2
+    assert "weights cannot be learnt: data.validation of the members' recipe holds no right" in str(result.exception)
+    assert not (tmp_path / "run").exists()

@@ -101,6 +101,19 @@ def test_each_part_gives_back_its_own(kind: str, graph: GraphOf, lay: Lay, regis
             assert placed == node
 
 
+@pytest.mark.parametrize(
+    ("kind", "gone"), [("folds", "folds.json"), ("pipeline", "pipeline.yaml"), ("ensemble", "members.json")]
+)
+def test_without_the_file_that_says_what_it_is_a_whole_is_not_taken_for_one_training(
+    kind: str, gone: str, graph: GraphOf, lay: Lay, registry: Registry
+) -> None:
+    folder = lay(graph(kind))
+    trained(next(run for run in runs_in(folder) if run.folder != folder))
+    (folder / gone).unlink()
+    with pytest.raises(RunError, match=f"lacks {gone}, which says how it is made"):
+        reload_graph(folder, registry)
+
+
 def test_folds_that_are_not_laid_out_yet_belong_to_the_graph(graph: GraphOf, lay: Lay, registry: Registry) -> None:
     folder = lay(graph("folds"))
     shutil.rmtree(folder / "fold-2")
