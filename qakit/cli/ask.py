@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qakit.cli.terminal.console import out, plain, print_json
+from qakit.cli.terminal.console import out, plain, print_json, print_warning
 from qakit.cli.terminal.options import JsonOption, ModelArgument, SetOption
 from qakit.errors import DataError
+
+if TYPE_CHECKING:
+    from qakit.training.events import Event
 
 
 def ask(
@@ -31,7 +34,7 @@ def ask(
 
     contexts = [_text(item) for item in context]
     examples_of(question, contexts)  # before the model is loaded
-    reply = Answerer(load_run(model, settings or ())).answer(question, contexts, top_k=top_k)
+    reply = Answerer(load_run(model, settings or (), _tell)).answer(question, contexts, top_k=top_k)
     if as_json:
         print_json(asdict(reply))
         return
@@ -47,6 +50,14 @@ def ask(
     if reply.no_answer is not None:
         rows.append(("(no answer)", number(reply.no_answer.probability), number(reply.no_answer.score), ""))
     print_table(None, ("candidate", "probability", "score", "place"), rows, numbers=("probability", "score"))
+
+
+def _tell(event: Event) -> None:
+    """What the user should know of the model."""
+    from qakit.training.events import Notice
+
+    if isinstance(event, Notice):
+        print_warning(event.message)
 
 
 def _text(item: str) -> str:

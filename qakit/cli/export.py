@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from qakit.cli.kaggle.submit import CompetitionOption, JsonOption
-from qakit.cli.terminal.console import out, plain, print_json
+from qakit.cli.terminal.console import out, plain, print_json, print_warning
 from qakit.cli.terminal.options import RunArgument
 from qakit.errors import UsageError
 from qakit.outputs import new_folder
@@ -60,6 +60,7 @@ def export(
     if [merge, adapter_only, offline, kaggle is not None].count(True) != 1:
         raise UsageError("what should be written? one of --merge, --adapter-only, --offline and --kaggle FOLDER")
     _refuse_composed(run, offline=offline)
+    _tell_unfinished(run)
     if kaggle is not None:
         _refuse(output is not None, "--kaggle names its folder itself; leave --output out")
         _kaggle(run, kaggle, competition, user, as_json=as_json)
@@ -76,6 +77,14 @@ def export(
 def _refuse(contradiction: bool, message: str) -> None:
     if contradiction:
         raise UsageError(message)
+
+
+def _tell_unfinished(run: Path) -> None:
+    from qakit.runs import open_run
+    from qakit.stages.load import unfinished
+
+    for path in unfinished(open_run(run)):
+        print_warning(f"{path} is not finished: the best weights that it has so far are exported")
 
 
 def _refuse_composed(run: Path, *, offline: bool) -> None:

@@ -333,6 +333,24 @@ def what_answers(run: Run, within: tuple[Path, ...] = ()) -> tuple[Path, ...]:
     return (*(Run(folder).model for folder in stage_folders(run).values()), run.folder / COMBINE)
 
 
+def unfinished(run: Run, within: tuple[Path, ...] = ()) -> tuple[Path, ...]:
+    """The trainings behind the answers of a run of any kind that have not come to their end: the best weights that they
+    had so far answer.
+
+    Args:
+        run: its folder.
+        within: the ensembles of which it is a member; see :func:`~qakit.runs.nested`.
+
+    Raises:
+        RunError: the folder is damaged.
+    """
+    if run.has_members:
+        within = nested(run.folder, within)
+        return tuple(place for path in member_folders(run) for place in unfinished(Run(path), within))
+    parts = stage_folders(run).values() if is_pipeline_folder(run.folder) else (run.folder,)
+    return tuple(path for path in parts if Run(path).meta_file.is_file() and not Run(path).finished)
+
+
 def read_pipeline(run: Run) -> PipelineRecipe:
     """The pipeline's own recipe, without those of its stages.
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from qakit.runs import Run
 
 _NOTEBOOK = re.compile(r"(?:https?://(?:www\.)?kaggle\.com/(?:code/)?)?(?P<owner>[\w-]+)/(?P<name>[\w-]+)/?")
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _LONGEST_TITLE = 50
 """Kaggle's limit, in characters; the shortest is 6."""
 
@@ -58,12 +59,15 @@ def export_run(run: Run, folder: Path, *, user: str, slug: str) -> Export:
         RunError: the run has no model.
         OutputError: the folder cannot be written, or the wheel cannot be built.
     """
+    from qakit.data.splits import contexts_setting
     from qakit.errors import RunError
     from qakit.modeling.export import export_merged
     from qakit.recipe.hub_data import is_on_hub
     from qakit.registry import load_registry
 
     recipe, registry = run.recipe(), load_registry()
+    if not _NAME.fullmatch(user):
+        raise UsageError(f"--user {user}: this is no user name of Kaggle's, as in kaggle.com/USER")
     if not run.model.is_dir():
         raise RunError(f"{run.folder} has no model yet")
     if recipe.data.test is None:
@@ -86,14 +90,33 @@ def export_run(run: Run, folder: Path, *, user: str, slug: str) -> Export:
         notebook.mkdir()
         requirements = requirements_of(needs_of(make_wheel(dataset)), recipe, registry)
         export_merged(run, registry, dataset / "run" / "model")
-        shutil.copyfile(run.recipe_file, dataset / "run" / "recipe.yaml")
+        write_text(dataset / "run" / "recipe.yaml", portable_text(recipe))
         write_text(dataset / "requirements.txt", "".join(f"{line}\n" for line in requirements))
         about = {"title": title, "id": f"{user}/{name}", "licenses": [{"name": "other"}], "isPrivate": True}
         write_json(dataset / "dataset-metadata.json", about)
         write_json(notebook / "kernel-metadata.json", _kernel(user, name, title, slug))
-        write_json(notebook / f"{name}.ipynb", _ipynb(name, Path(recipe.data.test).name))
+        contexts = contexts_setting(recipe)
+        named = None if contexts is None else Path(contexts).name
+        write_json(notebook / f"{name}.ipynb", _ipynb(name, Path(recipe.data.test).name, named))
         _keep_others(folder, fresh)
     return Export(folder / "dataset", folder / "notebook", f"{user}/{name}", f"{user}/{name}-predict", requirements)
+
+
+def portable_text(recipe: Recipe) -> str:
+    """A recipe that names no data files of the machine it was trained on."""
+    from qakit.data.splits import CONTEXTS, contexts_setting
+    from qakit.recipe.dump import dump_recipe
+
+    changed: dict[str, Any] = {"train": None, "validation": None, "test": None, "sample_submission": None}
+    if (contexts := contexts_setting(recipe)) is not None:
+        reader = recipe.data.reader
+        changed["reader"] = reader.model_copy(update={CONTEXTS: Path(contexts).name})
+    competition = recipe.competition
+    if competition is not None:
+        competition = competition.model_copy(update={"sample_submission": None})
+    return dump_recipe(
+        recipe.model_copy(update={"data": recipe.data.model_copy(update=changed), "competition": competition})
+    )
 
 
 def _keep_others(before: Path, fresh: Path) -> None:
@@ -164,15 +187,16 @@ def _plugin_packages(recipe: Recipe, registry: Registry) -> list[str]:
     return [registry.get(kind, name).package for kind, name in used]
 
 
-def _ipynb(dataset: str, test_file: str) -> dict[str, Any]:
+def _ipynb(dataset: str, test_file: str, contexts_file: str | None = None) -> dict[str, Any]:
     """The notebook (nbformat 4).
 
-    The test file's name, which a recipe may have from anybody, gets into the code as a literal and nowhere else.
+    The files' names, which a recipe may have from anybody, get into the code as literals and nowhere else.
     """
+    names = f"TEST_FILE = {test_file!r}\nCONTEXTS_FILE = {contexts_file!r}\n"
     cells = [
         _cell("markdown", f"Answers the test file with the model in the dataset `{dataset}`, without a network."),
         _cell("code", _INSTALL),
-        _cell("code", f"TEST_FILE = {test_file!r}\n{_PREDICT}"),
+        _cell("code", f"{names}{_PREDICT}"),
     ]
     return {
         "cells": cells,
@@ -234,9 +258,17 @@ if missing:
 _PREDICT = """
 os.environ["QAKIT_CACHE"] = tempfile.mkdtemp()
 os.environ["HF_HUB_OFFLINE"] = "1"
-files = [path for path in sorted(INPUT.rglob(glob.escape(TEST_FILE))) if dataset not in path.parents]
-if len(files) != 1:
-    raise SystemExit(f"{TEST_FILE!r}: expected one such file in {INPUT}, found {[str(path) for path in files]}")
+
+
+def found(name):
+    files = [path for path in sorted(INPUT.rglob(glob.escape(name))) if dataset not in path.parents]
+    if len(files) != 1:
+        raise SystemExit(f"{name!r}: expected one such file in {INPUT}, found {[str(path) for path in files]}")
+    return str(files[0])
+
+
 predict = [sys.executable, "-m", "qakit", "predict", str(dataset / "run")]
-subprocess.run([*predict, "--input", str(files[0]), "--output", "submission.csv"], check=True)
+if CONTEXTS_FILE is not None:
+    predict += ["--contexts", found(CONTEXTS_FILE)]
+subprocess.run([*predict, "--input", found(TEST_FILE), "--output", "submission.csv"], check=True)
 """

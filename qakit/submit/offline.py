@@ -23,7 +23,7 @@ from qakit import __version__
 from qakit.errors import RunError
 from qakit.files import replace_folder, write_json, write_text
 from qakit.outputs import check_empty
-from qakit.submit.notebook import requirements_of
+from qakit.submit.notebook import portable_text, requirements_of
 from qakit.submit.wheel import make_wheel, needs_of
 
 if TYPE_CHECKING:
@@ -87,6 +87,9 @@ def _copy_members(run: Run, target: Path, registry: Registry, within: tuple[Path
 
     within = nested(run.folder, within)
     members = member_folders(run)
+    for path in members if run.is_folds else ():
+        if not Run(path).finished:
+            raise RunError(f"{path} is not trained yet; go on with: qakit train --resume --output {run.folder}")
     places = [
         path.name if run.is_folds else f"{MEMBERS}/{number}-{path.name}" for number, path in enumerate(members, start=1)
     ]
@@ -96,7 +99,7 @@ def _copy_members(run: Run, target: Path, registry: Registry, within: tuple[Path
         recipes += _copy(open_run(path), target / place, registry, within)
         if run.is_folds:  # by it a fold counts as trained
             write_json(Run(target / place).metrics_file, {})
-    write_text(target / "recipe.yaml", _recipe_text(run.recipe()))
+    write_text(target / "recipe.yaml", portable_text(run.recipe()))
     if run.is_folds:
         write_json(target / run.folds_file.name, run.read_json(run.folds_file) | {"files": {}})
         return recipes
@@ -113,7 +116,7 @@ def _copy_run(run: Run, target: Path, registry: Registry) -> None:
     if not run.model.is_dir():
         raise RunError(f"{run.folder} has no model yet")
     target.mkdir(parents=True)
-    write_text(target / "recipe.yaml", _recipe_text(run.recipe()))
+    write_text(target / "recipe.yaml", portable_text(run.recipe()))
     export_merged(run, registry, target / "model")
 
 
@@ -129,23 +132,10 @@ def _copy_pipeline(run: Run, target: Path, registry: Registry) -> list[Recipe]:
     stages = {name: open_run(folder) for name, folder in stage_folders(run).items()}
     for name, stage in stages.items():
         _copy_run(stage, target / name, registry)
-    write_text(target / "recipe.yaml", _recipe_text(run.recipe()))
+    write_text(target / "recipe.yaml", portable_text(run.recipe()))
     write_text(target / PIPELINE, pipeline_text(read_pipeline(run), {name: {"from_run": name} for name in stages}))
     shutil.copyfile(decision, target / COMBINE)
     return [run.recipe(), *(stage.recipe() for stage in stages.values())]
-
-
-def _recipe_text(recipe: Recipe) -> str:
-    """A recipe that names no files of the machine it was trained on."""
-    from qakit.recipe.dump import dump_recipe
-
-    nowhere = {"train": None, "validation": None, "test": None, "sample_submission": None}
-    competition = recipe.competition
-    if competition is not None:
-        competition = competition.model_copy(update={"sample_submission": None})
-    return dump_recipe(
-        recipe.model_copy(update={"data": recipe.data.model_copy(update=nowhere), "competition": competition})
-    )
 
 
 def _script(*, with_contexts: bool, arguments: str) -> str:

@@ -22,7 +22,7 @@ from qakit.inference.trained import TrainedRun
 from qakit.recipe.overrides import key_path
 from qakit.registry import Registry, load_registry
 from qakit.runs import Run, nested, open_run
-from qakit.stages.load import is_pipeline_folder
+from qakit.stages.load import is_pipeline_folder, unfinished
 from qakit.stages.trained import TrainedPipeline, recipes_under
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def load_trained(
         workers: the processes that share the scoring.
         keep: have all members in memory at once; else each is loaded when its turn comes, and again the next time.
         say: told which member is at work.
-        warn: told which members are no longer those that an ensemble was made of.
+        warn: told which trainings are not finished, and which members are no longer those that an ensemble was made of.
         within: the ensembles and folds of which this is a member, outermost first.
 
     Raises:
@@ -79,6 +79,8 @@ def load_trained(
     if revision is not None:
         raise UsageError(f"{folder} is a run, whose weights are in its folder: a revision is for a model on the hub")
     registry = registry or load_registry()
+    for path in () if within else unfinished(Run(folder)):
+        warn(f"{path} is not finished: the best weights that it has so far answer")
     if Run(folder).has_members:
         within = nested(folder, within)
         stored = (open_together if Run(folder).is_folds else open_stored)(folder, registry)

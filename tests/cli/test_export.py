@@ -13,6 +13,7 @@ from transformers import AutoModelForQuestionAnswering
 
 from qakit.errors import RunError, UsageError
 from qakit.inference.trained import TrainedRun
+from qakit.runs import Run
 from qakit.testing import made_up_batch
 
 LORA = ["--set", "adapter.name=lora", "--set", "adapter.init=pissa", "--set", "train.layer_decay=0.8"]
@@ -121,6 +122,17 @@ def test_a_notebook_for_kaggle_gets_the_whole_model(
     model = tmp_path / "out" / "dataset" / "run" / "model"
     assert (model / "model.safetensors").is_file()
     assert json.loads((model / "qakit.json").read_text("utf-8"))["weights"] == "merged"
+    data = Run(adapter_run).recipe().data
+    recipe = (tmp_path / "out" / "dataset" / "run" / "recipe.yaml").read_text("utf-8")
+    assert not [file for file in (data.train, data.validation, data.test) if str(file) in recipe]
+
+
+@pytest.mark.parametrize("user", ["ada/other", "../ada", "é", "a b"])
+def test_what_is_no_user_name_gets_into_no_notebook(adapter_run: Path, invoke: Any, tmp_path: Path, user: str) -> None:
+    result = invoke("export", adapter_run, "--kaggle", tmp_path / "out", "--user", user, "-c", "qa-cup")
+    assert result.exit_code == 2
+    assert "is no user name of Kaggle's" in str(result.exception)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -289,3 +289,29 @@ def check_characters(scores: CharacterScores, predictions: Sequence[Any]) -> Non
         for start in np.flatnonzero(first > -np.inf):
             reach = last[start : start + 30]  # 30 tokens, the longest answer, are 30 characters at least
             assert first[start] + reach.max() <= best + 0.03
+
+
+def test_a_run_that_is_not_finished_says_so_wherever_it_answers_or_is_exported(
+    small_run: Path, small_data: Path, invoke: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody takes the answers of half a training for those of the whole; an export is whole in its own way."""
+    run, test = tmp_path / "run", small_data / "test.json"
+    shutil.copytree(small_run, run)
+    (run / "metrics.json").unlink()
+    commands = (
+        ("predict", run, "--input", test, "--output", tmp_path / "answers.csv"),
+        ("evaluate", run),
+        ("ask", run, "-q", "Who?", "-c", "The king"),
+        ("export", run, "--merge", "--output", tmp_path / "merged"),
+        ("export", run, "--offline", "--output", tmp_path / "offline"),
+        ("export", run, "--kaggle", tmp_path / "kaggle", "--user", "ada", "-c", "qa-cup"),
+    )
+    for command in commands:
+        result = invoke(*command)
+        assert result.exit_code == 0, result.output
+        assert "is not finished: the best weights that it has so far" in " ".join(result.stderr.split())
+    qakit.load(run)
+    assert "is not finished" in caplog.text
+    for whole in (small_run, tmp_path / "offline" / "run"):
+        answered = invoke("predict", whole, "--input", test, "--output", tmp_path / "answers.csv")
+        assert "not finished" not in answered.output

@@ -89,3 +89,14 @@ def test_it_is_exported_as_a_folder_with_a_script(
     assert result.exit_code == 0, result.output + str(result.exception)
     assert answers.read_bytes() == (folded / "predictions" / "submission.csv").read_bytes()
     assert str(fold_recipe_file.parent) not in (run / "folds.json").read_text("utf-8")
+
+
+def test_folds_of_which_one_is_not_trained_are_not_exported(folded: Path, invoke: Any, tmp_path: Path) -> None:
+    """In the export it would count as trained."""
+    run = tmp_path / "run"
+    shutil.copytree(folded, run)
+    (run / "fold-2" / "metrics.json").unlink()
+    result = invoke("export", run, "--offline", "--output", tmp_path / "out")
+    assert result.exit_code == 2
+    assert f"{run / 'fold-2'} is not trained yet" in str(result.exception)
+    assert not (tmp_path / "out").exists()

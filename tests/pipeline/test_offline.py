@@ -83,6 +83,17 @@ def test_without_a_network_the_answers_are_the_same_bytes(
     assert {path.name for path in work.iterdir()} == {"prediction.csv", "shut"}
 
 
+def test_what_was_tuned_goes_with_it_and_is_not_tuned_away(offline: Path, tmp_path: Path, invoke) -> None:
+    """Without its validation file it could only be replaced by what is not tuned."""
+    run = tmp_path / "run"
+    shutil.copytree(offline / "run", run)
+    before = (run / "combine.json").read_bytes()
+    result = invoke("train", "--resume", "--output", run, "--quiet")
+    assert result.exit_code == 2
+    assert "is an export, and nothing is left to be done there" in str(result.exception)
+    assert (run / "combine.json").read_bytes() == before
+
+
 def test_wrong_arguments_are_told_how_to_run_it(offline: Path, tmp_path: Path) -> None:
     done = answer(offline, tmp_path, "test.json", "prediction.csv")
     assert done.returncode == 2

@@ -110,12 +110,13 @@ HOSTILE = [
 def test_a_notebook_looks_for_the_file_of_that_name_whatever_the_name_is(name: str) -> None:
     """Its cells are executed: a name is never code, nor a pattern."""
     assume(name not in (".", "..") and len(name.encode("utf-8", "surrogatepass")) < 200)
-    notebook = json.loads(json.dumps(_ipynb("qakit-run", name)))
+    notebook = json.loads(json.dumps(_ipynb("qakit-run", name, "contexts.json")))
     _, install, predict = ("".join(cell["source"]) for cell in notebook["cells"])
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder, "competition")
         files.mkdir()
-        for each in {name, "other.json", "test.json", "az.json"}:
+        assume(name != "contexts.json")
+        for each in {name, "other.json", "test.json", "az.json", "contexts.json"}:
             try:
                 (files / each).write_text("{}", "utf-8")
             except (OSError, UnicodeEncodeError):  # no file can have this name here
@@ -126,5 +127,8 @@ def test_a_notebook_looks_for_the_file_of_that_name_whatever_the_name_is(name: s
         exec("\n".join(line for line in install.splitlines() if line.startswith(("import ", "from "))), scope)
         scope |= {"os": SimpleNamespace(environ={}), "subprocess": started}
         exec(compile(predict, "cell", "exec"), scope | {"INPUT": Path(folder), "dataset": Path(folder, "dataset")})
-        assert [command[-3] for command in started.commands] == [str(files / name)]
+        (command,) = started.commands
+        options = dict(zip(command[5::2], command[6::2], strict=True))
+        wanted = {"--input": str(files / name), "--contexts": str(files / "contexts.json")}
+        assert options == wanted | {"--output": "submission.csv"}
         assert set(Path.cwd().iterdir()) == before
