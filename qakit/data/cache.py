@@ -152,7 +152,7 @@ def limit_bytes() -> int:
     text = os.environ.get("QAKIT_CACHE_GB", "")
     if not text:
         return int(LIMIT_GB * 1e9)
-    if not re.fullmatch(r"\d+(\.\d*)?", text):
+    if not re.fullmatch(r"\d{1,12}(\.\d*)?", text):
         raise UsageError(f"QAKIT_CACHE_GB={text!r} should be a number: the cache's size in gigabytes, such as 20")
     return int(float(text) * 1e9)
 

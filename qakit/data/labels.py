@@ -59,7 +59,7 @@ def label_numbers(examples: Sequence[Example], classes: Sequence[str]) -> Float3
     (N, K) where ``classes`` are the names of K numbers: these numbers, in their order.
 
     Raises:
-        DataError: a label is none of the classes, or has not these numbers.
+        DataError: a label is none of the classes, has not these numbers, or is too large a number.
     """
     if isinstance(classes, TargetNames):
         rows = [_numbers(example, classes) for example in examples]
@@ -68,12 +68,15 @@ def label_numbers(examples: Sequence[Example], classes: Sequence[str]) -> Float3
     return np.fromiter((_number(example, places) for example in examples), np.float32, count=len(examples))
 
 
+_LARGEST = float(np.finfo(np.float32).max)
+
+
 def _number(example: Example, places: dict[str, float]) -> float:
     label = example.label
     if label is None or (isinstance(label, str | Targets) and not places):
         return math.nan
     if not places and isinstance(label, float | int):
-        return float(label)
+        return _held(label, example)
     if not isinstance(label, str) or label not in places:
         known = ", ".join(list(places)[:10]) + (", ..." if len(places) > 10 else "")
         raise DataError(f"the label {label!r} is none of the run's classes: {known}", row=f"id {example.id}")
@@ -88,7 +91,13 @@ def _numbers(example: Example, names: TargetNames) -> list[float]:
     if held.keys() != set(names):
         wanted = f"the run's numbers: {', '.join(names)}"
         raise DataError(f"the label {label!s:.60} has not {wanted}", row=f"id {example.id}")
-    return [held[name] for name in names]
+    return [_held(held[name], example) for name in names]
+
+
+def _held(number: float, example: Example) -> float:
+    if abs(float(number)) > _LARGEST:
+        raise DataError(f"the label {number:g} is larger than training's numbers of 32 bits", row=f"id {example.id}")
+    return float(number)
 
 
 def _order(name: str) -> tuple[int, float, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from qakit.data.checks.findings import Finding
+from qakit.data.checks.findings import Finding, shown
 from qakit.data.checks.labels import NOT_SAID, training_findings
 from qakit.data.labels import run_classes
 from qakit.discovery import describe
@@ -18,6 +18,8 @@ from qakit.values import Example
 
 STAND_INS = 50
 """Examples on which the metric is tried."""
+POSITIVE = "positive"
+"""What metrics call their setting of the one class that counts."""
 
 
 def data_findings(
@@ -45,6 +47,11 @@ def data_findings(
     classes = run_classes(recipe.data.labels, (*splits.get("train", ()), *others))
     if splits.get("validation") and not any(finding.level == "stops" for finding in found["validation"]):
         found["validation"] += _metric_findings(recipe, registry, splits["validation"], gives, classes)
+        positive = recipe.metric.settings.get(POSITIVE)
+        if classes and isinstance(positive, str) and positive not in classes:
+            known = ", ".join(map(shown, classes))
+            meaning = f"validation examples would be judged by metric.positive, {shown(positive)}, no class: {known}"
+            found["validation"].append(Finding("unknown_positive", "stops", len(splits["validation"]), meaning))
     if splits.get("test"):
         found["test"] += _submission_findings(recipe, registry, splits["test"], gives, classes)
     return found

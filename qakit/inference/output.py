@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qakit.data.formulas import formula_cells, formula_notice
-from qakit.errors import DataError, UnknownPluginError, UsageError
+from qakit.errors import DataError, PluginError, UsageError
 from qakit.files import file_sha256, refuse_special, write_json, writing
 from qakit.inference.characters import CHARACTERS_FILE, CharacterScores
 from qakit.inference.nbest_file import write_nbest
@@ -83,7 +83,7 @@ def save_predictions(
 
 
 def build_writer(recipe: Recipe, registry: Registry, *, suffix: str | None = None) -> Writer:
-    """The recipe's writer, or, for another file ending, the first installed writer that has it.
+    """The recipe's writer, or, for another file ending, the first installed writer that has it and needs no settings.
 
     Raises:
         UsageError: no writer has this ending.
@@ -94,7 +94,7 @@ def build_writer(recipe: Recipe, registry: Registry, *, suffix: str | None = Non
     for name in registry.names("writers"):
         try:
             other: Writer = registry.build("writers", name, {}, NoRuntime())
-        except UnknownPluginError:
+        except PluginError:  # it needs settings, or its package is broken
             continue
         if other.suffix == suffix:
             return other

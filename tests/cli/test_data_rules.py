@@ -232,3 +232,16 @@ def test_placeholders_in_a_test_file_cost_no_row_of_the_submission(
     assert "ids and columns were not checked: the sample submission" in predicted.stderr
     evaluated = invoke("evaluate", run, "--input", tmp_path / "test.csv", "--json")
     assert isinstance(evaluated.exception, DataError), "where figures are asked, labels are needed"
+
+
+def test_a_metric_for_a_class_that_there_is_not_is_refused(recipe: Callable[..., Path], invoke: Invoke) -> None:
+    """Its figure would be 0 whatever the model says."""
+    path = recipe(CLASSES, train_csv=table(*"abab"), val_csv=table("a", "b"))
+    for positive, code in (("b", 0), ("B", 2)):
+        metric = f"metric={{name: accuracy_f1, positive: {positive}}}"
+        result = invoke("train", path, "--set", metric, "--dry-run", "--json")
+        assert result.exit_code == code, result.output
+    assert "judged by metric.positive, 'B', no class: 'a', 'b'" in str(result.exception)
+    checked = invoke("data", "check", path, "--set", metric, "--json")
+    assert checked.exit_code == 1
+    assert "unknown_positive" in checked.stdout

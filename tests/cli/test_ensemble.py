@@ -170,8 +170,11 @@ def test_a_recipe_says_everything(made_up_runs: list[Path], tmp_path: Path, monk
     assert folder.parent == Path("runs")
     assert folder.name.startswith("mine-")
     assert (folder / "predictions" / "submission.csv").is_file()
-    with pytest.raises(UsageError, match=r"--method, --weights, --learn-weights and --set are what .*mine\.yaml says"):
-        run(recipe, "--method", "voting")
+    for option in (("--method", "voting"), ("--seed", "3")):
+        with pytest.raises(
+            UsageError, match=r"--method, --weights, --learn-weights, --set, --seed are what .*mine\.yaml"
+        ):
+            run(recipe, *option)
     recipe.write_text("data: {}\n")
     with pytest.raises(UsageError, match="is no ensemble recipe"):
         run(recipe)

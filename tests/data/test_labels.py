@@ -52,6 +52,19 @@ def test_a_label_that_is_no_class_is_an_error_that_names_it() -> None:
         label_numbers(labelled(3.0), ("no", "yes"))
 
 
+@pytest.mark.parametrize("label", [1e39, -1e308])
+def test_a_number_that_training_cannot_hold_is_an_error_that_names_it(label: float) -> None:
+    with pytest.raises(DataError, match="is larger than training's numbers of 32 bits") as caught:
+        label_numbers(labelled(1.0, label), ())
+    assert "id 1" in str(caught.value)
+    assert label_numbers(labelled(3e38), ()).tolist() == [np.float32(3e38)]
+
+
+def test_a_class_called_nan_has_its_place_whatever_comes_first() -> None:
+    for names in (("2", "NaN", "1"), ("NaN", "1", "2"), ("1", "2", "NaN")):
+        assert classes_of(labelled(*names)) == ("1", "2", "NaN")
+
+
 @given(st.lists(st.one_of(st.none(), st.text(max_size=3), st.integers(-5, 50).map(str)), max_size=20))
 def test_every_label_is_found_at_its_number(labels: list[str | None]) -> None:
     examples = labelled(*labels)

@@ -60,9 +60,9 @@ def ensemble(
 
     with TrainingDisplay(quiet=quiet or as_json) as display:
         if is_recipe(members):
-            if method is not None or weights is not None or learn_weights or settings:
+            if method is not None or weights is not None or learn_weights or settings or seed:
                 raise UsageError(
-                    f"--method, --weights, --learn-weights and --set are what {members[0]} says: change it there"
+                    f"--method, --weights, --learn-weights, --set, --seed are what {members[0]} says: change it there"
                 )
             result = combine_recipe(members[0], output=output, folder=folder, listener=display)
         else:
