@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from qakit.data.predictions_file import first_ids
-from qakit.ensembling.kept import Kept, Source, check_same_files, find_kept, open_source, read_questions
+from qakit.ensembling.kept import (
+    Kept,
+    Source,
+    check_same_contexts,
+    check_same_files,
+    find_kept,
+    open_source,
+    read_questions,
+)
 from qakit.ensembling.load import EnsemblePlan
 from qakit.ensembling.method import Method
 from qakit.ensembling.validation import Bench, Decision, Judged, Validation, final_answers, validate
@@ -183,6 +191,7 @@ def combine(plan: EnsemblePlan, registry: Registry, *, want_test: bool, say: Say
         say("reading the validation predictions")
         try:
             check_same_files(validation_kept)
+            check_same_contexts(validation_kept, registry, predicted_only=False)
             opened = _bench(validation_kept, method, judge, plan, registry)
         except DataError as error:  # the test answers do not need it
             reason = str(error)
@@ -204,6 +213,7 @@ def combine(plan: EnsemblePlan, registry: Registry, *, want_test: bool, say: Say
     test: tuple[Prediction, ...] | None = None
     test_kept = _test(sources, method, want=want_test)
     if test_kept:
+        check_same_contexts(test_kept, registry, predicted_only=True)
         say("combining the test predictions")
         answers, agreed = answer_kept(test_kept, method, decision, judge, registry)
         test = tuple(answers)

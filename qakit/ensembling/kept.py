@@ -16,7 +16,7 @@ from qakit.inference.nbest_file import iter_nbest
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.runs import Run, classes_of, open_run
-from qakit.values import Example, Prediction
+from qakit.values import ContextPrediction, Example, Prediction
 
 Split = Literal["validation", "test"]
 NBEST = "nbest.jsonl"
@@ -158,6 +158,33 @@ def check_same_files(kept: Sequence[Kept]) -> None:
                 "file with all members",
                 path=other.path,
             )
+
+
+def check_same_contexts(kept: Sequence[Kept], registry: Registry, *, predicted_only: bool) -> None:
+    """Refuse members that chose among the same contexts in another order: a place would be another text for each.
+
+    Raises:
+        DataError: names both; or a file is not there, where the members' readers differ.
+    """
+    if not isinstance(next(kept[0].predictions(), None), ContextPrediction):
+        return
+    readers = {
+        repr(each.source.recipe.data.reader): each for each in reversed(kept) if each.inputs and each.source.recipe
+    }
+    if len(readers) < 2:
+        return
+    first, *others = (each for each in kept if each in readers.values())
+    ids = [each.id for each in first.predictions()]
+    wanted = read_questions([first, *others], ids, registry, predicted_only=predicted_only)
+    for other in others:
+        found = read_questions([other, first], ids, registry, predicted_only=predicted_only)
+        for one, same in zip(wanted, found, strict=True):
+            if one.contexts != same.contexts and sorted(one.contexts) == sorted(same.contexts):
+                raise DataError(
+                    f"has the contexts of id {one.id!r} in another order than {first.path}, so their places cannot be "
+                    "combined: train the members with the same data.reader",
+                    path=other.path,
+                )
 
 
 def read_questions(

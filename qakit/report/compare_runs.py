@@ -16,7 +16,7 @@ from qakit.files import file_sha256
 from qakit.inference.nbest_file import read_nbest
 from qakit.protocols import DrawnMetric, NoRuntime, PerExampleMetric
 from qakit.runs import Run, open_run
-from qakit.values import Example, Prediction
+from qakit.values import Example, Prediction, Targets
 
 if TYPE_CHECKING:
     from qakit.recipe.model import Recipe
@@ -198,7 +198,8 @@ def _check_questions(first: Answered, other: Answered) -> None:
 
 def _gold(example: Example) -> object:
     texts = None if example.answers is None else tuple(answer.text for answer in example.answers)
-    return texts, example.label
+    label = example.label.by_name() if isinstance(example.label, Targets) else example.label
+    return texts, label, example.relevant
 
 
 def _short(answered: Answered) -> str:

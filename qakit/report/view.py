@@ -30,7 +30,7 @@ from qakit.report.curves import NOT_CURVES, SHOWN
 from qakit.report.html import heading, page, paragraph, table
 from qakit.runs import VALIDATION_LOSS, Run
 from qakit.statistics import LEVEL, Column, Sampling, drawn_columns, mean_columns
-from qakit.values import ContextPrediction, Example, LabelPrediction, Prediction, SpanPrediction
+from qakit.values import ContextPrediction, Example, LabelPrediction, Prediction, SpanPrediction, Targets
 
 Kind = Literal["spans", "labels", "contexts"]
 
@@ -134,7 +134,7 @@ def view_data(
     A question has its id ``i``, text ``q``, contexts ``c`` (places in ``texts``) and right answer ``g``: ``[text,
     start, context, end]`` each (characters, end exclusive), a class or number, or the right context.
 
-    An answer has its final text ``a``; candidates ``n``: ``[start, end, context, probability, score]``, and the text
+    An answer has its text ``a``; candidates ``n``: ``[start, end, context, probability, score]``, and the text
     where it has no place, or probabilities alone; "no answer" ``o``: ``[probability, score]``; figures ``f``; whether
     it is right ``r``; the cause ``c`` if not; its confidence ``p``; and for the threshold the null score less the best
     one's ``d``, and the figures if answered and if not, ``t``.
@@ -184,7 +184,7 @@ def _kind(predictions: Sequence[Prediction]) -> Kind:
 
 def _gold(example: Example, kind: Kind) -> Any:
     if kind == "labels":
-        return None if example.label is None else LabelPrediction(example.id, example.label).final
+        return None if example.label is None else _written(LabelPrediction(example.id, example.label))
     if kind == "contexts":
         return relevant_context(example)
     if example.answers is None:
@@ -221,7 +221,7 @@ def _answers(
             choices = choices_of(raw, examples, judge)
     found = []
     for row, prediction in enumerate(predictions):
-        answer = {"a": finals[row], "f": rows[row], "r": right[row], "c": causes[row], **_options(prediction)}
+        answer = {"a": _written(prediction), "f": rows[row], "r": right[row], "c": causes[row], **_options(prediction)}
         if choices is not None:
             chosen = finite_or_none(float(choices.differences[row]))
             answer |= {
@@ -230,6 +230,14 @@ def _answers(
             }
         found.append(answer)
     return found
+
+
+def _written(prediction: Prediction) -> str:
+    """An answer as the page shows it: several numbers with their names, a context by its place."""
+    if isinstance(prediction, LabelPrediction) and isinstance(prediction.label, Targets):
+        held = prediction.label.by_name()
+        return ", ".join(f"{name} {'-' if math.isnan(value) else f'{value:.3g}'}" for name, value in held.items())
+    return prediction.final
 
 
 def _options(prediction: Prediction) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
@@ -11,7 +12,8 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from starlette.requests import ClientDisconnect
 
 from qakit import __version__
 from qakit.errors import QakitError, UsageError
@@ -29,19 +31,32 @@ class Limits:
     characters: int = 1_000_000
     """Of all its texts together."""
     top_k: int = 50
+    seconds: float = 30
+    """Until all of its body is here."""
 
     @property
     def bytes(self) -> int:
-        """Of its body: four for each character, escapes included."""
+        """Of its body: six for each character, as in the escape ``\\u00e9``."""
         return 6 * self.characters + 65_536
+
+
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def _sound(text: str) -> str:
+    """The text with U+FFFD for halves of surrogate pairs, which no reply could hold; offsets stay the same."""
+    return _HALF.sub("\ufffd", text)
+
+
+Text = Annotated[str, AfterValidator(_sound)]
 
 
 class Question(BaseModel):
     """A question, and the text, or the texts, that hold the answer."""
 
     model_config = ConfigDict(extra="forbid")
-    question: str
-    context: str | list[str]
+    question: Text
+    context: Text | list[Text]
 
 
 class OneQuestion(Question):
@@ -92,6 +107,7 @@ class RefusedReply(BaseModel):
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": RefusedReply, "description": "Something about the questions is wrong."},
+    408: {"model": RefusedReply, "description": "The request took too long to come."},
     413: {"model": RefusedReply, "description": "The request is too large."},
     503: {"model": RefusedReply, "description": "Too many questions wait, or the service is stopping."},
 }
@@ -123,6 +139,13 @@ def build_app(batcher: Batcher, *, model: str, threshold: float | None, limits: 
             return _refused(413, f"the request is larger than {limits.bytes:,} bytes")
         if "transfer-encoding" in request.headers:
             return _refused(413, "say how long the request is (Content-Length)")
+        try:
+            async with asyncio.timeout(limits.seconds):
+                await request.body()
+        except TimeoutError:
+            return _refused(408, f"the request was not here within {limits.seconds:g} seconds")
+        except ClientDisconnect:
+            return _refused(400, "the request ended before its end")  # which nobody hears
         return await call_next(request)
 
     @app.get("/", include_in_schema=False)

@@ -89,7 +89,8 @@ class Batcher:
 
     def _work(self) -> None:
         while batch := self._next():
-            self._reply(batch)
+            # Whoever has gone meanwhile takes no reply: to give one would be an error, and end this thread.
+            self._reply([request for request in batch if request.replies.set_running_or_notify_cancel()])
 
     def _next(self) -> list[_Request]:
         """The requests that are answered together next; none when all is over."""
@@ -113,6 +114,8 @@ class Batcher:
 
     def _reply(self, batch: Sequence[_Request]) -> None:
         asked = [question for request in batch for question in request.asked]
+        if not asked:
+            return
         try:
             replies = list(self._answer(asked, batch[0].top_k))
         except Exception as error:

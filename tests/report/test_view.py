@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from view_pages import REGISTRY, THRESHOLD, answered, asked, said
 from qakit.inference.evaluation import Judge
 from qakit.report.html import page
 from qakit.report.view import view_data, view_page
-from qakit.values import Answer, Candidate, ContextPrediction, Example, LabelPrediction, SpanPrediction
+from qakit.values import Answer, Candidate, ContextPrediction, Example, LabelPrediction, SpanPrediction, Targets
 
 TEXT = "The old mill stands by the river Tame."
 GOLD = asked("right", TEXT, "the river Tame")
@@ -111,6 +112,14 @@ def test_chosen_contexts_are_right_or_wrong(tmp_path: Path) -> None:
     assert data["kind"] == "contexts"
     assert [answer["r"] for answer in data["answers"][0]] == [1, 0]
     assert [question["g"] for question in data["questions"]] == [0, 1]
+
+
+def test_several_numbers_are_shown_with_their_names(tmp_path: Path) -> None:
+    examples = [Example("0", "text", (), None, Targets([0.25, math.nan], ("b", "a")))]
+    predictions = [LabelPrediction("0", Targets([0.123456789, 0.5], ("b", "a")))]
+    data = data_of(answered(tmp_path / "run", examples, predictions, metric="columnwise_rmse", no_answer=False))
+    assert data["questions"][0]["g"] == "b 0.25, a -"
+    assert data["answers"][0][0]["a"] == "b 0.123, a 0.5"
 
 
 def test_several_runs_are_compared_question_by_question(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from view_pages import REGISTRY, answered, asked, said
 
 from qakit.inference.evaluation import Judge, choices_of
 from qakit.report.view import view_page
-from qakit.values import Example, LabelPrediction, SpanPrediction
+from qakit.values import ContextPrediction, Example, LabelPrediction, SpanPrediction
 
 ATTACK = "<img src=x onerror='document.title=`hacked`'></script><script>document.title='hacked'</script>"
 ARABIC = "تقع المدينة القديمة على ضفة النهر الكبير"
@@ -112,6 +112,15 @@ def test_marks_stand_at_characters_of_any_script(opened: Any, tmp_path: Path, nu
     assert page.all("#detail .context") == [EXAMPLES[number].contexts[0]]
     assert page.all("#detail mark.gold")[0] == gold
     assert page.all("#detail mark.said")[-1] == own
+
+
+def test_chosen_paragraphs_are_counted_from_1_everywhere(opened: Any, tmp_path: Path) -> None:
+    example = Example("0", "Which?", ("one", "two", "three"), None, None, 0)
+    prediction = ContextPrediction("0", 2, (0.25, 0.25, 0.5))
+    page = opened(answered(tmp_path / "run", [example], [prediction], metric="selection", no_answer=False))
+    assert page.all("#detail h3")[1] == "paragraph 3 ✗"
+    assert page.all(".row .soft span:nth-child(2)") == ["paragraph 3"]
+    assert page.all("#detail summary") == ["paragraph 1 (right)", "paragraph 2", "paragraph 3 (said)"]
 
 
 def test_texts_are_texts(opened: Any, tmp_path: Path) -> None:

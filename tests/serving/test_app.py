@@ -80,6 +80,12 @@ def test_what_cannot_be_answered_is_one_line(client: TestClient, body: Any, code
     assert said in got.json()["detail"] and "\n" not in got.json()["detail"]
 
 
+def test_half_a_surrogate_pair_takes_one_place_as_before(client: TestClient) -> None:
+    json_type = {"Content-Type": "application/json"}
+    got = client.post("/answer", content=b'{"question": "a\\udfffb", "context": ["x", "\\ud800y"]}', headers=json_type)
+    assert got.status_code == 200 and got.json()["answer"] == "a\ufffdb"
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[1]", b"3", b'"a"', b"\xff\xfe"])
 def test_what_is_no_request_is_refused(client: TestClient, body: bytes) -> None:
     got = client.post("/answer", content=body, headers={"Content-Type": "application/json"})

@@ -103,6 +103,17 @@ def test_one_request_that_fails_fails_alone() -> None:
             futures[1].result(20)
 
 
+def test_a_caller_who_has_gone_keeps_nobody_from_being_answered() -> None:
+    model = Model()
+    with batching(model, wait=0) as batcher:
+        held(batcher, model)
+        gone = [batcher.submit([question(str(n))], 1) for n in range(2)]
+        assert all(each.cancel() for each in gone)
+        model.gate.set()
+        assert answers(batcher.submit([question("next")], 1)) == ["next/1"]
+    assert model.calls == [["first"], ["next"]]
+
+
 def test_more_than_there_is_room_for_is_refused_and_a_large_request_goes_alone() -> None:
     model = Model()
     with batching(model, most=2, wait=0, room=3) as batcher:

@@ -90,6 +90,9 @@ function saidBy(answer, run, question) {
   return answeredAt(answer) ? answer.a || textOf(question, answer.n[0]) : "";
 }
 
+// Paragraphs are counted from 1 wherever they are named.
+const worded = (said) => (said === "" ? "no answer" : D.kind === "contexts" ? `paragraph ${Number(said) + 1}` : said);
+
 function isRight(answer, run) {
   if (run !== 0 || state.threshold === null || !answer.t || D.exact === null) return answer.r;
   return figuresOf(answer, run)[D.exact] >= 100 - 1e-9;
@@ -203,7 +206,7 @@ function paint() {
       const right = isRight(D.answers[run][k], run);
       return right === null ? el("span", {}, "·") : el("span", { class: right ? "right" : "wrong" }, right ? "✓" : "✗");
     });
-    const answer = D.answers[0][k], said = saidBy(answer, 0, question) || "no answer";
+    const answer = D.answers[0][k], said = worded(saidBy(answer, 0, question));
     const row = el("div", { class: "row", role: "option", id: `row-${place}`, "aria-selected": place === state.at, onclick: () => select(place) },
       el("div", { dir: "auto" }, question.q || question.i),
       el("div", { class: "soft" }, ...marks, el("span", { dir: "auto" }, said), el("span", {}, percent(answer.p))));
@@ -256,7 +259,7 @@ function answerOf(run, number, answer, question) {
   const figures = D.keys.map((key, n) => `${key} ${figure(figuresOf(answer, number)[n])}`);
   const verdict = right === null ? "" : right ? "right" : "wrong";
   const parts = [
-    el("h3", {}, D.runs.length > 1 ? run.name + ": " : "", el("span", { dir: "auto" }, said === "" ? "no answer" : said), " ",
+    el("h3", {}, D.runs.length > 1 ? run.name + ": " : "", el("span", { dir: "auto" }, worded(said)), " ",
       el("span", { class: verdict }, verdict === "right" ? "✓" : verdict === "wrong" ? "✗" : "")),
     el("p", { class: "soft" }, [answer.p === null ? "" : `confidence ${percent(answer.p)}`, ...figures, !right && answer.c ? D.causes[answer.c] : ""]
       .filter(Boolean).join(" · ")),
