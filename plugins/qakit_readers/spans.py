@@ -61,7 +61,7 @@ class BratReader:
         for file in _files(path):
             name = file.relative_to(path.parent).with_suffix("").as_posix()
             with suppress(SkippedRecordError):
-                text = load_text(file.with_suffix(".txt"))
+                text = load_text(_beside(file, path.parent))
                 spans = None if problems.predicted_only else _of_brat(file, text, problems, name)
                 yield from _questions(_Text(name, text, spans), self._types or types_in(file), name=name)
 
@@ -75,6 +75,18 @@ def _files(path: Path) -> list[Path]:
     if not (files := sorted(path.parent.rglob("*.ann"))):
         raise DataError("there is no .ann file in its folder, nor below", path=path)
     return files
+
+
+def _beside(file: Path, folder: Path) -> Path:
+    """The text of a file with annotations; only those below the folder are opened, wherever links lead.
+
+    Raises:
+        DataError: it is a link that leads out of the folder.
+    """
+    text = file.with_suffix(".txt")
+    if not text.resolve().is_relative_to(folder.resolve()):
+        raise DataError(f"is a link that leads out of {folder}: put the file itself there", path=text)
+    return text
 
 
 def _annotations(file: Path) -> Iterator[str]:
@@ -118,7 +130,7 @@ def _configured(file: Path) -> list[str]:
     """The types of entities in the nearest configuration above a file, or beside it; empty without one."""
     for folder in file.absolute().parents:
         if (folder / _CONFIGURATION).is_file():
-            return list(_entities(folder / _CONFIGURATION))
+            return list(dict.fromkeys(_entities(folder / _CONFIGURATION)))
     return []
 
 

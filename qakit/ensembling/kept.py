@@ -168,12 +168,11 @@ def check_same_contexts(kept: Sequence[Kept], registry: Registry, *, predicted_o
     """
     if not isinstance(next(kept[0].predictions(), None), ContextPrediction):
         return
-    readers = {
-        repr(each.source.recipe.data.reader): each for each in reversed(kept) if each.inputs and each.source.recipe
-    }
-    if len(readers) < 2:
+    known = [(each, each.source.recipe.data.reader) for each in kept if each.inputs and each.source.recipe is not None]
+    others = [each for each, reader in known if reader != known[0][1]]
+    if not others:
         return
-    first, *others = (each for each in kept if each in readers.values())
+    first = known[0][0]
     ids = [each.id for each in first.predictions()]
     wanted = read_questions([first, *others], ids, registry, predicted_only=predicted_only)
     for other in others:

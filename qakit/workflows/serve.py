@@ -61,6 +61,7 @@ def serve(
         def answer(asked: Sequence[Asked], top_k: int) -> Sequence[Reply]:
             return answerer.answer(asked, top_k=top_k)
 
+        answer([{"question": "Ready?", "context": "Ready."}], 1)  # what cannot answer is seen now
         trained = answerer.trained
         threshold = trained.null_threshold if trained.recipe.predict.no_answer else None
         batcher = Batcher(answer, most=most, wait=wait, room=room)

@@ -50,6 +50,28 @@ def test_brat_a_whole_collection_with_the_types_of_its_configuration(tmp_path: P
     assert [each.id for each in read("brat", tmp_path / "a" / "note.ann", types=["Place"])[0]] == ["note:Place"]
 
 
+def test_brat_a_type_that_is_configured_twice_is_asked_once(tmp_path: Path, read: Read) -> None:
+    (tmp_path / "annotation.conf").write_text("[entities]\nPerson\n!Abstract\n\tPerson\n")
+    brat(tmp_path / "a")
+    examples, _ = read("brat", tmp_path / "annotation.conf")
+    assert [example.id for example in examples] == ["a/note:Person"]
+
+
+def test_brat_opens_no_text_outside_of_its_folder(tmp_path: Path, read: Read) -> None:
+    own = tmp_path / "elsewhere.txt"
+    own.write_text("my own notes")
+    path = brat(tmp_path / "received", standoff="T1\tPlace 0 2\tmy\n")
+    path.with_suffix(".txt").unlink()
+    path.with_suffix(".txt").symlink_to(own)
+    with pytest.raises(DataError, match=r"note\.txt: is a link that leads out of"):
+        read("brat", path)
+    path.with_suffix(".txt").unlink()
+    (tmp_path / "received" / "texts").mkdir()
+    own.rename(tmp_path / "received" / "texts" / "1.txt")
+    path.with_suffix(".txt").symlink_to("texts/1.txt")
+    assert [each.contexts for each in read("brat", path)[0]] == [("my own notes",)]
+
+
 def test_brat_spans_over_lines_and_wrong_offsets(tmp_path: Path, read: Read) -> None:
     path = brat(tmp_path, standoff="T1\tMove 15 18;19 26\tUlm to Bonn\nT2\tMonth 29 32\tMay\n")
     (move, month), problems = read("brat", path)

@@ -128,6 +128,40 @@ def test_what_keeps_it_from_serving_is_one_line(service: Any, run: Path, tmp_pat
         serve(run, port=70000)
 
 
+def test_what_answers_otherwise_is_refused_before_it_listens(
+    tiny_backbone: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    """Also an ensemble, whose members answer with what they like."""
+    rows = "".join(f"{n},q {n},gate,mill,{'AB'[n % 2]}\n" for n in range(4))
+    (tmp_path / "data.csv").write_text("id,q,A,B,right\n" + rows)
+    (tmp_path / "choose.yaml").write_text(
+        f"""\
+data:
+  reader: {{name: table, id: id, question: q, choices: [A, B], label: right}}
+  train: data.csv
+  validation: data.csv
+backbone: {{source: {tiny_backbone}}}
+windows: {{max_length: 32, max_question_length: 16}}
+preprocess: {{train: every_context, predict: every_context}}
+head: multiple_choice
+train: {{max_steps: 1, batch_size: 4, precision: fp32}}
+metric: selection
+"""
+    )
+    runs = [tmp_path / "run-0", tmp_path / "run-1"]
+    for seed, folder in enumerate(runs):
+        done = invoke("train", tmp_path / "choose.yaml", "--output", folder, "--set", f"seed={seed}", "--quiet")
+        assert done.exit_code == 0, done.output
+    done = invoke("ensemble", *runs, "--method", "mean", "--folder", tmp_path / "both")
+    assert done.exit_code == 0, done.exception
+    said: list[str] = []
+    with pytest.raises(UsageError, match="not with pieces of a text"):
+        serve(runs[0], port=0, ready=said.append)
+    with pytest.raises(UsageError, match="do not answer with spans"):
+        serve(tmp_path / "both", port=0, ready=said.append)
+    assert said == []
+
+
 def test_told_to_stop_it_answers_what_was_asked_and_ends(service: Any) -> None:
     address, process = service
     got: list[Any] = []
