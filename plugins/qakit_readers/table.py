@@ -266,10 +266,6 @@ def _is_empty(value: object) -> bool:
     return value is None or (isinstance(value, str) and not value.strip()) or value != value
 
 
-LARGEST = 3.4028234663852886e38
-"""Of fp32; beyond it a label would be infinite, and every step with it left out."""
-
-
 def _number(record: Record, column: str, value: object) -> float:
     try:
         number = float(value) if isinstance(value, str | int | float) else math.nan
@@ -277,6 +273,4 @@ def _number(record: Record, column: str, value: object) -> float:
         number = math.nan
     if not math.isfinite(number):
         record.refuse("bad_label", column, f"should be a number, not {kind_of(value)}")
-    if abs(number) > LARGEST:
-        record.refuse("bad_label", column, f"{number:g} is more than a model can learn (fp32)")
     return number

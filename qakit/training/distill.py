@@ -27,8 +27,9 @@ from qakit.inference.nbest_file import read_nbest
 from qakit.protocols import Gives, GivesDistributions, Head, HeadOutput, ScoresPositions
 from qakit.recipe.model import Recipe
 from qakit.recipe.staged import DistillSection
+from qakit.registry import Registry
 from qakit.runs import Run, classes_of, ensemble_members, open_run
-from qakit.training.lineage import TEACHERS
+from qakit.training.lineage import TEACHERS, ancestor_of, seen_by
 from qakit.values import Example, LabelPrediction
 
 
@@ -105,6 +106,23 @@ def teacher_of(
         "single positions (ScoresPositions in qakit.api), and classes to heads that give their distribution: choose "
         "another head, or leave distill out"
     )
+
+
+def other_wording(recipe: Recipe, examples: Sequence[Example], registry: Registry) -> Iterator[str]:
+    """A warning for each run with folds that was trained on other questions of these ids: its answers are to those."""
+    if recipe.distill is None:
+        return
+    for run in _with_folds(open_run(recipe.distill.from_run)):
+        ancestor = ancestor_of(run.folder)
+        asked = examples
+        if run.recipe().data.answerable_only:  # it was judged on the others, and not trained
+            asked = [example for example in examples if example.answers != ()]
+        other = [] if ancestor is None else seen_by(ancestor, registry).lacking(asked)
+        if other:
+            yield (
+                f"{TEACHERS}: {len(other):,} of the {len(examples):,} training examples have other words, or another "
+                f"right context, than what {run.folder} was trained on (id {other[0].id}): its answers are to those"
+            )
 
 
 def distilled(

@@ -71,6 +71,11 @@ class Seen:
                 found.append(example)
         return found
 
+    def lacking(self, examples: Sequence[Example]) -> list[Example]:
+        """Those of the examples whose question is not shown with the context that it is about."""
+        keys, records = Keys(), set(self.records.tolist())
+        return [example for example in examples if _hashes(example, keys)[0] not in records]
+
     def write(self, path: Path) -> None:
         """Write the file atomically.
 

@@ -98,6 +98,25 @@ def test_what_cannot_teach_is_refused_in_one_line(
         assert not output.exists()
 
 
+def test_other_questions_of_the_same_ids_are_warned_of(
+    student: Path, fold_recipe_file: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    document = json.loads((fold_recipe_file.parent / "train.json").read_text("utf-8"))
+    question = document["data"][0]["paragraphs"][0]["qas"][0]
+    question["question"] = f"  {question['question'].upper()}"  # the same words
+    changed = tmp_path / "train.json"
+    changed.write_text(json.dumps(document), "utf-8")
+    options = ["--set", f"data.train={changed}", "--quiet"]
+    result = invoke("train", student, *options, "--output", tmp_path / "same")
+    assert result.exit_code == 0 and "have other words" not in result.output
+    question["question"] = "Which bell was cast last?"
+    changed.write_text(json.dumps(document), "utf-8")
+    result = invoke("train", student, *options, "--output", tmp_path / "other")
+    assert result.exit_code == 0
+    said = " ".join(result.output.split())
+    assert "distill.from_run: 1 of the" in said and f"(id {question['id']}): its answers are to those" in said
+
+
 def test_teachers_that_have_seen_the_validation_questions_are_refused(
     student: Path, fold_recipe_file: Path, invoke: Invoke
 ) -> None:

@@ -444,8 +444,6 @@ def test_a_file_without_any_of_the_numbers_is_a_test_file(write, read):
         read("table", write("x,B\ntext,1\n"), **NUMBERS)
     with pytest.raises(DataError, match="line 2, field 'b': should be a number, not the text 'one'"):
         read("table", write("x,a,b\ntext,1,one\n"), **NUMBERS)
-    with pytest.raises(DataError, match="line 2, field 'b': -1e\\+39 is more than a model can learn"):
-        read("table", write("x,a,b\ntext,1,-1e39\n"), **NUMBERS)
 
 
 @pytest.mark.parametrize(
