@@ -25,6 +25,7 @@ def view(runs: Sequence[Path], *, output: Path | None = None, members: bool = Fa
         RunError: a folder is no run, or has no validation predictions.
     """
     from qakit.files import write_text
+    from qakit.outputs import check_beside_kept
     from qakit.registry import load_registry
     from qakit.report.compare_runs import read_answered
     from qakit.report.view import view_page
@@ -39,8 +40,10 @@ def view(runs: Sequence[Path], *, output: Path | None = None, members: bool = Fa
             folders += found
     if output is None:
         output = Run(folders[0]).page if len(runs) == 1 else Path("view.html")
+        if len(runs) > 1:
+            check_beside_kept(output)  # this may be the folder of a run, whose own page it would replace
     if output.suffix != ".html" or output.is_dir():
-        raise UsageError(f"--output {output} should be a page: NAME.html")
+        raise UsageError(f"{output} cannot be the page: give --output NAME.html")
     names = [folder.resolve().name for folder in folders]
     names = [name if names.count(name) == 1 else str(folder) for name, folder in zip(names, folders, strict=True)]
     registry = load_registry()
