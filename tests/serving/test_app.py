@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -100,6 +102,28 @@ def test_a_large_body_is_refused_before_it_is_read(client: TestClient) -> None:
     assert got.status_code == 413
     got = client.post("/answer", content=b"{}", headers={"Content-Length": "many"})
     assert got.status_code in (400, 413)
+
+
+def test_a_request_that_does_not_come_to_its_end_is_given_up() -> None:
+    batcher = Batcher(model, most=8, wait=0, room=100)
+    app = build_app(batcher, model="m", threshold=None, limits=replace(LIMITS, seconds=0.05))
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"100")]
+    scope = {"type": "http", "method": "POST", "path": "/answer", "query_string": b"", "headers": headers}
+    sent: list[Any] = []
+    parts = iter([{"type": "http.request", "body": b"{", "more_body": True}])
+
+    async def receive() -> Any:
+        if (part := next(parts, None)) is None:
+            await asyncio.sleep(60)
+        return part
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(asyncio.wait_for(app(scope, receive, send), 20))
+    batcher.close()
+    assert sent[0]["status"] == 408
+    assert json.loads(sent[1]["body"]) == {"detail": "the request was not here within 0.05 seconds"}
 
 
 def test_it_says_how_it_is_and_what_it_takes(client: TestClient) -> None:
