@@ -114,6 +114,9 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
     from hub.environment import pointed_at, variables
     from hub.server import HubServer
 
+    from qakit import hub as client
+
+    client._listing.cache_clear()  # a server before may have had the same port
     with HubServer() as server, pointed_at(variables(server.url, tmp_path_factory.mktemp("hf-home"))):
         yield server
 
