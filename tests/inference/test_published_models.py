@@ -66,7 +66,7 @@ def test_scores_are_those_of_transformers_own_class(model: Publish, kind: str) -
     for score, start, end in spans:
         best.setdefault(CONTEXT[start:end], score)
     assert [each.text for each in reply.candidates] == list(best)[:8]
-    assert [each.score for each in reply.candidates] == pytest.approx(list(best.values())[:8], abs=1e-5)
+    assert [each.score for each in reply.candidates] == pytest.approx(list(best.values())[:8], rel=1e-6, abs=1e-5)
 
 
 @pytest.mark.parametrize(
