@@ -25,10 +25,12 @@ def answered(
     metric: str = "squad_v2",
     no_answer: bool = True,
     seed: int = 0,
+    classes: Sequence[str] = (),
 ) -> Answered:
     """A run of these answers; its training had three steps and two evaluations."""
     (folder / "model").mkdir(parents=True)
     (folder / "model" / "decision.json").write_text(json.dumps({"null_threshold": THRESHOLD}), "utf-8")
+    (folder / "model" / "qakit.json").write_text(json.dumps({"classes": list(classes)}), "utf-8")
     lines: list[dict[str, Any]] = [{"type": "train", "step": step, "loss": 3.0 / step} for step in (1, 2, 3)]
     lines += [
         {"type": "evaluation", "step": step, "epoch": 1.0, "exact": 10.0 * step, "validation_loss": 2.5 - step / 4}

@@ -28,7 +28,7 @@ from qakit.report.compare_runs import Answered, read_answered
 from qakit.report.compare_table import Grid, changes, signed, verdict
 from qakit.report.curves import NOT_CURVES, SHOWN
 from qakit.report.html import heading, page, paragraph, table
-from qakit.runs import VALIDATION_LOSS, Run
+from qakit.runs import VALIDATION_LOSS, Run, classes_of
 from qakit.statistics import LEVEL, Column, Sampling, drawn_columns, mean_columns
 from qakit.values import ContextPrediction, Example, LabelPrediction, Prediction, SpanPrediction, Targets
 
@@ -113,8 +113,8 @@ _SECTIONS = """\
 <option value="unsure">least confident first</option><option value="sure">most confident first</option>
 <option value="worst">worst figure first</option></select>
 <span id="count" class="soft"></span></div>
-<p class="soft legend"><mark class="gold">right answer</mark> <mark class="said">the run's</mark>
-<mark class="gold said">both</mark> keys: <kbd>j</kbd> <kbd>k</kbd> next and previous, <kbd>/</kbd> search</p>
+<p class="soft legend"><span id="marks"><mark class="gold">right answer</mark> <mark class="said">the run's</mark>
+<mark class="gold said">both</mark> </span>keys: <kbd>j</kbd> <kbd>k</kbd> next and previous, <kbd>/</kbd> search</p>
 <div class="panes"><div id="list" class="list" role="listbox" tabindex="0" aria-label="questions">
 <div id="rows"></div></div><div id="detail" class="detail" aria-live="polite"></div></div>"""
 
@@ -158,7 +158,7 @@ def view_data(
                 "threshold": _threshold(run) if any("t" in answer for answer in own) else None,
                 "log": _log(run),
                 "calibration": _calibration(own),
-                "labels": _labels(predictions[number]) if kind == "labels" else [],
+                "labels": list(classes_of(run.run) or ()),
                 "confusion": _confusion(examples, predictions[number]) if kind == "labels" else None,
             }
         )
@@ -317,16 +317,6 @@ def _calibration(answers: Iterable[Mapping[str, Any]]) -> list[list[float]]:
         [*(round(fmean(values), 4) for values in zip(*bins[number], strict=True)), len(bins[number])]
         for number in sorted(bins)
     ]
-
-
-def _labels(predictions: Sequence[Prediction]) -> list[str]:
-    """The classes by their place in the scores, where somebody predicted them; "" elsewhere."""
-    width = max((len(each.scores) for each in predictions if isinstance(each, LabelPrediction)), default=0)
-    names = [""] * width
-    for each in predictions:
-        if isinstance(each, LabelPrediction) and each.scores and isinstance(each.label, str):
-            names[each.scores.index(max(each.scores))] = str(each.label)
-    return names
 
 
 def _confusion(examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, Any] | None:

@@ -90,7 +90,9 @@ def test_classes_have_a_table_of_confusions(tmp_path: Path) -> None:
     predictions = [LabelPrediction(str(n), label, scores) for n, (label, scores) in enumerate(
         [("a", (0.9, 0.1)), ("b", (0.2, 0.8)), ("b", (0.3, 0.7)), ("b", (0.4, 0.6))]
     )]  # fmt: skip
-    data = data_of(answered(tmp_path / "run", examples, predictions, metric="accuracy", no_answer=False))
+    data = data_of(
+        answered(tmp_path / "run", examples, predictions, metric="accuracy", no_answer=False, classes=("a", "b"))
+    )
     assert data["kind"] == "labels"
     assert data["runs"][0]["confusion"] == {"labels": ["a", "b"], "cells": [[1, 1], [0, 2]]}
     assert data["runs"][0]["labels"] == ["a", "b"]

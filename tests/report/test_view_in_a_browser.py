@@ -190,7 +190,10 @@ def test_two_runs_show_what_one_knows_and_the_other_does_not(opened: Any, tmp_pa
 def test_classes_have_their_table_and_no_threshold(opened: Any, tmp_path: Path) -> None:
     examples = [Example(str(n), f"text {n}", (), None, "ab"[n % 2]) for n in range(6)]
     predictions = [LabelPrediction(str(n), "a", (0.75, 0.25)) for n in range(6)]
-    page = opened(answered(tmp_path / "run", examples, predictions, metric="accuracy", no_answer=False))
+    run = answered(tmp_path / "run", examples, predictions, metric="accuracy", no_answer=False, classes=("a", "b"))
+    page = opened(run)
+    assert page.all("#detail td:first-child") == ["a", "b"]
+    assert page.all("#marks") == []
     assert page.all("#confusion td") == ["3", "0", "3", "0"]
     assert page.all("#threshold") == []
     page.set("outcome", "wrong", "change")

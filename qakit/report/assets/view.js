@@ -319,6 +319,7 @@ function contexts(question, k) {
 function begin() {
   charts();
   confusion();
+  if (D.kind !== "spans") byId("marks").remove();
   const outcomes = byId("outcome");
   const add = (value, name) => outcomes.append(el("option", { value }, name));
   add("", "all questions");
