@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
+from pathlib import Path
 from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
@@ -165,7 +166,7 @@ def compare(members: Sequence[Member], plan: Plan) -> Comparison:
     """
     columns = [columns_of(member, plan.sampling) for member in members]
     keys = _keys(members[0], columns[0], plan.keys)
-    labels = _labels(members)
+    labels = labels_of([member.run.folder for member in members])
     recipes = [member.recipe for member in members]
     of_groups = _grouped(members) if plan.by_seed else [[index] for index in range(len(members))]
     differs = differing_keys(recipes)
@@ -214,11 +215,10 @@ def _keys(member: Member, columns: Mapping[str, Column], wanted: Sequence[str]) 
     return tuple(dict.fromkeys(wanted)) or known
 
 
-def _labels(members: Sequence[Member]) -> tuple[str, ...]:
-    names = [member.run.folder.resolve().name for member in members]
-    return tuple(
-        name if names.count(name) == 1 else str(member.run.folder) for name, member in zip(names, members, strict=True)
-    )
+def labels_of(folders: Sequence[Path]) -> tuple[str, ...]:
+    """What runs are called: by their folder's name, or the whole path where two have the same name."""
+    names = [folder.resolve().name for folder in folders]
+    return tuple(name if names.count(name) == 1 else str(folder) for name, folder in zip(names, folders, strict=True))
 
 
 def _estimate(column: Column, plan: Plan) -> Estimate:

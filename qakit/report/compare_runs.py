@@ -95,7 +95,15 @@ def read_members(folders: Sequence[Path], registry: Registry) -> list[Member]:
         RunError: a folder is no run, lacks predictions or is damaged; or the runs answered different questions.
         DataError: a validation or prediction file cannot be read.
     """
-    answered = read_answered(folders, registry)
+    return members_of(read_answered(folders, registry), registry)
+
+
+def members_of(answered: Sequence[Answered], registry: Registry) -> list[Member]:
+    """The runs, scored by their metric on the questions that they have answered.
+
+    Raises:
+        UsageError: the metric is one that cannot be resampled.
+    """
     ref = answered[0].recipe.metric
     metric = registry.build("metrics", ref.name, ref.settings, NoRuntime())
     if not isinstance(metric, PerExampleMetric | DrawnMetric):

@@ -10,7 +10,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from statistics import fmean
 from typing import Any, Literal
 
@@ -22,14 +21,13 @@ from qakit.inference.error_analysis import MEANING, analyse_errors, relevant_con
 from qakit.inference.evaluation import EXACT_MATCH, Judge, choices_of
 from qakit.numbers import finite_or_none
 from qakit.protocols import DrawnMetric, PerExampleMetric
-from qakit.recipe.differences import differing_keys
 from qakit.registry import Registry
-from qakit.report.compare_runs import Answered, read_answered
-from qakit.report.compare_table import Grid, changes, signed, verdict
+from qakit.report.compare import Plan, compare, labels_of
+from qakit.report.compare_runs import Answered, members_of, read_answered
+from qakit.report.compare_table import Grid, grids, method
 from qakit.report.curves import NOT_CURVES, SHOWN
-from qakit.report.html import heading, page, paragraph, table
+from qakit.report.html import heading, notes, page, paragraph, table
 from qakit.runs import VALIDATION_LOSS, Run, classes_of
-from qakit.statistics import LEVEL, Column, Sampling, drawn_columns, mean_columns
 from qakit.values import ContextPrediction, Example, LabelPrediction, Prediction, SpanPrediction, Targets
 
 Kind = Literal["spans", "labels", "contexts"]
@@ -58,47 +56,31 @@ def write_run_page(run: Run, registry: Registry, *, notice: Callable[[str], obje
         if run.page.is_file() and run.page.stat().st_mtime >= run.metrics_file.stat().st_mtime:
             return
         answered = read_answered([run.folder], registry)
-        write_text(run.page, view_page(answered, [run.name], registry, most=SHOWN_AT_THE_END))
+        write_text(run.page, view_page(answered, registry, most=SHOWN_AT_THE_END))
     except Exception as error:
         notice(f"the page {run.page} was not written ({describe(error)}); qakit view {run.folder} writes it")
 
 
-def view_page(runs: Sequence[Answered], names: Sequence[str], registry: Registry, *, most: int | None = None) -> str:
+def view_page(runs: Sequence[Answered], registry: Registry, *, most: int | None = None) -> str:
     """The page as HTML.
 
     Args:
         runs: one or more with the same questions, from :func:`qakit.report.compare_runs.read_answered`.
-        names: what each is called.
         most: questions that are listed at most; by default all.
     """
     judges = [Judge.of(run.recipe, registry) for run in runs]
+    names = labels_of([run.run.folder for run in runs])
     examples = list(runs[0].examples.values())
-    predictions = [[run.predictions[example.id] for example in examples] for run in runs]
-    sampling = Sampling(RESAMPLES, runs[0].recipe.seed)
-    columns = [_columns(judge, examples, own, sampling) for judge, own in zip(judges, predictions, strict=True)]
-    metric = runs[0].recipe.metric.name
+    title = " · ".join(names)
     lead = runs[0].recipe.description if len(runs) == 1 else "Compared on the same questions"
-    parts = [heading(names[0] if len(runs) == 1 else " · ".join(names), 1)]
-    parts += [paragraph(lead, style="lead")] if lead else []
-    parts += [
-        paragraph(
-            f"{len(examples):,} validation questions, metric {metric}, {100 * LEVEL:g}% bootstrap intervals.",
-            style="soft",
-        ),
-        heading("Figures"),
-        table(_figures(runs, names, judges, examples, predictions, columns, sampling)),
-    ]
-    if len(runs) > 1:
-        parts += [heading("Differences, paired by question"), table(_differences(names, columns, sampling))]
+    parts = [heading(title, 1), *([paragraph(lead, style="lead")] if lead else ())]
+    parts += _tables(runs, names, judges, registry)
     step = 1 if most is None else -(-len(examples) // most) or 1
     if step > 1:
-        text = f"Below is every {step}th of them: qakit view {runs[0].run.folder} shows all."
+        text = f"Below is every {step}th of the questions: qakit view {runs[0].run.folder} shows all."
         parts.append(paragraph(text, style="soft"))
-        examples, predictions = examples[::step], [own[::step] for own in predictions]
-    parts.append(_SECTIONS)
-    parts.append(paragraph(f"qakit {__version__}", style="soft"))
-    data = view_data(runs, names, judges, examples, predictions)
-    return page(" · ".join(names), parts, script="view.js", data=data)
+    parts += [_SECTIONS, paragraph(f"qakit {__version__}", style="soft")]
+    return page(title, parts, script="view.js", data=view_data(runs, names, judges, examples[::step]))
 
 
 _SECTIONS = """\
@@ -106,6 +88,7 @@ _SECTIONS = """\
 <section id="threshold"><h2>No-answer threshold</h2></section>
 <section id="confusion"><h2>Confusion of classes</h2></section>
 <h2>Questions</h2>
+<p class="soft">Answers to the validation questions, those of the best weights.</p>
 <div class="bar">
 <input type="search" id="search" placeholder="Search questions, answers, ids" aria-label="search">
 <select id="outcome" aria-label="which questions"></select>
@@ -124,7 +107,6 @@ def view_data(
     names: Sequence[str],
     judges: Sequence[Judge],
     examples: Sequence[Example],
-    predictions: Sequence[Sequence[Prediction]],
 ) -> dict[str, Any]:
     """What the script reads.
 
@@ -139,6 +121,7 @@ def view_data(
     it is right ``r``; the cause ``c`` if not; its confidence ``p``; and for the threshold the null score less the best
     one's ``d``, and the figures if answered and if not, ``t``.
     """
+    predictions = [[run.predictions[example.id] for example in examples] for run in runs]
     kind = _kind(predictions[0])
     metric = judges[0].metric
     keys = list(metric.per_example(examples[:1], [""])) if isinstance(metric, PerExampleMetric) and examples else []
@@ -331,59 +314,23 @@ def _confusion(examples: Sequence[Example], predictions: Sequence[Prediction]) -
     return {"labels": labels, "cells": [[pairs[gold, said] for said in labels] for gold in labels]}
 
 
-def _columns(
-    judge: Judge, examples: Sequence[Example], predictions: Sequence[Prediction], sampling: Sampling
-) -> dict[str, Column]:
-    """The figures that can be resampled."""
-    metric, answers = judge.metric, [prediction.final for prediction in predictions]
-    if isinstance(metric, PerExampleMetric):
-        return mean_columns(metric.per_example(examples, answers))
-    if isinstance(metric, DrawnMetric):
-        return drawn_columns(partial(metric.of_draws, examples, answers), len(examples), sampling)
-    return {}
-
-
-def _figures(
-    runs: Sequence[Answered],
-    names: Sequence[str],
-    judges: Sequence[Judge],
-    examples: Sequence[Example],
-    predictions: Sequence[Sequence[Prediction]],
-    columns: Sequence[Mapping[str, Column]],
-    sampling: Sampling,
-) -> Grid:
-    whole = [dict(judge.metric.compute(examples, own)) for judge, own in zip(judges, predictions, strict=True)]
-    keys = [key for key in whole[0] if key not in NOT_CURVES]
-
-    def cell(run: int, key: str) -> str:
-        if key not in whole[run]:
-            return "-"
-        if key not in columns[run]:
-            return f"{whole[run][key]:.2f}"
-        low, high = columns[run][key].interval(sampling)
-        return f"{whole[run][key]:.2f} [{low:.2f}, {high:.2f}]"
-
-    differs = [changes(each) for each in differing_keys([run.recipe for run in runs])] if len(runs) > 1 else [""]
-    head = ("run", *(("recipe",) if len(runs) > 1 else ()), *keys)
-    rows = []
-    for number, name in enumerate(names):
-        recipe = (differs[number],) if len(runs) > 1 else ()
-        rows.append((name, *recipe, *(cell(number, key) for key in keys)))
-    return Grid("Figures", head, tuple(rows), tuple(keys))
-
-
-def _differences(names: Sequence[str], columns: Sequence[Mapping[str, Column]], sampling: Sampling) -> Grid:
-    """Each run less the first."""
-    rows = []
-    for number in range(1, len(columns)):
-        for key in columns[0]:
-            if key in columns[number]:
-                found = columns[number][key].minus(columns[0][key], sampling)
-                ends = f"{signed(found.low)} .. {signed(found.high)}"
-                better = verdict(found, better=f"{names[number]} is better", worse=f"{names[0]} is better")
-                rows.append((names[number], names[0], key, signed(found.mean), ends, better))
-    head = ("run", "against", "figure", "difference", f"{100 * LEVEL:g}% interval", "verdict")
-    return Grid("Differences", head, tuple(rows), head[3:5])
+def _tables(runs: Sequence[Answered], names: Sequence[str], judges: Sequence[Judge], registry: Registry) -> list[str]:
+    """The runs' figures with intervals, and their differences; without these where the metric cannot be resampled."""
+    if isinstance(judges[0].metric, PerExampleMetric | DrawnMetric):
+        plan = Plan(by_seed=False, resamples=RESAMPLES, seed=runs[0].recipe.seed)
+        found = compare(members_of(runs, registry), plan)
+        parts = [paragraph(method(found), style="soft")]
+        for grid in grids(found):
+            parts += [heading(grid.title), table(grid)]
+        return [*parts, *notes(found.notes)]
+    figures = [
+        judge.metric.compute(list(run.examples.values()), [run.predictions[id_] for id_ in run.examples])
+        for run, judge in zip(runs, judges, strict=True)
+    ]
+    keys = tuple(key for key in figures[0] if key not in NOT_CURVES)
+    rows = [(name, *(f"{own[key]:.2f}" for key in keys)) for name, own in zip(names, figures, strict=True)]
+    grid = Grid("Figures", ("run", *keys), tuple(rows), keys)
+    return [heading(grid.title), table(grid)]
 
 
 def _short(value: float) -> float | None:

@@ -136,7 +136,8 @@ class Clock:
         recipe, assembled, validation = prepared.recipe, prepared.assembled, prepared.validation
         split = read_split(recipe, registry, "test")
         test = None if split is None else prepare(split.examples, assembled, recipe, registry, cache=cache)
-        self.validation_windows = 0 if validation is None else len(validation.windows)
+        judged = 0 if validation is None else len(validation.windows)
+        self.validation_windows = judged + len(prepared.validation_windows or ())
         self.test_windows = 0 if test is None else len(test.windows)
         if recipe.train.soup is not None:
             self.soup = recipe.train.soup.candidates - 1

@@ -12,7 +12,6 @@ from qakit.inference.scoring import characters_of, score
 from qakit.training.checkpoints import Resuming
 from qakit.training.events import Notice, Predicting
 from qakit.training.prepare import Prepared
-from qakit.training.validation_loss import validation_loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +22,6 @@ class Judged:
     """Of the metric that decides which weights are kept, the same in all processes; larger is better."""
     evaluation: Evaluation
     characters: CharacterScores | None
-    loss: float | None = None
-    """On the validation windows."""
 
 
 def judge(prepared: Prepared, resuming: Resuming) -> Judged:
@@ -46,16 +43,7 @@ def judge(prepared: Prepared, resuming: Resuming) -> Judged:
     evaluation = evaluate(prepared.validation, scores, prepared.judge, null_threshold=threshold, temperature=None)
     # Machines may differ in a last bit; what follows must be decided alike.
     value = resuming.workers.from_first(evaluation.figures[prepared.judge.selected_by])
-    loss = None
-    if prepared.validation_windows is not None:
-        loss = validation_loss(
-            prepared.validation_windows,
-            prepared.assembled.model,
-            device=resuming.accelerator.device,
-            precision=prepared.precision,
-            workers=resuming.workers,
-        )
-    return Judged(value, evaluation, characters_of(prepared.validation, scores), loss)
+    return Judged(value, evaluation, characters_of(prepared.validation, scores))
 
 
 def decision_of(evaluation: Evaluation) -> dict[str, Any]:

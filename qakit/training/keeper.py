@@ -22,6 +22,7 @@ from qakit.training.feed import Epoch
 from qakit.training.prepare import Prepared
 from qakit.training.sharding import Trainee, gather
 from qakit.training.soup import candidates, cook, keep_candidate
+from qakit.training.validation_loss import validation_loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class RunKeeper:
             return
         began = time.perf_counter()
         gather(self.trained, self.trainee, moments=False)
-        self._report(progress, judge(self.prepared, self.resuming), best=False, seconds=time.perf_counter() - began)
+        self._report(progress, judge(self.prepared, self.resuming), best=False, began=began)
 
     def evaluate(self, progress: Progress) -> Progress:
         """Judge the weights, or their average, and keep the best."""
@@ -73,7 +74,7 @@ class RunKeeper:
             self._keep(judged, {"step": progress.step})
         with self.resuming.workers.fail_together():
             self._keep_candidate(progress.step, judged.value)
-        self._report(progress, judged, best=better, seconds=time.perf_counter() - began)
+        self._report(progress, judged, best=better, began=began)
         return progress
 
     def _keep_candidate(self, step: int, value: float) -> None:
@@ -106,14 +107,27 @@ class RunKeeper:
         self.resuming.listener(Remark(told))
         self.resuming.journal.timing(type="soup", step=progress.step, seconds=time.perf_counter() - began)
 
-    def _report(self, progress: Progress, judged: Judged, *, best: bool, seconds: float) -> None:
-        """Note an evaluation in the logs and tell the listener."""
+    def _report(self, progress: Progress, judged: Judged, *, best: bool, began: float) -> None:
+        """Measure the validation loss, note the evaluation in the logs and tell the listener."""
         figures, by, epoch = judged.evaluation.figures, self.prepared.judge.selected_by, progress.epochs
-        if judged.loss is not None:
-            figures = {**figures, VALIDATION_LOSS: judged.loss}
+        if (loss := self._validation_loss()) is not None:
+            figures = {**figures, VALIDATION_LOSS: loss}
+        seconds = time.perf_counter() - began
         self.resuming.journal.metrics(type="evaluation", step=progress.step, epoch=epoch, **figures)
         self.resuming.journal.timing(type="evaluation", step=progress.step, seconds=seconds)
         self.resuming.listener(Evaluated(progress.step, epoch, figures, best, by, seconds))
+
+    def _validation_loss(self) -> float | None:
+        """Of the weights that the model has, or None where it is not wanted. All processes do this together."""
+        if self.prepared.validation_windows is None:
+            return None
+        return validation_loss(
+            self.prepared.validation_windows,
+            self.prepared.assembled.model,
+            device=self.resuming.accelerator.device,
+            precision=self.prepared.precision,
+            workers=self.resuming.workers,
+        )
 
     def checkpoint(self, progress: Progress) -> None:
         """Write a checkpoint."""

@@ -27,6 +27,10 @@ class LossSet:
     epoch: Epoch
     batches: tuple[Int64, ...]
 
+    def __len__(self) -> int:
+        """Windows."""
+        return sum(map(len, self.batches))
+
 
 def loss_set(feed: Feed) -> LossSet | None:
     """The windows of the first epoch of ``feed``, or a sample of them; None where there is nothing to learn from."""
@@ -55,10 +59,10 @@ def validation_loss(
         groups = prepared.epoch.groups(rows)
         return (math.nan if loss is None else float(loss)), len(rows) if groups is None else len(np.unique(groups))
 
-    found: list[tuple[float, int]] = []
     with torch.inference_mode():
-        mine = within_memory(workers.share(prepared.batches), compute, groups=prepared.epoch.groups)
-        found = [part for _, part in mine]
+        found = [
+            part for _, part in within_memory(workers.share(prepared.batches), compute, groups=prepared.epoch.groups)
+        ]
     model.train(was_training)
     parts = [part for each in workers.gather(found) for part in each]
     loss = math.fsum(value * count for value, count in parts) / sum(count for _, count in parts)

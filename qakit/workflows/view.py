@@ -44,8 +44,6 @@ def view(runs: Sequence[Path], *, output: Path | None = None, members: bool = Fa
             check_beside_kept(output)  # this may be the folder of a run, whose own page it would replace
     if output.suffix != ".html" or output.is_dir():
         raise UsageError(f"{output} cannot be the page: give --output NAME.html")
-    names = [folder.resolve().name for folder in folders]
-    names = [name if names.count(name) == 1 else str(folder) for name, folder in zip(names, folders, strict=True)]
     registry = load_registry()
-    write_text(output, view_page(read_answered(folders, registry), names, registry))
+    write_text(output, view_page(read_answered(folders, registry), registry))
     return output

@@ -41,8 +41,7 @@ LOG = {
 def data_of(*runs: Any) -> dict[str, Any]:
     examples = list(runs[0].examples.values())
     judges = [Judge.of(run.recipe, REGISTRY) for run in runs]
-    predictions = [[run.predictions[each.id] for each in examples] for run in runs]
-    return view_data(runs, [run.run.name for run in runs], judges, examples, predictions)
+    return view_data(runs, [run.run.name for run in runs], judges, examples)
 
 
 def test_each_answer_has_its_figures_and_what_went_wrong(tmp_path: Path) -> None:
@@ -127,7 +126,7 @@ def test_several_numbers_are_shown_with_their_names(tmp_path: Path) -> None:
 def test_several_runs_are_compared_question_by_question(tmp_path: Path) -> None:
     other = [said(GOLD, "mill"), *PREDICTIONS[1:]]
     runs = [answered(tmp_path / "a", EXAMPLES, PREDICTIONS), answered(tmp_path / "b", EXAMPLES, other, seed=1)]
-    text = view_page(runs, ["a", "b"], REGISTRY)
+    text = view_page(runs, REGISTRY)
     assert "Differences, paired by question" in text and "-20.00" in text
     assert [run["name"] for run in data_of(*runs)["runs"]] == ["a", "b"]
     assert len(data_of(*runs)["answers"]) == 2

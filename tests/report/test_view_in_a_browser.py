@@ -65,7 +65,7 @@ def opened(browser: Any, tmp_path: Path) -> Any:
 
     def open_page(*runs: Any) -> Page:
         file = tmp_path / "page.html"
-        file.write_text(view_page(runs, [run.run.name for run in runs], REGISTRY), "utf-8")
+        file.write_text(view_page(runs, REGISTRY), "utf-8")
         browser.get("about:blank")
         browser.get(file.as_uri())
         assert browser.get_log("browser") == []

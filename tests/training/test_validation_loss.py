@@ -16,6 +16,7 @@ from tiny_model import WINDOWS, rows_of, tiny_epoch, tiny_model
 from qakit.distributed import ALONE
 from qakit.errors import DataError
 from qakit.testing.heads import made_up_batch
+from qakit.training.clock import Clock
 from qakit.training.validation_loss import MOST_WINDOWS, LossSet, loss_set, validation_loss
 
 Invoke = Any
@@ -81,6 +82,32 @@ def test_it_is_logged_at_every_evaluation_unless_it_is_not_wanted(
         lines = [json.loads(line) for line in (output / "metrics.jsonl").read_text("utf-8").splitlines()]
         found = [line for line in lines if line["type"] == "evaluation"]
         assert found and all(("validation_loss" in line) is wanted for line in found)
+
+
+def test_what_a_soup_tries_has_none(
+    small_recipe: Path, invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[float | None] = []
+    monkeypatch.setattr(
+        "qakit.training.keeper.validation_loss", lambda *given, **named: measured.append(1.0) or measured[-1]
+    )
+    options = ("--set", "train.soup={}", "--set", "train.max_steps=3", "--output", tmp_path / "run", "--quiet")
+    assert invoke("train", small_recipe, *options).exit_code == 0
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text("utf-8").splitlines()]
+    kinds = [line["type"] for line in lines]
+    assert "soup" in kinds and len(measured) == kinds.count("evaluation") == 3
+
+
+def test_a_limited_time_counts_it(
+    small_recipe: Path, invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[int] = []
+    begin = Clock.begin
+    monkeypatch.setattr(Clock, "begin", lambda clock: (counted.append(clock.validation_windows), begin(clock))[1])
+    for wanted in ("true", "false"):
+        options = ("--set", f"train.validation_loss={wanted}", "--output", tmp_path / wanted, "--quiet")
+        assert invoke("train", small_recipe, "--max-hours", "1", *options).exit_code == 0
+    assert counted[0] > counted[1] > 0
 
 
 @pytest.fixture
