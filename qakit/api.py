@@ -53,6 +53,7 @@ from qakit.protocols import (
 )
 from qakit.randomness import uniform
 from qakit.values import (
+    YES_NO,
     Answer,
     Candidate,
     ContextPrediction,
@@ -105,6 +106,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BROKEN_SCORES",
     "PROBLEM_KINDS",
+    "YES_NO",
     "Adapter",
     "Answer",
     "Batch",

@@ -16,6 +16,10 @@ from typing import Self
 _WHOLE = re.compile(r"[+-]?[0-9]+\.0+")
 
 
+YES_NO = ("yes", "no")
+"""Answers that no context need hold: their text is one of these, in lower case, and they have no place."""
+
+
 class SpeltClass(str):
     """A class that equals all its spellings, and remembers that of its file: it is what a submission should have."""
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qakit.api import Candidate, Example, Prediction, SpanPrediction, UsageError
+from qakit.api import YES_NO, Candidate, Example, Prediction, SpanPrediction, UsageError
 from qakit_metrics import MicroF1Settings
 
-_YES_NO = ("yes", "no")
-"""Answers that are no spans."""
 _Span = tuple[int, int, int]
 """Context, and [start, end) characters of whole words in it."""
 
@@ -75,7 +73,7 @@ class MicroF1:
 
 def _add_short(outcomes: Outcomes, example: Example, prediction: SpanPrediction) -> None:
     answers = example.answers or ()
-    best = None if prediction.answer in _YES_NO else _candidate(prediction)
+    best = None if prediction.answer in YES_NO else _candidate(prediction)
     if best is None or best.start is None or best.end is None:
         right = _is_gold_text(example, prediction.answer)
     else:

@@ -10,8 +10,6 @@ from qakit.api import Answer
 from qakit_readers.answers import lowered, within_word
 from qakit_readers.record import Record, kind_of, quoted
 
-YES_NO = ("yes", "no")
-"""Answers that no context need hold; their text has no place."""
 _Found = tuple[int, int, int]
 """Context, first character, one past the last."""
 

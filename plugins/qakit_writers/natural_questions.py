@@ -11,14 +11,12 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from qakit.api import Candidate, DataError, Prediction, SpanPrediction, UsageError
+from qakit.api import YES_NO, Candidate, DataError, Prediction, SpanPrediction, UsageError
 from qakit_writers import CsvSettings, NaturalQuestionsSettings
 from qakit_writers.table import CsvWriter
 
 _COLUMNS = {"id_column": "example_id", "answer_column": "PredictionString"}
 _GZIP = b"\x1f\x8b"
-_YES_NO = ("yes", "no")
-"""Answers that are no tokens."""
 
 
 class NaturalQuestionsWriter:
@@ -66,7 +64,7 @@ class NaturalQuestionsWriter:
             raise DataError(message, path=self._questions, row=f"id {prediction.id}")
         likely = null is not None and null.probability <= self._threshold
         long = document.long(best) if best is not None and (answer or likely) else ""
-        short = answer.upper() if answer in _YES_NO and not same else document.short(best) if answer and best else ""
+        short = answer.upper() if answer in YES_NO and not same else document.short(best) if answer and best else ""
         yield SpanPrediction(f"{prediction.id}_long", long)
         yield SpanPrediction(f"{prediction.id}_short", short)
 

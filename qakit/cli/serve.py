@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from qakit.cli.terminal.console import err, plain
+from qakit.cli.terminal.console import err, plain, print_warning
 from qakit.cli.terminal.options import ModelArgument, SetOption
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -14,9 +14,9 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 def serve(
     model: ModelArgument,
-    host: Annotated[str, typer.Option("--host", help="Where to listen; by default for this machine alone.")] = LOOPBACK[
-        0
-    ],
+    host: Annotated[
+        str, typer.Option("--host", help="Where to listen; by default for this machine alone.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", "-p", min=0, help="0 for any that is free.")] = 8000,
     most: Annotated[int, typer.Option("--batch", min=1, help="Questions that are answered together.")] = 64,
     wait: Annotated[float, typer.Option("--wait", min=0, help="Milliseconds that a question waits for company.")] = 10,
@@ -36,7 +36,7 @@ def serve(
     from qakit.workflows.serve import serve as serve_model
 
     if host not in LOOPBACK:
-        err.print(plain("warning: ", style="yellow") + plain(f"whoever reaches {host} can ask: there is no password"))
+        print_warning(f"whoever reaches {host} can ask: there is no password")
 
     def ready(address: str) -> None:
         err.print(plain(f"{address} (OpenAPI: {address}/openapi.json); Ctrl-C ends it"))
@@ -44,5 +44,13 @@ def serve(
             typer.launch(address)
 
     serve_model(
-        str(model), host=host, port=port, overrides=settings or (), most=most, wait=wait / 1000, room=room, ready=ready
+        str(model),
+        host=host,
+        port=port,
+        overrides=settings or (),
+        most=most,
+        wait=wait / 1000,
+        room=room,
+        ready=ready,
+        warn=print_warning,
     )

@@ -158,7 +158,7 @@ def _with_folds(run: Run) -> Iterator[Run]:
     if run.is_folds:
         if not run.finished:
             raise UsageError(
-                f"{TEACHERS}: not all folds of {run.folder} are trained: qakit train --resume {run.folder}"
+                f"{TEACHERS}: not all folds of {run.folder} are trained: qakit train --resume --output {run.folder}"
             )
         yield run
         return

@@ -13,13 +13,11 @@ if TYPE_CHECKING:
     from qakit.inference.answerer import Asked, Reply
     from qakit.serving.app import Limits
 
-LOOPBACK = "127.0.0.1"
-
 
 def serve(
     model: str | PathLike[str],
     *,
-    host: str = LOOPBACK,
+    host: str = "127.0.0.1",
     port: int = 8000,
     overrides: Sequence[str] = (),
     most: int = 64,
@@ -27,6 +25,7 @@ def serve(
     room: int = 1024,
     limits: Limits | None = None,
     ready: Callable[[str], object] = lambda _: None,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Load a model, take questions, and answer those that came before a SIGINT or SIGTERM.
 
@@ -38,6 +37,7 @@ def serve(
         wait: seconds that a question waits for company.
         room: questions that may wait; further ones are refused (503).
         ready: called with the address when questions are taken.
+        warn: told what :func:`~qakit.workflows.loading.load_trained` warns of.
 
     Raises:
         UsageError: the extra is not installed, the address is taken, or the model does not answer questions.
@@ -56,7 +56,7 @@ def serve(
 
     listening = _listen(host, port)
     with listening:
-        answerer = Answerer(load_trained(model, overrides=overrides, keep=True))
+        answerer = Answerer(load_trained(model, overrides=overrides, keep=True, warn=warn))
 
         def answer(asked: Sequence[Asked], top_k: int) -> Sequence[Reply]:
             return answerer.answer(asked, top_k=top_k)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -160,6 +161,19 @@ metric: selection
     with pytest.raises(UsageError, match="do not answer with spans"):
         serve(tmp_path / "both", port=0, ready=said.append)
     assert said == []
+
+
+def test_a_training_that_is_not_finished_is_named(run: Path, tmp_path: Path) -> None:
+    begun, told = tmp_path / "begun", []
+    shutil.copytree(run, begun)
+    (begun / "metrics.json").unlink()
+
+    def ready(_: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        serve(begun, port=0, ready=ready, warn=told.append)
+    assert told == [f"{begun} is not finished: the best weights that it has so far answer"]
 
 
 def test_told_to_stop_it_answers_what_was_asked_and_ends(service: Any) -> None:
