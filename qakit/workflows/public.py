@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike, fspath
@@ -11,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from qakit.errors import UsageError
-from qakit.outputs import new_folder, new_path
 from qakit.system import refused_by_system
 from qakit.training.events import Event, Listener, Notice, RunBegun, log
+from qakit.workflows import given
+from qakit.workflows.given import StrPath, Values
 
 if TYPE_CHECKING:
     import torch
@@ -25,10 +25,6 @@ if TYPE_CHECKING:
     from qakit.workflows.evaluate import EvaluationResult
     from qakit.workflows.predict import PredictionResult
     from qakit.workflows.train import TrainingResult
-
-StrPath = str | PathLike[str]
-Values = Mapping[str, Any]
-"""Recipe values by dotted key: ``{"train.epochs": 1}``."""
 
 
 def train(
@@ -83,12 +79,12 @@ def train(
 
     with _known_errors():
         planned = plan_training(
-            _path(recipe),
-            _new_folder(output),
-            overrides=_texts(set),
+            given.path(recipe),
+            given.new_run(output),
+            overrides=given.texts(set),
             resume=resume,
             fold=fold,
-            devices=_devices(devices),
+            devices=given.devices(devices),
             jobs=jobs,
             engine=engine,
             max_hours=max_hours,
@@ -139,12 +135,12 @@ def predict(
 
     with _known_errors():
         return predict_questions(
-            _place(model),
-            _text(input),
-            contexts=_path(contexts),
+            given.place(model),
+            given.text(input),
+            contexts=given.path(contexts),
             split=split,
-            targets=Targets(_new(output), _new(nbest), _new(character_scores)),
-            overrides=_texts(set),
+            targets=Targets(given.new_file(output), given.new_file(nbest), given.new_file(character_scores)),
+            overrides=given.texts(set),
             listener=on_event,
         )
 
@@ -181,13 +177,13 @@ def evaluate(
 
     with _known_errors():
         return evaluate_model(
-            _place(model),
-            _text(input),
+            given.place(model),
+            given.text(input),
             threshold=threshold,
-            curve=_new(curve),
+            curve=given.new_file(curve),
             errors=errors,
-            nbest=_new(nbest),
-            overrides=_texts(set),
+            nbest=given.new_file(nbest),
+            overrides=given.texts(set),
             listener=on_event,
         )
 
@@ -208,14 +204,14 @@ def compare(
 
     with _known_errors():
         return compare_runs(
-            _places(runs),
+            given.places(runs),
             figures=figures,
-            baseline=_path(baseline),
+            baseline=given.path(baseline),
             all_pairs=all_pairs,
             by_seed=by_seed,
-            resamples=_integer("resamples", resamples, least=100),
-            seed=_integer("seed", seed),
-            output=_new(output),
+            resamples=given.whole_number("resamples", resamples, least=100),
+            seed=given.whole_number("seed", seed),
+            output=given.new_file(output),
         )
 
 
@@ -224,8 +220,8 @@ def view(runs: StrPath | Sequence[StrPath], output: StrPath | None = None, *, me
     from qakit.workflows.view import view as write_view
 
     with _known_errors():
-        places = _places([runs] if isinstance(runs, str | PathLike) else runs)
-        return write_view(places, output=_new(output), members=members)
+        places = given.places([runs] if isinstance(runs, str | PathLike) else runs)
+        return write_view(places, output=given.new_file(output), members=members)
 
 
 def ensemble(
@@ -262,16 +258,18 @@ def ensemble(
         if isinstance(members, str | PathLike):
             if (method, settings or None, weights, seed) != ("voting", None, None, 0):
                 raise UsageError(f"method, settings, weights and seed are what {members} says: change it there")
-            made = combine_recipe(Path(members), output=_new(output), folder=_new_folder(folder), listener=on_event)
-            return replace(made, folder=_whole(made.folder))
+            made = combine_recipe(
+                Path(members), output=given.new_file(output), folder=given.new_run(folder), listener=on_event
+            )
+            return replace(made, folder=given.absolute(made.folder))
         return combine_members(
-            _places(members),
+            given.places(members),
             method=method,
-            settings=_mapping("settings", settings),
-            weights=_weights(weights),
-            seed=_integer("seed", seed),
-            output=_new(output),
-            folder=_new_folder(folder),
+            settings=given.mapping("settings", settings),
+            weights=given.weights(weights),
+            seed=given.whole_number("seed", seed),
+            output=given.new_file(output),
+            folder=given.new_run(folder),
             listener=on_event,
         )
 
@@ -294,7 +292,7 @@ def load(model: StrPath, *, revision: str | None = None) -> Answerer:
     from qakit.inference.answerer import Answerer
     from qakit.workflows.loading import load_trained
 
-    _place(model)
+    given.place(model)
     return Answerer(load_trained(model, revision=revision, keep=True, warn=lambda line: log(Notice(line))))
 
 
@@ -356,84 +354,3 @@ def _known_errors() -> Iterator[None]:
         if known is None:
             raise
         raise known from error
-
-
-def _texts(values: Values | None) -> list[str]:
-    """Values as ``a.b=value`` texts. JSON is YAML."""
-    texts = _mapping("set", values).items()
-    return [f"{key}={json.dumps(value, default=_plain, ensure_ascii=False)}" for key, value in texts]
-
-
-def _mapping(name: str, values: object) -> Values:
-    if values is not None and not isinstance(values, Mapping):
-        raise UsageError(f"{name}: {values!r:.80} is no mapping: write it like {{'train.epochs': 1}}")
-    return values or {}
-
-
-def _weights(weights: object) -> tuple[float, ...] | Literal["learn"] | None:
-    if weights is None or weights == "learn":
-        return weights
-    try:
-        if isinstance(weights, str):
-            raise TypeError
-        return tuple(map(float, weights))  # type: ignore[call-overload]  # whatever it is
-    except (TypeError, ValueError):
-        raise UsageError(f"weights: {weights!r:.80} is neither 'learn' nor a number for each member") from None
-
-
-def _integer(name: str, value: object, *, least: int = 0) -> int:
-    if not isinstance(value, int) or value < least:
-        raise UsageError(f"{name}: {value!r:.80} is no whole number from {least:,} up")
-    return value
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, PathLike):
-        return str(fspath(value))
-    raise UsageError(f"set: {value!r} is no value of a recipe: use numbers, texts, lists and dicts")
-
-
-def _devices(devices: str | int | Sequence[int] | None) -> str | None:
-    """As the command's option has it: numbers in a list have a comma, one that counts has none."""
-    if not isinstance(devices, str | int | Sequence | None):
-        raise UsageError(
-            f"devices: {devices!r:.80} is neither a number nor a list of numbers, nor a text such as 'cpu:2'"
-        )
-    if devices is None or isinstance(devices, str | int):
-        return None if devices is None else str(devices)
-    return ",".join(map(str, devices)) + ","
-
-
-def _text(path: StrPath | None) -> str | None:
-    return None if path is None else fspath(_place(path))
-
-
-def _path(path: StrPath | None) -> Path | None:
-    return None if path is None else _place(path)
-
-
-def _place(path: object) -> Path:
-    if not isinstance(path, str | PathLike) or not str(path):
-        raise UsageError(f"{path!r:.80} is no file or folder: give a path, or a name as text")
-    return Path(path)
-
-
-def _places(paths: object) -> list[Path]:
-    if isinstance(paths, str | PathLike) or not isinstance(paths, Sequence):
-        raise UsageError(f"{paths!r:.80} is no list of runs: give several, [run, other]")
-    return [_place(path) for path in paths]
-
-
-def _new(path: StrPath | None) -> Path | None:
-    """The name of something to be written; see :func:`qakit.outputs.new_path`. It stays the same place when the program
-    goes to another folder meanwhile, or afterwards."""
-    return _whole(new_path(_path(path)))
-
-
-def _new_folder(path: StrPath | None) -> Path | None:
-    """The name of a folder that will be a run; see :func:`qakit.outputs.new_folder`. As :func:`_new`."""
-    return _whole(new_folder(_path(path)))
-
-
-def _whole(path: Path | None) -> Path | None:
-    return None if path is None else path.absolute()
