@@ -20,6 +20,8 @@ class Grid:
     rows: tuple[tuple[str, ...], ...]
     numbers: tuple[str, ...]
     """Columns that are aligned to the right."""
+    clock: tuple[str, ...] = ()
+    """Those of them that the clock measured: two runs of the same bits differ in them."""
 
 
 def grids(comparison: Comparison) -> list[Grid]:
@@ -65,7 +67,8 @@ def changes(differs: Mapping[str, str]) -> str:
 
 
 def _runs(comparison: Comparison) -> Grid:
-    costs = ("trainable", "s/step", "train windows/s", "evaluation windows/s")
+    speeds = ("s/step", "train windows/s", "evaluation windows/s")
+    costs = ("trainable", *speeds)
     figures = tuple(f"{key} [{100 * comparison.level:g}%]" for key in comparison.keys)
     rows = []
     for index, member in enumerate(comparison.members):
@@ -81,7 +84,7 @@ def _runs(comparison: Comparison) -> Grid:
                 _number(member.speeds.evaluation_windows, ",.1f"),
             )
         )
-    return Grid("Runs", ("run", "recipe", *figures, *costs), tuple(rows), (*figures, *costs))
+    return Grid("Runs", ("run", "recipe", *figures, *costs), tuple(rows), (*figures, *costs), clock=speeds)
 
 
 def _groups(comparison: Comparison) -> Grid:

@@ -84,10 +84,13 @@ def code(text: str) -> str:
 
 def table(grid: Grid) -> str:
     """A table that scrolls by itself where it is wider than the page."""
-    numbers = [_class("number") if column in grid.numbers else "" for column in grid.columns]
-    head = "".join(f"<th{style}>{escape(text)}</th>" for text, style in zip(grid.columns, numbers, strict=True))
+    styles = [
+        _class(" ".join(["number"] * (column in grid.numbers) + ["clock"] * (column in grid.clock)))
+        for column in grid.columns
+    ]
+    head = "".join(f"<th{style}>{escape(text)}</th>" for text, style in zip(grid.columns, styles, strict=True))
     rows = "\n".join(
-        "<tr>" + "".join(f"<td{style}>{escape(text)}</td>" for text, style in zip(row, numbers, strict=True)) + "</tr>"
+        "<tr>" + "".join(f"<td{style}>{escape(text)}</td>" for text, style in zip(row, styles, strict=True)) + "</tr>"
         for row in grid.rows
     )
     return f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table></div>'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ PRETRAINING = "pretrain"
 """In an adapter's place: `qakit pretrain`."""
 MEASURED = ("seconds", "peak_memory_mb")
 """What metrics.json says of the machine."""
+CLOCK_CELL = re.compile(rb'<td class="[^"]*\bclock\b[^"]*">[^<]*</td>')
+"""What the page says of it."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +142,7 @@ class Workbench:
 def differences(run: Path, whole: Path) -> list[str]:
     """Files of a finished run that are not, byte for byte, those of the uninterrupted one.
 
-    Clock times and memory are left aside (timings.jsonl, some of metrics.json).
+    Clock times and memory are left aside (timings.jsonl, some of metrics.json, the page's speeds).
     """
     ours, theirs = (_contents(folder) for folder in (run, whole))
     return sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
@@ -154,4 +157,6 @@ def _contents(run: Path) -> dict[str, Any]:
         found[name] = path.read_bytes()
     if "metrics.json" in found:
         found["metrics.json"] = json.loads(found["metrics.json"]) | dict.fromkeys(MEASURED)
+    if "view.html" in found:
+        found["view.html"] = CLOCK_CELL.sub(b"", found["view.html"])
     return found
