@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qakit.cli.terminal.console import print_json, print_warning
-from qakit.errors import DataError
+from qakit.cli.terminal.console import out, plain, print_json, print_warning
+from qakit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from qakit.data.predictions_file import AnswerFile
+    from qakit.protocols import Metric, Reader
+    from qakit.submit.medals import Place
     from qakit.values import Example, Prediction
 
 
 def score(
-    metric: Annotated[str, typer.Option("--metric", "-m", help="squad_v1, squad_v2, cmrc2018, exact_match ...")],
     gold: Annotated[Path, typer.Option("--gold", "-g", help="The labelled file.")],
     predictions: Annotated[
         Path,
@@ -27,10 +29,27 @@ def score(
             help="JSON (id -> text), CSV, JSON Lines or Parquet (id, answer, or several numbers), or GLUE's TSV.",
         ),
     ],
+    metric: Annotated[
+        str | None, typer.Option("--metric", "-m", help="squad_v1, squad_v2, cmrc2018, exact_match ...")
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option("--recipe", metavar="RECIPE", help="Metric and reader are this recipe's.")
+    ] = None,
+    leaderboard: Annotated[
+        Path | None,
+        typer.Option(
+            "--leaderboard", metavar="CSV", help="Where the score would stand, and its medal; CSV with scores."
+        ),
+    ] = None,
+    competition: Annotated[
+        str | None, typer.Option("--competition", "-c", metavar="NAME", help="The same with Kaggle's leaderboard.")
+    ] = None,
     no_answer_probability: Annotated[
         Path | None, typer.Option("--no-answer-probability", help="JSON (id -> number); adds the best thresholds.")
     ] = None,
-    reader: Annotated[str, typer.Option("--reader", help="Format of the gold file.")] = "squad",
+    reader: Annotated[
+        str | None, typer.Option("--reader", help="Format of the gold file; by default the recipe's, else squad.")
+    ] = None,
     reader_settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -47,35 +66,98 @@ def score(
     A question without an answer scores 0 and is warned about, and so is a class that the gold file does not have;
     answers to unknown ids are left out.
     """
-    from qakit.cli.terminal.component_settings import build_component
     from qakit.data.predictions_file import read_answers, read_probabilities
-    from qakit.protocols import Metric, OfficialFormat
-    from qakit.registry import load_registry
+    from qakit.protocols import OfficialFormat
+    from qakit.submit.standings import beaten
 
-    built: Metric = build_component(load_registry(), "metrics", metric, settings)
-    examples = _read_gold(gold, reader, reader_settings or [])
+    judge = _judge(recipe, metric, settings, reader, reader_settings)
+    examples = _read_gold(gold, judge.reader)
     answered = read_answers(predictions, ids={example.id for example in examples})
     probabilities = read_probabilities(no_answer_probability) if no_answer_probability else None
     _compare_ids(examples, answered)
     _warn_of_other_classes(examples, answered)
-    figures = built.compute(examples, _predictions(examples, answered, probabilities, no_answer_probability))
-    shown = built.official_format(figures) if isinstance(built, OfficialFormat) else figures
+    figures = judge.metric.compute(examples, _predictions(examples, answered, probabilities, no_answer_probability))
+    shown = judge.metric.official_format(figures) if isinstance(judge.metric, OfficialFormat) else figures
+    place = _place(figures[judge.primary], leaderboard, competition)
     if as_json:
-        print_json(shown)
-    else:
-        _show(metric, shown)
+        print_json(shown if place is None else {**shown, "leaderboard": asdict(place)})
+        return
+    _show(judge.name, shown)
+    reached = beaten(figures[judge.primary], judge.baselines)
+    if judge.baselines:
+        out.print(plain(f"baselines reached by {judge.primary}: {', '.join(reached) or 'none'}"))
+    if place is not None:
+        lines = ", ".join(f"{name} {value:.4g}" for name, value in place.lines.items())
+        medal = f": {place.medal}" if place.medal else ""
+        out.print(plain(f"place {place.rank:,} of {place.teams:,}{medal} (the last of each: {lines})"))
 
 
-def _read_gold(path: Path, reader: str, settings: Sequence[str] = ()) -> list[Example]:
-    """The gold examples, read as tolerantly as the official scripts: they never look at an offset."""
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """How answers are judged."""
+
+    name: str
+    metric: Metric
+    reader: Reader
+    primary: str
+    baselines: Mapping[str, float]
+
+
+def _judge(
+    recipe: Path | None,
+    metric: str | None,
+    settings: Sequence[str] | None,
+    reader: str | None,
+    reader_settings: Sequence[str] | None,
+) -> _Judge:
+    """What is named by itself goes before the recipe's."""
     from qakit.cli.terminal.component_settings import build_component
-    from qakit.problems import Problems
-    from qakit.protocols import Reader
+    from qakit.data.splits import build_reader
+    from qakit.inference.evaluation import Judge
+    from qakit.recipe.found import found_recipe
+    from qakit.recipe.load import load_recipe
     from qakit.registry import load_registry
 
-    built: Reader = build_component(load_registry(), "readers", reader, settings, option="--reader-set")
+    if recipe is None and metric is None:
+        raise UsageError("how to judge? --metric NAME, or --recipe RECIPE for the recipe's")
+    registry = load_registry()
+    found = None if recipe is None else load_recipe(found_recipe(recipe), registry=registry).recipe
+    if found is not None and reader is None and not reader_settings:
+        built_reader: Reader = build_reader(found, registry)
+    else:
+        built_reader = build_component(registry, "readers", reader or "squad", reader_settings, option="--reader-set")
+    if found is not None and metric is None and not settings:
+        judge = Judge.of(found, registry)
+        return _Judge(found.metric.name, judge.metric, built_reader, judge.selected_by, found.baselines)
+    if metric is None:
+        raise UsageError("--set is a setting of the --metric; with --recipe the metric's settings are the recipe's")
+    built: Metric = build_component(registry, "metrics", metric, settings)
+    return _Judge(metric, built, built_reader, built.primary, {} if found is None else found.baselines)
+
+
+def _place(score: float, leaderboard: Path | None, competition: str | None) -> Place | None:
+    from qakit.submit.medals import as_scores, place_of, read_leaderboard
+
+    if leaderboard is not None and competition is not None:
+        raise UsageError("one leaderboard: --leaderboard CSV, or --competition NAME for Kaggle's")
+    if leaderboard is not None:
+        return place_of(score, read_leaderboard(leaderboard))
+    if competition is not None:
+        from qakit.submit.client import connect
+        from qakit.submit.target import slug_of
+
+        slug = slug_of(competition, None)
+        rows = connect(say=print_warning).leaderboard(slug)
+        return place_of(score, as_scores([row.score for row in rows], slug))
+    return None
+
+
+def _read_gold(path: Path, reader: Reader) -> list[Example]:
+    """The gold examples, read as tolerantly as the official scripts: they never look at an offset."""
+    from qakit.problems import Problems
+
     problems = Problems(path, policies={"default": "keep"})
-    examples = list(built.read(path, problems))
+    examples = list(reader.read(path, problems))
     if problems.skipped:
         print_warning(f"{path}: {problems.skipped} questions could not be read and are not scored")
     unlabelled = [example.id for example in examples if not example.labelled]

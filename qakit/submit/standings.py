@@ -215,6 +215,11 @@ def _factor(records: Sequence[Record]) -> float:
     """100 where Kaggle scores from 0 to 1 and the figures of the runs are in percent; else 1."""
     scores = [value for each in records for value in (each.public, each.private) if value is not None]
     figures = [value for each in records for value in (each.cv_mean, *each.baselines.values()) if value is not None]
+    return percent_factor(scores, figures)
+
+
+def percent_factor(scores: Sequence[float], figures: Sequence[float]) -> float:
+    """What Kaggle's scores must be multiplied by, to be in the unit of the figures."""
     shares = bool(scores) and all(-1.0 <= score <= 1.0 for score in scores)
     return 100.0 if shares and any(abs(figure) > 1.0 for figure in figures) else 1.0
 

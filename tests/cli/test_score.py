@@ -184,8 +184,10 @@ def test_gold_answers_score_full_marks(
     shared_data: Path, tmp_path: Path, reader: str, file: str, metric: str, key: str
 ) -> None:
     from qakit.cli.score import _read_gold
+    from qakit.cli.terminal.component_settings import build_component
+    from qakit.registry import load_registry
 
-    examples = _read_gold(shared_data / file, reader)
+    examples = _read_gold(shared_data / file, build_component(load_registry(), "readers", reader, None))
     answers = {item.id: item.answers[0].text if item.answers else "" for item in examples}
     path = write(tmp_path, "p.json", answers)
     result = run("-m", metric, "-g", shared_data / file, "--reader", reader, "-p", path, "--json")

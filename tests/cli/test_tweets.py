@@ -82,3 +82,23 @@ def test_from_a_table_to_folds_and_a_submission(recipe: Path, invoke: Invoke, tm
     assert all(row["selected_text"] for row in answers)
     shares = Counter(json.dumps(fold["examples"]) for fold in json.loads((run / "folds.json").read_text())["folds"])
     assert shares == {"12": 2}
+
+
+def test_practice_from_the_split_to_the_medal(recipe: Path, invoke: Invoke, tmp_path: Path) -> None:
+    new, submission, board = tmp_path / "practice", tmp_path / "submission.csv", tmp_path / "board.csv"
+    split = invoke("data", "split", recipe.parent, "--output", new, "--share", "0.25")
+    assert split.exit_code == 0, split.output
+    assert "18 rows to learn from and 6 held back" in split.stdout
+    with (new / "answers.csv").open(encoding="utf-8", newline="") as file:
+        right = [(row["textID"], row["selected_text"]) for row in csv.DictReader(file)]
+    with submission.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("textID", "selected_text"), *right])
+    board.write_text("score\n" + "".join(f"{score}\n" for score in (0.99, 0.98, 0.9, *[0.5] * 20)), "utf-8")
+    given = ("--recipe", recipe, "--gold", new / "answers.csv", "--predictions", submission, "--leaderboard", board)
+    shown = invoke("score", *given, "--json")
+    assert shown.exit_code == 0, shown.output
+    figures = json.loads(shown.stdout)
+    assert figures["jaccard"] == 100.0
+    assert figures["leaderboard"] | {"lines": None} == {"rank": 1, "teams": 23, "lines": None, "medal": "gold"}
+    assert "place 1 of 23: gold (the last of each: gold 98, silver 50" in invoke("score", *given).stdout
+    assert invoke("score", *given[2:]).exit_code == 2

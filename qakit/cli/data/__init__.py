@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -212,6 +212,32 @@ def download(
     size = sum(int(facts["bytes"]) for facts in done.files.values())
     what = "downloaded" if done.fresh else "unchanged"
     out.print(plain(f"{what}: {len(done.files)} files, {size:,} bytes in {done.folder}"))
+
+
+@app.command()
+def split(
+    source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A competition's data, as it was downloaded.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the files go.", callback=folder_to_fill)
+    ],
+    train: Annotated[Path | None, typer.Option("--train", metavar="FILE", help="The training file.")] = None,
+    test: Annotated[Path | None, typer.Option("--test", metavar="FILE", help="The test file.")] = None,
+    share: Annotated[float, typer.Option("--share", help="Share of the rows to hold back.")] = 0.1,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Which rows are held back.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
+) -> None:
+    """Hold back a part of a competition's training file, to be judged on: qakit score does it, medals included.
+
+    The rows are MLE-bench's by default. The new folder takes the old one's place in a recipe.
+    """
+    from qakit.data.practice import make_practice
+
+    done = make_practice(source, output, train=train, test=test, share=share, seed=seed)
+    if as_json:
+        print_json(asdict(done) | {"folder": str(done.folder), "answers": str(done.answers)})
+        return
+    out.print(plain(f"{done.train:,} rows to learn from and {done.test:,} held back, in {done.folder}"))
+    out.print(plain(f"labels ({', '.join(done.labels)}) of the rows held back: {done.answers}"))
 
 
 def _from_recipe(targets: list[str], overrides: list[str], tokenizer: str | None, registry: Registry) -> _Job:
