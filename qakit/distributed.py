@@ -181,7 +181,7 @@ def join_workers() -> tuple[Workers, torch.device]:
 @contextmanager
 def processes_of_this_launch() -> Iterator[Workers]:
     """The processes that a launcher has started for this command, for one work after another: at the end they leave
-    each other, and each goes on alone. One process: nothing to join and to leave.
+    each other, and each continues alone. One process: nothing to join and to leave.
 
     Inside, trainings (``Training.go``) and predictions are done by all of them together, in the same order in each;
     ``workers.fail_together()`` and ``workers.from_first()`` are for what lies between. Who waits does so for
@@ -224,7 +224,7 @@ def _store() -> tuple[Any, int, int]:
 
 
 def _leave(workers: Workers) -> None:
-    """End the work in common: after this, each process goes on alone."""
+    """End the work in common: after this, each process continues alone."""
     if workers.size == 1:
         return
     import torch.distributed
@@ -263,7 +263,7 @@ def lost_neighbour(error: RuntimeError) -> RunError | None:
         return None
     return RunError(
         "the connection to another process of this command is lost: that one was killed, or its own message says what "
-        "was wrong; a training goes on from its last checkpoint with --resume"
+        "was wrong; a training continues from its last checkpoint with --resume"
     )
 
 

@@ -76,7 +76,7 @@ def add_files(folder: Path, *, last: str) -> Iterator[Path]:
     """A temporary folder in ``folder``; on success what it holds is moved there, the file ``last`` at the end.
 
     All is on disk before anything is moved, and all else is there for good before ``last`` is: who finds ``last`` finds
-    the rest, also after a power cut. A kill between leaves ``.LAST.adding``: :func:`recover_files` goes on from there.
+    the rest, also after a power cut. A kill between leaves ``.LAST.adding``, which :func:`recover_files` completes.
 
     Raises:
         OutputError: the file system refuses.

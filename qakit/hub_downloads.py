@@ -1,6 +1,6 @@
 """Large files of the hub: into a partial file of ours, which the next command takes up where this one broke off.
 
-The hub's client goes on with a broken download as long as its process lives, and then removes what has arrived. So a
+The hub's client continues with a broken download as long as its process lives, and then removes what has arrived. So a
 large file is brought into the client's cache here, checked, and only linked by the client. It comes over HTTP, which
 the hub offers for every file; the client's other protocol, Xet, keeps nothing of a broken download either.
 

@@ -96,7 +96,7 @@ def check_outside_kept(folder: Path) -> None:
     """Make sure that a folder which will be a run, a model or an export would not lie in a run or a study.
 
     One that is such already may, and one with a recipe, in which a study or an ensemble will train: it is for the
-    command to say whether it goes on there.
+    command to say whether it continues there.
 
     Raises:
         UsageError: it would.

@@ -172,7 +172,7 @@ class Problems:
     policies: Mapping[str, Policy] = field(default_factory=dict)
     """Policy per kind of problem; ``default`` for the others that allow it."""
     collect: bool = False
-    """Where the policy would stop, count the problem as ``stops`` and go on (`qakit data check`)."""
+    """Where the policy would stop, count the problem as ``stops`` and continue (`qakit data check`)."""
     predicted_only: bool = False
     """The file is answered, neither trained on nor scored: readers leave its labels alone, and no record is left out,
     since each needs an answer. ``skip`` then means ``keep`` or ``repair`` where that is possible, else ``error``."""
@@ -292,4 +292,4 @@ def _advice(kind: str, known: ProblemKind | None, *, skippable: bool) -> str:
         others = [policy for policy in others if policy != "skip"]
         if not others:
             return " (mend it: every record of a file that is predicted needs an answer)"
-    return f" (to go on, set data.problems.{kind} to {' or '.join(others)})" if others else ""
+    return f" (to continue, set data.problems.{kind} to {' or '.join(others)})" if others else ""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # ----------------------------------------------------------- what the core tells a component when it is built
 @dataclass(frozen=True, slots=True)
 class WindowRuntime:
-    """What a preprocessor is told.
+    """What a preprocessor gets to know.
 
     Attributes:
         max_length: longest input in tokens, special tokens included.
@@ -50,7 +50,7 @@ class WindowRuntime:
 
 @dataclass(frozen=True, slots=True)
 class HeadRuntime:
-    """What a head is told.
+    """What a head gets to know.
 
     Attributes:
         hidden_size: H, of the backbone.
@@ -286,7 +286,7 @@ class LearnsAnyPlace(Protocol):
     """Optional for span heads: the loss knows that an answer may have several places (``Batch.other_first``)."""
 
     any_place: bool
-    """True. Of other heads people are told that they learn the first place of a window alone."""
+    """True. Of other heads the user is warned that they learn the first place of a window alone."""
 
 
 @runtime_checkable

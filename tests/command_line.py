@@ -16,7 +16,7 @@ Invoke = Callable[..., Result]
 
 @contextmanager
 def checkpoints_kept() -> Iterator[None]:
-    """Meanwhile trainings leave their checkpoints when they are finished, for tests that go on from one of them."""
+    """Meanwhile trainings leave their checkpoints when they are finished, for tests that continue from one of them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("qakit.training.finish.forget_training", lambda run: None)
         yield

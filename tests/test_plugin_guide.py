@@ -62,7 +62,7 @@ def test_the_reader_of_the_guide_works(tmp_path: Path) -> None:
     assert [example.answers for example in examples] == [(api.Answer("twice", 9),), (api.Answer("there", None),)]
     path.write_text("what\tA tide.\ttide\nwho?\n", "utf-8")
     with pytest.raises(
-        api.DataError, match=r"no question mark \(to go on, set data\.problems\.cards:no_mark to skip\)"
+        api.DataError, match=r"no question mark \(to continue, set data\.problems\.cards:no_mark to skip\)"
     ):
         testing.check_reader(component, api.NoSettings(), path)
     policies = {"cards:no_mark": "repair", "bad_row": "skip"}

@@ -33,7 +33,7 @@ def test_error_names_the_place_and_what_to_do():
     with pytest.raises(DataError) as caught:
         judge(Problems(FILE), "wrong_type")
     assert str(caught.value) == (
-        "data.json, id 7, field 'answer': it is wrong (to go on, set data.problems.wrong_type to skip)"
+        "data.json, id 7, field 'answer': it is wrong (to continue, set data.problems.wrong_type to skip)"
     )
 
 

@@ -1,6 +1,6 @@
 """Numbers with their units, or without, as the gold answers have them.
 
-In NTU ML HW7's public files 1,294 gold answers begin as a number and go on with what it counts (``1995年``, ``12%``);
+In NTU ML HW7's public files 1,294 gold answers are a number and then what it counts (``1995年``, ``12%``);
 32 are a number alone.
 """
 
@@ -134,7 +134,7 @@ def _numbers_with(units: Sequence[str], magnitudes: str) -> re.Pattern[str]:
 
 
 def _beside(pattern: re.Pattern[str], place: Place) -> re.Match[str] | None:
-    """The unit right after the number; None where the number goes on, or is the tail of one."""
+    """The unit right after the number; None where the number continues, or is the tail of one."""
     if place.before and (place.before in ".," or place.before.isdigit() or re.match("[A-Za-z]", place.before)):
         return None
     return pattern.match(place.context, place.end)

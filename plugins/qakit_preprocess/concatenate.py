@@ -27,7 +27,7 @@ class Piece:
 class Concatenate:
     """The contexts one after the other, separated as the tokenizer separates a question from its context.
 
-    What does not fit into one window goes on in the next one, which begins ``step`` tokens (separators counted)
+    What does not fit into one window continues in the next one, which begins ``step`` tokens (separators counted)
     further on: a context may be cut, and the end of one window is the beginning of the next one.
     """
 

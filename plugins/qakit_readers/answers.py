@@ -186,7 +186,7 @@ def _chosen(places: Sequence[Place], context: str, policy: Policy) -> tuple[Plac
 
 
 def within_word(context: str, at: int) -> bool:
-    """Whether a word goes on across this character's beginning; Chinese, Japanese and Thai have no borders to see."""
+    """Whether a word continues across this character's beginning; Chinese, Japanese and Thai have no borders to see."""
     return 0 < at < len(context) and all(
         character.isalnum() and not _UNSPACED.match(character) for character in context[at - 1 : at + 1]
     )

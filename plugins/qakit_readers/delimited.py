@@ -33,7 +33,7 @@ Row = tuple[int, str, dict[str, Any]]
 
 
 def delimited_rows(path: Path, problems: Problems, *, separator: str, quotes: bool | None) -> Iterator[Row]:
-    """The rows below the header; blank lines are passed over, rows of another width are judged as ``bad_row``.
+    """The rows below the header; blank lines are skipped, rows of another width are judged as ``bad_row``.
 
     Args:
         path: the file.

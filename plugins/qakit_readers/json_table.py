@@ -22,7 +22,7 @@ from qakit_readers.record import REPEATED, kind_of
 def json_rows(path: Path, problems: Problems) -> Iterator[Row]:
     """The rows of JSON Lines, of an array of objects, or of ``{"data": [objects]}``: the content says which it is.
 
-    Keys that a later row lacks are null, as in a table. Blank lines are passed over.
+    Keys that a later row lacks are null, as in a table. Blank lines are skipped.
 
     Args:
         path: the file.
@@ -64,7 +64,7 @@ def _has_lines(path: Path) -> bool:
 
 
 def json_lines(path: Path) -> Iterator[tuple[str, Any]]:
-    """The values of JSON Lines, one at a time, each with its name in messages; blank lines are passed over.
+    """The values of JSON Lines, one at a time, each with its name in messages; blank lines are skipped.
 
     Raises:
         DataError: the file is not UTF-8, or a line is no JSON; the message names line and column.

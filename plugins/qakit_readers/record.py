@@ -16,7 +16,7 @@ _INEXACT = 2**53
 
 
 class SkippedRecordError(Exception):
-    """The policy leaves this record out. It is counted already; a reader goes on with the next one."""
+    """The policy leaves this record out. It is counted already; a reader continues with the next one."""
 
 
 @dataclass(frozen=True, slots=True)

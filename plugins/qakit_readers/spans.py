@@ -96,7 +96,7 @@ def _annotations(file: Path) -> Iterator[str]:
 
 
 def _of_brat(file: Path, text: str, problems: Problems, name: str) -> dict[str, list[Answer]]:
-    """The spans of each type; other annotations (relations, events, attributes, notes) are passed over."""
+    """The spans of each type; other annotations (relations, events, attributes, notes) are skipped."""
     spans: dict[str, list[Answer]] = {}
     for number, line in enumerate(_annotations(file), start=1):
         identifier, _, rest = line.partition("\t")
@@ -247,6 +247,6 @@ def labels_in(tasks: Iterable[object]) -> Iterator[str]:
 
 
 def _dicts(lists: Iterable[object]) -> Iterator[dict[str, Any]]:
-    """The objects in some lists; whatever else is there is passed over."""
+    """The objects in some lists; whatever else is there is skipped."""
     for values in lists:
         yield from (value for value in (values if isinstance(values, list) else ()) if isinstance(value, dict))

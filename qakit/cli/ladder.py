@@ -37,8 +37,8 @@ def ladder(
 ) -> None:
     """Train a chain of recipes and say what each step bought over the one before.
 
-    What is trained already is not trained again, and an interrupted training is gone on with: give the same command
-    again. A recipe that fails is shown with its error, and the others go on. Recipes may have folds, stages or members.
+    What is trained already is not trained again, and an interrupted training is resumed: give the same command
+    again. A recipe that fails is shown with its error; the others continue. Recipes may have folds, stages or members.
     """
     from qakit.cli.terminal.progress import TrainingDisplay
     from qakit.cli.terminal.stops import stops_told
@@ -53,7 +53,7 @@ def ladder(
     registry, rungs = load_registry(), rungs_of(recipes, output)
     display = TrainingDisplay(quiet=quiet or as_json, silent=not is_first_process())
     with (
-        stops_told(lambda: output, first=is_first_process(), go_on="give the same command again to go on"),
+        stops_told(lambda: output, first=is_first_process(), go_on="give the same command again to continue"),
         display,
         executing(devices, jobs, registry, display, engine=engine, deadline=deadline) as place,
     ):

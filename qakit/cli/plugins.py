@@ -178,7 +178,7 @@ def _component(entry: Entry) -> dict[str, Any]:
 def add_commands(app: typer.Typer, plugin: LoadedPlugin) -> None:
     """Add the commands of one plugin, if it has any.
 
-    A hook that fails, or a command whose name is taken, is left out with a warning; the command line goes on.
+    A hook that fails, or a command whose name is taken, is left out with a warning; the command line continues.
     """
     if not plugin.hooks.qakit_register_commands.get_hookimpls():
         return

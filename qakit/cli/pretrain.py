@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from qakit.registry import Registry
 
 SPLITS = ("train", "validation", "test")
-GO_ON = "go on with the same command and --resume"
+GO_ON = "continue with the same command and --resume"
 
 
 def pretrain(
@@ -43,12 +43,12 @@ def pretrain(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, e.g. epochs=3.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="The same command once more: go on from the last checkpoint.")
+        bool, typer.Option("--resume", help="The same command once more: continue from the last checkpoint.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
-    """Go on with a backbone's pretraining on texts: masked words, or recurring spans as in Splinter.
+    """Continue a backbone's pretraining on texts: masked words, or recurring spans as in Splinter.
 
     The folder serves as backbone.source of a recipe.
     """

@@ -260,7 +260,7 @@ def show_training(result: TrainingResult, *, as_json: bool, quiet: bool) -> None
             folds, left = run.recipe().folds, ", ".join(map(str, result.missing))
             assert folds is not None
             again = f"qakit train --resume --output {run.folder}"
-            err.print(plain(f"not trained yet: fold {left} of {folds.k}; go on with: {again}"))
+            err.print(plain(f"not trained yet: fold {left} of {folds.k}; resume with: {again}"))
         return
     if run.is_ensemble:
         _show_ensemble(result)

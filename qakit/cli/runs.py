@@ -221,7 +221,7 @@ def _figures(line: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Removable:
-    """What a run keeps to be gone on with."""
+    """What a run keeps in order to be resumed."""
 
     run: Run
     state: str
@@ -245,7 +245,7 @@ def clean(
 ) -> None:
     """Free the room of checkpoints that are no longer needed: shows it, and with --yes removes them.
 
-    A finished run loses nothing. One that was interrupted must be named, since it cannot be gone on with any more.
+    A finished run loses nothing. One that was interrupted must be named, since it can no longer be resumed.
     model/, predictions/ and the logs stay in any case, and so does a run in which somebody is training.
     """
     from qakit.cli.terminal.tables import size

@@ -61,7 +61,7 @@ def run(
     as_json: JsonOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
-    """Train all trials of a study that are not trained yet; go on where it was interrupted.
+    """Train all trials of a study that are not trained yet; continue where it was interrupted.
 
     Several of these commands may run at once, on one machine or, with a common storage, on several.
     """
@@ -89,7 +89,7 @@ def run(
         try:
             records = StudyExecution(loaded, planned, folder, registry, place, retry_failed=retry_failed).run()
         except (InterruptedTrainingError, KeyboardInterrupt) as error:
-            print_error(f"interrupted; go on with: {_again(study, output)}")
+            print_error(f"interrupted; resume with: {_again(study, output)}")
             raise typer.Exit(error.exit_code if isinstance(error, InterruptedTrainingError) else 130) from None
     if not first:
         return
@@ -236,7 +236,7 @@ def _show_records(records: Sequence[TrialRecord], folder: StudyFolder) -> None:
 
 
 def _end(records: Sequence[TrialRecord], study: Path, output: Path | None) -> None:
-    """Say how to go on; the exit code is 1 if a trial failed."""
+    """Say how to continue; the exit code is 1 if a trial failed."""
     again = _again(study, output)
     failed = sum(record.state == "failed" for record in records)
     if failed:
@@ -244,7 +244,7 @@ def _end(records: Sequence[TrialRecord], study: Path, output: Path | None) -> No
         print_error(f"{trials} of {len(records)} failed; see train.log in their folders; retry: {again} --retry-failed")
         raise typer.Exit(1)
     if left := sum(record.state in ("waiting", "interrupted") for record in records):
-        err.print(plain(f"not trained yet: {left} of {len(records)} trials; go on with: {again}"))
+        err.print(plain(f"not trained yet: {left} of {len(records)} trials; resume with: {again}"))
     err.print(plain(f"done; compare with: qakit study report {shlex.quote(str(output or study))}"))
 
 

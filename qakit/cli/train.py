@@ -26,7 +26,7 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Prepare everything, try one batch, say what would be trained, and stop.")
     ] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --output.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint in --output.")] = False,
     fold: Annotated[
         int | None, typer.Option("--fold", help="Of a recipe with folds: train only this one, counted from 1.")
     ] = None,

@@ -117,7 +117,7 @@ def check_data(
         tokens: tokenizer and windows, for what depends on them.
         rules: what else is looked for in the splits of a recipe, whose ``test`` is only predicted; None where the
             splits are no recipe's.
-        say: told about each slow part.
+        say: called at each slow part.
 
     Raises:
         UsageError: a policy is not possible, or windows of this size are not.

@@ -146,7 +146,7 @@ def _write(builder: Any, split: str, files: Sequence[Path], target: Path) -> Non
                 first = next(tables, None)
         told = (builder.info.splits or {}).get(split)
         if told is not None and told.num_examples and told.num_examples != count:
-            raise DataError(f"they hold {count:,} rows, and the dataset's card tells of {told.num_examples:,}")
+            raise DataError(f"they hold {count:,} rows, and the dataset's card says {told.num_examples:,}")
 
 
 def _check_card(card: Path, subject: str) -> None:

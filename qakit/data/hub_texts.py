@@ -57,7 +57,7 @@ def text_tables(read: Callable[[Path], Iterator[Row]], files: Sequence[Path], fe
     Args:
         read: see :func:`rows_of`.
         files: of the split.
-        features: types of the columns as the dataset's card tells of them, or None.
+        features: types of the columns as the dataset's card gives them, or None.
 
     Raises:
         DataError: a column holds values of several types. What the files' content makes the libraries raise.

@@ -51,7 +51,7 @@ class PairTemplate:
         return len(self.prefix) + len(self.middle) + len(self.suffix)
 
     def runtime(self, *, max_length: int, max_question_length: int, training: bool, seed: int) -> WindowRuntime:
-        """What a preprocessor is told: the given sizes, in tokens, and what this template adds."""
+        """What a preprocessor gets to know: the given sizes, in tokens, and what this template adds."""
         return WindowRuntime(
             max_length=max_length,
             max_question_length=max_question_length,

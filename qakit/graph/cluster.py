@@ -115,7 +115,7 @@ def work(command: Sequence[str], log: str, folder: str, threads: int | None) -> 
 
     def end_with_parent() -> None:
         """Where the worker is killed, the training gets SIGTERM: it writes a checkpoint, and the GPU is free for
-        whoever goes on. Linux alone knows this. A worker that Ray ends, as when the driver is lost, kills it itself."""
+        whoever continues. Linux alone knows this. A worker that Ray ends (a lost driver) kills it itself."""
         if libc is not None:
             libc.prctl(1, signal.SIGTERM)
 

@@ -1,7 +1,7 @@
 """Carry out a graph: whatever is ready goes where there is room, until nothing is left.
 
 Each node's folder says whether it is finished, and its lock whether somebody is at work there. So a graph that was
-interrupted goes on where it was, and several commands, also on several machines with a common folder, share the work.
+interrupted continues where it stopped, and several commands, also on machines with a common folder, share the work.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Job(Protocol):
     """Work on a node that was started."""
 
     def ended(self) -> Ended | None:
-        """How it ended; None while it goes on."""
+        """How it ended; None while it runs."""
         ...
 
     def stop(self, signal: int) -> None:
@@ -107,7 +107,7 @@ class Execution:
     executor: Executor
     listener: Listener
     keep_going: bool = False
-    """Whether the nodes that need nothing of a failed one go on."""
+    """Whether the nodes that need nothing of a failed one continue."""
     retry_failed: bool = True
     """Whether nodes that have failed before are tried again."""
     stop: StopRequest = field(default_factory=StopRequest)
@@ -133,7 +133,7 @@ class Execution:
         """Work until nothing is left to do, here or elsewhere.
 
         Raises:
-            QakitError: of the first node that fails, unless the others are to go on.
+            QakitError: of the first node that fails, unless the others are to continue.
             InterruptedTrainingError: it was asked to stop.
         """
         self._tell_shares()

@@ -153,7 +153,7 @@ def reload_graph(folder: Path, registry: Registry) -> Graph:
 
 
 def _check_whole(run: Run, recipe: Recipe) -> None:
-    """What is made of several runs must not be gone on with as if it were one, where the file is gone that says so.
+    """What is made of several runs must not be resumed as if it were one, where the file is gone that says so.
 
     Raises:
         RunError: it is.

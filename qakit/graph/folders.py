@@ -1,4 +1,4 @@
-"""The folders of a graph's nodes: made with everything that a later command needs to go on there."""
+"""The folders of a graph's nodes: made with everything that a later command needs to continue there."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def _text(file: Path) -> str | None:
 
 
 def _check_same(node: Node, run: Run, files: Mapping[str, str]) -> None:
-    """A folder goes on only with what it began with; names, descriptions and baselines may differ."""
+    """A folder continues only with what it began with; names, descriptions and baselines may differ."""
     check_recipe(run, node.recipe)
     if isinstance(node.work, Join):
         node.work.check_same(run, files)

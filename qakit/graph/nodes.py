@@ -66,7 +66,7 @@ class Join(Protocol):
         ...
 
     def check_same(self, run: Run, files: Mapping[str, str]) -> None:
-        """Refuse to go on in a folder that was begun otherwise.
+        """Refuse to continue in a folder that was begun otherwise.
 
         Raises:
             RunError: it was.
@@ -195,7 +195,7 @@ PREDICTION = ("predict", "postprocess", "metric", "writer", "competition")
 
 
 def check_recipe(run: Run, recipe: Recipe) -> None:
-    """A run goes on with its own recipe.
+    """A run continues with its own recipe.
 
     Raises:
         RunError: it was begun with another one.
@@ -205,7 +205,7 @@ def check_recipe(run: Run, recipe: Recipe) -> None:
         was, now = differing_keys([before, recipe])
         key = next((key for key in (*was, *now) if was.get(key) != now.get(key)), "recipe")
         moved = key.endswith("revision") and key in was  # the repository, not the user's recipe
-        way = f"set {key} to {was[key]} to go on, " if moved else ""
+        way = f"set {key} to {was[key]} to continue, " if moved else ""
         raise RunError(
             f"{run.folder} was begun with {key}: {was.get(key, 'nothing')}, but the recipe now says {key}: "
             f"{now.get(key, 'nothing')}; {way}choose another --output, or remove it"

@@ -120,14 +120,14 @@ class Watched:
     run: Run
     listener: Listener
     look: Callable[[], Ended | None]
-    """How it ended; None while it goes on. Asked no more once it has ended."""
+    """How it ended; None while it runs. Asked no more once it has ended."""
     ask: Callable[[int], None]
     """Asks it to stop, as by a signal."""
     _looked: float = 0.0
     _how: Ended | None = None
 
     def ended(self) -> Ended | None:
-        """How it ended; None while it goes on, and then now and then the listener hears how far it is."""
+        """How it ended; None while it runs, and then now and then the listener hears how far it is."""
         self._how = self._how or self.look()
         if self._how is None and time.monotonic() - self._looked > LOOK:
             self._looked = time.monotonic()

@@ -36,7 +36,7 @@ class Training:
     output: Path | None
     """The folder of a new run."""
     run: Run | None
-    """The run to go on with; of a new one, None until its folder is made."""
+    """The run to resume; of a new one, None until its folder is made."""
     began: float = field(default_factory=time.monotonic)
     """When the work on it began, by ``time.monotonic``."""
     deadline: float | None = None

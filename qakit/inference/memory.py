@@ -1,4 +1,4 @@
-"""Scoring that goes on when memory runs out, with fewer windows at a time."""
+"""Scoring that continues when memory runs out, with fewer windows at a time."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def within_memory(
         compute: called again with fewer rows when memory ran out in it, so it must change nothing elsewhere.
         groups: (B,) a number for each row, for rows that must stay together (see :func:`qakit.data.batching.split`);
             None if each is for itself.
-        notice: told once for each halving.
+        notice: called once for each halving.
 
     Raises:
         RunError: not even one window (one group) fits.

@@ -70,7 +70,7 @@ def number_range_of(head: object) -> tuple[float, float] | None:
 
 
 def window_runtime(recipe: Recipe, template: PairTemplate, *, training: bool) -> WindowRuntime:
-    """What the recipe's preprocessors are told."""
+    """What the recipe's preprocessors get to know."""
     return template.runtime(
         max_length=recipe.windows.max_length,
         max_question_length=recipe.windows.max_question_length,
@@ -129,7 +129,7 @@ def score(
 ) -> Scores:
     """What the head makes of all windows. Under several processes each runs its share, and all get the whole result.
 
-    Where memory runs out the batches are halved, and ``notice`` is told.
+    Where memory runs out the batches are halved, and ``notice`` is called.
 
     Raises:
         RunError: the memory does not suffice for a single window.

@@ -97,13 +97,13 @@ def answer_shards(
 ) -> Tally:
     """Answer each file that is not answered yet; ``folder.begin`` comes before.
 
-    Files that another process has are passed over, and looked at again at the end: it may have been killed.
+    Files that another process has are skipped, and looked at again at the end: it may have been killed.
 
     Args:
         block: examples read, scored and written at a time; memory follows it.
         keep_going: pass over a file with bad records; ``Tally.failed`` names it.
         stopping: the number of the signal that asked to stop, 0 for none; asked after each batch.
-        listener: told how far it is.
+        listener: called with the progress.
 
     Raises:
         DataError: a file cannot be read, a problem's policy is ``error``, or an answered input has changed since.

@@ -8,7 +8,7 @@
       _progress/done/NAME.parquet.json   the input and output of a finished file
       _progress/locks/         held by the processes at work; a killed one holds nothing
 
-Names that begin with ``_`` are passed over by whatever reads a folder of Parquet files as one table.
+Names that begin with ``_`` are skipped by whatever reads a folder of Parquet files as one table.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class AnswerFolder:
         self._run_file = self._progress / "run.json"
 
     def begin(self, *, overwrite: bool = False) -> None:
-        """Take an empty folder, or go on in one that was begun with the same run.
+        """Take an empty folder, or continue in one that was begun with the same run.
 
         Args:
             overwrite: remove the answers that another run, or this one, has left.

@@ -44,7 +44,7 @@ class Shard:
 def find_shards(inputs: Sequence[str], output: Path, *, form: Form | None = None) -> list[Shard]:
     """The files that ``inputs`` stand for, in the order of their outputs' names: the same on every machine.
 
-    An input is a file, a folder (all data files below it; names that begin with ``.`` or ``_`` are passed over), a
+    An input is a file, a folder (all data files below it; names that begin with ``.`` or ``_`` are skipped), a
     pattern of :mod:`glob`, ``**`` included, or files on the hub. Answers keep the path below the folder, or below the
     pattern's part without wildcards; those to files on the hub have their bare names. Files in ``output`` are never
     inputs.

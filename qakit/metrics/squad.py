@@ -145,7 +145,7 @@ def best_threshold(
     among equals the order of ``probabilities`` decides.
 
     Args:
-        scores: by id, 0 to 1, of the answers as given; ids that are missing here are passed over.
+        scores: by id, 0 to 1, of the answers as given; ids that are missing here are skipped.
         answers: by id; an empty one says "no answer" whatever the threshold.
         probabilities: that the question has no answer, by id.
         answerable: by id, for every gold question.

@@ -249,7 +249,7 @@ def _has_added(adapted: nn.Module, merged: nn.Module) -> bool:
 
 
 def merged_backbone(assembled: Assembled) -> nn.Module:
-    """The backbone with plain weights. Adapters may merge in place, and training goes on: they get a copy."""
+    """The backbone with plain weights. Adapters may merge in place, and training continues: they get a copy."""
     return _checked(assembled.adapter.merge(copy.deepcopy(assembled.model.backbone)))
 
 

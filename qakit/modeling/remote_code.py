@@ -65,7 +65,7 @@ def _announce(name: str, folder: str, others: tuple[str, ...]) -> None:
     whose = " and ".join([repr(name), *map(repr, others)])
     logger.warning(
         "trust_remote_code is on: Python code of %s runs on this machine with your rights, files in %s; "
-        "go on only if you trust its authors (backbone.trust_remote_code: false forbids it)",
+        "continue only if you trust its authors (backbone.trust_remote_code: false forbids it)",
         whose,
         folder,
     )

@@ -1,1 +1,1 @@
-"""Going on with a backbone's pretraining on texts of one's own, before it is fine-tuned."""
+"""Continuing a backbone's pretraining on texts of one's own, before it is fine-tuned."""

@@ -67,7 +67,7 @@ class MaskWords:
     def _choose(self, token: Int64, order: Float64) -> Int64:
         """Which of a text's tokens (n,) are masked: whole words in the order of the draws, at most the rate.
 
-        A word that is longer than what is left is passed over; if all are, the first one drawn is taken.
+        A word that is longer than what is left is skipped; if all are, the first one drawn is taken.
         """
         if not len(token):
             return np.zeros(0, np.int64)

@@ -23,7 +23,7 @@ def save_backbone(pretraining: Pretraining, folder: Path) -> None:
     """Put the encoder into ``folder`` as ``backbone.source`` wants it: weights, tokenizer, configuration.
 
     A head of a masked language model is kept with the weights, under the names of BERT's checkpoints, so that another
-    pretraining goes on with it; fine-tuning leaves it aside.
+    pretraining resumes it; fine-tuning leaves it aside.
     """
     backbone, head = pretraining.model.backbone, pretraining.model.head
     weights = {name: value.detach().cpu().contiguous() for name, value in backbone.state_dict().items()}

@@ -121,7 +121,7 @@ def pretrain(
     Args:
         files: the files that the texts are from, with their hashes, for the note.
         lineage: of a backbone that comes from runs: its folder hands on what these were trained on. The texts of the
-            pretraining do not count, since no answer is told with them.
+            pretraining do not count, since they give no answer away.
 
     Returns:
         The note of what was done.

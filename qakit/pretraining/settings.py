@@ -1,4 +1,4 @@
-"""What `qakit pretrain` can be told with `--set`."""
+"""The settings of `qakit pretrain`, for `--set`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Paths in a recipe: ``${NAME:-default}`` expanded, ``~`` too, relative ones taken from the file that wrote them.
 
 Only fields that are declared as paths are touched, in the recipe's own sections and in plugins' settings. Data on the
-hub is brought to the commit that it has where files are checked, so that whoever goes on with a run has the same data.
+hub is brought to the commit that it has where files are checked, so that whoever resumes a run has the same data.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ class SwaSection(Section):
     """Take the weights in every N steps, or at the end of each `epoch`."""
     learning_rate: PositiveFloat | None = None
     """A constant rate from `start` on, in place of the schedule, for the backbone; other rates keep their proportion to
-    it. By default the schedule goes on."""
+    it. By default the schedule continues."""
 
 
 class SoupSection(Section):

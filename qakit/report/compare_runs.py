@@ -150,7 +150,7 @@ def _answered(run: Run, recipe: Recipe, registry: Registry) -> Answered:
     if not run.validation_nbest.is_file():
         raise RunError(
             f"{run.folder} has no validation predictions: it stopped before its first evaluation; "
-            f"go on with: qakit train --resume --output {run.folder}"
+            f"resume with: qakit train --resume --output {run.folder}"
         )
     inputs = run.read_json(folder / "meta.json").get("inputs")
     if not isinstance(inputs, dict) or not all(isinstance(value, str) for value in inputs.values()):

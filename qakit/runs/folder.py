@@ -14,7 +14,7 @@
       broken-batch.json  only if training ended because numbers were no longer finite: the batch
       checkpoints/       until all is done: step-00000120/ ..., to resume
       soup/              while training, with train.soup: the best evaluated weights so far
-      failure.json       only if a training ended with an error, until it is gone on with: the message
+      failure.json       only if a training ended with an error, until it is resumed: the message
       model/             the best weights so far, loadable by transformers where it has the architecture
       predictions/       nbest.jsonl, meta.json, the submission, and characters.safetensors where the recipe keeps
                          character scores; validation/ likewise, with threshold.png where questions may have no
@@ -178,7 +178,7 @@ class Run:
         return value
 
     def submission_file(self, metrics: Mapping[str, Any]) -> Path | None:
-        """Where the submission lies that ``metrics.json`` tells of; None where it tells of none.
+        """Where the submission lies that ``metrics.json`` names; None where it names none.
 
         Raises:
             RunError: what it names is no file of the run's predictions.
@@ -192,7 +192,7 @@ class Run:
             raise RunError(f"{self.metrics_file} is damaged: submission: {error}") from None
 
     def metrics(self) -> Iterator[dict[str, Any]]:
-        """The lines of metrics.jsonl; a last line that a killed process left unfinished is passed over.
+        """The lines of metrics.jsonl; a last line that a killed process left unfinished is skipped.
 
         Raises:
             RunError: a line is damaged.
@@ -203,7 +203,7 @@ class Run:
             yield line
 
     def timings(self) -> Iterator[dict[str, Any]]:
-        """The lines of timings.jsonl; a last line that a killed process left unfinished is passed over.
+        """The lines of timings.jsonl; a last line that a killed process left unfinished is skipped.
 
         Raises:
             RunError: a line is damaged.

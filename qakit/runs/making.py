@@ -47,7 +47,7 @@ def check_free(folder: Path | None, *, beside: Collection[str] = ()) -> None:
     if folder is None:
         check_output(RUNS)
     else:
-        check_empty(folder, beside={LOCK, *beside}, instead="go on with --resume, or ")
+        check_empty(folder, beside={LOCK, *beside}, instead="resume with --resume, or ")
 
 
 def create_run(
@@ -85,7 +85,7 @@ def alone_in(run: Run) -> Iterator[None]:
     """Keep other processes from training in this run's folder meanwhile. A killed process holds nothing.
 
     What one that was killed left half-written is removed. What fails inside is noted in the folder of a run that is not
-    finished, until somebody goes on with it.
+    finished, until somebody resumes it.
 
     Raises:
         BusyError: another process is at work there.
@@ -133,7 +133,7 @@ def _note_failure(run: Run, error: Exception) -> None:
     if stopped or run.finished or not run.recipe_file.is_file():
         return
     told = str(error) if isinstance(error, QakitError) else f"{type(error).__name__}: {error}"
-    with suppress(OutputError):  # what has failed is told anyway
+    with suppress(OutputError):  # what has failed is reported anyway
         write_json(run.failure_file, {"error": told})
 
 

@@ -133,7 +133,7 @@ def checkpoints_in(folder: Path) -> list[Path]:
 
 
 def needed_to_resume(run: Run) -> list[Path]:
-    """What a training keeps to be gone on with: its checkpoints and the candidates of a soup, half-written ones, too.
+    """What a resumed training needs: its checkpoints and the candidates of a soup, half-written ones, too.
 
     Nothing but what has the name of such a thing, and nothing behind a link.
     """

@@ -286,7 +286,7 @@ def recipes_under(run: Run, overrides: Sequence[str], registry: Registry) -> tup
 def _decision(run: Run) -> Decision:
     values = run.read_json(run.folder / COMBINE)
     if not values:
-        raise RunError(f"{run.folder} is not finished; go on with: qakit train --resume --output {run.folder}")
+        raise RunError(f"{run.folder} is not finished; resume with: qakit train --resume --output {run.folder}")
     return Decision.read(values, str(run.folder / COMBINE))
 
 

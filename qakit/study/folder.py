@@ -62,7 +62,7 @@ class StudyFolder:
         except (OSError, ValueError, KeyError, TypeError):
             sound = False
         if not sound:
-            raise RunError(f"{self.about_file} is damaged: start the study again, it goes on where it was")
+            raise RunError(f"{self.about_file} is damaged: start the study again, it continues where it was")
         return dict(about)
 
     def begin(self, loaded: LoadedStudy, command: Sequence[str]) -> None:

@@ -122,7 +122,7 @@ class Search:
 
 
 def open_search(loaded: LoadedStudy, folder: StudyFolder) -> Search:
-    """The search of a study, begun or gone on with.
+    """The search of a study, begun or resumed.
 
     Its storage is Optuna's journal in the study's folder, which several machines may share; or what the study names.
 

@@ -96,7 +96,7 @@ def sampled(loaded: LoadedStudy, params: Mapping[str, Any]) -> tuple[str, list[S
 
 
 def check_same_space(loaded: LoadedStudy, stored: Iterable[tuple[Mapping[str, Any], bool]]) -> None:
-    """A search goes on in the space that it began in, or in one whose ranges are wider.
+    """A search continues in the space that it began in, or in one whose ranges are wider.
 
     Args:
         loaded: the study, which searches.

@@ -19,7 +19,7 @@ def check_adapter(component: Component[Any, Any, Any], settings: Settings) -> No
     """On a tiny BERT: training moves the output; the merged backbone is a plain one with the same output.
 
     Its biases and gains are random. As in training, ``merge`` gets a copy of the trained backbone; it may change the
-    copy, but training goes on with the original, which must stay as it is. What does not train must be the same each
+    copy, but training continues with the original, which must stay as it is. What does not train must be the same each
     time the adapter is applied: a checkpoint holds only what trains. An adapter that exports must write something.
 
     Raises:

@@ -32,7 +32,7 @@ class Rule(Protocol):
 
 
 class WeightAverage:
-    """An average of the trainable weights. It is what is evaluated and kept; training goes on with the weights."""
+    """An average of the trainable weights. It is what is evaluated and kept; training continues with the weights."""
 
     def __init__(self, model: nn.Module, rule: Rule) -> None:
         self._rule = rule
@@ -74,7 +74,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Go on with a checkpoint's average.
+        """Continue a checkpoint's average.
 
         Raises:
             RunError: it is of other parameters.

@@ -1,4 +1,4 @@
-"""Checkpoints without pickle: what a training needs to go on exactly where it was.
+"""Checkpoints without pickle: what a training needs to continue exactly where it was.
 
 Randomness is addressed by (seed, epoch, step), the learning rate is a function of the step, so a checkpoint is the
 trainable weights, AdamW's moments, and a few numbers. Each is a folder that appears whole or not at all; a manifest of
@@ -122,7 +122,7 @@ def update_progress(root: Path, progress: Progress) -> None:
 
 
 def latest_checkpoint(root: Path, *, warn: Callable[[str], None]) -> Path | None:
-    """The newest whole checkpoint, or None if there is none; ``warn`` is told of damaged ones that are passed over.
+    """The newest whole checkpoint, or None if there is none; ``warn`` is called for damaged ones, which are skipped.
 
     Raises:
         RunError: one may not be read; or there are checkpoints, and all of them are damaged. To begin again would
@@ -135,7 +135,7 @@ def latest_checkpoint(root: Path, *, warn: Callable[[str], None]) -> Path | None
         damage = _damage(folder)
         if damage is None:
             return folder
-        warn(f"{folder} is damaged ({damage}) and passed over")
+        warn(f"{folder} is damaged ({damage}) and is skipped")
     if damage is None:
         return None
     raise RunError(
@@ -224,7 +224,7 @@ def _check(state: dict[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Resuming:
-    """What a training goes on from when it is broken off. All processes do this together; the first one writes."""
+    """What a training continues from when it is broken off. All processes do this together; the first one writes."""
 
     run: Run
     digest: str

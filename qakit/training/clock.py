@@ -1,7 +1,7 @@
 """The time that a training may take: measured on the way, so that its predictions lie there when it is over.
 
 The recipe's schedule is changed at a few looks only, each half as far from the end as the one before, and what a look
-decides is in the checkpoint that follows it at once. So a training that is gone on with takes the same steps, as long
+decides is in the checkpoint that follows it at once. So a training that is resumed takes the same steps, as long
 as they still fit.
 """
 
@@ -94,7 +94,7 @@ class Clock:
         ``train.max_hours`` counts the training's parts before it was broken off, and not the breaks between.
 
         Args:
-            run: the one that is gone on with.
+            run: the one that is resumed.
             began: when this part began, by :data:`now`.
             deadline: the command's, likewise.
         """

@@ -111,7 +111,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class RunBegun:
-    """A run's folder is made, or one is gone on with. That of a whole comes before those of its parts: folds, stages,
+    """A run's folder is made, or one is resumed. That of a whole comes before those of its parts: folds, stages,
     members."""
 
     folder: Path
@@ -119,7 +119,7 @@ class RunBegun:
 
 @dataclass(frozen=True, slots=True)
 class NodeStarted:
-    """Of several trainings and what is made of them, one begins or goes on."""
+    """Of several trainings and what is made of them, one begins or continues."""
 
     label: str
     """Its folder below that of the whole; empty for the whole itself."""

@@ -126,7 +126,7 @@ def started(
 
 
 def _also_before(run: Run, seen: Seen, progress: Progress) -> Seen:
-    """With what the weights that a resumed run goes on with were trained on, should its files have changed since."""
+    """With what the weights that a resumed run continues with were trained on, should its files have changed since."""
     return seen.also(Seen.read(run.seen_file)) if progress.step and run.seen_file.is_file() else seen
 
 

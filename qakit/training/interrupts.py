@@ -44,7 +44,7 @@ class TerminationError(KeyboardInterrupt):
 @contextmanager
 def termination_as_error() -> Iterator[None]:
     """Meanwhile SIGTERM and SIGHUP (the terminal is lost) raise :class:`TerminationError`, so that files are put in
-    order and a line says how to go on.
+    order and a line says how to continue.
 
     Not outside the main thread, not where somebody else handles the signal or nohup has it ignored, and not among
     several processes: they may be waiting for each other, where no exception gets through.

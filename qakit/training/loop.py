@@ -96,7 +96,7 @@ def train(
         InterruptedTrainingError: a stop was requested; the checkpoint is written.
 
     A checkpoint is written before every evaluation, so that whatever fails in one costs no step. The evaluation is done
-    first when the training is gone on with.
+    first when the training is resumed.
     """
     section, device = plan.settled(recipe.train), accelerator.device
     scaled = accelerator.scaler is not None

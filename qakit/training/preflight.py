@@ -90,7 +90,7 @@ def preflight(
         QakitError: something fails or does not fit: the line names the stage and the component. A ``PluginError`` where
             it is the component's own code that raises.
         RunError: there is not enough memory for what cannot be cut further. Where it runs out elsewhere, a training
-            might go on all the same: then there is a notice.
+            might continue all the same: then there is a notice.
     """
     began = time.perf_counter()
     listener(Preparing("preflight: one batch through everything"))

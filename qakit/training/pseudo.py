@@ -161,7 +161,7 @@ def predictions_for(
 ) -> dict[str, Prediction]:
     """The run's answers by id: those that it keeps of exactly this file, or new ones, which are then kept.
 
-    What is kept serves until the run has other weights: it may have been interrupted, and gone on with since.
+    What is kept serves until the run has other weights: it may have been interrupted, and resumed since.
 
     Raises:
         RunError: there are none, and the run has no model to give them.

@@ -97,7 +97,7 @@ class _Crew:
     children: list[subprocess.Popen[bytes]] = field(default_factory=list)
     heard: queue.SimpleQueue[tuple[int, Message | None]] = field(default_factory=queue.SimpleQueue)
     failed: list[Message] = field(default_factory=list)
-    """What went wrong, in the order in which it was told."""
+    """What went wrong, in the order in which it was reported."""
     result: tuple[Any] | None = None
     """What the first process gave back, once it has."""
     passed_on: int = 0
@@ -230,7 +230,7 @@ def _killed(rank: int, codes: Sequence[int]) -> str:
     name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
     which = "the training's process" if len(codes) == 1 else f"process {rank} of {len(codes)}"
     often = " (often too little memory)" if name == "SIGKILL" else ""
-    return f"{which} was ended by {name}{often}; a training goes on from its last checkpoint with --resume"
+    return f"{which} was ended by {name}{often}; a training continues from its last checkpoint with --resume"
 
 
 def plain(value: Any) -> Any:

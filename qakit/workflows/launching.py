@@ -147,7 +147,7 @@ def train_on(
 
     Args:
         output: the folder of the run.
-        resume: whether the run there is gone on with.
+        resume: whether the run there is resumed.
         began: when the command began, by ``time.monotonic``, which the processes of a machine share.
         deadline: when it should be done, likewise.
 

@@ -61,8 +61,8 @@ def load_trained(
         device: where it runs; by default the first GPU if there is one.
         workers: the processes that share the scoring.
         keep: have all members in memory at once; else each is loaded when its turn comes, and again the next time.
-        say: told which member is at work.
-        warn: told which trainings are not finished, and which members are no longer those that an ensemble was made of.
+        say: called with the member at work.
+        warn: called with trainings that are not finished, and members that an ensemble was not made of.
         within: the ensembles and folds of which this is a member, outermost first.
 
     Raises:

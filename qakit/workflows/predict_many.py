@@ -133,7 +133,7 @@ def answer_on_cluster(
 
 
 def _answered(request: Request, shards: Sequence[Shard]) -> Iterator[tuple[Shard, Mapping[str, Any]]]:
-    """Have the files answered; gives each with what its machine tells of it, in the order in which they are ready.
+    """Have the files answered; gives each with what its machine reports of it, in the order in which they are ready.
 
     Raises:
         QakitError: one could not be answered.
@@ -198,7 +198,7 @@ class OnMachine:
         self._opened: tuple[Answering, AnswerFolder] | None = None
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
-        """Answer one file; what a user may have done wrong is told, as text."""
+        """Answer one file; what a user may have done wrong comes back as text."""
         (number,), (source,), (output,), (form,) = (batch[name] for name in ("number", "source", "output", "form"))
         shard = Shard(Path(str(source)), str(output), form)
         try:

@@ -50,7 +50,7 @@ def train(
         recipe: a file, or the name of one of qakit's own; not needed with ``resume``, and then the one of before.
         output: the run's folder; by default ``runs/NAME-TIME``.
         set: values to change, ``{"train.epochs": 1}``.
-        resume: go on with the run in ``output`` from its last checkpoint.
+        resume: resume the run in ``output`` from its last checkpoint.
         fold: of a recipe with folds: train only this one, counted from 1.
         devices: how many GPUs, or their numbers, ``[0, 1]``; ``"cpu"``, or ``"cpu:2"`` for two processes. By default
             what ``QAKIT_DEVICES`` says, else every GPU. Several have a process each, and this one waits for them.
@@ -95,7 +95,7 @@ def train(
             return replace(result, run=Run(result.folder.absolute()))
         except InterruptedTrainingError as error:
             where = fspath(begun[0].absolute())
-            error.add_note(f"a checkpoint is written; go on with qakit.train(output={where!r}, resume=True)")
+            error.add_note(f"a checkpoint is written; continue with qakit.train(output={where!r}, resume=True)")
             raise
 
 

@@ -67,7 +67,7 @@ def input_file(text: str) -> Path:
 
 
 def load_run(run: Path, overrides: Sequence[str] = (), listener: Listener = silence) -> Answering:
-    """Whatever answers, under ``overrides``; the listener is told which member of several is at work.
+    """Whatever answers, under ``overrides``; the listener hears which member of several is at work.
 
     In each of the processes that were started for this command; the first one speaks.
     """
@@ -91,7 +91,7 @@ def load_run(run: Path, overrides: Sequence[str] = (), listener: Listener = sile
 
 
 def read_examples(trained: Answering, source: Path, *, predicted_only: bool, listener: Listener) -> Split:
-    """A file's examples, with the recipe's reader; problems in its records are told.
+    """A file's examples, with the recipe's reader; problems in its records are reported.
 
     Args:
         predicted_only: no label is needed, and none is read.
@@ -106,7 +106,7 @@ def read_examples(trained: Answering, source: Path, *, predicted_only: bool, lis
 
 
 def read_own_split(trained: Answering, name: SplitName, listener: Listener) -> Split:
-    """The examples of one of the recipe's own splits, as training takes them; problems in the records are told."""
+    """The examples of one of the recipe's own splits, as training takes them; problems in the records are reported."""
     from qakit.data.splits import read_split
 
     with trained.workers.fail_together():

@@ -1,4 +1,4 @@
-"""A model that answers over HTTP until it is told to stop."""
+"""A model that answers over HTTP until it is stopped."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class PlannedTraining:
     output: Path | None
     """The folder; by default ``runs/NAME-TIME``."""
     resume: bool
-    """Whether ``output`` is gone on with."""
+    """Whether ``output`` is resumed."""
     fold: int | None = None
     """The only fold that is to be trained, counted from 1; None for all."""
     devices: str | None = None
@@ -219,7 +219,7 @@ def plan_training(
     Raises:
         UsageError: these do not go together.
         RecipeError: with every problem of the recipe.
-        RunError: there is nothing in ``output`` to go on with.
+        RunError: there is nothing in ``output`` to resume.
     """
     from qakit.graph.folds import OutOfFold
     from qakit.workflows.launching import deadline_in
@@ -253,14 +253,14 @@ def _resumed(path: Path | None, output: Path | None, overrides: Sequence[str], r
     from qakit.runs import open_run
 
     if output is None:
-        raise UsageError("--resume needs --output RUN: the folder of the run to go on with")
+        raise UsageError("--resume needs --output RUN: the folder of the run to resume")
     if overrides:
-        raise UsageError("--resume goes on with the run's own recipe: --set cannot change it")
+        raise UsageError("--resume uses the run's own recipe: --set cannot change it")
     folder = open_run(output).folder
     try:
         for node in () if path is None else _begun(path, (), registry).nodes:
             if (run := Run(folder / node.label)).recipe_file.is_file():
                 check_recipe(run, node.recipe)
     except RunError as error:
-        raise RunError(f"{error}; or leave {path} out: --resume goes on with the run's own recipe") from None
+        raise RunError(f"{error}; or leave {path} out: --resume uses the run's own recipe") from None
     return reload_graph(folder, registry)

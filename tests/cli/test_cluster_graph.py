@@ -127,7 +127,7 @@ def test_on_sigterm_trainings_write_checkpoints_and_the_command_exits_143(
     assert (process.returncode, said) == (143, ""), errors
     assert [(tmp_path / name / "checkpoint").read_text() for name in "ab"] == ["15\n", "15\n"], errors
     assert errors.splitlines() == [
-        f"error: stopped by SIGTERM; a checkpoint is written, go on with: qakit train --resume --output {tmp_path}"
+        f"error: stopped by SIGTERM; a checkpoint is written, resume with: qakit train --resume --output {tmp_path}"
     ]
 
 

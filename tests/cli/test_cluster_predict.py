@@ -100,7 +100,9 @@ def test_a_stopped_command_goes_on_and_no_file_is_answered_twice(
     stopped.signal(signal.SIGTERM)
     ended = stopped.ended()
     assert (ended.codes, ended.out) == ([143], [""])
-    assert ended.err == [f"error: stopped by SIGTERM; finished files stay in {folder}, go on with the same command\n"]
+    assert ended.err == [
+        f"error: stopped by SIGTERM; finished files stay in {folder}, continue with the same command\n"
+    ]
     before = {file: file.stat().st_mtime_ns for file in folder.glob("_progress/done/*/*.json")}
     assert 0 < len(before) < 6
     last = invoke(*command)

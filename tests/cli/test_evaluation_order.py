@@ -40,7 +40,7 @@ class BrokenError(Exception):
 
 
 def train(recipe_file: Path, folder: Path, *changes: str) -> list[Event]:
-    """Begin, or go on; what was said meanwhile."""
+    """Begin, or continue; what was said meanwhile."""
     registry, heard = load_registry(), list[Event]()
     resume = folder.exists()
     if resume:

@@ -1,4 +1,4 @@
-"""Ctrl-C, and the loss of the terminal, end a training after its step, and it goes on exactly from there."""
+"""Ctrl-C, and the loss of the terminal, end a training after its step, and it continues exactly from there."""
 
 from __future__ import annotations
 

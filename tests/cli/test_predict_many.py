@@ -284,7 +284,7 @@ def test_signals_cost_the_file_at_work_only(crew: Crew, table_run: Path, rows: l
         assert ended.codes == [code], said
         assert "Traceback" not in said
         if number != signal.SIGKILL:
-            assert f"stopped by {number.name}; finished files stay in {broken}, go on with the same command" in said
+            assert f"stopped by {number.name}; finished files stay in {broken}, continue with the same command" in said
         now = {file.name: (file.stat().st_ino, file.stat().st_mtime_ns) for file in broken.glob("*.parquet")}
         assert finished.items() < now.items()  # what was finished is untouched
         finished = now

@@ -141,11 +141,11 @@ def test_a_failed_trial_makes_the_command_fail_and_can_be_retried(
 
 
 def test_trials_that_are_left_when_the_time_is_over_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
-    """As of a search that was interrupted, and gone on with too little time."""
+    """As of a search that was interrupted, and resumed too little time."""
     states = {"a": "finished", "b": "waiting", "c": "pruned"}
     records = [TrialRecord(Trial(name, "", name, {}, 0), state, None, {}, "") for name, state in states.items()]
     _end(records, Path("s.yaml"), None)
-    assert "not trained yet: 1 of 3 trials; go on with: qakit study run s.yaml" in capsys.readouterr().err
+    assert "not trained yet: 1 of 3 trials; resume with: qakit study run s.yaml" in capsys.readouterr().err
     _end(records[:1], Path("s.yaml"), None)
     assert "not trained yet" not in capsys.readouterr().err
 

@@ -198,7 +198,8 @@ def test_a_folder_in_use_is_not_overwritten(small_recipe: Path, small_run: Path,
     assert result.exit_code == 2
     assert isinstance(result.exception, RunError)
     assert (
-        str(result.exception) == f"{small_run} exists and is not empty: go on with --resume, or choose another --output"
+        str(result.exception)
+        == f"{small_run} exists and is not empty: resume with --resume, or choose another --output"
     )
 
 
@@ -224,7 +225,7 @@ def test_another_recipe_than_the_runs_own_is_refused_with_resume(
     result = invoke("train", other, "--resume", "--output", small_run)
     assert result.exit_code == 2
     assert "was begun with train.epochs: 1.0, but the recipe now says train.epochs: 3.0" in str(result.exception)
-    assert "other.yaml out: --resume goes on with the run's own recipe" in str(result.exception)
+    assert "other.yaml out: --resume uses the run's own recipe" in str(result.exception)
     assert invoke("train", tmp_path / "no.yaml", "--resume", "--output", small_run).exit_code == 2
     assert invoke("train", small_recipe, "--resume", "--output", small_run).exit_code == 0
 
@@ -336,7 +337,7 @@ def test_a_run_is_finished_when_all_is_there(
     with monkeypatch.context() as patch:
         patch.setattr("qakit.report.curves.draw_curves", killed)
         assert invoke("train", "--resume", "--output", run.folder).exit_code == 130
-    assert not run.metrics_file.exists()  # so a fold, a stage or a member is not passed over
+    assert not run.metrics_file.exists()  # so a fold, a stage or a member is not skipped
     result = invoke("train", "--resume", "--output", run.folder)
     assert result.exit_code == 0
     assert "is finished" not in result.stderr

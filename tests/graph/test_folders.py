@@ -1,4 +1,4 @@
-"""The folders of a graph: what a later command needs to go on there, and who may go on."""
+"""The folders of a graph: what a later command needs to continue there, and who may continue."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ def test_who_finds_another_commit_is_told_how_to_go_on(graph: GraphOf, lay: Lay,
 
     folder = lay(at("a" * 40))
     trained(Run(folder))
-    with pytest.raises(RunError, match=f"; set backbone.revision to {'a' * 40} to go on, choose another --output"):
+    with pytest.raises(RunError, match=f"; set backbone.revision to {'a' * 40} to continue, choose another --output"):
         check_graph(at("b" * 40), folder, registry, silence, only=())
 
 

@@ -1,4 +1,4 @@
-"""The model folder: plain weights under transformers' names, and training that goes on undisturbed."""
+"""The model folder: plain weights under transformers' names, and training that continues undisturbed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`qakit pretrain`: the loss falls, the output is a backbone, a stopped run goes on exactly."""
+"""`qakit pretrain`: the loss falls, the output is a backbone, a stopped run continues exactly."""
 
 from __future__ import annotations
 
@@ -241,7 +241,7 @@ def test_a_stopped_command_says_how_to_go_on(
         patch.setattr("qakit.pretraining.pretrain.PretrainKeeper.combine_kept", stop)
         result = invoke(*command, *FAST_OPTIONS)
     assert result.exit_code == 143
-    assert "a checkpoint is written, go on with the same command and --resume" in result.stderr
+    assert "a checkpoint is written, continue with the same command and --resume" in result.stderr
     with monkeypatch.context() as patch:
         patch.setattr("qakit.files.recover_files", stopped)  # when all is written and nothing is in its place
         assert invoke(*command, *FAST_OPTIONS, "--resume").exit_code == 130

@@ -53,7 +53,7 @@ def test_the_command_says_what_is_chosen_and_ends_as_one_process_does(
     assert said.splitlines()[0] == CHOSEN
     assert said.count("error: ") == 1
     assert "error: stopped by SIGTERM after step" in said
-    assert f"a checkpoint is written, go on with: qakit train --resume --output {run}" in said
+    assert f"a checkpoint is written, resume with: qakit train --resume --output {run}" in said
     heard: list[Event] = []
     result = qakit.train(output=run, resume=True, devices="cpu:2", on_event=heard.append)
     assert_equal(run, long_run)

@@ -1,4 +1,4 @@
-"""Several trainings as one, killed and gone on with, alone and under a launcher: the same bits as without a kill."""
+"""Several trainings as one, killed and resumed, alone and under a launcher: the same bits as without a kill."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def test_wrong_fields_stop_or_are_skipped(fields, message, write_json, read):
     path = write_json(squad({**question(), **fields}, question(id="good")))
     with pytest.raises(DataError, match=message) as caught:
         read("squad", path)
-    kind = str(caught.value).rsplit("data.problems.", 1)[1].split()[0]  # the message says how to go on
+    kind = str(caught.value).rsplit("data.problems.", 1)[1].split()[0]  # the message says how to continue
     examples, problems = read("squad", path, {kind: "skip"})
     assert [example.id for example in examples] == ["good"]
     assert problems.counts == {(kind, "skipped"): 1}

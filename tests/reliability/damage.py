@@ -1,4 +1,4 @@
-"""Files that are damaged when a training goes on."""
+"""Files that are damaged when a training continues."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _newest(kind: str, bench: Workbench, moment: str) -> str:
     assert len(said) == (part in PARTS), done.err
     assert f"resuming from {before.name}" in done.err
     assert not differences(trial.run, whole.run)
-    return f"{'told; ' if said else ''}goes on from the one before, bit-identical in the end"
+    return f"{'reported; ' if said else ''}continues from the one before, bit-identical in the end"
 
 
 def _all(bench: Workbench, moment: str) -> str:

@@ -43,4 +43,4 @@ def _cache_only(bench: Workbench, moment: str) -> str:
     assert ended.code == 0, ended.err
     assert "tokens stay in memory" in ended.err, ended.err
     assert not differences(trial.run, whole.run)
-    return "says so, keeps the tokens in memory; " + IDENTICAL.removeprefix("goes on, ")
+    return "says so, keeps the tokens in memory; " + IDENTICAL.removeprefix("continues, ")

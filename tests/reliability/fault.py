@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from trainings import Ended
 from workbench import Trial, Whole, Workbench, differences
 
-IDENTICAL = "goes on, bit-identical in the end"
+IDENTICAL = "continues, bit-identical in the end"
 EVERY_ADAPTER = ("full", "lora", "bitfit")
 
 
@@ -45,7 +45,7 @@ def line_in(whole: Whole, phase: str, draw: random.Random, *, until: float = 1.0
 
 
 def resumed(trial: Trial, whole: Whole) -> str:
-    """Go on, and compare with the uninterrupted run."""
+    """Continue, and compare with the uninterrupted run."""
     done = trial.go_on()
     assert done.code == 0, f"{done.code}: {done.err}"
     assert "Traceback" not in done.err, done.err

@@ -54,7 +54,7 @@ def _by_the_clock(bench: Workbench, moment: str) -> str:
 
 
 def _go_on(trial: Trial, whole: Whole, draw: random.Random) -> str:
-    """Go on, perhaps to be killed again at a moment that the process may or may not come to, and go on."""
+    """Continue, perhaps to be killed again at a moment that the process may or may not come to, and continue."""
     if draw.random() < 0.4:
         phase = draw.choice(AGAIN)
         if phase == phases.CACHE:

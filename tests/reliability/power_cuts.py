@@ -44,4 +44,4 @@ def _afterwards(bench: Workbench, moment: str) -> str:
     assert cut.code == -9, cut
     lost = [name for name in differences(trial.after_cut().run, whole.run) if (whole.run / name).is_file()]
     assert not lost, lost
-    return f"nothing is lost; with --resume {resumed(trial, whole).removeprefix('goes on, ')}"
+    return f"nothing is lost; with --resume {resumed(trial, whole).removeprefix('continues, ')}"

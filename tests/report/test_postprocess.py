@@ -320,7 +320,7 @@ def test_one_that_cannot_be_used_is_left_out_or_if_it_is_named_an_error(
     registry = Registry.from_entry_points([*installed_entry_points(), *install("faulty", faulty=FAULTY)])
     tuning = tune(answered(HELPS), registry, names=None, holdout=0, sampling=SAMPLING)
     assert tuning.left_out[name].startswith(fault)
-    assert [step.name for step in tuning.chain] == ["special_chars"], "the others go on"
+    assert [step.name for step in tuning.chain] == ["special_chars"], "the others continue"
     assert {"good", "special_chars"} <= {each.step.name for each in tuning.tried}
     assert not [each for each in tuning.tried if each.step.name.startswith("bad_")]
     with pytest.raises(PluginError) as caught:

@@ -58,7 +58,7 @@ def write(tmp_path: Path) -> Write:
 
 
 class Faked:
-    """The fake training in this process: one evaluation at each look, so several go on side by side."""
+    """The fake training in this process: one evaluation at each look, so several continue side by side."""
 
     def __init__(self, capacity: int = 1, train: Callable[[Path], Iterator[None]] = fake_training.train) -> None:
         self.capacity, self.train = capacity, train

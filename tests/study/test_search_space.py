@@ -1,4 +1,4 @@
-"""A search that goes on after its file was edited: in the same space, or in one with wider ranges."""
+"""A search that continues after its file was edited: in the same space, or in one with wider ranges."""
 
 from __future__ import annotations
 

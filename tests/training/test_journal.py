@@ -1,4 +1,4 @@
-"""The logs of a training that goes on."""
+"""The logs of a training that continues."""
 
 from __future__ import annotations
 

@@ -221,7 +221,7 @@ def test_a_run_with_it_equals_one_without_it_also_resumed(
     for name in names:
         assert (with_it / name).read_bytes() == (without / name).read_bytes(), name
 
-    for left, times in ((1, 1), (0, 2)):  # gone on with after two steps; begun again before the first checkpoint
+    for left, times in ((1, 1), (0, 2)):  # resumed after two steps; begun again before the first checkpoint
         (with_it / "metrics.json").unlink()
         folders = sorted((with_it / "checkpoints").glob("step-*"))
         for folder in folders[left:]:

@@ -218,7 +218,7 @@ def test_a_label_is_one_of_the_classes(labelling: Labelling, classes: tuple[str,
 def test_answers_that_were_kept_serve_until_the_weights_are_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As when the labelling run was interrupted, and has been gone on with since."""
+    """As when the labelling run was interrupted, and has been resumed since."""
     recipe = Recipe.model_validate({"data": {"reader": "adl"}, "backbone": {"source": "nowhere"}})
     run = create_run(recipe, tmp_path / "first")
     (tmp_path / "more.json").write_text("[]", "utf-8")

@@ -276,7 +276,7 @@ def _from_recipe(targets: list[str], overrides: list[str], tokenizer: str | None
 def _rules(recipe: Recipe, registry: Registry) -> Rules:
     """The training's own rules.
 
-    Where the backbone cannot be had nobody knows what the head gives; that is told with the tokenizer.
+    Where the backbone cannot be had nobody knows what the head gives; that is reported with the tokenizer.
     """
     from qakit.inference.data_rules import data_findings
     from qakit.inference.scoring import given_by, number_range_of

@@ -112,7 +112,7 @@ def predict_many(
                 )
     except StoppedError as error:
         if speaks:
-            print_error(f"{error}; finished files stay in {folder}, go on with the same command")
+            print_error(f"{error}; finished files stay in {folder}, continue with the same command")
         raise typer.Exit(error.exit_code) from None
     if as_json:
         print_json(_summary(folder, tally))
@@ -165,7 +165,7 @@ def _device() -> torch.device:
 
 
 class _Display:
-    """A bar on a terminal, a line now and then elsewhere; what was wrong with records is told once per file."""
+    """A bar on a terminal, a line now and then elsewhere; what was wrong with records is reported once per file."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet

@@ -81,7 +81,7 @@ def print_error(message: object) -> None:
 
 
 def print_warning(message: object) -> None:
-    """Something the user should know; the command goes on."""
+    """Something the user should know; the command continues."""
     err.print(Text("warning: ", style="yellow") + plain(message))
 
 

@@ -19,9 +19,9 @@ def stops_told(
     folder: Callable[[], Path | None],
     *,
     first: bool = True,
-    go_on: str = "go on with: qakit train --resume --output {}",
+    go_on: str = "resume with: qakit train --resume --output {}",
 ) -> Iterator[None]:
-    """Around a training: when it is asked to stop, one line says how to go on.
+    """Around a training: when it is asked to stop, one line says how to continue.
 
     Args:
         folder: gives the training's folder, once there is one.
