@@ -48,6 +48,16 @@ def evaluate(
     errors: Annotated[
         bool, typer.Option("--errors", help="Also say why each wrong answer is wrong; always so for a pipeline.")
     ] = False,
+    questions: Annotated[
+        Path | None,
+        typer.Option(
+            "--questions",
+            metavar="FILE",
+            help="Write every question with its answer and what is wrong with it: a page (.html) or a table (.csv); "
+            "with --errors the page shows the windows, too.",
+            callback=new_path,
+        ),
+    ] = None,
     nbest: NbestOption = None,
     reader: ReaderOption = None,
     reader_settings: ReaderSetOption = None,
@@ -75,6 +85,7 @@ def evaluate(
             threshold=threshold,
             curve=curve,
             errors=errors,
+            questions=questions,
             nbest=nbest,
             overrides=overrides_of(settings, reader=reader, reader_settings=reader_settings, metric=metric),
             listener=display,
@@ -90,5 +101,6 @@ def evaluate(
     show_evaluation(result.report)
     if expectation is not None:
         show_expectation(expectation)
-    if curve is not None:
-        out.print(plain(f"curve: {curve}"))
+    for name, file in (("curve", curve), ("questions", questions)):
+        if file is not None:
+            out.print(plain(f"{name}: {file}"))

@@ -52,6 +52,8 @@ class Examined:
     errors: ErrorAnalysis
     stages: ByStage | None = None
     """Of a pipeline."""
+    windows: Sequence[Sequence[tuple[int, int, int]]] = ()
+    """Of one model: (N,) the windows of each question, as :func:`~qakit.inference.error_analysis.window_places`."""
 
 
 class Answering(Protocol):

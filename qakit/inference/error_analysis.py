@@ -66,6 +66,21 @@ class ErrorAnalysis:
         return {loss: sum(each == loss for each in self.loss) for loss in LOSSES}
 
 
+def window_places(prepared: ScoringSet) -> list[list[tuple[int, int, int]]]:
+    """(N,) of each example its windows' contexts: which one, the first character and one past the last."""
+    windows, encoded = prepared.windows, prepared.encoded
+    window = np.repeat(np.arange(len(windows)), np.diff(windows.pointers))
+    example = windows.example[window]
+    found: list[list[tuple[int, int, int]]] = [[] for _ in prepared.examples]
+    for segment in np.flatnonzero(windows.stop > windows.first):
+        row, pair = int(example[segment]), int(windows.pair[segment])
+        first = encoded.store.pointers[encoded.context[pair]]
+        begin = encoded.store.offsets[first + windows.first[segment], 0]
+        end = encoded.store.offsets[first + windows.stop[segment] - 1, 1]
+        found[row].append((pair - int(encoded.pointers[row]), int(begin), int(end)))
+    return found
+
+
 def exactly_right_answers(judge: Judge, examples: Sequence[Example], answers: Sequence[str]) -> list[bool]:
     """(N,) whether answers are exact matches, by the metric's own exact match (its primary figure where it has none).
 

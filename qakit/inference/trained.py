@@ -15,7 +15,7 @@ from qakit.distributed import ALONE, Workers, check_same
 from qakit.errors import RunError, UsageError
 from qakit.inference.answering import Examined, Inferred
 from qakit.inference.collectors import Scores, SpanScores
-from qakit.inference.error_analysis import Place, analyse_errors, relevant_context
+from qakit.inference.error_analysis import Place, analyse_errors, relevant_context, window_places
 from qakit.inference.evaluation import Evaluation, Judge, evaluate, finish
 from qakit.inference.scoring import (
     CountProgress,
@@ -226,7 +226,7 @@ class TrainedRun:
             for row, context in enumerate(map(relevant_context, examples))
         ]
         errors = analyse_errors(examples, raw, evaluation.predictions, self.judge, prepared, places)
-        return Examined(evaluation, errors)
+        return Examined(evaluation, errors, windows=window_places(prepared))
 
     def answer(
         self, examples: Sequence[Example], *, top_k: int, progress: CountProgress | None = None

@@ -19,6 +19,7 @@ from qakit.runs import Run, open_run
 from qakit.values import Example, Prediction, Targets
 
 if TYPE_CHECKING:
+    from qakit.inference.answering import Answering
     from qakit.recipe.model import Recipe
     from qakit.registry import Registry
     from qakit.statistics import Draws
@@ -66,6 +67,12 @@ class Answered:
     """SHA-256 of the validation files, when the run read them."""
     examples: Mapping[str, Example]
     predictions: Mapping[str, Prediction]
+
+
+def answered(trained: Answering, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Answered:
+    """What a model has just answered, whatever questions they are."""
+    by_id = {example.id: example for example in examples}
+    return Answered(trained.run, trained.recipe, (), by_id, {each.id: each for each in predictions})
 
 
 def read_answered(folders: Sequence[Path], registry: Registry) -> list[Answered]:

@@ -6,16 +6,20 @@ All of it comes from files: the runs' logs and stored predictions. Nothing is lo
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import fmean
 from typing import Any, Literal
 
 from qakit import __version__
 from qakit.discovery import describe
 from qakit.files import write_text
+from qakit.inference.answering import Examined
 from qakit.inference.calibration import RIGHT
 from qakit.inference.error_analysis import MEANING, analyse_errors, relevant_context
 from qakit.inference.evaluation import EXACT_MATCH, Judge, choices_of
@@ -61,12 +65,25 @@ def write_run_page(run: Run, registry: Registry, *, notice: Callable[[str], obje
         notice(f"the page {run.page} was not written ({describe(error)}); qakit view {run.folder} writes it")
 
 
-def view_page(runs: Sequence[Answered], registry: Registry, *, most: int | None = None) -> str:
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What an evaluation knows beside the answers, and no file keeps."""
+
+    threshold: float
+    """The no-answer threshold that it answered with."""
+    examined: Examined | None = None
+    """Why each wrong answer is wrong, and the windows."""
+
+
+def view_page(
+    runs: Sequence[Answered], registry: Registry, *, most: int | None = None, findings: Findings | None = None
+) -> str:
     """The page as HTML.
 
     Args:
         runs: one or more with the same questions, from :func:`qakit.report.compare_runs.read_answered`.
         most: questions that are listed at most; by default all.
+        findings: of the evaluation that one run's answers come from; by default they are its validation answers.
     """
     judges = [Judge.of(run.recipe, registry) for run in runs]
     names = labels_of([run.run.folder for run in runs])
@@ -79,16 +96,41 @@ def view_page(runs: Sequence[Answered], registry: Registry, *, most: int | None 
     if step > 1:
         text = f"Below is every {step}th of the questions: qakit view {runs[0].run.folder} shows all."
         parts.append(paragraph(text, style="soft"))
-    parts += [_SECTIONS, paragraph(f"qakit {__version__}", style="soft")]
-    return page(title, parts, script="view.js", data=view_data(runs, names, judges, examples[::step]))
+    asked = "the validation questions, those of the best weights" if findings is None else "the questions of a file"
+    parts += [_CHARTS, paragraph(f"Answers to {asked}.", style="soft"), _QUESTIONS]
+    parts.append(paragraph(f"qakit {__version__}", style="soft"))
+    data = view_data(runs, names, judges, examples[::step], findings)
+    return page(title, parts, script="view.js", data=data)
 
 
-_SECTIONS = """\
+def write_questions(path: Path, run: Answered, registry: Registry, findings: Findings) -> None:
+    """Every question with the answer and what is known of it: a page (``.html``), or a table (``.csv``).
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    if path.suffix.lower() == ".html":
+        write_text(path, view_page([run], registry, findings=findings))
+        return
+    data = view_data([run], [run.run.name], [Judge.of(run.recipe, registry)], list(run.examples.values()), findings)
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("id", "question", "right", "answer", "is_right", "confidence", "cause", *data["keys"]))
+    for question, answer in zip(data["questions"], data["answers"][0], strict=True):
+        gold = question["g"]
+        right = " | ".join(dict.fromkeys(each[0] for each in gold)) if isinstance(gold, list) else gold
+        rows.writerow(
+            (question["i"], question["q"], right, answer["a"], answer["r"], answer["p"], answer["c"], *answer["f"])
+        )
+    write_text(path, text.getvalue())
+
+
+_CHARTS = """\
 <section id="charts-section"><h2>Curves</h2><div id="charts" class="charts"></div></section>
 <section id="threshold"><h2>No-answer threshold</h2></section>
 <section id="confusion"><h2>Confusion of classes</h2></section>
-<h2>Questions</h2>
-<p class="soft">Answers to the validation questions, those of the best weights.</p>
+<h2>Questions</h2>"""
+_QUESTIONS = """\
 <div class="bar">
 <input type="search" id="search" placeholder="Search questions, answers, ids" aria-label="search">
 <select id="outcome" aria-label="which questions"></select>
@@ -107,6 +149,7 @@ def view_data(
     names: Sequence[str],
     judges: Sequence[Judge],
     examples: Sequence[Example],
+    findings: Findings | None = None,
 ) -> dict[str, Any]:
     """What the script reads.
 
@@ -114,7 +157,8 @@ def view_data(
     figure that runs are selected by. ``texts``: the distinct contexts.
 
     A question has its id ``i``, text ``q``, contexts ``c`` (places in ``texts``) and right answer ``g``: ``[text,
-    start, context, end]`` each (characters, end exclusive), a class or number, or the right context.
+    start, context, end]`` each (characters, end exclusive), a class or number, or the right context; and, where they
+    are known, its windows ``w``: ``[context, start, end]``.
 
     An answer has its text ``a``; candidates ``n``: ``[start, end, context, probability, score]``, and the text
     where it has no place, or probabilities alone; "no answer" ``o``: ``[probability, score]``; figures ``f``; whether
@@ -131,14 +175,16 @@ def view_data(
     for example in examples:
         contexts = [places.setdefault(text, len(places)) for text in example.contexts]
         questions.append({"i": example.id, "q": example.question, "c": contexts, "g": _gold(example, kind)})
+    if findings is not None and findings.examined is not None and findings.examined.windows:
+        questions = [each | {"w": own} for each, own in zip(questions, findings.examined.windows, strict=True)]
     described, answers = [], []
     for number, (run, name, judge) in enumerate(zip(runs, names, judges, strict=True)):
-        own = _answers(judge, examples, predictions[number], keys, exact, with_threshold=number == 0)
+        own = _answers(judge, examples, predictions[number], keys, exact, findings, with_threshold=number == 0)
         answers.append(own)
         described.append(
             {
                 "name": name,
-                "threshold": _threshold(run) if any("t" in answer for answer in own) else None,
+                "threshold": _threshold(run, findings) if any("t" in answer for answer in own) else None,
                 "log": _log(run),
                 "calibration": _calibration(own),
                 "labels": list(classes_of(run.run) or ()),
@@ -185,6 +231,7 @@ def _answers(
     predictions: Sequence[Prediction],
     keys: Sequence[str],
     exact: int | None,
+    findings: Findings | None,
     *,
     with_threshold: bool,
 ) -> list[dict[str, Any]]:
@@ -199,7 +246,8 @@ def _answers(
     chosen = choices = None
     if len(spans) == len(predictions) and rows and keys:
         raw = [_raw(prediction) for prediction in spans]
-        causes = analyse_errors(examples, raw, spans, judge).loss
+        examined = None if findings is None else findings.examined
+        causes = (analyse_errors(examples, raw, spans, judge) if examined is None else examined.errors).loss
         if with_threshold and judge.recipe.predict.no_answer:
             choices = choices_of(raw, examples, judge)
     found = []
@@ -261,7 +309,9 @@ def _is_right(example: Example, final: str, figures: Sequence[float | None], exa
     return None
 
 
-def _threshold(run: Answered) -> float:
+def _threshold(run: Answered, findings: Findings | None) -> float:
+    if findings is not None:
+        return findings.threshold
     return finite_or_none(run.run.read_json(run.run.decision_file).get("null_threshold")) or 0.0
 
 

@@ -51,6 +51,7 @@ def evaluate(
     threshold: float | None = None,
     curve: Path | None = None,
     errors: bool = False,
+    questions: Path | None = None,
     nbest: Path | None = None,
     overrides: Sequence[str] = (),
     listener: Listener,
@@ -58,15 +59,19 @@ def evaluate(
     """See :func:`qakit.evaluate`; ``overrides`` are ``a.b=value`` texts for the model's recipe."""
     from qakit.data.cache import default_cache
     from qakit.inference.nbest_file import write_nbest
+    from qakit.report.compare_runs import answered
     from qakit.report.evaluation import expectation_of, report_of
     from qakit.report.threshold_curve import draw_threshold_curve
+    from qakit.report.view import Findings, write_questions
     from qakit.stages.trained import TrainedPipeline
 
     if not is_first_process():
         listener = silence
     file = None if source is None else input_file(source)
     if file is not None:
-        check_targets(file, nbest, curve)
+        check_targets(file, nbest, curve, questions)
+    if questions is not None and questions.suffix.lower() not in (".csv", ".html"):
+        raise UsageError(f"--questions {questions} must end in .csv or .html")
     trained = load_run(model, overrides, listener)
     _check_options(trained, threshold, curve)
     if threshold is not None:
@@ -77,9 +82,9 @@ def evaluate(
     else:
         split = read_examples(trained, file, predicted_only=False, listener=listener)
     for path in split.files:
-        check_targets(path, nbest, curve, recipe=trained.recipe)
+        check_targets(path, nbest, curve, questions, recipe=trained.recipe)
     _check_labelled(split, trained)
-    expectation, cache = None, default_cache()
+    examined, expectation, cache = None, None, default_cache()
 
     def progress(done: int, total: int) -> None:
         listener(Predicting(done, total))
@@ -94,6 +99,11 @@ def evaluate(
     report = report_of(evaluation, split.examples, trained.judge, given=threshold is not None)
     if trained.workers.first and nbest is not None:
         write_nbest(nbest, evaluation.predictions)
+    if trained.workers.first and questions is not None:
+        findings = Findings(evaluation.null_threshold, examined)
+        write_questions(
+            questions, answered(trained, split.examples, evaluation.predictions), trained.registry, findings
+        )
     if trained.workers.first and curve is not None and report.choices is not None:
         title = f"{trained.run.name}, {split.files[0].name}"
         draw_threshold_curve(report.choices, curve, used=trained.null_threshold, title=title)

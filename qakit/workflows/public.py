@@ -152,6 +152,7 @@ def evaluate(
     threshold: float | None = None,
     curve: StrPath | None = None,
     errors: bool = False,
+    questions: StrPath | None = None,
     nbest: StrPath | None = None,
     set: Values | None = None,
     on_event: Listener = log,
@@ -164,6 +165,8 @@ def evaluate(
         threshold: answer "" where the no-answer score exceeds the best span's by more, instead of the run's own.
         curve: draw the figures at every no-answer threshold to this PNG file.
         errors: also say why each wrong answer is wrong, by one model or a pipeline; always so for a pipeline.
+        questions: also write every question with its answer to this file: a page (``.html``) or a table (``.csv``);
+            with ``errors`` the page shows the windows, too.
         nbest: also write all candidates to this JSON Lines file.
         set: values to change, of a run only those that prediction looks at: ``{"predict.max_answer_length": 50}``.
         on_event: as for :func:`predict`.
@@ -182,6 +185,7 @@ def evaluate(
             threshold=threshold,
             curve=given.new_file(curve),
             errors=errors,
+            questions=given.new_file(questions),
             nbest=given.new_file(nbest),
             overrides=given.texts(set),
             listener=on_event,

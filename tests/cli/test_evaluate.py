@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,28 @@ def test_a_threshold_beyond_all_scores_answers_all_or_nothing(evaluated: Any, th
     if not answered:
         assert report["figures"]["exact"] == pytest.approx(100 * 4 / 12)
         assert report["figures"]["HasAns_exact"] == 0.0
+
+
+def test_every_question_as_a_table_and_as_a_page(evaluated: Any, tmp_path: Path) -> None:
+    table, page = tmp_path / "questions.csv", tmp_path / "questions.html"
+    report = evaluated("--errors", "--questions", table)
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == report["questions"]
+    assert sum(float(row["exact"]) for row in rows) / len(rows) == pytest.approx(report["figures"]["exact"])
+    causes = Counter(row["cause"] for row in rows if row["is_right"] == "0")
+    assert causes == {cause: count for cause, count in report["expected"]["errors"].items() if count}
+    evaluated("--errors", "--questions", page, "--threshold", "1.5")
+    data = json.loads(
+        page.read_text("utf-8").partition('<script type="application/json" id="data">')[2].partition("</")[0]
+    )
+    assert data["runs"][0]["threshold"] == 1.5
+    for question in data["questions"]:
+        texts = [data["texts"][place] for place in question["c"]]
+        assert {context for context, _, _ in question["w"]} == set(range(len(texts)))
+        for number, text in enumerate(texts):
+            seen = {at for context, start, end in question["w"] if context == number for at in range(start, end)}
+            assert {at for at, letter in enumerate(text) if letter.isalnum()} <= seen
 
 
 def test_a_threshold_among_the_values_is_one_that_is_given(evaluated: Any) -> None:

@@ -11,8 +11,10 @@ import pytest
 from browser import start_browser
 from view_pages import REGISTRY, answered, asked, said
 
-from qakit.inference.evaluation import Judge, choices_of
-from qakit.report.view import view_page
+from qakit.inference.answering import Examined
+from qakit.inference.error_analysis import ErrorAnalysis
+from qakit.inference.evaluation import Evaluation, Judge, choices_of
+from qakit.report.view import Findings, view_page
 from qakit.values import ContextPrediction, Example, LabelPrediction, SpanPrediction
 
 ATTACK = "<img src=x onerror='document.title=`hacked`'></script><script>document.title='hacked'</script>"
@@ -63,9 +65,9 @@ class Page:
 def opened(browser: Any, tmp_path: Path) -> Any:
     """``opened(run, ...)``: their page, without a complaint of the browser."""
 
-    def open_page(*runs: Any) -> Page:
+    def open_page(*runs: Any, findings: Findings | None = None) -> Page:
         file = tmp_path / "page.html"
-        file.write_text(view_page(runs, REGISTRY), "utf-8")
+        file.write_text(view_page(runs, REGISTRY, findings=findings), "utf-8")
         browser.get("about:blank")
         browser.get(file.as_uri())
         assert browser.get_log("browser") == []
@@ -112,6 +114,21 @@ def test_marks_stand_at_characters_of_any_script(opened: Any, tmp_path: Path, nu
     assert page.all("#detail .context") == [EXAMPLES[number].contexts[0]]
     assert page.all("#detail mark.gold")[0] == gold
     assert page.all("#detail mark.said")[-1] == own
+
+
+def test_windows_lie_where_they_are_in_the_context(opened: Any, tmp_path: Path) -> None:
+    run = answered(tmp_path / "run", EXAMPLES, PREDICTIONS)
+    errors = ErrorAnalysis((False,) * 7, ("window", *["model"] * 6), 0)  # type: ignore[arg-type]
+    evaluation = Evaluation({}, tuple(PREDICTIONS), tuple(PREDICTIONS), 0.0)
+    half = len(TEXT) // 2
+    examined = Examined(evaluation, errors, windows=[[(0, 0, half), (0, half, len(TEXT))], *[[]] * 6])
+    page = opened(run, findings=Findings(0.0, examined))
+    bars = page.browser.execute_script(
+        "const at = document.querySelector('.windows').getBoundingClientRect();"
+        "return [...document.querySelectorAll('.windows div')].map((each) => each.getBoundingClientRect())"
+        ".map((each) => [(each.left - at.left) / at.width, each.width / at.width])"
+    )
+    assert bars == [[pytest.approx(0), pytest.approx(0.5, abs=0.01)], [pytest.approx(0.5, abs=0.01)] * 2]
 
 
 def test_chosen_paragraphs_are_counted_from_1_everywhere(opened: Any, tmp_path: Path) -> None:

@@ -308,11 +308,24 @@ function contexts(question, k) {
   const chosen = D.kind === "contexts" ? [question.g, ...D.answers.map((run) => Number(run[k].a))] : [];
   return question.c.flatMap((number, place) => {
     const box = el("div", { class: "context", dir: "auto", lang: "" }, marked(D.texts[number], spans[place]));
-    if (question.c.length === 1) return [box];
+    const bars = windows(question, place);
+    if (question.c.length === 1) return [box, bars];
     const notes = [place === question.g && "right", D.kind === "contexts" && chosen.slice(1).includes(place) && "said"].filter(Boolean);
     const open = spans[place].length > 0 || chosen.includes(place);
-    return [el("details", { open: open ? "" : null }, el("summary", {}, `paragraph ${place + 1}${notes.length ? ` (${notes.join(", ")})` : ""}`), box)];
+    return [el("details", { open: open ? "" : null }, el("summary", {}, `paragraph ${place + 1}${notes.length ? ` (${notes.join(", ")})` : ""}`), box, bars)];
   });
+}
+
+// Where a context's windows lie in it, one bar each; empty where that is not known.
+function windows(question, place) {
+  const length = characters(D.texts[question.c[place]]).length;
+  const bars = (question.w || []).filter(([context]) => context === place).map(([, begin, end]) => {
+    const bar = el("div", { title: `window: characters ${begin} to ${end} of ${length}` });
+    bar.style.marginLeft = `${(100 * begin) / length}%`;
+    bar.style.width = `${(100 * (end - begin)) / length}%`;
+    return bar;
+  });
+  return el("div", { class: "windows" }, ...bars);
 }
 
 // ------------------------------------------------------------------------------------------------------------- begin
