@@ -34,7 +34,10 @@ def pack_command(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
 ) -> None:
-    """Pack test predictions into the zip that gluebenchmark.com takes, after checking every file."""
+    """Pack test predictions into the zip that gluebenchmark.com takes, after checking every file.
+
+    Example: qakit glue pack runs/sst2 runs/cola --fill
+    """
     from qakit_glue.pack import pack
 
     packed = pack(sources, output, fill=fill)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from datetime import timedelta
-from typing import Annotated, Any, NoReturn
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, get_args, get_origin
 
 import typer
 from typer.core import TyperGroup
@@ -64,8 +65,19 @@ COMMANDS = (
 FAMILIES = (study, kaggle, recipes, data, runs, cache)
 
 
+METAVARS: dict[Any, str] = {Path: "FILE", int: "N", float: "X", str: "TEXT"}
+"""What an option's value is called in the help, where its declaration does not say."""
+
+
 class _Commands(TyperGroup):
     """Commands that know what options of other tools are called here."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command, with names for its options' values."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            _name_values(command)
+        return command
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that is asked for."""
@@ -78,6 +90,15 @@ class _Commands(TyperGroup):
                 if hint := option_hint(error.option_name):
                     vars(error).update(message=f"{vars(error)['message']}; {hint}", possibilities=None)
             raise
+
+
+def _name_values(command: Any) -> None:
+    for given in command.params:
+        annotation = given.type_descriptor.annotation if hasattr(given, "type_descriptor") else None
+        if given.metavar is None and not given.opts[0].startswith("-"):
+            given.metavar = given.name.upper()
+        elif given.metavar is None:
+            given.metavar = METAVARS.get(get_args(annotation)[0] if get_origin(annotation) is list else annotation)
 
 
 def build_app() -> typer.Typer:
@@ -104,7 +125,7 @@ def build_app() -> typer.Typer:
         app.command()(command)
     app.command("plugins")(plugins.list_plugins)
     for family in FAMILIES:
-        app.add_typer(family.app)
+        app.add_typer(family.app, cls=_Commands)
     plugins.register_plugin_commands(app)
     return app
 

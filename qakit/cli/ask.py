@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def ask(
     model: ModelArgument,
-    question: Annotated[str, typer.Option("--question", "-q", help="The question.")],
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question.")],
     context: Annotated[
         list[str],
         typer.Option("--context", "-c", help="A text to answer from; repeat it for several. @FILE reads a file."),
@@ -27,7 +27,10 @@ def ask(
     settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask one question."""
+    """Ask one question.
+
+    Example: qakit ask runs/first "Who wrote it?" -c "Mary Shelley wrote it."
+    """
     from qakit.inference.answerer import Answerer
     from qakit.inference.questions import examples_of
     from qakit.workflows.questions import load_run

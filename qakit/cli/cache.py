@@ -18,7 +18,10 @@ app = typer.Typer(name="cache", help="What qakit keeps to be quicker the next ti
 
 @app.command()
 def show(as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False) -> None:
-    """Where the cache is, and what is in it."""
+    """Where the cache is, and what is in it.
+
+    Example: qakit cache show
+    """
     from qakit.cli.terminal.tables import print_table, size
     from qakit.data.cache import ROOMS, UNUSED_DAYS, default_cache, entries, limit_bytes
 
@@ -45,7 +48,10 @@ def clear(
     ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
 ) -> None:
-    """Remove what is in the cache. It is made again when it is needed; splits of datasets need the hub for that."""
+    """Remove what is in the cache. It is made again when it is needed; splits of datasets need the hub for that.
+
+    Example: qakit cache clear tokens
+    """
     from qakit.cli.terminal.tables import size
     from qakit.data import cache
 

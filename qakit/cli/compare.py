@@ -27,7 +27,11 @@ def compare(
     ] = None,
     metric_key: Annotated[
         list[str] | None,
-        typer.Option("--metric-key", help="A figure of the metric, such as f1 (repeatable); by default all of them."),
+        typer.Option(
+            "--metric-key",
+            metavar="NAME",
+            help="A figure of the metric, such as f1 (repeatable); by default all of them.",
+        ),
     ] = None,
     baseline: Annotated[
         Path | None, typer.Option("--baseline", help="The run that the others are compared with; else the first.")
@@ -45,6 +49,8 @@ def compare(
 
     The runs must have answered the same questions and have the same metric. Differences are paired by question; where
     the 95% interval holds 0, the runs are not distinguishable.
+
+    Example: qakit compare runs/linear runs/crf --output comparison
     """
     from qakit.workflows.compare import compare as compare_runs
 

@@ -12,6 +12,7 @@ from qakit.cli.terminal.options import (
     JsonOption,
     ModelArgument,
     NbestOption,
+    QuietOption,
     ReaderOption,
     ReaderSetOption,
     SetOption,
@@ -27,6 +28,7 @@ def evaluate(
         typer.Option(
             "--input",
             "-i",
+            metavar="FILE",
             help="A labelled file (also hf://...) in the format of the recipe's reader; by default the recipe's "
             "validation file.",
         ),
@@ -63,14 +65,17 @@ def evaluate(
     reader_settings: ReaderSetOption = None,
     metric: Annotated[
         str | None,
-        typer.Option("--metric", "-m", help="How it is scored; by default as the recipe says."),
+        typer.Option("--metric", "-m", metavar="NAME", help="How it is scored; by default as the recipe says."),
     ] = None,
     settings: SetOption = None,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Score a run on a labelled file, with the threshold and temperature tuned in training; or a model without a run.
 
     A pipeline, an ensemble or a folder of folds runs as a whole, exactly as on a test file.
+
+    Example: qakit evaluate runs/first --input dev.json --errors
     """
     from qakit.cli.results import show_evaluation, show_expectation
     from qakit.cli.terminal.progress import TrainingDisplay
@@ -78,7 +83,7 @@ def evaluate(
     from qakit.workflows.evaluate import evaluate as evaluate_model
 
     first = is_first_process()
-    with TrainingDisplay(silent=not first) as display:
+    with TrainingDisplay(quiet=quiet, silent=not first) as display:
         result = evaluate_model(
             model,
             given,

@@ -56,6 +56,8 @@ def export(
     """A run in a form that works elsewhere: plain weights, the adapter, a folder with a script, a notebook for Kaggle.
 
     Kaggle's notebook answers the recipe's test file without a network.
+
+    Example: qakit export runs/lora --merge -o exported
     """
     if [merge, adapter_only, offline, kaggle is not None].count(True) != 1:
         raise UsageError("what should be written? one of --merge, --adapter-only, --offline and --kaggle FOLDER")

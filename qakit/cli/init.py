@@ -40,6 +40,8 @@ def init(
 
     Nothing is asked and nothing is fetched: format, columns, task, language and lengths are seen, the rest has
     defaults.
+
+    Example: qakit init train.csv --test test.csv -o recipe.yaml
     """
     from qakit.drafting.draft import Files, draft
     from qakit.files import refuse_special, write_text

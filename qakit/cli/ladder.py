@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qakit.cli.terminal.console import out, plain, print_error, print_json
-from qakit.cli.terminal.options import DevicesOption, EngineOption, JobsOption, MaxHoursOption
+from qakit.cli.terminal.options import DevicesOption, EngineOption, JobsOption, MaxHoursOption, QuietOption
 from qakit.outputs import new_folder
 
 if TYPE_CHECKING:
@@ -20,7 +20,11 @@ def ladder(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", help="The ladder's folder: a run for each recipe, and the report.", callback=new_folder
+            "--output",
+            "-o",
+            help="The ladder's folder: a run for each recipe, and the report.",
+            metavar="FOLDER",
+            callback=new_folder,
         ),
     ] = Path("runs/ladder"),
     overrides: Annotated[
@@ -33,12 +37,14 @@ def ladder(
     resamples: Annotated[int, typer.Option("--resamples", min=100, help="Resamples of the bootstrap.")] = 10_000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the resamples.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Train a chain of recipes and say what each step bought over the one before.
 
     What is trained already is not trained again, and an interrupted training is resumed: give the same command
     again. A recipe that fails is shown with its error; the others continue. Recipes may have folds, stages or members.
+
+    Example: qakit ladder recipes/simple.yaml recipes/medium.yaml --output ladder
     """
     from qakit.cli.terminal.progress import TrainingDisplay
     from qakit.cli.terminal.stops import stops_told

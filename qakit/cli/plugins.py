@@ -102,7 +102,10 @@ def list_plugins(
     kind: Annotated[Kind | None, typer.Option(help="Only this kind of component.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with a description of every setting.")] = False,
 ) -> None:
-    """List the installed components and their settings, and the plugins that are broken or switched off."""
+    """List the installed components and their settings, and the plugins that are broken or switched off.
+
+    Example: qakit plugins --kind heads
+    """
     registry = load_registry()
     if as_json:
         print_json(_document(registry, kind))

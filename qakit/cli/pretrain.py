@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qakit.cli.terminal.console import err, plain, print_json
+from qakit.cli.terminal.options import QuietOption
 from qakit.errors import UsageError
 from qakit.outputs import new_folder
 
@@ -25,7 +26,13 @@ GO_ON = "continue with the same command and --resume"
 def pretrain(
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="Where the pretrained backbone goes: a new folder.", callback=new_folder),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Where the pretrained backbone goes: a new folder.",
+            metavar="FOLDER",
+            callback=new_folder,
+        ),
     ],
     recipe: Annotated[
         Path | None, typer.Argument(help="A recipe: its backbone and, without --text, the contexts of its data.")
@@ -46,11 +53,13 @@ def pretrain(
         bool, typer.Option("--resume", help="The same command once more: continue from the last checkpoint.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON on stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Continue a backbone's pretraining on texts: masked words, or recurring spans as in Splinter.
 
     The folder serves as backbone.source of a recipe.
+
+    Example: qakit pretrain simple --text texts.txt -o pretrained
     """
     from qakit.pretraining.settings import settings_from
     from qakit.registry import load_registry

@@ -132,7 +132,7 @@ def _show_files(run: Run, metrics: Mapping[str, Any]) -> None:
         **{name: file for name, file in pictures.items() if file.is_file()},
         **submission_pair(run, metrics),
     }
-    ask = {"ask it": f'qakit ask {run.folder} -q "QUESTION" -c "CONTEXT"'} if _answers_questions(run) else {}
+    ask = {"ask it": f'qakit ask {run.folder} "QUESTION" -c "CONTEXT"'} if _answers_questions(run) else {}
     following = {
         **ask,
         "predict a file": f"qakit predict {run.folder} --input FILE --output answers.csv",

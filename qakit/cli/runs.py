@@ -40,6 +40,8 @@ def list_(
     """All runs of a folder, oldest first: what has become of them, their figures, and what was changed.
 
     A changed value is one that the oldest run of the same recipe name has otherwise.
+
+    Example: qakit runs list
     """
     from qakit.recipe.differences import changed_values
     from qakit.runs import list_runs
@@ -63,7 +65,10 @@ def list_(
 def show(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")], as_json: JsonOption = False
 ) -> None:
-    """One run: what has become of it, its recipe, machine, data, evaluations and files."""
+    """One run: what has become of it, its recipe, machine, data, evaluations and files.
+
+    Example: qakit runs show runs/first
+    """
     from qakit.cli.terminal.tables import modules_table, number, print_pairs, print_table
     from qakit.cli.terminal.tables import size as size_of
     from qakit.names import duration
@@ -247,6 +252,8 @@ def clean(
 
     A finished run loses nothing. One that was interrupted must be named, since it can no longer be resumed.
     model/, predictions/ and the logs stay in any case, and so does a run in which somebody is training.
+
+    Example: qakit runs clean runs/first --yes
     """
     from qakit.cli.terminal.tables import size
     from qakit.runs import RUNS, forget_training, locked

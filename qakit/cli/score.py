@@ -30,7 +30,7 @@ def score(
         ),
     ],
     metric: Annotated[
-        str | None, typer.Option("--metric", "-m", help="squad_v1, squad_v2, cmrc2018, exact_match ...")
+        str | None, typer.Option("--metric", "-m", metavar="NAME", help="squad_v1, squad_v2, cmrc2018, exact_match ...")
     ] = None,
     recipe: Annotated[
         Path | None, typer.Option("--recipe", metavar="RECIPE", help="Metric and reader are this recipe's.")
@@ -48,7 +48,8 @@ def score(
         Path | None, typer.Option("--no-answer-probability", help="JSON (id -> number); adds the best thresholds.")
     ] = None,
     reader: Annotated[
-        str | None, typer.Option("--reader", help="Format of the gold file; by default the recipe's, else squad.")
+        str | None,
+        typer.Option("--reader", metavar="NAME", help="Format of the gold file; by default the recipe's, else squad."),
     ] = None,
     reader_settings: Annotated[
         list[str] | None,
@@ -57,7 +58,10 @@ def score(
         ),
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="A setting of the metric: remove_characters=, (repeatable).")
+        list[str] | None,
+        typer.Option(
+            "--metric-set", metavar="KEY=VALUE", help="A setting of the metric: remove_characters=, (repeatable)."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
 ) -> None:
@@ -65,6 +69,8 @@ def score(
 
     A question without an answer scores 0 and is warned about, and so is a class that the gold file does not have;
     answers to unknown ids are left out.
+
+    Example: qakit score -m squad_v2 -g dev.json -p predictions.json
     """
     from qakit.data.predictions_file import read_answers, read_probabilities
     from qakit.protocols import OfficialFormat
@@ -130,8 +136,8 @@ def _judge(
         judge = Judge.of(found, registry)
         return _Judge(found.metric.name, judge.metric, built_reader, judge.selected_by, found.baselines)
     if metric is None:
-        raise UsageError("--set is a setting of the --metric; with --recipe the metric's settings are the recipe's")
-    built: Metric = build_component(registry, "metrics", metric, settings)
+        raise UsageError("--metric-set is for the --metric; with --recipe the metric's settings are the recipe's")
+    built: Metric = build_component(registry, "metrics", metric, settings, option="--metric-set")
     return _Judge(metric, built, built_reader, built.primary, {} if found is None else found.baselines)
 
 

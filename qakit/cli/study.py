@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from qakit.cli.terminal.console import err, out, plain, print_error, print_json, print_text
-from qakit.cli.terminal.options import DevicesOption, EngineOption, JobsOption, MaxHoursOption
+from qakit.cli.terminal.options import DevicesOption, EngineOption, JobsOption, MaxHoursOption, QuietOption
 from qakit.names import one_line
 from qakit.outputs import new_folder, new_path
 
@@ -50,7 +50,9 @@ def run(
     study: Annotated[Path, typer.Argument(help="A study file (*.yaml).")],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The study's folder; by default studies/NAME.", callback=new_folder),
+        typer.Option(
+            "--output", "-o", help="The study's folder; by default studies/NAME.", metavar="FOLDER", callback=new_folder
+        ),
     ] = None,
     devices: DevicesOption = None,
     jobs: JobsOption = None,
@@ -59,11 +61,13 @@ def run(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Train failed trials once more.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and list the trials, and stop.")] = False,
     as_json: JsonOption = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Train all trials of a study that are not trained yet; continue where it was interrupted.
 
     Several of these commands may run at once, on one machine or, with a common storage, on several.
+
+    Example: qakit study run recipes/studies/peft.yaml --jobs 2
     """
     from qakit.cli.terminal.progress import TrainingDisplay
     from qakit.distributed import is_first_process
@@ -113,7 +117,10 @@ def report(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the resamples.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a study's REPORT.md and report.html: tables, differences, curves and costs of its variants."""
+    """Write a study's REPORT.md and report.html: tables, differences, curves and costs of its variants.
+
+    Example: qakit study report studies/peft
+    """
     from qakit.cli.terminal.tables import print_grids
     from qakit.graph.expand import load
     from qakit.registry import load_registry
@@ -141,7 +148,10 @@ def list_(
     folder: Annotated[Path, typer.Argument(help="The folder that holds the studies.")] = Path("studies"),
     as_json: JsonOption = False,
 ) -> None:
-    """All studies of a folder and how far they are."""
+    """All studies of a folder and how far they are.
+
+    Example: qakit study list studies
+    """
     from qakit.cli.terminal.tables import print_table
     from qakit.study.folder import list_studies
 
@@ -157,7 +167,10 @@ def list_(
 
 @app.command()
 def show(study: StudyArgument, as_json: JsonOption = False) -> None:
-    """One study: its trials, their states and figures."""
+    """One study: its trials, their states and figures.
+
+    Example: qakit study show studies/peft
+    """
     from qakit.study.folder import find_study
 
     folder, loaded = find_study(study)

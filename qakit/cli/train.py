@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from qakit.cli.terminal.options import DevicesOption, EngineOption, JobsOption, MaxHoursOption
+from qakit.cli.terminal.options import DevicesOption, EngineOption, JobsOption, MaxHoursOption, QuietOption
 from qakit.cli.terminal.stops import stops_told
+from qakit.errors import UsageError
 from qakit.outputs import new_folder
 
 
@@ -18,7 +19,9 @@ def train(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The run's folder; by default runs/NAME-TIME.", callback=new_folder),
+        typer.Option(
+            "--output", "-o", help="The run's folder; by default runs/NAME-TIME.", metavar="FOLDER", callback=new_folder
+        ),
     ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe value, e.g. train.epochs=1.")
@@ -35,13 +38,18 @@ def train(
     engine: EngineOption = "local",
     max_hours: MaxHoursOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the final figures as JSON on stdout.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    test: Annotated[
+        bool, typer.Option("--test/--no-test", help="Answer the recipe's test file at the end, for the submission.")
+    ] = True,
+    quiet: QuietOption = False,
 ) -> None:
     """Train a recipe; evaluate, predict the test file and write the submission.
 
     A recipe with `stages` is a pipeline: its stages are trained one after the other, then it is predicted as a whole.
     One with `folds` is trained once for each fold, and judged on all out-of-fold answers together. One with `ensemble`
     trains the members that its block `train` describes, and combines them.
+
+    Example: qakit train quickstart --set train.epochs=1 --output runs/first
     """
     from qakit.cli.results import show_dry_run, show_training
     from qakit.cli.terminal.progress import TrainingDisplay
@@ -49,10 +57,12 @@ def train(
     from qakit.registry import load_registry
     from qakit.workflows.train import plan_training
 
+    if resume and not test:
+        raise UsageError("--no-test is for a training that begins; a resumed one has its recipe")
     planned = plan_training(
         recipe,
         output,
-        overrides=overrides or (),
+        overrides=[*(overrides or ()), *([] if test else ["data.test=null"])],
         resume=resume,
         fold=fold,
         devices=devices,

@@ -54,6 +54,8 @@ def tune_postprocess(
     """Search for clean-up steps on the validation predictions that a run keeps. No model is needed.
 
     A step is kept only where a paired sign-flip test, corrected for all that was tried, says that it helps.
+
+    Example: qakit tune-postprocess runs/first --holdout 0.5 -o steps.yaml
     """
     from qakit.files import write_text
     from qakit.registry import load_registry

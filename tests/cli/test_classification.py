@@ -224,7 +224,7 @@ def test_data_check_knows_labels(classes: Path, invoke: Invoke) -> None:
 
 
 def test_a_classifier_answers_no_questions(classes: Path, invoke: Invoke) -> None:
-    with_error = invoke("ask", classes, "-q", "who?", "-c", "the king")
+    with_error = invoke("ask", classes, "who?", "-c", "the king")
     assert isinstance(with_error.exception, UsageError)
     assert with_error.exit_code == 2
 

@@ -30,7 +30,7 @@ def chosen(file: Path) -> list[tuple[str, bytes]]:
 
 def commands(run: Path, name: str, tmp_path: Path) -> list[tuple[object, ...]]:
     """Those that read the file."""
-    ask = ("ask", run, "-q", "Where?", "-c", "The army landed at Pevensey.")
+    ask = ("ask", run, "Where?", "-c", "The army landed at Pevensey.")
     if name.startswith("model/"):
         return [ask]
     if name == "predictions/nbest.jsonl":
@@ -181,6 +181,6 @@ def test_a_recipe_that_would_take_all_memory_is_refused(run: Path, invoke: Any, 
     text = (run / "recipe.yaml").read_text("utf-8")
     assert change[0] in text
     (run / "recipe.yaml").write_text(text.replace(*change), "utf-8")
-    result = invoke("ask", run, "-q", "Where?", "-c", "At Pevensey.")
+    result = invoke("ask", run, "Where?", "-c", "At Pevensey.")
     assert result.exit_code == 2
     assert "should be an integer" in str(result.exception) and "at most" in str(result.exception)

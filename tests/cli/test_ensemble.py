@@ -60,7 +60,7 @@ def test_the_table(tmp_path: Path) -> None:
 def test_weights_and_settings(tmp_path: Path) -> None:
     members = (member(tmp_path, "a.csv", "甲"), member(tmp_path, "b.csv", "乙"), member(tmp_path, "c.csv", "乙"))
     output = tmp_path / "final.csv"
-    run(*members, "--weights", "3,1,1", "--set", "ties=first", "-o", output)
+    run(*members, "--weights", "3,1,1", "--method-set", "ties=first", "-o", output)
     assert output.read_text(encoding="utf-8") == "ID,Answer\n0,甲\n"
 
 
@@ -172,7 +172,7 @@ def test_a_recipe_says_everything(made_up_runs: list[Path], tmp_path: Path, monk
     assert (folder / "predictions" / "submission.csv").is_file()
     for option in (("--method", "voting"), ("--seed", "3")):
         with pytest.raises(
-            UsageError, match=r"--method, --weights, --learn-weights, --set, --seed are what .*mine\.yaml"
+            UsageError, match=r"--method, --method-set, --weights, --learn-weights, --seed are what .*mine\.yaml"
         ):
             run(recipe, *option)
     recipe.write_text("data: {}\n")

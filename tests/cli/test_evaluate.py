@@ -195,6 +195,6 @@ def test_probabilities_come_from_the_stored_temperature(
         shares = [each["probability"] for each in warm["candidates"]] + [warm["null"]["probability"]]
         assert max(shares) - min(shares) < 0.1  # all nearly equal
     (run / "model" / "decision.json").write_text(json.dumps(decision | {"temperature": 0}))
-    refused = invoke("ask", run, "-q", "Who?", "-c", "A text.")
+    refused = invoke("ask", run, "Who?", "-c", "A text.")
     assert isinstance(refused.exception, RunError)
     assert "the temperature is 0; it must be a positive number" in str(refused.exception)

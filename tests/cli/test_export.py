@@ -183,7 +183,7 @@ def test_a_damaged_run_of_several_models_is_called_that(
     run.mkdir()
     (run / "recipe.yaml").write_bytes((small_run / "recipe.yaml").read_bytes())
     (run / file).write_text("{}", "utf-8")
-    for command in (("ask", run, "--question", "who?", "--context", "Rollo."), ("evaluate", run)):
+    for command in (("ask", run, "who?", "--context", "Rollo."), ("evaluate", run)):
         result = invoke(*command)
         assert result.exit_code == 2
         assert "damaged" in str(result.exception)

@@ -32,7 +32,7 @@ def paragraphs(file: Path) -> list[dict[str, Any]]:
 
 
 def test_a_model_is_asked_predicts_and_is_evaluated(model: Path, small_data: Path, invoke: Any, tmp_path: Path) -> None:
-    reply = json.loads(invoke("ask", model, "-q", QUESTION, "-c", CONTEXT, "--json").stdout)
+    reply = json.loads(invoke("ask", model, QUESTION, "-c", CONTEXT, "--json").stdout)
     assert reply["answer"] in CONTEXT and reply["no_answer"] is None
     output, nbest = tmp_path / "answers.json", tmp_path / "nbest.jsonl"
     result = invoke("predict", model, "--input", small_data / "test.json", "--output", output, "--nbest", nbest)
@@ -64,7 +64,7 @@ def test_no_answer_reader_and_metric_are_given_by_options(model: Path, invoke: A
     result = invoke("evaluate", model, *options)
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["figures"]["NoAns_f1"] == 100
-    reply = json.loads(invoke("ask", model, "-q", QUESTION, "-c", CONTEXT, *with_none, "--json").stdout)
+    reply = json.loads(invoke("ask", model, QUESTION, "-c", CONTEXT, *with_none, "--json").stdout)
     assert reply["answer"] == "" and reply["candidates"] and 0 < reply["no_answer"]["probability"] < 1
     refused = invoke("evaluate", model, "--input", table, *reader, "--threshold", "1")
     unset = invoke("evaluate", model, "--input", table, "--reader", "table")
@@ -102,13 +102,13 @@ def test_questions_without_a_split_of_their_own_must_be_given(model: Path, invok
         result = invoke(*command)
         assert isinstance(result.exception, UsageError)
         assert str(result.exception) == "the run's recipe names no validation file; give the questions with --input"
-    wrong = invoke("ask", model, "-q", QUESTION, "-c", CONTEXT, "--set", "predict.no_answr=true")
+    wrong = invoke("ask", model, QUESTION, "-c", CONTEXT, "--set", "predict.no_answr=true")
     assert isinstance(wrong.exception, RecipeError) and "did you mean 'no_answer'" in str(wrong.exception)
 
 
 @pytest.mark.parametrize(("question", "context"), [("", CONTEXT), (" ", CONTEXT), (QUESTION, ""), (QUESTION, " \n")])
 def test_an_empty_question_is_told_before_a_model_is_looked_for(invoke: Any, question: str, context: str) -> None:
-    result = invoke("ask", "deepset/nosuch", "-q", question, "-c", context)
+    result = invoke("ask", "deepset/nosuch", question, "-c", context)
     assert isinstance(result.exception, UsageError)
     assert str(result.exception).startswith("the question is" if context == CONTEXT else "the context is empty")
 
@@ -116,7 +116,7 @@ def test_an_empty_question_is_told_before_a_model_is_looked_for(invoke: Any, que
 def test_a_name_on_the_hub_is_enough(hub: HubServer, invoke: Any, small_data: Path) -> None:
     name = "deepset/roberta-base-squad2"
     hub.publish(name, models.files_of(name))
-    assert invoke("ask", name, "-q", QUESTION, "-c", CONTEXT).exit_code == 0
+    assert invoke("ask", name, QUESTION, "-c", CONTEXT).exit_code == 0
     result = invoke("evaluate", name, "--input", small_data / "dev.json", "--json")
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["figures"]["f1"] >= 0

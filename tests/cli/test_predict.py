@@ -60,7 +60,7 @@ def test_evaluate_refuses_an_unlabelled_file(small_run: Path, small_data: Path, 
 def test_ask_answers_from_the_text(small_run: Path, invoke: Any, tmp_path: Path) -> None:
     file = tmp_path / "context.txt"
     file.write_text(CONTEXT, "utf-8")
-    result = invoke("ask", small_run, "-q", QUESTION, "-c", f"@{file}", "-c", "Paris is in France.", "-k", 4, "--json")
+    result = invoke("ask", small_run, QUESTION, "-c", f"@{file}", "-c", "Paris is in France.", "-k", 4, "--json")
     reply = json.loads(result.stdout)
     contexts = [CONTEXT, "Paris is in France."]
     assert len(reply["candidates"]) == 4
@@ -82,13 +82,13 @@ def test_the_python_api_fills_the_place_of_the_removed_pipeline(small_run: Path)
 
 
 def test_a_folder_that_is_no_run_says_so(tmp_path: Path, invoke: Any) -> None:
-    result = invoke("ask", tmp_path, "-q", QUESTION, "-c", CONTEXT)
+    result = invoke("ask", tmp_path, QUESTION, "-c", CONTEXT)
     assert isinstance(result.exception, RunError)
     assert str(result.exception) == f"{tmp_path} is not a run: it has no recipe.yaml (`qakit runs list` shows the runs)"
 
 
 def test_a_runs_model_answers_without_its_run(small_run: Path, invoke: Any) -> None:
-    asked = ("-q", QUESTION, "-c", CONTEXT, "--json")
+    asked = (QUESTION, "-c", CONTEXT, "--json")
     of_run = json.loads(invoke("ask", small_run, *asked).stdout)
     alone = json.loads(invoke("ask", small_run / "model", *asked).stdout)
     assert [each["text"] for each in alone["candidates"]] == [each["text"] for each in of_run["candidates"]]
@@ -105,7 +105,7 @@ def test_a_run_reads_and_answers_as_it_is_told(small_run: Path, small_data: Path
     short = ("--set", "predict.max_answer_length=1", "--set", "predict.n_best=2")
     assert invoke("evaluate", small_run, *dev, *short, "--nbest", nbest).exit_code == 0
     assert all(len(each.candidates) <= 2 and len(each.final.split()) == 1 for each in read_nbest(nbest))
-    reply = invoke("ask", small_run, "-q", QUESTION, "-c", CONTEXT, "--set", "predict.no_answer=true", "--json")
+    reply = invoke("ask", small_run, QUESTION, "-c", CONTEXT, "--set", "predict.no_answer=true", "--json")
     assert json.loads(reply.stdout)["no_answer"] is not None
     found = qakit.evaluate(small_run, small_data / "dev.json", set={"postprocess": ["special_chars"]})
     assert found.figures.keys() == {"exact_match", "f1"}
@@ -271,7 +271,7 @@ def test_training_and_all_commands_aggregate_alike(
     scores = CharacterScores.read(run / "predictions" / "validation" / CHARACTERS_FILE)
     assert (len(scores), scores.aggregation) == (12, aggregation)
     example = read_own_split(load_run(run), "test", silence).examples[0]
-    reply = json.loads(invoke("ask", run, "-q", example.question, "-c", example.contexts[0], "--json").stdout)
+    reply = json.loads(invoke("ask", run, example.question, "-c", example.contexts[0], "--json").stdout)
     predicted = read_nbest(run / "predictions" / "nbest.jsonl")[0]
     assert reply["answer"] == predicted.answer
     if aggregation == "mean":
@@ -301,7 +301,7 @@ def test_a_run_that_is_not_finished_says_so_wherever_it_answers_or_is_exported(
     commands = (
         ("predict", run, "--input", test, "--output", tmp_path / "answers.csv"),
         ("evaluate", run),
-        ("ask", run, "-q", "Who?", "-c", "The king"),
+        ("ask", run, "Who?", "-c", "The king"),
         ("export", run, "--merge", "--output", tmp_path / "merged"),
         ("export", run, "--offline", "--output", tmp_path / "offline"),
         ("export", run, "--kaggle", tmp_path / "kaggle", "--user", "ada", "-c", "qa-cup"),

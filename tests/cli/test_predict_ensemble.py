@@ -220,7 +220,7 @@ def test_it_is_judged_with_what_was_stored(
 @pytest.mark.parametrize("method", METHODS)
 def test_it_is_asked(method: str, ensemble: Callable[..., Path], invoke: Invoke) -> None:
     folder = ensemble(method, *METHODS[method])
-    question = ("--question", "Who came?", "--context", "The Normans came.", "--context", "Rollo led them home.")
+    question = ("Who came?", "--context", "The Normans came.", "--context", "Rollo led them home.")
     replies = [json.loads(invoke("ask", folder, *question, "-k", k, "--json").stdout) for k in (1, 4)]
     assert [len(reply["candidates"]) for reply in replies] == [1, 4]
     assert replies[0]["answer"] == replies[1]["answer"]
@@ -257,7 +257,7 @@ def test_an_ensemble_of_ensembles(method: str, ensemble: Callable[..., Path], sm
     assert answers.read_bytes() == (whole / "predictions" / "submission.csv").read_bytes()
     report = json.loads(invoke("evaluate", whole, "--input", small_data / "dev.json", "--json").stdout)
     assert report["questions"] == 12
-    assert invoke("ask", whole, "-q", "Who?", "-c", "Rollo came.").exit_code == 0
+    assert invoke("ask", whole, "Who?", "-c", "Rollo came.").exit_code == 0
     compared = invoke("compare", whole, inner, one, "--json", "--resamples", "100")
     assert compared.exit_code == 0, compared.output + str(compared.exception)
     assert len(json.loads(compared.stdout)["runs"]) == 3

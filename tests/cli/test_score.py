@@ -103,7 +103,7 @@ def test_csv_predictions_and_settings(tmp_path: Path) -> None:
     answers = write(tmp_path, "p.csv", "ID,Answer\na,1912\n")
     arguments = ("-m", "exact_match", "-g", gold, "-p", answers, "--json")
     assert json.loads(run(*arguments).stdout)["exact_match"] == 0.0
-    assert json.loads(run(*arguments, "--set", "remove_characters=,").stdout)["exact_match"] == 100.0
+    assert json.loads(run(*arguments, "--metric-set", "remove_characters=,").stdout)["exact_match"] == 100.0
 
 
 def test_no_answer_probabilities(tmp_path: Path) -> None:
@@ -123,11 +123,11 @@ def test_problems_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(UnknownPluginError, match="no metric is called 'squad'"):
         run("-m", "squad", "-g", gold, "-p", answers)
     with pytest.raises(PluginError, match="primari"):
-        run("-m", "squad_v1", "-g", gold, "-p", answers, "--set", "primari=f1")
+        run("-m", "squad_v1", "-g", gold, "-p", answers, "--metric-set", "primari=f1")
     with pytest.raises(UsageError, match="should be key=value"):
-        run("-m", "squad_v1", "-g", gold, "-p", answers, "--set", "primary")
+        run("-m", "squad_v1", "-g", gold, "-p", answers, "--metric-set", "primary")
     with pytest.raises(UsageError, match="twice"):
-        run("-m", "squad_v1", "-g", gold, "-p", answers, "--set", "primary=f1", "--set", "primary=f1")
+        run("-m", "squad_v1", "-g", gold, "-p", answers, "--metric-set", "primary=f1", "--metric-set", "primary=f1")
     with pytest.raises(DataError, match=r"gold\.json"):
         run("-m", "squad_v1", "-g", write(tmp_path, "gold.json", {"data": []}), "-p", answers)
     with pytest.raises(DataError, match="no such file"):
@@ -187,7 +187,9 @@ def test_gold_answers_score_full_marks(
     from qakit.cli.terminal.component_settings import build_component
     from qakit.registry import load_registry
 
-    examples = _read_gold(shared_data / file, build_component(load_registry(), "readers", reader, None))
+    examples = _read_gold(
+        shared_data / file, build_component(load_registry(), "readers", reader, None, option="--reader-set")
+    )
     answers = {item.id: item.answers[0].text if item.answers else "" for item in examples}
     path = write(tmp_path, "p.json", answers)
     result = run("-m", metric, "-g", shared_data / file, "--reader", reader, "-p", path, "--json")
@@ -197,7 +199,7 @@ def test_gold_answers_score_full_marks(
 def test_glues_own_prediction_files_are_read(tmp_path: Path) -> None:
     gold = write(tmp_path, "dev.tsv", "sentence\tlabel\ngood\t1\nbad\t0\nfine\t1\n")
     answers = write(tmp_path, "SST-2.tsv", "index\tprediction\n0\t1\n1\t0\n2\t0\n")
-    of_task = ("--set", "task=SST-2", "--reader", "glue", "--reader-set", "task=SST-2")
+    of_task = ("--metric-set", "task=SST-2", "--reader", "glue", "--reader-set", "task=SST-2")
     result = run("--metric", "glue", "--gold", gold, "--predictions", answers, *of_task, "--json")
     assert json.loads(result.stdout) == {"accuracy": pytest.approx(200 / 3)}
     assert result.stderr == ""

@@ -307,7 +307,7 @@ def test_numbers_say_not_how_sure_they_are(
 
 
 def test_ask_is_for_answers(shares: Path, invoke: Invoke) -> None:
-    result = invoke("ask", shares, "--question", "who?", "--context", "the king")
+    result = invoke("ask", shares, "who?", "--context", "the king")
     assert result.exit_code == 2
     assert "classes or numbers" in said(result)
 

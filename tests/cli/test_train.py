@@ -193,6 +193,15 @@ def test_early_stopping_ends_the_run(small_recipe: Path, tmp_path: Path) -> None
     assert lines(tmp_path / "run" / "metrics.jsonl")[-1]["step"] < 20
 
 
+def test_no_test_answers_no_test_file(small_recipe: Path, small_run: Path, tmp_path: Path, invoke: Any) -> None:
+    short = ("--set", "train.max_steps=1", "--no-test", "--output", tmp_path / "run")
+    result = invoke("train", small_recipe, *short)
+    assert result.exit_code == 0, result.output
+    assert (small_run / "predictions" / "nbest.jsonl").is_file()
+    assert not (tmp_path / "run" / "predictions" / "nbest.jsonl").exists()
+    assert invoke("train", "--resume", "--no-test", "--output", tmp_path / "run").exit_code == 2
+
+
 def test_a_folder_in_use_is_not_overwritten(small_recipe: Path, small_run: Path, invoke: Any) -> None:
     result = invoke("train", small_recipe, "--output", small_run)
     assert result.exit_code == 2

@@ -110,11 +110,11 @@ def test_a_missing_tokenizer_is_a_warning(run, tmp_path):
 def test_reader_settings(run, tmp_path):
     path = tmp_path / "train.tsv"
     path.write_text("sentence\tlabel\nfine\t1\n")
-    assert "labels: 1 1" in run("--reader", "glue", "--set", "task=SST-2", path).stdout
+    assert "labels: 1 1" in run("--reader", "glue", "--reader-set", "task=SST-2", path).stdout
     with pytest.raises(PluginError, match="task"):
         run("--reader", "glue", path)
     with pytest.raises(UsageError, match="should be key=value"):
-        run("--reader", "glue", "--set", "task", path)
+        run("--reader", "glue", "--reader-set", "task", path)
 
 
 def test_files_of_one_name_are_told_apart(run, tmp_path):
@@ -223,7 +223,7 @@ def test_a_data_file_is_no_recipe(run, tmp_path, name):
 def test_single_texts_have_no_questions_and_no_contexts(run, tmp_path, tokenizer_folder):
     path = tmp_path / "train.tsv"
     path.write_text("sentence\tlabel\none two\t1\n")
-    shown = run("--reader", "glue", "--set", "task=SST-2", path, "--tokenizer", tokenizer_folder).stdout
+    shown = run("--reader", "glue", "--reader-set", "task=SST-2", path, "--tokenizer", tokenizer_folder).stdout
     assert re.search(r"text +characters", shown)
     assert re.search(r"text +tokens", shown)
     assert "question" not in shown

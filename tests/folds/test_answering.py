@@ -71,7 +71,7 @@ def test_an_ensemble_of_folds(
     assert answers.read_bytes() == (whole / "predictions" / "submission.csv").read_bytes()
     assert json.loads(invoke("evaluate", whole, "--input", labelled, "--json").stdout)["questions"] > 0
     assert "models were trained on these questions" in str(invoke("evaluate", whole).exception)
-    assert invoke("ask", whole, "-q", "Which gate?", "-c", "The gate is called abbey0.").exit_code == 0
+    assert invoke("ask", whole, "Which gate?", "-c", "The gate is called abbey0.").exit_code == 0
     compared = invoke("compare", folded, whole, "--json", "--resamples", "100")
     assert compared.exit_code == 0, compared.output + str(compared.exception)
 

@@ -266,7 +266,7 @@ def test_a_command_that_was_killed_in_a_download_is_taken_up_by_the_next(
     size = (folder / FILE).stat().st_size
     assert size > 29_000_000
     hub.publish(NAME, folder)
-    command = [sys.executable, "-m", "qakit", "ask", NAME, "-q", question, "-c", context, "--json"]
+    command = [sys.executable, "-m", "qakit", "ask", NAME, question, "-c", context, "--json"]
     hub.inject(faults.STALLED, "file", path=FILE)
     process = subprocess.Popen(command, env=hub_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

@@ -30,7 +30,7 @@ def test_it_answers_a_file_whose_contexts_lie_elsewhere(
     report = json.loads(invoke("evaluate", folder, "--json").stdout)
     alone = json.loads(invoke("evaluate", trained_pipeline, "--json").stdout)
     assert report["figures"] == pytest.approx(alone["figures"])  # both members are the same
-    reply = json.loads(invoke("ask", folder, "-q", "Who?", "-c", "Rollo came.", "-c", "Two.", "--json").stdout)
+    reply = json.loads(invoke("ask", folder, "Who?", "-c", "Rollo came.", "-c", "Two.", "--json").stdout)
     assert reply["answer"] == reply["candidates"][0]["text"]
     refused = invoke("predict", folder, "--input", questions, "--output", output, "--set", "predict.batch_size=2")
     assert f"{trained_pipeline} is a pipeline; say for which stage" in str(refused.exception)

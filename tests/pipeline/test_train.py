@@ -124,7 +124,7 @@ def test_other_commands_know_the_folder(trained_pipeline: Path, tmp_path: Path, 
     (row,) = json.loads(invoke("runs", "list", trained_pipeline.parent, "--json").stdout)
     assert row["state"] == "finished"
     assert invoke("runs", "show", trained_pipeline).exit_code == 0
-    asked = invoke("ask", trained_pipeline, "-q", "what?", "-c", "This is that.", "-c", "That is this.", "--json")
+    asked = invoke("ask", trained_pipeline, "what?", "-c", "This is that.", "-c", "That is this.", "--json")
     assert json.loads(asked.stdout)["candidates"]
     compared = invoke("compare", trained_pipeline, trained_pipeline / "span", "--json")
     assert compared.exit_code == 0, compared.output
@@ -169,7 +169,7 @@ def test_a_run_that_answers_with_contexts_is_not_loaded_to_be_asked(trained_pipe
     said = r"selection \(head 'multiple_choice'\) answers with one of its contexts, .* give it a file: qakit\.predict"
     with pytest.raises(UsageError, match=said):
         qakit.load(trained_pipeline / "selection")
-    refused = invoke("ask", trained_pipeline / "selection", "-q", "Who?", "-c", "It was Ann.")
+    refused = invoke("ask", trained_pipeline / "selection", "Who?", "-c", "It was Ann.")
     assert refused.exit_code == 2
 
 

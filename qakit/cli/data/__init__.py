@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from qakit.cli.terminal.console import err, out, plain, print_json, print_warning
+from qakit.cli.terminal.options import ReaderSetOption
 from qakit.errors import ModelError, UsageError
 from qakit.outputs import folder_to_fill
 
@@ -59,10 +60,9 @@ def check(
     ] = None,
     overrides: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Change a recipe value; with --reader, a setting of the reader."
-        ),
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the RECIPE, e.g. metric=squad_v2."),
     ] = None,
+    reader_settings: ReaderSetOption = None,
     tokenizer: Annotated[
         str | None, typer.Option(help="Folder or name of a tokenizer, for figures in tokens; by default the recipe's.")
     ] = None,
@@ -78,6 +78,8 @@ def check(
     """Report everything about data files at once: problems, repeats, leaks, lengths, and the ceiling of exact match.
 
     Exit code 0: training can start. 1: it would stop at a problem. 2: a file cannot be read.
+
+    Example: qakit data check my-recipe.yaml
     """
     from qakit.cli.terminal.component_settings import build_component
     from qakit.data.check import check_data
@@ -86,12 +88,14 @@ def check(
     from qakit.registry import load_registry
 
     registry = load_registry()
+    if (reader is None and reader_settings) or (reader is not None and overrides):
+        raise UsageError("--set changes a RECIPE; with --reader, whose settings are --reader-set, there is none")
     if reader is None:
         job = _from_recipe(targets, overrides or [], tokenizer, registry)
     else:
         files = [file for text in targets for file in local_files(text, named="FILE")]
         job = _Job(
-            reader=build_component(registry, "readers", reader, overrides),
+            reader=build_component(registry, "readers", reader, reader_settings, option="--reader-set"),
             splits=_one_split_each(files),
             policies={},
             tokenizer=tokenizer,
@@ -136,9 +140,7 @@ def convert(
             "`jsonl`, `parquet`: one row to a question, for the `table` reader."
         ),
     ],
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the reader.")
-    ] = None,
+    reader_settings: ReaderSetOption = None,
     paragraphs: Annotated[int, typer.Option(min=2, help="With adl: paragraphs of each question.")] = 4,
     rows: Annotated[
         int | None,
@@ -148,7 +150,10 @@ def convert(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
 ) -> None:
-    """Write data files in another format."""
+    """Write data files in another format.
+
+    Example: qakit data convert dev.json --reader squad --to jsonl -o converted
+    """
     from qakit.cli.terminal.component_settings import build_component
     from qakit.data.convert import check_free, write_adl, write_tables
     from qakit.data.read import read_examples
@@ -161,7 +166,7 @@ def convert(
     if len(set(names)) < len(names):
         raise UsageError("two of the files have the same name; convert them one after the other, into two folders")
     check_free(files, output, form=to, overwrite=overwrite)
-    built = build_component(load_registry(), "readers", reader, overrides)
+    built = build_component(load_registry(), "readers", reader, reader_settings, option="--reader-set")
     splits = {}
     for name, file in zip(names, files, strict=True):
         result = read_examples(built, file)
@@ -196,7 +201,10 @@ def download(
     force: Annotated[bool, typer.Option("--force", help="Download although nothing has changed.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
 ) -> None:
-    """Fetch a Kaggle competition's data files, whole or not at all; skipped when the folder has them."""
+    """Fetch a Kaggle competition's data files, whole or not at all; skipped when the folder has them.
+
+    Example: qakit data download -c ml2022spring-hw7
+    """
     from qakit.cli.terminal.progress import bar
     from qakit.submit.client import connect
     from qakit.submit.download import download as fetch
@@ -229,6 +237,8 @@ def split(
     """Hold back a part of a competition's training file, to be judged on: qakit score does it, medals included.
 
     The rows are MLE-bench's by default. The new folder takes the old one's place in a recipe.
+
+    Example: qakit data split data/tweets -o data/practice
     """
     from qakit.data.practice import make_practice
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from qakit.cli.terminal.console import print_json, print_warning
+from qakit.cli.terminal.options import QuietOption
 from qakit.errors import UsageError
 from qakit.outputs import new_folder, new_path
 
@@ -28,12 +29,15 @@ def ensemble(
         typer.Option(
             "--folder",
             help="Keep the ensemble as a run: candidates, figures, submission. Of a recipe, by default runs/NAME-TIME.",
+            metavar="FOLDER",
             callback=new_folder,
         ),
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option("--method", "-m", help="An ensembler; `qakit plugins --kind ensemblers`. By default voting."),
+        typer.Option(
+            "--method", "-m", metavar="NAME", help="An ensembler; `qakit plugins --kind ensemblers`. By default voting."
+        ),
     ] = None,
     weights: Annotated[str | None, typer.Option("--weights", "-w", help="One number for each member: 1,2,1.")] = None,
     learn_weights: Annotated[
@@ -41,16 +45,19 @@ def ensemble(
         typer.Option("--learn-weights", help="Weights and temperatures that suit the runs' validation predictions."),
     ] = False,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="A setting of the method: ties=first (repeatable).")
+        list[str] | None,
+        typer.Option("--method-set", metavar="KEY=VALUE", help="A setting of the method: ties=first (repeatable)."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of cross-fitting and bootstrap.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Combine the answers of several runs or files to the same questions.
 
     Runs with validation predictions are judged there: the ensemble beside the best member, what each member adds, and
     what learnt weights gain. Also shown: how often each pair of members agrees, and how many answers changed.
+
+    Example: qakit ensemble runs/a runs/b --learn-weights --folder runs/both
     """
     from qakit.cli.ensemble.display import report_of, show
     from qakit.cli.terminal.component_settings import parse_settings
@@ -62,7 +69,8 @@ def ensemble(
         if is_recipe(members):
             if method is not None or weights is not None or learn_weights or settings or seed:
                 raise UsageError(
-                    f"--method, --weights, --learn-weights, --set, --seed are what {members[0]} says: change it there"
+                    f"--method, --method-set, --weights, --learn-weights, --seed are what {members[0]} says: "
+                    "change it there"
                 )
             result = combine_recipe(members[0], output=output, folder=folder, listener=display)
         else:
@@ -73,7 +81,7 @@ def ensemble(
             result = combine_members(
                 members,
                 method=name,
-                settings=parse_settings(settings or [], model),
+                settings=parse_settings(settings or [], model, option="--method-set"),
                 weights="learn" if learn_weights else None if weights is None else _numbers(weights, len(members)),
                 seed=seed,
                 output=output,

@@ -21,6 +21,8 @@ def doctor(competition: CompetitionOption = None, as_json: JsonOption = False) -
     """Check client, credentials, network and, with -c, a competition's rules, deadline and quota. Shows no secret.
 
     Exit code 0: a submission can be made. 4: something is in the way.
+
+    Example: qakit kaggle doctor -c ml2022spring-hw7
     """
     from qakit.cli.terminal.tables import print_table
     from qakit.submit.doctor import examine

@@ -28,6 +28,8 @@ def submissions(
     """Every submission of the ledger: validation figure, public and private score, and their gap.
 
     Warns when validation and leaderboard disagree. Scores from 0 to 1 are shown in percent, like the figures.
+
+    Example: qakit submissions --sync
     """
     from qakit.submit.client import connect
     from qakit.submit.ledger import Ledger
@@ -133,7 +135,10 @@ def leaderboard(
     ledger: LedgerOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Teams by rank, your own marked. Without -c: the only competition of the ledger. JSON holds all rows."""
+    """Teams by rank, your own marked. Without -c: the only competition of the ledger. JSON holds all rows.
+
+    Example: qakit leaderboard -c ml2022spring-hw7 --top 10
+    """
     from qakit.cli.terminal.tables import print_table
     from qakit.submit.client import connect
     from qakit.submit.ledger import Ledger

@@ -58,6 +58,8 @@ def submit(
 
     Exit code 0: submitted. 2: the file or the command is wrong. 3: submitted before. 4: refused, nothing was submitted.
     5: not known whether it was submitted. 6: Kaggle could not score it.
+
+    Example: qakit submit runs/first -m "two epochs" --dry-run
     """
     from qakit.submit.client import connect
     from qakit.submit.flow import Patience

@@ -12,6 +12,7 @@ from qakit.cli.terminal.options import (
     JsonOption,
     ModelArgument,
     NbestOption,
+    QuietOption,
     ReaderOption,
     ReaderSetOption,
     SetOption,
@@ -31,6 +32,7 @@ def predict(
         typer.Option(
             "--input",
             "-i",
+            metavar="FILE",
             help="A file (also hf://...) in the format of the recipe's reader. For many: a folder, a quoted pattern "
             "('shards/*.parquet'), or this option several times.",
         ),
@@ -94,10 +96,13 @@ def predict(
     reader_settings: ReaderSetOption = None,
     settings: SetOption = None,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Answer every question of a file and write the submission, or answer many files into a folder.
 
     An ensemble, or a folder of folds, answers with all of its models.
+
+    Example: qakit predict runs/first --input test.json --output submission.csv
     """
     from qakit.cli.predict.many import ManyOptions, is_many, predict_many
     from qakit.cli.terminal.progress import TrainingDisplay
@@ -113,7 +118,7 @@ def predict(
     if inputs and split is None and is_many(inputs, target):
         if nbest is not None or characters is not None:
             raise UsageError("--nbest and --character-scores are for one input; give each file a command of its own")
-        predict_many(model, inputs, target, options, overrides=overrides, as_json=as_json)
+        predict_many(model, inputs, target, options, overrides=overrides, as_json=as_json, quiet=quiet)
         return
     if options.given():
         raise UsageError(f"{options.given()[0]} is for a folder of answers: name one as --output, ending in /")
@@ -121,7 +126,7 @@ def predict(
         raise UsageError("--input needs --output: the file for the answers")
     targets = Targets(Path(target) if target else None, nbest, characters)
     first = is_first_process()
-    with TrainingDisplay(quiet=as_json and Run(model).has_members, silent=not first) as display:
+    with TrainingDisplay(quiet=quiet or (as_json and Run(model).has_members), silent=not first) as display:
         result = predict_questions(
             model,
             inputs[0] if inputs else None,

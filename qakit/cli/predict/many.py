@@ -71,6 +71,7 @@ def predict_many(
     *,
     overrides: Sequence[str] = (),
     as_json: bool,
+    quiet: bool,
 ) -> None:
     """Answer each file of ``inputs`` into a file in the folder ``output``; ``overrides`` for its recipe."""
     if output is None:
@@ -96,7 +97,7 @@ def predict_many(
 
     request = Request(run, tuple(overrides), folder, options.form, options.block, options.keep_going)
     try:
-        with _Display(quiet=as_json or not speaks) as display:
+        with _Display(quiet=quiet or as_json or not speaks) as display:
             if options.engine == "ray":
                 tally = answer_on_cluster(
                     request, shards, overwrite=options.overwrite, listener=display, warn=print_warning

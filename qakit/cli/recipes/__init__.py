@@ -19,7 +19,8 @@ from qakit.recipe.found import OWN_FOLDER, found_recipe
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value, e.g. train.epochs=1.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe, e.g. train.epochs=1."),
 ]
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="Write to this file instead of stdout.", callback=new_path)
@@ -45,6 +46,8 @@ def list_recipes(
     """List the recipes of a folder, with what they are for, what they extend and what they are.
 
     A filter leaves out recipes that do not say what it asks for (in their block `about`), and counts them.
+
+    Example: qakit recipes list --task span --device cpu
     """
     from qakit.cli.terminal.tables import print_table
 
@@ -82,6 +85,8 @@ def show(
     """Print a recipe with every value, and where each came from; of a pipeline, the recipes of its stages too.
 
     Of an ensemble: its members and how they are combined.
+
+    Example: qakit recipes show boss --set train.epochs=1
     """
     from qakit.cli.recipes.show import show_ensemble, show_pipeline, show_recipe
     from qakit.ensembling.load import is_ensemble
@@ -104,6 +109,8 @@ def validate(
     """Check recipes and studies, and say everything that is wrong with them. Exit code 2 if anything is.
 
     A study is checked with the recipes of all its trials.
+
+    Example: qakit recipes validate my-recipe.yaml
     """
     paths = [file for path in recipes or [_own_folder()] for file in (_recipe_files(path) if path.is_dir() else [path])]
     if not paths:
@@ -126,7 +133,10 @@ def validate(
 
 @app.command()
 def schema(output: Output = None) -> None:
-    """Write a JSON Schema of recipes, for editors."""
+    """Write a JSON Schema of recipes, for editors.
+
+    Example: qakit recipes schema --output recipe.schema.json
+    """
     from qakit.recipe.schema import recipe_schema
     from qakit.registry import load_registry
 

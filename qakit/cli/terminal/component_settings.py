@@ -1,4 +1,4 @@
-"""``--set key=value`` for one component, outside a recipe."""
+"""``--reader-set key=value`` and its like: settings of one component, outside a recipe."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def build_component(
-    registry: Registry, kind: Kind, name: str, assignments: Sequence[str] | None, *, option: str = "--set"
+    registry: Registry, kind: Kind, name: str, assignments: Sequence[str] | None, *, option: str
 ) -> Any:
     """A component that needs to know nothing when it is built, with the settings of ``key=value`` words.
 
@@ -28,7 +28,7 @@ def build_component(
     return registry.build(kind, name, parse_settings(assignments or [], model, option=option), NoRuntime())
 
 
-def parse_settings(assignments: Sequence[str], model: type[Settings], *, option: str = "--set") -> dict[str, Any]:
+def parse_settings(assignments: Sequence[str], model: type[Settings], *, option: str) -> dict[str, Any]:
     """The settings of ``key=value`` words: values are JSON where they read as JSON and the setting is not plain text.
 
     The values themselves are checked when the component is built; ``option`` is for messages.

@@ -20,7 +20,8 @@ ModelArgument = Annotated[
     ),
 ]
 ReaderOption = Annotated[
-    str | None, typer.Option("--reader", help="The input's format; by default the recipe's, of a MODEL squad.")
+    str | None,
+    typer.Option("--reader", metavar="NAME", help="The input's format; by default the recipe's, of a MODEL squad."),
 ]
 ReaderSetOption = Annotated[
     list[str] | None,
@@ -36,6 +37,7 @@ SetOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 NbestOption = Annotated[
     Path | None,
     typer.Option("--nbest", help="Also write all candidates to this .jsonl file.", callback=new_path),
