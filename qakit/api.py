@@ -35,6 +35,8 @@ from qakit.protocols import (
     LearnsSettings,
     Metric,
     NoRuntime,
+    Observer,
+    ObserverRuntime,
     OfficialFormat,
     PerExampleMetric,
     Pool,
@@ -100,8 +102,18 @@ if TYPE_CHECKING:
     from qakit.metrics.text import text_match
     from qakit.modeling.layers import backbone_parts, layer_count
     from qakit.outputs import new_path
-    from qakit.recipe.model import RecipePath
+    from qakit.recipe.section import RecipePath
     from qakit.runs import open_run
+    from qakit.training.events import (
+        CheckpointWritten,
+        Evaluated,
+        Notice,
+        Remark,
+        Replanned,
+        Started,
+        StepDone,
+        StoppedEarly,
+    )
 
 __all__ = [
     "BROKEN_SCORES",
@@ -112,6 +124,7 @@ __all__ = [
     "Batch",
     "Candidate",
     "CharacterScores",
+    "CheckpointWritten",
     "Component",
     "ContextPrediction",
     "ContextScores",
@@ -122,6 +135,7 @@ __all__ = [
     "EncodedExamples",
     "EnsembleMember",
     "Ensembler",
+    "Evaluated",
     "Example",
     "ExportsAdapter",
     "Gives",
@@ -141,6 +155,9 @@ __all__ = [
     "NoAnswer",
     "NoRuntime",
     "NoSettings",
+    "Notice",
+    "Observer",
+    "ObserverRuntime",
     "OfficialFormat",
     "PerExampleMetric",
     "Places",
@@ -158,10 +175,15 @@ __all__ = [
     "Reader",
     "Reads",
     "RecipePath",
+    "Remark",
+    "Replanned",
     "ScoresPositions",
     "Settings",
     "SpanCandidates",
     "SpanPrediction",
+    "Started",
+    "StepDone",
+    "StoppedEarly",
     "TargetNames",
     "Targets",
     "TokenStore",
@@ -230,8 +252,9 @@ _LAZY = {
         "qakit.metrics.text": "text_match",
         "qakit.modeling.layers": "backbone_parts layer_count",
         "qakit.outputs": "new_path",
-        "qakit.recipe.model": "RecipePath",
+        "qakit.recipe.section": "RecipePath",
         "qakit.runs": "open_run",
+        "qakit.training.events": "CheckpointWritten Evaluated Notice Remark Replanned Started StepDone StoppedEarly",
     }.items()
     for name in names.split()
 }

@@ -14,7 +14,9 @@ from pydantic import BaseModel, ConfigDict
 
 from qakit.errors import PluginLoadError
 
-Kind = Literal["readers", "preprocessors", "adapters", "heads", "postprocessors", "ensemblers", "writers", "metrics"]
+Kind = Literal[
+    "readers", "preprocessors", "adapters", "heads", "postprocessors", "ensemblers", "writers", "metrics", "observers"
+]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """The kinds of component, each with its hook ``qakit_register_<kind>``."""
 

@@ -64,5 +64,11 @@ def qakit_register_metrics() -> Iterable[Component[Any, Any, Any]]:
 
 
 @hookspec
+def qakit_register_observers() -> Iterable[Component[Any, Any, Any]]:
+    """What watches a training: its start, logged steps, evaluations, checkpoints, its end."""
+    return ()
+
+
+@hookspec
 def qakit_register_commands(app: typer.Typer) -> None:
     """Extra commands on the qakit command line."""

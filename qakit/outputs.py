@@ -52,7 +52,7 @@ _RUN = _names(
     r"(meta|metrics|ensemble|members|weights|folds|combine|failure|broken-batch)\.json",
     r"(metrics|timings)\.jsonl",
     r"seen\.safetensors",
-    r"checkpoints|soup|model|predictions|members|selection|span|fold-\d+",
+    r"checkpoints|soup|model|predictions|members|selection|span|fold-\d+|tensorboard|wandb",
 )
 _KINDS = (
     _Kind(
@@ -127,6 +127,11 @@ def _places(path: Path) -> Sequence[Path]:
     leads = Path(os.path.realpath(path))
     lies = Path(os.path.realpath(path.parent)) / path.name if path.name not in ("", "..") else leads
     return (lies,) if lies == leads else (lies, leads)
+
+
+def around(place: Path) -> list[Path]:
+    """The runs, studies and other folders of ours that a place lies in, the innermost first."""
+    return [folder for _, folder in _around(place.absolute())]
 
 
 def _around(place: Path) -> list[tuple[_Kind, Path]]:

@@ -77,6 +77,21 @@ class HeadRuntime:
 
 
 @dataclass(frozen=True, slots=True)
+class ObserverRuntime:
+    """What an observer gets to know.
+
+    ``name`` and ``folder`` are the run's, where an observer may have files in a folder of its own name; ``group`` is
+    the name of the study, ensemble or other whole that the run belongs to, or the run's own; ``recipe`` holds plain
+    values.
+    """
+
+    name: str
+    folder: Path
+    group: str
+    recipe: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class NoRuntime:
     """For kinds of component that need to know nothing when they are built."""
 
@@ -499,3 +514,18 @@ class OfficialFormat(Protocol):
     """Optional for metrics: figures as the official script prints them, where that is not plain numbers."""
 
     def official_format(self, figures: Mapping[str, float]) -> dict[str, int | str]: ...
+
+
+# ------------------------------------------------------------------------- observers: what watches a training
+@runtime_checkable
+class Observer(Protocol):
+    """What watches a training, in its first process. It changes nothing: one that raises is left out from then on."""
+
+    def observe(self, event: Any) -> None:
+        """One of ``Started``, ``StepDone`` (of logged steps), ``Evaluated``, ``CheckpointWritten``, ``Replanned``,
+        ``StoppedEarly``, ``Remark``, ``Notice``; do nothing with others, which may come with later versions."""
+        ...
+
+    def close(self, error: str | None) -> None:
+        """The training has ended: None if it is finished, else why not, in one line."""
+        ...

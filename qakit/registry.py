@@ -43,6 +43,7 @@ PROTOCOLS: Mapping[Kind, type[Any]] = MappingProxyType(
         "ensemblers": protocols.Ensembler,
         "writers": protocols.Writer,
         "metrics": protocols.Metric,
+        "observers": protocols.Observer,
     }
 )
 """What a built component of each kind can do."""

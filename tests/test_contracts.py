@@ -178,6 +178,12 @@ def checked(check: Callable[..., Any], entry: Entry, settings: dict[str, Any], *
     return check(entry.component, entry.component.settings.model_validate(settings), *arguments, **options)
 
 
+@of_kind("observers")
+def test_observers(entry: Entry, settings: dict[str, Any], tmp_path: Path) -> None:
+    pytest.importorskip(entry.name)
+    checked(testing.check_observer, entry, settings, tmp_path)
+
+
 def test_the_expected_components_are_there() -> None:
     assert {kind: [entry.name for entry in ENTRIES if entry.kind == kind] for kind in KINDS} == {
         "readers": [
@@ -220,6 +226,7 @@ def test_the_expected_components_are_there() -> None:
             "squad_v1",
             "squad_v2",
         ],
+        "observers": ["mlflow", "swanlab", "tensorboard", "trackio", "wandb"],
     }
 
 

@@ -14,7 +14,18 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
-KINDS = ("adapters", "ensemble", "glue", "heads", "metrics", "postprocess", "preprocess", "readers", "writers")
+KINDS = (
+    "adapters",
+    "ensemble",
+    "glue",
+    "heads",
+    "metrics",
+    "postprocess",
+    "preprocess",
+    "readers",
+    "trackers",
+    "writers",
+)
 PLUGINS = [f"qakit_{name}" for name in KINDS]
 
 

@@ -57,6 +57,7 @@ class Training:
         from qakit.training.finish import finish_run, finished_before
         from qakit.training.fit import fit
         from qakit.training.launch import check_same_training, workers_of
+        from qakit.training.observers import observers_of, watched
         from qakit.training.preflight import preflight
         from qakit.training.prepare import prepare_training
         from qakit.training.sharding import is_sharded
@@ -101,6 +102,8 @@ class Training:
             listener(RunBegun(run.folder))
             with workers.fail_together():
                 _check_visible(run)
+                observers = observers_of(recipe, run.folder, registry) if workers.first else []
+            listener = held.enter_context(watched(observers, listener))
             clock = Clock.of(recipe, run, workers, began=self.began, deadline=self.deadline)
             with workers.fail_together():
                 if clock is not None and workers.first:

@@ -10,7 +10,7 @@ from typing import Any
 from qakit.recipe.dump import recipe_data, yaml_flow
 from qakit.recipe.model import PLUGIN_FIELDS, Recipe
 
-NOT_COMPUTED = ("name", "description", "about", "baselines")
+NOT_COMPUTED = ("name", "description", "about", "baselines", "observers")
 """Keys that say something about a run and do not change what it computes."""
 
 

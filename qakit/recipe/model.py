@@ -201,6 +201,8 @@ class Recipe(Section):
     """Sure answers of another run to unlabelled questions, as further training examples."""
     distill: DistillSection | None = None
     """What other models answered to the training questions out of fold, to be learnt beside the labels."""
+    observers: list[PluginRef] = Field(default_factory=list)
+    """What watches the training, such as `tensorboard`; not part of it."""
     baselines: dict[str, float] = Field(default_factory=dict)
     """The competition's published baselines, in the metric's unit (percent), shown beside the result."""
     competition: CompetitionSection | None = None
@@ -238,14 +240,17 @@ PLUGIN_FIELDS: dict[str, Kind] = {
     "postprocess": "postprocessors",
     "writer": "writers",
     "folds.combine": "ensemblers",
+    "observers": "observers",
 }
-"""Where a recipe names plugins, and of which kind (``postprocess`` is a list)."""
+"""Where a recipe names plugins, and of which kind."""
+PLUGIN_LISTS = ("postprocess", "observers")
+"""Of these, the lists."""
 
 
 def plugin_kind(at: tuple[str, ...]) -> Kind | None:
     """The kind of plugin that a recipe names at a place (``("postprocess", "0")``: ``"postprocessors"``), or None."""
-    if at[:1] == ("postprocess",):
-        return PLUGIN_FIELDS["postprocess"] if len(at) == 2 else None
+    if at[:1] and at[0] in PLUGIN_LISTS:
+        return PLUGIN_FIELDS[at[0]] if len(at) == 2 else None
     return PLUGIN_FIELDS.get(".".join(at))
 
 

@@ -18,6 +18,7 @@ from qakit.testing.components import check_component
 from qakit.testing.ensemblers import check_ensembler
 from qakit.testing.heads import check_head, made_up_batch
 from qakit.testing.metrics import check_metric
+from qakit.testing.observers import check_observer
 from qakit.testing.postprocessors import check_postprocessor
 from qakit.testing.preprocessors import check_preprocessor, made_up_examples
 from qakit.testing.readers import check_reader
@@ -29,6 +30,7 @@ __all__ = [
     "check_ensembler",
     "check_head",
     "check_metric",
+    "check_observer",
     "check_postprocessor",
     "check_preprocessor",
     "check_reader",

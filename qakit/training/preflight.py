@@ -38,6 +38,7 @@ from qakit.registry import Registry, singular
 from qakit.training.events import Listener, Notice, Preparing
 from qakit.training.feed import Epoch, parts_of
 from qakit.training.finish import peak_memory_mb
+from qakit.training.observers import observers_of
 from qakit.training.prepare import Prepared
 from qakit.training.step import mean_loss, too_large
 from qakit.values import Example, Prediction
@@ -94,6 +95,7 @@ def preflight(
     """
     began = time.perf_counter()
     listener(Preparing("preflight: one batch through everything"))
+    observers_of(prepared.recipe, Path(prepared.recipe.name or "run"), registry)
     with _without_trace(prepared.assembled, device) as assembled:
         trial = _Trial(prepared, assembled, registry, device, listener)
         epoch, rows = prepared.plan.first, _largest_part(prepared, workers)
