@@ -28,8 +28,8 @@ def dump_recipe(recipe: Recipe) -> str:
 def recipe_hash(recipe: Recipe) -> str:
     """SHA-256 of the recipe as canonical JSON, in hexadecimal.
 
-    Values that are the default do not count: a key that a later version adds changes no hash, so runs can be gone on
-    with, while a default that changes does.
+    Values that are the default do not count: a key that a later version adds changes no hash, so runs can be
+    resumed, while a default that changes does.
     """
     data = recipe.model_dump(mode="json", exclude_defaults=True)
     text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
