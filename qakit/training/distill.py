@@ -18,10 +18,13 @@ import torch
 
 from qakit.data.arrays import Float32, Int64
 from qakit.data.batch import Batch
+from qakit.data.checks.repeats import Keys, Record
 from qakit.data.encode import EncodedExamples
 from qakit.data.ragged import pointers_of
+from qakit.data.splits import Split, read_split
 from qakit.data.windows import Windows
-from qakit.errors import DataError, PluginError, UsageError
+from qakit.errors import DataError, PluginError, QakitError, UsageError
+from qakit.files import file_sha256
 from qakit.inference.characters import CHARACTERS_FILE, CharacterScores, context_hash
 from qakit.inference.nbest_file import read_nbest
 from qakit.protocols import Gives, GivesDistributions, Head, HeadOutput, ScoresPositions
@@ -108,21 +111,63 @@ def teacher_of(
     )
 
 
-def other_wording(recipe: Recipe, examples: Sequence[Example], registry: Registry) -> Iterator[str]:
-    """A warning for each run with folds that was trained on other questions of these ids: its answers are to those."""
+def other_wording(recipe: Recipe, train: Split, registry: Registry) -> Iterator[str]:
+    """A warning for each run with folds that was trained on other questions of these ids: its answers are to those.
+
+    Raises:
+        UsageError: the ids are those of other questions of the run: its answers would be learnt at the wrong ones.
+    """
     if recipe.distill is None:
         return
+    own = sorted(map(file_sha256, train.files))
     for run in _with_folds(open_run(recipe.distill.from_run)):
-        ancestor = ancestor_of(run.folder)
-        asked = examples
-        if run.recipe().data.answerable_only:  # it was judged on the others, and not trained
-            asked = [example for example in examples if example.answers != ()]
+        teacher, digests = run.recipe(), run.read_json(run.validation_predictions / "meta.json").get("inputs")
+        digests = digests if isinstance(digests, dict) else {}
+        if recipe.data.reader == teacher.data.reader and sorted(map(str, digests.values())) == own:
+            continue
+        asked = train.examples
+        if teacher.data.answerable_only:  # it was judged on the others, and not trained
+            asked = tuple(example for example in asked if example.answers != ())
+        ancestor, known = ancestor_of(run.folder), _asked(run, teacher, digests, registry)
         other = [] if ancestor is None else seen_by(ancestor, registry).lacking(asked)
+        if known is not None and (moved := _moved(train.examples, known)):
+            raise UsageError(
+                f"{TEACHERS}: {len(moved):,} of the {len(train.examples):,} training examples have the ids that other "
+                f"examples have in {run.folder} (id {moved[0].id}), so its answers would be learnt at the wrong ones: "
+                "distil on the files that its folds were made of; ids that count rows follow the order of a file"
+            )
         if other:
             yield (
-                f"{TEACHERS}: {len(other):,} of the {len(examples):,} training examples have other words, or another "
-                f"right context, than what {run.folder} was trained on (id {other[0].id}): its answers are to those"
+                f"{TEACHERS}: {len(other):,} of the {len(train.examples):,} training examples have other words, or "
+                f"another right context, than what {run.folder} was trained on (id {other[0].id}): its answers are to "
+                "those"
             )
+        if known is None:
+            yield (
+                f"{TEACHERS}: the files of {run.folder} are not where they were, or have changed: whether its ids are "
+                "those of the same questions is not known"
+            )
+
+
+def _asked(
+    run: Run, recipe: Recipe, digests: Mapping[str, object], registry: Registry
+) -> Mapping[str, Record] | None:
+    """What a run's folds were asked, by id; None where its files are gone or have changed."""
+    keys = Keys()
+    try:
+        split = read_split(recipe, registry, "train")
+        if split is None or any(file_sha256(file) != digests.get(str(file)) for file in split.files):
+            return None
+    except QakitError:
+        return None
+    return {example.id: keys.record(example) for example in split.examples}
+
+
+def _moved(examples: Sequence[Example], known: Mapping[str, Record]) -> list[Example]:
+    """Those of the examples that are known by another id, and whose id is known of another one."""
+    keys, asked = Keys(), set(known.values())
+    records = [(example, keys.record(example)) for example in examples]
+    return [each for each, record in records if known.get(each.id, record) != record and record in asked]
 
 
 def distilled(

@@ -138,7 +138,7 @@ def prepare_training(
         listener(Notice(f"left out: {count:,} unlabelled training {'example' if count == 1 else 'examples'}"))
     decoder = assembled.model.decoder
     teacher = teacher_of(recipe, train_split.examples, encoded, decoder, gives=gives, classes=classes)
-    for line in other_wording(recipe, train_split.examples, registry):
+    for line in other_wording(recipe, train_split, registry):
         listener(Notice(line))
     grouped = decoder.reads == "group"
     feed = Feed(encoded, assembled.template, preprocessor, recipe.train, recipe.seed, grouped, teacher=teacher)

@@ -117,6 +117,29 @@ def test_other_questions_of_the_same_ids_are_warned_of(
     assert "distill.from_run: 1 of the" in said and f"(id {question['id']}): its answers are to those" in said
 
 
+def test_ids_that_have_moved_to_other_questions_are_refused(
+    student: Path, folded: Path, fold_recipe_file: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    """As row numbers do where a file was put into another order: each answer would be learnt at another question."""
+    document = json.loads((fold_recipe_file.parent / "train.json").read_text("utf-8"))
+    one, other = document["data"][0]["paragraphs"][0]["qas"][:2]
+    one["id"], other["id"] = other["id"], one["id"]
+    changed = tmp_path / "train.json"
+    changed.write_text(json.dumps(document), "utf-8")
+    result = invoke("train", student, "--set", f"data.train={changed}", "--dry-run")
+    assert result.exit_code == 2, result.output
+    said = str(result.exception)
+    assert "2 of the" in said and "have the ids that other examples have" in said and f"(id {one['id']})" in said
+    alone = tmp_path / "alone"  # nobody knows what its ids were
+    shutil.copytree(folded, alone)
+    recipe = alone / "recipe.yaml"
+    recipe.write_text(recipe.read_text("utf-8").replace("train.json", "gone.json"), "utf-8")
+    options = ["--set", f"data.train={changed}", "--set", f"distill.from_run={alone}"]
+    result = invoke("train", student, *options, "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "are not where they were, or have changed" in " ".join(result.output.split())
+
+
 def test_teachers_that_have_seen_the_validation_questions_are_refused(
     student: Path, fold_recipe_file: Path, invoke: Invoke
 ) -> None:
