@@ -92,8 +92,13 @@ def read_bytes(path: Path) -> bytes:
 
 
 def load_text(path: Path) -> str:
-    """The text of a UTF-8 file, line ends as they are; raises as :func:`read_bytes`, and where it is not UTF-8."""
-    return _decode(read_bytes(path), path)
+    """The text of a UTF-8 file, line ends as they are, also of one without any; raises as :func:`read_bytes` otherwise,
+    and where it is not UTF-8."""
+    with opened(path) as file:
+        data = file.read()
+    if data.strip():
+        refuse_foreign(data, path)
+    return _decode(data, path)
 
 
 def beginning(path: Path) -> str:

@@ -33,8 +33,11 @@ def format_hint(document: Any) -> str:
     return f"; this looks like the {found} format" if found else ""
 
 
-def demand(record: Record, field: str) -> None:
+def demand(record: Record, field: str, form: str) -> None:
     """Make sure that a record has what every record of its format has; without it the file may be in another format.
+
+    Args:
+        form: which format that is: a record that looks like one of these lacks the field, and nothing else is wrong.
 
     Raises:
         SkippedRecordError: it has not and the policy leaves the record out.
@@ -42,8 +45,9 @@ def demand(record: Record, field: str) -> None:
     """
     if field not in record.values:
         listed = [record.values]
-        flat = format_of(listed) == "table"  # perhaps a whole document on one line
-        hint = (flat and format_hint(record.values)) or format_hint(listed)
+        found = format_of(listed)
+        flat = found == "table"  # perhaps a whole document on one line
+        hint = "" if found == form else (flat and format_hint(record.values)) or format_hint(listed)
         record.refuse("missing_field", field, f"the field is missing{hint}")
 
 
@@ -66,4 +70,4 @@ def format_of(document: Any) -> str | None:
                 return None if "question" in first else "squad"
             return "adl" if isinstance(document, list) and isinstance(inner, int) else None
         return "squad" if "qas" in first else "table"
-    return "squad" if isinstance(document, dict) and "data" in document else None
+    return "squad" if isinstance(document, dict) and isinstance(document.get("data"), list) else None

@@ -32,7 +32,7 @@ class HotpotReader:
                 yield self._question(Record.of(values, row, problems))
 
     def _question(self, record: Record) -> Example:
-        demand(record, "context")
+        demand(record, "context", "hotpotqa")
         identifier = record.identifier(record.first_of("_id", "id"))
         record = record.named(f"id {identifier}")
         question = record.text("question", empty="empty_question")

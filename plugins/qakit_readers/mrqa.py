@@ -25,8 +25,8 @@ class MrqaReader:
 
     def read(self, path: Path, problems: Problems) -> Iterator[Example]:
         """Yield the questions in order, reading as they are asked for."""
-        for number, (row, value) in enumerate(json_lines(path)):
-            if number or not (isinstance(value, dict) and "header" in value):
+        for row, value in json_lines(path):
+            if not (isinstance(value, dict) and "header" in value and "qas" not in value):  # one for each file in it
                 yield from _context(value, row, problems)
 
 
@@ -34,7 +34,7 @@ def _context(value: object, row: str, problems: Problems) -> Iterator[Example]:
     questions = value.get("qas") if isinstance(value, dict) else None
     try:
         record = Record.of(value, row, problems, weight=len(questions) if isinstance(questions, list) else 1)
-        demand(record, "qas")
+        demand(record, "qas", "mrqa")
         questions = record.items("qas")
         context = record.text("context", empty="empty_context")
         document = record.identifier() if record.values.get("id") not in (None, "") else ""

@@ -66,7 +66,7 @@ class _Document:
 
 
 def _question(record: Record) -> Example:
-    demand(record, "document_text")
+    demand(record, "document_text", "natural_questions")
     identifier = record.identifier("example_id")
     record = record.named(f"id {identifier}")
     question = record.text("question_text", empty="empty_question")

@@ -89,7 +89,7 @@ def _story(value: object, row: str, problems: Problems) -> Iterator[Example]:
     questions = value.get("questions") if isinstance(value, dict) else None
     try:
         story = Record.of(value, row, problems, weight=len(questions) if isinstance(questions, list) else 1)
-        demand(story, "storyId")
+        demand(story, "storyId", "newsqa")
         identifier = story.identifier("storyId")
         text = story.text("text", empty="empty_context")
         questions = story.items("questions")

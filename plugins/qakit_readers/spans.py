@@ -47,7 +47,7 @@ def _questions(document: _Text, labels: Iterable[str], *, name: str) -> Iterator
 
 class BratReader:
     """``NAME.ann`` with lines ``T1<TAB>Type 0 5<TAB>text`` beside ``NAME.txt``; or ``annotation.conf``, for all such
-    files in its folder and those below.
+    files in its folder and those below that are not hidden.
 
     Each type is a question to each text; its spans are the answers, of discontinuous ones the text alone. Types are
     those of the configuration (the one in the nearest folder above), else those in the file.
@@ -62,6 +62,7 @@ class BratReader:
             name = file.relative_to(path.parent).with_suffix("").as_posix()
             with suppress(SkippedRecordError):
                 text = load_text(_beside(file, path.parent))
+                Record({"": text}, f"{name}.txt", problems).text("", empty="empty_context")
                 spans = None if problems.predicted_only else _of_brat(file, text, problems, name)
                 yield from _questions(_Text(name, text, spans), self._types or types_in(file), name=name)
 
@@ -72,9 +73,15 @@ def _files(path: Path) -> list[Path]:
         if path.suffix != ".ann":
             raise DataError(f"should be a file .ann or {_CONFIGURATION}, as brat has them", path=path)
         return [path]
-    if not (files := sorted(path.parent.rglob("*.ann"))):
+    found = (file for file in path.parent.rglob("*.ann") if not _is_hidden(file.relative_to(path.parent)))
+    if not (files := sorted(found)):
         raise DataError("there is no .ann file in its folder, nor below", path=path)
     return files
+
+
+def _is_hidden(file: Path) -> bool:
+    """Whether it is a copy that a system keeps for itself (``._NAME``, ``.ipynb_checkpoints``)."""
+    return any(part.startswith(".") for part in file.parts)
 
 
 def _beside(file: Path, folder: Path) -> Path:
@@ -117,6 +124,8 @@ def _of_brat(file: Path, text: str, problems: Problems, name: str) -> dict[str, 
 def _placed(record: Record, field: str, claimed: str, pieces: Sequence[tuple[int, int]], text: str) -> Answer:
     """The answer of some pieces of a text: pieces with nothing but line ends between them are one."""
     start, end = pieces[0][0], pieces[-1][1]
+    if not claimed.strip() and len(pieces) == 1:  # the file need not repeat the text
+        return answer_between(record, field, start, end, text)
     between = [text[stop:first] for (_, stop), (first, _) in pairwise(pieces)]
     if all(not gap.strip() for gap in between) and text[start:end].split() == claimed.split():
         return answer_between(record, field, start, end, text)
@@ -177,7 +186,7 @@ class LabelStudioReader:
                 yield from self._task(Record.of(task, f"task {number + 1}", problems), labels)
 
     def _task(self, task: Record, labels: Sequence[str]) -> Iterator[Example]:
-        demand(task, "data")
+        demand(task, "data", "label_studio")
         if not labels and self._settings.question is None:
             message = "no span in the file has a label: name those to ask for with the reader's `labels`"
             raise DataError(message, path=task.problems.path)

@@ -54,7 +54,7 @@ def _entry(value: object, row: str, problems: Problems, labelled: bool) -> Itera
             return
     try:
         article = Record.of(value, row, problems, weight=_questions_in(value))
-        demand(article, "paragraphs")
+        demand(article, "paragraphs", "squad")
         paragraphs = article.items("paragraphs")
         title = _name(article, "title", "id")
     except SkippedRecordError:

@@ -44,7 +44,7 @@ class TriviaReader:
 
     def _question(self, record: Record, path: Path) -> Iterator[Example]:
         field = record.first_of("QuestionId", "question_id")
-        demand(record, field)
+        demand(record, field, "triviaqa")
         identifier = record.identifier(field)
         record = record.named(f"id {identifier}")
         question = record.text(record.first_of("Question", "question"), empty="empty_question")

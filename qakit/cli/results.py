@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qakit.cli.terminal.console import err, out, plain, print_json, print_warning
 from qakit.cli.terminal.tables import modules_table, number, print_pairs, print_table
+from qakit.errors import QakitError
 from qakit.values import LabelPrediction, Targets
 
 if TYPE_CHECKING:
@@ -112,10 +113,14 @@ def _show_examples(run: Run) -> None:
     from qakit.registry import load_registry
 
     file = run.validation_nbest
-    split = read_split(run.recipe(), load_registry(), "validation")
-    if not file.is_file() or split is None:
+    try:
+        split = read_split(run.recipe(), load_registry(), "validation")
+        if not file.is_file() or split is None:
+            return
+        predictions = {prediction.id: prediction for prediction in read_nbest(file)}
+    except QakitError as error:  # its files may have gone since
+        print_warning(f"no answers are shown: {error}")
         return
-    predictions = {prediction.id: prediction for prediction in read_nbest(file)}
     step = max(1, len(split.examples) // EXAMPLES_SHOWN)
     chosen = [example for example in split.examples[::step] if example.id in predictions][:EXAMPLES_SHOWN]
     rows = _example_rows(chosen, [predictions[example.id] for example in chosen])

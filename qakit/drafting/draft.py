@@ -104,6 +104,9 @@ def draft(files: Files, registry: Registry, *, recipe: Path, backbone: str | Non
             "no record has an answer or a label: leave --validation out, and a part of the training file is held out"
         )
         raise DataError(message, path=files.validation)
+    policies_of = settled(policies, read)
+    if policies_of.of != policies:  # as they place the answers that the recipe is measured by
+        train, _ = read_whole(understood, files.train, dict(policies_of.of))
     task = task_of(train)
     language = language_of(text for example in train for text in (example.question, *example.contexts))
     source = backbone or language.backbone
@@ -118,7 +121,7 @@ def draft(files: Files, registry: Registry, *, recipe: Path, backbone: str | Non
         Choice(("description",), f"{files.train.name}: {TASKS[task]} ({understood.name}, {language.name})."),
         Choice(("about", "task"), task),
         Choice(("about", "language"), language.code),
-        *_data(files, understood, settled(policies, read), recipe.parent),
+        *_data(files, understood, policies_of, recipe.parent),
         Choice(("backbone", "source"), source, why),
         *choose(seen),
         _from_format(understood, "metric") or metric(seen),

@@ -149,9 +149,7 @@ def other_wording(recipe: Recipe, train: Split, registry: Registry) -> Iterator[
             )
 
 
-def _asked(
-    run: Run, recipe: Recipe, digests: Mapping[str, object], registry: Registry
-) -> Mapping[str, Record] | None:
+def _asked(run: Run, recipe: Recipe, digests: Mapping[str, object], registry: Registry) -> Mapping[str, Record] | None:
     """What a run's folds were asked, by id; None where its files are gone or have changed."""
     keys = Keys()
     try:

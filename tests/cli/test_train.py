@@ -225,6 +225,16 @@ def test_resuming_a_finished_run_says_so_and_only_tidies_up(small_run: Path, inv
     assert figures == json.loads((small_run / "metrics.json").read_text("utf-8"))
 
 
+def test_a_finished_run_whose_data_has_gone_is_finished(small_run: Path, tmp_path: Path, invoke: Any) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(small_run, run)
+    recipe = run / "recipe.yaml"
+    recipe.write_text(recipe.read_text("utf-8").replace("dev.json", "gone.json"), "utf-8")
+    result = invoke("train", "--resume", "--output", run)
+    assert result.exit_code == 0, result.exception
+    assert "no answers are shown" in result.stderr and f"done: {run}" in " ".join(result.stderr.split())
+
+
 def test_another_recipe_than_the_runs_own_is_refused_with_resume(
     small_recipe: Path, small_run: Path, tmp_path: Path, invoke: Any
 ) -> None:

@@ -226,6 +226,16 @@ def test_classes_numbers_and_contexts(tiny_backbone: Path, invoke: Invoke, tmp_p
     assert several["head"] == "paragraph_scorer" and several["preprocess"]["train"] == "every_context"
 
 
+def test_answers_are_measured_where_the_recipe_places_them(tiny_backbone: Path, tmp_path: Path) -> None:
+    """None of them has a place by the defaults."""
+    file = tmp_path / "train.csv"
+    rows = [f"i{n},Who?,the old king {n} and the old king {n} there,the old king {n}" for n in range(30)]
+    file.write_text("\n".join(["id,question,context,answer", *rows]) + "\n", "utf-8")
+    found = draft(Files(file), load_registry(), recipe=tmp_path / "recipe.yaml", backbone=str(tiny_backbone))
+    assert found.values["data"]["problems"] == {"answer_ambiguous": "all"}
+    assert found.values["predict"]["max_answer_length"] >= 4
+
+
 def test_records_that_would_stop_a_training_get_a_policy(tmp_path: Path) -> None:
     file = tmp_path / "train.csv"
     rows = [(f"i{n // 2 if n < 2 else n}", f"the text {n} of many", "ab"[n % 2]) for n in range(60)]

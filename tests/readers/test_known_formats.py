@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from readers.published_files import (
-    PUBLISHED,
-)
+from readers.published_files import PUBLISHED, natural, write_lines
 
 from qakit.api import DataError
 from qakit.data.read import read_examples
@@ -57,6 +56,18 @@ def test_another_formats_reader_says_what_the_file_looks_like(
     write, wanted, _ = PUBLISHED[name]
     with pytest.raises(DataError, match=f"this looks like the {wanted} format"):
         read(reader, write(tmp_path))
+
+
+def test_a_record_that_lacks_a_field_is_not_said_to_be_what_its_reader_reads(tmp_path: Path, read: Read) -> None:
+    """As in a circle: the reader of that format was asked."""
+    whole = {**natural(), "document_tokens": []}
+    del whole["document_text"]
+    with pytest.raises(DataError, match=r"field 'document_text': the field is missing \(to go on"):
+        read("natural_questions", write_lines(tmp_path / "nq.jsonl", whole))
+    (tmp_path / "one.json").write_text(json.dumps({"id": 1, "data": {"text": "Ulm"}, "annotations": []}))
+    with pytest.raises(DataError, match="should be a list of tasks") as refused:
+        read("label_studio", tmp_path / "one.json")
+    assert "looks like" not in str(refused.value)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

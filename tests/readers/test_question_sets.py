@@ -104,6 +104,11 @@ def test_mrqa_without_header_or_answers(tmp_path: Path, read: Read) -> None:
     assert [each.answers for each in read("mrqa", path)[0]] == [None]
 
 
+def test_mrqa_files_in_a_row_have_a_header_each(tmp_path: Path, read: Read) -> None:
+    one, other = (mrqa({**asked(answers=["twice"]), "qid": name}) for name in "ab")
+    assert [each.id for each in read("mrqa", write_lines(tmp_path / "all.jsonl", *one, *other))[0]] == ["a", "b"]
+
+
 def test_hotpotqa_looks_in_the_supporting_paragraphs_first(write_json: Any, read: Read) -> None:
     (example,), problems = read("hotpotqa", write_json([hotpot()]))
     assert example.contexts[0] == "Ulm\nUlm is a town. It lies on the Danube."
@@ -303,6 +308,12 @@ def test_triviaqa_opens_documents_below_its_folder_only(
     evidence.write_text(json.dumps({"Data": [trivia(EntityPages=[{"Filename": name}], SearchResults=[])]}))
     with pytest.raises(DataError, match=message):
         read("triviaqa", evidence)
+
+
+def test_triviaqa_documents_without_text_are_none(evidence: Path, read: Read) -> None:
+    (evidence.parent.parent / "evidence" / "web" / "33" / "33_1.txt").write_bytes(b"")
+    evidence.write_text(json.dumps({"Data": [trivia()]}))
+    assert [each.id for each in read("triviaqa", evidence)[0]] == ["tc_33--Danube.txt"]
 
 
 def test_triviaqa_without_its_documents_says_which_setting(tmp_path: Path, write_json: Any, read: Read) -> None:

@@ -50,6 +50,30 @@ def test_brat_a_whole_collection_with_the_types_of_its_configuration(tmp_path: P
     assert [each.id for each in read("brat", tmp_path / "a" / "note.ann", types=["Place"])[0]] == ["note:Place"]
 
 
+def test_brat_a_collection_with_empty_texts_and_hidden_copies(tmp_path: Path, read: Read) -> None:
+    """Of what nobody annotated, and of what systems keep for themselves."""
+    (tmp_path / "annotation.conf").write_text("[entities]\nPlace\n")
+    brat(tmp_path, standoff="T1\tPlace 15 18\tUlm\n")
+    brat(tmp_path, name="empty", text="", standoff="")
+    brat(tmp_path / ".ipynb_checkpoints", name="note-checkpoint", standoff="T1\tPlace 0 3\tAda\n")
+    (tmp_path / "._note.ann").write_bytes(b"\0\5\x16\7")
+    examples, problems = read("brat", tmp_path / "annotation.conf")
+    assert [(each.id, each.answers) for each in examples] == [
+        ("empty:Place", ()),
+        ("note:Place", (Answer("Ulm", 15),)),
+    ]
+    assert dict(problems.counts) == {("empty_context", "kept"): 1}
+    assert [each.id for each in read("brat", tmp_path / "annotation.conf", {"empty_context": "skip"})[0]] == [
+        "note:Place"
+    ]
+
+
+def test_brat_spans_whose_text_is_not_repeated(tmp_path: Path, read: Read) -> None:
+    assert read("brat", brat(tmp_path, standoff="T1\tPlace 15 18\n"))[0][0].answers == (Answer("Ulm", 15),)
+    with pytest.raises(DataError, match="there are no characters 90 to 95"):
+        read("brat", brat(tmp_path, standoff="T1\tPlace 90 95\t\n"))
+
+
 def test_brat_a_type_that_is_configured_twice_is_asked_once(tmp_path: Path, read: Read) -> None:
     (tmp_path / "annotation.conf").write_text("[entities]\nPerson\n!Abstract\n\tPerson\n")
     brat(tmp_path / "a")
