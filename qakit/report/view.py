@@ -322,7 +322,8 @@ def _log(run: Answered) -> dict[str, Any]:
     loss = [point for point in loss if finite_or_none(point[1]) is not None]
     evaluations = [line for line in lines if line["type"] == "evaluation"]
     names = {name for line in evaluations for name in line} - NOT_CURVES
-    judged = [[line["step"], line[VALIDATION_LOSS]] for line in evaluations if VALIDATION_LOSS in line]
+    judged = [[line["step"], line.get(VALIDATION_LOSS)] for line in evaluations]
+    judged = [point for point in judged if finite_or_none(point[1]) is not None]
     figures = {}
     for name in [name for name in SHOWN if name in names] or sorted(names)[:6]:
         points = [[line["step"], line[name]] for line in evaluations if finite_or_none(line.get(name)) is not None]

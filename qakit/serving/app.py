@@ -201,7 +201,8 @@ async def _malformed(_: Request, error: Exception) -> JSONResponse:
     problems = error.errors()
     if problems[0]["type"] == "json_invalid":
         return _refused(400, "the request is no JSON")
-    place = ".".join(str(part) for part in problems[0]["loc"][1:] if part not in ("OneQuestion", "ManyQuestions"))
+    loc = map(str, problems[0]["loc"][1:])  # among them are the types that were tried
+    place = ".".join(part for part in loc if part not in ("OneQuestion", "ManyQuestions") and "[" not in part)
     asked = 'give {"question": TEXT, "context": TEXT or list of texts} or {"questions": [these]}'
     return _refused(400, f"{place or 'the request'}: {problems[0]['msg'][:1].lower()}{problems[0]['msg'][1:]}; {asked}")
 

@@ -128,7 +128,7 @@ def other_wording(recipe: Recipe, train: Split, registry: Registry) -> Iterator[
         asked = train.examples
         if teacher.data.answerable_only:  # it was judged on the others, and not trained
             asked = tuple(example for example in asked if example.answers != ())
-        ancestor, known = ancestor_of(run.folder), _asked(run, teacher, digests, registry)
+        ancestor, known = ancestor_of(run.folder), _asked(teacher, digests, registry)
         other = [] if ancestor is None else seen_by(ancestor, registry).lacking(asked)
         if known is not None and (moved := _moved(train.examples, known)):
             raise UsageError(
@@ -149,7 +149,7 @@ def other_wording(recipe: Recipe, train: Split, registry: Registry) -> Iterator[
             )
 
 
-def _asked(run: Run, recipe: Recipe, digests: Mapping[str, object], registry: Registry) -> Mapping[str, Record] | None:
+def _asked(recipe: Recipe, digests: Mapping[str, object], registry: Registry) -> Mapping[str, Record] | None:
     """What a run's folds were asked, by id; None where its files are gone or have changed."""
     keys = Keys()
     try:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Sequence
+from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING
 
 from qakit.errors import UsageError
 
 if TYPE_CHECKING:
+    from types import FrameType
+
+    from uvicorn import Server
+
     from qakit.inference.answerer import Asked, Reply
     from qakit.serving.app import Limits
 
@@ -27,7 +33,7 @@ def serve(
     ready: Callable[[str], object] = lambda _: None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Load a model, take questions, and answer those that came before a SIGINT or SIGTERM.
+    """Load a model, take questions, and answer those that came before a SIGINT or SIGTERM (a second one ends it).
 
     Args:
         model: a run of any kind that answers questions, or a published model.
@@ -67,8 +73,18 @@ def serve(
         batcher = Batcher(answer, most=most, wait=wait, room=room)
         app = build_app(batcher, model=str(model), threshold=threshold, limits=limits or Limits())
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=60))
+        server.handle_exit = partial(_told_to_stop, server.handle_exit, server)  # type: ignore[method-assign]
         ready(f"http://{host}:{listening.getsockname()[1]}")
         server.run(sockets=[listening])
+
+
+def _told_to_stop(
+    finish: Callable[[int, FrameType | None], None], server: Server, sig: int, frame: FrameType | None
+) -> None:
+    """Finish what was asked; told once more, end at once: what a thread computes cannot be broken off otherwise."""
+    if server.should_exit:
+        os._exit(128 + sig)
+    finish(sig, frame)
 
 
 def _listen(host: str, port: int) -> socket.socket:

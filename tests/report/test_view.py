@@ -132,6 +132,16 @@ def test_several_runs_are_compared_question_by_question(tmp_path: Path) -> None:
     assert len(data_of(*runs)["answers"]) == 2
 
 
+@pytest.mark.parametrize("loss", ["NaN", "Infinity", '"low"', "null"])
+def test_a_log_whose_losses_are_no_numbers_has_a_curve_without_them(loss: str, tmp_path: Path) -> None:
+    run = answered(tmp_path / "run", EXAMPLES, PREDICTIONS)
+    log = run.run.folder / "metrics.jsonl"
+    log.write_text(log.read_text("utf-8").replace('"validation_loss": 2.0', f'"validation_loss": {loss}'), "utf-8")
+    assert loss in log.read_text("utf-8")
+    assert view_page([run], REGISTRY)
+    assert data_of(run)["runs"][0]["log"]["validation"] == [[3, 1.75]]
+
+
 @pytest.mark.parametrize("text", ["</script><script>alert(1)</script>", "<!--<script>", "\u2028 & <b>"])
 def test_no_text_of_the_data_ends_the_data(text: str) -> None:
     made = page("x", [], script="view.js", data={"t": text})

@@ -64,6 +64,7 @@ def test_several_questions_have_a_list_of_answers(client: TestClient) -> None:
     [
         ({"question": "a"}, 400, "context: field required"),
         ({"question": 3, "context": "x"}, 400, "question: input should be a valid string"),
+        ({"question": "a", "context": 3}, 400, "context: input should be a valid string"),
         ({"question": "a", "context": "x", "topk": 1}, 400, "topk: extra inputs are not permitted"),
         ({"question": "a", "context": "x", "top_k": 0}, 400, "top_k"),
         ({"question": "a", "context": "x", "top_k": 6}, 400, "top_k is 6; it must be at most 5"),

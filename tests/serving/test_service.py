@@ -13,6 +13,8 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +176,26 @@ def test_a_training_that_is_not_finished_is_named(run: Path, tmp_path: Path) -> 
     with pytest.raises(KeyboardInterrupt):
         serve(begun, port=0, ready=ready, warn=told.append)
     assert told == [f"{begun} is not finished: the best weights that it has so far answer"]
+
+
+def test_told_to_stop_twice_it_ends_at_once_without_a_word(run: Path) -> None:
+    command = [sys.executable, "-m", "qakit", "serve", str(run), "--port", "0"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert process.stderr is not None
+    address = process.stderr.readline().split()[0]
+    asked = {"questions": [{"question": text, "context": CONTEXT * 200} for text in QUESTIONS]}
+
+    def caller() -> None:
+        with suppress(OSError, HTTPException):  # it gets no reply
+            ask(address, asked)
+
+    threading.Thread(target=caller).start()
+    time.sleep(0.3)
+    process.send_signal(signal.SIGTERM)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+    assert process.stderr.read() == ""
 
 
 def test_told_to_stop_it_answers_what_was_asked_and_ends(service: Any) -> None:

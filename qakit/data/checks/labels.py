@@ -180,7 +180,7 @@ def _numbers(examples: Sequence[Example], limits: tuple[float, float] | None) ->
         meaning = "train examples with a class, where the head's loss is of numbers"
         yield from _if_any(stops("class_for_number", meaning, classes))
         odd = [
-            f"id {example.id}: {value:g}"
+            f"id {example.id}: {repr(value).removesuffix('.0')}"
             for example in examples
             for value in _numbers_of(example)
             if not (low <= value <= high or math.isnan(value))
