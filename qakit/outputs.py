@@ -164,6 +164,10 @@ LONGEST_PATH = 4096 - 512
 """Bytes of an absolute path, with room for what will lie in a folder."""
 
 
+_REPORT = re.compile(rb"qakit [0-9]|percentile bootstrap over questions")
+"""What stands in every report."""
+
+
 def check_name(path: Path) -> None:
     """Make sure that ``path`` is one that every command can be given later; nothing is looked up.
 
@@ -208,6 +212,17 @@ def check_empty(folder: Path, *, beside: Collection[str] = (), instead: str = ""
     check_output(folder)
     if folder.exists() and (not folder.is_dir() or _holds_anything(folder, beside)):
         raise RunError(f"{folder} exists and is not empty: {instead}choose another --output")
+
+
+def check_reports(*files: Path) -> None:
+    """Make sure that reports whose names nobody has given take the place of nothing but earlier ones.
+
+    Raises:
+        UsageError: one of the files is there, and is no report of ours.
+    """
+    for file in files:
+        if file.exists() and not (file.is_file() and _REPORT.search(file.read_bytes())):
+            raise UsageError(f"{file} is there already, and no report of qakit's: name another --output, or move it")
 
 
 def new_path(value: PathOrNone) -> PathOrNone:

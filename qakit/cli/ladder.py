@@ -9,7 +9,7 @@ import typer
 
 from qakit.cli.terminal.console import out, plain, print_error, print_json
 from qakit.cli.terminal.options import DevicesOption, EngineOption, JobsOption, MaxHoursOption, QuietOption
-from qakit.outputs import new_folder
+from qakit.outputs import check_reports, new_folder
 
 if TYPE_CHECKING:
     from qakit.report.ladder import Ladder
@@ -55,6 +55,7 @@ def ladder(
     from qakit.workflows.ladder import Climb, rungs_of
     from qakit.workflows.launching import deadline_in, executing
 
+    check_reports(output / "ladder.md", output / "ladder.html")
     deadline = deadline_in(max_hours)
     registry, rungs = load_registry(), rungs_of(recipes, output)
     display = TrainingDisplay(quiet=quiet or as_json, silent=not is_first_process())

@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 from qakit.cli.terminal.console import err, out, plain, print_error, print_json, print_text
 from qakit.cli.terminal.options import DevicesOption, EngineOption, JobsOption, MaxHoursOption, QuietOption
 from qakit.names import one_line
-from qakit.outputs import new_folder, new_path
+from qakit.outputs import check_reports, new_folder, new_path
 
 if TYPE_CHECKING:
     from qakit.study.folder import StudyFolder
@@ -130,10 +130,11 @@ def report(
     from qakit.study.results import read_results
 
     folder, loaded = find_study(study)
+    target = output or folder.path
+    check_reports(target / "REPORT.md", target / "report.html")
     registry = load_registry()
     sampling = Sampling(resamples, seed)
     results = read_results(folder, loaded, registry, partial(load, registry=registry), sampling)
-    target = output or folder.path
     files = write_report(results, target)
     if as_json:
         print_json({**results.as_json(), "files": [str(file) for file in files]})

@@ -36,9 +36,11 @@ def compare(
         output: a folder for ``compare.md``, ``compare.json`` and ``compare.png``; or one page, ``NAME.html``.
 
     Raises:
-        UsageError: the runs cannot be compared: other questions, another metric, fewer than two.
+        UsageError: the runs cannot be compared: other questions, another metric, fewer than two; or ``output`` holds a
+            ``compare.md`` of one's own.
         RunError: a folder is no run, or has no validation predictions.
     """
+    from qakit.outputs import check_reports
     from qakit.registry import load_registry
     from qakit.report.compare import Plan
     from qakit.report.compare import compare as compare_members
@@ -49,6 +51,8 @@ def compare(
     page = output is not None and output.suffix == ".html" and not output.is_dir()
     if output is not None and output.exists() and not (output.is_dir() or page):
         raise UsageError(f"--output {output} is a file; name a folder, or a page: NAME.html")
+    if output is not None and not page:
+        check_reports(output / "compare.md")
     plan = Plan(
         keys=tuple(figures),
         baseline=_position(baseline, runs),

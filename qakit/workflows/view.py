@@ -25,7 +25,7 @@ def view(runs: Sequence[Path], *, output: Path | None = None, members: bool = Fa
         RunError: a folder is no run, or has no validation predictions.
     """
     from qakit.files import write_text
-    from qakit.outputs import check_beside_kept
+    from qakit.outputs import check_beside_kept, check_reports
     from qakit.registry import load_registry
     from qakit.report.compare_runs import read_answered
     from qakit.report.view import view_page
@@ -42,6 +42,7 @@ def view(runs: Sequence[Path], *, output: Path | None = None, members: bool = Fa
         output = Run(folders[0]).page if len(runs) == 1 else Path("view.html")
         if len(runs) > 1:
             check_beside_kept(output)  # this may be the folder of a run, whose own page it would replace
+            check_reports(output)
     if output.suffix != ".html" or output.is_dir():
         raise UsageError(f"{output} cannot be the page: give --output NAME.html")
     registry = load_registry()

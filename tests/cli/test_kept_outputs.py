@@ -147,3 +147,29 @@ def test_python_refuses_the_same(run: Path, small_data: Path) -> None:
     with pytest.raises(UsageError, match="lies in the run"):
         qakit.ensemble([run, run], folder=run / "both")
     assert contents(run) == before
+
+
+def test_reports_take_the_place_of_reports_alone(
+    run: Path, small_recipe: Path, tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their names are the command's, so what else is called like that was not meant."""
+    monkeypatch.chdir(tmp_path)
+    other = shutil.copytree(run, tmp_path / "runs" / "two")
+    commands = {
+        ("view", run, other): tmp_path / "view.html",
+        ("compare", run, other, "--output", tmp_path / "report"): tmp_path / "report" / "compare.md",
+    }
+    for command, report in commands.items():
+        for _ in range(2):
+            assert invoke(*command).exit_code == 0
+            assert report.is_file()
+    commands |= {
+        ("ladder", small_recipe, small_recipe, "--output", tmp_path / "steps"): tmp_path / "steps" / "ladder.html"
+    }
+    for command, report in commands.items():
+        report.parent.mkdir(exist_ok=True)
+        report.write_text("my own notes", "utf-8")
+        before = contents(report.parent)
+        assert f"{report.name} is there already, and no report of qakit's" in refused(invoke(*command))
+        assert contents(report.parent) == before
+    assert invoke("view", run, other, "--output", "view.html").exit_code == 0  # as it was named

@@ -98,6 +98,12 @@ def test_the_report_and_the_status(invoke: Invoke, studied: Path, study_file: Pa
     html = (studied / "report.html").read_text("utf-8")
     assert "Two methods." in html and html.count("<svg") == 3 and "compared with" in html
     report = json.loads(invoke("study", "report", studied, "--json", "--output", studied / "other").stdout)
+    own = studied / "own"
+    own.mkdir()
+    (own / "REPORT.md").write_text("my own notes", "utf-8")
+    refused = invoke("study", "report", studied, "--output", own)
+    assert refused.exit_code == 2 and "no report of qakit's" in str(refused.exception)
+    assert [path.name for path in own.iterdir()] == ["REPORT.md"]
     (task,) = report["tasks"]
     assert [(row["row"], row["trainable"] < row["total"]) for row in task["rows"]] == [
         ("full", False),
