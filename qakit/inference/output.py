@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 from qakit.data.formulas import formula_cells, formula_notice
@@ -18,8 +20,10 @@ from qakit.protocols import NoRuntime, Writer
 from qakit.recipe.load import recipe_hash
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
-from qakit.values import LabelPrediction, Prediction, SpeltClass, Targets
+from qakit.values import ContextPrediction, LabelPrediction, Prediction, SpeltClass, Targets
 
+LETTERS = tuple(ascii_uppercase)
+"""Of choices: A is the first."""
 SCHEMA = 1
 """Version of nbest.jsonl; in meta.json beside it."""
 
@@ -108,15 +112,21 @@ def write_submission(
 
     A ``path`` without an ending gets the writer's.
     """
-    return write_checked(
-        path, predictions, build_writer(recipe, registry, suffix=suffix), sample=sample_submission(recipe)
-    )
+    writer = build_writer(recipe, registry, suffix=suffix)
+    return write_checked(path, predictions, writer, sample=sample_submission(recipe), choices=choice_names(recipe))
 
 
-def write_checked(path: Path, predictions: Sequence[Prediction], writer: Writer, *, sample: str | None) -> Submission:
-    """As :func:`write_submission`, with the writer and the sample submission that are given."""
+def write_checked(
+    path: Path,
+    predictions: Sequence[Prediction],
+    writer: Writer,
+    *,
+    sample: str | None,
+    choices: Sequence[str] = (),
+) -> Submission:
+    """As :func:`write_submission`, with the writer, the sample submission and the names of choices that are given."""
     path = path if path.suffix else path.with_suffix(writer.suffix)
-    predictions = _in_order_of(sample, [_spelt(each) for each in predictions])
+    predictions = _as_chosen(sample, _in_order_of(sample, [_spelt(each) for each in predictions]), choices)
     writer.write(predictions, path)
     problems: tuple[str, ...] = ()
     checked = None
@@ -125,7 +135,7 @@ def write_checked(path: Path, predictions: Sequence[Prediction], writer: Writer,
     elif sample is not None and writer.suffix == Path(sample).suffix:
         checked = Path(sample)
         refuse_special(checked, DataError)
-        problems = tuple(writer.check(path, checked))
+        problems = (*writer.check(path, checked), *_other_choices(sample, predictions))
     cells = formula_cells((each.id, each.final) for each in predictions) if writer.suffix == ".csv" else 0
     return Submission(path, len(predictions), file_sha256(path), problems, checked, formula_notice(cells))
 
@@ -156,6 +166,49 @@ def _with_order(prediction: Prediction, names: Sequence[str]) -> Prediction:
     if held.keys() != set(names):
         return prediction
     return replace(prediction, label=Targets([held[name] for name in names], names))
+
+
+def _as_chosen(sample: str | None, predictions: Sequence[Prediction], choices: Sequence[str]) -> Sequence[Prediction]:
+    """Chosen contexts as the sample spells them: by the names of ``choices``, or by letters, where it has just these.
+
+    Numbers come before names and names before letters, as readers of such labels have it.
+    """
+    answers = _answers_in(sample) if predictions and isinstance(predictions[0], ContextPrediction) else set()
+    for names in (choices, LETTERS):
+        if answers and not _are_numbers(answers) and answers <= set(names):
+            return [
+                LabelPrediction(each.id, names[each.context], each.scores)
+                if isinstance(each, ContextPrediction) and each.context < len(names)
+                else each
+                for each in predictions
+            ]
+    return predictions
+
+
+def _other_choices(sample: str, predictions: Sequence[Prediction]) -> Iterator[str]:
+    """What is wrong where chosen contexts are numbers, and the sample has something else."""
+    answers = _answers_in(sample) if predictions and isinstance(predictions[0], ContextPrediction) else set()
+    if answers and not _are_numbers(answers):
+        yield f"the answers are numbers of contexts, from 0, and those of the sample are others: {min(answers)[:60]!r}"
+
+
+def _are_numbers(answers: Collection[str]) -> bool:
+    return all(answer.isdecimal() for answer in answers)
+
+
+def _answers_in(sample: str | None) -> set[str]:
+    """The different answers of a sample in CSV, the last cell of each row; empty for another file, or none."""
+    if sample is None or Path(sample).suffix != ".csv" or not Path(sample).is_file():
+        return set()
+    with suppress(OSError, UnicodeDecodeError, csv.Error), Path(sample).open(encoding="utf-8-sig", newline="") as file:
+        return {row[-1].strip() for row in islice(csv.reader(file), 1, None) if row} - {""}
+    return set()
+
+
+def choice_names(recipe: Recipe) -> Sequence[str]:
+    """What the recipe's reader calls the contexts that a question chooses among, in their order; maybe nothing."""
+    choices = recipe.data.reader.settings.get("choices")
+    return choices if isinstance(choices, list) else ()
 
 
 def sample_submission(recipe: Recipe) -> str | None:

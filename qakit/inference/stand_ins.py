@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from torch import nn
 
-from qakit.inference.output import build_writer, sample_submission, write_checked
+from qakit.inference.output import build_writer, choice_names, sample_submission, write_checked
 from qakit.modeling.assemble import build_head
 from qakit.modeling.configs import load_config
 from qakit.modeling.sources import find_source
@@ -73,5 +73,6 @@ def submission_problems(
     writer = build_writer(recipe, registry)
     predictions = [stand_in(example, gives, classes) for example in examples]
     with TemporaryDirectory(prefix="qakit-") as folder:
-        written = write_checked(Path(folder) / f"submission{writer.suffix}", predictions, writer, sample=sample)
+        path = Path(folder) / f"submission{writer.suffix}"
+        written = write_checked(path, predictions, writer, sample=sample, choices=choice_names(recipe))
     return [f"{sample}: {problem}" for problem in written.problems]

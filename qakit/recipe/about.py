@@ -28,7 +28,8 @@ class AboutSection(Section):
 
     def fits(self, *, task: str | None, language: str | None, device: str | None, hours: float | None) -> bool:
         """Whether it says all that is asked for; what is None is not."""
-        wanted = ((task, self.task), (language, self.language), (device, self.device))
+        spelt = None if language is None else language.lower()
+        wanted = ((task, self.task), (spelt, self.language), (device, self.device))
         return all(value in (None, own) for value, own in wanted) and (
             hours is None or (self.hours is not None and self.hours <= hours)
         )

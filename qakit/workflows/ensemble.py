@@ -98,7 +98,7 @@ def _combine(
 ) -> EnsembleResult:
     from qakit.ensembling.combine import combine
     from qakit.ensembling.folder import check_target, write_ensemble
-    from qakit.inference.output import sample_submission, write_checked
+    from qakit.inference.output import choice_names, sample_submission, write_checked
 
     _check_paths(plan.members, output)
     if folder is not None:
@@ -109,8 +109,11 @@ def _combine(
     if folder is not None:
         written += [each for each in [write_ensemble(made, folder, registry)] if each is not None]
     if output is not None and made.test is not None:
-        sample = None if made.recipe is None else sample_submission(made.recipe)
-        written.append(write_checked(output, made.test, _writer(output, made.sources, registry), sample=sample))
+        sample, choices = (
+            (None, ()) if made.recipe is None else (sample_submission(made.recipe), choice_names(made.recipe))
+        )
+        writer = _writer(output, made.sources, registry)
+        written.append(write_checked(output, made.test, writer, sample=sample, choices=choices))
     for line in dict.fromkeys(line for each in written for line in each.told()):
         listener(Notice(line))
     return EnsembleResult(made, folder)

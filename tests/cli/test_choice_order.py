@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -85,6 +86,29 @@ def test_places_of_other_orders_are_not_combined(
     assert result.exit_code == 2
     assert "has the contexts of id '0' in another order" in str(result.exception)
     assert not (tmp_path / "both").exists()
+
+
+@pytest.mark.parametrize("order", ["ABC", "CBA"])
+def test_a_submission_spells_choices_as_the_sample_does(
+    order: str, folder: Path, tiny_backbone: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    run = trained(CHOICES, order, folder, tiny_backbone, invoke, data="data")
+    recipe = tmp_path / "run" / "recipe.yaml"
+    shutil.copytree(run, recipe.parent)
+    sample = tmp_path / "sample.csv"
+    text = recipe.read_text("utf-8").replace("sample_submission: null", f"sample_submission: {sample}", 1)
+    recipe.write_text(text, "utf-8")
+    found = {}
+    for answer in ("0", "A", "Gate"):
+        sample.write_text("id,right\n" + "".join(f"{n},{answer}\n" for n in range(6)), "utf-8")
+        output = tmp_path / f"{answer}.csv"
+        result = invoke("predict", recipe.parent, "--input", folder / "test.csv", "--output", output)
+        assert result.exit_code == 0, result.exception
+        found[answer] = [line.partition(",")[2] for line in output.read_text("utf-8").splitlines()[1:]]
+        told = "are numbers of contexts, from 0, and those of the sample are others: 'Gate'"
+        assert (told in " ".join(result.output.split())) == (answer == "Gate")
+    assert found["A"] == [order[int(number)] for number in found["0"]]
+    assert found["Gate"] == found["0"]
 
 
 @pytest.mark.parametrize("command", ["compare", "view"])

@@ -78,7 +78,7 @@ def test_lists_are_filtered_by_what_recipes_say_they_are_for(runner: CliRunner) 
     Path("recipes/small.yaml").write_text(GOOD + about)
     Path("recipes/grown.yaml").write_text("extends: small.yaml\n")  # says nothing of itself
     assert listed() == ["bad", "child", "good", "grown", "small"]
-    assert listed("--task", "span") == listed("--language", "zh", "--device", "cpu") == ["small"]
+    assert listed("--task", "span") == listed("--language", "ZH", "--device", "cpu") == ["small"]
     assert listed("--max-hours", "1") == ["small"]
     assert listed("--max-hours", "0.1") == listed("--task", "classification") == listed("--device", "gpu") == []
     assert "span, zh, cpu, 0.5 h" in call(runner, "list")[1]
