@@ -154,12 +154,25 @@ def published_files(folder: Path) -> list[Path]:
     Raises:
         ModelError: a list of shards names a file that is not there, or is none.
     """
-    for name in (SAFE, PICKLE):
-        if (folder / name).is_file():
-            return [folder / name]
-        if (folder / f"{name}{INDEX}").is_file():
-            return [folder / shard for shard in sorted(set(_listed(folder).values()))]
-    return []
+    name, is_whole = _form(file.name for file in folder.glob("*") if file.is_file())
+    if is_whole:
+        return [folder / name]
+    return [folder / shard for shard in sorted(set(_listed(folder).values()))]
+
+
+def _form(names: Iterable[str]) -> tuple[str, bool]:
+    """Of a folder with these files: which form its weights have, empty for none, and whether one file holds them.
+
+    A list none of whose shards is there was left behind where another form is there.
+    """
+    held = set(names)
+    found = [(name, name in held) for name in (SAFE, PICKLE) if {name, f"{name}{INDEX}"} & held]
+    return next((each for each in found if each[1] or _shards(each[0], held)), found[0] if found else ("", False))
+
+
+def _shards(name: str, held: Iterable[str]) -> list[str]:
+    """What may be shards of a form of weights among some files."""
+    return sorted(each for each in held if SHARD.fullmatch(each) and each.endswith(Path(name).suffix))
 
 
 def pickled_files(folder: Path) -> list[str]:
@@ -169,14 +182,10 @@ def pickled_files(folder: Path) -> list[str]:
 
 def choose_weights(names: Iterable[str]) -> list[str]:
     """Which of a repository's files are its weights, by the same rule as :func:`published_files`."""
-    held = set(names)
-    for name in (SAFE, PICKLE):
-        if name in held:
-            return [name]
-        if f"{name}{INDEX}" in held:
-            ending = name.rpartition(".")[2]
-            return [f"{name}{INDEX}", *sorted(n for n in held if SHARD.fullmatch(n) and n.endswith(ending))]
-    return []
+    name, is_whole = _form(held := set(names))
+    if is_whole or not name:
+        return [name] if name else []
+    return [f"{name}{INDEX}", *_shards(name, held)]
 
 
 def weights_sha256(file: Path) -> str:
@@ -198,17 +207,17 @@ def _listed(folder: Path) -> dict[str, str]:
     Raises:
         ModelError: the list is none, or names a shard that is not there, or none.
     """
-    held = [name for name in (SAFE, PICKLE) if (folder / name).is_file() or (folder / f"{name}{INDEX}").is_file()]
-    if not held or (folder / held[0]).is_file():
+    form, is_whole = _form(file.name for file in folder.glob("*") if file.is_file())
+    if is_whole or not form:
         return {}
-    index = folder / f"{held[0]}{INDEX}"
+    index = folder / f"{form}{INDEX}"
     try:
         listed = dict(load_json(index.read_text("utf-8"))["weight_map"])
         names = sorted(set(listed.values()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{index} is no list of shards ({type(error).__name__}: {error})") from error
     for name in names:
-        if not (isinstance(name, str) and SHARD.fullmatch(name) and name.endswith(Path(held[0]).suffix)):
+        if not (isinstance(name, str) and SHARD.fullmatch(name) and name.endswith(Path(form).suffix)):
             raise ModelError(f"{index} names {name!r}, which is no shard of a checkpoint beside it")
     missing = [name for name in names if not (folder / name).is_file()]
     if missing or not names:

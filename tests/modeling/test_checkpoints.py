@@ -18,7 +18,7 @@ from torch import Tensor
 from qakit.data import cache
 from qakit.errors import ModelError
 from qakit.modeling.backbones import load_backbone, tokenizer_of
-from qakit.modeling.checkpoints import ALIASES, checkpoint_in, weights_sha256
+from qakit.modeling.checkpoints import ALIASES, checkpoint_in, choose_weights, weights_sha256
 from qakit.recipe.model import BackboneSection
 
 WEIGHTS: dict[str, Tensor] = {"one.weight": torch.arange(6.0).reshape(2, 3), "two": torch.ones(2)}
@@ -114,6 +114,22 @@ def test_safetensors_win_where_both_are_there(tmp_path: Path) -> None:
     save_file(WEIGHTS, folder / "model.safetensors")
     assert checkpoint_in(folder).files == (folder / "model.safetensors",)
     assert equal(checkpoint_in(folder).tensors(), WEIGHTS)
+
+
+def test_a_list_of_shards_that_was_left_behind_hides_no_weights(tmp_path: Path) -> None:
+    folder = put(tmp_path / "model", WEIGHTS)
+    listed = dict.fromkeys(WEIGHTS, "model-00001-of-00002.safetensors")
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": listed}))
+    assert equal(checkpoint_in(folder).tensors(), WEIGHTS)
+    assert choose_weights(file.name for file in folder.iterdir()) == ["pytorch_model.bin"]
+    save_file(WEIGHTS, folder / "model-00002-of-00002.safetensors")
+    with pytest.raises(ModelError, match=r"lacks model-00001-of-00002\.safetensors"):  # a download that broke
+        checkpoint_in(folder)
+    (folder / "pytorch_model.bin").unlink()
+    (folder / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"lacks model-00001-of-00002\.safetensors"):
+        checkpoint_in(folder)
 
 
 def test_what_is_changed_in_memory_does_not_reach_the_file(tmp_path: Path) -> None:
