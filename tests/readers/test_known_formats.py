@@ -62,7 +62,7 @@ def test_a_record_that_lacks_a_field_is_not_said_to_be_what_its_reader_reads(tmp
     """As in a circle: the reader of that format was asked."""
     whole = {**natural(), "document_tokens": []}
     del whole["document_text"]
-    with pytest.raises(DataError, match=r"field 'document_text': the field is missing \(to go on"):
+    with pytest.raises(DataError, match=r"field 'document_text': the field is missing \(to "):
         read("natural_questions", write_lines(tmp_path / "nq.jsonl", whole))
     (tmp_path / "one.json").write_text(json.dumps({"id": 1, "data": {"text": "Ulm"}, "annotations": []}))
     with pytest.raises(DataError, match="should be a list of tasks") as refused:
