@@ -119,12 +119,14 @@ class SpanCandidates:
         last: (B, K) int64, last input position, **inclusive** (a position that was scored, not a slice end).
         score: (B, K) float32, best first.
         null: (B,) float32, the window's "no answer" score on the same scale.
+        yes_no: (B, 2) float32, the scores of yes and of no on the same scale; None of a head that does not learn them.
     """
 
     first: Tensor
     last: Tensor
     score: Tensor
     null: Tensor
+    yes_no: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +304,14 @@ class LearnsAnyPlace(Protocol):
 
     any_place: bool
     """True. Of other heads the user is warned that they learn the first place of a window alone."""
+
+
+@runtime_checkable
+class LearnsYesNo(Protocol):
+    """Optional for span heads: yes and no, which have no place, are learnt beside spans (``Batch.target_yes_no``)."""
+
+    yes_no: bool
+    """Whether they are; then ``decode`` gives ``SpanCandidates.yes_no``."""
 
 
 @runtime_checkable

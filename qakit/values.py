@@ -20,6 +20,14 @@ YES_NO = ("yes", "no")
 """Answers that no context need hold: their text is one of these, in lower case, and they have no place."""
 
 
+def yes_no_of(answers: Iterable[Answer] | None) -> Answer | None:
+    """The first answer that is yes or no, where none of an example's answers has a place to learn."""
+    answers = tuple(answers or ())
+    if any(answer.places for answer in answers):
+        return None
+    return next((answer for answer in answers if answer.text in YES_NO), None)
+
+
 class SpeltClass(str):
     """A class that equals all its spellings, and remembers that of its file: it is what a submission should have."""
 
@@ -164,7 +172,8 @@ class Candidate:
 
     Attributes:
         text: ``contexts[context][start:end]``.
-        start: its first character in the context; None, like ``end``, only when it came from a file without offsets.
+        start: its first character in the context; None, like ``end``, for yes and no (:data:`YES_NO`) of a head that
+            learns them, and when it came from a file without offsets.
         end: one past its last character.
         context: which of the example's contexts, from 0.
         score: on the head's own scale (for a linear span head: start logit + end logit).

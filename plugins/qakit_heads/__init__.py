@@ -55,6 +55,14 @@ class SpanSettings(FeatureSettings):
         "hidden state of position 0, with a linear layer of its own; the internal front verifier of Zhang et al. 2021, "
         '"Retrospective Reader"). In prediction its log-odds are added to the window\'s null score.',
     )
+    yes_no_weight: float = Field(
+        default=0.0,
+        ge=0,
+        description="Weight of an additional loss: whether the answer is yes, no or neither (cross-entropy, from the "
+        "hidden state of position 0, with a linear layer of its own; the answer type of Alberti et al. 2019, \"A BERT "
+        'Baseline for the Natural Questions"). Above 0, yes and no stand among the candidates: each scores as much as '
+        'all spans of its window and "no answer" together, times its odds against neither.',
+    )
 
 
 class SoftTargetSettings(SpanSettings):

@@ -18,7 +18,7 @@ from qakit_heads.chain_spans import (
     score_of_spans,
     span_scores,
 )
-from qakit_heads.features import FeatureHead, SpanFeatures
+from qakit_heads.features import SpanFeatureHead, SpanFeatures, yes_no_scores
 from qakit_heads.places import Place, over_places, target_places
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ a token inside one. About one answer of a few tokens per window; from zeros, an 
 than O on most tokens, and training would first have to unlearn that."""
 
 
-class Crf(FeatureHead):
+class Crf(SpanFeatureHead):
     """Tags every context token O (outside), B (first token of the answer) or I (further token), as one linear chain.
 
     The loss is the negative log-probability of the path O..O B I..I O..O, all O where the window does not hold the
@@ -49,7 +49,6 @@ class Crf(FeatureHead):
     reads: Literal["tokens", "sequence", "group"] = "tokens"
     has_distributions: bool = True
     any_place: bool = True
-    features: SpanFeatures
 
     def __init__(self, settings: CrfSettings, runtime: HeadRuntime) -> None:
         super().__init__()
@@ -74,9 +73,7 @@ class Crf(FeatureHead):
                 auxiliary = self.features.auxiliary_loss(hidden, batch)
                 loss = loss if auxiliary is None else loss + auxiliary
             scores = {"emissions": samples[0] if len(samples) == 1 else torch.stack(samples).mean(0)}
-            no_answer = self.features.no_answer(hidden)
-            if no_answer is not None:
-                scores["no_answer"] = no_answer
+            scores |= self.features.window_scores(hidden)
         return HeadOutput(loss, scores)
 
     def decode(self, scores: Mapping[str, Tensor], batch: Batch) -> SpanCandidates:
@@ -91,8 +88,12 @@ class Crf(FeatureHead):
                 k=self.n_best,
                 max_length=self.max_answer_length,
             )
-            null = emissions.new_zeros(len(emissions))
-            return SpanCandidates(first, last, score, null=null + scores.get("no_answer", 0.0))
+            null = emissions.new_zeros(len(emissions)) + scores.get("no_answer", 0.0)
+            total = null
+            if self.yes_no:
+                spans = span_scores(emissions, self._transitions(), batch.context_mask)
+                total = log_partition_of_spans(spans).float()
+            return SpanCandidates(first, last, score, null=null, yes_no=yes_no_scores(scores, total))
 
     def position_scores(self, scores: Mapping[str, Tensor], batch: Batch) -> PositionScores:
         """Log-odds that the window's only answer starts, and ends, at each position: (B, T) each.

@@ -15,7 +15,7 @@ from qakit.data.arrays import Float32, Int8, Int32, Int64
 from qakit.data.labels import label_numbers
 from qakit.data.ragged import ranges
 from qakit.data.store import Progress, TokenStore, build_store
-from qakit.values import Answer, Example
+from qakit.values import YES_NO, Answer, Example, yes_no_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -63,6 +63,8 @@ class EncodedExamples:
         key: (N,) int64, a stable number for each example (a hash of its id): the address of its randomness, the same
             whatever else is in the file.
         others: further places that are as right as the target answers (``Answer.others``); None without any.
+        yes_no: (P,) int8, 1 where the context shows that the answer is yes, 2 where no, else 0; None where the head
+            does not learn these.
     """
 
     store: TokenStore
@@ -76,6 +78,7 @@ class EncodedExamples:
     relevant: Int32
     key: Int64
     others: Places | None = None
+    yes_no: Int8 | None = None
 
     def __len__(self) -> int:
         return len(self.query)
@@ -107,6 +110,7 @@ def encode(
     tokenizer: PreTrainedTokenizerBase,
     *,
     labels: Sequence[str] = (),
+    yes_no: bool = False,
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> EncodedExamples:
@@ -118,6 +122,7 @@ def encode(
 
     Args:
         labels: the run's classes, or the names of its numbers; empty where examples have none, or one number.
+        yes_no: whether yes and no are learnt; else such answers are, as any without a place, not learnt.
         cache: the token cache's folder, or None for no cache.
         progress: called with (distinct texts tokenised, distinct texts in all).
 
@@ -151,9 +156,10 @@ def encode(
         answer_stop=answer_stop,
         answerable=np.fromiter((_answerable(example) for example in examples), dtype=np.int8, count=len(examples)),
         label=label_numbers(examples, labels),
-        relevant=_relevant(examples, pointers[:-1]),
+        relevant=_relevant(examples, pointers[:-1], yes_no=yes_no),
         key=np.fromiter((example_key(example.id) for example in examples), dtype=np.int64, count=len(examples)),
         others=_others(answers, store, pointers, context, answer_first, answer_stop),
+        yes_no=_yes_no(examples, pointers) if yes_no else None,
     )
 
 
@@ -245,16 +251,26 @@ def _others(
     return Places(pair, first.astype(np.int32), stop.astype(np.int32))
 
 
-def _relevant(examples: Sequence[Example], first_pair: Int64) -> Int32:
+def _yes_no(examples: Sequence[Example], pointers: Int64) -> Int8:
+    """``EncodedExamples.yes_no``: the evidence is the whole context that the answer names."""
+    shown = np.zeros(int(pointers[-1]), np.int8)
+    for row, example in enumerate(examples):
+        answer = yes_no_of(example.answers)
+        if answer is not None and pointers[row] + answer.context < pointers[row + 1]:
+            shown[pointers[row] + answer.context] = 1 + YES_NO.index(answer.text)
+    return shown
+
+
+def _relevant(examples: Sequence[Example], first_pair: Int64, *, yes_no: bool) -> Int32:
     """(N,) the row of the pair that holds the answer, -1 without one.
 
-    What the file says of it comes before where its first placed answer is.
+    What the file says of it comes before where its first placed answer is, or what yes or no is answered from.
     """
     rows = np.full(len(examples), -1, np.int32)
     for row, example in enumerate(examples):
         context = example.relevant
         if context is None:
-            answer = _target(example)
+            answer = _target(example) or (yes_no_of(example.answers) if yes_no else None)
             context = None if answer is None else answer.context
         if context is not None:
             rows[row] = first_pair[row] + context

@@ -16,7 +16,7 @@ from qakit.data.encode import EncodedExamples, encode
 from qakit.data.template import PairTemplate
 from qakit.data.windows import Windows
 from qakit.distributed import ALONE, Workers
-from qakit.inference.aggregation import check_head
+from qakit.inference.aggregation import check_head, learns_yes_no
 from qakit.inference.characters import CharacterScores
 from qakit.inference.classification import check_windows, context_predictions, label_predictions
 from qakit.inference.collectors import Scores, SpanScores, Table, collector
@@ -96,7 +96,14 @@ def prepare(
     """
     check_head(recipe, assembled.model.head)
     gives = given_by(assembled.model.head)
-    encoded = encode(examples, assembled.tokenizer, labels=assembled.classes, cache=cache, progress=progress)
+    encoded = encode(
+        examples,
+        assembled.tokenizer,
+        labels=assembled.classes,
+        yes_no=learns_yes_no(assembled.model.head),
+        cache=cache,
+        progress=progress,
+    )
     runtime = window_runtime(recipe, assembled.template, training=False)
     ref = recipe.preprocess.predict
     preprocessor: Preprocessor = registry.build("preprocessors", ref.name, ref.settings, runtime)

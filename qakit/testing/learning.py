@@ -65,6 +65,7 @@ def check_what_is_learnt(head: Any, hidden: Tensor, batch: Batch, run: CallHead)
     if loss.item() >= LEARNT * first:
         return  # it never comes so near to 0 (smoothed targets), or too slowly
     asked = replace(batch, target_first=None, target_last=None, target_label=None, target_segment=None)
+    asked = replace(asked, target_yes_no=None)
     asked = replace(asked, start_mask=batch.context_mask)
     with torch.inference_mode():
         scores = run(head, own, asked).scores
@@ -83,6 +84,12 @@ def _check_decoded(decoded: SpanCandidates, batch: Batch, *, alone: bool) -> Non
     assert batch.target_last is not None
     for window, target in enumerate(zip(batch.target_first.tolist(), batch.target_last.tolist(), strict=True)):
         best, null = decoded.score[window, 0].item(), decoded.null[window].item()
+        if decoded.yes_no is not None and batch.target_yes_no is not None:
+            said, wanted = decoded.yes_no[window].tolist(), int(batch.target_yes_no[window])
+            right = max(range(3), key=[max(best, null), *said].__getitem__) == wanted
+            assert right, f"trained on yes or no ({wanted}), the head decodes {said} against {max(best, null):.2f}"
+            if wanted:
+                continue
         span = (int(decoded.first[window, 0]), int(decoded.last[window, 0]))
         if target != (0, 0):
             assert span == target, f"trained on the span {target}, the head decodes {span} as the best"

@@ -20,7 +20,7 @@ from qakit.data.read import unlabelled
 from qakit.data.splits import Split, read_split
 from qakit.distributed import ALONE, Workers
 from qakit.errors import DataError, UsageError
-from qakit.inference.aggregation import check_head
+from qakit.inference.aggregation import check_head, learns_yes_no
 from qakit.inference.data_rules import data_findings
 from qakit.inference.evaluation import Judge
 from qakit.inference.scoring import ScoringSet, given_by, number_range_of, prepare, window_runtime
@@ -127,6 +127,7 @@ def prepare_training(
             train_split.examples,
             assembled.tokenizer,
             labels=classes,
+            yes_no=learns_yes_no(assembled.model.head),
             cache=cache,
             progress=lambda done, total: listener(Preparing("tokenising", done, total)),
         )
@@ -242,6 +243,7 @@ def _check_data(
         others=others,
         why=why,
         number_range=number_range_of(head),
+        yes_no=learns_yes_no(head),
     )
     refuse(found, {name: split.files[0] for name, split in splits.items()})
     for finding in chain.from_iterable(found.values()):

@@ -13,7 +13,7 @@ from qakit.data.labels import classes_of
 from qakit.errors import DataError
 from qakit.protocols import Gives
 from qakit.recipe.model import Recipe
-from qakit.values import Example, TargetNames, Targets
+from qakit.values import Example, TargetNames, Targets, yes_no_of
 
 _ANSWER_METRIC = "squad_v2"
 """The metric that is made for questions without an answer."""
@@ -36,6 +36,7 @@ def training_findings(
     others: Sequence[Example] = (),
     why: Mapping[str, str] = NOT_SAID,
     number_range: tuple[float, float] | None = None,
+    yes_no: bool = False,
 ) -> dict[str, list[Finding]]:
     """What training would stop at, or what of the splits it could not use, by the split's name.
 
@@ -45,6 +46,7 @@ def training_findings(
         others: of a fold, the training files' other examples: the classes are theirs, too.
         why: a split's name -> why its examples have no labels, as the reader says it.
         number_range: the lowest and the highest number that the head can learn; None for any.
+        yes_no: whether the head learns yes and no beside spans.
     """
     found: dict[str, list[Finding]] = {name: [] for name in splits}
     for name, examples in splits.items():
@@ -53,6 +55,8 @@ def training_findings(
     train, validation = splits.get("train", ()), splits.get("validation", ())
     if train:
         found["train"] += _train(recipe, gives, train, why.get("train", ""))
+        if gives == "spans":
+            found["train"] += _yes_no(recipe, train, learnt=yes_no)
     if validation:
         found["validation"] += _validation(recipe, gives, validation, why.get("validation", ""))
     if gives in ("labels", None) and train:
@@ -120,6 +124,22 @@ def _train(recipe: Recipe, gives: Gives | None, examples: Sequence[Example], why
             "from them what it may never say; set predict.no_answer or data.answerable_only to true"
         )
         yield from _if_any(warning("unanswerable_train", meaning, _ids(examples, _is_unanswerable)))
+
+
+def _yes_no(recipe: Recipe, examples: Sequence[Example], *, learnt: bool) -> Iterator[Finding]:
+    answered = _ids(examples, lambda example: yes_no_of(example.answers) is not None)
+    if answered and not learnt:
+        meaning = (
+            f"train examples (of {len(examples):,}) are answered by yes or no, which the head {recipe.head.name!r} does "
+            "not learn: left out of training; linear_span, joint_span and crf learn them with head.yes_no_weight=1"
+        )
+        yield warning("yes_no_train", meaning, answered)
+    if learnt and not answered:
+        meaning = (
+            "train examples are answered by yes or no: the head would learn that there is no such answer; leave out "
+            "head.yes_no_weight"
+        )
+        yield Finding("no_yes_no_train", "stops", 0, meaning)
 
 
 def _validation(recipe: Recipe, gives: Gives | None, examples: Sequence[Example], why: str) -> Iterator[Finding]:
