@@ -59,7 +59,7 @@ class SpanSettings(FeatureSettings):
         default=0.0,
         ge=0,
         description="Weight of an additional loss: whether the answer is yes, no or neither (cross-entropy, from the "
-        "hidden state of position 0, with a linear layer of its own; the answer type of Alberti et al. 2019, \"A BERT "
+        'hidden state of position 0, with a linear layer of its own; the answer type of Alberti et al. 2019, "A BERT '
         'Baseline for the Natural Questions"). Above 0, yes and no stand among the candidates: each scores as much as '
         'all spans of its window and "no answer" together, times its odds against neither.',
     )

@@ -120,7 +120,9 @@ class SpanFeatures(Features):
         with torch.autocast(hidden.device.type, enabled=False):
             if "yes_no" in scores and batch.target_yes_no is not None:
                 unanswered &= batch.target_yes_no == 0
-                losses.append(self.yes_no_weight * F.cross_entropy(F.pad(scores["yes_no"], (1, 0)), batch.target_yes_no))
+                losses.append(
+                    self.yes_no_weight * F.cross_entropy(F.pad(scores["yes_no"], (1, 0)), batch.target_yes_no)
+                )
             if "no_answer" in scores:
                 loss = F.binary_cross_entropy_with_logits(scores["no_answer"], unanswered.float())
                 losses.append(self.answerability_weight * loss)

@@ -36,9 +36,7 @@ WANTED: Mapping[str, type[Decoded]] = {"spans": SpanCandidates, "labels": LabelS
 """What a head decodes to, by what it says that it gives."""
 
 
-def made_up_batch(
-    *, targets: bool = True, segments: bool = False, numbers: int = 0, yes_no: bool = False
-) -> Batch:
+def made_up_batch(*, targets: bool = True, segments: bool = False, numbers: int = 0, yes_no: bool = False) -> Batch:
     """Four windows of three examples padded to 14 positions: [CLS] question [SEP] context [SEP].
 
     Windows 0 and 1 are of two contexts of one example; window 1 answers only for the second half of its context;
