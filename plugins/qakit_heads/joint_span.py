@@ -65,7 +65,8 @@ class JointSpan(SpanFeatureHead):
         """``hidden`` (B, T, H) -> ``start`` and ``end`` (B, T) float32, and the loss if the batch has targets.
 
         With interaction also ``left`` and ``right`` (B, T, R); ``no_answer`` (B,) and ``yes_no`` (B, 2) when their
-        classifiers are on. With several dropout samples the loss is the mean of theirs, and the scores are the first one's.
+        classifiers are on. With several dropout samples the loss is the mean of theirs, and the scores are the first
+        one's.
         """
         samples = [self._scores(logits) for logits in self.features.logits(hidden)]
         scores = samples[0] | self.features.window_scores(hidden)

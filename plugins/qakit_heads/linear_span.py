@@ -51,8 +51,8 @@ class LinearSpan(SpanFeatureHead):
     def forward(self, hidden: Tensor, batch: Batch) -> HeadOutput:
         """``hidden`` (B, T, H) -> ``start`` and ``end`` (B, T) float32, and the loss if the batch has targets.
 
-        ``no_answer`` (B,) and ``yes_no`` (B, 2) are there when their classifiers are on. With several dropout samples the loss is
-        the mean of theirs, and the scores are the first one's.
+        ``no_answer`` (B,) and ``yes_no`` (B, 2) are there when their classifiers are on. With several dropout samples
+        the loss is the mean of theirs, and the scores are the first one's.
         """
         samples = self.features.logits(hidden)  # (B, T, 2) each
         start, end = (logits.contiguous() for logits in samples[0].unbind(-1))

@@ -101,5 +101,5 @@ def training_pairs(encoded: EncodedExamples, runtime: WindowRuntime) -> Pairs:
 
 
 def with_answer(pairs: Pairs, encoded: EncodedExamples) -> Pairs:
-    """Of answerable examples only the pair with the answer (or the evidence for yes or no), of unanswerable ones all."""
+    """Of answerable examples only the pair with the answer or the evidence for yes or no, of unanswerable ones all."""
     return pairs.take((pairs.answer_first >= 0) | pairs.evidence | (encoded.answerable[pairs.example] == 0))

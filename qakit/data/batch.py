@@ -28,8 +28,8 @@ class Batch:
         other_first: (B, A) int64, first tokens of further places of the answer that are as right; 0 where a window has
             fewer than A; None where no window has any, and without targets.
         other_last: (B, A) int64, their last tokens, **inclusive**, likewise.
-        target_yes_no: (B,) int64, 1 where a context in the window shows that the answer is yes, 2 where no, else 0; such
-            a window has no span. None without targets, and where the head does not learn these.
+        target_yes_no: (B,) int64, 1 where a context in the window shows that the answer is yes, 2 where no, else 0;
+            such a window has no span. None without targets, and where the head does not learn these.
         target_label: (B,) float32, the class (its place in the run's classes) or the regression target of the window's
             example, or (B, K) of a run whose examples have K numbers; NaN where one is not known; None without targets.
         target_segment: (B,) int64, which of the window's segments (contexts), counted from 0, is of the context that

@@ -34,8 +34,8 @@ def check_head(recipe: Recipe, head: object) -> None:
         return
     if learns_yes_no(head):
         raise UsageError(
-            f"`predict.{wanted}` is about the scores of single tokens, and the head {recipe.head.name!r} learns yes and "
-            "no, which no token stands for: leave the setting out, or head.yes_no_weight"
+            f"`predict.{wanted}` is about the scores of single tokens, and the head {recipe.head.name!r} learns yes "
+            "and no, which no token stands for: leave the setting out, or head.yes_no_weight"
         )
     if not isinstance(head, ScoresPositions):
         raise UsageError(

@@ -37,9 +37,10 @@ def span_predictions(
 ) -> list[SpanPrediction]:
     """One prediction per example over all its windows and contexts, in the examples' order.
 
-    Candidates are the ``n_best`` best-scored texts, yes and no among them. Whitespace at their ends is trimmed by moving the offsets, so that
-    ``example.contexts[c][start:end] == text`` always holds; a text in several places keeps the best-scored one; none is
-    empty. Probabilities are a softmax over the kept candidates and, with ``no_answer``, the null option.
+    Candidates are the ``n_best`` best-scored texts, yes and no among them. Whitespace at their ends is trimmed by
+    moving the offsets, so that ``example.contexts[c][start:end] == text`` always holds; a text in several places keeps
+    the best-scored one; none is empty. Probabilities are a softmax over the kept candidates and, with ``no_answer``,
+    the null option.
 
     A question with windows always has a candidate, unless none of its contexts' tokens has anything to see. Where the
     head decoded blank spans alone, it is the visible token nearest to the best of them, with its score; where the head
@@ -119,7 +120,8 @@ def _distinct(
 ) -> tuple[list[int], list[int], list[str]]:
     """The best ``n_best`` texts of each example, K in all: pointers (N + 1), places in ``ranked`` (K), texts (K).
 
-    Where whitespace is trimmed, the place's offsets in ``ranked`` move; yes and no keep theirs, which are negative. ``lowest`` (N,): see :func:`_null_scores`.
+    Where whitespace is trimmed, the place's offsets in ``ranked`` move; yes and no keep theirs, which are negative.
+    ``lowest`` (N,): see :func:`_null_scores`.
     """
     starts, ends, contexts = ranked.start, ranked.end, ranked.context
     pointers, places, texts = [0], [], []
