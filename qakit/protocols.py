@@ -219,8 +219,9 @@ Reads = Literal["tokens", "sequence", "group"]
 READS: tuple[Reads, ...] = get_args(Reads)
 """What a head may read."""
 
-Gives = Literal["spans", "labels", "contexts"]
-"""What a head decodes to: :class:`SpanCandidates`, :class:`LabelScores` or :class:`ContextScores`."""
+Gives = Literal["spans", "sets", "labels", "contexts"]
+"""What a head decodes to: :class:`SpanCandidates`, :class:`LabelScores` or :class:`ContextScores`. Of ``sets``, too,
+:class:`SpanCandidates`: then all of them together are the answer in their window, and ``null`` is not looked at."""
 GIVES: tuple[Gives, ...] = get_args(Gives)
 
 

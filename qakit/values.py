@@ -149,6 +149,7 @@ class Example:
         answers: None: unlabelled (a test file). Empty: labelled as unanswerable.
         label: class name, regression target, or several of these; None when unlabelled or not a classification task.
         relevant: index of the context that holds the answer, when the file says so.
+        together: all ``answers`` together are the answer, as in MultiSpanQA; else each of them is one by itself.
         document: what the contexts come from (an article title): folds must not split it. Empty when unknown.
     """
 
@@ -159,6 +160,7 @@ class Example:
     label: str | float | Targets | None = None
     relevant: int | None = None
     document: str = ""
+    together: bool = False
 
     @property
     def labelled(self) -> bool:
@@ -272,4 +274,36 @@ class ContextPrediction:
         return str(self.context)
 
 
-Prediction = SpanPrediction | LabelPrediction | ContextPrediction
+@dataclass(frozen=True, slots=True)
+class SetPrediction:
+    """All answers to a question that has any number of them.
+
+    Attributes:
+        id: the question's.
+        answers: the final texts, in the order of their places; empty for "no answer".
+        candidates: where they stand, in that order; their probability is that of the span against none in its place.
+            Empty where nobody kept them.
+    """
+
+    id: str
+    answers: tuple[str, ...]
+    candidates: tuple[Candidate, ...] = ()
+
+    @property
+    def final(self) -> str:
+        """The texts as a JSON list; empty for "no answer"."""
+        return json.dumps(self.answers, ensure_ascii=False) if self.answers else ""
+
+    @staticmethod
+    def texts(final: str) -> tuple[str, ...]:
+        """The texts of a ``final``; of one that is no such list, the text itself."""
+        try:
+            found = json.loads(final)
+        except (ValueError, RecursionError):
+            found = final
+        if isinstance(found, list) and all(isinstance(each, str) for each in found):
+            return tuple(found)
+        return (final,) if final else ()
+
+
+Prediction = SpanPrediction | SetPrediction | LabelPrediction | ContextPrediction

@@ -27,7 +27,8 @@ BLOCK_TOKENS = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """K places of answers that are as right as the target answers, sorted by pair.
+    """K places of answers beside the target answers, sorted by pair: as right as these, or, where all answers of an
+    example belong together, the others.
 
     Attributes:
         pair: (K,) the (example, context) pair: a row of ``EncodedExamples.context``.
@@ -62,7 +63,7 @@ class EncodedExamples:
         relevant: (N,) int32, row of the pair whose context holds the answer; -1 if it is not known, or there is none.
         key: (N,) int64, a stable number for each example (a hash of its id): the address of its randomness, the same
             whatever else is in the file.
-        others: further places that are as right as the target answers (``Answer.others``); None without any.
+        others: further places of the answers (``Answer.others``, ``Example.together``); None without any.
         yes_no: (P,) int8, 1 where the context shows that the answer is yes, 2 where no, else 0; None where the head
             does not learn these.
     """
@@ -158,7 +159,7 @@ def encode(
         label=label_numbers(examples, labels),
         relevant=_relevant(examples, pointers[:-1], yes_no=yes_no),
         key=np.fromiter((example_key(example.id) for example in examples), dtype=np.int64, count=len(examples)),
-        others=_others(answers, store, pointers, context, answer_first, answer_stop),
+        others=_others(examples, store, pointers, context, answer_first, answer_stop),
         yes_no=_yes_no(examples, pointers) if yes_no else None,
     )
 
@@ -226,19 +227,19 @@ def _target(example: Example) -> Answer | None:
 
 
 def _others(
-    answers: Sequence[Answer | None],
+    examples: Sequence[Example],
     store: TokenStore,
     pointers: Int64,
     context: Int32,
     answer_first: Int32,
     answer_stop: Int32,
 ) -> Places | None:
-    """The places of the target answers beside the first; of several with the same tokens, one."""
+    """The places beside the target answers' first; of several with the same tokens, one."""
     found = [
         (pointers[row] + answer.context, start, end)
-        for row, answer in enumerate(answers)
-        if answer and len(answer.places) > 1
-        for start, end in answer.places[1:]
+        for row, example in enumerate(examples)
+        for answer in ((example.answers or ()) if example.together else filter(None, [_target(example)]))
+        for start, end in answer.places
     ]
     if not found:
         return None

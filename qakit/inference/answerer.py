@@ -13,7 +13,7 @@ from qakit.inference.scoring import CountProgress, given_by
 from qakit.inference.trained import TrainedRun
 from qakit.values import Candidate, NoAnswer
 
-GIVEN = {"labels": "classes or numbers", "contexts": "one of its contexts"}
+GIVEN = {"labels": "classes or numbers", "contexts": "one of its contexts", "sets": "any number of answers"}
 Asked = Mapping[str, str | Sequence[str]]
 """``{"question": TEXT, "context": TEXT or list of texts}``."""
 

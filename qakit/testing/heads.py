@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,12 @@ HIDDEN_SIZE = 16
 N_BEST = 5
 MAX_ANSWER_LENGTH = 4
 LAYERS = 3
-WANTED: Mapping[str, type[Decoded]] = {"spans": SpanCandidates, "labels": LabelScores, "contexts": ContextScores}
+WANTED: Mapping[str, type[Decoded]] = {
+    "spans": SpanCandidates,
+    "sets": SpanCandidates,
+    "labels": LabelScores,
+    "contexts": ContextScores,
+}
 """What a head decodes to, by what it says that it gives."""
 
 
@@ -99,7 +104,8 @@ def check_head(
     The loss must be a finite float32 scalar, under bfloat16 autocast too, and a mean. Padding must not matter. A head
     that pools layers gets some; the scores of single positions, where it has them, keep to their shapes and to the
     context; distributions sum to 1. Span heads see windows of several contexts, too, and must decode what they were
-    trained on, above "no answer"; those that learn yes and no, these, too.
+    trained on, above "no answer"; those that learn yes and no, these, too; those that give sets, all spans of a
+    window and no other.
 
     Args:
         labels: class names, two or more, for a head that classifies; without them it must give a number.
@@ -126,7 +132,7 @@ def check_head(
         assert isinstance(value, bool), f"has_distributions is {type_name(value)}, not bool"
     yes_no = getattr(head, "yes_no", False)
     assert isinstance(yes_no, bool), f"yes_no is {type_name(yes_no)}, not bool"
-    several = (False, True) if getattr(head, "gives", "spans") == "spans" else (False,)
+    several = (False, True) if WANTED.get(getattr(head, "gives", "spans")) is SpanCandidates else (False,)
     for segments in several:
         _check_loss(head, made_up_batch(segments=segments, numbers=len(numbers), yes_no=yes_no))
     head.eval()
@@ -135,6 +141,9 @@ def check_head(
         batch = made_up_batch(segments=segments, numbers=len(numbers), yes_no=yes_no)
         check_loss_counts(head, _hidden(batch), batch, _run)
         if len(several) > 1:
+            if getattr(head, "gives", "spans") == "sets":  # a second answer of the last window
+                others = {name: torch.tensor([[0], [0], [0], [5]]) for name in ("other_first", "other_last")}
+                batch = replace(batch, **others)
             check_what_is_learnt(head, _hidden(batch), batch, _run)
 
 
@@ -235,7 +244,7 @@ def _check_prediction(head: Any, segments: bool, *, classes: int) -> None:
                 assert same, f"padding changes the position scores ({part.name})"
     if isinstance(decoded, SpanCandidates):
         assert isinstance(disturbed, SpanCandidates)
-        check_spans(decoded, batch)
+        check_spans(decoded, batch, some=getattr(head, "gives", "spans") == "spans")
         given = decoded.yes_no is not None
         assert given == getattr(head, "yes_no", False), "decode must give yes_no where the head's yes_no is true, only"
         if decoded.yes_no is not None and disturbed.yes_no is not None:
@@ -273,8 +282,10 @@ def _check_positions(head: ScoresPositions, output: HeadOutput, batch: Batch) ->
     return found
 
 
-def check_spans(decoded: SpanCandidates, batch: Batch, *, max_answer_length: int = MAX_ANSWER_LENGTH) -> None:
-    """Decoded spans keep to their shapes, masks, lengths and order.
+def check_spans(
+    decoded: SpanCandidates, batch: Batch, *, max_answer_length: int = MAX_ANSWER_LENGTH, some: bool = True
+) -> None:
+    """Decoded spans keep to their shapes, masks, lengths and order; with ``some`` every window has one.
 
     Raises:
         AssertionError: with the reason.
@@ -310,4 +321,4 @@ def check_spans(decoded: SpanCandidates, batch: Batch, *, max_answer_length: int
         assert batch.context_mask[window][last].all(), f"window {window}: a span ends outside context_mask"
         assert (last >= first).all(), f"window {window}: a span ends before it starts"
         assert (last - first < max_answer_length).all(), f"window {window}: a span is longer than max_answer_length"
-        assert spans, f"window {window} has a possible answer and no candidate"
+        assert spans or not some, f"window {window} has a possible answer and no candidate"

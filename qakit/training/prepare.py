@@ -173,7 +173,7 @@ def prepare_training(
             validation_windows = loss_set(replace(feed, encoded=validation.encoded, teacher=None))
     elif recipe.train.early_stopping is not None:
         raise UsageError("train.early_stopping needs validation data: set data.validation")
-    if gives == "spans":
+    if gives in ("spans", "sets"):
         ceilings = [
             low_ceiling(train_split.examples, encoded, split="training"),
             None if validation is None else _low_ceiling_of(validation),
