@@ -154,7 +154,7 @@ def compare_several(folder: Path) -> None:
     run = train(folder, "one", data={"reader": "squad", **single}, head="crf", writer="squad_json")
     answers = run / "predictions" / "submission.json"
     options = ("--reader", "multispanqa", "--metric", "multi_span", "--json")
-    print("one", qakit("score", answers, folder / "validation.json", *options), flush=True)
+    print("one", qakit("score", "-p", answers, "-g", folder / "validation.json", *options), flush=True)
 
 
 if __name__ == "__main__":
