@@ -31,9 +31,9 @@ COMMON: dict[str, Any] = {
         "overrides": {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
     },
     "adapter": {"name": "freeze", "embeddings": True, "layers": 0},
-    "windows": {"max_length": 192, "max_question_length": 32},
+    "windows": {"max_length": 160, "max_question_length": 32},
     "preprocess": {"train": {"name": "stride", "overlap": 48}, "predict": {"name": "stride", "overlap": 48}},
-    "train": {"epochs": 3, "batch_size": 16, "learning_rate": 3e-4},
+    "train": {"epochs": 4, "batch_size": 16, "learning_rate": 3e-4, "head_learning_rate": 3e-3},
     "predict": {"max_answer_length": 20},
 }
 """MiniLM without dropout, as the quickstart has it."""

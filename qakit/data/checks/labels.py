@@ -135,7 +135,7 @@ def _yes_no(recipe: Recipe, examples: Sequence[Example], *, learnt: bool) -> Ite
     if answered and not learnt:
         meaning = (
             f"train examples (of {len(examples):,}) are answered by yes or no, which the head {recipe.head.name!r} "
-            "does not learn: left out of training; linear_span, joint_span and crf learn them with head.yes_no_weight=1"
+            "does not learn: linear_span, joint_span and crf do with head.yes_no_weight=1"
         )
         yield warning("yes_no_train", meaning, answered)
     if learnt and not answered:
