@@ -28,7 +28,7 @@ class MultiSpan:
         self.primary: str = settings.primary
 
     def compute(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
-        """``exact_match_precision``, ``exact_match_recall``, ``exact_match_f1`` and the same of ``overlap``, in percent.
+        """``exact_match_precision``, ``exact_match_recall``, ``exact_match_f1`` and those of ``overlap``, in percent.
 
         A missing prediction answers nothing, and a single answer is a set of one.
 
