@@ -55,7 +55,7 @@ def collector(
     It fills batch by batch with ``add``: all of one or, where memory runs out, nothing of it. ``tables`` are for
     several processes to share their rows, ``scores`` are what was collected.
     """
-    if gives in ("spans", "sets"):
+    if gives == "spans" or gives == "sets":
         return _Spans.of(encoded, windows, predict, sets=gives == "sets")
     return _Logits(LogitTable(len(windows), classes=classes if gives == "labels" else (), gives=gives))
 

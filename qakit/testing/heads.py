@@ -142,8 +142,8 @@ def check_head(
         check_loss_counts(head, _hidden(batch), batch, _run)
         if len(several) > 1:
             if getattr(head, "gives", "spans") == "sets":  # a second answer of the last window
-                others = {name: torch.tensor([[0], [0], [0], [5]]) for name in ("other_first", "other_last")}
-                batch = replace(batch, **others)
+                other = torch.tensor([[0], [0], [0], [5]])
+                batch = replace(batch, other_first=other, other_last=other)
             check_what_is_learnt(head, _hidden(batch), batch, _run)
 
 

@@ -20,10 +20,10 @@ from qakit.data.read import unlabelled
 from qakit.data.splits import Split, read_split
 from qakit.distributed import ALONE, Workers
 from qakit.errors import DataError, UsageError
-from qakit.inference.aggregation import check_head, learns_yes_no
+from qakit.inference.aggregation import check_head, given_by, learns_yes_no
 from qakit.inference.data_rules import data_findings
 from qakit.inference.evaluation import Judge
-from qakit.inference.scoring import ScoringSet, given_by, number_range_of, prepare, window_runtime
+from qakit.inference.scoring import ScoringSet, number_range_of, prepare, window_runtime
 from qakit.modeling.assemble import Assembled, assemble, use_gradient_checkpointing
 from qakit.modeling.device import Precision, keep_freed_memory, resolve_precision
 from qakit.modeling.start import check_start, take_head
