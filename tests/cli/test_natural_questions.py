@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,12 @@ def test_yes_is_learnt_where_the_head_learns_it(
         short = [row["PredictionString"] for row in csv.DictReader(file)][1::2]
     answers = [line["answer"] for line in map(json.loads, (tmp_path / "run/predictions/nbest.jsonl").open())]
     assert [each == "YES" for each in short] == [each == "yes" for each in answers] == [False, False, False, True]
+    shutil.copytree(tmp_path / "run", tmp_path / "again")
+    for method in ("nbest", "voting"):
+        members = (tmp_path / "run", tmp_path / "again")
+        done = invoke("ensemble", *members, "--method", method, "-o", tmp_path / f"{method}.jsonl", "--quiet")
+        assert done.exit_code == 0, done.output
+    assert [json.loads(line)["answer"] for line in (tmp_path / "voting.jsonl").open()] == answers
     # the same head without it is told what it cannot learn, and one where there is nothing to learn is refused
     checked = invoke("data", "check", tmp_path / "nq.yaml", "--set", "head.yes_no_weight=0")
     assert "10 train examples (of 40) are answered by yes or no" in " ".join(checked.output.split())
