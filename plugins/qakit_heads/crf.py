@@ -91,7 +91,8 @@ class Crf(SpanFeatureHead):
             if self.gives == "sets":
                 found = spans_of_path(self.best_path(scores, batch), batch.start_mask, limit=self.max_answer_length)
                 spans = span_scores(emissions, self._transitions(), batch.context_mask)
-                return SpanCandidates(*best_of(found, spans, k=self.n_best), null=emissions.new_zeros(len(emissions)))
+                null = (0.0 * (spans.single.sum(1) + spans.last.sum(1))).float()  # NaN where a number is broken
+                return SpanCandidates(*best_of(found, spans, k=self.n_best), null=null)
             first, last, score = best_chain_spans(
                 emissions,
                 self._transitions(),
@@ -101,10 +102,9 @@ class Crf(SpanFeatureHead):
                 max_length=self.max_answer_length,
             )
             null = emissions.new_zeros(len(emissions)) + scores.get("no_answer", 0.0)
-            total = null
-            if self.yes_no:
-                spans = span_scores(emissions, self._transitions(), batch.context_mask)
-                total = log_partition_of_spans(spans).float()
+            if not self.yes_no:
+                return SpanCandidates(first, last, score, null=null)
+            total = log_partition_of_spans(span_scores(emissions, self._transitions(), batch.context_mask)).float()
             return SpanCandidates(first, last, score, null=null, yes_no=yes_no_scores(scores, total))
 
     def position_scores(self, scores: Mapping[str, Tensor], batch: Batch) -> PositionScores:

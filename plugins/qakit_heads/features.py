@@ -155,7 +155,7 @@ class SpanFeatureHead(FeatureHead):
         return self.features.yes_no_weight > 0
 
 
-def yes_no_scores(scores: Mapping[str, Tensor], everything: Tensor) -> Tensor | None:
+def yes_no_scores(scores: Mapping[str, Tensor], everything: Tensor) -> Tensor:
     """(B, 2) the scores of yes and no on the scale of the spans, from :meth:`SpanFeatures.window_scores`.
 
     A window's probability is shared out by type first, then among what is of no such type; so yes is to a span as its
@@ -164,7 +164,7 @@ def yes_no_scores(scores: Mapping[str, Tensor], everything: Tensor) -> Tensor | 
     Args:
         everything: (B,) logsumexp of the scores of all of a window's spans and of "no answer".
     """
-    return everything[:, None] + scores["yes_no"] if "yes_no" in scores else None
+    return everything[:, None] + scores["yes_no"]
 
 
 def fresh_linear(width: int, outputs: int, *, std: float) -> nn.Linear:

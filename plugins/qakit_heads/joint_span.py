@@ -84,12 +84,10 @@ class JointSpan(SpanFeatureHead):
         found = []
         for at, part in self._chunks(scores, batch):
             spans = self._spans(part, batch.context_mask[at])
-            total = (
-                torch.cat([_null(part)[:, None], spans.log_starts()], 1).logsumexp(1) if self.yes_no else _null(part)
-            )
-            found.append((*spans.best(batch.start_mask[at], k=self.n_best), total))
-        first, last, score, total = (torch.cat(parts) for parts in zip(*found, strict=True))
-        return SpanCandidates(first, last, score, null=_null(scores), yes_no=yes_no_scores(scores, total))
+            best, null = spans.best(batch.start_mask[at], k=self.n_best), _null(part)
+            everything = [torch.cat([null[:, None], spans.log_starts()], 1).logsumexp(1)] if self.yes_no else []
+            found.append((*best, null, *(yes_no_scores(part, total) for total in everything)))
+        return SpanCandidates(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
     def position_scores(self, scores: Mapping[str, Tensor], batch: Batch) -> PositionScores:
         """Exact marginals: log-odds of "the answer starts (ends) here" against "no answer", over all possible spans."""

@@ -73,6 +73,8 @@ class LinearSpan(SpanFeatureHead):
         null = start[:, 0] + end[:, 0]
         if "no_answer" in scores:
             null = null + scores["no_answer"]
+        if not self.yes_no:
+            return SpanCandidates(first, last, score, null=null)
         starts, ends = (_masked(side, _possible(batch)).logsumexp(1) for side in (start, end))
         return SpanCandidates(first, last, score, null=null, yes_no=yes_no_scores(scores, starts + ends))
 

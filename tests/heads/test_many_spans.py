@@ -50,6 +50,14 @@ def test_the_target_is_the_path_with_all_answers() -> None:
     torch.testing.assert_close(output.loss, (log_partition(*given_all) - path_score(*given_all, tags)).mean())
 
 
+def test_broken_emissions_are_noticed_where_no_span_is_found() -> None:
+    built, batch = head().eval(), made_up_batch(targets=False)
+    emissions = torch.zeros(4, 14, 3)
+    emissions[2, 5] = torch.nan
+    found = built.decode({"emissions": emissions}, batch)
+    assert torch.isnan(found.null).tolist() == [False, False, True, False]
+
+
 @settings(deadline=None)
 @given(st.lists(st.sampled_from("OBI-"), min_size=1, max_size=12), st.integers(1, 4), st.randoms())
 def test_spans_of_a_path_are_those_of_its_letters(letters: list[str], limit: int, draw: Any) -> None:
