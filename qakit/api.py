@@ -33,6 +33,7 @@ from qakit.protocols import (
     LearnsAnyPlace,
     LearnsNumbers,
     LearnsSettings,
+    LearnsYesNo,
     Metric,
     NoRuntime,
     Observer,
@@ -63,6 +64,7 @@ from qakit.values import (
     LabelPrediction,
     NoAnswer,
     Prediction,
+    SetPrediction,
     SpanPrediction,
     TargetNames,
     Targets,
@@ -98,7 +100,7 @@ if TYPE_CHECKING:
         squad_v2_per_example,
         text_match_per_example,
     )
-    from qakit.metrics.squad import squad_v1, squad_v2
+    from qakit.metrics.squad import normalize, squad_v1, squad_v2
     from qakit.metrics.text import text_match
     from qakit.modeling.layers import backbone_parts, layer_count
     from qakit.outputs import new_path
@@ -150,6 +152,7 @@ __all__ = [
     "LearnsAnyPlace",
     "LearnsNumbers",
     "LearnsSettings",
+    "LearnsYesNo",
     "Metric",
     "ModelError",
     "NoAnswer",
@@ -178,6 +181,7 @@ __all__ = [
     "Remark",
     "Replanned",
     "ScoresPositions",
+    "SetPrediction",
     "Settings",
     "SpanCandidates",
     "SpanPrediction",
@@ -213,6 +217,7 @@ __all__ = [
     "layer_count",
     "matthews",
     "new_path",
+    "normalize",
     "open_run",
     "parse_targets",
     "pearson",
@@ -248,7 +253,7 @@ _LAZY = {
         "qakit.metrics.columnwise": "columnwise_auc columnwise_rmse columnwise_spearman",
         "qakit.metrics.per_example": "cmrc2018_per_example jaccard_per_example squad_v1_per_example "
         "squad_v2_per_example text_match_per_example",
-        "qakit.metrics.squad": "squad_v1 squad_v2",
+        "qakit.metrics.squad": "normalize squad_v1 squad_v2",
         "qakit.metrics.text": "text_match",
         "qakit.modeling.layers": "backbone_parts layer_count",
         "qakit.outputs": "new_path",

@@ -17,10 +17,10 @@ from qakit.ensembling.method import Method
 from qakit.ensembling.validation import Decision
 from qakit.errors import RunError, UsageError
 from qakit.files import write_json
+from qakit.inference.aggregation import given_by
 from qakit.inference.evaluation import Judge
 from qakit.inference.out_of_fold import averaged, out_of_fold
 from qakit.inference.output import Submission, inputs_of, save_predictions, write_submission
-from qakit.inference.scoring import given_by
 from qakit.inference.stand_ins import stand_in, untrained_head
 from qakit.protocols import EnsembleMember
 from qakit.recipe.load import recipe_hash

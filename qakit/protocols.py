@@ -119,12 +119,14 @@ class SpanCandidates:
         last: (B, K) int64, last input position, **inclusive** (a position that was scored, not a slice end).
         score: (B, K) float32, best first.
         null: (B,) float32, the window's "no answer" score on the same scale.
+        yes_no: (B, 2) float32, the scores of yes and of no on the same scale; None of a head that does not learn them.
     """
 
     first: Tensor
     last: Tensor
     score: Tensor
     null: Tensor
+    yes_no: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +219,9 @@ Reads = Literal["tokens", "sequence", "group"]
 READS: tuple[Reads, ...] = get_args(Reads)
 """What a head may read."""
 
-Gives = Literal["spans", "labels", "contexts"]
-"""What a head decodes to: :class:`SpanCandidates`, :class:`LabelScores` or :class:`ContextScores`."""
+Gives = Literal["spans", "sets", "labels", "contexts"]
+"""What a head decodes to: :class:`SpanCandidates`, :class:`LabelScores` or :class:`ContextScores`. Of ``sets``, too,
+:class:`SpanCandidates`: then all of them together are the answer in their window, and ``null`` is not looked at."""
 GIVES: tuple[Gives, ...] = get_args(Gives)
 
 
@@ -302,6 +305,14 @@ class LearnsAnyPlace(Protocol):
 
     any_place: bool
     """True. Of other heads the user is warned that they learn the first place of a window alone."""
+
+
+@runtime_checkable
+class LearnsYesNo(Protocol):
+    """Optional for span heads: yes and no, which have no place, are learnt beside spans (``Batch.target_yes_no``)."""
+
+    yes_no: bool
+    """Whether they are; then ``decode`` gives ``SpanCandidates.yes_no``."""
 
 
 @runtime_checkable

@@ -20,6 +20,14 @@ YES_NO = ("yes", "no")
 """Answers that no context need hold: their text is one of these, in lower case, and they have no place."""
 
 
+def yes_no_of(answers: Iterable[Answer] | None) -> Answer | None:
+    """The first answer that is yes or no, where none of an example's answers has a place to learn."""
+    answers = tuple(answers or ())
+    if any(answer.places for answer in answers):
+        return None
+    return next((answer for answer in answers if answer.text in YES_NO), None)
+
+
 class SpeltClass(str):
     """A class that equals all its spellings, and remembers that of its file: it is what a submission should have."""
 
@@ -141,6 +149,7 @@ class Example:
         answers: None: unlabelled (a test file). Empty: labelled as unanswerable.
         label: class name, regression target, or several of these; None when unlabelled or not a classification task.
         relevant: index of the context that holds the answer, when the file says so.
+        together: all ``answers`` together are the answer, as in MultiSpanQA; else each of them is one by itself.
         document: what the contexts come from (an article title): folds must not split it. Empty when unknown.
     """
 
@@ -151,6 +160,7 @@ class Example:
     label: str | float | Targets | None = None
     relevant: int | None = None
     document: str = ""
+    together: bool = False
 
     @property
     def labelled(self) -> bool:
@@ -164,7 +174,8 @@ class Candidate:
 
     Attributes:
         text: ``contexts[context][start:end]``.
-        start: its first character in the context; None, like ``end``, only when it came from a file without offsets.
+        start: its first character in the context; None, like ``end``, for yes and no (:data:`YES_NO`) of a head that
+            learns them, and when it came from a file without offsets.
         end: one past its last character.
         context: which of the example's contexts, from 0.
         score: on the head's own scale (for a linear span head: start logit + end logit).
@@ -263,4 +274,36 @@ class ContextPrediction:
         return str(self.context)
 
 
-Prediction = SpanPrediction | LabelPrediction | ContextPrediction
+@dataclass(frozen=True, slots=True)
+class SetPrediction:
+    """All answers to a question that has any number of them.
+
+    Attributes:
+        id: the question's.
+        answers: the final texts, in the order of their places; empty for "no answer".
+        candidates: where they stand, in that order; their probability is that of the span against none in its place.
+            Empty where nobody kept them.
+    """
+
+    id: str
+    answers: tuple[str, ...]
+    candidates: tuple[Candidate, ...] = ()
+
+    @property
+    def final(self) -> str:
+        """The texts as a JSON list; empty for "no answer"."""
+        return json.dumps(self.answers, ensure_ascii=False) if self.answers else ""
+
+    @staticmethod
+    def texts(final: str) -> tuple[str, ...]:
+        """The texts of a ``final``; of one that is no such list, the text itself."""
+        try:
+            found = json.loads(final)
+        except (ValueError, RecursionError):
+            found = final
+        if isinstance(found, list) and all(isinstance(each, str) for each in found):
+            return tuple(found)
+        return (final,) if final else ()
+
+
+Prediction = SpanPrediction | SetPrediction | LabelPrediction | ContextPrediction

@@ -125,6 +125,19 @@ FILES: dict[str, dict[str, Any]] = {
         }
     },
     "hotpotqa": {"data.json": [{"_id": "1", "question": "q?", "answer": "twice", "context": [["t", [CONTEXT]]]}]},
+    "multispanqa": {
+        "data.json": {
+            "data": [
+                {
+                    "id": "1",
+                    "question": ["q?"],
+                    "context": CONTEXT.split(),
+                    "label": ["O", "O", "O", "B", "O", "B"],
+                    "num_span": 2,
+                }
+            ]
+        }
+    },
     "newsqa": {
         "data.json": {
             "data": [{"storyId": "s", "text": CONTEXT, "questions": [{"q": "q?", "consensus": {"s": 15, "e": 20}}]}]
@@ -194,6 +207,7 @@ def test_the_expected_components_are_there() -> None:
             "hw7",
             "label_studio",
             "mrqa",
+            "multispanqa",
             "natural_questions",
             "newsqa",
             "squad",
@@ -220,6 +234,7 @@ def test_the_expected_components_are_there() -> None:
             "log_loss",
             "matthews",
             "micro_f1",
+            "multi_span",
             "pearson_spearman",
             "quadratic_kappa",
             "selection",

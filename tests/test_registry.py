@@ -192,7 +192,7 @@ def test_what_is_built_must_be_of_its_kind() -> None:
     [
         ("token", "spans", True, r"built Whole, whose `reads` is 'token', not 'tokens', 'sequence' or 'group'$"),
         (None, "spans", True, r"built Whole, whose `reads` is None, not 'tokens', 'sequence' or 'group'$"),
-        ("group", "context", True, r"built Whole, whose `gives` is 'context', not 'spans', 'labels' or 'contexts'$"),
+        ("group", "context", True, r"whose `gives` is 'context', not 'spans', 'sets', 'labels' or 'contexts'$"),
         ("tokens", "spans", False, r"built the class Whole; call it$"),
     ],
 )

@@ -16,6 +16,7 @@ from qakit.api import (
     LabelPrediction,
     Pool,
     Prediction,
+    SetPrediction,
     SpanPrediction,
     TargetNames,
     Targets,
@@ -219,7 +220,7 @@ class Shares:
 
 
 def _kind(prediction: Prediction) -> str:
-    if isinstance(prediction, SpanPrediction):
+    if isinstance(prediction, SpanPrediction | SetPrediction):
         raise UsageError(
             f"the prediction for id {prediction.id!r} is an answer; mean is for classes, numbers and contexts: combine "
             "answers with `voting`, `nbest` or `char_average`"
@@ -246,7 +247,7 @@ def _numbers(member: EnsembleMember, prediction: Prediction, names: TargetNames 
 
 
 def _scores(member: EnsembleMember, prediction: Prediction) -> tuple[float, ...]:
-    assert not isinstance(prediction, SpanPrediction)
+    assert not isinstance(prediction, SpanPrediction | SetPrediction)
     if not prediction.scores:
         raise UsageError(
             f"{member.name} has no probabilities for id {prediction.id!r}: combine with `voting`, or predict again"

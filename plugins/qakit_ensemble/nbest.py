@@ -9,7 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qakit.api import Candidate, EnsembleMember, Example, NoAnswer, Pool, Prediction, SpanPrediction, UsageError
+from qakit.api import (
+    Candidate,
+    EnsembleMember,
+    Example,
+    NoAnswer,
+    Pool,
+    Prediction,
+    SetPrediction,
+    SpanPrediction,
+    UsageError,
+)
 from qakit_ensemble.alignment import as_members, usable_weights
 from qakit_ensemble.axis import Float64, Int64
 from qakit_ensemble.fitting import fit_temperature, mixture_weights, temperature_rows
@@ -190,6 +200,11 @@ def _key(candidate: Candidate | None) -> str:
 
 def _entries(prediction: Prediction) -> list[tuple[Candidate | None, float]]:
     """The candidates of a member's prediction and "no answer", each with its probability."""
+    if isinstance(prediction, SetPrediction):
+        raise UsageError(
+            f"the prediction for id {prediction.id!r} is all answers together; nbest is for single ones: combine sets "
+            "with `voting`"
+        )
     if not isinstance(prediction, SpanPrediction):
         raise UsageError(
             f"the prediction for id {prediction.id!r} is no answer but {prediction.final!r}; nbest is for answers: "

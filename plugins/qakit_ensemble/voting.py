@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from qakit.api import EnsembleMember, Example, LabelPrediction, Pool, Prediction, SpanPrediction, UsageError
+from qakit.api import (
+    EnsembleMember,
+    Example,
+    LabelPrediction,
+    Pool,
+    Prediction,
+    SetPrediction,
+    SpanPrediction,
+    UsageError,
+)
 from qakit_ensemble import VotingSettings
 from qakit_ensemble.alignment import as_members, usable_weights
 from qakit_ensemble.axis import Float64
@@ -155,6 +164,8 @@ def _score(choice: _Choice, weights: Sequence[float]) -> float | None:
 
 
 def _probability(prediction: Prediction) -> float | None:
+    if isinstance(prediction, SetPrediction):
+        return None
     if not isinstance(prediction, SpanPrediction):
         return max(prediction.scores, default=None)  # of the class or context that it names
     if not prediction.answer:

@@ -55,6 +55,14 @@ class SpanSettings(FeatureSettings):
         "hidden state of position 0, with a linear layer of its own; the internal front verifier of Zhang et al. 2021, "
         '"Retrospective Reader"). In prediction its log-odds are added to the window\'s null score.',
     )
+    yes_no_weight: float = Field(
+        default=0.0,
+        ge=0,
+        description="Weight of an additional loss: whether the answer is yes, no or neither (cross-entropy, from the "
+        'hidden state of position 0, with a linear layer of its own; the answer type of Alberti et al. 2019, "A BERT '
+        'Baseline for the Natural Questions"). Above 0, yes and no stand among the candidates: each scores as much as '
+        'all spans of its window and "no answer" together, times its odds against neither.',
+    )
 
 
 class SoftTargetSettings(SpanSettings):
@@ -101,8 +109,24 @@ class CrfSettings(SpanSettings):
     mode: Literal["bio", "single_span"] = Field(
         default="bio",
         description="Which tag paths share the probability in training: `bio` all legal ones, with any number of "
-        "answers; `single_span` only those with at most one answer. Decoding always looks for one answer.",
+        "answers; `single_span` only those with at most one answer. Decoding looks for one answer, unless `spans` is "
+        "`many`.",
     )
+    spans: Literal["one", "many"] = Field(
+        default="one",
+        description="`many`: a question may have any number of answers, which are right together (the reader "
+        "multispanqa): the target is the whole tag path, and all spans of the best path are predicted (Segal et al. "
+        '2020, "A Simple and Effective Model for Answering Multi-span Questions").',
+    )
+
+    @model_validator(mode="after")
+    def _many_is_bio(self) -> Self:
+        if self.spans == "many" and (self.mode != "bio" or self.yes_no_weight or self.answerability_weight):
+            raise ValueError(
+                "spans: many needs mode: bio, and neither yes_no_weight nor answerability_weight: a path without a "
+                "span says that there is no answer"
+            )
+        return self
 
 
 class ClassifierSettings(FeatureSettings):

@@ -15,10 +15,12 @@ Data".
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -64,35 +66,50 @@ def log_partition(emissions: Tensor, transitions: Transitions, mask: Tensor) -> 
     return total
 
 
-def path_score(emissions: Tensor, transitions: Transitions, mask: Tensor, first: Tensor, last: Tensor) -> Tensor:
-    """The score of the path O..O B I..I O..O, relative to the path that is all O.
+def path_score(emissions: Tensor, transitions: Transitions, mask: Tensor, tags: Tensor) -> Tensor:
+    """The score of one tag path of each window, relative to the path that is all O.
 
     Args:
         emissions: (B, T, 3) float.
         transitions: in the same dtype.
         mask: (B, T) bool, the positions of the chain.
-        first: (B,) int64, where B stands; 0 for the path that is all O.
-        last: (B,) int64, the last I, **inclusive** (``first`` where there is none). No gap lies in between.
+        tags: (B, T) int64, 0 for O, 1 for B, 2 for I; outside the chain anything.
 
     Returns:
         (B,) float.
     """
+    chain = F.one_hot(tags.masked_fill(~mask, OUTSIDE), TAGS).to(emissions.dtype)  # (B, T, 3)
+    gains = chain - chain.new_tensor([1.0, 0.0, 0.0])  # in place of the O there
     place = torch.arange(mask.shape[1], device=mask.device)
-    some = first > 0
-    begin = (place == first[:, None]) & some[:, None]
-    inside = (place > first[:, None]) & (place <= last[:, None])
-    tags = torch.stack([-(begin | inside).to(emissions.dtype), begin, inside], 2)  # +1 for the tag, -1 for the O
-
+    last_so_far = torch.where(mask, place, -1).cummax(1).values
+    before = F.pad(last_so_far[:, :-1], (1, 0), value=-1)  # the chain's position before each; -1 before its first
+    previous = chain.gather(1, before.clamp(min=0)[:, :, None].expand_as(chain))
+    step, some = mask & (before >= 0), mask.any(1).to(emissions.dtype)
     # How often the path takes each transition; each stands in the place of one between two O.
-    ends = last == (mask * place).amax(1)  # at the chain's last position
-    o_b, longer = first > mask.int().argmax(1), last > first  # B is not at the chain's first position
-    i_i, leaves = (last - first - 1).clamp(min=0), ~ends
-    none, single = torch.zeros_like(ends), ~longer
-    between = [-(i_i + o_b + longer + leaves), o_b, none, single & leaves, none, longer, longer & leaves, none, i_i]
-    start, end = [-(~o_b).int(), ~o_b, none], [-ends.int(), single & ends, longer & ends]
-    counts = torch.stack([*between, *start, *end], 1) * some[:, None]
+    between = (previous * step[:, :, None]).mT @ chain  # (B, 3, 3)
+    start = (chain * (mask & (before < 0))[:, :, None]).sum(1)
+    end = (chain * (mask & (place == last_so_far[:, -1:]))[:, :, None]).sum(1)
+    between[:, OUTSIDE, OUTSIDE] -= step.sum(1)
+    start[:, OUTSIDE] -= some
+    end[:, OUTSIDE] -= some
+    counts = torch.cat([between.flatten(1), start, end], 1)
     weights = torch.cat([transitions.between.flatten(), transitions.start, transitions.end])
-    return (emissions * tags).sum((1, 2)) + counts.to(weights.dtype) @ weights
+    return (emissions * gains).sum((1, 2)) + counts @ weights
+
+
+def tags_of(places: Iterable[tuple[Tensor, Tensor]], mask: Tensor) -> Tensor:
+    """The path O..O B I..I O..O with a span at each of some places of each window: (B, T) int64.
+
+    Args:
+        places: first and last position, (B,) int64 each, **inclusive**; 0 for none.
+        mask: (B, T) bool, the positions of the chain.
+    """
+    place = torch.arange(mask.shape[1], device=mask.device)
+    begin, inside = torch.zeros_like(mask), torch.zeros_like(mask)
+    for first, last in places:
+        begin |= (place == first[:, None]) & (first > 0)[:, None]
+        inside |= (place > first[:, None]) & (place <= last[:, None])
+    return torch.where(begin, BEGIN, INSIDE * inside.long())
 
 
 @torch.no_grad()

@@ -119,6 +119,30 @@ def best_chain_spans(
     return first.masked_fill_(unused, 0), last.masked_fill_(unused, 0), score.masked_fill_(unused, -torch.inf)
 
 
+def spans_of_path(path: Tensor, start_mask: Tensor, *, limit: int) -> tuple[Tensor, Tensor]:
+    """The spans of tag paths, (B, T) int64, that begin in ``start_mask`` and have at most ``limit`` positions.
+
+    Returns:
+        (B, T) bool, where one begins, and (B, T) int64, the last position, **inclusive**, of one that begins there.
+    """
+    place = torch.arange(path.shape[1], device=path.device)
+    ends = (path > OUTSIDE) & (F.pad(path[:, 1:], (0, 1)) != INSIDE)
+    last = torch.where(ends, place, path.shape[1]).flip(1).cummin(1).values.flip(1)
+    begins = (path == BEGIN) & start_mask & (last - place < limit)
+    return begins, torch.where(begins, last, 0)
+
+
+def best_of(found: tuple[Tensor, Tensor], scores: SpanScores, *, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The ``k`` best-scored of the spans from :func:`spans_of_path`; as ``best_spans`` gives them."""
+    begins, last = found
+    place = torch.arange(begins.shape[1], device=begins.device).expand_as(last)
+    longer = scores.first + scores.last.gather(1, last)
+    score = torch.where(last == place, scores.single, longer).float().masked_fill(~begins, -torch.inf)
+    best, first = score.topk(min(k, score.shape[1]), dim=1)
+    unused = best == -torch.inf
+    return first.masked_fill(unused, 0), last.gather(1, first).masked_fill(unused, 0), best
+
+
 def chain_position_scores(scores: SpanScores, mask: Tensor, *, max_length: int) -> tuple[Tensor, Tensor]:
     """Log-odds that the only span starts, and that it ends, at each position, against no span: (B, T) float32 each.
 

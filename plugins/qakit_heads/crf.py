@@ -10,15 +10,17 @@ from torch import Tensor, nn
 
 from qakit.api import Batch, Distributions, HeadOutput, HeadRuntime, PositionScores, SpanCandidates
 from qakit_heads.band import at_ends, over_spans, possible_spans
-from qakit_heads.chain import TAGS, Transitions, log_partition, path_score, viterbi
+from qakit_heads.chain import TAGS, Transitions, log_partition, path_score, tags_of, viterbi
 from qakit_heads.chain_spans import (
     best_chain_spans,
+    best_of,
     chain_position_scores,
     log_partition_of_spans,
     score_of_spans,
     span_scores,
+    spans_of_path,
 )
-from qakit_heads.features import FeatureHead, SpanFeatures
+from qakit_heads.features import SpanFeatureHead, SpanFeatures, yes_no_scores
 from qakit_heads.places import Place, over_places, target_places
 
 if TYPE_CHECKING:
@@ -30,13 +32,14 @@ a token inside one. About one answer of a few tokens per window; from zeros, an 
 than O on most tokens, and training would first have to unlearn that."""
 
 
-class Crf(FeatureHead):
+class Crf(SpanFeatureHead):
     """Tags every context token O (outside), B (first token of the answer) or I (further token), as one linear chain.
 
     The loss is the negative log-probability of the path O..O B I..I O..O, all O where the window does not hold the
     answer; mean over windows. ``mode`` says among which paths: all legal ones (``bio``), or only those with at most one
     answer (``single_span``). Of an answer with several places, the paths with any one of them are right. What is
-    decoded are always paths with exactly one answer, exactly the best ones.
+    decoded are paths with exactly one answer, exactly the best ones. With ``spans: many`` all places are right
+    together: the target path has them all, and what is decoded are the answers of the best path of all.
 
     **Scores are log-odds against the path that is all O**, in candidates as in position scores: so ``null`` is 0 for
     every window (plus the log-odds of ``answerability_weight``'s classifier where that is on), and windows of one
@@ -49,11 +52,11 @@ class Crf(FeatureHead):
     reads: Literal["tokens", "sequence", "group"] = "tokens"
     has_distributions: bool = True
     any_place: bool = True
-    features: SpanFeatures
 
     def __init__(self, settings: CrfSettings, runtime: HeadRuntime) -> None:
         super().__init__()
         self.mode = settings.mode
+        self.gives: Literal["spans", "sets"] = "sets" if settings.spans == "many" else "spans"
         self.n_best = runtime.n_best
         self.max_answer_length = runtime.max_answer_length
         self.features = SpanFeatures(settings, runtime, outputs=TAGS)
@@ -74,15 +77,22 @@ class Crf(FeatureHead):
                 auxiliary = self.features.auxiliary_loss(hidden, batch)
                 loss = loss if auxiliary is None else loss + auxiliary
             scores = {"emissions": samples[0] if len(samples) == 1 else torch.stack(samples).mean(0)}
-            no_answer = self.features.no_answer(hidden)
-            if no_answer is not None:
-                scores["no_answer"] = no_answer
+            scores |= self.features.window_scores(hidden)
         return HeadOutput(loss, scores)
 
     def decode(self, scores: Mapping[str, Tensor], batch: Batch) -> SpanCandidates:
-        """The best single answers of each window, exactly, by their log-odds against all O; see the class for null."""
+        """The best single answers of each window, exactly, by their log-odds against all O; see the class for null.
+
+        With ``spans: many`` those of the best path, as far as they begin in ``batch.start_mask`` and keep to the length
+        limit; each by its own log-odds against all O.
+        """
         with torch.no_grad():
             emissions = scores["emissions"]
+            if self.gives == "sets":
+                found = spans_of_path(self.best_path(scores, batch), batch.start_mask, limit=self.max_answer_length)
+                spans = span_scores(emissions, self._transitions(), batch.context_mask)
+                null = (0.0 * (spans.single.sum(1) + spans.last.sum(1))).float()  # NaN where a number is broken
+                return SpanCandidates(*best_of(found, spans, k=self.n_best), null=null)
             first, last, score = best_chain_spans(
                 emissions,
                 self._transitions(),
@@ -91,8 +101,11 @@ class Crf(FeatureHead):
                 k=self.n_best,
                 max_length=self.max_answer_length,
             )
-            null = emissions.new_zeros(len(emissions))
-            return SpanCandidates(first, last, score, null=null + scores.get("no_answer", 0.0))
+            null = emissions.new_zeros(len(emissions)) + scores.get("no_answer", 0.0)
+            if not self.yes_no:
+                return SpanCandidates(first, last, score, null=null)
+            total = log_partition_of_spans(span_scores(emissions, self._transitions(), batch.context_mask)).float()
+            return SpanCandidates(first, last, score, null=null, yes_no=yes_no_scores(scores, total))
 
     def position_scores(self, scores: Mapping[str, Tensor], batch: Batch) -> PositionScores:
         """Log-odds that the window's only answer starts, and ends, at each position: (B, T) each.
@@ -119,7 +132,7 @@ class Crf(FeatureHead):
     def best_path(self, scores: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """The best of all legal tag paths, with any number of answers: (B, T) int64, 0 for O, 1 for B, 2 for I.
 
-        -1 outside the context. For inspection; decoding does not need it.
+        -1 outside the context.
         """
         return viterbi(scores["emissions"], self._transitions(), batch.context_mask)
 
@@ -133,7 +146,9 @@ class Crf(FeatureHead):
             emissions, mask = torch.cat(list(samples)), mask.repeat(count, 1)
             places = [(first.repeat(count), last.repeat(count)) for first, last in places]
         if self.mode == "bio":
-            target = over_places([path_score(emissions, transitions, mask, *place) for place in places], places)
+            paths = [places] if self.gives == "sets" else [[place] for place in places]
+            targets = [path_score(emissions, transitions, mask, tags_of(path, mask)) for path in paths]
+            target = targets[0] if len(targets) == 1 else over_places(targets, places)
             return (log_partition(emissions, transitions, mask) - target).mean()
         spans = span_scores(emissions, transitions, mask)
         target = over_places([score_of_spans(spans, *place) for place in places], places)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from qakit.api import Batch, HeadRuntime, ModelError
+from qakit.api import YES_NO, Batch, HeadRuntime, ModelError
 from qakit_heads.places import Place, target_places
 
 if TYPE_CHECKING:
@@ -78,20 +78,29 @@ class SpanFeatures(Features):
         super().__init__(settings, runtime, outputs)
         self.in_answer_weight = settings.in_answer_weight
         self.answerability_weight = settings.answerability_weight
+        self.yes_no_weight = settings.yes_no_weight
         if self.in_answer_weight:
             self.in_answer = fresh_linear(runtime.hidden_size, 1, std=runtime.initializer_range)
         if self.answerability_weight:
             self.answerability = fresh_linear(runtime.hidden_size, 1, std=runtime.initializer_range)
+        if self.yes_no_weight:
+            self.answer_type = fresh_linear(runtime.hidden_size, 1 + len(YES_NO), std=runtime.initializer_range)
 
-    def no_answer(self, hidden: Tensor) -> Tensor | None:
-        """(B,) float32 log-odds of "no answer" from position 0, or None when the option is off.
+    def window_scores(self, hidden: Tensor) -> dict[str, Tensor]:
+        """What is read of position 0, by name, float32; only what is on.
 
-        Source: Zhang et al. 2021, "Retrospective Reader for Machine Reading Comprehension" (I-FV).
+        ``no_answer`` (B,): log-odds of "no answer" (Zhang et al. 2021, "Retrospective Reader for Machine Reading
+        Comprehension", I-FV). ``yes_no`` (B, 2): log-odds of yes and of no against neither.
         """
-        if not self.answerability_weight:
-            return None
+        scores = {}
         with torch.autocast(hidden.device.type, enabled=False):
-            return apply_linear(self.answerability, hidden[:, 0].float()).squeeze(-1)
+            first = hidden[:, 0].float()
+            if self.answerability_weight:
+                scores["no_answer"] = apply_linear(self.answerability, first).squeeze(-1)
+            if self.yes_no_weight:
+                logits = apply_linear(self.answer_type, first)
+                scores["yes_no"] = logits[:, 1:] - logits[:, :1]
+        return scores
 
     def auxiliary_loss(self, hidden: Tensor, batch: Batch) -> Tensor | None:
         """The additional losses that are on, times their weights, as one float32 scalar; None when all are off.
@@ -102,16 +111,21 @@ class SpanFeatures(Features):
         places = target_places(batch)
         if not places:
             return None
-        losses: list[Tensor] = []
+        scores, losses = self.window_scores(hidden), list[Tensor]()
+        unanswered = places[0][0] == 0
         if self.in_answer_weight:
             with torch.autocast(hidden.device.type, enabled=False):
                 logits = apply_linear(self.in_answer, hidden.float()).squeeze(-1)  # (B, T)
             losses.append(self.in_answer_weight * _inside_loss(logits, places, batch.context_mask))
-        log_odds = self.no_answer(hidden)
-        if log_odds is not None:
-            with torch.autocast(hidden.device.type, enabled=False):
-                loss = F.binary_cross_entropy_with_logits(log_odds, (places[0][0] == 0).float())
-            losses.append(self.answerability_weight * loss)
+        with torch.autocast(hidden.device.type, enabled=False):
+            if "yes_no" in scores and batch.target_yes_no is not None:
+                unanswered &= batch.target_yes_no == 0
+                losses.append(
+                    self.yes_no_weight * F.cross_entropy(F.pad(scores["yes_no"], (1, 0)), batch.target_yes_no)
+                )
+            if "no_answer" in scores:
+                loss = F.binary_cross_entropy_with_logits(scores["no_answer"], unanswered.float())
+                losses.append(self.answerability_weight * loss)
         return torch.stack(losses).sum() if losses else None
 
 
@@ -128,6 +142,29 @@ class FeatureHead(nn.Module):
     def pool(self, layers: Sequence[Tensor]) -> Tensor:
         """See :meth:`Features.pool`."""
         return self.features.pool(layers)
+
+
+class SpanFeatureHead(FeatureHead):
+    """What heads have in common that read it through :class:`SpanFeatures`."""
+
+    features: SpanFeatures
+
+    @property
+    def yes_no(self) -> bool:
+        """Whether yes and no are learnt."""
+        return self.features.yes_no_weight > 0
+
+
+def yes_no_scores(scores: Mapping[str, Tensor], everything: Tensor) -> Tensor:
+    """(B, 2) the scores of yes and no on the scale of the spans, from :meth:`SpanFeatures.window_scores`.
+
+    A window's probability is shared out by type first, then among what is of no such type; so yes is to a span as its
+    odds are to the span's own share.
+
+    Args:
+        everything: (B,) logsumexp of the scores of all of a window's spans and of "no answer".
+    """
+    return everything[:, None] + scores["yes_no"]
 
 
 def fresh_linear(width: int, outputs: int, *, std: float) -> nn.Linear:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from qakit.api import Batch, Distributions, HeadOutput, HeadRuntime, PositionScores, SpanCandidates
 from qakit_heads.band import over_spans, possible_spans
-from qakit_heads.features import FeatureHead, SpanFeatures
+from qakit_heads.features import SpanFeatureHead, SpanFeatures, yes_no_scores
 from qakit_heads.interacting_spans import InteractingSpans
 from qakit_heads.places import Place, over_places, target_places
 from qakit_heads.segments import spans_from
@@ -27,7 +27,7 @@ CHUNK_SCORES = 1 << 22
 """In prediction, at most this many scores of single spans (16 MiB) are held at once, or those of a single window."""
 
 
-class JointSpan(FeatureHead):
+class JointSpan(SpanFeatureHead):
     """A span head that is trained on what it is asked for: the best span, not the best start and the best end.
 
     A span's score is the start score of its first token plus the end score of its last, and with ``interaction`` a
@@ -49,7 +49,6 @@ class JointSpan(FeatureHead):
     auto_class: str = "AutoModelForQuestionAnswering"
     has_distributions: bool = True
     any_place: bool = True
-    features: SpanFeatures
 
     def __init__(self, settings: JointSpanSettings, runtime: HeadRuntime) -> None:
         super().__init__()
@@ -65,12 +64,12 @@ class JointSpan(FeatureHead):
     def forward(self, hidden: Tensor, batch: Batch) -> HeadOutput:
         """``hidden`` (B, T, H) -> ``start`` and ``end`` (B, T) float32, and the loss if the batch has targets.
 
-        With interaction also ``left`` and ``right`` (B, T, R); ``no_answer`` (B,) when the answerability classifier is
-        on. With several dropout samples the loss is the mean of theirs, and the scores are the first one's.
+        With interaction also ``left`` and ``right`` (B, T, R); ``no_answer`` (B,) and ``yes_no`` (B, 2) when their
+        classifiers are on. With several dropout samples the loss is the mean of theirs, and the scores are the first
+        one's.
         """
         samples = [self._scores(logits) for logits in self.features.logits(hidden)]
-        no_answer = self.features.no_answer(hidden)
-        scores = samples[0] if no_answer is None else {**samples[0], "no_answer": no_answer}
+        scores = samples[0] | self.features.window_scores(hidden)
         places = target_places(batch)
         if not places:
             return HeadOutput(None, scores)
@@ -82,12 +81,13 @@ class JointSpan(FeatureHead):
     @torch.no_grad()
     def decode(self, scores: Mapping[str, Tensor], batch: Batch) -> SpanCandidates:
         """The best spans of each window, exactly; none goes from one context into another."""
-        found = [
-            self._spans(part, batch.context_mask[at]).best(batch.start_mask[at], k=self.n_best)
-            for at, part in self._chunks(scores, batch)
-        ]
-        first, last, score = (torch.cat(parts) for parts in zip(*found, strict=True))
-        return SpanCandidates(first, last, score, null=_null(scores))
+        found = []
+        for at, part in self._chunks(scores, batch):
+            spans = self._spans(part, batch.context_mask[at])
+            best, null = spans.best(batch.start_mask[at], k=self.n_best), _null(part)
+            everything = [torch.cat([null[:, None], spans.log_starts()], 1).logsumexp(1)] if self.yes_no else []
+            found.append((*best, null, *(yes_no_scores(part, total) for total in everything)))
+        return SpanCandidates(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
     def position_scores(self, scores: Mapping[str, Tensor], batch: Batch) -> PositionScores:
         """Exact marginals: log-odds of "the answer starts (ends) here" against "no answer", over all possible spans."""

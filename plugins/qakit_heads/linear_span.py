@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from qakit.api import Batch, Distributions, HeadOutput, HeadRuntime, PositionScores, SpanCandidates, best_spans
-from qakit_heads.features import FeatureHead, SpanFeatures
+from qakit_heads.features import SpanFeatureHead, SpanFeatures, yes_no_scores
 from qakit_heads.places import Place, over_places, target_places
 from qakit_heads.soft_labels import soft_boundaries
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from qakit_heads import LinearSpanSettings
 
 
-class LinearSpan(FeatureHead):
+class LinearSpan(SpanFeatureHead):
     """The span head of BERT: a span's score is the start score of its first token plus the end score of its last.
 
     The loss is the mean of two cross-entropies over positions, first and last token. Only context tokens and position 0
@@ -35,7 +35,6 @@ class LinearSpan(FeatureHead):
     auto_class: str = "AutoModelForQuestionAnswering"
     has_distributions: bool = True
     any_place: bool = True
-    features: SpanFeatures
 
     def __init__(self, settings: LinearSpanSettings, runtime: HeadRuntime) -> None:
         super().__init__()
@@ -52,15 +51,12 @@ class LinearSpan(FeatureHead):
     def forward(self, hidden: Tensor, batch: Batch) -> HeadOutput:
         """``hidden`` (B, T, H) -> ``start`` and ``end`` (B, T) float32, and the loss if the batch has targets.
 
-        ``no_answer`` (B,) is there when the answerability classifier is on. With several dropout samples the loss is
-        the mean of theirs, and the scores are the first one's.
+        ``no_answer`` (B,) and ``yes_no`` (B, 2) are there when their classifiers are on. With several dropout samples
+        the loss is the mean of theirs, and the scores are the first one's.
         """
         samples = self.features.logits(hidden)  # (B, T, 2) each
         start, end = (logits.contiguous() for logits in samples[0].unbind(-1))
-        scores = {"start": start, "end": end}
-        no_answer = self.features.no_answer(hidden)
-        if no_answer is not None:
-            scores["no_answer"] = no_answer
+        scores = {"start": start, "end": end, **self.features.window_scores(hidden)}
         return HeadOutput(self._loss(samples, hidden, batch), scores)
 
     def decode(self, scores: Mapping[str, Tensor], batch: Batch) -> SpanCandidates:
@@ -75,7 +71,12 @@ class LinearSpan(FeatureHead):
             max_length=self.max_answer_length,
         )
         null = start[:, 0] + end[:, 0]
-        return SpanCandidates(first, last, score, null=null + scores["no_answer"] if "no_answer" in scores else null)
+        if "no_answer" in scores:
+            null = null + scores["no_answer"]
+        if not self.yes_no:
+            return SpanCandidates(first, last, score, null=null)
+        starts, ends = (_masked(side, _possible(batch)).logsumexp(1) for side in (start, end))
+        return SpanCandidates(first, last, score, null=null, yes_no=yes_no_scores(scores, starts + ends))
 
     def position_scores(self, scores: Mapping[str, Tensor], batch: Batch) -> PositionScores:
         """``start[i] - start[0]`` and ``end[i] - end[0]``; half of the answerability log-odds comes off each.

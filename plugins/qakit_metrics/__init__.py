@@ -90,6 +90,14 @@ class ProbabilitySettings(Settings):
     )
 
 
+class MultiSpanSettings(Settings):
+    """Several answers that are right together (MultiSpanQA)."""
+
+    primary: Literal["exact_match_f1", "overlap_f1"] = Field(
+        "exact_match_f1", description="The figure that selects the weights."
+    )
+
+
 class MicroF1Settings(Settings):
     """Long and short answers."""
 
@@ -215,6 +223,14 @@ MICRO_F1: Component[MicroF1Settings, NoRuntime, Metric] = Component(
     settings=MicroF1Settings,
     build="qakit_metrics.natural_questions:MicroF1",
 )
+MULTI_SPAN: Component[MultiSpanSettings, NoRuntime, Metric] = Component(
+    name="multi_span",
+    summary="Precision, recall and F1 over all answers of questions with several, whole and in part (MultiSpanQA)",
+    settings=MultiSpanSettings,
+    build="qakit_metrics.multi_span:MultiSpan",
+)
+
+
 SELECTION: Component[SelectionSettings, NoRuntime, Metric] = Component(
     name="selection",
     summary="Contexts: how often the one with the answer is chosen, its reciprocal rank, and recall",
@@ -244,5 +260,6 @@ def qakit_register_metrics() -> Iterable[Component[Any, Any, Any]]:
         COLUMNWISE_RMSE,
         GLUE,
         MICRO_F1,
+        MULTI_SPAN,
         SELECTION,
     )

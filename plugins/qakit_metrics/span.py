@@ -12,6 +12,7 @@ from qakit.api import (
     ContextPrediction,
     Example,
     Prediction,
+    SetPrediction,
     SpanPrediction,
     UsageError,
     cmrc2018,
@@ -103,6 +104,11 @@ def _jaccard(examples: Sequence[Example], answers: Mapping[str, str]) -> dict[st
 def _answers(predictions: Sequence[Prediction]) -> dict[str, str]:
     answers = {}
     for prediction in predictions:
+        if isinstance(prediction, SetPrediction):
+            raise UsageError(
+                f"this metric scores single answers, but the prediction for id {prediction.id!r} is all answers "
+                "together; name a metric for these (metric: multi_span)"
+            )
         if not isinstance(prediction, SpanPrediction):
             raise UsageError(
                 f"this metric scores answer texts, but the prediction for id {prediction.id!r} is "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from qakit.api import Candidate, Example, SpanPrediction
+from qakit.api import YES_NO, Candidate, Example, SpanPrediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,13 @@ class Place:
 
 
 def place_of(prediction: SpanPrediction, example: Example) -> Place | None:
-    """Where the final answer lies; None if no context has it.
+    """Where the final answer lies; None if no context has it, and for a yes or no that is said without a place.
 
     A candidate with this very text knows it. Earlier clean-up may have made the answer shorter or longer than the
     candidate that it came from; then the nearest place that touches the best candidate counts, else the first one.
     """
     answer = prediction.answer
-    if not answer:
+    if not answer or any(each.text == answer and is_said(each) for each in prediction.candidates):
         return None
     known = list(candidate_places(prediction, example))
     for place in known:
@@ -54,6 +54,11 @@ def place_of(prediction: SpanPrediction, example: Example) -> Place | None:
         if (start := context.find(answer)) >= 0:
             return Place(context, start, start + len(answer))
     return None
+
+
+def is_said(candidate: Candidate) -> bool:
+    """Whether it is yes or no without a place, as heads give these that learn them."""
+    return candidate.text in YES_NO and candidate.start is None
 
 
 def source_of(prediction: SpanPrediction) -> Candidate | None:

@@ -76,7 +76,8 @@ class AroundAnswer:
         keys = encoded.key[pairs.example] + pairs.pair - encoded.pointers[pairs.example]
         shift = np.floor(uniform(self.runtime.seed, epoch, keys, stream="negatives/shift") * step).astype(np.int64)
         laid = lay(pairs, step, encoded, shift=shift)
-        positives = np.bincount(placed.example[placed.answer_first >= 0], minlength=len(encoded))
+        answered = encoded.answerable[placed.example] == 1
+        positives = np.bincount(placed.example[answered], minlength=len(encoded))
         chosen = laid.windows(negatives.choose(laid, ~laid.touches, positives, encoded, epoch=epoch))
         names = [field.name for field in fields(Windows) if field.name != "pointers"]
         both = {name: np.concatenate([getattr(placed, name), getattr(chosen, name)]) for name in names}

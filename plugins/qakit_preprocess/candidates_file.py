@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from qakit.api import Candidate, DataError, SpanPrediction, example_key, iter_nbest
+from qakit.api import YES_NO, Candidate, DataError, SpanPrediction, example_key, iter_nbest
 from qakit_preprocess.pairs import Int64
 
 
@@ -73,6 +73,8 @@ def read_candidates(path: Path, *, min_probability: float) -> CandidateTable:
             problem = "holds labels, not answers: hard negatives need spans"
             raise DataError(problem, path=path, row=f"id {prediction.id}")
         for number, candidate in enumerate(prediction.candidates):
+            if candidate.text in YES_NO and candidate.start is None:
+                continue  # said, not found
             start, end = _place(candidate, number, prediction.id, path)
             if start < end and candidate.probability >= min_probability:
                 whole.extend((len(ids), candidate.context, start, end))

@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from qakit.api import EncodedExamples, Places, UsageError, WindowRuntime, Windows
 from qakit_preprocess import DEFAULT_OVERLAP, SpacingSettings
-from qakit_preprocess.pairs import Int64, Pairs
-
-Bools = NDArray[np.bool_]
+from qakit_preprocess.pairs import Bools, Int64, Pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +32,8 @@ class EvenWindows:
 
     @property
     def holds(self) -> Bools:
-        """(W,) whether the window holds the whole answer, at any of its places."""
-        holds = self._holds_target
+        """(W,) whether the window holds the whole answer, at any of its places, or evidence for yes or no."""
+        holds = self._holds_target | self.of.evidence
         if self.others is not None:
             window, place = self.others.of(self.of.pair)
             first, stop = self.others.first[place], self.others.stop[place]
@@ -50,8 +47,9 @@ class EvenWindows:
 
     @property
     def touches(self) -> Bools:
-        """(W,) whether the window holds any token of the answer, at any of its places."""
+        """(W,) whether the window holds any token of the answer, at any of its places, or evidence for yes or no."""
         touches = (self.of.answer_first < self.stop) & (self.of.answer_stop > self.first)  # -1 is never > first
+        touches |= self.of.evidence
         if self.others is not None:
             window, place = self.others.of(self.of.pair)
             first, stop = self.others.first[place], self.others.stop[place]

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from qakit.api import EncodedExamples, WindowRuntime, uniform
 from qakit_preprocess import HardNegativesSettings
-from qakit_preprocess.even import Bools, EvenWindows
-from qakit_preprocess.pairs import Int64
+from qakit_preprocess.even import EvenWindows
+from qakit_preprocess.pairs import Bools, Int64
 from qakit_preprocess.wrong_candidates import PreviousRun, WrongCandidates
 
 Float64 = NDArray[np.float64]

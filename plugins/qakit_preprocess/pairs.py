@@ -13,6 +13,7 @@ from qakit.api import DataError, EncodedExamples, UsageError, WindowRuntime
 logger = logging.getLogger(__name__)
 
 Int64 = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Pairs:
         room: context tokens that fit into a window, at least 1.
         answer_first: first token of the answer, -1 without one.
         answer_stop: one past its last token, -1 without one.
+        evidence: bool, whether the pair is what yes or no is answered from, and learnt; no part of it has the answer.
     """
 
     pair: Int64
@@ -37,11 +39,12 @@ class Pairs:
     room: Int64
     answer_first: Int64
     answer_stop: Int64
+    evidence: Bools
 
     def __len__(self) -> int:
         return len(self.pair)
 
-    def take(self, rows: NDArray[np.bool_] | Int64) -> Pairs:
+    def take(self, rows: Bools | Int64) -> Pairs:
         """Some of the pairs, by mask or by row numbers (repeated ones are fine)."""
         return Pairs(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
@@ -74,11 +77,13 @@ def all_pairs(encoded: EncodedExamples, runtime: WindowRuntime) -> Pairs:
         room=inner - query_stop.astype(np.int64),
         answer_first=encoded.answer_first.astype(np.int64),
         answer_stop=encoded.answer_stop.astype(np.int64),
+        evidence=np.zeros(len(example), bool) if encoded.yes_no is None else encoded.yes_no > 0,
     )
 
 
 def training_pairs(encoded: EncodedExamples, runtime: WindowRuntime) -> Pairs:
-    """The pairs that can be learnt from: all of an unanswerable example, and all of one whose answer has a place.
+    """The pairs that can be learnt from: all of an unanswerable example, and all of one whose answer has a place or is
+    yes or no, where these are learnt.
 
     Left out are unlabelled examples and those whose answer has no known place: "no answer" would be a wrong target.
 
@@ -87,7 +92,7 @@ def training_pairs(encoded: EncodedExamples, runtime: WindowRuntime) -> Pairs:
     """
     pairs = all_pairs(encoded, runtime)
     usable = encoded.answerable == 0
-    usable[pairs.example[pairs.answer_first >= 0]] = True
+    usable[pairs.example[(pairs.answer_first >= 0) | pairs.evidence]] = True
     if not usable.any():
         raise DataError("no training windows: no example has an answer with a place, or is labelled as unanswerable")
     if left_out := int((~usable).sum()):
@@ -96,5 +101,5 @@ def training_pairs(encoded: EncodedExamples, runtime: WindowRuntime) -> Pairs:
 
 
 def with_answer(pairs: Pairs, encoded: EncodedExamples) -> Pairs:
-    """Of answerable examples only the pair with the answer, of unanswerable ones all."""
-    return pairs.take((pairs.answer_first >= 0) | (encoded.answerable[pairs.example] == 0))
+    """Of answerable examples only the pair with the answer or the evidence for yes or no, of unanswerable ones all."""
+    return pairs.take((pairs.answer_first >= 0) | pairs.evidence | (encoded.answerable[pairs.example] == 0))

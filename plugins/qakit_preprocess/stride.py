@@ -8,9 +8,9 @@ import numpy as np
 
 from qakit.api import EncodedExamples, WindowRuntime, Windows
 from qakit_preprocess import StrideSettings
-from qakit_preprocess.even import Bools, EvenWindows, lay, steps
+from qakit_preprocess.even import EvenWindows, lay, steps
 from qakit_preprocess.negatives import Negatives, negatives_of
-from qakit_preprocess.pairs import all_pairs, training_pairs, with_answer
+from qakit_preprocess.pairs import Bools, all_pairs, training_pairs, with_answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -236,6 +236,13 @@ HOTPOTQA: Component[HotpotSettings, NoRuntime, Reader] = Component(
     build="qakit_readers.hotpotqa:HotpotReader",
     guess="qakit_readers.known:guess_hotpotqa",
 )
+MULTISPANQA: Component[NoSettings, NoRuntime, Reader] = Component(
+    name="multispanqa",
+    summary="MultiSpanQA: questions whose answer is several spans together, as tags of tokens",
+    settings=NoSettings,
+    build="qakit_readers.multispanqa:MultiSpanQAReader",
+    guess="qakit_readers.known:guess_multispanqa",
+)
 NEWSQA: Component[NewsSettings, NoRuntime, Reader] = Component(
     name="newsqa",
     summary="NewsQA: combined JSON or CSV with ranges of characters, or CSV with ranges of tokens",
@@ -284,6 +291,7 @@ def qakit_register_readers() -> Iterable[Component[Any, Any, Any]]:
         MRQA,
         NATURAL_QUESTIONS,
         HOTPOTQA,
+        MULTISPANQA,
         NEWSQA,
         TRIVIAQA,
         BRAT,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from qakit.api import Answer, Policy
+from qakit.api import YES_NO, Answer, Policy
 from qakit_readers.record import Record, kind_of, quoted, whole_number
 
 Place = tuple[int, int]
@@ -101,6 +101,9 @@ def place_answer(
 ) -> Answer:
     """The answer at its place, with ``context[start:end] == text``, at several (``others``), or without a place.
 
+    Yes and no have none where the claimed one is wrong, or none is claimed and the context has no such word; that is no
+    problem of the record.
+
     Args:
         text: the answer's text.
         start: first character that the file claims; None when it claims none.
@@ -121,6 +124,8 @@ def place_answer(
     if start is not None and 0 <= start <= len(context) and context.startswith(text, start):
         record.problems.shifts[0] += 1
         return Answer(text, start, index)
+    if text in YES_NO and (start is not None or not re.search(rf"\b{text}\b", context)):
+        return Answer(text, None, index)
     first = context.find(text)
     if first < 0:
         return _place_loosely(text, context, record=record, field=named or field, index=index)

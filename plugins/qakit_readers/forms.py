@@ -11,6 +11,7 @@ MARKS: Mapping[str, frozenset[str]] = {
     "mrqa": frozenset({"context_tokens", "detected_answers"}),
     "natural_questions": frozenset({"long_answer_candidates"}),
     "hotpotqa": frozenset({"supporting_facts"}),
+    "multispanqa": frozenset({"num_span"}),
     "newsqa": frozenset({"storyId", "answer_char_ranges", "answer_token_ranges"}),
     "triviaqa": frozenset({"EntityPages", "SearchResults", "entity_pages", "search_results"}),
     "label_studio": frozenset({"total_annotations", "from_name"}),

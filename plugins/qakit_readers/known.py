@@ -42,6 +42,14 @@ def guess_hotpotqa(path: Path) -> Iterator[Guess]:
         yield Guess()
 
 
+def guess_multispanqa(path: Path) -> Iterator[Guess]:
+    """The answers are counted together, and handed in as lists."""
+    if _is_marked(path, "multispanqa"):
+        recipe: dict[str, Any] = {"metric": "multi_span", "writer": "squad_json"}
+        reasons = {"metric": "the data set's own figures", "writer": "the official script's file: id -> list of texts"}
+        yield Guess(recipe=recipe, reasons=reasons)
+
+
 def guess_newsqa(path: Path) -> Iterator[Guess]:
     """The combined JSON file holds all splits."""
     if _is_marked(path, "newsqa"):

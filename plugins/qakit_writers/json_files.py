@@ -9,14 +9,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from qakit.api import DataError, LabelPrediction, Prediction, SpanPrediction, Targets
+from qakit.api import DataError, LabelPrediction, Prediction, SetPrediction, SpanPrediction, Targets
 from qakit_writers import SquadJsonSettings
 from qakit_writers.check import WIDEST_CELL, Rows, compare
 from qakit_writers.lines import write_lines
 
 
 class SquadJsonWriter:
-    """One JSON object, id -> text."""
+    """One JSON object, id -> text, or id -> list of texts where a question may have several answers."""
 
     suffix = ".json"
 
@@ -30,7 +30,7 @@ class SquadJsonWriter:
             DataError: no-answer probabilities are wanted and a prediction has none.
         """
         probabilities = _probabilities(predictions) if self._no_answer_probability else None
-        write_lines(path, _object({prediction.id: prediction.final for prediction in predictions}))
+        write_lines(path, _object({prediction.id: _value(prediction) for prediction in predictions}))
         if probabilities is not None:
             write_lines(path.with_name(f"{path.stem}.no_answer_probability.json"), _object(probabilities))
 
@@ -63,7 +63,11 @@ class JsonlWriter:
         return compare(rows, _sample_rows(sample))
 
 
-def _object(values: Mapping[str, str | float]) -> Iterator[str]:
+def _value(prediction: Prediction) -> str | list[str]:
+    return list(prediction.answers) if isinstance(prediction, SetPrediction) else prediction.final
+
+
+def _object(values: Mapping[str, str | list[str] | float]) -> Iterator[str]:
     """The lines of a JSON object, one entry each."""
     last = len(values) - 1
     entries = (
@@ -88,6 +92,8 @@ def _probabilities(predictions: Sequence[Prediction]) -> dict[str, float]:
 def _record(prediction: Prediction) -> dict[str, Any]:
     if isinstance(prediction, SpanPrediction):
         return {"id": prediction.id, "answer": prediction.answer}
+    if isinstance(prediction, SetPrediction):
+        return {"id": prediction.id, "answer": list(prediction.answers)}
     if isinstance(prediction, LabelPrediction):
         label = prediction.label
         return {"id": prediction.id, "label": label.by_name() if isinstance(label, Targets) else label}
@@ -95,7 +101,7 @@ def _record(prediction: Prediction) -> dict[str, Any]:
 
 
 def _rows(pairs: Sequence[tuple[str, Any]]) -> Rows:
-    return Rows(ids=[id_ for id_, _ in pairs], empty_answers=sum(answer == "" for _, answer in pairs))
+    return Rows(ids=[id_ for id_, _ in pairs], empty_answers=sum(answer in ("", []) for _, answer in pairs))
 
 
 def _jsonl_rows(path: Path) -> Rows:

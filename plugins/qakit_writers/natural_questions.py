@@ -64,7 +64,8 @@ class NaturalQuestionsWriter:
             raise DataError(message, path=self._questions, row=f"id {prediction.id}")
         likely = null is not None and null.probability <= self._threshold
         long = document.long(best) if best is not None and (answer or likely) else ""
-        short = answer.upper() if answer in YES_NO and not same else document.short(best) if answer and best else ""
+        said = answer in YES_NO and (same is None or same.start is None)
+        short = answer.upper() if said else document.short(best) if answer and best else ""
         yield SpanPrediction(f"{prediction.id}_long", long)
         yield SpanPrediction(f"{prediction.id}_short", short)
 

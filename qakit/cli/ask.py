@@ -46,9 +46,9 @@ def ask(
     out.print(plain(reply.answer or "(no answer)", style="bold"))
     rows = []
     for candidate in reply.candidates:
-        place = f"characters {candidate.start}-{candidate.end}"
+        place = "" if candidate.start is None else f"characters {candidate.start}-{candidate.end}"
         if len(contexts) > 1:
-            place += f" of context {candidate.context + 1}"
+            place = f"{place} of context {candidate.context + 1}".strip()
         rows.append((candidate.text, number(candidate.probability), number(candidate.score), place))
     if reply.no_answer is not None:
         rows.append(("(no answer)", number(reply.no_answer.probability), number(reply.no_answer.score), ""))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qakit.cli.terminal.console import err, out, plain, print_json, print_warning
 from qakit.cli.terminal.tables import modules_table, number, print_pairs, print_table
 from qakit.errors import QakitError
-from qakit.values import LabelPrediction, Targets
+from qakit.values import LabelPrediction, SetPrediction, Targets
 
 if TYPE_CHECKING:
     from qakit.report.evaluation import EvaluationReport, Expectation, Share
@@ -80,6 +80,8 @@ def _example_rows(examples: Sequence[Example], predictions: Sequence[Prediction]
     """Questions with the predicted and the gold answer."""
     for example, prediction in zip(examples, predictions, strict=True):
         predicted, gold = prediction.final, _gold(example)
+        if isinstance(prediction, SetPrediction):
+            predicted, gold = " / ".join(prediction.answers), [" / ".join(gold)] if gold else []
         right = predicted in gold or (not predicted and not gold)
         style = "green" if right else "red"
         if isinstance(example.label, float):  # nearly right is right

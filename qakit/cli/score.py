@@ -247,8 +247,10 @@ def _predictions(
 def _prediction(example: Example, text: str, path: Path) -> Prediction:
     """An answer where the gold file has answers, else a class or a number."""
     from qakit.numbers import parse_targets
-    from qakit.values import LabelPrediction, SpanPrediction, Targets, class_name
+    from qakit.values import LabelPrediction, SetPrediction, SpanPrediction, Targets, class_name
 
+    if example.together:
+        return SetPrediction(example.id, SetPrediction.texts(text))
     if example.label is None:
         return SpanPrediction(example.id, text)
     if isinstance(example.label, str):

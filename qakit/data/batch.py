@@ -25,9 +25,12 @@ class Batch:
             prediction each context token is owned by the one window that sees most around it (max-context).
         target_first: (B,) int64 input position of the answer's first token; 0 for "no answer"; None without targets.
         target_last: (B,) int64 input position of the answer's last token, **inclusive**; 0 for "no answer".
-        other_first: (B, A) int64, first tokens of further places of the answer that are as right; 0 where a window has
-            fewer than A; None where no window has any, and without targets.
+        other_first: (B, A) int64, first tokens of further places of the answer that are as right, or, where the answer
+            is several spans together, of the others; 0 where a window has fewer than A; None where no window has any,
+            and without targets.
         other_last: (B, A) int64, their last tokens, **inclusive**, likewise.
+        target_yes_no: (B,) int64, 1 where a context in the window shows that the answer is yes, 2 where no, else 0;
+            such a window has no span. None without targets, and where the head does not learn these.
         target_label: (B,) float32, the class (its place in the run's classes) or the regression target of the window's
             example, or (B, K) of a run whose examples have K numbers; NaN where one is not known; None without targets.
         target_segment: (B,) int64, which of the window's segments (contexts), counted from 0, is of the context that
@@ -63,6 +66,7 @@ class Batch:
     other_first: Tensor | None = None
     other_last: Tensor | None = None
     soft_targets: Tensor | None = None
+    target_yes_no: Tensor | None = None
     padded: bool = True
 
     def __len__(self) -> int:

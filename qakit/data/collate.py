@@ -118,6 +118,9 @@ class Collator:
             target = _targets(windows, segment, row, start - origin[row] - first, size)
             if self.encoded.others is not None:
                 others = _other_targets(self.encoded.others, windows, segment, row, start - origin[row] - first, target)
+        yes_no = np.zeros(size, np.int64)
+        if self.encoded.yes_no is not None:
+            np.maximum.at(yes_no, row, self.encoded.yes_no[windows.pair[segment]])
         contexts = np.full((size, max(1, int(np.bincount(row, minlength=size).max()))), -1, np.int64)
         contexts[row, ordinal] = windows.pair[segment]
         relevant = windows.pair[segment] == self.encoded.relevant[windows.example[rows]][row]  # (n,)
@@ -137,6 +140,7 @@ class Collator:
             target_segment=torch.from_numpy(_chosen(relevant, ordinal, row, size)) if targets else None,
             other_first=None if others is None else torch.from_numpy(others[0]),
             other_last=None if others is None else torch.from_numpy(others[1]),
+            target_yes_no=torch.from_numpy(yes_no) if targets and self.encoded.yes_no is not None else None,
             contexts=torch.from_numpy(contexts),
             segment_number=tensor(number),
             example=torch.from_numpy(windows.example[rows].astype(np.int64)),

@@ -87,6 +87,7 @@ def write_adl(splits: Mapping[str, Sequence[Example]], folder: Path, *, paragrap
     numbers: dict[str, int] = {}
     for examples in splits.values():
         for example in examples:
+            _check_answers(example)
             for context in example.contexts:
                 numbers.setdefault(context, len(numbers))
     documents, left_out = {}, {}
@@ -147,7 +148,17 @@ def _all_or_none(folder: Path, names: Sequence[str]) -> Iterator[Path]:
         yield fresh
 
 
+def _check_answers(example: Example) -> None:
+    """These formats know several answers as alternatives alone."""
+    if example.together and len(example.answers or ()) > 1:
+        message = (
+            "has several answers that are right only together, which the new format cannot say: leave the file as it is"
+        )
+        raise DataError(message, row=f"id {example.id}")
+
+
 def _row(example: Example) -> dict[str, Any]:
+    _check_answers(example)
     if len(example.contexts) > 1:
         message = "has several contexts; a table has one to a row: leave the file as it is, or cut it into smaller ones"
         raise DataError(message, row=f"id {example.id}")

@@ -15,7 +15,7 @@ from qakit.data.arrays import Float32, Int8, Int32, Int64
 from qakit.data.labels import label_numbers
 from qakit.data.ragged import ranges
 from qakit.data.store import Progress, TokenStore, build_store
-from qakit.values import Answer, Example
+from qakit.values import YES_NO, Answer, Example, yes_no_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -27,7 +27,8 @@ BLOCK_TOKENS = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """K places of answers that are as right as the target answers, sorted by pair.
+    """K places of answers beside the target answers, sorted by pair: as right as these, or, where all answers of an
+    example belong together, the others.
 
     Attributes:
         pair: (K,) the (example, context) pair: a row of ``EncodedExamples.context``.
@@ -62,7 +63,9 @@ class EncodedExamples:
         relevant: (N,) int32, row of the pair whose context holds the answer; -1 if it is not known, or there is none.
         key: (N,) int64, a stable number for each example (a hash of its id): the address of its randomness, the same
             whatever else is in the file.
-        others: further places that are as right as the target answers (``Answer.others``); None without any.
+        others: further places of the answers (``Answer.others``, ``Example.together``); None without any.
+        yes_no: (P,) int8, 1 where the context shows that the answer is yes, 2 where no, else 0; None where the head
+            does not learn these.
     """
 
     store: TokenStore
@@ -76,6 +79,7 @@ class EncodedExamples:
     relevant: Int32
     key: Int64
     others: Places | None = None
+    yes_no: Int8 | None = None
 
     def __len__(self) -> int:
         return len(self.query)
@@ -107,6 +111,7 @@ def encode(
     tokenizer: PreTrainedTokenizerBase,
     *,
     labels: Sequence[str] = (),
+    yes_no: bool = False,
     cache: Path | None = None,
     progress: Progress | None = None,
 ) -> EncodedExamples:
@@ -118,6 +123,7 @@ def encode(
 
     Args:
         labels: the run's classes, or the names of its numbers; empty where examples have none, or one number.
+        yes_no: whether yes and no are learnt; else such answers are, as any without a place, not learnt.
         cache: the token cache's folder, or None for no cache.
         progress: called with (distinct texts tokenised, distinct texts in all).
 
@@ -151,9 +157,10 @@ def encode(
         answer_stop=answer_stop,
         answerable=np.fromiter((_answerable(example) for example in examples), dtype=np.int8, count=len(examples)),
         label=label_numbers(examples, labels),
-        relevant=_relevant(examples, pointers[:-1]),
+        relevant=_relevant(examples, pointers[:-1], yes_no=yes_no),
         key=np.fromiter((example_key(example.id) for example in examples), dtype=np.int64, count=len(examples)),
-        others=_others(answers, store, pointers, context, answer_first, answer_stop),
+        others=_others(examples, store, pointers, context, answer_first, answer_stop),
+        yes_no=_yes_no(examples, pointers) if yes_no else None,
     )
 
 
@@ -220,19 +227,19 @@ def _target(example: Example) -> Answer | None:
 
 
 def _others(
-    answers: Sequence[Answer | None],
+    examples: Sequence[Example],
     store: TokenStore,
     pointers: Int64,
     context: Int32,
     answer_first: Int32,
     answer_stop: Int32,
 ) -> Places | None:
-    """The places of the target answers beside the first; of several with the same tokens, one."""
+    """The places beside the target answers' first; of several with the same tokens, one."""
     found = [
         (pointers[row] + answer.context, start, end)
-        for row, answer in enumerate(answers)
-        if answer and len(answer.places) > 1
-        for start, end in answer.places[1:]
+        for row, example in enumerate(examples)
+        for answer in ((example.answers or ()) if example.together else filter(None, [_target(example)]))
+        for start, end in answer.places
     ]
     if not found:
         return None
@@ -245,16 +252,26 @@ def _others(
     return Places(pair, first.astype(np.int32), stop.astype(np.int32))
 
 
-def _relevant(examples: Sequence[Example], first_pair: Int64) -> Int32:
+def _yes_no(examples: Sequence[Example], pointers: Int64) -> Int8:
+    """``EncodedExamples.yes_no``: the evidence is the whole context that the answer names."""
+    shown = np.zeros(int(pointers[-1]), np.int8)
+    for row, example in enumerate(examples):
+        answer = yes_no_of(example.answers)
+        if answer is not None and pointers[row] + answer.context < pointers[row + 1]:
+            shown[pointers[row] + answer.context] = 1 + YES_NO.index(answer.text)
+    return shown
+
+
+def _relevant(examples: Sequence[Example], first_pair: Int64, *, yes_no: bool) -> Int32:
     """(N,) the row of the pair that holds the answer, -1 without one.
 
-    What the file says of it comes before where its first placed answer is.
+    What the file says of it comes before where its first placed answer is, or what yes or no is answered from.
     """
     rows = np.full(len(examples), -1, np.int32)
     for row, example in enumerate(examples):
         context = example.relevant
         if context is None:
-            answer = _target(example)
+            answer = _target(example) or (yes_no_of(example.answers) if yes_no else None)
             context = None if answer is None else answer.context
         if context is not None:
             rows[row] = first_pair[row] + context

@@ -17,7 +17,7 @@ from qakit.errors import DataError
 from qakit.files import refuse_special
 from qakit.names import one_line
 from qakit.numbers import finite_or_none, parse_targets, targets_of
-from qakit.values import LabelPrediction, Prediction, SpanPrediction, Targets
+from qakit.values import LabelPrediction, Prediction, SetPrediction, SpanPrediction, Targets
 
 MOST = sys.float_info.max
 WIDEST_CELL = 2**31 - 1
@@ -44,12 +44,16 @@ class AnswerFile:
     """Whether the answers are classes or numbers: GLUE's files, a column ``label``, or several columns of numbers."""
     several: bool = False
     """Whether each answer is several numbers, as ``Targets`` are written."""
+    sets: bool = False
+    """Whether each answer is a list of texts, as ``SetPrediction.final`` has it."""
 
     def made(self, id_: str) -> Prediction:
         """The prediction that an answer is."""
         answer = self.answers[id_]
         if self.several and (targets := parse_targets(answer)) is not None:
             return LabelPrediction(id_, targets)
+        if self.sets:
+            return SetPrediction(id_, SetPrediction.texts(answer))
         return LabelPrediction(id_, answer) if self.classes else SpanPrediction(id_, answer)
 
 
@@ -79,10 +83,10 @@ def read_answers(path: Path, *, ids: Collection[str] = frozenset()) -> AnswerFil
     if isinstance(document, tuple):
         return _of_records(document, path)
     answers = _as_object(document, path, "id -> answer text")
+    sets = any(isinstance(answer, list) for answer in answers.values())
     for id_, answer in answers.items():
-        if not isinstance(answer, str):
-            raise DataError(f"the answer is {_kind(answer)}, not text", path=path, row=f"id {id_}")
-    return AnswerFile(path, answers)
+        answers[id_] = _text_of(answer, "answer", path, f"id {id_}")
+    return AnswerFile(path, answers, sets=sets)
 
 
 def read_tab_separated(path: Path, *, ids: Collection[str] = frozenset()) -> dict[str, str]:
@@ -190,10 +194,18 @@ def _of_records(records: Records, path: Path) -> AnswerFile:
             answer = str(targets)
         elif name == LABEL and isinstance(answer, int | float):
             answer = json.dumps(answer)
-        if not isinstance(answer, str):
-            raise DataError(f"the {name} is {_kind(answer)}, not text", path=path, row=f"{row}, id {id_}")
-        _add(answers, str(id_), answer, path, row)
-    return AnswerFile(path, answers, classes=several or name == LABEL, several=several)
+        _add(answers, str(id_), _text_of(answer, name, path, f"{row}, id {id_}"), path, row)
+    sets = any(isinstance(record.get(name), list) for _, record in records)
+    return AnswerFile(path, answers, classes=several or name == LABEL, several=several, sets=sets)
+
+
+def _text_of(answer: object, name: str, path: Path, row: str) -> str:
+    """An answer as text: of a list of texts, as ``SetPrediction.final`` has it."""
+    if isinstance(answer, list) and name == ANSWER and all(isinstance(each, str) for each in answer):
+        return SetPrediction("", tuple(answer)).final
+    if not isinstance(answer, str):
+        raise DataError(f"the {name} is {_kind(answer)}, not text", path=path, row=row)
+    return answer
 
 
 def _numbers_beside_id(record: dict[str, Any]) -> bool:

@@ -13,7 +13,7 @@ from qakit.drafting.lengths import Measured, percentile
 from qakit.errors import DataError
 from qakit.recipe.about import Task
 from qakit.recipe.staged import FoldsSection
-from qakit.values import Example, Targets
+from qakit.values import Example, Targets, yes_no_of
 
 TASKS: dict[Task, str] = {
     "span": "answers within a context",
@@ -126,12 +126,12 @@ def _windows(seen: Seen) -> Iterator[Choice]:
     if seen.task == "span":
         train = stride
         why_train = why
-        if longer > _MANY_LONGER and not seen.no_answer:
+        if longer > _MANY_LONGER and not seen.no_answer and not _together(seen):
             train = {"name": "random_window", "negatives": 1.0}
             why_train = f"{longer:.0%} of inputs need several windows: the answer anywhere in one, and one without it"
         yield Choice(("preprocess", "train"), train, why_train)
         yield Choice(("preprocess", "predict"), stride, why)
-        yield Choice(("head",), "linear_span", _SAME)
+        yield from _span_head(seen)
     else:
         spaced: Any = {"name": "every_context", "overlap": overlap} if several else "every_context"
         for part in ("train", "predict"):
@@ -146,6 +146,24 @@ def _windows(seen: Seen) -> Iterator[Choice]:
         without = sum(example.answers == () for example in seen.train)
         told = f"{without:,} of {len(seen.train):,} training questions have no answer; validation tunes the threshold"
         yield Choice(("predict", "no_answer"), True, told)
+
+
+def _span_head(seen: Seen) -> Iterator[Choice]:
+    if _together(seen):
+        yield Choice(("head", "name"), "crf", "the one that gives several answers")
+        yield Choice(("head", "spans"), "many", "all answers to a question are right together")
+        return
+    said = sum(yes_no_of(example.answers) is not None for example in seen.train)
+    if not said:
+        yield Choice(("head",), "linear_span", _SAME)
+        return
+    yield Choice(("head", "name"), "linear_span", _SAME)
+    yield Choice(("head", "yes_no_weight"), 1.0, f"{said:,} of {len(seen.train):,} questions are answered by yes or no")
+
+
+def _together(seen: Seen) -> bool:
+    """Whether all answers to a question are one."""
+    return any(example.together for example in seen.train)
 
 
 def _window(lengths: Measured, inputs: Any, *, cut: str) -> tuple[int, str]:

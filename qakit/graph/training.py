@@ -183,7 +183,7 @@ def check_gives(node: Node, prepared: Prepared) -> None:
     Raises:
         UsageError: it does not.
     """
-    from qakit.inference.scoring import given_by
+    from qakit.inference.aggregation import given_by
 
     wanted = node.work.gives if isinstance(node.work, Train) else None
     gives = given_by(prepared.assembled.model.head)

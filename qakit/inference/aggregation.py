@@ -15,7 +15,7 @@ from qakit.errors import UsageError
 from qakit.inference.positions import PositionTable
 from qakit.inference.spans import best_spans
 from qakit.inference.table import SpanTable
-from qakit.protocols import ScoresPositions, SpanCandidates
+from qakit.protocols import Gives, GivesOtherThanSpans, LearnsYesNo, ScoresPositions, SpanCandidates
 from qakit.recipe.model import Recipe
 
 BATCH_TOKENS = 1 << 20
@@ -26,15 +26,39 @@ def check_head(recipe: Recipe, head: object) -> None:
     """Make sure, before any scoring, that the head can do what the recipe's ``predict`` block asks of it.
 
     Raises:
-        UsageError: scores of single tokens are wanted, and the head gives none.
+        UsageError: scores of single tokens are wanted, and the head gives none, or yes and no, which no token has; or
+            windows are to be compared by the scores of single answers, and the head gives sets.
     """
     predict = recipe.predict
     wanted = "aggregation: mean" if predict.aggregation == "mean" else "character_scores: true"
-    if (predict.aggregation == "mean" or predict.character_scores) and not isinstance(head, ScoresPositions):
+    if given_by(head) == "sets" and (predict.aggregation != "max_context" or predict.character_scores):
+        wanted = wanted if predict.character_scores else f"aggregation: {predict.aggregation}"
+        raise UsageError(
+            f"`predict.{wanted}` is for a single answer, and the head {recipe.head.name!r} gives all answers of a "
+            "window together: leave the setting out"
+        )
+    if predict.aggregation != "mean" and not predict.character_scores:
+        return
+    if learns_yes_no(head):
+        raise UsageError(
+            f"`predict.{wanted}` is about the scores of single tokens, and the head {recipe.head.name!r} learns yes "
+            "and no, which no token stands for: leave the setting out, or head.yes_no_weight"
+        )
+    if not isinstance(head, ScoresPositions):
         raise UsageError(
             f"`predict.{wanted}` needs the scores of single tokens, which the head {recipe.head.name!r} does not give; "
             "choose another head (linear_span, say) or leave the setting out"
         )
+
+
+def given_by(head: object) -> Gives:
+    """What a head decodes to."""
+    return head.gives if isinstance(head, GivesOtherThanSpans) else "spans"
+
+
+def learns_yes_no(head: object) -> bool:
+    """Whether a head learns yes and no beside spans."""
+    return isinstance(head, LearnsYesNo) and head.yes_no
 
 
 def against_no_answer(decoded: SpanCandidates) -> SpanCandidates:
@@ -43,7 +67,8 @@ def against_no_answer(decoded: SpanCandidates) -> SpanCandidates:
     So windows with larger scores throughout have no advantage over the others.
     """
     score = decoded.score - decoded.null[:, None]
-    return replace(decoded, score=score, null=torch.zeros_like(decoded.null))
+    yes_no = None if decoded.yes_no is None else decoded.yes_no - decoded.null[:, None]
+    return replace(decoded, score=score, null=torch.zeros_like(decoded.null), yes_no=yes_no)
 
 
 def whole_contexts(encoded: EncodedExamples) -> Windows:

@@ -12,9 +12,17 @@ from typing import Any, Literal
 
 from qakit.errors import DataError, PluginError
 from qakit.inference.stream_inputs import Form
-from qakit.values import ContextPrediction, LabelPrediction, Prediction, SpanPrediction, Targets, as_written
+from qakit.values import (
+    ContextPrediction,
+    LabelPrediction,
+    Prediction,
+    SetPrediction,
+    SpanPrediction,
+    Targets,
+    as_written,
+)
 
-Kind = Literal["text", "number", "integer", "numbers"]
+Kind = Literal["text", "number", "integer", "numbers", "texts"]
 Columns = dict[str, Kind]
 
 SPAN_COLUMNS: Columns = {
@@ -31,6 +39,7 @@ SPAN_COLUMNS: Columns = {
 """``answer`` is the final text, empty where "no answer" won. ``score`` to ``end`` are the best span's, also where "no
 answer" won, so that another threshold needs no new scoring; ``start`` and ``end`` are characters of that context, end
 exclusive."""
+SET_COLUMNS: Columns = {"id": "text", "answers": "texts"}
 CLASS_COLUMNS: Columns = {"id": "text", "label": "text", "scores": "numbers"}
 NUMBER_COLUMNS: Columns = {"id": "text", "label": "number", "scores": "numbers"}
 CONTEXT_COLUMNS: Columns = {"id": "text", "context": "integer", "scores": "numbers"}
@@ -40,6 +49,8 @@ def columns_of(prediction: Prediction) -> Columns:
     """The columns that this kind of prediction has."""
     if isinstance(prediction, SpanPrediction):
         return SPAN_COLUMNS
+    if isinstance(prediction, SetPrediction):
+        return SET_COLUMNS
     if isinstance(prediction, ContextPrediction):
         return CONTEXT_COLUMNS
     if isinstance(prediction.label, Targets):
@@ -62,6 +73,8 @@ def row_of(prediction: Prediction) -> dict[str, Any]:
         return {"id": _sound(prediction.id), "label": label, "scores": list(prediction.scores)}
     if isinstance(prediction, ContextPrediction):
         return {"id": _sound(prediction.id), "context": prediction.context, "scores": list(prediction.scores)}
+    if isinstance(prediction, SetPrediction):
+        return {"id": _sound(prediction.id), "answers": list(map(_sound, prediction.answers))}
     best, null = prediction.best, prediction.null
     return {
         "id": _sound(prediction.id),
@@ -135,6 +148,7 @@ def _parquet(path: Path, columns: Columns) -> Iterator[Write]:
     import pyarrow.parquet
 
     types = {"text": pa.string(), "number": pa.float64(), "integer": pa.int32(), "numbers": pa.list_(pa.float64())}
+    types["texts"] = pa.list_(pa.string())
     schema = pa.schema([(name, types[kind]) for name, kind in columns.items()])
     with pyarrow.parquet.ParquetWriter(path, schema) as writer:
         yield lambda rows: writer.write_table(pa.Table.from_pylist(list(rows), schema=schema), row_group_size=len(rows))
@@ -155,7 +169,10 @@ def _csv(path: Path, columns: Columns) -> Iterator[Write]:
         writer = csv.DictWriter(file, list(columns), lineterminator="\r\n")
         writer.writeheader()
         yield lambda rows: writer.writerows(
-            {name: json.dumps(value) if isinstance(value, list) else value for name, value in row.items()}
+            {
+                name: json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
+                for name, value in row.items()
+            }
             for row in rows
         )
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import overload
 
 from qakit.errors import UsageError
+from qakit.inference.aggregation import given_by
 from qakit.inference.answering import Answering
 from qakit.inference.questions import MOST_ANSWERS, examples_of, positive
-from qakit.inference.scoring import CountProgress, given_by
+from qakit.inference.scoring import CountProgress
 from qakit.inference.trained import TrainedRun
 from qakit.values import Candidate, NoAnswer
 
-GIVEN = {"labels": "classes or numbers", "contexts": "one of its contexts"}
+GIVEN = {"labels": "classes or numbers", "contexts": "one of its contexts", "sets": "any number of answers"}
 Asked = Mapping[str, str | Sequence[str]]
 """``{"question": TEXT, "context": TEXT or list of texts}``."""
 

@@ -33,8 +33,16 @@ class SpanScores:
     positions: PositionTable | None
 
 
-Scores = SpanScores | LogitTable
-"""What a head makes of a set of windows: spans, or logits of classes (numbers) or contexts."""
+@dataclass(frozen=True, slots=True)
+class SetScores:
+    """The spans that a head takes for the answer, window by window."""
+
+    spans: SpanTable
+    windows: Windows
+
+
+Scores = SpanScores | SetScores | LogitTable
+"""What a head makes of a set of windows: spans, sets of these, or logits of classes (numbers) or contexts."""
 
 Table = SpanTable | PositionTable | LogitTable
 
@@ -47,8 +55,8 @@ def collector(
     It fills batch by batch with ``add``: all of one or, where memory runs out, nothing of it. ``tables`` are for
     several processes to share their rows, ``scores`` are what was collected.
     """
-    if gives == "spans":
-        return _Spans.of(encoded, windows, predict)
+    if gives == "spans" or gives == "sets":
+        return _Spans.of(encoded, windows, predict, sets=gives == "sets")
     return _Logits(LogitTable(len(windows), classes=classes if gives == "labels" else (), gives=gives))
 
 
@@ -79,9 +87,10 @@ class _Spans:
     predict: PredictSection
     spans: SpanTable | None
     positions: PositionTable | None
+    sets: bool
 
     @classmethod
-    def of(cls, encoded: EncodedExamples, windows: Windows, predict: PredictSection) -> Self:
+    def of(cls, encoded: EncodedExamples, windows: Windows, predict: PredictSection, *, sets: bool) -> Self:
         mean = predict.aggregation == "mean"
         return cls(
             encoded,
@@ -89,6 +98,7 @@ class _Spans:
             predict,
             None if mean else SpanTable(len(windows), predict.n_best, encoded),
             PositionTable(encoded, windows, mean=mean) if mean or predict.character_scores else None,
+            sets,
         )
 
     @property
@@ -108,8 +118,10 @@ class _Spans:
         if self.spans is not None and decoded is not None:
             self.spans.add(batch, decoded)
 
-    def scores(self) -> SpanScores:
+    def scores(self) -> SpanScores | SetScores:
         predict = self.predict
+        if self.sets and self.spans is not None:
+            return SetScores(self.spans, self.windows)
         if self.spans is not None:
             return SpanScores(self.spans, self.windows, self.positions)
         assert self.positions is not None

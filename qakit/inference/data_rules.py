@@ -31,6 +31,7 @@ def data_findings(
     others: Sequence[Example] = (),
     why: Mapping[str, str] = NOT_SAID,
     number_range: tuple[float, float] | None = None,
+    yes_no: bool = False,
 ) -> dict[str, list[Finding]]:
     """What stops a training with these splits, and what its user should know before it, by the split's name.
 
@@ -40,8 +41,9 @@ def data_findings(
         others: of a fold, the training files' other examples: the classes are theirs, too.
         why: a split's name -> why its examples have no labels, as the reader says it.
         number_range: the lowest and the highest number that the head can learn; None for any.
+        yes_no: whether the head learns yes and no beside spans.
     """
-    found = training_findings(recipe, gives, splits, others=others, why=why, number_range=number_range)
+    found = training_findings(recipe, gives, splits, others=others, why=why, number_range=number_range, yes_no=yes_no)
     if gives is None or any(finding.level == "stops" for finding in found.get("train", ())):
         return found
     classes = run_classes(recipe.data.labels, (*splits.get("train", ()), *others))

@@ -30,7 +30,7 @@ from qakit.inference.threshold import (
 from qakit.protocols import Metric, NoRuntime, PerExampleMetric, Postprocessor
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
-from qakit.values import Example, Prediction, SpanPrediction
+from qakit.values import Example, Prediction, SetPrediction, SpanPrediction
 
 EXACT_MATCH = ("exact_match", "exact", "EM")
 """What metrics call exact match."""
@@ -93,6 +93,10 @@ def finish(predictions: Sequence[Prediction], examples: Sequence[Example], judge
 
 
 def _cleaned(name: str, step: Postprocessor, prediction: Prediction, example: Example) -> Prediction:
+    if isinstance(prediction, SetPrediction):  # each answer by itself
+        pairs = zip(prediction.answers, prediction.candidates or [None] * len(prediction.answers), strict=True)
+        alone = [SpanPrediction(prediction.id, text, (place,) if place else ()) for text, place in pairs]
+        return replace(prediction, answers=tuple(_cleaned(name, step, each, example).final for each in alone))
     try:
         cleaned = step(prediction, example)
     except Exception as error:

@@ -14,8 +14,8 @@ from qakit.data.encode import EncodedExamples
 from qakit.data.windows import Windows
 from qakit.errors import ModelError
 from qakit.inference.spans import BROKEN_SCORES
-from qakit.inference.table import SpanTable
-from qakit.values import Candidate, Example, NoAnswer, SpanPrediction
+from qakit.inference.table import YES_NO_START, SpanTable
+from qakit.values import YES_NO, Candidate, Example, NoAnswer, SpanPrediction
 
 __all__ = ["SpanTable", "span_predictions"]
 
@@ -37,9 +37,10 @@ def span_predictions(
 ) -> list[SpanPrediction]:
     """One prediction per example over all its windows and contexts, in the examples' order.
 
-    Candidates are the ``n_best`` best-scored texts. Whitespace at their ends is trimmed by moving the offsets, so that
-    ``example.contexts[c][start:end] == text`` always holds; a text in several places keeps the best-scored one; none is
-    empty. Probabilities are a softmax over the kept candidates and, with ``no_answer``, the null option.
+    Candidates are the ``n_best`` best-scored texts, yes and no among them. Whitespace at their ends is trimmed by
+    moving the offsets, so that ``example.contexts[c][start:end] == text`` always holds; a text in several places keeps
+    the best-scored one; none is empty. Probabilities are a softmax over the kept candidates and, with ``no_answer``,
+    the null option.
 
     A question with windows always has a candidate, unless none of its contexts' tokens has anything to see. Where the
     head decoded blank spans alone, it is the visible token nearest to the best of them, with its score; where the head
@@ -71,14 +72,15 @@ def span_predictions(
     with collector_paused():
         ranked = rank(table, windows, encoded)
         pointers, places, texts = _distinct(ranked, encoded, examples, lowest, n_best)
-        columns = ([column[place] for place in places] for column in (ranked.start, ranked.end, ranked.context))
+        starts, ends = ([_or_none(column[place]) for place in places] for column in (ranked.start, ranked.end))
+        contexts = [ranked.context[place] for place in places]
         scores = [ranked.score[place] for place in places]
         probabilities, null_probabilities = _softmax(
             np.array(scores, np.float64) / temperature,
             np.asarray(pointers),
             None if nulls is None else nulls / temperature,
         )
-        candidates = list(map(Candidate, texts, *columns, scores, probabilities.tolist()))
+        candidates = list(map(Candidate, texts, starts, ends, contexts, scores, probabilities.tolist()))
 
         predictions = []
         for row, example in enumerate(examples):
@@ -93,6 +95,11 @@ def answer_of(candidates: Sequence[Candidate], null: NoAnswer | None, threshold:
     if not candidates or (null is not None and null.score - candidates[0].score > threshold):
         return ""
     return candidates[0].text
+
+
+def _or_none(character: int) -> int | None:
+    """Yes and no have none."""
+    return None if character < 0 else character
 
 
 @contextmanager
@@ -113,7 +120,8 @@ def _distinct(
 ) -> tuple[list[int], list[int], list[str]]:
     """The best ``n_best`` texts of each example, K in all: pointers (N + 1), places in ``ranked`` (K), texts (K).
 
-    Where whitespace is trimmed, the place's offsets in ``ranked`` move. ``lowest`` (N,): see :func:`_null_scores`.
+    Where whitespace is trimmed, the place's offsets in ``ranked`` move; yes and no keep theirs, which are negative.
+    ``lowest`` (N,): see :func:`_null_scores`.
     """
     starts, ends, contexts = ranked.start, ranked.end, ranked.context
     pointers, places, texts = [0], [], []
@@ -121,7 +129,8 @@ def _distinct(
         seen: set[str] = set()
         for place in range(ranked.pointers[row], ranked.pointers[row + 1]):
             start, end = starts[place], ends[place]
-            text = example.contexts[contexts[place]][start:end]
+            yes_no = YES_NO[YES_NO_START.index(start)] if start < 0 else None
+            text = yes_no or example.contexts[contexts[place]][start:end]
             trimmed = text.strip()
             if len(trimmed) != len(text):
                 starts[place] = start + len(text) - len(text.lstrip())
@@ -188,7 +197,7 @@ class Ranked:
     Attributes:
         pointers: (N + 1) the places of example i are [pointers[i], pointers[i + 1]).
         context: (C) which of the example's contexts.
-        start, end: (C) characters.
+        start, end: (C) characters; :data:`YES_NO_START` for yes and no.
         score: (C).
     """
 

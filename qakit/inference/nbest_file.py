@@ -5,6 +5,7 @@ Spans::
     {"id", "answer", "candidates": [{"text", "start", "end", "context", "score", "probability"}],
      "null": {"score", "probability"} or null}
 
+All answers to a question with several: ``{"id", "answers": [text], "candidates"}``.
 Classes and numbers: ``{"id", "label", "scores"}``, where several numbers are an object, name -> number; contexts:
 ``{"id", "context", "scores"}``. Floats are written with all their digits, so reading gives the same predictions back.
 Text stays readable UTF-8; only a line with a lone surrogate, which UTF-8 cannot hold, is ASCII with ``\\u`` escapes.
@@ -33,6 +34,7 @@ from qakit.values import (
     LabelPrediction,
     NoAnswer,
     Prediction,
+    SetPrediction,
     SpanPrediction,
     SpeltClass,
     Targets,
@@ -108,11 +110,14 @@ def _as_json(prediction: Prediction) -> dict[str, Any]:
         return {"id": prediction.id, "label": label, **spelt, "scores": prediction.scores}
     if isinstance(prediction, ContextPrediction):
         return {"id": prediction.id, "context": prediction.context, "scores": prediction.scores}
+    candidates = [dict(zip(_COLUMNS, _VALUES(each), strict=True)) for each in prediction.candidates]
+    if isinstance(prediction, SetPrediction):
+        return {"id": prediction.id, "answers": prediction.answers, "candidates": candidates}
     null = prediction.null
     return {
         "id": prediction.id,
         "answer": prediction.answer,
-        "candidates": [dict(zip(_COLUMNS, _VALUES(each), strict=True)) for each in prediction.candidates],
+        "candidates": candidates,
         "null": None if null is None else {"score": null.score, "probability": null.probability},
     }
 
@@ -184,6 +189,8 @@ def _prediction(fields: _Fields) -> Prediction:
         return ContextPrediction(fields.text("id"), fields.integer("context"), scores)
     items = fields.items("candidates")
     candidates = tuple(_plain_candidate(item) or _candidate(item, number) for number, item in enumerate(items))
+    if "answers" in fields.values:
+        return SetPrediction(fields.text("id"), fields.take("answers", _texts, "a list of texts"), candidates)
     null = fields.values.get("null")
     return SpanPrediction(
         fields.text("id"),
@@ -225,6 +232,10 @@ def _no_answer(fields: _Fields) -> NoAnswer:
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _texts(value: Any) -> tuple[str, ...] | None:
+    return tuple(value) if isinstance(value, list) and all(isinstance(item, str) for item in value) else None
 
 
 def _integer(value: Any) -> int | None:

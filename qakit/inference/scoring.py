@@ -16,18 +16,17 @@ from qakit.data.encode import EncodedExamples, encode
 from qakit.data.template import PairTemplate
 from qakit.data.windows import Windows
 from qakit.distributed import ALONE, Workers
-from qakit.inference.aggregation import check_head
+from qakit.inference.aggregation import check_head, given_by, learns_yes_no
+from qakit.inference.answer_sets import set_predictions
 from qakit.inference.characters import CharacterScores
 from qakit.inference.classification import check_windows, context_predictions, label_predictions
-from qakit.inference.collectors import Scores, SpanScores, Table, collector
+from qakit.inference.collectors import Scores, SetScores, SpanScores, Table, collector
 from qakit.inference.log_probabilities import character_scores
 from qakit.inference.memory import within_memory
 from qakit.inference.nbest import span_predictions
 from qakit.modeling.assemble import Assembled
 from qakit.modeling.device import Precision, autocast
 from qakit.protocols import (
-    Gives,
-    GivesOtherThanSpans,
     LearnsNumbers,
     Preprocessor,
     WindowRuntime,
@@ -57,11 +56,6 @@ class ScoringSet:
     batches: tuple[Int64, ...]
     predict: PredictSection
     classes: tuple[str, ...] = ()
-
-
-def given_by(head: object) -> Gives:
-    """What a head decodes to."""
-    return head.gives if isinstance(head, GivesOtherThanSpans) else "spans"
 
 
 def number_range_of(head: object) -> tuple[float, float] | None:
@@ -96,14 +90,21 @@ def prepare(
     """
     check_head(recipe, assembled.model.head)
     gives = given_by(assembled.model.head)
-    encoded = encode(examples, assembled.tokenizer, labels=assembled.classes, cache=cache, progress=progress)
+    encoded = encode(
+        examples,
+        assembled.tokenizer,
+        labels=assembled.classes,
+        yes_no=learns_yes_no(assembled.model.head),
+        cache=cache,
+        progress=progress,
+    )
     runtime = window_runtime(recipe, assembled.template, training=False)
     ref = recipe.preprocess.predict
     preprocessor: Preprocessor = registry.build("preprocessors", ref.name, ref.settings, runtime)
     windows = preprocessor.windows(encoded, epoch=0)
     if gives == "contexts":
         check_windows(windows, encoded, examples)
-    owned = gives == "spans" and recipe.predict.aggregation == "max_context"
+    owned = gives in ("spans", "sets") and recipe.predict.aggregation == "max_context"
     ownership = owned_tokens(windows) if owned else None
     collator = Collator(encoded, windows, assembled.template, ownership=ownership)
     return ScoringSet(
@@ -176,6 +177,8 @@ def predictions_of(
     """
     if isinstance(scores, SpanScores):
         return answers_from(prepared, scores, recipe, null_threshold=null_threshold, temperature=temperature)
+    if isinstance(scores, SetScores):
+        return set_predictions(scores.spans, scores.windows, prepared.encoded, prepared.examples)
     if scores.gives == "labels":
         return label_predictions(scores, prepared.windows, prepared.examples)
     return context_predictions(scores, prepared.windows, prepared.encoded, prepared.examples)

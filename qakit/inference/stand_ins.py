@@ -22,6 +22,7 @@ from qakit.values import (
     LabelPrediction,
     NoAnswer,
     Prediction,
+    SetPrediction,
     SpanPrediction,
     TargetNames,
     Targets,
@@ -52,6 +53,8 @@ def stand_in(example: Example, gives: Gives, classes: Sequence[str]) -> Predicti
         return LabelPrediction(example.id, 0.0)
     if gives == "contexts":
         return ContextPrediction(example.id, 0, (1.0,) + (0.0,) * (len(example.contexts) - 1))
+    if gives == "sets":
+        return SetPrediction(example.id, ("answer",))
     return SpanPrediction(example.id, "answer", null=NoAnswer(0.0, 0.5))
 
 

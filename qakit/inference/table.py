@@ -18,8 +18,14 @@ Rows = tuple[NDArray[Any], ...]
 """Some rows of a table, for another process: their numbers (R,), then as much of each of its columns."""
 
 
+YES_NO_START = (-1, -2)
+"""What stands in place of the first and the last character of yes and of no, which have none."""
+
+
 class SpanTable:
     """K candidates for each of W windows, filled batch by batch in any order.
+
+    Of a head that learns yes and no, each window's last two places are for these, in the window's first context.
 
     Attributes:
         segment: (W, K) int32, row in ``Windows.pair``.
@@ -30,7 +36,9 @@ class SpanTable:
     """
 
     def __init__(self, windows: int, places: int, encoded: EncodedExamples) -> None:
-        """``windows`` W, ``places`` K: a head's candidates beyond the best ``places`` of a window are left out."""
+        """``windows`` W; a head's spans beyond the best ``places`` of a window are left out."""
+        self._spans = places
+        places += 0 if encoded.yes_no is None else len(YES_NO_START)
         self._offsets = encoded.store.offsets
         self.segment: Int32 = np.full((windows, places), -1, np.int32)
         self.start: Int32 = np.zeros((windows, places), np.int32)
@@ -53,7 +61,7 @@ class SpanTable:
             PluginError: the head decoded other shapes than it must, or a span outside the contexts.
         """
         _check_shapes(batch, decoded)
-        places = min(self.score.shape[1], decoded.score.shape[1])
+        places = min(self._spans, decoded.score.shape[1])
         first = decoded.first[:, :places].cpu().numpy()
         last = decoded.last[:, :places].cpu().numpy()
         score = decoded.score[:, :places].float().cpu().numpy()
@@ -79,6 +87,19 @@ class SpanTable:
             score=np.where(used, score, -np.inf),
             null=null,
         )
+        if decoded.yes_no is not None:
+            self._add_yes_no(batch, decoded.yes_no.float().cpu().numpy())
+
+    def _add_yes_no(self, batch: Batch, score: Float32) -> None:
+        """``score`` (B, 2); a window without a context token has no such answer."""
+        if not np.isfinite(score).all():
+            raise ModelError(BROKEN_SCORES)
+        segment = np.where(batch.segment >= 0, batch.segment, np.iinfo(np.int32).max).min(1)
+        some = np.flatnonzero((batch.segment >= 0).any(1))
+        window = batch.window[some]
+        self.segment[window, self._spans :] = segment[some, None]
+        self.start[window, self._spans :] = self.end[window, self._spans :] = YES_NO_START
+        self.score[window, self._spans :] = score[some]
 
     def add_tokens(
         self, window: Int64, *, segment: Int32, first: Int64, last: Int64, score: Float32, null: Float32
@@ -125,10 +146,12 @@ def _check_shapes(batch: Batch, decoded: SpanCandidates) -> None:
     shapes = {name: tuple(getattr(decoded, name).shape) for name in ("first", "last", "score", "null")}
     windows, places = len(batch), shapes["score"]
     wanted = {"first": places, "last": places, "score": places, "null": (windows,)}
+    if decoded.yes_no is not None:
+        shapes["yes_no"], wanted["yes_no"] = tuple(decoded.yes_no.shape), (windows, len(YES_NO_START))
     if len(places) == 2 and places[0] == windows and shapes == wanted:
         return
     found = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
     raise PluginError(
         f"the head's decode returned {found} for {windows} windows; first, last and score must be "
-        f"({windows}, K) and null ({windows},): this is a mistake in the head's plugin"
+        f"({windows}, K), null ({windows},), and yes_no, if any, ({windows}, 2): this is a mistake in the head's plugin"
     )

@@ -32,9 +32,9 @@ from qakit.report.compare_table import Grid, grids, method
 from qakit.report.curves import NOT_CURVES, SHOWN
 from qakit.report.html import heading, notes, page, paragraph, table
 from qakit.runs import VALIDATION_LOSS, Run, classes_of
-from qakit.values import ContextPrediction, Example, LabelPrediction, Prediction, SpanPrediction, Targets
+from qakit.values import ContextPrediction, Example, LabelPrediction, Prediction, SetPrediction, SpanPrediction, Targets
 
-Kind = Literal["spans", "labels", "contexts"]
+Kind = Literal["spans", "sets", "labels", "contexts"]
 
 RESAMPLES = 1000
 CANDIDATES = 5
@@ -158,7 +158,8 @@ def view_data(
 
     A question has its id ``i``, text ``q``, contexts ``c`` (places in ``texts``) and right answer ``g``: ``[text,
     start, context, end]`` each (characters, end exclusive), a class or number, or the right context; and, where they
-    are known, its windows ``w``: ``[context, start, end]``.
+    are known, its windows ``w``: ``[context, start, end]``. Of the kind ``sets`` all right answers belong together, and
+    so do all candidates of an answer.
 
     An answer has its text ``a``; candidates ``n``: ``[start, end, context, probability, score]``, and the text
     where it has no place, or probabilities alone; "no answer" ``o``: ``[probability, score]``; figures ``f``; whether
@@ -208,6 +209,8 @@ def _kind(predictions: Sequence[Prediction]) -> Kind:
     first = predictions[0] if predictions else None
     if isinstance(first, LabelPrediction):
         return "labels"
+    if isinstance(first, SetPrediction):
+        return "sets"
     return "contexts" if isinstance(first, ContextPrediction) else "spans"
 
 
@@ -268,20 +271,25 @@ def _written(prediction: Prediction) -> str:
     if isinstance(prediction, LabelPrediction) and isinstance(prediction.label, Targets):
         held = prediction.label.by_name()
         return ", ".join(f"{name} {'-' if math.isnan(value) else f'{value:.3g}'}" for name, value in held.items())
+    if isinstance(prediction, SetPrediction):
+        return " · ".join(prediction.answers)
     return prediction.final
 
 
 def _options(prediction: Prediction) -> dict[str, Any]:
     """What the answer was chosen from, and how sure the choice is."""
-    if not isinstance(prediction, SpanPrediction):
+    if not isinstance(prediction, SpanPrediction | SetPrediction):
         return {
             "n": [_short(score) for score in prediction.scores],
             "p": _short(max(prediction.scores, default=math.nan)),
         }
     options = []
-    for each in prediction.candidates[:CANDIDATES]:
+    shown = prediction.candidates[: None if isinstance(prediction, SetPrediction) else CANDIDATES]
+    for each in shown:
         option: list[Any] = [each.start, each.end, each.context, _short(each.probability), _short(each.score)]
         options.append(option if each.start is not None else [*option, each.text])
+    if isinstance(prediction, SetPrediction):
+        return {"n": options, "p": None}
     null, best = prediction.null, prediction.best
     sure = None
     if prediction.answer and best is not None:
@@ -301,6 +309,8 @@ def _is_right(example: Example, final: str, figures: Sequence[float | None], exa
     """1 for right, 0 for wrong, None where it cannot be said (a number, an unlabelled question)."""
     if isinstance(example.label, str):
         return int(final == example.label)
+    if example.together and example.answers is not None:
+        return int({*SetPrediction.texts(final)} == {answer.text for answer in example.answers})
     if exact is not None and example.label is None:
         value = figures[exact]
         return int(value is not None and value >= RIGHT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -32,11 +32,16 @@ HIDDEN_SIZE = 16
 N_BEST = 5
 MAX_ANSWER_LENGTH = 4
 LAYERS = 3
-WANTED: Mapping[str, type[Decoded]] = {"spans": SpanCandidates, "labels": LabelScores, "contexts": ContextScores}
+WANTED: Mapping[str, type[Decoded]] = {
+    "spans": SpanCandidates,
+    "sets": SpanCandidates,
+    "labels": LabelScores,
+    "contexts": ContextScores,
+}
 """What a head decodes to, by what it says that it gives."""
 
 
-def made_up_batch(*, targets: bool = True, segments: bool = False, numbers: int = 0) -> Batch:
+def made_up_batch(*, targets: bool = True, segments: bool = False, numbers: int = 0, yes_no: bool = False) -> Batch:
     """Four windows of three examples padded to 14 positions: [CLS] question [SEP] context [SEP].
 
     Windows 0 and 1 are of two contexts of one example; window 1 answers only for the second half of its context;
@@ -45,6 +50,7 @@ def made_up_batch(*, targets: bool = True, segments: bool = False, numbers: int 
     Args:
         segments: the last window holds two contexts with a separator between them; the answer is in the second one.
         numbers: how many the examples have, from 0 to 1, of which one is not known; 0 for a class or a single number.
+        yes_no: the answer of window 1 is yes.
     """
     label = torch.tensor([1.0, 1.0, 0.0, 1.0])
     if numbers:
@@ -76,6 +82,7 @@ def made_up_batch(*, targets: bool = True, segments: bool = False, numbers: int 
         target_last=torch.tensor([7, 0, 5, 12]) if targets else None,
         target_label=label if targets else None,
         target_segment=torch.tensor([0, -1, 0, int(segments)]) if targets else None,
+        target_yes_no=torch.tensor([0, 1, 0, 0]) if targets and yes_no else None,
         contexts=contexts,
         segment_number=segment_number,
         example=torch.tensor([0, 0, 1, 2]),
@@ -97,7 +104,8 @@ def check_head(
     The loss must be a finite float32 scalar, under bfloat16 autocast too, and a mean. Padding must not matter. A head
     that pools layers gets some; the scores of single positions, where it has them, keep to their shapes and to the
     context; distributions sum to 1. Span heads see windows of several contexts, too, and must decode what they were
-    trained on, above "no answer".
+    trained on, above "no answer"; those that learn yes and no, these, too; those that give sets, all spans of a
+    window and no other.
 
     Args:
         labels: class names, two or more, for a head that classifies; without them it must give a number.
@@ -122,15 +130,20 @@ def check_head(
     if hasattr(head, "has_distributions"):
         value = head.has_distributions
         assert isinstance(value, bool), f"has_distributions is {type_name(value)}, not bool"
-    several = (False, True) if getattr(head, "gives", "spans") == "spans" else (False,)
+    yes_no = getattr(head, "yes_no", False)
+    assert isinstance(yes_no, bool), f"yes_no is {type_name(yes_no)}, not bool"
+    several = (False, True) if WANTED.get(getattr(head, "gives", "spans")) is SpanCandidates else (False,)
     for segments in several:
-        _check_loss(head, made_up_batch(segments=segments, numbers=len(numbers)))
+        _check_loss(head, made_up_batch(segments=segments, numbers=len(numbers), yes_no=yes_no))
     head.eval()
     for segments in several:
         _check_prediction(head, segments, classes=len(labels or numbers) or 1)
-        batch = made_up_batch(segments=segments, numbers=len(numbers))
+        batch = made_up_batch(segments=segments, numbers=len(numbers), yes_no=yes_no)
         check_loss_counts(head, _hidden(batch), batch, _run)
         if len(several) > 1:
+            if getattr(head, "gives", "spans") == "sets":  # a second answer of the last window
+                other = torch.tensor([[0], [0], [0], [5]])
+                batch = replace(batch, other_first=other, other_last=other)
             check_what_is_learnt(head, _hidden(batch), batch, _run)
 
 
@@ -231,7 +244,12 @@ def _check_prediction(head: Any, segments: bool, *, classes: int) -> None:
                 assert same, f"padding changes the position scores ({part.name})"
     if isinstance(decoded, SpanCandidates):
         assert isinstance(disturbed, SpanCandidates)
-        check_spans(decoded, batch)
+        check_spans(decoded, batch, some=getattr(head, "gives", "spans") == "spans")
+        given = decoded.yes_no is not None
+        assert given == getattr(head, "yes_no", False), "decode must give yes_no where the head's yes_no is true, only"
+        if decoded.yes_no is not None and disturbed.yes_no is not None:
+            same = torch.allclose(decoded.yes_no, disturbed.yes_no, atol=1e-4)
+            assert same, "padding changes the scores of yes and no"
         same = torch.equal(decoded.first, disturbed.first) and torch.equal(decoded.last, disturbed.last)
         assert same, "what stands at padded positions changes the decoded spans"
         assert torch.allclose(decoded.score, disturbed.score, atol=1e-4), "padding changes the scores"
@@ -264,15 +282,22 @@ def _check_positions(head: ScoresPositions, output: HeadOutput, batch: Batch) ->
     return found
 
 
-def check_spans(decoded: SpanCandidates, batch: Batch, *, max_answer_length: int = MAX_ANSWER_LENGTH) -> None:
-    """Decoded spans keep to their shapes, masks, lengths and order.
+def check_spans(
+    decoded: SpanCandidates, batch: Batch, *, max_answer_length: int = MAX_ANSWER_LENGTH, some: bool = True
+) -> None:
+    """Decoded spans keep to their shapes, masks, lengths and order; with ``some`` every window has one.
 
     Raises:
         AssertionError: with the reason.
     """
     for part in fields(decoded):
         value = getattr(decoded, part.name)
-        assert isinstance(value, Tensor), f"{part.name} is {type_name(value)}, not a tensor"
+        left_out = part.name == "yes_no" and value is None
+        assert left_out or isinstance(value, Tensor), f"{part.name} is {type_name(value)}, not a tensor"
+    if decoded.yes_no is not None:
+        assert decoded.yes_no.shape == (len(batch), 2), "yes_no must be (B, 2)"
+        assert decoded.yes_no.dtype == torch.float32, f"yes_no is {decoded.yes_no.dtype}, not float32"
+        assert torch.isfinite(decoded.yes_no).all(), "yes_no is not finite"
     shape = decoded.score.shape
     assert len(shape) == 2, f"score has shape {tuple(shape)}, not (B, K)"
     assert shape[0] == len(batch), "score must have one row per window"
@@ -296,4 +321,4 @@ def check_spans(decoded: SpanCandidates, batch: Batch, *, max_answer_length: int
         assert batch.context_mask[window][last].all(), f"window {window}: a span ends outside context_mask"
         assert (last >= first).all(), f"window {window}: a span ends before it starts"
         assert (last - first < max_answer_length).all(), f"window {window}: a span is longer than max_answer_length"
-        assert spans, f"window {window} has a possible answer and no candidate"
+        assert spans or not some, f"window {window} has a possible answer and no candidate"

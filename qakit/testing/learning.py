@@ -65,12 +65,16 @@ def check_what_is_learnt(head: Any, hidden: Tensor, batch: Batch, run: CallHead)
     if loss.item() >= LEARNT * first:
         return  # it never comes so near to 0 (smoothed targets), or too slowly
     asked = replace(batch, target_first=None, target_last=None, target_label=None, target_segment=None)
+    asked = replace(asked, target_yes_no=None, other_first=None, other_last=None)
     asked = replace(asked, start_mask=batch.context_mask)
     with torch.inference_mode():
         scores = run(head, own, asked).scores
         with running("the head's decode"):
             decoded = head.decode(scores, asked)
         assert isinstance(decoded, SpanCandidates)
+        if getattr(head, "gives", "spans") == "sets":
+            _check_set(decoded, batch)
+            return
         _check_decoded(decoded, batch, alone=head.reads != "group")
         if isinstance(head, ScoresPositions):
             with running("the head's position_scores"):
@@ -78,11 +82,31 @@ def check_what_is_learnt(head: Any, hidden: Tensor, batch: Batch, run: CallHead)
             _check_sides(found.start, found.end, batch)
 
 
+def _check_set(decoded: SpanCandidates, batch: Batch) -> None:
+    for window in range(len(batch)):
+        places = [(batch.target_first, batch.target_last), (batch.other_first, batch.other_last)]
+        wanted = {
+            (int(first), int(last))
+            for firsts, lasts in places
+            if firsts is not None and lasts is not None
+            for first, last in zip(firsts[window].reshape(-1), lasts[window].reshape(-1), strict=True)
+        } - {(0, 0)}
+        used = torch.isfinite(decoded.score[window])
+        found = set(zip(decoded.first[window][used].tolist(), decoded.last[window][used].tolist(), strict=True))
+        assert found == wanted, f"trained on the spans {sorted(wanted)}, the head decodes {sorted(found)}"
+
+
 def _check_decoded(decoded: SpanCandidates, batch: Batch, *, alone: bool) -> None:
     assert batch.target_first is not None
     assert batch.target_last is not None
     for window, target in enumerate(zip(batch.target_first.tolist(), batch.target_last.tolist(), strict=True)):
         best, null = decoded.score[window, 0].item(), decoded.null[window].item()
+        if decoded.yes_no is not None and batch.target_yes_no is not None:
+            said, wanted = decoded.yes_no[window].tolist(), int(batch.target_yes_no[window])
+            right = max(range(3), key=[max(best, null), *said].__getitem__) == wanted
+            assert right, f"trained on yes or no ({wanted}), the head decodes {said} against {max(best, null):.2f}"
+            if wanted:
+                continue
         span = (int(decoded.first[window, 0]), int(decoded.last[window, 0]))
         if target != (0, 0):
             assert span == target, f"trained on the span {target}, the head decodes {span} as the best"

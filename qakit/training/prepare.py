@@ -20,10 +20,10 @@ from qakit.data.read import unlabelled
 from qakit.data.splits import Split, read_split
 from qakit.distributed import ALONE, Workers
 from qakit.errors import DataError, UsageError
-from qakit.inference.aggregation import check_head
+from qakit.inference.aggregation import check_head, given_by, learns_yes_no
 from qakit.inference.data_rules import data_findings
 from qakit.inference.evaluation import Judge
-from qakit.inference.scoring import ScoringSet, given_by, number_range_of, prepare, window_runtime
+from qakit.inference.scoring import ScoringSet, number_range_of, prepare, window_runtime
 from qakit.modeling.assemble import Assembled, assemble, use_gradient_checkpointing
 from qakit.modeling.device import Precision, keep_freed_memory, resolve_precision
 from qakit.modeling.start import check_start, take_head
@@ -127,6 +127,7 @@ def prepare_training(
             train_split.examples,
             assembled.tokenizer,
             labels=classes,
+            yes_no=learns_yes_no(assembled.model.head),
             cache=cache,
             progress=lambda done, total: listener(Preparing("tokenising", done, total)),
         )
@@ -172,7 +173,7 @@ def prepare_training(
             validation_windows = loss_set(replace(feed, encoded=validation.encoded, teacher=None))
     elif recipe.train.early_stopping is not None:
         raise UsageError("train.early_stopping needs validation data: set data.validation")
-    if gives == "spans":
+    if gives in ("spans", "sets"):
         ceilings = [
             low_ceiling(train_split.examples, encoded, split="training"),
             None if validation is None else _low_ceiling_of(validation),
@@ -242,6 +243,7 @@ def _check_data(
         others=others,
         why=why,
         number_range=number_range_of(head),
+        yes_no=learns_yes_no(head),
     )
     refuse(found, {name: split.files[0] for name, split in splits.items()})
     for finding in chain.from_iterable(found.values()):

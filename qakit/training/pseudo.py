@@ -24,7 +24,7 @@ from qakit.recipe.staged import PseudoSection
 from qakit.registry import Registry
 from qakit.runs import Run, open_run
 from qakit.training.events import Listener, Predicting, Preparing, Remark
-from qakit.values import Answer, ContextPrediction, Example, LabelPrediction, Prediction, SpanPrediction
+from qakit.values import Answer, ContextPrediction, Example, LabelPrediction, Prediction, SetPrediction, SpanPrediction
 
 PREFIX = "pseudo:"
 """Before the ids of pseudo-labelled examples."""
@@ -217,6 +217,8 @@ def labelled_by(example: Example, prediction: Prediction, run: Run) -> tuple[flo
         return max(prediction.scores), replace(fresh, label=prediction.label)
     if isinstance(prediction, ContextPrediction):
         return max(prediction.scores, default=0.0), replace(fresh, relevant=prediction.context)
+    if isinstance(prediction, SetPrediction):
+        raise DataError(f"pseudo: {run.folder} gives all answers together, and says not how sure it is of them")
     return _with_span(fresh, prediction, run)
 
 

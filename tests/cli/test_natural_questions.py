@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def question(number: int) -> dict[str, Any]:
     long = passages[number % 2] if number % 4 != 3 else {"start_token": -1, "end_token": -1}
     return {
         "example_id": number - 10,
-        "question_text": f"how often does tide {number} rise",
+        "question_text": f"{'does' if number % 4 == 1 else 'how often does'} tide {number} rise",
         "document_text": text,
         "long_answer_candidates": passages,
         "annotations": [
@@ -73,3 +74,48 @@ def test_from_init_to_a_submission(
     for answer in filter(None, given_answers[1::2]):
         first, stop = map(int, answer.split(":"))
         assert 1 <= first < stop <= 16
+
+
+def test_yes_is_learnt_where_the_head_learns_it(
+    files: tuple[Path, Path, Path], tiny_backbone: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    train, test, _ = files
+    data = {"reader": "natural_questions", "train": str(train), "validation": str(train), "test": str(test)}
+    spaced = {"name": "every_context", "train_contexts": 2}
+    recipe = {
+        "data": data,
+        "backbone": {"source": str(tiny_backbone)},
+        "preprocess": {"train": spaced, "predict": "every_context"},
+        "head": {"name": "joint_span", "yes_no_weight": 5.0},
+        "windows": {"max_length": 64},
+        "train": {"epochs": 4, "batch_size": 4, "learning_rate": 0.005, "precision": "fp32"},
+        "predict": {"no_answer": True},
+        "metric": "micro_f1",
+        "writer": {"name": "natural_questions", "questions": str(test)},
+    }
+    (tmp_path / "nq.yaml").write_text(json.dumps(recipe))
+    done = invoke("train", tmp_path / "nq.yaml", "--output", tmp_path / "run", "--quiet")
+    assert done.exit_code == 0, done.output
+    kept = [json.loads(line) for line in (tmp_path / "run/predictions/validation/nbest.jsonl").open()]
+    said = [each["candidates"][0]["text"] == "yes" for each in kept]
+    (yes,) = {each["start"] for line in kept for each in line["candidates"] if each["text"] == "yes"}
+    assert yes is None
+    assert any(said)
+    with (tmp_path / "run" / "predictions" / "submission.csv").open(newline="") as file:
+        short = [row["PredictionString"] for row in csv.DictReader(file)][1::2]
+    answers = [line["answer"] for line in map(json.loads, (tmp_path / "run/predictions/nbest.jsonl").open())]
+    assert [each == "YES" for each in short] == [each == "yes" for each in answers] == [False, False, False, True]
+    shutil.copytree(tmp_path / "run", tmp_path / "again")
+    for method in ("nbest", "voting"):
+        members = (tmp_path / "run", tmp_path / "again")
+        done = invoke("ensemble", *members, "--method", method, "-o", tmp_path / f"{method}.jsonl", "--quiet")
+        assert done.exit_code == 0, done.output
+    assert [json.loads(line)["answer"] for line in (tmp_path / "voting.jsonl").open()] == answers
+    # the same head without it is told what it cannot learn, and one where there is nothing to learn is refused
+    checked = invoke("data", "check", tmp_path / "nq.yaml", "--set", "head.yes_no_weight=0")
+    assert "10 train examples (of 40) are answered by yes or no" in " ".join(checked.output.split())
+    train.write_text("".join(line for line in train.open() if '"YES"' not in line))
+    refused = invoke("train", tmp_path / "nq.yaml", "--output", tmp_path / "other", "--quiet")
+    assert "the head would learn that there is no such answer" in str(refused.exception)
+    mean = invoke("train", tmp_path / "nq.yaml", "--set", "predict.aggregation=mean", "--output", tmp_path / "o")
+    assert "learns yes and no, which no token stands for" in str(mean.exception)

@@ -140,6 +140,16 @@ def test_which_context_holds_the_answer_and_which_label_the_example_has() -> Non
     assert Collator(ENCODED, WINDOWS, TEMPLATE).collate(ALL, targets=False).target_segment is None
 
 
+def test_yes_and_no_are_targets_of_the_windows_with_the_evidence() -> None:
+    held = windows((0, 2, [(0, 0, 5, -1, -1)]), (0, 2, [(1, 0, 5, -1, -1), (0, 5, 9, -1, -1)]), (1, 0, []))
+    rows = np.array([0, 1, 2])
+    assert Collator(ENCODED, held, TEMPLATE).collate(rows, targets=True).target_yes_no is None
+    encoded = replace(ENCODED, yes_no=np.array([0, 2, 1], np.int8))
+    batch = Collator(encoded, held, TEMPLATE).collate(rows, targets=True)
+    assert batch.target_yes_no is not None
+    assert batch.target_yes_no.tolist() == [0, 2, 0]
+
+
 def test_a_window_of_the_question_alone() -> None:
     batch = Collator(ENCODED, windows((0, 2, []), (1, 0, [(2, 0, 0, -1, -1)])), TEMPLATE).collate(
         np.arange(2), targets=True

@@ -234,3 +234,11 @@ def test_fewer_parts_leave_none_of_the_larger_file_behind(tmp_path: Path) -> Non
     (tmp_path / "dev-notes.jsonl").write_text("mine")
     done = write_tables({"dev": QUESTIONS[:1]}, tmp_path, form="jsonl", rows=1)
     assert sorted(file.name for file in tmp_path.iterdir()) == [*done.files, "dev-notes.jsonl"]
+
+
+def test_answers_that_are_right_only_together_are_refused(tmp_path: Path) -> None:
+    both = Example("q1", "Who?", ("Ada and Bob",), (Answer("Ada", 0), Answer("Bob", 8)), together=True)
+    with pytest.raises(DataError, match=r"id q1.*right only together"):
+        write_tables({"train": [both]}, tmp_path, form="jsonl", rows=None)
+    with pytest.raises(DataError, match=r"id q1.*right only together"):
+        write_adl({"train": [both]}, tmp_path, paragraphs=2, seed=0)

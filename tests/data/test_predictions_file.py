@@ -55,7 +55,7 @@ def test_of_more_columns_the_names_decide(tmp_path: Path) -> None:
         ("a.json", '{"q7": 3}', r"id q7: the answer is a number \(3\), not text"),
         ("a.json", '{"q7": NaN}', r"id q7: the answer is a number \(nan\), not text"),
         ("a.json", '{"q7": null}', "id q7: the answer is null, not text"),
-        ("a.json", '{"q7": ["x"]}', "id q7: the answer is a list, not text"),
+        ("a.json", '{"q7": ["x", 1]}', "id q7: the answer is a list, not text"),
         ("a.json", '{"q7": {"text": "x"}}', "id q7: the answer is an object, not text"),
         ("a.json", '{"q7": "x", "q7": "y"}', "id q7: comes twice in the file"),
         ("a.json", b'{"q": "\xff"}', "byte 7 is not UTF-8"),

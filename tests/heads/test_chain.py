@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchcrf import CRF
 
-from qakit_heads.chain import BEGIN, INSIDE, OUTSIDE, TAGS, Transitions, log_partition, path_score, viterbi
+from qakit_heads.chain import BEGIN, INSIDE, OUTSIDE, TAGS, Transitions, log_partition, path_score, tags_of, viterbi
 from qakit_heads.chain_scan import scan_order
 
 Path = tuple[int, ...]
@@ -83,13 +83,32 @@ def test_loss_and_gradients_are_those_of_trying_every_path(seed: int, width: int
         every = torch.stack([score(emissions[row], transitions, mask[row], path) for path in legal_paths(mask[row])])
         target = span_path(mask[row], firsts[row], lasts[row])
         wanted.append(every.logsumexp(0) - score(emissions[row], transitions, mask[row], target))
-    got = log_partition(emissions, transitions, mask) - path_score(emissions, transitions, mask, first, last)
+    got = log_partition(emissions, transitions, mask) - path_score(
+        emissions, transitions, mask, tags_of([(first, last)], mask)
+    )
 
     torch.testing.assert_close(got, torch.stack(wanted))
     inputs = (emissions, *parameters(transitions))
     expected = torch.autograd.grad(torch.stack(wanted).sum(), inputs, materialize_grads=True)
     for gradient, reference in zip(torch.autograd.grad(got.sum(), inputs), expected, strict=True):
         torch.testing.assert_close(gradient, reference)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**31), st.integers(2, 6))
+def test_the_score_of_any_path_is_that_of_the_textbook(seed: int, width: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    transitions = random_transitions(generator)
+    emissions = torch.randn(width, TAGS, generator=generator, dtype=torch.float64)
+    mask = random_window(generator, width)[0]
+    paths = legal_paths(mask)
+    tags = torch.full((len(paths), width), -1).masked_scatter(
+        mask.expand(len(paths), -1), torch.tensor(paths, dtype=torch.int64).flatten()
+    )
+    repeated = emissions.expand(len(paths), -1, -1), transitions, mask.expand(len(paths), -1)
+    nothing = score(emissions, transitions, mask, (OUTSIDE,) * int(mask.sum()))
+    wanted = torch.stack([score(emissions, transitions, mask, path) - nothing for path in paths])
+    torch.testing.assert_close(path_score(*repeated, tags), wanted)
 
 
 @settings(deadline=None, max_examples=40)
@@ -140,7 +159,10 @@ def test_agrees_with_pytorch_crf(length: int) -> None:
         tags[row, begin[row]] = BEGIN
         tags[row, begin[row] + 1 : begin[row] + longer[row] + 1] = INSIDE
     theirs = -crf(shifted, tags, mask=chain, reduction="mean")
-    ours = (log_partition(emissions, transitions, mask) - path_score(emissions, transitions, mask, first, last)).mean()
+    ours = (
+        log_partition(emissions, transitions, mask)
+        - path_score(emissions, transitions, mask, tags_of([(first, last)], mask))
+    ).mean()
 
     torch.testing.assert_close(ours, theirs)
     their_inputs = emissions, crf.transitions, crf.start_transitions, crf.end_transitions
@@ -200,7 +222,9 @@ def test_a_window_without_context_has_one_path() -> None:
     emissions = torch.randn(2, 5, TAGS, generator=generator, dtype=torch.float64, requires_grad=True)
     mask = torch.tensor([[False] * 5, [False, True, True, False, False]])
     zero = torch.zeros(2, dtype=torch.int64)
-    loss = log_partition(emissions, transitions, mask) - path_score(emissions, transitions, mask, zero, zero)
+    loss = log_partition(emissions, transitions, mask) - path_score(
+        emissions, transitions, mask, tags_of([(zero, zero)], mask)
+    )
     assert loss[0].item() == 0
     (gradient,) = torch.autograd.grad(loss.sum(), emissions)
     assert (gradient[~mask] == 0).all()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from qakit.api import ModelError
-from qakit_heads.chain import TAGS, Transitions, log_partition, path_score
+from qakit_heads.chain import TAGS, Transitions, log_partition, path_score, tags_of
 from qakit_heads.chain_spans import (
     best_chain_spans,
     chain_position_scores,
@@ -54,7 +54,7 @@ class Case:
         count = len(spans)
         first, last = torch.tensor(spans).T
         repeated = self.emissions[row].expand(count, -1, -1), self.transitions, self.mask[row].expand(count, -1)
-        return dict(zip(spans, path_score(*repeated, first, last), strict=True))
+        return dict(zip(spans, path_score(*repeated, tags_of([(first, last)], repeated[2])), strict=True))
 
     def best(self, k: int, longest: int) -> tuple[Tensor, Tensor, Tensor]:
         return best_chain_spans(

@@ -177,7 +177,7 @@ def test_a_window_without_context_tokens_adds_nothing() -> None:
 
 def test_the_answerability_loss_asks_position_0() -> None:
     built, batch = features(answerability_weight=2.0), made_up_batch()
-    log_odds = built.no_answer(hidden())
+    log_odds = built.window_scores(hidden())["no_answer"]
     assert log_odds is not None
     torch.testing.assert_close(
         log_odds, (hidden()[:, 0] @ built.answerability.weight.T + built.answerability.bias).squeeze(-1)
@@ -190,7 +190,7 @@ def test_additional_losses_need_targets_and_add_up() -> None:
     both = features(in_answer_weight=1.0, answerability_weight=2.0)
     assert both.auxiliary_loss(hidden(), made_up_batch(targets=False)) is None
     assert features().auxiliary_loss(hidden(), made_up_batch()) is None
-    assert features().no_answer(hidden()) is None
+    assert features().window_scores(hidden()) == {}
     parts = features(in_answer_weight=1.0), features(answerability_weight=2.0)
     for part in parts:
         part.load_state_dict({name: both.state_dict()[name] for name in part.state_dict()})

@@ -176,5 +176,63 @@ def _competition(folder: Path, rows: Sequence[Mapping[str, str]], targets: Seque
     return folder
 
 
+def natural_questions(folder: Path) -> Path:
+    """Kaggle's TensorFlow 2.0 Question Answering: passages of a document, of which one may be the long answer."""
+    folder.mkdir(parents=True)
+    files = {"simplified-nq-train.jsonl": of_split("train"), "simplified-nq-test.jsonl": of_split("test")}
+    for name, chosen in files.items():
+        rows = [_natural_question(number, chosen, labelled="train" in name) for number in range(len(chosen))]
+        (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    wanted = [
+        f"{number}_{kind}" for number in range(len(files["simplified-nq-test.jsonl"])) for kind in ("long", "short")
+    ]
+    _table(folder / "sample_submission.csv", ("example_id", "PredictionString"), [(each, "") for each in wanted])
+    return folder
+
+
+def _natural_question(number: int, chosen: Sequence[Passage], *, labelled: bool) -> dict[str, Any]:
+    """A short answer, yes, no, a long answer alone, or none, in turn."""
+    one, kind = chosen[number], number % 5
+    texts = [f"<P> {each.context} </P>" for each in (one, chosen[(number + 1) % len(chosen)])]
+    ends = [len(" ".join(texts[:count]).split(" ")) for count in (1, 2)]
+    passages = [
+        {"start_token": first, "end_token": stop, "top_level": True}
+        for first, stop in zip((0, ends[0]), ends, strict=True)
+    ]
+    before = len(f"<P> {one.context[: one.start]}".split(" ")) - 1
+    short = {"start_token": before, "end_token": before + len(one.answer.split(" "))}
+    nothing = {"start_token": -1, "end_token": -1, "candidate_index": -1}
+    annotation = {
+        "yes_no_answer": {1: "YES", 2: "NO"}.get(kind, "NONE"),
+        "long_answer": nothing if kind == 4 else {**passages[0], "candidate_index": 0},
+        "short_answers": [short] if kind == 0 else [],
+        "annotation_id": number,
+    }
+    asked = {"example_id": number, "question_text": one.question, "document_text": " ".join(texts)}
+    return asked | {"long_answer_candidates": passages} | ({"annotations": [annotation]} if labelled else {})
+
+
+def multispanqa(folder: Path) -> Path:
+    """MultiSpanQA: tokens and their tags; a question has two answers, in two passages behind one another."""
+    folder.mkdir(parents=True)
+    for split, name in (("train", "train"), ("validation", "valid"), ("test", "test")):
+        chosen, rows = of_split(split), []
+        for number, one in enumerate(chosen):
+            context: list[str] = []
+            tags: list[str] = []
+            for each in (one, chosen[(number + 1) % len(chosen)]):
+                before, after = (
+                    each.context[: each.start].split(),
+                    each.context[each.start + len(each.answer) :].split(),
+                )
+                inner = each.answer.split()
+                context += [*before, *inner, *after]
+                tags += [*("O" for _ in before), "B", *("I" for _ in inner[1:]), *("O" for _ in after)]
+            row: dict[str, Any] = {"id": f"{split}{number}", "question": one.question.split(), "context": context}
+            rows.append(row | ({} if split == "test" else {"num_span": 2, "label": tags, "type": "ENTY"}))
+        _write(folder / f"{name}.json", {"version": 1.0, "data": rows})
+    return folder
+
+
 def _write(file: Path, content: Any) -> None:
     file.write_text(json.dumps(content, ensure_ascii=False), "utf-8")

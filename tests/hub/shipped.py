@@ -96,6 +96,8 @@ def environment(folder: Path) -> dict[str, str | None]:
         "QAKIT_CHAII": str(courses.chaii(folder / "chaii")),
         "QAKIT_PATENT": str(courses.patent(folder / "patent")),
         "QAKIT_QUEST": str(courses.quest(folder / "quest")),
+        "QAKIT_NQ": str(courses.natural_questions(folder / "nq")),
+        "QAKIT_MULTISPANQA": str(courses.multispanqa(folder / "multispanqa")),
         "QAKIT_CHINESE": None,
         "QAKIT_GLUE": None,
         "QAKIT_SQUAD2": None,
@@ -141,7 +143,9 @@ def _commands(recipe: str, folder: Path) -> Iterator[Command]:
         yield "predict", ("predict", run_folder, "--input", f"{os.environ['QAKIT_HW7']}/hw7_dev.json", *answers)
     else:
         yield "evaluate", ("evaluate", run_folder)
-        yield "predict", ("predict", run_folder, "--split", "validation", *answers)
+        # This writer counts tokens in the test file.
+        split = "test" if "questions" in str(described.get("writer")) else "validation"
+        yield "predict", ("predict", run_folder, "--split", split, *answers)
 
 
 def _trials(study: Path, folder: Path) -> Iterator[Command]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from span_layouts import ONE, Layout, Span, Tokens, batch_of, characters, encoded_of, predict, windows_of
+from span_layouts import ONE, Layout, Span, Tokens, batch_of, candidates_of, characters, encoded_of, predict, windows_of
 
 from qakit.inference.nbest import UNSUPPORTED, SpanTable, nearest_visible, score_order, span_predictions
 from qakit.protocols import SpanCandidates
@@ -61,6 +62,20 @@ def test_contexts_are_counted_within_the_example() -> None:
     first, second = predict(examples, layout, spans)
     assert short(first) == [("q", 0, 1, 2.0), ("p", 0, 0, 1.0)]
     assert short(second) == [("t", 1, 2, 5.0), ("ss", 0, 1, 3.0)]
+
+
+def test_yes_and_no_stand_among_the_spans_without_a_place() -> None:
+    examples = [Example("a", "?", ("say no", "or"))]
+    encoded = replace(encoded_of(examples, characters), yes_no=np.zeros(2, np.int8))
+    windows = windows_of(encoded, [(0, [0]), (0, [1])])
+    table, batch = SpanTable(2, 2, encoded), batch_of(encoded, windows, [0, 1])
+    spans = candidates_of(encoded, windows, batch, [[(0, 0, 2, 2.0), (0, 4, 5, 0.0)], [(0, 0, 1, 1.0)]], [0.0, 0.0])
+    table.add(batch, replace(spans, yes_no=torch.tensor([[0.5, -1.0], [4.0, -2.0]])))
+    (prediction,) = span_predictions(table, windows, encoded, examples, n_best=9, no_answer=True)
+    assert prediction.answer == "yes"
+    assert short(prediction) == [("yes", None, 1, 4.0), ("say", 0, 0, 2.0), ("or", 0, 1, 1.0), ("no", 4, 0, 0.0)]
+    assert math.fsum([each.probability for each in prediction.candidates]) < 1.0
+    assert all((each.end is None) == (each.start is None) for each in prediction.candidates)
 
 
 def test_a_span_over_two_contexts_is_left_out() -> None:

@@ -54,9 +54,9 @@ def test_decoded_shapes_are_checked() -> None:
     batch = made_up_batch()
     rows = len(batch)
     table = SpanTable.__new__(SpanTable)
-    table.score = torch.zeros(rows, 3).numpy()
+    table._spans = 3
     positions, score = torch.zeros(rows, 3, dtype=torch.long), torch.zeros(rows, 3)
     with pytest.raises(PluginError, match=r"the head's decode returned first \(\d+, 1\), last"):
         table.add(batch, SpanCandidates(positions[:, :1], positions, score, torch.zeros(rows)))
-    with pytest.raises(PluginError, match=rf"null \({rows},\): this is a mistake in the head's plugin"):
+    with pytest.raises(PluginError, match=rf"null \({rows},\), and yes_no, if any, \({rows}, 2\): this is a mistake"):
         table.add(batch, SpanCandidates(positions, positions, score, torch.zeros(1)))

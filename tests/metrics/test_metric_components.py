@@ -27,7 +27,7 @@ OTHER_THAN_ANSWERS = {
     "auc",
     "log_loss",
 }
-AS_A_WHOLE = {"micro_f1"}
+AS_A_WHOLE = {"micro_f1", "multi_span"}
 """Those of answers that are no means over questions."""
 GOLD = [Example("a", "?", ("c",), (Answer("1,912", None),)), Example("b", "?", ("c",), ())]
 PREDICTIONS = [SpanPrediction("b", "", null=NoAnswer(1.0, 0.9)), SpanPrediction("a", "1912", null=NoAnswer(0.0, 0.2))]

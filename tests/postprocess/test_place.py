@@ -41,6 +41,15 @@ def test_candidates_without_a_place_or_of_another_text_are_passed_over() -> None
     assert place_of(SpanPrediction("q", "a", candidates), Example("q", "?", ("ba",))) == Place("ba", 1, 2)
 
 
+def test_a_yes_or_no_that_is_said_lies_nowhere() -> None:
+    example = Example("q", "?", ("north or no",))
+    said = SpanPrediction("q", "no", (Candidate("no", None, None, 0, 1.0, 0.5), Candidate("north", 0, 5, 0, 0.0, 0.2)))
+    assert place_of(said, example) is None
+    assert place_of(SpanPrediction("q", "no", (Candidate("no", 9, 11, 0, 1.0, 0.5),)), example) == Place(
+        "north or no", 9, 11
+    )
+
+
 @settings(deadline=None)
 @given(st.text(alphabet="ab", max_size=8), st.text(alphabet="ab", min_size=1, max_size=3), st.data())
 def test_what_is_found_is_the_answer(context: str, answer: str, data: st.DataObject) -> None:

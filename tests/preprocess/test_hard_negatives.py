@@ -91,6 +91,15 @@ def test_the_window_with_the_best_wrong_candidate_is_chosen(
     assert len({tuple(places) for places in chosen}) > 1  # any of the windows that hold it
 
 
+def test_yes_and_no_are_no_places_to_draw(run: Any, by_letters: Encode, build: Build) -> None:
+    found = json.loads(line("q", [(60, 63, 0.1)]))
+    found["candidates"].insert(0, {**found["candidates"][0], "text": "no", "start": None, "end": None})
+    folder = run(json.dumps(found) + "\n")
+    built = build("centred", step=4, negatives=1, hard_negatives={"from_run": str(folder)})
+    chosen = [places for places in drawn(built, by_letters([EXAMPLE]), epochs=5) if places]
+    assert chosen and all(hold(places, 60, 63) == len(places) for places in chosen)
+
+
 def test_candidates_take_turns_and_a_window_counts_once(run: Any, by_letters: Encode, build: Build) -> None:
     folder = run(line("q", [(60, 63, 0.4), (61, 64, 0.3), (4, 6, 0.2), (25, 27, 0.05)]))
     preprocessor = build("stride", step=10, negatives=2, hard_negatives={"from_run": str(folder)})

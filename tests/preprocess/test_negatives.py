@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -260,3 +261,15 @@ def test_no_negative_shares_a_token_with_any_place(name: str, by_letters: Encode
     drawn = [window for epoch in range(20) for window in split(built.windows(encoded, epoch=epoch))[1]]
     assert drawn
     assert not any(first < end and stop > start for _, first, stop in drawn for start, end in ((1, 3), (20, 22)))
+
+
+@pytest.mark.parametrize("name", ["stride", *AROUND])
+def test_evidence_for_yes_or_no_is_no_negative(name: str, by_letters: Encode, build: Build) -> None:
+    asked = Example("q", "?", (TEXT, TEXT), (Answer("yes", None, 1),))
+    encoded = replace(by_letters([asked]), yes_no=np.array([0, 1], np.int8))
+    windows = build(name, step=7, negatives=2.0).windows(encoded, epoch=0)
+    assert {1} < set(windows.pair.tolist())  # the evidence, and negatives from elsewhere
+    held = int((windows.pair == 1).sum())
+    assert held == (3 if name == "stride" else 1)
+    with pytest.raises(DataError, match="no training windows"):
+        build(name, step=7, negatives=2.0).windows(by_letters([asked]), epoch=0)

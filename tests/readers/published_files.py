@@ -84,6 +84,12 @@ def natural(*annotations: dict[str, Any], **fields: Any) -> dict[str, Any]:
     }
 
 
+def tagged(labels: str, *, text: str = "Ulm is near New Ulm", **fields: Any) -> dict[str, Any]:
+    """A question of MultiSpanQA."""
+    asked = {"id": "zbij8e4070dp", "question": ["which", "towns"], "context": text.split(), "type": "LOC"}
+    return {**asked, "label": labels.split(), **fields}
+
+
 STORY = "ULM (Example) -- The tide rose twice on Monday, \n\n\n\nsaid the mayor. Nobody saw it."
 
 
@@ -216,6 +222,11 @@ PUBLISHED: dict[str, tuple[Callable[[Path], Path], str, dict[str, Any]]] = {
         {},
     ),
     "HotpotQA": (json_file([hotpot()]), "hotpotqa", {}),
+    "MultiSpanQA": (
+        json_file({"version": 1.0, "data": [tagged("B O O B I", num_span=2)]}),
+        "multispanqa",
+        {},
+    ),
     "NewsQA, combined": (json_file({"data": [story(news(SPAN, SPAN))]}), "newsqa", {"split": "train"}),
     "NewsQA, tokenized": (
         lambda folder: news_csv(folder / "train.csv", {"answer_token_ranges": "3:6"}),

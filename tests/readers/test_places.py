@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -100,3 +101,18 @@ def test_every_place_has_the_answers_characters(context: str, text: str, start: 
     assert len(answer.places) <= 1 or ambiguous == "all"
     if text in context and text.strip() and ambiguous in ("first", "all"):
         assert answer.places
+
+
+@pytest.mark.parametrize(
+    ("start", "context", "place"),
+    [
+        (-1, "There is no tide.", None),
+        (9, "There is no tide.", 9),
+        (None, "There is no tide.", 9),
+        (None, "An economic text.", None),
+    ],
+)
+def test_yes_and_no_need_no_place(start: int | None, context: str, place: int | None) -> None:
+    problems = Problems(Path("a.json"), policies={"default": "error"})
+    record = Record.of({"answer_start": start}, "id 1", problems)
+    assert place_answer("no", start, context, record=record, field="answer_start").start == place

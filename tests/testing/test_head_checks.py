@@ -197,7 +197,7 @@ def test_sound_heads_pass(head: Callable[[], Any]) -> None:
         (Raises, "calling the head raises RuntimeError: shapes do not match", RuntimeError),
         (ReturnsNone, "the head returns None, not HeadOutput", None),
         (ReadsNothing, "whose `reads` is 'token', not 'tokens', 'sequence' or 'group'", None),
-        (GivesNothing, "whose `gives` is 'label', not 'spans', 'labels' or 'contexts'", None),
+        (GivesNothing, "whose `gives` is 'label', not 'spans', 'sets', 'labels' or 'contexts'", None),
         (JoinsContexts, "the head's decode raises ValueError: two contexts in a window", ValueError),
         (PoolsToOne, "the head's pool returns the shape (4, 1, 16), not (B, T, H)", None),
         (ScoresOutside, "position scores: start is not -inf outside the context", None),

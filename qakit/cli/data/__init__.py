@@ -47,6 +47,8 @@ class _Job:
     exact: Exact | None = None
     """The exact match of the recipe's metric; None without a recipe."""
     rules: Rules | None = None
+    yes_no: bool = False
+    """Whether the recipe's head learns yes and no."""
 
 
 @app.command()
@@ -268,6 +270,7 @@ def _from_recipe(targets: list[str], overrides: list[str], tokenizer: str | None
     splits: dict[str, Sequence[Path]] = {name: files for name in names if (files := split_files(recipe, name))}
     if not splits:
         raise UsageError(f"{targets[0]} names no data file")
+    rules, yes_no = _rules(recipe, registry)
     return _Job(
         reader=build_reader(recipe, registry),
         splits=splits,
@@ -279,24 +282,27 @@ def _from_recipe(targets: list[str], overrides: list[str], tokenizer: str | None
         max_answer_length=recipe.predict.max_answer_length,
         no_answer=recipe.predict.no_answer,
         exact=exact_match(Judge.of(recipe, registry).metric),
-        rules=_rules(recipe, registry),
+        rules=rules,
+        yes_no=yes_no,
     )
 
 
-def _rules(recipe: Recipe, registry: Registry) -> Rules:
-    """The training's own rules.
+def _rules(recipe: Recipe, registry: Registry) -> tuple[Rules, bool]:
+    """The training's own rules, and whether the head learns yes and no.
 
     Where the backbone cannot be had nobody knows what the head gives; that is reported with the tokenizer.
     """
+    from qakit.inference.aggregation import given_by, learns_yes_no
     from qakit.inference.data_rules import data_findings
-    from qakit.inference.scoring import given_by, number_range_of
+    from qakit.inference.scoring import number_range_of
     from qakit.inference.stand_ins import untrained_head
 
     try:
         head = untrained_head(recipe, registry, ())
     except ModelError:
-        return partial(data_findings, recipe, registry, gives=None)
-    return partial(data_findings, recipe, registry, gives=given_by(head), number_range=number_range_of(head))
+        return partial(data_findings, recipe, registry, gives=None), False
+    gives, numbers, yes_no = given_by(head), number_range_of(head), learns_yes_no(head)
+    return partial(data_findings, recipe, registry, gives=gives, number_range=numbers, yes_no=yes_no), yes_no
 
 
 def _one_split_each(files: Sequence[Path]) -> dict[str, Sequence[Path]]:
@@ -327,7 +333,7 @@ def _token_setup(job: _Job, registry: Registry) -> TokenSetup | None:
     name, settings = job.preprocessor
     preprocessor = registry.build("preprocessors", name, settings, runtime)
     exact = job.exact or same_text
-    return TokenSetup(tokenizer, preprocessor, runtime, job.max_answer_length, job.no_answer, exact)
+    return TokenSetup(tokenizer, preprocessor, runtime, job.max_answer_length, job.no_answer, exact, job.yes_no)
 
 
 def _window(job: _Job) -> dict[str, Any]:

@@ -122,6 +122,7 @@ def ceiling(
     max_answer_length: int | None = None,
     no_answer: bool = True,
     exact: Exact = same_text,
+    said: Sequence[str] = (),
 ) -> Ceiling:
     """The ceiling of these prediction windows.
 
@@ -133,6 +134,7 @@ def ceiling(
         max_answer_length: longest answer that decoding gives, in tokens; None for any length.
         no_answer: whether decoding may say that a question has no answer.
         exact: the metric's exact match.
+        said: answers that decoding may give wherever they stand.
     """
     reach, reachable = _reach(examples, encoded, windows, placed, max_answer_length)
     reached = np.zeros(len(examples), bool)
@@ -141,7 +143,7 @@ def ceiling(
     answerable = np.fromiter((bool(example.answers) for example in examples), dtype=bool, count=len(examples))
     search = SpanSearch(examples, encoded, windows, exact, max_answer_length, no_answer=no_answer)
     for row in np.flatnonzero(labelled & ~reached).tolist():
-        reached[row] = search.finds(row)
+        reached[row] = any(exact(examples[row], text) for text in said) or search.finds(row)
     return Ceiling(
         **asdict(reach),
         questions=int(labelled.sum()),

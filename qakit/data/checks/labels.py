@@ -13,7 +13,7 @@ from qakit.data.labels import classes_of
 from qakit.errors import DataError
 from qakit.protocols import Gives
 from qakit.recipe.model import Recipe
-from qakit.values import Example, TargetNames, Targets
+from qakit.values import Example, TargetNames, Targets, yes_no_of
 
 _ANSWER_METRIC = "squad_v2"
 """The metric that is made for questions without an answer."""
@@ -24,6 +24,7 @@ _MISSING: dict[Gives | None, str] = {
     None: "without answers or labels",
     "labels": "without a label",
     "spans": "without answers",
+    "sets": "without answers",
     "contexts": "that do not say which context counts",
 }
 
@@ -36,6 +37,7 @@ def training_findings(
     others: Sequence[Example] = (),
     why: Mapping[str, str] = NOT_SAID,
     number_range: tuple[float, float] | None = None,
+    yes_no: bool = False,
 ) -> dict[str, list[Finding]]:
     """What training would stop at, or what of the splits it could not use, by the split's name.
 
@@ -45,6 +47,7 @@ def training_findings(
         others: of a fold, the training files' other examples: the classes are theirs, too.
         why: a split's name -> why its examples have no labels, as the reader says it.
         number_range: the lowest and the highest number that the head can learn; None for any.
+        yes_no: whether the head learns yes and no beside spans.
     """
     found: dict[str, list[Finding]] = {name: [] for name in splits}
     for name, examples in splits.items():
@@ -53,6 +56,11 @@ def training_findings(
     train, validation = splits.get("train", ()), splits.get("validation", ())
     if train:
         found["train"] += _train(recipe, gives, train, why.get("train", ""))
+        if gives == "spans":
+            found["train"] += _yes_no(recipe, train, learnt=yes_no)
+    for name, examples in splits.items():
+        if gives in ("spans", "sets") and name != "test":
+            found[name] += _together(recipe, gives, name, examples)
     if validation:
         found["validation"] += _validation(recipe, gives, validation, why.get("validation", ""))
     if gives in ("labels", None) and train:
@@ -87,7 +95,7 @@ def has_target(example: Example, gives: Gives | None) -> bool:
     """Whether an example says what is right, as a head that decodes to ``gives`` needs it."""
     if gives == "labels":
         return example.label is not None
-    if gives == "spans":
+    if gives in ("spans", "sets"):
         return example.answers is not None
     if gives == "contexts":
         placed = any(answer.places for answer in example.answers or ())
@@ -120,6 +128,40 @@ def _train(recipe: Recipe, gives: Gives | None, examples: Sequence[Example], why
             "from them what it may never say; set predict.no_answer or data.answerable_only to true"
         )
         yield from _if_any(warning("unanswerable_train", meaning, _ids(examples, _is_unanswerable)))
+
+
+def _yes_no(recipe: Recipe, examples: Sequence[Example], *, learnt: bool) -> Iterator[Finding]:
+    answered = _ids(examples, lambda example: yes_no_of(example.answers) is not None)
+    if answered and not learnt:
+        meaning = (
+            f"train examples (of {len(examples):,}) are answered by yes or no, which the head {recipe.head.name!r} "
+            "does not learn: linear_span, joint_span and crf do with head.yes_no_weight=1"
+        )
+        yield warning("yes_no_train", meaning, answered)
+    if learnt and not answered:
+        meaning = (
+            "train examples are answered by yes or no: the head would learn that there is no such answer; leave out "
+            "head.yes_no_weight"
+        )
+        yield Finding("no_yes_no_train", "stops", 0, meaning)
+
+
+def _together(recipe: Recipe, gives: Gives, name: str, examples: Sequence[Example]) -> Iterator[Finding]:
+    """Several answers that are one, where the head gives a single one; or of which each is one, where it gives all."""
+    odd = _ids(
+        examples, lambda each: each.together != (gives == "sets") and sum(len(a.places) for a in each.answers or ()) > 1
+    )
+    if gives == "sets":
+        meaning = (
+            f"{name} examples (of {len(examples):,}) have several answers of which each is right by itself, and the "
+            f"head {recipe.head.name!r} would learn all of them as one: leave out head.spans"
+        )
+    else:
+        meaning = (
+            f"{name} examples (of {len(examples):,}) have several answers that are right only together, and the head "
+            f"{recipe.head.name!r} gives one: the head crf gives all with head.spans=many"
+        )
+    yield from _if_any(stops("several_answers", meaning, odd))
 
 
 def _validation(recipe: Recipe, gives: Gives | None, examples: Sequence[Example], why: str) -> Iterator[Finding]:
@@ -209,7 +251,7 @@ def _lacking(recipe: Recipe, gives: Gives | None) -> str:
 
 def _instead(gives: Gives | None, examples: Sequence[Example], why: str) -> str:
     """What is there in place of the missing labels, or why there is nothing."""
-    if gives in ("spans", "contexts") and any(example.label is not None for example in examples):
+    if gives in ("spans", "sets", "contexts") and any(example.label is not None for example in examples):
         return "; they have a class or a number, which heads such as classifier learn (with preprocess truncate)"
     if gives == "labels" and any(example.answers for example in examples):
         return "; they have answers, which heads such as linear_span learn"

@@ -15,7 +15,7 @@ from qakit.data.checks.texts import percentiles
 from qakit.data.encode import EncodedExamples, encode
 from qakit.data.store import Progress
 from qakit.protocols import Preprocessor, WindowRuntime
-from qakit.values import Example
+from qakit.values import YES_NO, Example
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -32,6 +32,7 @@ class TokenSetup:
         max_answer_length: longest answer that decoding gives, in tokens; None to leave that out.
         no_answer: whether decoding may say that a question has no answer.
         exact: the metric's exact match.
+        yes_no: whether decoding may say yes and no.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -40,6 +41,7 @@ class TokenSetup:
     max_answer_length: int | None = None
     no_answer: bool = True
     exact: Exact = same_text
+    yes_no: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ def check_tokens(examples: Sequence[Example], setup: TokenSetup, progress: Progr
                 max_answer_length=setup.max_answer_length,
                 no_answer=setup.no_answer,
                 exact=setup.exact,
+                said=YES_NO if setup.yes_no else (),
             )
     return TokenReport(
         lengths={name: percentiles(values) for name, values in lengths.items() if len(values)},

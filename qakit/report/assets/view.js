@@ -1,5 +1,6 @@
 // The page of `qakit view`: charts, the threshold, and every question. Texts reach the page as text alone, never as HTML.
 const D = JSON.parse(document.getElementById("data").textContent);
+const PLACES = D.kind === "spans" || D.kind === "sets"; // answers are pieces of the contexts
 const ROW = 58; // pixels, as in view.css
 const state = { shown: [], at: -1, threshold: D.runs[0].threshold, pick: null };
 
@@ -282,7 +283,7 @@ function candidates(run, number, answer, question) {
     el("tr", { class: place === null ? "" : "pick", onclick: place === null ? null : () => { state.pick = [number, place]; show(false); } },
       el("td", { dir: "auto" }, name), el("td", { class: "number" }, percent(share)), el("td", {}, bar(share)),
       el("td", { class: "number" }, score === null ? "" : score.toFixed(2)));
-  if (D.kind === "spans") {
+  if (PLACES) {
     answer.n.forEach((each, n) => rows.push([each[3], line(textOf(question, each), each[3], each[4], n)]));
     if (answer.o) rows.push([answer.o[0], line(el("em", {}, "no answer"), answer.o[0], answer.o[1], null)]);
   } else {
@@ -296,13 +297,13 @@ function candidates(run, number, answer, question) {
 function contexts(question, k) {
   if (!question.c.length) return [];
   const spans = question.c.map(() => []);
-  if (D.kind === "spans") {
+  if (PLACES) {
     for (const [, begin, context, end] of question.g || []) if (begin !== null) spans[context].push([begin, end, "gold"]);
     D.runs.forEach((_, number) => {
-      const answer = D.answers[number][k], chosen = state.pick === null ? 0 : state.pick[1];
+      const answer = D.answers[number][k], all = D.kind === "sets" && state.pick === null;
       if (state.pick !== null ? state.pick[0] !== number : saidBy(answer, number, question) === "") return;
-      const best = answer.n[chosen];
-      if (best && best[0] !== null) spans[best[2]].push([best[0], best[1], "said"]);
+      const chosen = all ? answer.n : [answer.n[state.pick === null ? 0 : state.pick[1]]];
+      for (const each of chosen) if (each && each[0] !== null) spans[each[2]].push([each[0], each[1], "said"]);
     });
   }
   const chosen = D.kind === "contexts" ? [question.g, ...D.answers.map((run) => Number(run[k].a))] : [];
@@ -332,7 +333,7 @@ function windows(question, place) {
 function begin() {
   charts();
   confusion();
-  if (D.kind !== "spans") byId("marks").remove();
+  if (!PLACES) byId("marks").remove();
   const outcomes = byId("outcome");
   const add = (value, name) => outcomes.append(el("option", { value }, name));
   add("", "all questions");
@@ -349,7 +350,7 @@ function begin() {
     for (const cause of Object.keys(D.causes)) if (counts[cause]) add(`cause ${cause}`, `${cause} (${counts[cause].toLocaleString("en")})`);
   }
   if (D.runs.length > 1) add("differ", "different answers");
-  if (D.kind === "spans" && D.questions.some((each) => each.g && !each.g.length) && D.questions.some((each) => each.g && each.g.length)) {
+  if (PLACES && D.questions.some((each) => each.g && !each.g.length) && D.questions.some((each) => each.g && each.g.length)) {
     add("answerable", "with an answer");
     add("unanswerable", "without an answer");
   }
