@@ -58,7 +58,7 @@ def push(
         HubError: the hub does not take it; nothing is published.
     """
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils._validators import validate_repo_id
 
     from qakit.hub_uploads import upload
     from qakit.modeling.export import export_merged
@@ -113,15 +113,13 @@ def _amend(layout_file: Path, config_file: Path, recipe: Recipe) -> list[str]:
     if isinstance(layout.get("backbone"), dict):
         layout["backbone"]["source"] = public_name(layout["backbone"]["source"])
     data = recipe.model_dump(mode="json", exclude_defaults=True)
-    reader = recipe.data.reader
+    reader, windows = recipe.data.reader, data.get("preprocess", {}).get("predict")
     settings = {name: value for name, value in reader.settings.items() if name != CONTEXTS}
-    layout["recipe"] = {
-        **{name: data[name] for name in ("head", "windows", "predict", "postprocess", "metric") if name in data},
-        "preprocess": {"predict": data.get("preprocess", {}).get("predict")},
-        "data": {"reader": {"name": reader.name, **settings}},
-        "train": {"precision": recipe.train.precision},
+    reads: dict[str, Any] = {
+        name: data[name] for name in ("head", "windows", "predict", "postprocess", "metric") if name in data
     }
-    layout["recipe"] = {name: value for name, value in layout["recipe"].items() if value != {"predict": None}}
+    reads["data"], reads["train"] = {"reader": {"name": reader.name, **settings}}, {"precision": recipe.train.precision}
+    layout["recipe"] = reads if windows is None else reads | {"preprocess": {"predict": windows}}
     layout_file.write_text(json.dumps(layout, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
     found = json.loads(config_file.read_text("utf-8")).get("architectures")
     return list(found or [])
@@ -154,9 +152,9 @@ def _backbone_licence(recipe: Recipe) -> tuple[str, str]:
     name, folder = public_name(source), Path(source)
     try:
         if not folder.is_dir() and "/" not in source:
-            said = metadata(source)
-            found = said.get("License-Expression") or said.get("License") or UNKNOWN
-            return name, found.lower() if len(found) < 30 else UNKNOWN
+            said = metadata(source).json
+            found = str(said.get("license_expression") or said.get("license") or UNKNOWN)
+            return name, found.lower() if len(found) < 30 else UNKNOWN  # some packages give the whole text
         if not folder.is_dir():
             folder = snapshot(
                 source,
@@ -165,7 +163,7 @@ def _backbone_licence(recipe: Recipe) -> tuple[str, str]:
                 subject=f"backbone {source!r}",
             )
         text = (folder / "README.md").read_text("utf-8")
-        licence = ModelCard(text, ignore_metadata_errors=True).data.license
+        licence = ModelCard(text, ignore_metadata_errors=True).data.to_dict().get("license")  # type: ignore[no-untyped-call]
     except (PackageNotFoundError, HubError, OSError, ValueError):
         licence = None
     return name, str(licence or UNKNOWN)

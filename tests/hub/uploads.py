@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hub import faults
 from hub.repository import Blob, Repository, Revision, is_large
+from ruamel.yaml import YAML
 
 if TYPE_CHECKING:
     from hub.faults import Fault
@@ -23,6 +24,7 @@ READ_ONLY = "hf_read_only_read_only_read_only_read"
 """A token that may read, and write nowhere."""
 NAME = r"(?P<name>[^/]+/[^/]+)"
 STEPS = {
+    "card": re.compile(r"/api/validate-yaml"),
     "create": re.compile(r"/api/repos/create"),
     "branch": re.compile(rf"/api/models/{NAME}/branch/(?P<revision>.+)"),
     "preupload": re.compile(rf"/api/models/{NAME}/preupload/(?P<revision>.+)"),
@@ -48,6 +50,10 @@ def upload(hub: HubServer, step: str, found: re.Match[str], body: bytes, *, may_
         return 200, {}
     if not may_write:
         return faults.FORBIDDEN
+    if step == "card":
+        head = json.loads(body)["content"].partition("\n---\n")[0].removeprefix("---\n")
+        known = isinstance(YAML(typ="safe").load(head), dict)
+        return 200, {"errors": [] if known else [{"message": "no front matter"}], "warnings": []}
     if step == "create":
         return _create(hub, json.loads(body))
     repository = hub.repositories.get(("models", found["name"]))
