@@ -101,7 +101,7 @@ def snapshot(
         error = _cause(caught)
         cached = _cached_folder(repository, kind, revision)
         held = [] if cached is None else list(choose(_names_in(cached)))
-        why = _why(error, repository, kind, revision)
+        why = why_not(error, repository, kind, revision)
         broke_off = cached is not None and not set(wanted.get(cached.name, ())) <= set(held)
         if cached is not None and held and complete(held) and not broke_off and not _is_final(error):
             if not _is_offline(error):
@@ -145,7 +145,7 @@ def _fetched(
             continue
         display = _display(f"fetching {name} of {repository}")
         try:
-            with _quiet():
+            with quiet():
                 brought = not held and _brought(repository, name, kind, commit, folder, display)
                 file = hf_hub_download(
                     repository,
@@ -196,7 +196,7 @@ def _listing(endpoint: str, repository: str, kind: Kind, revision: str | None) -
     """The commit behind a revision and the names of its files; asked once per process."""
     from huggingface_hub import HfApi
 
-    with _quiet():
+    with quiet():
         info = HfApi(endpoint=endpoint).repo_info(repository, repo_type=kind, revision=revision, timeout=_patience())
     commit = str(info.sha)
     siblings = getattr(info, "siblings", None) or ()  # not every kind of repository has them
@@ -231,7 +231,7 @@ def _names_in(folder: Path) -> list[str]:
     return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
 
 
-def _why(error: Exception, repository: str, kind: Kind, revision: str | None) -> str:
+def why_not(error: Exception, repository: str, kind: Kind, revision: str | None) -> str:
     """What is wrong, and what to do about it."""
     from huggingface_hub import constants
     from huggingface_hub.errors import (
@@ -307,7 +307,7 @@ def _is_offline(error: Exception) -> bool:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the client's own warnings: what matters of them is said here."""
     client = logging.getLogger("huggingface_hub")
     level = client.level

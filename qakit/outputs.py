@@ -43,7 +43,7 @@ def _names(*patterns: str) -> re.Pattern[str]:
 _MODEL = _names(
     r"(config|generation_config|qakit|decision|pretrain|adapter_config|tokenizer|tokenizer_config|vocab)\.json",
     r"(special_tokens_map|added_tokens|preprocessor_config)\.json",
-    r".*\.(safetensors|bin|model|index\.json)",
+    r".*\.(safetensors|bin|model|onnx|index\.json)",
     r"(vocab|merges)\.txt",
 )
 _RUN = _names(

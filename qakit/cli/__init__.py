@@ -26,6 +26,7 @@ from qakit.cli import (
     plugins,
     predict,
     pretrain,
+    push,
     recipes,
     runs,
     score,
@@ -61,6 +62,7 @@ COMMANDS = (
     standings.submissions,
     standings.leaderboard,
     export.export,
+    push.push,
 )
 FAMILIES = (study, kaggle, recipes, data, runs, cache)
 

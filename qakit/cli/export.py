@@ -27,6 +27,15 @@ def export(
             help="Write a run that holds only what was trained into --output; LoRA also in PEFT's format.",
         ),
     ] = False,
+    onnx: Annotated[
+        bool,
+        typer.Option(
+            "--onnx",
+            help="Write a run whose encoder is an ONNX graph, with its price: answers, speed and size beside the "
+            "original's on the validation questions.",
+        ),
+    ] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="With --onnx: weights as 8-bit integers.")] = False,
     offline: Annotated[
         bool,
         typer.Option(
@@ -53,16 +62,21 @@ def export(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """A run in a form that works elsewhere: plain weights, the adapter, a folder with a script, a notebook for Kaggle.
+    """A run in a form that works elsewhere: plain weights, the adapter, an ONNX graph, a folder with a script, or a
+    notebook for Kaggle.
 
     Kaggle's notebook answers the recipe's test file without a network.
 
     Example: qakit export runs/lora --merge -o exported
     """
-    if [merge, adapter_only, offline, kaggle is not None].count(True) != 1:
-        raise UsageError("what should be written? one of --merge, --adapter-only, --offline and --kaggle FOLDER")
-    _refuse_composed(run, offline=offline)
-    _tell_unfinished(run)
+    if [merge, adapter_only, onnx, offline, kaggle is not None].count(True) != 1:
+        raise UsageError(
+            "what should be written? one of --merge, --adapter-only, --onnx, --offline and --kaggle FOLDER"
+        )
+    _refuse(int8 and not onnx, "--int8 goes with --onnx")
+    if not offline:
+        refuse_composed(run)
+    tell_unfinished(run)
     if kaggle is not None:
         _refuse(output is not None, "--kaggle names its folder itself; leave --output out")
         _kaggle(run, kaggle, competition, user, as_json=as_json)
@@ -73,6 +87,9 @@ def export(
     if offline:
         _offline(run, output, as_json=as_json)
         return
+    if onnx:
+        _onnx(run, output, int8=int8, as_json=as_json)
+        return
     _weights(run, output, adapter_only=adapter_only, as_json=as_json)
 
 
@@ -81,7 +98,8 @@ def _refuse(contradiction: bool, message: str) -> None:
         raise UsageError(message)
 
 
-def _tell_unfinished(run: Path) -> None:
+def tell_unfinished(run: Path) -> None:
+    """Warn of a training that is not finished."""
     from qakit.runs import open_run
     from qakit.stages.load import unfinished
 
@@ -89,12 +107,11 @@ def _tell_unfinished(run: Path) -> None:
         print_warning(f"{path} is not finished: the best weights that it has so far are exported")
 
 
-def _refuse_composed(run: Path, *, offline: bool) -> None:
+def refuse_composed(run: Path) -> None:
+    """Make sure that a run has a single model, before it is handed over as one."""
     from qakit.runs import Run, member_folders, open_run
     from qakit.stages.load import is_pipeline_folder, stage_folders
 
-    if offline:
-        return
     if is_pipeline_folder(run):
         stages = " and ".join(str(folder) for folder in stage_folders(open_run(run)).values())
         raise UsageError(
@@ -115,6 +132,19 @@ def _offline(run: Path, folder: Path, *, as_json: bool) -> None:
         print_json({"folder": str(done.folder), "command": done.command, "requirements": list(done.requirements)})
         return
     out.print(plain(f"written: {folder}; run it with: bash {done.command}"))
+
+
+def _onnx(run: Path, folder: Path, *, int8: bool, as_json: bool) -> None:
+    from qakit.cli.terminal.progress import TrainingDisplay
+    from qakit.workflows.onnx import export_onnx
+
+    with TrainingDisplay() as display:
+        price = export_onnx(run, folder, int8=int8, listener=display)
+    if as_json:
+        print_json({"folder": str(folder), **price.as_json()})
+        return
+    for line in (f"written: {folder}; it answers like a run", *price.lines()):
+        out.print(plain(line))
 
 
 def _weights(run: Path, folder: Path, *, adapter_only: bool, as_json: bool) -> None:

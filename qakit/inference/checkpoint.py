@@ -7,17 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qakit.distributed import ALONE, Workers
+from qakit.errors import ModelError
 from qakit.inference.evaluation import Judge, fixed_threshold
 from qakit.inference.trained import TrainedRun, temperature_of
 from qakit.modeling.assemble import check_length
 from qakit.modeling.device import keep_freed_memory, pick_device, resolve_precision
+from qakit.modeling.folder import load_model, read_layout
 from qakit.modeling.question_answering import Published, assemble_published, default_length, read_published
 from qakit.modeling.sources import find_source
 from qakit.numbers import finite_or_none
 from qakit.recipe.load import recipe_of
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry, load_registry
-from qakit.runs import ModelAlone, Run
+from qakit.runs import LAYOUT, ModelAlone, Run
 
 if TYPE_CHECKING:
     import torch
@@ -58,9 +60,50 @@ def load_checkpoint(
     source = find_source(
         section.source, revision=section.revision, with_code=section.trust_remote_code, subject="model"
     )
+    if pushed := _pushed_recipe(source.folder):
+        recipe = recipe_of(pushed | {"backbone": backbone}, overrides, registry=registry)
+        return _pushed(recipe, ModelAlone(Path(name), source.folder), registry, device=device, workers=workers)
     published = read_published(source, recipe, device=device)
     run = ModelAlone(Path(name), source.folder)
     return trained_of(published, run, recipe, registry=registry, device=device, workers=workers)
+
+
+PUSHED = frozenset(("head", "windows", "preprocess", "predict", "postprocess", "metric", "data", "train"))
+"""What a model that was pushed says of how it reads: no source, and nothing that may run code."""
+
+
+def _pushed_recipe(folder: Path) -> dict[str, Any]:
+    """How a model that `qakit push` has published reads; empty for others.
+
+    Raises:
+        ModelError: it says something else.
+    """
+    if not (folder / LAYOUT).is_file():
+        return {}
+    found = read_layout(folder).get("recipe", {})
+    if not isinstance(found, dict) or not found.keys() <= PUSHED:
+        raise ModelError(f"{folder} is damaged: {LAYOUT}: recipe")
+    return found
+
+
+def _pushed(
+    recipe: Recipe, run: ModelAlone, registry: Registry, *, device: torch.device, workers: Workers
+) -> TrainedRun:
+    """A model with one of our heads, as its training left it."""
+    keep_freed_memory()
+    assembled = load_model(run.model, recipe, registry, device=device)
+    return TrainedRun(
+        run=run,
+        recipe=recipe,
+        registry=registry,
+        assembled=assembled,
+        judge=Judge.of(recipe, registry),
+        null_threshold=_threshold(run, recipe),
+        temperature=temperature_of(run),
+        device=device,
+        precision=resolve_precision(recipe.train.precision, device, assembled.config.model_type),
+        workers=workers,
+    )
 
 
 def load_objects(

@@ -153,7 +153,9 @@ def check_length(backbone: nn.Module, max_length: int, *, setting: str = "window
 
 
 def length_limit(backbone: nn.Module) -> int | None:
-    """Tokens that the position table has room for; None without such a table."""
+    """Tokens that the position table has room for; None without such a table. An encoder may say it itself."""
+    if hasattr(backbone, "length_limit"):
+        return backbone.length_limit  # type: ignore[return-value]
     limits = [
         module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
         for name, module in backbone.named_modules()

@@ -9,7 +9,8 @@ import torch
 
 from qakit.files import copy_files, replace_folder
 from qakit.modeling.adapter_file import ADAPTER
-from qakit.modeling.folder import load_adapted, read_layout, save_model
+from qakit.modeling.assemble import Assembled
+from qakit.modeling.folder import load_adapted, read_layout, refuse_graph, save_model
 from qakit.outputs import check_empty
 from qakit.protocols import ExportsAdapter
 from qakit.registry import Registry
@@ -26,6 +27,7 @@ def export_merged(run: Run, registry: Registry, folder: Path) -> None:
         ModelError: the run keeps only the adapter, and its backbone is no longer there.
     """
     check_empty(folder)
+    refuse_graph(run.model)
     adapter_only = read_layout(run.model).get("weights") == "adapter"
     with replace_folder(folder) as fresh:
         if adapter_only:
@@ -49,6 +51,7 @@ def export_adapter(run: Run, registry: Registry, folder: Path) -> None:
         ModelError: its backbone is no longer there, or is another one.
     """
     check_empty(folder)
+    refuse_graph(run.model)
     recipe = run.recipe()
     assembled = load_adapted(run.model, recipe, registry, device=CPU)
     with replace_folder(folder) as fresh:
@@ -60,6 +63,22 @@ def export_adapter(run: Run, registry: Registry, folder: Path) -> None:
             own = fresh / recipe.adapter.name
             own.mkdir()
             assembled.adapter.export(assembled.model.backbone, own, source=recipe.backbone.source)
+
+
+def export_graph(run: Run, assembled: Assembled, folder: Path, *, int8: bool) -> None:
+    """Write a run whose encoder is an ONNX graph into an empty folder.
+
+    Args:
+        assembled: the run's model on the CPU, its adapter merged.
+        int8: with 8-bit weights.
+
+    Raises:
+        ModelError: the architecture cannot be exported.
+    """
+    shutil.copyfile(run.recipe_file, folder / "recipe.yaml")
+    _copy_seen(run, folder)
+    decision = run.read_json(run.decision_file)
+    save_model(assembled, folder / "model", decision=decision, keep="onnx-int8" if int8 else "onnx")
 
 
 def _copy_seen(run: Run, folder: Path) -> None:

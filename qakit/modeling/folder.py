@@ -10,6 +10,7 @@ import copy
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -21,12 +22,13 @@ from torch import Tensor, nn
 from qakit.errors import ModelError, PluginError, RunError, UsageError
 from qakit.files import check_readable, replace_folder
 from qakit.modeling.adapter_file import ADAPTER, check_origin, origin_of, read_adapter, read_weights, write_adapter
-from qakit.modeling.assemble import Assembled, build, build_head, template_for
+from qakit.modeling.assemble import Assembled, build, build_head, length_limit, template_for
 from qakit.modeling.backbones import attention_for, from_config, load_backbone, load_tokenizer
 from qakit.modeling.checkpoints import pickled_files
 from qakit.modeling.configs import read_config
 from qakit.modeling.device import resolve_precision
 from qakit.modeling.model import ReadingModel
+from qakit.modeling.onnx import GRAPH, HEAD, OnnxEncoder, write_graph
 from qakit.modeling.plain_weights import plain_weights
 from qakit.modeling.remote_code import announce_remote_code, code_files, is_remote, wants_remote_code
 from qakit.modeling.smoke_test import try_encoder
@@ -40,7 +42,9 @@ from qakit.values import TargetNames, as_written
 
 WEIGHTS = "model.safetensors"
 
-Keep = Literal["merged", "adapter"]
+Keep = Literal["merged", "adapter", "onnx", "onnx-int8"]
+FILES = {"adapter": ADAPTER, "onnx": GRAPH, "onnx-int8": GRAPH}
+"""What a folder holds in place of :data:`WEIGHTS`."""
 
 
 def save_model(
@@ -59,11 +63,13 @@ def save_model(
         decision: what was tuned together with these weights (the no-answer threshold, the temperature), kept as
             ``decision.json``.
         keep: ``merged``: plain weights; where an adapter has added weights of its own, those are kept beside as
-            ``adapter.safetensors``. ``adapter``: only what was trained.
+            ``adapter.safetensors``. ``adapter``: only what was trained. ``onnx``, ``onnx-int8``: the encoder, its
+            adapter merged already, as a graph, and the head's weights.
         backbone: where the backbone came from; noted with its hashes, so that an adapter finds it again.
 
     Raises:
         UsageError: only the adapter is to be kept, and there is no backbone to come back to.
+        ModelError: the architecture has no graph.
     """
     origin = None if backbone is None else origin_of(backbone, Path(str(assembled.config.name_or_path)))
     if keep == "adapter" and origin is None:
@@ -82,7 +88,13 @@ def save_model(
             config |= stored.config_entries
             layout |= {"backbone_prefix": stored.prefix, "head_names": stored.head_names}
             save_file(stored.weights, temporary / WEIGHTS, metadata={"format": "pt"})
-        if merged is None or _has_added(assembled.model.backbone, merged):
+        if keep.startswith("onnx"):
+            has_types, int8 = assembled.template.has_types, keep == "onnx-int8"
+            write_graph(assembled.model, assembled.config, temporary / GRAPH, has_types=has_types, int8=int8)
+            head = assembled.model.head.state_dict()
+            layout |= {"backbone_prefix": "backbone.", "head_names": {name: name for name in head}}
+            save_file(head, temporary / HEAD, metadata={"format": "pt"})
+        elif merged is None or _has_added(assembled.model.backbone, merged):
             write_adapter(assembled.model, temporary / ADAPTER)
         _write_json(temporary / "config.json", config)
         _write_json(temporary / "decision.json", decision)
@@ -104,7 +116,8 @@ def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torc
         adapted = load_adapted(folder, recipe, registry, device=device)
         merged = _checked(adapted.adapter.merge(adapted.model.backbone))
         return replace(adapted, model=ReadingModel(merged, adapted.model.head).to(device).eval())
-    weights = read_weights(folder / WEIGHTS)
+    is_graph = str(layout.get("weights")).startswith("onnx")
+    weights = read_weights(folder / (HEAD if is_graph else WEIGHTS))
     if recipe.backbone.trust_remote_code:
         announce_remote_code(recipe.backbone.source, folder)
     try:
@@ -118,22 +131,19 @@ def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torc
         damaged = "" if wants_remote_code(folder) else " is damaged"
         raise RunError(f"{folder}{damaged}: {error}") from error
     classes = classes_in(layout)
-    config._attn_implementation = attention_for(recipe.train.attention, device, config)
+    config._attn_implementation = "eager" if is_graph else attention_for(recipe.train.attention, device, config)
     try:
-        backbone = from_config(config, trust_remote_code=recipe.backbone.trust_remote_code)
+        with torch.device("meta") if is_graph else nullcontext():
+            backbone = from_config(config, trust_remote_code=recipe.backbone.trust_remote_code)
     except ModelError as error:
         raise RunError(f"{folder} is damaged: config.json: {error}") from error
     head = build_head(recipe, config, registry, classes=classes)
     of_head = set(names.values())  # transformers may keep a part of the head (a pooler) under the backbone's name
-    _fill(
-        backbone,
-        {
-            name.removeprefix(prefix): value
-            for name, value in weights.items()
-            if name.startswith(prefix) and name not in of_head
-        },
-        folder,
-    )
+    if is_graph:
+        backbone = OnnxEncoder(folder / GRAPH, config, length_limit=length_limit(backbone))
+    else:
+        held = [name for name in weights if name.startswith(prefix) and name not in of_head]
+        _fill(backbone, {name.removeprefix(prefix): weights[name] for name in held}, folder)
     _fill(head, {own: weights[stored] for own, stored in names.items() if stored in weights}, folder)
     model = ReadingModel(backbone, head).to(device).eval()
     tokenizer = load_tokenizer(str(folder), trust_remote_code=recipe.backbone.trust_remote_code)
@@ -208,9 +218,19 @@ def read_layout(folder: Path) -> dict[str, Any]:
         classes_in(layout)
     except ValueError as error:
         raise RunError(f"{folder} is damaged: {LAYOUT} {error}") from None
-    for name in ("config.json", ADAPTER if layout.get("weights") == "adapter" else WEIGHTS):
+    for name in ("config.json", FILES.get(str(layout.get("weights")), WEIGHTS)):
         _present(folder, name)
     return layout
+
+
+def refuse_graph(folder: Path) -> None:
+    """Make sure that a model folder holds weights.
+
+    Raises:
+        RunError: it holds a graph, or is not whole.
+    """
+    if str(read_layout(folder).get("weights")).startswith("onnx"):
+        raise RunError(f"{folder} holds an ONNX graph, which only answers: name the run that it was made from")
 
 
 def _present(folder: Path, name: str) -> Path:

@@ -20,6 +20,7 @@ class ReadingModel(nn.Module):
     Attributes:
         backbone: an encoder whose output has ``last_hidden_state`` (B, T, H).
         head: see :class:`qakit.protocols.Head`.
+        attends_globally: whether some positions must be named that see all others, as in Longformer.
     """
 
     def __init__(self, backbone: nn.Module, head: nn.Module) -> None:
@@ -28,7 +29,7 @@ class ReadingModel(nn.Module):
         self.head = head
         # The launcher chose a precision before there was a model.
         self._full_precision = getattr(getattr(backbone, "config", None), "model_type", None) in FULL_PRECISION_ONLY
-        self._attends_globally = any(
+        self.attends_globally = any(
             "global_attention_mask" in inspect.signature(module.forward).parameters for module in backbone.modules()
         )
 
@@ -45,7 +46,7 @@ class ReadingModel(nn.Module):
             inputs["attention_mask"] = batch.attention_mask
         if batch.token_type_ids is not None:
             inputs["token_type_ids"] = batch.token_type_ids
-        if self._attends_globally:
+        if self.attends_globally:
             inputs["global_attention_mask"] = question_mask(batch)
         output = self.head(self._hidden(inputs), batch)
         if not isinstance(output, HeadOutput):

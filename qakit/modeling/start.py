@@ -14,7 +14,7 @@ from qakit.errors import RunError
 from qakit.modeling.adapter_file import read_weights
 from qakit.modeling.assemble import Assembled, build_head
 from qakit.modeling.checkpoints import checkpoint_in
-from qakit.modeling.folder import WEIGHTS, read_layout
+from qakit.modeling.folder import WEIGHTS, read_layout, refuse_graph
 from qakit.modeling.plain_weights import has_the_head
 from qakit.protocols import GivesOtherThanSpans, TransformersNames
 from qakit.recipe.model import BackboneSection, Recipe
@@ -44,6 +44,7 @@ def check_start(section: BackboneSection) -> None:
         raise RunError(f"backbone.from_run: {run.folder} is made of several models: name the run of one of them{one}")
     if not run.model.is_dir():
         raise RunError(f"backbone.from_run: {run.folder} has no trained model yet")
+    refuse_graph(run.model)
     if read_layout(run.model).get("weights") == "adapter":
         raise RunError(
             f"backbone.from_run: {run.folder} keeps only what it trained (train.keep: adapter); make a whole model "

@@ -67,16 +67,10 @@ def report_of(
 
     Questions are resampled by the recipe's seed, so the intervals are the same every time.
     """
-    from qakit.inference.evaluation import answers_of, choices_of
-    from qakit.protocols import DrawnMetric, PerExampleMetric
+    from qakit.inference.evaluation import choices_of
 
-    recipe, metric = judge.recipe, judge.metric
-    answers, sampling = answers_of(evaluation.predictions), Sampling(RESAMPLES, recipe.seed)
-    columns: dict[str, Column] = {}
-    if isinstance(metric, PerExampleMetric):
-        columns = mean_columns(metric.per_example(examples, answers))
-    elif isinstance(metric, DrawnMetric):
-        columns = drawn_columns(partial(metric.of_draws, examples, answers), len(examples), sampling)
+    recipe, sampling = judge.recipe, Sampling(RESAMPLES, judge.recipe.seed)
+    columns = columns_of(evaluation, examples, judge, sampling)
     has_threshold = recipe.predict.no_answer and bool(evaluation.raw)
     return EvaluationReport(
         evaluation=evaluation,
@@ -84,6 +78,21 @@ def report_of(
         choices=choices_of(evaluation.raw, examples, judge) if has_threshold else None,
         source=("option" if given else _source(recipe)) if has_threshold else None,
     )
+
+
+def columns_of(
+    evaluation: Evaluation, examples: Sequence[Example], judge: Judge, sampling: Sampling
+) -> dict[str, Column]:
+    """Those figures that the metric gives by question or by draw, ready for intervals and differences."""
+    from qakit.inference.evaluation import answers_of
+    from qakit.protocols import DrawnMetric, PerExampleMetric
+
+    answers = answers_of(evaluation.predictions)
+    if isinstance(judge.metric, PerExampleMetric):
+        return mean_columns(judge.metric.per_example(examples, answers))
+    if isinstance(judge.metric, DrawnMetric):
+        return drawn_columns(partial(judge.metric.of_draws, examples, answers), len(examples), sampling)
+    return {}
 
 
 def _source(recipe: Recipe) -> Source:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-What = Literal["info", "tree", "head", "file", "other"]
+What = Literal[
+    "info", "tree", "head", "file", "card", "create", "branch", "preupload", "batch", "store", "commit", "other"
+]
 """The kinds of requests: about a repository or one of its revisions, the listing of its files, the headers of one
-file, its content; anything else."""
+file, its content; the steps of an upload; anything else."""
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from hub import faults
+from hub import faults, uploads
 from hub.faults import Fault, What
 from hub.repository import Blob, Kind, Repository, Revision
 
@@ -26,7 +27,7 @@ class Asked:
     """One request, for assertions.
 
     Attributes:
-        method: ``GET``, ``HEAD`` or ``POST``.
+        method: ``GET``, ``HEAD``, ``POST`` or ``PUT``.
         what: the kind of request.
         repository: ``OWNER/NAME`` or ``NAME``; empty for what is about none.
         path: of the file (``head``, ``file``), of the folder (``tree``), else of the request.
@@ -66,6 +67,8 @@ def address(path: str, revisions: Callable[[Kind, str], list[str]], method: str)
         revisions: the names of a repository's revisions; a name may hold slashes (``refs/pr/1``).
         method: of the request.
     """
+    if step := uploads.step_of(path):
+        return Address(step[0], path=path)  # type: ignore[arg-type]
     parts = unquote(path).strip("/").split("/")
     stored = parts[0] == "storage"
     parts = parts[1:] if stored else parts
@@ -121,7 +124,18 @@ class Handler(BaseHTTPRequestHandler):
         self._serve(b"")
 
     def do_POST(self) -> None:
-        self._serve(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+        self._serve(self._body())
+
+    def _body(self) -> bytes:
+        """All of it; commits come in chunks."""
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        parts = []
+        while size := int(self.rfile.readline(), 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
 
     # -------------------------------------------------------------------------------------------------------- requests
     def _serve(self, body: bytes) -> None:
@@ -133,7 +147,9 @@ class Handler(BaseHTTPRequestHandler):
             path = asked.path if asked.what in ("tree", "head", "file") else urlsplit(self.path).path
             token, name = "Authorization" in self.headers, fault.name if fault else None
             hub.note(Asked(self.command, asked.what, asked.kind, asked.repository, path, self._range()[0], token, name))
-        if fault is None or fault.kind in ("truncate", "corrupt", "stall", "whole"):
+        if fault is None and (step := uploads.step_of(urlsplit(self.path).path)):
+            self._upload(*step, body)
+        elif fault is None or fault.kind in ("truncate", "corrupt", "stall", "whole"):
             self._answer(asked, body)
         elif fault.kind == "answer":
             self._refuse(fault)
@@ -141,6 +157,17 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             if fault.kind == "hang":
                 self._wait()
+
+    def do_PUT(self) -> None:
+        self.do_POST()
+
+    def _upload(self, step: str, found: re.Match[str], body: bytes) -> None:
+        may_write = self.headers.get("Authorization") == f"Bearer {TOKEN}"
+        done = uploads.upload(self.stand_in, step, found, body, may_write=may_write)
+        if isinstance(done, Fault):
+            self._refuse(done)
+        else:
+            self._send(done[0], json.dumps(done[1]).encode(), "application/json; charset=utf-8")
 
     def _plays(self, kind: str) -> bool:
         return self.fault is not None and self.fault.kind == kind
@@ -181,7 +208,7 @@ class Handler(BaseHTTPRequestHandler):
         given = self.headers.get("Authorization")
         if asked.stored:
             return None
-        if given not in (None, f"Bearer {TOKEN}"):
+        if given not in (None, f"Bearer {TOKEN}", f"Bearer {uploads.READ_ONLY}"):
             return faults.BAD_TOKEN
         if repository is None or repository.private:
             if given is None:  # the hub does not tell strangers what there is

@@ -77,5 +77,10 @@ def read(files: Files) -> dict[str, Blob]:
         if isinstance(content, Path):
             content = content.read_bytes()
         data = content.encode() if isinstance(content, str) else content
-        blobs[path] = Blob(data, large=any(fnmatch(path, pattern) for pattern in LARGE))
+        blobs[path] = Blob(data, large=is_large(path))
     return blobs
+
+
+def is_large(path: str) -> bool:
+    """Whether a file goes to the large-file storage."""
+    return any(fnmatch(path, pattern) for pattern in LARGE)

@@ -27,6 +27,8 @@ class HubServer:
 
     Attributes:
         repositories: what is published, by kind (``models``, ``datasets``) and name.
+        storage_room: uploaded large files by their SHA-256, also those that no commit has.
+        taken: names under which no model can be made, as something else has them.
         asked: every request in the order of arrival; redirects to the storage of large files are left out.
         sent: bytes of all answers.
         blocked: set as soon as a request hangs; ``release`` lets go of all that hang.
@@ -34,6 +36,8 @@ class HubServer:
 
     def __init__(self) -> None:
         self.repositories: dict[tuple[Kind, str], Repository] = {}
+        self.storage_room: dict[str, bytes] = {}
+        self.taken: set[str] = set()
         self.asked: list[Asked] = []
         self.sent = 0
         self.plans: list[tuple[Fault, What | None, str | None, list[None] | None]] = []
@@ -135,7 +139,7 @@ class HubServer:
 
         Args:
             fault: see :mod:`hub.faults`.
-            what: ``info``, ``tree``, ``head``, ``file``.
+            what: ``info``, ``tree``, ``head``, ``file``; a step of an upload (:data:`hub.uploads.STEPS`).
             path: for this file only.
             times: how often.
         """

@@ -1,0 +1,186 @@
+"""A run onto the model hub: plain weights, tokenizer and a model card, in one commit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from qakit.data.splits import CONTEXTS
+from qakit.errors import HubError, QakitError, UsageError
+from qakit.training.events import Listener, Notice
+
+if TYPE_CHECKING:
+    from qakit.recipe.model import Recipe
+    from qakit.registry import Registry
+    from qakit.report.card import Figures
+    from qakit.runs import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What a push has published, or would publish."""
+
+    repository: str
+    card: str
+    files: Mapping[str, int]
+    """Bytes by name."""
+    commit: str | None
+    """Its address; None for a dry run."""
+
+
+def push(
+    folder: Path,
+    repository: str,
+    *,
+    private: bool = False,
+    revision: str | None = None,
+    licence: str | None = None,
+    dry_run: bool = False,
+    listener: Listener,
+) -> Pushed:
+    """Publish the best weights of the run in ``folder`` as ``repository`` (``OWNER/NAME``).
+
+    Neither data, predictions, checkpoints nor paths of this machine go along.
+
+    Args:
+        private: a new repository is for its owner alone.
+        revision: a branch; the default branch where it is None.
+        licence: of the model, as the hub calls it; by default the backbone's.
+        dry_run: ask the hub for the backbone's licence alone, and publish nothing.
+
+    Raises:
+        UsageError: a name that the hub does not take.
+        RunError: the run has no model, or a graph in its place.
+        HubError: the hub does not take it; nothing is published.
+    """
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils._validators import validate_repo_id
+
+    from qakit.hub_uploads import upload
+    from qakit.modeling.export import export_merged
+    from qakit.registry import load_registry
+    from qakit.report.card import UNKNOWN, Subject, card_of
+    from qakit.runs import LAYOUT, SEEN, open_run
+
+    try:
+        validate_repo_id(repository)
+    except HFValidationError:
+        repository = ""
+    if "/" not in repository:
+        raise UsageError("a model on the hub is named OWNER/NAME, of letters, digits, '-', '_' and '.'")
+    run, registry = open_run(folder), load_registry()
+    recipe = run.recipe()
+    with TemporaryDirectory() as temporary:
+        fresh = Path(temporary) / "model"
+        export_merged(run, registry, fresh)
+        (fresh / SEEN).unlink(missing_ok=True)  # hashes of private questions could be guessed
+        architectures = _amend(fresh / LAYOUT, fresh / "config.json", recipe)
+        backbone, theirs = _backbone_licence(recipe)
+        if theirs == UNKNOWN and licence is None:
+            listener(
+                Notice(
+                    f"the licence of the backbone {backbone} is not known, and the card says so: look it up, and name "
+                    "the model's with --license"
+                )
+            )
+        card = card_of(
+            Subject(
+                repository=repository,
+                recipe=recipe,
+                figures=_figures(run, registry, listener),
+                backbone=backbone,
+                licence=licence or theirs,
+                backbone_licence=theirs,
+                auto_class=_auto_class(architectures),
+            )
+        )
+        (fresh / "README.md").write_text(card, "utf-8")
+        files = {file.name: file.stat().st_size for file in sorted(fresh.iterdir())}
+        commit = None
+        if not dry_run:
+            message = f"{run.name}, trained with qakit"
+            commit = upload(fresh, repository, mark=LAYOUT, private=private, revision=revision, message=message)
+    return Pushed(repository, card, files, commit)
+
+
+def _amend(layout_file: Path, config_file: Path, recipe: Recipe) -> list[str]:
+    """Add to the layout how the model reads, and take this machine's paths out; transformers' classes for it."""
+    layout = json.loads(layout_file.read_text("utf-8"))
+    if isinstance(layout.get("backbone"), dict):
+        layout["backbone"]["source"] = public_name(layout["backbone"]["source"])
+    data = recipe.model_dump(mode="json", exclude_defaults=True)
+    reader, windows = recipe.data.reader, data.get("preprocess", {}).get("predict")
+    settings = {name: value for name, value in reader.settings.items() if name != CONTEXTS}
+    reads: dict[str, Any] = {
+        name: data[name] for name in ("head", "windows", "predict", "postprocess", "metric") if name in data
+    }
+    reads["data"], reads["train"] = {"reader": {"name": reader.name, **settings}}, {"precision": recipe.train.precision}
+    layout["recipe"] = reads if windows is None else reads | {"preprocess": {"predict": windows}}
+    layout_file.write_text(json.dumps(layout, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
+    found = json.loads(config_file.read_text("utf-8")).get("architectures")
+    return list(found or [])
+
+
+def public_name(source: str) -> str:
+    """A backbone's source as others may see it: of a folder the name alone."""
+    path = Path(source)
+    return path.name if path.is_absolute() or source.startswith((".", "~")) or path.is_dir() else source
+
+
+def _auto_class(architectures: list[str]) -> str | None:
+    from qakit.report.card import TASKS
+
+    return next(
+        (auto for auto in TASKS for name in architectures if name.endswith(auto.removeprefix("AutoModel"))), None
+    )
+
+
+def _backbone_licence(recipe: Recipe) -> tuple[str, str]:
+    """The backbone as others may see it, and its licence: what its package or its own card says."""
+    from importlib.metadata import PackageNotFoundError, metadata
+
+    from huggingface_hub import ModelCard
+
+    from qakit.hub import snapshot
+    from qakit.report.card import UNKNOWN
+
+    source = recipe.backbone.source
+    name, folder = public_name(source), Path(source)
+    try:
+        if not folder.is_dir() and "/" not in source:
+            said = metadata(source).json
+            found = str(said.get("license_expression") or said.get("license") or UNKNOWN)
+            return name, found.lower() if len(found) < 30 else UNKNOWN  # some packages give the whole text
+        if not folder.is_dir():
+            folder = snapshot(
+                source,
+                choose=lambda names: [each for each in names if each == "README.md"],
+                revision=recipe.backbone.revision,
+                subject=f"backbone {source!r}",
+            )
+        text = (folder / "README.md").read_text("utf-8")
+        licence = ModelCard(text, ignore_metadata_errors=True).data.to_dict().get("license")  # type: ignore[no-untyped-call]
+    except (PackageNotFoundError, HubError, OSError, ValueError):
+        licence = None
+    return name, str(licence or UNKNOWN)
+
+
+def _figures(run: Run, registry: Registry, listener: Listener) -> Figures:
+    """The run's validation figures; with intervals where its questions and answers are still there."""
+    from qakit.report.card import Figures
+    from qakit.report.compare import Plan, compare
+    from qakit.report.compare_runs import read_members
+
+    kept: Any = run.read_json(run.metrics_file).get("validation")
+    values = {key: float(value) for key, value in (kept or {}).items() if isinstance(value, int | float)}
+    try:
+        found = compare(read_members([run.folder], registry), Plan())
+    except QakitError as error:
+        listener(Notice(f"the card has figures without intervals: {error}"))
+        return Figures(values, {}, None)
+    estimates = found.estimates[0]
+    return Figures(values or {key: each.mean for key, each in estimates.items()}, estimates, found.questions)
