@@ -31,7 +31,7 @@ class MultiSpanQAReader:
 
 
 def _question(record: Record) -> Example:
-    demand(record, "context")
+    demand(record, "context", "multispanqa")
     identifier = record.identifier("id")
     record = record.named(f"id {identifier}")
     question, context = _text(record, "question"), _text(record, "context")

@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from datetime import timedelta
-from pathlib import Path
-from typing import Annotated, Any, NoReturn, get_args, get_origin
+from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperGroup
 
 from qakit import __version__
 from qakit.cli import (
@@ -39,6 +37,7 @@ from qakit.cli import (
 from qakit.cli.kaggle import standings, submit
 from qakit.cli.terminal.console import print_error, show_logged_warnings
 from qakit.cli.terminal.file_progress import FileDisplay
+from qakit.cli.terminal.groups import Commands
 from qakit.cli.terminal.streams import lost_output, steady_streams
 from qakit.distributed import AbandonedError, adopt_slurm, launched_processes, lost_neighbour
 from qakit.errors import OutputError, QakitError
@@ -67,19 +66,8 @@ COMMANDS = (
 FAMILIES = (study, kaggle, recipes, data, runs, cache)
 
 
-METAVARS: dict[Any, str] = {Path: "FILE", int: "N", float: "X", str: "TEXT"}
-"""What an option's value is called in the help, where its declaration does not say."""
-
-
-class _Commands(TyperGroup):
+class _Commands(Commands):
     """Commands that know what options of other tools are called here."""
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command, with names for its options' values."""
-        command = super().get_command(ctx, cmd_name)
-        if command is not None:
-            _name_values(command)
-        return command
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that is asked for."""
@@ -92,15 +80,6 @@ class _Commands(TyperGroup):
                 if hint := option_hint(error.option_name):
                     vars(error).update(message=f"{vars(error)['message']}; {hint}", possibilities=None)
             raise
-
-
-def _name_values(command: Any) -> None:
-    for given in command.params:
-        annotation = given.type_descriptor.annotation if hasattr(given, "type_descriptor") else None
-        if given.metavar is None and not given.opts[0].startswith("-"):
-            given.metavar = given.name.upper()
-        elif given.metavar is None:
-            given.metavar = METAVARS.get(get_args(annotation)[0] if get_origin(annotation) is list else annotation)
 
 
 def build_app() -> typer.Typer:
@@ -127,7 +106,7 @@ def build_app() -> typer.Typer:
         app.command()(command)
     app.command("plugins")(plugins.list_plugins)
     for family in FAMILIES:
-        app.add_typer(family.app, cls=_Commands)
+        app.add_typer(family.app)
     plugins.register_plugin_commands(app)
     return app
 

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qakit.cli.terminal.console import out, plain, print_json
+from qakit.cli.terminal.groups import Commands
 from qakit.errors import UsageError
 
 if TYPE_CHECKING:
     from qakit.data.cache import Entry
 
-app = typer.Typer(name="cache", help="What qakit keeps to be quicker the next time.", no_args_is_help=True)
+app = typer.Typer(
+    cls=Commands, name="cache", help="What qakit keeps to be quicker the next time.", no_args_is_help=True
+)
 
 
 @app.command()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qakit.cli.terminal.console import out, plain, print_json, print_warning
+from qakit.cli.terminal.groups import Commands
 from qakit.errors import RecipeError, RunError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ VALUE_SHOWN = 30
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
 
 
-app = typer.Typer(name="runs", help="What was trained here.", no_args_is_help=True)
+app = typer.Typer(cls=Commands, name="runs", help="What was trained here.", no_args_is_help=True)
 
 
 @app.command("list")

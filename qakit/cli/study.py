@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from qakit.cli.terminal.console import err, out, plain, print_error, print_json, print_text
+from qakit.cli.terminal.groups import Commands
 from qakit.cli.terminal.options import DevicesOption, EngineOption, JobsOption, MaxHoursOption, QuietOption
 from qakit.names import one_line
 from qakit.outputs import check_reports, new_folder, new_path
@@ -27,7 +27,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, for pr
 StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder or file.")]
 
 
-class RunByDefault(TyperGroup):
+class RunByDefault(Commands):
     """``qakit study peft.yaml`` is ``qakit study run peft.yaml``."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from qakit.cli.terminal.console import err, out, plain, print_json, print_warning
+from qakit.cli.terminal.groups import Commands
 from qakit.cli.terminal.options import ReaderSetOption
 from qakit.errors import ModelError, UsageError
 from qakit.outputs import folder_to_fill
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 _DATA_ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 
 
-app = typer.Typer(name="data", help="Look into data files, fetch and convert them.", no_args_is_help=True)
+app = typer.Typer(cls=Commands, name="data", help="Look into data files, fetch and convert them.", no_args_is_help=True)
 
 
 @dataclass(frozen=True, slots=True)

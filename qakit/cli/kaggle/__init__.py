@@ -8,11 +8,12 @@ import typer
 
 from qakit.cli.kaggle.submit import CompetitionOption, JsonOption
 from qakit.cli.terminal.console import plain, print_json
+from qakit.cli.terminal.groups import Commands
 
 STYLES = {"ok": "green", "note": "yellow", "bad": "bold red"}
 
 
-app = typer.Typer(name="kaggle", help="The way to Kaggle.", no_args_is_help=True)
+app = typer.Typer(cls=Commands, name="kaggle", help="The way to Kaggle.", no_args_is_help=True)
 app.callback()(lambda: None)
 
 

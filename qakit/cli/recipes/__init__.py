@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from qakit.cli.terminal.console import err, out, plain, print_json, print_text, print_warning
+from qakit.cli.terminal.groups import Commands
 from qakit.errors import RecipeError, UsageError
 from qakit.outputs import new_path
 from qakit.recipe.about import AboutSection, Device, Task
@@ -27,7 +28,7 @@ Output = Annotated[
 ]
 
 
-app = typer.Typer(name="recipes", help="Recipes: list, show, check.", no_args_is_help=True)
+app = typer.Typer(cls=Commands, name="recipes", help="Recipes: list, show, check.", no_args_is_help=True)
 
 
 @app.command("list")
