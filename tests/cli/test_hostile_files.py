@@ -90,7 +90,7 @@ def write_one_question(folder: Path, form: str, context: str) -> tuple[Path, tup
         return path, ("squad",)
     row = json.dumps({"q": "Where?", "c": context}) + "\n" if form == "jsonl" else f"q,c\nWhere?,{context}\n"
     path.write_text(row, "utf-8")
-    return path, ("table", "--set", "question=q", "--set", "context=c")
+    return path, ("table", "--reader-set", "question=q", "--reader-set", "context=c")
 
 
 def peak_of_reading(path: Path, reader: tuple[str, ...]) -> int:
