@@ -125,7 +125,8 @@ def build_app() -> typer.Typer:
         app.command()(command)
     app.command("plugins")(plugins.list_plugins)
     for family in FAMILIES:
-        app.add_typer(family.app, cls=_Commands)
+        own = family.app.info.cls  # of `study`: `run` need not be said
+        app.add_typer(family.app, cls=type("_Family", (_Commands, own), {}) if isinstance(own, type) else _Commands)
     plugins.register_plugin_commands(app)
     return app
 
