@@ -108,6 +108,15 @@ def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crew]:
     one.close()
 
 
+@pytest.fixture(scope="module")
+def forked_python(crew: Crew) -> Iterator[str]:
+    """What a module's tests start with ``sys.executable``, and qakit for them, is forked as well; the real Python."""
+    with pytest.MonkeyPatch.context() as patch:
+        real = sys.executable
+        patch.setattr(sys, "executable", str(crew.server.python))
+        yield real
+
+
 @pytest.fixture
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
     """A stand-in for the model hub, empty, with a cache of its own; see :mod:`hub.server`."""

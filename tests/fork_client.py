@@ -7,11 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
+
+STAND_IN = Path(__file__).with_name("forked_python.py")
 
 
 class Forked:
@@ -53,12 +56,21 @@ class ForkServer:
     def __init__(self, program: Path, environment: Mapping[str, str]) -> None:
         self.forked: list[Forked] = []
         self.lock = threading.Lock()
+        self.folder = tempfile.TemporaryDirectory()  # the path of a socket is short
+        self.python = Path(self.folder.name, "python")
+        """In Python's place, with the environment that it is given: forked, too (``forked_python.py``)."""
+        self.python.write_text(f"#!{sys.executable} -IS\n{STAND_IN.read_text('utf-8')}", "utf-8")
+        self.python.chmod(0o755)
         path = (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))  # a checkout that is not the installed one
         self.process = subprocess.Popen(
             [sys.executable, str(program)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**environment, "PYTHONPATH": os.pathsep.join(filter(None, path))},
+            env={
+                **environment,
+                "PYTHONPATH": os.pathsep.join(filter(None, path)),
+                "FORK_SERVER_DOOR": str(self.python.with_name("door")),
+            },
             text=True,
         )
         assert self.process.stdout is not None
@@ -95,3 +107,4 @@ class ForkServer:
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait()
+        self.folder.cleanup()

@@ -1,20 +1,26 @@
 """A process that has imported everything slow and forks one ``qakit`` process for each job: the part of the server.
 
 It reads jobs from stdin and writes replies to stdout, one JSON object a line; ``fork_client.py`` is the other end. A
-program in a tests' folder imports what its jobs need and calls :func:`serve` with what a job does.
+program in a tests' folder imports what its jobs need and calls :func:`serve` with what a job does. Who starts
+``ForkServer.python`` in Python's place gets a process from here as well (``forked_python.py``).
 """
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import json
+import marshal
 import os
 import pkgutil
+import runpy
 import selectors
 import signal
+import socket
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,9 +28,13 @@ from typing import Any
 
 import quick
 import typer.main
+from hub.environment import put
 
 import qakit
 from qakit.cli import build_app, main
+
+DOOR = "FORK_SERVER_DOOR"
+"""The variable with the path of the socket at which ``forked_python.py`` knocks."""
 
 
 def serve(work: Callable[[dict[str, Any]], int]) -> None:
@@ -38,10 +48,14 @@ def serve(work: Callable[[dict[str, Any]], int]) -> None:
     os.set_blocking(write_end, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(write_end)
-    jobs: dict[int, int] = {}
+    jobs: dict[int, int | socket.socket] = {}
     watch = selectors.DefaultSelector()
     watch.register(sys.stdin.fileno(), selectors.EVENT_READ)
     watch.register(read_end, selectors.EVENT_READ)
+    door = socket.socket(socket.AF_UNIX)
+    door.bind(os.environ.pop(DOOR))
+    door.listen(64)
+    watch.register(door, selectors.EVENT_READ)
     buffer = b""
     answers = os.fdopen(os.dup(1), "w")
 
@@ -49,12 +63,37 @@ def serve(work: Callable[[dict[str, Any]], int]) -> None:
         answers.write(json.dumps(message) + "\n")
         answers.flush()
 
+    def forked(life: Callable[[], int]) -> int:
+        child = os.fork()
+        if child == 0:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            answers.close()
+            code = life()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+        return child
+
     quick.be_quick()
     typer.main.get_command(build_app())
     gc.freeze()  # children neither look through what was imported here nor copy its pages for doing so
     reply(ready=True)
     while True:
         for key, _ in watch.select():
+            if key.fileobj is door:
+                caller, _ = door.accept()
+                asked, streams = _received(caller)
+                child = forked(lambda asked=asked, streams=streams: run_python(*asked, streams))  # type: ignore[misc]
+                for stream in streams:
+                    os.close(stream)
+                jobs[child] = caller
+                watch.register(caller, selectors.EVENT_READ, child)
+                continue
+            if key.data is not None:  # signals for the child; who stands for it was killed if there is nothing
+                for number in key.fileobj.recv(64) or [signal.SIGKILL]:  # type: ignore[union-attr]
+                    os.kill(key.data, number)
+                continue
             data = os.read(key.fd, 65536)
             if key.fd == read_end:
                 continue
@@ -64,22 +103,59 @@ def serve(work: Callable[[dict[str, Any]], int]) -> None:
         while b"\n" in buffer:
             line, buffer = buffer.split(b"\n", 1)
             job = json.loads(line)
-            child = os.fork()
-            if child == 0:
-                signal.set_wakeup_fd(-1)
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                answers.close()
-                code = work(job)
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(code)
+            child = forked(lambda job=job: work(job))  # type: ignore[misc]
             jobs[child] = job["number"]
             reply(number=job["number"], pid=child)
         while jobs:
             child, status = os.waitpid(-1, os.WNOHANG)
             if child == 0:
                 break
-            reply(number=jobs.pop(child), code=os.waitstatus_to_exitcode(status))
+            code, job_of = os.waitstatus_to_exitcode(status), jobs.pop(child)
+            if isinstance(job_of, int):
+                reply(number=job_of, code=code)
+                continue
+            watch.unregister(job_of)
+            with suppress(BrokenPipeError), job_of:
+                job_of.sendall(code.to_bytes(4, "big", signed=True))
+
+
+def _received(caller: socket.socket) -> tuple[tuple[list[str], dict[str, str], str], list[int]]:
+    """Command line, environment and working folder; and the three streams."""
+    size, streams, _, _ = socket.recv_fds(caller, 4, 3)
+    with caller.makefile("rb") as file:
+        return marshal.loads(file.read(int.from_bytes(size, "big"))), streams
+
+
+def run_python(command: list[str], environment: dict[str, str], folder: str, streams: list[int]) -> int:
+    """In the child: ``python -m``, ``python -c`` or ``python FILE``, as far as ``sys.exit`` and the exit functions."""
+    become(command[0], environment, folder, streams)
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if "huggingface_hub" in sys.modules:
+        put({})  # it has read the server's environment
+    if "torch" in sys.modules and "OMP_NUM_THREADS" in environment:
+        sys.modules["torch"].set_num_threads(int(environment["OMP_NUM_THREADS"]))
+    sys.path[:0] = ["", *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
+    kind, *words = command[1:]
+    code = _exit_code(lambda: _run(kind, words))
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    return code
+
+
+def _run(kind: str, words: list[str]) -> None:
+    if kind == "-m":
+        sys.argv = words
+        for loaded in (words[0], f"{words[0]}.__main__"):  # it begins anew
+            sys.modules.pop(loaded, None)
+        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+    elif kind == "-c":
+        sys.argv = ["-c", *words[1:]]
+        exec(compile(words[0], "<string>", "exec"), {"__name__": "__main__"})
+    else:
+        sys.argv = [kind, *words]
+        sys.path[0] = os.path.dirname(kind)  # noqa: PTH120
+        runpy.run_path(kind, run_name="__main__")
 
 
 def import_all() -> None:
@@ -94,6 +170,7 @@ def import_all() -> None:
                 importlib.import_module(module.name)
     importlib.import_module("peft")
     importlib.import_module("matplotlib.pyplot")
+    importlib.import_module("ruamel.yaml")
 
 
 def warm_up() -> None:
@@ -110,22 +187,36 @@ def warm_up() -> None:
 
 def enter(job: dict[str, Any]) -> None:
     """Make this process the one that the job describes: ``arguments``, ``env``, ``cwd``; ``out`` and ``err``, paths."""
-    for number, path in ((0, os.devnull), (1, job["out"]), (2, job["err"])):
-        os.dup2(os.open(path, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT), number)
+    files = [os.open(job[name], os.O_WRONLY | os.O_CREAT) for name in ("out", "err")]
+    become(sys.executable, job["env"], job["cwd"], [os.open(os.devnull, os.O_RDONLY), *files])
+    sys.argv = ["qakit", *job["arguments"]]
+
+
+def become(python: str, environment: dict[str, str], folder: str, streams: list[int]) -> None:
+    """Make this process another one's: its interpreter, environment, working folder and streams."""
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
     for number, name in ((1, "stdout"), (2, "stderr")):  # the server's may take them for files that can be sought in
         setattr(sys, name, open(number, "w", buffering=1, encoding="utf-8", closefd=False))  # noqa: SIM115
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # though `nohup` started the tests
-    os.chdir(job["cwd"])
+    os.chdir(folder)
     os.environ.clear()
-    os.environ.update(job["env"])
-    sys.argv = ["qakit", *job["arguments"]]
+    os.environ.update(environment)
+    sys.executable = python
 
 
 def run_qakit() -> int:
     """``qakit`` with ``sys.argv``; returns the exit code of a program that ends like this."""
+    return _exit_code(main)
+
+
+def _exit_code(program: Callable[[], Any]) -> int:
     try:
-        main()
+        program()
     except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
         traceback.print_exc()

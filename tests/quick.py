@@ -1,5 +1,5 @@
 """What takes longer than most tests' trainings, done once or not at all: reading the signatures of all commands for
-each command line, and drawing.
+each command line, drawing, and reading the cards of datasets.
 
 In place of a picture a PNG of one point is written, with a digest of the figure's lines and texts, so that runs whose
 curves differ still differ in it. Tests that look at pictures take the fixture ``drawn_pictures``.
@@ -7,14 +7,15 @@ curves differ still differ in it. Tests that look at pictures take the fixture `
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import typer.main
 import typer.testing
+import yaml
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -29,13 +30,27 @@ def write_digest(figure: Figure, target: str | Path, **options: Any) -> None:
         draw(figure, target, **options)
         return
     digest = blake2b(digest_size=16)
-    for line in figure.findobj(Line2D):
-        digest.update(line.get_xydata().tobytes())
-    for text in figure.findobj(Text):
+    for axes in figure.axes:  # their ticks follow from their lines
+        for line in axes.lines:
+            digest.update(line.get_xydata().tobytes())
+    for text in _texts(figure):
         digest.update(text.get_text().encode())
     information = PngInfo()
     information.add_text("digest", digest.hexdigest())
     Image.new("L", (1, 1)).save(target, "png", pnginfo=information)
+
+
+def _texts(figure: Figure) -> Iterator[Text]:
+    yield from figure.texts
+    for axes in figure.axes:
+        legend = axes.get_legend()
+        yield from (
+            axes.title,
+            axes.xaxis.label,
+            axes.yaxis.label,
+            *axes.texts,
+            *(legend.get_texts() if legend else ()),
+        )
 
 
 def _kept_command(app: typer.Typer) -> Any:
@@ -57,5 +72,6 @@ make_command = typer.main.get_command
 
 def be_quick() -> None:
     """From now on."""
+    yaml.SafeLoader = yaml.CSafeLoader  # of cards; the hub's client and datasets take the slow one
     Figure.savefig = write_digest  # type: ignore[method-assign]
     typer.main.get_command = typer.testing._get_command = _kept_command

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
@@ -34,6 +34,7 @@ from qakit.recipe.nodes import (
 )
 from qakit.recipe.overrides import Setting, apply_overrides, apply_settings
 from qakit.recipe.paths import resolve_paths
+from qakit.recipe.read import recipe_text
 from qakit.recipe.syntax import parse
 from qakit.registry import Registry, load_registry
 
@@ -128,9 +129,13 @@ def load_resolved(path: str | PathLike[str], *, registry: Registry | None = None
     Raises:
         RecipeError: the file was changed by hand, or the installed plugins no longer fit it.
     """
+    return _read_back(Path(path), recipe_text(Path(path)), registry if registry is not None else load_registry())
+
+
+@lru_cache(maxsize=64)  # a training asks for its recipe at every step of its way
+def _read_back(path: Path, text: str, registry: Registry) -> Recipe:  # noqa: ARG001 - the text is part of the key
     findings = Findings()
-    registry = registry if registry is not None else load_registry()
-    tree = _as_map(normalise(read_layers(Path(path), findings).tree))
+    tree = _as_map(normalise(read_layers(path, findings).tree))
     recipe = check(tree, registry, findings)
     if recipe is None:
         raise failure_of(findings.issues)

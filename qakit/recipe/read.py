@@ -22,7 +22,7 @@ def read_recipe_file(path: Path, findings: Findings) -> MapNode:
     Raises:
         RecipeError: the file cannot be read, is not YAML, or holds no mapping.
     """
-    root, issues = _parsed(path, _text(path))
+    root, issues = _parsed(path, recipe_text(path))
     for issue in issues:
         findings.add(issue)
     return root
@@ -50,7 +50,12 @@ def missing_file_hint(path: Path) -> str:
     return did_you_mean(path.name, sorted(names))
 
 
-def _text(path: Path) -> str:
+def recipe_text(path: Path) -> str:
+    """What the file holds, without a byte order mark.
+
+    Raises:
+        RecipeError: it cannot be read, or is no text of a recipe's size.
+    """
     try:
         if path.is_dir():
             raise _unusable(path, "this is a folder: name a recipe file in it")

@@ -30,8 +30,15 @@ def names(values: Any) -> str:
     return values if isinstance(values, str) else "-".join(str(value) for value in values.values())
 
 
-every_adapter = pytest.mark.parametrize("adapter", ADAPTERS, ids=names)
-every_head = pytest.mark.parametrize("head", HEADS)
+PAIRS = [
+    (adapter, head)
+    for a, adapter in enumerate(ADAPTERS)
+    for h, head in enumerate(HEADS)
+    if (a + h) % 2 == 0 or "lora" in (adapter, head)
+]
+"""Each adapter with half of the heads, each head with half of the adapters; what they do to each other does not depend
+on the pair. Plain LoRA with all heads: what it saves of them is its own."""
+every_pair = pytest.mark.parametrize(("adapter", "head"), PAIRS, ids=names)
 
 
 def snapshot(assembled: Assembled, *, trainable: bool) -> dict[str, torch.Tensor]:
@@ -46,8 +53,7 @@ def loss(assembled: Assembled) -> float:
     return float(found)
 
 
-@every_adapter
-@every_head
+@every_pair
 def test_what_trains_moves_and_the_rest_stays_bit_for_bit(make: Make, adapter: Any, head: str) -> None:
     recipe, assembled = make(adapter, head)
     frozen, free = snapshot(assembled, trainable=False), snapshot(assembled, trainable=True)
@@ -62,8 +68,7 @@ def test_what_trains_moves_and_the_rest_stays_bit_for_bit(make: Make, adapter: A
     assert len(moved) > 0.8 * len(free)
 
 
-@every_adapter
-@every_head
+@every_pair
 def test_a_resumed_training_equals_an_uninterrupted_one(make: Make, adapter: Any, head: str, tmp_path: Path) -> None:
     recipe, whole = make(adapter, head, train={"layer_decay": 0.8})
     train(whole, recipe, steps=range(4))
@@ -87,8 +92,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(make: Make, adapter: Any
     assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
 
 
-@every_adapter
-@every_head
+@every_pair
 def test_kept_merged_or_as_an_adapter_it_scores_the_same(make: Make, adapter: Any, head: str, tmp_path: Path) -> None:
     recipe, assembled = make(adapter, head)
     train(assembled, recipe, steps=range(3))

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from command_line import Invoke
 
+pytestmark = pytest.mark.usefixtures("forked_python")
+
 
 def test_with_too_little_time_one_step_is_trained_and_the_test_file_predicted(
     small_recipe: Path, invoke: Invoke, tmp_path: Path

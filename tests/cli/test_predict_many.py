@@ -29,7 +29,7 @@ from qakit.inference.stream_inputs import FORMS, Form, find_shards
 from qakit.inference.trained import TrainedRun
 from qakit.values import Prediction, SpanPrediction
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_python")]
 
 Row = dict[str, str]
 

@@ -17,6 +17,7 @@ from qakit.study.trials import Trial, TrialRecord
 Invoke = Callable[..., Result]
 ROOT = Path(__file__).resolve().parents[2]
 STUDIES = ROOT / "recipes" / "studies"
+pytestmark = pytest.mark.usefixtures("forked_python")
 
 
 @pytest.fixture(scope="module")

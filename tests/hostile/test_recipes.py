@@ -55,17 +55,16 @@ def test_a_huge_text_is_a_text(tmp_path: Path, name: str) -> None:
     assert len(load_recipe(path).recipe.description) > 500_000
 
 
-@pytest.mark.parametrize("each", [pytest.param(1, marks=pytest.mark.slow), 13])
-def test_every_value_in_every_place(tmp_path: Path, each: int) -> None:
-    """Or every 13th."""
+def test_every_thirteenth_value_in_every_place(tmp_path: Path) -> None:
+    """All of them: a line of the table in docs/reliability.md."""
     path = tmp_path / "r.yaml"
     path.write_text(json.dumps(VALID), "utf-8")
     assert refusal(path) is None
     refused = 0
-    for _, _, document in itertools.islice(mutants(VALID), 0, None, each):
+    for _, _, document in itertools.islice(mutants(VALID), 0, None, 13):
         path.write_text(json.dumps(document), "utf-8")
         refused += refusal(path) is not None
-    assert refused > 600 // each
+    assert refused > 600 // 13
 
 
 @FAST

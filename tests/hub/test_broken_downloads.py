@@ -257,6 +257,7 @@ def test_a_hub_that_does_not_answer_for_a_file_is_given_up_after_one_try(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked_python")
 def test_a_command_that_was_killed_in_a_download_is_taken_up_by_the_next(
     hub: HubServer, hub_environment: Callable[..., dict[str, str]], tmp_path: Path
 ) -> None:

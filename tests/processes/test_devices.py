@@ -22,7 +22,7 @@ from qakit.training.events import CheckpointWritten, Event, Remark, RunBegun, St
 from qakit.training.interrupts import InterruptedTrainingError
 from qakit.training.subprocesses import call_on
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_python")]
 CHOSEN = "2 shares of the CPU: one process on each, 1 thread for each"
 
 

@@ -15,7 +15,7 @@ import pytest
 from comparisons import assert_equal
 from crew import Crew, Ended
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_python")]
 
 ACCELERATE = """\
 compute_environment: LOCAL_MACHINE

@@ -113,7 +113,7 @@ def test_every_file_name_makes_a_valid_name(stem: str) -> None:
         max_size=3,
     ),
 )
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_recipe_survives_the_round_trip(
     tmp_path: Path, registry: Registry, description: str, rate: float, overrides: dict[str, int | float | str | bool]
 ) -> None:

@@ -102,7 +102,7 @@ DATA = st.recursive(
 @given(st.dictionaries(TEXTS.filter(bool), DATA, min_size=1, max_size=4))
 @example({"a": "\x85\u2028\ufeff\x7f\t\r\n", "b": [[], {}, [{}], [[{"x": 1}]]], "c": [{"d": {"e": []}, "f": [1]}]})
 @example({"no": "yes", "1": "2", "~": "null", "-": "- a", "a: b": "# c", "e": "1e5", "f": "0x1", "g": " x "})
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_what_is_written_reads_back_the_same(data: dict[str, Any]) -> None:
     text = "".join(line + "\n" for _, line in yaml_lines(data))
     root = tree(text)
@@ -178,7 +178,7 @@ VALUES = st.recursive(
 
 @given(data=st.dictionaries(KEYS, VALUES, max_size=6), override=st.tuples(KEYS, KEYS, VALUES))
 @example(data={"extends": "\0"}, override=("data", "data", None))
-@settings(QUIET, max_examples=400)
+@QUIET
 def test_no_nested_data_is_more_than_a_recipe_error(
     tmp_path: Path, registry: Registry, data: dict[str, Any], override: tuple[str, str, Any]
 ) -> None:

@@ -78,8 +78,12 @@ def test_every_other_line_of_the_table(fault: Fault, moment: str, bench: Workben
     check(fault, moment, bench)
 
 
+REPLAYED = [row for row in hostile_table.rows() if row.play is not hostile_table._play_bomb]
+"""Each of the others is played, and looked at more closely, in ``tests/hostile/test_recipes.py``."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("row", hostile_table.rows(), ids=str)
+@pytest.mark.parametrize("row", REPLAYED, ids=str)
 def test_hostile_input(row: Hostile, tmp_path: Path) -> None:
     told = HOSTILE_TABLE.written()[(row.name,)][1]
     assert row.outcome(tmp_path) == told, "the table in docs/reliability.md tells this"

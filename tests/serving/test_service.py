@@ -50,7 +50,7 @@ predict: {{no_answer: true}}
 
 
 @pytest.fixture(scope="module")
-def service(run: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def service(run: Path, forked_python: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Its address, and the process."""
     command = [sys.executable, "-m", "qakit", "serve", str(run), "--port", "0", "--batch", "16"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})

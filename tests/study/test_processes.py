@@ -16,7 +16,7 @@ from qakit.registry import Registry
 from qakit.study.folder import StudyFolder
 from qakit.study.trials import TrialRecord, noted_trials, records_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_python")]
 
 Write = Callable[..., Path]
 DRIVE = Path(__file__).with_name("drive.py")

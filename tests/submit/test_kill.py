@@ -100,7 +100,7 @@ def test_killed_after_every_write_when_an_answer_was_lost(lost: Fault, make_benc
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("prepare", "step"),
-    [((), 31), ((("CreateSubmission", faults.DROPPED),), 61)],
+    [((), 61), ((("CreateSubmission", faults.DROPPED),), 127)],
     ids=["all is well", "an answer is lost"],
 )
 def test_killed_all_over_the_code(

@@ -115,8 +115,8 @@ def test_the_same_file_goes_to_another_competition(make_bench: Callable[..., Ben
 
 
 @pytest.mark.slow
-def test_a_million_rows(make_bench: Callable[..., Bench]) -> None:
-    rows = 1_000_000
+def test_many_rows(make_bench: Callable[..., Bench]) -> None:
+    rows = 200_000
     with KaggleServer() as server:
         bench = make_bench(server)
         bench.write("sample_submission.csv", "id,answer\n" + "".join(f"q{number},\n" for number in range(rows)))
@@ -125,8 +125,8 @@ def test_a_million_rows(make_bench: Callable[..., Bench]) -> None:
         done = bench.submit()
         assert done.code == 0, done.err
         assert bench.ledger()[0]["rows"] == rows
-        bench.write("submission.csv", "id,answer\n" + answers.replace("q777777,", "q777776,"))
+        bench.write("submission.csv", "id,answer\n" + answers.replace("q177777,", "q177776,"))
         broken = bench.submit()
         assert broken.code == 2
-        assert "q777777" in broken.err
-        assert "q777776" in broken.err
+        assert "q177777" in broken.err
+        assert "q177776" in broken.err

@@ -14,6 +14,8 @@ from kaggle_server import KaggleServer
 from kaggle_state import KaggleState
 from whole_round import CODES, COMMANDS, RECIPE, Step, play, question_cup, transcript
 
+pytestmark = pytest.mark.usefixtures("forked_python")
+
 
 @pytest.fixture(scope="module")
 def played(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Step], KaggleState, Path, str]:

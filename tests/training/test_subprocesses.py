@@ -23,6 +23,7 @@ from qakit.training.events import Event, Notice, silence
 from qakit.training.interrupts import InterruptedTrainingError, StopRequest, TerminationError
 from qakit.training.subprocesses import RemoteTraceback, call_on, error_from, error_message, plain
 
+pytestmark = pytest.mark.usefixtures("forked_python")
 ODD = "a\n\u2028\udcff 中"
 
 
@@ -57,7 +58,13 @@ def test_an_error_of_an_unknown_kind_is_its_nearest_known_one() -> None:
     assert type(error_from(message)).__name__ == "ModelError"
 
 
-def test_what_happens_there_is_heard_here(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_happens_there_is_heard_here(
+    forked_python: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "executable", forked_python)  # as for users, once
     heard: list[Event] = []
     files: list[hub.Progress] = []
     with caplog.at_level("WARNING", "qakit"), hub.reporting(files.append):

@@ -157,14 +157,14 @@ def test_a_missing_file_is_a_problem_and_a_bad_sample_an_error(tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_a_million_rows_pass_their_own_check(tmp_path: Path) -> None:
+def test_many_rows_pass_their_own_check(tmp_path: Path) -> None:
     path = tmp_path / "big.csv"
     writer = CsvWriter(CsvSettings())
-    items = predictions(*((f"{number:024x}", f"答案,{number}") for number in range(1_000_000)))
+    items = predictions(*((f"{number:024x}", f"答案,{number}") for number in range(200_000)))
     writer.write(items, path)
     assert writer.check(path, path) == []
     with path.open(encoding="utf-8", newline="") as file:
-        assert sum(1 for _ in csv.reader(file)) == 1_000_001
+        assert sum(1 for _ in csv.reader(file)) == 200_001
 
 
 @pytest.mark.shared_data
