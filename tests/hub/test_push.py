@@ -132,7 +132,8 @@ def test_the_card_has_figures_with_intervals_and_no_path_of_this_machine(
 def test_the_backbones_own_card_says_its_licence(
     trained: Callable[[str], Path], hub: HubServer, invoke: Any, tiny_backbone: Path, tmp_path: Path
 ) -> None:
-    hub.publish("org/small-bert", {"README.md": "---\nlicense: apache-2.0\n---\n# BERT\n"})
+    config = (tiny_backbone / "config.json").read_text("utf-8")
+    hub.publish("org/small-bert", {"config.json": config, "README.md": "---\nlicense: apache-2.0\n---\n# BERT\n"})
     run = trained("linear_span")
     kept = (run / "recipe.yaml").read_text("utf-8")
     (run / "recipe.yaml").write_text(kept.replace(str(tiny_backbone), "org/small-bert"), "utf-8")
