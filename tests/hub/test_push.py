@@ -211,6 +211,15 @@ def test_a_broken_upload_publishes_nothing(
     assert invoke("push", trained("linear_span"), NAME).exit_code == 0, "the same command again"
 
 
+@pytest.mark.usefixtures("signed_in")
+def test_a_commit_that_is_cut_off_publishes_nothing(
+    trained: Callable[[str], Path], hub: HubServer, invoke: Any
+) -> None:
+    hub.inject(faults.DROPPED, "commit", times=None)
+    refused(invoke("push", trained("linear_span"), NAME), "the connection broke", "nothing is published")
+    assert hub.revision(NAME).files.keys() == {".gitattributes"}
+
+
 @pytest.mark.parametrize("name", ["reads", "a/b/c", "ada/", "ada/re ads", "../x"])
 def test_names_that_the_hub_does_not_take(
     name: str, trained: Callable[[str], Path], hub: HubServer, invoke: Any
