@@ -85,4 +85,5 @@ def _explained(repository: str, revision: str | None) -> Iterator[None]:
             why = "this token may not write there: it needs write access, and its owner must be a member of OWNER"
         elif status == 404:
             why = "the name is taken by something that is no model, or that this token may not see"
+        why = why.removesuffix("; what has arrived is kept")
         raise HubError(f"{repository}: {why}; nothing is published") from caught

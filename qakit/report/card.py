@@ -63,8 +63,7 @@ def card_of(subject: Subject) -> str:
 
 # {name}
 
-{about}`{subject.backbone}` with the head `{recipe.head.name}`, trained with
-[qakit](https://pypi.org/project/qakit/).
+{about}`{subject.backbone}` with the head `{recipe.head.name}`, trained with qakit.
 
 ## Use
 
@@ -176,7 +175,8 @@ qakit.load("{repository}").answer("Who wrote it?", "Mary Shelley wrote it in 181
 ```python
 from transformers import {auto}, AutoTokenizer
 
-model, tokenizer = {auto}.from_pretrained("{repository}"), AutoTokenizer.from_pretrained("{repository}")
+model = {auto}.from_pretrained("{repository}")
+tokenizer = AutoTokenizer.from_pretrained("{repository}")
 ```"""
 
 

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from qakit.data.splits import CONTEXTS
-from qakit.errors import HubError, QakitError, UsageError
+from qakit.errors import HubError, ModelError, QakitError, UsageError
 from qakit.training.events import Listener, Notice
 
 if TYPE_CHECKING:
@@ -140,33 +140,29 @@ def _auto_class(architectures: list[str]) -> str | None:
 
 
 def _backbone_licence(recipe: Recipe) -> tuple[str, str]:
-    """The backbone as others may see it, and its licence: what its package or its own card says."""
-    from importlib.metadata import PackageNotFoundError, metadata
-
+    """The backbone as others may see it, and the licence that its own card says; a package's licence may be another."""
     from huggingface_hub import ModelCard
 
     from qakit.hub import snapshot
+    from qakit.modeling.sources import find_source
     from qakit.report.card import UNKNOWN
 
-    source = recipe.backbone.source
-    name, folder = public_name(source), Path(source)
+    section, card = recipe.backbone, "README.md"
     try:
-        if not folder.is_dir() and "/" not in source:
-            said = metadata(source).json
-            found = str(said.get("license_expression") or said.get("license") or UNKNOWN)
-            return name, found.lower() if len(found) < 30 else UNKNOWN  # some packages give the whole text
-        if not folder.is_dir():
+        source = find_source(section.source, revision=section.revision, needs="configuration")
+        folder = source.folder
+        if source.origin == "hub":
             folder = snapshot(
-                source,
-                choose=lambda names: [each for each in names if each == "README.md"],
-                revision=recipe.backbone.revision,
-                subject=f"backbone {source!r}",
+                section.source,
+                choose=lambda names: [name for name in names if name == card],
+                revision=section.revision,
+                subject=f"backbone {section.source!r}",
             )
-        text = (folder / "README.md").read_text("utf-8")
-        licence = ModelCard(text, ignore_metadata_errors=True).data.to_dict().get("license")  # type: ignore[no-untyped-call]
-    except (PackageNotFoundError, HubError, OSError, ValueError):
+        data = ModelCard((folder / card).read_text("utf-8"), ignore_metadata_errors=True).data
+        licence = data.to_dict().get("license")  # type: ignore[no-untyped-call]
+    except (HubError, ModelError, OSError, ValueError):
         licence = None
-    return name, str(licence or UNKNOWN)
+    return public_name(section.source), str(licence or UNKNOWN)
 
 
 def _figures(run: Run, registry: Registry, listener: Listener) -> Figures:

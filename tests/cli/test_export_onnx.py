@@ -109,7 +109,7 @@ def test_a_folder_without_the_extra_says_so(
     graph: tuple[Path, dict[str, Any]], invoke: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)  # type: ignore[arg-type]
-    result = invoke("ask", graph[0], "-q", "Who?", "-c", "Mary Shelley wrote it.")
+    result = invoke("ask", graph[0], "Who?", "-c", "Mary Shelley wrote it.")
     assert str(result.exception) == "ONNX needs the package 'onnxruntime': pip install 'qakit[onnx]'"
 
 

@@ -79,6 +79,7 @@ def test_every_file_of_a_finished_run_is_refused_as_an_output(run: Path, small_d
         ("export", "RUN", "--merge", "-o", "RUN/model/merged"),
         ("export", "RUN", "--adapter-only", "-o", "RUN/adapter"),
         ("export", "RUN", "--offline", "-o", "RUN/offline"),
+        ("export", "RUN", "--onnx", "-o", "RUN/graph"),
         ("export", "RUN", "--kaggle", "RUN/kaggle", "--user", "me"),
         ("pretrain", "RECIPE", "-o", "RUN/backbone"),
         ("train", "RECIPE", "-o", "RUN/more"),

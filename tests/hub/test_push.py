@@ -132,7 +132,8 @@ def test_the_card_has_figures_with_intervals_and_no_path_of_this_machine(
 def test_the_backbones_own_card_says_its_licence(
     trained: Callable[[str], Path], hub: HubServer, invoke: Any, tiny_backbone: Path, tmp_path: Path
 ) -> None:
-    hub.publish("org/small-bert", {"README.md": "---\nlicense: apache-2.0\n---\n# BERT\n"})
+    config = (tiny_backbone / "config.json").read_text("utf-8")
+    hub.publish("org/small-bert", {"config.json": config, "README.md": "---\nlicense: apache-2.0\n---\n# BERT\n"})
     run = trained("linear_span")
     kept = (run / "recipe.yaml").read_text("utf-8")
     (run / "recipe.yaml").write_text(kept.replace(str(tiny_backbone), "org/small-bert"), "utf-8")
@@ -208,6 +209,15 @@ def test_a_broken_upload_publishes_nothing(
     assert hub.revision(NAME).files.keys() <= {".gitattributes"}
     hub.heal()
     assert invoke("push", trained("linear_span"), NAME).exit_code == 0, "the same command again"
+
+
+@pytest.mark.usefixtures("signed_in")
+def test_a_commit_that_is_cut_off_publishes_nothing(
+    trained: Callable[[str], Path], hub: HubServer, invoke: Any
+) -> None:
+    hub.inject(faults.DROPPED, "commit", times=None)
+    refused(invoke("push", trained("linear_span"), NAME), "the connection broke", "nothing is published")
+    assert hub.revision(NAME).files.keys() == {".gitattributes"}
 
 
 @pytest.mark.parametrize("name", ["reads", "a/b/c", "ada/", "ada/re ads", "../x"])
