@@ -277,6 +277,14 @@ class ScoresPositions(Protocol):
 
 
 @runtime_checkable
+class SumsPositions(Protocol):
+    """Optional for heads that score positions: whether a span's score is its start's plus its end's. Then the mean over
+    windows loses nothing, and is what ``predict.aggregation`` is by default."""
+
+    sums_positions: bool
+
+
+@runtime_checkable
 class GivesDistributions(Protocol):
     """Optional for heads: the distributions that the loss is about, so that two readings of a batch can be compared."""
 

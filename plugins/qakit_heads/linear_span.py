@@ -35,6 +35,7 @@ class LinearSpan(SpanFeatureHead):
     auto_class: str = "AutoModelForQuestionAnswering"
     has_distributions: bool = True
     any_place: bool = True
+    sums_positions: bool = True
 
     def __init__(self, settings: LinearSpanSettings, runtime: HeadRuntime) -> None:
         super().__init__()

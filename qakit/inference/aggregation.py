@@ -15,11 +15,27 @@ from qakit.errors import UsageError
 from qakit.inference.positions import PositionTable
 from qakit.inference.spans import best_spans
 from qakit.inference.table import SpanTable
-from qakit.protocols import Gives, GivesOtherThanSpans, LearnsYesNo, ScoresPositions, SpanCandidates
-from qakit.recipe.model import Recipe
+from qakit.protocols import (
+    Gives,
+    GivesOtherThanSpans,
+    LearnsYesNo,
+    ScoresPositions,
+    SpanCandidates,
+    SumsPositions,
+)
+from qakit.recipe.model import PredictSection, Recipe
 
 BATCH_TOKENS = 1 << 20
 """At most this many padded tokens are searched for spans at once, or those of a single context."""
+
+
+def decided(predict: PredictSection, head: object) -> PredictSection:
+    """The block with an aggregation: where it leaves that to the head, the mean for spans that are the sum of two ends,
+    else ``max_context``."""
+    if predict.aggregation != "auto":
+        return predict
+    sums = isinstance(head, SumsPositions) and head.sums_positions and not learns_yes_no(head)
+    return predict.model_copy(update={"aggregation": "mean" if sums else "max_context"})
 
 
 def check_head(recipe: Recipe, head: object) -> None:
@@ -29,7 +45,7 @@ def check_head(recipe: Recipe, head: object) -> None:
         UsageError: scores of single tokens are wanted, and the head gives none, or yes and no, which no token has; or
             windows are to be compared by the scores of single answers, and the head gives sets.
     """
-    predict = recipe.predict
+    predict = decided(recipe.predict, head)
     wanted = "aggregation: mean" if predict.aggregation == "mean" else "character_scores: true"
     if given_by(head) == "sets" and (predict.aggregation != "max_context" or predict.character_scores):
         wanted = wanted if predict.character_scores else f"aggregation: {predict.aggregation}"

@@ -16,7 +16,7 @@ from qakit.data.encode import EncodedExamples, encode
 from qakit.data.template import PairTemplate
 from qakit.data.windows import Windows
 from qakit.distributed import ALONE, Workers
-from qakit.inference.aggregation import check_head, given_by, learns_yes_no
+from qakit.inference.aggregation import check_head, decided, given_by, learns_yes_no
 from qakit.inference.answer_sets import set_predictions
 from qakit.inference.characters import CharacterScores
 from qakit.inference.classification import check_windows, context_predictions, label_predictions
@@ -104,7 +104,8 @@ def prepare(
     windows = preprocessor.windows(encoded, epoch=0)
     if gives == "contexts":
         check_windows(windows, encoded, examples)
-    owned = gives in ("spans", "sets") and recipe.predict.aggregation == "max_context"
+    predict = decided(recipe.predict, assembled.model.head)
+    owned = gives in ("spans", "sets") and predict.aggregation == "max_context"
     ownership = owned_tokens(windows) if owned else None
     collator = Collator(encoded, windows, assembled.template, ownership=ownership)
     return ScoringSet(
@@ -113,7 +114,7 @@ def prepare(
         windows=windows,
         collator=collator,
         batches=tuple(prediction_batches(collator.lengths, batch_size=recipe.predict.batch_size)),
-        predict=recipe.predict,
+        predict=predict,
         classes=assembled.classes,
     )
 

@@ -139,10 +139,11 @@ class PredictSection(Section):
     """Longest answer in tokens."""
     no_answer: bool = False
     """Whether a question may have no answer (SQuAD 2.0)."""
-    aggregation: Literal["max_context", "max", "mean"] = "max_context"
+    aggregation: Literal["auto", "max_context", "max", "mean"] = "auto"
     """Tokens in several overlapping windows: `max_context` lets an answer start only in the window that sees most
     around its first token; `max` lets all windows compete by their log-odds against "no answer"; `mean` averages these
-    log-odds over the windows, the more the window sees around a token the higher its weight, and then seeks spans."""
+    log-odds over the windows, the more the window sees around a token the higher its weight, and then seeks spans;
+    `auto` is `mean` for heads whose spans are the sum of two ends (`linear_span`), else `max_context`."""
     character_scores: bool = False
     """Keep start and end log-probabilities per character of each context beside the predictions, for ensembles."""
     null_threshold: float | Literal["tune"] = "tune"
