@@ -127,7 +127,7 @@ def compare_yes_no(folder: Path, heads: Sequence[str]) -> None:
     data = {"reader": "squad", "train": str(folder / "train.json"), "validation": str(folder / "dev.json")}
     kinds = ("span", "span", "span", "yes", "no")
     for head in heads:
-        for weight in (1.0, 0.0):
+        for weight in (0.0, 1.0):
             settings = {"name": head, "yes_no_weight": weight}
             windows = {"max_length": 80, "max_question_length": 32}
             run = train(folder, f"{head}-{weight}", data=data, head=settings, metric="squad_v1", windows=windows)
