@@ -32,7 +32,7 @@ COMMON: dict[str, Any] = {
     },
     "adapter": {"name": "freeze", "embeddings": True, "layers": 0},
     "windows": {"max_length": 160, "max_question_length": 32},
-    "preprocess": {"train": {"name": "stride", "overlap": 24}, "predict": {"name": "stride", "overlap": 24}},
+    "preprocess": {"train": {"name": "stride", "overlap": 48}, "predict": {"name": "stride", "overlap": 48}},
     "train": {"epochs": 4, "batch_size": 16, "learning_rate": 3e-4, "head_learning_rate": 3e-3},
     "predict": {"max_answer_length": 20},
 }
@@ -129,8 +129,12 @@ def compare_yes_no(folder: Path, heads: Sequence[str]) -> None:
     for head in heads:
         for weight in (0.0, 1.0):
             settings = {"name": head, "yes_no_weight": weight}
-            windows = {"max_length": 80, "max_question_length": 32}
-            run = train(folder, f"{head}-{weight}", data=data, head=settings, metric="squad_v1", windows=windows)
+            stride = {"name": "stride", "overlap": 24}
+            short = {
+                "windows": {"max_length": 80, "max_question_length": 32},
+                "preprocess": {"train": stride, "predict": stride},
+            }
+            run = train(folder, f"{head}-{weight}", data=data, head=settings, metric="squad_v1", **short)
             right: dict[str, list[bool]] = {}
             gold = json.loads((folder / "dev.json").read_text())["data"][0]["paragraphs"]
             texts_of = {each["qas"][0]["id"]: each["qas"][0]["answers"][0]["text"] for each in gold}
