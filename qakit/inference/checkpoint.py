@@ -26,7 +26,11 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedTokenizerFast
 
-UNSAID: dict[str, Any] = {"data": {"reader": "squad"}, "train": {"precision": "fp32"}}
+UNSAID: dict[str, Any] = {
+    "data": {"reader": "squad"},
+    "train": {"precision": "fp32"},
+    "predict": {"aggregation": "max_context"},
+}
 """What a model does where nobody says otherwise: it reads SQuAD's format and scores as its authors' library does."""
 
 

@@ -25,6 +25,7 @@ from qakit.inference.log_probabilities import character_scores
 from qakit.inference.memory import within_memory
 from qakit.inference.nbest import span_predictions
 from qakit.modeling.assemble import Assembled
+from qakit.modeling.backbones import Attention, attention_to_score
 from qakit.modeling.device import Precision, autocast
 from qakit.protocols import (
     LearnsNumbers,
@@ -46,7 +47,8 @@ class ScoringSet:
     """Examples made ready for the model once, to be scored as often as wanted.
 
     ``batches`` are rows of ``windows``, longest windows first. ``predict`` says how scores become candidates,
-    ``classes`` what the head chooses among, if it classifies, or the names of its numbers.
+    ``classes`` what the head chooses among, if it classifies, or the names of its numbers, ``attention`` the recipe's
+    choice.
     """
 
     examples: Sequence[Example]
@@ -56,6 +58,7 @@ class ScoringSet:
     batches: tuple[Int64, ...]
     predict: PredictSection
     classes: tuple[str, ...] = ()
+    attention: Attention = "auto"
 
 
 def number_range_of(head: object) -> tuple[float, float] | None:
@@ -116,6 +119,7 @@ def prepare(
         batches=tuple(prediction_batches(collator.lengths, batch_size=recipe.predict.batch_size)),
         predict=predict,
         classes=assembled.classes,
+        attention=recipe.train.attention,
     )
 
 
@@ -149,7 +153,7 @@ def score(
             output = model(on_device)
         collected.add(model, batch, on_device, output)
 
-    with torch.inference_mode():
+    with torch.inference_mode(), attention_to_score(prepared.attention, device, model.backbone):
         for rows, _ in within_memory(workers.share(prepared.batches), collect, notice=notice):
             done += len(rows) * workers.size
             if progress is not None:

@@ -247,7 +247,7 @@ def test_character_scores_go_to_a_file(small_run: Path, invoke: Any, tmp_path: P
     assert file.read_bytes() == (folder / CHARACTERS_FILE).read_bytes()
     scores = CharacterScores.read(file)
     scores.check(read_own_split(load_run(run), "validation", silence).examples)
-    assert scores.aggregation == "max_context"
+    assert scores.aggregation == "mean"
 
     invoke("predict", run, "--split", "validation")  # without them the old ones would not fit what is beside them
     assert not (folder / CHARACTERS_FILE).exists()

@@ -375,7 +375,7 @@ def test_a_split_with_other_rows_than_its_card_tells_is_refused(hub: HubServer, 
     files = dict(datasets.squad())
     files["README.md"] = str(files["README.md"]).replace("num_examples: 24", "num_examples: 25")
     hub.publish_dataset("o/n", files)
-    with pytest.raises(DataError, match="they hold 24 rows, and the dataset's card tells of 25"):
+    with pytest.raises(DataError, match="they hold 24 rows, and the dataset's card says 25"):
         fetch(split("o/n"))
     assert not list(cache.rglob("*.parquet"))
 

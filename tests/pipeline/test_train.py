@@ -183,7 +183,7 @@ def test_what_is_missing_is_trained_by_the_recipe(
     for file in (copy / "combine.json", copy / "metrics.json"):
         file.unlink()
     shutil.rmtree(copy / "span")
-    with pytest.raises(RunError, match="is not finished; continue with"):
+    with pytest.raises(RunError, match="is not finished; resume with"):
         load_trained(copy)
     result = invoke("train", "--resume", "--output", copy)
     assert "stages.span: file not found" in str(result.exception), "its recipe is gone with it"
