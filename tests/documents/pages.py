@@ -61,7 +61,8 @@ def commands(page: Path) -> Iterator[Command]:
 
 
 def _command(line: str, *, typed: bool) -> Command:
-    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    whole = re.sub(r"\[(--[^\]]+)\]", r"\1", line)  # what may be left out
+    lexer = shlex.shlex(whole, posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     words = [word for word in lexer if word not in ("...", "…")]
     start = next(number for number, word in enumerate(words) if word.rpartition("/")[2] == "qakit") + 1

@@ -129,7 +129,7 @@ def test_the_recipes_that_are_named_exist() -> None:
     assert [name for name in named if not (QUICKSTART.parent / f"{name}.yaml").exists()] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=pages.name)
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=pages.name)
 def test_every_link_leads_somewhere(page: Path) -> None:
     broken = []
     for target in pages.links(page):
