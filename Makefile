@@ -11,6 +11,7 @@ help:
 	@echo "make quickstart   install into $(VENV), train the quickstart recipe, evaluate, predict, write a CSV"
 	@echo "make test         install into $(VENV), then lint, types, import contracts, recipes, audit and the whole test suite"
 	@echo "make fast         the test suite without the slow tests"
+	@echo "make docs         the documentation as a site in build/site, every link checked"
 	@echo "make audit        known holes in the pinned dependencies (asks the package index)"
 
 # Each set of extras has its own stamp, so that the quickstart does not wait for the developers' tools.
@@ -54,6 +55,16 @@ fast: $(VENV)/.dev
 # Not part of `make test`: it needs the network, and its answer changes without any change here.
 audit: $(VENV)/.dev
 	$(BIN)/python tests/audit.py
+
+# The pages alone need neither qakit nor torch.
+$(VENV)/.docs: constraints.txt
+	$(CHECK_PYTHON)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt zensical
+	touch $@
+
+docs: $(VENV)/.docs
+	$(BIN)/zensical build --strict --clean
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,4 +1,4 @@
-"""The licences of everything that is installed with qakit: ``docs/licences.md``.
+"""The licences of everything that is installed with qakit: ``docs/dev/licences.md``.
 
 ``python tests/licences.py`` prints the page, ``--write`` writes it; run it in the tested environment. The packages are
 those of ``constraints.txt``, what they say of themselves is in their metadata: the expression (PEP 639) where there is
@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "licences.md"
+PAGE = ROOT / "docs" / "dev" / "licences.md"
 HEADER = """\
 # Licences of the dependencies
 

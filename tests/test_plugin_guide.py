@@ -17,7 +17,8 @@ from qakit.registry import PROTOCOLS
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tests" / "third_party"
-GUIDE = (ROOT / "docs" / "plugins.md").read_text("utf-8")
+PAGES = (ROOT / "docs" / "plugins.md", *sorted((ROOT / "docs" / "plugins").glob("*.md")))
+GUIDE = "\n".join(page.read_text("utf-8") for page in PAGES)
 EXAMPLE_FILES = [
     *sorted((PACKAGE / "src" / "qakit_example").glob("*.py")),
     PACKAGE / "tests" / "test_example.py",
@@ -30,7 +31,7 @@ LANGUAGES = {".py": "python", ".toml": "toml", ".yaml": "yaml"}
 @pytest.mark.parametrize("path", EXAMPLE_FILES, ids=lambda path: path.name)
 def test_the_example_is_shown_as_it_is(path: Path) -> None:
     block = f"```{LANGUAGES[path.suffix]}\n{path.read_text('utf-8')}```\n"
-    assert block in GUIDE, f"docs/plugins.md does not show {path.relative_to(PACKAGE)} as it is"
+    assert block in GUIDE, f"docs/plugins/example.md does not show {path.relative_to(PACKAGE)} as it is"
 
 
 def test_the_short_example_works() -> None:
@@ -43,9 +44,14 @@ def test_the_short_example_works() -> None:
     assert not component.summary.endswith(".")
 
 
+def page_of(protocol: str) -> str:
+    """What the guide says of a protocol."""
+    return (ROOT / "docs" / "plugins" / f"{protocol.lower()}.md").read_text("utf-8")
+
+
 def of_section(protocol: str, kind: str) -> Component[Any, Any, Any]:
-    """The component of the section's own example."""
-    (section,) = re.findall(rf"\n### `{protocol}`.*?\n(?=##)", GUIDE, flags=re.DOTALL)
+    """The component of the page's own example."""
+    section = page_of(protocol)
     (source,) = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
     plugin: dict[str, Any] = {"__name__": f"guide_{kind}"}
     exec(source, plugin)
@@ -152,7 +158,7 @@ def test_every_check_is_in_the_guide(name: str) -> None:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=lambda protocol: protocol.__name__)
 def test_every_protocol_is_in_the_guide_with_its_members(protocol: type) -> None:
-    (section,) = re.findall(rf"\n### `{protocol.__name__}`.*?\n(?=##)", GUIDE, flags=re.DOTALL)
+    section = page_of(protocol.__name__)
     members = [name for name in (*vars(protocol), *protocol.__annotations__) if name[0] != "_" or name == "__call__"]
     assert members
     assert [name for name in members if name not in section] == []

@@ -15,7 +15,7 @@ _INTRODUCTION = """\
 
 A study is one YAML 1.2 file: the recipes it starts from and the values in which its trials differ. `qakit recipes
 validate` checks it with the recipes of all its trials, and `qakit study run STUDY.yaml --dry-run` lists the trials. How
-studies are used is described in [studies.md](studies.md).
+studies are used is described in [Compare and study](compare.md#studies).
 
 **Recipe values** are dotted keys, `train.epochs: 1`, and what stands behind the colon is merged into the recipe by the
 same rules as `--set`: a block that names another plugin replaces the recipe's block, `adapter: bitfit` is

@@ -1,4 +1,4 @@
-"""Hostile inputs of each kind, and what came of them: the lines of a table in ``docs/reliability.md``.
+"""Hostile inputs of each kind, and what came of them: the lines of a table in ``docs/dev/reliability.md``.
 
 ``python tests/reliability/table.py`` plays them and writes it.
 """

@@ -56,7 +56,7 @@ def test_a_huge_text_is_a_text(tmp_path: Path, name: str) -> None:
 
 
 def test_every_thirteenth_value_in_every_place(tmp_path: Path) -> None:
-    """All of them: a line of the table in docs/reliability.md."""
+    """All of them: a line of the table in docs/dev/reliability.md."""
     path = tmp_path / "r.yaml"
     path.write_text(json.dumps(VALID), "utf-8")
     assert refusal(path) is None

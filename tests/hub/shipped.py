@@ -1,6 +1,6 @@
 """Every recipe that qakit ships, run from the backbone and the data that it names, against the stand-in for the hub.
 
-The same for the tests and for the table in docs/models.md. What is cut: examples, batches, epochs, MiniLM's layers.
+The same for the tests and for the table in docs/dev/hub.md. What is cut: examples, batches, epochs, MiniLM's layers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from qakit.workflows.study import plan_study
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = ROOT / "recipes"
-DOCUMENT = ROOT / "docs" / "models.md"
+DOCUMENT = ROOT / "docs" / "dev" / "hub.md"
 
 SIZES = ("train.batch_size=4", "data.train_limit=12", "data.validation_limit=8")
 CUTS = (*SIZES, "train.accumulation=1", "train.epochs=1", "train.precision=auto")

@@ -1,4 +1,4 @@
-"""The tables of docs/models.md: ``python tests/hub/table.py`` makes and prints them, ``--write`` keeps them there.
+"""The tables of docs/dev/hub.md: ``python tests/hub/table.py`` makes and prints them, ``--write`` keeps them there.
 
 What is fetched of every layout; how every recipe fares.
 """

@@ -23,7 +23,7 @@ case  what is asked of the pipeline                                     here
 ===== ================================================================= ===============================================
 
 What differs on purpose: an error is a :class:`qakit.errors.UsageError` and no ValueError or KeyError, and ``top_k``
-answers are fewer where the text holds no more texts (docs/from-transformers.md).
+answers are fewer where the text holds no more texts (docs/coming-from.md).
 """
 
 from __future__ import annotations

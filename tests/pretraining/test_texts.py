@@ -111,5 +111,5 @@ def test_settings_come_from_the_command_line_with_every_problem_named() -> None:
 
 
 def test_the_guide_names_every_setting() -> None:
-    guide = (Path(__file__).parents[2] / "docs" / "pretraining.md").read_text("utf-8")
+    guide = (Path(__file__).parents[2] / "docs" / "what-to-change.md").read_text("utf-8")
     assert [name for name in PretrainSettings.model_fields if f"`{name}`" not in guide] == []

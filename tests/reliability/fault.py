@@ -1,4 +1,4 @@
-"""A line of the table in docs/reliability.md: what goes wrong, at which moments it is tried, and how to try it."""
+"""A line of the table in docs/dev/reliability.md: what goes wrong, at which moments it is tried, and how to try it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plays every fault at every moment, and hostile inputs, and writes what came of it into ``docs/reliability.md``.
+"""Plays every fault at every moment, and hostile inputs, and writes what came of it into ``docs/dev/reliability.md``.
 
 ``python tests/reliability/table.py`` prints both tables; ``--write`` puts them into the document. With some words, only
 the lines that hold them are played (``hostile``: the second table's); the others stay. ``test_reliability.py`` compares
@@ -32,7 +32,7 @@ from trainings import Trainings
 from workbench import Workbench
 from written_part import DOCS, WrittenPart
 
-DOCUMENT = DOCS / "reliability.md"
+DOCUMENT = DOCS / "dev" / "reliability.md"
 
 
 @dataclass(frozen=True)

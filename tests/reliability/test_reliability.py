@@ -1,4 +1,4 @@
-"""A training loses nothing, whatever happens to it: every line of the table in docs/reliability.md is played, once."""
+"""A training loses nothing, whatever happens: every line of the table in docs/dev/reliability.md is played, once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def is_quick(fault: Fault, moment: str) -> bool:
 def check(fault: Fault, moment: str, bench: Workbench) -> None:
     outcome = fault.play(bench, moment)
     assert f"{outcome} (" in FAULT_TABLE.written()[fault.group, fault.name][1], (
-        "the table in docs/reliability.md tells this"
+        "the table in docs/dev/reliability.md tells this"
     )
 
 
@@ -86,4 +86,4 @@ REPLAYED = [row for row in hostile_table.rows() if row.play is not hostile_table
 @pytest.mark.parametrize("row", REPLAYED, ids=str)
 def test_hostile_input(row: Hostile, tmp_path: Path) -> None:
     told = HOSTILE_TABLE.written()[(row.name,)][1]
-    assert row.outcome(tmp_path) == told, "the table in docs/reliability.md tells this"
+    assert row.outcome(tmp_path) == told, "the table in docs/dev/reliability.md tells this"

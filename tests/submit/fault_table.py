@@ -1,4 +1,4 @@
-"""Plays every fault at every step and prints what came of it, for ``docs/kaggle.md``.
+"""Plays every fault at every step and prints what came of it, for ``docs/dev/submitting.md``.
 
 ``python tests/submit/fault_table.py`` prints the table; ``--write`` puts it into the document. ``test_faults.py``
 compares each line of the document with what it sees.

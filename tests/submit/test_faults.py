@@ -44,7 +44,9 @@ def check(case: Case, outcome: Outcome, bench: Bench) -> None:
     if outcome.code != 0:
         assert outcome.next_code == 0, "the next command submits the file, or finds it at Kaggle"
     request, played = place(case)
-    assert written()[request, case.fault.name, played] == figures(outcome), "the table in docs/kaggle.md tells this"
+    assert written()[request, case.fault.name, played] == figures(outcome), (
+        "the table in docs/dev/submitting.md tells this"
+    )
 
 
 def test_the_table_in_the_docs_is_complete() -> None:

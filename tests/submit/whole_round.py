@@ -1,7 +1,7 @@
 """A whole round with the stand-in: from the competition's data to the leaderboard, one command after another.
 
 ``python tests/submit/whole_round.py`` prints it, with the quickstart's encoder (some minutes); ``--write`` puts it into
-``docs/kaggle.md``.
+``docs/dev/submitting.md``.
 """
 
 from __future__ import annotations
