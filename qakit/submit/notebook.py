@@ -15,7 +15,7 @@ from qakit.errors import UsageError
 from qakit.files import replace_folder, write_json, write_text
 from qakit.numbers import load_json
 from qakit.outputs import check_output
-from qakit.submit.wheel import make_wheel, needs_of
+from qakit.submit.wheel import make_wheel, needs_of, plugin_packages
 
 if TYPE_CHECKING:
     from qakit.recipe.model import Recipe
@@ -163,7 +163,7 @@ def _kernel(user: str, name: str, title: str, slug: str) -> dict[str, Any]:
 
 def requirements_of(needs: Sequence[str], recipe: Recipe, registry: Registry) -> tuple[str, ...]:
     """``name==version`` of what qakit needs, and of the packages whose plugins the recipe names."""
-    plugins = [package for package in _plugin_packages(recipe, registry) if package != "qakit"]
+    plugins = sorted(plugin_packages(recipe, registry) - {"qakit"})
     found = []
     for name in dict.fromkeys([*needs, *plugins]):
         try:
@@ -173,33 +173,20 @@ def requirements_of(needs: Sequence[str], recipe: Recipe, registry: Registry) ->
     return tuple(found)
 
 
-def _plugin_packages(recipe: Recipe, registry: Registry) -> list[str]:
-    """The packages of the plugins that predicting with the recipe needs."""
-    used: list[tuple[Any, str]] = [
-        ("readers", recipe.data.reader.name),
-        ("preprocessors", recipe.preprocess.predict.name),
-        ("adapters", recipe.adapter.name),
-        ("heads", recipe.head.name),
-        ("metrics", recipe.metric.name),
-        ("writers", recipe.writer.name),
-        *(("postprocessors", step.name) for step in recipe.postprocess),
-    ]
-    return [registry.get(kind, name).package for kind, name in used]
-
-
 def _ipynb(dataset: str, test_file: str, contexts_file: str | None = None) -> dict[str, Any]:
     """The notebook (nbformat 4).
 
     The files' names, which a recipe may have from anybody, get into the code as literals and nowhere else.
     """
     names = f"TEST_FILE = {test_file!r}\nCONTEXTS_FILE = {contexts_file!r}\n"
-    cells = [
-        _cell("markdown", f"Answers the test file with the model in the dataset `{dataset}`, without a network."),
-        _cell("code", _INSTALL),
-        _cell("code", f"{names}{_PREDICT}"),
-    ]
+    about = f"Answers the test file with the model in the dataset `{dataset}`, without a network."
+    return ipynb(about, install(internet=False), f"{names}{_PREDICT}")
+
+
+def ipynb(about: str, *code: str) -> dict[str, Any]:
+    """A notebook (nbformat 4): what it does, and its cells."""
     return {
-        "cells": cells,
+        "cells": [_cell("markdown", about), *(_cell("code", each) for each in code)],
         "metadata": {
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
             "language_info": {"name": "python"},
@@ -209,49 +196,68 @@ def _ipynb(dataset: str, test_file: str, contexts_file: str | None = None) -> di
     }
 
 
+def install(*, internet: bool, inputs: str = "/kaggle/input") -> str:
+    """The cell that brings qakit, and what it needs and the image lacks; it names ``INPUT`` and ``dataset``."""
+    return f"INTERNET = {internet}\nINPUTS = {inputs!r}\n{_INSTALL}"
+
+
 def _cell(kind: str, text: str) -> dict[str, Any]:
     cell: dict[str, Any] = {"cell_type": kind, "metadata": {}, "source": text.strip().splitlines(keepends=True)}
     return cell | {"execution_count": None, "outputs": []} if kind == "code" else cell
 
 
 _INSTALL = '''
+import email
 import glob
 import importlib.metadata
 import os
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
-INPUT = Path(os.environ.get("QAKIT_INPUT", "/kaggle/input"))
+INPUT = Path(os.environ.get("QAKIT_INPUT", INPUTS))
 dataset = next(path.parent for path in sorted(INPUT.rglob("qakit-*.whl")))
+wheels = sorted(dataset.glob("*.whl"))
 
 
 def lacking():
-    """What the wheel needs and this image has not, or has too old."""
-    from packaging.version import Version
+    """What the wheels need and this image has not, or in a version that will not do."""
+    from packaging.requirements import Requirement
 
-    for line in (dataset / "requirements.txt").read_text().split():
-        name, _, wanted = line.partition("==")
-        try:
-            found = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found = None
-        if found is None or (wanted and Version(found).release[0] < Version(wanted).release[0]):
-            yield line
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as opened:
+            metadata = next(name for name in opened.namelist() if name.endswith(".dist-info/METADATA"))
+            lines = email.message_from_bytes(opened.read(metadata)).get_all("Requires-Dist") or []
+        for need in map(Requirement, lines):
+            if need.marker is not None and not need.marker.evaluate({"extra": ""}):
+                continue
+            try:
+                found = importlib.metadata.version(need.name)
+            except importlib.metadata.PackageNotFoundError:
+                found = None
+            if found is None or not need.specifier.contains(found, prereleases=True):
+                need.marker = None
+                yield need
 
 
-pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--find-links", str(dataset)]
+pip = [sys.executable, "-m", "pip", "install", "--quiet", "--find-links", str(dataset)]
 pip += [part for folder in INPUT.rglob("wheels") for part in ("--find-links", str(folder))]
-subprocess.run([*pip, "--no-deps", str(next(dataset.glob("qakit-*.whl")))], check=True)
+if not INTERNET:
+    pip.append("--no-index")
+subprocess.run([*pip, "--no-deps", *map(str, wheels)], check=True)
 missing = list(lacking())
-if missing:
-    subprocess.run([*pip, *missing], check=False)
+if missing and all(need.name != "torch" for need in missing):
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as kept:  # the image's torch is made for its GPUs
+        print("torch==" + importlib.metadata.version("torch"), file=kept, flush=True)
+        subprocess.run([*pip, "--constraint", kept.name, *map(str, missing)], check=False)
     missing = list(lacking())
 if missing:
+    names = " ".join(repr(str(need)) for need in missing)
     raise SystemExit(
-        "this image lacks " + ", ".join(missing) + ": on a machine with a network, run `pip download -d wheels "
-        + " ".join(missing) + "` (for Linux and this Python) and add the folder `wheels` to the dataset"
+        "this image lacks " + names + ": on a machine with a network, run `pip download -d wheels " + names
+        + "` (for Linux and this Python) and add the folder `wheels` to the dataset"
     )
 '''
 

@@ -1,0 +1,53 @@
+"""The notebook of a session. What is particular to it gets into the code as literals, and nowhere else."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from qakit.sessions.job import Job
+from qakit.sessions.kernels import Push
+from qakit.sessions.record import Session
+from qakit.submit.notebook import install, ipynb
+
+
+def push_of(session: Session, job: Job, *, follows: str | None) -> Push:
+    """What is to be pushed.
+
+    Args:
+        follows: the id of the session from whose output it goes on.
+    """
+    owner = session.kernel.partition("/")[0]
+    limits = job.limits
+    return Push(
+        session.kernel,
+        json.dumps(notebook(session, job, follows=follows)),
+        datasets=[f"{owner}/{slug}" for slug in job.datasets],
+        competitions=list(job.competitions),
+        kernels=[] if session.follows is None else [session.follows],
+        machine=limits.machine,
+        internet=limits.internet,
+        seconds=round(3600 * limits.hours),
+    )
+
+
+def notebook(session: Session, job: Job, *, follows: str | None) -> dict[str, Any]:
+    """The notebook (nbformat 4)."""
+    about = f"Session {session.number} of a training by qakit. Its output goes back with `qakit kaggle fetch`."
+    order = job.order() | {"session": session.session_id, "follows": follows, "name": session.name}
+    return ipynb(about, f"{_BEGIN}{install(internet=job.limits.internet)}", f"ORDER = {order!r}\n{_TRAIN}")
+
+
+_BEGIN = """
+import time
+
+BEGAN = time.monotonic()
+"""
+
+_TRAIN = """
+importlib.invalidate_caches()
+
+from qakit.sessions.there import train
+
+train(ORDER, inputs=INPUT, output=Path(os.environ.get("QAKIT_OUTPUT", "/kaggle/working")), began=BEGAN)
+"""
