@@ -270,7 +270,7 @@ def brought_back(folder: Path, places: Mapping[str, str]) -> None:
         folder: the run as it came, not in its place yet.
         places: there -> here.
     """
-    from qakit.training.checkpoints import of_recipe
+    from qakit.training.checkpoints import STATE, of_recipe
 
     digests: dict[str, str] = {}
 
@@ -289,7 +289,6 @@ def brought_back(folder: Path, places: Mapping[str, str]) -> None:
         digests[recipe_hash(there)] = recipe_hash(here)
         of_recipe(run.checkpoints, recipe_hash(here))
     for file in folder.rglob("*.json"):
-        if file.name != "state.json":
-            value = load_json(file.read_text("utf-8"))
-            if (changed := _changed(value, back)) != value:
-                write_text(file, json_text(changed))
+        text = file.read_text("utf-8")
+        if file.name != STATE and any(name in text for name in (THERE, *digests)):
+            write_text(file, json_text(_changed(load_json(text), back)))
