@@ -199,10 +199,11 @@ def _upload(desk: Desk, job: Job, session: Session) -> None:
                 if problem.fault.refused or desk.kernels.dataset(owner, slug) is None:
                     raise SubmissionError(f"the upload failed, nothing was started: {problem}") from None
             state = desk.kernels.dataset(owner, slug)
-        pause = desk.pause
+        pause, looks = desk.pause, 0
         while state != "READY":
-            if state in ("FAILED", "DELETED"):
-                raise SubmissionError(f"Kaggle could not take in the dataset {owner}/{slug}; remove it there")
+            looks += 1
+            if state in ("FAILED", "DELETED") or (state is None and looks > SETTLED):
+                raise SubmissionError(f"Kaggle has not taken in the dataset {owner}/{slug}: {state or 'it has none'}")
             time.sleep(pause)
             pause = min(2 * pause, SLOW * desk.pause)
             state = desk.kernels.dataset(owner, slug)

@@ -84,18 +84,16 @@ def look(desk: Desk, session: Session) -> Session:
     """The session as it is now; where it has ended, its own report says how.
 
     Raises:
-        KaggleError: Kaggle cannot be asked.
+        SubmissionError: Kaggle cannot be asked, or not be understood.
     """
     if session.state != "RUNNING":
         return session
     status, message = desk.kernels.status(session.kernel)
     if status not in ENDED:
         return session
-    try:
-        report = _report(desk, session)
-    except DataError as problem:
+    if (report := _report(desk, session)) is None:
         why = one_line(message) if message else f"Kaggle says {status}"
-        return desk.append(session.to("FAILED", error=f"{why} ({problem})"))
+        return desk.append(session.to("FAILED", error=f"{why}; it has left no report"))
     progress, error = report.get("progress"), report.get("error")
     return desk.append(session.to(report["state"], progress=progress and str(progress), error=error and str(error)))
 
@@ -114,7 +112,9 @@ def fetch(desk: Desk, session: Session) -> Session:
     if session.state not in ("STOPPED", "FINISHED", "FETCHED"):
         raise SubmissionError(f"session {session.number} of {run} has made no run: it is {session.state.lower()}")
     _check_place(desk, run)
-    report, addresses = _report(desk, session), desk.kernels.outputs(session.kernel)
+    if (report := _report(desk, session)) is None:
+        raise SubmissionError(f"the output of {session.page} is gone")
+    addresses = desk.kernels.outputs(session.kernel)
     job = Job.load(desk.ledger.folder / session.folder)
     with replace_folder(run) as fresh:
         for name, facts in report["files"].items():
@@ -142,15 +142,15 @@ def _check_place(desk: Desk, run: Path) -> None:
         raise RunError(f"{run} holds something else than what was fetched into it: move it away")
 
 
-def _report(desk: Desk, session: Session) -> dict[str, Any]:
-    """What a session says of itself.
+def _report(desk: Desk, session: Session) -> dict[str, Any] | None:
+    """What a session says of itself; None where it has said nothing.
 
     Raises:
-        DataError: it has said nothing, or something else.
+        SubmissionError: it cannot be understood.
     """
     address = desk.kernels.outputs(session.kernel).get(REPORT)
     if address is None:
-        raise DataError("is not in the notebook's output", path=REPORT)
+        return None
     with temporary_folder(desk.ledger.folder / REPORT) as temporary:
         desk.kernels.download(address, temporary / REPORT)
         try:
@@ -160,7 +160,7 @@ def _report(desk: Desk, session: Session) -> dict[str, Any]:
         except (OSError, ValueError, KeyError, TypeError):
             sound = False
     if not sound:
-        raise DataError("is damaged, or another session's", path=REPORT)
+        raise SubmissionError(f"the report of {session.page} came damaged, or is another session's; try again")
     return dict(found)
 
 

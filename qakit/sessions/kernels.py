@@ -127,10 +127,23 @@ class Kernels:
         return int(saved.version_number or 0), ", ".join(invalid)
 
     def find(self, kernel: str) -> int | None:
-        """The newest version of a notebook; None where there is no such notebook."""
-        return self._unless_absent(
-            lambda: int(self._call("get_kernel", **_named(kernel)).metadata.current_version_number or 1)
+        """The newest version of a notebook; None where there is no such notebook.
+
+        Kaggle refuses what is not there as it refuses what may not be seen, so the list of the user's notebooks, the
+        newest ones first, has to be without it, too.
+        """
+        named = _named(kernel)
+        version = self._unless_absent(
+            lambda: int(self._call("get_kernel", **named).metadata.current_version_number or 1)
         )
+        return version if version is not None else 1 if kernel in self._own() else None
+
+    def _own(self) -> set[str]:
+        from kagglesdk.kernels.types.kernels_enums import KernelsListSortType, KernelsListViewType
+
+        order = {"group": KernelsListViewType.PROFILE, "sort_by": KernelsListSortType.DATE_CREATED}
+        call = partial(self._call, "list_kernels", page_size=PAGE_SIZE, **order)
+        return self._kaggle.retried(lambda: {str(each.ref) for each in call().kernels or ()}, None)
 
     def status(self, kernel: str) -> tuple[str, str]:
         """What its newest session does, such as RUNNING or COMPLETE; and what went wrong."""

@@ -96,6 +96,8 @@ class Notebooks:
                 case "GetKernel":
                     kernel = self.kernel(request)
                     return {"metadata": {"ref": kernel.ref, "currentVersionNumber": len(kernel.requests)}, "blob": {}}
+                case "ListKernels":
+                    return {"kernels": [{"ref": ref} for ref in reversed(self.kernels)]}
                 case "GetKernelSessionStatus":
                     kernel = self.kernel(request)
                     return {"status": kernel.status, "failureMessage": kernel.message}
