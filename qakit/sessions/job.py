@@ -22,7 +22,7 @@ from qakit.files import file_sha256, json_text, temporary_folder, write_text
 from qakit.numbers import load_json
 from qakit.recipe.dump import dump_recipe, recipe_data, recipe_hash
 from qakit.recipe.model import Recipe
-from qakit.runs import APART, runs_in
+from qakit.runs import APART, PIPELINE, runs_in
 from qakit.submit.download import MANIFEST
 from qakit.submit.wheel import make_wheels
 
@@ -47,7 +47,7 @@ class Limits:
     machine: str | None
     """Kaggle's name of the accelerator; None for none."""
     hours: float
-    """Of one session."""
+    """Of one session; 0: nobody knows."""
     internet: bool
 
 
@@ -100,8 +100,13 @@ class Job:
             raise UsageError(f"{folder / JOB} is missing or damaged: {error}") from None
 
 
-def pack(graph: Graph, folder: Path, registry: Registry, limits: Limits, listener: Listener) -> Job:
+def pack(
+    graph: Graph, folder: Path, registry: Registry, limits: Limits, listener: Listener, *, competitions: bool = True
+) -> Job:
     """Bring all that a training needs into ``folder``, one folder below for each dataset.
+
+    Args:
+        competitions: whether the data of Kaggle's competitions is there already.
 
     Raises:
         QakitError: what can be known before a training is wrong, or a wheel cannot be built.
@@ -109,7 +114,7 @@ def pack(graph: Graph, folder: Path, registry: Registry, limits: Limits, listene
     from qakit.graph.folders import check_graph, make_folders
 
     files = check_graph(graph, None, registry, listener, only=())
-    places = Places(limits.internet)
+    places = Places(limits.internet, competitions=competitions)
     moved = replace(graph, nodes=tuple(replace(node, recipe=places.moved(node.recipe)) for node in graph.nodes))
     texts_there = {label: {name: places.in_text(text) for name, text in own.items()} for label, own in files.items()}
     with temporary_folder(folder / "run") as temporary:
@@ -128,14 +133,14 @@ def pack(graph: Graph, folder: Path, registry: Registry, limits: Limits, listene
 class Places:
     """Where files of this machine lie at Kaggle; they become known as recipes name them."""
 
-    def __init__(self, internet: bool) -> None:
+    def __init__(self, internet: bool, *, competitions: bool) -> None:
         self.here: dict[str, str] = {}
         self.files: dict[str, Path] = {}
         """Path in the data's archive -> file."""
         self.competitions: dict[str, str] = {}
         self._there: dict[str, str] = {}
         self._parents: dict[Path, int] = {}
-        self._internet = internet
+        self._internet, self._at_kaggle = internet, competitions
 
     def moved(self, recipe: Recipe) -> Recipe:
         """The recipe with the places there."""
@@ -154,9 +159,7 @@ class Places:
 
     def in_text(self, text: str) -> str:
         """A text file of a graph's folder, which may name places that are known."""
-        for here, there in sorted(self._there.items(), key=lambda pair: -len(pair[0])):
-            text = text.replace(here, there)
-        return text
+        return _replaced(text, self._there)
 
     def _path(self, value: str) -> str:
         """A value of a recipe: absolute paths of what is there are moved."""
@@ -184,7 +187,7 @@ class Places:
 
     def _of_competition(self, path: Path) -> str | None:
         """A file that `qakit data download` has fetched is at Kaggle already."""
-        for folder in path.parents:
+        for folder in path.parents if self._at_kaggle else ():
             try:
                 manifest = load_json((folder / MANIFEST).read_text("utf-8"))
                 facts = manifest["files"][path.relative_to(folder).as_posix()]
@@ -235,6 +238,13 @@ def _changed(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, list):
         return [_changed(part, change) for part in value]
     return change(value) if isinstance(value, str) else value
+
+
+def _replaced(text: str, names: Mapping[str, str]) -> str:
+    """A text with other names in it, the longest ones first: one may begin as another does."""
+    for before, after in sorted(names.items(), key=lambda pair: -len(pair[0])):
+        text = text.replace(before, after)
+    return text
 
 
 def _wheels(graph: Graph, folder: Path, registry: Registry) -> tuple[str, tuple[str, ...]]:
@@ -292,3 +302,5 @@ def brought_back(folder: Path, places: Mapping[str, str]) -> None:
         text = file.read_text("utf-8")
         if file.name != STATE and any(name in text for name in (THERE, *digests)):
             write_text(file, json_text(_changed(load_json(text), back)))
+    for file in folder.rglob(PIPELINE):
+        write_text(file, _replaced(file.read_text("utf-8"), places))

@@ -41,6 +41,33 @@ def notebook(session: Session, job: Job, *, follows: str | None) -> dict[str, An
     return made
 
 
+def colab_notebook(name: str, job: Job) -> dict[str, Any]:
+    """The notebook for Colab (nbformat 4): its inputs lie in Drive, and so does the run, which it goes on with."""
+    about = (
+        f"Trains `{name}` with qakit. Put this folder into Drive as `{DRIVE.format(name)}`, choose a GPU under "
+        "Runtime > Change runtime type, and run all cells. After a disconnect run them again: the training goes on "
+        "from its last checkpoint. The run is in `runs` beside this notebook."
+    )
+    order = job.order() | {"session": None, "follows": None, "name": name, "seconds": None}
+    place = f"/content/drive/MyDrive/{DRIVE.format(name)}"
+    installing = install(internet=job.limits.internet, inputs=place)
+    training = _TRAIN.replace('"/kaggle/working"', 'INPUT / "runs"')
+    return ipynb(about, f"{_BEGIN}{_MOUNT}{installing}", f"ORDER = {order!r}\n{training}")
+
+
+DRIVE = "qakit/{}"
+"""The folder in Drive for a training of some name."""
+
+_MOUNT = """
+try:
+    from google.colab import drive
+except ImportError:  # not on Colab: the folder is there
+    pass
+else:
+    drive.mount("/content/drive")
+
+"""
+
 _BEGIN = """
 import time
 

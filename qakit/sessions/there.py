@@ -37,7 +37,8 @@ def train(order: Mapping[str, Any], *, inputs: Path, output: Path, began: float,
     """One session.
 
     Args:
-        order: a notebook's; see :func:`qakit.sessions.notebook.notebook`.
+        order: a notebook's; see :func:`qakit.sessions.notebook.notebook`. Without a session's id the output stays where
+            it is, and a run that lies there is gone on with; without seconds there is no limit.
         inputs: where Kaggle puts datasets, competitions and other notebooks' outputs.
         output: what Kaggle keeps.
         began: when the session did, by ``time.monotonic``.
@@ -47,7 +48,7 @@ def train(order: Mapping[str, Any], *, inputs: Path, output: Path, began: float,
     try:
         _lay_out(order, inputs)
         _begin(order, inputs, run)
-        until = began + (1 - RESERVE) * order["seconds"]
+        until = None if order["seconds"] is None else began + (1 - RESERVE) * order["seconds"]
         report |= _trained(run, until, internet=order["internet"], there=Path(order["there"]), say=say)
         report["progress"] = progress_of(run)
     except (QakitError, OSError) as problem:
@@ -82,6 +83,8 @@ def _found(inputs: Path, name: str) -> Path:
 
 def _begin(order: Mapping[str, Any], inputs: Path, run: Path) -> None:
     """The run as the session before has left it; of the first one, as it was laid out."""
+    if order["session"] is None and (run / "recipe.yaml").is_file():
+        return
     shutil.rmtree(run, ignore_errors=True)
     if order["follows"] is None:
         for name, text in order["texts"].items():
@@ -100,16 +103,17 @@ def _begin(order: Mapping[str, Any], inputs: Path, run: Path) -> None:
     raise DataError("is not among the notebook's inputs", path=f"the output of session {order['follows']}")
 
 
-def _trained(run: Path, until: float, *, internet: bool, there: Path, say: Say) -> dict[str, Any]:
+def _trained(run: Path, until: float | None, *, internet: bool, there: Path, say: Say) -> dict[str, Any]:
     """Train until it ends by itself, or is asked to: then it finishes a step and writes a checkpoint."""
     environment = {**os.environ, "QAKIT_CACHE": str(there / "cache")} | ({} if internet else {"HF_HUB_OFFLINE": "1"})
     command = [sys.executable, "-m", "qakit", "train", "--resume", "--output", str(run), "--events"]
     child = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment
     )
-    timer = threading.Timer(max(0.0, until - time.monotonic()), child.send_signal, [signal.SIGTERM])
+    timer = threading.Timer(max(0.0, (until or 0.0) - time.monotonic()), child.send_signal, [signal.SIGTERM])
     timer.daemon = True
-    timer.start()
+    if until is not None:
+        timer.start()
     assert child.stdout is not None
     last, told = "", 0.0
     try:

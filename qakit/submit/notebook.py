@@ -15,7 +15,7 @@ from qakit.errors import UsageError
 from qakit.files import replace_folder, write_json, write_text
 from qakit.numbers import load_json
 from qakit.outputs import check_output
-from qakit.submit.wheel import make_wheel, needs_of, plugin_packages
+from qakit.submit.wheel import make_wheels, needs_of, plugin_packages
 
 if TYPE_CHECKING:
     from qakit.recipe.model import Recipe
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _NOTEBOOK = re.compile(r"(?:https?://(?:www\.)?kaggle\.com/(?:code/)?)?(?P<owner>[\w-]+)/(?P<name>[\w-]+)/?")
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
+TWO_T4 = "NvidiaTeslaT4"
+"""Kaggle's name of the accelerator with two of them."""
 _LONGEST_TITLE = 50
 """Kaggle's limit, in characters; the shortest is 6."""
 
@@ -88,7 +90,8 @@ def export_run(run: Run, folder: Path, *, user: str, slug: str) -> Export:
         dataset, notebook = fresh / "dataset", fresh / "notebook"
         (dataset / "run").mkdir(parents=True)
         notebook.mkdir()
-        requirements = requirements_of(needs_of(make_wheel(dataset)), recipe, registry)
+        wheels = make_wheels([recipe], dataset, registry)
+        requirements = requirements_of(needs_of(wheels[0]), recipe, registry)
         export_merged(run, registry, dataset / "run" / "model")
         write_text(dataset / "run" / "recipe.yaml", portable_text(recipe))
         write_text(dataset / "requirements.txt", "".join(f"{line}\n" for line in requirements))
@@ -125,7 +128,7 @@ def _keep_others(before: Path, fresh: Path) -> None:
         code = load_json((before / "notebook" / "kernel-metadata.json").read_text("utf-8"))["code_file"]
     except (OSError, ValueError, KeyError, TypeError):
         code = None
-    own = re.compile(r"dataset/(run/.*|qakit-[^/]*\.whl|requirements\.txt|dataset-metadata\.json)")
+    own = re.compile(r"dataset/(run/.*|[^/]*\.whl|requirements\.txt|dataset-metadata\.json)")
     for path in sorted(before.rglob("*")):
         name, target = path.relative_to(before).as_posix(), fresh / path.relative_to(before)
         ours = own.fullmatch(name) or name in ("notebook/kernel-metadata.json", f"notebook/{code}")
@@ -153,6 +156,7 @@ def _kernel(user: str, name: str, title: str, slug: str) -> dict[str, Any]:
         "kernel_type": "notebook",
         "is_private": True,
         "enable_gpu": True,
+        "machine_shape": TWO_T4,  # else it may be a P100, for which today's torch has no kernels
         "enable_internet": False,
         "dataset_sources": [f"{user}/{name}"],
         "competition_sources": [slug],
@@ -273,7 +277,9 @@ def found(name):
     return str(files[0])
 
 
-predict = [sys.executable, "-m", "qakit", "predict", str(dataset / "run")]
+gpus = len(glob.glob("/dev/nvidia[0-9]*"))
+launch = ["-m", "torch.distributed.run", "--nproc-per-node", str(gpus)] if gpus > 1 else []
+predict = [sys.executable, *launch, "-m", "qakit", "predict", str(dataset / "run")]
 if CONTEXTS_FILE is not None:
     predict += ["--contexts", found(CONTEXTS_FILE)]
 subprocess.run([*predict, "--input", found(TEST_FILE), "--output", "submission.csv"], check=True)

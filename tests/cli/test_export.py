@@ -138,8 +138,8 @@ def test_what_is_no_user_name_gets_into_no_notebook(adapter_run: Path, invoke: A
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ([], "one of --merge, --adapter-only, --onnx, --offline and --kaggle"),
-        (["--merge", "--adapter-only", "--output", "x"], "one of --merge, --adapter-only, --onnx, --offline and"),
+        ([], "one of --merge, --adapter-only, --onnx, --offline, --kaggle FOLDER and --colab"),
+        (["--merge", "--adapter-only", "--output", "x"], "one of --merge, --adapter-only, --onnx, --offline, --kaggle"),
         (["--merge"], "where to"),
         (["--merge", "--output", "x", "--user", "ada"], "go with --kaggle"),
         (["--kaggle", "x", "--output", "y"], "leave --output out"),

@@ -9,8 +9,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-import subprocess
-import sys
 import threading
 import traceback
 from collections.abc import Callable
@@ -19,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from competitions import RefusalError
-from environments import isolated
+from notebooks import start
 
 OWNER = "tester"
 
@@ -183,23 +181,9 @@ class Executed:
     def _run(self, notebooks: Notebooks, kernel: Kernel, stop: int) -> None:
         desk = self.folder / kernel.ref.replace("/", "-")
         inputs, output = desk / "input", desk / "working"
-        output.mkdir(parents=True)
         self._lay_out(notebooks, kernel.requests[-1], inputs)
-        cells = json.loads(kernel.requests[-1]["text"])["cells"]
-        script = desk / "notebook.py"
-        script.write_text("\n\n".join(each["source"] for each in cells if each["cell_type"] == "code"), "utf-8")
-        places = {"QAKIT_INPUT": inputs, "QAKIT_OUTPUT": output, "PIP_TARGET": desk / "packages"}
-        places |= {"PYTHONPATH": desk / "packages", "TMPDIR": desk}
-        env = isolated(desk / "home", STOP_AFTER=str(stop), **{name: str(place) for name, place in places.items()})
         write(desk / "packages" / "sitecustomize.py", STOPPING)
-        child = subprocess.Popen(
-            [sys.executable, str(script)],
-            cwd=output,
-            env=env,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+        child = start(json.loads(kernel.requests[-1]["text"]), desk, inputs, STOP_AFTER=str(stop))
         assert child.stdout is not None
         for line in child.stdout:
             kernel.lines.append(line)

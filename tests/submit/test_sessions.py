@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import faults
+import notebooks
 import pytest
 from bench import Bench
 from environments import isolated
@@ -381,6 +382,43 @@ def test_an_input_that_is_missing_is_told_in_the_report(tmp_path: Path) -> None:
     assert "not among the notebook's inputs" in report["error"]
 
 
+def test_a_colab_notebook_goes_on_with_the_run_in_drive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it was disconnected, the run is as it was left."""
+    begun: list[str] = []
+    monkeypatch.setattr(
+        there, "_trained", lambda run, until, **_: begun.append((run / "recipe.yaml").read_text()) or {}
+    )
+    order = {"name": "a", "session": None, "follows": None, "texts": {"recipe.yaml": "x"}, "data": None}
+    order |= {"competitions": {}, "there": str(tmp_path / "there"), "seconds": None, "internet": True}
+    for text in ("x", "as it was left"):
+        there.train(order, inputs=tmp_path, output=tmp_path / "runs", began=0.0, say=lambda _: None)
+        assert begun[-1] == text
+        (tmp_path / "runs" / "a" / "recipe.yaml").write_text("as it was left")
+
+
+@pytest.mark.slow
+def test_a_colab_notebook_trains(
+    tiny_backbone: Path, server: KaggleServer, make_bench: Callable[..., Bench], tmp_path: Path
+) -> None:
+    bench = make_bench(server, THERE=str(tmp_path / "tmp"))
+    for name, content in question_cup(paragraphs=1).files.items():
+        bench.write(name, content.decode())
+    bench.write("cup.yaml", RECIPE.format(source=tiny_backbone, epochs=1).replace("data/", ""))
+    assert bench.start("export", "cup.yaml", "--colab", "drive").wait(200).code == 0
+    drive = bench.folder / "drive"
+    assert {path.name.rpartition("-")[0] or path.name for path in drive.iterdir()} == {
+        "qakit-code",
+        "qakit-data",
+        "cup.ipynb",
+    }
+    notebook = json.loads((drive / "cup.ipynb").read_text())
+    run = notebooks.start(notebook, tmp_path / "colab", drive, QAKIT_OUTPUT=str(drive / "runs"))
+    said, _ = run.communicate(timeout=400)
+    assert run.returncode == 0, said
+    assert "qakit: finished" in said
+    assert (drive / "runs" / "cup" / "predictions" / "submission.csv").is_file()
+
+
 @given(st.text(max_size=60))
 def test_any_run_gives_a_name_that_kaggle_takes(run: str) -> None:
     name = kernel_name(run, "0123456789")
@@ -398,15 +436,14 @@ def sessions(
     cup = question_cup(paragraphs=1)
     state = KaggleState(cup)
     state.notebooks.run = Executed(folder / "there", {"qa-cup": cup.files}, 1)
-    with KaggleServer(state) as server, pytest.MonkeyPatch.context() as patch:
-        bench = Bench(folder, server, processes, QAKIT_CACHE=str(folder / "cache"))
+    with KaggleServer(state) as server:
+        bench = Bench(folder, server, processes, QAKIT_CACHE=str(folder / "cache"), THERE=str(folder / "tmp"))
         bench.write("cup.yaml", RECIPE.format(source=tiny_backbone, epochs=1))
         assert bench.run("data", "download", "-c", "qa-cup", "-o", "data").code == 0
-        done = bench.run("kaggle", "train", "cup.yaml", "-o", "runs/cup", "--set", "predict.n_best=3")
+        done = bench.start("kaggle", "train", "cup.yaml", "-o", "runs/cup", "--set", "predict.n_best=3").wait(500)
         assert done.code == 0, done.text
-        local = bench.run("train", "cup.yaml", "-o", "here/cup", "--set", "predict.n_best=3", "--quiet")
+        local = bench.start("train", "cup.yaml", "-o", "here/cup", "--set", "predict.n_best=3", "-q").wait(300)
         assert local.code == 0, local.text
-        patch.undo()
         yield bench, state, done.text
 
 

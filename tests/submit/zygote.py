@@ -95,6 +95,7 @@ def work(job: dict[str, Any]) -> int:
     enter(job)
     if "NO_WHEEL" in os.environ:
         sessions.make_wheels = made_up_wheel
+    sessions.THERE = os.environ.get("THERE", sessions.THERE)  # tests run side by side on one machine
     if "fsync" in job:
         die_at_fsync(job["fsync"], torn=job["torn"])
     if "line" in job:

@@ -16,6 +16,7 @@ from qakit.cli.terminal.console import err, out, plain, print_json, print_warnin
 from qakit.cli.terminal.options import JsonOption
 from qakit.errors import SubmissionError, UsageError
 from qakit.outputs import new_folder
+from qakit.submit.notebook import TWO_T4
 
 if TYPE_CHECKING:
     from qakit.cli.terminal.progress import TrainingDisplay
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from qakit.sessions.record import Session
     from qakit.training.events import Listener
 
-MACHINES = {"T4x2": "NvidiaTeslaT4", "P100": "NvidiaTeslaP100", "none": None}
+MACHINES: dict[str, str | None] = {"T4x2": TWO_T4, "P100": "NvidiaTeslaP100", "none": None}
 LONGEST = 12.0
 """Hours that Kaggle gives a session."""
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder that the run has, or will have, here.")]
