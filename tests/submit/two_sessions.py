@@ -29,7 +29,7 @@ COMMANDS = (
 
 def main() -> None:
     """Print it."""
-    cup = question_cup(paragraphs=12)
+    cup = question_cup(paragraphs=4)
     state = KaggleState(cup)
     with tempfile.TemporaryDirectory() as name, KaggleServer(state) as server:
         folder = Path(name) / "desk"
