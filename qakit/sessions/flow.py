@@ -56,7 +56,7 @@ class Desk:
 
 
 def begin(desk: Desk, job: Job, packed: Path, run: Path) -> Session:
-    """Start a training's first session; one that is cut off is gone on with, and one that runs is found.
+    """Start a training's first session; one that was cut off is continued, and one that runs is found.
 
     Args:
         packed: the folder with the job's files.

@@ -44,7 +44,9 @@ def train_to_the_end(desk: Desk, session: Session, hear: Hear) -> Session:
             raise SubmissionError(
                 f"session {session.number} got no further ({session.progress}): a session needs more hours"
             )
-        desk.say(f"session {session.number} has ended in time ({session.progress}); the training goes on in a next one")
+        desk.say(
+            f"session {session.number} has ended in time ({session.progress}); the training continues in the next one"
+        )
         session = go_on(desk, Path(session.run))
 
 

@@ -15,7 +15,7 @@ def push_of(session: Session, job: Job, *, follows: str | None) -> Push:
     """What is to be pushed.
 
     Args:
-        follows: the id of the session from whose output it goes on.
+        follows: the id of the session whose output it continues.
     """
     owner = session.kernel.partition("/")[0]
     limits = job.limits
@@ -42,10 +42,10 @@ def notebook(session: Session, job: Job, *, follows: str | None) -> dict[str, An
 
 
 def colab_notebook(name: str, job: Job) -> dict[str, Any]:
-    """The notebook for Colab (nbformat 4): its inputs lie in Drive, and so does the run, which it goes on with."""
+    """The notebook for Colab (nbformat 4): its inputs lie in Drive, and so does the run, which it continues."""
     about = (
         f"Trains `{name}` with qakit. Put this folder into Drive as `{DRIVE.format(name)}`, choose a GPU under "
-        "Runtime > Change runtime type, and run all cells. After a disconnect run them again: the training goes on "
+        "Runtime > Change runtime type, and run all cells. After a disconnect run them again: the training continues "
         "from its last checkpoint. The run is in `runs` beside this notebook."
     )
     order = job.order() | {"session": None, "follows": None, "name": name, "seconds": None}

@@ -39,7 +39,7 @@ class Session:
     number: Annotated[int, Field(strict=True, ge=1)] = 1
     """Of the training's sessions."""
     follows: Kernel | None = None
-    """The notebook from whose output it goes on."""
+    """The notebook whose output it continues."""
     state: State = "INTENT"
     version: Whole | None = None
     """The notebook's; above 1 where it was started more than once."""

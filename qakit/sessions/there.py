@@ -38,7 +38,7 @@ def train(order: Mapping[str, Any], *, inputs: Path, output: Path, began: float,
 
     Args:
         order: a notebook's; see :func:`qakit.sessions.notebook.notebook`. Without a session's id the output stays where
-            it is, and a run that lies there is gone on with; without seconds there is no limit.
+            it is, and a run that lies there is continued; without seconds there is no limit.
         inputs: where Kaggle puts datasets, competitions and other notebooks' outputs.
         output: what Kaggle keeps.
         began: when the session did, by ``time.monotonic``.

@@ -56,17 +56,17 @@ def make_wheels(recipes: Iterable[Recipe], folder: Path, registry: Registry) -> 
 
 def plugin_packages(recipe: Recipe, registry: Registry) -> set[str]:
     """The packages of the plugins that a recipe names."""
-    used: list[tuple[Any, str]] = [
-        ("readers", recipe.data.reader.name),
-        ("preprocessors", recipe.preprocess.train.name),
-        ("preprocessors", recipe.preprocess.predict.name),
-        ("adapters", recipe.adapter.name),
-        ("heads", recipe.head.name),
-        ("metrics", recipe.metric.name),
-        ("writers", recipe.writer.name),
-        *(("postprocessors", step.name) for step in recipe.postprocess),
-    ]
-    return {registry.get(kind, name).package for kind, name in used}
+    from qakit.recipe.dump import recipe_data
+    from qakit.recipe.model import PLUGIN_FIELDS
+
+    packages = set()
+    for place, kind in PLUGIN_FIELDS.items():
+        value: Any = recipe_data(recipe)
+        for part in place.split("."):
+            value = (value or {}).get(part)
+        named = value if isinstance(value, list) else [] if value is None else [value]
+        packages |= {registry.get(kind, each["name"]).package for each in named}
+    return packages
 
 
 def needs_of(wheel: Path) -> list[str]:

@@ -166,8 +166,9 @@ def test_an_exported_notebook_answers_the_test_file(
     done = notebooks.start(json.loads(file.read_text()), tmp_path / "there", inputs)
     said, _ = done.communicate(timeout=400)
     assert done.returncode == 0, said
-    answers = (tmp_path / "there" / "working" / "submission.csv").read_bytes()
-    assert answers == (run / "predictions" / "submission.csv").read_bytes()
+    answers = (tmp_path / "there" / "working" / "submission.csv").read_bytes().splitlines()
+    assert answers[0] == b"Id,Prediction", "the competition's columns"
+    assert answers[1:] == (run / "predictions" / "submission.csv").read_bytes().splitlines()[1:]
 
 
 def test_an_export_does_not_replace_other_things(run: Path, invoke: Invoke) -> None:

@@ -109,6 +109,9 @@ def play(
     """Run the commands one after another, each a process of its own."""
     env = isolated(folder.parent / "home", QAKIT_KAGGLE_ENDPOINT=server.url, QAKIT_KAGGLE_POLL="0.05", COLUMNS="140")
     env |= {"QAKIT_CACHE": str(folder.parent / "cache"), "OMP_NUM_THREADS": threads}
+    env |= {
+        name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ
+    }  # a checkout that is not installed
     steps = []
     for command in commands:
         done = subprocess.run(

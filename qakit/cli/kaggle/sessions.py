@@ -52,7 +52,7 @@ def train(
             metavar="H",
             min=0,
             max=LONGEST,
-            help="Hours of one session: it ends in time with a checkpoint, and the training goes on in a next one.",
+            help="Hours of one session: it ends in time with a checkpoint, and the training continues in the next one.",
         ),
     ] = LONGEST,
     max_hours: Annotated[
@@ -73,6 +73,8 @@ def train(
 
     Ctrl-C leaves the session running there. Exit code 0: trained. 2: the command or the recipe is wrong. 4: refused, or
     the session failed. 5: it is not known whether a session was started.
+
+    Example: qakit kaggle train hw7/boss -o runs/boss
     """
     from qakit.cli.terminal.progress import TrainingDisplay
     from qakit.sessions.flow import go_on
@@ -80,7 +82,7 @@ def train(
     from qakit.sessions.job import Limits
 
     if (recipe is None) == (resume is None) or (resume is not None and (output or overrides or max_hours)):
-        raise UsageError("what is to be trained? a recipe, or --resume RUN, which goes on with the run as it began")
+        raise UsageError("what is to be trained? a recipe, or --resume RUN, which continues the run as it began")
     display = TrainingDisplay(quiet=as_json)
     with display:
         if resume is not None:
@@ -100,10 +102,13 @@ def train(
 
 
 def status(
-    run: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="Only the sessions of this run.")] = None,
+    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="Only the sessions of this run.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """What runs at Kaggle, what has ended there, and what is left of the week's GPU hours."""
+    """What runs at Kaggle, what has ended there, and what is left of the week's GPU hours.
+
+    Example: qakit kaggle status runs/boss
+    """
     from qakit.cli.terminal.tables import print_table
     from qakit.sessions.following import look
     from qakit.sessions.record import SessionLedger
@@ -130,7 +135,10 @@ def status(
 
 
 def logs(run: RunArgument) -> None:
-    """The log of a run's latest session; while it runs, as it comes."""
+    """The log of a run's latest session; while it runs, as it comes.
+
+    Example: qakit kaggle logs runs/boss
+    """
     from qakit.cli.terminal.progress import TrainingDisplay
     from qakit.sessions.following import follow, log_lines
 
@@ -145,7 +153,10 @@ def logs(run: RunArgument) -> None:
 
 
 def fetch(run: RunArgument, as_json: JsonOption = False) -> None:
-    """Bring the run of a session that has ended to its place here."""
+    """Bring the run of a session that has ended to its place here.
+
+    Example: qakit kaggle fetch runs/boss
+    """
     from qakit.sessions.following import fetch as bring
     from qakit.sessions.following import look
 
@@ -155,7 +166,7 @@ def fetch(run: RunArgument, as_json: JsonOption = False) -> None:
         raise SubmissionError(f"session {session.number} is still running: {session.page}")
     session = bring(desk, session)
     if session.state == "STOPPED":
-        print_warning(f"{run} is not finished; go on at Kaggle: qakit kaggle train --resume {run}")
+        print_warning(f"{run} is not finished; continue at Kaggle: qakit kaggle train --resume {run}")
     _show(session, as_json=as_json)
 
 
@@ -167,7 +178,9 @@ def stop(
 ) -> None:
     """End a run's session, which Kaggle's programs can do by removing its notebook alone: --discard.
 
-    What earlier sessions have made stays, and the training can go on from there.
+    What earlier sessions have made stays, and the training can continue from there.
+
+    Example: qakit kaggle stop runs/boss --discard
     """
     from qakit.sessions.following import look
 
@@ -182,7 +195,7 @@ def stop(
         )
     desk.kernels.delete(session.kernel)
     desk.append(session.to("FAILED", error="stopped, and its notebook removed"))
-    out.print(plain(f"removed: {session.page}; go on with: qakit kaggle train --resume {run}"))
+    out.print(plain(f"removed: {session.page}; continue with: qakit kaggle train --resume {run}"))
 
 
 COMMANDS = (train, status, logs, fetch, stop)
@@ -277,7 +290,7 @@ def _left_alone(session: Session) -> Iterator[None]:
         from qakit.cli.terminal.stops import INTERRUPTED
 
         _note(
-            f"the session goes on at Kaggle: {session.page}; follow it with: "
+            f"the session keeps running at Kaggle: {session.page}; follow it with: "
             f"qakit kaggle train --resume {_short(session)}"
         )
         raise typer.Exit(INTERRUPTED) from None
