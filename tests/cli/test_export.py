@@ -238,7 +238,7 @@ def test_what_the_user_has_put_into_an_export_for_kaggle_stays(
     merged_run: Path, tmp_path: Path, invoke: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "qakit.submit.notebook.make_wheel", lambda folder: (folder / "qakit-1-py3-none-any.whl").touch()
+        "qakit.submit.wheel.make_wheel", lambda folder, name: (folder / f"{name}-1-py3-none-any.whl").touch()
     )
     monkeypatch.setattr("qakit.submit.notebook.needs_of", lambda _: [])
     command = ("export", merged_run, "--kaggle", tmp_path / "out", "--user", "ada", "--competition", "qa-cup")
