@@ -56,6 +56,9 @@ def train(order: Mapping[str, Any], *, inputs: Path, output: Path, began: float,
     files = sorted(path for path in run.rglob("*") if path.is_file() and path.name != ".lock")
     facts = {file.relative_to(run).as_posix(): _facts(file) for file in files}
     write_json(output / REPORT, report | {"seconds": time.monotonic() - began, "files": facts})
+    answers = run / "predictions" / "submission.csv"
+    if report["state"] == "FINISHED" and answers.is_file():  # where competitions that take notebooks only look for it
+        shutil.copyfile(answers, output / answers.name)
     say(f"qakit: {report['state'].lower()}{': ' + report['error'] if report.get('error') else ''}")
 
 

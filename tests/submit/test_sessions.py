@@ -468,6 +468,7 @@ def test_two_sessions_make_the_run_of_one_training_here(sessions: tuple[Bench, K
     (pack,) = (files for ref, files in state.notebooks.datasets.items() if "qakit-data" in ref)
     assert b"train.json" not in pack[0][1], "the competition's data is at Kaggle already"
     there, here = bench.folder / "runs" / "cup", bench.folder / "here" / "cup"
+    assert second.outputs["submission.csv"] == (here / "predictions" / "submission.csv").read_bytes()
     files = {path.relative_to(here).as_posix() for path in here.rglob("*") if path.is_file()} - {".lock"}
     assert {path.relative_to(there).as_posix() for path in there.rglob("*") if path.is_file()} == files | {
         "kaggle.json"
