@@ -56,6 +56,15 @@ def export(
             callback=new_folder,
         ),
     ] = None,
+    colab: Annotated[
+        Path | None,
+        typer.Option(
+            "--colab",
+            metavar="FOLDER",
+            help="Of a recipe, in the run's place: write a folder for Google Drive with a notebook that trains it.",
+            callback=new_folder,
+        ),
+    ] = None,
     competition: CompetitionOption = None,
     user: Annotated[
         str | None, typer.Option("--user", help="With --kaggle: your Kaggle user name; by default the credentials'.")
@@ -65,15 +74,20 @@ def export(
     """A run in a form that works elsewhere: plain weights, the adapter, an ONNX graph, a folder with a script, or a
     notebook for Kaggle.
 
-    Kaggle's notebook answers the recipe's test file without a network.
+    Kaggle's notebook answers the recipe's test file without a network. Colab's trains: it wants a recipe for RUN.
 
     Example: qakit export runs/lora --merge -o exported
     """
-    if [merge, adapter_only, onnx, offline, kaggle is not None].count(True) != 1:
+    if [merge, adapter_only, onnx, offline, kaggle is not None, colab is not None].count(True) != 1:
         raise UsageError(
-            "what should be written? one of --merge, --adapter-only, --onnx, --offline and --kaggle FOLDER"
+            "what should be written? one of --merge, --adapter-only, --onnx, --offline, --kaggle FOLDER and --colab"
+            " FOLDER"
         )
     _refuse(int8 and not onnx, "--int8 goes with --onnx")
+    if colab is not None:
+        _refuse(any((output, competition, user)), "--colab goes with no other option but --json")
+        _colab(run, colab, as_json=as_json)
+        return
     if not offline:
         refuse_composed(run)
     tell_unfinished(run)
@@ -162,6 +176,20 @@ def _weights(run: Path, folder: Path, *, adapter_only: bool, as_json: bool) -> N
     out.print(plain(f"written: {folder} ({sum(files.values()) / 1e6:,.1f} MB): {', '.join(files)}"))
     if not adapter_only:
         out.print(plain(f"it {use_in_transformers(folder)}"))
+
+
+def _colab(recipe: Path, folder: Path, *, as_json: bool) -> None:
+    from qakit.registry import load_registry
+    from qakit.sessions.colab import export_colab
+    from qakit.training.events import log
+    from qakit.workflows.train import plan_training
+
+    registry = load_registry()
+    notebook = export_colab(plan_training(recipe, None, registry=registry).graph, folder, registry, log)
+    if as_json:
+        print_json({"folder": str(folder), "notebook": str(notebook)})
+        return
+    out.print(plain(f"written: {notebook}; put {folder} into Drive as qakit/{notebook.stem}, open the notebook there"))
 
 
 def _kaggle(run: Path, folder: Path, competition: str | None, user: str | None, *, as_json: bool) -> None:

@@ -38,6 +38,9 @@ def train(
     engine: EngineOption = "local",
     max_hours: MaxHoursOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the final figures as JSON on stdout.")] = False,
+    events: Annotated[
+        bool, typer.Option("--events", help="Print what happens as JSON on stdout, an object a line, for programs.")
+    ] = False,
     test: Annotated[
         bool, typer.Option("--test/--no-test", help="Answer the recipe's test file at the end, for the submission.")
     ] = True,
@@ -52,7 +55,7 @@ def train(
     Example: qakit train quickstart --set train.epochs=1 --output runs/first
     """
     from qakit.cli.results import show_dry_run, show_training
-    from qakit.cli.terminal.progress import TrainingDisplay
+    from qakit.cli.terminal.progress import EventLines, TrainingDisplay
     from qakit.distributed import is_first_process
     from qakit.registry import load_registry
     from qakit.workflows.train import plan_training
@@ -72,7 +75,8 @@ def train(
         registry=load_registry(),
     )
     first = is_first_process()
-    display = TrainingDisplay(quiet=quiet or as_json, silent=not first)
+    quiet = quiet or as_json or events
+    display = (EventLines if events and first else TrainingDisplay)(quiet=quiet, silent=not first)
     if dry_run:
         with display:
             summary = planned.dry_run(display)
@@ -80,5 +84,5 @@ def train(
         return
     with stops_told(lambda: display.folder, first=first), display:
         result = planned.train(display)
-    if first:
+    if first and not events:
         show_training(result, as_json=as_json, quiet=quiet)

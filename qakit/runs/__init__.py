@@ -28,6 +28,7 @@ from qakit.runs.opening import (
     refuse_ways_out,
 )
 from qakit.runs.state import (
+    APART,
     CLOCK,
     State,
     bytes_of,

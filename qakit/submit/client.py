@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -35,6 +36,13 @@ LONGEST_WAIT = 60.0
 PAGE_SIZE = 100
 MOST_PAGES = 200
 CHUNK = 1 << 20
+SERVICES = {
+    "competitions": "competition_api",
+    "kernels": "kernels_api",
+    "datasets": "dataset_api",
+    "blobs": "blob_api",
+}
+"""Kaggle's services and what the official client calls their parts."""
 
 
 def connect(settings: KaggleSettings | None = None, *, say: Say = lambda _: None) -> KaggleClient:
@@ -55,11 +63,13 @@ def connect(settings: KaggleSettings | None = None, *, say: Say = lambda _: None
 class KaggleClient:
     """What this package asks of Kaggle, through the official client. Every method raises :class:`KaggleError`.
 
-    Reading methods try again by themselves; ``create`` and ``create_from_notebook`` never do.
+    Reading methods try again by themselves; ``create`` and ``create_from_notebook`` never do. For other services
+    there are ``call``, which makes one request, and ``retried`` and ``guarded``, which say what becomes of a failure.
     """
 
     def __init__(self, api: Any, settings: KaggleSettings, credentials: Credentials, *, say: Say) -> None:
-        self._api = api
+        self.official = api
+        """Kaggle's own client, for what it has no requests for."""
         self._settings = settings
         self._credentials = credentials
         self._redact: Redactor = credentials.redactor()
@@ -68,13 +78,13 @@ class KaggleClient:
     @property
     def user(self) -> str | None:
         """The user's name, once logged in."""
-        name = self._api.config_values.get(self._api.CONFIG_NAME_USER)
+        name = self.official.config_values.get(self.official.CONFIG_NAME_USER)
         return str(name) if name else None
 
     @property
     def newest_version(self) -> str | None:
         """The client version that the server recommends, when it said so."""
-        value = self._api.newest_version
+        value = self.official.newest_version
         return str(value) if value else None
 
     def log_in(self) -> None:
@@ -82,29 +92,29 @@ class KaggleClient:
 
         def authenticate() -> None:
             try:
-                self._api.authenticate()
+                self.official.authenticate()
             except SystemExit:
                 raise SubmissionError(
                     f"Kaggle's client does not accept the credentials from {self._credentials.source}; make new ones at"
                     " https://www.kaggle.com/settings/api (an invalid KAGGLE_API_TOKEN overrides kaggle.json)"
                 ) from None
 
-        self._retried(authenticate, None)
+        self.retried(authenticate, None)
 
     # ------------------------------------------------------------------------------------------------------ readings
     def competition(self, slug: str) -> Competition:
-        call = partial(self._call, "get_competition", competition_name=slug)
-        return self._retried(lambda: remote.competition(slug, call()), slug)
+        call = partial(self.call, "get_competition", competition_name=slug)
+        return self.retried(lambda: remote.competition(slug, call()), slug)
 
     def limits(self, slug: str) -> Limits:
-        return self._retried(lambda: remote.limits(self._call("get_submission_limits", competition_name=slug)), slug)
+        return self.retried(lambda: remote.limits(self.call("get_submission_limits", competition_name=slug)), slug)
 
     def submissions(self, slug: str) -> Iterator[RemoteSubmission]:
         """All of the team's submissions, the latest first."""
         return self._listed("list_submissions", slug, "submissions", self._submission)
 
     def submission(self, slug: str, ref: int) -> RemoteSubmission:
-        return self._retried(lambda: self._submission(self._call("get_submission", ref=ref)), slug)
+        return self.retried(lambda: self._submission(self.call("get_submission", ref=ref)), slug)
 
     def leaderboard(self, slug: str) -> Iterator[LeaderboardRow]:
         return self._listed("get_leaderboard", slug, "submissions", remote.leaderboard_row)
@@ -115,8 +125,8 @@ class KaggleClient:
     @contextmanager
     def download(self, slug: str) -> Iterator[Download]:
         """All data files in one archive."""
-        call = partial(self._call, "download_data_files", competition_name=slug)
-        response = self._retried(call, slug)
+        call = partial(self.call, "download_data_files", competition_name=slug)
+        response = self.retried(call, slug)
         length = response.headers.get("Content-Length", "")
         known = length.isdigit() and not response.headers.get("Content-Encoding")
 
@@ -134,37 +144,37 @@ class KaggleClient:
     # ---------------------------------------------------------------------------------------------------- submitting
     def upload(self, slug: str, file: Path) -> str:
         """Bring a file to Kaggle, which is no submission yet; returns the token that stands for it."""
+        return self.upload_by(
+            partial(self.call, "start_submission_upload", competition_name=slug, file_name=file.name), file, slug
+        )
+
+    def upload_by(self, start: Callable[..., Any], file: Path, slug: str | None = None) -> str:
+        """Bring a file to where the answer to ``start`` says; returns the token that stands for it."""
         facts = file.stat()
         size, changed = facts.st_size, int(facts.st_mtime)
 
         def once() -> str:
-            started = self._call(
-                "start_submission_upload",
-                competition_name=slug,
-                file_name=file.name,
-                content_length=size,
-                last_modified_epoch_seconds=changed,
-            )
+            started = start(content_length=size, last_modified_epoch_seconds=changed)
             if not (started.token and started.create_url):
                 raise ValueError("no place to upload to")
             self._put(file, started.create_url)
             return str(started.token)
 
-        return self._retried(once, slug)
+        return self.retried(once, slug)
 
     def create(self, slug: str, token: str, description: str) -> int:
         """Submit an uploaded file; returns its reference, or 0 when Kaggle gave none."""
         facts = {"competition_name": slug, "blob_file_tokens": token, "submission_description": description}
-        return self._guarded(lambda: int(self._call("create_submission", **facts).ref or 0), slug)
+        return self.guarded(lambda: int(self.call("create_submission", **facts).ref or 0), slug)
 
     def create_from_notebook(self, slug: str, notebook: str, version: int, file_name: str, description: str) -> int:
         """Submit the output of a notebook's version (``owner/name``)."""
 
         def once() -> int:
-            found = self._api.competition_submit_code(file_name, description, slug, notebook, version, quiet=True)
+            found = self.official.competition_submit_code(file_name, description, slug, notebook, version, quiet=True)
             return int(found.ref or 0)
 
-        return self._guarded(once, slug)
+        return self.guarded(once, slug)
 
     # ------------------------------------------------------------------------------------------------------- beneath
     def _listed(self, method: str, slug: str, field: str, item_of: Callable[[Any], T]) -> Iterator[T]:
@@ -172,12 +182,12 @@ class KaggleClient:
         token, seen = "", {""}
 
         def page() -> tuple[list[T], str]:
-            found = self._call(method, competition_name=slug, page_size=PAGE_SIZE, page_token=token)
+            found = self.call(method, competition_name=slug, page_size=PAGE_SIZE, page_token=token)
             items = [item_of(item) for item in getattr(found, field) or () if item is not None]
             return items, found.next_page_token or ""
 
         for _ in range(MOST_PAGES):
-            items, token = self._retried(page, slug)
+            items, token = self.retried(page, slug)
             yield from items
             if token in seen:
                 return
@@ -187,32 +197,40 @@ class KaggleClient:
         submission = remote.submission(found)
         return replace(submission, error=self._redact(submission.error))
 
-    def _call(self, method: str, **values: Any) -> Any:
+    def call(self, method: str, service: str = "competitions", **values: Any) -> Any:
         """The answer to a request: that of ``get_competition`` is an ``ApiGetCompetitionRequest`` with these values."""
-        from kagglesdk.competitions.types import competition_api_service
-
-        asked = getattr(competition_api_service, f"Api{method.title().replace('_', '')}Request")()
+        asked = getattr(self.types(service), f"Api{method.title().replace('_', '')}Request")()
         for name, value in values.items():
             setattr(asked, name, value)
-        with self._api.build_kaggle_client() as kaggle:
-            return getattr(kaggle.competitions.competition_api_client, method)(asked)
+        with self.official.build_kaggle_client() as kaggle:
+            return getattr(getattr(getattr(kaggle, service), f"{SERVICES[service]}_client"), method)(asked)
+
+    @staticmethod
+    def types(service: str) -> Any:
+        """The module of a service's requests."""
+        return import_module(f"kagglesdk.{service}.types.{SERVICES[service]}_service")
 
     def _put(self, file: Path, address: str) -> None:
         """Upload the bytes. The client's own way has no time limit and hides the reason of a failure."""
-        import requests
-
-        with requests.Session() as session, file.open("rb") as content:
-            limit_time(session, self._settings)
+        with self.plain_session() as session, file.open("rb") as content:
             response = session.put(address, data=content)
         if response.status_code not in (200, 201):
             raise UploadError(response.status_code)
 
-    def _retried(self, call: Callable[[], T], slug: str | None) -> T:
+    def plain_session(self) -> Any:
+        """A session with time limits and without credentials: for addresses that are valid by themselves."""
+        import requests
+
+        session = requests.Session()
+        limit_time(session, self._settings)
+        return session
+
+    def retried(self, call: Callable[[], T], slug: str | None) -> T:
         """The result of a call that may be repeated, tried again while its failure looks temporary."""
         delay = self._settings.first_delay
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                return self._guarded(call, slug)
+                return self.guarded(call, slug)
             except KaggleError as problem:
                 wait = max(delay, problem.fault.retry_after or 0.0)
                 if not problem.fault.temporary or attempt == ATTEMPTS or wait > LONGEST_WAIT:
@@ -222,7 +240,7 @@ class KaggleClient:
             delay *= 2
         raise AssertionError("unreachable")
 
-    def _guarded(self, call: Callable[[], T], slug: str | None) -> T:
+    def guarded(self, call: Callable[[], T], slug: str | None) -> T:
         """The result of a call; the client's chatter is swallowed and its exceptions become faults."""
         try:
             with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):

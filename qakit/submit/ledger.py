@@ -1,6 +1,6 @@
-"""The ledger: every state of every submission, one JSON object a line, only ever added to.
+"""Ledgers: every state of every submission, or session, one JSON object a line, only ever added to.
 
-A line is the whole record; the last line of a ``submit_id`` counts. It is written and synced to disk **before** what it
+A line is the whole record; the last line of a record's key counts. It is written and synced to disk **before** what it
 announces is done, so a process killed at any moment leaves a ledger that tells how far it came. A line without its
 line end was being written when the process died: nothing had followed from it, and the next writer takes it off.
 """
@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from qakit.errors import DataError, SubmissionError
 from qakit.files import folder_to_disk, make_folder, writing
@@ -28,18 +29,44 @@ _BINARY: int = getattr(os, "O_BINARY", 0)
 """Windows would write other line ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ledger:
-    """The ledger in a folder. The value holds only the path."""
+class Kept(Protocol):
+    """A record that a ledger keeps."""
+
+    @property
+    def key(self) -> str:
+        """What tells it from the others."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """It as plain data."""
+        ...
+
+
+R = TypeVar("R", bound=Kept)
+
+
+@dataclass(frozen=True)
+class Book(Generic[R]):
+    """A ledger in a folder. The value holds only the path."""
 
     folder: Path
+    where: ClassVar[str]
+    """What Kaggle has of it is on its site where?"""
+
+    def record(self, line: Mapping[str, Any]) -> R:
+        """A line's record.
+
+        Raises:
+            ValueError: something is missing or has the wrong type.
+        """
+        raise NotImplementedError
 
     @property
     def file(self) -> Path:
         return self.folder / "ledger.jsonl"
 
-    def read(self) -> list[Record]:
-        """Every submission in its last state, in the order of their first lines.
+    def read(self) -> list[R]:
+        """Every record in its last state, in the order of their first lines.
 
         Raises:
             DataError: a line is damaged; says which one.
@@ -51,15 +78,15 @@ class Ledger:
             return []
         except OSError as error:
             raise DataError(f"cannot be read ({error.strerror})", path=self.file) from None
-        records: dict[str, Record] = {}
+        records: dict[str, R] = {}
         for number, line in enumerate(content[: content.rfind(b"\n") + 1].split(b"\n")[:-1], start=1):
             record = self._parse(line, number)
-            records[record.submit_id] = record
+            records[record.key] = record
         return list(records.values())
 
-    def find(self, submit_id: str) -> Record | None:
-        """One submission in its last state."""
-        return next((record for record in self.read() if record.submit_id == submit_id), None)
+    def find(self, key: str) -> R | None:
+        """One record in its last state."""
+        return next((record for record in self.read() if record.key == key), None)
 
     @contextmanager
     def locked(self, *, wait: float = LOCK_WAIT, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
@@ -91,7 +118,7 @@ class Ledger:
         finally:
             lock.release()
 
-    def append(self, record: Record) -> Record:
+    def append(self, record: R) -> R:
         """Write a line and sync it to disk; only inside :meth:`locked`. Returns the record.
 
         Raises:
@@ -129,17 +156,27 @@ class Ledger:
         if self.folder.is_dir():
             refuse_ways_out(self.folder)
         if self.file.is_dir():
-            raise DataError("is a folder, where the list of submissions should be", path=self.file)
+            raise DataError("is a folder, where a list of records should be", path=self.file)
 
-    def _parse(self, line: bytes, number: int) -> Record:
+    def _parse(self, line: bytes, number: int) -> R:
         try:
             value = load_json(line)
             if not isinstance(value, dict):
                 raise ValueError("it is no object")
-            return Record.from_dict(value)
+            return self.record(value)
         except ValueError as error:
             raise DataError(
-                f"is damaged: {error}; mend or remove the line (what Kaggle has is on its site under 'Submissions')",
+                f"is damaged: {error}; mend or remove the line (what Kaggle has is on its site under '{self.where}')",
                 path=self.file,
                 row=f"line {number}",
             ) from None
+
+
+class Ledger(Book[Record]):
+    """The ledger of submissions."""
+
+    where = "Submissions"
+
+    def record(self, line: Mapping[str, Any]) -> Record:
+        """A submission."""
+        return Record.from_dict(line)

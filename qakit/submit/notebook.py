@@ -15,7 +15,7 @@ from qakit.errors import UsageError
 from qakit.files import replace_folder, write_json, write_text
 from qakit.numbers import load_json
 from qakit.outputs import check_output
-from qakit.submit.wheel import make_wheel, needs_of
+from qakit.submit.wheel import make_wheels, needs_of, plugin_packages
 
 if TYPE_CHECKING:
     from qakit.recipe.model import Recipe
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _NOTEBOOK = re.compile(r"(?:https?://(?:www\.)?kaggle\.com/(?:code/)?)?(?P<owner>[\w-]+)/(?P<name>[\w-]+)/?")
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
+TWO_T4 = "NvidiaTeslaT4"
+"""Kaggle's name of the accelerator with two of them."""
 _LONGEST_TITLE = 50
 """Kaggle's limit, in characters; the shortest is 6."""
 
@@ -88,7 +90,8 @@ def export_run(run: Run, folder: Path, *, user: str, slug: str) -> Export:
         dataset, notebook = fresh / "dataset", fresh / "notebook"
         (dataset / "run").mkdir(parents=True)
         notebook.mkdir()
-        requirements = requirements_of(needs_of(make_wheel(dataset)), recipe, registry)
+        wheels = make_wheels([recipe], dataset, registry)
+        requirements = requirements_of(needs_of(wheels[0]), recipe, registry)
         export_merged(run, registry, dataset / "run" / "model")
         write_text(dataset / "run" / "recipe.yaml", portable_text(recipe))
         write_text(dataset / "requirements.txt", "".join(f"{line}\n" for line in requirements))
@@ -125,7 +128,7 @@ def _keep_others(before: Path, fresh: Path) -> None:
         code = load_json((before / "notebook" / "kernel-metadata.json").read_text("utf-8"))["code_file"]
     except (OSError, ValueError, KeyError, TypeError):
         code = None
-    own = re.compile(r"dataset/(run/.*|qakit-[^/]*\.whl|requirements\.txt|dataset-metadata\.json)")
+    own = re.compile(r"dataset/(run/.*|[^/]*\.whl|requirements\.txt|dataset-metadata\.json)")
     for path in sorted(before.rglob("*")):
         name, target = path.relative_to(before).as_posix(), fresh / path.relative_to(before)
         ours = own.fullmatch(name) or name in ("notebook/kernel-metadata.json", f"notebook/{code}")
@@ -153,6 +156,7 @@ def _kernel(user: str, name: str, title: str, slug: str) -> dict[str, Any]:
         "kernel_type": "notebook",
         "is_private": True,
         "enable_gpu": True,
+        "machine_shape": TWO_T4,  # else it may be a P100, for which today's torch has no kernels
         "enable_internet": False,
         "dataset_sources": [f"{user}/{name}"],
         "competition_sources": [slug],
@@ -163,7 +167,7 @@ def _kernel(user: str, name: str, title: str, slug: str) -> dict[str, Any]:
 
 def requirements_of(needs: Sequence[str], recipe: Recipe, registry: Registry) -> tuple[str, ...]:
     """``name==version`` of what qakit needs, and of the packages whose plugins the recipe names."""
-    plugins = [package for package in _plugin_packages(recipe, registry) if package != "qakit"]
+    plugins = sorted(plugin_packages(recipe, registry) - {"qakit"})
     found = []
     for name in dict.fromkeys([*needs, *plugins]):
         try:
@@ -173,33 +177,20 @@ def requirements_of(needs: Sequence[str], recipe: Recipe, registry: Registry) ->
     return tuple(found)
 
 
-def _plugin_packages(recipe: Recipe, registry: Registry) -> list[str]:
-    """The packages of the plugins that predicting with the recipe needs."""
-    used: list[tuple[Any, str]] = [
-        ("readers", recipe.data.reader.name),
-        ("preprocessors", recipe.preprocess.predict.name),
-        ("adapters", recipe.adapter.name),
-        ("heads", recipe.head.name),
-        ("metrics", recipe.metric.name),
-        ("writers", recipe.writer.name),
-        *(("postprocessors", step.name) for step in recipe.postprocess),
-    ]
-    return [registry.get(kind, name).package for kind, name in used]
-
-
 def _ipynb(dataset: str, test_file: str, contexts_file: str | None = None) -> dict[str, Any]:
     """The notebook (nbformat 4).
 
     The files' names, which a recipe may have from anybody, get into the code as literals and nowhere else.
     """
     names = f"TEST_FILE = {test_file!r}\nCONTEXTS_FILE = {contexts_file!r}\n"
-    cells = [
-        _cell("markdown", f"Answers the test file with the model in the dataset `{dataset}`, without a network."),
-        _cell("code", _INSTALL),
-        _cell("code", f"{names}{_PREDICT}"),
-    ]
+    about = f"Answers the test file with the model in the dataset `{dataset}`, without a network."
+    return ipynb(about, install(internet=False), f"{names}{_PREDICT}")
+
+
+def ipynb(about: str, *code: str) -> dict[str, Any]:
+    """A notebook (nbformat 4): what it does, and its cells."""
     return {
-        "cells": cells,
+        "cells": [_cell("markdown", about), *(_cell("code", each) for each in code)],
         "metadata": {
             "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
             "language_info": {"name": "python"},
@@ -209,49 +200,68 @@ def _ipynb(dataset: str, test_file: str, contexts_file: str | None = None) -> di
     }
 
 
+def install(*, internet: bool, inputs: str = "/kaggle/input") -> str:
+    """The cell that brings qakit, and what it needs and the image lacks; it names ``INPUT`` and ``dataset``."""
+    return f"INTERNET = {internet}\nINPUTS = {inputs!r}\n{_INSTALL}"
+
+
 def _cell(kind: str, text: str) -> dict[str, Any]:
     cell: dict[str, Any] = {"cell_type": kind, "metadata": {}, "source": text.strip().splitlines(keepends=True)}
     return cell | {"execution_count": None, "outputs": []} if kind == "code" else cell
 
 
 _INSTALL = '''
+import email
 import glob
 import importlib.metadata
 import os
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
-INPUT = Path(os.environ.get("QAKIT_INPUT", "/kaggle/input"))
+INPUT = Path(os.environ.get("QAKIT_INPUT", INPUTS))
 dataset = next(path.parent for path in sorted(INPUT.rglob("qakit-*.whl")))
+wheels = sorted(dataset.glob("*.whl"))
 
 
 def lacking():
-    """What the wheel needs and this image has not, or has too old."""
-    from packaging.version import Version
+    """What the wheels need and this image has not, or in a version that will not do."""
+    from packaging.requirements import Requirement
 
-    for line in (dataset / "requirements.txt").read_text().split():
-        name, _, wanted = line.partition("==")
-        try:
-            found = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found = None
-        if found is None or (wanted and Version(found).release[0] < Version(wanted).release[0]):
-            yield line
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as opened:
+            metadata = next(name for name in opened.namelist() if name.endswith(".dist-info/METADATA"))
+            lines = email.message_from_bytes(opened.read(metadata)).get_all("Requires-Dist") or []
+        for need in map(Requirement, lines):
+            if need.marker is not None and not need.marker.evaluate({"extra": ""}):
+                continue
+            try:
+                found = importlib.metadata.version(need.name)
+            except importlib.metadata.PackageNotFoundError:
+                found = None
+            if found is None or not need.specifier.contains(found, prereleases=True):
+                need.marker = None
+                yield need
 
 
-pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--find-links", str(dataset)]
+pip = [sys.executable, "-m", "pip", "install", "--quiet", "--find-links", str(dataset)]
 pip += [part for folder in INPUT.rglob("wheels") for part in ("--find-links", str(folder))]
-subprocess.run([*pip, "--no-deps", str(next(dataset.glob("qakit-*.whl")))], check=True)
+if not INTERNET:
+    pip.append("--no-index")
+subprocess.run([*pip, "--no-deps", *map(str, wheels)], check=True)
 missing = list(lacking())
-if missing:
-    subprocess.run([*pip, *missing], check=False)
+if missing and all(need.name != "torch" for need in missing):
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as kept:  # the image's torch is made for its GPUs
+        print("torch==" + importlib.metadata.version("torch"), file=kept, flush=True)
+        subprocess.run([*pip, "--constraint", kept.name, *map(str, missing)], check=False)
     missing = list(lacking())
 if missing:
+    names = " ".join(repr(str(need)) for need in missing)
     raise SystemExit(
-        "this image lacks " + ", ".join(missing) + ": on a machine with a network, run `pip download -d wheels "
-        + " ".join(missing) + "` (for Linux and this Python) and add the folder `wheels` to the dataset"
+        "this image lacks " + names + ": on a machine with a network, run `pip download -d wheels " + names
+        + "` (for Linux and this Python) and add the folder `wheels` to the dataset"
     )
 '''
 
@@ -267,7 +277,9 @@ def found(name):
     return str(files[0])
 
 
-predict = [sys.executable, "-m", "qakit", "predict", str(dataset / "run")]
+gpus = len(glob.glob("/dev/nvidia[0-9]*"))
+launch = ["-m", "torch.distributed.run", "--nproc-per-node", str(gpus)] if gpus > 1 else []
+predict = [sys.executable, *launch, "-m", "qakit", "predict", str(dataset / "run")]
 if CONTEXTS_FILE is not None:
     predict += ["--contexts", found(CONTEXTS_FILE)]
 subprocess.run([*predict, "--input", found(TEST_FILE), "--output", "submission.csv"], check=True)

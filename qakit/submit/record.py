@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from qakit.names import plain_name
 from qakit.numbers import LARGEST, finite
+
+T = TypeVar("T")
 
 State = Literal["INTENT", "CREATING", "CREATED", "COMPLETE", "ERROR", "REJECTED", "UNKNOWN"]
 STATES: tuple[State, ...] = get_args(State)
@@ -105,6 +107,11 @@ class Record:
     git_commit: str | None = None
 
     @property
+    def key(self) -> str:
+        """What tells it from the others in the ledger."""
+        return self.submit_id
+
+    @property
     def tag(self) -> str:
         """What tells the submission in Kaggle's list."""
         return f"[qk:{self.submit_id}]"
@@ -145,19 +152,28 @@ class Record:
         Raises:
             ValueError: something is missing or has the wrong type.
         """
-        if "state" not in data:
-            raise ValueError("state is missing")
-        try:
-            record = _checks().validate_python(data)
-        except ValidationError as error:
-            problem = error.errors(include_url=False)[0]
-            place, message = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")
-            if problem["type"] == "missing":
-                raise ValueError(f"{place} is missing") from None
-            raise ValueError(f"{place}: {problem['input']!r:.80}: {message}") from None
+        record = checked(_checks(), data)
         if not record.folder.endswith(f"-{record.submit_id}"):
             raise ValueError(f"folder: {record.folder!r:.80} does not end in the submit_id {record.submit_id}")
         return record
+
+
+def checked(checks: TypeAdapter[T], data: Mapping[str, Any]) -> T:
+    """A ledger's line as the record that it should be; keys of later versions are passed over.
+
+    Raises:
+        ValueError: something is missing or has the wrong type.
+    """
+    if "state" not in data:
+        raise ValueError("state is missing")
+    try:
+        return checks.validate_python(data)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        place, message = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "missing":
+            raise ValueError(f"{place} is missing") from None
+        raise ValueError(f"{place}: {problem['input']!r:.80}: {message}") from None
 
 
 @cache

@@ -16,6 +16,7 @@ ENDPOINT_VARIABLE = "QAKIT_KAGGLE_ENDPOINT"
 TIMEOUT_VARIABLE = "QAKIT_KAGGLE_TIMEOUT"
 POLL_VARIABLE = "QAKIT_KAGGLE_POLL"
 LEDGER_VARIABLE = "QAKIT_SUBMISSIONS"
+SESSIONS_VARIABLE = "QAKIT_SESSIONS"
 
 KAGGLE = "https://api.kaggle.com"
 CONNECT_TIMEOUT = 15.0
@@ -65,13 +66,19 @@ def settings_from(environment: Mapping[str, str] = os.environ) -> KaggleSettings
     )
 
 
-def ledger_folder(given: Path | None, environment: Mapping[str, str] = os.environ) -> Path:
-    """Where the ledger lies: the given folder, that of the environment, or ``submissions`` here.
+def ledger_folder(
+    given: Path | None,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    variable: str = LEDGER_VARIABLE,
+    default: str = "submissions",
+) -> Path:
+    """Where a ledger lies: the given folder, that of the environment, or the default one here.
 
     Raises:
         UsageError: it would be begun in a run, a study or a model.
     """
-    folder = given or Path(environment.get(LEDGER_VARIABLE, "").strip() or "submissions")
+    folder = given or Path(environment.get(variable, "").strip() or default)
     if not (folder / "ledger.jsonl").is_file():
         check_not_kept(folder)
     return folder

@@ -15,10 +15,16 @@ import re
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from qakit.errors import OutputError
+
+if TYPE_CHECKING:
+    from qakit.recipe.model import Recipe
+    from qakit.registry import Registry
 
 NAME = "qakit"
 OWN_NOTES = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"})
@@ -32,8 +38,35 @@ def make_wheel(folder: Path, *, name: str = NAME) -> Path:
         OutputError: it cannot be built; says what to do.
     """
     distribution = importlib.metadata.distribution(name)
-    source = _checkout(distribution)
+    here = Path(__file__).parents[2]
+    running = name == NAME and (here / "pyproject.toml").is_file()
+    source = here if running else _checkout(distribution)
     return _packed(distribution, folder) if source is None else _built(source, folder)
+
+
+def make_wheels(recipes: Iterable[Recipe], folder: Path, registry: Registry) -> list[Path]:
+    """Write qakit's wheel into ``folder``, and those of other packages whose plugins the recipes name.
+
+    Raises:
+        OutputError: one cannot be built; says what to do.
+    """
+    packages = {package for recipe in recipes for package in plugin_packages(recipe, registry)}
+    return [make_wheel(folder, name=name) for name in (NAME, *sorted(packages - {NAME}))]
+
+
+def plugin_packages(recipe: Recipe, registry: Registry) -> set[str]:
+    """The packages of the plugins that a recipe names."""
+    from qakit.recipe.dump import recipe_data
+    from qakit.recipe.model import PLUGIN_FIELDS
+
+    packages = set()
+    for place, kind in PLUGIN_FIELDS.items():
+        value: Any = recipe_data(recipe)
+        for part in place.split("."):
+            value = (value or {}).get(part)
+        named = value if isinstance(value, list) else [] if value is None else [value]
+        packages |= {registry.get(kind, each["name"]).package for each in named}
+    return packages
 
 
 def needs_of(wheel: Path) -> list[str]:

@@ -121,6 +121,12 @@ def update_progress(root: Path, progress: Progress) -> None:
     write_text(file, _state_text(load_json(file.read_text("utf-8")) | {"progress": asdict(progress)}))
 
 
+def of_recipe(root: Path, recipe_hash: str) -> None:
+    """Let the checkpoints be those of a recipe whose values are the same, with files under other names."""
+    for file in (folder / STATE for folder in checkpoints_in(root)):
+        write_text(file, _state_text(load_json(file.read_text("utf-8")) | {"recipe": recipe_hash}))
+
+
 def latest_checkpoint(root: Path, *, warn: Callable[[str], None]) -> Path | None:
     """The newest whole checkpoint, or None if there is none; ``warn`` is called for damaged ones, which are skipped.
 

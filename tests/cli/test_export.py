@@ -138,8 +138,8 @@ def test_what_is_no_user_name_gets_into_no_notebook(adapter_run: Path, invoke: A
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ([], "one of --merge, --adapter-only, --onnx, --offline and --kaggle"),
-        (["--merge", "--adapter-only", "--output", "x"], "one of --merge, --adapter-only, --onnx, --offline and"),
+        ([], "one of --merge, --adapter-only, --onnx, --offline, --kaggle FOLDER and --colab"),
+        (["--merge", "--adapter-only", "--output", "x"], "one of --merge, --adapter-only, --onnx, --offline, --kaggle"),
         (["--merge"], "where to"),
         (["--merge", "--output", "x", "--user", "ada"], "go with --kaggle"),
         (["--kaggle", "x", "--output", "y"], "leave --output out"),
@@ -238,7 +238,7 @@ def test_what_the_user_has_put_into_an_export_for_kaggle_stays(
     merged_run: Path, tmp_path: Path, invoke: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "qakit.submit.notebook.make_wheel", lambda folder: (folder / "qakit-1-py3-none-any.whl").touch()
+        "qakit.submit.wheel.make_wheel", lambda folder, name: (folder / f"{name}-1-py3-none-any.whl").touch()
     )
     monkeypatch.setattr("qakit.submit.notebook.needs_of", lambda _: [])
     command = ("export", merged_run, "--kaggle", tmp_path / "out", "--user", "ada", "--competition", "qa-cup")

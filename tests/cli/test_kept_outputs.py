@@ -16,7 +16,7 @@ from qakit import outputs
 from qakit.cli import build_app
 from qakit.errors import UsageError
 
-WRITES = {"--output", "--nbest", "--character-scores", "--curve", "--folder", "--kaggle"}
+WRITES = {"--output", "--nbest", "--character-scores", "--curve", "--folder", "--kaggle", "--colab"}
 """Every option that names a file or folder to be written; ``--ledger`` is looked at where the ledger is opened."""
 CALLBACKS = {outputs.new_path, outputs.new_folder, outputs.folder_to_fill}
 

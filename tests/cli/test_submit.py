@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import notebooks
 import pytest
 from typer.testing import Result
 
@@ -148,7 +149,26 @@ def test_an_export_is_whole(run: Path, invoke: Invoke) -> None:
         if cell["cell_type"] == "code":
             compile("".join(cell["source"]), "cell", "exec")
     assert any("test.json" in "".join(cell["source"]) for cell in cells)
+    assert kernel["machine_shape"] == "NvidiaTeslaT4"
     assert invoke("export", run, "--kaggle", "out", "--user", "ada").exit_code == 0, "again, over itself"
+
+
+@pytest.mark.slow
+def test_an_exported_notebook_answers_the_test_file(
+    run: Path, small_data: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    report = json.loads(invoke("export", run, "--kaggle", "out", "--user", "ada", "--json").stdout)
+    inputs = tmp_path / "input"
+    shutil.copytree(report["dataset"], inputs / "datasets" / "ada" / "a")
+    (inputs / "qa-cup").mkdir()
+    shutil.copyfile(small_data / "test.json", inputs / "qa-cup" / "test.json")
+    (file,) = Path(report["notebook"]).glob("*.ipynb")
+    done = notebooks.start(json.loads(file.read_text()), tmp_path / "there", inputs)
+    said, _ = done.communicate(timeout=400)
+    assert done.returncode == 0, said
+    answers = (tmp_path / "there" / "working" / "submission.csv").read_bytes().splitlines()
+    assert answers[0] == b"Id,Prediction", "the competition's columns"
+    assert answers[1:] == (run / "predictions" / "submission.csv").read_bytes().splitlines()[1:]
 
 
 def test_an_export_does_not_replace_other_things(run: Path, invoke: Invoke) -> None:

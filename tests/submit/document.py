@@ -14,3 +14,8 @@ TRANSCRIPT = WrittenPart(
     "<!-- transcript: written by python tests/submit/whole_round.py --write -->",
     "<!-- end of the transcript -->",
 )
+SESSIONS = WrittenPart(
+    DOCS / "kaggle.md",
+    "<!-- sessions: written by python tests/submit/two_sessions.py --write -->",
+    "<!-- end of the sessions -->",
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
@@ -20,7 +21,11 @@ USER = "tester"
 KEY = "0123456789abcdef0123456789abcdef"
 TOKEN = "KGAT_fedcba9876543210fedcba9876543210"
 
-COMPETITIONS = "/v1/competitions.CompetitionApiService/"
+SERVICES = tuple(
+    f"/v1/{name}ApiService/"
+    for name in ("competitions.Competition", "kernels.Kernels", "datasets.Dataset", "blobs.Blob")
+)
+LOG = "/v1/kernels/logs/stream/"
 INTROSPECT = "/v1/security.OAuthService/IntrospectToken"
 
 
@@ -52,8 +57,8 @@ class Handler(BaseHTTPRequestHandler):
         path, body = self._path(), self._body()
         if path == INTROSPECT:
             self._play("IntrospectToken", {}, lambda: self._json(self._introspect(json.loads(body or b"{}"))))
-        elif path.startswith(COMPETITIONS):
-            method = path.removeprefix(COMPETITIONS)
+        elif path.startswith(SERVICES):
+            method = path.rpartition("/")[2]
             request = json.loads(body or b"{}")
             self._play(method, request, lambda: self._rpc(method, request))
         else:
@@ -77,6 +82,10 @@ class Handler(BaseHTTPRequestHandler):
         path = self._path()
         if path == "/__state__":
             self._json(self.stand_in.snapshot())
+            return
+        if path.startswith(LOG):
+            owner, _, slug = path.removeprefix(LOG).partition("/")
+            self._play("Log", {"userName": owner, "kernelSlug": slug}, lambda: self._log(owner, slug))
             return
         self._play("GET", {"path": path}, lambda: self._download(path))
 
@@ -128,6 +137,33 @@ class Handler(BaseHTTPRequestHandler):
         location = f"{self.stand_in.storage}{place}?signature=5ec7e7"
         self._send(302, b"", "text/html", {"Location": location})
 
+    def _log(self, owner: str, slug: str) -> None:
+        """A session's log: as it comes while it runs, as a whole afterwards."""
+        if not self._authorised():
+            self._refuse(401, "Unauthenticated")
+            return
+        try:
+            kernel = self.stand_in.state.notebooks.kernel({"userName": owner, "kernelSlug": slug})
+        except RefusalError as refusal:
+            self._refuse(refusal.status, str(refusal))
+            return
+        if kernel.status != "RUNNING":
+            self._json([{"stream_name": "stdout", "time": 0, "data": line} for line in kernel.lines])
+            return
+        self.close_connection = True
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        sent = 0
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            while (running := kernel.status == "RUNNING") or sent < len(kernel.lines):
+                for line in kernel.lines[sent:]:
+                    self.wfile.write(b"data: " + json.dumps({"stream_name": "stdout", "data": line}).encode() + b"\n\n")
+                    sent += 1
+                if running:
+                    time.sleep(0.02)
+            self.wfile.write(b"data: END_OF_LOG\n\n")
+
     def _download(self, path: str) -> None:
         kind, _, rest = path.lstrip("/").partition("/")
         competitions = self.stand_in.state.competitions
@@ -138,6 +174,8 @@ class Handler(BaseHTTPRequestHandler):
             files = competitions[slug].files
             plain = name.removesuffix(".zip")
             content = files[name] if name in files else zipped({plain.rpartition("/")[2]: files[plain]})
+        elif kind == "output" and (found := self._output(rest)) is not None:
+            content = found
         else:
             self._refuse(404, "no such file")
             return
@@ -149,6 +187,11 @@ class Handler(BaseHTTPRequestHandler):
             first = int(wanted[6:-1])
             headers["Content-Range"] = f"bytes {first}-{len(content) - 1}/{len(content)}"
         self._send(206 if first else 200, content[first:], "application/octet-stream", headers)
+
+    def _output(self, path: str) -> bytes | None:
+        owner, slug, name = path.split("/", 2)
+        kernel = self.stand_in.state.notebooks.kernels.get(f"{owner}/{slug}")
+        return None if kernel is None else kernel.outputs.get(name)
 
     # -------------------------------------------------------------------------------------------------------- answers
     def _play(self, method: str, request: dict[str, Any], act: Callable[[], None]) -> None:
@@ -173,7 +216,7 @@ class Handler(BaseHTTPRequestHandler):
             server.blocked.set()
             release.wait(60)
 
-    def _json(self, answer: dict[str, Any]) -> None:
+    def _json(self, answer: Any) -> None:
         self._send(200, json.dumps(answer).encode(), "application/json; charset=utf-8")
 
     def _refuse(self, status: int, message: str) -> None:

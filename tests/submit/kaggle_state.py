@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from competitions import Competition, Fate, RefusalError, Submission, score, small_competition
+from kaggle_notebooks import Notebooks
 
 
 class KaggleState:
@@ -16,6 +17,7 @@ class KaggleState:
     def __init__(self, *competitions: Competition, page_limit: int = 20) -> None:
         self.competitions = {competition.slug: competition for competition in competitions or (small_competition(),)}
         self.submissions: list[Submission] = []
+        self.notebooks = Notebooks()
         self.blobs: dict[str, bytes | None] = {}
         self.blob_names: dict[str, str] = {}
         self.fates: list[Fate] = []
@@ -31,7 +33,15 @@ class KaggleState:
         """Answer one RPC; ``storage`` is the address of uploads."""
         with self.lock:
             if method == "StartSubmissionUpload":
-                return self._start_upload(request, storage)
+                self.participating(request)
+                return self._start_upload(request.get("fileName", ""), storage)
+            if method == "StartBlobUpload":
+                return self._start_upload(request["name"], storage)
+            if method == "ListKernelSessionOutput":
+                return self.notebooks.listed(request, storage)
+            uploaded = {token: (self.blob_names[token], content) for token, content in self.blobs.items() if content}
+            if (answer := self.notebooks.call(method, request, uploaded)) is not None:
+                return answer
             handler = {
                 "CreateSubmission": self._create,
                 "CreateCodeSubmission": self._create_code,
@@ -75,11 +85,10 @@ class KaggleState:
         day = self.now().date()
         return sum(one.competition == slug and one.date.date() == day for one in self.submissions)
 
-    def _start_upload(self, request: dict[str, Any], storage: str) -> dict[str, Any]:
-        self.participating(request)
+    def _start_upload(self, name: str, storage: str) -> dict[str, Any]:
         token = f"blob-{len(self.blobs) + 1}"
         self.blobs[token] = None
-        self.blob_names[token] = request.get("fileName", "")
+        self.blob_names[token] = name
         return {"token": token, "createUrl": f"{storage}/upload/{token}?signature=5ec7e7"}
 
     def _create(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -103,12 +103,17 @@ def _read(split: str, paragraphs: int | None) -> dict[str, Any]:
     return document
 
 
-def play(folder: Path, server: KaggleServer, *, threads: str = "1") -> list[Step]:
+def play(
+    folder: Path, server: KaggleServer, *, threads: str = "1", commands: Sequence[tuple[str, ...]] = COMMANDS
+) -> list[Step]:
     """Run the commands one after another, each a process of its own."""
     env = isolated(folder.parent / "home", QAKIT_KAGGLE_ENDPOINT=server.url, QAKIT_KAGGLE_POLL="0.05", COLUMNS="140")
     env |= {"QAKIT_CACHE": str(folder.parent / "cache"), "OMP_NUM_THREADS": threads}
+    env |= {
+        name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ
+    }  # a checkout that is not installed
     steps = []
-    for command in COMMANDS:
+    for command in commands:
         done = subprocess.run(
             [sys.executable, "-m", "qakit", *command], cwd=folder, env=env, capture_output=True, text=True, timeout=1200
         )

@@ -12,6 +12,7 @@ from torch import nn
 from qakit.errors import RunError
 from qakit.modeling.model import ReadingModel
 from qakit.recipe.model import TrainSection
+from qakit.training import checkpoints
 from qakit.training.checkpoints import (
     STATE,
     Progress,
@@ -171,3 +172,13 @@ def test_a_checkpoint_from_before_evaluations_came_last_is_read(tmp_path: Path) 
     (folder / STATE).write_text(_state_text(state), "utf-8")
     assert latest_checkpoint(tmp_path, warn=pytest.fail) == folder
     assert load_checkpoint(folder, model=model, optimiser=optimiser, recipe_hash="r")[0] == Progress(step=3)
+
+
+def test_checkpoints_of_a_recipe_whose_files_have_other_names_now_are_whole(tmp_path: Path) -> None:
+    (tmp_path / "step-00000001").mkdir()
+    file = tmp_path / "step-00000001" / checkpoints.STATE
+    file.write_text(checkpoints._state_text({"recipe": "before", "progress": {"step": 1}}), "utf-8")
+    checkpoints.of_recipe(tmp_path, "now")
+    state = json.loads(file.read_text("utf-8"))
+    assert (state["recipe"], state["progress"]) == ("now", {"step": 1})
+    assert state["check"] == checkpoints._check(state)

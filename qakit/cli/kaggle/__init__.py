@@ -1,4 +1,4 @@
-"""``qakit kaggle``: what stands between this machine and a submission."""
+"""``qakit kaggle``: what stands between this machine and a submission, and trainings there."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import typer
 
+from qakit.cli.kaggle import sessions
 from qakit.cli.kaggle.submit import CompetitionOption, JsonOption
 from qakit.cli.terminal.console import plain, print_json
 from qakit.cli.terminal.groups import Commands
@@ -38,3 +39,7 @@ def doctor(competition: CompetitionOption = None, as_json: JsonOption = False) -
         rows = [(each.name, plain(each.verdict, STYLES[each.verdict]), each.detail) for each in checks]
         print_table(None, ("", "", ""), rows)
     raise typer.Exit(4 if any(check.verdict == "bad" for check in checks) else 0)
+
+
+for command in sessions.COMMANDS:
+    app.command()(command)

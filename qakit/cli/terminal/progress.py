@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,9 +22,10 @@ from rich.progress import (
 )
 
 from qakit import hub
-from qakit.cli.terminal.console import err, plain
+from qakit.cli.terminal.console import err, plain, print_text
 from qakit.cli.terminal.file_progress import Lines
 from qakit.training import events
+from qakit.training.subprocesses import plain as as_plain
 
 PLAIN_EVERY_SECONDS = 10.0
 """Without a terminal: at most one training line in this time."""
@@ -202,6 +205,17 @@ class TrainingDisplay:
     def _line(self, text: str, style: str = "") -> None:
         if not self._quiet:
             self._progress.console.print(plain(text, style))
+
+
+class EventLines(TrainingDisplay):
+    """A listener that writes each event as a line of JSON to stdout, for programs."""
+
+    def __call__(self, event: events.Event) -> None:
+        """Write one event."""
+        if isinstance(event, events.RunBegun):
+            self.folder = self.folder or event.folder
+        print_text(json.dumps(events.as_json(event), default=as_plain) + "\n")
+        sys.stdout.flush()
 
 
 def evaluation_line(event: events.Evaluated) -> str:

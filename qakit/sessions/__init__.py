@@ -1,0 +1,1 @@
+"""Trainings in Kaggle's notebooks: packed, pushed, followed there and fetched back; the ledger of their sessions."""

@@ -1,0 +1,173 @@
+"""A session that runs: its log as it comes, how it ended, and the run that it has made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from qakit.errors import DataError, RunError, SubmissionError
+from qakit.files import file_sha256, replace_folder, temporary_folder, write_json
+from qakit.names import below, one_line
+from qakit.numbers import load_json
+from qakit.runs import Run
+from qakit.sessions.flow import SLOW, Desk, go_on
+from qakit.sessions.job import Job, brought_back
+from qakit.sessions.record import Session
+from qakit.sessions.there import REPORT, progress_of
+from qakit.submit.faults import KaggleError
+
+NOTE = "kaggle.json"
+"""In the folder of a run that was fetched: where it was trained."""
+ENDED = frozenset({"COMPLETE", "ERROR", "CANCEL_ACKNOWLEDGED"})
+Hear = Callable[[str], None]
+
+
+def train_to_the_end(desk: Desk, session: Session, hear: Hear) -> Session:
+    """Follow a session, start the next one for as long as one ends too early, and fetch the run.
+
+    Args:
+        hear: gets each line of the logs.
+
+    Raises:
+        SubmissionError: a session failed, or got no further than the one before.
+    """
+    while True:
+        session = look(desk, follow(desk, session, hear))
+        if session.state in ("FINISHED", "FETCHED"):
+            return fetch(desk, session)
+        if session.state != "STOPPED":
+            raise SubmissionError(f"session {session.number} failed: {session.error}; its log is at {session.page}")
+        before = next((each for each in desk.ledger.read() if each.kernel == session.follows), None)
+        if session.progress in (None, "-", before and before.progress):
+            raise SubmissionError(
+                f"session {session.number} got no further ({session.progress}): a session needs more hours"
+            )
+        desk.say(
+            f"session {session.number} has ended in time ({session.progress}); the training continues in the next one"
+        )
+        session = go_on(desk, Path(session.run))
+
+
+def follow(desk: Desk, session: Session, hear: Hear) -> Session:
+    """Hear the log until the session ends; a connection that breaks off is taken up again."""
+    if session.state != "RUNNING":
+        return session
+    heard, pause = 0, desk.pause
+    while True:
+        status, _ = desk.kernels.status(session.kernel)
+        before = heard
+        try:
+            for number, line in enumerate(log_lines(desk, session)):
+                if number >= heard:
+                    hear(line)
+                    heard = number + 1
+        except KaggleError as problem:
+            if status in ENDED:
+                desk.say(f"the end of the log is not to be had: {problem}")
+        if status in ENDED:
+            return session
+        pause = desk.pause if heard > before else min(2 * pause, SLOW * desk.pause)
+        time.sleep(pause)
+
+
+def log_lines(desk: Desk, session: Session) -> Iterator[str]:
+    """Whole lines of a session's log; Kaggle may cut it anywhere."""
+    rest = ""
+    for part in desk.kernels.log(session.kernel):
+        *lines, rest = f"{rest}{part}".split("\n")
+        yield from lines
+    if rest:
+        yield rest
+
+
+def look(desk: Desk, session: Session) -> Session:
+    """The session as it is now; where it has ended, its own report says how.
+
+    Raises:
+        SubmissionError: Kaggle cannot be asked, or not be understood.
+    """
+    if session.state != "RUNNING":
+        return session
+    status, message = desk.kernels.status(session.kernel)
+    if status not in ENDED:
+        return session
+    if (report := _report(desk, session)) is None:
+        why = one_line(message) if message else f"Kaggle says {status}"
+        return desk.append(session.to("FAILED", error=f"{why}; it has left no report"))
+    progress, error = report.get("progress"), report.get("error")
+    return desk.append(session.to(report["state"], progress=progress and str(progress), error=error and str(error)))
+
+
+def fetch(desk: Desk, session: Session) -> Session:
+    """Bring the run of a session that has ended into its place here, whole or not at all.
+
+    Raises:
+        SubmissionError: there is none.
+        DataError: what came is not what was written there.
+        RunError: something else lies in its place.
+    """
+    run = Path(session.run)
+    if session.state == "FETCHED" and run.is_dir():
+        return session
+    if session.state not in ("STOPPED", "FINISHED", "FETCHED"):
+        raise SubmissionError(f"session {session.number} of {run} has made no run: it is {session.state.lower()}")
+    _check_place(desk, run)
+    if (report := _report(desk, session)) is None:
+        raise SubmissionError(f"the output of {session.page} is gone")
+    addresses = desk.kernels.outputs(session.kernel)
+    job = Job.load(desk.ledger.folder / session.folder)
+    with replace_folder(run) as fresh:
+        for name, facts in report["files"].items():
+            target, address = _place(fresh, name), addresses.get(f"{session.name}/{name}")
+            if address is None:
+                raise DataError("is missing in the notebook's output", path=name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            desk.kernels.download(address, target)
+            if facts != {"bytes": target.stat().st_size, "sha256": file_sha256(target)}:
+                raise DataError("is not what was written there; try again", path=name)
+        brought_back(fresh, job.places)
+        write_json(fresh / NOTE, {"kernel": session.kernel, "progress": progress_of(fresh)})
+    return desk.append(session.to("FETCHED")) if session.state == "FINISHED" else session
+
+
+def _check_place(desk: Desk, run: Path) -> None:
+    """What an earlier fetch has brought is replaced, and nothing else.
+
+    Raises:
+        RunError: something else lies there, or has been trained there since.
+    """
+    note = Run(run).read_json(run / NOTE)
+    ours = note.get("kernel") in {each.kernel for each in desk.ledger.of(run)}
+    if run.exists() and any(run.iterdir()) and not (ours and note.get("progress") == progress_of(run)):
+        raise RunError(f"{run} holds something else than what was fetched into it: move it away")
+
+
+def _report(desk: Desk, session: Session) -> dict[str, Any] | None:
+    """What a session says of itself; None where it has said nothing.
+
+    Raises:
+        SubmissionError: it cannot be understood.
+    """
+    address = desk.kernels.outputs(session.kernel).get(REPORT)
+    if address is None:
+        return None
+    with temporary_folder(desk.ledger.folder / REPORT) as temporary:
+        desk.kernels.download(address, temporary / REPORT)
+        try:
+            found = load_json((temporary / REPORT).read_text("utf-8"))
+            sound = found["session"] == session.session_id and isinstance(found["files"], dict)
+            sound = sound and found["state"] in ("FINISHED", "STOPPED", "FAILED")
+        except (OSError, ValueError, KeyError, TypeError):
+            sound = False
+    if not sound:
+        raise SubmissionError(f"the report of {session.page} came damaged, or is another session's; try again")
+    return dict(found)
+
+
+def _place(folder: Path, name: str) -> Path:
+    try:
+        return below(folder, name)
+    except ValueError as problem:
+        raise DataError(str(problem), path=REPORT) from None

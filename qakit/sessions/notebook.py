@@ -1,0 +1,83 @@
+"""The notebook of a session. What is particular to it gets into the code as literals, and nowhere else."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from qakit.sessions.job import Job
+from qakit.sessions.kernels import Push
+from qakit.sessions.record import Session
+from qakit.submit.notebook import install, ipynb
+
+
+def push_of(session: Session, job: Job, *, follows: str | None) -> Push:
+    """What is to be pushed.
+
+    Args:
+        follows: the id of the session whose output it continues.
+    """
+    owner = session.kernel.partition("/")[0]
+    limits = job.limits
+    return Push(
+        session.kernel,
+        json.dumps(notebook(session, job, follows=follows)),
+        datasets=[f"{owner}/{slug}" for slug in job.datasets],
+        competitions=list(job.competitions),
+        kernels=[] if session.follows is None else [session.follows],
+        machine=limits.machine,
+        internet=limits.internet,
+        seconds=round(3600 * limits.hours),
+    )
+
+
+def notebook(session: Session, job: Job, *, follows: str | None) -> dict[str, Any]:
+    """The notebook (nbformat 4)."""
+    about = f"Session {session.number} of a training by qakit. Its output goes back with `qakit kaggle fetch`."
+    order = job.order() | {"session": session.session_id, "follows": follows, "name": session.name}
+    made = ipynb(about, f"{_BEGIN}{install(internet=job.limits.internet)}", f"ORDER = {order!r}\n{_TRAIN}")
+    for cell in made["cells"]:  # files may have a list of lines; the server takes one text
+        cell["source"] = "".join(cell["source"])
+    return made
+
+
+def colab_notebook(name: str, job: Job) -> dict[str, Any]:
+    """The notebook for Colab (nbformat 4): its inputs lie in Drive, and so does the run, which it continues."""
+    about = (
+        f"Trains `{name}` with qakit. Put this folder into Drive as `{DRIVE.format(name)}`, choose a GPU under "
+        "Runtime > Change runtime type, and run all cells. After a disconnect run them again: the training continues "
+        "from its last checkpoint. The run is in `runs` beside this notebook."
+    )
+    order = job.order() | {"session": None, "follows": None, "name": name, "seconds": None}
+    place = f"/content/drive/MyDrive/{DRIVE.format(name)}"
+    installing = install(internet=job.limits.internet, inputs=place)
+    training = _TRAIN.replace('"/kaggle/working"', 'INPUT / "runs"')
+    return ipynb(about, f"{_BEGIN}{_MOUNT}{installing}", f"ORDER = {order!r}\n{training}")
+
+
+DRIVE = "qakit/{}"
+"""The folder in Drive for a training of some name."""
+
+_MOUNT = """
+try:
+    from google.colab import drive
+except ImportError:  # not on Colab: the folder is there
+    pass
+else:
+    drive.mount("/content/drive")
+
+"""
+
+_BEGIN = """
+import time
+
+BEGAN = time.monotonic()
+"""
+
+_TRAIN = """
+importlib.invalidate_caches()
+
+from qakit.sessions.there import train
+
+train(ORDER, inputs=INPUT, output=Path(os.environ.get("QAKIT_OUTPUT", "/kaggle/working")), began=BEGAN)
+"""
