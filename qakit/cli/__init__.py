@@ -34,7 +34,7 @@ from qakit.cli import (
     tune_postprocess,
     view,
 )
-from qakit.cli.kaggle import standings, submit
+from qakit.cli.kaggle import submit
 from qakit.cli.terminal.console import print_error, show_logged_warnings
 from qakit.cli.terminal.file_progress import FileDisplay
 from qakit.cli.terminal.groups import Commands
@@ -58,8 +58,6 @@ COMMANDS = (
     ensemble.ensemble,
     tune_postprocess.tune_postprocess,
     submit.submit,
-    standings.submissions,
-    standings.leaderboard,
     export.export,
     push.push,
 )

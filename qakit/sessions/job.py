@@ -186,7 +186,7 @@ class Places:
         return there
 
     def _of_competition(self, path: Path) -> str | None:
-        """A file that `qakit data download` has fetched is at Kaggle already."""
+        """A file that `qakit kaggle download` has fetched is at Kaggle already."""
         for folder in path.parents if self._at_kaggle else ():
             try:
                 manifest = load_json((folder / MANIFEST).read_text("utf-8"))

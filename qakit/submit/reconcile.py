@@ -133,6 +133,6 @@ def wait_for_score(
         try:
             time.sleep(min(pause, left))
         except KeyboardInterrupt:
-            say(f"submitted as ref {record.ref} and not scored yet; `qakit submissions --sync` shows the score")
+            say(f"submitted as ref {record.ref} and not scored yet; `qakit kaggle submissions --sync` shows the score")
             raise
     return record

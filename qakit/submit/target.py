@@ -134,7 +134,7 @@ def check_target(target: Target, sample: Path | None, *, slug: str | None = None
 def _there(sample: Path, slug: str | None) -> Path:
     if not sample.is_file():
         raise DataError(
-            "the recipe's sample submission is not there: fetch it with `qakit data download -c "
+            "the recipe's sample submission is not there: fetch it with `qakit kaggle download -c "
             f"{slug or 'COMPETITION'}`, or name another one with --sample FILE",
             path=sample,
         )

@@ -93,7 +93,7 @@ def test_every_file_of_a_finished_run_is_refused_as_an_output(run: Path, small_d
         ("init", "TEST", "--overwrite", "-o", "RUN/recipe.yaml"),
         ("data", "convert", "TEST", "--reader", "squad", "--to", "jsonl", "-o", "RUN"),
         ("data", "convert", "TEST", "--reader", "squad", "--to", "jsonl", "-o", "RUN/converted"),
-        ("submissions", "--ledger", "RUN"),
+        ("kaggle", "submissions", "--ledger", "RUN"),
     ],
     ids=lambda command: " ".join(command[:1] + command[-2:]),
 )

@@ -1,4 +1,4 @@
-"""``qakit submit``, ``qakit submissions`` and ``qakit export``, as far as they go without Kaggle."""
+"""``qakit submit``, ``qakit kaggle submissions`` and ``qakit export``, as far as they go without Kaggle."""
 
 from __future__ import annotations
 
@@ -116,10 +116,14 @@ def test_a_downloaded_sample_is_used(invoke: Invoke) -> None:
 
 
 def test_nothing_was_submitted_yet(invoke: Invoke) -> None:
-    result = invoke("submissions")
+    result = invoke("kaggle", "submissions")
     assert result.exit_code == 0
     assert "nothing was submitted" in result.stdout
-    assert json.loads(invoke("submissions", "--json").stdout) == {"submissions": [], "elsewhere": [], "warnings": []}
+    assert json.loads(invoke("kaggle", "submissions", "--json").stdout) == {
+        "submissions": [],
+        "elsewhere": [],
+        "warnings": [],
+    }
 
 
 def test_the_doctor_finds_no_credentials(invoke: Invoke) -> None:

@@ -15,7 +15,7 @@ from bench import Bench
 from faults import Fault
 from leftovers import left_behind
 
-DOWNLOAD = ("data", "download", "-c", "qa-cup", "-o", "data")
+DOWNLOAD = ("kaggle", "download", "-c", "qa-cup", "-o", "data")
 
 
 def files(bench: Bench) -> dict[str, bytes]:
@@ -162,7 +162,7 @@ def test_own_files_are_not_replaced(bench: Bench) -> None:
 def test_the_folder_itself_is_no_place_for_a_download(bench: Bench) -> None:
     (bench.folder / "empty").mkdir()
     for place in ("empty/..", "."):
-        done = bench.run("data", "download", "-c", "qa-cup", "-o", place)
+        done = bench.run("kaggle", "download", "-c", "qa-cup", "-o", place)
         assert done.code == 2
         assert "choose another --output" in done.err
 

@@ -238,7 +238,7 @@ def test_long_scoring_is_left_alone_and_found_later(bench: Bench) -> None:
     assert (done.code, bench.states()) == (0, ["CREATED"])
     assert "not scored yet" in done.out
     bench.server.state.submissions[0].fate.pending = 0
-    synced = bench.run("submissions", "--sync", "-c", "qa-cup")
+    synced = bench.run("kaggle", "submissions", "--sync", "-c", "qa-cup")
     assert synced.code == 0
     assert bench.states() == ["COMPLETE"]
 

@@ -75,13 +75,13 @@ def test_a_day_of_submissions(make_bench: Callable[..., Bench]) -> None:
         server.state.add("qa-cup", "by hand", ANSWERS.encode())
         bench.write("submission.csv", ANSWERS.replace("answer 2", "answer 9"))
         assert bench.submit().code == 4, "the day is used up"
-        shown = bench.run("submissions", "--sync", "-c", "qa-cup")
+        shown = bench.run("kaggle", "submissions", "--sync", "-c", "qa-cup")
         assert shown.code == 0
         assert [str(one.ref) in shown.out for one in server.state.submissions] == [True, True, True]
         assert "by hand" in shown.out
-        document = json.loads(bench.run("submissions", "--json").out)
+        document = json.loads(bench.run("kaggle", "submissions", "--json").out)
         assert [row["public"] for row in document["submissions"]] == [1.0, 0.75]
-        board = bench.run("leaderboard", "-c", "qa-cup", "--json")
+        board = bench.run("kaggle", "leaderboard", "-c", "qa-cup", "--json")
         teams = [(row["rank"], row["team"], row["own"]) for row in json.loads(board.out)["leaderboard"]]
         assert teams == [(1, "Testers", True), (2, "Ada", False), (3, "Grace", False)]
 
@@ -91,7 +91,7 @@ def test_private_scores_appear_after_the_deadline(bench: Bench) -> None:
     assert bench.ledger()[-1]["private"] is None
     competition = bench.server.state.competitions["qa-cup"]
     competition.deadline = bench.server.state.submissions[0].date
-    assert bench.run("submissions", "--sync").code == 0
+    assert bench.run("kaggle", "submissions", "--sync").code == 0
     assert bench.ledger()[-1]["private"] == 0.0
 
 
@@ -104,12 +104,12 @@ def test_a_competition_that_is_gone_keeps_no_other_from_its_scores(make_bench: C
         for submission in server.state.submissions:
             submission.fate.pending = 0
         del server.state.competitions["old-cup"]
-        done = bench.run("submissions", "--sync")
+        done = bench.run("kaggle", "submissions", "--sync")
         assert done.code == 4
         assert bench.states() == ["CREATED", "COMPLETE"]
         assert [str(one.ref) in done.out for one in server.state.submissions] == [True, True]
         assert done.err.splitlines()[-1].startswith("error: old-cup is not brought up to date: ")
-        as_json = bench.run("submissions", "--sync", "--json")
+        as_json = bench.run("kaggle", "submissions", "--sync", "--json")
         assert as_json.code == 4
         assert [row["state"] for row in json.loads(as_json.out)["submissions"]] == ["CREATED", "COMPLETE"]
 
@@ -118,6 +118,6 @@ def test_a_long_leaderboard_is_read_to_its_end(make_bench: Callable[..., Bench])
     teams = [(f"Team {number:03}", f"{1 - number / 200:.3f}") for number in range(45)]
     with KaggleServer(KaggleState(small_competition(teams=teams), page_limit=20)) as server:
         bench = make_bench(server)
-        rows = json.loads(bench.run("leaderboard", "-c", "qa-cup", "--json").out)["leaderboard"]
+        rows = json.loads(bench.run("kaggle", "leaderboard", "-c", "qa-cup", "--json").out)["leaderboard"]
         assert [row["rank"] for row in rows] == list(range(1, 46))
         assert server.calls("GetLeaderboard") == 3

@@ -18,9 +18,9 @@ PLACES = ("KAGGLE_KEY", "KAGGLE_API_TOKEN", "kaggle.json", "access_token", "a to
 COMMANDS = (
     SUBMIT,
     ("submit", "submission.csv", "-c", "qa-cup", "--dry-run", "--json"),
-    ("submissions", "--sync", "-c", "qa-cup", "--json"),
-    ("leaderboard", "-c", "qa-cup"),
-    ("data", "download", "-c", "qa-cup"),
+    ("kaggle", "submissions", "--sync", "-c", "qa-cup", "--json"),
+    ("kaggle", "leaderboard", "-c", "qa-cup"),
+    ("kaggle", "download", "-c", "qa-cup"),
     ("kaggle", "doctor", "-c", "qa-cup"),
 )
 
@@ -125,7 +125,7 @@ def test_a_ledger_that_cannot_be_written(bench: Bench) -> None:
 
 def test_the_storage_host_gets_no_credentials(bench: Bench) -> None:
     assert bench.submit().code == 0
-    assert bench.run("data", "download", "-c", "qa-cup").code == 0
+    assert bench.run("kaggle", "download", "-c", "qa-cup").code == 0
     told = {one.method: one.authorization for one in bench.server.seen}
     assert told["CreateSubmission"]
     assert told["DownloadDataFiles"]

@@ -449,7 +449,7 @@ def sessions(
     with KaggleServer(state) as server:
         bench = Bench(folder, server, processes, QAKIT_CACHE=str(folder / "cache"), THERE=str(folder / "tmp"))
         bench.write("cup.yaml", RECIPE.format(source=tiny_backbone, epochs=1))
-        assert bench.run("data", "download", "-c", "qa-cup", "-o", "data").code == 0
+        assert bench.run("kaggle", "download", "-c", "qa-cup", "-o", "data").code == 0
         done = bench.start("kaggle", "train", "cup.yaml", "-o", "runs/cup", "--set", "predict.n_best=3").wait(500)
         assert done.code == 0, done.text
         local = bench.start("train", "cup.yaml", "-o", "here/cup", "--set", "predict.n_best=3", "-q").wait(300)

@@ -219,7 +219,7 @@ def test_each_competition_has_its_own_best_score_and_baselines(tmp_path: Path) -
         ledger.append(record(1, cv_mean=60.0, public=0.6, baselines=lines))
         ledger.append(record(2, public=0.65))
         ledger.append(record(3, competition="b", cv_mean=90.0, public=0.9, baselines={"easy": 80.0}))
-    shown = CliRunner().invoke(build_app(), ["submissions", "--ledger", str(tmp_path)])
+    shown = CliRunner().invoke(build_app(), ["kaggle", "submissions", "--ledger", str(tmp_path)])
     assert shown.exit_code == 0
     assert "qa-cup: baselines reached by the best public score (65.00): simple; strong is 5.00 away" in shown.output
     assert "b: baselines reached by the best public score (90.00): easy" in shown.output

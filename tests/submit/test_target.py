@@ -53,5 +53,5 @@ def test_a_copy_of_the_competition_keeps_the_recipes_sample(folder: Path) -> Non
 
 def test_a_sample_that_was_not_fetched_says_how_to_get_it(folder: Path) -> None:
     (folder / "sample.csv").unlink()
-    with pytest.raises(DataError, match="fetch it with `qakit data download -c qa-cup`, or name another one"):
+    with pytest.raises(DataError, match="fetch it with `qakit kaggle download -c qa-cup`, or name another one"):
         check_target(target(folder), None, slug="qa-cup")

@@ -20,7 +20,7 @@ from kaggle_state import KaggleState
 from whole_round import RECIPE, play, question_cup, transcript
 
 COMMANDS = (
-    ("data", "download", "-c", "qa-cup", "-o", "data"),
+    ("kaggle", "download", "-c", "qa-cup", "-o", "data"),
     ("kaggle", "train", "cup.yaml", "-o", "runs/cup"),
     ("kaggle", "status"),
     ("submit", "runs/cup"),

@@ -55,13 +55,13 @@ competition:
 
 COMMANDS = (
     ("kaggle", "doctor", "-c", "qa-cup"),
-    ("data", "download", "-c", "qa-cup", "-o", "data"),
+    ("kaggle", "download", "-c", "qa-cup", "-o", "data"),
     ("train", "cup.yaml", "--output", "runs/cup", "--quiet"),
     ("submit", "runs/cup", "--dry-run"),
     ("submit", "runs/cup"),
     ("submit", "runs/cup"),
-    ("submissions", "--sync"),
-    ("leaderboard", "-c", "qa-cup"),
+    ("kaggle", "submissions", "--sync"),
+    ("kaggle", "leaderboard", "-c", "qa-cup"),
 )
 CODES = [0, 0, 0, 0, 0, 3, 0, 0]
 """How the commands end."""

@@ -74,7 +74,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) 
     said: list[str] = []
     assert latest_checkpoint(tmp_path, warn=said.append) == tmp_path / "step-00000001"
     reason = "model.safetensors has changed since it was written"
-    assert said == [f"{tmp_path / 'step-00000002'} is damaged ({reason}) and skipped"]
+    assert said == [f"{tmp_path / 'step-00000002'} is damaged ({reason}) and is skipped"]
 
 
 def test_only_the_last_few_are_kept(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _DATA_ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 
 
-app = typer.Typer(cls=Commands, name="data", help="Look into data files, fetch and convert them.", no_args_is_help=True)
+app = typer.Typer(cls=Commands, name="data", help="Look into data files, convert and split them.", no_args_is_help=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,37 +192,6 @@ def convert(
                 f"{name}: {count:,} questions are left out: no answer with a place in a context, or too few other "
                 "contexts without it"
             )
-
-
-@app.command()
-def download(
-    competition: Annotated[str, typer.Option("--competition", "-c", metavar="NAME", help="Its name or address.")],
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FOLDER", help="By default data/NAME.", callback=folder_to_fill),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Download although nothing has changed.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
-) -> None:
-    """Fetch a Kaggle competition's data files, whole or not at all; skipped when the folder has them.
-
-    Example: qakit data download -c ml2022spring-hw7
-    """
-    from qakit.cli.terminal.progress import bar
-    from qakit.submit.client import connect
-    from qakit.submit.download import download as fetch
-    from qakit.submit.target import slug_of
-
-    slug = slug_of(competition, None)
-    with bar("downloading") as progress:
-        kaggle = connect(say=print_warning)
-        done = fetch(slug, output or Path("data") / slug, kaggle, force=force, say=print_warning, progress=progress)
-    if as_json:
-        print_json({"competition": slug, "folder": str(done.folder), "fresh": done.fresh, "files": done.files})
-        return
-    size = sum(int(facts["bytes"]) for facts in done.files.values())
-    what = "downloaded" if done.fresh else "unchanged"
-    out.print(plain(f"{what}: {len(done.files)} files, {size:,} bytes in {done.folder}"))
 
 
 @app.command()

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import typer
 
-from qakit.cli.kaggle import sessions
+from qakit.cli.kaggle import download, sessions, standings
 from qakit.cli.kaggle.submit import CompetitionOption, JsonOption
 from qakit.cli.terminal.console import plain, print_json
 from qakit.cli.terminal.groups import Commands
@@ -16,6 +16,8 @@ STYLES = {"ok": "green", "note": "yellow", "bad": "bold red"}
 
 app = typer.Typer(cls=Commands, name="kaggle", help="The way to Kaggle.", no_args_is_help=True)
 app.callback()(lambda: None)
+for command in (download.download, standings.submissions, standings.leaderboard, *sessions.COMMANDS):
+    app.command()(command)
 
 
 @app.command()
@@ -39,7 +41,3 @@ def doctor(competition: CompetitionOption = None, as_json: JsonOption = False) -
         rows = [(each.name, plain(each.verdict, STYLES[each.verdict]), each.detail) for each in checks]
         print_table(None, ("", "", ""), rows)
     raise typer.Exit(4 if any(check.verdict == "bad" for check in checks) else 0)
-
-
-for command in sessions.COMMANDS:
-    app.command()(command)

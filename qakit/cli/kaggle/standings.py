@@ -1,4 +1,4 @@
-"""``qakit submissions`` and ``qakit leaderboard``: what was submitted, beside local figures and other teams."""
+"""``qakit kaggle submissions`` and ``leaderboard``: what was submitted, beside local figures and other teams."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def submissions(
 
     Warns when validation and leaderboard disagree. Scores from 0 to 1 are shown in percent, like the figures.
 
-    Example: qakit submissions --sync
+    Example: qakit kaggle submissions --sync
     """
     from qakit.submit.client import connect
     from qakit.submit.ledger import Ledger
@@ -137,7 +137,7 @@ def leaderboard(
 ) -> None:
     """Teams by rank, your own marked. Without -c: the only competition of the ledger. JSON holds all rows.
 
-    Example: qakit leaderboard -c ml2022spring-hw7 --top 10
+    Example: qakit kaggle leaderboard -c ml2022spring-hw7 --top 10
     """
     from qakit.cli.terminal.tables import print_table
     from qakit.submit.client import connect

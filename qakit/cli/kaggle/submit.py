@@ -180,7 +180,7 @@ def _show(outcome: Outcome, *, as_json: bool) -> None:
 def _show_record(record: Record) -> None:
     where = f"submitted to {record.competition} as ref {record.ref}"
     if record.state == "CREATED":
-        out.print(plain(f"{where}, not scored yet; `qakit submissions --sync` shows the score"))
+        out.print(plain(f"{where}, not scored yet; `qakit kaggle submissions --sync` shows the score"))
         return
     scores = [
         f"{name} {value:g}"
