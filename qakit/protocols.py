@@ -492,7 +492,8 @@ class Metric(Protocol):
     """Figures for predictions against gold examples."""
 
     primary: str
-    """The key that model selection uses; larger is better."""
+    """The key that model selection uses; larger is better. The name of a negated loss begins with ``negative_``: Kaggle
+    has the loss itself."""
 
     def compute(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
         """Figures by the official script's keys. ``examples`` are labelled; ids without a prediction are the

@@ -84,7 +84,7 @@ def score(
     _warn_of_other_classes(examples, answered)
     figures = judge.metric.compute(examples, _predictions(examples, answered, probabilities, no_answer_probability))
     shown = judge.metric.official_format(figures) if isinstance(judge.metric, OfficialFormat) else figures
-    place = _place(figures[judge.primary], leaderboard, competition)
+    place = _place(figures[judge.primary], judge.primary, leaderboard, competition)
     if as_json:
         print_json(shown if place is None else {**shown, "leaderboard": asdict(place)})
         return
@@ -141,20 +141,20 @@ def _judge(
     return _Judge(metric, built, built_reader, built.primary, {} if found is None else found.baselines)
 
 
-def _place(score: float, leaderboard: Path | None, competition: str | None) -> Place | None:
+def _place(score: float, figure: str, leaderboard: Path | None, competition: str | None) -> Place | None:
     from qakit.submit.medals import as_scores, place_of, read_leaderboard
 
     if leaderboard is not None and competition is not None:
         raise UsageError("one leaderboard: --leaderboard CSV, or --competition NAME for Kaggle's")
     if leaderboard is not None:
-        return place_of(score, read_leaderboard(leaderboard))
+        return place_of(score, read_leaderboard(leaderboard), figure)
     if competition is not None:
         from qakit.submit.client import connect
         from qakit.submit.target import slug_of
 
         slug = slug_of(competition, None)
         rows = connect(say=print_warning).leaderboard(slug)
-        return place_of(score, as_scores([row.score for row in rows], slug))
+        return place_of(score, as_scores([row.score for row in rows], slug), figure)
     return None
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from math import ceil
@@ -50,12 +50,24 @@ class _Rows:
 
     path: Path
 
-    def columns(self) -> tuple[str, ...]:
-        """Those of the first row."""
-        with self._open() as file:
-            if self.path.suffix == ".csv":
-                return tuple(next(csv.reader(file), ()))
-            return tuple(_record(next(file, "{}"), self.path, 1))
+    def columns(self) -> tuple[tuple[str, ...], int]:
+        """The header, or the keys of all records, and the number of rows.
+
+        Raises:
+            DataError: a row is damaged, or a name stands for two columns.
+        """
+        names: dict[str, None] = {}
+        if self.path.suffix == ".csv":
+            with self._open() as file:
+                header = next(csv.reader(file), [])
+            names = dict.fromkeys(header)
+            if len(names) < len(header):
+                twice = next(name for name in header if header.count(name) > 1)
+                raise DataError(f"has two columns called {twice!r}: rename one of them", path=self.path)
+        total = 0
+        for total, row in enumerate(self, start=1):  # noqa: B007 - the number of the last one
+            names.update(dict.fromkeys(row))
+        return tuple(names), total
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         """Raises: DataError: a row is damaged."""
@@ -74,12 +86,16 @@ class _Rows:
             except csv.Error as error:
                 raise DataError(f"is not valid CSV: {error}", path=self.path, row=_line(reader.line_num)) from None
 
-    def _open(self) -> TextIO:
+    @contextmanager
+    def _open(self) -> Iterator[TextIO]:
         csv.field_size_limit(2**31 - 1)
         try:
-            return self.path.open(encoding="utf-8-sig", newline="" if self.path.suffix == ".csv" else None)
+            with self.path.open(encoding="utf-8-sig", newline="" if self.path.suffix == ".csv" else None) as file:
+                yield file
         except OSError as error:
             raise DataError(f"cannot be read: {error.strerror}", path=self.path) from None
+        except UnicodeDecodeError:
+            raise DataError("is not UTF-8: save it as UTF-8", path=self.path) from None
 
 
 def make_practice(
@@ -101,35 +117,36 @@ def make_practice(
         source: the competition's folder, with a training file, a test file and the sample submission.
         folder: a new or empty one.
         train: the training file; by default the one in ``source`` with "train" in its name. Likewise ``test``.
-        share: of the rows, to hold back.
+        share: of the rows, to hold back; between 0 and 1.
         seed: which rows.
 
     Raises:
-        UsageError: which files are meant is not clear, or the folder holds something.
+        UsageError: which files are meant is not clear, the folder holds something, or nothing would be held back.
         DataError: a file is damaged, or the test file has all columns that the training file has.
     """
+    if not 0 < share < 1:
+        raise UsageError(f"--share is {share:g}; it must be between 0 and 1")
     check_empty(folder)
     learned, official = _Rows(train or _named(source, "train")), _Rows(test or _named(source, "test"))
     if learned.path.suffix != official.path.suffix:
         raise UsageError(f"{learned.path} and {official.path} are of different kinds: CSV or JSON Lines, both of them")
-    kept = official.columns()
-    labels = tuple(name for name in learned.columns() if name not in kept)
-    lacking = [name for name in kept if name not in learned.columns()]
+    (columns, total), (kept, _) = learned.columns(), official.columns()
+    labels = tuple(name for name in columns if name not in kept)
+    lacking = [name for name in kept if name not in columns]
     if not labels or lacking:
         problem = (
             f"lacks the column {lacking[0]!r} of the test file" if lacking else "has no column beside the test file's"
         )
         raise DataError(f"{problem} {official.path.name}: where are the labels?", path=learned.path)
-    total = sum(1 for _ in learned)
-    held = _held_back(total, share, seed, total if learned.path.suffix == ".csv" else LINES_AT_A_TIME)
+    held = _held_back(total, share, seed, max(1, total) if learned.path.suffix == ".csv" else LINES_AT_A_TIME)
     if not 0 < len(held) < total:
         raise UsageError(f"{share:g} of {total} rows are {len(held)}: some must be held back, and some stay")
     answers = ANSWERS + learned.path.suffix
     with writing(folder), replace_folder(folder) as new, ExitStack() as files:
-        to_train = _writer(files, new / learned.path.name, learned.columns())
+        to_train = _writer(files, new / learned.path.name, columns)
         to_test = _writer(files, new / official.path.name, kept)
-        to_answers = _writer(files, new / answers, learned.columns())
-        to_sample = _sample_writer(files, source / SAMPLE, new / SAMPLE, official)
+        to_answers = _writer(files, new / answers, columns)
+        to_sample = _sample_writer(files, source / SAMPLE, new / SAMPLE, source=learned.path, test=official)
         for number, row in enumerate(learned):
             if number not in held:
                 to_train(row)
@@ -169,7 +186,9 @@ def _writer(files: ExitStack, path: Path, columns: Sequence[str]) -> Callable[[M
     return lambda row: file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def _sample_writer(files: ExitStack, official: Path, path: Path, test: _Rows) -> Callable[[Mapping[str, Any]], object]:
+def _sample_writer(
+    files: ExitStack, official: Path, path: Path, *, source: Path, test: _Rows
+) -> Callable[[Mapping[str, Any]], object]:
     """Writes the sample's rows of one test row: as many as the official sample has, with the values of its first.
 
     Natural Questions has two to a question, whose ids end in ``_long`` and ``_short``.
@@ -177,7 +196,7 @@ def _sample_writer(files: ExitStack, official: Path, path: Path, test: _Rows) ->
     if not official.is_file():
         return lambda _: None
     rows = _Rows(official)
-    header, first = rows.columns(), next(iter(test), {})
+    (header, _), first = rows.columns(), next(iter(test), {})
     sample = list(islice(rows, LINES_AT_A_TIME))
     id_column = header[0] if header else ""
     if not sample or id_column not in first:
@@ -189,6 +208,8 @@ def _sample_writer(files: ExitStack, official: Path, path: Path, test: _Rows) ->
     write = _writer(files, path, header)
 
     def write_all(row: Mapping[str, Any]) -> None:
+        if id_column not in row:
+            raise DataError(f"a row to hold back has no {id_column!r}, as the sample submission has", path=source)
         for ending in endings:
             write({**sample[0], id_column: f"{row[id_column]}{ending}"})
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from qakit.errors import DataError
-from qakit.submit.standings import percent_factor
+from qakit.errors import DataError, UsageError
+from qakit.numbers import finite
+from qakit.submit.standings import is_negated_loss, percent_factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +26,26 @@ class Place:
     medal: str | None
 
 
-def place_of(score: float, leaderboard: Sequence[float]) -> Place:
+def place_of(score: float, leaderboard: Sequence[float], figure: str) -> Place:
     """Where ``score`` would stand.
 
     Args:
         leaderboard: the teams' scores, best first.
+        figure: what the score is; of a negated loss, the leaderboard has the loss itself.
+
+    Raises:
+        UsageError: the leaderboard's order is not the figure's.
     """
-    factor = percent_factor(leaderboard, [score])
-    teams = [each * factor for each in leaderboard]
-    sign = -1 if teams[0] < teams[-1] else 1  # a loss: the lower, the better
-    rank = bisect_left([-sign * each for each in teams], -sign * round(score, 8)) + 1
+    loss = is_negated_loss(figure)
+    if leaderboard[0] < leaderboard[-1] if not loss else leaderboard[0] > leaderboard[-1]:
+        better = "lower scores are better" if loss else "higher scores are better"
+        raise UsageError(
+            f"by {figure} {better}, but the leaderboard's first team has {leaderboard[0]:g} and its last one "
+            f"{leaderboard[-1]:g}: put the best team first, or judge by the competition's own metric"
+        )
+    factor = -1.0 if loss else percent_factor(leaderboard, [score])
+    teams = sorted((round(each * factor, 8) for each in leaderboard), reverse=True)
+    rank = bisect_left([-each for each in teams], -round(score, 8)) + 1
     last = medal_places(len(teams))
     lines = {medal: teams[place - 1] for medal, place in last.items()} | {"median": median(teams)}
     return Place(rank, len(teams), lines, next((medal for medal, place in last.items() if rank <= place), None))
@@ -75,7 +86,7 @@ def as_scores(texts: Sequence[str | None], source: str) -> list[float]:
     scores = []
     for number, text in enumerate(texts, start=1):
         try:
-            scores.append(float(text or ""))
+            scores.append(finite(float(text or "")))
         except ValueError:
             raise DataError(f"{text!r} is not a score", path=source, row=f"team {number}") from None
     if not scores:

@@ -18,6 +18,9 @@ FEWEST = 4
 AGREEMENT = 0.5
 """Rank correlation below which validation and leaderboard are said to disagree."""
 
+NEGATED = "negative_"
+"""How the names of negated losses begin."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -103,10 +106,13 @@ def foreign(records: Sequence[Record], remotes: Sequence[RemoteSubmission]) -> l
 
 
 def rows_of(records: Sequence[Record]) -> list[Row]:
-    """The records with Kaggle's scores in percent."""
-    factors = {slug: _factor([each for each in records if each.competition == slug]) for slug in _slugs(records)}
+    """The records with Kaggle's scores in percent; losses negated where the run's figure is a negated loss."""
+    alike: dict[tuple[str, bool], list[Record]] = {}
+    for each in records:
+        alike.setdefault(_kind(each), []).append(each)
+    factors = {kind: _factor(group) for kind, group in alike.items()}
     return [
-        Row(each, _times(each.public, factors[each.competition]), _times(each.private, factors[each.competition]))
+        Row(each, _times(each.public, factors[_kind(each)]), _times(each.private, factors[_kind(each)]))
         for each in records
     ]
 
@@ -212,10 +218,18 @@ def own_team(remotes: Iterable[RemoteSubmission]) -> str | None:
 
 
 def _factor(records: Sequence[Record]) -> float:
-    """100 where Kaggle scores from 0 to 1 and the figures of the runs are in percent; else 1."""
+    """100 where Kaggle scores from 0 to 1 and the figures of the runs are in percent, -1 where those are negated losses;
+    else 1."""
+    if records and all(is_negated_loss(each.metric) for each in records):
+        return -1.0
     scores = [value for each in records for value in (each.public, each.private) if value is not None]
     figures = [value for each in records for value in (each.cv_mean, *each.baselines.values()) if value is not None]
     return percent_factor(scores, figures)
+
+
+def is_negated_loss(figure: str | None) -> bool:
+    """Whether Kaggle's score is this figure with the other sign: every figure that selects is larger for the better."""
+    return figure is not None and figure.startswith(NEGATED)
 
 
 def percent_factor(scores: Sequence[float], figures: Sequence[float]) -> float:
@@ -224,9 +238,10 @@ def percent_factor(scores: Sequence[float], figures: Sequence[float]) -> float:
     return 100.0 if shares and any(abs(figure) > 1.0 for figure in figures) else 1.0
 
 
+def _kind(record: Record) -> tuple[str, bool]:
+    """What has scores of one unit."""
+    return record.competition, is_negated_loss(record.metric)
+
+
 def _times(value: float | None, factor: float) -> float | None:
     return None if value is None else value * factor
-
-
-def _slugs(records: Iterable[Record]) -> list[str]:
-    return list(dict.fromkeys(record.competition for record in records))

@@ -80,8 +80,9 @@ def test_what_cannot_be_split_is_one_line_and_nothing_is_written(tweets: Path, t
             make_practice(tweets, tmp_path / "new", **settings)  # type: ignore[arg-type]
         assert not (tmp_path / "new").exists()
 
-    refused(UsageError, "some must be held back", share=0.0)
-    refused(UsageError, "some must be held back", share=1.0)
+    for share in (0.0, 1.0, 30.0, float("nan")):
+        refused(UsageError, "it must be between 0 and 1", share=share)
+    refused(UsageError, "some must be held back", share=0.999)
     train = tweets / "train.csv"
     whole = train.read_text("utf-8")
     train.write_text(whole + "t99,short\n", "utf-8")
@@ -91,3 +92,37 @@ def test_what_cannot_be_split_is_one_line_and_nothing_is_written(tweets: Path, t
     train.write_text(whole, "utf-8")
     (tweets / "train2.csv").write_text(whole, "utf-8")
     refused(UsageError, r"which is the train file\? --train FILE \(train.csv, train2.csv\)")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"textID,text,selected_text,sentiment\n", "of 0 rows are 0"),
+        ("textID,text,selected_text,sentiment\n1,caf\xe9,a,b\n".encode("latin-1"), "is not UTF-8"),
+        (b"textID,text,text,selected_text,sentiment\n1,a,b,c,d\n2,a,b,c,d\n", "two columns called 'text'"),
+    ],
+)
+def test_a_training_file_that_cannot_be_split_is_named(tweets: Path, tmp_path: Path, text: bytes, words: str) -> None:
+    (tweets / "train.csv").write_bytes(text)
+    with pytest.raises(QakitError, match=words):
+        make_practice(tweets, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_keys_that_only_later_records_have_are_columns(tmp_path: Path) -> None:
+    """The title is no label, and no test record loses it; the first training record has no label."""
+    records: list[dict[str, object]] = [{"id": n, "title": "t", "q": "?"} | ({"y": n} if n else {}) for n in range(6)]
+    (tmp_path / "train.jsonl").write_text("\n" + "".join(json.dumps(each) + "\n" for each in records), "utf-8")
+    (tmp_path / "test.jsonl").write_text('{"id": 9, "q": "?"}\n{"id": 8, "q": "?", "title": "t"}\n', "utf-8")
+    done = make_practice(tmp_path, tmp_path / "new", share=0.5)
+    assert done.labels == ("y",)
+    held = (tmp_path / "new" / "test.jsonl").read_text("utf-8").splitlines()
+    assert [list(json.loads(line)) for line in held] == [["id", "q", "title"]] * 3
+
+
+def test_a_record_without_the_id_of_the_sample_is_told(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text('{"id": 1, "y": 1}\n{"y": 1}\n' * 3, "utf-8")
+    (tmp_path / "test.jsonl").write_text('{"id": 9}\n', "utf-8")
+    csv_file(tmp_path / "sample_submission.csv", [["id", "y"], ["9", "0"]])
+    with pytest.raises(DataError, match="has no 'id', as the sample submission has"):
+        make_practice(tmp_path, tmp_path / "new", share=0.8)

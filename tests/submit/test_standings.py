@@ -53,6 +53,18 @@ def test_shares_are_shown_in_percent_when_the_figures_are() -> None:
     assert row.public == 0.65
 
 
+def test_losses_are_compared_as_the_negated_figures_that_runs_have() -> None:
+    """Else every loss competition's validation and leaderboard would disagree."""
+    losses = [
+        replace(each, metric="negative_log_loss")
+        for each in scored((-1.4, 1.5), (-1.2, 1.3), (-0.9, 0.95), (-0.5, 0.55), spread=0.2)
+    ]
+    rows = rows_of([*losses, record(9, metric="accuracy", cv_mean=80.0, public=0.6)])
+    assert [row.public for row in rows] == [-1.5, -1.3, -0.95, -0.55, 60.0]
+    assert rows[0].gap == pytest.approx(-0.1)
+    assert warnings_of(rows[:4]) == []
+
+
 def test_competitions_are_scaled_apart() -> None:
     rows = rows_of([record(1, cv_mean=66.5, public=0.65), record(2, competition="b", cv_mean=66.5, public=65.0)])
     assert [row.public for row in rows] == [65.0, 65.0]
