@@ -218,7 +218,7 @@ def own_team(remotes: Iterable[RemoteSubmission]) -> str | None:
 
 
 def _factor(records: Sequence[Record]) -> float:
-    """100 where Kaggle scores from 0 to 1 and the figures of the runs are in percent, -1 where those are negated losses;
+    """100 where Kaggle scores from 0 to 1 and the figures of the runs are in percent, -1 where those are negated losses,
     else 1."""
     if records and all(is_negated_loss(each.metric) for each in records):
         return -1.0

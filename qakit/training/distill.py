@@ -18,21 +18,17 @@ import torch
 
 from qakit.data.arrays import Float32, Int64
 from qakit.data.batch import Batch
-from qakit.data.checks.repeats import Keys, Record
 from qakit.data.encode import EncodedExamples
 from qakit.data.ragged import pointers_of
-from qakit.data.splits import Split, read_split
 from qakit.data.windows import Windows
-from qakit.errors import DataError, PluginError, QakitError, UsageError
-from qakit.files import file_sha256
+from qakit.errors import DataError, PluginError, UsageError
 from qakit.inference.characters import CHARACTERS_FILE, CharacterScores, context_hash
 from qakit.inference.nbest_file import read_nbest
 from qakit.protocols import Gives, GivesDistributions, Head, HeadOutput, ScoresPositions
 from qakit.recipe.model import Recipe
 from qakit.recipe.staged import DistillSection
-from qakit.registry import Registry
 from qakit.runs import Run, classes_of, ensemble_members, open_run
-from qakit.training.lineage import TEACHERS, ancestor_of, seen_by
+from qakit.training.lineage import TEACHERS
 from qakit.values import Example, LabelPrediction
 
 
@@ -99,7 +95,7 @@ def teacher_of(
     section = recipe.distill
     if section is None:
         return None
-    runs = list(_with_folds(open_run(section.from_run)))
+    runs = list(with_folds(open_run(section.from_run)))
     if gives == "spans" and isinstance(head, ScoresPositions):
         return _span_teacher(section, [_characters(run) for run in runs], examples, encoded)
     if gives == "labels" and isinstance(head, GivesDistributions) and head.has_distributions:
@@ -109,63 +105,6 @@ def teacher_of(
         "single positions (ScoresPositions in qakit.api), and classes to heads that give their distribution: choose "
         "another head, or leave distill out"
     )
-
-
-def other_wording(recipe: Recipe, train: Split, registry: Registry) -> Iterator[str]:
-    """A warning for each run with folds that was trained on other questions of these ids: its answers are to those.
-
-    Raises:
-        UsageError: the ids are those of other questions of the run: its answers would be learnt at the wrong ones.
-    """
-    if recipe.distill is None:
-        return
-    own = sorted(map(file_sha256, train.files))
-    for run in _with_folds(open_run(recipe.distill.from_run)):
-        teacher, digests = run.recipe(), run.read_json(run.validation_predictions / "meta.json").get("inputs")
-        digests = digests if isinstance(digests, dict) else {}
-        if recipe.data.reader == teacher.data.reader and sorted(map(str, digests.values())) == own:
-            continue
-        asked = train.examples
-        if teacher.data.answerable_only:  # it was judged on the others, and not trained
-            asked = tuple(example for example in asked if example.answers != ())
-        ancestor, known = ancestor_of(run.folder), _asked(teacher, digests, registry)
-        other = [] if ancestor is None else seen_by(ancestor, registry).lacking(asked)
-        if known is not None and (moved := _moved(train.examples, known)):
-            raise UsageError(
-                f"{TEACHERS}: {len(moved):,} of the {len(train.examples):,} training examples have the ids that other "
-                f"examples have in {run.folder} (id {moved[0].id}), so its answers would be learnt at the wrong ones: "
-                "distil on the files that its folds were made of; ids that count rows follow the order of a file"
-            )
-        if other:
-            yield (
-                f"{TEACHERS}: {len(other):,} of the {len(train.examples):,} training examples have other words, or "
-                f"another right context, than what {run.folder} was trained on (id {other[0].id}): its answers are to "
-                "those"
-            )
-        if known is None:
-            yield (
-                f"{TEACHERS}: the files of {run.folder} are not where they were, or have changed: whether its ids are "
-                "those of the same questions is not known"
-            )
-
-
-def _asked(recipe: Recipe, digests: Mapping[str, object], registry: Registry) -> Mapping[str, Record] | None:
-    """What a run's folds were asked, by id; None where its files are gone or have changed."""
-    keys = Keys()
-    try:
-        split = read_split(recipe, registry, "train")
-        if split is None or any(file_sha256(file) != digests.get(str(file)) for file in split.files):
-            return None
-    except QakitError:
-        return None
-    return {example.id: keys.record(example) for example in split.examples}
-
-
-def _moved(examples: Sequence[Example], known: Mapping[str, Record]) -> list[Example]:
-    """Those of the examples that are known by another id, and whose id is known of another one."""
-    keys, asked = Keys(), set(known.values())
-    records = [(example, keys.record(example)) for example in examples]
-    return [each for each, record in records if known.get(each.id, record) != record and record in asked]
 
 
 def distilled(
@@ -196,7 +135,7 @@ def distilled(
     return (1 - section.weight) * hard + section.weight * section.temperature**2 * divergence
 
 
-def _with_folds(run: Run) -> Iterator[Run]:
+def with_folds(run: Run) -> Iterator[Run]:
     """The runs with folds that a teacher is made of: itself, or an ensemble's members."""
     if run.is_folds:
         if not run.finished:
@@ -212,7 +151,7 @@ def _with_folds(run: Run) -> Iterator[Run]:
             "questions that it was trained on: name a run with `folds`, or an ensemble of such runs"
         )
     for path in members:
-        yield from _with_folds(open_run(path))
+        yield from with_folds(open_run(path))
 
 
 def _characters(run: Run) -> CharacterScores:

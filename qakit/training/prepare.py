@@ -31,7 +31,8 @@ from qakit.protocols import LearnsAnyPlace
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.training.adversarial import Attack
-from qakit.training.distill import other_wording, teacher_of
+from qakit.training.asked import other_questions
+from qakit.training.distill import teacher_of
 from qakit.training.events import Listener, Notice, Preparing, Remark
 from qakit.training.feed import Feed
 from qakit.training.freezing import Freezing
@@ -139,7 +140,7 @@ def prepare_training(
         listener(Notice(f"left out: {count:,} unlabelled training {'example' if count == 1 else 'examples'}"))
     decoder = assembled.model.decoder
     teacher = teacher_of(recipe, train_split.examples, encoded, decoder, gives=gives, classes=classes)
-    for line in other_wording(recipe, train_split, registry):
+    for line in other_questions(recipe, train_split, registry):
         listener(Notice(line))
     grouped = decoder.reads == "group"
     feed = Feed(encoded, assembled.template, preprocessor, recipe.train, recipe.seed, grouped, teacher=teacher)

@@ -48,6 +48,22 @@ def test_a_run_is_trained_on_another_ones_mistakes(second: Path, invoke: Any, tm
     assert invoke("predict", tmp_path / "run", "--split", "validation").exit_code == 0
 
 
+def test_ids_that_have_moved_to_other_questions_are_refused(
+    second: Path, small_data: Path, invoke: Any, tmp_path: Path
+) -> None:
+    """As row numbers do where a file was put into another order: mistakes would be looked for at other questions."""
+    assert invoke("predict", tmp_path / "first", "--split", "train").exit_code == 0
+    document = json.loads((small_data / "train.json").read_text("utf-8"))
+    one, other = document["data"][0]["paragraphs"][0]["qas"][:2]
+    one["id"], other["id"] = other["id"], one["id"]
+    changed = tmp_path / "train.json"
+    changed.write_text(json.dumps(document), "utf-8")
+    result = invoke("train", second, "--set", f"data.train={changed}", "--dry-run")
+    assert result.exit_code == 2, result.output
+    assert "2 of the 48 training examples have the ids that other examples have" in str(result.exception)
+    assert f"(id {one['id']}), so its mistakes would be looked for in the wrong ones" in str(result.exception)
+
+
 def test_a_run_that_is_not_there_is_a_problem_of_the_recipe(second: Path, invoke: Any, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "first")
     result = invoke("train", second, "--output", tmp_path / "run", "--quiet")
