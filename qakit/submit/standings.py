@@ -218,8 +218,8 @@ def own_team(remotes: Iterable[RemoteSubmission]) -> str | None:
 
 
 def _factor(records: Sequence[Record]) -> float:
-    """100 where Kaggle scores from 0 to 1 and the figures of the runs are in percent, -1 where those are negated losses,
-    else 1."""
+    """100 where Kaggle scores from 0 to 1 and the figures of the runs are in percent; -1 where those are negated
+    losses; else 1."""
     if records and all(is_negated_loss(each.metric) for each in records):
         return -1.0
     scores = [value for each in records for value in (each.public, each.private) if value is not None]
