@@ -6,7 +6,7 @@ know before.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 FORMULA = tuple("=+-@\t\r")
 """What a cell begins with that a spreadsheet takes for a formula."""
@@ -17,8 +17,8 @@ def begins_like_formula(text: str) -> bool:
     return text.startswith(FORMULA)
 
 
-def formula_cells(rows: Iterable[tuple[str, str]]) -> int:
-    """How many ids and answers a spreadsheet would take for a formula."""
+def formula_cells(rows: Iterable[Sequence[str]]) -> int:
+    """How many ids and texts a spreadsheet would take for a formula."""
     return sum(begins_like_formula(cell) for row in rows for cell in row)
 
 

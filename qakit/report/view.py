@@ -17,6 +17,7 @@ from statistics import fmean
 from typing import Any, Literal
 
 from qakit import __version__
+from qakit.data.formulas import formula_cells, formula_notice
 from qakit.discovery import describe
 from qakit.files import write_text
 from qakit.inference.answering import Examined
@@ -103,15 +104,19 @@ def view_page(
     return page(title, parts, script="view.js", data=data)
 
 
-def write_questions(path: Path, run: Answered, registry: Registry, findings: Findings) -> None:
+def write_questions(path: Path, run: Answered, registry: Registry, findings: Findings) -> str | None:
     """Every question with the answer and what is known of it: a page (``.html``), or a table (``.csv``).
+
+    Returns:
+        What to know before the table is opened in a spreadsheet, if anything.
 
     Raises:
         OutputError: the file cannot be written.
     """
     if path.suffix.lower() == ".html":
         write_text(path, view_page([run], registry, findings=findings))
-        return
+        return None
+    formulas = 0
     data = view_data([run], [run.run.name], [Judge.of(run.recipe, registry)], list(run.examples.values()), findings)
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
@@ -119,10 +124,11 @@ def write_questions(path: Path, run: Answered, registry: Registry, findings: Fin
     for question, answer in zip(data["questions"], data["answers"][0], strict=True):
         gold = question["g"]
         right = " | ".join(dict.fromkeys(each[0] for each in gold)) if isinstance(gold, list) else gold
-        rows.writerow(
-            (question["i"], question["q"], right, answer["a"], answer["r"], answer["p"], answer["c"], *answer["f"])
-        )
+        texts = (question["i"], question["q"], right, answer["a"])
+        formulas += formula_cells([[each for each in texts if isinstance(each, str)]])
+        rows.writerow((*texts, answer["r"], answer["p"], answer["c"], *answer["f"]))
     write_text(path, text.getvalue())
+    return formula_notice(formulas)
 
 
 _CHARTS = """\

@@ -53,7 +53,7 @@ def watched(watches: Sequence[Watch], listener: Listener) -> Iterator[Listener]:
             try:
                 with guarded():
                     call(watch.observer)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 watching.remove(watch)
                 listener(Notice(f"the observer {watch.name} failed and is left out from here on: {describe(error)}"))
 

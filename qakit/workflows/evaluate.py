@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from qakit.distributed import is_first_process
 from qakit.errors import DataError, UsageError
-from qakit.training.events import Listener, Predicting, silence
+from qakit.training.events import Listener, Notice, Predicting, silence
 from qakit.workflows.questions import check_targets, input_file, load_run, read_examples, read_own_split
 
 if TYPE_CHECKING:
@@ -101,9 +101,9 @@ def evaluate(
         write_nbest(nbest, evaluation.predictions)
     if trained.workers.first and questions is not None:
         findings = Findings(evaluation.null_threshold, examined)
-        write_questions(
-            questions, answered(trained, split.examples, evaluation.predictions), trained.registry, findings
-        )
+        found = answered(trained, split.examples, evaluation.predictions)
+        if notice := write_questions(questions, found, trained.registry, findings):
+            listener(Notice(notice))
     if trained.workers.first and curve is not None and report.choices is not None:
         title = f"{trained.run.name}, {split.files[0].name}"
         draw_threshold_curve(report.choices, curve, used=trained.null_threshold, title=title)

@@ -198,3 +198,14 @@ def test_probabilities_come_from_the_stored_temperature(
     refused = invoke("ask", run, "Who?", "-c", "A text.")
     assert isinstance(refused.exception, RunError)
     assert "the temperature is 0; it must be a positive number" in str(refused.exception)
+
+
+def test_formulas_in_the_table_of_questions_are_told(small_run: Path, invoke: Any, tmp_path: Path) -> None:
+    question = {"id": "=1+1", "question": "=HYPERLINK(1)", "answers": [{"text": "+2", "answer_start": 0}]}
+    article = {"title": "t", "paragraphs": [{"context": "+2 towers", "qas": [question]}]}
+    (tmp_path / "dev.json").write_text(json.dumps({"data": [article]}), "utf-8")
+    given = ("evaluate", small_run, "--input", tmp_path / "dev.json", "--questions")
+    result = invoke(*given, tmp_path / "questions.csv")
+    assert result.exit_code == 0, result.output
+    assert "ids or answers begin like a spreadsheet formula" in " ".join(result.output.split())
+    assert "spreadsheet formula" not in invoke(*given, tmp_path / "questions.html").output

@@ -17,15 +17,16 @@ from qakit.training.observers import Watch, watched
 class Seen:
     """An observer that keeps what it sees."""
 
-    def __init__(self, fails_at: type | None = None) -> None:
+    def __init__(self, fails_at: type | None = None, error: BaseException | None = None) -> None:
         self.events: list[Any] = []
         self.ended: list[str | None] = []
         self._fails_at = fails_at
+        self._error = error or ZeroDivisionError("no network")
 
     def observe(self, event: Any) -> None:
         self.events.append(event)
         if self._fails_at is not None and isinstance(event, self._fails_at):
-            raise ZeroDivisionError("no network")
+            raise self._error
 
     def close(self, error: str | None) -> None:
         self.ended.append(error)
@@ -54,6 +55,16 @@ def test_one_that_fails_is_reported_once_and_hears_nothing_more() -> None:
     assert (bad.ended, good.ended) == ([], [None])
     (notice,) = (event for event in heard if isinstance(event, Notice))
     assert notice.message == "the observer bad of x failed and is left out from here on: ZeroDivisionError: no network"
+
+
+def test_one_that_would_end_the_program_ends_nothing() -> None:
+    bad, heard = Seen(fails_at=StepDone, error=SystemExit(3)), []  # type: ignore[var-annotated]
+    with watched([Watch(bad, "bad")], heard.append) as listener:
+        for event in EVENTS:
+            listener(event)
+    assert "the observer bad failed and is left out from here on: SystemExit: 3" in [
+        event.message for event in heard if isinstance(event, Notice)
+    ]
 
 
 @pytest.mark.parametrize("error", [ValueError("broken"), KeyboardInterrupt()])
