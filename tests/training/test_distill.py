@@ -118,7 +118,7 @@ def test_a_head_that_stops_gradients_is_named() -> None:
 def test_heads_that_cannot_learn_from_teachers_are_refused(name: str, gives: Any, monkeypatch: Any) -> None:
     """The classifier has no classes here: a regression."""
     monkeypatch.setattr("qakit.training.distill.open_run", lambda _: None)
-    monkeypatch.setattr("qakit.training.distill._with_folds", lambda _: [])
+    monkeypatch.setattr("qakit.training.distill.with_folds", lambda _: [])
     recipe = tiny_recipe().model_copy(update={"distill": section()})
     with pytest.raises(UsageError, match="cannot learn from teachers"):
         teacher_of(recipe, [], None, tiny_model(name).decoder, gives=gives, classes=())  # type: ignore[arg-type]
