@@ -1,7 +1,8 @@
 """Recipes on top of one another: ``extends`` and the rules of merging.
 
 Mappings merge key by key; lists, scalars and null replace. A block that names a plugin merges only with a block that
-names the same plugin: the settings of another plugin must not leak into it.
+names the same plugin: the settings of another plugin must not leak into it. What a ``--set`` gave belongs to the plugin
+that is named in the end, whatever the order.
 """
 
 from __future__ import annotations
@@ -107,7 +108,8 @@ def merge(base: Node, over: Node, at: At = ()) -> Node:
     if plugin_kind(at):
         base, over = as_block(base), as_block(over)
         if isinstance(base, MapNode) and isinstance(over, MapNode) and _names_another(base, over, at):
-            return over
+            given = _given(base.without("name"))
+            return over if given is None else MapNode({**given.entries, **over.entries}, over.place)
     if not (isinstance(base, MapNode) and isinstance(over, MapNode)):
         return over
     base = as_inherited(base, {key: entry.value for key, entry in over.entries.items()}, at)
@@ -158,6 +160,19 @@ def _left_behind(block: MapNode, own: Mapping[str, Node], at: At) -> Iterator[st
 
 def _value(block: MapNode, key: str) -> Any:
     return plain(block.entries[key].value)
+
+
+def _given(block: MapNode) -> MapNode | None:
+    """The part of a block that a ``--set`` gave."""
+    if block.place.source.override:
+        return block
+    entries: dict[str, Entry] = {}
+    for key, entry in block.entries.items():
+        value = entry.value
+        kept = _given(value) if isinstance(value, MapNode) else value if value.place.source.override else None
+        if kept is not None:
+            entries[key] = Entry(entry.key, kept)
+    return MapNode(entries, block.place) if entries else None
 
 
 def _names_another(base: MapNode, over: MapNode, at: At) -> bool:

@@ -70,8 +70,9 @@ def key_path(override: str) -> At:
 
 
 def apply_settings(tree: MapNode, settings: Sequence[Setting], findings: Findings) -> MapNode:
-    """The tree with each setting merged in, in order; those that cannot be are added to ``findings``."""
-    for setting in settings:
+    """The tree with each setting merged in, in order, but plugins before their settings: naming another plugin removes
+    what the one before had. Those that cannot be are added to ``findings``."""
+    for setting in sorted(settings, key=lambda each: not _names_plugin(each.at)):
         if not all(setting.at) or len(setting.at) > MAX_DEPTH:
             findings.add(setting.key.issue(setting.at, "expected a dotted key, such as train.epochs"))
             continue
@@ -113,11 +114,15 @@ def _put(node: Node, keys: At, value: Node, at: At, key: Place) -> Node:
         return ListNode((*node.items[:index], item, *node.items[index + 1 :]), node.place)
     if isinstance(node, MapNode) and not rest:
         node = as_inherited(node, {head: value}, at)
-    names_plugin = plugin_kind(at) is not None and head == "name"
-    if isinstance(node, MapNode) and head in node.entries and not names_plugin:
+    if isinstance(node, MapNode) and head in node.entries and not (head == "name" and _names_plugin(at)):
         entry = node.entries[head]
         return node.with_entry(head, Entry(entry.key, _put(entry.value, rest, value, (*at, head), key)))
     return merge(node, _nested(keys, value, key), at)
+
+
+def _names_plugin(at: At) -> bool:
+    """Whether the value there is a plugin, or a plugin's name."""
+    return plugin_kind(at) is not None or (at[-1:] == ("name",) and plugin_kind(at[:-1]) is not None)
 
 
 def _nested(keys: At, value: Node, key: Place) -> Node:

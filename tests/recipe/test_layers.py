@@ -9,6 +9,8 @@ import pytest
 
 from qakit.errors import RecipeError
 from qakit.recipe.load import LoadedRecipe, load_recipe
+from qakit.recipe.nodes import Place, ScalarNode, Source
+from qakit.recipe.overrides import Setting
 from qakit.registry import Registry
 
 Write = Callable[..., Path]
@@ -69,6 +71,26 @@ def test_another_plugin_replaces_the_whole_block(load: Load) -> None:
         assert load(text).recipe.head.model_dump() == {"name": "linear_span"}
     assert load("", "head=linear_span").recipe.head.model_dump() == {"name": "linear_span"}
     assert load("", "head.name=linear_span").recipe.head.model_dump() == {"name": "linear_span"}
+
+
+@pytest.mark.parametrize("named", ["head=crf", "head.name=crf", "head={name: crf}"])
+def test_what_a_set_gave_stays_whatever_the_order(load: Load, named: str) -> None:
+    """It was left out without a word where the plugin was named after it."""
+    for order in (("head.layers=[3]", named), (named, "head.layers=[3]")):
+        assert load("head: linear_span\n", *order).recipe.head.settings["layers"] == [3]
+    later = load("head: linear_span\n", "head.layers=[3]", "head={name: crf, layers: [4]}")
+    assert later.recipe.head.settings["layers"] == [4]
+    with pytest.raises(RecipeError, match="unknown key 'smoothing' for the head 'linear_span'"):
+        load("", "head.smoothing=0.1", "head=linear_span")
+
+
+def test_a_study_may_write_a_setting_before_its_plugin(write: Write, registry: Registry) -> None:
+    write(PARENT, "parent.yaml")
+    path = write("extends: parent.yaml\nhead: linear_span\n")
+    place = Place(Source("study.yaml", path.parent))
+    texts = (("head", "smoothing"), 0.25), (("head", "name"), "crf")
+    settings = [Setting(at, place, ScalarNode(value, str(value), place)) for at, value in texts]
+    assert load_recipe(path, settings=settings, registry=registry).recipe.head.settings["smoothing"] == 0.25
 
 
 def test_settings_without_a_name_belong_to_the_default_plugin(load: Load) -> None:
