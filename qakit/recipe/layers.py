@@ -135,7 +135,7 @@ def as_inherited(block: MapNode, own: Mapping[str, Node], at: At) -> MapNode:
     """
     left = _left_behind(block, own, at)
     inherited = [key for key in left if key in block.entries]
-    return block.without(*(key for key in inherited if not block.entries[key].value.place.source.override))
+    return block.without(*(key for key in inherited if not block.entries[key].value.place.source.given))
 
 
 def _left_behind(block: MapNode, own: Mapping[str, Node], at: At) -> Iterator[str]:
@@ -164,12 +164,12 @@ def _value(block: MapNode, key: str) -> Any:
 
 def _given(block: MapNode) -> MapNode | None:
     """The part of a block that a ``--set`` gave."""
-    if block.place.source.override:
+    if block.place.source.given:
         return block
     entries: dict[str, Entry] = {}
     for key, entry in block.entries.items():
         value = entry.value
-        kept = _given(value) if isinstance(value, MapNode) else value if value.place.source.override else None
+        kept = _given(value) if isinstance(value, MapNode) else value if value.place.source.given else None
         if kept is not None:
             entries[key] = Entry(entry.key, kept)
     return MapNode(entries, block.place) if entries else None

@@ -23,7 +23,9 @@ class Source:
     """Where relative paths start."""
     lines: tuple[str, ...] = ()
     override: bool = False
-    """Whether this is a ``--set``."""
+    """Whether this is a ``--set``, or values without lines to point at."""
+    given: bool = False
+    """Whether this is a ``--set``, whose values stay where another one replaces what they belonged to."""
 
 
 BUILT_IN = Source(name="default", folder=Path())

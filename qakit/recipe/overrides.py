@@ -61,7 +61,7 @@ def apply_overrides(tree: MapNode, overrides: Sequence[str], findings: Findings)
 
 def override_source(text: str) -> Source:
     """Where the values of ``--set text`` count as written."""
-    return Source(f"--set {text}", Path.cwd(), override=True)
+    return Source(f"--set {text}", Path.cwd(), override=True, given=True)
 
 
 def key_path(override: str) -> At:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from qakit.errors import RecipeError
-from qakit.recipe.load import LoadedRecipe, load_recipe
+from qakit.recipe.dump import recipe_data
+from qakit.recipe.load import LoadedRecipe, load_recipe, recipe_of
 from qakit.recipe.nodes import Place, ScalarNode, Source
 from qakit.recipe.overrides import Setting
 from qakit.registry import Registry
@@ -82,6 +83,12 @@ def test_what_a_set_gave_stays_whatever_the_order(load: Load, named: str) -> Non
     assert later.recipe.head.settings["layers"] == [4]
     with pytest.raises(RecipeError, match="unknown key 'smoothing' for the head 'linear_span'"):
         load("", "head.smoothing=0.1", "head=linear_span")
+
+
+def test_a_run_read_with_another_plugin_leaves_the_settings_of_the_one_it_had(load: Load, registry: Registry) -> None:
+    values = recipe_data(load().recipe)
+    recipe = recipe_of(values, ["head=linear_span"], registry=registry)
+    assert recipe.head.model_dump() == {"name": "linear_span"}
 
 
 def test_a_study_may_write_a_setting_before_its_plugin(write: Write, registry: Registry) -> None:
