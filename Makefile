@@ -18,6 +18,7 @@ help:
 $(VENV)/.quickstart: pyproject.toml constraints.txt
 	$(CHECK_PYTHON)
 	$(PYTHON) -m venv $(VENV)
+	@echo "installing qakit, PyTorch and a small encoder into $(VENV): about a minute, some 500 MB"
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[quickstart]'
 	touch $@
 

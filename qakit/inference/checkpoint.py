@@ -31,7 +31,8 @@ UNSAID: dict[str, Any] = {
     "train": {"precision": "fp32"},
     "predict": {"aggregation": "max_context"},
 }
-"""What a model does where nobody says otherwise: it reads SQuAD's format and scores as its authors' library does."""
+"""What a model does where nobody says otherwise: it reads SQuAD's format and scores as its authors' library does. A
+model folder of a run of ours aggregates windows as the run does."""
 
 
 def load_checkpoint(
@@ -67,6 +68,9 @@ def load_checkpoint(
     if pushed := _pushed_recipe(source.folder):
         recipe = recipe_of(pushed | {"backbone": backbone}, overrides, registry=registry)
         return _pushed(recipe, ModelAlone(Path(name), source.folder), registry, device=device, workers=workers)
+    if (source.folder / LAYOUT).is_file():
+        own = {key: value for key, value in UNSAID.items() if key != "predict"}
+        recipe = recipe_of(own | {"backbone": backbone}, overrides, registry=registry)
     published = read_published(source, recipe, device=device)
     run = ModelAlone(Path(name), source.folder)
     return trained_of(published, run, recipe, registry=registry, device=device, workers=workers)
