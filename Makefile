@@ -17,8 +17,8 @@ help:
 # Each set of extras has its own stamp, so that the quickstart does not wait for the developers' tools.
 $(VENV)/.quickstart: pyproject.toml constraints.txt
 	$(CHECK_PYTHON)
+	@echo "installing qakit, PyTorch and a small encoder into $(VENV), once"
 	$(PYTHON) -m venv $(VENV)
-	@echo "installing qakit, PyTorch and a small encoder into $(VENV): about a minute, some 500 MB"
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[quickstart]'
 	touch $@
 
