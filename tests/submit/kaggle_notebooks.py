@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from competitions import RefusalError
-from notebooks import start
 
 OWNER = "tester"
 
@@ -183,6 +182,8 @@ class Executed:
         inputs, output = desk / "input", desk / "working"
         self._lay_out(notebooks, kernel.requests[-1], inputs)
         write(desk / "packages" / "sitecustomize.py", STOPPING)
+        from notebooks import start  # of the tests' folder, which the server as a process of its own has not
+
         child = start(json.loads(kernel.requests[-1]["text"]), desk, inputs, STOP_AFTER=str(stop))
         assert child.stdout is not None
         for line in child.stdout:
