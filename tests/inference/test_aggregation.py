@@ -60,6 +60,7 @@ class MadeUpModel(nn.Module):
     def __init__(self, head: PlainHead, *, by_window: bool, level: float) -> None:
         super().__init__()
         self.head, self.by_window, self.level = head, by_window, level
+        self.backbone = nn.Identity()
 
     @property
     def decoder(self) -> PlainHead:

@@ -77,6 +77,12 @@ def plain(ready: Prepare) -> Prepared:
     return ready()
 
 
+@pytest.fixture(scope="module")
+def decoding(ready: Prepare) -> Prepared:
+    """The same, with spans that the head decodes; the mean over windows seeks them itself."""
+    return ready("predict.aggregation=max_context")
+
+
 def fly(prepared: Prepared, registry: Registry, **options: Any) -> tuple[FirstBatch, list[str]]:
     """What the preflight saw, and the warnings that came of it."""
     heard: list[Event] = []
@@ -292,19 +298,19 @@ def test_a_backbone_that_raises_is_not_taken_for_the_head(plain: Prepared, regis
     ],
 )
 def test_a_head_that_decodes_nonsense(
-    plain: Prepared, registry: Registry, decode: Callable[..., Any], problem: str
+    decoding: Prepared, registry: Registry, decode: Callable[..., Any], problem: str
 ) -> None:
-    said = refusal(with_head(plain, decode=decode), registry, PluginError)
+    said = refusal(with_head(decoding, decode=decode), registry, PluginError)
     assert said.startswith("preflight, decoding: ")
     assert problem in said
 
 
-def test_decoded_shapes_are_seen(plain: Prepared, registry: Registry) -> None:
+def test_decoded_shapes_are_seen(decoding: Prepared, registry: Registry) -> None:
     def decode(self: Any, scores: Mapping[str, torch.Tensor], batch: Any) -> Any:
         found = super(type(self), self).decode(scores, batch)
         return replace(found, null=found.null[:1])
 
-    said = refusal(with_head(plain, decode=decode), registry, PluginError)
+    said = refusal(with_head(decoding, decode=decode), registry, PluginError)
     assert "preflight, decoding: the head's decode returned first" in said
 
 
