@@ -7,25 +7,29 @@ from typing import Annotated
 
 import typer
 
-from qakit.cli.terminal.options import DevicesOption, EngineOption, JobsOption, MaxHoursOption, QuietOption
+from qakit.cli.terminal.options import (
+    DevicesOption,
+    EngineOption,
+    JobsOption,
+    MaxHoursOption,
+    QuietOption,
+    RecipeArgument,
+    RecipeSetOption,
+)
 from qakit.cli.terminal.stops import stops_told
 from qakit.errors import UsageError
 from qakit.outputs import new_folder
 
 
 def train(
-    recipe: Annotated[
-        Path | None, typer.Argument(help="A recipe file, or the name of one of qakit's own; not needed with --resume.")
-    ] = None,
+    recipe: RecipeArgument = None,
     output: Annotated[
         Path | None,
         typer.Option(
             "--output", "-o", help="The run's folder; by default runs/NAME-TIME.", metavar="FOLDER", callback=new_folder
         ),
     ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe value, e.g. train.epochs=1.")
-    ] = None,
+    overrides: RecipeSetOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Prepare everything, try one batch, say what would be trained, and stop.")
     ] = False,

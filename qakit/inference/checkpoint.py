@@ -10,8 +10,8 @@ from qakit.distributed import ALONE, Workers
 from qakit.errors import ModelError
 from qakit.inference.evaluation import Judge, fixed_threshold
 from qakit.inference.trained import TrainedRun, temperature_of
-from qakit.modeling.assemble import check_length
-from qakit.modeling.device import keep_freed_memory, pick_device, resolve_precision
+from qakit.modeling.assemble import Assembled, check_length
+from qakit.modeling.device import Precision, keep_freed_memory, pick_device, resolve_precision
 from qakit.modeling.folder import load_model, read_layout
 from qakit.modeling.question_answering import Published, assemble_published, default_length, read_published
 from qakit.modeling.sources import find_source
@@ -100,6 +100,20 @@ def _pushed(
     """A model with one of our heads, as its training left it."""
     keep_freed_memory()
     assembled = load_model(run.model, recipe, registry, device=device)
+    precision = resolve_precision(recipe.train.precision, device, assembled.config.model_type)
+    return _answering(run, recipe, registry, assembled, device=device, precision=precision, workers=workers)
+
+
+def _answering(
+    run: ModelAlone,
+    recipe: Recipe,
+    registry: Registry,
+    assembled: Assembled,
+    *,
+    device: torch.device,
+    precision: Precision,
+    workers: Workers,
+) -> TrainedRun:
     return TrainedRun(
         run=run,
         recipe=recipe,
@@ -109,7 +123,7 @@ def _pushed(
         null_threshold=_threshold(run, recipe),
         temperature=temperature_of(run),
         device=device,
-        precision=resolve_precision(recipe.train.precision, device, assembled.config.model_type),
+        precision=precision,
         workers=workers,
     )
 
@@ -153,18 +167,7 @@ def trained_of(
     else:
         windows = recipe.windows.model_copy(update={"max_length": default_length(assembled)})
         recipe = recipe.model_copy(update={"windows": windows})
-    return TrainedRun(
-        run=run,
-        recipe=recipe,
-        registry=registry,
-        assembled=assembled,
-        judge=Judge.of(recipe, registry),
-        null_threshold=_threshold(run, recipe),
-        temperature=temperature_of(run),
-        device=device,
-        precision=precision,
-        workers=workers,
-    )
+    return _answering(run, recipe, registry, assembled, device=device, precision=precision, workers=workers)
 
 
 def _threshold(run: Run, recipe: Recipe) -> float:

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from qakit.training.events import Listener
 
 THERE = "/tmp/qakit"
-"""Where the files of a training lie at Kaggle: the same place in each session, since recipes name it."""
+"""A folder of Kaggle's machine, never of this one, for the files of a training: the same one in each session, since
+recipes name it."""
 JOB = "job.json"
 CODE, DATA = "qakit-code-", "qakit-data-"
 SHOWN = 16

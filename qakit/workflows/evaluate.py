@@ -62,7 +62,8 @@ def evaluate(
     from qakit.report.compare_runs import answered
     from qakit.report.evaluation import expectation_of, report_of
     from qakit.report.threshold_curve import draw_threshold_curve
-    from qakit.report.view import Findings, write_questions
+    from qakit.report.view import write_questions
+    from qakit.report.view_data import Findings
     from qakit.stages.trained import TrainedPipeline
 
     if not is_first_process():

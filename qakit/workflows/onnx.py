@@ -148,9 +148,11 @@ def _price(
 
 
 def _speeds(prepared: ScoringSet, models: Sequence[TrainedRun]) -> list[float]:
-    """Windows per second of each model: all read each batch, one after the other, the first batch once before."""
+    """Windows per second of each model, as it scores: all read each batch, one after the other, the first batch once
+    before."""
     import torch
 
+    from qakit.modeling.backbones import attention_to_score
     from qakit.modeling.device import autocast
 
     seconds, windows = [0.0] * len(models), 0
@@ -161,8 +163,10 @@ def _speeds(prepared: ScoringSet, models: Sequence[TrainedRun]) -> list[float]:
             windows += len(rows) * (number > 0)
             for place, trained in enumerate(models):
                 began = time.perf_counter()
-                with autocast(trained.device, trained.precision):
-                    trained.assembled.model(batch)
+                model = trained.assembled.model
+                fused = attention_to_score(prepared.attention, trained.device, model.backbone)
+                with fused, autocast(trained.device, trained.precision):
+                    model(batch)
                 seconds[place] += (time.perf_counter() - began) * (number > 0)
     return [windows / each for each in seconds]
 

@@ -12,7 +12,8 @@ from view_pages import REGISTRY, THRESHOLD, answered, asked, said
 
 from qakit.inference.evaluation import Judge
 from qakit.report.html import page
-from qakit.report.view import view_data, view_page
+from qakit.report.view import view_page
+from qakit.report.view_data import view_data
 from qakit.values import Answer, Candidate, ContextPrediction, Example, LabelPrediction, SpanPrediction, Targets
 
 TEXT = "The old mill stands by the river Tame."

@@ -14,7 +14,8 @@ from view_pages import REGISTRY, answered, asked, said
 from qakit.inference.answering import Examined
 from qakit.inference.error_analysis import ErrorAnalysis
 from qakit.inference.evaluation import Evaluation, Judge, choices_of
-from qakit.report.view import Findings, view_page
+from qakit.report.view import view_page
+from qakit.report.view_data import Findings
 from qakit.values import ContextPrediction, Example, LabelPrediction, SpanPrediction
 
 ATTACK = "<img src=x onerror='document.title=`hacked`'></script><script>document.title='hacked'</script>"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qakit.cli.terminal.console import err, out, plain, print_json, print_warning
-from qakit.cli.terminal.options import JsonOption
+from qakit.cli.terminal.options import JsonOption, RecipeArgument, RecipeSetOption
 from qakit.errors import SubmissionError, UsageError
 from qakit.outputs import new_folder
 from qakit.submit.notebook import TWO_T4
@@ -32,16 +32,12 @@ RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder tha
 
 
 def train(
-    recipe: Annotated[
-        Path | None, typer.Argument(help="A recipe file, or the name of one of qakit's own; not needed with --resume.")
-    ] = None,
+    recipe: RecipeArgument = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="The run's folder here; by default runs/NAME-TIME.", callback=new_folder),
     ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe value, e.g. train.epochs=1.")
-    ] = None,
+    overrides: RecipeSetOption = None,
     accelerator: Annotated[
         str, typer.Option("--accelerator", help="T4x2, P100, none, or another of Kaggle's own names.")
     ] = "T4x2",

@@ -37,6 +37,12 @@ SetOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
+RecipeArgument = Annotated[
+    Path | None, typer.Argument(help="A recipe file, or the name of one of qakit's own; not needed with --resume.")
+]
+RecipeSetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a recipe value, e.g. train.epochs=1.")
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 NbestOption = Annotated[
     Path | None,
