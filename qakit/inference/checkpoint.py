@@ -32,7 +32,7 @@ UNSAID: dict[str, Any] = {
     "predict": {"aggregation": "max_context"},
 }
 """What a model does where nobody says otherwise: it reads SQuAD's format and scores as its authors' library does. A
-model folder of a run of ours aggregates windows as the run does."""
+model folder of ours aggregates windows as a run does by default."""
 
 
 def load_checkpoint(
