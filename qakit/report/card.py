@@ -72,7 +72,7 @@ def card_of(subject: Subject) -> str:
 ## Figures
 
 On the validation data ({", ".join(validation) or "none"}){seen}, which also chose the weights, and the no-answer
-threshold if there is one; they are not part of the training data.
+threshold if there is one.
 
 {_table(subject.figures)}
 
