@@ -30,6 +30,11 @@ class Ended:
     writes: list[list[str]]
 
     @property
+    def said(self) -> str:
+        """Everything that they wrote to stderr, for a failed test's message: pytest cuts a list short, but no text."""
+        return "".join(f"\nprocess {rank} ended with {code}:\n{self.err[rank]}" for rank, code in enumerate(self.codes))
+
+    @property
     def told(self) -> list[str]:
         """The error messages of all processes."""
         return [line for text in self.err for line in text.splitlines() if line.startswith("error: ")]

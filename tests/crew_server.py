@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import errno
+import faulthandler
 import os
 import sys
 from pathlib import Path
@@ -69,6 +70,7 @@ def work(job: dict[str, Any]) -> NoReturn:
     """In the child: the whole life of one process. Not to the interpreter's own end, which takes half a second to tidy
     what was imported; processes of real launchers end like that, see ``test_launchers.py``."""
     enter(job)
+    faulthandler.enable()  # where a crash in C++ came from
     os.setpgid(0, 0)
     note_writes(Path(job["writes"]))
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":

@@ -38,7 +38,7 @@ def test_a_signal_ends_the_step_and_the_run_goes_on_exactly(crew: Crew, small_re
         wait_for_steps(broken, running, 3)
         running.signal(number)
         ended = running.ended()
-        assert ended.codes == [code], ended.err
+        assert ended.codes == [code], ended.said
         assert f"stopped by {number.name} after step" in ended.err[0]
         assert f"qakit train --resume --output {broken}" in ended.err[0]
         assert "Traceback" not in ended.err[0]

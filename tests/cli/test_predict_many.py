@@ -290,7 +290,7 @@ def test_signals_cost_the_file_at_work_only(crew: Crew, table_run: Path, rows: l
         finished = now
     assert len(finished) < 8
     resumed = crew.run(1, *command, broken, "--json")
-    assert resumed.codes == [0], resumed.err
+    assert resumed.codes == [0], resumed.said
     assert (
         json.loads(resumed.out[0])["skipped"] >= len(finished) - 1
     )  # between a file's name and its record is a moment
@@ -303,7 +303,7 @@ def test_processes_share_the_files(crew: Crew, table_run: Path, rows: list[Row],
     by_hand = [crew.run(1, *command, tmp_path / "by-hand", "--shard-of", f"{part}/2", "--json") for part in (1, 2)]
     assert [json.loads(each.out[0])["answered"] for each in by_hand] == [3, 2]
     launched = crew.run(2, *command, tmp_path / "launched")
-    assert launched.codes == [0, 0], launched.err
+    assert launched.codes == [0, 0], launched.said
     assert ["answers in" in said for said in launched.out] == [True, False]
     assert contents(tmp_path / "by-hand") == contents(tmp_path / "launched")
     assert set(contents(tmp_path / "by-hand")) == {f"{number}.parquet" for number in range(5)}

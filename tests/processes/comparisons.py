@@ -38,7 +38,7 @@ def train_both_ways(crew: Crew, recipe: Path, folder: Path, *options: str) -> No
     for processes, parts in ((1, 2), (2, 1)):
         run = folder / str(processes)
         ended = crew.run(processes, "train", recipe, "--output", run, *options, "--set", f"train.accumulation={parts}")
-        assert ended.codes == [0] * processes, ended.err
+        assert ended.codes == [0] * processes, ended.said
     assert_close_runs(folder / "1", folder / "2")
 
 

@@ -65,7 +65,7 @@ def trained(crew: Crew, recipe: Path, tmp_path_factory: pytest.TempPathFactory) 
     """A run of the recipe in two processes, never interrupted, with its checkpoints."""
     folder = tmp_path_factory.mktemp("trained") / "run"
     ended = crew.run(2, "train", recipe, "--output", folder, environment={"KEEP_CHECKPOINTS": "yes"})
-    assert ended.codes == [0, 0], ended.err
+    assert ended.codes == [0, 0], ended.said
     return folder, ended
 
 
@@ -80,5 +80,5 @@ def long_run(crew: Crew, recipe: Path, long: tuple[str, ...], tmp_path_factory: 
     """Such a training in two processes, never interrupted."""
     run = tmp_path_factory.mktemp("long") / "run"
     ended = crew.run(2, "train", recipe, "--output", run, *long)
-    assert ended.codes == [0, 0], ended.err
+    assert ended.codes == [0, 0], ended.said
     return run

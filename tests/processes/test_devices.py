@@ -96,7 +96,7 @@ def test_trainings_one_after_the_other_in_one_launch_are_what_each_is_alone_unti
     assert_equal(tmp_path / "first", trained[0])
     assert_equal(tmp_path / "third", trained[0])
     ended = crew.run(2, "train", recipe, "--output", tmp_path / "alone", "--set", "train.precision=bf16")
-    assert ended.codes == [0, 0], ended.err
+    assert ended.codes == [0, 0], ended.said
     assert_equal(tmp_path / "second", tmp_path / "alone")
     assert not (tmp_path / "failing").exists()
 
@@ -115,5 +115,5 @@ def test_tasks_of_slurm_train_together(crew: Crew, recipe: Path, trained: tuple[
     tasks = {rank: {"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)} for rank in range(2)}
     command = ("train", recipe, "--output", tmp_path / "run", "--quiet")
     ended = crew.run(2, *command, environment=job, own_environment=tasks, launcher=False)
-    assert ended.codes == [0, 0], ended.err
+    assert ended.codes == [0, 0], ended.said
     assert_equal(tmp_path / "run", trained[0])

@@ -50,7 +50,7 @@ def whole(plans: Path, crew: Crew, tmp_path_factory: pytest.TempPathFactory) -> 
     def made(kind: str, processes: int) -> Path:
         folder = tmp_path_factory.mktemp("whole") / kind
         ended = crew.run(processes, *command(plans, kind, folder))
-        assert ended.codes == [0] * processes, ended.err
+        assert ended.codes == [0] * processes, ended.said
         return folder
 
     return made
@@ -115,7 +115,7 @@ def test_who_is_killed_goes_on_to_the_same_bits(
         done += set(running.ended().codes) == {-9}
     assert done, "it was too fast to be killed"
     ended = crew.run(processes, *command(plans, kind, killed))
-    assert ended.codes == [0] * processes, ended.err
+    assert ended.codes == [0] * processes, ended.said
     one, other = comparable(whole(kind, processes)), comparable(killed)
     assert one.keys() == other.keys()
     assert [name for name in one if one[name] != other[name]] == []
@@ -123,7 +123,7 @@ def test_who_is_killed_goes_on_to_the_same_bits(
 
 def test_a_study_of_windows_costs_one_training(plans: Path, crew: Crew, tmp_path: Path) -> None:
     ended = crew.run(2, *command(plans, "study-of-windows", tmp_path / "study"))
-    assert ended.codes == [0, 0], ended.err
+    assert ended.codes == [0, 0], ended.said
     assert trainings(tmp_path / "study") == ["runs/overlap8"]
     shown = crew.run(1, "study", "show", tmp_path / "study", "--json")
     trials = json.loads(shown.out[0])["trials"]
@@ -134,7 +134,7 @@ def test_studies_of_folds_and_pipelines_are_shown(whole: Callable[[str, int], Pa
     for kind in ("study-of-folds", "study-of-pipelines"):
         study = whole(kind, 2)
         report = crew.run(1, "study", "report", study, "--json", "--resamples", 100)
-        assert report.codes == [0], report.err
+        assert report.codes == [0], report.said
         (task,) = json.loads(report.out[0])["tasks"]
         assert len(task["rows"]) == 2 and task["differences"]
         shown = crew.run(1, "study", "show", study, "--json")
@@ -148,6 +148,6 @@ def test_a_pipeline_is_a_step_of_a_ladder(crew: Crew, pipeline_recipe: Path, tmp
     ended = crew.run(
         2, "ladder", pipeline_recipe, "--output", tmp_path / "ladder", "--resamples", 100, "--json", *short
     )
-    assert ended.codes == [0, 0], ended.err
+    assert ended.codes == [0, 0], ended.said
     (step,) = json.loads(ended.out[0])["steps"]
     assert step["error"] is None and step["score"] is not None

@@ -81,5 +81,5 @@ def test_a_launcher_that_is_told_to_stop_leaves_a_checkpoint(
     stopped = json.loads(log.read_text("utf-8").splitlines()[-1])["step"]
     assert stopped < json.loads((long_run / "meta.json").read_text("utf-8"))["steps"]
     resumed = crew.run(2, "train", "--resume", "--output", run)
-    assert resumed.codes == [0, 0], resumed.err
+    assert resumed.codes == [0, 0], resumed.said
     assert_equal(run, long_run)

@@ -25,7 +25,7 @@ def test_shared_prediction_writes_what_one_process_writes(
             size, "predict", trained[0], "--input", data / "dev.json", "--output", paths[0],
             "--nbest", paths[1], "--character-scores", paths[2], "--json",
         )  # fmt: skip
-        assert ended.codes == [0] * size, ended.err
+        assert ended.codes == [0] * size, ended.said
         assert json.loads(ended.out[0])["rows"] == 9
         assert not any(ended.out[1:])
         assert not any(str(tmp_path) in path for writes in ended.writes[1:] for path in writes)
@@ -39,12 +39,12 @@ def test_several_processes_answer_for_an_ensemble(
     other, whole, written = tmp_path / "other", tmp_path / "whole", {}
     shutil.copytree(trained[0], other, ignore=shutil.ignore_patterns("checkpoints"))
     made = crew.run(1, "ensemble", trained[0], other, "--method", "nbest", "--weights", "1,2", "--folder", whole)
-    assert made.codes == [0], made.err
+    assert made.codes == [0], made.said
     for size in (1, 2):
         paths = tmp_path / f"{size}.csv", tmp_path / f"{size}.jsonl"
         options = ("--input", data / "dev.json", "--output", paths[0], "--nbest", paths[1])
         ended = crew.run(size, "predict", whole, *options)
-        assert ended.codes == [0] * size, ended.err
+        assert ended.codes == [0] * size, ended.said
         written[size] = [path.read_bytes() for path in paths]
     assert written[1] == written[2]
 
@@ -55,7 +55,7 @@ def test_shared_evaluation_gives_the_figures_of_one_process(
     outputs = []
     for size in (1, 2):
         ended = crew.run(size, "evaluate", trained[0], "--input", data / "dev.json", "--json")
-        assert ended.codes == [0] * size, ended.err
+        assert ended.codes == [0] * size, ended.said
         assert not any(ended.out[1:])
         outputs.append(ended.out[0])
     assert outputs[0] == outputs[1]

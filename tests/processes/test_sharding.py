@@ -30,7 +30,7 @@ def test_sharded_training_is_the_same_training(crew: Crew, recipe: Path, tmp_pat
         run = tmp_path / name
         kept = {"KEEP_CHECKPOINTS": "yes", **environment}
         ended = crew.run(2, "train", recipe, "--output", run, *options, environment=kept)
-        assert ended.codes == [0, 0], ended.err
+        assert ended.codes == [0, 0], ended.said
         meta = json.loads((run / "meta.json").read_text("utf-8"))
         assert (meta["processes"], meta["sharded"]) == (2, name == "sharded")
     assert_close_runs(tmp_path / "whole", tmp_path / "sharded")
@@ -41,12 +41,12 @@ def test_sharded_training_is_the_same_training(crew: Crew, recipe: Path, tmp_pat
     for folder in sorted((broken / "checkpoints").glob("step-*"))[1:]:
         shutil.rmtree(folder)
     ended = crew.run(2, "train", "--resume", "--output", broken, environment=FSDP)
-    assert ended.codes == [0, 0], ended.err
+    assert ended.codes == [0, 0], ended.said
     assert_equal(broken, tmp_path / "sharded")
 
 
 def test_the_first_version_of_fsdp_is_refused(crew: Crew, recipe: Path, tmp_path: Path) -> None:
     first_version = {**FSDP, "FSDP_VERSION": "1", "FSDP_CPU_RAM_EFFICIENT_LOADING": "false"}
     ended = crew.run(2, "train", recipe, "--output", tmp_path / "run", environment=first_version)
-    assert ended.codes == [2, 2], ended.err
+    assert ended.codes == [2, 2], ended.said
     assert ended.told == ["error: qakit trains with the second version of FSDP: set fsdp_version: 2 in fsdp_config"]

@@ -56,7 +56,7 @@ def test_early_stopping_comes_at_the_same_step(crew: Crew, recipe: Path, tmp_pat
     options = ("--set", "train.early_stopping=1", "--set", "train.evaluate_every=1", "--set", "train.epochs=20")
     for processes in (1, 2):
         ended = crew.run(processes, "train", recipe, "--output", tmp_path / str(processes), *options)
-        assert ended.codes == [0] * processes, ended.err
+        assert ended.codes == [0] * processes, ended.said
     logs = [(tmp_path / name / "metrics.jsonl").read_text("utf-8").splitlines() for name in ("1", "2")]
     assert len(logs[0]) == len(logs[1])
     assert json.loads(logs[1][-1])["step"] < 80
@@ -71,14 +71,14 @@ def test_a_signal_stops_all_and_the_run_goes_on_exactly(
     wait_for_steps(run, running)
     running.signal(signal.SIGTERM, *ranks)
     ended = running.ended()
-    assert ended.codes == [143, 143], ended.err
+    assert ended.codes == [143, 143], ended.said
     assert len(ended.told) == 1
     assert "stopped by SIGTERM after step" in ended.told[0]
     assert f"qakit train --resume --output {run}" in ended.told[0]
     step = json.loads((run / "metrics.jsonl").read_text("utf-8").splitlines()[-1])["step"]
     assert step < 48, "the training was over too soon for this test"
     resumed = crew.run(2, "train", "--resume", "--output", run)
-    assert resumed.codes == [0, 0], resumed.err
+    assert resumed.codes == [0, 0], resumed.said
     assert_equal(run, long_run)
 
 
@@ -97,7 +97,7 @@ def test_after_a_killed_process_the_run_goes_on_exactly(
     running.signal(signal.SIGKILL, 1)
     ended = running.ended()
     assert ended.codes[1] == -9
-    assert ended.codes[0] in (0, 2), ended.err
+    assert ended.codes[0] in (0, 2), ended.said
     if ended.codes[0]:
         assert len(ended.told) == 1
         assert "the connection to another process of this command is lost" in ended.told[0]
@@ -110,7 +110,7 @@ def test_all_processes_learn_that_a_run_is_finished(crew: Crew, trained: tuple[P
     run = tmp_path / "run"
     shutil.copytree(trained[0], run)
     ended = crew.run(2, "train", "--resume", "--output", run)
-    assert ended.codes == [0, 0], ended.err
+    assert ended.codes == [0, 0], ended.said
     assert ["is finished: there is nothing left to do" in text for text in ended.err] == [True, False]
     assert not (run / "checkpoints").exists()
     assert_equal(run, trained[0])
@@ -123,7 +123,7 @@ def test_bad_data_in_some_process_is_told_once_and_nobody_waits(
     (tmp_path / "train.json").write_text('{"data": [{"title": "", "paragraphs": [3]}]}', "utf-8")
     elsewhere = {rank: {"TRAIN_FOLDER": str(tmp_path)} for rank in failing}
     ended = crew.run(2, "train", recipe, "--output", tmp_path / "run", own_environment=elsewhere)
-    assert ended.codes == [2 if rank in failing else 1 for rank in (0, 1)], ended.err
+    assert ended.codes == [2 if rank in failing else 1 for rank in (0, 1)], ended.said
     assert len(ended.told) == 1
     assert f"{tmp_path}/train.json" in ended.told[0]
     assert not any("Traceback" in text for text in ended.err)
@@ -136,7 +136,7 @@ def test_a_preflight_that_fails_in_some_process_is_told_once_and_nobody_waits(
 ) -> None:
     broken = {rank: {"BREAK_HEAD": "yes"} for rank in failing}
     ended = crew.run(2, "train", recipe, "--output", tmp_path / "run", own_environment=broken)
-    assert ended.codes == [2 if rank in failing else 1 for rank in (0, 1)], ended.err
+    assert ended.codes == [2 if rank in failing else 1 for rank in (0, 1)], ended.said
     assert len(ended.told) == 1
     assert "preflight, forward pass: the head 'linear_span' of qakit:heads" in ended.told[0]
     assert not any("Traceback" in text for text in ended.err)
@@ -156,7 +156,7 @@ def test_processes_with_different_data_are_refused(
     (tmp_path / "train.json").write_text(json.dumps(train), "utf-8")
     elsewhere = {1: {"TRAIN_FOLDER": str(tmp_path)}}
     ended = crew.run(2, "train", recipe, "--output", tmp_path / "run", own_environment=elsewhere)
-    assert ended.codes == [2, 2], ended.err
+    assert ended.codes == [2, 2], ended.said
     assert len(ended.told) == 1
     assert "every process needs the same recipe, data" in ended.told[0]
     assert not (tmp_path / "run").exists()
@@ -170,8 +170,8 @@ def test_a_folder_that_cannot_be_written_is_told_once_and_nobody_waits(
     ended = crew.run(
         2, "train", recipe, "--output", run, "--quiet", own_environment={0: {"REFUSE_WRITING": str(run / place)}}
     )
-    assert ended.codes[0] == 2, ended.err
-    assert ended.codes[1] in (1, 2), ended.err
+    assert ended.codes[0] == 2, ended.said
+    assert ended.codes[1] in (1, 2), ended.said
     assert len(ended.told) == 1
     assert "Read-only file system" in ended.told[0]
     assert not any("Traceback" in text for text in ended.err)

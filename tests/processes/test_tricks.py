@@ -42,7 +42,7 @@ def test_two_processes_pretrain_as_one_with_two_parts(crew: Crew, recipe: Path, 
     for processes, parts in ((1, 2), (2, 1)):
         sets = [part for change in (*options, f"accumulation={parts}") for part in ("--set", change)]
         ended = crew.run(processes, "pretrain", recipe, "--output", tmp_path / str(processes), *sets)
-        assert ended.codes == [0] * processes, ended.err
+        assert ended.codes == [0] * processes, ended.said
         assert not any("Traceback" in text for text in ended.err)
     one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("1", "2"))
     assert one.keys() == two.keys()
