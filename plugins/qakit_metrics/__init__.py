@@ -20,7 +20,12 @@ class SquadV1Settings(Settings):
 class SquadV2Settings(Settings):
     """SQuAD 2.0."""
 
-    primary: Literal["exact", "f1"] = Field("f1", description="The figure that selects the weights.")
+    primary: Literal["exact", "f1", "raw_exact"] = Field("f1", description="The figure that selects the weights.")
+    raw: bool = Field(
+        False,
+        description="Also `raw_exact`: answers that equal a gold answer character by character, as assignments on "
+        "SQuAD 2.0 count them.",
+    )
     no_answer_threshold: float = Field(
         1.0,
         description='Questions whose no-answer probability is above this count as answered with "", as with the '

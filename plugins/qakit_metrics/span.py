@@ -57,6 +57,7 @@ class SquadV2:
     def __init__(self, settings: SquadV2Settings) -> None:
         self.primary: str = settings.primary
         self._threshold = settings.no_answer_threshold
+        self._raw = settings.raw or settings.primary == "raw_exact"
 
     def compute(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
         """The official figures in percent; a missing prediction scores 0.
@@ -64,11 +65,20 @@ class SquadV2:
         ``best_*`` are there when every prediction carries its no-answer probability.
         """
         answers, probabilities = _answers(predictions), _no_answer_probabilities(predictions)
-        return squad_v2(examples, answers, no_answer_probability=probabilities, threshold=self._threshold)
+        figures = squad_v2(examples, answers, no_answer_probability=probabilities, threshold=self._threshold)
+        if self._raw:
+            silent = {id_ for id_, probability in (probabilities or {}).items() if probability > self._threshold}
+            final = answers | dict.fromkeys(silent, "")
+            equal = [_equals_gold(example, final[example.id]) for example in examples if example.id in final]
+            figures["raw_exact"] = math.fsum(equal) / len(examples)
+        return figures
 
     def per_example(self, examples: Sequence[Example], answers: Sequence[str]) -> dict[str, list[float]]:
-        """``exact`` and ``f1`` for each example, of the answers as they are."""
-        return squad_v2_per_example(examples, answers)
+        """``exact`` and ``f1`` for each example, of the answers as they are; ``raw_exact`` where it is asked for."""
+        columns = squad_v2_per_example(examples, answers)
+        if self._raw:
+            columns["raw_exact"] = [_equals_gold(*pair) for pair in zip(examples, answers, strict=True)]
+        return columns
 
 
 class Cmrc2018(TextMetric):
@@ -99,6 +109,11 @@ def _jaccard(examples: Sequence[Example], answers: Mapping[str, str]) -> dict[st
     given = [example for example in examples if example.id in answers]
     columns = jaccard_per_example(given, [answers[example.id] for example in given])
     return {name: math.fsum(values) / len(examples) for name, values in columns.items()}
+
+
+def _equals_gold(example: Example, answer: str) -> float:
+    """100.0 if the answer is a gold one to the character, "" where there is none; else 0.0."""
+    return 100.0 * (answer in ({gold.text for gold in example.answers or ()} or {""}))
 
 
 def _answers(predictions: Sequence[Prediction]) -> dict[str, str]:

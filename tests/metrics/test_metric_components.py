@@ -59,6 +59,21 @@ def test_squad_v2_uses_probabilities_when_all_predictions_have_them() -> None:
     assert build("squad_v2", no_answer_threshold=0.1).compute(GOLD, PREDICTIONS)["exact"] == 50.0
 
 
+def test_squad_v2_counts_equal_texts_on_request() -> None:
+    assert "raw_exact" not in build("squad_v2").compute(GOLD, PREDICTIONS)
+    for settings in ({"raw": True}, {"primary": "raw_exact"}):
+        metric = build("squad_v2", **settings)
+        figures = metric.compute(GOLD, PREDICTIONS)
+        assert (figures["exact"], figures["raw_exact"]) == (100.0, 50.0)  # "1,912" and "1912"
+        assert metric.per_example(GOLD, ["1,912", "x"])["raw_exact"] == [100.0, 0.0]
+        assert metric.compute(GOLD, PREDICTIONS[:1])["raw_exact"] == 50.0  # a missing prediction scores 0
+    silenced = build("squad_v2", raw=True, no_answer_threshold=0.1)
+    assert (
+        silenced.compute(GOLD, [PREDICTIONS[0], SpanPrediction("a", "1,912", null=NoAnswer(0.0, 0.2))])["raw_exact"]
+        == 50.0
+    )
+
+
 def test_exact_match_removes_what_the_key_lost() -> None:
     assert build("exact_match").compute(GOLD, PREDICTIONS)["exact_match"] == 50.0
     assert build("exact_match", remove_characters=",").compute(GOLD, PREDICTIONS)["exact_match"] == 100.0
