@@ -87,7 +87,7 @@ def go_on(desk: Desk, run: Path) -> Session:
     with _locked(desk):
         sessions = desk.ledger.of(run)
         if not sessions:
-            raise SubmissionError(f"{run} has no session in {desk.ledger.folder} (`qakit kaggle status`)", exit_code=2)
+            raise SubmissionError(f"{run} has no session in {desk.ledger.folder}, nor at Kaggle", exit_code=2)
         last = sessions[-1]
         if last.state in UNSETTLED:
             return _settle(desk, last)

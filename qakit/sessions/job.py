@@ -83,6 +83,31 @@ class Job:
             "internet": self.limits.internet,
         }
 
+    def elsewhere(self) -> dict[str, Any]:
+        """What an order lacks of the job, for a machine that did not pack it: files of the working folder by their
+        path in it."""
+        here = Path.cwd()
+        places = {there: Path(name) for there, name in self.places.items()}
+        return {
+            "machine": self.limits.machine,
+            "datasets": {slug: list(files) for slug, files in self.datasets.items()},
+            "places": {
+                there: (path.relative_to(here) if path.is_relative_to(here) else path).as_posix()
+                for there, path in places.items()
+            },
+        }
+
+    @staticmethod
+    def of_order(order: Mapping[str, Any]) -> Job:
+        """The job of a notebook's order; see :func:`qakit.sessions.notebook.notebook`.
+
+        Raises:
+            KeyError, TypeError: it is none.
+        """
+        limits = Limits(order["machine"], order["seconds"] / 3600, order["internet"])
+        places = {there: str(Path.cwd() / name) for there, name in order["places"].items()}
+        return Job(order["texts"], places, order["datasets"], order["competitions"], limits)
+
     def save(self, folder: Path) -> None:
         """Write it down."""
         write_text(folder / JOB, json_text(asdict(self)))

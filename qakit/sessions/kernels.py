@@ -136,14 +136,19 @@ class Kernels:
         version = self._unless_absent(
             lambda: int(self._call("get_kernel", **named).metadata.current_version_number or 1)
         )
-        return version if version is not None else 1 if kernel in self._own() else None
+        return version if version is not None else 1 if kernel in self.own() else None
 
-    def _own(self) -> set[str]:
+    def text(self, kernel: str) -> str:
+        """The newest version of a notebook (nbformat 4), as JSON."""
+        return str(self._kaggle.retried(lambda: self._call("get_kernel", **_named(kernel)).blob.source or "", None))
+
+    def own(self) -> list[str]:
+        """The user's latest notebooks, the newest first."""
         from kagglesdk.kernels.types.kernels_enums import KernelsListSortType, KernelsListViewType
 
         order = {"group": KernelsListViewType.PROFILE, "sort_by": KernelsListSortType.DATE_CREATED}
         call = partial(self._call, "list_kernels", page_size=PAGE_SIZE, **order)
-        return self._kaggle.retried(lambda: {str(each.ref) for each in call().kernels or ()}, None)
+        return self._kaggle.retried(lambda: [str(each.ref) for each in call().kernels or ()], None)
 
     def status(self, kernel: str) -> tuple[str, str]:
         """What its newest session does, such as RUNNING or COMPLETE; and what went wrong."""

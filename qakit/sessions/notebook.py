@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from typing import Any
 
@@ -35,10 +36,24 @@ def notebook(session: Session, job: Job, *, follows: str | None) -> dict[str, An
     """The notebook (nbformat 4)."""
     about = f"Session {session.number} of a training by qakit. Its output goes back with `qakit kaggle fetch`."
     order = job.order() | {"session": session.session_id, "follows": follows, "name": session.name}
-    made = ipynb(about, f"{_BEGIN}{install(internet=job.limits.internet)}", f"ORDER = {order!r}\n{_TRAIN}")
+    order |= job.elsewhere() | {"number": session.number}
+    made = ipynb(about, f"{_BEGIN}{install(internet=job.limits.internet)}", f"{_ORDER}{order!r}\n{_TRAIN}")
     for cell in made["cells"]:  # files may have a list of lines; the server takes one text
         cell["source"] = "".join(cell["source"])
     return made
+
+
+def order_of(text: str) -> dict[str, Any]:
+    """The order in a notebook's text.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for cell in json.loads(text)["cells"]:
+        first, _, _ = "".join(cell["source"]).partition("\n")
+        if first.startswith(_ORDER):
+            return dict(ast.literal_eval(first.removeprefix(_ORDER)))
+    raise ValueError("no session's notebook")
 
 
 def colab_notebook(name: str, job: Job) -> dict[str, Any]:
@@ -52,7 +67,7 @@ def colab_notebook(name: str, job: Job) -> dict[str, Any]:
     place = f"/content/drive/MyDrive/{DRIVE.format(name)}"
     installing = install(internet=job.limits.internet, inputs=place)
     training = _TRAIN.replace('"/kaggle/working"', 'INPUT / "runs"')
-    return ipynb(about, f"{_BEGIN}{_MOUNT}{installing}", f"ORDER = {order!r}\n{training}")
+    return ipynb(about, f"{_BEGIN}{_MOUNT}{installing}", f"{_ORDER}{order!r}\n{training}")
 
 
 DRIVE = "qakit/{}"
@@ -67,6 +82,8 @@ else:
     drive.mount("/content/drive")
 
 """
+
+_ORDER = "ORDER = "
 
 _BEGIN = """
 import time

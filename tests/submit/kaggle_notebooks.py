@@ -92,7 +92,8 @@ class Notebooks:
                     return self._save(request)
                 case "GetKernel":
                     kernel = self.kernel(request)
-                    return {"metadata": {"ref": kernel.ref, "currentVersionNumber": len(kernel.requests)}, "blob": {}}
+                    facts = {"ref": kernel.ref, "currentVersionNumber": len(kernel.requests)}
+                    return {"metadata": facts, "blob": {"source": kernel.requests[-1]["text"]}}
                 case "ListKernels":
                     return {"kernels": [{"ref": ref} for ref in reversed(self.kernels)]}
                 case "GetKernelSessionStatus":

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import faults
@@ -23,10 +25,11 @@ from kaggle_state import KaggleState
 from processes import Processes
 from whole_round import RECIPE, question_cup
 
-from qakit.errors import DataError, QakitError, RunError
+from qakit.errors import DataError, QakitError, RunError, SubmissionError
 from qakit.recipe.load import dump_recipe
 from qakit.recipe.model import Recipe
 from qakit.sessions import there
+from qakit.sessions.adopt import adopt
 from qakit.sessions.flow import Desk, begin, go_on, kernel_name
 from qakit.sessions.following import fetch, look, train_to_the_end
 from qakit.sessions.job import THERE, Job, Limits
@@ -146,6 +149,54 @@ def test_a_session_that_fails_is_told_and_the_next_goes_on_from_the_one_before(o
     one, _, three = office.server.state.notebooks.kernels.values()
     assert (session.number, three.requests[0]["kernelDataSources"]) == (3, [one.ref])
     assert go_on(desk, office.run) == session, "nothing is left to do"
+
+
+def test_a_training_goes_on_from_another_machine_and_back_here(
+    office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runners = [ended("STOPPED", "step-00000004"), ended("FAILED", "-"), ended()]
+    notebooks = office.server.state.notebooks
+    notebooks.run = lambda notebooks, kernel: runners.pop(0)(notebooks, kernel)
+    office.job = replace(
+        office.job, places={**office.job.places, f"{THERE}/data/2/own.json": str(tmp_path / "own.json")}
+    )
+    monkeypatch.chdir(tmp_path)
+    desk = office.desk()
+    first = look(desk, begin(desk, office.job, office.folder / "packed", office.run))
+
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(elsewhere)
+    other = Office(elsewhere, office.server)
+    desk = other.desk()
+    (found,) = adopt(desk, other.run)
+    assert (found.kernel, found.state, found.job) == (first.kernel, "STOPPED", first.job)
+    job = Job.load(desk.ledger.folder / found.folder)
+    assert job.places[f"{THERE}/data/2/own.json"] == str(elsewhere / "own.json"), (
+        "files of the working folder, of this one"
+    )
+    assert adopt(desk, other.run) == [found], "what is known is not asked for again"
+    with pytest.raises(SubmissionError, match="session 2 failed"):
+        train_to_the_end(desk, go_on(desk, other.run), other.said.append)
+
+    monkeypatch.chdir(tmp_path)
+    desk = office.desk()
+    assert [each.state for each in adopt(desk, office.run)] == ["STOPPED", "FAILED"]
+    session = train_to_the_end(desk, go_on(desk, office.run), office.said.append)
+    assert (session.state, session.number, session.follows) == ("FETCHED", 3, first.kernel)
+    assert '"/home/me/train 1.json"' in (office.run / "recipe.yaml").read_text()
+    assert office.started == [1, 1, 1]
+
+
+def test_other_notebooks_are_not_taken_for_a_runs_sessions(office: Office) -> None:
+    office.server.state.notebooks.run = lambda notebooks, kernel: None
+    desk = office.desk()
+    begin(desk, office.job, office.folder / "packed", office.run)
+    (kernel,) = office.server.state.notebooks.kernels.values()
+    kernel.requests[0]["text"] = json.dumps({"cells": [{"source": "ORDER = open('/etc/passwd')"}]})
+    shutil.rmtree(office.folder / "sessions")
+    assert adopt(office.desk(), office.run) == []
+    assert "its notebook is none" in office.said[-1]
+    assert adopt(office.desk(), office.run.with_name("two")) == []
 
 
 def test_a_notebook_that_ends_without_a_word_has_failed(office: Office) -> None:

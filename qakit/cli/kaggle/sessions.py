@@ -60,7 +60,11 @@ def train(
     ] = True,
     resume: Annotated[
         Path | None,
-        typer.Option("--resume", metavar="RUN", help="Follow the run's session, or start the next one where it ended."),
+        typer.Option(
+            "--resume",
+            metavar="RUN",
+            help="Follow the run's session, or start the next one where it ended; from any machine.",
+        ),
     ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Don't wait for the session once it is started.")] = False,
     as_json: JsonOption = False,
@@ -73,6 +77,7 @@ def train(
     Example: qakit kaggle train hw7/boss -o runs/boss
     """
     from qakit.cli.terminal.progress import TrainingDisplay
+    from qakit.sessions.adopt import adopt
     from qakit.sessions.flow import go_on
     from qakit.sessions.following import train_to_the_end
     from qakit.sessions.job import Limits
@@ -83,6 +88,7 @@ def train(
     with display:
         if resume is not None:
             desk = _desk()
+            adopt(desk, resume)
             session = go_on(desk, resume)
         else:
             assert recipe is not None
@@ -106,12 +112,11 @@ def status(
     Example: qakit kaggle status runs/boss
     """
     from qakit.cli.terminal.tables import print_table
+    from qakit.sessions.adopt import adopt
     from qakit.sessions.following import look
-    from qakit.sessions.record import SessionLedger
 
-    ledger = SessionLedger.here()
-    sessions = ledger.read() if run is None else ledger.of(run)
     desk = _desk()
+    sessions = desk.ledger.read() if run is None else adopt(desk, run)
     sessions = [look(desk, each) for each in sessions]
     quota = desk.kernels.quota()
     if as_json:
@@ -119,7 +124,7 @@ def status(
         print_json({"sessions": [each.to_dict() for each in sessions], "gpu_hours_left": left})
         return
     if not sessions:
-        out.print(plain(f"no session in {ledger.folder}"))
+        out.print(plain(f"no session in {desk.ledger.folder}"))
     else:
         rows = [
             (each.name, str(each.number), each.state, each.progress or "-", each.page, each.error or "")
@@ -209,10 +214,14 @@ def _desk() -> Desk:
 
 
 def _latest(run: Path) -> tuple[Desk, Session]:
+    from qakit.sessions.adopt import adopt
+
     desk = _desk()
-    sessions = desk.ledger.of(run)
+    sessions = desk.ledger.of(run) or adopt(desk, run)
     if not sessions:
-        raise UsageError(f"{run} has no session in {desk.ledger.folder} (`qakit kaggle status` shows them)")
+        raise UsageError(
+            f"{run} has no session in {desk.ledger.folder} (`qakit kaggle status` shows them), nor at Kaggle"
+        )
     return desk, sessions[-1]
 
 
