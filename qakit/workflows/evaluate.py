@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qakit.distributed import is_first_process
-from qakit.errors import DataError, UsageError
+from qakit.errors import DataError, QakitError, UsageError
 from qakit.training.events import Listener, Notice, Predicting, silence
 from qakit.workflows.questions import check_targets, input_file, load_run, read_examples, read_own_split
 
@@ -85,6 +85,8 @@ def evaluate(
     for path in split.files:
         check_targets(path, nbest, curve, questions, recipe=trained.recipe)
     _check_labelled(split, trained)
+    if file is not None:
+        _warn_of_training(split, trained, listener)
     examined, expectation, cache = None, None, default_cache()
 
     def progress(done: int, total: int) -> None:
@@ -119,6 +121,22 @@ def _check_unseen(trained: Answering) -> None:
             f"{trained.run.folder} has no validation file: its models were trained on these questions, and its figures "
             f"out of fold are in {trained.run.metrics_file}; name other questions with --input"
         )
+
+
+def _warn_of_training(split: Split, trained: Answering, listener: Listener) -> None:
+    """Say how many of the questions the model was trained on."""
+    from qakit.runs import ModelAlone
+    from qakit.training.lineage import Ancestor, seen_by
+
+    if isinstance(trained.run, ModelAlone):
+        return
+    try:
+        seen = seen_by(Ancestor(trained.run.folder), trained.registry)
+    except QakitError:  # nobody knows any more
+        return
+    known, total = len(split.examples) - len(seen.lacking(split.examples)), len(split.examples)
+    if known:
+        listener(Notice(f"the model was trained on {known:,} of these {total:,} questions: the figures are too good"))
 
 
 def _check_labelled(split: Split, trained: Answering) -> None:

@@ -209,3 +209,10 @@ def test_formulas_in_the_table_of_questions_are_told(small_run: Path, invoke: An
     assert result.exit_code == 0, result.output
     assert "ids or answers begin like a spreadsheet formula" in " ".join(result.output.split())
     assert "spreadsheet formula" not in invoke(*given, tmp_path / "questions.html").output
+
+
+def test_questions_that_the_model_was_trained_on_are_told(small_run: Path, small_data: Path, invoke: Any) -> None:
+    trained_on = invoke("evaluate", small_run, "--input", small_data / "train.json")
+    assert trained_on.exit_code == 0, trained_on.output
+    assert "the model was trained on 48 of these 48 questions" in " ".join(trained_on.output.split())
+    assert "was trained on" not in invoke("evaluate", small_run, "--input", small_data / "dev.json").output
