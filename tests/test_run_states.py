@@ -217,7 +217,7 @@ def test_clean_shows_what_it_would_free_and_frees_what_it_may(tmp_path: Path, mo
     }
     assert [run.checkpoints.exists() for run in (done, broken, fold)] == [False, True, False]
     assert "then --resume begins again" in invoke("runs", "clean", "runs/broken").stdout
-    assert "removed 0.0 MB" in invoke("runs", "clean", "runs/broken", "--yes").stdout
+    assert "removed 3.0 kB" in invoke("runs", "clean", "runs/broken", "--yes").stdout
     assert not broken.checkpoints.exists() and not broken.soup.exists()
     assert "nothing to remove" in invoke("runs", "clean", "--yes").stdout
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from qakit.cli.terminal.console import out, plain, print_json
+from qakit.cli.terminal.tables import size
 from qakit.outputs import new_path
 
 
@@ -42,6 +43,6 @@ def view(
     if as_json:
         print_json({"page": str(page), "bytes": page.stat().st_size})
     else:
-        out.print(plain(f"{page} ({page.stat().st_size / 1e6:.1f} MB)"))
+        out.print(plain(f"{page} ({size(page.stat().st_size)})"))
     if show:
         typer.launch(str(page))

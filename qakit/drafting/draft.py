@@ -12,7 +12,7 @@ from typing import Any
 from qakit.data.checks.repeats import Keys, overlap
 from qakit.drafting.choose import TASKS, Choice, Seen, choose, held_out, metric, task_of
 from qakit.drafting.languages import language_of
-from qakit.drafting.lengths import check_backbone, measure
+from qakit.drafting.lengths import check_backbone, local_tokenizer, measure
 from qakit.drafting.understand import Policies, Understood, read_whole, settled, understand
 from qakit.errors import DataError
 from qakit.problems import Policy
@@ -114,6 +114,8 @@ def draft(files: Files, registry: Registry, *, recipe: Path, backbone: str | Non
     seen = Seen(task, train, language, measure(train, source, language), no_answer=empty and task == "span")
     why = "as it was named" if backbone else f"a base model for {language.name}: {language.reason}"
     notes = [*understood.guess.notes, *_shared(train, validation)]
+    if local_tokenizer(source) is None:
+        notes.append(f"{source} is not on this machine: a training fetches it from the hub (--backbone names another)")
     kept = [] if files.validation else held_out(seen)
     if not files.validation and not kept:
         notes.append("there is no validation file, and the training file is too small to divide: nothing is evaluated")

@@ -49,3 +49,5 @@ def _suggest(path: Path, name: Path, folders: list[Path]) -> None:
     if meant:
         named = ", ".join(f"'{each}'" for each in sorted(meant))
         raise RecipeError([Issue(str(path), None, None, "", "file not found", f"did you mean {named}?")])
+    if not path.suffix and len(path.parts) == 1:
+        raise RecipeError([Issue(str(path), None, None, "", "file not found", "qakit recipes list shows qakit's own")])

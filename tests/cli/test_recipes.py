@@ -136,8 +136,10 @@ def test_a_recipe_named_without_its_folder_is_suggested(runner: CliRunner, tmp_p
     (tmp_path / "recipes" / "other" / "sst2.yaml").write_text(GOOD)
     with pytest.raises(RecipeError, match="did you mean 'glue/sst2', 'other/sst2'"):
         call(runner, "show", "sst2.yaml")
-    with pytest.raises(RecipeError, match=r"nosuch: file not found$"):
+    with pytest.raises(RecipeError, match=r"nosuch: file not found\s+hint: qakit recipes list shows"):
         call(runner, "show", "nosuch")
+    with pytest.raises(RecipeError, match=r"nosuch.yaml: file not found$"):  # a file, not a name of qakit's
+        call(runner, "show", "nosuch.yaml")
 
 
 @pytest.mark.parametrize("name", ["ss2", "sst-2.yaml", "glue/ss2", "recipes/glue/sst22"])

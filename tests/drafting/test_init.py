@@ -54,6 +54,7 @@ def test_the_recipe_is_checked_and_trains_to_a_submission(
     files = ("--test", tweets / "test.csv", "--sample-submission", tweets / "sample_submission.csv")
     shown = invoke("init", tweets / "train.csv", *files, "--backbone", tiny_backbone, "--name", "mine")
     assert shown.exit_code == 0, shown.output
+    assert "is not on this machine" not in shown.output
     assert "next:\n  qakit data check recipes/mine.yaml\n  qakit train recipes/mine.yaml\n" in shown.output
     text = Path("recipes/mine.yaml").read_text("utf-8")
     assert "answer_text: selected_text # 100% of its texts are in the column 'text'" in text
@@ -77,6 +78,12 @@ def test_the_recipe_is_checked_and_trains_to_a_submission(
     told = json.loads(again.stdout)
     assert told["values"]["backbone"] == {"source": "FacebookAI/xlm-roberta-base"} or told["values"]["backbone"]
     assert "an assumption" in told["reasons"]["windows"] or "tokens of" in told["reasons"]["windows"]
+
+
+def test_a_backbone_that_a_training_would_fetch_is_noted(tweets: Path) -> None:
+    found = draft(Files(tweets / "train.csv"), load_registry(), recipe=tweets / "r.yaml", backbone="nobody/nothing")
+    fetched = "nobody/nothing is not on this machine: a training fetches it from the hub (--backbone names another)"
+    assert fetched in found.notes
 
 
 def test_data_files_are_never_replaced(tweets: Path, invoke: Invoke) -> None:

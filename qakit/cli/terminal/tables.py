@@ -98,4 +98,6 @@ def number(value: Any) -> str:
 
 def size(count: int) -> str:
     """Bytes as people read them."""
+    if count < 1e5:
+        return f"{count / 1e3:,.1f} kB"
     return f"{count / 1e9:,.2f} GB" if count >= 1e8 else f"{count / 1e6:,.1f} MB"
