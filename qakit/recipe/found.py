@@ -20,7 +20,8 @@ def found_recipe(path: Path) -> Path:
 
     Raises:
         RecipeError: there is none, but a recipe of that name in a folder (``sst2`` for ``glue/sst2``), or one of nearly
-            that name (``quickstrat``). Without any, the answer is ``path`` itself, for the loader to refuse.
+            that name (``quickstrat``); or ``path`` is a bare name. Otherwise the answer is ``path`` itself, for the
+            loader to refuse.
     """
     bundled = bundled_recipes()
     relative = Path(*path.parts[1:]) if path.parts[:1] == (OWN_FOLDER.name,) else path
