@@ -69,15 +69,21 @@ class _Commands(Commands):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that is asked for."""
+        given = list(ctx.args)
         try:
             return super().invoke(ctx)
         except Exception as error:  # an unknown option's, whose class has no public name
             if hasattr(error, "option_name") and hasattr(error, "possibilities"):
-                from qakit.recipe.other_tools import option_hint
+                from qakit.recipe.other_tools import options_hint
 
-                if hint := option_hint(error.option_name):
+                if hint := options_hint(error.option_name, [word for word in given if word not in _options(error)]):
                     vars(error).update(message=f"{vars(error)['message']}; {hint}", possibilities=None)
             raise
+
+
+def _options(error: Any) -> set[str]:
+    """The options of the command that an error is of."""
+    return {name for option in error.ctx.command.params for name in option.opts + option.secondary_opts}
 
 
 def build_app() -> typer.Typer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from qakit.recipe.annotations import all_keys
 from qakit.recipe.model import Recipe
@@ -48,6 +48,7 @@ NAMES: Mapping[str, str] = {
         "adapter": ["peft"],
         "adapter=lora": ["lora"],
         "seed": ["random_seed"],
+        "observers=[tensorboard]": ["report_to"],
         "train.layer_decay": ["layerwise_lr_decay", "llrd"],
         "folds={k: 5}": ["n_folds", "num_folds", "n_splits"],
     }.items()
@@ -69,10 +70,21 @@ def key_hint(name: str) -> str:
     return f"here it is {key!r}{f' ({value})' if value else ''}{why}" if key else ""
 
 
-def option_hint(option: str) -> str:
-    """A hint at the ``--set`` that stands for an option (``--num-train-epochs``); empty where none does."""
+def options_hint(option: str, others: Sequence[str] = ()) -> str:
+    """A hint at the ``--set`` that stands for an option (``--num-train-epochs``), and at those for others of a command
+    line; empty where none does."""
+    setting, why = _setting(option)
+    names = dict.fromkeys(word.partition("=")[0] for word in others if word.startswith("--"))
+    found = {name: _setting(name)[0] for name in names if name != option}
+    also = ", ".join(f"{name}: {other}" for name, other in found.items() if other)
+    here = f"in a recipe's terms: {setting}{why}" if setting else ""
+    return "; ".join(part for part in (here, f"and {also}" if also else "") if part)
+
+
+def _setting(option: str) -> tuple[str, str]:
+    """What stands for an option here, and why; empty for nothing."""
     name = option.lstrip("-").replace("-", "_").lower()
     key, value, why = _called(name)
     key = key or next((place for place in all_keys(Recipe) if place.rpartition(".")[2] == name), "")
     setting = f"{key}={value or 'VALUE'}"
-    return f"in a recipe's terms: --set {f'{setting!r}' if ' ' in setting else setting}{why}" if key else ""
+    return (f"--set {f'{setting!r}' if ' ' in setting else setting}", why) if key else ("", "")

@@ -51,7 +51,7 @@ def method(comparison: Comparison, *, mark: str = "") -> str:
     return (
         f"{comparison.questions:,} questions, metric {mark}{comparison.members[0].recipe.metric.name}{mark}. "
         f"{100 * comparison.level:g}% intervals: percentile bootstrap over questions, {plan.resamples:,} resamples, "
-        f"seed {plan.seed}; differences are paired by question."
+        f"seed {plan.seed}{'; differences are paired by question' if comparison.pairs else ''}."
     )
 
 

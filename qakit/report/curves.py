@@ -29,7 +29,8 @@ NOT_CURVES = {
 }
 """Entries of a metrics.jsonl line that are no figure to draw."""
 SHOWN = ("exact_match", "exact", "EM", "f1", "F1", "accuracy", "AVERAGE")
-"""Metrics drawn if there are several; otherwise whatever there is."""
+"""Figures drawn if there are many; otherwise whatever there is."""
+FEW = 4
 
 
 def draw_curves(lines: Iterable[Mapping[str, Any]], path: Path, *, title: str) -> bool:
@@ -49,7 +50,7 @@ def draw_curves(lines: Iterable[Mapping[str, Any]], path: Path, *, title: str) -
         loss_axes.plot(*zip(*judged, strict=True), marker="o", color="tab:orange", label="validation")
         loss_axes.legend()
     loss_axes.set(title="Loss", xlabel="optimiser step", ylabel="loss")
-    for name in _metrics(evaluations):
+    for name in drawn_figures(evaluations):
         points = [(e["step"], e[name]) for e in evaluations if name in e]
         metric_axes.plot(*zip(*points, strict=True), marker="o", label=name)
         metric_axes.annotate(f"{points[-1][1]:.1f}", points[-1], textcoords="offset points", xytext=(4, 4), fontsize=8)
@@ -63,10 +64,11 @@ def draw_curves(lines: Iterable[Mapping[str, Any]], path: Path, *, title: str) -
     return True
 
 
-def _metrics(evaluations: Iterable[Mapping[str, Any]]) -> list[str]:
+def drawn_figures(evaluations: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Those of an evaluation's figures that are drawn: all if they are few, else the best known."""
     names = {name for line in evaluations for name in line} - NOT_CURVES
     preferred = [name for name in SHOWN if name in names]
-    return preferred or sorted(names)[:6]
+    return sorted(names) if len(names) <= FEW else preferred or sorted(names)[:6]
 
 
 def save_picture(figure: Figure, path: Path, *, dpi: int = 110) -> None:

@@ -68,7 +68,11 @@ def view_page(
     if step > 1:
         text = f"Below is every {step}th of the questions: qakit view {runs[0].run.folder} shows all."
         parts.append(paragraph(text, style="soft"))
-    asked = "the validation questions, those of the best weights" if findings is None else "the questions of a file"
+    asked = (
+        "the validation questions, those of the best weights"
+        if findings is None
+        else f"the questions of {findings.source}"
+    )
     parts += [_CHARTS, paragraph(f"Answers to {asked}.", style="soft"), _QUESTIONS]
     parts.append(paragraph(f"qakit {__version__}", style="soft"))
     data = view_data(runs, names, judges, examples[::step], findings)

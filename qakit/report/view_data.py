@@ -17,7 +17,7 @@ from qakit.inference.evaluation import EXACT_MATCH, Judge, choices_of
 from qakit.numbers import finite_or_none
 from qakit.protocols import PerExampleMetric
 from qakit.report.compare_runs import Answered
-from qakit.report.curves import NOT_CURVES, SHOWN
+from qakit.report.curves import drawn_figures
 from qakit.runs import VALIDATION_LOSS, classes_of
 from qakit.values import ContextPrediction, Example, LabelPrediction, Prediction, SetPrediction, SpanPrediction, Targets
 
@@ -41,6 +41,8 @@ class Findings:
     """The no-answer threshold that it answered with."""
     examined: Examined | None = None
     """Why each wrong answer is wrong, and the windows."""
+    source: str = "a file"
+    """Where the questions are from."""
 
 
 def view_data(
@@ -230,11 +232,10 @@ def _log(run: Answered) -> dict[str, Any]:
     loss = [[line["step"], line["loss"]] for line in lines if line["type"] == "train"]
     loss = [point for point in loss if finite_or_none(point[1]) is not None]
     evaluations = [line for line in lines if line["type"] == "evaluation"]
-    names = {name for line in evaluations for name in line} - NOT_CURVES
     judged = [[line["step"], line.get(VALIDATION_LOSS)] for line in evaluations]
     judged = [point for point in judged if finite_or_none(point[1]) is not None]
     figures = {}
-    for name in [name for name in SHOWN if name in names] or sorted(names)[:6]:
+    for name in drawn_figures(evaluations):
         points = [[line["step"], line[name]] for line in evaluations if finite_or_none(line.get(name)) is not None]
         if points:
             figures[name] = points

@@ -103,7 +103,7 @@ def evaluate(
     if trained.workers.first and nbest is not None:
         write_nbest(nbest, evaluation.predictions)
     if trained.workers.first and questions is not None:
-        findings = Findings(evaluation.null_threshold, examined)
+        findings = Findings(evaluation.null_threshold, examined, ", ".join(path.name for path in split.files))
         found = answered(trained, split.examples, evaluation.predictions)
         if notice := write_questions(questions, found, trained.registry, findings):
             listener(Notice(notice))

@@ -12,7 +12,7 @@ from qakit.errors import RecipeError
 from qakit.recipe.annotations import all_keys
 from qakit.recipe.load import load_recipe
 from qakit.recipe.model import Recipe
-from qakit.recipe.other_tools import NAMES, key_hint, option_hint
+from qakit.recipe.other_tools import NAMES, key_hint, options_hint
 from qakit.registry import Registry, load_registry
 
 Write = Callable[..., Path]
@@ -29,7 +29,7 @@ def test_every_hint_names_a_key_that_is_there(name: str, write: Write) -> None:
     assert key in known and name not in known, "a recipe's own name needs no hint"
     if value:
         assert load_recipe(write(TEXT), [NAMES[name]], registry=load_registry())
-    assert key in key_hint(name) and f"{key}=" in option_hint(f"--{name.replace('_', '-')}")
+    assert key in key_hint(name) and f"{key}=" in options_hint(f"--{name.replace('_', '-')}")
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,14 @@ def test_an_option_of_another_tool(invoke: Invoke, option: str, hint: str) -> No
     for known in ("--nonsense", "--fold"):  # the latter wants a value
         assert "in a recipe's terms" not in invoke("train", "recipe.yaml", known).output
     assert "in a recipe's terms" not in invoke("compare", "a", "b", "--seed").output
+
+
+def test_all_options_of_another_tools_command_line_at_once(invoke: Invoke) -> None:
+    done = invoke(
+        "train", "a.yaml", "--do_train", "--lr=1e-5", "--set", "seed=1", "--num_train_epochs", "2", "--max_len", "9"
+    )
+    assert done.exit_code == 2
+    assert (
+        "No such option: --do_train; and --lr: --set train.learning_rate=VALUE, --num_train_epochs: --set "
+        "train.epochs=VALUE, --max_len: --set windows.max_length=VALUE" in " ".join(done.output.split())
+    )
