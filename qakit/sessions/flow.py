@@ -56,7 +56,7 @@ class Desk:
 
 
 def begin(desk: Desk, job: Job, packed: Path, run: Path) -> Session:
-    """Start a training's first session; one that was cut off is continued, and one that runs is found.
+    """Start a training's first session; the same training that was begun before is continued until it is fetched.
 
     Args:
         packed: the folder with the job's files.
@@ -66,12 +66,16 @@ def begin(desk: Desk, job: Job, packed: Path, run: Path) -> Session:
         SubmissionError: nothing was started, or it is not known; says why, with its exit code.
     """
     with _locked(desk):
-        left = [each for each in desk.ledger.read() if each.job == job.key and each.state in UNSETTLED]
+        latest = {each.folder: each for each in desk.ledger.read() if each.job == job.key}
+        left = [each for each in latest.values() if each.state != "FETCHED"]
         if left:
             desk.say(f"the same training was begun before: {left[-1].run}")
-            return _settle(desk, left[-1])
+            if left[-1].state != "FINISHED":
+                _lay_out(desk, job, packed, left[-1])
+            return _continued(desk, left[-1])
         session = _new(desk, run, job.key)
-        with replace_folder(desk.ledger.folder / session.folder) as fresh:
+        folder = desk.ledger.folder / session.folder
+        with replace_folder(folder) as fresh:
             for slug in job.datasets:
                 shutil.copytree(packed / slug, fresh / slug)
             job.save(fresh)
@@ -88,15 +92,28 @@ def go_on(desk: Desk, run: Path) -> Session:
         sessions = desk.ledger.of(run)
         if not sessions:
             raise SubmissionError(f"{run} has no session in {desk.ledger.folder}, nor at Kaggle", exit_code=2)
-        last = sessions[-1]
-        if last.state in UNSETTLED:
-            return _settle(desk, last)
-        if last.state in ("FINISHED", "FETCHED"):
-            return last
-        stopped = next((each for each in reversed(sessions) if each.state == "STOPPED"), None)
-        session = replace(_new(desk, run, last.job), folder=last.folder, number=last.number + 1)
-        session = replace(session, follows=None if stopped is None else stopped.kernel)
-        return _settle(desk, desk.ledger.append(session))
+        return _continued(desk, sessions[-1])
+
+
+def _lay_out(desk: Desk, job: Job, packed: Path, session: Session) -> None:
+    """The files that a training here has no more, since Kaggle had them: it may have them no more either."""
+    for folder in (desk.ledger.folder / session.folder / slug for slug in job.datasets):
+        if not folder.exists():
+            with writing(folder), replace_folder(folder) as fresh:
+                shutil.copytree(packed / folder.name, fresh, dirs_exist_ok=True)
+
+
+def _continued(desk: Desk, last: Session) -> Session:
+    """A training's last session, or the one after it; inside the ledger's lock."""
+    if last.state in UNSETTLED:
+        return _settle(desk, last)
+    if last.state in ("FINISHED", "FETCHED"):
+        return last
+    own = [each for each in desk.ledger.read() if each.folder == last.folder]  # others may have had the run's place
+    stopped = next((each for each in reversed(own) if each.state == "STOPPED"), None)
+    session = replace(_new(desk, Path(last.run), last.job), folder=last.folder, number=last.number + 1)
+    session = replace(session, follows=None if stopped is None else stopped.kernel)
+    return _settle(desk, desk.ledger.append(session))
 
 
 def _locked(desk: Desk) -> AbstractContextManager[None]:

@@ -151,6 +151,36 @@ def test_a_session_that_fails_is_told_and_the_next_goes_on_from_the_one_before(o
     assert go_on(desk, office.run) == session, "nothing is left to do"
 
 
+def test_another_training_in_the_same_place_does_not_go_on_from_the_one_before(office: Office) -> None:
+    runners = [ended("STOPPED", "step-00000004"), ended("FAILED", "-"), ended()]
+    notebooks = office.server.state.notebooks
+    notebooks.run = lambda notebooks, kernel: runners.pop(0)(notebooks, kernel)
+    desk = office.desk()
+    assert look(desk, begin(desk, office.job, office.folder / "packed", office.run)).state == "STOPPED"
+    other = office.job.texts["recipe.yaml"].replace("seed: 0", "seed: 7")
+    assert other != office.job.texts["recipe.yaml"]
+    office.job = replace(office.job, texts={"recipe.yaml": other})
+    assert "session 1 failed" in str(office.refused())
+    session = train_to_the_end(desk, go_on(desk, office.run), office.said.append)
+    assert (session.state, session.number, session.follows) == ("FETCHED", 2, None)
+    assert "seed: 7" in (office.run / "recipe.yaml").read_text()
+
+
+@pytest.mark.parametrize("state", ["STOPPED", "FINISHED"])
+def test_the_same_training_that_has_ended_already_is_not_begun_anew(state: str, office: Office) -> None:
+    office.server.state.notebooks.run = ended(state, "step-00000004" if state == "STOPPED" else "finished")
+    desk = office.desk()
+    first = look(desk, begin(desk, office.job, office.folder / "packed", office.run))
+    assert first.state == state
+    office.server.state.notebooks.run = ended()
+    office.server.state.notebooks.datasets.clear()  # the user has made room there
+    assert office.train().state == "FETCHED"
+    assert office.states == ["FETCHED"] if state == "FINISHED" else ["STOPPED", "FETCHED"]
+    latest = SessionLedger(office.folder / "sessions").read()[-1]
+    assert latest.follows == (first.kernel if state == "STOPPED" else None)
+    assert not list((office.folder / "sessions").glob("*/qakit-*")), "what Kaggle has need not lie here, too"
+
+
 def test_a_training_goes_on_from_another_machine_and_back_here(
     office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
