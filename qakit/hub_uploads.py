@@ -44,7 +44,7 @@ def upload(folder: Path, repository: str, *, mark: str, private: bool, revision:
     api = HfApi()
     with _explained(repository, revision), quiet():
         api.create_repo(repository, private=private or None, exist_ok=True)
-        _check_ours(api, repository, mark)
+        _check_ours(api, repository, revision, mark)
         if revision is not None:
             api.create_branch(repository, branch=revision, exist_ok=True)
         done = api.upload_folder(
@@ -57,11 +57,17 @@ def upload(folder: Path, repository: str, *, mark: str, private: bool, revision:
     return done.commit_url
 
 
-def _check_ours(api: HfApi, repository: str, mark: str) -> None:
+def _check_ours(api: HfApi, repository: str, revision: str | None, mark: str) -> None:
     """Raises:
-    HubError: the repository holds what no earlier upload of ours has put there.
+    HubError: the branch, or what a new branch is made of, holds what no earlier upload of ours has put there.
     """
-    held = {each.rfilename for each in api.model_info(repository).siblings or ()}
+    from huggingface_hub.errors import RevisionNotFoundError
+
+    try:
+        found = api.model_info(repository, revision=revision)
+    except RevisionNotFoundError:
+        found = api.model_info(repository)
+    held = {each.rfilename for each in found.siblings or ()}
     if mark not in held and (others := sorted(held.difference(BESIDE))):
         raise HubError(
             f"{repository} holds something else ({others[0]}), which a push would replace: choose another name"

@@ -199,6 +199,19 @@ def test_a_name_that_something_else_has(trained: Callable[[str], Path], hub: Hub
 
 
 @pytest.mark.usefixtures("signed_in")
+def test_a_branch_that_holds_something_else_is_not_replaced(
+    trained: Callable[[str], Path], hub: HubServer, invoke: Any
+) -> None:
+    assert invoke("push", trained("linear_span"), NAME).exit_code == 0
+    hub.repositories["models", NAME].commit("onnx", {"model.onnx": b"made by hand"})
+    refused(invoke("push", trained("linear_span"), NAME, "--revision", "onnx"), "holds something else (model.onnx)")
+    assert hub.revision(NAME, "onnx").files.keys() == {"model.onnx"}
+    hub.publish("ada/other", {"weights.bin": b"others'"})
+    refused(invoke("push", trained("linear_span"), "ada/other", "--revision", "new"), "holds something else")
+    assert hub.repositories["models", "ada/other"].branches.keys() == {"main"}, "no branch is made of it"
+
+
+@pytest.mark.usefixtures("signed_in")
 @pytest.mark.parametrize("step", ["preupload", "batch", "store", "commit"])
 @pytest.mark.parametrize("fault", [faults.FORBIDDEN, faults.refusal(400, message="no")], ids=str)
 def test_a_broken_upload_publishes_nothing(
