@@ -69,7 +69,7 @@ class NaturalQuestionsSettings(Settings):
 
     questions: RecipePath = Field(
         description="The file with the questions that are predicted, in the simplified form: it says which tokens of "
-        "the document the answers are."
+        "the document the answers are. `qakit predict --input FILE` takes FILE."
     )
     long_threshold: float = Field(
         default=0.5,

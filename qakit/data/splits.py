@@ -84,6 +84,23 @@ def with_contexts(recipe: Recipe, file: Path) -> Recipe:
     return recipe.model_copy(update={"data": recipe.data.model_copy(update={"reader": changed})})
 
 
+QUESTIONS = "questions"
+"""What writers call their setting for the file that is predicted."""
+
+
+def questions_setting(recipe: Recipe) -> str | None:
+    """The file that a checked recipe's writer reads beside the predictions; None for writers without."""
+    file = recipe.writer.settings.get(QUESTIONS)
+    return file if isinstance(file, str) else None
+
+
+def with_questions(recipe: Recipe, file: str) -> Recipe:
+    """The recipe with its writer told which file is predicted, where it reads that."""
+    if questions_setting(recipe) is None:
+        return recipe
+    return recipe.model_copy(update={"writer": recipe.writer.model_copy(update={QUESTIONS: file})})
+
+
 def split_sources(recipe: Recipe, name: SplitName) -> tuple[str | HubSplit, ...]:
     """What a recipe names for a split; empty if nothing. Folds validate on parts of the training files."""
     value = getattr(recipe.data, _named(recipe, name))

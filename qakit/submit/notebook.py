@@ -107,13 +107,15 @@ def export_run(run: Run, folder: Path, *, user: str, slug: str) -> Export:
 
 def portable_text(recipe: Recipe) -> str:
     """A recipe that names no data files of the machine it was trained on."""
-    from qakit.data.splits import CONTEXTS, contexts_setting
+    from qakit.data.splits import CONTEXTS, contexts_setting, questions_setting, with_questions
     from qakit.recipe.dump import dump_recipe
 
     changed: dict[str, Any] = {"train": None, "validation": None, "test": None, "sample_submission": None}
     if (contexts := contexts_setting(recipe)) is not None:
         reader = recipe.data.reader
         changed["reader"] = reader.model_copy(update={CONTEXTS: Path(contexts).name})
+    if (questions := questions_setting(recipe)) is not None:
+        recipe = with_questions(recipe, Path(questions).name)
     competition = recipe.competition
     if competition is not None:
         competition = competition.model_copy(update={"sample_submission": None})

@@ -62,6 +62,7 @@ def predict(
 ) -> PredictionResult:
     """See :func:`qakit.predict`; ``overrides`` are ``a.b=value`` texts for the model's recipe."""
     from qakit.data.cache import default_cache
+    from qakit.data.splits import with_questions
     from qakit.inference.output import build_writer
 
     if not is_first_process():
@@ -77,8 +78,9 @@ def predict(
     if split is not None:
         _check_split(model, split, targets, changed=bool(overrides))
     trained = _asked(load_run(model, overrides, listener), contexts, targets)
+    written = trained.recipe if file is None else with_questions(trained.recipe, str(file.absolute()))
     if output is not None:
-        build_writer(trained.recipe, trained.registry, suffix=output.suffix)  # before the long work
+        build_writer(written, trained.registry, suffix=output.suffix)  # before the long work
     if file is not None:
         targets.check(file, trained.recipe)
         questions = read_examples(trained, file, predicted_only=True, listener=listener)
@@ -97,7 +99,7 @@ def predict(
         inferred.characters.write(targets.characters)
     if split is not None and not overrides:
         found = replace(found, folder=_keep(trained, split, questions, inferred))
-    return replace(found, written=_write(inferred.predictions, targets, trained.recipe, trained.registry, listener))
+    return replace(found, written=_write(inferred.predictions, targets, written, trained.registry, listener))
 
 
 def _check_split(model: Path, split: SplitName, targets: Targets, *, changed: bool) -> None:

@@ -68,6 +68,16 @@ def test_from_init_to_a_submission(
         rows = list(csv.DictReader(file))
     with sample.open(newline="") as file:
         assert [row["example_id"] for row in rows] == [row["example_id"] for row in csv.DictReader(file)]
+    hidden = test.rename(tmp_path / "hidden.jsonl")
+    exports = (("--kaggle", tmp_path / "k", "--user", "ada", "-c", "cup"), ("--offline", "--output", tmp_path / "o"))
+    for given, run in zip(exports, (tmp_path / "k" / "dataset" / "run", tmp_path / "o" / "run"), strict=True):
+        exported = invoke("export", tmp_path / "run", *given)
+        assert exported.exit_code == 0, exported.output
+        assert str(test) not in (run / "recipe.yaml").read_text(), "there is no such file elsewhere"
+        answered = invoke("predict", run, "--input", hidden, "--output", tmp_path / "hidden.csv", "--quiet")
+        assert answered.exit_code == 0, answered.output
+        with (tmp_path / "hidden.csv").open(newline="") as file:
+            assert list(csv.DictReader(file)) == rows
     given_answers = [row["PredictionString"] for row in rows]
     passages = {f"{each['start_token']}:{each['end_token']}" for each in question(0)["long_answer_candidates"]}
     assert {*given_answers[::2]} <= passages | {""}
