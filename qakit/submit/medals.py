@@ -43,7 +43,7 @@ def place_of(score: float, leaderboard: Sequence[float], figure: str) -> Place:
             f"by {figure} {better}, but the leaderboard's first team has {leaderboard[0]:g} and its last one "
             f"{leaderboard[-1]:g}: put the best team first, or judge by the competition's own metric"
         )
-    factor = -1.0 if loss else percent_factor(leaderboard, [score])
+    factor = -1.0 if loss else percent_factor(leaderboard)
     teams = sorted((round(each * factor, 8) for each in leaderboard), reverse=True)
     rank = bisect_left([-each for each in teams], -round(score, 8)) + 1
     last = medal_places(len(teams))

@@ -223,8 +223,8 @@ def _factor(records: Sequence[Record]) -> float:
     if records and all(is_negated_loss(each.metric) for each in records):
         return -1.0
     scores = [value for each in records for value in (each.public, each.private) if value is not None]
-    figures = [value for each in records for value in (each.cv_mean, *each.baselines.values()) if value is not None]
-    return percent_factor(scores, figures)
+    known = any(each.cv_mean is not None or each.baselines for each in records)
+    return percent_factor(scores) if known else 1.0
 
 
 def is_negated_loss(figure: str | None) -> bool:
@@ -232,10 +232,9 @@ def is_negated_loss(figure: str | None) -> bool:
     return figure is not None and figure.startswith(NEGATED)
 
 
-def percent_factor(scores: Sequence[float], figures: Sequence[float]) -> float:
-    """What Kaggle's scores must be multiplied by, to be in the unit of the figures."""
-    shares = bool(scores) and all(-1.0 <= score <= 1.0 for score in scores)
-    return 100.0 if shares and any(abs(figure) > 1.0 for figure in figures) else 1.0
+def percent_factor(scores: Sequence[float]) -> float:
+    """What Kaggle's scores must be multiplied by, to be in percent as every metric's figures are."""
+    return 100.0 if scores and all(-1.0 <= score <= 1.0 for score in scores) else 1.0
 
 
 def _kind(record: Record) -> tuple[str, bool]:

@@ -54,11 +54,11 @@ def test_a_leaderboard_in_the_other_direction_is_refused(figure: str, board: lis
         place_of(-0.1, board, figure)
 
 
-@given(st.lists(st.floats(0, 1), min_size=2, max_size=300), st.floats(0, 1))
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=300), st.floats(0, 100))
 def test_as_by_counting(scores: list[float], score: float) -> None:
     board = sorted(scores, reverse=True)
     place = place_of(score, board, "f1")
-    assert place.rank == 1 + sum(round(each, 8) > round(score, 8) for each in board)
+    assert place.rank == 1 + sum(round(100 * each, 8) > round(score, 8) for each in board)
     for medal in ("gold", "silver", "bronze"):
         assert (place.rank <= medal_places(len(board))[medal]) >= (score > place.lines[medal] + 1e-8)
 

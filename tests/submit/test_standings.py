@@ -43,14 +43,14 @@ def scored(*pairs: tuple[float, float], spread: float = 100.0) -> list[Record]:
     ]
 
 
-def test_shares_are_shown_in_percent_when_the_figures_are() -> None:
+def test_shares_are_shown_in_percent_as_figures_are() -> None:
     [row] = rows_of([record(1, cv_mean=66.5, public=0.65, private=0.6)])
     assert (row.public, row.private) == (65.0, 60.0)
     assert row.gap == pytest.approx(-1.5)
     [row] = rows_of([record(1, cv_mean=66.5, public=65.0)])
     assert row.public == 65.0
-    [row] = rows_of([record(1, cv_mean=0.7, public=0.65)])
-    assert row.public == 0.65
+    [row] = rows_of([record(1, cv_mean=0.7, public=0.65)])  # figures are in percent: a bad model's, too
+    assert row.public == 65.0
 
 
 def test_losses_are_compared_as_the_negated_figures_that_runs_have() -> None:
