@@ -76,7 +76,10 @@ class _Commands(Commands):
             if hasattr(error, "option_name") and hasattr(error, "possibilities"):
                 from qakit.recipe.other_tools import options_hint
 
-                if hint := options_hint(error.option_name, [word for word in given if word not in _options(error)]):
+                hint = options_hint(error.option_name, [word for word in given if word not in _options(error)])
+                if not error.option_name.startswith("--"):
+                    hint = "what begins with a dash and is no option comes after all options and a --"
+                if hint:
                     vars(error).update(message=f"{vars(error)['message']}; {hint}", possibilities=None)
             raise
 

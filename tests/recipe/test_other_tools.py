@@ -75,3 +75,8 @@ def test_all_options_of_another_tools_command_line_at_once(invoke: Invoke) -> No
         "No such option: --do_train; and --lr: --set train.learning_rate=VALUE, --num_train_epochs: --set "
         "train.epochs=VALUE, --max_len: --set windows.max_length=VALUE" in " ".join(done.output.split())
     )
+
+
+def test_a_question_that_begins_with_a_dash(invoke: Invoke) -> None:
+    done = invoke("ask", "runs/x", "-what is it?", "-c", "a text")
+    assert done.exit_code == 2 and "comes after all options and a --" in " ".join(done.output.split())
