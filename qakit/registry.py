@@ -7,6 +7,7 @@ anyone else's. No torch, no numpy.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -84,13 +85,13 @@ class Conflict:
 
     @property
     def remedy(self) -> str:
-        """What the user can do, and what the author can; plugins from elsewhere come before qakit's own."""
+        """What the user can do; plugins from elsewhere come before qakit's own."""
         plugins = sorted(self.entries, key=lambda each: each.package == GROUP)
-        if len(plugins) == 2:
-            way = f"switch one off, {' or '.join(f'{DISABLE_VARIABLE}={each.plugin}' for each in plugins)}"
-        else:
-            way = f"switch all but one off, as in {DISABLE_VARIABLE}={','.join(each.plugin for each in plugins[:-1])}"
-        return f"{way}; to offer both, rename yours"
+        packages = dict.fromkeys(each.package for each in plugins)
+        if len(packages) == len(plugins):
+            return f"name the package, too: {' or '.join(f'{package}:{self.name}' for package in packages)}"
+        way = f"{DISABLE_VARIABLE}={','.join(each.plugin for each in plugins[:-1])}"
+        return f"switch all but one off, as in {way}; to offer both, rename yours"
 
 
 class Registry:
@@ -128,13 +129,14 @@ class Registry:
         return tuple(Conflict(kind, name, tuple(found)) for (kind, name), found in named.items() if len(found) > 1)
 
     def get(self, kind: Kind, name: str) -> Entry:
-        """The component of that kind and name.
+        """The component of that kind and name; ``PACKAGE:NAME`` is the one of a package.
 
         Raises:
             UnknownPluginError: nobody offers it; the message lists who might have.
             PluginConflictError: more than one plugin offers it.
         """
-        found = [entry for entry in self.entries(kind) if entry.name == name]
+        package, _, own = name.rpartition(":")
+        found = [each for each in self.entries(kind) if each.name == own and _same_package(package, each.package)]
         if not found:
             raise UnknownPluginError(self._unknown(kind, name))
         if len(found) > 1:
@@ -194,6 +196,11 @@ class Registry:
         if self.disabled:
             lines.append(f"switched off by {DISABLE_VARIABLE}: {', '.join(origin.name for origin in self.disabled)}")
         return "\n  ".join(lines)
+
+
+def _same_package(named: str, package: str) -> bool:
+    """Whether a package is the named one, if any is; spelt as for an installer."""
+    return not named or re.sub(r"[-_.]+", "-", named).lower() == re.sub(r"[-_.]+", "-", package).lower()
 
 
 @cache

@@ -188,13 +188,17 @@ def _check_block(
 
 
 def _validate(block: Block, findings: Findings) -> tuple[BaseModel | None, MapNode]:
-    """The checked model, and the recipe's tree, in which numbers given by ``--set`` for a text became text."""
+    """The checked model, and the recipe's tree, in which numbers given by ``--set`` for a text became text, and nulls
+    that take an inherited value away are gone."""
     errors, value = _errors(block)
     root = block.root
     for problem in errors:
-        at = (*block.at, *real_path(_node(root, block.at), problem["loc"]))
-        node = _node(root, at)
-        if problem["type"] == "string_type" and isinstance(node, ScalarNode) and node.place.source.override:
+        at = (*block.at, *real_path(_node(block.root, block.at), problem["loc"]))
+        node = find(root, at)
+        if isinstance(node, ScalarNode) and node.value is None and node.inherited:
+            parent = find(root, at[:-1])
+            root = replace_at(root, at[:-1], parent.without(at[-1])) if isinstance(parent, MapNode) else root  # type: ignore[assignment]
+        elif problem["type"] == "string_type" and isinstance(node, ScalarNode) and node.place.source.override:
             text = node.value is not None and not isinstance(node.value, bool)
             root = replace_at(root, at, replace(node, value=node.raw)) if text else root  # type: ignore[assignment]
     if root is not block.root:

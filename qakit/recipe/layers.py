@@ -1,6 +1,7 @@
 """Recipes on top of one another: ``extends`` and the rules of merging.
 
-Mappings merge key by key; lists, scalars and null replace. A block that names a plugin merges only with a block that
+Mappings merge key by key; lists, scalars and null replace. A null where a key takes none takes the inherited value away
+(:func:`qakit.recipe.check.check`). A block that names a plugin merges only with a block that
 names the same plugin: the settings of another plugin must not leak into it. What a ``--set`` gave belongs to the plugin
 that is named in the end, whatever the order.
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,8 @@ def merge(base: Node, over: Node, at: At = ()) -> Node:
         if isinstance(base, MapNode) and isinstance(over, MapNode) and _names_another(base, over, at):
             given = _given(base.without("name"))
             return over if given is None else MapNode({**given.entries, **over.entries}, over.place)
+    if isinstance(over, ScalarNode):
+        return replace(over, inherited=True)
     if not (isinstance(base, MapNode) and isinstance(over, MapNode)):
         return over
     base = as_inherited(base, {key: entry.value for key, entry in over.entries.items()}, at)

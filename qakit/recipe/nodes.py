@@ -63,6 +63,8 @@ class ScalarNode:
     raw: str
     """As written, without quotes."""
     place: Place
+    inherited: bool = False
+    """Whether it stands in the place of an inherited value."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,8 @@ given twice is an error. Types are strict: `"3"` in quotes is text, not a number
 
 **`extends: other.yaml`** builds on another recipe (a path relative to the file, or the name of one of qakit's own, such
 as `quickstart`, where no such file is; a list of them is merged in order).
-Mappings are merged key by key; lists and single values replace; `null` sets "nothing". `name`, `description` and
+Mappings are merged key by key; lists and single values replace. `null` sets "nothing"; where a key takes no null, it
+takes the inherited value away, also in `backbone.overrides`, so that the default holds. `name`, `description` and
 `about` belong to the file that wrote them and are not inherited.
 
 **A plugin** is given by its name, `head: linear_span`, or as a mapping with its settings, `head: {name: linear_span,

@@ -10,6 +10,7 @@ import pytest
 from qakit.errors import RecipeError
 from qakit.recipe.dump import recipe_data
 from qakit.recipe.load import LoadedRecipe, load_recipe, recipe_of
+from qakit.recipe.model import TrainSection
 from qakit.recipe.nodes import Place, ScalarNode, Source
 from qakit.recipe.overrides import Setting
 from qakit.registry import Registry
@@ -55,6 +56,24 @@ def test_lists_replace(load: Load) -> None:
 
 def test_null_sets_nothing(load: Load) -> None:
     assert load("data: {train: null}\n").recipe.data.train is None
+
+
+def test_null_takes_an_inherited_value_away_where_a_key_takes_none(load: Load) -> None:
+    assert load("train: {epochs: null}\n").recipe.train.epochs == TrainSection().epochs
+    assert load("head: {smoothing: null}\n").recipe.head.settings == {"smoothing": 0.0, "layers": [1, 2]}
+    assert load("", "head.smoothing=null").recipe.head.settings == {"smoothing": 0.0, "layers": [1, 2]}
+    with pytest.raises(RecipeError, match=r"train\.accumulation should be an integer"):
+        load("train: {accumulation: null}\n")  # nothing is inherited there: a value was forgotten
+    with pytest.raises(RecipeError, match="missing key 'source' in backbone"):
+        load("backbone: {source: null}\n")
+
+
+def test_null_takes_an_override_of_the_backbones_configuration_away(tmp_path: Path, registry: Registry) -> None:
+    (tmp_path / "a.yaml").write_text(
+        "data: {reader: squad}\nbackbone: {source: m, overrides: {num_hidden_layers: 3, hidden_dropout_prob: 0.0}}\n"
+    )
+    (tmp_path / "b.yaml").write_text("extends: a.yaml\nbackbone: {overrides: {hidden_dropout_prob: null}}\n")
+    assert load_recipe(tmp_path / "b.yaml", registry=registry).recipe.backbone.overrides == {"num_hidden_layers": 3}
 
 
 def test_name_and_description_are_the_files_own(load: Load) -> None:
