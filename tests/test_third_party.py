@@ -148,3 +148,14 @@ def test_it_trains_is_saved_and_answers(environment: Environment, tiny_backbone:
     done = environment.run(environment.qakit, "evaluate", run, "--input", data, "--json", **variables)
     final = json.loads((run / "metrics.json").read_text())["validation"]
     assert json.loads(done.stdout)["figures"] == pytest.approx(final)
+
+    switched_off = {**variables, "QAKIT_DISABLE_PLUGINS": "qakit-example-plugin"}
+    refused = environment.run(environment.qakit, "evaluate", run, check=False, **switched_off)
+    assert refused.returncode == 2
+    assert "needs qakit-example-plugin 0.3.0 (the preprocessor 'even_windows'), " in refused.stderr
+    assert "qakit-example-plugin 0.3.0 (the head 'mlp_span')" in refused.stderr and "did you mean" not in refused.stderr
+    meta, written = (run / "meta.json").read_text(), "mlp_span of qakit-example-plugin:example 0."
+    (run / "meta.json").write_text(meta.replace(f"{written}3.0", f"{written}2.9"))
+    told = environment.run(environment.qakit, "evaluate", run, "--input", data, "--json", **variables).stderr
+    other = "trained with qakit-example-plugin 0.2.9 (the head 'mlp_span'); installed is qakit-example-plugin 0.3.0"
+    assert other in " ".join(told.split())

@@ -1,5 +1,6 @@
 """Run folders: what they hold (``folder``), how they begin (``making``), how they are found again (``opening``)
-and read while somebody trains there (``snapshot``), what has become of them (``state``), what may go (``cleaning``)."""
+and read while somebody trains there (``snapshot``), what has become of them (``state``), which
+plugins they need (``plugins``), what may go (``cleaning``)."""
 
 from qakit.runs.folder import (
     ENSEMBLE,

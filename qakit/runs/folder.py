@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qakit.errors import RunError
+from qakit.errors import RecipeError, RunError
 from qakit.files import check_readable
 from qakit.names import plain_name
 from qakit.numbers import load_json
@@ -153,12 +153,19 @@ class Run:
         """The resolved recipe.
 
         Raises:
-            RunError: the folder is not a run.
+            RunError: the folder is not a run, or needs a plugin that is not installed.
             RecipeError: its recipe no longer fits this version of qakit.
         """
         if not self.recipe_file.is_file():
             raise RunError(f"{self.folder} is not a run: it has no recipe.yaml (`qakit runs list` shows the runs)")
-        return load_resolved(self.recipe_file)
+        try:
+            return load_resolved(self.recipe_file)
+        except RecipeError:
+            from qakit.runs.plugins import lacking
+
+            if plugins := lacking(self.read_json(self.meta_file)):
+                raise RunError(f"{self.folder} needs {plugins}: install it, or switch it on again") from None
+            raise
 
     def read_json(self, file: Path) -> dict[str, Any]:
         """One of the run's JSON files; empty if it is not there yet.

@@ -16,6 +16,7 @@ from qakit.recipe.load import recipe_hash
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.runs import Run, environment
+from qakit.runs.plugins import plugins_of
 from qakit.training.checkpoints import Progress, Resuming
 from qakit.training.clock import Clock
 from qakit.training.events import Listener, Notice, Started
@@ -183,18 +184,3 @@ def _from_hub(recipe: Recipe, name: str) -> dict[str, list[str]]:
         [str(source) for source in split_sources(recipe, named[name]) if is_on_hub(source)] if name in named else []
     )
     return {"hub": sources} if sources else {}
-
-
-def plugins_of(recipe: Recipe, registry: Registry) -> dict[str, str]:
-    """Which plugin, of which version, stands behind each block of the recipe."""
-    blocks = {
-        "data.reader": ("readers", recipe.data.reader),
-        "preprocess.train": ("preprocessors", recipe.preprocess.train),
-        "preprocess.predict": ("preprocessors", recipe.preprocess.predict),
-        "adapter": ("adapters", recipe.adapter),
-        "head": ("heads", recipe.head),
-        "metric": ("metrics", recipe.metric),
-        "writer": ("writers", recipe.writer),
-    } | {f"postprocess.{index}": ("postprocessors", ref) for index, ref in enumerate(recipe.postprocess)}
-    found = {place: (ref.name, registry.get(kind, ref.name)) for place, (kind, ref) in blocks.items()}  # type: ignore[arg-type]
-    return {place: f"{name} of {entry.plugin} {entry.version}" for place, (name, entry) in found.items()}

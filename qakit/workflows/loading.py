@@ -22,6 +22,7 @@ from qakit.inference.trained import TrainedRun
 from qakit.recipe.overrides import key_path
 from qakit.registry import Registry, load_registry
 from qakit.runs import Run, nested, open_run
+from qakit.runs.plugins import other_versions
 from qakit.stages.load import is_pipeline_folder, unfinished
 from qakit.stages.trained import TrainedPipeline, recipes_under
 
@@ -79,6 +80,8 @@ def load_trained(
     if revision is not None:
         raise UsageError(f"{folder} is a run, whose weights are in its folder: a revision is for a model on the hub")
     registry = registry or load_registry()
+    for notice in other_versions(Run(folder).read_json(Run(folder).meta_file), registry):
+        warn(f"{folder} was {notice}")
     for path in () if within else unfinished(Run(folder)):
         warn(f"{path} is not finished: the best weights that it has so far answer")
     if Run(folder).has_members:
