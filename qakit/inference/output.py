@@ -92,7 +92,7 @@ def build_writer(recipe: Recipe, registry: Registry, *, suffix: str | None = Non
     Raises:
         UsageError: no writer has this ending.
     """
-    writer: Writer = registry.build("writers", recipe.writer.name, _writer_settings(recipe, registry), NoRuntime())
+    writer: Writer = registry.build("writers", recipe.writer.name, settings_of_writer(recipe, registry), NoRuntime())
     if suffix is None or writer.suffix == suffix:
         return writer
     for name in registry.names("writers"):
@@ -169,20 +169,29 @@ def _with_order(prediction: Prediction, names: Sequence[str]) -> Prediction:
 
 
 def _as_chosen(sample: str | None, predictions: Sequence[Prediction], choices: Sequence[str]) -> Sequence[Prediction]:
-    """Chosen contexts as the sample spells them: by the names of ``choices``, or by letters, where it has just these.
+    """Chosen contexts as the sample spells them, see :func:`names_of_contexts`."""
+    if not predictions or not isinstance(predictions[0], ContextPrediction):
+        return predictions
+    names = names_of_contexts(sample, choices)
+    return [
+        LabelPrediction(each.id, names[each.context], each.scores)
+        if isinstance(each, ContextPrediction) and each.context < len(names)
+        else each
+        for each in predictions
+    ]
+
+
+def names_of_contexts(sample: str | None, choices: Sequence[str]) -> Sequence[str]:
+    """What a sample calls chosen contexts: the names of ``choices``, or letters, where it has just these; nothing for
+    numbers.
 
     Numbers come before names and names before letters, as readers of such labels have it.
     """
-    answers = _answers_in(sample) if predictions and isinstance(predictions[0], ContextPrediction) else set()
+    answers = _answers_in(sample)
     for names in (choices, LETTERS):
         if answers and not _are_numbers(answers) and answers <= set(names):
-            return [
-                LabelPrediction(each.id, names[each.context], each.scores)
-                if isinstance(each, ContextPrediction) and each.context < len(names)
-                else each
-                for each in predictions
-            ]
-    return predictions
+            return names
+    return ()
 
 
 def _other_choices(sample: str, predictions: Sequence[Prediction]) -> Iterator[str]:
@@ -217,7 +226,7 @@ def sample_submission(recipe: Recipe) -> str | None:
     return named or recipe.data.sample_submission
 
 
-def _writer_settings(recipe: Recipe, registry: Registry) -> dict[str, Any]:
+def settings_of_writer(recipe: Recipe, registry: Registry) -> dict[str, Any]:
     """The writer's settings, with the columns of the recipe's competition where the writer has columns."""
     settings = recipe.writer.settings
     if recipe.competition is not None:

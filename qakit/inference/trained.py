@@ -86,7 +86,7 @@ class TrainedRun:
         assembled, null_threshold, temperature = read_in_one_state(
             lambda: (
                 load_model(run.model, recipe, registry, device=device),
-                _threshold(run, recipe),
+                threshold_of(run, recipe),
                 temperature_of(run),
             ),
             run.model,
@@ -253,7 +253,7 @@ def _cut(scores: Scores) -> list[int]:
     return [int(row) for row in np.unique(scores.windows.example[full])]
 
 
-def _threshold(run: Run, recipe: Recipe) -> float:
+def threshold_of(run: Run, recipe: Recipe) -> float:
     """The run's no-answer threshold, as tuned in training."""
     value = run.read_json(run.decision_file).get("null_threshold")
     if value is None and not recipe.predict.no_answer:

@@ -18,7 +18,7 @@ from qakit.numbers import finite_or_none
 from qakit.protocols import PerExampleMetric
 from qakit.report.compare_runs import Answered
 from qakit.report.curves import drawn_figures
-from qakit.runs import VALIDATION_LOSS, classes_of
+from qakit.runs import VALIDATION_LOSS, Run, classes_of
 from qakit.values import ContextPrediction, Example, LabelPrediction, Prediction, SetPrediction, SpanPrediction, Targets
 
 Kind = Literal["spans", "sets", "labels", "contexts"]
@@ -87,7 +87,7 @@ def view_data(
             {
                 "name": name,
                 "threshold": _threshold(run, findings) if any("t" in answer for answer in own) else None,
-                "log": _log(run),
+                "log": training_log(run.run),
                 "calibration": _calibration(own),
                 "labels": list(classes_of(run.run) or ()),
                 "confusion": _confusion(examples, predictions[number]) if kind == "labels" else None,
@@ -226,9 +226,10 @@ def _threshold(run: Answered, findings: Findings | None) -> float:
     return finite_or_none(run.run.read_json(run.run.decision_file).get("null_threshold")) or 0.0
 
 
-def _log(run: Answered) -> dict[str, Any]:
-    """The run's training loss and figures by step; empty for what was not trained in one piece."""
-    lines = list(run.run.metrics())
+def training_log(run: Run) -> dict[str, Any]:
+    """The run's training loss and figures by step, ``[step, value]`` each; empty for what was not trained in one
+    piece."""
+    lines = list(run.metrics())
     loss = [[line["step"], line["loss"]] for line in lines if line["type"] == "train"]
     loss = [point for point in loss if finite_or_none(point[1]) is not None]
     evaluations = [line for line in lines if line["type"] == "evaluation"]
