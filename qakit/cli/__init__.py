@@ -18,6 +18,7 @@ from qakit.cli import (
     ensemble,
     evaluate,
     export,
+    handin,
     init,
     kaggle,
     ladder,
@@ -59,6 +60,7 @@ COMMANDS = (
     tune_postprocess.tune_postprocess,
     submit.submit,
     export.export,
+    handin.handin,
     push.push,
 )
 FAMILIES = (study, kaggle, recipes, data, runs, cache)

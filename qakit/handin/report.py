@@ -1,0 +1,153 @@
+"""``report.md``: what was measured, in tables; what it means is left to the author."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from qakit.numbers import finite_or_none
+
+if TYPE_CHECKING:
+    from qakit.handin.course import Rule
+    from qakit.registry import Registry
+    from qakit.runs import Run
+
+WRITE = "*(Yours to write: {})*"
+SHOWN = ("backbone", "adapter", "head", "windows", "preprocess", "train", "predict", "postprocess")
+"""Blocks of a recipe whose values are listed."""
+
+
+def report_text(
+    title: str,
+    runs: Mapping[str, Run],
+    whole: Run,
+    curves: Mapping[str, Mapping[str, Any]],
+    rules: Sequence[Rule],
+    registry: Registry,
+) -> str:
+    """The report.
+
+    Args:
+        title: its heading.
+        runs: the trainings, by their names.
+        whole: what answers: one of them, or what is made of them.
+        curves: each training's loss and figures, as ``curves.json`` has them.
+        rules: the course's, as far as they can be checked.
+        registry: the installed plugins.
+    """
+    lines = [f"# {title}", "", WRITE.format("names, the task, the main result in a sentence"), "", "## Data", ""]
+    lines += _table(("", *runs), _data(runs, registry))
+    lines += ["", WRITE.format("how texts become windows, and how the tokens of answers are found")]
+    lines += ["", "## Models and training", "", *_table(("", *runs), _settings(runs))]
+    lines += ["", WRITE.format("why this backbone and these settings; what else was tried"), "", "## Curves"]
+    for name, log in curves.items():
+        lines += ["", f"### {name}", "", f"![loss and metrics of {name}](figures/{name}.png)", ""]
+        figures = log["figures"]
+        losses = dict(map(tuple, log["validation"]))
+        steps = sorted({step for points in figures.values() for step, _ in points} | set(losses))
+        held = {figure: dict(map(tuple, points)) for figure, points in figures.items()}
+        rows = [(step, losses.get(step), *(held[figure].get(step) for figure in held)) for step in steps]
+        lines += _table(("step", "validation loss", *held), rows)
+    lines += ["", WRITE.format("what the curves show"), "", "## Results", "", *_results(runs, whole)]
+    lines += ["", WRITE.format("what the differences come from"), "", "## The course's rules", ""]
+    lines += _table(
+        ("rule", "here", "kept"), [(each.rule, each.found, "yes" if each.kept else "**no**") for each in rules]
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _data(runs: Mapping[str, Run], registry: Registry) -> Iterator[tuple[Any, ...]]:
+    columns = [_facts(run, registry) for run in runs.values()]
+    for name in dict.fromkeys(name for column in columns for name in column):
+        yield name, *(column.get(name) for column in columns)
+
+
+def _facts(run: Run, registry: Registry) -> dict[str, Any]:
+    """Counts of questions and tokens; a split whose file is no longer there has none."""
+    import numpy as np
+
+    from qakit.data.cache import default_cache
+    from qakit.data.encode import encode
+    from qakit.data.splits import read_split
+    from qakit.errors import QakitError
+    from qakit.modeling.backbones import load_tokenizer
+
+    recipe, found = run.recipe(), dict[str, Any]()
+    tokenizer = load_tokenizer(str(run.model))
+    found["tokenizer"] = f"{type(tokenizer.backend_tokenizer.model).__name__}, {len(tokenizer):,} tokens"
+    for name in ("train", "validation"):
+        try:
+            split = read_split(recipe, registry, name)
+        except QakitError:  # it has moved
+            split = None
+        if split is None or not split.examples:
+            continue
+        encoded = encode(split.examples, tokenizer, labels=run.classes(), cache=default_cache())
+        found[f"{name}: questions"] = f"{len(split.examples):,}"
+        for what, tokens in (("question", encoded.query_lengths), ("context", encoded.context_lengths)):
+            if len(tokens):
+                middle, high, most = (int(np.percentile(tokens, share)) for share in (50, 95, 100))
+                found[f"{name}: tokens of a {what}, median / 95% / longest"] = f"{middle} / {high} / {most}"
+        if len(encoded.context):
+            longer = float((encoded.context_lengths > recipe.windows.max_length).mean())
+            found[f"{name}: contexts longer than a window"] = f"{longer:.1%}"
+    return found
+
+
+def _settings(runs: Mapping[str, Run]) -> Iterator[tuple[Any, ...]]:
+    """Every value of the recipes that says how they were trained and how they answer."""
+    from safetensors import safe_open
+
+    from qakit.recipe.dump import recipe_data
+
+    columns = []
+    for run in runs.values():
+        data = recipe_data(run.recipe())
+        columns.append({key: value for block in SHOWN for key, value in _flat(block, data[block])})
+        weights = run.model / "model.safetensors"
+        if weights.is_file():
+            with safe_open(weights, framework="np") as file:
+                sizes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118 - no mapping
+            columns[-1]["parameters"] = f"{sum(_product(shape) for shape in sizes):,}"
+    for key in dict.fromkeys(key for column in columns for key in column):
+        values = [column.get(key) for column in columns]
+        if any(value not in (None, False, "", [], {}) for value in values):
+            yield f"`{key}`" if "." in key else key, *values
+
+
+def _product(shape: Iterable[int]) -> int:
+    product = 1
+    for size in shape:
+        product *= size
+    return product
+
+
+def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from _flat(f"{key}.{name}", inner)
+    else:
+        yield key, value
+
+
+def _results(runs: Mapping[str, Run], whole: Run) -> list[str]:
+    """The figures on validation of every training, and of what is made of them."""
+    held = {name: run.read_json(run.metrics_file).get("validation") or {} for name, run in runs.items()}
+    if whole.folder not in {run.folder for run in runs.values()}:
+        held["together"] = whole.read_json(whole.metrics_file).get("validation") or {}
+    names = dict.fromkeys(name for figures in held.values() for name in figures)
+    return _table(("", *names), [(name, *(figures.get(each) for each in names)) for name, figures in held.items()])
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
+    lines = [header, ["---"] * len(header), *rows]
+    return ["| " + " | ".join(_cell(value) for value in line) + " |" for line in lines]
+
+
+def _cell(value: Any) -> str:
+    if value is None or value == "":
+        return " "
+    if isinstance(value, float):
+        number = finite_or_none(value)
+        return "not finite" if number is None else f"{number:.6g}"
+    return str(value).replace("|", "\\|").replace("\n", " ")

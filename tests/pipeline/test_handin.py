@@ -1,0 +1,372 @@
+"""``qakit handin``: folders whose predictor answers as ``qakit predict`` does."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from command_line import Invoke
+from sample_questions import write_first_questions
+
+from qakit.handin.settings import describe
+from qakit.handin.write import readable_by_all
+
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_python")]
+
+HEADS = {
+    "max_context": ["predict.aggregation=max_context", "backbone.overrides={num_hidden_layers: 1}"],
+    "max": ["predict.aggregation=max", "predict.no_answer=true", "head.answerability_weight=0.2"],
+    "joint": [
+        "head={name: joint_span, layer_pooling: all, answerability_weight: 0.2}",
+        "predict.no_answer=true",
+        "postprocess=[special_chars, length_prior]",
+        "writer=squad_json",
+    ],
+    "crf": ["head=crf", "writer=jsonl"],
+    "paragraphs": ["head=paragraph_scorer", "preprocess={train: concatenate, predict: {name: concatenate, step: 20}}"],
+}
+
+
+Train = Callable[..., Path]
+
+SQUAD = """\
+data: {{reader: squad, train: {data}/train.json, validation: {data}/dev.json, test: {data}/test.json}}
+backbone: {{source: {backbone}}}
+windows: {{max_length: 96, max_question_length: 24}}
+preprocess: {{train: random_window, predict: {{name: stride, overlap: 32}}}}
+train: {{epochs: 1, batch_size: 4, learning_rate: 2e-3, precision: fp32, evaluations: 5}}
+metric: squad_v1
+writer: {{name: csv, id_column: id, answer_column: answer}}
+"""
+GLUE = """\
+data: {{reader: {{name: glue, task: {task}}}, train: {data}/train.tsv, validation: {data}/dev.tsv}}
+backbone: {{source: {backbone}}}
+windows: {{max_length: 32}}
+preprocess: {{train: truncate, predict: truncate}}
+head: {{name: classifier, pooling: mean}}
+train: {{epochs: 1, batch_size: 4, learning_rate: 2e-3, precision: fp32, evaluations: 5}}
+metric: {{name: glue, task: {task}}}
+writer: csv
+"""
+ADL = """\
+data: {{reader: adl, train: {data}/train.json, validation: {data}/valid.json, test: {data}/test.json}}
+backbone: {{source: {backbone}}}
+windows: {{max_length: 144, max_question_length: 24}}
+preprocess: {{train: concatenate, predict: {{name: concatenate, overlap: 40}}}}
+head: paragraph_scorer
+train: {{epochs: 1, batch_size: 16, learning_rate: 2e-3, precision: fp32, evaluations: 5}}
+metric: exact_match
+writer: csv
+"""
+ODD = "Zoe\u0308 \u5beb\u4e86\u300a\u4e09\u570b\u6f14\u7fa9\u300b\uff0c in Sa\u0303o Paulo.\u3000\r\n"
+"""Marks, Chinese, brackets, blanks of several kinds."""
+
+
+@pytest.fixture(scope="module")
+def questions(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """train.json (32), dev.json (24), test.json (8); some texts are odd."""
+    folder = tmp_path_factory.mktemp("questions")
+    write_first_questions(samples, folder, train=32, dev=24, test=8)
+    file = folder / "dev.json"
+    held = json.loads(file.read_text("utf-8"))
+    texts = ("Who wrote it?", "\u8ab0\u5beb\u7684\uff1f", "e\u0301 \U0001f600")
+    asked = [{"id": f"odd {number}", "question": text, "answers": []} for number, text in enumerate(texts)]
+    held["data"].append({"title": "odd", "paragraphs": [{"context": ODD * 9, "qas": asked}]})
+    blank = [{"id": "blank", "question": "What?", "answers": []}]
+    held["data"].append({"title": "blank", "paragraphs": [{"context": " . ", "qas": blank}]})
+    file.write_text(json.dumps(held, ensure_ascii=False), "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def train_tiny(questions: Path, tiny_backbone: Path, invoke: Invoke, tmp_path_factory: pytest.TempPathFactory) -> Train:
+    """``train_tiny("name", "head=crf", ...)``: a finished run of the tiny recipe under these settings, made once."""
+    folder = tmp_path_factory.mktemp("handin")
+    recipe = folder / "tiny.yaml"
+    recipe.write_text(SQUAD.format(data=questions, backbone=tiny_backbone), "utf-8")
+
+    def train(name: str, *settings: str, text: str | None = None) -> Path:
+        run, file = folder / "runs" / name, recipe
+        if run.is_dir():
+            return run
+        if text is not None:
+            file = folder / f"{name}.yaml"
+            file.write_text(text, "utf-8")
+        chosen: list[Any] = [part for setting in settings for part in ("--set", setting)]
+        result = invoke("train", file, *chosen, "--output", run, "--quiet")
+        assert result.exit_code == 0, result.output
+        return run
+
+    return train
+
+
+@pytest.fixture(scope="module")
+def linear_run(train_tiny: Train) -> Path:
+    """Start and end scores, averaged over windows."""
+    return train_tiny("linear")
+
+
+@pytest.fixture(scope="module")
+def glue_recipe(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """A recipe for a made-up file of a GLUE task."""
+
+    def text(task: str) -> str:
+        folder = tmp_path_factory.mktemp(task)
+        for name, count in (("train", 24), ("dev", 12)):
+            rows = [f"the film number {n} is {'good' if n % 3 else 'bad and long'}" for n in range(count)]
+            lines = ["sentence\tlabel", *(f"{row}\t{n % 2}" for n, row in enumerate(rows))]
+            if task == "STS-B":
+                lines = ["index\tsentence1\tsentence2\tscore"]
+                lines += [f"{n}\t{row}\t{rows[n - 1]} indeed\t{n % 5}.5" for n, row in enumerate(rows)]
+            (folder / f"{name}.tsv").write_text("\n".join(lines) + "\n", "utf-8")
+        return GLUE.format(data=folder, backbone=tiny_backbone, task=task)
+
+    return text
+
+
+@pytest.fixture(scope="module")
+def handed_in(linear_run: Path, invoke: Invoke, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run with start and end scores."""
+    folder = tmp_path_factory.mktemp("handed-in") / "r12345678"
+    result = invoke("handin", linear_run, "--output", folder)
+    assert result.exit_code == 0, result.output
+    assert "its answers to 28 questions are those of qakit predict" in result.output
+    return folder
+
+
+def run(folder: Path, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
+    """run.sh, as graders run it."""
+    environment = {**os.environ, "PYTHON": sys.executable, **variables}
+    command = ["bash", str(folder / "run.sh"), *map(str, arguments)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_folder_holds_what_courses_ask_for(handed_in: Path) -> None:
+    assert {path.name for path in handed_in.iterdir()} == {
+        "run.sh", "download.sh", "README.md", "report.md", "SHA256SUMS", "predict.py", "settings.json", "model",
+        "train", "figures",
+    }  # fmt: skip
+    assert {path.name for path in (handed_in / "train").iterdir()} > {"train.sh", "training.yaml", "requirements.txt"}
+    assert (handed_in / "figures" / "training.png").read_bytes().startswith(b"\x89PNG")
+    curves = json.loads((handed_in / "figures" / "curves.json").read_text("utf-8"))["training"]
+    assert len(curves["figures"]["exact_match"]) == len(curves["validation"]) >= 5
+
+
+def test_the_script_answers_another_file(handed_in: Path, linear_run: Path, questions: Path, tmp_path: Path) -> None:
+    done = run(handed_in, questions / "test.json", tmp_path / "answers.csv")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "answers.csv").read_bytes() == (linear_run / "predictions" / "submission.csv").read_bytes()
+
+
+def test_the_script_wants_its_arguments(handed_in: Path) -> None:
+    done = run(handed_in, "test.json")
+    assert (done.returncode, done.stderr) == (2, "usage: run.sh TEST OUTPUT\n")
+
+
+def test_what_is_downloaded_is_compared(handed_in: Path, tmp_path: Path) -> None:
+    command = ["bash", str(handed_in / "download.sh")]
+    assert subprocess.run(command, check=False).returncode == 0
+    weights = handed_in / "model" / "model.safetensors"
+    kept = weights.read_bytes()
+    weights.write_bytes(kept[:-1] + b"\0")
+    assert subprocess.run(command, capture_output=True, check=False).returncode != 0
+    weights.write_bytes(kept)
+
+
+def test_the_report_has_what_was_measured(handed_in: Path, linear_run: Path) -> None:
+    report = (handed_in / "report.md").read_text("utf-8")
+    assert "| train: questions | 32 |" in report
+    assert "| `train.learning_rate` | 0.002 |" in report
+    figure = json.loads((linear_run / "metrics.json").read_text("utf-8"))["validation"]["f1"]
+    assert f"{figure:.6g}" in report.partition("## Results")[2]
+    assert report.count("Yours to write") == 5
+
+
+def test_the_recipe_trains_on_files_beside_it(handed_in: Path, questions: Path) -> None:
+    recipe = (handed_in / "train" / "training.yaml").read_text("utf-8")
+    assert "  train: data/train.json\n" in recipe
+    assert str(questions) not in recipe
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_every_head_answers_alike(name: str, train_tiny: Any, invoke: Invoke, tmp_path: Path) -> None:
+    result = invoke("handin", train_tiny(name, *HEADS[name]), "--output", tmp_path / "folder")
+    assert result.exit_code == 0, result.output
+
+
+def test_classes_and_numbers_answer_alike(train_tiny: Any, glue_recipe: Any, invoke: Invoke, tmp_path: Path) -> None:
+    for task in ("SST-2", "STS-B"):
+        run = train_tiny(task, text=glue_recipe(task))
+        result = invoke("handin", run, "--output", tmp_path / task)
+        assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("form", ["hw7", "csv", "tsv", "json"])
+def test_every_format_is_read_alike(
+    form: str, linear_run: Path, questions: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    """The same weights, and the same questions in another form."""
+    run, file = tmp_path / "run", tmp_path / f"dev.{form if form != 'hw7' else 'json'}"
+    shutil.copytree(linear_run, run)
+    asked = [
+        (item["id"], item["question"], paragraph["context"])
+        for article in json.loads((questions / "dev.json").read_text("utf-8"))["data"]
+        for paragraph in article["paragraphs"]
+        for item in paragraph["qas"]
+    ]
+    if form == "hw7":
+        listed = [{"id": n, "paragraph_id": n, "question_text": text} for n, (_, text, _) in enumerate(asked)]
+        held: Any = {"questions": listed, "paragraphs": [context for *_, context in asked]}
+        file.write_text(json.dumps(held), "utf-8")
+    elif form == "json":
+        file.write_text(json.dumps([dict(zip(("id", "q", "c"), row, strict=True)) for row in asked]), "utf-8")
+    else:
+        rows = [("id", "q", "c"), *((name, q, " ".join(c.split())) for name, q, c in asked)]
+        with file.open("w", encoding="utf-8", newline="") as opened:
+            if form == "csv":
+                csv.writer(opened).writerows(rows)
+            else:
+                opened.writelines("\t".join(row) + "\n" for row in rows)
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text("utf-8"))
+    reader = {"name": "table", "id": "id", "question": "q", "context": "c"}
+    recipe["data"] |= {"reader": {"name": "hw7"} if form == "hw7" else reader, "validation": str(file)}
+    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
+    course = "ml-hw7" if form == "hw7" else "plain"
+    result = invoke("handin", run, "--course", course, "--output", tmp_path / "folder")
+    assert result.exit_code == 0, result.output
+
+
+def test_several_contexts_are_read_together_alike(
+    adl_data: Path, tiny_backbone: Path, train_tiny: Any, invoke: Invoke, tmp_path: Path
+) -> None:
+    text = ADL.format(data=adl_data, backbone=tiny_backbone)
+    result = invoke("handin", train_tiny("together", text=text), "--course", "adl2025", "--output", tmp_path / "folder")
+    assert result.exit_code == 0, result.output
+
+
+def test_two_stages_answer_alike(trained_pipeline: Path, invoke: Invoke, adl_data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    result = invoke("handin", trained_pipeline, "--course", "adl2025", "--output", folder, "--json")
+    assert result.exit_code == 1, result.output  # two evaluations are no curve
+    told = json.loads(result.stdout)
+    assert [rule["rule"] for rule in told["rules"] if not rule["kept"]] == ["curves of 5 points"]
+    done = run(folder, adl_data / "context.json", adl_data / "test.json", tmp_path / "answers.csv")
+    assert done.returncode == 0, done.stderr
+    made = trained_pipeline / "predictions" / "submission.csv"
+    assert (tmp_path / "answers.csv").read_bytes() == made.read_bytes()
+
+
+def test_a_selection_stage_answers_alike(trained_pipeline: Path, invoke: Invoke, tmp_path: Path) -> None:
+    result = invoke("handin", trained_pipeline / "selection", "--output", tmp_path / "folder")
+    assert "written" in result.output, result.output
+
+
+@pytest.mark.parametrize("method", ["voting", "nbest"])
+def test_an_ensemble_answers_alike(
+    method: str, linear_run: Path, train_tiny: Any, invoke: Invoke, tmp_path: Path
+) -> None:
+    members = [linear_run, train_tiny("max_context", *HEADS["max_context"]), train_tiny("crf", *HEADS["crf"])]
+    made = invoke("ensemble", *members, "--method", method, "--folder", tmp_path / "both", "--quiet")
+    assert made.exit_code == 0, made.output
+    result = invoke("handin", tmp_path / "both", "--output", tmp_path / "folder")
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [
+        (["head={name: joint_span, interaction: 2}"], "has no head.interaction"),
+        (["postprocess=[trim_to_tokens]"], "has no postprocess: trim_to_tokens (it has special_chars, length_prior)"),
+        (["predict.aggregation=mean", "head=crf"], "has no predict.aggregation: mean with the head crf"),
+    ],
+)
+def test_what_the_predictor_lacks_is_refused(
+    settings: list[str], missing: str, train_tiny: Any, invoke: Invoke, tmp_path: Path
+) -> None:
+    run = train_tiny(f"odd-{settings[0][:4]}", *settings)
+    result = invoke("handin", run, "--output", tmp_path / "folder")
+    assert result.exit_code == 2
+    assert missing in str(result.exception)
+    assert "qakit export" in str(result.exception)
+    assert not (tmp_path / "folder").exists()
+
+
+def test_other_answers_are_not_handed_in(
+    linear_run: Path, invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shorter(*arguments: Any) -> Any:
+        found = describe(*arguments)
+        found.answers["max_answer_length"] = 1
+        return found
+
+    monkeypatch.setattr("qakit.handin.write.describe", shorter)
+    result = invoke("handin", linear_run, "--output", tmp_path / "folder")
+    assert result.exit_code == 2
+    assert "otherwise than `qakit predict" in str(result.exception)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("title: x\ncurve_point: 3\n", "curve_point: Extra inputs are not permitted"),
+        ("title: [\n", "no YAML"),
+        ("title: x\narguments: [TEST]\n", "the script needs TEST and OUTPUT"),
+    ],
+)
+def test_a_course_that_is_none_is_refused(
+    text: str, told: str, linear_run: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.yaml").write_text(text, "utf-8")
+    result = invoke("handin", linear_run, "--course", tmp_path / "mine.yaml", "--output", tmp_path / "folder")
+    assert result.exit_code == 2
+    assert told in str(result.exception)
+
+
+def test_a_course_for_other_files_is_refused(linear_run: Path, invoke: Invoke, tmp_path: Path) -> None:
+    for course, told in (("adl2025", "the files of NTU Applied Deep Learning 2025"), ("adl", "adl2025, ml-hw7, plain")):
+        result = invoke("handin", linear_run, "--course", course, "--output", tmp_path / "folder")
+        assert result.exit_code == 2
+        assert told in str(result.exception)
+
+
+@pytest.mark.skipif("QAKIT_OLD_PYTHON" not in os.environ, reason="QAKIT_OLD_PYTHON names no Python with old packages")
+def test_an_old_environment_answers_alike(
+    handed_in: Path, linear_run: Path, trained_pipeline: Path, train_tiny: Any, questions: Path, adl_data: Path,
+    invoke: Invoke, tmp_path: Path,
+) -> None:  # fmt: skip
+    """With Python 3.10, torch 2.1 and transformers 4.50, say; the tiny models are sure enough of their answers."""
+    crf, two = tmp_path / "crf", tmp_path / "two"
+    crf_run = train_tiny("crf", *HEADS["crf"])
+    assert invoke("handin", crf_run, "--output", crf).exit_code == 0
+    assert "written" in invoke("handin", trained_pipeline, "--output", two).output
+    for folder, made, files in (
+        (handed_in, linear_run / "predictions" / "submission.csv", [questions / "test.json"]),
+        (crf, crf_run / "predictions" / "submission.jsonl", [questions / "test.json"]),
+        (two, trained_pipeline / "predictions" / "submission.csv", [adl_data / "context.json", adl_data / "test.json"]),
+    ):
+        output = tmp_path / f"answers{made.suffix}"
+        done = run(folder, *files, output, PYTHON=os.environ["QAKIT_OLD_PYTHON"], PYTHONPATH="")
+        assert done.returncode == 0, done.stderr
+        assert output.read_bytes() == made.read_bytes()
+
+
+def test_merges_are_written_as_older_releases_read_them() -> None:
+    """As ``a b``, unless a part holds a blank."""
+    from tokenizers import Tokenizer, models
+
+    vocabulary = {"a": 0, "b": 1, "ab": 2, " ": 3, "a ": 4}
+    for merges, written in (([("a", "b")], ["a b"]), ([("a", "b"), ("a", " ")], [["a", "b"], ["a", " "]])):
+        state = json.loads(Tokenizer(models.BPE(vocabulary, merges)).to_str())
+        found = readable_by_all(state)
+        assert found["model"]["merges"] == written
+        assert Tokenizer.from_str(json.dumps(found)).encode("ab").ids == [2]
