@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from command_line import Invoke
 from documents import pages
 from documents.pages import PAGES, ROOT, Command
 
@@ -23,7 +25,7 @@ from qakit.recipe.other_tools import NAMES
 from qakit.registry import load_registry
 
 QUICKSTART = ROOT / "recipes" / "quickstart.yaml"
-TAKE_RECIPES = {"train", "ladder", "pretrain", "study run", "recipes show", "recipes validate"}
+TAKE_RECIPES = {"train", "kaggle train", "ladder", "pretrain", "study run", "recipes show", "recipes validate"}
 TAKE_RECIPE_VALUES = {"train", "ladder", "evaluate", "predict", "ask", "serve", "recipes show", "recipes validate"}
 READERS_OWN = {"mine", "data", "three", "NAME"}
 """Recipes in recipes/ that the pages tell the reader to write."""
@@ -101,6 +103,7 @@ def test_every_command_can_be_typed(page: Path, app: Any) -> None:
         "qakit train boss --stride 3",
         "qakit train bos",
         "qakit train recipes/bos.yaml",
+        "qakit kaggle train hw7/boss",
         "qakit train boss --set train.epoch=1",
         "qakit train boss --set head=linear",
         "qakit train boss --set adapter.rnk=1",
@@ -180,6 +183,20 @@ def test_the_messages_of_the_faq_are_those_of_the_code() -> None:
     parts = [part for row in rows for text in re.findall(r"`([^`]+)`", row) for part in text.split("...")]
     assert len(rows) > 30
     assert [part for part in parts if part.strip(" ()?,:;'") not in said] == []
+
+
+def test_the_first_recipe_is_told_its_mistakes_as_the_page_shows_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, invoke: Invoke
+) -> None:
+    texts = [text for _, text in pages.blocks(ROOT / "docs" / "index.md")]
+    mine = next(text for text in texts if text.startswith("extends: quickstart.yaml"))
+    shown = next(text for text in texts if text.startswith("$ qakit recipes validate recipes/mine.yaml\n"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "recipes").mkdir()
+    shutil.copy(QUICKSTART, tmp_path / "recipes")
+    (tmp_path / "recipes" / "mine.yaml").write_text(mine, "utf-8")
+    result = invoke("recipes", "validate", "recipes/mine.yaml")
+    assert (result.exit_code, result.output) == (2, shown.partition("\n")[2])
 
 
 def test_the_names_of_other_tools_are_those_that_are_recognised() -> None:
