@@ -18,6 +18,10 @@ _BEFORE = r"(?:\S+=\S+ |srun |torchrun |\S*/)*(?:\S.* -m )?qakit\s"
 """What a command line may have before qakit's own words: variables, a launcher, a folder."""
 
 
+_COMMAND_TABLE = re.compile(r"^\| (?:[^|]+ \| (?:command|type)|command \|) \|\n\|[-|]+\n((?:\|.*\n)+)", re.MULTILINE)
+"""A table with a column of commands."""
+
+
 @dataclass(frozen=True)
 class Command:
     """A ``qakit`` command as a page has it."""
@@ -68,6 +72,24 @@ def _command(line: str, *, typed: bool) -> Command:
     start = next(number for number, word in enumerate(words) if word.rpartition("/")[2] == "qakit") + 1
     stop = next((number for number, word in enumerate(words) if set(word) <= _OPERATORS), len(words))
     return Command(line.strip(), tuple(words[start:stop]), typed)
+
+
+def scripts(page: Path) -> list[str]:
+    """The blocks that a reader types into a shell, without prompts and what was printed."""
+    found = []
+    for language, text in blocks(page):
+        if language == "console" or text.startswith("$ "):
+            found.append("".join(f"{line[2:]}\n" for line in text.splitlines() if line.startswith("$ ")))
+        elif language in SHELL and any(re.match(rf"\s*!?{_BEFORE}", line) for line in text.splitlines()):
+            found.append(text)
+    return found
+
+
+def listed(page: Path) -> list[str]:
+    """The commands of the page's tables of commands, those of a row as one script."""
+    rows = [row for table in _COMMAND_TABLE.findall(prose(page)) for row in table.splitlines()]
+    found = [[span for span in re.findall(r"`([^`]+)`", row) if re.match(r"qakit\s", span)] for row in rows]
+    return ["".join(f"{line}\n" for line in lines) for lines in found if lines]
 
 
 def anchors(page: Path) -> set[str]:

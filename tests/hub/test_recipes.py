@@ -46,14 +46,7 @@ def test_the_document_says_what_is_fetched_of_a_layout(name: str, hub: HubServer
 
 @pytest.fixture(scope="module")
 def small_minilm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a distribution of MiniLM's name: a BERT as small as those on the stand-in."""
-    folder = tmp_path_factory.mktemp("packages")
-    models.write("bert-base-cased", folder / "minilm")
-    metadata = folder / f"{shipped.MINILM.replace('-', '_')}-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {shipped.MINILM}\nVersion: 1.0\n")
-    (metadata / "RECORD").write_text("minilm/config.json,,\n")
-    return folder
+    return shipped.install_minilm(tmp_path_factory.mktemp("packages"))
 
 
 @pytest.mark.slow
