@@ -24,6 +24,7 @@ from competitions import Competition
 from kaggle_notebooks import Kernel, Notebooks, Runner, report_of
 
 CUP, NOTEBOOKS = "qa-cup", "notebook-cup"
+HW7, ADL = "ml2022spring-hw7", "ntu-adl-2025-hw-1"
 RECIPE = f"""\
 extends: recipes/quickstart.yaml
 predict: {{character_scores: true}}
@@ -67,8 +68,8 @@ def lay_out(desk: Path) -> None:
     for name in ("answers", "pred"):
         given = {row["id"]: "mill" for row in datasets.squad_rows("validation")}
         (desk / f"{name}.json").write_text(json.dumps(given), "utf-8")
-    courses.hw7(desk / "data" / "hw7")
-    courses.adl(desk / "data" / "adl")
+    courses.hw7(desk / "data" / HW7)
+    courses.adl(desk / "data" / ADL)
     courses.adl(desk / "data" / "adl-english", han=False)
     texts = [row["context"] for row in datasets.squad_rows("train")]
     (desk / "articles.txt").write_text("\n\n".join(texts), "utf-8")
@@ -109,9 +110,10 @@ def write_table(file: Path, rows: Sequence[Mapping[str, str]], *, dialect: str =
 
 
 def competitions(desk: Path) -> list[Competition]:
-    """What Kaggle has: the questions of the desk, for two competitions, and tweets."""
+    """What Kaggle has: the questions of the desk, for two competitions, the courses', and tweets."""
     cup, tweets = desk / "data" / CUP, courses.tweets(desk.parent / "tweets")
-    held = {CUP: cup, NOTEBOOKS: cup, "ml2022spring-hw7": cup, "tweet-sentiment-extraction": tweets}
+    held = {CUP: cup, NOTEBOOKS: cup, HW7: cup.parent / HW7, ADL: cup.parent / ADL}
+    held["tweet-sentiment-extraction"] = tweets
     solution = {row["id"]: row["answers"]["text"][0] for row in datasets.squad_rows("test")}
     return [
         Competition(slug, contents(folder), solution, max_daily=100, kernels_only=slug == NOTEBOOKS)

@@ -41,12 +41,13 @@ INSTEAD = {
     "--jobs 4": ("--jobs 2 --dry-run", "two cores; docs/commands.md trains the study"),
     "peft.yaml --jobs 2": ("peft.yaml --jobs 2 --dry-run", "18 trials"),
     "train recipe.yaml -o runs/": ("train recipe.yaml --set train.max_steps=2 -o runs/", "quicker"),
-    "recipes/NAME.yaml --output": ("recipes/NAME.yaml --set train.max_steps=2 --output", "quicker"),
+    "recipes/NAME.yaml --max-hours": ("recipes/NAME.yaml --set train.max_steps=2 --max-hours", "quicker"),
     "train recipes/data.yaml\n": ("train recipes/data.yaml --set train.max_steps=2\n", "quicker"),
     "--output runs/tweets": ("--output runs/tweets --set train.max_steps=2", "quicker"),
     "adl/end-to-end --output runs/one": ("adl/end-to-end --dry-run", "tests/hub/test_recipes.py trains it"),
     "'folds={k: 3}' --set train.max_steps=30": ("'folds={k: 2}' --set train.max_steps=2", "quicker"),
     "--set folds.k=5": ("--set folds.k=2 --dry-run", "docs/ensembles.md trains folds"),
+    "submit runs/boss-*": ("submit runs/hw7/strong", "the ladder's: boss is not trained"),
     "for seed in 0 1 2": ("for seed in 0", "quicker"),
     "qakit ensemble runs/a runs/b --learn": (
         "rm -r runs/b; cp -r runs/a runs/b; qakit ensemble runs/a runs/b --learn",
@@ -66,7 +67,7 @@ INSTEAD = {
 }
 """What is typed in the place of a page's words, and why."""
 DRY = re.compile(
-    r"^(?:qakit train (?:recipes/(?:simple|medium|strong|boss|adl/two-stage)\.yaml|simple|adl/two-stage|adl/minilm-two-stage))"
+    r"^qakit train (?:recipes/(?:simple|medium|strong|boss|adl/two-stage)\.yaml|simple|adl/(?:minilm-)?two-stage)"
     r"(?= *$| +#| --max-hours)",
     re.MULTILINE,
 )
@@ -158,6 +159,7 @@ def prepare(page: Path, here: Path) -> None:
                 assert wrong in mine
                 mine = mine.replace(wrong, right)
             (here / "recipes" / "mine.yaml").write_text(mine, "utf-8")
+            shutil.rmtree(here / "data" / desk.HW7)  # to be fetched
         case "kaggle.md":
             shutil.rmtree(here / "data" / desk.CUP)  # to be fetched
             shutil.copy(here / "recipe.yaml", here / "cup.yaml")
@@ -170,7 +172,8 @@ def prepare(page: Path, here: Path) -> None:
             desk.write_table(here / "train.csv", [{new: row[old] for old, new in names.items()} for row in rows])
         case "pipelines.md":
             for name in ("context.json", "test.json"):
-                shutil.copy(here / "data" / "adl" / name, here)
+                shutil.copy(here / "data" / desk.ADL / name, here)
+            shutil.rmtree(here / "data" / desk.ADL)  # to be fetched
         case "predict.md":
             for name, file in (("labelled", "dev"), ("dev-v2.0", "dev"), ("questions", "test")):
                 shutil.copy(here / f"{file}.json", here / f"{name}.json")
