@@ -19,11 +19,9 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
-from transformers import BertConfig, BertForQuestionAnswering, PreTrainedTokenizerFast
+from sample import SAMPLES, make_backbone, questions
+from transformers import BertConfig
 
-ROOT = Path(__file__).resolve().parents[1]
-SAMPLES = ROOT / "recipes" / "samples"
 GOAL = 1.6
 STUDY = """\
 name: graph
@@ -32,30 +30,10 @@ seeds: [0, 1, 2, 3]
 """
 RECIPE = """\
 data: {{reader: squad, train: {samples}/squad-train.json, validation: {samples}/squad-dev.json, validation_limit: 50}}
-backbone: {{source: ./model}}
+backbone: {{source: ./model, init: scratch}}
 windows: {{max_length: 128, max_question_length: 32}}
 train: {{max_steps: {steps}, batch_size: 8, learning_rate: 1e-4, precision: fp32, evaluate_before: false}}
 """
-
-
-def write_model(folder: Path) -> None:
-    """A BERT of four layers with random weights, and a tokenizer of the sample's words."""
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))  # type: ignore[call-arg]
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()  # type: ignore[assignment]
-    trainer = trainers.WordPieceTrainer(vocab_size=2000, special_tokens=special, show_progress=False)
-    backend.train([str(SAMPLES / "squad-train.json")], trainer)
-    backend.post_processor = processors.BertProcessing(
-        *(  # type: ignore[assignment]
-            (token, backend.token_to_id(token)) for token in ("[SEP]", "[CLS]")
-        )
-    )
-    names = dict(zip(("pad", "unk", "cls", "sep", "mask"), special, strict=True))
-    tokens = {f"{name}_token": token for name, token in names.items()}
-    PreTrainedTokenizerFast(tokenizer_object=backend, **tokens).save_pretrained(folder)
-    sizes = {"hidden_size": 192, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 768}
-    config = BertConfig(vocab_size=backend.get_vocab_size(), max_position_embeddings=192, **sizes)
-    BertForQuestionAnswering(config).save_pretrained(folder)
 
 
 def seconds(study: Path, folder: Path, *options: str) -> float:
@@ -72,7 +50,9 @@ def measured(rounds: int, steps: int) -> dict[str, object]:
     found: dict[str, list[float]] = {"one": [], "two": []}
     with TemporaryDirectory() as place:
         folder = Path(place)
-        write_model(folder / "model")
+        sizes = {"hidden_size": 192, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 768}
+        config = BertConfig(max_position_embeddings=192, **sizes)
+        make_backbone(folder / "model", [each["context"] for each in questions()], config, words=2000)
         (folder / "one.yaml").write_text(RECIPE.format(samples=SAMPLES, steps=steps), "utf-8")
         (folder / "study.yaml").write_text(STUDY, "utf-8")
         os.environ["QAKIT_CACHE"] = str(folder / "cache")

@@ -15,6 +15,10 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
+
+from sample import make_backbone, questions
+from transformers import BertConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 CALL = """\
@@ -31,7 +35,7 @@ data:
   reader: {{name: table, id: id, question: question, context: context, answer_text: answer, answer_start: start}}
   train: {folder}/train.jsonl
   validation: {folder}/train.jsonl
-backbone: {{source: {folder}/backbone}}
+backbone: {{source: {folder}/backbone, init: scratch}}
 windows: {{max_length: 160, max_question_length: 32}}
 preprocess: {{train: random_window, predict: {{name: stride, overlap: 32}}}}
 train: {{epochs: 1, batch_size: 16, precision: fp32}}
@@ -50,44 +54,7 @@ def qakit(*words: object) -> tuple[str, float]:
     return done.stdout, int(found[1]) / 1024
 
 
-def questions() -> list[dict[str, object]]:
-    """Those of the sample that have an answer."""
-    document = json.loads((ROOT / "recipes" / "samples" / "squad-train.json").read_text("utf-8"))
-    return [
-        {
-            "id": question["id"],
-            "question": question["question"],
-            "context": paragraph["context"],
-            "answer": question["answers"][0]["text"],
-            "start": question["answers"][0]["answer_start"],
-        }
-        for article in document["data"]
-        for paragraph in article["paragraphs"]
-        for question in paragraph["qas"]
-        if question.get("answers")
-    ]
-
-
-def make_backbone(folder: Path, texts: list[str]) -> None:
-    from tokenizers import BertWordPieceTokenizer
-    from transformers import BertConfig, BertModel, BertTokenizerFast
-
-    tokenizer = BertWordPieceTokenizer(lowercase=True)
-    tokenizer.train_from_iterator(texts, vocab_size=4000, show_progress=False)
-    folder.mkdir()
-    tokenizer.save_model(str(folder))
-    BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
-    config = BertConfig(
-        vocab_size=tokenizer.get_vocab_size(),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-    )
-    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
-
-
-def write_shards(folder: Path, some: list[dict[str, object]], rows: int, files: int) -> None:
+def write_shards(folder: Path, some: list[dict[str, Any]], rows: int, files: int) -> None:
     """Questions and contexts that are all different, as far as a tokeniser can tell."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -111,7 +78,8 @@ def main() -> None:
     some = questions()
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
-        make_backbone(home / "backbone", [str(each["context"]) for each in some])
+        sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+        make_backbone(home / "backbone", [each["context"] for each in some], BertConfig(**sizes), words=4000)
         (home / "train.jsonl").write_text("".join(json.dumps(each) + "\n" for each in some[:64]))
         (home / "recipe.yaml").write_text(RECIPE.format(folder=home))
         qakit("train", home / "recipe.yaml", "--output", home / "run", "--quiet")

@@ -1,0 +1,59 @@
+"""What several benchmarks make their inputs of: the questions of the project's own sample, and encoders from random
+weights with a tokenizer of its words. Nothing comes from a hub."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tokenizers import BertWordPieceTokenizer
+from transformers import BertTokenizerFast, PretrainedConfig
+
+SAMPLES = Path(__file__).resolve().parents[1] / "recipes" / "samples"
+
+
+def questions(name: str = "squad-train.json") -> list[dict[str, Any]]:
+    """The questions of a sample that have an answer: ``id``, ``question``, ``context``, ``answer``, ``start``."""
+    document = json.loads((SAMPLES / name).read_text("utf-8"))
+    return [
+        {
+            "id": question["id"],
+            "question": question["question"],
+            "context": paragraph["context"],
+            "answer": question["answers"][0]["text"],
+            "start": question["answers"][0]["answer_start"],
+        }
+        for article in document["data"]
+        for paragraph in article["paragraphs"]
+        for question in paragraph["qas"]
+        if question.get("answers")
+    ]
+
+
+def make_backbone(
+    folder: Path, texts: Sequence[str], config: PretrainedConfig, *, words: int, entries: int | None = None
+) -> None:
+    """Write a configuration and a WordPiece tokenizer, for ``backbone: {init: scratch}``.
+
+    Args:
+        folder: a new one.
+        texts: what the vocabulary is trained on.
+        config: of the encoder. Its vocabulary gets the tokenizer's size.
+        words: entries of the vocabulary that are trained, at most.
+        entries: entries in all, filled up with names that no text has; None for no others.
+    """
+    tokenizer = BertWordPieceTokenizer(lowercase=True)
+    tokenizer.train_from_iterator(texts, vocab_size=words, show_progress=False)
+    folder.mkdir(parents=True)
+    tokenizer.save_model(str(folder))
+    vocabulary = folder / "vocab.txt"
+    if entries is not None:
+        unused = range(entries - tokenizer.get_vocab_size())
+        with vocabulary.open("a", encoding="utf-8") as file:
+            file.writelines(f"[unused{number}]\n" for number in unused)
+    fast = BertTokenizerFast(vocab=str(vocabulary))
+    fast.save_pretrained(folder)
+    config.vocab_size = len(fast)
+    config.save_pretrained(folder)
