@@ -91,7 +91,8 @@ def measure(bench: Bench, *, budget: float, note: Callable[[str, Figures], None]
                 found[name] = figures
             except Exception as error:  # whatever a device comes up with: the others are still worth having
                 figures = {"status": "failed", "reason": f"{type(error).__name__}: {error}".split("\n")[0]}
-            free_memory()
+            if bench.device.type == "cuda":
+                free_memory()
         note(name, figures | {"seconds": round(time.monotonic() - at, 2)})
 
 

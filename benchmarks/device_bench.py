@@ -41,6 +41,8 @@ DEBERTA = {
     "position_biased_input": False,
     "type_vocab_size": 0,
 }
+NEVER = 10**6
+"""Steps; and once at the end."""
 READS = ("aten::_local_scalar_dense",)
 """A number goes from the device to the host (``tensor.item()``)."""
 WAITS = ("cudaStreamSynchronize", "cudaEventSynchronize")
@@ -77,12 +79,13 @@ class Sizes:
 def full_sizes() -> Sizes:
     """The encoders that users have, in windows of 384 and 512 tokens."""
     large = BertConfig(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096)
+    base = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
     small = BertConfig(hidden_size=256, num_hidden_layers=4, num_attention_heads=4, intermediate_size=1024)
     return Sizes(
         {
-            "bert-base": Model(BertConfig(), 30_522, 384),
+            "bert-base": Model(BertConfig(**base), 30_522, 384),
             "bert-large": Model(large, 30_522, 384),
-            "deberta-v3-base": Model(DebertaV2Config(**DEBERTA), 128_100, 512),
+            "deberta-v3-base": Model(DebertaV2Config(**base, **DEBERTA), 128_100, 512),
             "small": Model(small, 30_522, 384, batch_size=16),
         }
     )
@@ -94,7 +97,7 @@ def tiny_sizes() -> Sizes:
     bert = Model(BertConfig(**sizes), 600, 64, batch_size=4)
     deberta = Model(DebertaV2Config(**sizes, **DEBERTA), 700, 64, batch_size=4)
     models = {"bert-base": bert, "bert-large": bert, "deberta-v3-base": deberta, "small": bert}
-    return Sizes(models, words=500, steps=10, examples=16, rounds=1, product=128)
+    return Sizes(models, words=500, steps=6, examples=16, rounds=1, product=128)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +152,9 @@ class Bench:
                 "epochs": 1,
                 "batch_size": model.batch_size,
                 "precision": precision,
-                "log_every": 10**6,
+                "log_every": NEVER,
+                "evaluate_every": NEVER,
+                "checkpoint_every": NEVER,
                 "validation_loss": False,
                 **train,
             },

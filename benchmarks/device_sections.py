@@ -221,7 +221,7 @@ def waits(precision: Precision, bench: Bench, _: Mapping[str, Figures]) -> Figur
         elif isinstance(event, StepDone) and event.step == last:
             profiled.stop()
 
-    trained(bench, bench.prepared(PEER, "long", precision, max_steps=last + 1), listen)
+    trained(bench, bench.prepared(PEER, "plain", precision, epochs=last + 1, max_steps=last + 1), listen)
     return waits_in(profiled, bench.device, units=last - first)
 
 

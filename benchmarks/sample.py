@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,16 +45,20 @@ def make_backbone(
         words: entries of the vocabulary that are trained, at most.
         entries: entries in all, filled up with names that no text has; None for no others.
     """
+    vocabulary = _trained(tuple(texts), words)
+    unused = tuple(f"[unused{number}]" for number in range((entries or 0) - len(vocabulary)))
+    folder.mkdir(parents=True)
+    file = folder / "vocab.txt"
+    file.write_text("".join(f"{entry}\n" for entry in vocabulary + unused), "utf-8")
+    BertTokenizerFast(vocab=str(file)).save_pretrained(folder)
+    config.vocab_size = len(vocabulary + unused)
+    config.save_pretrained(folder)
+
+
+@cache
+def _trained(texts: tuple[str, ...], words: int) -> tuple[str, ...]:
+    """The entries of a vocabulary, in their order."""
     tokenizer = BertWordPieceTokenizer(lowercase=True)
     tokenizer.train_from_iterator(texts, vocab_size=words, show_progress=False)
-    folder.mkdir(parents=True)
-    tokenizer.save_model(str(folder))
-    vocabulary = folder / "vocab.txt"
-    if entries is not None:
-        unused = range(entries - tokenizer.get_vocab_size())
-        with vocabulary.open("a", encoding="utf-8") as file:
-            file.writelines(f"[unused{number}]\n" for number in unused)
-    fast = BertTokenizerFast(vocab=str(vocabulary))
-    fast.save_pretrained(folder)
-    config.vocab_size = len(fast)
-    config.save_pretrained(folder)
+    held = tokenizer.get_vocab()
+    return tuple(sorted(held, key=lambda entry: held[entry]))
