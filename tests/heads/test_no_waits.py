@@ -1,0 +1,130 @@
+"""No training step asks the device for a number, and none mixes devices: on ``meta``, where there are no numbers, both
+raise an error. On a GPU the first would make the host wait in the middle of each step, and the second would end it.
+
+Left out are heads that read groups: how many contexts a batch has, they find on the device. And padded batches of
+encoders with fused attention: transformers itself asks whether their mask hides anything.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from transformers import AutoModel, BertConfig, DebertaV2Config, ModernBertConfig, PretrainedConfig
+
+from qakit.data.batch import Batch
+from qakit.modeling.model import ReadingModel
+from qakit.protocols import HeadOutput, HeadRuntime
+from qakit.registry import load_registry
+from qakit.testing import made_up_batch
+
+META = torch.device("meta")
+SIZES: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "max_position_embeddings": 130,
+    "vocab_size": 100,
+    "pad_token_id": 0,
+}
+RELATIVE: dict[str, Any] = {
+    "relative_attention": True,
+    "position_buckets": 16,
+    "pos_att_type": ["p2c", "c2p"],
+    "share_att_key": True,
+    "position_biased_input": False,
+    "norm_rel_ebd": "layer_norm",
+}
+BACKBONES: dict[str, PretrainedConfig] = {
+    "bert": BertConfig(**SIZES, attn_implementation="sdpa"),
+    "deberta-v2": DebertaV2Config(**SIZES, **RELATIVE),
+    "modernbert": ModernBertConfig(
+        **SIZES, cls_token_id=2, sep_token_id=3, bos_token_id=2, eos_token_id=3, attn_implementation="sdpa"
+    ),
+}
+EVERYTHING = {"dropout": 0.1, "multi_sample_dropout": 2, "layer_pooling": "all"}
+SPANS = {**EVERYTHING, "in_answer_weight": 0.5, "answerability_weight": 0.5, "yes_no_weight": 0.5}
+HEADS: list[tuple[str, dict[str, Any]]] = [
+    *(("linear_span", settings) for settings in ({}, SPANS | {"label_smoothing": 0.1}, {"soft_labels": "jaccard"})),
+    *(("joint_span", settings) for settings in ({}, SPANS | {"label_smoothing": 0.1}, {"soft_labels": "jaccard"})),
+    *(("crf", settings) for settings in ({}, SPANS, {"mode": "single_span"}, {"spans": "many"})),
+    *(("classifier", settings) for settings in ({}, EVERYTHING)),
+]
+
+
+@pytest.fixture(autouse=True)
+def no_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``meta`` knows no autocast."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
+
+
+def model(backbone: str, head: str, settings: dict[str, Any], *, labels: tuple[str, ...] = ()) -> ReadingModel:
+    config = BACKBONES[backbone]
+    runtime = HeadRuntime(
+        hidden_size=config.hidden_size,
+        initializer_range=0.02,
+        n_best=5,
+        max_answer_length=4,
+        no_answer=True,
+        labels=labels,
+        layers=config.num_hidden_layers,
+        architecture=config.model_type,
+    )
+    with META:
+        return ReadingModel(AutoModel.from_config(config), load_registry().build("heads", head, settings, runtime))
+
+
+def step(built: ReadingModel, *, yes_no: bool = False, padded: bool = False) -> None:
+    """Forward and backward."""
+    batch = replace(made_up_batch(yes_no=yes_no).to(META), padded=padded)
+    loss = built.train()(batch).loss
+    assert loss is not None and loss.device == META
+    torch.autograd.backward(loss)
+    gradients = [each.grad for each in built.head.parameters()]
+    assert all(each is not None and each.device == META for each in gradients)
+
+
+@pytest.mark.parametrize(("head", "settings"), HEADS)
+def test_every_head(head: str, settings: dict[str, Any]) -> None:
+    step(model("bert", head, settings), yes_no="yes_no_weight" in settings)
+
+
+def test_a_head_with_classes() -> None:
+    step(model("bert", "classifier", {}, labels=("no", "yes")))
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_every_kind_of_attention(backbone: str) -> None:
+    step(model(backbone, "linear_span", {}))
+
+
+def test_a_padded_batch_without_fused_attention() -> None:
+    step(model("deberta-v2", "linear_span", {}), padded=True)
+
+
+@pytest.mark.parametrize("fault", ["a number", "a device"])
+def test_it_would_be_seen(fault: str) -> None:
+    class Asks(nn.Module):
+        reads = "window"
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(32, device=META))
+
+        def forward(self, hidden: torch.Tensor, batch: Batch) -> HeadOutput:
+            scores = hidden @ self.weight
+            if fault == "a number":
+                scores = scores * float(batch.attention_mask.sum())
+            else:
+                scores = scores + torch.arange(scores.shape[1])
+            return HeadOutput(scores.mean(), {"scores": scores})
+
+    built = model("bert", "linear_span", {})
+    built.head = Asks()
+    with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
+        step(built)
