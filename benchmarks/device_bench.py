@@ -230,17 +230,23 @@ def profiler(device: torch.device) -> profile:
 def waits_in(profiled: profile, device: torch.device, *, units: int) -> Figures:
     """How often the host waited, for each of ``units`` steps: ``waits``, and ``by`` the outermost operator around.
 
+    On a GPU also ``reads_by``, the numbers that were read, likewise: CUDA's own events need not know their operators.
+
     Raises:
         RuntimeError: the profiler has seen nothing of CUDA, so that 0 would mean nothing.
     """
     events = list(profiled.events() or ())
-    if device.type == "cuda" and not any(event.name.startswith("cudaLaunchKernel") for event in events):
+
+    def by(names: tuple[str, ...]) -> Figures:
+        counted = Counter(_outermost(event) for event in events if event.name in names)
+        return {name: count / units for name, count in counted.most_common()}
+
+    if device.type != "cuda":
+        return {"waits": sum(by(READS).values()), "by": by(READS)}
+    if not any(event.name.startswith("cudaLaunchKernel") for event in events):
         raise RuntimeError("the profiler has seen no launch of a kernel: CUPTI does not work here")
-    names = WAITS if device.type == "cuda" else READS
-    by = Counter(_outermost(event) for event in events if event.name in names)
-    copies = sum(event.name.startswith("Memcpy DtoH") for event in events)
-    found = {"waits": by.total() / units, "by": {name: count / units for name, count in by.most_common(6)}}
-    return found | ({"copies_to_host": copies / units} if device.type == "cuda" else {})
+    copies = sum(event.name.startswith("Memcpy DtoH") for event in events) / units
+    return {"waits": sum(by(WAITS).values()), "by": by(WAITS), "reads_by": by(READS), "copies_to_host": copies}
 
 
 def _outermost(event: Any) -> str:

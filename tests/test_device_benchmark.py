@@ -122,7 +122,12 @@ def test_on_a_gpu_what_cuda_reports_counts(device: Any) -> None:
         *(event("Memcpy DtoH (Device -> Pageable)"), event("cudaDeviceSynchronize"), event("cudaEventSynchronize")),
     ]
     found = waits_in(SimpleNamespace(events=lambda: seen), gpu, units=2)
-    assert found == {"waits": 1.0, "by": {"clip": 0.5, "cudaEventSynchronize": 0.5}, "copies_to_host": 0.5}
+    assert found == {
+        "waits": 1.0,
+        "by": {"clip": 0.5, "cudaEventSynchronize": 0.5},
+        "reads_by": {"clip": 0.5},
+        "copies_to_host": 0.5,
+    }
     with pytest.raises(RuntimeError, match="no launch of a kernel"):
         waits_in(SimpleNamespace(events=lambda: [read]), gpu, units=2)
 
