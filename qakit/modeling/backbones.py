@@ -22,6 +22,7 @@ from qakit.modeling.checkpoints import checkpoint_in, published_files
 from qakit.modeling.configs import encoder_class, load_config, named_kind
 from qakit.modeling.remote_code import announce_remote_code, reason
 from qakit.modeling.sources import HOW_TO_POINT, BackboneSource, check_weights, find_source
+from qakit.modeling.sparse_attention import decide_by_batch
 from qakit.modeling.tokenizers import check_bounds, check_models, check_rules_of, keeping_case, restore_characters
 from qakit.names import few, one_line
 from qakit.recipe.model import BackboneSection
@@ -194,9 +195,11 @@ def from_config(config: PretrainedConfig, *, trust_remote_code: bool) -> nn.Modu
     try:
         encoder = encoder_class(config, trust_remote_code=trust_remote_code)
         options = {"trust_remote_code": trust_remote_code, "dtype": torch.float32, **without_pooler(encoder)}
-        return cast(nn.Module, AutoModel.from_config(config, **options))
+        module = cast(nn.Module, AutoModel.from_config(config, **options))
     except Exception as error:
         raise ModelError(f"no {config.model_type} encoder can be made like this: {one_line(error)}") from error
+    decide_by_batch(module)
+    return module
 
 
 def _from_weights(
@@ -267,6 +270,7 @@ def from_checkpoint(
             f"backbone {source.name!r}: weights of another shape: {few(mismatched, 3)}; "
             "remove backbone.overrides or use init: scratch"
         )
+    decide_by_batch(module)
     return module, report
 
 

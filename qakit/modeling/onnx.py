@@ -22,6 +22,7 @@ from transformers import PretrainedConfig
 from qakit.errors import ModelError, RunError, UsageError
 from qakit.modeling.model import ReadingModel
 from qakit.modeling.smoke_test import sharing_copy
+from qakit.modeling.sparse_attention import is_sparse
 from qakit.names import one_line
 from qakit.protocols import PoolsLayers
 
@@ -108,10 +109,16 @@ def write_graph(model: ReadingModel, config: PretrainedConfig, file: Path, *, ha
 
     Raises:
         ModelError: the architecture cannot be exported.
+        OSError: the file system refuses.
     """
     kind = config.model_type
     if model.attends_globally:
         raise ModelError(f"the {kind} architecture cannot be exported to ONNX: it pads texts to its attention window")
+    if is_sparse(config):
+        raise ModelError(
+            f"the {kind} architecture cannot be exported to ONNX: a graph has one kind of attention, and this one is "
+            "sparse for long texts and full for short ones; train with backbone.overrides.attention_type=original_full"
+        )
     names = ["input_ids", "attention_mask", *(["token_type_ids"] if has_types else [])]
     traced, first = _Traced(model, names).eval(), _texts(SHAPES[0], config, len(names))
     with _quiet(), torch.no_grad():
@@ -129,6 +136,8 @@ def write_graph(model: ReadingModel, config: PretrainedConfig, file: Path, *, ha
                 dynamic_axes={name: {0: "windows", 1: "tokens"} for name in names + outputs},
             )
             far = max(_distance(traced, OnnxEncoder(file, config, length_limit=None), config, at) for at in SHAPES[1:])
+        except OSError:  # a full disk
+            raise
         except Exception as error:  # whatever an architecture does that the exporter has no operator for
             raise ModelError(f"the {kind} architecture cannot be exported to ONNX: {one_line(error)}") from error
         if not far <= TOLERANCE:

@@ -69,6 +69,13 @@ def test_scores_are_those_of_transformers_own_class(model: Publish, kind: str) -
     assert [each.score for each in reply.candidates] == pytest.approx(list(best.values())[:8], rel=1e-6, abs=1e-5)
 
 
+def test_an_answer_does_not_depend_on_what_was_asked_before(model: Publish) -> None:
+    answerer, long = qakit.load(model("BigBird")), " ".join([CONTEXT] * 3)
+    first = answerer.answer(QUESTION, long, top_k=8)
+    answerer.answer("who", "they")  # short enough for full attention
+    assert answerer.answer(QUESTION, long, top_k=8) == first
+
+
 @pytest.mark.parametrize(
     ("kind", "problem"),
     [

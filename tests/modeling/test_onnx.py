@@ -96,6 +96,29 @@ def test_an_architecture_that_needs_more_than_the_texts_is_refused(tmp_path: Pat
         write_graph(model, config, tmp_path / "graph.onnx", has_types=False, int8=False)
 
 
+def test_attention_that_is_sparse_for_long_texts_alone_is_refused(tmp_path: Path) -> None:
+    """A graph would have the full attention of the short texts that it is traced with."""
+    config = transformers.BigBirdConfig(**SMALL, vocab_size=60, block_size=8, num_random_blocks=1, sep_token_id=3)
+    model = ReadingModel(AutoModel.from_config(config).eval(), nn.Identity())
+    with pytest.raises(ModelError, match=r"overrides\.attention_type=original_full"):
+        write_graph(model, config, tmp_path / "graph.onnx", has_types=False, int8=False)
+    whole = transformers.BigBirdConfig(**{**config.to_dict(), "attention_type": "original_full"})
+    write_graph(
+        ReadingModel(AutoModel.from_config(whole).eval(), nn.Identity()),
+        whole,
+        tmp_path / "graph.onnx",
+        has_types=False,
+        int8=False,
+    )
+
+
+def test_a_full_disk_is_not_taken_for_an_architecture_without_a_graph(tiny_backbone: Path, tmp_path: Path) -> None:
+    backbone = AutoModel.from_pretrained(tiny_backbone, attn_implementation="eager").eval()
+    model = ReadingModel(backbone, nn.Identity())
+    with pytest.raises(OSError, match="No such file"):  # whoever writes the folder says what it is
+        write_graph(model, backbone.config, tmp_path / "gone" / "graph.onnx", has_types=False, int8=False)
+
+
 def test_an_encoder_that_looks_at_its_texts_while_it_is_traced_is_refused(tiny_backbone: Path, tmp_path: Path) -> None:
     class AddsItsLength(nn.Module):
         """What a trace takes for a constant."""
