@@ -57,7 +57,7 @@ def _session(desk: Desk, ref: str, run: Path) -> tuple[Session, Job, str | None]
         order = order_of(desk.kernels.text(ref))
         job = Job.of_order(order)
         session = Session(order["session"], str(run.absolute()), job.key, "-", ref, order["number"]).to("RUNNING")
-        return session, job, order["follows"]
-    except (ValueError, TypeError, KeyError):
+        return desk.ledger.record(session.to_dict()), job, order["follows"]
+    except (ValueError, TypeError, KeyError, AttributeError):
         desk.say(f"{ref} is named as a session of {run.name}, but its notebook is none: it was changed there")
         return None

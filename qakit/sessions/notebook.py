@@ -52,7 +52,10 @@ def order_of(text: str) -> dict[str, Any]:
     for cell in json.loads(text)["cells"]:
         first, _, _ = "".join(cell["source"]).partition("\n")
         if first.startswith(_ORDER):
-            return dict(ast.literal_eval(first.removeprefix(_ORDER)))
+            try:
+                return dict(ast.literal_eval(first.removeprefix(_ORDER)))
+            except (SyntaxError, MemoryError, RecursionError) as error:
+                raise ValueError(f"no session's order: {error}") from None
     raise ValueError("no session's notebook")
 
 

@@ -40,6 +40,19 @@ from qakit.submit.client import connect
 from qakit.submit.settings import KaggleSettings
 
 PAUSE = 0.002
+ORDER = {
+    "session": "0123456789",
+    "follows": None,
+    "number": 1,
+    "texts": {},
+    "places": {},
+    "datasets": {},
+    "competitions": {},
+    "machine": None,
+    "seconds": 3600,
+    "internet": True,
+}
+"""What a notebook says of its session."""
 
 
 class Office:
@@ -217,12 +230,22 @@ def test_a_training_goes_on_from_another_machine_and_back_here(
     assert office.started == [1, 1, 1]
 
 
-def test_other_notebooks_are_not_taken_for_a_runs_sessions(office: Office) -> None:
+@pytest.mark.parametrize(
+    "order",
+    [
+        "open('/etc/passwd')",
+        "{'session': 'cut off",
+        "[" * 5_000,
+        *(repr({**ORDER, **own}) for own in ({"places": []}, {"number": "2"}, {"seconds": 1e999}, {"session": 7})),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_other_notebooks_are_not_taken_for_a_runs_sessions(order: str, office: Office) -> None:
     office.server.state.notebooks.run = lambda notebooks, kernel: None
     desk = office.desk()
     begin(desk, office.job, office.folder / "packed", office.run)
     (kernel,) = office.server.state.notebooks.kernels.values()
-    kernel.requests[0]["text"] = json.dumps({"cells": [{"source": "ORDER = open('/etc/passwd')"}]})
+    kernel.requests[0]["text"] = json.dumps({"cells": [{"source": f"ORDER = {order}"}]})
     shutil.rmtree(office.folder / "sessions")
     assert adopt(office.desk(), office.run) == []
     assert "its notebook is none" in office.said[-1]
