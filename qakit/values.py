@@ -11,11 +11,16 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Literal, Self
 
 _WHOLE = re.compile(r"[+-]?[0-9]+\.0+")
 
 
+Task = Literal["span", "paragraphs", "multiple_choice", "classification", "regression"]
+"""What is learnt: answers within a context (``span``), also which of several contexts has them (``paragraphs``), which
+context alone (``multiple_choice``), a class or a number for each text."""
+Device = Literal["cpu", "gpu"]
+"""What a recipe is meant for."""
 YES_NO = ("yes", "no")
 """Answers that no context need hold: their text is one of these, in lower case, and they have no place."""
 

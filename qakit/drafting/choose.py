@@ -11,9 +11,8 @@ from qakit.data.folds import assign
 from qakit.drafting.languages import Language
 from qakit.drafting.lengths import Measured, percentile
 from qakit.errors import DataError
-from qakit.recipe.about import Task
 from qakit.recipe.staged import FoldsSection
-from qakit.values import Example, Targets, yes_no_of
+from qakit.values import Example, Targets, Task, yes_no_of
 
 TASKS: dict[Task, str] = {
     "span": "answers within a context",

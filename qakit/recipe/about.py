@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated
 
 from pydantic import Field
 
 from qakit.recipe.section import Section
-
-Task = Literal["span", "paragraphs", "multiple_choice", "classification", "regression"]
-TASKS: tuple[Task, ...] = get_args(Task)
-Device = Literal["cpu", "gpu"]
+from qakit.values import Device, Task
 
 
 class AboutSection(Section):

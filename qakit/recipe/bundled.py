@@ -1,9 +1,11 @@
-"""The recipes that come with qakit."""
+"""Where recipes are kept: a project's own, and those that come with qakit."""
 
 from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
+
+OWN_FOLDER = Path("recipes")
 
 
 def bundled_recipes() -> Path | None:

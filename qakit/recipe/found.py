@@ -6,11 +6,10 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from qakit.errors import RecipeError
-from qakit.recipe.bundled import bundled_recipes, with_ending
+from qakit.recipe.bundled import OWN_FOLDER, bundled_recipes, with_ending
 from qakit.recipe.issues import Issue
 from qakit.recipe.read import missing_file_hint
 
-OWN_FOLDER = Path("recipes")
 _CLOSE = 0.8
 """Names at least this similar are one name misspelt (``difflib``'s ratio)."""
 

@@ -30,6 +30,7 @@ NOT_HERE = {
     r"qakit glue pack": "takes GLUE's whole test sets, 425,205 rows: tests/glue/",
     r"qakit [a-z]+$(?<!plugins)|.* \.\.\.$": "a mention, not a command",
     r"qakit (data split FOLDER|score --recipe RECIPE|kaggle download -c NAME$)": "docs/kaggle.md has the whole lines",
+    r"qakit handin": "wants a course's data, and five evaluations: tests/pipeline/test_handin.py",
     r"qakit kaggle stop": "ends a session that runs: tests/submit/",
     r"qakit kaggle train RECIPE -o runs/a": "README.md and docs/kaggle.md have it",
     r"qakit study report studies/peft": "the tables have a study that is trained",

@@ -16,7 +16,6 @@ from qakit.cli.terminal.console import err, out, plain, print_json, print_warnin
 from qakit.cli.terminal.options import JsonOption, RecipeArgument, RecipeSetOption
 from qakit.errors import SubmissionError, UsageError
 from qakit.outputs import new_folder
-from qakit.submit.notebook import TWO_T4
 
 if TYPE_CHECKING:
     from qakit.cli.terminal.progress import TrainingDisplay
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from qakit.sessions.record import Session
     from qakit.training.events import Listener
 
-MACHINES: dict[str, str | None] = {"T4x2": TWO_T4, "P100": "NvidiaTeslaP100", "none": None}
+P100 = "NvidiaTeslaP100"
 LONGEST = 12.0
 """Hours that Kaggle gives a session."""
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder that the run has, or will have, here.")]
@@ -254,13 +253,16 @@ def _check_quota(desk: Desk, limits: Limits) -> None:
     _note(f"{quota.left:.1f} of {quota.allowed:.1f} GPU hours of this week are left")
     if quota.allowed and not quota.left:
         raise SubmissionError("no GPU hours are left this week; --accelerator none trains on the CPU")
-    if limits.machine == MACHINES["P100"]:
+    if limits.machine == P100:
         print_warning("today's PyTorch has no kernels for a P100: take T4x2, unless the image's own still has")
 
 
 def _machine(name: str) -> str | None:
-    if name in MACHINES:
-        return MACHINES[name]
+    from qakit.submit.notebook import TWO_T4
+
+    machines = {"T4x2": TWO_T4, "P100": P100, "none": None}
+    if name in machines:
+        return machines[name]
     if not re.fullmatch(r"[A-Z][A-Za-z0-9]+", name):
         raise UsageError(f"--accelerator {name}: T4x2, P100, none, or one of Kaggle's names, such as NvidiaL4")
     return name

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,9 +14,11 @@ from qakit.cli.terminal.console import err, out, plain, print_json, print_text, 
 from qakit.cli.terminal.groups import Commands
 from qakit.errors import RecipeError, UsageError
 from qakit.outputs import new_path
-from qakit.recipe.about import AboutSection, Device, Task
-from qakit.recipe.bundled import bundled_recipes
-from qakit.recipe.found import OWN_FOLDER, found_recipe
+from qakit.recipe.bundled import OWN_FOLDER, bundled_recipes
+from qakit.values import Device, Task
+
+if TYPE_CHECKING:
+    from qakit.recipe.about import AboutSection
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Overrides = Annotated[
@@ -51,6 +53,7 @@ def list_recipes(
     Example: qakit recipes list --task span --device cpu
     """
     from qakit.cli.terminal.tables import print_table
+    from qakit.recipe.about import AboutSection
 
     root = folder or _default_folder()
     paths = _recipe_files(root)
@@ -91,6 +94,7 @@ def show(
     """
     from qakit.cli.recipes.show import show_ensemble, show_pipeline, show_recipe
     from qakit.ensembling.load import is_ensemble
+    from qakit.recipe.found import found_recipe
     from qakit.stages.load import is_pipeline
 
     file = found_recipe(recipe)
@@ -113,6 +117,8 @@ def validate(
 
     Example: qakit recipes validate my-recipe.yaml
     """
+    from qakit.recipe.found import found_recipe
+
     paths = [file for path in recipes or [_own_folder()] for file in (_recipe_files(path) if path.is_dir() else [path])]
     if not paths:
         raise UsageError("there are no recipes (*.yaml) to check")
@@ -200,6 +206,7 @@ def _said(path: Path) -> AboutSection | None:
     """What a recipe's file says it is for; None where it says nothing, or nothing sound."""
     from pydantic import ValidationError
 
+    from qakit.recipe.about import AboutSection
     from qakit.recipe.nodes import Findings
     from qakit.recipe.nodes import plain as values
     from qakit.recipe.read import read_recipe_file
