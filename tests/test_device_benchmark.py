@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from crew import Crew
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModel, BertConfig, DebertaV2Config
 
@@ -41,10 +43,13 @@ def bench(device: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture(scope="module")
-def written(device: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the whole script writes."""
+def written(crew: Crew, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What the whole script writes; in a process of its own, whose loggers and environment it may change."""
     file = tmp_path_factory.mktemp("device") / "device.json"
-    device.main(["--device", "cpu", "--tiny", "--output", str(file)])
+    script = Path(__file__).resolve().parents[1] / "benchmarks" / "device.py"
+    command = [str(crew.server.python), str(script), "--device", "cpu", "--tiny", "--output", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(file.read_text("utf-8"))
     return found
 
