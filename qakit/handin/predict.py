@@ -77,7 +77,23 @@ FORMATS: dict[str, Callable[[Settings, Path], Iterator[Question]]] = {}
 
 
 def read_questions(reader: Settings, test: Path, contexts: Path | None) -> list[Question]:
-    """The questions of a file, in its order."""
+    """The questions of a file, in its order; without halves of surrogate pairs, which no file can hold.
+
+    Raises:
+        SystemExit: an id comes twice, or is none.
+    """
+    found = [
+        Question(_sound(each.id), _sound(each.text), tuple(map(_sound, each.contexts)))
+        for each in _read(reader, test, contexts)
+    ]
+    if len(ids := {each.id for each in found}) < len(found):
+        raise SystemExit(
+            f"{test}: {len(found)} questions have {len(ids)} different ids: an answer file needs one for each"
+        )
+    return found
+
+
+def _read(reader: Settings, test: Path, contexts: Path | None) -> list[Question]:
     kind = reader["format"]
     if kind in FORMATS:
         return list(FORMATS[kind](reader, test))
@@ -117,7 +133,18 @@ def _squad(entries: Iterable[Settings]) -> Iterator[Question]:
 
 
 def _id(value: object) -> str:
-    return str(int(value)) if isinstance(value, float) else str(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        value = int(value)
+    if value == "" or isinstance(value, bool) or not isinstance(value, str | int):
+        raise SystemExit(f"an id should be text or a whole number, not {value!r}")
+    return str(value)
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _sound(text: str) -> str:
+    return _SURROGATE.sub("\ufffd", text)
 
 
 # Windows: which slices of which texts make one input of the model
@@ -156,13 +183,10 @@ class Window:
         return len(template["prefix"]) + self.query + each + len(template["suffix"])
 
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
 def tokenise(tokenizer: Tokenizer, texts: Iterable[str]) -> dict[str, Tokens]:
     """Each distinct text's tokens, without special ones."""
     distinct = list(dict.fromkeys(texts))
-    found = tokenizer.encode_batch([_SURROGATE.sub("\ufffd", text) for text in distinct], add_special_tokens=False)
+    found = tokenizer.encode_batch(distinct, add_special_tokens=False)
     tokens = {}
     for text, encoding in zip(distinct, found, strict=True):
         offsets = np.array(_with_marks(text, encoding.offsets), np.int64).reshape(-1, 2)
@@ -651,18 +675,34 @@ def _table(reader: Settings, path: Path) -> Iterator[Question]:
         document = _json(path)
         rows: list[Settings] = document["data"] if isinstance(document, dict) else document
     else:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            quotes = form == "csv" if reader["quotes"] is None else reader["quotes"]
-            options: Settings = {} if quotes else {"quoting": csv.QUOTE_NONE}
-            separator = reader["separator"] or ("," if form == "csv" else "\t")
-            cells = [row for row in csv.reader(file, delimiter=separator, **options) if row]
-        headless = reader["headless"] is not None and not set(reader["texts"]) <= set(cells[0])
-        names = reader["headless"] if headless else cells.pop(0)
-        rows = [dict(zip(names, row, strict=True)) for row in cells]
+        cells = _cells(reader, path, reader["separator"] or ("," if form == "csv" else "\t"), form)
+        first = [name.strip() for name in cells[0]] if reader["glue"] else cells[0]
+        headless = reader["headless"] is not None and not set(reader["texts"]) <= set(first)
+        names = reader["headless"] if headless else first
+        rows = [dict(zip(names, row, strict=True)) for row in cells[0 if headless else 1 :]]
+    ids = next((key for key in reader["ids"] if rows and key in rows[0]), None)
+    if ids is None and reader["ids"] and not reader["glue"]:
+        raise SystemExit(f"{path} has no column {reader['ids'][0]!r}, the ids")
+    written = form in ("csv", "tsv") and ids is not None
+    if written and (reader["glue"] or all(_WHOLE.fullmatch(row[ids]) for row in rows)):
+        for row in rows:  # 13.0: pandas writes so
+            row[ids] = row[ids].split(".")[0] if _WHOLE.fullmatch(row[ids]) else row[ids]
     for number, row in enumerate(rows):
-        name = next((row[key] for key in reader["ids"] if key in row), number)
-        first, *others = (row[key] for key in reader["texts"])
-        yield Question(_id(name), first, tuple(others))
+        question, *others = (row[key] for key in reader["texts"])
+        yield Question(_id(number if ids is None else row[ids]), question, tuple(others))
+
+
+_WHOLE = re.compile(r"[+-]?[0-9]+\.0+")
+
+
+def _cells(reader: Settings, path: Path, separator: str, form: str) -> list[list[str]]:
+    if form == "csv" if reader["quotes"] is None else reader["quotes"]:
+        csv.field_size_limit(1 << 28)
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return [row for row in csv.reader(file, delimiter=separator, strict=True) if row]
+    text = path.read_bytes().decode("utf-8-sig").rstrip("\r\n")
+    lines = re.split(r"\r?\n" if "\n" in text else r"\r", text)
+    return [line.split(separator) for line in lines if line or reader["glue"]]
 
 
 FORMATS["table"] = _table

@@ -180,10 +180,10 @@ def reader_settings(run: Run, recipe: Recipe, registry: Registry) -> dict[str, A
         return {"format": name}
     if name == "glue" and settings["task"] in GLUE:
         headless = COLA if settings["task"] == "CoLA" else None
-        ids = ["index", "id"]
+        ids = ["index", "idx", "id"]
         return {
             "format": "table", "texts": GLUE[settings["task"]], "ids": ids, "form": "tsv", "separator": None,
-            "quotes": False, "headless": headless,
+            "quotes": False, "headless": headless, "glue": True,
         }  # fmt: skip
     if name == "table" and settings["format"] in ("auto", "csv", "tsv", "json", "jsonl"):
         texts = [settings["question"] or settings["text_a"], settings["context"] or settings["text_b"]]
@@ -197,6 +197,7 @@ def reader_settings(run: Run, recipe: Recipe, registry: Registry) -> dict[str, A
             "separator": settings["separator"],
             "quotes": settings["quotes"],
             "headless": None,
+            "glue": False,
         }
     return _refuse(run, f"the reader {name!r} (it reads adl, hw7, squad, table and most of glue)")
 

@@ -17,8 +17,15 @@ import yaml
 from command_line import Invoke
 from sample_questions import write_first_questions
 
-from qakit.handin.settings import describe
+from qakit import handin
+from qakit.data.read import read_examples
+from qakit.data.splits import build_reader
+from qakit.errors import DataError
+from qakit.handin.settings import describe, reader_settings
 from qakit.handin.write import readable_by_all
+from qakit.recipe.model import PluginRef
+from qakit.registry import load_registry
+from qakit.runs import open_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_python")]
 
@@ -243,6 +250,50 @@ def test_every_format_is_read_alike(
     course = "ml-hw7" if form == "hw7" else "plain"
     result = invoke("handin", run, "--course", course, "--output", tmp_path / "folder")
     assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "ids"),
+    [
+        ("a.csv", "id,q,c\r\n13.0,Who?,By Ann.\r\n2.0,Who?,By Bob.\r\n", ["13", "2"]),
+        ("a.csv", "id,q,c\n13.0,Who?,By Ann.\n2.1,Who?,By Bob.\n", ["13.0", "2.1"]),
+        ("a.csv", f"id,q,c\n1,Who?,{'long ' * 40_000}\n", ["1"]),
+        ("a.tsv", "id\tq\tc\n1\tWho?\tBy\rAnn.\n", ["1"]),
+        ("a.json", '[{"id": "1\\ud83d", "q": "Who?", "c": "\\ud83d"}]', ["1\ufffd"]),
+        ("a.csv", 'id,q,c\n1,Who?,"By Ann.\n2,Who?,By Bob.\n', "unexpected end of data"),
+        ("a.csv", "number,q,c\n1,Who?,By Ann.\n", "has no column 'id', the ids"),
+        ("a.csv", "id,q,c\n1,Who?,By Ann.\n1,Who?,By Bob.\n", "2 questions have 1 different ids"),
+        ("a.json", '[{"id": null, "q": "Who?", "c": "By Ann."}]', "an id should be text or a whole number, not None"),
+    ],
+)
+def test_other_files_than_the_compared_one_are_read_alike(
+    name: str, content: str, ids: list[str] | str, linear_run: Path, tmp_path: Path
+) -> None:
+    """Ids as the reader of tables has them; what that refuses ends the predictor, too."""
+    registry, file = load_registry(), tmp_path / name
+    file.write_bytes(content.encode())
+    reader = {"name": "table", "id": "id", "question": "q", "context": "c"}
+    recipe = open_run(linear_run).recipe()
+    recipe = recipe.model_copy(
+        update={"data": recipe.data.model_copy(update={"reader": PluginRef.model_validate(reader)})}
+    )
+    settings = reader_settings(open_run(linear_run), recipe, registry)
+    program = "import json, sys; from pathlib import Path; from predict import read_questions as read; "
+    program += "print(ascii([q.id for q in read(json.loads(sys.argv[1]), Path(sys.argv[2]), None)]))"
+    place = str(Path(handin.__file__).parent)
+    done = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(settings), str(file)],
+        env={**os.environ, "PYTHONPATH": place}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    built = build_reader(recipe, registry)
+    if isinstance(ids, str):
+        assert done.returncode != 0
+        assert ids in done.stderr
+        with pytest.raises(DataError):
+            read_examples(built, file, predicted_only=True)
+    else:
+        assert done.stdout.strip() == ascii(ids), done.stderr
+        assert [example.id for example in read_examples(built, file, predicted_only=True).examples] == ids
 
 
 def test_several_contexts_are_read_together_alike(
