@@ -195,7 +195,8 @@ def _validate(block: Block, findings: Findings) -> tuple[BaseModel | None, MapNo
     for problem in errors:
         at = (*block.at, *real_path(_node(block.root, block.at), problem["loc"]))
         node = find(root, at)
-        if isinstance(node, ScalarNode) and node.value is None and node.inherited:
+        unset = isinstance(node, ScalarNode) and not node.raw and node.place.source.override  # --set train.epochs=$NONE
+        if isinstance(node, ScalarNode) and node.value is None and node.inherited and not unset:
             parent = find(root, at[:-1])
             root = replace_at(root, at[:-1], parent.without(at[-1])) if isinstance(parent, MapNode) else root  # type: ignore[assignment]
         elif problem["type"] == "string_type" and isinstance(node, ScalarNode) and node.place.source.override:

@@ -103,6 +103,14 @@ def test_errors_name_the_text(write: Write, registry: Registry, override: str, e
     assert str(caught.value) == f"--set {override}: {expected}"
 
 
+def test_nothing_is_no_null_that_takes_a_value_away(write: Write, registry: Registry) -> None:
+    """As an unset variable of a shell gives it; a training with the default instead of the file's value is another."""
+    path = write(TEXT + "predict: {n_best: 7}\n")
+    assert load_recipe(path, ["predict.n_best=null"], registry=registry).recipe.predict.n_best != 7
+    with pytest.raises(RecipeError, match=r"n_best=: predict\.n_best should be"):
+        load_recipe(path, ["predict.n_best="], registry=registry)
+
+
 def test_a_missing_key_is_placed_in_the_file_not_in_the_override(write: Write, registry: Registry) -> None:
     with pytest.raises(RecipeError) as caught:
         load_recipe(
