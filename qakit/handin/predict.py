@@ -683,10 +683,11 @@ def _table(reader: Settings, path: Path) -> Iterator[Question]:
     ids = next((key for key in reader["ids"] if rows and key in rows[0]), None)
     if ids is None and reader["ids"] and not reader["glue"]:
         raise SystemExit(f"{path} has no column {reader['ids'][0]!r}, the ids")
-    written = form in ("csv", "tsv") and ids is not None
-    if written and (reader["glue"] or all(_WHOLE.fullmatch(row[ids]) for row in rows)):
-        for row in rows:  # 13.0: pandas writes so
-            row[ids] = row[ids].split(".")[0] if _WHOLE.fullmatch(row[ids]) else row[ids]
+    if ids is not None and form in ("csv", "tsv"):
+        whole = [_WHOLE.fullmatch(row[ids]) is not None for row in rows]  # 13.0: pandas writes so
+        if reader["glue"] or all(whole):
+            for row, is_whole in zip(rows, whole, strict=True):
+                row[ids] = row[ids].split(".")[0] if is_whole else row[ids]
     for number, row in enumerate(rows):
         question, *others = (row[key] for key in reader["texts"])
         yield Question(_id(number if ids is None else row[ids]), question, tuple(others))
