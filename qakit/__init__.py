@@ -11,9 +11,8 @@ if sys.version_info < (3, 11):  # noqa: UP036 - pip refuses it, but nobody asks 
     sys.stderr.write(f"error: qakit needs Python 3.11 or newer; this is {found}\n")
     sys.exit(2)
 
-import pluggy
-
 if TYPE_CHECKING:
+    from qakit.hookspecs import hookimpl
     from qakit.workflows.public import compare, ensemble, evaluate, load, pipeline, predict, train, view
 
 __version__ = "0.1.0"
@@ -30,15 +29,12 @@ __all__ = [
     "view",
 ]
 
-hookimpl = pluggy.HookimplMarker("qakit")
-"""Marks a function as the implementation of one of the hooks in :mod:`qakit.hookspecs`."""
-
 
 def __getattr__(name: str) -> Any:
-    """The functions of :mod:`qakit.workflows.public`, imported when they are asked for."""
+    """The functions of :mod:`qakit.workflows.public` and ``hookimpl``, imported when they are asked for."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("qakit.workflows.public"), name)
+    return getattr(import_module("qakit.hookspecs" if name == "hookimpl" else "qakit.workflows.public"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,7 +1,7 @@
 """All that a plugin may import from qakit.
 
-Light names are here at once; those that need numpy or torch load on first use, so importing ``qakit.api`` at the top of
-a plugin keeps ``qakit --help`` fast.
+Names load on first use, so importing ``qakit.api`` at the top of a plugin imports neither numpy nor torch, and in the
+module of a command next to nothing: ``qakit --help`` stays fast.
 """
 
 from __future__ import annotations
@@ -9,77 +9,16 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from qakit import hookimpl
-from qakit.components import Component, Guess, NoSettings, Settings
-from qakit.errors import DataError, ModelError, QakitError, UsageError
-from qakit.numbers import parse_targets
-from qakit.problems import PROBLEM_KINDS, Policy, Problem, Problems
-from qakit.protocols import (
-    Adapter,
-    ContextScores,
-    Decoded,
-    Distributions,
-    DrawnMetric,
-    EnsembleMember,
-    Ensembler,
-    ExportsAdapter,
-    Gives,
-    GivesDistributions,
-    GivesOtherThanSpans,
-    Head,
-    HeadOutput,
-    HeadRuntime,
-    LabelScores,
-    LearnsAnyPlace,
-    LearnsNumbers,
-    LearnsSettings,
-    LearnsYesNo,
-    Metric,
-    NoRuntime,
-    Observer,
-    ObserverRuntime,
-    OfficialFormat,
-    PerExampleMetric,
-    Pool,
-    PoolsLayers,
-    PoolsMembers,
-    PositionScores,
-    Postprocessor,
-    Preprocessor,
-    Reader,
-    Reads,
-    ScoresPositions,
-    SpanCandidates,
-    SumsPositions,
-    TransformersNames,
-    WindowRuntime,
-    Writer,
-)
-from qakit.randomness import uniform
-from qakit.values import (
-    YES_NO,
-    Answer,
-    Candidate,
-    ContextPrediction,
-    Example,
-    LabelPrediction,
-    NoAnswer,
-    Prediction,
-    SetPrediction,
-    SpanPrediction,
-    TargetNames,
-    Targets,
-    class_name,
-    whole_text,
-)
-
 if TYPE_CHECKING:
+    from qakit.components import Component, Guess, NoSettings, Settings
     from qakit.data.batch import Batch
     from qakit.data.encode import EncodedExamples, Places, example_key, token_spans
     from qakit.data.store import TokenStore
     from qakit.data.windows import Windows
     from qakit.ensembling.shares import as_shares
+    from qakit.errors import DataError, ModelError, QakitError, UsageError
     from qakit.files import atomic_path, without_gz, write_text
+    from qakit.hookspecs import hookimpl
     from qakit.inference.characters import CharacterScores
     from qakit.inference.nbest_file import iter_nbest
     from qakit.inference.spans import BROKEN_SCORES, best_spans
@@ -104,7 +43,51 @@ if TYPE_CHECKING:
     from qakit.metrics.squad import normalize, squad_v1, squad_v2
     from qakit.metrics.text import text_match
     from qakit.modeling.layers import backbone_parts, layer_count
+    from qakit.numbers import parse_targets
     from qakit.outputs import new_path
+    from qakit.problems import PROBLEM_KINDS, Policy, Problem, Problems
+    from qakit.protocols import (
+        Adapter,
+        ContextScores,
+        Decoded,
+        Distributions,
+        DrawnMetric,
+        EnsembleMember,
+        Ensembler,
+        ExportsAdapter,
+        Gives,
+        GivesDistributions,
+        GivesOtherThanSpans,
+        Head,
+        HeadOutput,
+        HeadRuntime,
+        LabelScores,
+        LearnsAnyPlace,
+        LearnsNumbers,
+        LearnsSettings,
+        LearnsYesNo,
+        Metric,
+        NoRuntime,
+        Observer,
+        ObserverRuntime,
+        OfficialFormat,
+        PerExampleMetric,
+        Pool,
+        PoolsLayers,
+        PoolsMembers,
+        PositionScores,
+        Postprocessor,
+        Preprocessor,
+        Reader,
+        Reads,
+        ScoresPositions,
+        SpanCandidates,
+        SumsPositions,
+        TransformersNames,
+        WindowRuntime,
+        Writer,
+    )
+    from qakit.randomness import uniform
     from qakit.recipe.section import RecipePath
     from qakit.runs import open_run
     from qakit.training.events import (
@@ -116,6 +99,22 @@ if TYPE_CHECKING:
         Started,
         StepDone,
         StoppedEarly,
+    )
+    from qakit.values import (
+        YES_NO,
+        Answer,
+        Candidate,
+        ContextPrediction,
+        Example,
+        LabelPrediction,
+        NoAnswer,
+        Prediction,
+        SetPrediction,
+        SpanPrediction,
+        TargetNames,
+        Targets,
+        class_name,
+        whole_text,
     )
 
 __all__ = [
@@ -238,7 +237,7 @@ __all__ = [
     "write_text",
 ]
 
-_LAZY = {
+_MODULES = {
     name: module
     for module, names in {
         "qakit.data.batch": "Batch",
@@ -262,12 +261,25 @@ _LAZY = {
         "qakit.recipe.section": "RecipePath",
         "qakit.runs": "open_run",
         "qakit.training.events": "CheckpointWritten Evaluated Notice Remark Replanned Started StepDone StoppedEarly",
+        "qakit.hookspecs": "hookimpl",
+        "qakit.components": "Component Guess NoSettings Settings",
+        "qakit.errors": "DataError ModelError QakitError UsageError",
+        "qakit.numbers": "parse_targets",
+        "qakit.problems": "PROBLEM_KINDS Policy Problem Problems",
+        "qakit.protocols": "Adapter ContextScores Decoded Distributions DrawnMetric EnsembleMember Ensembler "
+        "ExportsAdapter Gives GivesDistributions GivesOtherThanSpans Head HeadOutput HeadRuntime LabelScores "
+        "LearnsAnyPlace LearnsNumbers LearnsSettings LearnsYesNo Metric NoRuntime Observer ObserverRuntime "
+        "OfficialFormat PerExampleMetric Pool PoolsLayers PoolsMembers PositionScores Postprocessor Preprocessor "
+        "Reader Reads ScoresPositions SpanCandidates SumsPositions TransformersNames WindowRuntime Writer",
+        "qakit.randomness": "uniform",
+        "qakit.values": "Answer Candidate ContextPrediction Example LabelPrediction NoAnswer Prediction SetPrediction "
+        "SpanPrediction TargetNames Targets YES_NO class_name whole_text",
     }.items()
     for name in names.split()
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(_LAZY[name]), name)
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import inspect
 import re
-import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import Distribution, EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import pluggy
 
 from qakit import hookspecs
 from qakit.components import KINDS, Component, ImportedBuild, Kind, Settings
+from qakit.entry_points import GROUP, PluginOrigin, describe, guarded, is_disabled, matches, origin_of
 
-GROUP = "qakit"
-"""The entry point group: ``[project.entry-points.qakit]`` in a plugin's ``pyproject.toml``."""
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
 """What a component may be called."""
 _HOOK_PREFIX = "qakit_register_"
@@ -31,27 +27,11 @@ class _FaultError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class PluginOrigin:
-    """Where a plugin comes from."""
-
-    name: str
-    """``distribution:entry_point``."""
-    package: str
-    """The distribution's name."""
-    version: str
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.package} {self.version})"
-
-
-@dataclass(frozen=True, slots=True)
 class LoadedPlugin:
     """A plugin that passed every check."""
 
     origin: PluginOrigin
     components: tuple[tuple[Kind, Component[Any, Any, Any]], ...]
-    hooks: pluggy.HookRelay
-    """Calls this plugin's hooks and nobody else's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +68,13 @@ def discover(candidates: Iterable[EntryPoint], *, disabled: Sequence[str] = ()) 
         candidates: entry points, whatever their order.
         disabled: plugins to leave alone, as ``distribution:entry_point``, ``distribution`` or a pattern with ``*``.
     """
-    found = sorted(((_origin(candidate), candidate) for candidate in candidates), key=lambda pair: pair[0].name)
+    found = sorted(((origin_of(candidate), candidate) for candidate in candidates), key=lambda pair: pair[0].name)
     loaded: list[LoadedPlugin] = []
     broken: list[BrokenPlugin] = []
     off: list[PluginOrigin] = []
     seen: set[str] = set()
     for origin, candidate in found:
-        if any(_matches(pattern, origin) for pattern in disabled):
+        if is_disabled(origin, disabled):
             off.append(origin)
             continue
         plugin = _load(origin, candidate, first=origin.name not in seen)
@@ -103,7 +83,7 @@ def discover(candidates: Iterable[EntryPoint], *, disabled: Sequence[str] = ()) 
             loaded.append(plugin)
         else:
             broken.append(plugin)
-    unmatched = tuple(pattern for pattern in disabled if not any(_matches(pattern, origin) for origin, _ in found))
+    unmatched = tuple(pattern for pattern in disabled if not any(matches(pattern, origin) for origin, _ in found))
     return Discovery(tuple(loaded), tuple(broken), tuple(off), unmatched)
 
 
@@ -113,43 +93,6 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
-
-
-@contextlib.contextmanager
-def guarded() -> Iterator[None]:
-    """Run a plugin's code: what it prints goes to stderr, since stdout belongs to the command's answer."""
-    with contextlib.redirect_stdout(sys.stderr):
-        yield
-
-
-def describe(error: BaseException) -> str:
-    """An exception in one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _origin(candidate: EntryPoint) -> PluginOrigin:
-    if candidate.dist is None:  # made by hand, in a test
-        return PluginOrigin(f"unknown:{candidate.name}", "unknown", "unknown")
-    package, version = _identity(candidate.dist)
-    return PluginOrigin(f"{package}:{candidate.name}", package, version)
-
-
-@cache
-def _identity(distribution: Distribution) -> tuple[str, str]:
-    """Name and version; cached because each access parses the whole metadata file, README included."""
-    metadata = distribution.metadata
-    return metadata["Name"], metadata["Version"]
-
-
-def _matches(pattern: str, origin: PluginOrigin) -> bool:
-    wanted = _normalised(pattern)
-    return any(fnmatch.fnmatchcase(_normalised(text), wanted) for text in (origin.name, origin.package))
-
-
-def _normalised(name: str) -> str:
-    """Distribution names don't distinguish case, ``-``, ``_`` and ``.``."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _load(origin: PluginOrigin, candidate: EntryPoint, *, first: bool) -> LoadedPlugin | BrokenPlugin:
@@ -164,7 +107,7 @@ def _load(origin: PluginOrigin, candidate: EntryPoint, *, first: bool) -> Loaded
     except _FaultError as fault:
         cause = fault.__cause__
         return BrokenPlugin(origin, str(fault), "".join(traceback.format_exception(cause)) if cause else "")
-    return LoadedPlugin(origin, components, manager.hook)
+    return LoadedPlugin(origin, components)
 
 
 @contextlib.contextmanager
@@ -214,15 +157,13 @@ def _argument_problem(plugin: Any, manager: pluggy.PluginManager, error: pluggy.
         if options is None:
             continue
         hook = options.get("specname") or name
-        given = list(inspect.signature(getattr(hookspecs, hook)).parameters)
-        wanted = [
-            parameter.name
+        extra = [
+            repr(parameter.name)
             for parameter in inspect.signature(getattr(plugin, name)).parameters.values()
             if parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
         ]
-        extra = ", ".join(repr(argument) for argument in wanted if argument not in given)
         if extra:
-            return f"`{hook}` takes {' and '.join(map(repr, given)) or 'no arguments'}, not {extra}"
+            return f"`{hook}` takes no arguments, not {', '.join(extra)}"
     # pluggy's text spans several lines and repeats the plugin; its last line is the reason.
     return f"has a hook with wrong arguments: {str(error).splitlines()[-1]}"
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pluggy
 
 from qakit.components import Component
 
-if TYPE_CHECKING:
-    import typer
-
 hookspec = pluggy.HookspecMarker("qakit")
+hookimpl = pluggy.HookimplMarker("qakit")
+"""Marks a function as the implementation of one of these hooks."""
 
 
 @hookspec
@@ -67,8 +66,3 @@ def qakit_register_metrics() -> Iterable[Component[Any, Any, Any]]:
 def qakit_register_observers() -> Iterable[Component[Any, Any, Any]]:
     """What watches a training: its start, logged steps, evaluations, checkpoints, its end."""
     return ()
-
-
-@hookspec
-def qakit_register_commands(app: typer.Typer) -> None:
-    """Extra commands on the qakit command line."""

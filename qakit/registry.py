@@ -6,7 +6,6 @@ anyone else's. No torch, no numpy.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,20 +18,9 @@ from pydantic import ValidationError
 
 from qakit import protocols
 from qakit.components import KINDS, Component, Kind, Settings
-from qakit.discovery import (
-    GROUP,
-    BrokenPlugin,
-    Discovery,
-    LoadedPlugin,
-    PluginOrigin,
-    discover,
-    installed_entry_points,
-    suggestion,
-)
+from qakit.discovery import BrokenPlugin, Discovery, LoadedPlugin, discover, installed_entry_points, suggestion
+from qakit.entry_points import DISABLE_VARIABLE, GROUP, PluginOrigin, disabled_patterns
 from qakit.errors import PluginConflictError, PluginError, PluginLoadError, UnknownPluginError
-
-DISABLE_VARIABLE = "QAKIT_DISABLE_PLUGINS"
-"""Environment variable: plugins to switch off, comma-separated: ``dist:name``, ``dist`` or patterns with ``*``."""
 
 PROTOCOLS: Mapping[Kind, type[Any]] = MappingProxyType(
     {
@@ -206,8 +194,7 @@ def _same_package(named: str, package: str) -> bool:
 @cache
 def load_registry() -> Registry:
     """The registry of this process: every installed plugin but those that ``QAKIT_DISABLE_PLUGINS`` switches off."""
-    disabled = [name.strip() for name in os.environ.get(DISABLE_VARIABLE, "").split(",")]
-    return Registry.from_entry_points(installed_entry_points(), disabled=[name for name in disabled if name])
+    return Registry.from_entry_points(installed_entry_points(), disabled=disabled_patterns())
 
 
 def singular(kind: Kind) -> str:

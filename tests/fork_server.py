@@ -27,11 +27,12 @@ from contextlib import suppress
 from typing import Any
 
 import quick
-import typer.main
 from hub.environment import put
 
 import qakit
-from qakit.cli import build_app, main
+from qakit.cli import main
+from qakit.cli.commands import AllCommands
+from qakit.registry import load_registry
 
 DOOR = "FORK_SERVER_DOOR"
 """The variable with the path of the socket at which ``forked_python.py`` knocks."""
@@ -76,7 +77,7 @@ def serve(work: Callable[[dict[str, Any]], int]) -> None:
         return child
 
     quick.be_quick()
-    typer.main.get_command(build_app())
+    dict(AllCommands())  # imports them
     gc.freeze()  # children neither look through what was imported here nor copy its pages for doing so
     reply(ready=True)
     while True:
@@ -160,7 +161,7 @@ def _run(kind: str, words: list[str]) -> None:
 
 def import_all() -> None:
     """Whatever a job may import later: a change of the source meanwhile shall not mix two versions."""
-    build_app()  # imports the plugins
+    load_registry()  # imports the plugins
     for module in pkgutil.walk_packages(qakit.__path__, "qakit."):
         importlib.import_module(module.name)
     plugins = [name for name in sys.modules if name.startswith("qakit_") and "." not in name]

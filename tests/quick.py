@@ -1,5 +1,4 @@
-"""What takes longer than most tests' trainings, done once or not at all: reading the signatures of all commands for
-each command line, drawing, and reading the cards of datasets.
+"""What takes longer than most tests' trainings, not done at all: drawing, and reading the cards of datasets.
 
 In place of a picture a PNG of one point is written, with a digest of the figure's lines and texts, so that runs whose
 curves differ still differ in it. Tests that look at pictures take the fixture ``drawn_pictures``.
@@ -12,8 +11,6 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import typer.main
-import typer.testing
 import yaml
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -53,25 +50,7 @@ def _texts(figure: Figure) -> Iterator[Text]:
         )
 
 
-def _kept_command(app: typer.Typer) -> Any:
-    """Commands of the same functions are the same."""
-    groups = [group for group in app.registered_groups if group.typer_instance is not None]
-    key = (
-        *((each.name, each.callback) for each in app.registered_commands),
-        *((each.name, *(one.callback for one in each.typer_instance.registered_commands)) for each in groups),
-    )
-    if key not in _commands:
-        _commands[key] = make_command(app)
-    return _commands[key]
-
-
-_commands: dict[tuple[object, ...], Any] = {}
-make_command = typer.main.get_command
-"""What typer does."""
-
-
 def be_quick() -> None:
     """From now on."""
     yaml.SafeLoader = yaml.CSafeLoader  # of cards; the hub's client and datasets take the slow one
     Figure.savefig = write_digest  # type: ignore[method-assign]
-    typer.main.get_command = typer.testing._get_command = _kept_command

@@ -38,10 +38,6 @@ BROKEN = {
         "@hookimpl\ndef qakit_register_heads(config): return ()",
         "`qakit_register_heads` takes no arguments, not 'config'",
     ),
-    "wrong argument beside the right one": (
-        "@hookimpl\ndef qakit_register_commands(app, config): pass",
-        "`qakit_register_commands` takes 'app', not 'config'",
-    ),
     "wrong argument under another name": (
         "@hookimpl(specname='qakit_register_heads')\ndef mine(config, path): return ()",
         "`qakit_register_heads` takes no arguments, not 'config', 'path'",

@@ -253,7 +253,7 @@ def test_each_hook_offers_components_of_its_kind(install: Any, hook: str, kind: 
 # -------------------------------------------------------------------------------------------- the installed ones
 def test_every_kind_has_its_hook_and_every_hook_its_kind() -> None:
     hooks = {name for name in vars(hookspecs) if name.startswith("qakit_register_")}
-    assert hooks == {f"qakit_register_{kind}" for kind in KINDS} | {"qakit_register_commands"}
+    assert hooks == {f"qakit_register_{kind}" for kind in KINDS}
 
 
 def test_first_party_plugins_come_in_by_entry_points_and_are_sound() -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from qakit.api import Component, NoRuntime, Settings, Writer, hookimpl
-
-if TYPE_CHECKING:
-    import typer
 
 GlueFile = Literal["CoLA", "SST-2", "MRPC", "STS-B", "MNLI-m", "MNLI-mm", "QNLI", "QQP", "RTE", "WNLI", "AX"]
 
@@ -37,11 +34,3 @@ GLUE: Component[GlueWriterSettings, NoRuntime, Writer] = Component(
 def qakit_register_writers() -> Iterable[Component[Any, Any, Any]]:
     """The writer of this package."""
     return (GLUE,)
-
-
-@hookimpl
-def qakit_register_commands(app: typer.Typer) -> None:
-    """``qakit glue pack``."""
-    from qakit_glue.commands import register
-
-    register(app)

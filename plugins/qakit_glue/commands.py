@@ -10,19 +10,11 @@ import typer
 
 from qakit.api import new_path
 
-
-def register(app: typer.Typer) -> None:
-    """Add the command group."""
-    group = typer.Typer(help="What GLUE's server takes.", no_args_is_help=True)
-    group.command("pack")(pack_command)
-    group.callback()(_group)
-    app.add_typer(group, name="glue")
+app = typer.Typer(help="What GLUE's server takes.", no_args_is_help=True)
+app.callback()(lambda: None)  # a group stays one with a single command
 
 
-def _group() -> None:
-    """A group stays one with a single command."""
-
-
+@app.command("pack")
 def pack_command(
     sources: Annotated[
         list[Path],

@@ -10,64 +10,31 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from qakit import __version__
-from qakit.cli import (
-    ask,
-    cache,
-    compare,
-    data,
-    ensemble,
-    evaluate,
-    export,
-    handin,
-    init,
-    kaggle,
-    ladder,
-    plugins,
-    predict,
-    pretrain,
-    push,
-    recipes,
-    runs,
-    score,
-    serve,
-    study,
-    train,
-    tune_postprocess,
-    view,
-)
-from qakit.cli.kaggle import submit
-from qakit.cli.terminal.console import print_error, show_logged_warnings
-from qakit.cli.terminal.file_progress import FileDisplay
+from qakit.cli.commands import AllCommands
 from qakit.cli.terminal.groups import Commands
+from qakit.cli.terminal.harmless import show_logged_warnings
 from qakit.cli.terminal.streams import lost_output, steady_streams
 from qakit.distributed import AbandonedError, adopt_slurm, launched_processes, lost_neighbour
 from qakit.errors import OutputError, QakitError
 from qakit.system import refused_by_system
 
-COMMANDS = (
-    init.init,
-    train.train,
-    pretrain.pretrain,
-    predict.predict,
-    evaluate.evaluate,
-    ask.ask,
-    serve.serve,
-    score.score,
-    view.view,
-    compare.compare,
-    ladder.ladder,
-    ensemble.ensemble,
-    tune_postprocess.tune_postprocess,
-    submit.submit,
-    export.export,
-    handin.handin,
-    push.push,
-)
-FAMILIES = (study, kaggle, recipes, data, runs, cache)
-
 
 class _Commands(Commands):
-    """Commands that know what options of other tools are called here."""
+    """All commands, imported when they are used; they know what options of other tools are called here."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands: Any = AllCommands()
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - of the protocol
+        """The commands' names, qakit's own first."""
+        return list(self.commands)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - of the protocol
+        """The commands in the help."""
+        for title, rows in self.commands.sections():
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that is asked for."""
@@ -105,18 +72,15 @@ def build_app() -> typer.Typer:
 
     @app.callback()
     def root(
-        version: Annotated[
+        context: typer.Context,
+        version: Annotated[  # noqa: ARG001 - its callback is all
             bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
         ] = False,
     ) -> None:
-        pass
+        from qakit.cli.terminal.file_progress import FileDisplay
 
-    for command in COMMANDS:
-        app.command()(command)
-    app.command("plugins")(plugins.list_plugins)
-    for family in FAMILIES:
-        app.add_typer(family.app)
-    plugins.register_plugin_commands(app)
+        context.with_resource(FileDisplay())
+
     return app
 
 
@@ -124,6 +88,12 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"qakit {__version__}")
         raise typer.Exit
+
+
+def _print_error(message: object) -> None:
+    from qakit.cli.terminal.console import print_error
+
+    print_error(message)
 
 
 def main() -> None:
@@ -134,15 +104,14 @@ def main() -> None:
         _run()
     except SystemExit as end:
         if lost := lost_output():
-            print_error(lost)
+            _print_error(lost)
             sys.exit(end.code or OutputError.exit_code)
         raise
 
 
 def _run() -> None:
     try:
-        with FileDisplay():
-            build_app()()
+        build_app()()
     except QakitError as error:
         _end(error)
     except (OSError, RuntimeError, MemoryError) as error:
@@ -154,7 +123,7 @@ def _run() -> None:
 
 def _end(error: QakitError) -> NoReturn:
     if is_told_here(error):
-        print_error(error)
+        _print_error(error)
     sys.exit(error.exit_code)
 
 

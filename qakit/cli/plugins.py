@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from importlib.metadata import EntryPoint, entry_points
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 from pydantic.fields import FieldInfo
 from pydantic_core import to_json
 from rich.text import Text
-from typer.main import get_command_name, get_group, solve_typer_info_defaults
 
-from qakit.cli.terminal.console import out, plain, print_json, print_warning
+from qakit.cli.commands import command_summary, plugin_commands
+from qakit.cli.terminal.console import out, plain, print_json
 from qakit.components import KINDS, Kind, Settings
-from qakit.discovery import PluginOrigin, describe, guarded
-from qakit.registry import DISABLE_VARIABLE, Entry, Registry, load_registry
-
-if TYPE_CHECKING:
-    from typer.models import CommandInfo, TyperInfo
-
-    from qakit.discovery import LoadedPlugin
-
+from qakit.entry_points import COMMANDS_GROUP, DISABLE_VARIABLE, PluginOrigin, matches, origin_of
+from qakit.registry import Entry, Registry, load_registry
 
 _BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "min_length": "length >=", "max_length": "length <="}
 _NAMES = {str: "str", NoneType: "null", Any: "any"}
@@ -92,12 +87,6 @@ def _bounded(text: str, metadata: Iterable[Any]) -> str:
     return " ".join([text, ", ".join(bounds)]).rstrip()
 
 
-def register_plugin_commands(app: typer.Typer) -> None:
-    """Add the commands of every installed plugin."""
-    for plugin in load_registry().plugins:
-        add_commands(app, plugin)
-
-
 def list_plugins(
     kind: Annotated[Kind | None, typer.Option(help="Only this kind of component.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with a description of every setting.")] = False,
@@ -107,8 +96,9 @@ def list_plugins(
     Example: qakit plugins --kind heads
     """
     registry = load_registry()
+    commands, problems = plugin_commands() if kind is None else ({}, ())
     if as_json:
-        print_json(_document(registry, kind))
+        print_json(_document(registry, kind, commands, problems))
         return
     for each in KINDS:
         entries = registry.entries(each)
@@ -117,8 +107,25 @@ def list_plugins(
             for line in _listing(entries):
                 out.print(line)
             out.print()
+    if commands:
+        out.print(plain("commands", "bold"))
+        for name, candidate in commands.items():
+            origin = origin_of(candidate)
+            out.print(plain(f"  {name}", "cyan") + plain(f"  {origin.package} {origin.version}", "dim"))
+            out.print(plain(f"      {command_summary(candidate)}", "default"))
+        out.print()
     for line in _trouble(registry, kind):
         out.print(line)
+    for problem in [*problems, *_without_a_plugin(registry)]:
+        out.print(plain(f"warning: {problem}", "yellow"))
+
+
+def _without_a_plugin(registry: Registry) -> Iterator[str]:
+    """What is wrong with ``QAKIT_DISABLE_PLUGINS``."""
+    others = [origin_of(each) for each in entry_points(group=COMMANDS_GROUP)]
+    for pattern in registry.unmatched:
+        if not any(matches(pattern, origin) for origin in others):
+            yield f"{DISABLE_VARIABLE} names {pattern!r}, which matches no installed plugin"
 
 
 def _listing(entries: tuple[Entry, ...]) -> Iterator[Text]:
@@ -139,14 +146,18 @@ def _trouble(registry: Registry, kind: Kind | None) -> Iterator[Text]:
             yield plain(f"conflict: {conflict}", "bold red")
     for origin in registry.disabled:
         yield plain(f"switched off by {DISABLE_VARIABLE}: {origin}", "yellow")
-    for pattern in registry.unmatched:
-        yield plain(f"warning: {DISABLE_VARIABLE} names {pattern!r}, which matches no installed plugin", "yellow")
 
 
-def _document(registry: Registry, kind: Kind | None) -> dict[str, Any]:
+def _document(
+    registry: Registry, kind: Kind | None, commands: Mapping[str, EntryPoint], problems: Iterable[str]
+) -> dict[str, Any]:
     conflicts = [conflict for conflict in registry.conflicts if kind in (None, conflict.kind)]
     return {
         "components": [_component(entry) for entry in registry.entries(kind)],
+        "commands": [
+            _origin(origin_of(candidate)) | {"name": name, "summary": command_summary(candidate)}
+            for name, candidate in commands.items()
+        ],
         "broken": [
             _origin(broken.origin) | {"error": broken.error, "traceback": broken.traceback}
             for broken in registry.broken
@@ -156,9 +167,7 @@ def _document(registry: Registry, kind: Kind | None) -> dict[str, Any]:
             for conflict in conflicts
         ],
         "disabled": [_origin(origin) for origin in registry.disabled],
-        "warnings": [
-            f"{DISABLE_VARIABLE} names {pattern!r}, which matches no installed plugin" for pattern in registry.unmatched
-        ],
+        "warnings": [*problems, *_without_a_plugin(registry)],
     }
 
 
@@ -176,50 +185,3 @@ def _component(entry: Entry) -> dict[str, Any]:
         "summary": entry.component.summary,
         "settings": [asdict(setting) for setting in view_settings(entry.component.settings)],
     }
-
-
-def add_commands(app: typer.Typer, plugin: LoadedPlugin) -> None:
-    """Add the commands of one plugin, if it has any.
-
-    A hook that fails, or a command whose name is taken, is left out with a warning; the command line continues.
-    """
-    if not plugin.hooks.qakit_register_commands.get_hookimpls():
-        return
-    # The plugin fills an app of its own: whatever it does to that, ours stays as it is.
-    own = typer.Typer()
-    try:
-        with guarded():
-            plugin.hooks.qakit_register_commands(app=own)
-            get_group(own)  # finds parameters that typer cannot handle, which would stop every command
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        print_warning(f"the commands of plugin {plugin.origin} are left out: {describe(error)}")
-        return
-    taken = {_command_name(command) for command in app.registered_commands}
-    taken |= {_group_name(group) for group in app.registered_groups}
-    for command in own.registered_commands:
-        if _is_free(_command_name(command), taken, plugin):
-            app.registered_commands.append(command)
-    for group in own.registered_groups:
-        if _is_free(_group_name(group), taken, plugin):
-            app.registered_groups.append(group)
-
-
-def _is_free(name: str, taken: set[str], plugin: LoadedPlugin) -> bool:
-    if not name:
-        print_warning(f"a command group of plugin {plugin.origin} is left out: it has no name")
-    elif name in taken:
-        print_warning(f"the command {name!r} of plugin {plugin.origin} is left out: that name is taken")
-    else:
-        taken.add(name)
-        return True
-    return False
-
-
-def _command_name(command: CommandInfo) -> str:
-    return command.name or get_command_name(getattr(command.callback, "__name__", ""))
-
-
-def _group_name(group: TyperInfo) -> str:
-    return solve_typer_info_defaults(group).name or ""

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any, TextIO
 
 from qakit import hub
-from qakit.cli.terminal.console import show_logged_warnings
+from qakit.cli.terminal.harmless import show_logged_warnings
 from qakit.cli.terminal.streams import steady_streams
 from qakit.distributed import is_first_process, lost_neighbour
 from qakit.errors import QakitError

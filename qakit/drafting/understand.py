@@ -12,7 +12,7 @@ from typing import Any
 from qakit.components import Component, Guess
 from qakit.data.read import iter_examples, problems_of
 from qakit.data.splits import CONTEXTS
-from qakit.discovery import describe, guarded
+from qakit.entry_points import describe, guarded
 from qakit.errors import DataError, PluginError, UsageError
 from qakit.problems import PROBLEM_KINDS, Policy, Problems
 from qakit.protocols import NoRuntime, Reader

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from qakit.data.checks.findings import Finding, shown
 from qakit.data.checks.labels import NOT_SAID, training_findings
 from qakit.data.labels import run_classes
-from qakit.discovery import describe
+from qakit.entry_points import describe
 from qakit.errors import QakitError
 from qakit.inference.evaluation import Judge, check_selection
 from qakit.inference.stand_ins import stand_in, submission_problems

@@ -13,13 +13,14 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from qakit.components import Kind
+from qakit.entry_points import DISABLE_VARIABLE
 from qakit.errors import PluginError, UnknownPluginError, UsageError
 from qakit.problems import POLICIES, check_policies
 from qakit.recipe.explain import Block, explain, real_path
 from qakit.recipe.issues import did_you_mean
 from qakit.recipe.model import PLUGIN_FIELDS, Recipe, default_plugin
 from qakit.recipe.nodes import At, Findings, ListNode, MapNode, Node, ScalarNode, dotted, find, plain, replace_at
-from qakit.registry import DISABLE_VARIABLE, Entry, Registry, singular
+from qakit.registry import Entry, Registry, singular
 
 _STRICT = frozenset({"int_type", "float_type", "bool_type", "string_type"})
 """Errors of a strict check that stand although a lenient one would convert the value ("3" to 3, true to 1)."""

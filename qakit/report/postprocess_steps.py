@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from qakit.discovery import describe
+from qakit.entry_points import describe
 from qakit.errors import PluginError
 from qakit.inference.evaluation import Judge, finish
 from qakit.protocols import LearnsSettings, NoRuntime, Postprocessor

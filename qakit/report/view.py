@@ -13,7 +13,7 @@ from pathlib import Path
 
 from qakit import __version__
 from qakit.data.formulas import formula_cells, formula_notice
-from qakit.discovery import describe
+from qakit.entry_points import describe
 from qakit.files import write_text
 from qakit.inference.evaluation import Judge
 from qakit.protocols import DrawnMetric, PerExampleMetric

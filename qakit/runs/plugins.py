@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qakit.components import Kind
-from qakit.discovery import GROUP
+from qakit.entry_points import GROUP
 from qakit.errors import PluginError
 from qakit.recipe.model import Recipe, plugin_kind
 from qakit.registry import Registry, load_registry, singular

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from qakit.components import KINDS, Component, ImportedBuild, ImportedGuess, Kind, Settings
-from qakit.discovery import component_problem, describe
+from qakit.discovery import component_problem
+from qakit.entry_points import describe
 from qakit.registry import built_fault, singular
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from qakit.discovery import describe, guarded
+from qakit.entry_points import describe, guarded
 from qakit.outputs import around
 from qakit.protocols import Observer, ObserverRuntime
 from qakit.recipe.dump import recipe_data

@@ -21,8 +21,8 @@ from safetensors.torch import save
 from qakit.components import Kind
 from qakit.data.arrays import Int64
 from qakit.data.encode import EncodedExamples
-from qakit.discovery import describe
 from qakit.distributed import ALONE, Workers
+from qakit.entry_points import describe
 from qakit.errors import ModelError, PluginError, QakitError, RunError
 from qakit.inference.evaluation import Judge, check_selection, choices_of, evaluate, finish, fixed_threshold
 from qakit.inference.memory import is_out_of_memory, within_memory

@@ -8,14 +8,14 @@ from importlib.metadata import EntryPoint
 from typing import Annotated, Any, Literal
 
 import pytest
-import typer
 from pydantic import Field, PositiveInt
 from typer.testing import CliRunner, Result
 
 from qakit import hookimpl
-from qakit.cli import plugins
+from qakit.cli import build_app, commands, plugins
 from qakit.cli.plugins import view_settings
 from qakit.components import Component, NoSettings, Settings
+from qakit.errors import PluginLoadError
 from qakit.registry import Registry
 
 Capture = pytest.CaptureFixture[str]
@@ -36,29 +36,23 @@ HOOKS: dict[str, Any] = {}
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Registry]:
-    """Makes these the only plugins: ``name=[hook, ...]`` or ``name=exception``."""
+    """Makes these the only plugins, without commands: ``name=[hook, ...]`` or ``name=exception``."""
 
     def install(*, disabled: tuple[str, ...] = (), **hooks: Any) -> Registry:
         HOOKS.clear()
         HOOKS.update(hooks)
         registry = Registry.from_entry_points([Plugin(name, "m", "qakit") for name in hooks], disabled=disabled)
         monkeypatch.setattr(plugins, "load_registry", lambda: registry)
+        for module in (commands, plugins):
+            monkeypatch.setattr(module, "entry_points", lambda group: ())
         return registry
 
     return install
 
 
 def run(*arguments: str) -> Result:
-    """A command line with one core command, ``qakit plugins`` and what plugins add."""
-    app = typer.Typer()
-
-    @app.command()
-    def train() -> None:
-        typer.echo("core")
-
-    app.command("plugins")(plugins.list_plugins)
-    plugins.register_plugin_commands(app)
-    return CliRunner().invoke(app, list(arguments))
+    """A ``qakit`` command line."""
+    return CliRunner().invoke(build_app(), list(arguments))
 
 
 class HeadSettings(Settings):
@@ -154,69 +148,109 @@ def test_types_and_defaults_read_as_in_a_recipe() -> None:
 
 
 # ---------------------------------------------------------------------------------------------------- commands
-def hello() -> None:
+COMMANDS = """
+import typer
+
+def hello():
+    "Say hello."
     typer.echo("hello")
 
+def other():
+    typer.echo("other")
 
-def command_hook(name: str, function: Callable[..., Any] = hello) -> Callable[..., None]:
-    def qakit_register_commands(app: typer.Typer) -> None:
-        app.command(name)(function)
+def strange(value: "NoSuchType"): ...
 
-    return qakit_register_commands
+group = typer.Typer(help="Greetings.")
+group.command("one")(hello)
+group.command("two")(hello)
+nothing = 1
+"""
 
 
-def test_a_plugin_adds_a_command(installed: Any) -> None:
-    installed(mine=[command_hook("greet")])
+class Command(EntryPoint):
+    """An entry point of the package ``greeter``, whose module is the text above."""
+
+    def load(self) -> Any:
+        if self.attr == "absent":
+            raise SystemExit("stop\nnow")
+        module: dict[str, Any] = {}
+        exec(COMMANDS, module)
+        return module[self.attr]
+
+
+@pytest.fixture
+def offered(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes these the only commands of plugins: ``("name", "attribute")``."""
+
+    def offer(*given: tuple[str, str]) -> None:
+        found = [Command(name, f"greeter:{attribute}", "qakit.commands") for name, attribute in given]
+        for module in (commands, plugins):
+            monkeypatch.setattr(module, "entry_points", lambda group: found)
+
+    return offer
+
+
+def test_a_plugin_adds_a_command(offered: Any) -> None:
+    offered(("greet", "hello"))
     result = run("greet")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "hello\n", "")
+    assert "greet  unknown unknown" in run("--help").stdout
 
 
-def test_a_plugin_adds_a_group(installed: Any) -> None:
-    def qakit_register_commands(app: typer.Typer) -> None:
-        group = typer.Typer()
-        group.command("one")(hello)
-        group.command("two")(hello)
-        app.add_typer(group, name="greetings")
-
-    installed(mine=[qakit_register_commands])
+def test_a_plugin_adds_a_family(offered: Any) -> None:
+    offered(("greetings", "group"))
     assert run("greetings", "two").stdout == "hello\n"
 
 
-def test_a_failing_hook_is_a_warning_and_the_others_go_on(installed: Any, capsys: Capture) -> None:
-    def qakit_register_commands(app: typer.Typer) -> None:
-        app.command("half")(hello)
-        raise SystemExit("stop\nnow")
-
-    installed(bad=[qakit_register_commands], good=[command_hook("greet")])
-    result = run("greet")
-    assert (result.exit_code, result.stdout) == (0, "hello\n")
-    assert capsys.readouterr().err == (
-        "warning: the commands of plugin unknown:bad (unknown unknown) are left out: SystemExit: stop now\n"
-    )
-    assert run("half").exit_code == 2
-
-
-def test_a_command_that_typer_cannot_handle_is_left_out(installed: Any, capsys: Capture) -> None:
-    def strange(value: int) -> None: ...
-
-    strange.__annotations__["value"] = "NoSuchType"
-    installed(bad=[command_hook("strange", strange)])
-    result = run("train")
-    assert (result.exit_code, result.stdout) == (0, "core\n")
-    assert "the commands of plugin unknown:bad (unknown unknown) are left out: " in capsys.readouterr().err
-
-
-def test_no_plugin_takes_a_core_command_or_another_plugins(installed: Any, capsys: Capture) -> None:
-    def other() -> None:
-        typer.echo("other")
-
-    installed(
-        first=[command_hook("greet")], second=[command_hook("greet", other)], third=[command_hook("train", other)]
-    )
-    assert run("train").stdout == "core\n"
-    capsys.readouterr()
+@pytest.mark.parametrize(
+    ("attribute", "problem"),
+    [
+        ("absent", "SystemExit: stop now"),
+        ("strange", "NameError: name 'NoSuchType' is not defined"),
+        ("nothing", "TypeError: greeter:nothing is neither a function nor a typer.Typer"),
+    ],
+)
+def test_a_command_that_cannot_be_used_says_so_and_the_others_go_on(
+    offered: Any, installed: Any, attribute: str, problem: str
+) -> None:
+    installed()
+    offered(("bad", attribute), ("greet", "hello"))
     assert run("greet").stdout == "hello\n"
-    assert capsys.readouterr().err == (
-        "warning: the command 'greet' of plugin unknown:second (unknown unknown) is left out: that name is taken\n"
-        "warning: the command 'train' of plugin unknown:third (unknown unknown) is left out: that name is taken\n"
-    )
+    assert run("--help").exit_code == 0
+    said = f"the command 'bad' of plugin unknown:bad (unknown unknown) cannot be used: {problem}"
+    error = run("bad").exception
+    assert isinstance(error, PluginLoadError)
+    assert str(error) == said
+    listed = run("plugins").stdout
+    assert said in listed
+    assert "Say hello." in listed
+
+
+def test_no_plugin_takes_a_command_of_qakit_or_of_another_plugin(offered: Any, installed: Any) -> None:
+    installed()
+    offered(("greet", "hello"), ("greet", "other"), ("train", "other"))
+    assert run("greet").stdout == "hello\n"
+    assert "Usage" in run("train", "--help").stdout
+    listed = run("plugins")
+    assert listed.stdout.splitlines()[-2:] == [
+        "warning: the command 'greet' of plugin unknown:greet (unknown unknown) is left out: that name is taken",
+        "warning: the command 'train' of plugin unknown:train (unknown unknown) is left out: that name is taken",
+    ]
+    assert len(json.loads(run("plugins", "--json").stdout)["warnings"]) == 2
+
+
+def test_commands_are_switched_off_like_plugins(offered: Any, installed: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("QAKIT_DISABLE_PLUGINS", "unknown:greet")
+    installed(disabled=("unknown:greet",))
+    offered(("greet", "hello"), ("wave", "other"))
+    assert run("greet").exit_code == 2
+    assert run("wave").stdout == "other\n"
+    assert "matches no installed plugin" not in run("plugins").stdout
+
+
+def test_the_help_fits_80_columns_and_every_name_in_it_is_a_command() -> None:
+    result = CliRunner().invoke(build_app(), ["--help"], env={"COLUMNS": "80", "TERMINAL_WIDTH": "80"})
+    listed = result.stdout.partition("Commands:")[2].splitlines()
+    assert len([line for line in listed if line.startswith("  ")]) == len([*commands.AllCommands()])
+    for name in commands.COMMANDS:
+        assert commands.AllCommands()[name].name == name

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qakit.cli import main
-from qakit.cli.terminal.console import out, plain, print_json, show_logged_warnings
+from qakit.cli.terminal.console import out, plain, print_json
+from qakit.cli.terminal.harmless import show_logged_warnings
 from qakit.cli.terminal.streams import SteadyStream, lost_output, steady_streams
 
 NARROW = ("cp1252", "latin-1", "ascii", "big5", "cp950", "gbk")

@@ -6,15 +6,15 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import pluggy
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from qakit.components import Component, Kind, NoSettings, Settings
-from qakit.discovery import Discovery, LoadedPlugin, PluginOrigin
+from qakit.discovery import Discovery, LoadedPlugin
 from qakit.ensembling.method import Method
 from qakit.ensembling.shares import as_shares
+from qakit.entry_points import PluginOrigin
 from qakit.errors import UsageError
 from qakit.protocols import EnsembleMember
 from qakit.registry import Registry, load_registry
@@ -46,7 +46,7 @@ def registry() -> Registry:
         ("ensemblers", Component(name=name, summary="Joins", settings=model, build=lambda settings, _: Joins(settings)))
         for name, model in (("joins", OwnWeights), ("plain", NoSettings))
     )
-    loaded = LoadedPlugin(PluginOrigin("other:x", "other", "1.0"), components, pluggy.PluginManager("qakit").hook)
+    loaded = LoadedPlugin(PluginOrigin("other:x", "other", "1.0"), components)
     return Registry(Discovery((loaded,), (), (), ()))
 
 

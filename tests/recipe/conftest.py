@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-import pluggy
 import pytest
 from pydantic import ConfigDict, Field, PositiveInt, model_validator
 
 from qakit.api import Component, NoSettings, RecipePath, Settings
 from qakit.components import Kind
-from qakit.discovery import BrokenPlugin, Discovery, LoadedPlugin, PluginOrigin
+from qakit.discovery import BrokenPlugin, Discovery, LoadedPlugin
+from qakit.entry_points import PluginOrigin
 from qakit.errors import RecipeError
 from qakit.recipe.load import load_recipe
 from qakit.registry import Registry
@@ -79,7 +79,7 @@ def make_registry(
         (kind, Component(name=name, summary=f"The {name}.", settings=model, build=lambda settings, runtime: None))
         for (kind, name), model in settings.items()
     )
-    loaded = LoadedPlugin(ORIGIN, components, pluggy.PluginManager("qakit").hook)
+    loaded = LoadedPlugin(ORIGIN, components)
     failed = (BrokenPlugin(PluginOrigin("other:x", "other", "2"), "no module", ""),) if broken else ()
     off = tuple(PluginOrigin(name, name.partition(":")[0], "1") for name in disabled)
     return Registry(Discovery((loaded,), failed, off, ()))
@@ -109,7 +109,7 @@ def registry_with_a_conflict() -> Registry:
     sound = make_registry()
     (plugin,) = sound.plugins
     crf = sound.entries("heads")[0].component
-    other = LoadedPlugin(PluginOrigin("other:x", "other", "2"), (("heads", crf),), plugin.hooks)
+    other = LoadedPlugin(PluginOrigin("other:x", "other", "2"), (("heads", crf),))
     return Registry(Discovery((plugin, other), (), (), ()))
 
 

@@ -8,9 +8,7 @@ in it take effect. The consoles hold to that whatever is printed: they read no m
 from __future__ import annotations
 
 import json
-import logging
 import sys
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,19 +16,10 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
+from qakit.cli.terminal.harmless import IN_JSON, SHOWN
+
 PIPE_WIDTH = 160
 """Columns when nobody's terminal is there to be asked: tables in a file or a pipe need not be narrow."""
-
-_HARMFUL = (
-    *(code for code in range(0x20) if chr(code) not in "\n\t"),
-    *range(0x7F, 0xA0),  # delete, and the second set of control characters: U+009B begins an escape sequence, too
-    *range(0x2028, 0x202F),  # line separators, and marks that turn the direction of what follows
-    *range(0x2066, 0x206A),
-    *range(0xD800, 0xE000),  # halves of characters: names of files may hold them, and no stream takes them
-)
-"""Code points that a terminal obeys, or that make it show something else than what is there."""
-_SHOWN = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _HARMFUL}
-_IN_JSON = {code: f"\\u{code:04x}" for code in _HARMFUL}
 
 
 class _Console(Console):
@@ -47,7 +36,7 @@ class _Console(Console):
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """What rich draws, its own control codes untouched and those in text escaped."""
         for segment in super().render(renderable, options):
-            yield segment if segment.control else Segment(segment.text.translate(_SHOWN), segment.style)
+            yield segment if segment.control else Segment(segment.text.translate(SHOWN), segment.style)
 
 
 out = _Console(width=None if sys.stdout is not None and sys.stdout.isatty() else PIPE_WIDTH)
@@ -58,7 +47,7 @@ err = _Console(stderr=True)
 
 def plain(text: object, style: str = "") -> Text:
     """The text as it is: no markup; control characters, marks of direction and lone surrogates shown as escapes."""
-    return Text(str(text).translate(_SHOWN), style=style)
+    return Text(str(text).translate(SHOWN), style=style)
 
 
 def print_json(value: Any) -> None:
@@ -72,7 +61,7 @@ def print_json(value: Any) -> None:
 
 def print_text(text: str) -> None:
     r"""Text for programs on stdout, unwrapped; harmful characters as ``\u001b``."""
-    sys.stdout.write(text.translate(_IN_JSON))
+    sys.stdout.write(text.translate(IN_JSON))
 
 
 def print_error(message: object) -> None:
@@ -83,38 +72,3 @@ def print_error(message: object) -> None:
 def print_warning(message: object) -> None:
     """Something the user should know; the command continues."""
     err.print(Text("warning: ", style="yellow") + plain(message))
-
-
-class _PlainRecord(logging.LogRecord):
-    """What anybody logs, harmless: libraries log what files hold, with handlers of their own."""
-
-    def getMessage(self) -> str:  # noqa: N802 - logging's name
-        """The message, control characters shown as escapes."""
-        return super().getMessage().translate(_SHOWN)
-
-
-class _Warnings(logging.Handler):
-    """Shows what the core logs."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        print_warning(self.format(record))
-
-
-def show_logged_warnings() -> None:
-    """From here on, warnings that the core logs appear as warnings of the command, and nothing that anybody logs or
-    warns of holds what a terminal obeys."""
-    logging.setLogRecordFactory(_PlainRecord)
-    warnings.formatwarning = _plain_warning
-    logger = logging.getLogger("qakit")
-    if not any(isinstance(handler, _Warnings) for handler in logger.handlers):
-        logger.addHandler(_Warnings(logging.WARNING))
-
-
-def _plain_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    line: str | None = None,  # noqa: ARG001 - of the protocol
-) -> str:
-    return f"{filename}:{lineno}: {category.__name__}: {message}\n".translate(_SHOWN)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import Field, PositiveInt
 
@@ -18,9 +18,6 @@ from qakit.api import (
     WindowRuntime,
     hookimpl,
 )
-
-if TYPE_CHECKING:
-    import typer
 
 
 class MlpSettings(Settings):
@@ -92,11 +89,3 @@ def qakit_register_preprocessors() -> Iterable[Component[Any, Any, Any]]:
 def qakit_register_postprocessors() -> Iterable[Component[Any, Any, Any]]:
     """The postprocessors of this package."""
     return [TRIM_PUNCTUATION]
-
-
-@hookimpl
-def qakit_register_commands(app: typer.Typer) -> None:
-    """``qakit answer-stats``."""
-    from qakit_example.command import answer_stats
-
-    app.command("answer-stats")(answer_stats)
