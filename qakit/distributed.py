@@ -5,14 +5,12 @@ from __future__ import annotations
 import atexit
 import copyreg
 import os
-import platform
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import timedelta
 from functools import cache
-from hashlib import blake2b
 from itertools import count
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -133,6 +131,9 @@ def check_same(workers: Workers, *parts: object) -> None:
     """
     if workers.size == 1:
         return
+    import platform  # two imports that `qakit --help` does without
+    from hashlib import blake2b
+
     digest = blake2b(digest_size=16)
     for part in parts:
         for piece in _pieces(part):
