@@ -25,7 +25,7 @@ from qakit.inference.log_probabilities import character_scores
 from qakit.inference.memory import within_memory
 from qakit.inference.nbest import span_predictions
 from qakit.modeling.assemble import Assembled
-from qakit.modeling.backbones import Attention, attention_to_score
+from qakit.modeling.attention import Attention, attention_to_score
 from qakit.modeling.device import Precision, autocast
 from qakit.protocols import (
     LearnsNumbers,

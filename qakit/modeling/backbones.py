@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 import transformers
@@ -18,6 +18,7 @@ from transformers.utils import logging as transformers_logging
 
 from qakit.errors import ModelError
 from qakit.modeling.adapter_file import ADAPTER
+from qakit.modeling.attention import Attention, attention_for
 from qakit.modeling.checkpoints import checkpoint_in, published_files
 from qakit.modeling.configs import encoder_class, load_config, named_kind
 from qakit.modeling.remote_code import announce_remote_code, reason
@@ -39,7 +40,6 @@ BARE_VOCABULARIES = {
 """What a vocabulary file is of, where no other file says so: the names that these tokenizers' authors chose."""
 
 
-Attention = Literal["auto", "eager", "sdpa", "flash_attention_2"]
 CPU = torch.device("cpu")
 
 
@@ -157,33 +157,6 @@ def load_backbone(
             "they do not belong together"
         )
     return Backbone(module, config, unexpected)
-
-
-def attention_for(choice: Attention, device: torch.device, config: PretrainedConfig) -> str:
-    """The attention implementation: the recipe's, or eager on CPU and SDPA on a GPU where the architecture has it.
-
-    On CPU the backward pass of the fused kernel is the slower one. Flash attention runs on GPUs only, so a run that was
-    trained with it predicts on a CPU without.
-    """
-    if choice != "auto" and not (choice == "flash_attention_2" and device.type == "cpu"):
-        return choice
-    return "sdpa" if device.type != "cpu" and getattr(encoder_class(config), "_supports_sdpa", False) else "eager"
-
-
-@contextmanager
-def attention_to_score(choice: Attention, device: torch.device, backbone: nn.Module) -> Iterator[None]:
-    """The fused kernel for forward passes without a backward one, where :func:`attention_for` has not chosen it on a
-    CPU for the sake of that: several times as fast on long windows."""
-    config: Any = getattr(backbone, "config", None)
-    eager = getattr(config, "_attn_implementation", None) == "eager"
-    if choice != "auto" or device.type != "cpu" or not eager or not getattr(backbone, "_supports_sdpa", False):
-        yield
-        return
-    config._attn_implementation = "sdpa"
-    try:
-        yield
-    finally:
-        config._attn_implementation = "eager"
 
 
 def from_config(config: PretrainedConfig, *, trust_remote_code: bool) -> nn.Module:

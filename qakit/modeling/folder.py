@@ -23,7 +23,8 @@ from qakit.errors import ModelError, PluginError, RunError, UsageError
 from qakit.files import check_readable, replace_folder
 from qakit.modeling.adapter_file import ADAPTER, check_origin, origin_of, read_adapter, read_weights, write_adapter
 from qakit.modeling.assemble import Assembled, build, build_head, length_limit, template_for
-from qakit.modeling.backbones import attention_for, from_config, load_backbone, load_tokenizer
+from qakit.modeling.attention import attention_for
+from qakit.modeling.backbones import from_config, load_backbone, load_tokenizer
 from qakit.modeling.checkpoints import pickled_files
 from qakit.modeling.configs import read_config
 from qakit.modeling.device import resolve_precision

@@ -9,6 +9,7 @@ from torch import nn
 
 from qakit.data.batch import Batch
 from qakit.errors import PluginError
+from qakit.modeling.attention import attention_of
 from qakit.modeling.device import FULL_PRECISION_ONLY
 from qakit.modeling.layers import Part, backbone_parts, layer_count
 from qakit.protocols import Head, HeadOutput, PoolsLayers
@@ -60,7 +61,7 @@ class ReadingModel(nn.Module):
         transformers would ask the device whether a mask hides anything, which waits for it, in every forward pass; and
         without a mask PyTorch may choose its fastest attention.
         """
-        return getattr(getattr(self.backbone, "config", None), "_attn_implementation", None) == "sdpa"
+        return attention_of(getattr(self.backbone, "config", None)) == "sdpa"
 
     def _hidden(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """(B, T, H): the last layer, or what the head makes of all layers."""

@@ -16,7 +16,8 @@ from transformers import AutoModelForQuestionAnswering, PretrainedConfig, PreTra
 
 from qakit.errors import ModelError, UsageError
 from qakit.modeling.assemble import Assembled, build, build_head, length_limit, template_for
-from qakit.modeling.backbones import attention_for, from_checkpoint, tokenizer_of
+from qakit.modeling.attention import attention_for
+from qakit.modeling.backbones import from_checkpoint, tokenizer_of
 from qakit.modeling.configs import load_config
 from qakit.modeling.device import Precision
 from qakit.modeling.model import ReadingModel

@@ -15,6 +15,7 @@ from qakit.distributed import check_same
 from qakit.errors import RunError, UsageError
 from qakit.files import recover_files, write_json
 from qakit.modeling.adapter_file import origin_of
+from qakit.modeling.attention import attention_of
 from qakit.modeling.device import keep_freed_memory, resolve_precision
 from qakit.modeling.model import parameter_counts
 from qakit.modeling.sources import PRETRAINING
@@ -224,7 +225,7 @@ def _started(pretraining: Pretraining, accelerator: Accelerator, progress: Progr
         parameters=parameter_counts(pretraining.model),
         device=str(accelerator.device),
         precision=resolve_precision(pretraining.settings.precision, accelerator.device, pretraining.config.model_type),
-        attention=str(pretraining.config._attn_implementation),
+        attention=attention_of(pretraining.config),
         unused_weights=(),
         texts="texts",
     )

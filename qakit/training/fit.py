@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from qakit.data.splits import SplitName, split_sources
 from qakit.files import write_json
 from qakit.inference.output import inputs_of
+from qakit.modeling.attention import attention_of
 from qakit.modeling.model import parameter_counts, parameters_by_module
 from qakit.recipe.hub_data import is_on_hub
 from qakit.recipe.load import recipe_hash
@@ -121,7 +122,7 @@ def started(
         parameters=counts,
         device=str(accelerator.device),
         precision=prepared.precision,
-        attention=str(prepared.assembled.config._attn_implementation),
+        attention=attention_of(prepared.assembled.config),
         unused_weights=prepared.assembled.unexpected,
     )
 

@@ -152,7 +152,7 @@ def _speeds(prepared: ScoringSet, models: Sequence[TrainedRun]) -> list[float]:
     before."""
     import torch
 
-    from qakit.modeling.backbones import attention_to_score
+    from qakit.modeling.attention import attention_to_score
     from qakit.modeling.device import autocast
 
     seconds, windows = [0.0] * len(models), 0

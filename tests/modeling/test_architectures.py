@@ -15,6 +15,7 @@ from transformers import AutoModel, AutoModelForQuestionAnswering, PretrainedCon
 
 from qakit.inference.scoring import prepare
 from qakit.modeling.assemble import Assembled, assemble
+from qakit.modeling.attention import attention_of
 from qakit.modeling.folder import load_model, save_model, use_in_transformers
 from qakit.recipe.model import Recipe
 from qakit.registry import load_registry
@@ -125,11 +126,14 @@ def test_fused_attention_sees_what_plain_attention_sees(family: str, tiny_backbo
         rows = np.arange(len(prepared.windows))
         batches = [prepared.collator.collate(some, targets=False) for some in (rows, rows[:1])]
         assert [batch.padded for batch in batches] == [True, False]
-        assert model.backbone.config._attn_implementation == attention
+        assert attention_of(model.backbone.config) == attention
         found[attention] = [model(batch).scores["start"][batch.context_mask] for batch in batches]
         masked = model(replace(batches[1], padded=True)).scores["start"][batches[1].context_mask]
         torch.testing.assert_close(masked, found[attention][1], atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(found["eager"], found["sdpa"], atol=1e-5, rtol=1e-4)
+    model.backbone.config._attn_implementation = "sdpa"  # transformers' own, which looks at the mask
+    theirs = [model(batch).scores["start"][batch.context_mask] for batch in batches]
+    torch.testing.assert_close(found["sdpa"], theirs, atol=0, rtol=0)
 
 
 @pytest.mark.parametrize("family", ["BertConfig", "ModernBertConfig", "DistilBertConfig"])
