@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     )
     from qakit.metrics.squad import normalize, squad_v1, squad_v2
     from qakit.metrics.text import text_match
+    from qakit.modeling.assemble import length_limit
     from qakit.modeling.layers import backbone_parts, layer_count
     from qakit.numbers import parse_targets
     from qakit.outputs import new_path
@@ -66,11 +67,13 @@ if TYPE_CHECKING:
         LearnsNumbers,
         LearnsSettings,
         LearnsYesNo,
+        MergesAdapter,
         Metric,
         NoRuntime,
         Observer,
         ObserverRuntime,
         OfficialFormat,
+        ParameterRule,
         PerExampleMetric,
         Pool,
         PoolsLayers,
@@ -80,6 +83,7 @@ if TYPE_CHECKING:
         Preprocessor,
         Reader,
         Reads,
+        RulesParameters,
         ScoresPositions,
         SpanCandidates,
         SumsPositions,
@@ -153,6 +157,7 @@ __all__ = [
     "LearnsNumbers",
     "LearnsSettings",
     "LearnsYesNo",
+    "MergesAdapter",
     "Metric",
     "ModelError",
     "NoAnswer",
@@ -162,6 +167,7 @@ __all__ = [
     "Observer",
     "ObserverRuntime",
     "OfficialFormat",
+    "ParameterRule",
     "PerExampleMetric",
     "Places",
     "Policy",
@@ -180,6 +186,7 @@ __all__ = [
     "RecipePath",
     "Remark",
     "Replanned",
+    "RulesParameters",
     "ScoresPositions",
     "SetPrediction",
     "Settings",
@@ -216,6 +223,7 @@ __all__ = [
     "iter_nbest",
     "jaccard_per_example",
     "layer_count",
+    "length_limit",
     "matthews",
     "new_path",
     "normalize",
@@ -256,6 +264,7 @@ _MODULES = {
         "squad_v2_per_example text_match_per_example",
         "qakit.metrics.squad": "normalize squad_v1 squad_v2",
         "qakit.metrics.text": "text_match",
+        "qakit.modeling.assemble": "length_limit",
         "qakit.modeling.layers": "backbone_parts layer_count",
         "qakit.outputs": "new_path",
         "qakit.recipe.section": "RecipePath",
@@ -266,11 +275,14 @@ _MODULES = {
         "qakit.errors": "DataError ModelError QakitError UsageError",
         "qakit.numbers": "parse_targets",
         "qakit.problems": "PROBLEM_KINDS Policy Problem Problems",
-        "qakit.protocols": "Adapter ContextScores Decoded Distributions DrawnMetric EnsembleMember Ensembler "
-        "ExportsAdapter Gives GivesDistributions GivesOtherThanSpans Head HeadOutput HeadRuntime LabelScores "
-        "LearnsAnyPlace LearnsNumbers LearnsSettings LearnsYesNo Metric NoRuntime Observer ObserverRuntime "
-        "OfficialFormat PerExampleMetric Pool PoolsLayers PoolsMembers PositionScores Postprocessor Preprocessor "
-        "Reader Reads ScoresPositions SpanCandidates SumsPositions TransformersNames WindowRuntime Writer",
+        "qakit.protocols": """
+            Adapter ContextScores Decoded Distributions DrawnMetric EnsembleMember Ensembler ExportsAdapter
+            Gives GivesDistributions GivesOtherThanSpans Head HeadOutput HeadRuntime LabelScores LearnsAnyPlace
+            LearnsNumbers LearnsSettings LearnsYesNo MergesAdapter Metric NoRuntime Observer ObserverRuntime
+            OfficialFormat ParameterRule PerExampleMetric Pool PoolsLayers PoolsMembers PositionScores
+            Postprocessor Preprocessor Reader Reads RulesParameters ScoresPositions SpanCandidates SumsPositions
+            TransformersNames WindowRuntime Writer
+        """,
         "qakit.randomness": "uniform",
         "qakit.values": "Answer Candidate ContextPrediction Example LabelPrediction NoAnswer Prediction SetPrediction "
         "SpanPrediction TargetNames Targets YES_NO class_name whole_text",

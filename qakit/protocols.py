@@ -347,8 +347,40 @@ class Adapter(Protocol):
         """
         ...
 
+
+@runtime_checkable
+class MergesAdapter(Protocol):
+    """Optional for adapters: plain weights. A model whose adapter has not this is kept as what was trained, and answers
+    with the adapter in its place; it needs the backbone's source to be loaded."""
+
     def merge(self, backbone: nn.Module) -> nn.Module:
         """The backbone with the adapter folded into plain weights, for a model that loads without the adapter."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterRule:
+    """How a parameter is optimised where that is not for the recipe to say.
+
+    Attributes:
+        decays: whether weight decay moves it towards 0; None: as the recipe and its shape say.
+        rate: its learning rate, as a multiple of the recipe's.
+    """
+
+    decays: bool | None = None
+    rate: float = 1.0
+
+
+@runtime_checkable
+class RulesParameters(Protocol):
+    """Optional for adapters, and for heads about their own: parameters that are optimised in a way of their own."""
+
+    def parameter_rule(self, name: str) -> ParameterRule:
+        """The rule of a parameter.
+
+        Args:
+            name: in ``named_parameters()`` of the adapted backbone, or of the head.
+        """
         ...
 
 

@@ -72,6 +72,28 @@ class LoraSettings(Settings):
         return self
 
 
+class Ia3Settings(Settings):
+    """Settings of ``ia3``."""
+
+    targets: Literal["default"] | list[str] = Field(
+        default="default",
+        description="What is scaled: keys, values and the feed-forward blocks' inner activations, or what the linear "
+        "modules with these names give (`output.dense` and its like: what they get).",
+    )
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        if not self.targets:
+            raise ValueError("targets names no module; give at least one, or 'default'")
+        return self
+
+
+class PromptSettings(Settings):
+    """Settings of ``prompt``."""
+
+    tokens: int = Field(default=20, ge=1, description="How many vectors; each takes a position from the window.")
+
+
 FULL: Component[NoSettings, NoRuntime, Adapter] = Component(
     name="full",
     summary="Every parameter of the backbone trains",
@@ -103,8 +125,21 @@ LORA: Component[LoraSettings, NoRuntime, Adapter] = Component(
     build="qakit_adapters.lora:Lora",
 )
 
+IA3: Component[Ia3Settings, NoRuntime, Adapter] = Component(
+    name="ia3",
+    summary="Factors for keys, values and inner activations (Liu et al. 2022): about 0.1% of the parameters",
+    settings=Ia3Settings,
+    build="qakit_adapters.ia3:Ia3",
+)
+PROMPT: Component[PromptSettings, NoRuntime, Adapter] = Component(
+    name="prompt",
+    summary="A soft prompt (Lester et al. 2021): vectors before the first token; the backbone stays as it is",
+    settings=PromptSettings,
+    build="qakit_adapters.prompt:Prompt",
+)
+
 
 @hookimpl
 def qakit_register_adapters() -> Iterable[Component[Any, Any, Any]]:
     """The adapters of this package."""
-    return FULL, BITFIT, LAYERNORM, FREEZE, LORA
+    return FULL, BITFIT, LAYERNORM, FREEZE, LORA, IA3, PROMPT

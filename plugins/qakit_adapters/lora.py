@@ -142,7 +142,7 @@ class Lora:
         Raises:
             ModelError: no module to update is known for this architecture, or none of the named ones is there.
         """
-        from peft import LoraConfig, get_peft_model
+        from peft import LoraConfig
 
         settings = self.settings
         config = LoraConfig(
@@ -154,9 +154,7 @@ class Lora:
             init_lora_weights=True if settings.init == "default" else settings.init,
             target_modules=targets_of(backbone, settings.targets),
         )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about saving a PeftModel by its own means
-            adapted: nn.Module = get_peft_model(backbone, config)
+        adapted = wrapped(backbone, config)
         self._initial = factors(adapted) if settings.init in MOVES_WEIGHTS else {}
         return adapted
 
@@ -172,13 +170,29 @@ class Lora:
         trained, its second takes away what was there at the beginning.
         """
         from peft import get_peft_model_state_dict
-        from safetensors.torch import save_file
 
         state: dict[str, Tensor] = get_peft_model_state_dict(backbone)
         config: Any = backbone.peft_config["default"]  # type: ignore[index]
         state, config = converted(state, config, self._initial)
-        config.base_model_name_or_path = source
-        config.inference_mode = True
-        config.save_pretrained(str(folder))
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-        save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+        write_peft(folder, state, config, source=source)
+
+
+def write_peft(folder: Path, state: Mapping[str, Tensor], config: Any, *, source: str) -> None:
+    """A folder for ``PeftModel.from_pretrained`` over the backbone called ``source``."""
+    from safetensors.torch import save_file
+
+    config.base_model_name_or_path = source
+    config.inference_mode = True
+    config.save_pretrained(str(folder))
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+
+
+def wrapped(backbone: nn.Module, config: Any) -> nn.Module:
+    """The backbone with PEFT's modules in it; only those train."""
+    from peft import get_peft_model
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about saving a PeftModel by its own means
+        adapted: nn.Module = get_peft_model(backbone, config)
+    return adapted

@@ -150,7 +150,7 @@ def described(node: Node, registry: Registry, *, listener: Listener) -> dict[str
             "learning_rate": group["peak_rate"],
             "weight_decay": group["weight_decay"],
         }
-        for group in parameter_groups(prepared.assembled.model, recipe.train)
+        for group in parameter_groups(prepared.assembled.model, recipe.train, prepared.assembled.adapter)
     ]
     lengths = prepared.plan.first.windows.lengths
     return {

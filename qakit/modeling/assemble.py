@@ -63,7 +63,6 @@ def assemble(recipe: Recipe, registry: Registry, *, device: torch.device, classe
         vocabulary=len(tokenizer),
         padding=tokenizer.pad_token_id,
     )
-    check_length(backbone.module, recipe.windows.max_length)
     fresh = {}
     if section.reinit_layers:
         fresh = reinitialise_top(
@@ -80,6 +79,7 @@ def assemble(recipe: Recipe, registry: Registry, *, device: torch.device, classe
         raise PluginError(
             f"the adapter {recipe.adapter.name!r}: apply returned {type(adapted).__name__}; it must return the backbone"
         )
+    check_length(adapted, recipe.windows.max_length)
     check_trained(fresh, adapter=recipe.adapter.name)
     model = ReadingModel(adapted, head).to(device)
     template = template_for(tokenizer, backbone.config)

@@ -10,7 +10,7 @@ import torch
 from qakit.files import copy_files, replace_folder
 from qakit.modeling.adapter_file import ADAPTER
 from qakit.modeling.assemble import Assembled
-from qakit.modeling.folder import load_adapted, read_layout, refuse_graph, save_model
+from qakit.modeling.folder import load_adapted, merging, read_layout, refuse_graph, save_model
 from qakit.outputs import check_empty
 from qakit.protocols import ExportsAdapter
 from qakit.registry import Registry
@@ -24,6 +24,7 @@ def export_merged(run: Run, registry: Registry, folder: Path) -> None:
 
     Raises:
         RunError: the folder exists and is not empty, or the run has no model.
+        UsageError: the adapter cannot be merged.
         ModelError: the run keeps only the adapter, and its backbone is no longer there.
     """
     check_empty(folder)
@@ -33,6 +34,7 @@ def export_merged(run: Run, registry: Registry, folder: Path) -> None:
         if adapter_only:
             recipe = run.recipe()
             assembled = load_adapted(run.model, recipe, registry, device=CPU)
+            merging(assembled.adapter, "only `qakit export --adapter-only` and the run itself hold this model")
             decision = run.read_json(run.decision_file)
             save_model(assembled, fresh, decision=decision, backbone=recipe.backbone)
         else:
@@ -73,8 +75,10 @@ def export_graph(run: Run, assembled: Assembled, folder: Path, *, int8: bool) ->
         int8: with 8-bit weights.
 
     Raises:
+        UsageError: the adapter cannot be merged.
         ModelError: the architecture cannot be exported.
     """
+    merging(assembled.adapter, "an encoder with it has no graph")
     shutil.copyfile(run.recipe_file, folder / "recipe.yaml")
     _copy_seen(run, folder)
     decision = run.read_json(run.decision_file)

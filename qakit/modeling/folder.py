@@ -35,7 +35,7 @@ from qakit.modeling.remote_code import announce_remote_code, code_files, is_remo
 from qakit.modeling.smoke_test import try_encoder
 from qakit.names import one_line
 from qakit.numbers import load_json
-from qakit.protocols import Adapter, NoRuntime
+from qakit.protocols import Adapter, MergesAdapter, NoRuntime
 from qakit.recipe.model import BackboneSection, Recipe
 from qakit.registry import Registry
 from qakit.runs import LAYOUT, classes_in
@@ -64,8 +64,8 @@ def save_model(
         decision: what was tuned together with these weights (the no-answer threshold, the temperature), kept as
             ``decision.json``.
         keep: ``merged``: plain weights; where an adapter has added weights of its own, those are kept beside as
-            ``adapter.safetensors``. ``adapter``: only what was trained. ``onnx``, ``onnx-int8``: the encoder, its
-            adapter merged already, as a graph, and the head's weights.
+            ``adapter.safetensors``. ``adapter``: only what was trained, as always where the adapter cannot be merged.
+            ``onnx``, ``onnx-int8``: the encoder, its adapter merged already, as a graph, and the head's weights.
         backbone: where the backbone came from; noted with its hashes, so that an adapter finds it again.
 
     Raises:
@@ -73,6 +73,8 @@ def save_model(
         ModelError: the architecture has no graph.
     """
     origin = None if backbone is None else origin_of(backbone, Path(str(assembled.config.name_or_path)))
+    if keep == "merged" and not isinstance(assembled.adapter, MergesAdapter):
+        keep = "adapter"
     if keep == "adapter" and origin is None:
         raise UsageError("a backbone from scratch must be kept whole: no file holds the weights that are not trained")
     merged = merged_backbone(assembled) if keep == "merged" else None
@@ -106,7 +108,7 @@ def save_model(
 
 
 def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torch.device) -> Assembled:
-    """Load what :func:`save_model` wrote, with plain weights.
+    """Load what :func:`save_model` wrote, with plain weights if its adapter can be merged.
 
     Raises:
         RunError: a file is missing or damaged, the weights do not fit the recipe's head, or the encoder cannot be used.
@@ -115,6 +117,8 @@ def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torc
     layout = read_layout(folder)
     if layout.get("weights") == "adapter":
         adapted = load_adapted(folder, recipe, registry, device=device)
+        if not isinstance(adapted.adapter, MergesAdapter):
+            return adapted
         merged = _checked(adapted.adapter.merge(adapted.model.backbone))
         return replace(adapted, model=ReadingModel(merged, adapted.model.head).to(device).eval())
     is_graph = str(layout.get("weights")).startswith("onnx")
@@ -270,8 +274,24 @@ def _has_added(adapted: nn.Module, merged: nn.Module) -> bool:
 
 
 def merged_backbone(assembled: Assembled) -> nn.Module:
-    """The backbone with plain weights. Adapters may merge in place, and training continues: they get a copy."""
-    return _checked(assembled.adapter.merge(copy.deepcopy(assembled.model.backbone)))
+    """The backbone with plain weights. Adapters may merge in place, and training continues: they get a copy.
+
+    Raises:
+        UsageError: the adapter cannot be merged.
+    """
+    adapter = merging(assembled.adapter, "its model cannot be kept as plain weights")
+    return _checked(adapter.merge(copy.deepcopy(assembled.model.backbone)))
+
+
+def merging(adapter: object, consequence: str) -> MergesAdapter:
+    """The adapter, if it can be merged.
+
+    Raises:
+        UsageError: it cannot, with the consequence.
+    """
+    if not isinstance(adapter, MergesAdapter):
+        raise UsageError(f"the adapter {type(adapter).__name__} cannot be merged into the backbone: {consequence}")
+    return adapter
 
 
 def _checked(merged: object) -> nn.Module:

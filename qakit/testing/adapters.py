@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from qakit.components import Component, Settings
-from qakit.protocols import ExportsAdapter, NoRuntime
+from qakit.protocols import ExportsAdapter, MergesAdapter, NoRuntime, ParameterRule, RulesParameters
 from qakit.testing.components import build_checked, running, type_name
 
 
@@ -44,15 +44,22 @@ def check_adapter(component: Component[Any, Any, Any], settings: Settings) -> No
     assert torch.isfinite(trained).all(), "the output is not finite after two steps"
     assert not torch.allclose(before, trained), "two training steps change nothing"
     state = _state(backbone)
-    with running("merge"):
-        merged = adapter.merge(copy.deepcopy(backbone))
-    assert isinstance(merged, nn.Module), f"merge returns {type_name(merged)}, not a module"
-    assert _state(backbone) == state, "merging a copy changes the trained backbone: its weights' names or what trains"
-    assert torch.equal(_output(backbone), trained), "merging a copy changes the trained backbone's output"
-    assert set(merged.state_dict()) == plain, "the merged backbone's weights are not those of a plain backbone"
-    with running("the merged backbone"):
-        output = _output(merged.eval())
-    assert torch.allclose(output, trained, atol=1e-4), "merging changes the output"
+    if isinstance(adapter, MergesAdapter):
+        with running("merge"):
+            merged = adapter.merge(copy.deepcopy(backbone))
+        assert isinstance(merged, nn.Module), f"merge returns {type_name(merged)}, not a module"
+        assert _state(backbone) == state, (
+            "merging a copy changes the trained backbone: its weights' names or what trains"
+        )
+        assert torch.equal(_output(backbone), trained), "merging a copy changes the trained backbone's output"
+        assert set(merged.state_dict()) == plain, "the merged backbone's weights are not those of a plain backbone"
+        with running("the merged backbone"):
+            output = _output(merged.eval())
+        assert torch.allclose(output, trained, atol=1e-4), "merging changes the output"
+    if isinstance(adapter, RulesParameters):
+        with running("parameter_rule"):
+            rules = [adapter.parameter_rule(name) for name, _ in backbone.named_parameters()]
+        assert all(isinstance(rule, ParameterRule) for rule in rules), "parameter_rule returns no ParameterRule"
     if isinstance(adapter, ExportsAdapter):
         with TemporaryDirectory() as folder, running("export"):
             adapter.export(backbone, Path(folder), source="tiny-bert")

@@ -12,34 +12,43 @@ from torch import nn
 from qakit.errors import ModelError
 from qakit.modeling.layers import Part, backbone_parts, layer_count
 from qakit.modeling.model import ReadingModel, part_name
+from qakit.protocols import ParameterRule, RulesParameters
 from qakit.recipe.model import TrainSection
 from qakit.training.averaging import averaged_from
 
 Named = list[tuple[str, nn.Parameter]]
 
 
-def parameter_groups(model: ReadingModel, section: TrainSection) -> list[dict[str, Any]]:
+def parameter_groups(model: ReadingModel, section: TrainSection, adapter: object = None) -> list[dict[str, Any]]:
     """Trainable parameters by part and by whether they decay (matrices do, biases and norms don't).
 
     Some architectures have biases of two dimensions (ConvBERT, XLNet's ``r_w_bias``): the name tells them.
 
     The parts are the backbone and the head; with ``layer_decay`` the embeddings, each layer, the rest of the backbone
-    and the head. Each group has ``name``, ``params``, ``names``, ``peak_rate`` and ``weight_decay``.
+    and the head. Each group has ``name``, ``params``, ``names``, ``peak_rate`` and ``weight_decay``. Adapter and
+    head may have rules of their own: :class:`~qakit.protocols.RulesParameters`.
 
     Raises:
         ModelError: nothing is trainable, or the backbone's layers cannot be told apart.
     """
     groups: list[dict[str, Any]] = []
     for part, named, rate, weight_decay in _parts(model, section):
-        for decays in (True, False):
-            chosen = [(name, p) for name, p in named if (p.ndim >= 2 and not name.endswith("bias")) == decays]
+        ruled = adapter if part != "head" else model.head
+        kinds: dict[tuple[bool, float], Named] = {(True, 1.0): [], (False, 1.0): []}
+        for name, parameter in named:
+            rule = ParameterRule()
+            if isinstance(ruled, RulesParameters):
+                rule = ruled.parameter_rule(name.partition(".")[2])
+            decays = parameter.ndim >= 2 and not name.endswith("bias") if rule.decays is None else rule.decays
+            kinds.setdefault((decays, rule.rate), []).append((name, parameter))
+        for (decays, factor), chosen in kinds.items():
             if chosen:
                 groups.append(
                     {
-                        "name": f"{part}, {'decay' if decays else 'no decay'}",
+                        "name": f"{part}, {'decay' if decays else 'no decay'}" + (f", {factor:g} x" * (factor != 1)),
                         "params": [p for _, p in chosen],
                         "names": [name for name, _ in chosen],
-                        "peak_rate": rate,
+                        "peak_rate": rate * factor,
                         "weight_decay": weight_decay if decays else 0.0,
                     }
                 )
@@ -48,11 +57,10 @@ def parameter_groups(model: ReadingModel, section: TrainSection) -> list[dict[st
     return groups
 
 
-def build_optimiser(model: ReadingModel, section: TrainSection) -> torch.optim.AdamW:
+def build_optimiser(model: ReadingModel, section: TrainSection, adapter: object = None) -> torch.optim.AdamW:
     """Fused AdamW (Loshchilov & Hutter, Decoupled Weight Decay Regularization, 2019)."""
-    return torch.optim.AdamW(
-        parameter_groups(model, section), lr=section.learning_rate, betas=section.betas, eps=section.epsilon, fused=True
-    )
+    groups = parameter_groups(model, section, adapter)
+    return torch.optim.AdamW(groups, lr=section.learning_rate, betas=section.betas, eps=section.epsilon, fused=True)
 
 
 def trained(optimiser: Any) -> dict[str, nn.Parameter]:

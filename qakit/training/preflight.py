@@ -30,10 +30,10 @@ from qakit.inference.output import build_writer, save_predictions
 from qakit.inference.scoring import characters_of, predictions_of, prepare, score
 from qakit.modeling.assemble import Assembled
 from qakit.modeling.device import autocast
-from qakit.modeling.folder import merged_backbone
+from qakit.modeling.folder import merged_backbone, merging
 from qakit.modeling.plain_weights import plain_weights
 from qakit.modeling.smoke_test import sharing_copy
-from qakit.protocols import PerExampleMetric
+from qakit.protocols import MergesAdapter, PerExampleMetric
 from qakit.registry import Registry, singular
 from qakit.training.events import Listener, Notice, Preparing
 from qakit.training.feed import Epoch, parts_of
@@ -279,7 +279,9 @@ class _Trial:
         assembled = self.prepared.assembled
         head = assembled.model.head
         with _stage("merge", self._adapter):
-            if self.prepared.recipe.train.keep == "merged":
+            if self.prepared.recipe.backbone.init == "scratch":
+                merging(assembled.adapter, "a model that begins from scratch could not be kept")
+            if self.prepared.recipe.train.keep == "merged" and isinstance(assembled.adapter, MergesAdapter):
                 plain_weights(merged_backbone(assembled), head, assembled.config)
         with _stage("keeping weights", self._head):
             save({name: tensor.detach().cpu().contiguous() for name, tensor in head.state_dict().items()})

@@ -40,7 +40,7 @@ class Trainee:
     def of(assembled: Assembled, recipe: Recipe, *, steps: int) -> Trainee:
         """Nothing trained yet; ``steps`` is the length of the training."""
         average = average_of(assembled.model, recipe.train, steps=steps)
-        return Trainee(assembled, build_optimiser(assembled.model, recipe.train), average)
+        return Trainee(assembled, build_optimiser(assembled.model, recipe.train, assembled.adapter), average)
 
     def parameters(self) -> dict[str, nn.Parameter]:
         """What trains, by name, where it lies."""
@@ -49,7 +49,9 @@ class Trainee:
     def copied(self, recipe: Recipe) -> Trainee:
         """The same model once more, without moments and average."""
         model = copy.deepcopy(self.assembled.model)
-        return Trainee(replace(self.assembled, model=model), build_optimiser(model, recipe.train), None)
+        return Trainee(
+            replace(self.assembled, model=model), build_optimiser(model, recipe.train, self.assembled.adapter), None
+        )
 
 
 def check_launch(accelerator: Accelerator, recipe: Recipe) -> None:

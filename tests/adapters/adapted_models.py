@@ -57,7 +57,7 @@ def small(model_type: str) -> nn.Module:
 
 def train(assembled: Assembled, recipe: Recipe, *, steps: range, optimiser: Any = None) -> Any:
     """Optimiser steps on one batch, each with dropout from its own address; returns the optimiser."""
-    optimiser = optimiser or build_optimiser(assembled.model, recipe.train)
+    optimiser = optimiser or build_optimiser(assembled.model, recipe.train, assembled.adapter)
     assembled.model.train()
     for step in steps:
         set_rates(optimiser, 1.0)

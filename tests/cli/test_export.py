@@ -253,3 +253,37 @@ def test_what_the_user_has_put_into_an_export_for_kaggle_stays(
         *map(Path, ("out/dataset/wheels", "out/dataset/wheels/jieba-1-py3-none-any.whl", "out/notebook/notes.txt"))
     }
     assert first <= again
+
+
+def test_a_run_whose_adapter_cannot_be_merged_answers_with_it(small_recipe: Path, invoke: Any, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    prompt = ("--set", "adapter={name: prompt, tokens: 4}")
+    result = invoke("train", small_recipe, "--output", run, "--quiet", *prompt, "--set", "train.layer_decay=0.8")
+    assert result.exit_code == 0, result.output
+    assert (run / "model" / "adapter.safetensors").is_file()
+    assert not (run / "model" / "model.safetensors").exists()
+    assert "prompt" in "".join(name for name, _ in TrainedRun.load(run).assembled.model.named_parameters())
+    measured = json.loads(invoke("evaluate", run, "--json").stdout)["figures"]
+    assert measured == json.loads((run / "metrics.json").read_text())["validation"]
+    for kind, said in (("--merge", "cannot be merged"), ("--onnx", "cannot be merged")):
+        refused = invoke("export", run, kind, "--output", tmp_path / "whole")
+        assert refused.exit_code == 2
+        assert said in str(refused.exception)
+        assert not (tmp_path / "whole").exists()
+    assert invoke("export", run, "--adapter-only", "--output", tmp_path / "small").exit_code == 0
+    asked = [
+        json.loads(invoke("ask", each, "Where?", "--context", "It lies in Rome.", "--json").stdout)
+        for each in (run, tmp_path / "small")
+    ]
+    assert asked[0] == asked[1]
+
+
+def test_a_model_from_scratch_that_could_not_be_kept_is_refused_before_the_training(
+    small_recipe: Path, invoke: Any, tmp_path: Path
+) -> None:
+    sets = ("--set", "adapter=prompt", "--set", "backbone.init=scratch")
+    result = invoke("train", small_recipe, "--output", tmp_path / "run", "--quiet", *sets)
+    assert result.exit_code == 2
+    assert "the adapter Prompt cannot be merged into the backbone: a model that begins from scratch" in str(
+        result.exception
+    )
