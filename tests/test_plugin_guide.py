@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from dataclasses import replace
@@ -44,6 +45,29 @@ def test_the_short_example_works() -> None:
     assert not component.summary.endswith(".")
 
 
+def test_the_reader_with_helpers_works(tmp_path: Path) -> None:
+    (source,) = re.findall(r"```python\n([^`]*from qakit.reading[^`]*(?:`[^`]+`[^`]*)*?)```", page_of("Reader"))
+    plugin: dict[str, Any] = {}
+    exec(source, plugin)
+    records = [
+        {"id": 7.0, "question": "Where?", "note": "It lies in Rome.", "answer": "Rome", "at": 10},
+        {"id": "b", "question": "Where?", "note": "In Oslo \ud800.", "answer": "Oslo", "at": "9"},
+        {"question": "Where?", "note": "Nowhere."},
+        {"id": 8, "question": "Where?", "note": "Nowhere.", "answer": None},
+    ]
+    path = tmp_path / "notes.json"
+    path.write_text(json.dumps(records))
+    problems = api.Problems(path, {"missing_field": "skip"})
+    found = list(plugin["NotesReader"]().read(path, problems))
+    assert [(each.id, each.answers and each.answers[0].start) for each in found] == [("7", 11), ("b", 3), ("8", None)]
+    assert found[1].contexts == ("In Oslo \ufffd.",)
+    assert sorted(problems.counts.items()) == [
+        (("answer_offset", "repaired"), 2),
+        (("lone_surrogate", "repaired"), 1),
+        (("missing_field", "skipped"), 1),
+    ]
+
+
 def page_of(protocol: str) -> str:
     """What the guide says of a protocol."""
     return (ROOT / "docs" / "plugins" / f"{protocol.lower()}.md").read_text("utf-8")
@@ -52,7 +76,8 @@ def page_of(protocol: str) -> str:
 def of_section(protocol: str, kind: str) -> Component[Any, Any, Any]:
     """The component of the page's own example."""
     section = page_of(protocol)
-    (source,) = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
+    (source,) = (block for block in blocks if "qakit_register_" in block)
     plugin: dict[str, Any] = {"__name__": f"guide_{kind}"}
     exec(source, plugin)
     (component,) = plugin[f"qakit_register_{kind}"]()

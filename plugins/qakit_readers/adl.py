@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from qakit.api import Answer, DataError, Example, Problems
+from qakit.reading.answers import read_answer
+from qakit.reading.files import load_json, unreadable
+from qakit.reading.record import Record, SkippedRecordError, kind_of, whole_number
 from qakit_readers import AdlSettings
-from qakit_readers.answers import read_answer
-from qakit_readers.files import load_json, unreadable
 from qakit_readers.forms import format_hint, format_of
-from qakit_readers.record import Record, SkippedRecordError, kind_of, whole_number
 
 
 class AdlReader:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from qakit.api import DataError
+from qakit.reading.files import refuse_foreign, unreadable
 from qakit_readers.delimited import Row
-from qakit_readers.files import refuse_foreign, unreadable
 
 _MAGIC = b"PAR1"
 _HEAD = 4096

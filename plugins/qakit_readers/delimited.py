@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from qakit.api import DataError, Problems
-from qakit_readers.files import LONGEST, text_lines
-from qakit_readers.record import quoted
+from qakit.reading.files import LONGEST, text_lines
+from qakit.reading.record import quoted
 
 _SEPARATOR_LINE = re.compile(r"sep=(.)", re.IGNORECASE)
 """Excel's own first line."""

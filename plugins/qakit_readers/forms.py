@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qakit_readers.record import Record
+from qakit.reading.record import Record
 
 MARKS: Mapping[str, frozenset[str]] = {
     "mrqa": frozenset({"context_tokens", "detected_answers"}),

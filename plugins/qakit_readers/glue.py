@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qakit.api import DataError, Example, Problems, whole_text
+from qakit.reading.files import text_lines
+from qakit.reading.record import Record, SkippedRecordError, quoted
 from qakit_readers import GlueSettings
 from qakit_readers.columnar import is_parquet, parquet_rows
-from qakit_readers.files import text_lines
 from qakit_readers.glue_tasks import ID_COLUMNS, MISMATCHED, MISMATCHED_GENRES, TASKS, TaskColumns
-from qakit_readers.record import Record, SkippedRecordError, quoted
 
 
 @dataclass(frozen=True, slots=True)

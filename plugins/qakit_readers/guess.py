@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qakit.api import DataError, Guess, Problems, without_gz
+from qakit.reading.files import beginning, text_lines
 from qakit_readers import GlueSettings
 from qakit_readers.columnar import is_parquet, parquet_rows
 from qakit_readers.columns import (
@@ -20,7 +21,6 @@ from qakit_readers.columns import (
     starts_fit,
 )
 from qakit_readers.delimited import SEPARATORS, delimited_rows
-from qakit_readers.files import beginning, text_lines
 from qakit_readers.glue import GlueReader
 from qakit_readers.glue_tasks import TASKS
 from qakit_readers.json_table import json_rows

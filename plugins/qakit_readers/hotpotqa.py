@@ -7,10 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from qakit.api import YES_NO, Answer, Example, Problems
+from qakit.reading.record import Record, SkippedRecordError, kind_of
 from qakit_readers import HotpotSettings
 from qakit_readers.forms import demand
 from qakit_readers.json_table import object_rows
-from qakit_readers.record import Record, SkippedRecordError, kind_of
 from qakit_readers.several import place_anywhere, table_of
 
 

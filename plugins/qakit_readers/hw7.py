@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from qakit.api import Answer, DataError, Example, Problems
-from qakit_readers.answers import place_answer, start_of
-from qakit_readers.files import load_json
+from qakit.reading.answers import place_answer, start_of
+from qakit.reading.files import load_json
+from qakit.reading.record import Record, SkippedRecordError, kind_of, quoted
 from qakit_readers.forms import format_hint
-from qakit_readers.record import Record, SkippedRecordError, kind_of, quoted
 
 _ANSWER_FIELDS = ("answer_text", "answer_start", "answer_end")
 

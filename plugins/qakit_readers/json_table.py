@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from qakit.api import DataError, Problems
+from qakit.reading.files import RepeatedKeyObject, load_json, parse_json, text_lines
+from qakit.reading.record import REPEATED, kind_of
 from qakit_readers.columnar import is_parquet, parquet_rows
 from qakit_readers.delimited import Row
-from qakit_readers.files import RepeatedKeyObject, load_json, parse_json, text_lines
 from qakit_readers.forms import entries_of, format_hint
-from qakit_readers.record import REPEATED, kind_of
 
 
 def json_rows(path: Path, problems: Problems) -> Iterator[Row]:

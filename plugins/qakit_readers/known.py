@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from qakit.api import Guess
+from qakit.reading.files import beginning, load_json, text_lines
 from qakit_readers.columnar import is_parquet, parquet_rows
-from qakit_readers.files import beginning, load_json, text_lines
 from qakit_readers.forms import MARKS, entries_of
 from qakit_readers.spans import labels_in, types_in
 

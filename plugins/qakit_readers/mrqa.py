@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from qakit.api import Answer, Example, Problems
-from qakit_readers.answers import place_answer
+from qakit.reading.answers import place_answer
+from qakit.reading.record import Record, SkippedRecordError, kind_of, quoted, whole_number
 from qakit_readers.forms import demand
 from qakit_readers.json_table import json_lines
-from qakit_readers.record import Record, SkippedRecordError, kind_of, quoted, whole_number
 
 
 class MrqaReader:

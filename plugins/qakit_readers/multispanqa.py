@@ -7,9 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from qakit.api import Answer, Example, Problems
+from qakit.reading.record import Record, SkippedRecordError, kind_of, quoted
 from qakit_readers.forms import demand
 from qakit_readers.json_table import object_rows
-from qakit_readers.record import Record, SkippedRecordError, kind_of, quoted
 from qakit_readers.tokens import Tokens
 
 _TAGS = ("O", "B", "I")

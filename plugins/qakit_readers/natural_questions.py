@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qakit.api import YES_NO, Answer, Example, Problems
+from qakit.reading.record import Record, SkippedRecordError, quoted
 from qakit_readers.forms import demand
 from qakit_readers.json_table import json_lines
-from qakit_readers.record import Record, SkippedRecordError, quoted
 from qakit_readers.several import answer_between
 from qakit_readers.tokens import Tokens
 

@@ -12,11 +12,11 @@ from itertools import chain
 from pathlib import Path
 
 from qakit.api import Answer, DataError, Example, Problems
+from qakit.reading.files import beginning, load_json
+from qakit.reading.record import Record, SkippedRecordError, kind_of, quoted
 from qakit_readers import NewsSettings
 from qakit_readers.delimited import delimited_rows
-from qakit_readers.files import beginning, load_json
 from qakit_readers.forms import demand, entries_of, format_hint
-from qakit_readers.record import Record, SkippedRecordError, kind_of, quoted
 from qakit_readers.several import answer_between
 from qakit_readers.tokens import Tokens
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from qakit.api import Answer
-from qakit_readers.answers import lowered, within_word
-from qakit_readers.record import Record, kind_of, quoted
+from qakit.reading.answers import lowered, within_word
+from qakit.reading.record import Record, kind_of, quoted
 
 _Found = tuple[int, int, int]
 """Context, first character, one past the last."""

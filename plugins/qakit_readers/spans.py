@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from qakit.api import Answer, DataError, Example, Problems
+from qakit.reading.answers import place_answer
+from qakit.reading.files import load_json, load_text, text_lines
+from qakit.reading.record import Record, SkippedRecordError, kind_of, quoted
 from qakit_readers import BratSettings, LabelStudioSettings
-from qakit_readers.answers import place_answer
-from qakit_readers.files import load_json, load_text, text_lines
 from qakit_readers.forms import demand, entries_of, format_hint
-from qakit_readers.record import Record, SkippedRecordError, kind_of, quoted
 from qakit_readers.several import answer_between
 
 _CONFIGURATION = "annotation.conf"

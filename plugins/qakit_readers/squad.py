@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from qakit.api import Answer, DataError, Example, Problems, without_gz
+from qakit.reading.answers import answer_values, read_answer
+from qakit.reading.files import load_json
+from qakit.reading.record import Record, SkippedRecordError, kind_of
 from qakit_readers import SquadSettings
-from qakit_readers.answers import answer_values, read_answer
 from qakit_readers.columnar import is_parquet, parquet_rows
-from qakit_readers.files import load_json
 from qakit_readers.forms import MARKS, demand, entries_of, format_hint, format_of
 from qakit_readers.json_table import json_rows
-from qakit_readers.record import Record, SkippedRecordError, kind_of
 
 _CONTEXT, _QUESTION, _ID = ("context", "context_text"), ("question", "query_text"), ("id", "query_id")
 """What SQuAD and CMRC's own files call them."""

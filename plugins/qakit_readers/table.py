@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from qakit.api import Answer, DataError, Example, Problems, Targets, class_name, whole_text, without_gz
+from qakit.reading.answers import answer_values, place_answer, read_answer
+from qakit.reading.record import Record, SkippedRecordError, kind_of, quoted, whole_number
 from qakit_readers import TableSettings
-from qakit_readers.answers import answer_values, place_answer, read_answer
 from qakit_readers.columnar import parquet_rows
 from qakit_readers.delimited import Row, delimited_rows, separator_hint
 from qakit_readers.forms import format_hint, format_of
 from qakit_readers.json_table import json_rows
-from qakit_readers.record import Record, SkippedRecordError, kind_of, quoted, whole_number
 from qakit_readers.template import TextTemplate
 
 FORMATS = {

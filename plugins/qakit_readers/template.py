@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from qakit.api import class_name
-from qakit_readers.record import Record, kind_of
+from qakit.reading.record import Record, kind_of
 
 _PART = re.compile(r"\{\{|\}\}|\{([^{}]*)\}")
 """A brace that is meant, written twice, or a column in braces."""

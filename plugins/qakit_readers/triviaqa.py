@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from qakit.api import Answer, DataError, Example, Problems
+from qakit.reading.files import load_json, load_text
+from qakit.reading.record import Record, SkippedRecordError, kind_of, quoted
 from qakit_readers import TriviaSettings
 from qakit_readers.columnar import is_parquet
-from qakit_readers.files import load_json, load_text
 from qakit_readers.forms import demand, format_hint
 from qakit_readers.json_table import object_rows
-from qakit_readers.record import Record, SkippedRecordError, kind_of, quoted
 from qakit_readers.several import place_anywhere, table_of
 
 _SOURCES = (

@@ -29,7 +29,7 @@ def test_init_knows_which_reader_a_file_wants(name: str, tmp_path: Path) -> None
 def test_init_reads_the_beginning_of_json_lines_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Files of 17 GB, as Natural Questions has them, fit into no memory."""
     whole: list[Path] = []
-    monkeypatch.setattr("qakit_readers.files.read_bytes", lambda path: whole.append(path) or path.read_bytes())
+    monkeypatch.setattr("qakit.reading.files.read_bytes", lambda path: whole.append(path) or path.read_bytes())
     understand(PUBLISHED["Natural Questions"][0](tmp_path), load_registry())
     assert whole == []
     understand(PUBLISHED["HotpotQA"][0](tmp_path), load_registry())

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qakit.api import Answer, DataError, Problems
-from qakit_readers.answers import place_answer
-from qakit_readers.record import Record, SkippedRecordError
+from qakit.reading.answers import place_answer
+from qakit.reading.record import Record, SkippedRecordError
 
 Read = Callable[..., Any]
 INVISIBLE = re.compile("[\\s\u200b]")

@@ -174,7 +174,7 @@ def test_a_hundred_thousand_columns_take_no_time(write, read):
 
 
 def test_a_line_that_never_ends_is_refused(write, read, monkeypatch):
-    monkeypatch.setattr("qakit_readers.files.LONGEST", 1000)
+    monkeypatch.setattr("qakit.reading.files.LONGEST", 1000)
     with pytest.raises(DataError, match="line 2: the line is longer than 1,000 bytes: no text is"):
         read("table", write("q,c\n" + "x" * 2000), question="q", context="c")
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, cast
 
-from qakit.api import Policy, Problems
-from qakit_readers.files import RepeatedKeyObject
+from qakit.problems import Policy, Problems
+from qakit.reading.files import RepeatedKeyObject
 
 REPEATED = "the key comes twice in one object; the last one counts"
 _SHOWN = 40

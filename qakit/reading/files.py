@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from qakit.api import DataError
+from qakit.errors import DataError
 
 _BOM = b"\xef\xbb\xbf"
 _NOTHING = b"\0 \t\r\n"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from qakit.api import YES_NO, Answer, Policy
-from qakit_readers.record import Record, kind_of, quoted, whole_number
+from qakit.problems import Policy
+from qakit.reading.record import Record, kind_of, quoted, whole_number
+from qakit.values import YES_NO, Answer
 
 Place = tuple[int, int]
 """[first, end) characters of a context."""
