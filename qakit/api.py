@@ -93,6 +93,7 @@ if TYPE_CHECKING:
     )
     from qakit.randomness import uniform
     from qakit.recipe.section import RecipePath
+    from qakit.registry import load_registry
     from qakit.runs import open_run
     from qakit.training.events import (
         CheckpointWritten,
@@ -224,6 +225,7 @@ __all__ = [
     "jaccard_per_example",
     "layer_count",
     "length_limit",
+    "load_registry",
     "matthews",
     "new_path",
     "normalize",
@@ -268,6 +270,7 @@ _MODULES = {
         "qakit.modeling.layers": "backbone_parts layer_count",
         "qakit.outputs": "new_path",
         "qakit.recipe.section": "RecipePath",
+        "qakit.registry": "load_registry",
         "qakit.runs": "open_run",
         "qakit.training.events": "CheckpointWritten Evaluated Notice Remark Replanned Started StepDone StoppedEarly",
         "qakit.hookspecs": "hookimpl",

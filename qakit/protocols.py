@@ -7,7 +7,7 @@ candidates per window.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor, nn
+    from transformers import PreTrainedTokenizerFast
 
     from qakit.data.batch import Batch
     from qakit.data.encode import EncodedExamples
@@ -63,6 +64,7 @@ class HeadRuntime:
         layers: the backbone's layers; a head that pools them sees one more: the embeddings come first.
         architecture: the backbone's kind as transformers names it (``bert``), for heads with
             :class:`~qakit.protocols.TransformersNames`.
+        tokenizer: the run's; None where a head is built to be asked what it gives, and reads nothing.
     """
 
     hidden_size: int
@@ -74,6 +76,7 @@ class HeadRuntime:
     numbers: tuple[str, ...] = ()
     layers: int = 0
     architecture: str = ""
+    tokenizer: PreTrainedTokenizerFast | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

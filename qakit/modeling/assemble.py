@@ -73,7 +73,7 @@ def assemble(recipe: Recipe, registry: Registry, *, device: torch.device, classe
             trust_remote_code=section.trust_remote_code,
         )
     adapter: Adapter = build(registry, "adapters", recipe.adapter, NoRuntime())
-    head = build_head(recipe, backbone.config, registry, classes=classes)
+    head = build_head(recipe, backbone.config, registry, classes=classes, tokenizer=tokenizer)
     adapted = adapter.apply(backbone.module)
     if not isinstance(adapted, nn.Module):
         raise PluginError(
@@ -118,7 +118,12 @@ def build(registry: Registry, kind: Kind, ref: PluginRef, runtime: object) -> An
 
 
 def build_head(
-    recipe: Recipe, config: PretrainedConfig, registry: Registry, *, classes: tuple[str, ...] = ()
+    recipe: Recipe,
+    config: PretrainedConfig,
+    registry: Registry,
+    *,
+    classes: tuple[str, ...] = (),
+    tokenizer: PreTrainedTokenizerFast | None = None,
 ) -> nn.Module:
     """The recipe's head for a backbone of this configuration."""
     several = isinstance(classes, TargetNames)
@@ -132,6 +137,7 @@ def build_head(
         numbers=classes if several else (),
         layers=int(getattr(config, "num_hidden_layers", 0)),
         architecture=str(config.model_type),
+        tokenizer=tokenizer,
     )
     head = build(registry, "heads", recipe.head, runtime)
     if not isinstance(head, nn.Module):
@@ -170,7 +176,7 @@ def retold(assembled: Assembled, recipe: Recipe, registry: Registry) -> Assemble
     Raises:
         PluginError: the head's weights depend on what it is told there.
     """
-    head = build_head(recipe, assembled.config, registry, classes=assembled.classes)
+    head = build_head(recipe, assembled.config, registry, classes=assembled.classes, tokenizer=assembled.tokenizer)
     try:
         head.load_state_dict(assembled.model.head.state_dict())
     except RuntimeError as error:

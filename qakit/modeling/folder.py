@@ -142,7 +142,8 @@ def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torc
             backbone = from_config(config, trust_remote_code=recipe.backbone.trust_remote_code)
     except ModelError as error:
         raise RunError(f"{folder} is damaged: config.json: {error}") from error
-    head = build_head(recipe, config, registry, classes=classes)
+    tokenizer = load_tokenizer(str(folder), trust_remote_code=recipe.backbone.trust_remote_code)
+    head = build_head(recipe, config, registry, classes=classes, tokenizer=tokenizer)
     of_head = set(names.values())  # transformers may keep a part of the head (a pooler) under the backbone's name
     if is_graph:
         backbone = OnnxEncoder(folder / GRAPH, config, length_limit=length_limit(backbone))
@@ -151,7 +152,6 @@ def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torc
         _fill(backbone, {name.removeprefix(prefix): weights[name] for name in held}, folder)
     _fill(head, {own: weights[stored] for own, stored in names.items() if stored in weights}, folder)
     model = ReadingModel(backbone, head).to(device).eval()
-    tokenizer = load_tokenizer(str(folder), trust_remote_code=recipe.backbone.trust_remote_code)
     template = template_for(tokenizer, config)
     try:
         precision = resolve_precision(recipe.train.precision, device, config.model_type)
@@ -198,10 +198,10 @@ def load_adapted(folder: Path, recipe: Recipe, registry: Registry, *, device: to
     except ModelError as error:
         raise ModelError(f"{folder} needs the backbone that it was trained from: {error}") from error
     adapter: Adapter = build(registry, "adapters", recipe.adapter, NoRuntime())
-    head = build_head(recipe, source.config, registry, classes=classes_in(layout))
+    tokenizer = load_tokenizer(str(folder), trust_remote_code=recipe.backbone.trust_remote_code)
+    head = build_head(recipe, source.config, registry, classes=classes_in(layout), tokenizer=tokenizer)
     model = ReadingModel(adapter.apply(source.module), head)
     read_adapter(model, _trained(folder, layout, model), folder)
-    tokenizer = load_tokenizer(str(folder), trust_remote_code=recipe.backbone.trust_remote_code)
     template = template_for(tokenizer, source.config)
     return Assembled(model.to(device).eval(), tokenizer, template, source.config, adapter, classes_in(layout))
 

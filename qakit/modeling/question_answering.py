@@ -111,7 +111,7 @@ def assemble_published(
     except Exception as error:  # whatever its forward function wants beside texts, or gives beside two scores a token
         raise ModelError(f"model {published.name!r} ({config.model_type}) cannot answer: {one_line(error)}") from error
     seen = PretrainedConfig.from_dict({"hidden_size": 2})  # the head's backbone: two numbers for each token
-    head = build_head(recipe, seen, registry)
+    head = build_head(recipe, seen, registry, tokenizer=published.tokenizer)
     identity = {"qa_outputs.weight": torch.eye(2), "qa_outputs.bias": torch.zeros(2)}
     names = head.transformers_names if isinstance(head, TransformersNames) else {}
     if set(names) != set(head.state_dict()) or set(names.values()) != set(identity):

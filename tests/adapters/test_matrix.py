@@ -10,9 +10,10 @@ import torch
 import transformers
 from adapted_models import BATCH, CPU, Make, scores, train
 
+from qakit.modeling import assemble
 from qakit.modeling.assemble import Assembled
 from qakit.modeling.folder import load_model, save_model
-from qakit.protocols import MergesAdapter
+from qakit.protocols import HeadRuntime, MergesAdapter
 from qakit.registry import load_registry
 from qakit.testing import made_up_batch
 from qakit.training.checkpoints import Progress, load_checkpoint, save_checkpoint
@@ -135,3 +136,16 @@ def check_in_transformers(folder: Path, assembled: Assembled) -> None:
     else:
         torch.testing.assert_close(theirs.start_logits[where], ours["start"][where], atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(theirs.end_logits[where], ours["end"][where], atol=1e-5, rtol=1e-5)
+
+
+def test_a_head_is_told_of_the_tokenizer_in_training_and_when_it_is_loaded(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Any] = []
+    build = assemble.build
+    monkeypatch.setattr(assemble, "build", lambda *given: (told.append(given[3]), build(*given))[1])
+    recipe, assembled = make("bitfit", "linear_span")
+    save_model(assembled, tmp_path / "model", decision={}, backbone=recipe.backbone)
+    load_model(tmp_path / "model", recipe, load_registry(), device=CPU)
+    tokenizers = [runtime.tokenizer for runtime in told if isinstance(runtime, HeadRuntime)]
+    assert [each.tokenize("in rome") for each in tokenizers] == [assembled.tokenizer.tokenize("in rome")] * 2
