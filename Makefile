@@ -61,7 +61,7 @@ audit: $(VENV)/.dev
 $(VENV)/.docs: constraints.txt
 	$(CHECK_PYTHON)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt zensical
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt zensical mkdocstrings-python
 	touch $@
 
 docs: $(VENV)/.docs

@@ -172,7 +172,8 @@ def token_spans(store: TokenStore, row: Int32, start: Int64, end: Int64) -> tupl
 
     Args:
         row: (K,) the text's row in the store.
-        start, end: (K,) characters.
+        start: (K,) characters.
+        end: (K,) characters, exclusive.
     """
     first, stop = np.full((2, len(row)), -1, np.int32)
     order = np.argsort(row, kind="stable")

@@ -161,7 +161,7 @@ def _text(metadata: Sequence[Any]) -> str:
         if isinstance(constraint, IsPath):
             return "a path or a name" if constraint.or_name else "a path"
     patterns = [pattern for item in metadata if (pattern := getattr(item, "pattern", None)) is not None]
-    return f"text that matches {patterns[0]}" if patterns else "text"
+    return f"text that matches `{patterns[0]}`" if patterns else "text"
 
 
 def _bounds(metadata: Sequence[Any]) -> str:

@@ -143,7 +143,7 @@ CASES = {
     "pattern": (
         "name: a b\n",
         (
-            "r.yaml:3:7: name should be text that matches ^[A-Za-z0-9][A-Za-z0-9._-]*$ or null, not the text 'a b'\n"
+            "r.yaml:3:7: name should be text that matches `^[A-Za-z0-9][A-Za-z0-9._-]*$` or null, not the text 'a b'\n"
             "    3 | name: a b\n"
             "      |       ^"
         ),
