@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     from qakit.problems import PROBLEM_KINDS, Policy, Problem, Problems
     from qakit.protocols import (
         Adapter,
+        Backbone,
+        BackboneOutput,
+        BackboneRuntime,
         ContextScores,
         Decoded,
         Distributions,
@@ -128,6 +131,9 @@ __all__ = [
     "YES_NO",
     "Adapter",
     "Answer",
+    "Backbone",
+    "BackboneOutput",
+    "BackboneRuntime",
     "Batch",
     "Candidate",
     "CharacterScores",
@@ -279,9 +285,10 @@ _MODULES = {
         "qakit.numbers": "parse_targets",
         "qakit.problems": "PROBLEM_KINDS Policy Problem Problems",
         "qakit.protocols": """
-            Adapter ContextScores Decoded Distributions DrawnMetric EnsembleMember Ensembler ExportsAdapter
-            Gives GivesDistributions GivesOtherThanSpans Head HeadOutput HeadRuntime LabelScores LearnsAnyPlace
-            LearnsNumbers LearnsSettings LearnsYesNo MergesAdapter Metric NoRuntime Observer ObserverRuntime
+            Adapter Backbone BackboneOutput BackboneRuntime ContextScores Decoded Distributions DrawnMetric
+            EnsembleMember Ensembler ExportsAdapter Gives GivesDistributions GivesOtherThanSpans Head HeadOutput
+            HeadRuntime LabelScores LearnsAnyPlace LearnsNumbers LearnsSettings LearnsYesNo MergesAdapter Metric
+            NoRuntime Observer ObserverRuntime
             OfficialFormat ParameterRule PerExampleMetric Pool PoolsLayers PoolsMembers PositionScores
             Postprocessor Preprocessor Reader Reads RulesParameters ScoresPositions SpanCandidates SumsPositions
             TransformersNames WindowRuntime Writer

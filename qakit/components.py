@@ -8,14 +8,26 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ConfigDict
 
 from qakit.errors import PluginLoadError
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
 Kind = Literal[
-    "readers", "preprocessors", "adapters", "heads", "postprocessors", "ensemblers", "writers", "metrics", "observers"
+    "readers",
+    "preprocessors",
+    "backbones",
+    "adapters",
+    "heads",
+    "postprocessors",
+    "ensemblers",
+    "writers",
+    "metrics",
+    "observers",
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """The kinds of component, each with its hook ``qakit_register_<kind>``."""
@@ -74,23 +86,23 @@ class ImportedBuild:
 
 
 @dataclass(frozen=True, slots=True)
-class ImportedGuess:
-    """As :class:`ImportedBuild`, for a function that guesses how a file may be read."""
+class ImportedFunction:
+    """As :class:`ImportedBuild`, for a component's other functions, which get one argument."""
 
     target: str
 
-    def __call__(self, path: Path) -> Iterable[Guess]:
-        """Its guesses.
+    def __call__(self, given: Any) -> Any:
+        """What the function makes of it.
 
         Raises:
             ImportError: its module, or something that the module needs, is missing.
             PluginLoadError: the module has no such name.
         """
-        return self.load()(path)
+        return self.load()(given)
 
-    def load(self) -> Guesses:
+    def load(self) -> Callable[[Any], Any]:
         """The function itself; raises as the call."""
-        return cast(Guesses, ImportedBuild(self.target).load())
+        return ImportedBuild(self.target).load()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +146,8 @@ class Component(Generic[SettingsT, RuntimeT, BuiltT]):
     """Settings that a search tries, one after the other (``qakit tune-postprocess``); without any, the defaults."""
     guess: Guesses | None = field(default=None, compare=False)
     """Of a reader: with which settings it may read a file (``qakit init``); without it the defaults are tried."""
+    tokenizer: Callable[[SettingsT], PreTrainedTokenizerFast] | None = field(default=None, compare=False)
+    """Of a backbone: its tokenizer, made of the settings; without it a recipe names one (``backbone.source``)."""
 
     def __init__(
         self,
@@ -143,9 +157,11 @@ class Component(Generic[SettingsT, RuntimeT, BuiltT]):
         build: Callable[[SettingsT, RuntimeT], BuiltT] | str,
         tries: tuple[Mapping[str, Any], ...] = (),
         guess: Guesses | str | None = None,
+        tokenizer: Callable[[SettingsT], PreTrainedTokenizerFast] | str | None = None,
     ) -> None:
-        build = ImportedBuild(build) if isinstance(build, str) else build
-        guess = ImportedGuess(guess) if isinstance(guess, str) else guess
-        given = {"name": name, "summary": summary, "settings": settings, "build": build, "tries": tries, "guess": guess}
+        given = {"name": name, "summary": summary, "settings": settings, "tries": tries}
+        given["build"] = ImportedBuild(build) if isinstance(build, str) else build
+        given["guess"] = ImportedFunction(guess) if isinstance(guess, str) else guess
+        given["tokenizer"] = ImportedFunction(tokenizer) if isinstance(tokenizer, str) else tokenizer
         for key, value in given.items():
             object.__setattr__(self, key, value)

@@ -27,6 +27,12 @@ def qakit_register_preprocessors() -> Iterable[Component[Any, Any, Any]]:
 
 
 @hookspec
+def qakit_register_backbones() -> Iterable[Component[Any, Any, Any]]:
+    """Encoders over token ids, trained from scratch."""
+    return ()
+
+
+@hookspec
 def qakit_register_adapters() -> Iterable[Component[Any, Any, Any]]:
     """Which parameters of the backbone train."""
     return ()

@@ -50,6 +50,19 @@ class WindowRuntime:
 
 
 @dataclass(frozen=True, slots=True)
+class BackboneRuntime:
+    """What a backbone gets to know.
+
+    Attributes:
+        vocabulary: V, the tokenizer's tokens: ids are below it.
+        padding: the id that shorter windows of a batch are filled up with.
+    """
+
+    vocabulary: int
+    padding: int
+
+
+@dataclass(frozen=True, slots=True)
 class HeadRuntime:
     """What a head gets to know.
 
@@ -99,7 +112,14 @@ class NoRuntime:
     """For kinds of component that need to know nothing when they are built."""
 
 
-# -------------------------------------------- what a head gives: losses, scores and what it decodes from them
+# ---------------------------------- what backbone and head give: losses, scores and what is decoded from them
+@dataclass(frozen=True, slots=True)
+class BackboneOutput:
+    """What a backbone computes for a batch: ``last_hidden_state`` (B, T, H) float, a vector for each token."""
+
+    last_hidden_state: Tensor
+
+
 @dataclass(frozen=True, slots=True)
 class HeadOutput:
     """What a head computes for a batch.
@@ -226,6 +246,26 @@ Gives = Literal["spans", "sets", "labels", "contexts"]
 """What a head decodes to: :class:`SpanCandidates`, :class:`LabelScores` or :class:`ContextScores`. Of ``sets``, too,
 :class:`SpanCandidates`: then all of them together are the answer in their window, and ``null`` is not looked at."""
 GIVES: tuple[Gives, ...] = get_args(Gives)
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """An encoder over token ids, a ``torch.nn.Module``. Its fresh weights are drawn when it is built."""
+
+    hidden_size: int
+    """H."""
+
+    def __call__(self, *, input_ids: Tensor, attention_mask: Tensor) -> BackboneOutput:
+        """A vector for each token.
+
+        Args:
+            input_ids: (B, T) int64.
+            attention_mask: (B, T) int64, 0 where a window is filled up at its end: what stands there must not matter.
+
+        A backbone whose ``forward`` has a parameter ``token_type_ids`` gets them too: (B, T) int64, 0 for the question
+        and 1 for contexts, where the tokenizer tells them apart.
+        """
+        ...
 
 
 @runtime_checkable

@@ -26,6 +26,7 @@ PROTOCOLS: Mapping[Kind, type[Any]] = MappingProxyType(
     {
         "readers": protocols.Reader,
         "preprocessors": protocols.Preprocessor,
+        "backbones": protocols.Backbone,
         "adapters": protocols.Adapter,
         "heads": protocols.Head,
         "postprocessors": protocols.Postprocessor,

@@ -215,6 +215,7 @@ def test_the_expected_components_are_there() -> None:
             "triviaqa",
         ],
         "preprocessors": ["centred", "concatenate", "every_context", "random_window", "stride", "truncate"],
+        "backbones": [],
         "adapters": ["bitfit", "freeze", "full", "ia3", "layernorm", "lora", "prompt"],
         "heads": ["classifier", "crf", "joint_span", "linear_span", "multiple_choice", "paragraph_scorer"],
         "postprocessors": ["length_prior", "number_units", "special_chars", "trim_to_tokens"],

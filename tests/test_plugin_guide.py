@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from offered import installed
 
 from qakit import api, hookspecs, testing
 from qakit.components import Component
@@ -26,13 +27,19 @@ EXAMPLE_FILES = [
     PACKAGE / "pyproject.toml",
     PACKAGE / "example" / "recipe.yaml",
 ]
+BILSTM_FILES = [
+    *sorted((PACKAGE / "bilstm" / "src" / "qakit_bilstm").glob("*.py")),
+    PACKAGE / "bilstm" / "tests" / "test_bilstm.py",
+    PACKAGE / "bilstm" / "pyproject.toml",
+    PACKAGE / "bilstm" / "recipe.yaml",
+]
 LANGUAGES = {".py": "python", ".toml": "toml", ".yaml": "yaml"}
 
 
-@pytest.mark.parametrize("path", EXAMPLE_FILES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*EXAMPLE_FILES, *BILSTM_FILES], ids=lambda path: path.name)
 def test_the_example_is_shown_as_it_is(path: Path) -> None:
     block = f"```{LANGUAGES[path.suffix]}\n{path.read_text('utf-8')}```\n"
-    assert block in GUIDE, f"docs/plugins/example.md does not show {path.relative_to(PACKAGE)} as it is"
+    assert block in GUIDE, f"docs/plugins/ does not show {path.relative_to(PACKAGE)} as it is"
 
 
 def test_the_short_example_works() -> None:
@@ -143,6 +150,14 @@ def test_the_adapter_of_the_guide_works() -> None:
     testing.check_adapter(of_section("Adapter", "adapters"), api.NoSettings())
 
 
+def test_the_backbone_of_the_guide_works(tmp_path: Path) -> None:
+    with installed(PACKAGE / "bilstm", tmp_path):
+        from qakit_bilstm import BILSTM, BiLstmSettings
+
+        testing.check_component("backbones", BILSTM)
+        testing.check_backbone(BILSTM, BiLstmSettings(embedding=5, width=3, layers=2))
+
+
 def test_the_ensembler_of_the_guide_works() -> None:
     component = of_section("Ensembler", "ensemblers")
     testing.check_ensembler(component, api.NoSettings())
@@ -159,8 +174,8 @@ def test_the_ensembler_of_the_guide_works() -> None:
     assert found.null.probability == pytest.approx(0.4)
 
 
-def test_the_example_has_all_its_files() -> None:
-    assert len(EXAMPLE_FILES) == 9
+def test_the_examples_have_all_their_files() -> None:
+    assert (len(EXAMPLE_FILES), len(BILSTM_FILES)) == (9, 5)
 
 
 @pytest.mark.parametrize("hook", sorted(name for name in vars(hookspecs) if name.startswith("qakit_register_")))

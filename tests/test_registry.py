@@ -216,6 +216,7 @@ def test_members_of_every_protocol_are_known() -> None:
     assert {kind: set(missing_members(kind, object())) for kind in KINDS} == {
         "readers": {"read"},
         "preprocessors": {"windows", "redraws"},
+        "backbones": {"__call__", "hidden_size"},
         "adapters": {"apply", "merge"},
         "heads": {"__call__", "decode", "reads"},
         "postprocessors": {"__call__"},
@@ -232,6 +233,7 @@ def test_members_of_every_protocol_are_known() -> None:
     [
         ("qakit_register_readers", "readers"),
         ("qakit_register_preprocessors", "preprocessors"),
+        ("qakit_register_backbones", "backbones"),
         ("qakit_register_adapters", "adapters"),
         ("qakit_register_heads", "heads"),
         ("qakit_register_postprocessors", "postprocessors"),

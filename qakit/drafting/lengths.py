@@ -131,9 +131,10 @@ def _positions(folder: Path) -> int:
     from qakit.modeling.assemble import length_limit
     from qakit.modeling.backbones import from_config
     from qakit.modeling.configs import read_config
+    from qakit.registry import load_registry
 
     config = read_config(folder)
     with torch.device("meta"):  # its shape, not its weights
-        limit = length_limit(from_config(config, trust_remote_code=False))
+        limit = length_limit(from_config(config, load_registry(), trust_remote_code=False))
     told = limit or getattr(config, "max_position_embeddings", None)
     return told if isinstance(told, int) and told > 0 else USUAL_POSITIONS  # -1: any length

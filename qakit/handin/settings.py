@@ -67,6 +67,7 @@ def _model(run: Run, registry: Registry, place: str) -> Described:
     from qakit.data.template import backend_copy
     from qakit.errors import RunError
     from qakit.inference.trained import temperature_of, threshold_of
+    from qakit.modeling.architectures import is_offered
     from qakit.modeling.assemble import template_for
     from qakit.modeling.backbones import load_tokenizer
     from qakit.modeling.configs import read_config
@@ -79,7 +80,7 @@ def _model(run: Run, registry: Registry, place: str) -> Described:
     recipe = run.recipe()
     refuse_graph(run.model)
     config = read_config(run.model, trust_remote_code=False)
-    _check(run, recipe, config.model_type, registry)
+    _check(run, recipe, config.model_type, registry, of_plugin=is_offered(config))
     classes = run.classes()
     if isinstance(classes, TargetNames):
         _refuse(run, "several numbers of each text")
@@ -241,7 +242,7 @@ def _cleaned(recipe: Recipe, registry: Registry) -> dict[str, Any]:
     return {"postprocess": [plugin_settings(registry, "postprocessors", ref) for ref in recipe.postprocess]}
 
 
-def _check(run: Run, recipe: Recipe, architecture: str, registry: Registry) -> None:
+def _check(run: Run, recipe: Recipe, architecture: str, registry: Registry, *, of_plugin: bool) -> None:
     """Refuse what the predictor has no code for."""
     named: list[tuple[str, Any, PluginRef, tuple[str, ...]]] = [
         ("head", "heads", recipe.head, HEADS),
@@ -259,7 +260,7 @@ def _check(run: Run, recipe: Recipe, architecture: str, registry: Registry) -> N
         _refuse(run, "head.spans: many")
     if recipe.predict.aggregation == "mean" and head["name"] != "linear_span":
         _refuse(run, f"predict.aggregation: mean with the head {head['name']}")
-    if architecture == "longformer" or recipe.backbone.trust_remote_code:
+    if architecture == "longformer" or of_plugin or recipe.backbone.trust_remote_code:
         _refuse(run, f"the backbone's architecture ({architecture})")
 
 

@@ -10,8 +10,7 @@ from torch import nn
 
 from qakit.inference.output import build_writer, choice_names, sample_submission, write_checked
 from qakit.modeling.assemble import build_head
-from qakit.modeling.configs import load_config
-from qakit.modeling.sources import find_source
+from qakit.modeling.backbones import configuration
 from qakit.modeling.start import check_start
 from qakit.protocols import Gives
 from qakit.recipe.model import Recipe
@@ -37,10 +36,7 @@ def untrained_head(recipe: Recipe, registry: Registry, classes: tuple[str, ...])
     """
     section = recipe.backbone
     check_start(section)
-    source = find_source(
-        section.source, revision=section.revision, with_code=section.trust_remote_code, needs="tokenizer"
-    )
-    return build_head(recipe, load_config(section, source), registry, classes=classes)
+    return build_head(recipe, configuration(section, registry), registry, classes=classes)
 
 
 def stand_in(example: Example, gives: Gives, classes: Sequence[str]) -> Prediction:

@@ -19,7 +19,7 @@ from qakit.modeling.model import ReadingModel
 from qakit.protocols import Adapter, HeadRuntime, NoRuntime
 from qakit.randomness import derive_seed
 from qakit.recipe.model import PluginRef, Recipe
-from qakit.registry import Registry
+from qakit.registry import Registry, load_registry
 from qakit.values import TargetNames
 
 POSITION_TABLES = ("position_embeddings", "embed_positions", "wpe")
@@ -54,7 +54,7 @@ def assemble(recipe: Recipe, registry: Registry, *, device: torch.device, classe
         PluginError: the adapter's or the head's.
     """
     section = recipe.backbone
-    tokenizer = tokenizer_of(section)
+    tokenizer = tokenizer_of(section, registry)
     torch.manual_seed(derive_seed(recipe.seed, "initial weights"))
     backbone = load_backbone(
         section,
@@ -62,6 +62,7 @@ def assemble(recipe: Recipe, registry: Registry, *, device: torch.device, classe
         device=device,
         vocabulary=len(tokenizer),
         padding=tokenizer.pad_token_id,
+        registry=registry,
     )
     fresh = {}
     if section.reinit_layers:
@@ -71,6 +72,7 @@ def assemble(recipe: Recipe, registry: Registry, *, device: torch.device, classe
             section.reinit_layers,
             seed=recipe.seed,
             trust_remote_code=section.trust_remote_code,
+            registry=registry,
         )
     adapter: Adapter = build(registry, "adapters", recipe.adapter, NoRuntime())
     head = build_head(recipe, backbone.config, registry, classes=classes, tokenizer=tokenizer)
@@ -93,7 +95,7 @@ def use_gradient_checkpointing(backbone: nn.Module, model_type: str) -> None:
         ModelError: the architecture cannot.
     """
     if not getattr(backbone, "supports_gradient_checkpointing", False):
-        raise ModelError(f"train.gradient_checkpointing: transformers' {model_type} does not support it; leave it out")
+        raise ModelError(f"train.gradient_checkpointing: the encoder {model_type} does not support it; leave it out")
     if getattr(backbone.config, "use_cache", False):
         backbone.config.use_cache = False  # type: ignore[union-attr]  # of no use to an encoder, and warned of
     how = {"use_reentrant": False}
@@ -189,7 +191,13 @@ def retold(assembled: Assembled, recipe: Recipe, registry: Registry) -> Assemble
 
 
 def reinitialise_top(
-    backbone: nn.Module, config: PretrainedConfig, layers: int, *, seed: int, trust_remote_code: bool = False
+    backbone: nn.Module,
+    config: PretrainedConfig,
+    layers: int,
+    *,
+    seed: int,
+    trust_remote_code: bool = False,
+    registry: Registry | None = None,
 ) -> dict[str, nn.Parameter]:
     """Give the top encoder layers the weights that a fresh model of this configuration has there.
 
@@ -203,6 +211,7 @@ def reinitialise_top(
         layers: how many, counted from the top.
         seed: the recipe's.
         trust_remote_code: whether the architecture's code may come from the hub.
+        registry: the installed plugins; by default those of this process.
 
     Returns:
         The parameters with fresh weights, by name.
@@ -222,7 +231,8 @@ def reinitialise_top(
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "fresh layers"))
-        fresh = dict(from_config(copy.deepcopy(config), trust_remote_code=trust_remote_code).named_parameters())
+        anew = from_config(copy.deepcopy(config), registry or load_registry(), trust_remote_code=trust_remote_code)
+    fresh = dict(anew.named_parameters())
     chosen = {
         name: parameter
         for name, parameter in backbone.named_parameters()

@@ -12,6 +12,8 @@ from transformers import AttentionInterface, AttentionMaskInterface, PretrainedC
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from qakit.errors import ModelError
+from qakit.modeling.architectures import is_offered
 from qakit.modeling.configs import encoder_class
 
 Attention = Literal["auto", "eager", "sdpa", "flash_attention_2"]
@@ -35,8 +37,17 @@ def attention_for(choice: Attention, device: torch.device, config: PretrainedCon
     """The attention implementation: the recipe's, or eager on CPU and SDPA on a GPU where the architecture has it.
 
     On CPU the backward pass of the fused kernel is the slower one. Flash attention runs on GPUs only, so a run that was
-    trained with it predicts on a CPU without.
+    trained with it predicts on a CPU without. A plugin's encoder has its own.
+
+    Raises:
+        ModelError: a plugin's encoder is to have transformers' attention.
     """
+    if is_offered(config):
+        if choice != "auto":
+            raise ModelError(
+                f"train.attention is for transformers' encoders; {config.model_type} is a plugin's: leave it out"
+            )
+        return "eager"
     if choice != "auto" and not (choice == "flash_attention_2" and device.type == "cpu"):
         return SDPA if choice == "sdpa" else choice
     return SDPA if device.type != "cpu" and getattr(encoder_class(config), "_supports_sdpa", False) else "eager"

@@ -8,16 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import torch
 import transformers
-from torch import nn
+from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
 from qakit.errors import ModelError
 from qakit.modeling.adapter_file import ADAPTER
+from qakit.modeling.architectures import is_offered, is_offered_folder, load_into, make, remade, write_own_tokenizer
 from qakit.modeling.attention import Attention, attention_for
 from qakit.modeling.checkpoints import checkpoint_in, published_files
 from qakit.modeling.configs import encoder_class, load_config, named_kind
@@ -27,6 +29,7 @@ from qakit.modeling.sparse_attention import decide_by_batch
 from qakit.modeling.tokenizers import check_bounds, check_models, check_rules_of, keeping_case, restore_characters
 from qakit.names import few, one_line
 from qakit.recipe.model import BackboneSection
+from qakit.registry import Registry, load_registry
 
 VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 """One of these is in every folder that holds a tokenizer."""
@@ -44,7 +47,7 @@ CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
-class Backbone:
+class LoadedBackbone:
     """An encoder that returns ``last_hidden_state`` (B, T, H), and how it came to be."""
 
     module: nn.Module
@@ -71,7 +74,10 @@ def load_tokenizer(
     try:
         if trust_remote_code:
             announce_remote_code(source, folder)
-        tokenizer = (_bare_kind(folder) or AutoTokenizer).from_pretrained(folder, trust_remote_code=trust_remote_code)
+        options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+        if is_offered_folder(folder):  # transformers would wonder at its model_type
+            options["config"] = PretrainedConfig()
+        tokenizer = (_bare_kind(folder) or AutoTokenizer).from_pretrained(folder, **options)
     except Exception as error:  # transformers raises whatever its many tokenizer classes raise
         raise ModelError(f"the tokenizer in {folder} cannot be loaded: {reason(error, folder)}") from error
     if not getattr(tokenizer, "is_fast", False):
@@ -85,12 +91,25 @@ def load_tokenizer(
     return keeping_case(fast, folder)
 
 
-def tokenizer_of(section: BackboneSection) -> PreTrainedTokenizerFast:
-    """The tokenizer that a recipe's ``backbone`` block means.
+def tokenizer_of(section: BackboneSection, registry: Registry | None = None) -> PreTrainedTokenizerFast:
+    """The tokenizer that a recipe's ``backbone`` block means: the named one, or that of a plugin's encoder.
+
+    Args:
+        section: the recipe's.
+        registry: the installed plugins; by default those of this process.
 
     Raises:
-        ModelError: see :func:`load_tokenizer`.
+        ModelError: see :func:`load_tokenizer`; or a plugin's encoder has none of its own.
     """
+    if section.is_sourceless:
+        assert section.architecture is not None
+        with TemporaryDirectory(prefix="qakit-") as folder:
+            if write_own_tokenizer(section.architecture, registry or load_registry(), Path(folder)):
+                return load_tokenizer(folder)
+        raise ModelError(
+            f"the backbone {section.called!r} has no tokenizer of its own: name a folder or model that has one as "
+            "backbone.source"
+        )
     own = section.revision if section.tokenizer in (None, section.source) else None
     return load_tokenizer(
         section.tokenizer or section.source,
@@ -121,7 +140,8 @@ def load_backbone(
     device: torch.device = CPU,
     vocabulary: int | None = None,
     padding: int | None = None,
-) -> Backbone:
+    registry: Registry | None = None,
+) -> LoadedBackbone:
     """Build the encoder of a recipe: float32 weights, without a pooler, pretrained or freshly initialised.
 
     Args:
@@ -131,10 +151,18 @@ def load_backbone(
         vocabulary: tokens of the tokenizer; a smaller embedding table is an error, except from scratch, where the
             table gets this size.
         padding: the tokenizer's padding token, for an encoder from scratch.
+        registry: the installed plugins; by default those of this process.
 
     Raises:
+        PluginError: a plugin's encoder is not installed, or its settings don't fit.
         ModelError: weights are missing, of another shape or not the expected file.
     """
+    registry = registry or load_registry()
+    if section.architecture is not None:
+        assert vocabulary is not None
+        made = make(section.architecture, registry, vocabulary=vocabulary, padding=padding or 0)
+        made[1]._attn_implementation = attention_for(attention, device, made[1])
+        return LoadedBackbone(*made, ())
     source = find_source(
         section.source,
         revision=section.revision,
@@ -146,25 +174,49 @@ def load_backbone(
     if section.init == "scratch":
         config.vocab_size = config.vocab_size if vocabulary is None else vocabulary
         config.pad_token_id = config.pad_token_id if padding is None else padding
-        return Backbone(from_config(config, trust_remote_code=section.trust_remote_code), config, ())
+        fresh = from_config(config, registry, trust_remote_code=section.trust_remote_code)
+        return LoadedBackbone(fresh, config, ())
     if section.sha256 is not None:
         check_weights(source, section.sha256)
-    module, unexpected = _from_weights(source, config, trust_remote_code=section.trust_remote_code)
-    held = module.get_input_embeddings().num_embeddings  # type: ignore[operator]
+    if is_offered(config):
+        module, held = remade(config, registry), int(config.vocab_size)
+        unexpected = load_into(module, weights_of(source), source.name)
+    else:
+        module, unexpected = _from_weights(source, config, trust_remote_code=section.trust_remote_code)
+        held = module.get_input_embeddings().num_embeddings  # type: ignore[operator]
     if vocabulary is not None and vocabulary > held:
         raise ModelError(
             f"the tokenizer has {vocabulary} tokens but backbone {section.source!r} only {held} embeddings; "
             "they do not belong together"
         )
-    return Backbone(module, config, unexpected)
+    return LoadedBackbone(module, config, unexpected)
 
 
-def from_config(config: PretrainedConfig, *, trust_remote_code: bool) -> nn.Module:
+def configuration(section: BackboneSection, registry: Registry) -> PretrainedConfig:
+    """The configuration of a recipe's encoder, without its weights.
+
+    Raises:
+        PluginError, ModelError: as :func:`load_backbone`.
+    """
+    if section.architecture is not None:
+        tokenizer = tokenizer_of(section, registry)
+        padding = tokenizer.pad_token_id or 0
+        return make(section.architecture, registry, vocabulary=len(tokenizer), padding=padding, on_meta=True)[1]
+    source = find_source(
+        section.source, revision=section.revision, with_code=section.trust_remote_code, needs="tokenizer"
+    )
+    return load_config(section, source)
+
+
+def from_config(config: PretrainedConfig, registry: Registry, *, trust_remote_code: bool) -> nn.Module:
     """A freshly initialised encoder, float32, without a pooler.
 
     Raises:
+        PluginError: a plugin's encoder is not installed, or its settings don't fit.
         ModelError: the configuration contradicts itself.
     """
+    if is_offered(config):
+        return remade(config, registry)
     try:
         encoder = encoder_class(config, trust_remote_code=trust_remote_code)
         options = {"trust_remote_code": trust_remote_code, "dtype": torch.float32, **without_pooler(encoder)}
@@ -205,23 +257,7 @@ def from_checkpoint(
     Raises:
         ModelError: the source has no weights that can be used, or some of another shape.
     """
-    if (source.folder / "adapter_config.json").is_file():  # transformers would load whatever base model it names
-        raise ModelError(
-            f"{source.folder} holds an adapter (adapter_config.json), not a backbone; merge it into its base model, "
-            "save that, and name the result"
-        )
-    if (source.folder / ADAPTER).is_file() and not published_files(source.folder):
-        raise ModelError(
-            f"{source.folder} holds only what its run has trained (train.keep: adapter); make a whole model with "
-            "`qakit export RUN --merge --output FOLDER` and name that"
-        )
-    try:
-        weights = checkpoint_in(source.folder).tensors()
-    except ModelError as error:
-        where = (
-            "" if source.origin != "folder" else f"; {HOW_TO_POINT}, or train from scratch with backbone.init=scratch"
-        )
-        raise ModelError(f"backbone {source.name!r}: {error}{where}") from error
+    weights = weights_of(source)
     try:
         with _quiet():
             module, report = kind.from_pretrained(
@@ -245,6 +281,31 @@ def from_checkpoint(
         )
     decide_by_batch(module)
     return module, report
+
+
+def weights_of(source: BackboneSource) -> dict[str, Tensor]:
+    """All tensors of a source, by their names in its file.
+
+    Raises:
+        ModelError: the source has no weights that can be used.
+    """
+    if (source.folder / "adapter_config.json").is_file():  # transformers would load whatever base model it names
+        raise ModelError(
+            f"{source.folder} holds an adapter (adapter_config.json), not a backbone; merge it into its base model, "
+            "save that, and name the result"
+        )
+    if (source.folder / ADAPTER).is_file() and not published_files(source.folder):
+        raise ModelError(
+            f"{source.folder} holds only what its run has trained (train.keep: adapter); make a whole model with "
+            "`qakit export RUN --merge --output FOLDER` and name that"
+        )
+    try:
+        return checkpoint_in(source.folder).tensors()
+    except ModelError as error:
+        where = (
+            "" if source.origin != "folder" else f"; {HOW_TO_POINT}, or train from scratch with backbone.init=scratch"
+        )
+        raise ModelError(f"backbone {source.name!r}: {error}{where}") from error
 
 
 def _triples(report: dict[str, Any]) -> list[tuple[str, Any, Any]]:

@@ -12,6 +12,7 @@ from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, PretrainedConfig
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
 from qakit.errors import ModelError
+from qakit.modeling.architectures import configuration_of, is_offered
 from qakit.modeling.checkpoints import checkpoint_in
 from qakit.modeling.remote_code import announce_remote_code, reason
 from qakit.modeling.sources import BackboneSource
@@ -50,6 +51,11 @@ def load_config(section: BackboneSection, source: BackboneSource) -> PretrainedC
     )
     if config.is_encoder_decoder:
         raise ModelError(f"backbone {source.name!r} is an encoder-decoder ({config.model_type}); choose an encoder")
+    if section.overrides and is_offered(config):
+        raise ModelError(
+            f"backbone.overrides: the encoder of {source.name!r} is a plugin's ({config.model_type}), and is what its "
+            "weights are of; leave them out, or name it with other settings as backbone.architecture"
+        )
     return _overridden(config, overrides) if overrides else config
 
 
@@ -71,6 +77,8 @@ def read_config(folder: Path, *, model_type: object = None, trust_remote_code: b
         if not isinstance(entries, dict):
             raise ValueError("no object")
         _check_numbers(entries)
+        if (offered := configuration_of(entries, folder)) is not None:
+            return offered
         if model_type is None and (entries.get("model_type") or entries.get("auto_map")):
             found: PretrainedConfig = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
             return found

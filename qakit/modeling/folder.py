@@ -139,7 +139,7 @@ def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torc
     config._attn_implementation = "eager" if is_graph else attention_for(recipe.train.attention, device, config)
     try:
         with torch.device("meta") if is_graph else nullcontext():
-            backbone = from_config(config, trust_remote_code=recipe.backbone.trust_remote_code)
+            backbone = from_config(config, registry, trust_remote_code=recipe.backbone.trust_remote_code)
     except ModelError as error:
         raise RunError(f"{folder} is damaged: config.json: {error}") from error
     tokenizer = load_tokenizer(str(folder), trust_remote_code=recipe.backbone.trust_remote_code)
@@ -193,7 +193,7 @@ def load_adapted(folder: Path, recipe: Recipe, registry: Registry, *, device: to
     if not isinstance(origin, dict):
         raise RunError(f"{folder} does not say which backbone was adapted: it was trained from scratch")
     try:
-        source = load_backbone(recipe.backbone, attention=recipe.train.attention, device=device)
+        source = load_backbone(recipe.backbone, attention=recipe.train.attention, device=device, registry=registry)
         check_origin(origin, recipe.backbone, Path(str(source.config.name_or_path)))
     except ModelError as error:
         raise ModelError(f"{folder} needs the backbone that it was trained from: {error}") from error

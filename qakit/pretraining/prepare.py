@@ -15,6 +15,7 @@ from qakit.data.encode import EncodedExamples, encode
 from qakit.data.template import PairTemplate
 from qakit.data.windows import Windows
 from qakit.errors import DataError, ModelError, UsageError
+from qakit.modeling.architectures import is_offered
 from qakit.modeling.assemble import check_length, template_for
 from qakit.modeling.backbones import load_backbone, tokenizer_of
 from qakit.modeling.device import resolve_precision
@@ -83,6 +84,8 @@ def prepare_pretraining(
     loaded = load_backbone(
         backbone, attention="auto", device=device, vocabulary=len(tokenizer), padding=tokenizer.pad_token_id
     )
+    if is_offered(loaded.config):
+        raise ModelError(f"the encoder {loaded.config.model_type} is a plugin's; pretraining is for transformers' own")
     check_length(loaded.module, settings.max_length, setting="max_length")
     resolve_precision(settings.precision, device, loaded.config.model_type)
     head = _head(loaded.module, loaded.config, settings)

@@ -132,7 +132,8 @@ def as_inherited(block: MapNode, own: Mapping[str, Node], at: At) -> MapNode:
     """The block at ``at`` as one with the keys ``own`` inherits it.
 
     Another backbone's ``source`` comes without the hash and the revisions of the one before, and whoever names a
-    source, or begins from ``scratch``, does not begin with an inherited run. Another dataset comes without the
+    source or an architecture, or begins from ``scratch``, does not begin with an inherited run. An architecture in an
+    encoder's place comes without what was said of that encoder. Another dataset comes without the
     configuration and the revision of the one before, and another part of one without the local file in its place. What
     a ``--set`` gave belongs to the new one, whatever the order.
     """
@@ -152,8 +153,10 @@ def _left_behind(block: MapNode, own: Mapping[str, Node], at: At) -> Iterator[st
             yield from ("sha256", "revision", "tokenizer_revision")
         elif "tokenizer" in own:
             yield "tokenizer_revision"
-        if "source" in own or ("init" in own and plain(own["init"]) == "scratch"):
+        if "source" in own or "architecture" in own or ("init" in own and plain(own["init"]) == "scratch"):
             yield "from_run"
+        if "architecture" in own and "architecture" not in block.entries:
+            yield from ("init", "overrides", "sha256", "reinit_layers")
     elif at in DATA:
         if is_changed("dataset"):
             yield from ("config", "revision")

@@ -102,6 +102,8 @@ def load_recipe(
 def _at_commits(recipe: Recipe) -> Recipe:
     """With the commits that its backbone and tokenizer have on the hub now: a run continues with those."""
     backbone = recipe.backbone
+    if backbone.is_sourceless:
+        return recipe
     found = {"revision": model_commit(backbone.source, backbone.revision)}
     if backbone.tokenizer is not None or backbone.tokenizer_revision is not None:
         name = backbone.tokenizer or backbone.source

@@ -67,8 +67,11 @@ class BackboneSection(Section):
 
     source: RecipeSource
     """Looked up as a local folder, then as an installed package that carries weights, then on the hub."""
+    architecture: PluginRef | None = None
+    """An encoder that a plugin offers, with its settings, in place of the source's: trained from scratch, with the
+    tokenizer of `tokenizer` or `source`, or without these its own."""
     init: Literal["pretrained", "scratch"] = "pretrained"
-    """`scratch`: the source's architecture and tokenizer with fresh random weights."""
+    """`scratch`: the source's architecture and tokenizer with fresh random weights. Always so with `architecture`."""
     overrides: dict[str, int | float | str | bool] = Field(default_factory=dict)
     """Configuration entries to change, e.g. `num_hidden_layers`, `hidden_size` (with `init: scratch`) or dropouts."""
     tokenizer: RecipeSource | None = None
@@ -85,7 +88,7 @@ class BackboneSection(Section):
     """Run model code from the hub. Only for authors you trust."""
     from_run: RecipePath | None = None
     """Begin with the weights of another run: its encoder, and (see `head`) its head. Takes the
-    place of `source`, `init`, `tokenizer`, `sha256` and the revisions, also of inherited ones."""
+    place of `source`, `architecture`, `init`, `tokenizer`, `sha256` and the revisions, also of inherited ones."""
     head: Literal["auto", "fresh"] = "auto"
     """`auto`: begin with the source's own head (`qa_outputs`, `classifier`) where shape, classes and meaning agree with
     the recipe's; `fresh`: with a random one."""
@@ -98,10 +101,44 @@ class BackboneSection(Section):
     def _another_run(cls, value: Any) -> Any:
         if not (isinstance(value, dict) and isinstance(value.get("from_run"), str)):
             return value
-        replaced = ("source", "init", "tokenizer", "sha256", "revision", "tokenizer_revision")
+        replaced = ("source", "architecture", "init", "tokenizer", "sha256", "revision", "tokenizer_revision")
         return {key: item for key, item in value.items() if key not in replaced} | {
             "source": f"{value['from_run']}/model"
         }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_plugin(cls, value: Any) -> Any:
+        """With what follows from an ``architecture``: it begins from scratch, and may need no source."""
+        ref = value.get("architecture") if isinstance(value, dict) else None
+        if ref is None or isinstance(value.get("from_run"), str):
+            return value
+        name = ref.get("name") if isinstance(ref, dict) else getattr(ref, "name", ref)
+        return {"source": value.get("tokenizer") or name, "init": "scratch"} | value
+
+    @property
+    def called(self) -> str:
+        """For messages: the plugin's architecture, or the source."""
+        return self.source if self.architecture is None else self.architecture.name
+
+    @property
+    def is_sourceless(self) -> bool:
+        """Whether a plugin makes encoder and tokenizer alike: ``source`` is its name, and nothing to be looked up."""
+        own = self.architecture is not None and self.source == self.architecture.name
+        return own and self.tokenizer is None
+
+    @model_validator(mode="after")
+    def _architecture_by_itself(self) -> Self:
+        if self.architecture is None:
+            return self
+        if self.init == "pretrained":
+            raise ValueError(
+                "an architecture is trained from scratch: leave `init: pretrained` out; to begin with trained weights "
+                "of it, name their run as from_run in its place"
+            )
+        if self.overrides:
+            raise ValueError("overrides are for transformers' configurations: an architecture has settings of its own")
+        return self
 
     @model_validator(mode="after")
     def _fresh_once(self) -> Self:
@@ -235,6 +272,7 @@ PLUGIN_FIELDS: dict[str, Kind] = {
     "data.reader": "readers",
     "preprocess.train": "preprocessors",
     "preprocess.predict": "preprocessors",
+    "backbone.architecture": "backbones",
     "adapter": "adapters",
     "head": "heads",
     "metric": "metrics",

@@ -15,7 +15,8 @@ from pydantic.json_schema import models_json_schema
 from qakit.components import Kind
 from qakit.recipe.annotations import at_path, sections
 from qakit.recipe.docs import field_doc
-from qakit.recipe.model import PLUGIN_FIELDS, IsPath, PluginRef, Recipe
+from qakit.recipe.model import PLUGIN_FIELDS, PluginRef, Recipe
+from qakit.recipe.section import is_path_field
 from qakit.registry import Entry, Registry, singular
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -116,13 +117,15 @@ def _set_plugin(root: dict[str, Any], definitions: dict[str, Any], field: str, k
     choice: dict[str, Any] = {"$ref": f"#/$defs/{kind}"}
     new: dict[str, Any] = {"type": "array", "items": choice} if old.get("type") == "array" else choice
     default = old.get("default")
+    if {"type": "null"} in old.get("anyOf", ()):
+        new = {"anyOf": [new, {"type": "null"}]}
     if default is not None:
         new = {**new, "default": default["name"] if isinstance(default, dict) else default}
     properties[key] = new
 
 
-_INSTEAD = {"backbone": ("source", "from_run")}
-"""Sections of which one of these keys is required: the second one fills in the first."""
+_INSTEAD = {"backbone": ("source", "from_run", "architecture")}
+"""Sections of which one of these keys is required: the others fill in the first."""
 
 
 def _take_required(root: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
@@ -148,7 +151,6 @@ def _document(model: type[BaseModel], schema: dict[str, Any], definitions: dict[
             continue
         for inner in sections(section):
             _document(inner, definitions[inner.__name__], definitions)
-        is_path = any(isinstance(mark, IsPath) for mark in field.metadata) or "IsPath" in repr(field.annotation)
-        words = [field_doc(model, name), _PATH_NOTE if is_path else ""]
+        words = [field_doc(model, name), _PATH_NOTE if is_path_field(field) else ""]
         if description := " ".join(part for part in words if part):
             schema["properties"][name]["description"] = description

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PositiveInt, model_validator
+from pydantic.fields import FieldInfo
 
 Every = Literal["epoch"] | PositiveInt
 """At the end of each epoch, or after every so many optimiser steps."""
@@ -50,6 +51,11 @@ RecipePath = Annotated[str, IsPath()]
 """A path in a recipe. Environment variables are expanded in these fields and nowhere else."""
 RecipeSource = Annotated[str, IsPath(or_name=True)]
 """A path, or the name of something that is looked up elsewhere."""
+
+
+def is_path_field(field: FieldInfo) -> bool:
+    """Whether a setting is a path, a list of paths, or a path among other things."""
+    return any(isinstance(mark, IsPath) for mark in field.metadata) or "IsPath" in repr(field.annotation)
 
 
 class PluginRef(BaseModel):

@@ -48,6 +48,8 @@ def plugins_of(recipe: Recipe, registry: Registry) -> dict[str, str]:
         "metric": recipe.metric,
         "writer": recipe.writer,
     } | {f"postprocess.{index}": ref for index, ref in enumerate(recipe.postprocess)}
+    if recipe.backbone.architecture is not None:
+        blocks["backbone.architecture"] = recipe.backbone.architecture
     found = {}
     for place, ref in blocks.items():
         kind = plugin_kind(tuple(place.split(".")))

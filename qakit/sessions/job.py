@@ -173,7 +173,7 @@ class Places:
         from qakit.data.splits import contexts_setting, split_sources
 
         backbone = recipe.backbone
-        folders = {"source": self._backbone(backbone.source, backbone.revision)}
+        folders = {} if backbone.is_sourceless else {"source": self._backbone(backbone.source, backbone.revision)}
         if backbone.tokenizer is not None:
             folders["tokenizer"] = self._backbone(backbone.tokenizer, backbone.tokenizer_revision)
         contexts = contexts_setting(recipe)

@@ -14,6 +14,7 @@ The checks run on small made-up inputs, on the CPU, with fixed seeds. qakit runs
 from __future__ import annotations
 
 from qakit.testing.adapters import check_adapter
+from qakit.testing.backbones import check_backbone
 from qakit.testing.components import check_component
 from qakit.testing.ensemblers import check_ensembler
 from qakit.testing.heads import check_head, made_up_batch
@@ -26,6 +27,7 @@ from qakit.testing.writers import check_writer
 
 __all__ = [
     "check_adapter",
+    "check_backbone",
     "check_component",
     "check_ensembler",
     "check_head",

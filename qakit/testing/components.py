@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from qakit.components import KINDS, Component, ImportedBuild, ImportedGuess, Kind, Settings
+from qakit.components import KINDS, Component, ImportedBuild, ImportedFunction, Kind, Settings
 from qakit.discovery import component_problem
 from qakit.entry_points import describe
 from qakit.registry import built_fault, singular
@@ -46,9 +46,10 @@ def check_component(kind: Kind, component: Component[Any, Any, Any]) -> None:
     if isinstance(component.build, ImportedBuild):
         with running(f"importing {component.build.target}, the build of {component.name!r},"):
             component.build.load()
-    if isinstance(component.guess, ImportedGuess):
-        with running(f"importing {component.guess.target}, the guess of {component.name!r},"):
-            component.guess.load()
+    for what, function in (("guess", component.guess), ("tokenizer", component.tokenizer)):
+        if isinstance(function, ImportedFunction):
+            with running(f"importing {function.target}, the {what} of {component.name!r},"):
+                function.load()
     model: type[Settings] = component.settings
     assert model.model_config.get("frozen"), f"{model.__name__} must stay frozen"
     assert model.model_config.get("extra") == "forbid", f"{model.__name__} must refuse unknown settings"

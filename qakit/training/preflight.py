@@ -399,9 +399,8 @@ class _Trial:
         """The backbone's, until the head is called."""
         if self.reached[-1:] == ["head"]:
             return self._head()
-        source = self.prepared.recipe.backbone.source
         return _Blame(
-            f"the backbone {source!r}",
+            f"the backbone {self.prepared.recipe.backbone.called!r}",
             self.assembled.model.backbone,
             "choose another one, or other `windows`",
             ModelError,

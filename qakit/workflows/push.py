@@ -148,6 +148,8 @@ def _backbone_licence(recipe: Recipe) -> tuple[str, str]:
     from qakit.report.card import UNKNOWN
 
     section, card = recipe.backbone, "README.md"
+    if section.architecture is not None:  # fresh weights, of this run alone
+        return section.called, UNKNOWN
     try:
         source = find_source(section.source, revision=section.revision, needs="configuration")
         folder = source.folder

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from qakit.data.checks.tokens import TokenSetup
     from qakit.problems import Policy
     from qakit.protocols import Reader
-    from qakit.recipe.model import Recipe
+    from qakit.recipe.model import BackboneSection, Recipe
     from qakit.registry import Registry
 
 
@@ -50,6 +50,8 @@ class _Job:
     rules: Rules | None = None
     yes_no: bool = False
     """Whether the recipe's head learns yes and no."""
+    own: BackboneSection | None = None
+    """A recipe's backbone that makes its tokenizer itself, whatever `tokenizer` says."""
 
 
 @app.command()
@@ -246,6 +248,7 @@ def _from_recipe(targets: list[str], overrides: list[str], tokenizer: str | None
         splits=splits,
         policies=recipe.data.problems,
         tokenizer=tokenizer or recipe.backbone.tokenizer or recipe.backbone.source,
+        own=recipe.backbone if recipe.backbone.is_sourceless and tokenizer is None else None,
         preprocessor=(recipe.preprocess.predict.name, recipe.preprocess.predict.settings),
         max_length=recipe.windows.max_length,
         max_question_length=recipe.windows.max_question_length,
@@ -289,10 +292,10 @@ def _token_setup(job: _Job, registry: Registry) -> TokenSetup | None:
     from qakit.data.checks.span_search import same_text
     from qakit.data.checks.tokens import TokenSetup
     from qakit.data.template import PairTemplate
-    from qakit.modeling.backbones import load_tokenizer
+    from qakit.modeling.backbones import load_tokenizer, tokenizer_of
 
     try:
-        tokenizer = load_tokenizer(job.tokenizer)
+        tokenizer = tokenizer_of(job.own, registry) if job.own is not None else load_tokenizer(job.tokenizer)
         template = PairTemplate.of(tokenizer)
     except ModelError as error:
         print_warning(f"no figures in tokens: {error}")
