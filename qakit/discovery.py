@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, NoReturn
 
 import pluggy
 
@@ -77,7 +77,7 @@ def discover(candidates: Iterable[EntryPoint], *, disabled: Sequence[str] = ()) 
         if is_disabled(origin, disabled):
             off.append(origin)
             continue
-        plugin = _load(origin, candidate, first=origin.name not in seen)
+        plugin = load_plugin(origin, candidate.load if origin.name not in seen else _declared_twice)
         seen.add(origin.name)
         if isinstance(plugin, LoadedPlugin):
             loaded.append(plugin)
@@ -95,12 +95,15 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def _load(origin: PluginOrigin, candidate: EntryPoint, *, first: bool) -> LoadedPlugin | BrokenPlugin:
+def _declared_twice() -> NoReturn:
+    raise _FaultError("the package declares this entry point twice")
+
+
+def load_plugin(origin: PluginOrigin, load: Callable[[], Any]) -> LoadedPlugin | BrokenPlugin:
+    """What ``load`` returns, a module or another object with hooks, as a plugin."""
     try:
-        if not first:
-            raise _FaultError("the package declares this entry point twice")
         with _explain("cannot be imported"), guarded():
-            plugin = candidate.load()
+            plugin = load()
         with _explain("cannot be inspected"), guarded():
             manager = _manager_of(plugin, origin)
         components = tuple(_components(manager.hook))

@@ -6,9 +6,10 @@ anyone else's. No torch, no numpy.
 
 from __future__ import annotations
 
+import copy
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint
 from types import MappingProxyType
@@ -21,6 +22,8 @@ from qakit.components import KINDS, Component, Kind, Settings
 from qakit.discovery import BrokenPlugin, Discovery, LoadedPlugin, discover, installed_entry_points, suggestion
 from qakit.entry_points import DISABLE_VARIABLE, GROUP, PluginOrigin, disabled_patterns
 from qakit.errors import PluginConflictError, PluginError, PluginLoadError, UnknownPluginError
+from qakit.plugin_code import PluginCode, found, is_file_plugin, load_code, named_files
+from qakit.trust import agree
 
 PROTOCOLS: Mapping[Kind, type[Any]] = MappingProxyType(
     {
@@ -48,6 +51,7 @@ class Entry:
     plugin: str
     """``distribution:entry_point``."""
     package: str
+    """The distribution's name; of a plugin file see :attr:`qakit.plugin_code.PluginCode.package`."""
     version: str
 
     @property
@@ -92,9 +96,17 @@ class Registry:
         self.disabled: tuple[PluginOrigin, ...] = discovery.disabled
         self.unmatched: tuple[str, ...] = discovery.unmatched
         """Entries of ``QAKIT_DISABLE_PLUGINS`` that match no installed plugin."""
+        self._first: tuple[Entry, ...] = ()
         self._entries = tuple(
             sorted(_entries(discovery.loaded), key=lambda entry: (KINDS.index(entry.kind), entry.name, entry.plugin))
         )
+
+    def with_code(self, packages: Sequence[str]) -> Registry:
+        """The same with plugin files that this process has run, by their packages: names mean theirs first."""
+        other = copy.copy(self)
+        plugins = [loaded[1] for package in packages if (loaded := found(package)) is not None]
+        other._first = tuple(_entries(plugins))
+        return other
 
     @classmethod
     def from_entry_points(cls, entry_points: Iterable[EntryPoint], *, disabled: Sequence[str] = ()) -> Registry:
@@ -106,8 +118,9 @@ class Registry:
         return tuple(entry for entry in self._entries if kind in (None, entry.kind))
 
     def names(self, kind: Kind) -> tuple[str, ...]:
-        """The names of one kind, sorted."""
-        return tuple(dict.fromkeys(entry.name for entry in self.entries(kind)))
+        """The names of one kind, sorted; those of a recipe's own plugin files first."""
+        own = [entry.name for entry in self._first if entry.kind == kind]
+        return tuple(dict.fromkeys([*own, *(entry.name for entry in self.entries(kind))]))
 
     @property
     def conflicts(self) -> tuple[Conflict, ...]:
@@ -125,13 +138,21 @@ class Registry:
             PluginConflictError: more than one plugin offers it.
         """
         package, _, own = name.rpartition(":")
-        found = [each for each in self.entries(kind) if each.name == own and _same_package(package, each.package)]
-        if not found:
+        if is_file_plugin(package):
+            loaded = found(package)
+            offered = () if loaded is None else tuple(_entries([loaded[1]]))
+        else:
+            first = () if package else self._first
+            offered = tuple(each for each in first if (each.kind, each.name) == (kind, own)) or self._entries
+        chosen = [
+            each for each in offered if each.kind == kind and each.name == own and _same_package(package, each.package)
+        ]
+        if not chosen:
             raise UnknownPluginError(self._unknown(kind, name))
-        if len(found) > 1:
-            conflict = Conflict(kind, name, tuple(found))
+        if len(chosen) > 1:
+            conflict = Conflict(kind, name, tuple(chosen))
             raise PluginConflictError(f"{conflict}; {conflict.remedy}")
-        return found[0]
+        return chosen[0]
 
     def check_settings(self, kind: Kind, name: str, settings: Mapping[str, Any]) -> Settings:
         """The settings as the component's own model.
@@ -194,8 +215,22 @@ def _same_package(named: str, package: str) -> bool:
 
 @cache
 def load_registry() -> Registry:
-    """The registry of this process: every installed plugin but those that ``QAKIT_DISABLE_PLUGINS`` switches off."""
-    return Registry.from_entry_points(installed_entry_points(), disabled=disabled_patterns())
+    """The registry of this process: every installed plugin but those that ``QAKIT_DISABLE_PLUGINS`` switches off, and
+    the files that ``QAKIT_PLUGINS`` names, whose code is run for it.
+
+    Raises:
+        PluginLoadError: such a file cannot be used.
+    """
+    installed = discover(installed_entry_points(), disabled=disabled_patterns())
+    return Registry(replace(installed, loaded=(*installed.loaded, *_named_files())))
+
+
+def _named_files() -> Iterator[LoadedPlugin]:
+    """Whoever names a file has agreed to its code."""
+    for path in dict.fromkeys(named_files()):
+        code = PluginCode.read(path)
+        agree(code)
+        yield load_code(code, path=path)
 
 
 def singular(kind: Kind) -> str:

@@ -74,8 +74,9 @@ def samples() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Tests leave the user's token cache alone."""
+    """Tests leave the user's token cache alone, and what the user has agreed to."""
     os.environ["QAKIT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["XDG_CONFIG_HOME"] = str(tmp_path_factory.mktemp("config"))
 
 
 @pytest.fixture(scope="session", autouse=True)

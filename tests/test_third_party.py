@@ -67,6 +67,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     )  # fmt: skip
     environment.install(next(folder.glob("*.whl")))
     environment.install(PACKAGE)
+    environment.install(PACKAGE / "bilstm")
     return environment
 
 
@@ -97,6 +98,18 @@ def test_the_plugin_is_listed_beside_ours(environment: Environment) -> None:
         "description": "Size of the hidden layer.",
     }
     assert len(listing["components"]) > 15
+
+
+def test_the_backbone_of_the_guide_trains_and_answers(
+    environment: Environment, tiny_backbone: Path, tmp_path: Path
+) -> None:
+    variables = {"QAKIT_EXAMPLE_BACKBONE": str(tiny_backbone), "QAKIT_CACHE": str(tmp_path / "cache")}
+    run = tmp_path / "run"
+    environment.run(environment.qakit, "train", PACKAGE / "bilstm" / "recipe.yaml", "--output", run, **variables)
+    asked = environment.run(environment.qakit, "ask", run, "What?", "--context", "The tide.", "--json", **variables)
+    assert json.loads(asked.stdout)
+    checked = environment.run(environment.qakit, "plugins", "check", "qakit-bilstm", **variables)
+    assert checked.stdout == "backbone bilstm: keeps the contract\n"
 
 
 def test_its_command_is_on_the_command_line(environment: Environment, tmp_path: Path) -> None:

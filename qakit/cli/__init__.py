@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -76,9 +77,17 @@ def build_app() -> typer.Typer:
         version: Annotated[  # noqa: ARG001 - its callback is all
             bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
         ] = False,
+        plugin: Annotated[
+            list[Path] | None,
+            typer.Option(metavar="FILE", help="Run this file of Python as a plugin; may be given several times."),
+        ] = None,
     ) -> None:
+        from qakit.cli.terminal.code_files import asking, code_files
         from qakit.cli.terminal.file_progress import FileDisplay
 
+        context.with_resource(asking())
+        if plugin:
+            context.with_resource(code_files(plugin))
         context.with_resource(FileDisplay())
 
     return app

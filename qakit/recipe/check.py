@@ -15,11 +15,13 @@ from pydantic import BaseModel, ValidationError
 from qakit.components import Kind
 from qakit.entry_points import DISABLE_VARIABLE
 from qakit.errors import PluginError, UnknownPluginError, UsageError
+from qakit.plugin_code import is_file_plugin
 from qakit.problems import POLICIES, check_policies
 from qakit.recipe.explain import Block, explain, real_path
 from qakit.recipe.issues import did_you_mean
 from qakit.recipe.model import PLUGIN_FIELDS, Recipe, default_plugin
 from qakit.recipe.nodes import At, Findings, ListNode, MapNode, Node, ScalarNode, dotted, find, plain, replace_at
+from qakit.recipe.own_plugins import code_values
 from qakit.registry import Entry, Registry, singular
 
 _STRICT = frozenset({"int_type", "float_type", "bool_type", "string_type"})
@@ -73,6 +75,7 @@ def check(tree: MapNode, registry: Registry, findings: Findings) -> Recipe | Non
     tree = _without_removed(tree, findings)
     _, tree = _validate(Block(Recipe, tree), findings)
     completed: dict[At, dict[str, Any]] = {}
+    files: dict[str, None] = {}
     for block in plugin_blocks(tree):
         entry = _find_entry(registry, block)
         if entry is None:
@@ -80,13 +83,20 @@ def check(tree: MapNode, registry: Registry, findings: Findings) -> Recipe | Non
             continue
         settings, tree = _check_block(tree, block, entry, findings)
         if settings is not None:
-            completed[block.at] = {"name": block.name, **settings.model_dump(mode="json", by_alias=True)}
+            name = block.name
+            if is_file_plugin(entry.package):
+                name = f"{entry.package}:{entry.name}"
+                files.setdefault(entry.package)
+            completed[block.at] = {"name": name, **settings.model_dump(mode="json", by_alias=True)}
     _check_problem_kinds(tree, findings)
     if findings.issues:
         return None
     data = plain(tree)
     for at, value in completed.items():
         _place(data, at, value)
+    held = data.get("plugins") or []
+    named = [code_values(package) for package in files]  # also of files that a command has named
+    data["plugins"] = [*held, *(each for each in named if each not in held)]
     return Recipe.model_validate(data)
 
 

@@ -10,8 +10,9 @@ from typing import Any
 from qakit.recipe.dump import recipe_data, yaml_flow
 from qakit.recipe.model import PLUGIN_FIELDS, Recipe
 
-NOT_COMPUTED = ("name", "description", "about", "baselines", "observers")
-"""Keys that say something about a run and do not change what it computes."""
+NOT_COMPUTED = ("name", "description", "about", "baselines", "observers", "plugins")
+"""Keys that say something about a run and do not change what it computes; of a plugin file's code, the names of its
+components tell the hash."""
 
 
 def differing_keys(recipes: Sequence[Recipe]) -> list[dict[str, str]]:

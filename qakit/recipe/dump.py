@@ -48,7 +48,11 @@ def yaml_lines(data: Any, at: At = (), indent: int = 0) -> Iterator[tuple[At, st
     if isinstance(data, dict):
         for key, value in data.items():
             here = (*at, str(key))
-            if _fits_a_line(value):
+            if isinstance(value, str) and "\n" in value and (chomping := _chomping(value)) is not None:
+                yield here, f"{margin}{_text(str(key))}: |{chomping}"
+                for line in value.removesuffix("\n").split("\n"):
+                    yield here, f"{margin}  {line}" if line else ""
+            elif _fits_a_line(value):
                 yield here, f"{margin}{_text(str(key))}: {yaml_flow(value)}"
             else:
                 yield here, f"{margin}{_text(str(key))}:"
@@ -61,6 +65,14 @@ def yaml_lines(data: Any, at: At = (), indent: int = 0) -> Iterator[tuple[At, st
                 continue
             for number, (place, line) in enumerate(yaml_lines(item, here, indent + 1)):
                 yield place, line if number else f"{margin}- {line.removeprefix(margin + '  ')}"
+
+
+def _chomping(text: str) -> str | None:
+    """What stands behind ``|`` where a block holds exactly this text; None where it must be quoted."""
+    odd = _UNPRINTABLE.search(text) or re.search("[\x00-\x08\x0b-\x1f]", text)
+    if odd or text[0] in " \n\t" or text.endswith("\n\n") or re.search("^[ \t]+$", text, re.MULTILINE):
+        return None
+    return "" if text.endswith("\n") else "-"
 
 
 def _fits_a_line(value: Any) -> bool:

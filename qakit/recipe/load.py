@@ -33,6 +33,7 @@ from qakit.recipe.nodes import (
     origin_of,
 )
 from qakit.recipe.overrides import Setting, apply_overrides, apply_settings
+from qakit.recipe.own_plugins import with_own_plugins
 from qakit.recipe.paths import resolve_paths
 from qakit.recipe.read import recipe_text
 from qakit.recipe.syntax import parse
@@ -90,7 +91,8 @@ def load_recipe(
     except RecipeError as error:
         raise failure_of([*findings.issues, *error.issues]) from None
     tree = apply_settings(layers.tree, settings, findings)
-    recipe, tree = _resolved(apply_overrides(tree, overrides, findings), registry, findings, check_files=check_files)
+    tree = apply_overrides(tree, overrides, findings)
+    recipe, tree = _resolved(tree, registry, findings, holder=path, check_files=check_files)
     if recipe.name is None:
         recipe = recipe.model_copy(update={"name": name_from(path)})
     if check_files:
@@ -122,7 +124,8 @@ def recipe_of(values: Mapping[str, Any], overrides: Sequence[str] = (), *, regis
     source = Source("the recipe", Path.cwd(), override=True)  # without lines to point at
     tree = parse(json.dumps(values), source, findings)
     tree = apply_overrides(_as_map(tree), overrides, findings)
-    return _resolved(tree, registry if registry is not None else load_registry(), findings)[0]
+    registry = registry if registry is not None else load_registry()
+    return _resolved(tree, registry, findings, holder=Path(source.name))[0]
 
 
 def load_resolved(path: str | PathLike[str], *, registry: Registry | None = None) -> Recipe:
@@ -138,6 +141,7 @@ def load_resolved(path: str | PathLike[str], *, registry: Registry | None = None
 def _read_back(path: Path, text: str, registry: Registry) -> Recipe:  # noqa: ARG001 - the text is part of the key
     findings = Findings()
     tree = _as_map(normalise(read_layers(path, findings).tree))
+    tree, registry = with_own_plugins(tree, registry, findings, holder=path, resolved=True)
     recipe = check(tree, registry, findings)
     if recipe is None:
         raise failure_of(findings.issues)
@@ -145,7 +149,7 @@ def _read_back(path: Path, text: str, registry: Registry) -> Recipe:  # noqa: AR
 
 
 def _resolved(
-    tree: MapNode, registry: Registry, findings: Findings, *, check_files: bool = False
+    tree: MapNode, registry: Registry, findings: Findings, *, holder: Path, check_files: bool = False
 ) -> tuple[Recipe, MapNode]:
     """A whole tree, its paths absolute, and the recipe that it is.
 
@@ -153,6 +157,7 @@ def _resolved(
         RecipeError: with every problem that was found.
     """
     tree = _as_map(normalise(tree))
+    tree, registry = with_own_plugins(tree, registry, findings, holder=holder)
     tree = resolve_paths(tree, partial(settings_model, registry), findings, check_files=check_files)
     recipe = check(tree, registry, findings)
     if recipe is None:

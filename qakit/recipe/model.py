@@ -19,6 +19,7 @@ from qakit.recipe.hub_data import HubFiles as HubFiles
 from qakit.recipe.hub_data import HubSplit as HubSplit
 from qakit.recipe.optimisation import TrainSection as TrainSection
 from qakit.recipe.section import FOLDER_NAME
+from qakit.recipe.section import HeldCode as HeldCode
 from qakit.recipe.section import IsPath as IsPath
 from qakit.recipe.section import PluginRef as PluginRef
 from qakit.recipe.section import RecipePath as RecipePath
@@ -243,6 +244,8 @@ class Recipe(Section):
     """What watches the training, such as `tensorboard`; not part of it."""
     baselines: dict[str, float] = Field(default_factory=dict)
     """The competition's published baselines, in the metric's unit (percent), shown beside the result."""
+    plugins: list[RecipePath | HeldCode] = Field(default_factory=list)
+    """Plugins of one file each, whose components this recipe may name. A run keeps their text and hash."""
     competition: CompetitionSection | None = None
     """The Kaggle competition; not part of the training."""
 

@@ -53,6 +53,24 @@ RecipeSource = Annotated[str, IsPath(or_name=True)]
 """A path, or the name of something that is looked up elsewhere."""
 
 
+class HeldCode(BaseModel):
+    """A plugin file as a resolved recipe holds it, so that a run has the code it was made with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str
+    """Its name."""
+    sha256: str
+    """Of the text."""
+    code: str
+    """The whole text."""
+
+    @property
+    def package(self) -> str:
+        """As :attr:`qakit.plugin_code.PluginCode.package`."""
+        return f"{self.file}@{self.sha256[:12]}"
+
+
 def is_path_field(field: FieldInfo) -> bool:
     """Whether a setting is a path, a list of paths, or a path among other things."""
     return any(isinstance(mark, IsPath) for mark in field.metadata) or "IsPath" in repr(field.annotation)

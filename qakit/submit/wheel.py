@@ -55,7 +55,12 @@ def make_wheels(recipes: Iterable[Recipe], folder: Path, registry: Registry) -> 
 
 
 def plugin_packages(recipe: Recipe, registry: Registry) -> set[str]:
-    """The packages of the plugins that a recipe names."""
+    """The packages of the plugins that a recipe names.
+
+    Raises:
+        UsageError: one is a plugin file.
+    """
+    from qakit.plugin_code import refuse_file
     from qakit.recipe.dump import recipe_data
     from qakit.recipe.model import PLUGIN_FIELDS
 
@@ -66,6 +71,8 @@ def plugin_packages(recipe: Recipe, registry: Registry) -> set[str]:
             value = (value or {}).get(part)
         named = value if isinstance(value, list) else [] if value is None else [value]
         packages |= {registry.get(kind, each["name"]).package for each in named}
+    for package in sorted(packages):
+        refuse_file(package)
     return packages
 
 

@@ -62,6 +62,7 @@ def push(
 
     from qakit.hub_uploads import upload
     from qakit.modeling.export import export_merged
+    from qakit.plugin_code import refuse_file
     from qakit.registry import load_registry
     from qakit.report.card import UNKNOWN, Subject, card_of
     from qakit.runs import LAYOUT, SEEN, open_run
@@ -74,6 +75,8 @@ def push(
         raise UsageError("a model on the hub is named OWNER/NAME, of letters, digits, '-', '_' and '.'")
     run, registry = open_run(folder), load_registry()
     recipe = run.recipe()
+    for held in recipe.plugins:
+        refuse_file(held if isinstance(held, str) else held.package)
     with TemporaryDirectory() as temporary:
         fresh = Path(temporary) / "model"
         export_merged(run, registry, fresh)
