@@ -34,7 +34,7 @@ COMMANDS = {
     "export": ("export:export", "A run as plain weights, ONNX, or a Kaggle notebook"),
     "handin": ("handin:handin", "A folder that runs on the graders' machine"),
     "push": ("push:push", "Publish a run's best weights on the model hub"),
-    "plugins": ("plugins:list_plugins", "List the installed components and their settings"),
+    "plugins": ("plugins:app", "List the installed components; write and check one"),
     "study": ("study:app", "Many trainings that differ in chosen values"),
     "kaggle": ("kaggle:app", "Train on Kaggle, and what a competition knows"),
     "recipes": ("recipes:app", "List, show and check recipes"),

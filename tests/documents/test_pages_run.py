@@ -27,6 +27,7 @@ NOT_HERE = {
     r"qakit serve": "runs until it is stopped: tests/serving/",
     r"ray start|export RAY|.* --engine ray": "starts a cluster, which takes half a minute: tests/processes/",
     r"kaggle (datasets|kernels)": "Kaggle's own program",
+    r"qakit plugins (new|check)": "tests/cli/test_plugins_new.py",
     r"qakit glue pack": "takes GLUE's whole test sets, 425,205 rows: tests/glue/",
     r"qakit [a-z]+$(?<!plugins)|.* \.\.\.$": "a mention, not a command",
     r"qakit (data split FOLDER|score --recipe RECIPE|kaggle download -c NAME$)": "docs/kaggle.md has the whole lines",

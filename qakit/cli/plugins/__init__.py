@@ -1,4 +1,4 @@
-"""``qakit plugins``: what is installed, what is broken and why."""
+"""``qakit plugins``: what is installed, what is broken and why; and for authors, where to begin and what to check."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from pydantic_core import to_json
 from rich.text import Text
 
 from qakit.cli.commands import command_summary, plugin_commands
+from qakit.cli.plugins.check import check
+from qakit.cli.plugins.new import new
 from qakit.cli.terminal.console import out, plain, print_json
+from qakit.cli.terminal.groups import Commands
 from qakit.components import KINDS, Kind, Settings
 from qakit.entry_points import COMMANDS_GROUP, DISABLE_VARIABLE, PluginOrigin, matches, origin_of
 from qakit.registry import Entry, Registry, load_registry
@@ -87,7 +90,14 @@ def _bounded(text: str, metadata: Iterable[Any]) -> str:
     return " ".join([text, ", ".join(bounds)]).rstrip()
 
 
+app = typer.Typer(cls=Commands, name="plugins", invoke_without_command=True)
+app.command()(new)
+app.command()(check)
+
+
+@app.callback()
 def list_plugins(
+    context: typer.Context,
     kind: Annotated[Kind | None, typer.Option(help="Only this kind of component.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with a description of every setting.")] = False,
 ) -> None:
@@ -95,6 +105,8 @@ def list_plugins(
 
     Example: qakit plugins --kind heads
     """
+    if context.invoked_subcommand is not None:
+        return
     registry = load_registry()
     commands, problems = plugin_commands() if kind is None else ({}, ())
     if as_json:
