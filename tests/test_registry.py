@@ -217,7 +217,7 @@ def test_members_of_every_protocol_are_known() -> None:
         "readers": {"read"},
         "preprocessors": {"windows", "redraws"},
         "backbones": {"__call__", "hidden_size"},
-        "adapters": {"apply", "merge"},
+        "adapters": {"apply"},
         "heads": {"__call__", "decode", "reads"},
         "postprocessors": {"__call__"},
         "ensemblers": {"combine"},
