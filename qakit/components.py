@@ -33,6 +33,11 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 """The kinds of component, each with its hook ``qakit_register_<kind>``."""
 
 
+def singular(kind: Kind) -> str:
+    """``"heads"`` -> ``"head"``."""
+    return kind.removesuffix("s")
+
+
 class Settings(BaseModel):
     """Base of every settings model: frozen, and an unknown key is an error."""
 

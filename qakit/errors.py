@@ -8,6 +8,7 @@
     ├── PluginError
     │   ├── PluginLoadError       a plugin package cannot be imported                   exit 2
     │   ├── PluginConflictError   two components of one kind share a name               exit 2
+    │   ├── PluginFaultError      a plugin's own code fails, or gives what it must not  exit 2
     │   └── UnknownPluginError    a recipe names a component that nobody offers         exit 2
     ├── DataError                 a file, a record, a field                             exit 2
     ├── ModelError                backbone, tokenizer or weights                        exit 2
@@ -60,6 +61,19 @@ class PluginLoadError(PluginError):
 
 class PluginConflictError(PluginError):
     """Two components of the same kind have the same name."""
+
+
+class PluginFaultError(PluginError):
+    """A plugin's own code has failed, or has given what it must not.
+
+    Args:
+        whose: the component and its plugin.
+        what: what it did, and where in its file.
+    """
+
+    def __init__(self, whose: str, what: str) -> None:
+        self.whose, self.what = whose, what
+        super().__init__(f"in {whose}: {what}")
 
 
 class UnknownPluginError(PluginError):

@@ -127,10 +127,13 @@ class HeadOutput:
     ``loss`` is the mean over the batch's windows (over its examples, for heads that read groups), float32, or None
     without targets.
     ``scores`` are float32 tensors by name, each with first dimension B; whatever ``decode`` needs.
+    ``figures`` are further numbers to look at, such as the parts of the loss: tensors of one number each, means as the
+    loss is. In a training, observers and the display get their means over the steps since the last logged one.
     """
 
     loss: Tensor | None
     scores: Mapping[str, Tensor]
+    figures: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

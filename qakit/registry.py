@@ -18,7 +18,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from qakit import protocols
-from qakit.components import KINDS, Component, Kind, Settings
+from qakit.attribution import Owner, attributed, calling
+from qakit.components import KINDS, Component, Kind, Settings, singular
 from qakit.discovery import BrokenPlugin, Discovery, LoadedPlugin, discover, installed_entry_points, suggestion
 from qakit.entry_points import DISABLE_VARIABLE, GROUP, PluginOrigin, disabled_patterns
 from qakit.errors import PluginConflictError, PluginError, PluginLoadError, UnknownPluginError
@@ -62,6 +63,11 @@ class Entry:
     def origin(self) -> str:
         """For messages: plugin, package and version."""
         return f"{self.plugin} ({self.package} {self.version})"
+
+    @property
+    def owner(self) -> Owner:
+        """Whose what it builds is."""
+        return Owner.of(self.kind, self.component, self.package, self.version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,15 +167,16 @@ class Registry:
             PluginError: they don't fit; also as :meth:`get`.
         """
         entry = self.get(kind, name)
-        try:
-            checked: Settings = entry.component.settings.model_validate(dict(settings))
-        except ValidationError as error:
-            problems = "; ".join(_setting_problem(problem, entry) for problem in error.errors(include_url=False))
-            raise PluginError(f"{singular(kind)} {name!r}: {problems}") from None
+        with calling(entry.owner, "settings"):
+            try:
+                checked: Settings = entry.component.settings.model_validate(dict(settings))
+            except ValidationError as error:
+                problems = "; ".join(_setting_problem(problem, entry) for problem in error.errors(include_url=False))
+                raise PluginError(f"{singular(kind)} {name!r}: {problems}") from None
         return checked
 
     def build(self, kind: Kind, name: str, settings: Mapping[str, Any], runtime: Any) -> Any:
-        """The component, built and checked against the protocol of its kind.
+        """The component, built and checked against the protocol of its kind; what fails in it is attributed to it.
 
         Args:
             settings: as a recipe gives them, without ``name``.
@@ -177,22 +184,21 @@ class Registry:
 
         Raises:
             PluginLoadError: a package that it needs is missing, or it is not what its kind must be.
-            PluginError: the settings don't fit; also as :meth:`get`. Other exceptions of the plugin's code pass.
+            PluginFaultError: its code fails.
+            PluginError: the settings don't fit; also as :meth:`get`.
         """
         entry = self.get(kind, name)
         checked = self.check_settings(kind, name, settings)
-        what = f"{singular(kind)} {name!r} of plugin {entry.origin}"
-        try:
-            built = entry.component.build(checked, runtime)
-        except (ImportError, PluginLoadError) as error:
-            raise PluginLoadError(f"the {what} cannot be built: {error}") from error
-        except Exception as error:
-            error.add_note(f"while building the {what}")
-            raise
-        fault = built_fault(kind, built)
+        owner = entry.owner
+        with calling(owner, "build"):
+            try:
+                built = entry.component.build(checked, runtime)
+            except (ImportError, PluginLoadError) as error:
+                raise PluginLoadError(f"the {owner} cannot be built: {error}") from error
+            fault = built_fault(kind, built)
         if fault:
-            raise PluginLoadError(f"the {what} {fault}")
-        return built
+            raise PluginLoadError(f"the {owner} {fault}")
+        return attributed(built, owner)
 
     def _unknown(self, kind: Kind, name: str) -> str:
         names = self.names(kind)
@@ -231,11 +237,6 @@ def _named_files() -> Iterator[LoadedPlugin]:
         code = PluginCode.read(path)
         agree(code)
         yield load_code(code, path=path)
-
-
-def singular(kind: Kind) -> str:
-    """``"heads"`` -> ``"head"``."""
-    return kind.removesuffix("s")
 
 
 def built_fault(kind: Kind, built: Any) -> str | None:

@@ -94,7 +94,7 @@ def tiny_plan(*ends: int, steps: int | None = None) -> Plan:
 def gradients(model: ReadingModel, *, parts: int = 1, attack: Attack | None = None, **train: Any) -> float:
     """Those of one step over all windows, left in the model; returns the loss."""
     model.zero_grad()
-    loss, _ = step_gradients(
+    computed = step_gradients(
         tiny_recipe(**train),
         tiny_epoch(grouped=model.decoder.reads == "group"),
         np.arange(WINDOWS),
@@ -106,7 +106,7 @@ def gradients(model: ReadingModel, *, parts: int = 1, attack: Attack | None = No
         optimiser=SimpleNamespace(zero_grad=lambda set_to_none: model.zero_grad(set_to_none)),
         listener=silence,
     )
-    return float(loss)
+    return float(computed.loss)
 
 
 def gradients_of(model: nn.Module) -> Mapping[str, Tensor]:

@@ -32,7 +32,8 @@ class Tracker:
                 self._begun().store_init_configuration(dict(_flat(self._runtime.recipe)))
             case StepDone():
                 known = {"loss": event.loss, "learning_rate": event.learning_rate}
-                self._log("train", known | {"windows_per_second": event.windows_per_second}, event.step)
+                known["windows_per_second"] = event.windows_per_second
+                self._log("train", {**event.figures, **known}, event.step)
                 self._begun().log({"epoch": event.epoch}, step=event.step)
             case Evaluated():
                 self._log("validation", event.figures, event.step)

@@ -9,11 +9,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from qakit.attribution import calling
 from qakit.components import Component, Guess
 from qakit.data.read import iter_examples, problems_of
 from qakit.data.splits import CONTEXTS
 from qakit.entry_points import describe, guarded
-from qakit.errors import DataError, PluginError, UsageError
+from qakit.errors import DataError, PluginError, PluginFaultError, UsageError
 from qakit.problems import PROBLEM_KINDS, Policy, Problems
 from qakit.protocols import NoRuntime, Reader
 from qakit.registry import Registry
@@ -62,12 +63,14 @@ def understand(path: Path, registry: Registry, *, contexts: Path | None = None) 
             for understood, examples in _tried(path, name, registry, contexts):
                 key = not any(example.labelled for example in examples), len(understood.settings)
                 found.append((key, understood))
+        except PluginFaultError as error:
+            refused.setdefault(error.what, []).append(name)
         except PluginError:  # settings that nobody can guess, or two readers of one name
             continue
         except DataError as error:
             refused.setdefault(error.problem, []).append(name)
-        except Exception as error:  # a plugin's code may raise anything
-            refused.setdefault(f"fails: {describe(error)}", []).append(name)
+        except OSError as error:
+            refused.setdefault(describe(error), []).append(name)
     if not found:
         if len(refused) == 1:
             raise DataError(next(iter(refused)), path=path)
@@ -86,8 +89,9 @@ def understand(path: Path, registry: Registry, *, contexts: Path | None = None) 
 def _tried(
     path: Path, name: str, registry: Registry, contexts: Path | None
 ) -> Iterator[tuple[Understood, Sequence[Example]]]:
-    component: Component[Any, Any, Any] = registry.get("readers", name).component
-    with guarded():
+    entry = registry.get("readers", name)
+    component: Component[Any, Any, Any] = entry.component
+    with guarded(), calling(entry.owner, "guess"):
         guesses = list(component.guess(path)) if component.guess is not None else [Guess()]
     for guess in guesses:
         settings = dict(guess.settings)

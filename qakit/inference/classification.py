@@ -44,7 +44,7 @@ class LogitTable:
         logits = decoded.scores
         wanted = (len(batch), self.scores.shape[1]) if self.gives == "labels" else (len(batch),)
         if tuple(logits.shape) != wanted:
-            raise PluginError(f"the head's decode returned scores {tuple(logits.shape)}; they must be {wanted}")
+            raise PluginError(f"returned scores {tuple(logits.shape)}; they must be {wanted}")
         values = logits.float().cpu().numpy().reshape(len(batch), -1)
         if not np.isfinite(values).all():
             raise ModelError(BROKEN_SCORES)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Self, TypeVar
+from typing import Self
 
+from qakit.attribution import fault
 from qakit.data.batch import Batch
 from qakit.data.encode import EncodedExamples
 from qakit.data.windows import Windows
-from qakit.errors import PluginError
+from qakit.errors import ModelError, PluginError, PluginFaultError
 from qakit.inference.aggregation import against_no_answer, spans_of, whole_contexts
 from qakit.inference.classification import LogitTable
 from qakit.inference.positions import PositionTable
+from qakit.inference.spans import BROKEN_SCORES
 from qakit.inference.table import SpanTable
 from qakit.modeling.model import ReadingModel
-from qakit.protocols import ContextScores, Decoded, Gives, HeadOutput, LabelScores, ScoresPositions, SpanCandidates
+from qakit.protocols import Gives, HeadOutput, ScoresPositions, SpanCandidates
 from qakit.recipe.model import PredictSection
 
 
@@ -71,8 +75,8 @@ class _Logits:
         return [self.table]
 
     def add(self, model: ReadingModel, batch: Batch, on_device: Batch, output: HeadOutput) -> None:
-        wanted: type[LabelScores | ContextScores] = LabelScores if self.table.gives == "labels" else ContextScores
-        self.table.add(batch, _decoded(model, on_device, output, wanted))
+        with _answering(model, "decode", output):
+            self.table.add(batch, model.decoder.decode(output.scores, on_device))  # type: ignore[arg-type]
 
     def scores(self) -> LogitTable:
         return self.table
@@ -106,17 +110,21 @@ class _Spans:
         return [table for table in (self.spans, self.positions) if table is not None]
 
     def add(self, model: ReadingModel, batch: Batch, on_device: Batch, output: HeadOutput) -> None:
-        decoded = None
+        decoded: SpanCandidates | None = None
         if self.spans is not None:
-            decoded = _decoded(model, on_device, output, SpanCandidates)
+            with _answering(model, "decode", output):
+                decoded = model.decoder.decode(output.scores, on_device)  # type: ignore[assignment]
+                assert decoded is not None
             if self.predict.aggregation != "max_context":
                 decoded = against_no_answer(decoded)
         # The tables come last: where memory runs out before, nothing has been added to either.
         if self.positions is not None:
             assert isinstance(model.head, ScoresPositions)  # `prepare` has seen to it
-            self.positions.add(batch, model.head.position_scores(output.scores, on_device))
+            with _answering(model, "position_scores", output):
+                self.positions.add(batch, model.head.position_scores(output.scores, on_device))
         if self.spans is not None and decoded is not None:
-            self.spans.add(batch, decoded)
+            with _answering(model, "decode", output):
+                self.spans.add(batch, decoded)
 
     def scores(self) -> SpanScores | SetScores:
         predict = self.predict
@@ -131,14 +139,18 @@ class _Spans:
         return SpanScores(spans, whole_contexts(self.encoded), self.positions)
 
 
-D = TypeVar("D", bound=Decoded)
-
-
-def _decoded(model: ReadingModel, batch: Batch, output: HeadOutput, wanted: type[D]) -> D:
-    decoded = model.decoder.decode(output.scores, batch)
-    if not isinstance(decoded, wanted):
-        raise PluginError(
-            f"the head decodes to {type(decoded).__name__}, where {wanted.__name__} is expected: "
-            "its attribute `gives` must say what it decodes to"
-        )
-    return decoded
+@contextmanager
+def _answering(model: ReadingModel, method: str, output: HeadOutput) -> Iterator[None]:
+    """What is wrong with what a method of the head makes of ``output`` is the head's fault; broken scores are only where
+    it was given finite ones."""
+    try:
+        yield
+    except PluginFaultError:
+        raise
+    except PluginError as error:
+        raise fault(model.head, method, str(error)) from error
+    except ModelError as error:
+        broken = (bool((each.isnan() | each.isposinf()).any()) for each in output.scores.values())
+        if str(error) != BROKEN_SCORES or any(broken):
+            raise
+        raise fault(model.head, method, "gives scores that are NaN or infinite, of finite ones") from error

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from qakit.data.checks.findings import Finding, shown
 from qakit.data.checks.labels import NOT_SAID, training_findings
 from qakit.data.labels import run_classes
-from qakit.entry_points import describe
 from qakit.errors import QakitError
 from qakit.inference.evaluation import Judge, check_selection
 from qakit.inference.stand_ins import stand_in, submission_problems
@@ -65,8 +64,8 @@ def _metric_findings(
     tried = examples[:STAND_INS]
     try:
         check_selection(Judge.of(recipe, registry), tried, [stand_in(example, gives, classes) for example in tried])
-    except Exception as error:  # a plugin's code may raise anything
-        meaning = f"validation examples cannot be judged: {_told(error, f'the metric {recipe.metric.name!r}')}"
+    except QakitError as error:
+        meaning = f"validation examples cannot be judged: {error}"
         yield Finding("unjudged_validation", "stops", len(examples), meaning)
 
 
@@ -75,16 +74,10 @@ def _submission_findings(
 ) -> Iterator[Finding]:
     try:
         problems = submission_problems(examples, recipe, registry, gives=gives, classes=classes)
-    except Exception as error:  # likewise
-        told = _told(error, f"the writer {recipe.writer.name!r}")
-        meaning = f"answers to the test file cannot be written or checked: {told}"
+    except QakitError as error:
+        meaning = f"answers to the test file cannot be written or checked: {error}"
         yield Finding("unwritten_submission", "stops", len(examples), meaning)
         return
     for problem in problems:
         meaning = f"answers to the test file will not fit the sample submission: {problem}"
         yield Finding("other_submission", "warning", len(examples), meaning)
-
-
-def _told(error: Exception, who: str) -> str:
-    """What went wrong in one line; ours say it themselves."""
-    return str(error) if isinstance(error, QakitError) else f"{who} fails: {describe(error)}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from qakit.data.checks.span_search import Exact, same_text
-from qakit.errors import PluginError, UsageError
+from qakit.errors import UsageError
 from qakit.inference.calibration import (
     Calibration,
     Options,
@@ -86,29 +86,18 @@ def finish(predictions: Sequence[Prediction], examples: Sequence[Example], judge
         PluginError: one returns something else than the prediction of the same example.
     """
     finished: list[Prediction] = list(predictions)
-    for ref, step in zip(judge.recipe.postprocess, judge.postprocessors, strict=True):
+    for step in judge.postprocessors:
         for index, example in enumerate(examples):
-            finished[index] = _cleaned(ref.name, step, finished[index], example)
+            finished[index] = _cleaned(step, finished[index], example)
     return finished
 
 
-def _cleaned(name: str, step: Postprocessor, prediction: Prediction, example: Example) -> Prediction:
+def _cleaned(step: Postprocessor, prediction: Prediction, example: Example) -> Prediction:
     if isinstance(prediction, SetPrediction):  # each answer by itself
         pairs = zip(prediction.answers, prediction.candidates or [None] * len(prediction.answers), strict=True)
         alone = [SpanPrediction(prediction.id, text, (place,) if place else ()) for text, place in pairs]
-        return replace(prediction, answers=tuple(_cleaned(name, step, each, example).final for each in alone))
-    try:
-        cleaned = step(prediction, example)
-    except Exception as error:
-        error.add_note(f"in the postprocessor {name!r}, for the example {example.id!r}")
-        raise
-    if not isinstance(cleaned, Prediction) or cleaned.id != example.id:
-        found = f"the id {cleaned.id!r}" if hasattr(cleaned, "id") else type(cleaned).__name__
-        raise PluginError(
-            f"the postprocessor {name!r} returned {found} for the example {example.id!r}; "
-            "it must return a Prediction with the same id"
-        )
-    return cleaned
+        return replace(prediction, answers=tuple(_cleaned(step, each, example).final for each in alone))
+    return step(prediction, example)
 
 
 def evaluate(

@@ -13,28 +13,11 @@ import torch
 from qakit.data.arrays import Int64
 from qakit.data.batching import split
 from qakit.errors import RunError
+from qakit.system import is_out_of_memory
 
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
-
-_MESSAGES = (
-    "out of memory",
-    "can't allocate memory",
-    "not enough memory",
-    # the libraries that work on the GPU, when they ask for memory of their own
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUBLAS_STATUS_NOT_INITIALIZED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_NOT_SUPPORTED",
-)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the device, or the machine, had no memory left. On the CPU PyTorch says so in the message only."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _MESSAGES)
 
 
 def within_memory(

@@ -9,7 +9,7 @@ from qakit.data.batch import Batch
 from qakit.data.encode import EncodedExamples
 from qakit.data.ragged import pointers_of
 from qakit.data.windows import Windows
-from qakit.errors import ModelError, PluginError
+from qakit.errors import ModelError
 from qakit.inference.spans import BROKEN_SCORES
 from qakit.inference.table import Rows
 from qakit.protocols import PositionScores
@@ -55,12 +55,7 @@ class PositionTable:
 
         Raises:
             ModelError: scores are NaN or infinite.
-            PluginError: the head gave other shapes than it must.
         """
-        shape = batch.segment.shape
-        if tuple(scores.start.shape) != shape or tuple(scores.end.shape) != shape:
-            found = f"start {tuple(scores.start.shape)} and end {tuple(scores.end.shape)}"
-            raise PluginError(f"the head's position_scores returned {found}, not {shape}: a mistake in its plugin")
         mask = batch.start_mask.cpu().numpy()
         segment = batch.segment[mask]
         pair = self._windows.pair[segment]

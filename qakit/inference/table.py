@@ -58,9 +58,8 @@ class SpanTable:
 
         Raises:
             ModelError: scores are NaN or infinite.
-            PluginError: the head decoded other shapes than it must, or a span outside the contexts.
+            PluginError: the head decoded spans that are not sorted, or one outside the contexts.
         """
-        _check_shapes(batch, decoded)
         places = min(self._spans, decoded.score.shape[1])
         first = decoded.first[:, :places].cpu().numpy()
         last = decoded.last[:, :places].cpu().numpy()
@@ -68,16 +67,18 @@ class SpanTable:
         null = decoded.null.float().cpu().numpy()
         if not (np.isfinite(null).all() and (score < np.inf).all()):
             raise ModelError(BROKEN_SCORES)
+        if (score[:, 1:] > score[:, :-1]).any():
+            raise PluginError("the head decoded candidates that are not sorted, best first")
 
         row = np.arange(len(batch))[:, None]
         used = score > -np.inf  # (B, K)
         positions = batch.segment.shape[1]
         if (used & ((first < 0) | (last < 0) | (first >= positions) | (last >= positions))).any():
-            raise PluginError("the head decoded positions outside the input; this is a mistake in the head's plugin")
+            raise PluginError("the head decoded positions outside the input")
         first, last = np.where(used, first, 0), np.where(used, last, 0)
         segment, last_segment = batch.segment[row, first], batch.segment[row, last]
         if (used & ((segment < 0) | (last_segment < 0))).any():
-            raise PluginError("the head decoded a span outside the contexts; this is a mistake in the head's plugin")
+            raise PluginError("the head decoded a span outside the contexts")
         used &= (segment == last_segment) & (first <= last)
         self.add_tokens(
             batch.window,
@@ -139,19 +140,3 @@ class SpanTable:
     @property
     def _columns(self) -> Rows:
         return self.segment, self.start, self.end, self.score, self.null
-
-
-def _check_shapes(batch: Batch, decoded: SpanCandidates) -> None:
-    """Arrays of other shapes would be combined all the same, and wrongly."""
-    shapes = {name: tuple(getattr(decoded, name).shape) for name in ("first", "last", "score", "null")}
-    windows, places = len(batch), shapes["score"]
-    wanted = {"first": places, "last": places, "score": places, "null": (windows,)}
-    if decoded.yes_no is not None:
-        shapes["yes_no"], wanted["yes_no"] = tuple(decoded.yes_no.shape), (windows, len(YES_NO_START))
-    if len(places) == 2 and places[0] == windows and shapes == wanted:
-        return
-    found = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-    raise PluginError(
-        f"the head's decode returned {found} for {windows} windows; first, last and score must be "
-        f"({windows}, K), null ({windows},), and yes_no, if any, ({windows}, 2): this is a mistake in the head's plugin"
-    )

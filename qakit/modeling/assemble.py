@@ -77,10 +77,6 @@ def assemble(recipe: Recipe, registry: Registry, *, device: torch.device, classe
     adapter: Adapter = build(registry, "adapters", recipe.adapter, NoRuntime())
     head = build_head(recipe, backbone.config, registry, classes=classes, tokenizer=tokenizer)
     adapted = adapter.apply(backbone.module)
-    if not isinstance(adapted, nn.Module):
-        raise PluginError(
-            f"the adapter {recipe.adapter.name!r}: apply returned {type(adapted).__name__}; it must return the backbone"
-        )
     check_length(adapted, recipe.windows.max_length)
     check_trained(fresh, adapter=recipe.adapter.name)
     model = ReadingModel(adapted, head).to(device)

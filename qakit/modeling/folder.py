@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from qakit.errors import ModelError, PluginError, RunError, UsageError
+from qakit.errors import ModelError, RunError, UsageError
 from qakit.files import check_readable, replace_folder
 from qakit.modeling.adapter_file import ADAPTER, check_origin, origin_of, read_adapter, read_weights, write_adapter
 from qakit.modeling.assemble import Assembled, build, build_head, length_limit, template_for
@@ -119,7 +119,7 @@ def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torc
         adapted = load_adapted(folder, recipe, registry, device=device)
         if not isinstance(adapted.adapter, MergesAdapter):
             return adapted
-        merged = _checked(adapted.adapter.merge(adapted.model.backbone))
+        merged = adapted.adapter.merge(adapted.model.backbone)
         return replace(adapted, model=ReadingModel(merged, adapted.model.head).to(device).eval())
     is_graph = str(layout.get("weights")).startswith("onnx")
     weights = read_weights(folder / (HEAD if is_graph else WEIGHTS))
@@ -280,7 +280,7 @@ def merged_backbone(assembled: Assembled) -> nn.Module:
         UsageError: the adapter cannot be merged.
     """
     adapter = merging(assembled.adapter, "its model cannot be kept as plain weights")
-    return _checked(adapter.merge(copy.deepcopy(assembled.model.backbone)))
+    return adapter.merge(copy.deepcopy(assembled.model.backbone))
 
 
 def merging(adapter: object, consequence: str) -> MergesAdapter:
@@ -292,12 +292,6 @@ def merging(adapter: object, consequence: str) -> MergesAdapter:
     if not isinstance(adapter, MergesAdapter):
         raise UsageError(f"the adapter {type(adapter).__name__} cannot be merged into the backbone: {consequence}")
     return adapter
-
-
-def _checked(merged: object) -> nn.Module:
-    if not isinstance(merged, nn.Module):
-        raise PluginError(f"the adapter's merge returned {type(merged).__name__}; it must return the backbone")
-    return merged
 
 
 def _fill(module: nn.Module, weights: Mapping[str, Tensor], folder: Path) -> None:

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from qakit.data.batch import Batch
-from qakit.errors import PluginError
 from qakit.modeling.attention import attention_of
 from qakit.modeling.device import FULL_PRECISION_ONLY
 from qakit.modeling.layers import Part, backbone_parts, layer_count
@@ -49,10 +48,7 @@ class ReadingModel(nn.Module):
             inputs["token_type_ids"] = batch.token_type_ids
         if self.attends_globally:
             inputs["global_attention_mask"] = question_mask(batch)
-        output = self.head(self._hidden(inputs), batch)
-        if not isinstance(output, HeadOutput):
-            name = type(self.head).__name__
-            raise PluginError(f"the head {name} returned {type(output).__name__}; it must return a HeadOutput")
+        output: HeadOutput = self.head(self._hidden(inputs), batch)
         return output
 
     def _does_without_mask(self) -> bool:

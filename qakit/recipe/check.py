@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from qakit.components import Kind
+from qakit.attribution import calling
+from qakit.components import Kind, singular
 from qakit.entry_points import DISABLE_VARIABLE
 from qakit.errors import PluginError, UnknownPluginError, UsageError
 from qakit.plugin_code import is_file_plugin
@@ -22,7 +23,7 @@ from qakit.recipe.issues import did_you_mean
 from qakit.recipe.model import PLUGIN_FIELDS, Recipe, default_plugin
 from qakit.recipe.nodes import At, Findings, ListNode, MapNode, Node, ScalarNode, dotted, find, plain, replace_at
 from qakit.recipe.own_plugins import code_values
-from qakit.registry import Entry, Registry, singular
+from qakit.registry import Entry, Registry
 
 _STRICT = frozenset({"int_type", "float_type", "bool_type", "string_type"})
 """Errors of a strict check that stand although a lenient one would convert the value ("3" to 3, true to 1)."""
@@ -188,14 +189,16 @@ def _check_block(
 ) -> tuple[BaseModel | None, MapNode]:
     model = entry.component.settings
     owner = f"the {singular(block.kind)} {block.name!r}"
-    if block.node is not None:
-        return _validate(Block(model, tree, block.at, owner), findings)
-    try:
-        return model.model_validate({}), tree
-    except ValidationError as error:
-        missing = ", ".join(repr(".".join(map(str, problem["loc"]))) for problem in error.errors())
-        findings.add(tree.place.issue(block.at, f"{dotted(block.at)}: {owner} (the default) needs settings: {missing}"))
-        return None, tree
+    with calling(entry.owner, "settings"):
+        if block.node is not None:
+            return _validate(Block(model, tree, block.at, owner), findings)
+        try:
+            return model.model_validate({}), tree
+        except ValidationError as error:
+            missing = ", ".join(repr(".".join(map(str, problem["loc"]))) for problem in error.errors())
+            needs = f"{dotted(block.at)}: {owner} (the default) needs settings: {missing}"
+            findings.add(tree.place.issue(block.at, needs))
+            return None, tree
 
 
 def _validate(block: Block, findings: Findings) -> tuple[BaseModel | None, MapNode]:

@@ -12,12 +12,12 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from qakit.components import Kind
+from qakit.components import Kind, singular
 from qakit.recipe.annotations import at_path, sections
 from qakit.recipe.docs import field_doc
 from qakit.recipe.model import PLUGIN_FIELDS, PluginRef, Recipe
 from qakit.recipe.section import is_path_field
-from qakit.registry import Entry, Registry, singular
+from qakit.registry import Entry, Registry
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _PATH_NOTE = "`${NAME}` and `${NAME:-default}` are expanded; a relative path starts at the recipe's folder."

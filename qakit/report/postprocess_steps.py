@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from qakit.entry_points import describe
-from qakit.errors import PluginError
+from qakit.errors import PluginError, PluginFaultError
 from qakit.inference.evaluation import Judge, finish
 from qakit.protocols import LearnsSettings, NoRuntime, Postprocessor
 from qakit.recipe.dump import yaml_flow
@@ -84,11 +83,8 @@ class Step:
             finished = finish(
                 predictions, examples, replace(judge, recipe=recipe, postprocessors=(self.postprocessor,))
             )
-        except PluginError as error:
-            raise StepFaultError(self.name, str(error).removeprefix(f"the postprocessor {self.name!r} ")) from error
-        except Exception as error:
-            note = next(iter(getattr(error, "__notes__", ())), "").removeprefix(f"in the postprocessor {self.name!r}, ")
-            raise StepFaultError(self.name, f"raises {describe(error)}" + (f" ({note})" if note else "")) from error
+        except PluginFaultError as error:
+            raise StepFaultError(self.name, f"cannot be used: {error.what}") from error
         answers = [each for each in finished if isinstance(each, SpanPrediction) and isinstance(each.answer, str)]
         if len(answers) != len(finished):
             raise StepFaultError(self.name, "turns an answer into something else")
@@ -118,10 +114,10 @@ def known_steps(
             found += _steps_of(name, registry, teachers)
         except StepFaultError as error:
             faults.add(error)
+        except PluginFaultError as error:
+            faults.add(StepFaultError(name, f"cannot be used: {error.what}"))
         except PluginError as error:
             faults.add(StepFaultError(name, f"cannot be used: {error}"))
-        except Exception as error:
-            faults.add(StepFaultError(name, f"raises {describe(error)} where it is built or learns"))
     return tuple(found)
 
 
@@ -132,17 +128,10 @@ def _steps_of(name: str, registry: Registry, teachers: Sequence[Example]) -> lis
             raise StepFaultError(name, f"tries {given!r}, which is not settings by name")
         step = _step(name, given, registry)
         if isinstance(step.postprocessor, LearnsSettings):
-            step = _step(name, {**_learnt(name, step.postprocessor, teachers), **given}, registry)
+            step = _step(name, {**step.postprocessor.learn(teachers), **given}, registry)
         if all(step.settings != other.settings for other in found):
             found.append(step)
     return found
-
-
-def _learnt(name: str, postprocessor: LearnsSettings, teachers: Sequence[Example]) -> Mapping[str, Any]:
-    learnt = postprocessor.learn(teachers)
-    if not isinstance(learnt, Mapping):
-        raise StepFaultError(name, f"learns {learnt!r:.60}, which is not settings by name")
-    return learnt
 
 
 def _step(name: str, settings: Mapping[str, Any], registry: Registry) -> Step:

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from qakit.components import Kind
+from qakit.components import Kind, singular
 from qakit.entry_points import GROUP
 from qakit.errors import PluginError
 from qakit.recipe.model import Recipe, plugin_kind
-from qakit.registry import Registry, load_registry, singular
+from qakit.registry import Registry, load_registry
 
 _WRITTEN = re.compile(r"(?P<name>\S+) of (?P<package>[^\s:]+):\S+ (?P<version>\S+)")
 

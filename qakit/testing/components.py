@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from qakit.components import KINDS, Component, ImportedBuild, ImportedFunction, Kind, Settings
+from qakit.components import KINDS, Component, ImportedBuild, ImportedFunction, Kind, Settings, singular
 from qakit.discovery import component_problem
 from qakit.entry_points import describe
-from qakit.registry import built_fault, singular
+from qakit.registry import built_fault
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def check_observer(component: Component[Any, Any, Any], settings: Settings, fold
     observer = build_checked("observers", component, settings, runtime)
     for event in (
         Started(4, 0, 8, 16, 4, {"head": {"trainable": 2}}, "cpu", "fp32", "sdpa", ()),
-        StepDone(2, 0.5, 8, loss=2.5, learning_rate=1e-3, windows_per_second=10.0),
+        StepDone(2, 0.5, 8, loss=2.5, learning_rate=1e-3, windows_per_second=10.0, figures={"start": 1.0}),
         Evaluated(2, 0.5, {"exact_match": 25.0, "f1": 50.0}, best=True, selected_by="f1", seconds=0.5),
         CheckpointWritten(2, folder / "checkpoints" / "step-2"),
         StepDone(3, 0.75, 8, loss=None),

@@ -10,6 +10,7 @@ from qakit.components import Component, Settings
 from qakit.errors import DataError
 from qakit.problems import Policy, Problems
 from qakit.protocols import NoRuntime
+from qakit.returned import example_fault
 from qakit.testing.components import build_checked, running, type_name
 from qakit.values import Answer, Example
 
@@ -47,35 +48,15 @@ def check_reader(
     assert examples, f"{path}: no examples"
     seen: set[str] = set()
     for example in examples:
-        assert isinstance(example, Example), f"read yields {type_name(example)}, not Example"
-        assert isinstance(example.id, str), f"id {example.id!r} is {type(example.id).__name__}, not str"
+        fault = example_fault(example)
+        assert fault is None, f"read yields an example that is none: {fault}"
         assert example.id not in seen, f"the id {example.id!r} occurs twice"
         seen.add(example.id)
-        _check_types(example)
         for answer in example.answers or ():
             _check_answer(example, answer)
-        in_range = example.relevant is None or 0 <= example.relevant < len(example.contexts)
-        assert in_range, f"{example.id}: relevant is {example.relevant}, of {len(example.contexts)} contexts"
     assert read() == examples, f"{path}: a second reading gives other examples"
     assert count in (None, len(examples)), f"{path}: {len(examples)} examples, not {count}"
     return examples
-
-
-def _check_types(example: Example) -> None:
-    assert isinstance(example.question, str), f"{example.id}: question is {type_name(example.question)}, not str"
-    for name in ("contexts", "answers"):
-        value, optional = getattr(example, name), name == "answers"
-        expected = "a tuple, or None in an unlabelled file" if optional else "a tuple"
-        assert isinstance(value, tuple) or (optional and value is None), (
-            f"{example.id}: {name} is {type_name(value)}; it must be {expected}"
-        )
-    assert all(isinstance(text, str) for text in example.contexts), f"{example.id}: contexts must hold str"
-    assert all(isinstance(answer, Answer) for answer in example.answers or ()), (
-        f"{example.id}: answers must hold Answer"
-    )
-    assert isinstance(example.document, str), (
-        f'{example.id}: document is {type_name(example.document)}, not str ("" where it is not known)'
-    )
 
 
 def _check_answer(example: Example, answer: Answer) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_args
 
@@ -38,7 +38,11 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class StepDone:
-    """An optimiser step was done. ``loss`` is None between logged steps."""
+    """An optimiser step was done. ``loss`` is None between logged steps.
+
+    ``figures`` are the head's further ones (``HeadOutput.figures``): means over the steps since the last logged one, of
+    the first process's windows. After a resumption they begin anew.
+    """
 
     step: int
     epoch: float
@@ -46,6 +50,7 @@ class StepDone:
     loss: float | None = None
     learning_rate: float | None = None
     windows_per_second: float | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

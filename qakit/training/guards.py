@@ -4,8 +4,9 @@ counted here, those that were left out among them.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, distributed
 
 from qakit.errors import RunError
-from qakit.inference.memory import is_out_of_memory
+from qakit.system import is_out_of_memory
 from qakit.training.checkpoints import Progress
 
 SEARCHING = 16
@@ -130,6 +131,8 @@ class Counted:
     skipped_in_a_row: int
     """Up to the last one, also from before the first."""
     windows_per_second: float
+    figures: Mapping[str, float]
+    """The head's further ones: the mean of each where it was a finite number, of this process's windows."""
 
 
 class Tally:
@@ -141,10 +144,16 @@ class Tally:
         self._losses = torch.tensor(progress.loss_sum, device=device)
         self._steps, self._skipped_before = progress.unlogged, progress.skipped
         self._windows, self._began = 0, time.perf_counter()
+        self._figures: dict[str, Tensor] = {}
 
-    def add(self, loss: Tensor, *, windows: int) -> None:
-        """A step with the loss that the guard makes of it."""
+    def add(self, loss: Tensor, *, windows: int, figures: Iterable[tuple[float, Mapping[str, Tensor]]] = ()) -> None:
+        """A step with the loss that the guard makes of it, and the head's further figures of each of its parts."""
         self._losses += loss
+        for share, part in figures:
+            for name, figure in part.items():
+                is_number = torch.isfinite(figure)
+                added = share * torch.stack([torch.where(is_number, figure.float(), 0.0), is_number.float()])
+                self._figures[name] = added + self._figures.get(name, 0.0)  # (2,) the sum, and what it is of
         self._steps += 1
         self._windows += windows
 
@@ -158,10 +167,16 @@ class Tally:
             skipped=skipped,
             skipped_in_a_row=in_a_row,
             windows_per_second=self._windows / (time.perf_counter() - self._began),
+            figures={name: total / share if share else math.nan for name, (total, share) in self._summed()},
         )
         self._losses.zero_()
+        self._figures.clear()
         self._steps, self._skipped_before, self._windows, self._began = 0, 0, 0, time.perf_counter()
         return counted
+
+    def _summed(self) -> Iterator[tuple[str, list[float]]]:
+        if self._figures:
+            yield from zip(self._figures, torch.stack([*self._figures.values()]).tolist(), strict=True)
 
     def noted(self, progress: Progress) -> Progress:
         """The progress with what is counted so far, for a checkpoint."""

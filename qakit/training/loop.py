@@ -121,7 +121,7 @@ def train(
         begun = epoch.number + position / len(epoch.batches)
         if not pace.is_own(plan):
             begun = plan.passed(pace.at(step, plan))
-        loss, accumulation = step_gradients(
+        computed = step_gradients(
             recipe,
             epoch,
             rows,
@@ -137,7 +137,7 @@ def train(
             tricks.freezing.hold(optimiser, at=begun)
         with told_when_memory_ends(f"while the weights were updated in step {step + 1}", SMALLER_MODEL):
             norm = whole(accelerator.clip_grad_norm_(model.parameters(), section.max_grad_norm or math.inf))
-            tally.add(guard.judge(loss, norm), windows=len(rows))
+            tally.add(guard.judge(computed.loss, norm), windows=len(rows), figures=computed.figures)
             optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         ends_epoch = position + 1 == len(epoch.batches)
@@ -156,7 +156,7 @@ def train(
             epochs=round(epoch.number + (position + 1) / len(epoch.batches), 6),
             epoch=epoch.number + 1 if ends_epoch else epoch.number,
             batch=0 if ends_epoch else position + 1,
-            accumulation=accumulation,
+            accumulation=computed.accumulation,
             to_evaluate=done or _is_evaluated(section, pace, step + 1, epoch, ends_epoch=ends_epoch),
             pace=tuple(pace) if replanned else progress.pace,
         )
@@ -241,7 +241,7 @@ def _log(
         skipped=counted.skipped,
     )
     journal.timing(type="train", step=step, windows_per_second=counted.windows_per_second)
-    listener(StepDone(step, progress.epochs, windows, counted.loss, rate, counted.windows_per_second))
+    listener(StepDone(step, progress.epochs, windows, counted.loss, rate, counted.windows_per_second, counted.figures))
 
 
 def _batches(feed: Feed, plan: Plan, progress: Progress) -> Iterator[tuple[Epoch, Any, int]]:

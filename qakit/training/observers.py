@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qakit.entry_points import describe, guarded
+from qakit.errors import PluginFaultError
 from qakit.outputs import around
 from qakit.protocols import Observer, ObserverRuntime
 from qakit.recipe.dump import recipe_data
@@ -53,9 +54,10 @@ def watched(watches: Sequence[Watch], listener: Listener) -> Iterator[Listener]:
             try:
                 with guarded():
                     call(watch.observer)
-            except (Exception, SystemExit) as error:
+            except Exception as error:
                 watching.remove(watch)
-                listener(Notice(f"the observer {watch.name} failed and is left out from here on: {describe(error)}"))
+                what = error.what if isinstance(error, PluginFaultError) else describe(error)
+                listener(Notice(f"the observer {watch.name} failed and is left out from here on: {what}"))
 
     def listen(event: Event) -> None:
         listener(event)

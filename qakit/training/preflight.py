@@ -18,14 +18,14 @@ import numpy as np
 import torch
 from safetensors.torch import save
 
-from qakit.components import Kind
+from qakit.components import Kind, singular
 from qakit.data.arrays import Int64
 from qakit.data.encode import EncodedExamples
 from qakit.distributed import ALONE, Workers
 from qakit.entry_points import describe
 from qakit.errors import ModelError, PluginError, QakitError, RunError
 from qakit.inference.evaluation import Judge, check_selection, choices_of, evaluate, finish, fixed_threshold
-from qakit.inference.memory import is_out_of_memory, within_memory
+from qakit.inference.memory import within_memory
 from qakit.inference.output import build_writer, save_predictions
 from qakit.inference.scoring import characters_of, predictions_of, prepare, score
 from qakit.modeling.assemble import Assembled
@@ -34,7 +34,8 @@ from qakit.modeling.folder import merged_backbone, merging
 from qakit.modeling.plain_weights import plain_weights
 from qakit.modeling.smoke_test import sharing_copy
 from qakit.protocols import MergesAdapter, PerExampleMetric
-from qakit.registry import Registry, singular
+from qakit.registry import Registry
+from qakit.system import is_out_of_memory
 from qakit.training.events import Listener, Notice, Preparing
 from qakit.training.feed import Epoch, parts_of
 from qakit.training.finish import peak_memory_mb
@@ -263,7 +264,8 @@ class _Trial:
         judge = prepared.judge
         if labelled:
             with _stage("metric", self._metric):
-                _check_per_example(judge, examples, answers)
+                if isinstance(judge.metric, PerExampleMetric):
+                    judge.metric.per_example(examples, [each.final for each in answers])
                 judged = evaluate(few, scores, judge, null_threshold=threshold, temperature=None)
                 answers = list(judged.predictions)
                 self._check_figures(judged.figures, answers)
@@ -444,17 +446,3 @@ def _under_ids(answers: Sequence[Prediction], ids: Sequence[str]) -> list[Predic
 
 def _is_finite(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
-
-
-def _check_per_example(judge: Judge, examples: Sequence[Example], answers: Sequence[Prediction]) -> None:
-    """The figures of each example, if a metric has them, are as many as there are examples."""
-    metric = judge.metric
-    if not isinstance(metric, PerExampleMetric):
-        return
-    found = metric.per_example(examples, [each.final for each in answers])
-    counts = {name: len(values) for name, values in found.items()}
-    if counts.get(metric.primary) is None or set(counts.values()) != {len(examples)}:
-        raise PluginError(
-            f"the metric {judge.recipe.metric.name!r} gives {counts or 'nothing'} figures of each of {len(examples)} "
-            f"examples; per_example must give {metric.primary!r}, and one for each: this is a mistake in its plugin"
-        )

@@ -97,7 +97,9 @@ def shard(
     """
     if HeadOutput not in pytree.SUPPORTED_NODES:  # else the hooks that gather weights would not find the loss
         pytree.register_pytree_node(
-            HeadOutput, lambda output: ([output.loss, dict(output.scores)], None), lambda parts, _: HeadOutput(*parts)
+            HeadOutput,
+            lambda output: ([output.loss, dict(output.scores), dict(output.figures)], None),
+            lambda parts, _: HeadOutput(*parts),
         )
     parts = trainee.copied(recipe)
     model = parts.assembled.model

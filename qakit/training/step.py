@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 
+from qakit.attribution import fault
 from qakit.data.batch import Batch
-from qakit.errors import PluginError, RunError
-from qakit.inference.memory import is_out_of_memory
+from qakit.errors import RunError
 from qakit.modeling.model import ReadingModel
 from qakit.protocols import GivesDistributions, HeadOutput
 from qakit.randomness import derive_seed
 from qakit.recipe.model import Recipe
+from qakit.system import is_out_of_memory
 from qakit.training.adversarial import Attack
 from qakit.training.distill import distilled
 from qakit.training.events import Listener, Notice
@@ -24,6 +26,21 @@ from qakit.training.r_drop import divergence
 
 ADVERSARIAL, AGAIN = "adversarial", "again"
 """What further forward passes of a part are for: addresses of their dropout."""
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What one step's passes gave.
+
+    Attributes:
+        loss: this process's share.
+        accumulation: in how many parts it was computed.
+        figures: the head's further ones, of each of this process's parts with its share of the step.
+    """
+
+    loss: torch.Tensor
+    accumulation: int
+    figures: Sequence[tuple[float, Mapping[str, torch.Tensor]]]
 
 
 def step_gradients(
@@ -38,15 +55,14 @@ def step_gradients(
     model: torch.nn.Module,
     optimiser: Any,
     listener: Listener,
-) -> tuple[torch.Tensor, int]:
-    """Forward and backward for one step: this process's share of the loss, and in how many parts it was computed.
+) -> Computed:
+    """Forward and backward for one step.
 
     When memory runs out the parts are halved and the step begins anew: the batch of the optimiser stays what it is.
 
     Args:
         attack: what this step's adversarial pass moves; None for a step without one.
     """
-    work = _Step(recipe, epoch, step, accelerator, model)
     processes = accelerator.num_processes
     while True:
         parts = parts_of(
@@ -56,8 +72,10 @@ def step_gradients(
             processes=processes,
             groups=epoch.groups(rows),
         )
+        work = _Step(recipe, epoch, step, accelerator, model)
         try:
-            return (work.pass_over(parts) if attack is None else work.attacked(parts, attack)), accumulation
+            loss = work.pass_over(parts) if attack is None else work.attacked(parts, attack)
+            return Computed(loss, accumulation, work.figures)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -84,6 +102,8 @@ class _Step:
     number: int
     accelerator: Accelerator
     model: torch.nn.Module
+    figures: list[tuple[float, Mapping[str, torch.Tensor]]] = field(default_factory=list)
+    """Of the parts that were read without a purpose of their own, each with its share of the step."""
 
     def attacked(self, parts: list[Part], attack: Attack) -> torch.Tensor:
         """Two passes, the second one on moved weights; returns the first one's loss."""
@@ -102,22 +122,33 @@ class _Step:
         for index, part in enumerate(parts):
             batch = self.epoch.batch(part.rows).to(self.accelerator.device)
             with _synchronising(self.accelerator, self.model, index == len(parts) - 1):
-                loss = self._loss(batch, part.address, purpose)
+                loss = self._loss(batch, part, purpose)
                 # Processes average their gradients, so each part counts by its share of the step's windows.
                 self.accelerator.backward(loss * (weight * part.weight * self.accelerator.num_processes))
             total += loss.detach() * part.weight
         return total
 
-    def _loss(self, batch: Batch, address: int, purpose: tuple[str, ...]) -> torch.Tensor:
+    def _loss(self, batch: Batch, part: Part, purpose: tuple[str, ...]) -> torch.Tensor:
         """The mean loss of a part."""
+
+        def hear(output: HeadOutput) -> None:
+            if output.figures and part.weight and not purpose:
+                self.figures.append((part.weight, {name: each.detach() for name, each in output.figures.items()}))
+
         # Past the wrapper of several processes: it would overwrite buffers that the first reading still needs. Both
         # readings' gradients meet in the same weights, so they travel together.
         plain = self.accelerator.unwrap_model(self.model)
-        return mean_loss(self.recipe, batch, self.number, address, *purpose, model=self.model, plain=plain)
+        address: tuple[int | str, ...] = (self.number, part.address, *purpose)
+        return mean_loss(self.recipe, batch, *address, model=self.model, plain=plain, hear=hear)
 
 
 def mean_loss(
-    recipe: Recipe, batch: Batch, *address: int | str, model: torch.nn.Module, plain: ReadingModel
+    recipe: Recipe,
+    batch: Batch,
+    *address: int | str,
+    model: torch.nn.Module,
+    plain: ReadingModel,
+    hear: Callable[[HeadOutput], object] = lambda _: None,
 ) -> torch.Tensor:
     """The mean loss of a batch with targets, () float32.
 
@@ -125,9 +156,11 @@ def mean_loss(
         address: that of the dropout.
         model: what reads the batch.
         plain: the same model without wrappers, for a second reading (``train.r_drop``).
+        hear: gets what the head makes of the first reading.
     """
     _seed(batch.input_ids.device, recipe, *address)
     output: HeadOutput = model(batch)
+    hear(output)
     r_drop = recipe.train.r_drop
     if r_drop is None:
         return _loss_of(output, batch, recipe, plain)
@@ -141,7 +174,9 @@ def mean_loss(
 
 def _loss_of(output: HeadOutput, batch: Batch, recipe: Recipe, plain: ReadingModel) -> torch.Tensor:
     """The head's loss, and what the teachers say to it."""
-    loss = _checked(output.loss)
+    if output.loss is None:
+        raise fault(plain.head, "forward", "gives no loss for a batch with targets; it must give their mean")
+    loss = output.loss
     if batch.soft_targets is None or recipe.distill is None:
         return loss
     return distilled(recipe.distill, loss, output, batch, plain.decoder)
@@ -154,14 +189,6 @@ def _seed(device: torch.device, recipe: Recipe, *address: int | str) -> None:
     torch.default_generator.manual_seed(seed)
     if device.type != "cpu":
         torch.get_device_module(device).manual_seed(seed)
-
-
-def _checked(loss: torch.Tensor | None) -> torch.Tensor:
-    """A loss that can be differentiated."""
-    if loss is None or loss.ndim:
-        found = "no loss" if loss is None else f"a loss of shape {tuple(loss.shape)}"
-        raise PluginError(f"the head gives {found} for a batch with targets; it must give the mean, a single number")
-    return loss
 
 
 def too_large(processes: int, accumulation: int) -> str:

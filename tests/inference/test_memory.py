@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from qakit.errors import RunError
-from qakit.inference.memory import is_out_of_memory, within_memory
+from qakit.inference.memory import within_memory
+from qakit.system import is_out_of_memory
 
 Rows = NDArray[np.int64]
 

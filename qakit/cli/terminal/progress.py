@@ -167,7 +167,8 @@ class TrainingDisplay:
             if self._training is not None:
                 self._progress.update(self._training, completed=event.step)
             return
-        detail = f"loss {event.loss:.3f}  lr {event.learning_rate:.1e}"
+        parts = ", ".join(f"{name} {value:.3f}" for name, value in event.figures.items())
+        detail = f"loss {event.loss:.3f}{f' ({parts})' if parts else ''}  lr {event.learning_rate:.1e}"
         if self._training is not None:
             short = f"{detail}  {event.windows_per_second:.1f}/s"
             self._progress.update(self._training, completed=event.step, detail=short)
