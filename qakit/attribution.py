@@ -116,7 +116,7 @@ def attributed(built: Any, owner: Owner) -> Any:
 def _attributed(built: Any, owner: Owner, kind: Kind | Literal["pools"]) -> Any:
     if isinstance(built, FunctionType):
         return _wrapped(built, "__call__", owner, METHODS[kind]["__call__"], of=built)
-    base: Any = getattr(type(built), "_qakit_plain", type(built))
+    base: Any = vars(type(built)).get("_qakit_plain", type(built))
     try:
         for name in METHODS[kind].keys() & getattr(built, "__dict__", {}).keys():  # functions of the object itself
             function = inspect.unwrap(vars(built)[name])
@@ -130,33 +130,30 @@ def _attributed(built: Any, owner: Owner, kind: Kind | Literal["pools"]) -> Any:
 @cache
 def _attributed_class(base: Any, owner: Owner, kind: Kind | Literal["pools"]) -> type:
     """A subclass of ``base`` whose instances look and compare like its own."""
+
+    def reduced(self: Any, protocol: Any) -> Any:
+        """For copies, also in other processes: made as those of the plain class."""
+        made = super(derived, self).__reduce_ex__(protocol)
+        if isinstance(made, str) or type(self) is not derived:
+            return made
+        function, arguments, *state = made
+        return _again, (function, tuple(base if each is derived else each for each in arguments), owner, kind), *state
+
     body: dict[str, Any] = {
         "__slots__": (),
         "__module__": base.__module__,
         "__qualname__": base.__qualname__,
         "__doc__": base.__doc__,
-        "__reduce_ex__": _reduced,
+        "__reduce_ex__": reduced,
         "_qakit_owner": owner,
         "_qakit_plain": base,
-        "_qakit_kind": kind,
     }
     for name, check in METHODS[kind].items():
         own = inspect.getattr_static(base, name, None)
         if own is not None:
             body[name] = _wrapped(own, name, owner, check)
-    made: type = type(base)(base.__name__, (base,), body)
-    return made
-
-
-def _reduced(self: Any, protocol: Any) -> Any:
-    """For copies, also in other processes: made as those of the plain class."""
-    kind = type(self)
-    made = kind._qakit_plain.__reduce_ex__(self, protocol)
-    if isinstance(made, str) or "_qakit_plain" not in vars(kind):  # a class derived from this one is its own affair
-        return made
-    function, arguments, *state = made
-    plain = tuple(kind._qakit_plain if each is kind else each for each in arguments)
-    return _again, (function, plain, kind._qakit_owner, kind._qakit_kind), *state
+    derived = type(base)(base.__name__, (base,), body)
+    return derived  # type: ignore[no-any-return]
 
 
 def _again(function: Callable[..., Any], arguments: tuple[Any, ...], owner: Owner, kind: Kind) -> Any:

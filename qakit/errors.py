@@ -17,7 +17,7 @@
     ├── OutputError               a file or folder that cannot be written               exit 2
     └── SubmissionError           Kaggle                                                its own codes
 
-Anything that is not a ``QakitError`` is a bug and keeps its traceback.
+Anything that is not a ``QakitError`` is a bug and keeps its traceback. With ``QAKIT_DEBUG=1`` all have one.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from qakit.recipe.issues import Issue
 
+
+DEBUG_VARIABLE = "QAKIT_DEBUG"
+"""Environment variable: a command that ends with an error shows the whole traceback before its line."""
 
 _LINE_BREAKS = {ord(char): repr(char)[1:-1] for char in "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"}
 

@@ -16,7 +16,7 @@ from qakit.cli.terminal.groups import Commands
 from qakit.cli.terminal.harmless import show_logged_warnings
 from qakit.cli.terminal.streams import lost_output, steady_streams
 from qakit.distributed import AbandonedError, adopt_slurm, launched_processes, lost_neighbour
-from qakit.errors import OutputError, QakitError
+from qakit.errors import DEBUG_VARIABLE, OutputError, QakitError
 from qakit.system import refused_by_system
 
 
@@ -105,6 +105,14 @@ def _print_error(message: object) -> None:
     print_error(message)
 
 
+def _print_traceback(error: BaseException) -> None:
+    import traceback
+
+    from qakit.cli.terminal.console import err, plain
+
+    err.print(plain("".join(traceback.format_exception(error))))
+
+
 def main() -> None:
     """Entry point: errors that the user can act on come without a traceback; anything else is a bug and keeps it."""
     steady_streams()
@@ -132,6 +140,8 @@ def _run() -> None:
 
 def _end(error: QakitError) -> NoReturn:
     if is_told_here(error):
+        if os.environ.get(DEBUG_VARIABLE):
+            _print_traceback(error)
         _print_error(error)
     sys.exit(error.exit_code)
 

@@ -16,7 +16,7 @@ from qakit import hub
 from qakit.cli.terminal.harmless import show_logged_warnings
 from qakit.cli.terminal.streams import steady_streams
 from qakit.distributed import is_first_process, lost_neighbour
-from qakit.errors import QakitError
+from qakit.errors import DEBUG_VARIABLE, QakitError
 from qakit.system import refused_by_system
 
 
@@ -61,10 +61,11 @@ def _told(error: Exception, say: _Sayer) -> int:
 
     lost = lost_neighbour(error) if isinstance(error, RuntimeError) else None
     known = error if isinstance(error, QakitError) else refused_by_system(error) or lost
+    told = "".join(traceback.format_exception(error)) if known is None or os.environ.get(DEBUG_VARIABLE) else ""
     if known is None:
-        say(**error_message(error, traceback="".join(traceback.format_exception(error))))
+        say(**error_message(error, traceback=told))
         return 1
-    say(**error_message(known, lost=lost is not None))
+    say(**error_message(known, lost=lost is not None, traceback=told))
     return known.exit_code
 
 

@@ -141,8 +141,8 @@ class _Spans:
 
 @contextmanager
 def _answering(model: ReadingModel, method: str, output: HeadOutput) -> Iterator[None]:
-    """What is wrong with what a method of the head makes of ``output`` is the head's fault; broken scores are only where
-    it was given finite ones."""
+    """What is wrong with what a method of the head makes of ``output`` is the head's fault; broken scores are it only
+    where finite ones were given."""
     try:
         yield
     except PluginFaultError:

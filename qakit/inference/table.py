@@ -68,17 +68,17 @@ class SpanTable:
         if not (np.isfinite(null).all() and (score < np.inf).all()):
             raise ModelError(BROKEN_SCORES)
         if (score[:, 1:] > score[:, :-1]).any():
-            raise PluginError("the head decoded candidates that are not sorted, best first")
+            raise PluginError("gives candidates that are not sorted, best first")
 
         row = np.arange(len(batch))[:, None]
         used = score > -np.inf  # (B, K)
         positions = batch.segment.shape[1]
         if (used & ((first < 0) | (last < 0) | (first >= positions) | (last >= positions))).any():
-            raise PluginError("the head decoded positions outside the input")
+            raise PluginError("gives positions outside the input")
         first, last = np.where(used, first, 0), np.where(used, last, 0)
         segment, last_segment = batch.segment[row, first], batch.segment[row, last]
         if (used & ((segment < 0) | (last_segment < 0))).any():
-            raise PluginError("the head decoded a span outside the contexts")
+            raise PluginError("gives a span outside the contexts")
         used &= (segment == last_segment) & (first <= last)
         self.add_tokens(
             batch.window,

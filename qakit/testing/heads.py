@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
@@ -13,7 +12,6 @@ from torch import Tensor, nn
 from qakit.components import Component, Settings
 from qakit.data.batch import Batch
 from qakit.protocols import (
-    ContextScores,
     Decoded,
     Distributions,
     GivesDistributions,
@@ -25,6 +23,7 @@ from qakit.protocols import (
     ScoresPositions,
     SpanCandidates,
 )
+from qakit.returned import DECODED
 from qakit.testing.components import build_checked, running, type_name
 from qakit.testing.learning import check_loss_counts, check_what_is_learnt
 
@@ -32,13 +31,6 @@ HIDDEN_SIZE = 16
 N_BEST = 5
 MAX_ANSWER_LENGTH = 4
 LAYERS = 3
-WANTED: Mapping[str, type[Decoded]] = {
-    "spans": SpanCandidates,
-    "sets": SpanCandidates,
-    "labels": LabelScores,
-    "contexts": ContextScores,
-}
-"""What a head decodes to, by what it says that it gives."""
 
 
 def made_up_batch(*, targets: bool = True, segments: bool = False, numbers: int = 0, yes_no: bool = False) -> Batch:
@@ -132,7 +124,7 @@ def check_head(
         assert isinstance(value, bool), f"has_distributions is {type_name(value)}, not bool"
     yes_no = getattr(head, "yes_no", False)
     assert isinstance(yes_no, bool), f"yes_no is {type_name(yes_no)}, not bool"
-    several = (False, True) if WANTED.get(getattr(head, "gives", "spans")) is SpanCandidates else (False,)
+    several = (False, True) if DECODED.get(getattr(head, "gives", "spans")) is SpanCandidates else (False,)
     for segments in several:
         _check_loss(head, made_up_batch(segments=segments, numbers=len(numbers), yes_no=yes_no))
     head.eval()
@@ -194,7 +186,7 @@ def _run(head: Any, hidden: Tensor, batch: Batch) -> HeadOutput:
 def _decode(head: Any, output: HeadOutput, batch: Batch) -> Decoded:
     with running("the head's decode"):
         decoded: Decoded = head.decode(output.scores, batch)
-    wanted = WANTED[getattr(head, "gives", "spans")]
+    wanted = DECODED[getattr(head, "gives", "spans")]
     assert isinstance(decoded, wanted), f"the head's decode returns {type_name(decoded)}, not {wanted.__name__}"
     return decoded
 

@@ -48,8 +48,9 @@ def check_reader(
     assert examples, f"{path}: no examples"
     seen: set[str] = set()
     for example in examples:
+        assert isinstance(example, Example), f"read yields {type_name(example)}, not Example"
         fault = example_fault(example)
-        assert fault is None, f"read yields an example that is none: {fault}"
+        assert fault is None, fault
         assert example.id not in seen, f"the id {example.id!r} occurs twice"
         seen.add(example.id)
         for answer in example.answers or ():

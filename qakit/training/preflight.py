@@ -12,19 +12,17 @@ from dataclasses import dataclass, field, replace
 from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import torch
 from safetensors.torch import save
 
-from qakit.components import Kind, singular
 from qakit.data.arrays import Int64
 from qakit.data.encode import EncodedExamples
 from qakit.distributed import ALONE, Workers
 from qakit.entry_points import describe
 from qakit.errors import ModelError, PluginError, QakitError, RunError
-from qakit.inference.evaluation import Judge, check_selection, choices_of, evaluate, finish, fixed_threshold
+from qakit.inference.evaluation import check_selection, choices_of, evaluate, finish, fixed_threshold
 from qakit.inference.memory import within_memory
 from qakit.inference.output import build_writer, save_predictions
 from qakit.inference.scoring import characters_of, predictions_of, prepare, score
@@ -164,15 +162,16 @@ class _Blame:
 
 
 @contextmanager
-def _stage(name: str, blame: Callable[[], _Blame]) -> Iterator[None]:
-    """What goes wrong inside begins with the stage's name; what a component's own code raises becomes one line."""
+def _stage(name: str, blame: Callable[[], _Blame] | None = None) -> Iterator[None]:
+    """What goes wrong inside begins with the stage's name. With ``blame`` what is raised outside of calls into plugins
+    becomes one line, too: in the backbone, in the backward pass, where a head's numbers are used."""
     try:
         yield
     except QakitError as error:
         error.args = (f"preflight, {name}: {error}",)
         raise
     except Exception as error:
-        if is_out_of_memory(error):
+        if blame is None or is_out_of_memory(error):
             raise
         whose = blame()
         raise whose.error(
@@ -260,10 +259,11 @@ class _Trial:
             threshold = fixed_threshold(recipe)
             raw = predictions_of(few, scores, recipe, null_threshold=threshold or 0.0, temperature=1.0)
             characters = characters_of(few, scores)
-        answers = self._cleaned(raw, examples)
         judge = prepared.judge
+        with _stage("clean-up"):
+            answers = finish(raw, examples, judge)
         if labelled:
-            with _stage("metric", self._metric):
+            with _stage("metric"):
                 if isinstance(judge.metric, PerExampleMetric):
                     judge.metric.per_example(examples, [each.final for each in answers])
                 judged = evaluate(few, scores, judge, null_threshold=threshold, temperature=None)
@@ -280,7 +280,7 @@ class _Trial:
         """The weights as an evaluation would keep them."""
         assembled = self.prepared.assembled
         head = assembled.model.head
-        with _stage("merge", self._adapter):
+        with _stage("merge"):
             if self.prepared.recipe.backbone.init == "scratch":
                 merging(assembled.adapter, "a model that begins from scratch could not be kept")
             if self.prepared.recipe.train.keep == "merged" and isinstance(assembled.adapter, MergesAdapter):
@@ -355,15 +355,6 @@ class _Trial:
             chosen.append(examples[index])
         return chosen
 
-    def _cleaned(self, raw: Sequence[Prediction], examples: Sequence[Example]) -> list[Prediction]:
-        judge, answers = self.prepared.judge, list(raw)
-        for ref, step in zip(judge.recipe.postprocess, judge.postprocessors, strict=True):
-            single = Judge(judge.recipe.model_copy(update={"postprocess": [ref]}), judge.metric, (step,))
-            blame = self._component("postprocessors", ref.name, step, "take it out of `postprocess`")
-            with _stage("clean-up", lambda blame=blame: blame):  # type: ignore[misc]
-                answers = finish(answers, examples, single)
-        return answers
-
     def _check_figures(self, figures: dict[str, float], answers: Sequence[Prediction]) -> None:
         """They can be selected by, and written down. A few examples may leave figures out, or undefined, that all of
         them give: then these answers are judged as if they were those to all of them."""
@@ -371,12 +362,12 @@ class _Trial:
         assert prepared.validation is not None
         examples = prepared.validation.examples
         selected = judge.selected_by in figures
-        if not selected or not all(_is_finite(value) for value in figures.values()):
+        if not selected or not all(map(math.isfinite, figures.values())):
             everywhere = _under_ids(answers, [example.id for example in examples])
             if not selected:
                 check_selection(judge, examples, everywhere)
             figures = dict(judge.metric.compute(examples, everywhere))
-        odd = {key: value for key, value in figures.items() if not _is_finite(value)}
+        odd = {key: value for key, value in figures.items() if not math.isfinite(value)}
         if odd:
             shown = ", ".join(f"{key} {value!r}" for key, value in odd.items())
             raise PluginError(
@@ -389,13 +380,8 @@ class _Trial:
         if self.prepared.test_ids is None:
             return
         writer = build_writer(self.prepared.recipe, self.registry)
-        name = self.prepared.recipe.writer.name
-        path = folder / f"submission{writer.suffix}"
-        blame = self._component("writers", name, writer, "name another writer")
-        with _stage("writer", lambda: blame):
-            writer.write(_under_ids(answers, self.prepared.test_ids), path)
-            if not path.is_file():
-                raise PluginError(f"the writer {name!r} has written no file: this is a mistake in its plugin")
+        with _stage("writer"):
+            writer.write(_under_ids(answers, self.prepared.test_ids), folder / f"submission{writer.suffix}")
 
     def _model(self) -> _Blame:
         """The backbone's, until the head is called."""
@@ -409,20 +395,9 @@ class _Trial:
         )
 
     def _head(self) -> _Blame:
-        return self._component("heads", self.prepared.recipe.head.name, self.assembled.model.head, "name another head")
-
-    def _metric(self) -> _Blame:
-        gives = f"name a metric for what the head {self.prepared.recipe.head.name!r} gives"
-        return self._component("metrics", self.prepared.recipe.metric.name, self.prepared.judge.metric, gives)
-
-    def _adapter(self) -> _Blame:
-        return self._component(
-            "adapters", self.prepared.recipe.adapter.name, self.assembled.adapter, "name another adapter"
-        )
-
-    def _component(self, kind: Kind, name: str, thing: Any, advice: str) -> _Blame:
-        who = f"the {singular(kind)} {name!r} of {self.registry.get(kind, name).origin}"
-        return _Blame(who, thing, f"{advice}, or mend its plugin")
+        name = self.prepared.recipe.head.name
+        who = f"the head {name!r} of {self.registry.get('heads', name).origin}"
+        return _Blame(who, self.assembled.model.head, "name another head, or mend its plugin")
 
 
 def _kind(example: Example) -> object:
@@ -442,7 +417,3 @@ def _about_windows(encoded: EncodedExamples, length: int) -> Int64:
 def _under_ids(answers: Sequence[Prediction], ids: Sequence[str]) -> list[Prediction]:
     """As many predictions as ids: the answers again and again, as if they were the answers to these."""
     return [replace(answer, id=id_) for id_, answer in zip(ids, cycle(answers), strict=False)]
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
