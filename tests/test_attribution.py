@@ -366,6 +366,7 @@ def odd_results() -> list[tuple[Kind, str, Any, str]]:
             "null (3,) for 4 windows; first, last and score must",
         ),
         ("heads", "decode", spans(none, last=none, score=none), "score (4, 0), null (4,) for 4 windows"),
+        ("heads", "decode", spans(yes_no=none), "yes_no (4, 0) for 4 windows"),
         ("heads", "pool", none, "it must return hidden states of shape (4, 14, 2)"),
         ("heads", "position_scores", none, "position_scores returned Tensor; it must return PositionScores"),
         ("heads", "position_scores", PositionScores(none, none), "returned start (4, 0) and end (4, 0), not (4, 14)"),

@@ -54,7 +54,7 @@ def watched(watches: Sequence[Watch], listener: Listener) -> Iterator[Listener]:
             try:
                 with guarded():
                     call(watch.observer)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 watching.remove(watch)
                 what = error.what if isinstance(error, PluginFaultError) else describe(error)
                 listener(Notice(f"the observer {watch.name} failed and is left out from here on: {what}"))

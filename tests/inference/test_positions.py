@@ -16,7 +16,7 @@ from qakit.data.encode import EncodedExamples
 from qakit.data.store import TokenStore
 from qakit.data.template import PairTemplate
 from qakit.data.windows import Windows
-from qakit.errors import ModelError, PluginError
+from qakit.errors import ModelError
 from qakit.inference.positions import PositionTable
 from qakit.protocols import PositionScores
 
@@ -116,12 +116,6 @@ def test_broken_scores_are_an_error(bad: float) -> None:
     value[1, 4] = bad
     with pytest.raises(ModelError, match="NaN scores"):
         add(PositionTable(ENCODED, WINDOWS, mean=True), Collator(ENCODED, WINDOWS, TEMPLATE), [0, 1], value)
-
-
-def test_scores_of_another_shape_are_the_plugins_mistake() -> None:
-    batch = Collator(ENCODED, WINDOWS, TEMPLATE).collate(np.array([0, 1]), targets=False)
-    with pytest.raises(PluginError, match=r"start \(2, 1\) and end \(2, 8\), not \(2, 8\)"):
-        PositionTable(ENCODED, WINDOWS, mean=True).add(batch, PositionScores(torch.zeros(2, 1), torch.zeros(2, 8)))
 
 
 @st.composite

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from qakit.errors import PluginError, RunError
+from qakit.attribution import attributed
+from qakit.errors import PluginFaultError, RunError
 from qakit.modeling.assemble import Assembled, assemble
 from qakit.modeling.folder import load_model, save_model
 from qakit.recipe.model import Recipe
@@ -66,8 +67,9 @@ def test_an_adapter_that_returns_nothing_is_named(assembled: Assembled, tmp_path
         def merge(self, backbone: nn.Module) -> nn.Module:
             return None  # type: ignore[return-value]
 
-    with pytest.raises(PluginError, match="the adapter's merge returned NoneType; it must return the backbone"):
-        save_model(replace(assembled, adapter=ReturnsNothing()), tmp_path / "model", decision={})
+    adapter = attributed(ReturnsNothing(), load_registry().get("adapters", "full").owner)
+    with pytest.raises(PluginFaultError, match="merge returned None; it must return the backbone"):
+        save_model(replace(assembled, adapter=adapter), tmp_path / "model", decision={})
     assert not (tmp_path / "model").exists()
 
 

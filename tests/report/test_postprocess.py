@@ -307,9 +307,9 @@ def qakit_register_postprocessors():
         ("bad_tries", "tries or learns settings that do not fit, {'wrods': 1}: there is no setting 'wrods'"),
         ("bad_text", "tries 'end', which is not settings by name"),
         ("bad_learns", "tries or learns settings that do not fit, {'wrods': 1}: there is no setting 'wrods'"),
-        ("bad_list", "learns [1], which is not settings by name"),
-        ("bad_raises", "raises KeyError: 'boom' (for the example 'q0')"),
-        ("bad_answer", "turns an answer into something else"),
+        ("bad_list", "cannot be used: learn returned list; it must return values by name (faulty_faulty.py:"),
+        ("bad_raises", "cannot be used: the call fails for the example 'q0': KeyError: 'boom' (faulty_faulty.py:"),
+        ("bad_answer", "cannot be used: the call returned an answer that is None, not str for the example"),
     ],
 )
 def test_one_that_cannot_be_used_is_left_out_or_if_it_is_named_an_error(
