@@ -4,7 +4,6 @@ counted here, those that were left out among them.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -167,7 +166,7 @@ class Tally:
             skipped=skipped,
             skipped_in_a_row=in_a_row,
             windows_per_second=self._windows / (time.perf_counter() - self._began),
-            figures={name: total / share if share else math.nan for name, (total, share) in self._summed()},
+            figures={name: total / share for name, (total, share) in self._summed() if share},
         )
         self._losses.zero_()
         self._figures.clear()

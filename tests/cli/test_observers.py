@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from qakit.modeling.model import ReadingModel
 from qakit.training import observers
 from qakit.training.events import CheckpointWritten, Evaluated, Notice, Started, StepDone
 from qakit.training.observers import Watch, watched
@@ -85,8 +87,20 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Seen]:
 
 @pytest.mark.slow
 def test_a_watched_training_has_the_same_bits(
-    small_recipe: Path, small_run: Path, tmp_path: Path, seen: Seen, invoke: Callable[..., Any]
+    small_recipe: Path,
+    small_run: Path,
+    tmp_path: Path,
+    seen: Seen,
+    invoke: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    forward = ReadingModel.forward
+
+    def with_figures(self: ReadingModel, batch: Any) -> Any:
+        output = forward(self, batch)
+        return output if output.loss is None else replace(output, figures={"double": 2 * output.loss})
+
+    monkeypatch.setattr(ReadingModel, "forward", with_figures)
     result = invoke("train", small_recipe, "--output", tmp_path / "run", "--quiet")
     assert result.exit_code == 0, result.output
     kinds = [type(event) for event in seen.events]
@@ -95,6 +109,8 @@ def test_a_watched_training_has_the_same_bits(
     assert kinds.count(StepDone) == sum(line["type"] == "train" for line in logged)
     assert kinds.count(Evaluated) == sum(line["type"] == "evaluation" for line in logged)
     assert CheckpointWritten in kinds
+    steps = [event for event in seen.events if isinstance(event, StepDone)]
+    assert [event.figures["double"] for event in steps] == pytest.approx([2 * event.loss for event in steps])
     assert seen.ended == [None]
     for name in ("metrics.jsonl", "model/model.safetensors"):
         assert (tmp_path / "run" / name).read_bytes() == (small_run / name).read_bytes()
