@@ -162,6 +162,19 @@ def test_it_trains_is_saved_and_answers(environment: Environment, tiny_backbone:
     final = json.loads((run / "metrics.json").read_text())["validation"]
     assert json.loads(done.stdout)["figures"] == pytest.approx(final)
 
+    offline, answers = tmp_path / "offline", tmp_path / "answers.csv"
+    environment.run(environment.qakit, "export", run, "--offline", "--output", offline, **variables)
+    assert [wheel.name.partition("-")[0] for wheel in sorted(offline.glob("*.whl"))] == [
+        "qakit",
+        "qakit_example_plugin",
+    ]
+    assert "example" not in (offline / "requirements.txt").read_text()
+    elsewhere = {"PYTHON": sys.executable, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")])}
+    environment.run("bash", offline / "run.sh", data, answers, **elsewhere)  # where the plugin is not installed
+    assert len(answers.read_text().splitlines()) == 1 + len(
+        json.loads(data.read_text())["data"][0]["paragraphs"][0]["qas"]
+    )
+
     switched_off = {**variables, "QAKIT_DISABLE_PLUGINS": "qakit-example-plugin"}
     refused = environment.run(environment.qakit, "evaluate", run, check=False, **switched_off)
     assert refused.returncode == 2

@@ -48,7 +48,7 @@ TRAIN = """\
 # Trains anew. The data files that the recipes name go into the folder data/ beside this script.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
-"${PYTHON:-python3}" -m pip install -r requirements.txt ./qakit-*.whl
+"${PYTHON:-python3}" -m pip install -r requirements.txt ./*.whl
 COMMANDS
 """
 

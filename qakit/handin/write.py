@@ -232,13 +232,11 @@ def _draw(curves: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
 def _write_training(described: Described, names: Mapping[str, str], folder: Path, registry: Registry) -> None:
     """Recipes whose data files lie in ``data/``, the wheel, and a script."""
     from qakit.recipe.dump import dump_recipe
-    from qakit.submit.notebook import requirements_of
-    from qakit.submit.wheel import make_wheels, needs_of
+    from qakit.submit.wheel import make_wheels, requirements_of
 
     folder.mkdir()
     recipes = {names[place]: each.recipe() for place, each in described.models.items()}
-    needs = needs_of(make_wheels(recipes.values(), folder, registry)[0])
-    found = dict.fromkeys(line for each in recipes.values() for line in requirements_of(needs, each, registry))
+    found = requirements_of(make_wheels(recipes.values(), folder, registry))
     write_text(folder / "requirements.txt", "".join(f"{line}\n" for line in found))
     for name, recipe in recipes.items():
         write_text(folder / f"{name}.yaml", dump_recipe(_with_data_beside(recipe)))

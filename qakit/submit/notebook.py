@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +13,10 @@ from qakit.errors import UsageError
 from qakit.files import replace_folder, write_json, write_text
 from qakit.numbers import load_json
 from qakit.outputs import check_output
-from qakit.submit.wheel import make_wheels, needs_of, plugin_packages
+from qakit.submit.wheel import make_wheels, requirements_of
 
 if TYPE_CHECKING:
     from qakit.recipe.model import Recipe
-    from qakit.registry import Registry
     from qakit.runs import Run
 
 _NOTEBOOK = re.compile(r"(?:https?://(?:www\.)?kaggle\.com/(?:code/)?)?(?P<owner>[\w-]+)/(?P<name>[\w-]+)/?")
@@ -91,7 +88,7 @@ def export_run(run: Run, folder: Path, *, user: str, slug: str) -> Export:
         (dataset / "run").mkdir(parents=True)
         notebook.mkdir()
         wheels = make_wheels([recipe], dataset, registry)
-        requirements = requirements_of(needs_of(wheels[0]), recipe, registry)
+        requirements = requirements_of(wheels)
         export_merged(run, registry, dataset / "run" / "model")
         write_text(dataset / "run" / "recipe.yaml", portable_text(recipe))
         write_text(dataset / "requirements.txt", "".join(f"{line}\n" for line in requirements))
@@ -165,18 +162,6 @@ def _kernel(user: str, name: str, title: str, slug: str) -> dict[str, Any]:
         "kernel_sources": [],
         "model_sources": [],
     }
-
-
-def requirements_of(needs: Sequence[str], recipe: Recipe, registry: Registry) -> tuple[str, ...]:
-    """``name==version`` of what qakit needs, and of the packages whose plugins the recipe names."""
-    plugins = sorted(plugin_packages(recipe, registry) - {"qakit"})
-    found = []
-    for name in dict.fromkeys([*needs, *plugins]):
-        try:
-            found.append(f"{name}=={version(name).partition('+')[0]}")
-        except PackageNotFoundError:
-            found.append(name)
-    return tuple(found)
 
 
 def _ipynb(dataset: str, test_file: str, contexts_file: str | None = None) -> dict[str, Any]:

@@ -6,13 +6,14 @@
       run.sh             run.sh context.json test.json prediction.csv
       README.txt         what it is, how it is run, what it needs
       requirements.txt   the packages it was made with
-      qakit-*.whl        used where this version of qakit is not installed
+      *.whl              qakit, and packages of plugins; used where these versions are not installed
       run/               recipe and weights; of a pipeline, its own files, and its stages in selection/ and span/; of an
                          ensemble or of folds, their own files, and the members in members/ or fold-1/ ...
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +24,8 @@ from qakit import __version__
 from qakit.errors import RunError
 from qakit.files import replace_folder, write_json, write_text
 from qakit.outputs import check_empty
-from qakit.submit.notebook import portable_text, requirements_of
-from qakit.submit.wheel import make_wheel, needs_of
+from qakit.submit.notebook import portable_text
+from qakit.submit.wheel import make_wheels, requirements_of
 
 if TYPE_CHECKING:
     from qakit.recipe.model import Recipe
@@ -59,8 +60,7 @@ def export_offline(run: Run, folder: Path, registry: Registry) -> OfflineExport:
     arguments = "context.json test.json prediction.csv" if with_contexts else "test.json prediction.csv"
     with replace_folder(folder) as fresh:
         recipes = _copy(run, fresh / RUN, registry, ())
-        needs = needs_of(make_wheel(fresh))
-        found = tuple(dict.fromkeys(line for each in recipes for line in requirements_of(needs, each, registry)))
+        found = requirements_of(make_wheels(recipes, fresh, registry, further=_ensemblers(fresh / RUN, registry)))
         write_text(fresh / "requirements.txt", "".join(f"{line}\n" for line in found))
         write_text(fresh / "README.txt", _README.format(name=run.name, arguments=arguments, version=__version__))
         script = fresh / "run.sh"
@@ -138,12 +138,20 @@ def _copy_pipeline(run: Run, target: Path, registry: Registry) -> list[Recipe]:
     return [run.recipe(), *(stage.recipe() for stage in stages.values())]
 
 
+def _ensemblers(copied: Path, registry: Registry) -> set[str]:
+    """The packages of the methods that ensembles within are combined by: no recipe names these."""
+    from qakit.runs import ENSEMBLE
+
+    methods = [json.loads(file.read_text("utf-8"))["method"]["name"] for file in copied.rglob(ENSEMBLE)]
+    return {registry.get("ensemblers", method).package for method in methods}
+
+
 def _script(*, with_contexts: bool, arguments: str) -> str:
     predict = '--input "$1" --output "$2"'
     if with_contexts:
         predict = '--contexts "$1" --input "$2" --output "$3"'
     text = _RUN_SH.replace("ARGUMENTS", arguments).replace("COUNT", str(len(arguments.split())))
-    return text.replace("VERSION", __version__).replace("PREDICT", predict)
+    return text.replace("PREDICT", predict)
 
 
 _RUN_SH = """\
@@ -162,10 +170,15 @@ trap 'rm -rf -- "$temporary"' EXIT
 # Nothing is fetched, and nothing is written but the answers and a temporary folder.
 export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_HOME="$temporary/huggingface"
 export QAKIT_CACHE="$temporary/cache" MPLCONFIGDIR="$temporary/matplotlib" PYTHONDONTWRITEBYTECODE=1
-if ! "$python" -c 'import importlib.metadata as m, sys; sys.exit(m.version("qakit") != "VERSION")' 2>/dev/null; then
-    "$python" -m zipfile -e "$here"/qakit-*.whl "$temporary/qakit"
-    export PYTHONPATH="$temporary/qakit${PYTHONPATH:+:$PYTHONPATH}"
-fi
+installed='import importlib.metadata, sys
+name, version = sys.argv[1].split("-")[:2]
+sys.exit(importlib.metadata.version(name) != version)'
+for wheel in "$here"/*.whl; do
+    if ! "$python" -c "$installed" "$(basename -- "$wheel")" 2>/dev/null; then
+        "$python" -m zipfile -e "$wheel" "$temporary/packages"
+    fi
+done
+export PYTHONPATH="$temporary/packages${PYTHONPATH:+:$PYTHONPATH}"
 "$python" -m qakit predict "$here/run" PREDICT
 """
 
@@ -177,7 +190,7 @@ _README = """\
 answers the questions of the test file and writes the answers; the arguments are files anywhere. It needs no network.
 
 Needed: Python 3.11 or later with the packages in requirements.txt (pip install -r requirements.txt, where there is a
-network). If qakit {version} is installed, it is used; otherwise the wheel in this folder is, from a temporary folder.
+network). The wheels in this folder are used where their versions are not installed, from a temporary folder.
 PYTHON=/some/python bash run.sh ... chooses the interpreter. An NVIDIA GPU is used where there is one; answers may then
 differ from those of a CPU in a few questions, because floating-point sums are taken in another order.
 """

@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -44,13 +44,18 @@ def make_wheel(folder: Path, *, name: str = NAME) -> Path:
     return _packed(distribution, folder) if source is None else _built(source, folder)
 
 
-def make_wheels(recipes: Iterable[Recipe], folder: Path, registry: Registry) -> list[Path]:
+def make_wheels(
+    recipes: Iterable[Recipe], folder: Path, registry: Registry, *, further: Iterable[str] = ()
+) -> list[Path]:
     """Write qakit's wheel into ``folder``, and those of other packages whose plugins the recipes name.
+
+    Args:
+        further: other packages whose wheels are wanted.
 
     Raises:
         OutputError: one cannot be built; says what to do.
     """
-    packages = {package for recipe in recipes for package in plugin_packages(recipe, registry)}
+    packages = {*further, *(package for recipe in recipes for package in plugin_packages(recipe, registry))}
     return [make_wheel(folder, name=name) for name in (NAME, *sorted(packages - {NAME}))]
 
 
@@ -83,6 +88,26 @@ def needs_of(wheel: Path) -> list[str]:
         lines = email.message_from_bytes(opened.read(metadata)).get_all("Requires-Dist") or []
     matches = [re.match(r"[A-Za-z0-9._-]+", str(line)) for line in lines if "extra ==" not in str(line)]
     return [match[0] for match in matches if match]
+
+
+def requirements_of(wheels: Sequence[Path]) -> tuple[str, ...]:
+    """What wheels need beside each other, as ``name==version`` of what is installed here."""
+    brought = {_canonical(wheel.name.partition("-")[0]) for wheel in wheels}
+    needed = {_canonical(name): name for wheel in wheels for name in needs_of(wheel)}
+    found = []
+    for canonical, name in needed.items():
+        if canonical in brought:
+            continue
+        try:
+            found.append(f"{name}=={importlib.metadata.version(name).partition('+')[0]}")
+        except importlib.metadata.PackageNotFoundError:
+            found.append(name)
+    return tuple(found)
+
+
+def _canonical(name: str) -> str:
+    """A distribution's name as installers compare it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _checkout(distribution: importlib.metadata.Distribution) -> Path | None:

@@ -237,10 +237,12 @@ def umask() -> int:
 def test_what_the_user_has_put_into_an_export_for_kaggle_stays(
     merged_run: Path, tmp_path: Path, invoke: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "qakit.submit.wheel.make_wheel", lambda folder, name: (folder / f"{name}-1-py3-none-any.whl").touch()
-    )
-    monkeypatch.setattr("qakit.submit.notebook.needs_of", lambda _: [])
+    def make_wheel(folder: Path, name: str) -> Path:
+        (folder / f"{name}-1-py3-none-any.whl").touch()
+        return folder / f"{name}-1-py3-none-any.whl"
+
+    monkeypatch.setattr("qakit.submit.wheel.make_wheel", make_wheel)
+    monkeypatch.setattr("qakit.submit.wheel.needs_of", lambda _: [])
     command = ("export", merged_run, "--kaggle", tmp_path / "out", "--user", "ada", "--competition", "qa-cup")
     assert invoke(*command).exit_code == 0
     first = {path.relative_to(tmp_path) for path in (tmp_path / "out").rglob("*")}
