@@ -127,6 +127,9 @@ class Guess:
 Guesses = Callable[[Path], Iterable[Guess]]
 """A file -> how it may be read, the best guess first; nothing, or a ``DataError`` that says why, where it cannot be."""
 
+Upgrade = Callable[[Mapping[str, Any], int], Mapping[str, Any]]
+"""(settings by name, their version) -> the settings that the present version has in their place."""
+
 
 @dataclass(frozen=True, slots=True, init=False)
 class Component(Generic[SettingsT, RuntimeT, BuiltT]):
@@ -153,6 +156,10 @@ class Component(Generic[SettingsT, RuntimeT, BuiltT]):
     """Of a reader: with which settings it may read a file (``qakit init``); without it the defaults are tried."""
     tokenizer: Callable[[SettingsT], PreTrainedTokenizerFast] | None = field(default=None, compare=False)
     """Of a backbone: its tokenizer, made of the settings; without it a recipe names one (``backbone.source``)."""
+    version: int = 1
+    """Of the settings: a larger one where older settings no longer fit, or mean something else."""
+    upgrade: Upgrade | None = field(default=None, compare=False)
+    """Makes settings of this version of those that a run has from an older one."""
 
     def __init__(
         self,
@@ -163,10 +170,13 @@ class Component(Generic[SettingsT, RuntimeT, BuiltT]):
         tries: tuple[Mapping[str, Any], ...] = (),
         guess: Guesses | str | None = None,
         tokenizer: Callable[[SettingsT], PreTrainedTokenizerFast] | str | None = None,
+        version: int = 1,
+        upgrade: Upgrade | None = None,
     ) -> None:
         given = {"name": name, "summary": summary, "settings": settings, "tries": tries}
         given["build"] = ImportedBuild(build) if isinstance(build, str) else build
         given["guess"] = ImportedFunction(guess) if isinstance(guess, str) else guess
         given["tokenizer"] = ImportedFunction(tokenizer) if isinstance(tokenizer, str) else tokenizer
+        given |= {"version": version, "upgrade": upgrade}
         for key, value in given.items():
             object.__setattr__(self, key, value)

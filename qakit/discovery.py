@@ -229,6 +229,8 @@ def component_problem(item: Any) -> str | None:
         (lambda: callable(item.build), "its build is not callable"),
         (lambda: item.guess is None or callable(item.guess), "its guess is not callable"),
         (lambda: item.tokenizer is None or callable(item.tokenizer), "its tokenizer is not callable"),
+        (lambda: isinstance(item.version, int) and item.version >= 1, "its version is no whole number from 1 up"),
+        (lambda: item.upgrade is None or callable(item.upgrade), "its upgrade is not callable"),
         (
             lambda: not isinstance(item.build, ImportedBuild) or item.build.is_complete,
             f"its build {getattr(item.build, 'target', '')!r} is not of the form 'package.module:Name'",

@@ -28,6 +28,7 @@ from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.report.curves import draw_folds
 from qakit.runs import Run, clock_of, environment, open_run, seconds_of
+from qakit.runs.plugins import settings_versions
 from qakit.training.events import Listener, Notice, Remark
 from qakit.values import Example, Prediction
 
@@ -144,6 +145,7 @@ def finish_folds(
         **clock_of(run.fold(number) for number in range(1, k + 1)),
     }
     meta = environment() | {"recipe_sha256": recipe_hash(recipe), "seed": recipe.seed}
+    meta["settings"] = settings_versions(recipe, registry)
     write_json(run.meta_file, meta)
     draw_folds(metrics, run.folder / "folds.png", figure=judge.metric.primary, title=run.name)
     write_json(run.metrics_file, metrics)

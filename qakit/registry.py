@@ -129,6 +129,11 @@ class Registry:
         return tuple(dict.fromkeys([*own, *(entry.name for entry in self.entries(kind))]))
 
     @property
+    def upgrades(self) -> bool:
+        """Whether some component's settings have had other versions."""
+        return any(entry.component.version > 1 for entry in self._entries)
+
+    @property
     def conflicts(self) -> tuple[Conflict, ...]:
         """Names that more than one plugin gives to a component of the same kind."""
         named: dict[tuple[Kind, str], list[Entry]] = {}

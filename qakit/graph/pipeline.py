@@ -179,6 +179,7 @@ def _describe(run: Run, trained: TrainedPipeline, validation: Split | None) -> d
     """The pipeline's meta.json."""
     from qakit.inference.output import inputs_of
     from qakit.recipe.load import recipe_hash
+    from qakit.runs.plugins import settings_versions
 
     data = {}
     if validation is not None:
@@ -189,6 +190,7 @@ def _describe(run: Run, trained: TrainedPipeline, validation: Split | None) -> d
         "seed": trained.recipe.seed,
         "data": data,
         "stages": {name: str(folder) for name, folder in stage_folders(run).items()},
+        "settings": settings_versions(trained.recipe, trained.registry),
     }
 
 

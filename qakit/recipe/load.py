@@ -37,6 +37,7 @@ from qakit.recipe.own_plugins import with_own_plugins
 from qakit.recipe.paths import resolve_paths
 from qakit.recipe.read import recipe_text
 from qakit.recipe.syntax import parse
+from qakit.recipe.upgrade import upgraded
 from qakit.registry import Registry, load_registry
 
 __all__ = [
@@ -128,20 +129,36 @@ def recipe_of(values: Mapping[str, Any], overrides: Sequence[str] = (), *, regis
     return _resolved(tree, registry, findings, holder=Path(source.name))[0]
 
 
-def load_resolved(path: str | PathLike[str], *, registry: Registry | None = None) -> Recipe:
+def load_resolved(
+    path: str | PathLike[str], *, registry: Registry | None = None, versions: Mapping[str, int] | None = None
+) -> Recipe:
     """Read back what :func:`dump_recipe` wrote: paths are taken as they are, nothing is inherited or expanded.
+
+    Args:
+        versions: of its plugins' settings, by place; see :func:`qakit.recipe.upgrade.upgraded`. None for the present
+            ones.
 
     Raises:
         RecipeError: the file was changed by hand, or the installed plugins no longer fit it.
+        PluginError: settings cannot be upgraded.
     """
-    return _read_back(Path(path), recipe_text(Path(path)), registry if registry is not None else load_registry())
+    registry = registry if registry is not None else load_registry()
+    known = None if versions is None else tuple(sorted(versions.items()))
+    return _read_back(Path(path), recipe_text(Path(path)), registry, known)
 
 
 @lru_cache(maxsize=64)  # a training asks for its recipe at every step of its way
-def _read_back(path: Path, text: str, registry: Registry) -> Recipe:  # noqa: ARG001 - the text is part of the key
+def _read_back(
+    path: Path,
+    text: str,  # noqa: ARG001 - a part of the key
+    registry: Registry,
+    versions: tuple[tuple[str, int], ...] | None,
+) -> Recipe:
     findings = Findings()
     tree = _as_map(normalise(read_layers(path, findings).tree))
     tree, registry = with_own_plugins(tree, registry, findings, holder=path, resolved=True)
+    if versions is not None:
+        tree = upgraded(tree, dict(versions), registry)
     recipe = check(tree, registry, findings)
     if recipe is None:
         raise failure_of(findings.issues)

@@ -34,6 +34,7 @@ from qakit.names import plain_name
 from qakit.numbers import load_json
 from qakit.recipe.load import load_resolved
 from qakit.recipe.model import Recipe
+from qakit.registry import load_registry
 from qakit.values import SpeltClass, TargetNames
 
 LOCK = ".lock"
@@ -159,13 +160,23 @@ class Run:
         if not self.recipe_file.is_file():
             raise RunError(f"{self.folder} is not a run: it has no recipe.yaml (`qakit runs list` shows the runs)")
         try:
-            return load_resolved(self.recipe_file)
+            return load_resolved(self.recipe_file, versions=self._settings_versions())
         except RecipeError:
             from qakit.runs.plugins import lacking
 
             if plugins := lacking(self.read_json(self.meta_file)):
                 raise RunError(f"{self.folder} needs {plugins}: install it, or switch it on again") from None
             raise
+
+    def _settings_versions(self) -> dict[str, int] | None:
+        """Of its plugins' settings, by place; None where no plugin has had others, or nothing was trained yet."""
+        meta = self.read_json(self.meta_file) if load_registry().upgrades else {}
+        if not meta.keys() & {"settings", "plugins"}:
+            return None
+        found = meta.get("settings", {})
+        if not isinstance(found, dict) or not all(isinstance(each, int) for each in found.values()):
+            raise RunError(f"{self.meta_file} is damaged: `settings` must be versions by place")
+        return found
 
     def read_json(self, file: Path) -> dict[str, Any]:
         """One of the run's JSON files; empty if it is not there yet.

@@ -11,7 +11,7 @@ from qakit.components import Kind, singular
 from qakit.entry_points import GROUP
 from qakit.errors import PluginError
 from qakit.recipe.model import Recipe, plugin_kind
-from qakit.registry import Registry, load_registry
+from qakit.registry import Entry, Registry, load_registry
 
 _WRITTEN = re.compile(r"(?P<name>\S+) of (?P<package>[^\s:]+):\S+ (?P<version>\S+)")
 
@@ -39,6 +39,13 @@ class Needed:
 
 def plugins_of(recipe: Recipe, registry: Registry) -> dict[str, str]:
     """Which plugin, of which version, stands behind each block of the recipe: what meta.json says of them."""
+    return {
+        place: f"{name} of {entry.plugin} {entry.version}"
+        for place, (name, entry) in _entries(recipe, registry).items()
+    }
+
+
+def _entries(recipe: Recipe, registry: Registry) -> dict[str, tuple[str, Entry]]:
     blocks = {
         "data.reader": recipe.data.reader,
         "preprocess.train": recipe.preprocess.train,
@@ -54,9 +61,17 @@ def plugins_of(recipe: Recipe, registry: Registry) -> dict[str, str]:
     for place, ref in blocks.items():
         kind = plugin_kind(tuple(place.split(".")))
         assert kind is not None
-        entry = registry.get(kind, ref.name)
-        found[place] = f"{ref.name} of {entry.plugin} {entry.version}"
+        found[place] = ref.name, registry.get(kind, ref.name)
     return found
+
+
+def settings_versions(recipe: Recipe, registry: Registry) -> dict[str, int]:
+    """Of which version each plugin's settings are, by place, where that is not the first: for meta.json."""
+    return {
+        place: entry.component.version
+        for place, (_, entry) in _entries(recipe, registry).items()
+        if entry.component.version > 1
+    }
 
 
 def needed_by(meta: dict[str, Any]) -> Iterator[Needed]:

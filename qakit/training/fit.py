@@ -17,7 +17,7 @@ from qakit.recipe.load import recipe_hash
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.runs import Run, environment
-from qakit.runs.plugins import plugins_of
+from qakit.runs.plugins import plugins_of, settings_versions
 from qakit.training.checkpoints import Progress, Resuming
 from qakit.training.clock import Clock
 from qakit.training.events import Listener, Notice, Started
@@ -86,8 +86,14 @@ def fit(
             forget_after(run.soup, progress.step)
             _warn_of_changed_data(run, prepared, listener)
             _also_before(run, prepared.lineage.seen, progress).write(run.seen_file)
-            processes = {"processes": workers.size, "sharded": is_sharded(accelerator)}
-            write_json(run.meta_file, describe(prepared, registry, counts, digest) | processes)
+            before = run.read_json(run.meta_file)
+            more = {
+                "processes": workers.size,
+                "sharded": is_sharded(accelerator),
+                # Of what recipe.yaml holds, which stays as it is when a run is resumed with a later plugin.
+                "settings": before.get("settings", {}) if before else settings_versions(recipe, registry),
+            }
+            write_json(run.meta_file, describe(prepared, registry, counts, digest) | more)
     listener(started(prepared, counts, accelerator, progress))
     if recipe.train.evaluate_before and progress.step == 0:
         keeper.evaluate_untrained(progress)
