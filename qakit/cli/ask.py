@@ -37,7 +37,7 @@ def ask(
 
     contexts = [_text(item) for item in context]
     examples_of(question, contexts)  # before the model is loaded
-    reply = Answerer(load_run(model, settings or (), _tell)).answer(question, contexts, top_k=top_k)
+    reply = Answerer(load_run(model, settings or (), _tell, only_answers=True)).answer(question, contexts, top_k=top_k)
     if as_json:
         print_json(asdict(reply))
         return

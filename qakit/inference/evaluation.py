@@ -36,6 +36,17 @@ EXACT_MATCH = ("exact_match", "exact", "EM")
 """What metrics call exact match."""
 
 
+class NoMetric:
+    """In the place of a metric where nothing is judged."""
+
+    primary = ""
+
+    def compute(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> dict[str, float]:
+        """There is nothing to compute with."""
+        said = f"{len(predictions)} answers to {len(examples)} questions cannot be judged"
+        raise UsageError(f"{said}: this model was loaded to answer, without its metric")
+
+
 @dataclass(frozen=True, slots=True)
 class Judge:
     """How a recipe turns predictions into final answers and figures."""
@@ -45,9 +56,11 @@ class Judge:
     postprocessors: tuple[Postprocessor, ...]
 
     @staticmethod
-    def of(recipe: Recipe, registry: Registry) -> Judge:
-        """Build the recipe's metric and postprocessors."""
-        metric = registry.build("metrics", recipe.metric.name, recipe.metric.settings, NoRuntime())
+    def of(recipe: Recipe, registry: Registry, *, judges: bool = True) -> Judge:
+        """Build the recipe's postprocessors, and its metric if it ``judges``."""
+        metric: Metric = NoMetric()
+        if judges:
+            metric = registry.build("metrics", recipe.metric.name, recipe.metric.settings, NoRuntime())
         steps = tuple(
             registry.build("postprocessors", ref.name, ref.settings, NoRuntime()) for ref in recipe.postprocess
         )
@@ -57,7 +70,7 @@ class Judge:
         """The same for another recipe; what that one names otherwise is built anew."""
         if (recipe.metric, recipe.postprocess) == (self.recipe.metric, self.recipe.postprocess):
             return replace(self, recipe=recipe)
-        return Judge.of(recipe, registry)
+        return Judge.of(recipe, registry, judges=not isinstance(self.metric, NoMetric))
 
     @property
     def selected_by(self) -> str:

@@ -36,6 +36,8 @@ from qakit.registry import Registry, load_registry
 from qakit.runs import Run, open_run, read_in_one_state
 from qakit.values import Example, Prediction, SpanPrediction
 
+NOT_FOR_ANSWERS = ("data.reader", "preprocess.train", "adapter", "metric", "writer", "observers")
+"""Places of a recipe whose plugins are not needed to answer a question with plain weights."""
 TOLD = ("n_best", "max_answer_length", "no_answer")
 """Settings of ``predict`` that a head is told when it is built."""
 WIDER = 4
@@ -69,8 +71,11 @@ class TrainedRun:
         device: torch.device | None = None,
         workers: Workers = ALONE,
         overrides: Sequence[str] = (),
+        only_answers: bool = False,
     ) -> Self:
         """Load a run; ``overrides`` are ``a.b=value`` texts for what prediction looks at.
+
+        With ``only_answers`` no file is read and nothing is judged: the plugins for that need not be installed.
 
         A training may replace the weights meanwhile: weights, threshold and temperature are of one evaluation.
 
@@ -82,7 +87,7 @@ class TrainedRun:
         registry, device = registry or load_registry(), device or pick_device()
         keep_freed_memory()
         run = open_run(folder)
-        recipe = run.recipe()
+        recipe = run.recipe(unneeded=NOT_FOR_ANSWERS if only_answers else ())
         assembled, null_threshold, temperature = read_in_one_state(
             lambda: (
                 load_model(run.model, recipe, registry, device=device),
@@ -96,7 +101,7 @@ class TrainedRun:
             recipe=recipe,
             registry=registry,
             assembled=assembled,
-            judge=Judge.of(recipe, registry),
+            judge=Judge.of(recipe, registry, judges=not only_answers),
             null_threshold=null_threshold,
             temperature=temperature,
             device=device,

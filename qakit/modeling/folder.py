@@ -120,7 +120,7 @@ def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torc
         if not isinstance(adapted.adapter, MergesAdapter):
             return adapted
         merged = adapted.adapter.merge(adapted.model.backbone)
-        return replace(adapted, model=ReadingModel(merged, adapted.model.head).to(device).eval())
+        return replace(adapted, model=ReadingModel(merged, adapted.model.head).to(device).eval(), adapter=_Merged())
     is_graph = str(layout.get("weights")).startswith("onnx")
     weights = read_weights(folder / (HEAD if is_graph else WEIGHTS))
     if recipe.backbone.trust_remote_code:
@@ -160,8 +160,19 @@ def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torc
         raise
     except Exception as error:  # an entry of a wrong type may come to light anywhere in the encoder
         raise RunError(f"{folder} is damaged: the encoder of config.json cannot be used: {one_line(error)}") from error
-    adapter: Adapter = build(registry, "adapters", recipe.adapter, NoRuntime())
-    return Assembled(model, tokenizer, template, config, adapter, classes)
+    return Assembled(model, tokenizer, template, config, _Merged(), classes)
+
+
+class _Merged:
+    """In the place of the adapter of weights that are plain already: its plugin need not be there."""
+
+    def apply(self, backbone: nn.Module) -> nn.Module:
+        """Nothing is frozen."""
+        return backbone
+
+    def merge(self, backbone: nn.Module) -> nn.Module:
+        """Nothing is to be merged."""
+        return backbone
 
 
 def use_in_transformers(folder: Path) -> str:

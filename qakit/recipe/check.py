@@ -6,7 +6,7 @@ Both steps always run, so that all problems come at once.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -71,8 +71,13 @@ def settings_model(registry: Registry, at: At, node: MapNode) -> type[BaseModel]
     return model
 
 
-def check(tree: MapNode, registry: Registry, findings: Findings) -> Recipe | None:
-    """The recipe with the settings of its plugins complete; None when there are findings."""
+def check(tree: MapNode, registry: Registry, findings: Findings, *, unneeded: Collection[str] = ()) -> Recipe | None:
+    """The recipe with the settings of its plugins complete; None when there are findings.
+
+    Args:
+        unneeded: places (``metric``, ``observers``) whose plugins need not be installed; their settings stay as they
+            are then.
+    """
     tree = _without_removed(tree, findings)
     _, tree = _validate(Block(Recipe, tree), findings)
     completed: dict[At, dict[str, Any]] = {}
@@ -80,7 +85,8 @@ def check(tree: MapNode, registry: Registry, findings: Findings) -> Recipe | Non
     for block in plugin_blocks(tree):
         entry = _find_entry(registry, block)
         if entry is None:
-            _report_unknown(tree, registry, block, findings)
+            if not {dotted(block.at), block.at[0]} & set(unneeded):
+                _report_unknown(tree, registry, block, findings)
             continue
         settings, tree = _check_block(tree, block, entry, findings)
         if settings is not None:

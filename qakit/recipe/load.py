@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from os import PathLike
@@ -130,13 +130,18 @@ def recipe_of(values: Mapping[str, Any], overrides: Sequence[str] = (), *, regis
 
 
 def load_resolved(
-    path: str | PathLike[str], *, registry: Registry | None = None, versions: Mapping[str, int] | None = None
+    path: str | PathLike[str],
+    *,
+    registry: Registry | None = None,
+    versions: Mapping[str, int] | None = None,
+    unneeded: Collection[str] = (),
 ) -> Recipe:
     """Read back what :func:`dump_recipe` wrote: paths are taken as they are, nothing is inherited or expanded.
 
     Args:
         versions: of its plugins' settings, by place; see :func:`qakit.recipe.upgrade.upgraded`. None for the present
             ones.
+        unneeded: as in :func:`qakit.recipe.check.check`.
 
     Raises:
         RecipeError: the file was changed by hand, or the installed plugins no longer fit it.
@@ -144,7 +149,7 @@ def load_resolved(
     """
     registry = registry if registry is not None else load_registry()
     known = None if versions is None else tuple(sorted(versions.items()))
-    return _read_back(Path(path), recipe_text(Path(path)), registry, known)
+    return _read_back(Path(path), recipe_text(Path(path)), registry, known, frozenset(unneeded))
 
 
 @lru_cache(maxsize=64)  # a training asks for its recipe at every step of its way
@@ -153,13 +158,14 @@ def _read_back(
     text: str,  # noqa: ARG001 - a part of the key
     registry: Registry,
     versions: tuple[tuple[str, int], ...] | None,
+    unneeded: frozenset[str],
 ) -> Recipe:
     findings = Findings()
     tree = _as_map(normalise(read_layers(path, findings).tree))
     tree, registry = with_own_plugins(tree, registry, findings, holder=path, resolved=True)
     if versions is not None:
         tree = upgraded(tree, dict(versions), registry)
-    recipe = check(tree, registry, findings)
+    recipe = check(tree, registry, findings, unneeded=unneeded)
     if recipe is None:
         raise failure_of(findings.issues)
     return recipe

@@ -23,7 +23,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,8 +150,11 @@ class Run:
         except ValueError as error:
             raise RunError(f"{self.model} is damaged: {LAYOUT} {error}") from None
 
-    def recipe(self) -> Recipe:
+    def recipe(self, *, unneeded: Collection[str] = ()) -> Recipe:
         """The resolved recipe.
+
+        Args:
+            unneeded: places (``metric``) whose plugins need not be installed.
 
         Raises:
             RunError: the folder is not a run, or needs a plugin that is not installed.
@@ -160,7 +163,7 @@ class Run:
         if not self.recipe_file.is_file():
             raise RunError(f"{self.folder} is not a run: it has no recipe.yaml (`qakit runs list` shows the runs)")
         try:
-            return load_resolved(self.recipe_file, versions=self._settings_versions())
+            return load_resolved(self.recipe_file, versions=self._settings_versions(), unneeded=unneeded)
         except RecipeError:
             from qakit.runs.plugins import lacking
 

@@ -49,6 +49,7 @@ def load_trained(
     say: Say = _silence,
     warn: Say = _silence,
     within: tuple[Path, ...] = (),
+    only_answers: bool = False,
 ) -> Answering:
     """The best weights of a run, of both stages of a pipeline, or of all members of an ensemble or of folds; or a model
     of ``AutoModelForQuestionAnswering``.
@@ -65,6 +66,7 @@ def load_trained(
         say: called with the member at work.
         warn: called with trainings that are not finished, and members that an ensemble was not made of.
         within: the ensembles and folds of which this is a member, outermost first.
+        only_answers: of a run of one model, leave out what reads files and judges answers.
 
     Raises:
         RunError: the folder is none of these, or has no trained model; or a member is none.
@@ -114,8 +116,11 @@ def load_trained(
         return TrainedEnsemble.of(
             stored, registry, open_member, overrides=overrides, keep=keep, say=say, workers=workers
         )
-    load = TrainedPipeline.load if is_pipeline_folder(folder) else TrainedRun.load
-    return load(folder, registry=registry, device=device, workers=workers, overrides=overrides)
+    if is_pipeline_folder(folder):
+        return TrainedPipeline.load(folder, registry=registry, device=device, workers=workers, overrides=overrides)
+    return TrainedRun.load(
+        folder, registry=registry, device=device, workers=workers, overrides=overrides, only_answers=only_answers
+    )
 
 
 def _reading(run: Run) -> tuple[str, dict[str, Any]]:

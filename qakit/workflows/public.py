@@ -297,7 +297,8 @@ def load(model: StrPath, *, revision: str | None = None) -> Answerer:
     from qakit.workflows.loading import load_trained
 
     given.place(model)
-    return Answerer(load_trained(model, revision=revision, keep=True, warn=lambda line: log(Notice(line))))
+    trained = load_trained(model, revision=revision, keep=True, warn=lambda line: log(Notice(line)), only_answers=True)
+    return Answerer(trained)
 
 
 def pipeline(

@@ -66,8 +66,11 @@ def input_file(text: str) -> Path:
     return files[0]
 
 
-def load_run(run: Path, overrides: Sequence[str] = (), listener: Listener = silence) -> Answering:
-    """Whatever answers, under ``overrides``; the listener hears which member of several is at work.
+def load_run(
+    run: Path, overrides: Sequence[str] = (), listener: Listener = silence, *, only_answers: bool = False
+) -> Answering:
+    """Whatever answers, under ``overrides``; the listener hears which member of several is at work. ``only_answers`` as
+    in :func:`~qakit.workflows.loading.load_trained`.
 
     In each of the processes that were started for this command; the first one speaks.
     """
@@ -87,6 +90,7 @@ def load_run(run: Path, overrides: Sequence[str] = (), listener: Listener = sile
             workers=workers,
             say=lambda line: listener(Remark(line)),
             warn=warn,
+            only_answers=only_answers,
         )
 
 

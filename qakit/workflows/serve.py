@@ -62,7 +62,7 @@ def serve(
 
     listening = _listen(host, port)
     with listening:
-        answerer = Answerer(load_trained(model, overrides=overrides, keep=True, warn=warn))
+        answerer = Answerer(load_trained(model, overrides=overrides, keep=True, warn=warn, only_answers=True))
 
         def answer(asked: Sequence[Asked], top_k: int) -> Sequence[Reply]:
             return answerer.answer(asked, top_k=top_k)
