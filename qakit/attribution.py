@@ -31,13 +31,19 @@ METHODS: Mapping[Kind | Literal["pools"], Mapping[str, Check]] = MappingProxyTyp
     {
         "readers": {"read": returned.examples},
         "preprocessors": {"windows": returned.windows},
-        "adapters": {"apply": returned.module, "merge": returned.module, "export": returned.files},
+        "adapters": {
+            "apply": returned.module,
+            "merge": returned.module,
+            "export": returned.files,
+            "parameter_rule": returned.rule,
+        },
         "heads": {
             "forward": returned.head_output,
             "decode": returned.decoded,
             "pool": returned.hidden,
             "position_scores": returned.position_scores,
             "distributions": returned.distributions,
+            "parameter_rule": returned.rule,
         },
         "postprocessors": {"__call__": returned.cleaned, "learn": returned.settings},
         "ensemblers": {"combine": returned.combined, "pool": returned.pool},

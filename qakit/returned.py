@@ -19,6 +19,7 @@ from qakit.protocols import (
     Distributions,
     HeadOutput,
     LabelScores,
+    ParameterRule,
     PositionScores,
     SpanCandidates,
 )
@@ -129,6 +130,15 @@ def module(_: Given, found: object) -> str | None:
 def files(given: Given, _: object) -> str | None:
     """Something was written into the folder."""
     return None if any(Path(given[2]).iterdir()) else "has written no file"
+
+
+def rule(_: Given, found: object) -> str | None:
+    """How a parameter is optimised."""
+    if not isinstance(found, ParameterRule):
+        return f"returned {named(found)}; it must return a ParameterRule"
+    rate = found.rate
+    sound = isinstance(rate, int | float) and 0 <= rate < math.inf
+    return None if sound else f"returned a rate that is {rate!r}; it must be a finite number from 0 up"
 
 
 # -------------------------------------------------------------------------------------------------------- heads

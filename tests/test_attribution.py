@@ -57,6 +57,8 @@ class Adapts:
         return give(self, "merge")
     def export(self, backbone, folder, *, source):
         return give(self, "export")
+    def parameter_rule(self, name):
+        return give(self, "parameter_rule")
 
 class Heads(nn.Module):
     reads = "tokens"
@@ -75,6 +77,8 @@ class Heads(nn.Module):
         return give(self, "position_scores")
     def distributions(self, scores, batch):
         return give(self, "distributions")
+    def parameter_rule(self, name):
+        return give(self, "parameter_rule")
 
 class Cleans:
     def __call__(self, prediction, example):
@@ -169,6 +173,8 @@ CALLS: Mapping[tuple[Kind, str], Callable[[Any, Path], Any]] = {
     ("adapters", "apply"): lambda each, _: each.apply(torch.nn.Identity()),
     ("adapters", "merge"): lambda each, _: each.merge(torch.nn.Identity()),
     ("adapters", "export"): lambda each, path: each.export(torch.nn.Identity(), path, source="bert"),
+    ("adapters", "parameter_rule"): lambda each, _: each.parameter_rule("weight"),
+    ("heads", "parameter_rule"): lambda each, _: each.parameter_rule("weight"),
     ("heads", "forward"): lambda each, _: each(HIDDEN, BATCH),
     ("heads", "decode"): lambda each, _: each.decode({}, BATCH),
     ("heads", "pool"): lambda each, _: each.pool([HIDDEN]),
@@ -309,7 +315,7 @@ def example(**changes: Any) -> list[Any]:
 
 
 def odd_results() -> list[tuple[Kind, str, Any, str]]:
-    from qakit.protocols import Distributions, LabelScores, PositionScores
+    from qakit.protocols import Distributions, LabelScores, ParameterRule, PositionScores
 
     none = torch.zeros(4, 0)
     unsorted = SpanPrediction("a", "x", tuple(Candidate("x", 0, 1, 0, score, 0.5) for score in (1.0, 2.0)))
@@ -343,6 +349,13 @@ def odd_results() -> list[tuple[Kind, str, Any, str]]:
         ("adapters", "apply", None, "apply returned None; it must return the backbone"),
         ("adapters", "merge", {}, "merge returned dict; it must return the backbone"),
         ("adapters", "export", None, "export has written no file"),
+        ("adapters", "parameter_rule", 0.1, "parameter_rule returned float; it must return a ParameterRule"),
+        (
+            "heads",
+            "parameter_rule",
+            ParameterRule(rate=-1.0),
+            "returned a rate that is -1.0; it must be a finite number",
+        ),
         ("heads", "forward", torch.zeros(4), "forward returned Tensor; it must return a HeadOutput"),
         (
             "heads",
