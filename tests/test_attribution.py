@@ -602,3 +602,26 @@ def test_a_check_of_settings_that_raises(install: Callable[..., tuple[EntryPoint
     registry = Registry.from_entry_points(install("acme", odd=SETTINGS))
     with pytest.raises(PluginFaultError, match=r"'odd' of plugin acme 1\.0: settings fails: KeyError: 'x' \(acme_odd"):
         registry.build("postprocessors", "odd", {"width": 2}, NoRuntime())
+
+
+@pytest.mark.parametrize("debugging", [False, True])
+def test_the_traceback_is_shown_to_those_who_ask_for_it(
+    plugin: Registry, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, debugging: bool
+) -> None:
+    from qakit import cli
+
+    def fail() -> None:
+        wanted("compute", KeyError("x"))
+        built(plugin, "metrics").compute([], [])
+
+    monkeypatch.setattr(cli, "build_app", lambda: fail)
+    monkeypatch.setenv("QAKIT_DEBUG", "1" if debugging else "")
+    with pytest.raises(SystemExit) as ended:
+        cli._run()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert ("Traceback (most recent call last)" in said) == debugging
+    assert ("raise given" in said) == debugging  # the line in the plugin
+    assert said.splitlines()[-1].startswith(
+        "error: in metric 'faulty' of plugin acme 2.1: compute fails: KeyError: 'x'"
+    )
