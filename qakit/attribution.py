@@ -37,6 +37,7 @@ METHODS: Mapping[Kind | Literal["pools"], Mapping[str, Check]] = MappingProxyTyp
             "export": returned.files,
             "parameter_rule": returned.rule,
         },
+        "backbones": {"forward": returned.vectors},
         "heads": {
             "forward": returned.head_output,
             "decode": returned.decoded,

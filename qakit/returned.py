@@ -141,6 +141,20 @@ def rule(_: Given, found: object) -> str | None:
     return None if sound else f"returned a rate that is {rate!r}; it must be a finite number from 0 up"
 
 
+# ---------------------------------------------------------------------------------------------------- backbones
+def vectors(given: Given, found: object) -> str | None:
+    """A vector for each token."""
+    from torch import Tensor
+
+    states = getattr(found, "last_hidden_state", None)
+    if not isinstance(states, Tensor):
+        return f"returned {named(found)}; it must return a BackboneOutput with last_hidden_state"
+    size = given[0].hidden_size
+    if states.ndim != 3 or states.shape[-1] != size:
+        return f"returned last_hidden_state of shape {tuple(states.shape)}; it must be (B, T, {size})"
+    return None
+
+
 # -------------------------------------------------------------------------------------------------------- heads
 def head_output(given: Given, found: object) -> str | None:
     """Loss, scores and figures of the right shapes."""

@@ -19,7 +19,7 @@ from qakit.components import KINDS, Kind
 from qakit.data.encode import EncodedExamples
 from qakit.errors import DataError, PluginFaultError
 from qakit.problems import Problems
-from qakit.protocols import HeadRuntime, NoRuntime, ObserverRuntime, PoolsLayers, WindowRuntime
+from qakit.protocols import BackboneRuntime, HeadRuntime, NoRuntime, ObserverRuntime, PoolsLayers, WindowRuntime
 from qakit.registry import Registry
 from qakit.testing import made_up_batch, made_up_examples
 from qakit.values import Answer, Candidate, Example, SpanPrediction
@@ -59,6 +59,11 @@ class Adapts:
         return give(self, "export")
     def parameter_rule(self, name):
         return give(self, "parameter_rule")
+
+class Encodes(nn.Module):
+    hidden_size = 2
+    def forward(self, *, input_ids, attention_mask):
+        return give(self, "forward")
 
 class Heads(nn.Module):
     reads = "tokens"
@@ -139,6 +144,9 @@ def qakit_register_preprocessors():
 def qakit_register_adapters():
     return of(Adapts)
 @hookimpl
+def qakit_register_backbones():
+    return of(Encodes)
+@hookimpl
 def qakit_register_heads():
     return of(Heads)
 @hookimpl
@@ -164,6 +172,7 @@ BATCH = made_up_batch(targets=False)
 HIDDEN = torch.zeros(4, 14, 2)
 RUNTIMES: Mapping[Kind, object] = {
     "preprocessors": WindowRuntime(24, 8, 3, training=True, seed=1),
+    "backbones": BackboneRuntime(8, 0),
     "heads": HeadRuntime(2, 0.02, 5, 4, no_answer=True),
     "observers": ObserverRuntime("run", Path(), "run", {}),
 }
@@ -175,6 +184,7 @@ CALLS: Mapping[tuple[Kind, str], Callable[[Any, Path], Any]] = {
     ("adapters", "export"): lambda each, path: each.export(torch.nn.Identity(), path, source="bert"),
     ("adapters", "parameter_rule"): lambda each, _: each.parameter_rule("weight"),
     ("heads", "parameter_rule"): lambda each, _: each.parameter_rule("weight"),
+    ("backbones", "forward"): lambda each, _: each(input_ids=BATCH.input_ids, attention_mask=BATCH.attention_mask),
     ("heads", "forward"): lambda each, _: each(HIDDEN, BATCH),
     ("heads", "decode"): lambda each, _: each.decode({}, BATCH),
     ("heads", "pool"): lambda each, _: each.pool([HIDDEN]),
@@ -315,7 +325,7 @@ def example(**changes: Any) -> list[Any]:
 
 
 def odd_results() -> list[tuple[Kind, str, Any, str]]:
-    from qakit.protocols import Distributions, LabelScores, ParameterRule, PositionScores
+    from qakit.protocols import BackboneOutput, Distributions, LabelScores, ParameterRule, PositionScores
 
     none = torch.zeros(4, 0)
     unsorted = SpanPrediction("a", "x", tuple(Candidate("x", 0, 1, 0, score, 0.5) for score in (1.0, 2.0)))
@@ -356,6 +366,8 @@ def odd_results() -> list[tuple[Kind, str, Any, str]]:
             ParameterRule(rate=-1.0),
             "returned a rate that is -1.0; it must be a finite number",
         ),
+        ("backbones", "forward", none, "forward returned Tensor; it must return a BackboneOutput"),
+        ("backbones", "forward", BackboneOutput(HIDDEN[0]), "last_hidden_state of shape (14, 2); it must be (B, T, 2)"),
         ("heads", "forward", torch.zeros(4), "forward returned Tensor; it must return a HeadOutput"),
         (
             "heads",

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
+from qakit.attribution import calling
 from qakit.entry_points import guarded
 from qakit.errors import ModelError, UnknownPluginError
 from qakit.names import few, one_line
@@ -164,10 +165,11 @@ def write_own_tokenizer(ref: PluginRef, registry: Registry, folder: Path) -> boo
         PluginError: nobody offers the encoder, or its settings don't fit.
         ModelError: what it makes is no fast tokenizer.
     """
-    component = registry.get("backbones", ref.name).component
+    entry = registry.get("backbones", ref.name)
+    component = entry.component
     if component.tokenizer is None:
         return False
-    with guarded():
+    with guarded(), calling(entry.owner, "tokenizer"):
         tokenizer = component.tokenizer(registry.check_settings("backbones", ref.name, ref.settings))
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError(

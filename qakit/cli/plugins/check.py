@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from qakit.cli.terminal.console import out, plain
-from qakit.components import Component, Kind
+from qakit.components import Component, Kind, singular
 from qakit.errors import PluginError, QakitError, UsageError
-from qakit.registry import Registry, load_registry, singular
+from qakit.registry import Registry, load_registry
 
 
 def check(

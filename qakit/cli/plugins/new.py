@@ -11,12 +11,12 @@ from typing import Annotated
 import typer
 
 from qakit.cli.terminal.console import err, plain
-from qakit.components import KINDS, Kind
+from qakit.components import KINDS, Kind, singular
 from qakit.discovery import NAME_PATTERN, suggestion
 from qakit.errors import UsageError
 from qakit.files import replace_folder, write_text
 from qakit.outputs import check_empty
-from qakit.registry import PROTOCOLS, singular
+from qakit.registry import PROTOCOLS
 
 TEMPLATES = Path(__file__).with_name("templates")
 
