@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,19 @@ def copy_files(source: Path, target: Path, copy: Callable[[Path, Path], object] 
             place.mkdir(exist_ok=True)
         else:
             copy(path, place)
+
+
+def names_in(folder: Path) -> list[str]:
+    """The files in a folder and below it, and links, by their paths in it with forward slashes."""
+    found = sorted(folder.rglob("*"))
+    return [path.relative_to(folder).as_posix() for path in found if path.is_file() or path.is_symlink()]
+
+
+def carry_over(folder: Path, fresh: Path, names: Iterable[str]) -> None:
+    """Copy some of :func:`names_in` into the folder that will take the place of theirs, links as links."""
+    for name in names:
+        (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(folder / name, fresh / name, follow_symlinks=False)
 
 
 @contextmanager

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qakit.errors import UsageError
-from qakit.files import replace_folder, write_json, write_text
+from qakit.files import carry_over, names_in, replace_folder, write_json, write_text
 from qakit.numbers import load_json
 from qakit.outputs import check_output
 from qakit.submit.wheel import make_wheels, requirements_of
@@ -23,7 +23,7 @@ _NOTEBOOK = re.compile(r"(?:https?://(?:www\.)?kaggle\.com/(?:code/)?)?(?P<owner
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 TWO_T4 = "NvidiaTeslaT4"
 """Kaggle's name of the accelerator with two of them."""
-_LONGEST_TITLE = 50
+LONGEST_TITLE = 50
 """Kaggle's limit, in characters; the shortest is 6."""
 
 
@@ -81,8 +81,8 @@ def export_run(run: Run, folder: Path, *, user: str, slug: str) -> Export:
     if folder.exists() and not (folder / "dataset" / "dataset-metadata.json").is_file() and any(folder.iterdir()):
         raise UsageError(f"{folder} exists and holds something else; choose another folder")
     check_output(folder)
-    title = _title(run.name)
-    name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+    name = f"qakit-{short_name(run.name, LONGEST_TITLE - len('qakit--predict'))}"
+    title = name.replace("-", " ")
     with replace_folder(folder) as fresh:
         dataset, notebook = fresh / "dataset", fresh / "notebook"
         (dataset / "run").mkdir(parents=True)
@@ -128,22 +128,21 @@ def _keep_others(before: Path, fresh: Path) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         code = None
     own = re.compile(r"dataset/(run/.*|[^/]*\.whl|requirements\.txt|dataset-metadata\.json)")
-    for path in sorted(before.rglob("*")):
-        name, target = path.relative_to(before).as_posix(), fresh / path.relative_to(before)
-        ours = own.fullmatch(name) or name in ("notebook/kernel-metadata.json", f"notebook/{code}")
-        if path.is_file() and not ours and not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
+    ours = {"notebook/kernel-metadata.json", f"notebook/{code}"}
+    others = [name for name in names_in(before) if not (own.fullmatch(name) or name in ours)]
+    carry_over(before, fresh, [name for name in others if not (fresh / name).exists()])
 
 
-def _title(run: str) -> str:
-    """A title for Kaggle, which takes ASCII alone; what a name loses by that is made up for by a hash of it."""
-    longest = _LONGEST_TITLE - len("qakit  predict")
-    kept = " ".join(re.findall(r"[A-Za-z0-9]+", run))
-    if len(kept) > longest or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._-]*", run):
-        digest = hashlib.sha256(run.encode("utf-8", "surrogatepass")).hexdigest()[:6]
-        kept = f"{kept[: longest - len(digest) - 1].strip()} {digest}".strip()
-    return f"qakit {kept}"
+def short_name(run: str, longest: int) -> str:
+    """A run's name for Kaggle's addresses, which have small ASCII letters, digits and single hyphens alone.
+
+    What a name loses by that is made up for by a hash of it: two runs have two names.
+    """
+    kept = "-".join(re.findall(r"[a-z0-9]+", run.lower()))
+    if kept and kept == run and len(kept) <= longest:
+        return kept
+    digest = hashlib.sha256(run.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+    return f"{kept[: longest - len(digest) - 1].strip('-')}-{digest}".strip("-")
 
 
 def _kernel(user: str, name: str, title: str, slug: str) -> dict[str, Any]:
