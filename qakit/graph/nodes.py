@@ -194,8 +194,11 @@ PREDICTION = ("predict", "postprocess", "metric", "writer", "competition")
 """Blocks that leave the weights alone."""
 
 
-def check_recipe(run: Run, recipe: Recipe) -> None:
+def check_recipe(run: Run, recipe: Recipe, *, instead: str = "choose another --output, or remove it") -> None:
     """A run continues with its own recipe.
+
+    Args:
+        instead: what to do where it is another one.
 
     Raises:
         RunError: it was begun with another one.
@@ -208,5 +211,5 @@ def check_recipe(run: Run, recipe: Recipe) -> None:
         way = f"set {key} to {was[key]} to continue, " if moved else ""
         raise RunError(
             f"{run.folder} was begun with {key}: {was.get(key, 'nothing')}, but the recipe now says {key}: "
-            f"{now.get(key, 'nothing')}; {way}choose another --output, or remove it"
+            f"{now.get(key, 'nothing')}; {way}{instead}"
         )

@@ -17,11 +17,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from qakit.errors import DataError, QakitError
-from qakit.files import file_sha256, write_json, write_text
+from qakit.errors import DataError, QakitError, RunError
+from qakit.files import file_sha256, temporary_folder, write_json, write_text
 from qakit.names import below
 from qakit.numbers import load_json
-from qakit.runs import checkpoints_in, runs_in
+from qakit.runs import Run, checkpoints_in, runs_in
 from qakit.submit.unzip import unpack
 
 REPORT = "qakit-session.json"
@@ -86,7 +86,10 @@ def _found(inputs: Path, name: str) -> Path:
 
 def _begin(order: Mapping[str, Any], inputs: Path, run: Path) -> None:
     """The run as the session before has left it; of the first one, as it was laid out."""
-    if order["session"] is None and (run / "recipe.yaml").is_file():
+    from qakit.graph.folders import is_begun
+
+    if order["session"] is None and is_begun(Run(run)):
+        _check_same(run, order["texts"])
         return
     shutil.rmtree(run, ignore_errors=True)
     if order["follows"] is None:
@@ -104,6 +107,25 @@ def _begin(order: Mapping[str, Any], inputs: Path, run: Path) -> None:
                     raise DataError("is not what the session before has written", path=target)
             return
     raise DataError("is not among the notebook's inputs", path=f"the output of session {order['follows']}")
+
+
+def _check_same(run: Path, texts: Mapping[str, str]) -> None:
+    """A run is continued by the notebook of its own training.
+
+    Raises:
+        RunError: it was begun as another one.
+    """
+    from qakit.graph.nodes import check_recipe
+
+    way = f"put this notebook's folder into Drive under another name, or remove {run}"
+    with temporary_folder(run) as laid_out:
+        for name, text in texts.items():
+            there, here = below(run, name), below(laid_out, name)
+            if there.name == "recipe.yaml" and there.is_file():
+                write_text(here, text)
+                check_recipe(Run(there.parent), Run(here.parent).recipe(), instead=way)
+            elif not there.is_file() or there.read_bytes() != text.encode():
+                raise RunError(f"{run} was begun with another {name} than this notebook has: {way}")
 
 
 def _trained(run: Path, until: float | None, *, internet: bool, there: Path, say: Say) -> dict[str, Any]:
