@@ -29,6 +29,7 @@ from qakit.sessions.notebook import push_of
 from qakit.sessions.record import UNSETTLED, Session, SessionLedger
 from qakit.submit.faults import KaggleError
 from qakit.submit.flow import NOT_KNOWN
+from qakit.submit.notebook import LONGEST_TITLE, short_name
 from qakit.submit.reconcile import SETTLED
 from qakit.submit.record import new_id
 
@@ -67,12 +68,19 @@ def begin(desk: Desk, job: Job, packed: Path, run: Path) -> Session:
     """
     with _locked(desk):
         latest = {each.folder: each for each in desk.ledger.read() if each.job == job.key}
-        left = [each for each in latest.values() if each.state != "FETCHED"]
+        left = [each for each in latest.values() if each.state != "FETCHED" and _has_its_place(desk, each)]
         if left:
             desk.say(f"the same training was begun before: {left[-1].run}")
             if left[-1].state != "FINISHED":
                 _lay_out(desk, job, packed, left[-1])
             return _continued(desk, left[-1])
+        if (other := desk.ledger.holder(run)) is not None:
+            raise SubmissionError(
+                f"{run} is the place of another training, whose session {other.number} is {other.state.lower()}"
+                f" ({other.page}): continue that one with `qakit kaggle train --resume {run}`, or choose another"
+                " --output",
+                exit_code=2,
+            )
         session = _new(desk, run, job.key)
         folder = desk.ledger.folder / session.folder
         with replace_folder(folder) as fresh:
@@ -95,6 +103,11 @@ def go_on(desk: Desk, run: Path) -> Session:
         return _continued(desk, sessions[-1])
 
 
+def _has_its_place(desk: Desk, session: Session) -> bool:
+    """Whether no other training was begun since where the session's run will lie."""
+    return session in desk.ledger.of(Path(session.run))
+
+
 def _lay_out(desk: Desk, job: Job, packed: Path, session: Session) -> None:
     """The files that a training here has no more, since Kaggle had them: it may have them no more either."""
     for folder in (desk.ledger.folder / session.folder / slug for slug in job.datasets):
@@ -109,7 +122,7 @@ def _continued(desk: Desk, last: Session) -> Session:
         return _settle(desk, last)
     if last.state in ("FINISHED", "FETCHED"):
         return last
-    own = [each for each in desk.ledger.read() if each.folder == last.folder]  # others may have had the run's place
+    own = desk.ledger.training(last.folder)
     stopped = next((each for each in reversed(own) if each.state == "STOPPED"), None)
     session = replace(_new(desk, Path(last.run), last.job), folder=last.folder, number=last.number + 1)
     session = replace(session, follows=None if stopped is None else stopped.kernel)
@@ -129,9 +142,8 @@ def _new(desk: Desk, run: Path, job: str) -> Session:
 
 
 def kernel_name(run: str, session_id: str) -> str:
-    """A notebook's name, which is what Kaggle makes of the title with blanks in it: at most 50 characters."""
-    kept = "-".join(part for part in "".join(c if c.isascii() and c.isalnum() else " " for c in run).lower().split())
-    return f"qakit-{kept[:30].strip('-')}-{session_id}".replace("--", "-")
+    """A notebook's name, which is what Kaggle makes of the title with blanks in it."""
+    return f"qakit-{short_name(run, LONGEST_TITLE - len(f'qakit--{session_id}'))}-{session_id}"
 
 
 def _settle(desk: Desk, session: Session) -> Session:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from qakit.errors import DataError, RunError, SubmissionError
-from qakit.files import file_sha256, replace_folder, temporary_folder, write_json
+from qakit.files import carry_over, file_sha256, names_in, recover_folder, replace_folder, temporary_folder, write_json
 from qakit.names import below, one_line
 from qakit.numbers import load_json
-from qakit.runs import Run
+from qakit.runs import LOCK, Run
 from qakit.sessions.flow import SLOW, Desk, go_on
 from qakit.sessions.job import Job, brought_back
 from qakit.sessions.record import Session
@@ -19,7 +19,7 @@ from qakit.sessions.there import REPORT, progress_of
 from qakit.submit.faults import KaggleError
 
 NOTE = "kaggle.json"
-"""In the folder of a run that was fetched: where it was trained."""
+"""In the folder of a run that was fetched: where it was trained and how far, and the SHA-256 of each file."""
 ENDED = frozenset({"COMPLETE", "ERROR", "CANCEL_ACKNOWLEDGED"})
 Hear = Callable[[str], None]
 
@@ -101,7 +101,7 @@ def look(desk: Desk, session: Session) -> Session:
 
 
 def fetch(desk: Desk, session: Session) -> Session:
-    """Bring the run of a session that has ended into its place here, whole or not at all.
+    """Bring the run of a session that has ended into its place here, whole or not at all; the user's own files stay.
 
     Raises:
         SubmissionError: there is none.
@@ -109,13 +109,16 @@ def fetch(desk: Desk, session: Session) -> Session:
         RunError: something else lies in its place.
     """
     run = Path(session.run)
-    if session.state == "FETCHED" and run.is_dir():
+    recover_folder(run)
+    note = Run(run).read_json(run / NOTE)
+    if session.state == "FETCHED" and note.get("kernel") == session.kernel:
         return session
     if session.state not in ("STOPPED", "FINISHED", "FETCHED"):
         raise SubmissionError(f"session {session.number} of {run} has made no run: it is {session.state.lower()}")
-    _check_place(desk, run)
+    _check_place(desk, session, note)
     if (report := _report(desk, session)) is None:
         raise SubmissionError(f"the output of {session.page} is gone")
+    _own_files(run, note, report["files"])
     addresses = desk.kernels.outputs(session.kernel)
     job = Job.load(desk.ledger.folder / session.folder)
     with replace_folder(run) as fresh:
@@ -128,20 +131,36 @@ def fetch(desk: Desk, session: Session) -> Session:
             if facts != {"bytes": target.stat().st_size, "sha256": file_sha256(target)}:
                 raise DataError("is not what was written there; try again", path=name)
         brought_back(fresh, job.places)
-        write_json(fresh / NOTE, {"kernel": session.kernel, "progress": progress_of(fresh)})
+        facts = {name: file_sha256(fresh / name) for name in report["files"]}
+        write_json(fresh / NOTE, {"kernel": session.kernel, "progress": progress_of(fresh), "files": facts})
+        carry_over(run, fresh, _own_files(run, note, report["files"]))
     return desk.append(session.to("FETCHED")) if session.state == "FINISHED" else session
 
 
-def _check_place(desk: Desk, run: Path) -> None:
-    """What an earlier fetch has brought is replaced, and nothing else.
+def _check_place(desk: Desk, session: Session, note: Mapping[str, Any]) -> None:
+    """What an earlier fetch of the same training has brought is replaced, and nothing else.
 
     Raises:
         RunError: something else lies there, or has been trained there since.
     """
-    note = Run(run).read_json(run / NOTE)
-    ours = note.get("kernel") in {each.kernel for each in desk.ledger.of(run)}
+    run = Path(session.run)
+    ours = note.get("kernel") in [each.kernel for each in desk.ledger.training(session.folder)]
     if run.exists() and any(run.iterdir()) and not (ours and note.get("progress") == progress_of(run)):
-        raise RunError(f"{run} holds something else than what was fetched into it: move it away")
+        raise RunError(f"{run} holds something else than what was fetched of this training: move it away")
+
+
+def _own_files(run: Path, note: Mapping[str, Any], coming: Collection[str]) -> list[str]:
+    """What a run's folder holds beside what was fetched.
+
+    Raises:
+        RunError: one of these files has the name of one that is to come.
+    """
+    fetched = note["files"] if isinstance(note.get("files"), dict) else {}
+    found = [name for name in names_in(run) if Path(name).name != LOCK and name != NOTE]
+    own = [name for name in found if name not in fetched or file_sha256(run / name) != fetched[name]]
+    if taken := next((name for name in own if name in coming), None):
+        raise RunError(f"{run / taken} is not as it was fetched, and would be replaced: move it away")
+    return own
 
 
 def _report(desk: Desk, session: Session) -> dict[str, Any] | None:

@@ -36,7 +36,7 @@ def notebook(session: Session, job: Job, *, follows: str | None) -> dict[str, An
     """The notebook (nbformat 4)."""
     about = f"Session {session.number} of a training by qakit. Its output goes back with `qakit kaggle fetch`."
     order = job.order() | {"session": session.session_id, "follows": follows, "name": session.name}
-    order |= job.elsewhere() | {"number": session.number}
+    order |= job.elsewhere() | {"number": session.number, "training": session.folder}
     made = ipynb(about, f"{_BEGIN}{install(internet=job.limits.internet)}", f"{_ORDER}{order!r}\n{_TRAIN}")
     for cell in made["cells"]:  # files may have a list of lines; the server takes one text
         cell["source"] = "".join(cell["source"])

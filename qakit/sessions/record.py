@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, TypeAdapter
 
 from qakit.submit.ledger import Book
-from qakit.submit.record import FileName, Moment, Whole, checked, now
+from qakit.submit.record import Moment, Whole, checked, now
 from qakit.submit.settings import SESSIONS_VARIABLE, ledger_folder
 
 State = Literal["INTENT", "PUSHING", "RUNNING", "STOPPED", "FINISHED", "FETCHED", "FAILED", "REJECTED"]
@@ -20,6 +20,8 @@ State = Literal["INTENT", "PUSHING", "RUNNING", "STOPPED", "FINISHED", "FETCHED"
 Kaggle has it, and its end has not been seen. ``STOPPED``: it ended in time, with a checkpoint. ``FINISHED``: all is
 trained; ``FETCHED``: and here. ``FAILED``: it ended with an error. ``REJECTED``: Kaggle refused it."""
 UNSETTLED: frozenset[State] = frozenset({"INTENT", "PUSHING", "RUNNING"})
+AT_KAGGLE: frozenset[State] = frozenset({"PUSHING", "RUNNING", "STOPPED", "FINISHED"})
+"""There is something of it, or may be."""
 Kernel = Annotated[str, Field(pattern=r"^[\w-]+/[\w-]+$")]
 
 
@@ -32,8 +34,9 @@ class Session:
     """The run's folder here, absolute."""
     job: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     """Stands for all that was packed."""
-    folder: FileName
-    """Name of the training's folder beside the ledger, which all its sessions share."""
+    folder: Annotated[str, Field(pattern="^[0-9]{8}-[0-9]{6}-[0-9a-f]{10}$")]
+    """Stands for the training, on every machine: the name of its folder beside the ledger, which begins with the time,
+    UTC, at which it began."""
     kernel: Kernel
     """The notebook, which is this session's own: ``owner/name``."""
     number: Annotated[int, Field(strict=True, ge=1)] = 1
@@ -97,6 +100,17 @@ class SessionLedger(Book[Session]):
         """A session."""
         return checked(_checks(), line)
 
+    def training(self, folder: str) -> list[Session]:
+        """The sessions of one training, the latest last."""
+        return [each for each in self.read() if each.folder == folder]
+
     def of(self, run: Path) -> list[Session]:
-        """The sessions of a run, the latest last."""
-        return [each for each in self.read() if each.run == str(run.absolute())]
+        """The sessions of the latest training that had the run's place, the latest last."""
+        folders = [each.folder for each in self.read() if each.run == str(run.absolute())]
+        return self.training(folders[-1]) if folders else []
+
+    def holder(self, run: Path) -> Session | None:
+        """The last session of the training that has the run's place: what Kaggle has of it is not all here yet."""
+        sessions = self.of(run)
+        held = any(each.state in AT_KAGGLE for each in sessions) and sessions[-1].state != "FETCHED"
+        return sessions[-1] if held else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import sys
@@ -19,13 +20,14 @@ from environments import isolated
 from faults import Fault
 from hypothesis import given
 from hypothesis import strategies as st
-from kaggle_notebooks import Executed, Kernel, ended
+from kaggle_notebooks import Executed, Kernel, Notebooks, ended, report_of
 from kaggle_server import KaggleServer
 from kaggle_state import KaggleState
 from processes import Processes
 from whole_round import RECIPE, question_cup
 
 from qakit.errors import DataError, QakitError, RunError, SubmissionError
+from qakit.files import names_in
 from qakit.recipe.load import dump_recipe
 from qakit.recipe.model import Recipe
 from qakit.sessions import there
@@ -42,6 +44,8 @@ from qakit.submit.settings import KaggleSettings
 PAUSE = 0.002
 ORDER = {
     "session": "0123456789",
+    "training": "20260101-000000-0123456789",
+    "name": "one",
     "follows": None,
     "number": 1,
     "texts": {},
@@ -71,6 +75,22 @@ class Office:
             (folder / "packed" / slug).mkdir(parents=True)
             (folder / "packed" / slug / name).write_bytes(b"content of " + name.encode())
 
+    def seeded(self, seed: int) -> Job:
+        """The same training, but for the seed."""
+        recipe = self.job.texts["recipe.yaml"]
+        return replace(self.job, texts={"recipe.yaml": re.sub(r"^seed: \d+", f"seed: {seed}", recipe, flags=re.M)})
+
+    def begin(self, job: Job, run: Path) -> Session:
+        """`qakit kaggle train RECIPE -o RUN --detach`, and how it is now."""
+        desk = self.desk()
+        return look(desk, begin(desk, job, self.folder / "packed", run))
+
+    def resume(self, run: Path) -> Session:
+        """`qakit kaggle train --resume RUN`."""
+        desk = self.desk()
+        adopt(desk, run)
+        return train_to_the_end(desk, go_on(desk, run), self.said.append)
+
     def desk(self) -> Desk:
         """As a new command sees it."""
         settings = KaggleSettings(self.server.url, timeout=0.3, poll=PAUSE)
@@ -96,6 +116,18 @@ class Office:
     def started(self) -> list[int]:
         """How often each notebook was started."""
         return [len(each.requests) for each in self.server.state.notebooks.kernels.values()]
+
+
+def seed_of(run: Path) -> str:
+    return next(line for line in (run / "recipe.yaml").read_text().splitlines() if line.startswith("seed:"))
+
+
+@pytest.fixture
+def elsewhere(office: Office, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Office:
+    """The same user at another machine."""
+    (folder := tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(folder)
+    return Office(folder, office.server)
 
 
 @pytest.fixture
@@ -165,18 +197,63 @@ def test_a_session_that_fails_is_told_and_the_next_goes_on_from_the_one_before(o
 
 
 def test_another_training_in_the_same_place_does_not_go_on_from_the_one_before(office: Office) -> None:
-    runners = [ended("STOPPED", "step-00000004"), ended("FAILED", "-"), ended()]
-    notebooks = office.server.state.notebooks
-    notebooks.run = lambda notebooks, kernel: runners.pop(0)(notebooks, kernel)
-    desk = office.desk()
-    assert look(desk, begin(desk, office.job, office.folder / "packed", office.run)).state == "STOPPED"
-    other = office.job.texts["recipe.yaml"].replace("seed: 0", "seed: 7")
-    assert other != office.job.texts["recipe.yaml"]
-    office.job = replace(office.job, texts={"recipe.yaml": other})
+    runners = [ended("STOPPED", "step-00000004"), ended(), ended("FAILED", "-"), ended()]
+    office.server.state.notebooks.run = lambda notebooks, kernel: runners.pop(0)(notebooks, kernel)
+    assert office.train().state == "FETCHED"
+    office.run.rename(office.run.with_name("before"))
+    office.job = office.seeded(7)
     assert "session 1 failed" in str(office.refused())
-    session = train_to_the_end(desk, go_on(desk, office.run), office.said.append)
+    session = office.resume(office.run)
     assert (session.state, session.number, session.follows) == ("FETCHED", 2, None)
-    assert "seed: 7" in (office.run / "recipe.yaml").read_text()
+    assert seed_of(office.run) == "seed: 7"
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "STOPPED", "FINISHED"])
+def test_a_place_that_another_training_has_is_not_given_away(state: str, office: Office) -> None:
+    """It would come there, too, when it is fetched."""
+    notebooks, finish = office.server.state.notebooks, ended()
+    notebooks.run = (lambda *_: None) if state == "RUNNING" else ended(state, "-")
+    first = office.begin(office.seeded(1), office.run)
+    notebooks.run = finish
+    office.job = office.seeded(2)
+    refusal = office.refused()
+    assert (refusal.exit_code, office.started) == (2, [1])
+    assert f"{office.run} is the place of another training, whose session 1 is {state.lower()}" in str(refusal)
+    assert "\n" not in str(refusal)
+    finish(notebooks, *notebooks.kernels.values())
+    desk = office.desk()
+    assert fetch(desk, look(desk, first)).state in ("FETCHED", "STOPPED")
+    if state != "STOPPED":
+        assert seed_of(office.run) == "seed: 1"
+        office.run.rename(office.run.with_name("before"))
+        assert (office.train().state, seed_of(office.run)) == ("FETCHED", "seed: 2"), "the place is free"
+
+
+def test_a_training_that_has_failed_keeps_no_place(office: Office) -> None:
+    notebooks = office.server.state.notebooks
+    notebooks.run = ended("FAILED", "-")
+    assert office.begin(office.seeded(1), office.run).state == "FAILED"
+    notebooks.run = lambda *_: None
+    mended = office.begin(office.seeded(2), office.run)
+    again = office.begin(office.seeded(1), office.run.with_name("two"))
+    assert (mended.number, again.number, again.follows) == (1, 1, None)
+    assert (mended.run, again.run) == (str(office.run), str(office.run.with_name("two")))
+
+
+@pytest.mark.parametrize("state", ["FINISHED", "FETCHED"])
+def test_the_run_of_another_training_is_not_replaced(state: str, office: Office) -> None:
+    """Neither by one that had its place before, nor taken for it."""
+    office.job = office.seeded(1)
+    before = office.train()
+    office.run.rename(office.run.with_name("before"))
+    office.job = office.seeded(2)
+    assert office.train().state == "FETCHED"
+    with pytest.raises(RunError, match="holds something else than what was fetched of this training: move it away"):
+        fetch(office.desk(), replace(before, state=state))
+    assert seed_of(office.run) == "seed: 2"
+    shutil.rmtree(office.run)
+    assert fetch(office.desk(), before) == before
+    assert seed_of(office.run) == "seed: 1"
 
 
 @pytest.mark.parametrize("state", ["STOPPED", "FINISHED"])
@@ -230,6 +307,71 @@ def test_a_training_goes_on_from_another_machine_and_back_here(
     assert office.started == [1, 1, 1]
 
 
+ALIKE = (
+    ("deberta-v3-large-squad2-lr1e-5-seed-1", "deberta-v3-large-squad2-lr1e-5-seed-2"),
+    ("測試一", "測試二"),
+    ("Exp.1", "exp-1"),
+)
+
+
+@pytest.mark.parametrize("names", ALIKE, ids=lambda names: names[0])
+def test_names_that_are_alike_are_two_runs_on_another_machine(
+    names: tuple[str, str], office: Office, elsewhere: Office
+) -> None:
+    runners = [ended("STOPPED", "step-00000004")] * 2 + [ended()] * 2
+    office.server.state.notebooks.run = lambda notebooks, kernel: runners.pop(0)(notebooks, kernel)
+    for seed, name in enumerate(names):
+        office.begin(office.seeded(seed), office.run.with_name(name))
+    for seed, name in enumerate(names):
+        run = elsewhere.run.with_name(name)
+        session = elsewhere.resume(run)
+        assert (session.state, session.number, seed_of(run)) == ("FETCHED", 2, f"seed: {seed}")
+
+
+def test_a_notebook_of_another_runs_session_is_passed_over(office: Office, elsewhere: Office) -> None:
+    """Two names may be the same to Kaggle; what counts stands in the notebook."""
+    office.server.state.notebooks.run = ended()
+    office.begin(office.job, office.run)
+    (kernel,) = office.server.state.notebooks.kernels.values()
+    kernel.requests[0]["text"] = kernel.requests[0]["text"].replace("'name': 'one'", "'name': 'One'")
+    assert kernel.order["name"] == "One"
+    assert adopt(elsewhere.desk(), elsewhere.run) == []
+    assert not elsewhere.said
+
+
+def test_the_newest_training_of_a_name_is_taken_once_the_known_one_is_fetched_and_gone(
+    office: Office, elsewhere: Office
+) -> None:
+    runners = [ended(), ended("STOPPED", "step-00000004"), ended(), ended()]
+    office.server.state.notebooks.run = lambda notebooks, kernel: runners.pop(0)(notebooks, kernel)
+    old, new = "20260101-000000-0123456789", "20260101-000001-0123456789"
+    office.job = office.seeded(1)
+    office.begin(office.job, office.run)
+    rename_training(office, old)
+    assert office.resume(office.run).state == "FETCHED"
+    elsewhere.begin(elsewhere.seeded(2), elsewhere.run)
+    rename_training(elsewhere, new)
+
+    assert office.resume(office.run).folder == old, "it is there: nothing is left to do"
+    office.run.rename(office.run.with_name("before"))
+    session = office.resume(office.run)
+    assert (session.state, session.folder, session.number, seed_of(office.run)) == ("FETCHED", new, 2, "seed: 2")
+    assert elsewhere.resume(elsewhere.run).state == "FETCHED"
+    shutil.rmtree(elsewhere.run)
+    assert (elsewhere.resume(elsewhere.run).folder, seed_of(elsewhere.run)) == (new, "seed: 2"), "not the older one"
+    assert office.started == [1, 1, 1]
+
+
+def rename_training(office: Office, folder: str) -> None:
+    """Let a training have begun at another time."""
+    ledger = SessionLedger(office.folder / "sessions")
+    (before,) = {each.folder for each in ledger.read()}
+    ledger.file.write_text(ledger.file.read_text().replace(before, folder))
+    (ledger.folder / before).rename(ledger.folder / folder)
+    for kernel in office.server.state.notebooks.kernels.values():
+        kernel.requests[0]["text"] = kernel.requests[0]["text"].replace(before, folder)
+
+
 @pytest.mark.parametrize(
     "order",
     [
@@ -237,6 +379,7 @@ def test_a_training_goes_on_from_another_machine_and_back_here(
         "{'session': 'cut off",
         "[" * 5_000,
         *(repr({**ORDER, **own}) for own in ({"places": []}, {"number": "2"}, {"seconds": 1e999}, {"session": 7})),
+        *(repr({**ORDER, "training": name}) for name in ("ledger.jsonl", "../victim", None)),
     ],
     ids=lambda text: text[:20],
 )
@@ -295,6 +438,38 @@ def test_a_run_that_lies_there_is_not_replaced_unless_it_was_fetched(office: Off
     (office.run / "kaggle.json").write_text("{}")
     with pytest.raises(RunError, match="move it away"):
         fetch(desk, session.to("STOPPED"))
+
+
+def test_a_fetch_leaves_the_users_own_files(office: Office) -> None:
+    steps = [ended("STOPPED", "step-00000004"), ended()]
+    files = [{"metrics.jsonl": b"4", "soup/old": b"4"}, {"metrics.jsonl": b"8"}]
+
+    def run(notebooks: Notebooks, kernel: Kernel) -> None:
+        steps.pop(0)(notebooks, kernel)
+        report = json.loads(kernel.outputs["qakit-session.json"])
+        texts = {name: text.encode() for name, text in kernel.order["texts"].items()} | files.pop(0)
+        kernel.outputs = report_of(kernel, report["state"], texts, progress=report["progress"])
+
+    office.server.state.notebooks.run = run
+    session = office.begin(office.job, office.run)
+    fetch(office.desk(), session)
+    (office.run / "mine").mkdir()
+    (office.run / "mine" / "answers.csv").write_text("id,answer\n")
+    (office.run / "mine" / "link").symlink_to("answers.csv")
+    (office.run / ".lock").touch()
+    fetch(office.desk(), session)
+    fetched = {"recipe.yaml", "metrics.jsonl", "soup/old", "kaggle.json"}
+    assert set(names_in(office.run)) == fetched | {"mine/answers.csv", "mine/link"}
+
+    (office.run / "metrics.jsonl").write_text("mine")
+    with pytest.raises(RunError, match=r"one/metrics.jsonl is not as it was fetched, and would be replaced"):
+        office.resume(office.run)
+    assert (office.run / "metrics.jsonl").read_text() == "mine"
+    (office.run / "metrics.jsonl").rename(office.run / "mine.jsonl")
+    assert office.resume(office.run).state == "FETCHED"
+    assert set(names_in(office.run)) == fetched - {"soup/old"} | {"mine/answers.csv", "mine/link", "mine.jsonl"}
+    assert (office.run / "metrics.jsonl").read_text() == "8"
+    assert (office.run / "mine" / "link").is_symlink()
 
 
 # -------------------------------------------------------------------------------------------------------------- faults
@@ -486,18 +661,57 @@ def test_an_input_that_is_missing_is_told_in_the_report(tmp_path: Path) -> None:
     assert "not among the notebook's inputs" in report["error"]
 
 
-def test_a_colab_notebook_goes_on_with_the_run_in_drive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where it was disconnected, the run is as it was left."""
-    begun: list[str] = []
-    monkeypatch.setattr(
-        there, "_trained", lambda run, until, **_: begun.append((run / "recipe.yaml").read_text()) or {}
-    )
-    order = {"name": "a", "session": None, "follows": None, "texts": {"recipe.yaml": "x"}, "data": None}
-    order |= {"competitions": {}, "there": str(tmp_path / "there"), "seconds": None, "internet": True}
-    for text in ("x", "as it was left"):
+@pytest.fixture
+def colab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, object]]:
+    """The report of a notebook with some texts, whose training writes ``meta.json`` and is disconnected."""
+
+    def disconnected(run: Path, *_: object, **__: object) -> dict[str, str]:
+        (run / "meta.json").write_text((run / "recipe.yaml").read_text())
+        return {"state": "STOPPED"}
+
+    monkeypatch.setattr(there, "_trained", disconnected)
+
+    def play(**texts: str) -> dict[str, object]:
+        named = {name.replace("__", "/").replace("_", "."): text for name, text in texts.items()}
+        order = {"name": "a", "session": None, "follows": None, "texts": named, "data": None}
+        order |= {"competitions": {}, "there": str(tmp_path / "there"), "seconds": None, "internet": True}
         there.train(order, inputs=tmp_path, output=tmp_path / "runs", began=0.0, say=lambda _: None)
-        assert begun[-1] == text
-        (tmp_path / "runs" / "a" / "recipe.yaml").write_text("as it was left")
+        report: dict[str, object] = json.loads((tmp_path / "runs" / "qakit-session.json").read_text())
+        return report
+
+    return play
+
+
+def test_a_colab_notebook_goes_on_with_the_run_in_drive(
+    office: Office, colab: Callable[..., dict[str, object]], tmp_path: Path
+) -> None:
+    """Where it was disconnected, the run is as it was left; that of another training is none of its business."""
+    mine, other = (office.seeded(seed).texts["recipe.yaml"] for seed in (1, 2))
+    run = tmp_path / "runs" / "a"
+    colab(recipe_yaml=other)
+    (run / "meta.json").unlink()
+    assert colab(recipe_yaml=mine)["state"] == "STOPPED", "where nothing is trained yet, the recipe as it is now"
+    (run / "metrics.jsonl").write_text("as it was left")
+    assert colab(recipe_yaml=mine)["state"] == "STOPPED"
+    assert (run / "metrics.jsonl").read_text() == "as it was left"
+
+    report = colab(recipe_yaml=other)
+    assert report["state"] == "FAILED"
+    assert f"{run} was begun with seed: 1, but the recipe now says seed: 2; put this notebook's" in str(report["error"])
+    assert "\n" not in str(report["error"])
+    assert (seed_of(run), (run / "metrics.jsonl").read_text()) == ("seed: 1", "as it was left")
+
+
+def test_a_colab_notebook_of_other_parts_does_not_go_on(
+    office: Office, colab: Callable[..., dict[str, object]], tmp_path: Path
+) -> None:
+    mine, other = (office.seeded(seed).texts["recipe.yaml"] for seed in (1, 2))
+    parts = {"recipe_yaml": mine, "folds_json": "{}\n", "fold__recipe_yaml": mine}
+    for _ in range(2):
+        assert colab(**parts)["state"] == "STOPPED"
+    assert "fold was begun with seed: 1" in str(colab(**parts | {"fold__recipe_yaml": other})["error"])
+    assert "begun with another folds.json than" in str(colab(**parts | {"folds_json": "[]\n"})["error"])
+    assert "begun with another more/recipe.yaml than" in str(colab(**parts, more__recipe_yaml=mine)["error"])
 
 
 @pytest.mark.slow
@@ -533,7 +747,7 @@ def test_whatever_a_recipe_holds_is_a_literal_in_the_notebook(texts: dict[str, s
     assert order["competitions"] == job.competitions
 
 
-@given(st.text(max_size=60))
+@given(st.text(max_size=60) | st.sampled_from(["a" * 33, "a" * 34, *(name for names in ALIKE for name in names)]))
 def test_any_run_gives_a_name_that_kaggle_takes(run: str) -> None:
     name = kernel_name(run, "0123456789")
     assert 5 <= len(name) <= 50

@@ -216,7 +216,7 @@ def _latest(run: Path) -> tuple[Desk, Session]:
     from qakit.sessions.adopt import adopt
 
     desk = _desk()
-    sessions = desk.ledger.of(run) or adopt(desk, run)
+    sessions = adopt(desk, run)
     if not sessions:
         raise UsageError(
             f"{run} has no session in {desk.ledger.folder} (`qakit kaggle status` shows them), nor at Kaggle"
