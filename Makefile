@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 # One line where the interpreter is too old, in place of pip's many after the first downloads.
 CHECK_PYTHON = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("qakit needs Python 3.11 or newer; $(PYTHON) is %d.%d: name another with PYTHON=python3.11" % sys.version_info[:2])'
 
-.PHONY: help quickstart test lint types imports recipes pytest fast audit docs clean
+.PHONY: help quickstart test test-old lint types imports recipes pytest fast audit docs clean
 
 help:
 	@echo "make quickstart   install into $(VENV), train the quickstart recipe, evaluate, predict, write a CSV"
 	@echo "make test         install into $(VENV), then lint, types, import contracts, recipes, audit and the whole test suite"
+	@echo "make test-old     hand-ins under the oldest packages that they are for, installed into build/ (2 to 3 GB)"
 	@echo "make fast         the test suite without the slow tests"
 	@echo "make docs         the documentation as a site in build/site, every link checked"
 	@echo "make audit        known holes in the pinned dependencies (asks the package index)"
@@ -52,6 +53,11 @@ pytest: $(VENV)/.dev
 
 fast: $(VENV)/.dev
 	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+# Not part of `make test`: it downloads Python packages of 2023. Where pip cannot, its tests are skipped and say why.
+test-old: $(VENV)/.dev
+	QAKIT_OLD_ENVIRONMENT=$(CURDIR)/build/old-python OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false \
+		$(BIN)/python -m pytest tests/pipeline/test_old_environment.py
 
 # Not part of `make test`: it needs the network, and its answer changes without any change here.
 audit: $(VENV)/.dev

@@ -8,14 +8,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from command_line import Invoke
-from sample_questions import write_first_questions
+from tiny_handins import ADL, HEADS, run
 
 from qakit import handin
 from qakit.data.read import read_examples
@@ -28,133 +27,6 @@ from qakit.registry import load_registry
 from qakit.runs import open_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("forked_python")]
-
-HEADS = {
-    "max_context": ["predict.aggregation=max_context", "backbone.overrides={num_hidden_layers: 1}"],
-    "max": ["predict.aggregation=max", "predict.no_answer=true", "head.answerability_weight=0.2"],
-    "joint": [
-        "head={name: joint_span, layer_pooling: all, answerability_weight: 0.2}",
-        "predict.no_answer=true",
-        "postprocess=[special_chars, length_prior]",
-        "writer=squad_json",
-    ],
-    "crf": ["head=crf", "writer=jsonl"],
-    "paragraphs": ["head=paragraph_scorer", "preprocess={train: concatenate, predict: {name: concatenate, step: 20}}"],
-}
-
-
-Train = Callable[..., Path]
-
-SQUAD = """\
-data: {{reader: squad, train: {data}/train.json, validation: {data}/dev.json, test: {data}/test.json}}
-backbone: {{source: {backbone}}}
-windows: {{max_length: 96, max_question_length: 24}}
-preprocess: {{train: random_window, predict: {{name: stride, overlap: 32}}}}
-train: {{epochs: 1, batch_size: 4, learning_rate: 2e-3, precision: fp32, evaluations: 5}}
-metric: squad_v1
-writer: {{name: csv, id_column: id, answer_column: answer}}
-"""
-GLUE = """\
-data: {{reader: {{name: glue, task: {task}}}, train: {data}/train.tsv, validation: {data}/dev.tsv}}
-backbone: {{source: {backbone}}}
-windows: {{max_length: 32}}
-preprocess: {{train: truncate, predict: truncate}}
-head: {{name: classifier, pooling: mean}}
-train: {{epochs: 1, batch_size: 4, learning_rate: 2e-3, precision: fp32, evaluations: 5}}
-metric: {{name: glue, task: {task}}}
-writer: csv
-"""
-ADL = """\
-data: {{reader: adl, train: {data}/train.json, validation: {data}/valid.json, test: {data}/test.json}}
-backbone: {{source: {backbone}}}
-windows: {{max_length: 144, max_question_length: 24}}
-preprocess: {{train: concatenate, predict: {{name: concatenate, overlap: 40}}}}
-head: paragraph_scorer
-train: {{epochs: 1, batch_size: 16, learning_rate: 2e-3, precision: fp32, evaluations: 5}}
-metric: exact_match
-writer: csv
-"""
-ODD = "Zoe\u0308 \u5beb\u4e86\u300a\u4e09\u570b\u6f14\u7fa9\u300b\uff0c in Sa\u0303o Paulo.\u3000\r\n"
-"""Marks, Chinese, brackets, blanks of several kinds."""
-
-
-@pytest.fixture(scope="module")
-def questions(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """train.json (32), dev.json (24), test.json (8); some texts are odd."""
-    folder = tmp_path_factory.mktemp("questions")
-    write_first_questions(samples, folder, train=32, dev=24, test=8)
-    file = folder / "dev.json"
-    held = json.loads(file.read_text("utf-8"))
-    texts = ("Who wrote it?", "\u8ab0\u5beb\u7684\uff1f", "e\u0301 \U0001f600")
-    asked = [{"id": f"odd {number}", "question": text, "answers": []} for number, text in enumerate(texts)]
-    held["data"].append({"title": "odd", "paragraphs": [{"context": ODD * 9, "qas": asked}]})
-    blank = [{"id": "blank", "question": "What?", "answers": []}]
-    held["data"].append({"title": "blank", "paragraphs": [{"context": " . ", "qas": blank}]})
-    file.write_text(json.dumps(held, ensure_ascii=False), "utf-8")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def train_tiny(questions: Path, tiny_backbone: Path, invoke: Invoke, tmp_path_factory: pytest.TempPathFactory) -> Train:
-    """``train_tiny("name", "head=crf", ...)``: a finished run of the tiny recipe under these settings, made once."""
-    folder = tmp_path_factory.mktemp("handin")
-    recipe = folder / "tiny.yaml"
-    recipe.write_text(SQUAD.format(data=questions, backbone=tiny_backbone), "utf-8")
-
-    def train(name: str, *settings: str, text: str | None = None) -> Path:
-        run, file = folder / "runs" / name, recipe
-        if run.is_dir():
-            return run
-        if text is not None:
-            file = folder / f"{name}.yaml"
-            file.write_text(text, "utf-8")
-        chosen: list[Any] = [part for setting in settings for part in ("--set", setting)]
-        result = invoke("train", file, *chosen, "--output", run, "--quiet")
-        assert result.exit_code == 0, result.output
-        return run
-
-    return train
-
-
-@pytest.fixture(scope="module")
-def linear_run(train_tiny: Train) -> Path:
-    """Start and end scores, averaged over windows."""
-    return train_tiny("linear")
-
-
-@pytest.fixture(scope="module")
-def glue_recipe(tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """A recipe for a made-up file of a GLUE task."""
-
-    def text(task: str) -> str:
-        folder = tmp_path_factory.mktemp(task)
-        for name, count in (("train", 24), ("dev", 12)):
-            rows = [f"the film number {n} is {'good' if n % 3 else 'bad and long'}" for n in range(count)]
-            lines = ["sentence\tlabel", *(f"{row}\t{n % 2}" for n, row in enumerate(rows))]
-            if task == "STS-B":
-                lines = ["index\tsentence1\tsentence2\tscore"]
-                lines += [f"{n}\t{row}\t{rows[n - 1]} indeed\t{n % 5}.5" for n, row in enumerate(rows)]
-            (folder / f"{name}.tsv").write_text("\n".join(lines) + "\n", "utf-8")
-        return GLUE.format(data=folder, backbone=tiny_backbone, task=task)
-
-    return text
-
-
-@pytest.fixture(scope="module")
-def handed_in(linear_run: Path, invoke: Invoke, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run with start and end scores."""
-    folder = tmp_path_factory.mktemp("handed-in") / "r12345678"
-    result = invoke("handin", linear_run, "--output", folder)
-    assert result.exit_code == 0, result.output
-    assert "its answers to 28 questions are those of qakit predict" in result.output
-    return folder
-
-
-def run(folder: Path, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
-    """run.sh, as graders run it."""
-    environment = {**os.environ, "PYTHON": sys.executable, **variables}
-    command = ["bash", str(folder / "run.sh"), *map(str, arguments)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def test_the_folder_holds_what_courses_ask_for(handed_in: Path) -> None:
@@ -388,27 +260,6 @@ def test_a_course_for_other_files_is_refused(linear_run: Path, invoke: Invoke, t
         result = invoke("handin", linear_run, "--course", course, "--output", tmp_path / "folder")
         assert result.exit_code == 2
         assert told in str(result.exception)
-
-
-@pytest.mark.skipif("QAKIT_OLD_PYTHON" not in os.environ, reason="QAKIT_OLD_PYTHON names no Python with old packages")
-def test_an_old_environment_answers_alike(
-    handed_in: Path, linear_run: Path, trained_pipeline: Path, train_tiny: Any, questions: Path, adl_data: Path,
-    invoke: Invoke, tmp_path: Path,
-) -> None:  # fmt: skip
-    """With Python 3.10, torch 2.1 and transformers 4.50, say; the tiny models are sure enough of their answers."""
-    crf, two = tmp_path / "crf", tmp_path / "two"
-    crf_run = train_tiny("crf", *HEADS["crf"])
-    assert invoke("handin", crf_run, "--output", crf).exit_code == 0
-    assert "written" in invoke("handin", trained_pipeline, "--output", two).output
-    for folder, made, files in (
-        (handed_in, linear_run / "predictions" / "submission.csv", [questions / "test.json"]),
-        (crf, crf_run / "predictions" / "submission.jsonl", [questions / "test.json"]),
-        (two, trained_pipeline / "predictions" / "submission.csv", [adl_data / "context.json", adl_data / "test.json"]),
-    ):
-        output = tmp_path / f"answers{made.suffix}"
-        done = run(folder, *files, output, PYTHON=os.environ["QAKIT_OLD_PYTHON"], PYTHONPATH="")
-        assert done.returncode == 0, done.stderr
-        assert output.read_bytes() == made.read_bytes()
 
 
 def test_merges_are_written_as_older_releases_read_them() -> None:
