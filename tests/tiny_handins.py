@@ -8,6 +8,18 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+MEMBERS = {
+    "linear_characters": ["predict.character_scores=true"],
+    "joint_characters": [
+        "head=joint_span",
+        "backbone.overrides={num_hidden_layers: 1}",
+        "predict.aggregation=max",
+        "predict.no_answer=true",
+        "predict.character_scores=true",
+    ],
+    "crf_characters": ["head=crf", "predict.aggregation=max_context", "predict.character_scores=true"],
+}
+"""Of an ensemble by any method for spans."""
 HEADS = {
     "max_context": ["predict.aggregation=max_context", "backbone.overrides={num_hidden_layers: 1}"],
     "max": ["predict.aggregation=max", "predict.no_answer=true", "head.answerability_weight=0.2"],
@@ -18,6 +30,14 @@ HEADS = {
         "writer=squad_json",
     ],
     "crf": ["head=crf", "writer=jsonl"],
+    "interaction": ["head={name: joint_span, interaction: 4}", "predict.no_answer=true"],
+    "joint_mean": [
+        "head={name: joint_span, interaction: 2, answerability_weight: 0.2}",
+        "predict.aggregation=mean",
+        "predict.no_answer=true",
+    ],
+    "crf_mean": ["head={name: crf, answerability_weight: 0.2}", "predict.aggregation=mean"],
+    **MEMBERS,
     "paragraphs": ["head=paragraph_scorer", "preprocess={train: concatenate, predict: {name: concatenate, step: 20}}"],
 }
 
@@ -43,6 +63,31 @@ train: {{epochs: 1, batch_size: 4, learning_rate: 2e-3, precision: fp32, evaluat
 metric: {{name: glue, task: {task}}}
 writer: csv
 """
+YES_NO = """\
+data:
+  reader: {{name: table, id: id, question: q, context: c, answer_text: a}}
+  train: {data}/said.json
+  validation: {data}/said.json
+backbone: {{source: {backbone}}}
+windows: {{max_length: 96, max_question_length: 24}}
+preprocess: {{train: {{name: stride, overlap: 32}}, predict: {{name: stride, overlap: 32}}}}
+train: {{epochs: 12, batch_size: 4, learning_rate: 2e-3, precision: fp32, evaluations: 1}}
+predict: {{no_answer: true}}
+postprocess: [special_chars]
+metric: squad_v1
+writer: csv
+"""
+MULTI_SPAN = """\
+data: {{reader: multispanqa, train: {data}/tagged.json, validation: {data}/tagged.json}}
+backbone: {{source: {backbone}}}
+windows: {{max_length: 64, max_question_length: 24}}
+preprocess: {{train: {{name: stride, overlap: 16}}, predict: {{name: stride, overlap: 16}}}}
+head: {{name: crf, spans: many}}
+train: {{epochs: 3, batch_size: 4, learning_rate: 2e-3, precision: fp32, evaluations: 1}}
+postprocess: [special_chars]
+metric: multi_span
+writer: squad_json
+"""
 ADL = """\
 data: {{reader: adl, train: {data}/train.json, validation: {data}/valid.json, test: {data}/test.json}}
 backbone: {{source: {backbone}}}
@@ -57,7 +102,7 @@ ODD = "Zoe\u0308 \u5beb\u4e86\u300a\u4e09\u570b\u6f14\u7fa9\u300b\uff0c in Sa\u0
 """Marks, Chinese, brackets, blanks of several kinds."""
 
 
-def run(folder: Path, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
+def run_script(folder: Path, *arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
     """run.sh, as graders run it."""
     environment = {**os.environ, "PYTHON": sys.executable, **variables}
     command = ["bash", str(folder / "run.sh"), *map(str, arguments)]

@@ -12,6 +12,7 @@ Positions and tokens count from 0; ends are exclusive, but for ``last``.
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import re
@@ -23,7 +24,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -68,6 +69,14 @@ class Answer:
     """The score of "no answer", where a question may have none."""
     null_probability: float = 0.0
     shares: tuple[float, ...] = ()
+    several: tuple[str, ...] | None = None
+    """All answers, where a question may have any number of them; ``text`` is their list as JSON, or ""."""
+
+
+def refuse(said: str) -> NoReturn:
+    """End with one line."""
+    sys.stderr.write(f"{said}\n")
+    raise SystemExit(2)
 
 
 # Reading
@@ -80,40 +89,69 @@ def read_questions(reader: Settings, test: Path, contexts: Path | None) -> list[
     """The questions of a file, in its order; without halves of surrogate pairs, which no file can hold.
 
     Raises:
-        SystemExit: an id comes twice, or is none.
+        SystemExit: a record is none, or an id comes twice.
     """
-    found = [
-        Question(_sound(each.id), _sound(each.text), tuple(map(_sound, each.contexts)))
-        for each in _read(reader, test, contexts)
-    ]
+    found: list[Question] = []
+    try:
+        for each in _read(reader, test, contexts):
+            found.append(  # noqa: PERF401 - it is told how many there were
+                Question(_sound(each.id), _sound(each.text), tuple(map(_sound, each.contexts)))
+            )
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
+        said = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        refuse(f"{test}, record {len(found) + 1} is not as {reader['format']} files have it: {said}")
     if len(ids := {each.id for each in found}) < len(found):
-        raise SystemExit(
-            f"{test}: {len(found)} questions have {len(ids)} different ids: an answer file needs one for each"
-        )
+        refuse(f"{test}: {len(found)} questions have {len(ids)} different ids: an answer file needs one for each")
     return found
 
 
-def _read(reader: Settings, test: Path, contexts: Path | None) -> list[Question]:
+def _read(reader: Settings, test: Path, contexts: Path | None) -> Iterator[Question]:
     kind = reader["format"]
     if kind in FORMATS:
-        return list(FORMATS[kind](reader, test))
+        yield from FORMATS[kind](reader, test)
+        return
     document = _json(test)
     if kind == "adl":
         texts = _json(contexts or test.parent / "context.json")
-        return [Question(_id(q["id"]), q["question"], tuple(texts[int(n)] for n in q["paragraphs"])) for q in document]
-    if kind == "hw7":
-        texts = document["paragraphs"]
-        return [
-            Question(_id(q["id"]), q["question_text"], (texts[int(q["paragraph_id"])],)) for q in document["questions"]
-        ]
-    return list(_squad(document["data"] if isinstance(document, dict) else document))
+        for q in document:
+            yield Question(_id(q["id"]), q["question"], tuple(_paragraph(texts, n) for n in q["paragraphs"]))
+    elif kind == "hw7":
+        for q in document["questions"]:
+            context = _paragraph(document["paragraphs"], q["paragraph_id"])
+            yield Question(_id(q["id"]), q["question_text"], (context,))
+    elif kind == "multispanqa":
+        for q in document["data"] if isinstance(document, dict) else document:
+            yield Question(_id(q["id"]), " ".join(q["question"]), (" ".join(q["context"]),))
+    else:
+        yield from _squad(document["data"] if isinstance(document, dict) else document)
+
+
+def _paragraph(texts: Sequence[str], number: object) -> str:
+    place = int(str(number))
+    if not 0 <= place < len(texts):
+        raise ValueError(f"there is no paragraph {place} among {len(texts)}")
+    return texts[place]
+
+
+def _text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+        if content.startswith(b"\x1f\x8b"):
+            refuse(f"{path} is compressed: unpack it first (gunzip)")
+        return content.decode("utf-8-sig")
+    except OSError as error:
+        refuse(f"{path} cannot be read: {error.strerror}")
+    except ValueError as error:
+        refuse(f"{path} is no text in UTF-8: {error}")
 
 
 def _json(path: Path) -> Any:
-    text = path.read_bytes().decode("utf-8-sig")
-    if path.suffix in (".jsonl", ".ndjson"):
-        return [json.loads(line) for line in text.split("\n") if line.strip()]
-    return json.loads(text)
+    text = _text(path)
+    lines = text.split("\n") if path.suffix in (".jsonl", ".ndjson") else []
+    try:
+        return [json.loads(line) for line in lines if line.strip()] if lines else json.loads(text)
+    except (ValueError, RecursionError) as error:
+        refuse(f"{path} is no JSON: {error}")
 
 
 def _squad(entries: Iterable[Settings]) -> Iterator[Question]:
@@ -122,7 +160,7 @@ def _squad(entries: Iterable[Settings]) -> Iterator[Question]:
         for paragraph in entry.get("paragraphs", [entry]):
             for item in paragraph.get("qas", [paragraph]):
                 context, question, name = (
-                    next(where[key] for key in keys if key in where)
+                    where[next((key for key in keys if key in where), keys[0])]
                     for where, keys in (
                         (paragraph, ("context", "context_text")),
                         (item, ("question", "query_text")),
@@ -136,7 +174,7 @@ def _id(value: object) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         value = int(value)
     if value == "" or isinstance(value, bool) or not isinstance(value, str | int):
-        raise SystemExit(f"an id should be text or a whole number, not {value!r}")
+        raise ValueError(f"an id should be text or a whole number, not {value!r}")
     return str(value)
 
 
@@ -351,7 +389,7 @@ class Model:
         own = {name[len(prefix) :]: weights[name] for name in weights if name.startswith(prefix)}
         missing = self.encoder.load_state_dict(own, strict=False).missing_keys
         if lost := [name for name in missing if "pooler" not in name]:
-            raise SystemExit(f"transformers has other names for the weights of a {config.model_type}: {lost[0]}")
+            refuse(f"transformers has other names for the weights of a {config.model_type}: {lost[0]}")
         self.encoder.to(self.device).eval()
         self.head = {name: weights[stored].to(self.device).float() for name, stored in names.items()}
 
@@ -490,8 +528,8 @@ def best_spans(
         band[:, :, 0] = single.gather(1, starts)
     flat = band.flatten(1)
     score, place = flat.topk(min(k, flat.shape[1]), dim=1)
-    first = starts.gather(1, place // limit)
-    return first, first + place % limit, score.float()
+    first = starts.gather(1, place // limit).masked_fill(score == -torch.inf, 0)
+    return first, first + (place % limit).masked_fill(score == -torch.inf, 0), score.float()
 
 
 def _sliding_max(values: Tensor, length: int) -> Tensor:
@@ -527,10 +565,10 @@ def linear_span(model: Model, hidden: Tensor, batch: Batch) -> tuple[Spans, Tens
     return (first.gather(1, place), last.gather(1, place), score), null
 
 
-def _no_answer(model: Model, hidden: Tensor) -> Tensor | float:
-    """(B,) the log-odds of "no answer" by the classifier beside the spans, where there is one."""
+def _no_answer(model: Model, hidden: Tensor) -> Tensor:
+    """(B,) the log-odds of "no answer" by the classifier beside the spans; 0 where there is none."""
     if "features.answerability.weight" not in model.head:
-        return 0.0
+        return hidden.new_zeros(len(hidden))
     return model.linear("features.answerability", hidden[:, 0]).squeeze(-1)
 
 
@@ -539,8 +577,12 @@ def _no_answer(model: Model, hidden: Tensor) -> Tensor | float:
 SPAN_HEADS = dict.fromkeys(("linear_span", "joint_span", "paragraph_scorer"), linear_span)
 TEXT_HEADS: dict[str, Callable[[Model, Sequence[Question]], list[Answer]]] = {}
 """Heads that score windows as a whole."""
-Options = list[list[tuple[int, int, int, float]]]
-"""Of each question: context, start and end in characters, score."""
+YES_NO = ("yes", "no")
+"""Answers that lie nowhere: their characters are -1, and -2."""
+Option = tuple[int, int, int, float]
+"""Context, start and end in characters, score."""
+Found = tuple[list[list[Option]], list[float]]
+"""Of each question: the options, and the score of "no answer"."""
 
 
 def answers_of_one(settings: Settings, questions: Sequence[Question]) -> list[Answer]:
@@ -548,50 +590,72 @@ def answers_of_one(settings: Settings, questions: Sequence[Question]) -> list[An
     model, name = Model(settings), settings["head"]["name"]
     if name in TEXT_HEADS:
         return TEXT_HEADS[name](model, questions)
-    tokens, options, nulls = COLLECT[settings["aggregation"]](model, questions)
+    scores = COLLECT[settings["aggregation"]](model)
+    tokens, windows = model.each_batch(questions, scores.add)
+    return answers_from(settings, questions, tokens, scores.found(questions, tokens, windows))
+
+
+def answers_from(
+    settings: Settings, questions: Sequence[Question], tokens: dict[str, Tokens], found: Found
+) -> list[Answer]:
+    """What is chosen from the options."""
+    choose = CHOOSE[settings["head"].get("spans", "one")]
     return [
-        _answer(settings, question, own, null, tokens)
-        for question, own, null in zip(questions, options, nulls, strict=True)
+        choose(settings, question, own, null, tokens) for question, own, null in zip(questions, *found, strict=True)
     ]
 
 
-def _window_by_window(model: Model, questions: Sequence[Question]) -> tuple[dict[str, Tokens], Options, list[float]]:
-    """The best spans of each window by themselves, and the smallest score of "no answer" among a question's windows."""
-    found: dict[int, tuple[list[tuple[int, int, int, float]], float]] = {}
+class WindowSpans:
+    """The best spans of each window by themselves."""
 
-    def add(batch: Batch, rows: list[int], hidden: Tensor) -> None:
-        (first, last, score), null = SPAN_HEADS[model.settings["head"]["name"]](model, hidden, batch)
-        if model.settings["aggregation"] == "max":  # windows compete by their log-odds against "no answer"
-            score, null = score - null[:, None], torch.zeros_like(null)
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.windows: dict[int, tuple[list[tuple[int, int, int, float]], float]] = {}
+        """Of each: context, first and last token (inclusive), score; and the score of "no answer"."""
+
+    def add(self, batch: Batch, rows: list[int], hidden: Tensor) -> None:
+        """Take over a batch."""
+        head = self.model.settings["head"]["name"]
+        (first, last, score), null = SPAN_HEADS[head](self.model, hidden, batch)
+        said = null.new_zeros(len(rows), 0)
+        if "features.answer_type.weight" in self.model.head:
+            said = yes_no_scores(self.model, hidden, batch)
+        if self.model.settings["aggregation"] == "max":  # windows compete by their log-odds against "no answer"
+            score, said, null = score - null[:, None], said - null[:, None], torch.zeros_like(null)
         columns = zip(rows, first.tolist(), last.tolist(), score.tolist(), null.tolist(), strict=True)
-        numbers = batch.number.tolist()
+        numbers, said_scores = batch.number.tolist(), said.tolist()
         for place, (row, starts, ends, scores, none) in enumerate(columns):
-            spans = []
+            window, spans = batch.windows[place], []
             for start, end, value in zip(starts, ends, scores, strict=True):
                 number = numbers[place][start]
                 if value > -math.inf and number >= 0 and number == numbers[place][end]:
-                    segment, shift = batch.windows[place].segments[number], batch.at[place][number]
+                    segment, shift = window.segments[number], batch.at[place][number]
                     shift = segment.first - shift
                     spans.append((segment.context, start + shift, end + shift, value))
-            found[row] = (spans, none)
+            held = [segment.context for segment in window.segments if segment.first < segment.stop]
+            spans += [
+                (held[0], -1 - answer, -1, value) for answer, value in enumerate(said_scores[place] if held else ())
+            ]
+            self.windows[row] = (spans, none)
 
-    tokens, windows = model.each_batch(questions, add)
-    options: Options = [[] for _ in questions]
-    nulls = [math.inf] * len(questions)
-    for row, window in enumerate(windows):
-        spans, null = found[row]
-        question = questions[window.question]
-        for context, first, last, score in spans:
-            offsets = tokens[question.contexts[context]].offsets
-            options[window.question].append((context, int(offsets[first, 0]), int(offsets[last, 1]), score))
-        nulls[window.question] = min(nulls[window.question], null)
-    return tokens, options, nulls
+    def found(self, questions: Sequence[Question], tokens: dict[str, Tokens], windows: list[Window]) -> Found:
+        """All windows' spans; and the smallest score of "no answer" among a question's windows."""
+        options: list[list[Option]] = [[] for _ in questions]
+        nulls = [math.inf] * len(questions)
+        for row, window in enumerate(windows):
+            spans, null = self.windows[row]
+            for context, first, last, score in spans:
+                offsets = tokens[questions[window.question].contexts[context]].offsets
+                start, end = (first, first) if first < 0 else (int(offsets[first, 0]), int(offsets[last, 1]))
+                options[window.question].append((context, start, end, score))
+            nulls[window.question] = min(nulls[window.question], null)
+        return options, nulls
 
 
 def _answer(
     settings: Settings,
     question: Question,
-    options: Sequence[tuple[int, int, int, float]],
+    options: Sequence[Option],
     lowest: float,
     tokens: dict[str, Tokens],
 ) -> Answer:
@@ -600,7 +664,7 @@ def _answer(
     blank: dict[int, int] = {}
     ranked = sorted(options, key=lambda option: -option[3])
     for context, start, end, score in ranked:
-        text = question.contexts[context][start:end]
+        text = question.contexts[context][start:end] if start >= 0 else YES_NO[-1 - start]
         trimmed = text.strip()
         start += len(text) - len(text.lstrip())
         blank.setdefault(context, start)
@@ -647,7 +711,8 @@ def _nearest_visible(text: str, offsets: Iterable[tuple[int, int]], at: int) -> 
     return start, start + len(inner.strip())
 
 
-COLLECT = {"max_context": _window_by_window, "max": _window_by_window}
+COLLECT: dict[str, Any] = {"max_context": WindowSpans, "max": WindowSpans}
+CHOOSE: dict[str, Callable[..., Answer]] = {"one": _answer}
 KINDS = {"model": answers_of_one}
 Clean = Callable[[Answer, Question], Answer]
 CLEAN_UP: dict[str, Callable[[Settings], Clean]] = {}
@@ -659,8 +724,20 @@ def answers_of(settings: Settings, questions: Sequence[Question]) -> list[Answer
     answers = KINDS[settings["kind"]](settings, questions)
     for step in settings["postprocess"]:
         clean = CLEAN_UP[step["name"]](step)
-        answers = [clean(answer, question) for answer, question in zip(answers, questions, strict=True)]
+        answers = [_cleaned(clean, answer, question) for answer, question in zip(answers, questions, strict=True)]
     return answers
+
+
+def _cleaned(clean: Clean, answer: Answer, question: Question) -> Answer:
+    if answer.several is None:
+        return clean(answer, question)
+    pairs = zip(answer.several, answer.candidates, strict=True)
+    return listed([clean(Answer(text, (place,)), question).text for text, place in pairs], answer.candidates)
+
+
+def listed(texts: Sequence[str], candidates: Sequence[Candidate]) -> Answer:
+    """All answers to a question as one."""
+    return Answer(json.dumps(texts, ensure_ascii=False) if texts else "", tuple(candidates), several=tuple(texts))
 
 
 # For table
@@ -676,13 +753,19 @@ def _table(reader: Settings, path: Path) -> Iterator[Question]:
         rows: list[Settings] = document["data"] if isinstance(document, dict) else document
     else:
         cells = _cells(reader, path, reader["separator"] or ("," if form == "csv" else "\t"), form)
+        if not cells:
+            refuse(f"{path} is empty")
         first = [name.strip() for name in cells[0]] if reader["glue"] else cells[0]
         headless = reader["headless"] is not None and not set(reader["texts"]) <= set(first)
         names = reader["headless"] if headless else first
-        rows = [dict(zip(names, row, strict=True)) for row in cells[0 if headless else 1 :]]
+        rows = []
+        for cut in cells[0 if headless else 1 :]:
+            if len(cut) != len(names):
+                refuse(f"{path}, row {len(rows) + 1} has {len(cut)} cells, not {len(names)}: {', '.join(names)}")
+            rows.append(dict(zip(names, cut, strict=True)))
     ids = next((key for key in reader["ids"] if rows and key in rows[0]), None)
     if ids is None and reader["ids"] and not reader["glue"]:
-        raise SystemExit(f"{path} has no column {reader['ids'][0]!r}, the ids")
+        refuse(f"{path} has no column {reader['ids'][0]!r}, the ids")
     if ids is not None and form in ("csv", "tsv"):
         whole = [_WHOLE.fullmatch(row[ids]) is not None for row in rows]  # 13.0: pandas writes so
         if reader["glue"] or all(whole):
@@ -697,11 +780,17 @@ _WHOLE = re.compile(r"[+-]?[0-9]+\.0+")
 
 
 def _cells(reader: Settings, path: Path, separator: str, form: str) -> list[list[str]]:
+    text = _text(path)
+    if text.startswith("sep="):
+        refuse(f"{path} begins with a line for Excel, {text.splitlines()[0]}: take it out")
     if form == "csv" if reader["quotes"] is None else reader["quotes"]:
         csv.field_size_limit(1 << 28)
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return [row for row in csv.reader(file, delimiter=separator, strict=True) if row]
-    text = path.read_bytes().decode("utf-8-sig").rstrip("\r\n")
+        rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+        try:
+            return [row for row in rows if row]
+        except csv.Error as error:
+            refuse(f"{path}, line {rows.line_num}: {error}")
+    text = text.rstrip("\r\n")
     lines = re.split(r"\r?\n" if "\n" in text else r"\r", text)
     return [line.split(separator) for line in lines if line or reader["glue"]]
 
@@ -711,98 +800,291 @@ FORMATS["table"] = _table
 # For crf
 
 
-def crf(model: Model, hidden: Tensor, batch: Batch) -> tuple[Spans, Tensor]:
-    """Tag paths O..O B I..I O..O by their scores over the path that is all O: of a start, an end, and of B alone."""
+def path_scores(model: Model, hidden: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """(B, T) float64 each: tag paths O..O B I..I O..O score ``first[first] + last[last]`` above the path that is all O,
+    those with B alone ``single[first]``; -1e18 outside contexts, about -1e8 where a path goes over a border."""
     outside, begin, inside = model.linear("features.linear", hidden).double().movedim(2, 0).contiguous()
     between, first_tag = model.head["transitions"].view(3, 3).double(), model.head["start"].double()
     last_tag, mask = model.head["end"].double(), batch.context
     steps, counts = between - between[0, 0], mask.cumsum(1)
-    opens = mask.clone()
-    opens[:, 1:] &= ~mask[:, :-1]  # no answer crosses from one context into the next
     begin = begin - outside + torch.where(mask & (counts == 1), first_tag[1] - first_tag[0], steps[0, 1])
     inside = inside - outside + steps[2, 2]
-    inside = inside.masked_fill(opens, -1e8).masked_fill(~mask, 0.0).cumsum(1)
+    inside = inside.masked_fill(opens_context(mask), -1e8).masked_fill(~mask, 0.0).cumsum(1)
     is_last = counts == counts[:, -1:]
     leave = torch.where(is_last, (last_tag - last_tag[0])[:, None, None], steps[:, 0, None, None])
-    first, last, score = best_spans(
-        (begin - inside + (steps[1, 2] - steps[2, 2])).masked_fill(~mask, -1e18),
-        (inside + leave[2]).masked_fill(~mask, -1e18),
-        batch.start,
-        mask,
-        model.settings["n_best"],
-        model.settings["max_answer_length"],
-        single=(begin + leave[1]).masked_fill(~mask, -1e18),
-    )
+    first, last = begin - inside + (steps[1, 2] - steps[2, 2]), inside + leave[2]
+    return first.masked_fill(~mask, -1e18), last.masked_fill(~mask, -1e18), (begin + leave[1]).masked_fill(~mask, -1e18)
+
+
+def opens_context(mask: Tensor) -> Tensor:
+    """(B, T) bool: the first tokens of contexts. No answer crosses from one context into the next."""
+    opens = mask.clone()
+    opens[:, 1:] &= ~mask[:, :-1]
+    return opens
+
+
+def crf(model: Model, hidden: Tensor, batch: Batch) -> tuple[Spans, Tensor]:
+    """The best paths with one answer."""
+    first, last, single = path_scores(model, hidden, batch)
+    n_best, limit = model.settings["n_best"], model.settings["max_answer_length"]
+    first, last, score = best_spans(first, last, batch.start, batch.context, n_best, limit, single)
     score = score.masked_fill(score < -1e8 / 2, -torch.inf)
-    return (first, last, score), hidden.new_zeros(len(hidden)) + _no_answer(model, hidden)
+    return (first, last, score), _no_answer(model, hidden)
 
 
 SPAN_HEADS["crf"] = crf
 
-# For mean
+# For spans=many: all answers of the best tag path
+
+
+def best_paths(model: Model, hidden: Tensor, batch: Batch) -> Tensor:
+    """(B, T) int64: 0 for O, 1 for B, 2 for I (Viterbi); only context tokens have tags."""
+    emissions, never = model.linear("features.linear", hidden).double(), -1e30
+    steps, first_tag = model.head["transitions"].view(3, 3).double().clone(), model.head["start"].double()
+    steps[0, 2] = never  # an answer begins with B
+    mask, opens, counts = batch.context, opens_context(batch.context), batch.context.cumsum(1)
+    score = hidden.new_zeros(len(hidden), 3, dtype=torch.float64)
+    back = []  # of each position, the tag before by the tag here
+    for at, here in enumerate(emissions.unbind(1)):
+        best, before = (score[:, :, None] + steps).max(1)
+        best = torch.where(counts[:, at, None] == 1, first_tag, best)
+        best[:, 2] = best[:, 2].masked_fill(opens[:, at], never)  # no answer goes on from another context
+        score = torch.where(mask[:, at, None], best + here, score)
+        back.append(torch.where(mask[:, at, None], before, torch.arange(3, device=hidden.device)))
+    tags = [(score + model.head["end"].double()).argmax(1)]
+    for before in reversed(back[1:]):
+        tags.append(before.gather(1, tags[-1][:, None]).squeeze(1))
+    return torch.stack(tags[::-1], 1) * mask
+
+
+def all_spans(model: Model, hidden: Tensor, batch: Batch) -> tuple[Spans, Tensor]:
+    """The answers of each window's best path, each by its log-odds against none."""
+    first, last, single = path_scores(model, hidden, batch)
+    path, place = best_paths(model, hidden, batch), torch.arange(hidden.shape[1], device=hidden.device)
+    ends = (path > 0) & (F.pad(path[:, 1:], (0, 1)) != 2)
+    stop = torch.where(ends, place, len(place)).flip(1).cummin(1).values.flip(1)
+    begins = (path == 1) & batch.start & (stop - place < model.settings["max_answer_length"])
+    stop = torch.where(begins, stop, 0)
+    score = torch.where(stop == place, single, first + last.gather(1, stop)).float().masked_fill(~begins, -torch.inf)
+    score, at = score.topk(min(model.settings["n_best"], len(place)), dim=1)
+    return (at, stop.gather(1, at), score), hidden.new_zeros(len(hidden))
+
+
+def _all_answers(_: Settings, question: Question, options: Sequence[Option], *__: Any) -> Answer:
+    """Those of all windows; of two that share a character the better one."""
+    kept: list[Candidate] = []
+    for context, start, end, score in sorted(options, key=lambda option: -option[3]):
+        cut = question.contexts[context][start:end]
+        text = cut.strip()
+        start += len(cut) - len(cut.lstrip())
+        end = start + len(text)
+        if text and not any(each.context == context and each.start < end and start < each.end for each in kept):
+            kept.append(Candidate(text, context, start, end, score))
+    kept.sort(key=lambda each: (each.context, each.start))
+    return listed([each.text for each in kept], kept)
+
+
+SPAN_HEADS["crf"], CHOOSE["many"] = all_spans, _all_answers
+
+# For interaction, yes_no_weight, token_scores=joint_span, token_scores=crf: every span of a window
+
+
+def every_span(
+    batch: Batch, start: Tensor, end: Tensor, limit: int, *, single: Tensor | None = None, more: Tensor | None = None
+) -> Tensor:
+    """(B, T, L) the scores of the spans of 1, 2 ... L tokens from each position; -inf of those that leave a context.
+
+    Those of one token score ``single``, if it is given; ``more`` (B, T, T) is for first and last token together.
+    """
+    width, limit = start.shape[1], min(limit, start.shape[1])
+
+    def ahead(values: Tensor) -> Tensor:
+        return F.pad(values, (0, limit - 1)).unfold(1, limit, 1)
+
+    scores = start[:, :, None] + ahead(end)
+    if more is not None:
+        place = torch.arange(width, device=start.device)[:, None] + torch.arange(limit, device=start.device)
+        scores = scores + F.pad(more, (0, limit - 1)).gather(2, place.expand(len(start), -1, -1))
+    if single is not None:
+        scores = torch.cat([single[:, :, None], scores[:, :, 1:]], 2)
+    segment = batch.number + 1  # 0 is outside, and what is padded
+    return scores.masked_fill((segment == 0)[:, :, None] | (ahead(segment) != segment[:, :, None]), -torch.inf)
+
+
+def starts_and_ends(spans: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, T) each: logarithms of the sums over all spans that start, and that end, at each position."""
+    width = spans.shape[1]
+    by_end = [F.pad(spans[:, : width - more, more], (more, 0), value=-torch.inf) for more in range(spans.shape[2])]
+    return spans.logsumexp(2), torch.stack(by_end, 2).logsumexp(2)
+
+
+def spans_of_joint(model: Model, hidden: Tensor, batch: Batch) -> Tensor:
+    """(B, T, L) the scores of all spans of a joint_span head, with its term for first and last token together."""
+    scores = model.linear("features.linear", hidden)
+    pairs, more = scores[..., 2:], None
+    if pairs.shape[2]:
+        left, right = pairs.chunk(2, 2)
+        more = left @ right.mT / math.sqrt(left.shape[2])
+    return every_span(batch, scores[..., 0], scores[..., 1], model.settings["max_answer_length"], more=more)
+
+
+def null_of_joint(model: Model, hidden: Tensor) -> Tensor:
+    """(B,) the scores of "no answer" of such a head."""
+    return model.linear("features.linear", hidden[:, 0])[:, :2].sum(1) + _no_answer(model, hidden)
+
+
+# For interaction
+
+
+def interacting_spans(model: Model, hidden: Tensor, batch: Batch) -> tuple[Spans, Tensor]:
+    """The best ones of all spans."""
+    spans = spans_of_joint(model, hidden, batch).masked_fill(~batch.start[:, :, None], -torch.inf)
+    score, place = spans.flatten(1).topk(min(model.settings["n_best"], spans[0].numel()), dim=1)
+    first = place // spans.shape[2]
+    return (first, first + place % spans.shape[2], score), null_of_joint(model, hidden)
+
+
+SPAN_HEADS["joint_span"] = interacting_spans
+
+# For yes_no_weight
+
+
+def yes_no_scores(model: Model, hidden: Tensor, batch: Batch) -> Tensor:
+    """(B, 2) the scores of yes and of no: that of all spans and "no answer" together, times their odds."""
+    head, possible = model.settings["head"]["name"], batch.context.clone()
+    if head == "crf":
+        first, last, single = path_scores(model, hidden, batch)
+        before = F.pad(first.logcumsumexp(1)[:, :-1], (1, 0), value=-1e18)  # starts before each position
+        total = torch.cat([torch.zeros_like(single[:, :1]), single, last + before], 1).logsumexp(1).float()
+    elif head == "joint_span":
+        null = null_of_joint(model, hidden)
+        total = torch.cat([null[:, None], spans_of_joint(model, hidden, batch).flatten(1)], 1).logsumexp(1)
+    else:
+        possible[:, 0] = True
+        scores = model.linear("features.linear", hidden)[..., :2]
+        total = scores.masked_fill(~possible[..., None], -torch.inf).logsumexp(1).sum(1)
+    kinds = model.linear("features.answer_type", hidden[:, 0])
+    return total[:, None] + (kinds[:, 1:] - kinds[:, :1])
+
+
+# For token_scores=linear_span, token_scores=joint_span, token_scores=crf
 
 UNIT = 2.0**-24
 """Sums are kept in whole multiples of it: in any order they are the same."""
+TOKEN_SCORES: dict[str, Callable[[Model, Tensor, Batch], tuple[Tensor, Tensor]]] = {}
+"""Of heads: (B, T) log-odds of each token as an answer's first and as its last one, against "no answer"."""
 
 
-def token_scores(model: Model, hidden: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, T) log-odds of each token as an answer's first and as its last one, against "no answer"."""
+def linear_token_scores(model: Model, hidden: Tensor, _: Batch) -> tuple[Tensor, Tensor]:
+    """The scores less those of position 0."""
     start, end = (each - each[:, :1] for each in model.linear("features.linear", hidden).unbind(-1))
-    half = _no_answer(model, hidden)
-    half = half[:, None] / 2 if isinstance(half, Tensor) else half
+    half = _no_answer(model, hidden)[:, None] / 2
     return start - half, end - half
 
 
-def _averaged(model: Model, questions: Sequence[Question]) -> tuple[dict[str, Tokens], Options, list[float]]:
-    """The scores of tokens averaged over the windows that hold them, the more a window sees around one the more it
-    counts; then the best spans of each context."""
-    sums: dict[tuple[int, int], np.ndarray] = defaultdict(lambda: np.zeros((3, 0), np.int64))
+TOKEN_SCORES["linear_span"] = linear_token_scores
 
-    def add(batch: Batch, _: list[int], hidden: Tensor) -> None:
-        scores = torch.stack(token_scores(model, hidden), 1).cpu().numpy().astype(np.float64)  # (B, 2, T)
-        whole = np.rint(np.clip(scores, -(2.0**14), 2.0**14) / UNIT).astype(np.int64)
+
+class TokenScores:
+    """Start and end scores of each context's tokens.
+
+    Of a token in several windows the mean, where the more a window sees around it the more it counts; or the largest,
+    where windows answer by themselves.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.means = model.settings["aggregation"] == "mean"
+        self.held: dict[tuple[int, int], np.ndarray] = {}
+        """By question and context: weights, starts and ends, (3, n)."""
+
+    def add(self, batch: Batch, _: list[int], hidden: Tensor) -> None:
+        """Take over a batch."""
+        both = TOKEN_SCORES[self.model.settings["token_scores"]](self.model, hidden, batch)
+        scores = torch.stack(both, 1).float().cpu().numpy()  # (B, 2, T)
         for row, window in enumerate(batch.windows):
             for segment, at in zip(window.segments, batch.at[row], strict=True):
-                number = np.arange(segment.first, segment.stop)
-                weight = 1 + np.minimum(number - segment.first, segment.stop - 1 - number)
-                held = sums[window.question, segment.context]
-                if held.shape[1] < segment.stop:
-                    held = np.pad(held, ((0, 0), (0, segment.stop - held.shape[1])))
-                    sums[window.question, segment.context] = held
-                held[0, number] += weight
-                held[1:, number] += weight * whole[row, :, at : at + len(number)]
+                number = np.arange(segment.own, segment.own_stop)
+                values = scores[row, :, at + number - segment.first].T.astype(np.float64)
+                held = self._held(window.question, segment.context, segment.stop)
+                if self.means:
+                    weight = 1 + np.minimum(number - segment.first, segment.stop - 1 - number)
+                    held[0, number] += weight
+                    held[1:, number] += weight * np.rint(np.clip(values, -(2.0**14), 2.0**14) / UNIT).astype(np.int64)
+                else:
+                    held[0, number] = 1
+                    held[1:, number] = np.maximum(held[1:, number], values)
 
-    tokens, _ = model.each_batch(questions, add)
-    pairs = [(row, context) for row, question in enumerate(questions) for context in range(len(question.contexts))]
-    lengths = np.array([sums[pair].shape[1] for pair in pairs], np.int64)
-    order, begin = np.argsort(-lengths, kind="stable"), 0
-    spans: dict[tuple[int, int], list[tuple[int, int, int, float]]] = {}
-    while begin < len(order):
-        width = max(1, int(lengths[order[begin]]))
-        chosen = [pairs[place] for place in order[begin : begin + max(1, (1 << 20) // width)]]
-        begin += len(chosen)
-        scores = np.full((2, len(chosen), width), -np.inf, np.float32)
-        for row, pair in enumerate(chosen):
-            held = sums[pair]
-            scores[:, row, : held.shape[1]] = held[1:] * UNIT / np.maximum(held[0], 1)
-        start, end = (torch.from_numpy(each) for each in scores)
-        mask = torch.from_numpy(np.arange(width) < np.array([sums[pair].shape[1] for pair in chosen])[:, None])
-        found = best_spans(start, end, mask, mask, model.settings["n_best"], model.settings["max_answer_length"])
-        for (row, context), *columns in zip(chosen, *(each.tolist() for each in found), strict=True):
-            offsets = tokens[questions[row].contexts[context]].offsets
-            spans[row, context] = [
-                (context, int(offsets[first, 0]), int(offsets[last, 1]), score)
-                for first, last, score in zip(*columns, strict=True)
-                if score > -math.inf
-            ]
-    options = [
-        [span for context in range(len(question.contexts)) for span in spans[row, context]]
-        for row, question in enumerate(questions)
-    ]
-    return tokens, options, [0.0] * len(questions)
+    def _held(self, question: int, context: int, stop: int) -> np.ndarray:
+        """The array, with room for that many tokens."""
+        held = self.held.get((question, context))
+        if held is None or held.shape[1] < stop:
+            wider = np.zeros((3, stop), np.int64) if self.means else np.full((3, stop), -np.inf)
+            if held is not None:
+                wider[:, : held.shape[1]] = held
+            self.held[question, context] = held = wider
+        return held
+
+    def of(self, question: int, context: int) -> np.ndarray:
+        """(2, n) float32, as far as windows reach: starts and ends."""
+        held = self._held(question, context, 0)
+        if not self.means:
+            return held[1:].astype(np.float32)
+        return np.where(held[0] > 0, held[1:] * UNIT / np.maximum(held[0], 1), -np.inf).astype(np.float32)
+
+    def found(self, questions: Sequence[Question], tokens: dict[str, Tokens], _: list[Window]) -> Found:
+        """The best spans of each context; "no answer" scores 0."""
+        pairs = [(row, context) for row, question in enumerate(questions) for context in range(len(question.contexts))]
+        scores = {pair: self.of(*pair) for pair in pairs}
+        lengths = np.array([scores[pair].shape[1] for pair in pairs], np.int64)
+        order, begin = np.argsort(-lengths, kind="stable"), 0
+        spans: dict[tuple[int, int], list[Option]] = {}
+        while begin < len(order):
+            width = max(1, int(lengths[order[begin]]))
+            chosen = [pairs[place] for place in order[begin : begin + max(1, (1 << 20) // width)]]
+            begin += len(chosen)
+            padded = np.full((2, len(chosen), width), -np.inf, np.float32)
+            for row, pair in enumerate(chosen):
+                padded[:, row, : scores[pair].shape[1]] = scores[pair]
+            start, end = (torch.from_numpy(each) for each in padded)
+            mask = torch.from_numpy(np.arange(width) < np.array([scores[pair].shape[1] for pair in chosen])[:, None])
+            settings = self.model.settings
+            best = best_spans(start, end, mask, mask, settings["n_best"], settings["max_answer_length"])
+            for (row, context), *columns in zip(chosen, *(each.tolist() for each in best), strict=True):
+                offsets = tokens[questions[row].contexts[context]].offsets
+                spans[row, context] = [
+                    (context, int(offsets[first, 0]), int(offsets[last, 1]), score)
+                    for first, last, score in zip(*columns, strict=True)
+                    if score > -math.inf
+                ]
+        options = [
+            [span for context in range(len(question.contexts)) for span in spans[row, context]]
+            for row, question in enumerate(questions)
+        ]
+        return options, [0.0] * len(questions)
 
 
-COLLECT["mean"] = _averaged
+COLLECT["mean"] = TokenScores
+
+# For token_scores=joint_span, token_scores=crf
+
+
+def joint_token_scores(model: Model, hidden: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Sums over all spans that start, and that end, there."""
+    null = null_of_joint(model, hidden)[:, None]
+    start, end = starts_and_ends(spans_of_joint(model, hidden, batch))
+    return start - null, end - null
+
+
+def crf_token_scores(model: Model, hidden: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Likewise."""
+    first, last, single = path_scores(model, hidden, batch)
+    null = _no_answer(model, hidden)[:, None]
+    start, end = starts_and_ends(every_span(batch, first, last, model.settings["max_answer_length"], single=single))
+    return start.float() - null, end.float() - null
+
+
+TOKEN_SCORES.update(joint_span=joint_token_scores, crf=crf_token_scores)
 
 # For multiple_choice, classifier
 
@@ -907,14 +1189,21 @@ def _combined(settings: Settings, readings: list[tuple[int, float, Answer]]) -> 
 
 KINDS["two_stage"] = answers_of_two_stages
 
-# For ensemble
+# For voting, nbest
 
 
-def answers_of_ensemble(settings: Settings, questions: Sequence[Question]) -> list[Answer]:
-    """The members' answers, voted on; or the candidate with the largest mean probability (``nbest``)."""
+def _same(text: str) -> str:
+    """What answers are compared by."""
+    return unicodedata.normalize("NFKC", text).strip()
+
+
+# For voting
+
+
+def answers_of_voting(settings: Settings, questions: Sequence[Question]) -> list[Answer]:
+    """The members' answers, voted on."""
     columns = [answers_of(member, questions) for member in settings["members"]]
-    combine = _voted if settings["method"] == "voting" else _likeliest
-    return [combine(settings, ballots) for ballots in zip(*columns, strict=True)]
+    return [_voted(settings, ballots) for ballots in zip(*columns, strict=True)]
 
 
 def _voted(settings: Settings, ballots: Sequence[Answer]) -> Answer:
@@ -952,9 +1241,15 @@ def _sureness(answer: Answer) -> float | None:
     return found[0].probability if found else None
 
 
-def _same(text: str) -> str:
-    """What answers are compared by."""
-    return unicodedata.normalize("NFKC", text).strip()
+KINDS["voting"] = answers_of_voting
+
+# For nbest
+
+
+def answers_of_nbest(settings: Settings, questions: Sequence[Question]) -> list[Answer]:
+    """The candidates with the largest mean probabilities."""
+    columns = [answers_of(member, questions) for member in settings["members"]]
+    return [_likeliest(settings, ballots) for ballots in zip(*columns, strict=True)]
 
 
 def _likeliest(settings: Settings, ballots: Sequence[Answer]) -> Answer:
@@ -987,7 +1282,173 @@ def _likeliest(settings: Settings, ballots: Sequence[Answer]) -> Answer:
     return Answer("" if empty else candidates[0].text, tuple(candidates), null, null_probability)
 
 
-KINDS["ensemble"] = answers_of_ensemble
+KINDS["nbest"] = answers_of_nbest
+
+# For kind=mean
+
+
+def answers_of_mean(settings: Settings, questions: Sequence[Question]) -> list[Answer]:
+    """Classes and contexts by their mean probabilities, the likeliest wins; numbers by their mean."""
+    columns = [answers_of(member, questions) for member in settings["members"]]
+    weights, names = settings["weights"], settings["classes"] or settings["choices"]
+    if columns[0] and not columns[0][0].shares:
+        numbers = np.array([[float(answer.text) for answer in column] for column in columns])  # (M, N)
+        return [Answer(str(mean)) for mean in np.tensordot(weights, numbers, 1).tolist()]
+    answers = []
+    for ballots in zip(*columns, strict=True):
+        mean = np.zeros(len(ballots[0].shares))
+        for member, ballot, weight, temperature in zip(
+            settings["members"], ballots, weights, settings["temperatures"], strict=True
+        ):
+            order = [member["classes"].index(name) for name in settings["classes"]] or range(len(mean))
+            logs = np.log(np.maximum([ballot.shares[place] for place in order], 1e-12)) / temperature
+            powers = np.exp(logs - logs.max())
+            mean += weight * (powers / powers.sum())
+        place = int(np.round(mean, 12).argmax())
+        answers.append(Answer(names[place] if place < len(names) else str(place), shares=tuple(mean.tolist())))
+    return answers
+
+
+KINDS["mean"] = answers_of_mean
+
+# For char_average
+
+Sides = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Log-probabilities of each character of a question's contexts, one after the other, as the answer's first one and as
+its last one (inclusive), float16; and of "no answer" in both distributions, (2,) float32."""
+
+
+def answers_of_char_average(settings: Settings, questions: Sequence[Question]) -> list[Answer]:
+    """The members' probabilities of first and last characters are averaged, then the best spans are searched."""
+    members = [_read_by_characters(member, questions) for member in settings["members"]]
+    return [
+        _averaged(settings, question, [answers[row] for answers, _ in members], [sides[row] for _, sides in members])
+        for row, question in enumerate(questions)
+    ]
+
+
+def _read_by_characters(settings: Settings, questions: Sequence[Question]) -> tuple[list[Answer], list[Sides]]:
+    """A model's answers, and its characters' probabilities."""
+    model = Model(settings)
+    scores = TokenScores(model)
+    spans = scores if scores.means else COLLECT[settings["aggregation"]](model)
+
+    def add(batch: Batch, rows: list[int], hidden: Tensor) -> None:
+        scores.add(batch, rows, hidden)
+        if spans is not scores:
+            spans.add(batch, rows, hidden)
+
+    tokens, windows = model.each_batch(questions, add)
+    answers = answers_from(settings, questions, tokens, spans.found(questions, tokens, windows))
+    places = {text: _visible_ends(text, tokens[text].offsets) for each in questions for text in each.contexts}
+    return answers, [_characters(scores, row, question, tokens, places) for row, question in enumerate(questions)]
+
+
+def _visible_ends(text: str, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) each token's first and last character that is no blank; its own ends if all are."""
+    start, end = offsets[:, 0], offsets[:, 1] - 1
+    if not text:
+        return start, end
+    place, visible = np.arange(len(text)), np.array([not letter.isspace() for letter in text])
+    following = np.minimum.accumulate(np.where(visible, place, len(text))[::-1])[::-1]
+    preceding = np.maximum.accumulate(np.where(visible, place, -1))
+    first = following[np.minimum(start, len(text) - 1)]
+    return (
+        np.where(first <= end, first, start),
+        np.where(first <= end, preceding[np.maximum(end, 0)], end),
+    )
+
+
+def _characters(
+    scores: TokenScores, row: int, question: Question, tokens: dict[str, Tokens], places: dict[str, Any]
+) -> Sides:
+    """A token's probability stands at its first (last) visible character; tokens of one character share it."""
+    size, sides, nulls = sum(map(len, question.contexts)), [], []
+    for side in (0, 1):
+        character, odds, origin = [], [], 0
+        for context, text in enumerate(question.contexts):
+            own = scores.of(row, context)[side].astype(np.float64)
+            own = np.pad(own, (0, len(tokens[text].ids) - len(own)), constant_values=-np.inf)
+            wide = np.diff(tokens[text].offsets)[:, 0] > 0  # tokens without characters don't count
+            character.append(origin + places[text][side][wide])
+            odds.append(own[wide])
+            origin += len(text)
+        all_odds = np.concatenate(odds)
+        largest = max(0.0, float(all_odds.max(initial=-np.inf)))
+        total = largest + np.log(np.exp(-largest) + _sum(np.exp(all_odds - largest)))
+        block = np.full(size, -np.inf)
+        np.logaddexp.at(block, np.concatenate(character), all_odds - total)
+        sides.append(np.where(block < -65504.0, -np.inf, block).astype(np.float16))
+        nulls.append(-total)
+    return sides[0], sides[1], np.array(nulls, np.float32)
+
+
+def _sum(values: np.ndarray) -> float:
+    """Added one after the other: ``np.sum`` has another order, and so other last digits."""
+    return float(np.bincount(np.zeros(len(values), np.int64), values, 1)[0])
+
+
+def _averaged(settings: Settings, question: Question, answers: Sequence[Answer], members: Sequence[Sides]) -> Answer:
+    """The best spans under the averages of those members that count; a text in several places keeps the best one."""
+    by_log, floor, weights = settings["mean"] == "log", settings["floor"], settings["weights"]
+    averages, null = [], 0.0
+    for side in (0, 1):
+        place = np.flatnonzero(np.any([member[side] > -np.inf for member in members], axis=0))
+        mean, none = np.zeros(len(place)), 0.0
+        reached = np.zeros(len(place), bool)
+        for member, weight, temperature in zip(members, weights, settings["temperatures"], strict=True):
+            if weight > 0:
+                own, own_none = _probabilities(member[side][place], member[2][side], temperature)
+                reached |= own > 0
+                mean += weight * (np.log(np.maximum(own, floor)) if by_log else own)
+                none += weight * (math.log(max(own_none, floor)) if by_log else own_none)
+        with np.errstate(divide="ignore"):
+            logs = np.where(reached, mean, -np.inf) if by_log else np.log(mean)
+        averages.append(np.full(len(members[0][side]), -np.inf))
+        averages[side][place] = logs
+        null += none if by_log else math.log(max(none, 1e-12))
+
+    counted = [answer for answer, weight in zip(answers, weights, strict=True) if weight > 0]
+    longest = settings["max_answer_length"] or max(
+        [1, *(len(candidate.text) for answer in counted for candidate in answer.candidates)]
+    )
+    options, origin = [], 0
+    for context, text in enumerate(question.contexts):
+        start, end = (torch.from_numpy(each[origin : origin + len(text)])[None] for each in averages)
+        origin += len(text)
+        if text:
+            begin, stop, best = best_spans(
+                start, end, start > -torch.inf, end > -torch.inf, max(settings["n_best"], 8), longest
+            )
+            sums = start.gather(1, begin) + end.gather(1, stop) - null  # in float64 again
+            columns = zip(begin[0].tolist(), stop[0].tolist(), sums[0].tolist(), best[0].tolist(), strict=True)
+            options += [(context, a, b + 1, score) for a, b, score, known in columns if known > -math.inf]
+    kept: dict[str, Candidate] = {}
+    for context, begin, stop, score in sorted(options, key=lambda option: -option[3]):
+        text = question.contexts[context][begin:stop]
+        trimmed = text.strip()
+        if trimmed and trimmed not in kept and len(kept) < settings["n_best"]:
+            begin += len(text) - len(text.lstrip())
+            kept[trimmed] = Candidate(trimmed, context, begin, begin + len(trimmed), score)
+    candidates = tuple(kept.values())
+    no_answer = 0.0 if any(answer.null is not None for answer in counted) else None
+    empty = not candidates or (no_answer is not None and -candidates[0].score > settings["null_threshold"])
+    return _with_probabilities("" if empty else candidates[0].text, candidates, no_answer, 1.0)
+
+
+def _probabilities(logs: np.ndarray, null: float, temperature: float) -> tuple[np.ndarray, float]:
+    """Of characters and of "no answer", together 1."""
+    places, none = logs.astype(np.float32).astype(np.float64), float(null)
+    if temperature != 1.0:
+        places, none = places / temperature, none / temperature
+        peak = max(none, float(places.max(initial=-np.inf)))  # a low temperature would leave nothing of them otherwise
+        places, none = places - peak, none - peak
+    places, none = np.exp(places), math.exp(none)
+    total = none + _sum(places)
+    return places / total, none / total
+
+
+KINDS["char_average"] = answers_of_char_average
 
 # For special_chars
 
@@ -997,7 +1458,7 @@ Place = tuple[str, int, int]
 
 def _places(answer: Answer, question: Question) -> Iterator[Place]:
     """Where the candidates lie."""
-    return ((question.contexts[each.context], each.start, each.end) for each in answer.candidates)
+    return ((question.contexts[each.context], each.start, each.end) for each in answer.candidates if each.start >= 0)
 
 
 def _place_of(answer: Answer, question: Question) -> Place | None:
@@ -1126,14 +1587,16 @@ CLEAN_UP["length_prior"] = length_prior
 def write_answers(writer: Settings, output: Path, questions: Sequence[Question], answers: Sequence[Answer]) -> None:
     """The answer file."""
     rows = [(question.id, answer.text) for question, answer in zip(questions, answers, strict=True)]
+    values = [answer.text if answer.several is None else list(answer.several) for answer in answers]
+    pairs = [(question.id, value) for question, value in zip(questions, values, strict=True)]
     if writer["name"] == "squad_json":
         lines = [
-            f"{json.dumps(name, ensure_ascii=False)}: {json.dumps(text, ensure_ascii=False)}"
-            for name, text in dict(rows).items()
+            f"{json.dumps(name, ensure_ascii=False)}: {json.dumps(value, ensure_ascii=False)}"
+            for name, value in dict(pairs).items()
         ]
         content = "{\n" + "".join(f"{line},\n" for line in lines[:-1]) + (f"{lines[-1]}\n" if lines else "") + "}\n"
     elif writer["name"] == "jsonl":
-        content = "".join(json.dumps({"id": name, "answer": text}, ensure_ascii=False) + "\n" for name, text in rows)
+        content = "".join(json.dumps({"id": name, "answer": value}, ensure_ascii=False) + "\n" for name, value in pairs)
     else:
         removed = dict.fromkeys(map(ord, writer["remove_characters"]))
         rows = [(name, text.translate(removed)) for name, text in rows]
@@ -1153,11 +1616,16 @@ def main() -> None:
     """See the module."""
     settings = json.loads((HERE / "settings.json").read_text("utf-8"))
     if len(sys.argv) != 1 + len(settings["arguments"]):
-        raise SystemExit(f"usage: python predict.py {' '.join(settings['arguments'])}")
+        refuse(f"usage: python predict.py {' '.join(settings['arguments'])}")
     files = dict(zip(settings["arguments"], map(Path, sys.argv[1:]), strict=True))
+    if not files["OUTPUT"].absolute().parent.is_dir():
+        refuse(f"{files['OUTPUT']} cannot be written: there is no such folder")
     questions = read_questions(settings["reader"], files["TEST"], files.get("CONTEXT"))
     answers = answers_of(settings["answers"], questions)
-    write_answers(settings["writer"], files["OUTPUT"], questions, answers)
+    try:
+        write_answers(settings["writer"], files["OUTPUT"], questions, answers)
+    except (OSError, ValueError) as error:
+        refuse(f"{files['OUTPUT']} cannot be written: {error}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qakit.numbers import finite_or_none
@@ -63,17 +64,30 @@ def _data(runs: Mapping[str, Run], registry: Registry) -> Iterator[tuple[Any, ..
 
 
 def _facts(run: Run, registry: Registry) -> dict[str, Any]:
-    """Counts of questions and tokens; a split whose file is no longer there has none."""
-    import numpy as np
-
-    from qakit.data.cache import default_cache
-    from qakit.data.encode import encode
+    """Counts of questions and tokens, and how good answers can get in the windows of prediction; a split whose file is
+    no longer there has none."""
+    from qakit.data.checks.tokens import TokenSetup, check_tokens
     from qakit.data.splits import read_split
     from qakit.errors import QakitError
+    from qakit.inference.evaluation import Judge, exact_match
+    from qakit.modeling.assemble import template_for
     from qakit.modeling.backbones import load_tokenizer
+    from qakit.modeling.configs import read_config
 
     recipe, found = run.recipe(), dict[str, Any]()
-    tokenizer = load_tokenizer(str(run.model))
+    tokenizer, windows, answer = load_tokenizer(str(run.model)), recipe.windows, recipe.preprocess.predict
+    runtime = template_for(tokenizer, read_config(run.model, trust_remote_code=False)).runtime(
+        max_length=windows.max_length, max_question_length=windows.max_question_length, training=False, seed=0
+    )
+    setup = TokenSetup(
+        tokenizer,
+        registry.build("preprocessors", answer.name, answer.settings, runtime),
+        runtime,
+        recipe.predict.max_answer_length,
+        recipe.predict.no_answer,
+        exact_match(Judge.of(recipe, registry).metric),
+        yes_no=bool(recipe.head.settings.get("yes_no_weight")),
+    )
     found["tokenizer"] = f"{type(tokenizer.backend_tokenizer.model).__name__}, {len(tokenizer):,} tokens"
     for name in ("train", "validation"):
         try:
@@ -82,15 +96,16 @@ def _facts(run: Run, registry: Registry) -> dict[str, Any]:
             split = None
         if split is None or not split.examples:
             continue
-        encoded = encode(split.examples, tokenizer, labels=run.classes(), cache=default_cache())
+        tokens = check_tokens(split.examples, setup)
         found[f"{name}: questions"] = f"{len(split.examples):,}"
-        for what, tokens in (("question", encoded.query_lengths), ("context", encoded.context_lengths)):
-            if len(tokens):
-                middle, high, most = (int(np.percentile(tokens, share)) for share in (50, 95, 100))
-                found[f"{name}: tokens of a {what}, median / 95% / longest"] = f"{middle} / {high} / {most}"
-        if len(encoded.context):
-            longer = float((encoded.context_lengths > recipe.windows.max_length).mean())
-            found[f"{name}: contexts longer than a window"] = f"{longer:.1%}"
+        for what, each in tokens.lengths.items():
+            found[f"{name}: tokens of each {what}, median / 95% / longest"] = f"{each.p50} / {each.p95} / {each.max}"
+        found[f"{name}: inputs longer than a window"] = f"{tokens.longer_inputs:.1f}%"
+        if (top := tokens.ceiling) is not None:
+            reached = f"{top.of_questions:.2f}% ({top.reachable_questions:,} of {top.questions:,} questions)"
+            found[f"{name}: ceiling of exact match"] = reached
+            lost = f"{top.outside_windows:,} / {top.inside_tokens:,} / {top.too_long:,}"
+            found[f"{name}: answers in no window as a whole / within tokens / too long"] = lost
     return found
 
 
@@ -126,8 +141,8 @@ def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict) and value:
         for name, inner in value.items():
             yield from _flat(f"{key}.{name}", inner)
-    else:
-        yield key, value
+    else:  # a folder of this machine is nobody's concern, its name is
+        yield key, Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
 
 
 def _results(runs: Mapping[str, Run], whole: Run) -> list[str]:

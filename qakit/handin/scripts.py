@@ -7,19 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-RUN = """\
-#!/usr/bin/env bash
-# Answers a test file: run.sh ARGUMENTS
-# PYTHON names another interpreter than python3.
-set -euo pipefail
-if [ $# -ne COUNT ]; then
-    echo "usage: run.sh ARGUMENTS" >&2
-    exit 2
-fi
-here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 TOKENIZERS_PARALLELISM=false PYTHONDONTWRITEBYTECODE=1
-exec "${PYTHON:-python3}" "$here/predict.py" "$@"
-"""
+from qakit.submit.offline import answer_script
+
+RUN = 'TOKENIZERS_PARALLELISM=false exec "$python" "$here/predict.py" "$@"\n'
 
 DOWNLOAD = """\
 #!/usr/bin/env bash
@@ -45,7 +35,7 @@ sha256sum --quiet --check SHA256SUMS
 
 TRAIN = """\
 #!/usr/bin/env bash
-# Trains anew. The data files that the recipes name go into the folder data/ beside this script.
+# Trains anew. What the recipes' first lines name goes into the folder data/ beside this script.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")"
 "${PYTHON:-python3}" -m pip install -r requirements.txt ./*.whl
@@ -83,24 +73,33 @@ floating-point sums in another order, so a few answers may differ there.
 
 
 def predictor(settings: Any) -> str:
-    """``predict.py`` with the parts that its settings name, each below a line ``# For NAME, ...`` or ``# For all``."""
+    """``predict.py`` with the parts that its settings ask for.
+
+    Each part stands below a line ``# For WORD, ...``, whose words are values of settings, names of settings that are
+    on, or ``setting=value``; ``all`` is for every predictor. What follows a colon is for readers.
+    """
     common, *parts = re.split(r"(?m)^(?=# For )", Path(__file__).with_name("predict.py").read_text("utf-8"))
-    named = {"all", *_words(settings)}
-    kept = (part for part in parts if named & set(re.findall(r"\w+", part.partition("\n")[0].partition(":")[0])))
-    return common + "".join(kept)
+    wanted = {"all", *_words("", settings)}
+    heads = (part.partition("\n")[0].partition(":")[0].removeprefix("# For ").split(", ") for part in parts)
+    return common + "".join(part for part, head in zip(parts, heads, strict=True) if wanted.intersection(head))
 
 
-def _words(value: Any) -> Iterator[str]:
+def _words(name: str, value: Any) -> Iterator[str]:
+    if value:
+        yield name
     if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list | tuple):
-        for each in value.values() if isinstance(value, dict) else value:
-            yield from _words(each)
+        yield from (value, f"{name}={value}")
+    elif isinstance(value, dict):
+        for inner, each in value.items():
+            yield from _words(inner, each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _words(name, each)
 
 
 def run_script(arguments: Sequence[str]) -> str:
     """``run.sh``."""
-    return RUN.replace("ARGUMENTS", " ".join(arguments)).replace("COUNT", str(len(arguments)))
+    return answer_script(" ".join(arguments), "README.md", RUN)
 
 
 def train_script(commands: Sequence[str]) -> str:

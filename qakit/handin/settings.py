@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from qakit.registry import Registry
     from qakit.runs import Run
 
-HEADS = ("linear_span", "joint_span", "crf", "paragraph_scorer", "multiple_choice", "classifier")
+SPAN_HEADS = ("linear_span", "joint_span", "crf")
+"""Those that score single tokens."""
+HEADS = (*SPAN_HEADS, "paragraph_scorer", "multiple_choice", "classifier")
 PREPROCESSORS = ("stride", "centred", "random_window", "every_context", "concatenate", "truncate")
 POSTPROCESSORS = ("special_chars", "length_prior")
-METHODS = ("voting", "nbest")
+METHODS = ("voting", "nbest", "char_average", "mean")
 WRITERS = ("csv", "squad_json", "jsonl")
 GLUE = {
     "CoLA": ("sentence",),
@@ -89,7 +91,7 @@ def _model(run: Run, registry: Registry, place: str) -> Described:
     head = plugin_settings(registry, "heads", recipe.head)
     aggregation = predict.aggregation
     if aggregation == "auto":
-        aggregation = "mean" if head["name"] == "linear_span" else "max_context"
+        aggregation = "mean" if head["name"] == "linear_span" and not head["yes_no_weight"] else "max_context"
     answers = {
         "kind": "model",
         "folder": place,
@@ -106,6 +108,7 @@ def _model(run: Run, registry: Registry, place: str) -> Described:
         "max_answer_length": predict.max_answer_length,
         "no_answer": predict.no_answer,
         "aggregation": aggregation,
+        "token_scores": head["name"] if aggregation == "mean" else None,
         "null_threshold": threshold_of(run, recipe),
         "temperature": temperature_of(run),
         "classes": [as_written(each) for each in classes],
@@ -129,6 +132,7 @@ def _two_stages(run: Run, registry: Registry, place: str) -> Described:
     parts = {name: describe(open_run(folder), registry, f"{place}/{name}") for name, folder in folders.items()}
     if parts["selection"].answers["head"]["name"] != "multiple_choice":
         _refuse(run, "a selection stage with another head than multiple_choice")
+    _refuse_sets(run, parts["span"])
     answers = {
         "kind": "two_stage",
         **{name: part.answers for name, part in parts.items()},
@@ -144,29 +148,45 @@ def _two_stages(run: Run, registry: Registry, place: str) -> Described:
 
 def _ensemble(run: Run, registry: Registry, place: str, within: tuple[Path, ...]) -> Described:
     from qakit.ensembling.folder import open_stored
+    from qakit.ensembling.shares import as_shares
     from qakit.folds import open_together
     from qakit.runs import nested, open_run
 
     within = nested(run.folder, within)
     stored = (open_together if run.is_folds else open_stored)(run.folder, registry)
-    if stored.method.name not in METHODS:
-        _refuse(run, f"the ensembler {stored.method.name!r}")
+    method = stored.method
+    if method.name not in METHODS:
+        _refuse(run, f"the ensembler {method.name!r}")
+    settings = registry.check_settings("ensemblers", method.name, method.settings).model_dump(mode="json")
+    settings.pop("weights", None)  # the decided ones count
     parts = [
         describe(open_run(path), registry, f"{place}/{number}", within)
         for number, path in enumerate(stored.members, start=1)
     ]
+    for part in parts:
+        _refuse_sets(run, part)
+        if method.reads_characters:
+            if part.answers["kind"] != "model" or part.answers["head"]["name"] not in SPAN_HEADS:
+                _refuse(run, f"{method.name} of members that are not single models with one of {', '.join(SPAN_HEADS)}")
+            part.answers["token_scores"] = part.answers["head"]["name"]
     answers = {
-        "kind": "ensemble",
-        "method": stored.method.name,
-        "ties": stored.method.settings.get("ties", "score"),
+        "kind": method.name,
+        **settings,
         "members": [part.answers for part in parts],
-        "weights": stored.decision.weights,
+        "weights": as_shares(stored.decision.weights),
         "temperatures": stored.decision.temperatures,
         "null_threshold": stored.decision.null_threshold,
         "n_best": stored.recipe.predict.n_best,
-        **(_cleaned(stored.recipe, registry) if stored.method.decodes else {"postprocess": []}),
+        "classes": next((found for part in parts if (found := part.answers.get("classes"))), []),
+        "choices": [],
+        **(_cleaned(stored.recipe, registry) if method.decodes else {"postprocess": []}),
     }
     return Described(answers, {name: each for part in parts for name, each in part.models.items()})
+
+
+def _refuse_sets(run: Run, part: Described) -> None:
+    if part.answers.get("head", {}).get("spans") == "many":
+        _refuse(run, "parts with head.spans: many")
 
 
 def reader_settings(run: Run, recipe: Recipe, registry: Registry) -> dict[str, Any]:
@@ -177,7 +197,7 @@ def reader_settings(run: Run, recipe: Recipe, registry: Registry) -> dict[str, A
     """
     settings = plugin_settings(registry, "readers", recipe.data.reader)
     name = settings["name"]
-    if name in ("adl", "hw7", "squad"):
+    if name in ("adl", "hw7", "squad", "multispanqa"):
         return {"format": name}
     if name == "glue" and settings["task"] in GLUE:
         headless = COLA if settings["task"] == "CoLA" else None
@@ -200,7 +220,7 @@ def reader_settings(run: Run, recipe: Recipe, registry: Registry) -> dict[str, A
             "headless": None,
             "glue": False,
         }
-    return _refuse(run, f"the reader {name!r} (it reads adl, hw7, squad, table and most of glue)")
+    return _refuse(run, f"the reader {name!r} (it reads adl, hw7, squad, multispanqa, table and most of glue)")
 
 
 def writer_settings(run: Run, recipe: Recipe, registry: Registry, suffix: str | None) -> tuple[dict[str, Any], str]:
@@ -252,14 +272,6 @@ def _check(run: Run, recipe: Recipe, architecture: str, registry: Registry, *, o
     for what, kind, ref, known in named:
         if (name := _name(registry, kind, ref)) not in known:
             _refuse(run, f"{what}: {name} (it has {', '.join(known)})")
-    head = plugin_settings(registry, "heads", recipe.head)
-    for name in ("yes_no_weight", "interaction"):
-        if head.get(name):
-            _refuse(run, f"head.{name}")
-    if head.get("spans") == "many":
-        _refuse(run, "head.spans: many")
-    if recipe.predict.aggregation == "mean" and head["name"] != "linear_span":
-        _refuse(run, f"predict.aggregation: mean with the head {head['name']}")
     if architecture == "longformer" or of_plugin or recipe.backbone.trust_remote_code:
         _refuse(run, f"the backbone's architecture ({architecture})")
 

@@ -231,7 +231,6 @@ def _draw(curves: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
 
 def _write_training(described: Described, names: Mapping[str, str], folder: Path, registry: Registry) -> None:
     """Recipes whose data files lie in ``data/``, the wheel, and a script."""
-    from qakit.recipe.dump import dump_recipe
     from qakit.submit.wheel import make_wheels, requirements_of
 
     folder.mkdir()
@@ -239,28 +238,40 @@ def _write_training(described: Described, names: Mapping[str, str], folder: Path
     found = requirements_of(make_wheels(recipes.values(), folder, registry))
     write_text(folder / "requirements.txt", "".join(f"{line}\n" for line in found))
     for name, recipe in recipes.items():
-        write_text(folder / f"{name}.yaml", dump_recipe(_with_data_beside(recipe)))
+        write_text(folder / f"{name}.yaml", portable_recipe(recipe))
     _write_script(
         folder / "train.sh", train_script([f"qakit train {name}.yaml --output runs/{name}" for name in recipes])
     )
 
 
-def _with_data_beside(recipe: Recipe) -> Recipe:
-    """A recipe whose local files lie in ``data/``; contexts lie beside them."""
+def portable_recipe(recipe: Recipe) -> str:
+    """The recipe as YAML that names nothing of this machine: its files and folders lie in ``data/``, as the first line
+    says."""
     from qakit.data.splits import CONTEXTS, contexts_setting
-    from qakit.recipe.hub_data import is_on_hub
+    from qakit.recipe.dump import recipe_data, yaml_lines
+
+    names: dict[str, str] = {}  # by the paths here
 
     def placed(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: placed(each) for key, each in value.items()}
         if isinstance(value, list):
             return [placed(each) for each in value]
-        return f"data/{Path(value).name}" if isinstance(value, str) and not is_on_hub(value) else value
+        if not isinstance(value, str) or not Path(value).is_absolute():
+            return value
+        if value not in names:
+            taken, name = set(names.values()), Path(value).name
+            while f"data/{name}" in taken:
+                name = f"other-{name}"
+            names[value] = f"data/{name}"
+        return names[value]
 
-    changed = {
-        name: placed(getattr(recipe.data, name)) for name in ("train", "validation", "test", "sample_submission")
-    }
-    if (contexts := contexts_setting(recipe)) is not None:
-        changed["reader"] = recipe.data.reader.model_copy(update={CONTEXTS: Path(contexts).name})
-    return recipe.model_copy(update={"data": recipe.data.model_copy(update=changed), "competition": None})
+    data = placed(recipe_data(recipe.model_copy(update={"competition": None})))
+    if (contexts := contexts_setting(recipe)) is not None:  # a name beside the questions' file
+        names[contexts] = f"data/{Path(contexts).name}"
+        data["data"]["reader"][CONTEXTS] = Path(contexts).name
+    text = "".join(f"{line}\n" for _, line in yaml_lines(data))
+    return (f"# To be put beside this recipe: {', '.join(names.values())}\n" if names else "") + text
 
 
 def _measured(

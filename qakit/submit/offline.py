@@ -64,7 +64,7 @@ def export_offline(run: Run, folder: Path, registry: Registry) -> OfflineExport:
         write_text(fresh / "requirements.txt", "".join(f"{line}\n" for line in found))
         write_text(fresh / "README.txt", _README.format(name=run.name, arguments=arguments, version=__version__))
         script = fresh / "run.sh"
-        write_text(script, _script(with_contexts=with_contexts, arguments=arguments))
+        write_text(script, answer_script(arguments, "README.txt", _answer(with_contexts=with_contexts)))
         script.chmod(0o755)
     return OfflineExport(folder, f"{quote(f'{folder}/run.sh')} {arguments}", found)
 
@@ -146,18 +146,29 @@ def _ensemblers(copied: Path, registry: Registry) -> set[str]:
     return {registry.get("ensemblers", method).package for method in methods}
 
 
-def _script(*, with_contexts: bool, arguments: str) -> str:
+def answer_script(arguments: str, needs: str, answer: str) -> str:
+    """A ``run.sh`` that answers a test file.
+
+    Args:
+        arguments: what it takes, separated by blanks.
+        needs: the file that says what it needs.
+        answer: the rest of the script; it finds its folder as ``$here`` and the interpreter as ``$python``.
+    """
+    text = _RUN_SH.replace("ARGUMENTS", arguments).replace("COUNT", str(len(arguments.split())))
+    return text.replace("NEEDS", needs) + answer
+
+
+def _answer(*, with_contexts: bool) -> str:
     predict = '--input "$1" --output "$2"'
     if with_contexts:
         predict = '--contexts "$1" --input "$2" --output "$3"'
-    text = _RUN_SH.replace("ARGUMENTS", arguments).replace("COUNT", str(len(arguments.split())))
-    return text.replace("PREDICT", predict)
+    return _ANSWER.replace("PREDICT", predict)
 
 
 _RUN_SH = """\
 #!/usr/bin/env bash
 # Answers a test file without a network: run.sh ARGUMENTS
-# PYTHON names another interpreter than python3. README.txt says what it needs.
+# PYTHON names another interpreter than python3. NEEDS says what it needs.
 set -euo pipefail
 if [ $# -ne COUNT ]; then
     echo "usage: run.sh ARGUMENTS" >&2
@@ -165,11 +176,13 @@ if [ $# -ne COUNT ]; then
 fi
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 python=${PYTHON:-python3}
+export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 PYTHONDONTWRITEBYTECODE=1
+"""
+_ANSWER = """\
 temporary=$(mktemp -d)
 trap 'rm -rf -- "$temporary"' EXIT
-# Nothing is fetched, and nothing is written but the answers and a temporary folder.
-export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_HOME="$temporary/huggingface"
-export QAKIT_CACHE="$temporary/cache" MPLCONFIGDIR="$temporary/matplotlib" PYTHONDONTWRITEBYTECODE=1
+# Nothing is written but the answers and a temporary folder.
+export HF_HOME="$temporary/huggingface" QAKIT_CACHE="$temporary/cache" MPLCONFIGDIR="$temporary/matplotlib"
 installed='import importlib.metadata, sys
 name, version = sys.argv[1].split("-")[:2]
 sys.exit(importlib.metadata.version(name) != version)'

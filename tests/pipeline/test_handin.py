@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 from command_line import Invoke
-from tiny_handins import ADL, HEADS, run
+from tiny_handins import ADL, HEADS, MEMBERS, MULTI_SPAN, YES_NO, Train, run_script
 
 from qakit import handin
 from qakit.data.read import read_examples
@@ -41,13 +42,13 @@ def test_the_folder_holds_what_courses_ask_for(handed_in: Path) -> None:
 
 
 def test_the_script_answers_another_file(handed_in: Path, linear_run: Path, questions: Path, tmp_path: Path) -> None:
-    done = run(handed_in, questions / "test.json", tmp_path / "answers.csv")
+    done = run_script(handed_in, questions / "test.json", tmp_path / "answers.csv")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "answers.csv").read_bytes() == (linear_run / "predictions" / "submission.csv").read_bytes()
 
 
 def test_the_script_wants_its_arguments(handed_in: Path) -> None:
-    done = run(handed_in, "test.json")
+    done = run_script(handed_in, "test.json")
     assert (done.returncode, done.stderr) == (2, "usage: run.sh TEST OUTPUT\n")
 
 
@@ -64,16 +65,27 @@ def test_what_is_downloaded_is_compared(handed_in: Path, tmp_path: Path) -> None
 def test_the_report_has_what_was_measured(handed_in: Path, linear_run: Path) -> None:
     report = (handed_in / "report.md").read_text("utf-8")
     assert "| train: questions | 32 |" in report
+    assert "| train: ceiling of exact match | 100.00% (32 of 32 questions) |" in report
     assert "| `train.learning_rate` | 0.002 |" in report
     figure = json.loads((linear_run / "metrics.json").read_text("utf-8"))["validation"]["f1"]
     assert f"{figure:.6g}" in report.partition("## Results")[2]
     assert report.count("Yours to write") == 5
 
 
-def test_the_recipe_trains_on_files_beside_it(handed_in: Path, questions: Path) -> None:
-    recipe = (handed_in / "train" / "training.yaml").read_text("utf-8")
-    assert "  train: data/train.json\n" in recipe
-    assert str(questions) not in recipe
+def test_the_recipe_trains_on_files_beside_it(handed_in: Path) -> None:
+    recipe = (handed_in / "train" / "training.yaml").read_text("utf-8").splitlines()
+    backbone = next(line.split("data/")[1] for line in recipe if line.startswith("  source: data/"))
+    assert (
+        recipe[0] == f"# To be put beside this recipe: data/train.json, data/dev.json, data/test.json, data/{backbone}"
+    )
+    assert "  train: data/train.json" in recipe
+
+
+def test_nothing_tells_of_the_machine_that_wrote_it(handed_in: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    here = str(tmp_path_factory.getbasetemp())
+    texts = [file for file in handed_in.rglob("*") if file.suffix in {".yaml", ".json", ".md", ".sh", ".py", ".txt"}]
+    assert len(texts) >= 11
+    assert not [file for file in texts if here in file.read_text("utf-8")]
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -133,6 +145,15 @@ def test_every_format_is_read_alike(
         ("a.tsv", "id\tq\tc\n1\tWho?\tBy\rAnn.\n", ["1"]),
         ("a.json", '[{"id": "1\\ud83d", "q": "Who?", "c": "\\ud83d"}]', ["1\ufffd"]),
         ("a.csv", 'id,q,c\n1,Who?,"By Ann.\n2,Who?,By Bob.\n', "unexpected end of data"),
+        ("a.csv", "id,q,c\n1,Who?,By Ann.\n2,Who?\n", "row 2 has 2 cells, not 3: id, q, c"),
+        ("a.csv", "", "is empty"),
+        (
+            "a.json",
+            '[{"id": 1, "q": "Who?", "c": "By Ann."}, {"id": 2, "q": "Who?"}]',
+            "record 2 is not as table files",
+        ),
+        ("a.json", '[{"id": 1, "q": 3, "c": "By Ann."}]', "record 1 is not as table files have it"),
+        ("a.json", '[{"id": 1, "q"', "is no JSON: "),
         ("a.csv", "number,q,c\n1,Who?,By Ann.\n", "has no column 'id', the ids"),
         ("a.csv", "id,q,c\n1,Who?,By Ann.\n1,Who?,By Bob.\n", "2 questions have 1 different ids"),
         ("a.json", '[{"id": null, "q": "Who?", "c": "By Ann."}]', "an id should be text or a whole number, not None"),
@@ -150,22 +171,62 @@ def test_other_files_than_the_compared_one_are_read_alike(
         update={"data": recipe.data.model_copy(update={"reader": PluginRef.model_validate(reader)})}
     )
     settings = reader_settings(open_run(linear_run), recipe, registry)
-    program = "import json, sys; from pathlib import Path; from predict import read_questions as read; "
-    program += "print(ascii([q.id for q in read(json.loads(sys.argv[1]), Path(sys.argv[2]), None)]))"
-    place = str(Path(handin.__file__).parent)
-    done = subprocess.run(
-        [sys.executable, "-c", program, json.dumps(settings), str(file)],
-        env={**os.environ, "PYTHONPATH": place}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = _reading(settings, file)
     built = build_reader(recipe, registry)
     if isinstance(ids, str):
-        assert done.returncode != 0
+        assert done.returncode == 2
         assert ids in done.stderr
+        assert done.stderr.count("\n") == 1
         with pytest.raises(DataError):
             read_examples(built, file, predicted_only=True)
     else:
         assert done.stdout.strip() == ascii(ids), done.stderr
         assert [example.id for example in read_examples(built, file, predicted_only=True).examples] == ids
+
+
+@pytest.mark.parametrize(
+    ("reader", "name", "content", "told"),
+    [
+        ("table", "a.csv", gzip.compress(b"id,q,c\n"), "is compressed: unpack it first (gunzip)"),
+        ("table", "a.csv", b"sep=;\nid;q;c\n", "begins with a line for Excel, sep=;: take it out"),
+        ("table", "a.csv", b"id,q,c\n1,Who?,By \xff.\n", "is no text in UTF-8"),
+        ("table", "none.csv", None, "cannot be read: No such file"),
+        (
+            "hw7",
+            "a.json",
+            b'{"questions": [{"id": 1, "question_text": "Who?", "paragraph_id": -1}], "paragraphs": ["By Ann."]}',
+            "record 1 is not as hw7 files have it: there is no paragraph -1 among 1",
+        ),
+        ("hw7", "a.json", b"[]", "record 1 is not as hw7 files have it"),
+        ("adl", "a.json", b'[{"id": "1", "question": "Who?", "paragraphs": [-2]}]', "no paragraph -2 among 1"),
+        ("squad", "a.json", b'{"data": [{"paragraphs": [{"qas": [{"id": "1"}]}]}]}', "'context' is missing"),
+    ],
+)
+def test_a_file_that_is_none_is_told_in_a_line(
+    reader: str, name: str, content: bytes | None, told: str, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"format": reader}
+    if reader == "table":
+        settings |= {"texts": ["q", "c"], "ids": ["id"], "form": "auto", "separator": None, "quotes": None}
+        settings |= {"headless": None, "glue": False}
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "context.json").write_text('["By Ann."]', "utf-8")
+    done = _reading(settings, tmp_path / name)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def _reading(settings: dict[str, Any], file: Path) -> subprocess.CompletedProcess[str]:
+    """The predictor's own reading of a file, in a process of its own; it prints the ids."""
+    program = "import json, sys; from pathlib import Path; from predict import read_questions as read; "
+    program += "print(ascii([q.id for q in read(json.loads(sys.argv[1]), Path(sys.argv[2]), None)]))"
+    return subprocess.run(
+        [sys.executable, "-c", program, json.dumps(settings), str(file)],
+        env={**os.environ, "PYTHONPATH": str(Path(handin.__file__).parent)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
 
 
 def test_several_contexts_are_read_together_alike(
@@ -182,7 +243,7 @@ def test_two_stages_answer_alike(trained_pipeline: Path, invoke: Invoke, adl_dat
     assert result.exit_code == 1, result.output  # two evaluations are no curve
     told = json.loads(result.stdout)
     assert [rule["rule"] for rule in told["rules"] if not rule["kept"]] == ["curves of 5 points"]
-    done = run(folder, adl_data / "context.json", adl_data / "test.json", tmp_path / "answers.csv")
+    done = run_script(folder, adl_data / "context.json", adl_data / "test.json", tmp_path / "answers.csv")
     assert done.returncode == 0, done.stderr
     made = trained_pipeline / "predictions" / "submission.csv"
     assert (tmp_path / "answers.csv").read_bytes() == made.read_bytes()
@@ -193,23 +254,94 @@ def test_a_selection_stage_answers_alike(trained_pipeline: Path, invoke: Invoke,
     assert "written" in result.output, result.output
 
 
-@pytest.mark.parametrize("method", ["voting", "nbest"])
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("voting", []),
+        ("nbest", []),
+        ("char_average", ["--learn-weights"]),
+        ("char_average", ["--weights", "2,0,1", "--method-set", "mean=log", "--method-set", "max_answer_length=40"]),
+    ],
+)
 def test_an_ensemble_answers_alike(
-    method: str, linear_run: Path, train_tiny: Any, invoke: Invoke, tmp_path: Path
+    method: str, options: list[str], train_tiny: Train, invoke: Invoke, tmp_path: Path
 ) -> None:
-    members = [linear_run, train_tiny("max_context", *HEADS["max_context"]), train_tiny("crf", *HEADS["crf"])]
-    made = invoke("ensemble", *members, "--method", method, "--folder", tmp_path / "both", "--quiet")
+    members = [train_tiny(name, *HEADS[name]) for name in MEMBERS]
+    made = invoke("ensemble", *members, "--method", method, *options, "--folder", tmp_path / "both", "--quiet")
     assert made.exit_code == 0, made.output
     result = invoke("handin", tmp_path / "both", "--output", tmp_path / "folder")
     assert result.exit_code == 0, result.output
 
 
+@pytest.mark.parametrize("task", ["SST-2", "STS-B"])
+def test_a_mean_answers_alike(task: str, train_tiny: Train, glue_recipe: Any, invoke: Invoke, tmp_path: Path) -> None:
+    """Of classes, and of numbers."""
+    text = glue_recipe(task)
+    members = [train_tiny(task, text=text), train_tiny(f"{task}-other", "seed=5", text=text)]
+    made = invoke("ensemble", *members, "--method", "mean", "--folder", tmp_path / "both", "--quiet")
+    assert made.exit_code == 0, made.output
+    result = invoke("handin", tmp_path / "both", "--output", tmp_path / "folder")
+    assert result.exit_code == 0, result.output
+
+
+def test_a_mean_of_contexts_answers_alike(trained_pipeline: Path, invoke: Invoke, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        shutil.copytree(trained_pipeline / "selection", tmp_path / name)
+    members = [tmp_path / "one", tmp_path / "two"]
+    made = invoke("ensemble", *members, "--method", "mean", "--folder", tmp_path / "both", "--quiet")
+    assert made.exit_code == 0, made.output
+    assert "written" in invoke("handin", tmp_path / "both", "--output", tmp_path / "folder").output
+
+
+@pytest.mark.parametrize("head", ["linear_span", "joint_span", "crf"])
+def test_yes_and_no_are_answered_alike(
+    head: str, questions: Path, tiny_backbone: Path, train_tiny: Train, invoke: Invoke, tmp_path: Path
+) -> None:
+    """A third of the questions has each answer, yes, no, and a span."""
+    rows = []
+    for n, (paragraph, item) in enumerate(_asked(questions / "train.json")):
+        question, answer = (("yes yes yes", "yes"), ("no no no", "no"), (item["question"], item["answers"][0]["text"]))[
+            n % 3
+        ]
+        context = paragraph["context"] if n % 3 == 2 else paragraph["context"][:200]
+        rows.append({"id": str(n), "q": question, "c": context, "a": answer})
+    (questions / "said.json").write_text(json.dumps(rows), "utf-8")
+    text = YES_NO.format(data=questions, backbone=tiny_backbone)
+    more = ", interaction: 2" if head == "joint_span" else ""
+    run = train_tiny(f"said-{head}", f"head={{name: {head}, yes_no_weight: 1.0{more}}}", text=text)
+    assert "written" in invoke("handin", run, "--output", tmp_path / "folder").output
+    assert run_script(tmp_path / "folder", questions / "said.json", tmp_path / "answers.csv").returncode == 0
+    with (tmp_path / "answers.csv").open(encoding="utf-8") as file:
+        assert {"yes", "no"} & {row["answer"] for row in csv.DictReader(file)}
+
+
+def test_several_answers_are_given_alike(
+    questions: Path, tiny_backbone: Path, train_tiny: Train, invoke: Invoke, tmp_path: Path
+) -> None:
+    """The answers are all words with a capital letter."""
+    rows = []
+    for n, (paragraph, item) in enumerate(_asked(questions / "train.json")):
+        words = paragraph["context"].split()[: 40 + 10 * (n % 7)]
+        tags = ["B" if word[0].isupper() else "O" for word in words]
+        rows.append({"id": str(n), "question": item["question"].split(), "context": words, "label": tags})
+    (questions / "tagged.json").write_text(json.dumps({"data": rows}), "utf-8")
+    run = train_tiny("several", text=MULTI_SPAN.format(data=questions, backbone=tiny_backbone))
+    assert "written" in invoke("handin", run, "--output", tmp_path / "folder").output
+    given = tmp_path / "answers.json"
+    assert run_script(tmp_path / "folder", questions / "tagged.json", given).returncode == 0
+    assert max(map(len, json.loads(given.read_text("utf-8")).values())) > 1
+
+
+def _asked(file: Path) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Paragraphs with their questions, one by one."""
+    articles = json.loads(file.read_text("utf-8"))["data"]
+    return [(part, item) for article in articles for part in article["paragraphs"] for item in part["qas"]]
+
+
 @pytest.mark.parametrize(
     ("settings", "missing"),
     [
-        (["head={name: joint_span, interaction: 2}"], "has no head.interaction"),
         (["postprocess=[trim_to_tokens]"], "has no postprocess: trim_to_tokens (it has special_chars, length_prior)"),
-        (["predict.aggregation=mean", "head=crf"], "has no predict.aggregation: mean with the head crf"),
     ],
 )
 def test_what_the_predictor_lacks_is_refused(

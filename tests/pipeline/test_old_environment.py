@@ -9,7 +9,7 @@ import old_environment
 import pytest
 from command_line import Invoke
 from old_environment import VARIABLE, NotInstalledError, old_python
-from tiny_handins import HEADS, Train, run
+from tiny_handins import HEADS, MEMBERS, Train, run_script
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # for the downloads
 
@@ -32,14 +32,16 @@ def whole(request: pytest.FixtureRequest, train_tiny: Train, invoke: Invoke, tmp
         return request.getfixturevalue("trained_pipeline")
     if not request.param.startswith("ensemble"):
         return train_tiny(request.param, *HEADS.get(request.param, ()))
-    members = [train_tiny("linear"), train_tiny("crf", *HEADS["crf"])]
+    members = [train_tiny(name, *settings) for name, settings in MEMBERS.items()]
     made = invoke("ensemble", *members, "--method", request.param.split()[-1], "--folder", tmp_path / "both", "--quiet")
     assert made.exit_code == 0, made.output
     return tmp_path / "both"
 
 
 @pytest.mark.usefixtures("forked_python")
-@pytest.mark.parametrize("whole", ["linear", "crf", "two stages", "ensemble nbest"], indirect=True)
+@pytest.mark.parametrize(
+    "whole", ["linear", "crf", "two stages", "ensemble nbest", "ensemble char_average"], indirect=True
+)
 def test_old_packages_answer_alike(
     whole: Path, graders: Path, questions: Path, adl_data: Path, invoke: Invoke, tmp_path: Path
 ) -> None:
@@ -49,7 +51,7 @@ def test_old_packages_answer_alike(
     if (whole / "selection").is_dir():
         files = [adl_data / "context.json", adl_data / "test.json"]
     (made,) = (whole / "predictions").glob("submission.*")
-    done = run(tmp_path / "folder", *files, tmp_path / "answers", PYTHON=str(graders), PYTHONPATH="")
+    done = run_script(tmp_path / "folder", *files, tmp_path / "answers", PYTHON=str(graders), PYTHONPATH="")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "answers").read_bytes() == made.read_bytes()
 
