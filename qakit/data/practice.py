@@ -17,6 +17,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any, TextIO
 
+from qakit.data.csv_rows import csv_rows
 from qakit.errors import DataError, UsageError
 from qakit.files import replace_folder, writing
 from qakit.numbers import load_json
@@ -180,9 +181,9 @@ def _named(folder: Path, word: str) -> Path:
 def _writer(files: ExitStack, path: Path, columns: Sequence[str]) -> Callable[[Mapping[str, Any]], object]:
     file = files.enter_context(path.open("w", encoding="utf-8", newline=""))
     if path.suffix == ".csv":
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        return writer.writerow
+        write = csv_rows(file)
+        write(columns)
+        return lambda row: write(row.get(name, "") for name in columns)
     return lambda row: file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from qakit.data.csv_rows import csv_rows
 from qakit.errors import DataError, PluginError
 from qakit.inference.stream_inputs import Form
 from qakit.values import (
@@ -165,16 +165,15 @@ def _json_lines(path: Path, _: Columns) -> Iterator[Write]:
 def _csv(path: Path, columns: Columns) -> Iterator[Write]:
     """Lists as JSON in their cell; None as an empty cell."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        # Lines end in \r\n, as RFC 4180 has it: the module quotes a lone carriage return only if it is in the line end.
-        writer = csv.DictWriter(file, list(columns), lineterminator="\r\n")
-        writer.writeheader()
-        yield lambda rows: writer.writerows(
-            {
-                name: json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
-                for name, value in row.items()
-            }
-            for row in rows
-        )
+        write = csv_rows(file)
+        write(columns)
+
+        def write_rows(rows: Sequence[dict[str, Any]]) -> None:
+            for row in rows:
+                cells = (row.get(name) for name in columns)
+                write(json.dumps(each, ensure_ascii=False) if isinstance(each, list) else each for each in cells)
+
+        yield write_rows
 
 
 _FORMS = {"parquet": _parquet, "jsonl": _json_lines, "csv": _csv}

@@ -6,12 +6,12 @@ All of it comes from files: the runs' logs and stored predictions. Nothing is lo
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from qakit import __version__
+from qakit.data.csv_rows import csv_rows
 from qakit.data.formulas import formula_cells, formula_notice
 from qakit.entry_points import describe
 from qakit.files import write_text
@@ -94,14 +94,14 @@ def write_questions(path: Path, run: Answered, registry: Registry, findings: Fin
     formulas = 0
     data = view_data([run], [run.run.name], [Judge.of(run.recipe, registry)], list(run.examples.values()), findings)
     text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(("id", "question", "right", "answer", "is_right", "confidence", "cause", *data["keys"]))
+    write = csv_rows(text)
+    write(("id", "question", "right", "answer", "is_right", "confidence", "cause", *data["keys"]))
     for question, answer in zip(data["questions"], data["answers"][0], strict=True):
         gold = question["g"]
         right = " | ".join(dict.fromkeys(each[0] for each in gold)) if isinstance(gold, list) else gold
         texts = (question["i"], question["q"], right, answer["a"])
         formulas += formula_cells([[each for each in texts if isinstance(each, str)]])
-        rows.writerow((*texts, answer["r"], answer["p"], answer["c"], *answer["f"]))
+        write((*texts, answer["r"], answer["p"], answer["c"], *answer["f"]))
     write_text(path, text.getvalue())
     return formula_notice(formulas)
 

@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
 from qakit.data.practice import _held_back, make_practice
+from qakit.data.read import read_examples
 from qakit.errors import DataError, QakitError, UsageError
+from qakit.protocols import NoRuntime
+from qakit.registry import load_registry
 
 
 def csv_file(path: Path, rows: list[list[str]]) -> None:
@@ -46,6 +49,16 @@ def test_a_tenth_is_held_back(tweets: Path, tmp_path: Path) -> None:
     assert [list(row) for row in new["test.csv"]] == [["textID", "text", "sentiment"]] * 5
     ids = [row["textID"] for row in new["answers.csv"]]
     assert new["sample_submission.csv"] == [{"textID": id_, "selected_text": "word"} for id_ in ids]
+
+
+def test_a_lone_carriage_return_stays_in_its_cell(tweets: Path, tmp_path: Path) -> None:
+    rows = [[f"t{n}", f"a\rb {n}", "a", "negative"] for n in range(20)]
+    csv_file(tweets / "train.csv", [["textID", "text", "selected_text", "sentiment"], *rows])
+    make_practice(tweets, tmp_path / "new")
+    columns = {"id": "textID", "question": "sentiment", "context": "text"}
+    reader = load_registry().build("readers", "table", columns, NoRuntime())
+    read = read_examples(reader, [tmp_path / "new" / name for name in ("train.csv", "test.csv")]).examples
+    assert sorted(each.contexts[0] for each in read) == sorted(row[1] for row in rows)
 
 
 def test_lines_are_drawn_by_the_thousand_and_a_question_may_have_two_answers(tmp_path: Path) -> None:

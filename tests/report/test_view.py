@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 from pathlib import Path
@@ -12,8 +13,8 @@ from view_pages import REGISTRY, THRESHOLD, answered, asked, said
 
 from qakit.inference.evaluation import Judge
 from qakit.report.html import page
-from qakit.report.view import view_page
-from qakit.report.view_data import view_data
+from qakit.report.view import view_page, write_questions
+from qakit.report.view_data import Findings, view_data
 from qakit.values import Answer, Candidate, ContextPrediction, Example, LabelPrediction, SpanPrediction, Targets
 
 TEXT = "The old mill stands by the river Tame."
@@ -122,6 +123,16 @@ def test_several_numbers_are_shown_with_their_names(tmp_path: Path) -> None:
     data = data_of(answered(tmp_path / "run", examples, predictions, metric="columnwise_rmse", no_answer=False))
     assert data["questions"][0]["g"] == "b 0.25, a -"
     assert data["answers"][0][0]["a"] == "b 0.123, a 0.5"
+
+
+def test_the_table_of_questions_keeps_lone_carriage_returns(tmp_path: Path) -> None:
+    example = asked("a\rb", "The old\rmill stands.", "old\rmill")
+    table, run = tmp_path / "questions.csv", answered(tmp_path / "run", [example], [said(example, "old\rmill")])
+    write_questions(table, run, REGISTRY, Findings(THRESHOLD))
+    with table.open(encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["id"], row["right"], row["answer"]) == ("a\rb", "old\rmill", "old\rmill")
+    assert b'"old\rmill"' in table.read_bytes()
 
 
 def test_several_runs_are_compared_question_by_question(tmp_path: Path) -> None:
