@@ -12,19 +12,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from qakit.ensembling.combine import Ensemble
-from qakit.ensembling.kept import Kept
+from qakit.ensembling.kept import NBEST, Kept
 from qakit.ensembling.load import recipe_of_whole
 from qakit.ensembling.method import Method
 from qakit.ensembling.shares import as_shares
 from qakit.ensembling.validation import Decision
 from qakit.errors import RunError, UsageError
 from qakit.files import file_sha256, replace_folder, write_json, write_text
+from qakit.inference.characters import CHARACTERS_FILE
 from qakit.inference.output import Submission, save_predictions, write_submission
 from qakit.names import few
 from qakit.numbers import finite
@@ -36,8 +38,11 @@ from qakit.runs import ENSEMBLE, LOCK, Run, check_free, clock_of, ensemble_membe
 from qakit.temporary import is_temporary
 from qakit.values import Prediction
 
-PARTS = (ENSEMBLE, "recipe.yaml", "meta.json", "metrics.json", "predictions", "view.html", LOCK)
-"""What such a folder holds; one whose members were trained in it holds more."""
+_FILES = "|".join(map(re.escape, (ENSEMBLE, "recipe.yaml", "meta.json", "metrics.json", "view.html", LOCK)))
+_PREDICTED = "|".join([*map(re.escape, (NBEST, "meta.json", CHARACTERS_FILE)), r"submission\.[^/]*"])
+_SPLITS = "validation|test|train|pseudo-[0-9a-f]{12}"
+_OWN = re.compile(f"(?:{_FILES})|predictions(?:/(?:{_SPLITS}))?(?:/(?:{_PREDICTED}))?")
+"""The paths in such a folder; one whose members were trained in it has more."""
 
 
 def check_target(folder: Path, members: Sequence[Path]) -> None:
@@ -57,7 +62,7 @@ def check_target(folder: Path, members: Sequence[Path]) -> None:
             check_free(folder)
         except RunError:
             raise RunError(f"{folder} exists, is not empty and holds no ensemble: choose another folder") from None
-    elif others := [path.name for path in sorted(folder.iterdir()) if not _is_part(path.name)]:
+    elif others := list(_others(folder, PurePath())):
         raise RunError(
             f"{folder} holds more than an ensemble ({few(others)}), which would be lost: choose another folder"
         )
@@ -104,8 +109,17 @@ def fill_folder(
     return submission
 
 
-def _is_part(name: str) -> bool:
-    return name in PARTS or is_temporary(name)
+def _others(folder: Path, place: PurePath) -> Iterator[str]:
+    """What an ensemble's folder holds, below ``place``, that no command has written there; a folder stands for its
+    files."""
+    for path in sorted((folder / place).iterdir()):
+        own = place / path.name
+        if is_temporary(path.name):
+            continue
+        if _OWN.fullmatch(own.as_posix()) is None:
+            yield str(own)
+        elif path.is_dir() and not path.is_symlink():
+            yield from _others(folder, own)
 
 
 def _save(folder: Path, predictions: Sequence[Prediction], recipe: Recipe, kept: Sequence[Kept], name: str) -> None:
