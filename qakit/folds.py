@@ -182,7 +182,7 @@ def _answer_test(run: Run, recipe: Recipe, registry: Registry, listener: Listene
     made = combine(plan_of(recipe, registry, run), registry, want_test=True, say=lambda text: listener(Remark(text)))
     assert made.test is not None
     inputs = inputs_of(split_files(recipe, "test"))
-    characters = averaged([run.fold(number) for number in range(1, recipe.folds.k + 1)])
+    characters = averaged([each.path.parent for each in made.test_kept])
     save_predictions(run.predictions, made.test, recipe, run=run.name, inputs=inputs, characters=characters)
     submission = write_submission(run.predictions / "submission", made.test, recipe, registry)
     for line in submission.told():

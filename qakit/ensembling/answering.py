@@ -151,7 +151,7 @@ class TrainedEnsemble:
             kept = self._asked(examples, Path(place), cache=cache, progress=progress)
             characters = None
             if self.recipe.predict.character_scores:
-                characters = averaged([Run(each.path.parents[1]) for each in kept])
+                characters = averaged([each.path.parent for each in kept])
             return Inferred(self._cleaned(self._raw(kept, examples), examples), characters)
 
     def evaluate(

@@ -9,8 +9,9 @@ from typing import Literal
 
 from qakit.data.predictions_file import AnswerFile, first_ids, read_answers
 from qakit.data.splits import read_files
-from qakit.errors import DataError, RunError
+from qakit.errors import DataError
 from qakit.files import file_sha256
+from qakit.inference.answered_files import all_there, answered_files, changed_file
 from qakit.inference.characters import CHARACTERS_FILE, CharacterScores
 from qakit.inference.nbest_file import iter_nbest
 from qakit.recipe.model import Recipe
@@ -127,21 +128,35 @@ def _own_table(folder: Path, recipe: Recipe | None) -> AnswerFile | None:
 def find_kept(source: Source, split: Split, *, characters: bool) -> Kept | None:
     """The member's predictions of a split; None if it has none. Files of answers are of the test file.
 
-    A test file is predicted at the end of a training, into ``predictions/``, and by ``qakit predict --split test``.
+    A test file is predicted at the end of a training, into ``predictions/``, and by ``qakit predict --split test``. Of
+    the two, those count that are of the file as it is now; where it is gone, those of the training.
 
     Raises:
+        DataError: all predictions are of an older test file.
         RunError: what the folder says about its predictions is damaged.
     """
     if source.is_file:
         return None if split == "validation" else Kept(source, None)
     root = source.path / "predictions"
     places = [root / "validation"] if split == "validation" else [root, root / "test"]
-    there = [folder for folder in places if (folder / NBEST).is_file()]
+    there = {folder: answered_files(folder) for folder in places if (folder / NBEST).is_file()}
+    if split == "test":
+        changed = {folder: changed_file(inputs) for folder, inputs in there.items()}
+        older = next(filter(None, changed.values()), None)
+        there = {folder: inputs for folder, inputs in there.items() if changed[folder] is None}
+        if older is not None and not there:
+            remedy = (
+                "answer it again with the run" if source.run is None else f"qakit predict {source.path} --split test"
+            )
+            raise DataError(f"has answers to an older {older.name}: {remedy}", path=source.path)
     if not there:
         return None
-    with_characters = [folder for folder in there if (folder / CHARACTERS_FILE).is_file()]
-    folder = with_characters[0] if characters and with_characters else there[0]
-    return Kept(source, folder, _inputs(folder))
+
+    def drawback(folder: Path) -> tuple[bool, bool]:
+        return not all_there(there[folder]), characters and not (folder / CHARACTERS_FILE).is_file()
+
+    folder = min(there, key=drawback)  # of even ones the first
+    return Kept(source, folder, there[folder])
 
 
 def check_same_files(kept: Sequence[Kept]) -> None:
@@ -217,14 +232,6 @@ def _found(file: str, digest: str, kept: Sequence[Kept], first: Kept) -> Path:
     if there:
         raise DataError(f"has changed since {first.path} was predicted from it", path=there[0])
     raise DataError(f"is not there any more; {first.path} was predicted from it", path=file)
-
-
-def _inputs(folder: Path) -> Mapping[str, str]:
-    meta = Run(folder).read_json(folder / "meta.json")
-    inputs = meta.get("inputs", {})
-    if not isinstance(inputs, dict) or not all(isinstance(value, str) for value in inputs.values()):
-        raise RunError(f"{folder / 'meta.json'} is damaged: it does not say which files were answered")
-    return inputs
 
 
 def _short(kept: Kept) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,13 +62,13 @@ def joined(parts: Sequence[CharacterScores], ids: Sequence[str]) -> CharacterSco
     )
 
 
-def averaged(runs: Sequence[Run]) -> CharacterScores | None:
-    """The mean of the runs' start and end probabilities for their test file; None where one keeps no such scores.
+def averaged(folders: Sequence[Path]) -> CharacterScores | None:
+    """The mean of start and end probabilities beside predictions in several folders; None where one has no such scores.
 
     Raises:
         DataError: they are of different questions.
     """
-    files = [run.predictions / CHARACTERS_FILE for run in runs]
+    files = [folder / CHARACTERS_FILE for folder in folders]
     if not all(file.is_file() for file in files):
         return None
     first, *others = parts = [CharacterScores.read(file) for file in files]

@@ -196,19 +196,47 @@ def pack(target: Target, checked: Preflight, slug: str, message: str | None) -> 
 
 
 def _predictions(run: Run, recipe: Recipe, load: Load, *, say: Callable[[str], None], progress: Progress) -> Path:
-    """The run's answers to its recipe's test file, predicted now if it has none."""
+    """The run's answers to its recipe's test file as it is now, predicted now if it has none."""
     from qakit.files import file_sha256
+    from qakit.inference.answered_files import answered_files, changed_file
 
     metrics = run.read_json(run.metrics_file)
     file = run.submission_file(metrics) or run.predictions / "submission.csv"
     if file.is_file():
         if (metrics.get("submission") or {}).get("sha256") not in (None, file_sha256(file)):
             say(f"{file} was changed after the run had written it; it is taken as it is")
+        if older := changed_file(answered_files(run.predictions)):
+            file = _of_the_file_as_it_is(run, recipe, file, older, say=say)
     else:
         file = _predict(run, recipe, load, say=say, progress=progress)
     if file.suffix.lower() != ".csv":
         raise UsageError(f"{file} is no CSV file: qakit submits CSV files (recipe: `writer: csv`)")
     return file
+
+
+def _of_the_file_as_it_is(run: Run, recipe: Recipe, file: Path, older: Path, *, say: Callable[[str], None]) -> Path:
+    """The answer file of what ``qakit predict --split test`` has kept, in place of one to a test file of before.
+
+    Raises:
+        DataError: it has kept nothing, or that is of another file, too.
+    """
+    from qakit.inference.answered_files import all_there, answered_files, changed_file
+    from qakit.inference.nbest_file import read_nbest
+    from qakit.inference.output import write_submission
+    from qakit.registry import load_registry
+
+    kept = run.predictions / "test"
+    inputs = answered_files(kept)
+    if not (kept / "nbest.jsonl").is_file() or not all_there(inputs) or changed_file(inputs) is not None:
+        raise DataError(
+            f"holds answers to an older {older.name}: qakit predict {run.folder} --split test, and submit again",
+            path=file,
+        )
+    say(f"{file} holds answers to an older {older.name}: those in {kept} are taken")
+    written = write_submission(kept / "submission", read_nbest(kept / "nbest.jsonl"), recipe, load_registry())
+    for line in written.told():
+        say(line)
+    return written.path
 
 
 def _predict(run: Run, recipe: Recipe, load: Load, *, say: Callable[[str], None], progress: Progress) -> Path:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +19,12 @@ from qakit.ensembling.folder import check_target, write_ensemble
 from qakit.ensembling.load import EnsemblePlan, Weights, load_ensemble
 from qakit.errors import DataError, RecipeError, RunError, UsageError
 from qakit.inference.nbest_file import read_nbest, write_nbest
+from qakit.inference.output import write_submission
 from qakit.registry import load_registry
 from qakit.runs import open_run
+from qakit.submit.target import find_target
 from qakit.values import Example
+from qakit.workflows.loading import load_trained
 
 METHODS = ("voting", "nbest", "char_average")
 COUNT = 24
@@ -170,13 +176,23 @@ def test_a_file_that_has_changed_is_refused_where_it_is_needed(tmp_path: Path) -
     write_questions(file, examples)
     runs = [write_run(tmp_path / f"r{n}", file, examples, pattern(n)) for n in range(2)]
     file.write_text(file.read_text("utf-8") + "\n", "utf-8")
-    with pytest.raises(DataError, match=r"data\.json: has changed since .*nbest\.jsonl was predicted from it"):
+    with pytest.raises(DataError, match=r"has answers to an older data\.json"):
         made(runs, "char_average")
+    for run in runs:  # as of a version that did not note which file was answered
+        meta = run / "predictions" / "meta.json"
+        meta.write_text(json.dumps(json.loads(meta.read_text("utf-8")) | {"inputs": {}}), "utf-8")
     found = made(runs, "voting")  # needs no questions
     assert found.test is not None
     assert found.validation is None
     assert "has changed since" in str(found.no_validation)
+
+
+def test_a_file_that_is_gone_is_missed_where_it_is_needed(tmp_path: Path) -> None:
+    file, examples = tmp_path / "data.json", questions(COUNT)
+    write_questions(file, examples)
+    runs = [write_run(tmp_path / f"r{n}", file, examples, pattern(n)) for n in range(2)]
     file.unlink()
+    assert made(runs, "voting").test is not None
     with pytest.raises(DataError, match="is not there any more"):
         made(runs, "char_average")
 
@@ -203,10 +219,56 @@ def test_weights_that_do_not_fit(runs: list[Path]) -> None:
         made(runs, "nbest", (0.0, 0.0, 0.0))
 
 
+@pytest.fixture
+def replaced(asked: tuple[Path, list[Example]], tmp_path: Path) -> tuple[list[Path], list[Example]]:
+    """Two runs that have answered a file in whose place another one lies now, and the questions of that."""
+    file, examples = tmp_path / "test.json", asked[1]
+    write_questions(file, examples)
+    runs = [write_run(tmp_path / f"r{n}", file, examples, pattern(n), splits=["test"]) for n in range(2)]
+    now = [replace(each, id=f"new-{each.id}") for each in examples]
+    write_questions(file, now)
+    return runs, now
+
+
+def answer_again(run: Path, now: list[Example]) -> None:
+    """What ``qakit predict RUN --split test`` keeps."""
+    (run.parent / "anew").mkdir(exist_ok=True)
+    new = write_run(run.parent / "anew" / run.name, run.parent / "test.json", now, pattern(0), splits=["test"])
+    shutil.copytree(new / "predictions", run / "predictions" / "test")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_answers_to_an_older_test_file_do_not_count(method: str, replaced: tuple[list[Path], list[Example]]) -> None:
+    runs, now = replaced
+    for run in runs:
+        remedy = f"has answers to an older test.json: qakit predict {run} --split test"
+        with pytest.raises(DataError, match=re.escape(remedy)):
+            made(runs, method)
+        answer_again(run, now)
+    found = made(runs, method)
+    assert found.test is not None
+    assert [each.id for each in found.test] == [each.id for each in now]
+    (runs[0].parent / "test.json").unlink()
+    gone = made(runs, "voting")
+    assert gone.test is not None
+    assert gone.test[0].id == "q0", "nobody can say which ones are of the file as it was last"
+
+
+def test_no_answers_to_an_older_test_file_are_submitted(replaced: tuple[list[Path], list[Example]]) -> None:
+    runs, now = replaced
+    run, registry, said = open_run(runs[0]), load_registry(), list[str]()
+    answers = read_nbest(run.predictions / "nbest.jsonl")
+    write_submission(run.predictions / "submission", answers, run.recipe(), registry)
+    with pytest.raises(DataError, match=re.escape(f"older test.json: qakit predict {run.folder} --split test")):
+        find_target(run.folder, None, load_trained, say=said.append)
+    answer_again(run.folder, now)
+    file = find_target(run.folder, None, load_trained, say=said.append).file
+    assert [line.split(",")[0] for line in file.read_text("utf-8").splitlines()[1:]] == [each.id for each in now]
+    assert "older test.json" in said[0]
+
+
 def test_the_folder_is_a_run(runs: list[Path], tmp_path: Path) -> None:
     from qakit.report.compare_runs import read_members
-    from qakit.submit.target import find_target
-    from qakit.workflows.loading import load_trained
 
     folder = tmp_path / "whole"
     check_target(folder, runs)
@@ -229,7 +291,18 @@ def test_the_folder_is_a_run(runs: list[Path], tmp_path: Path) -> None:
 def test_a_folder_is_replaced_only_if_it_holds_an_ensemble(runs: list[Path], tmp_path: Path) -> None:
     folder = tmp_path / "whole"
     write_ensemble(made(runs, "voting"), folder, load_registry())
+    predicted, own = folder / "predictions", folder / "predictions" / "mine"
+    shutil.copytree(predicted / "validation", predicted / "test")
     check_target(folder, runs)
+    for file in (own / "notes.txt", predicted / "notes.txt", predicted / "test" / "notes.txt"):
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    others = re.escape("(predictions/mine, predictions/notes.txt, predictions/test/notes.txt)")
+    with pytest.raises(RunError, match=f"holds more than an ensemble {others}, which would be lost"):
+        check_target(folder, runs)
+    shutil.rmtree(own)
+    (predicted / "notes.txt").unlink()
+    (predicted / "test" / "notes.txt").unlink()
     write_ensemble(made(runs, "nbest"), folder, load_registry())
     assert json.loads((folder / "ensemble.json").read_text("utf-8"))["method"] == {"name": "nbest"}
     assert [each.name for each in tmp_path.iterdir()] == ["whole"], "nothing is left beside it"
