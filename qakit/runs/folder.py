@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from qakit.errors import RecipeError, RunError
-from qakit.files import check_readable
+from qakit.files import check_readable, file_sha256
 from qakit.names import plain_name
 from qakit.numbers import load_json
 from qakit.recipe.load import load_resolved
@@ -133,6 +133,22 @@ class Run:
     def decision_file(self) -> Path:
         """What was tuned on validation: the no-answer threshold and the temperature."""
         return self.model / "decision.json"
+
+    def training_files(self) -> Mapping[str, str]:
+        """The files that the run's own model was trained on, with their SHA-256; empty where meta.json names none.
+
+        Raises:
+            RunError: meta.json is damaged.
+        """
+        try:
+            return dict(self.read_json(self.meta_file)["data"]["train"]["files"])
+        except (KeyError, TypeError, ValueError):
+            return {}
+
+    def decision_sha256(self) -> str | None:
+        """A hash of what was decided with the weights, their step among it: with other weights it is another one. None
+        for a run without a model."""
+        return file_sha256(self.decision_file) if self.decision_file.is_file() else None
 
     @property
     def name(self) -> str:

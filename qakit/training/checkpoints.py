@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -85,8 +85,13 @@ def save_checkpoint(
     scaler: dict[str, Any] | None,
     recipe_hash: str,
     keep: int,
+    frozen: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write ``root/step-NNNNNNNN`` and remove all but the last ``keep``."""
+    """Write ``root/step-NNNNNNNN`` and remove all but the last ``keep``.
+
+    Args:
+        frozen: see :class:`Resuming`.
+    """
     folder = _folder(root, progress)
     remove_leftovers(root)
     with replace_folder(folder) as temporary:
@@ -99,6 +104,7 @@ def save_checkpoint(
         state = {
             "format": FORMAT,
             "recipe": recipe_hash,
+            "frozen": frozen,
             "progress": asdict(progress),
             "scaler": scaler,
             "sha256": {file.name: file_sha256(file) for file in sorted(temporary.glob("*.safetensors"))},
@@ -180,6 +186,16 @@ def load_checkpoint(
     return Progress(**state["progress"]), state["scaler"]
 
 
+def _check_frozen(folder: Path, now: Mapping[str, Any] | None) -> None:
+    """Refuse to put trained weights over other frozen ones than those that they were trained over."""
+    before = load_json((folder / STATE).read_text("utf-8")).get("frozen")
+    if before is not None and now is not None and before["sha256"] != now["sha256"]:
+        raise RunError(
+            f"{folder} was trained over other weights of the backbone {now['source']!r} than there are now, and holds "
+            "only what is trained: put them back, or begin anew in another folder"
+        )
+
+
 def _moments(optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     return {
         f"{key}:{name}": optimiser.state[parameter][key].detach().cpu().contiguous()
@@ -241,6 +257,9 @@ class Resuming:
     workers: Workers
     journal: Journal
     listener: Listener
+    frozen: Mapping[str, Any] | None = None
+    """Of the first process: the backbone's source with the hashes of its files, where checkpoints lack weights of it
+    because only others are trained."""
 
     def restore(
         self,
@@ -253,13 +272,15 @@ class Resuming:
         """Put back what the last whole checkpoint holds, and cut the journal there; without ``resume`` begin anew.
 
         Raises:
-            RunError: all checkpoints are damaged, or they are of another training.
+            RunError: all checkpoints are damaged, or they are of another training, or of other weights of the backbone.
         """
         checkpoint = None
         with self.workers.fail_together():
             if resume and self.workers.first:
                 root = self.run.checkpoints
                 checkpoint = latest_checkpoint(root, warn=lambda text: self.listener(Notice(text)))
+                if checkpoint is not None:
+                    _check_frozen(checkpoint, self.frozen)
         checkpoint = self.workers.from_first(checkpoint)
         progress, scaler = Progress(), self.accelerator.scaler
         with self.workers.fail_together():
@@ -296,6 +317,7 @@ class Resuming:
                     scaler=None if scaler is None else scaler.state_dict(),
                     recipe_hash=self.digest,
                     keep=self.keep,
+                    frozen=self.frozen,
                 )
                 self.listener(CheckpointWritten(progress.step, folder))
 

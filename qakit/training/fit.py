@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
@@ -10,6 +11,7 @@ from accelerate import Accelerator
 from qakit.data.splits import SplitName, split_sources
 from qakit.files import write_json
 from qakit.inference.output import inputs_of
+from qakit.modeling.adapter_file import origin_of
 from qakit.modeling.attention import attention_of
 from qakit.modeling.model import parameter_counts, parameters_by_module
 from qakit.recipe.hub_data import is_on_hub
@@ -26,6 +28,7 @@ from qakit.training.interrupts import stop_requests, stopping
 from qakit.training.journal import Journal
 from qakit.training.keeper import RunKeeper
 from qakit.training.launch import workers_of
+from qakit.training.lineage import is_another
 from qakit.training.loop import train
 from qakit.training.pace import Pace
 from qakit.training.prepare import Prepared
@@ -56,7 +59,8 @@ def fit(
     assembled, counts = prepared.assembled, parameter_counts(prepared.assembled.model)
     digest, journal = recipe_hash(recipe), Journal(run, main, None if clock is None else clock.elapsed)
     trainee = Trainee.of(assembled, recipe, steps=prepared.plan.steps)
-    resuming = Resuming(run, digest, recipe.train.keep_checkpoints, accelerator, workers, journal, listener)
+    frozen = _frozen(prepared) if main else None
+    resuming = Resuming(run, digest, recipe.train.keep_checkpoints, accelerator, workers, journal, listener, frozen)
     progress = resuming.restore(assembled.model, trainee.optimiser, trainee.average, resume=resume)
     pace = Pace.of(prepared.plan, progress.pace)
     if clock is None and pace.leaves_out(prepared.plan):
@@ -133,17 +137,29 @@ def started(
     )
 
 
+def _frozen(prepared: Prepared) -> Mapping[str, Any] | None:
+    """Where the weights come from that no checkpoint holds; None where all are trained, or they are from scratch."""
+    assembled = prepared.assembled
+    if all(each.requires_grad for each in assembled.model.backbone.parameters()):
+        return None
+    return origin_of(prepared.recipe.backbone, Path(str(assembled.config.name_or_path)))
+
+
 def _also_before(run: Run, seen: Seen, progress: Progress) -> Seen:
     """With what the weights that a resumed run continues with were trained on, should its files have changed since."""
     return seen.also(Seen.read(run.seen_file)) if progress.step and run.seen_file.is_file() else seen
 
 
 def _warn_of_changed_data(run: Run, prepared: Prepared, listener: Listener) -> None:
-    """A resumed run should see the files that it began with."""
-    before = run.read_json(run.meta_file).get("data", {})
+    """A resumed run should see the files that it began with, and build on the same runs."""
+    meta = run.read_json(run.meta_file)
+    before, behind = meta.get("data", {}), meta.get("builds_on", {})
     for split in (prepared.train_split, prepared.pseudo_split, prepared.validation_split):
         if split is not None and split.name in before and before[split.name]["files"] != inputs_of(split.files):
             listener(Notice(f"the {split.name} files are not those that this run began with"))
+    for key, edge in prepared.lineage.edges.items():
+        if key in behind and is_another(behind[key], edge):
+            listener(Notice(f"{key} is now of another training than the one that this run began with"))
 
 
 def describe(

@@ -14,6 +14,7 @@ from typing import Any
 
 from qakit.data.splits import read_split
 from qakit.errors import UsageError
+from qakit.files import file_sha256
 from qakit.recipe.model import BackboneSection, Recipe
 from qakit.recipe.staged import SPLIT_FIELDS
 from qakit.registry import Registry
@@ -36,8 +37,8 @@ class Lineage:
     seen: Seen
     """What it, and the runs behind it, show."""
     edges: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """By the recipe's key: the run, its recipe's hash and the hashes of the files that it was trained on; or a folder
-    of weights, or a file, alone."""
+    """By the recipe's key: the run, its recipe's hash, the hashes of the files that it was trained on and of what was
+    tuned with its weights; or a folder of weights; or a file and its hash."""
 
 
 def trace(
@@ -68,7 +69,7 @@ def trace(
         if ancestor is None:
             if recipe.folds is not None:
                 raise UsageError(f"{key}: {path} belongs to no run, so nobody knows which questions its model has seen")
-            edges[key] = {"file": str(path)}
+            edges[key] = {"file": str(path), "sha256": file_sha256(path)}
             continue
         behind = seen_by(ancestor, registry)
         if validation:
@@ -166,12 +167,20 @@ class Ancestor:
         """
         if not self.is_run:
             return {"folder": str(self.folder.absolute())}
-        files: dict[str, str] = {}
-        for each in _trained(self.run):
-            if isinstance(each, Run):
-                files |= each.read_json(each.meta_file).get("data", {}).get("train", {}).get("files", {})
-        digest = self.run.read_json(self.run.meta_file).get("recipe_sha256")
-        return {"run": str(self.folder.absolute()), "recipe_sha256": digest, "train": files}
+        runs = [each for each in trained_runs(self.run) if isinstance(each, Run)]
+        return {
+            "run": str(self.folder.absolute()),
+            "recipe_sha256": self.run.read_json(self.run.meta_file).get("recipe_sha256"),
+            "train": {name: digest for run in runs for name, digest in run.training_files().items()},
+            "decisions": [digest for run in runs if (digest := run.decision_sha256()) is not None],
+        }
+
+
+def is_another(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether what a training builds on has become something else, wherever it lies; each as an edge of its lineage."""
+    both = before.keys() & now.keys() & {"recipe_sha256", "decisions", "sha256"}
+    files = [sorted(each.get("train", {}).values()) for each in (before, now)]
+    return files[0] != files[1] or any(before[key] != now[key] for key in both)
 
 
 def ancestor_of(path: Path) -> Ancestor | None:
@@ -199,7 +208,7 @@ def seen_by(ancestor: Ancestor, registry: Registry) -> Seen:
     if not ancestor.is_run:
         return Seen.read(ancestor.folder / SEEN)
     nothing = Seen.of(())
-    return reduce(Seen.also, (_alone(each, registry) for each in _trained(ancestor.run)), nothing)
+    return reduce(Seen.also, (_alone(each, registry) for each in trained_runs(ancestor.run)), nothing)
 
 
 def _alone(run: Run | Path, registry: Registry) -> Seen:
@@ -217,7 +226,7 @@ def _alone(run: Run | Path, registry: Registry) -> Seen:
     return reduce(Seen.also, (seen_by(each, registry) for each in behind if each is not None), Seen.of(split.examples))
 
 
-def _trained(run: Run) -> Iterator[Run | Path]:
+def trained_runs(run: Run) -> Iterator[Run | Path]:
     """The trained runs that a run is made of, itself for most, and what its members are that belong to no run."""
     parts = _parts(run)
     if not parts:
@@ -227,7 +236,7 @@ def _trained(run: Run) -> Iterator[Run | Path]:
         if owner is None:
             yield path
         else:
-            yield from _trained(owner)
+            yield from trained_runs(owner)
 
 
 def _parts(run: Run) -> list[Path]:

@@ -183,22 +183,17 @@ def predictions_for(
     )
     inputs = {str(questions.files[0]): digest}
     save_predictions(own, inferred.predictions, trained.recipe, run=run.name, inputs=inputs)
-    write_json(own / "meta.json", {**run.read_json(own / "meta.json"), DECISION: _decision(run)})
+    write_json(own / "meta.json", {**run.read_json(own / "meta.json"), DECISION: run.decision_sha256()})
     return {each.id: each for each in inferred.predictions}
 
 
 def _answers(run: Run, folder: Path, digest: str) -> bool:
     """Whether a folder of the run holds its answers to just this file, by the weights that it has, if it has any."""
-    meta, decision = run.read_json(folder / "meta.json"), _decision(run)
+    meta, decision = run.read_json(folder / "meta.json"), run.decision_sha256()
     inputs = meta.get("inputs")
     if not (folder / "nbest.jsonl").is_file() or not isinstance(inputs, dict) or list(inputs.values()) != [digest]:
         return False
     return decision is None or meta.get(DECISION, decision) == decision
-
-
-def _decision(run: Run) -> str | None:
-    """A hash of what was decided with the weights, their step among it; None for a run without a model."""
-    return file_sha256(run.decision_file) if run.decision_file.is_file() else None
 
 
 def labelled_by(example: Example, prediction: Prediction, run: Run) -> tuple[float, Example | None]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from qakit.errors import OutputError, RunError
 from qakit.registry import load_registry
@@ -163,6 +163,21 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     train_until(small_recipe, tmp_path / "broken", changes, killed_after=None)
     for name in ("metrics.jsonl", "predictions/nbest.jsonl", "predictions/submission.csv", "model/model.safetensors"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "broken" / name).read_bytes(), name
+
+
+def test_what_is_frozen_stays_what_the_rest_was_trained_over(
+    small_recipe: Path, tiny_backbone: Path, tmp_path: Path
+) -> None:
+    base, run = shutil.copytree(tiny_backbone, tmp_path / "base"), tmp_path / "run"
+    changes = ["adapter.name=bitfit", f"backbone.source={base}", "train.evaluate_before=false"]
+    train_until(small_recipe, run, changes, killed_after=3)
+    frozen = load_file(base / "model.safetensors")
+    save_file({name: 1.5 * each for name, each in frozen.items()}, base / "model.safetensors", {"format": "pt"})
+    with pytest.raises(RunError, match=r"step-00000002 was trained over other weights of the backbone '.*/base' than"):
+        train_until(small_recipe, run, changes, killed_after=None)
+    save_file(frozen, base / "model.safetensors", {"format": "pt"})
+    train_until(small_recipe, run, changes, killed_after=None)
+    assert Run(run).finished
 
 
 def test_accumulation_changes_nothing_but_the_memory(small_recipe: Path, tmp_path: Path, tiny_backbone: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from command_line import checkpoints_kept
 
 from qakit.errors import UsageError
+from qakit.files import write_json
 from qakit.runs import Run
 from qakit.training.fingerprints import Seen
 
@@ -172,9 +173,10 @@ def test_a_resumed_training_remembers_the_files_that_it_began_with(
 ) -> None:
     for name in ("train", "more"):
         shutil.copy(judged_recipe_file.parent / f"{name}.json", tmp_path)
+    labeller = Run(shutil.copytree(innocent, tmp_path / "labeller"))
     changes = (
         f"data.train={tmp_path / 'train.json'}",
-        f"pseudo={{from_run: {innocent}, min_confidence: 0, file: {tmp_path / 'more.json'}}}",
+        f"pseudo={{from_run: {labeller.folder}, min_confidence: 0, file: {tmp_path / 'more.json'}}}",
         "train.max_steps=2",
         "train.checkpoint_every=1",
     )
@@ -188,11 +190,14 @@ def test_a_resumed_training_remembers_the_files_that_it_began_with(
     for name, part in (("train", slice(1, None)), ("more", slice(0, 1))):
         document = json.loads((tmp_path / f"{name}.json").read_text("utf-8"))
         (tmp_path / f"{name}.json").write_text(json.dumps(document | {"data": document["data"][part]}), "utf-8")
+    decision = labeller.read_json(labeller.decision_file)
+    write_json(labeller.decision_file, decision | {"step": 7})  # of other weights
     result = invoke("train", "--resume", "--output", run.folder)
     assert result.exit_code == 0, result.output
     said = " ".join(result.output.split())
     for name in ("train", "pseudo"):
         assert f"the {name} files are not those that this run began with" in said
+    assert "pseudo.from_run is now of another training than the one that this run began with" in said
     after = Seen.read(run.seen_file)
     assert after.records.tolist() == before.records.tolist()
     assert after.contexts.tolist() == before.contexts.tolist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from qakit.recipe.model import Recipe
 from qakit.registry import load_registry
 from qakit.runs import SEEN, Run, create_run
 from qakit.training.fingerprints import Seen
-from qakit.training.lineage import trace
+from qakit.training.lineage import is_another, trace
 from qakit.values import Answer, Example
 
 REGISTRY = load_registry()
@@ -77,6 +78,30 @@ def test_pseudo_labelled_examples_excuse_no_leak(tmp_path: Path) -> None:
     assert lineage.seen.which(VALIDATION) == VALIDATION  # for those that build on this run
 
 
+def test_what_a_training_builds_on_is_another_one_when_it_was_trained_anew(tmp_path: Path) -> None:
+    def edge(folder: Path) -> Mapping[str, Any]:
+        return trace(pseudo(folder), REGISTRY, OTHER, ()).edges["pseudo.from_run"]
+
+    labeller = Run(trained(tmp_path / "a", THIRD, files={"train.json": "1"}))
+    write_json(labeller.decision_file, {"step": 3})
+    before = edge(ensemble(tmp_path / "both", labeller.folder))
+    assert not is_another({key: value for key, value in before.items() if key != "decisions"}, before)
+    labeller.folder.rename(tmp_path / "moved")
+    assert not is_another(before, edge(ensemble(tmp_path / "other", tmp_path / "moved")))
+    write_json(Run(tmp_path / "moved").decision_file, {"step": 4})
+    assert is_another(before, edge(tmp_path / "other"))
+    write_json(Run(tmp_path / "moved").decision_file, {"step": 3})
+    meta = {"recipe_sha256": "a", "data": {"train": {"files": {"train.json": "2"}}}}
+    write_json(tmp_path / "moved" / "meta.json", meta)
+    assert is_another(before, edge(tmp_path / "other"))
+    answers = tmp_path / "answers.csv"
+    found = []
+    for text in ("id,answer\n", "id,answer\n1,a\n"):
+        answers.write_text(text, "utf-8")
+        found.append(edge(answers))
+    assert is_another(*found)
+
+
 def test_a_context_that_the_training_itself_shows_is_no_leak(tmp_path: Path) -> None:
     same = Example("t", "What is in Italy?", VALIDATION[0].contexts, (Answer("Rome", 0),))
     labeller = trained(tmp_path / "labeller", [same])
@@ -97,7 +122,7 @@ def test_an_ensemble_has_seen_what_its_members_have(tmp_path: Path) -> None:
     second = trained(tmp_path / "second", VALIDATION, files={"b.json": "2"})
     harmless, harmful = ensemble(tmp_path / "one", first, first), ensemble(tmp_path / "both", first, second)
     edge = trace(pseudo(harmless), REGISTRY, OTHER, VALIDATION).edges["pseudo.from_run"]
-    assert edge == {"run": str(harmless), "recipe_sha256": None, "train": {"a.json": "1"}}
+    assert edge == {"run": str(harmless), "recipe_sha256": None, "train": {"a.json": "1"}, "decisions": []}
     assert f"pseudo.from_run: {harmful} was trained on 1 of the 1 validation questions" in refused(pseudo(harmful))
     assert f"{tmp_path / 'outer'} was trained on" in refused(pseudo(ensemble(tmp_path / "outer", first, harmful)))
     lineage = trace(pseudo(harmful), REGISTRY, OTHER, ())

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from accelerate import Accelerator
 from tiny_model import tiny_model
 
 from qakit.distributed import ALONE, Workers
-from qakit.errors import QakitError
+from qakit.errors import QakitError, RunError
 from qakit.recipe.model import TrainSection
 from qakit.runs import Run
 from qakit.training.checkpoints import Progress, Resuming
@@ -18,9 +20,9 @@ from qakit.training.journal import Journal
 from qakit.training.optim import build_optimiser
 
 
-def resuming(folder: Path, heard: list[Event], digest: str = "x") -> Resuming:
+def resuming(folder: Path, heard: list[Event], digest: str = "x", frozen: Mapping[str, Any] | None = None) -> Resuming:
     run = Run(folder)
-    return Resuming(run, digest, 1, Accelerator(cpu=True), ALONE, Journal(run), heard.append)
+    return Resuming(run, digest, 1, Accelerator(cpu=True), ALONE, Journal(run), heard.append, frozen)
 
 
 def test_it_goes_back_to_the_checkpoint_and_cuts_the_journal_there(tmp_path: Path) -> None:
@@ -59,3 +61,16 @@ def test_the_other_processes_are_told_of_what_fails(
     with pytest.raises(QakitError):
         own.restore(model, optimiser, resume=True)
     assert told[-1] is False
+
+
+def test_frozen_weights_must_be_those_of_the_checkpoint(tmp_path: Path) -> None:
+    model, base = tiny_model(), {"source": "base", "sha256": {"model.safetensors": "1"}}
+    optimiser = build_optimiser(model, TrainSection())
+    resuming(tmp_path, [], frozen=base).save(Progress(step=1), model, optimiser)
+    other = base | {"sha256": {"model.safetensors": "2"}}
+    with pytest.raises(RunError, match="step-00000001 was trained over other weights of the backbone 'base'"):
+        resuming(tmp_path, [], frozen=other).restore(model, optimiser, resume=True)
+    for same in (base, None):
+        assert resuming(tmp_path, [], frozen=same).restore(model, optimiser, resume=True).step == 1
+    resuming(tmp_path, []).save(Progress(step=2), model, optimiser)  # as of a version that did not note it
+    assert resuming(tmp_path, [], frozen=base).restore(model, optimiser, resume=True).step == 2
