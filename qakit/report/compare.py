@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from qakit.errors import UsageError
 from qakit.recipe.differences import differing_keys, seeds_apart
+from qakit.report.training_data import mixed_training_data
 from qakit.runs import cut_short
 from qakit.statistics import LEVEL, Column, Difference, Sampling, drawn_columns, mean_columns, mean_of
 
@@ -281,3 +282,4 @@ def _notes(members: Sequence[Member], labels: Sequence[str], groups: Sequence[Gr
             yield f"{label} is not finished; its best weights so far are compared."
         if short := cut_short(member.run):
             yield f"{label} has trained {short}."
+    yield from mixed_training_data({label: member.run for label, member in zip(labels, members, strict=True)})

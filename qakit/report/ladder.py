@@ -18,6 +18,7 @@ from qakit.report.compare_runs import read_members
 from qakit.report.compare_table import NOTHING, Grid, changes, markdown_table, markdown_text, signed, verdict
 from qakit.report.curves import save_picture
 from qakit.report.html import code, drawn_for_html, figure, heading, inline_svg, notes, page, paragraph, table
+from qakit.report.training_data import mixed_training_data
 from qakit.runs import Run, cut_short
 from qakit.statistics import Column, Difference, Sampling
 
@@ -137,6 +138,7 @@ def ladder_of(rungs: Sequence[Rung], registry: Registry, sampling: Sampling) -> 
         steps.append(replace(step, passes=tuple(sorted(passes, key=baselines.__getitem__))))
     notes += [f"{rung.name}: {rung.note}." for rung in rungs if rung.note]
     notes += [f"{name} has trained {short}." for name, run in runs.items() if (short := cut_short(run))]
+    notes += mixed_training_data(runs)
     if questions is not None and questions < FEW:
         notes.append(f"Intervals of {questions} questions are too narrow: they know only what these questions show.")
     ordered = dict(sorted(baselines.items(), key=lambda item: item[1]))

@@ -12,6 +12,7 @@ from qakit.recipe.differences import differing_keys
 from qakit.recipe.model import Recipe
 from qakit.report.curves import NOT_CURVES
 from qakit.report.study import RowDifference, Spread, StudyResults, StudyRow, StudyRun, StudyTask
+from qakit.report.training_data import mixed_training_data
 from qakit.runs import Run, cut_short
 from qakit.statistics import Sampling, mean_of
 from qakit.study.folder import StudyFolder
@@ -64,6 +65,7 @@ def read_results(
     names = list(dict.fromkeys(run.task for run in runs if run.figures))
     baseline = loaded.study.baseline if loaded is not None else None
     tasks = [_task(name, runs, registry, baseline, notes, sampling) for name in names]
+    notes += mixed_training_data({run.name: Run(run.folder) for run in runs if run.figures and run.folder})
     about = folder.about()
     is_search = about.get("is_search") is True
     if is_search:

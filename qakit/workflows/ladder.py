@@ -13,7 +13,9 @@ from qakit.graph.execute import Execution
 from qakit.graph.expand import graph_of, load
 from qakit.graph.folders import check_graph, make_folders
 from qakit.graph.nodes import Graph, Node, share_weights
-from qakit.training.events import Remark
+from qakit.report.training_data import older_training_data
+from qakit.runs import Run
+from qakit.training.events import Notice, Remark
 
 if TYPE_CHECKING:
     from qakit.registry import Registry
@@ -77,6 +79,10 @@ class Climb:
         Raises:
             InterruptedTrainingError: it was asked to stop.
         """
+        done = {rung.name: Run(rung.folder) for rung in self.rungs if Run(rung.folder).finished}
+        with self.execution.workers.fail_together():
+            if self.execution.workers.first and (older := older_training_data(done)):
+                self.execution.listener(Notice(older))
         self.execution.run()
         if not self.execution.workers.first:  # who knows of the rungs
             return list(self.rungs)

@@ -16,12 +16,13 @@ from qakit.graph.execute import Ended, Execution
 from qakit.graph.expand import Loaded, graph_of, load
 from qakit.graph.folders import check_graph, is_begun, make_folders
 from qakit.graph.nodes import Graph, Node, check_recipe, share_weights
+from qakit.report.training_data import older_training_data
 from qakit.runs import Run
 from qakit.study.folder import StudyFolder
 from qakit.study.plan import PlannedTrial, plan, trials_of
 from qakit.study.search import Drawn, Search, open_search, storage_failures_told
 from qakit.study.trials import Trial, TrialRecord, noted_trials, records_of, selected_by, value_of
-from qakit.training.events import Event, Listener, NodeEnded, NodeProgress
+from qakit.training.events import Event, Listener, NodeEnded, NodeProgress, Notice
 from qakit.training.interrupts import InterruptedTrainingError
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ class StudyExecution:
             UsageError: a search was begun in another space.
             InterruptedTrainingError: it was asked to stop.
         """
+        with self.place.workers.fail_together():
+            if self.place.workers.first:
+                self._warn_of_older_data()
         if self.loaded.study.search is not None:
             with storage_failures_told():
                 return self._search()
@@ -81,6 +85,11 @@ class StudyExecution:
                     make_folders(graph, self.folder.path, files)
         self._execution(graph).run()
         return records_of(self.folder, trials, self.registry)
+
+    def _warn_of_older_data(self) -> None:
+        begun = {trial.run: Run(self.folder.runs / trial.run) for trial in noted_trials(self.folder)}
+        if older := older_training_data({name: run for name, run in begun.items() if run.finished}):
+            self.place.listener(Notice(older))
 
     def _execution(self, graph: Graph) -> Execution:
         how = {"keep_going": True, "retry_failed": self.retry_failed, "poll": self.poll}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,21 @@ def test_what_is_trained_is_not_trained_again_and_another_recipe_is_no_excuse(cl
         "was begun with seed: 0, but the recipe now says seed: 9" in step["error"]
         for step in json.loads(result.stdout)["steps"]
     )
+
+
+def test_a_step_of_older_training_data_is_told(small_recipe: Path, invoke: Any, tmp_path: Path) -> None:
+    data = Path(shutil.copy(small_recipe.parent / "train.json", tmp_path))
+    steps = [tmp_path / "a.yaml", tmp_path / "b.yaml"]
+    for number, step in enumerate(steps, start=1):
+        train = f"train: {{max_steps: {number}, evaluate_before: false}}"
+        step.write_text(f"extends: {small_recipe}\ndata: {{train: {data}}}\n{train}\n", "utf-8")
+    assert invoke("ladder", steps[0], "--output", tmp_path / "out", "--resamples", "200").exit_code == 0
+    data.write_text(data.read_text("utf-8") + "\n", "utf-8")
+    result = invoke("ladder", *steps, "--output", tmp_path / "out", "--resamples", "200", "--json")
+    assert result.exit_code == 0, result.output
+    assert "a was trained on an older train.json" in " ".join(result.stderr.split())
+    note = "train.json had other content when b was trained than for a"
+    assert any(note in each for each in json.loads(result.stdout)["notes"])
 
 
 def test_an_ensemble_of_the_steps_is_a_step(climbed: Any, invoke: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from qakit.errors import UsageError
+from qakit.files import write_json
 from qakit.recipe.differences import differing_keys, seeds_apart, unusual
 from qakit.recipe.model import Recipe
 from qakit.report.compare import Comparison, Plan, compare
@@ -151,6 +152,15 @@ def test_what_should_be_kept_in_mind_is_said() -> None:
 
 
 # ------------------------------------------------------------------------------------------------- tables and curves
+def test_runs_of_other_training_data_under_the_same_name_are_told(tmp_path: Path) -> None:
+    for name, digest in (("a", "1"), ("b", "2"), ("c", "2")):
+        write_json(tmp_path / name / "meta.json", {"data": {"train": {"files": {"data/train.json": digest}}}})
+    members = [member(str(tmp_path / name), GOOD, head=head) for name, head in (("a", "crf"), ("b", "linear_span"))]
+    note = "train.json had other content when b was trained than for a: their difference is one of the training data, "
+    assert compare(members, FAST).notes == (f"{note}too.",)
+    assert compare([members[1], member(str(tmp_path / "c"), BAD, head="crf")], FAST).notes == ()
+
+
 def test_what_is_not_known_is_a_dash() -> None:
     comparison = compare([member("a", GOOD), member("b", BAD)], FAST)
     runs = grids(comparison)[0]

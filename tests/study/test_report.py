@@ -13,13 +13,16 @@ from typing import Any
 import pytest
 
 from qakit.errors import RunError, UsageError
+from qakit.files import write_json
 from qakit.graph.expand import load
+from qakit.inference.output import inputs_of
 from qakit.names import duration
 from qakit.report.study_page import memory, write_report
 from qakit.report.study_pictures import numeric_keys
 from qakit.statistics import Sampling
 from qakit.study.folder import find_study
 from qakit.study.results import read_results
+from qakit.training.events import Notice
 
 Write = Callable[..., Path]
 Drive = Any
@@ -112,6 +115,37 @@ def test_a_report_of_two_tasks(write: Write, drive: Drive, tmp_path: Path) -> No
     assert "://" not in html and "@import" not in html
     assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", html))
     assert not re.search(r"(?i)\b(nan|none|inf)\b", checked.text.replace("LoRA", ""))
+
+
+@pytest.mark.parametrize("of", ["a trial", "its folds"])
+def test_trials_of_other_training_data_are_told_apart(write: Write, drive: Drive, tmp_path: Path, of: str) -> None:
+    data = tmp_path / "train.json"
+    data.write_text("first", "utf-8")
+
+    def train(rates: str) -> list[str]:
+        drive.events.clear()
+        drive(file := write(f"recipe: base.yaml\ngrid: {{train.learning_rate: [{rates}]}}\n"))
+        for run in drive.folder.runs.iterdir():  # what the fake training leaves out
+            parts = [run]
+            if of == "its folds":
+                write_json(run / "folds.json", {"folds": [1, 2]})
+                parts = [run / "fold-1", run / "fold-2"]
+            for part in parts:
+                part.mkdir(exist_ok=True)
+                (part / "recipe.yaml").touch()
+                if not (part / "meta.json").is_file() or "data" not in (part / "meta.json").read_text("utf-8"):
+                    write_json(part / "meta.json", {"data": {"train": {"files": inputs_of([data])}}})
+        notes.extend(note for note in drive.results(file).notes if "train.json" in note)
+        return [event.message for event in drive.events if isinstance(event, Notice)]
+
+    notes = list[str]()
+    assert train("1e-3, 1e-4") == train("1e-3, 1e-4") == notes == []
+    data.write_text("second", "utf-8")
+    (told,) = train("1e-3, 1e-4, 1e-5")
+    assert "learning_rate0.001, learning_rate0.0001 were trained on an older train.json" in told
+    rest = "their difference is one of the training data, too."
+    others = "learning_rate0.001, learning_rate0.0001"
+    assert notes == [f"train.json had other content when learning_rate1e-05 was trained than for {others}: {rest}"]
 
 
 def test_failed_trials_are_shown_with_what_they_said(write: Write, drive: Drive, tmp_path: Path) -> None:
