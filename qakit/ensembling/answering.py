@@ -179,16 +179,23 @@ class TrainedEnsemble:
         self, examples: Sequence[Example], *, top_k: int, progress: CountProgress | None = None
     ) -> list[SpanPrediction]:
         """The best ``top_k`` candidates for each question, over all of its contexts, as far as the method has so many:
-        where finished answers are combined, those of the member whose answer was taken.
+        where finished answers are combined, those of the member whose answer was taken. The answer is that of
+        :meth:`infer`, however many are wanted.
 
         Raises:
             UsageError: the members do not answer with spans.
         """
-        wide = self.recipe.predict.model_copy(update={"n_best": max(self.recipe.predict.n_best, top_k)})
-        found = self.with_recipe(self.recipe.model_copy(update={"predict": wide})).infer(examples, progress=progress)
-        if not all(isinstance(each, SpanPrediction) for each in found.predictions):
+        answers = self.infer(examples, progress=progress).predictions
+        if not all(isinstance(each, SpanPrediction) for each in answers):
             raise UsageError(f"the members of {self.run.folder} do not answer with spans")
-        return [best_of(each, top_k) for each in found.predictions]
+        found = [best_of(each, top_k) for each in answers]
+        if top_k <= self.recipe.predict.n_best or all(len(each.candidates) == top_k for each in found):
+            return found
+        predict = self.recipe.predict.model_copy(update={"n_best": top_k})
+        wide = self.with_recipe(self.recipe.model_copy(update={"predict": predict})).infer(examples)
+        return [
+            best_of(more, top_k).with_answer(each.answer) for each, more in zip(found, wide.predictions, strict=True)
+        ]
 
     def _asked(
         self, examples: Sequence[Example], place: Path, *, cache: Path | None, progress: CountProgress | None

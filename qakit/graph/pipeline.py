@@ -191,6 +191,7 @@ def _describe(run: Run, trained: TrainedPipeline, validation: Split | None) -> d
         "data": data,
         "stages": {name: str(folder) for name, folder in stage_folders(run).items()},
         "settings": settings_versions(trained.recipe, trained.registry),
+        "decisions": {name: Run(folder).decision_sha256() for name, folder in stage_folders(run).items()},
     }
 
 

@@ -236,13 +236,24 @@ class TrainedRun:
     def answer(
         self, examples: Sequence[Example], *, top_k: int, progress: CountProgress | None = None
     ) -> list[SpanPrediction]:
-        """The best ``top_k`` candidates for each question, over all of its contexts.
+        """The best ``top_k`` candidates for each question, over all of its contexts; the answer is that of
+        :meth:`predict`, however many are wanted.
 
         Raises:
             UsageError: the head does not give spans.
         """
-        _, raw = self.raw_answers(examples, least=top_k, progress=progress)
-        return [best_of(prediction, top_k) for prediction in finish(raw, examples, self.judge)]
+        prepared, scores = self.score(examples, progress=progress)
+        raw = self._spans(prepared, scores)
+        found = finish(raw, examples, self.judge)
+        kept, cut = self.recipe.predict.n_best, set(_cut(scores))
+        few = [row for row, each in enumerate(raw) if len(each.candidates) < top_k]
+        short = [row for row in few if row in cut or len(raw[row].candidates) == kept]
+        if short:
+            asked = [examples[row] for row in short]
+            _, wide = self.raw_answers(asked, least=top_k)
+            for row, more in zip(short, finish(wide, asked, self.judge), strict=True):
+                found[row] = more.with_answer(found[row].final)
+        return [best_of(prediction, top_k) for prediction in found]
 
 
 def best_of(prediction: Prediction, top_k: int) -> SpanPrediction:

@@ -314,6 +314,17 @@ def stage_folders(run: Run) -> dict[StageName, Path]:
     return found
 
 
+def changed_stages(run: Run) -> list[Path]:
+    """The stages of a pipeline that have other weights now than when weight and threshold were tuned with them.
+
+    Raises:
+        RunError: the folder is damaged.
+    """
+    then = run.read_json(run.meta_file).get("decisions", {})
+    now = [(folder, then.get(name), Run(folder).decision_sha256()) for name, folder in stage_folders(run).items()]
+    return [folder for folder, before, after in now if before not in (None, after)]
+
+
 def what_answers(run: Run, within: tuple[Path, ...] = ()) -> tuple[Path, ...]:
     """The files and folders that decide the answers of a run of any kind: weights, and what was tuned with them.
 

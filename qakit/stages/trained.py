@@ -206,11 +206,17 @@ class TrainedPipeline:
     def answer(
         self, examples: Sequence[Example], *, top_k: int, progress: CountProgress | None = None
     ) -> list[SpanPrediction]:
-        """The best ``top_k`` candidates for each question, over all of its contexts."""
-        read = self.read(examples, least=top_k, progress=progress)
-        n_best = max(self.recipe.predict.n_best, top_k)
-        raw = raw_answers(read.readings, examples, self.decision, n_best=n_best)
-        return [best_of(prediction, top_k) for prediction in finish(raw, examples, self.judge)]
+        """The best ``top_k`` candidates for each question, over all of its contexts; the answer is that of
+        :meth:`infer`, however many are wanted."""
+        found = [best_of(each, top_k) for each in self.infer(examples, progress=progress).predictions]
+        short = [row for row, each in enumerate(found) if len(each.candidates) < top_k]
+        if short:
+            asked = [examples[row] for row in short]
+            read, n_best = self.read(asked, least=top_k), max(self.recipe.predict.n_best, top_k)
+            wide = finish(raw_answers(read.readings, asked, self.decision, n_best=n_best), asked, self.judge)
+            for row, more in zip(short, wide, strict=True):
+                found[row] = best_of(more, top_k).with_answer(found[row].answer)
+        return found
 
     def _reading(self, span: SpanPrediction, context: int, probability: float) -> Reading:
         return Reading.of(span, context=context, probability=probability, temperature=self.span.temperature)

@@ -23,7 +23,7 @@ from qakit.recipe.overrides import key_path
 from qakit.registry import Registry, load_registry
 from qakit.runs import Run, nested, open_run
 from qakit.runs.plugins import other_versions
-from qakit.stages.load import is_pipeline_folder, unfinished
+from qakit.stages.load import changed_stages, is_pipeline_folder, unfinished
 from qakit.stages.trained import TrainedPipeline, recipes_under
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ def load_trained(
         workers: the processes that share the scoring.
         keep: have all members in memory at once; else each is loaded when its turn comes, and again the next time.
         say: called with the member at work.
-        warn: called with trainings that are not finished, and members that an ensemble was not made of.
+        warn: called with trainings that are not finished, members that an ensemble was not made of, and stages that a
+            pipeline was not tuned with.
         within: the ensembles and folds of which this is a member, outermost first.
         only_answers: of a run of one model, leave out what reads files and judges answers.
 
@@ -116,11 +117,16 @@ def load_trained(
         return TrainedEnsemble.of(
             stored, registry, open_member, overrides=overrides, keep=keep, say=say, workers=workers
         )
-    if is_pipeline_folder(folder):
-        return TrainedPipeline.load(folder, registry=registry, device=device, workers=workers, overrides=overrides)
-    return TrainedRun.load(
-        folder, registry=registry, device=device, workers=workers, overrides=overrides, only_answers=only_answers
-    )
+    if not is_pipeline_folder(folder):
+        return TrainedRun.load(
+            folder, registry=registry, device=device, workers=workers, overrides=overrides, only_answers=only_answers
+        )
+    for path in changed_stages(open_run(folder)):
+        warn(
+            f"{path} has other weights than when {folder} was tuned: the weight of the stages and the no-answer "
+            "threshold may not suit them; train the pipeline in another folder to find them anew"
+        )
+    return TrainedPipeline.load(folder, registry=registry, device=device, workers=workers, overrides=overrides)
 
 
 def _reading(run: Run) -> tuple[str, dict[str, Any]]:

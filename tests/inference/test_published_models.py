@@ -18,6 +18,7 @@ import qakit
 from qakit.errors import ModelError, RecipeError, RunError, UsageError
 from qakit.inference.answerer import Answerer
 from qakit.inference.checkpoint import load_checkpoint
+from qakit.values import Example
 from qakit.workflows.loading import is_model_alone, load_trained
 
 QUESTION = "Where is Normandy?"
@@ -137,6 +138,18 @@ def test_more_candidates_than_n_best_are_sought_not_cut(model: Publish) -> None:
     assert len({each.text for each in many}) == len(many) == 75
     assert [each.text for each in many[:20]] == [each.text for each in few]
     assert [each.score for each in many] == sorted((each.score for each in many), reverse=True)
+
+
+def test_the_answer_is_that_of_predict_however_many_candidates_are_wanted(model: Publish) -> None:
+    """The clean-up chooses among the candidates that prediction keeps, not among all that are shown."""
+    prior = "postprocess=[{name: length_prior, median: 60, spread: 0.1, weight: 5}]"
+    trained = load_checkpoint(str(model("Bert")), overrides=[prior])
+    (wanted,) = trained.predict([Example("q", QUESTION, (CONTEXT,))])
+    for top_k in (1, 20, 21, 75, 500):
+        reply = Answerer(trained).answer(QUESTION, CONTEXT, top_k=top_k)
+        assert reply.answer == wanted.final
+        assert len(reply.candidates) == min(top_k, len({each.text for each in reply.candidates}))
+    assert any(len(each.text) > len(wanted.final) for each in reply.candidates), "the prior would choose another one"
 
 
 def test_places_of_one_text_do_not_use_up_the_candidates(model: Publish) -> None:

@@ -10,8 +10,10 @@ import pytest
 
 import qakit
 from qakit.errors import ModelError, RunError, UsageError
+from qakit.files import write_json
 from qakit.inference.nbest_file import read_nbest
 from qakit.outputs import new_path
+from qakit.recipe.section import PluginRef
 from qakit.runs import Run
 from qakit.stages.trained import TrainedPipeline
 from qakit.values import Example
@@ -142,6 +144,29 @@ def test_other_commands_know_the_folder(trained_pipeline: Path, tmp_path: Path, 
     assert "its span stage has" in str(characters.exception)
 
 
+def test_a_stage_that_was_trained_anew_is_told(trained_pipeline: Path, tmp_path: Path) -> None:
+    folder, span = tmp_path / "whole", tmp_path / "span"
+    shutil.copytree(trained_pipeline, folder)
+    shutil.copytree(trained_pipeline / "span", span)
+    text = (folder / "pipeline.yaml").read_text("utf-8")
+    (folder / "pipeline.yaml").write_text(text.replace("span/recipe.yaml", f"{{from_run: {span}}}"), "utf-8")
+
+    def told() -> list[str]:
+        warned = list[str]()
+        load_trained(folder, warn=warned.append)
+        return warned
+
+    assert told() == []
+    run = Run(span)
+    write_json(run.decision_file, run.read_json(run.decision_file) | {"step": 1})
+    (warned,) = told()
+    assert f"{span} has other weights than when {folder} was tuned" in warned
+    meta = Run(folder).read_json(folder / "meta.json")
+    del meta["decisions"]  # as of a version that did not note it
+    write_json(folder / "meta.json", meta)
+    assert told() == []
+
+
 def test_one_context_and_fewer_than_top_k(loaded: TrainedPipeline) -> None:
     for contexts in (["One two three."], ["One two three.", "four five."], ["", "four five."]):
         (answer,) = loaded.answer([Example("q", "what is it?", tuple(contexts))], top_k=5)
@@ -154,6 +179,16 @@ def test_a_pipeline_widens_its_search_where_more_is_wanted(loaded: TrainedPipeli
     few = loaded.recipe.predict.n_best
     (answer,) = loaded.answer([example], top_k=few + 9)
     assert len({each.text for each in answer.candidates}) == len(answer.candidates) == few + 9
+
+
+def test_the_answer_of_a_pipeline_is_the_same_however_many_are_wanted(loaded: TrainedPipeline) -> None:
+    example = Example("q", "what is it?", ("One two three four five six seven eight.", "nine ten eleven."))
+    prior = PluginRef.model_validate({"name": "length_prior", "median": 33, "spread": 0.1, "weight": 5})
+    chosen = loaded.with_recipe(loaded.recipe.model_copy(update={"postprocess": [prior]}))
+    (wanted,) = chosen.infer([example]).predictions
+    answers = [chosen.answer([example], top_k=top_k)[0] for top_k in (1, 5, 60)]
+    assert [each.answer for each in answers] == [wanted.final] * 3
+    assert any(len(each.text) > len(wanted.final) for each in answers[-1].candidates), "the prior would choose it"
 
 
 def test_a_plain_run_has_the_table_of_errors_too(trained_pipeline: Path, invoke) -> None:
