@@ -244,7 +244,7 @@ class TrainedRun:
         """
         prepared, scores = self.score(examples, progress=progress)
         raw = self._spans(prepared, scores)
-        found = finish(raw, examples, self.judge)
+        found = [best_of(each, top_k) for each in finish(raw, examples, self.judge)]
         kept, cut = self.recipe.predict.n_best, set(_cut(scores))
         few = [row for row, each in enumerate(raw) if len(each.candidates) < top_k]
         short = [row for row in few if row in cut or len(raw[row].candidates) == kept]
@@ -252,8 +252,8 @@ class TrainedRun:
             asked = [examples[row] for row in short]
             _, wide = self.raw_answers(asked, least=top_k)
             for row, more in zip(short, finish(wide, asked, self.judge), strict=True):
-                found[row] = more.with_answer(found[row].final)
-        return [best_of(prediction, top_k) for prediction in found]
+                found[row] = best_of(more, top_k).with_answer(found[row].answer)
+        return found
 
 
 def best_of(prediction: Prediction, top_k: int) -> SpanPrediction:

@@ -59,7 +59,8 @@ def fit(
     assembled, counts = prepared.assembled, parameter_counts(prepared.assembled.model)
     digest, journal = recipe_hash(recipe), Journal(run, main, None if clock is None else clock.elapsed)
     trainee = Trainee.of(assembled, recipe, steps=prepared.plan.steps)
-    frozen = _frozen(prepared) if main else None
+    with workers.fail_together():
+        frozen = _frozen(prepared) if main else None
     resuming = Resuming(run, digest, recipe.train.keep_checkpoints, accelerator, workers, journal, listener, frozen)
     progress = resuming.restore(assembled.model, trainee.optimiser, trainee.average, resume=resume)
     pace = Pace.of(prepared.plan, progress.pace)

@@ -142,7 +142,7 @@ def test_more_candidates_than_n_best_are_sought_not_cut(model: Publish) -> None:
 
 def test_the_answer_is_that_of_predict_however_many_candidates_are_wanted(model: Publish) -> None:
     """The clean-up chooses among the candidates that prediction keeps, not among all that are shown."""
-    prior = "postprocess=[{name: length_prior, median: 60, spread: 0.1, weight: 5}]"
+    prior = "postprocess=[{name: length_prior, median: 80, spread: 0.1, weight: 5}]"
     trained = load_checkpoint(str(model("Bert")), overrides=[prior])
     (wanted,) = trained.predict([Example("q", QUESTION, (CONTEXT,))])
     for top_k in (1, 20, 21, 75, 500):
