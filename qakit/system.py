@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from pathlib import Path
 
 from qakit.errors import QakitError, UsageError
@@ -49,6 +50,17 @@ def home_folder() -> Path:
 def without_tilde(path: str | Path) -> Path:
     """The path with ``~`` as the home folder; as it is where there is none, or no such user."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib's raises instead
+
+
+def environment_of_children() -> dict[str, str]:
+    """The environment of a process that runs this program again: it finds the packages that this one finds.
+
+    ``python -m`` would look into the working folder first, and that may be somebody else's: a ``json.py`` in it would
+    be run in place of Python's own.
+    """
+    here = [str(Path(entry).absolute()) for entry in sys.path if entry]
+    path = os.pathsep.join(filter(None, (*here, os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
 
 
 def refused_by_system(error: Exception) -> QakitError | None:

@@ -7,7 +7,6 @@ is ``qakit train --resume``, as everywhere.
 from __future__ import annotations
 
 import ctypes
-import os
 import platform
 import signal
 import sys
@@ -24,6 +23,7 @@ from qakit.graph.nodes import Node
 from qakit.graph.processes import LOG, Command, Watched, limit, outcome, start_logged, train_command
 from qakit.ray_cluster import Room, connect, room_of, what_went_wrong
 from qakit.runs import Run
+from qakit.system import environment_of_children
 from qakit.training.events import Listener
 from qakit.training.interrupts import InterruptedTrainingError
 
@@ -107,7 +107,7 @@ def work(command: Sequence[str], log: str, folder: str, threads: int | None) -> 
         )
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)  # Ray was started in the background, and cancels by it
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    environment = {name: value for name, value in environment_of_children().items() if name != "OMP_NUM_THREADS"}
     if threads is not None:
         environment["OMP_NUM_THREADS"] = str(threads)
     arguments = [sys.executable, *command[1:]]  # the interpreter of this machine

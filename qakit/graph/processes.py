@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from qakit.graph.execute import Ended, Here, Job
 from qakit.graph.nodes import Join, Node, Train
 from qakit.registry import Registry
 from qakit.runs import BusyError, Run
+from qakit.system import environment_of_children
 from qakit.training.events import Listener, NodeProgress
 from qakit.training.interrupts import InterruptedTrainingError
 
@@ -72,7 +72,7 @@ class Processes:
             process, offset = start_logged(
                 [*self.command(run.folder), *limit(node)],
                 run.folder / LOG,
-                environment={**os.environ, **slot.environment},
+                environment={**environment_of_children(), **slot.environment},
             )
 
         def look() -> Ended | None:

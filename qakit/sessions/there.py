@@ -6,7 +6,6 @@ also when something fails: Kaggle keeps nothing of a notebook that ends with an 
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -23,6 +22,7 @@ from qakit.names import below
 from qakit.numbers import load_json
 from qakit.runs import Run, checkpoints_in, runs_in
 from qakit.submit.unzip import unpack
+from qakit.system import environment_of_children
 
 REPORT = "qakit-session.json"
 RESERVE = 0.05
@@ -130,7 +130,9 @@ def _check_same(run: Path, texts: Mapping[str, str]) -> None:
 
 def _trained(run: Path, until: float | None, *, internet: bool, there: Path, say: Say) -> dict[str, Any]:
     """Train until it ends by itself, or is asked to: then it finishes a step and writes a checkpoint."""
-    environment = {**os.environ, "QAKIT_CACHE": str(there / "cache")} | ({} if internet else {"HF_HUB_OFFLINE": "1"})
+    environment = {**environment_of_children(), "QAKIT_CACHE": str(there / "cache")} | (
+        {} if internet else {"HF_HUB_OFFLINE": "1"}
+    )
     command = [sys.executable, "-m", "qakit", "train", "--resume", "--output", str(run), "--events"]
     child = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import queue
 import signal
 import subprocess
@@ -26,6 +25,7 @@ from qakit.devices import Slot, environment_of
 from qakit.distributed import AbandonedError
 from qakit.errors import QakitError, RunError
 from qakit.recipe.issues import Issue
+from qakit.system import environment_of_children
 from qakit.training.events import Listener, from_json
 from qakit.training.interrupts import (
     StopRequest,
@@ -106,10 +106,8 @@ class _Crew:
     """Where they meet; lives as long as it is held."""
 
     def start(self, slots: Sequence[Slot], order: Message) -> None:
-        common = {**os.environ, **environment_of(slots)}
-        # As they are here, so that the same code is found; the environment is that of a launcher, or of none.
-        common["PYTHONPATH"] = os.pathsep.join(filter(None, (*sys.path, os.environ.get("PYTHONPATH"))))
-        for name in LAUNCHERS:
+        common = {**environment_of_children(), **environment_of(slots)}
+        for name in LAUNCHERS:  # it is that of a launcher, or of none
             common.pop(name, None)
         if len(slots) > 1:
             common |= self._meeting(len(slots))

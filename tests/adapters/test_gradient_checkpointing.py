@@ -57,5 +57,5 @@ def test_with_every_kind_of_adapter_training_is_the_same(make: Make, adapter: st
 
 @pytest.mark.parametrize("model_type", ["albert", "mpnet"])
 def test_an_architecture_that_cannot_is_named(model_type: str) -> None:
-    with pytest.raises(ModelError, match=f"transformers' {model_type} does not support it"):
+    with pytest.raises(ModelError, match=f"the encoder {model_type} does not support it"):
         use_gradient_checkpointing(small(model_type), model_type)

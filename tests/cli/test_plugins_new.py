@@ -70,14 +70,17 @@ def test_new_packages_are_typed_and_formatted(tmp_path: Path) -> None:
     for kind in KINDS:
         write_package(kind, f"my_{singular(kind)}", tmp_path / kind)
     sources = [str(next((tmp_path / kind / "src").iterdir())) for kind in KINDS]
-    commands = (
-        ("ruff", "format", "--check", "--line-length", "120", str(tmp_path)),
-        ("ruff", "check", "--select", "E,F,I,UP,B", "--line-length", "120", str(tmp_path)),
-        ("mypy", "--strict", "--cache-dir", str(ROOT / ".mypy_cache"), *sources),
-    )
-    for command in commands:
+    commands: list[tuple[Path, tuple[str, ...]]] = [
+        (tmp_path, ("ruff", "format", "--check", "--line-length", "120", ".")),
+        *(
+            (tmp_path / kind, ("ruff", "check", "--select", "E,F,I,UP,B", "--line-length", "120", "."))
+            for kind in KINDS
+        ),
+        (tmp_path, ("mypy", "--strict", "--cache-dir", str(ROOT / ".mypy_cache"), *sources)),
+    ]
+    for folder, command in commands:
         done = subprocess.run(
-            [sys.executable, "-m", *command], capture_output=True, text=True, check=False, cwd=tmp_path, timeout=1200
+            [sys.executable, "-m", *command], capture_output=True, text=True, check=False, cwd=folder, timeout=1200
         )
         assert done.returncode == 0, done.stdout + done.stderr
 

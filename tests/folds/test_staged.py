@@ -36,7 +36,9 @@ def test_a_run_begins_with_anothers_encoder_and_head(
     assert then.keys() == now.keys()
     assert all((then[name] - now[name]).abs().max() < 1e-6 for name in then)
     edge = meta(tmp_path / "next")["builds_on"]["backbone.from_run"]
-    assert edge == {"run": str(whole), "recipe_sha256": meta(whole)["recipe_sha256"], "train": edge["train"]}
+    recipe = meta(whole)["recipe_sha256"]
+    known = {"train": edge["train"], "decisions": edge["decisions"]}
+    assert edge == {"run": str(whole), "recipe_sha256": recipe, **known}
     assert list(edge["train"]) == [str(fold_recipe_file.parent / "train.json")]
 
     result = invoke("train", *common, "--set", "head=joint_span", "--output", tmp_path / "other")

@@ -138,7 +138,7 @@ def test_a_preflight_that_fails_in_some_process_is_told_once_and_nobody_waits(
     ended = crew.run(2, "train", recipe, "--output", tmp_path / "run", own_environment=broken)
     assert ended.codes == [2 if rank in failing else 1 for rank in (0, 1)], ended.said
     assert len(ended.told) == 1
-    assert "preflight, forward pass: the head 'linear_span' of qakit:heads" in ended.told[0]
+    assert "preflight, forward pass: in head 'linear_span' of plugin qakit 0.1.0: forward fails" in ended.told[0]
     assert not any("Traceback" in text for text in ended.err)
     assert not (tmp_path / "run").exists()
 

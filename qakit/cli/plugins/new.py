@@ -15,7 +15,7 @@ from qakit.components import KINDS, Kind, singular
 from qakit.discovery import NAME_PATTERN, suggestion
 from qakit.errors import UsageError
 from qakit.files import replace_folder, write_text
-from qakit.outputs import check_empty
+from qakit.outputs import check_empty, new_folder
 from qakit.registry import PROTOCOLS
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -112,7 +112,9 @@ EXAMPLES: dict[Kind, Example] = {
 def new(
     kind: Annotated[str, typer.Argument(help="reader, preprocessor, backbone, adapter, head, postprocessor, ...")],
     name: Annotated[str, typer.Argument(help="What recipes call it: lower-case letters, digits, underscores.")],
-    output: Annotated[Path | None, typer.Option(help="The package's folder; by default qakit-NAME.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="The package's folder; by default qakit-NAME.", callback=new_folder)
+    ] = None,
 ) -> None:
     """Write an installable package with a working example of a component, its tests and types.
 

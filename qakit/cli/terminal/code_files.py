@@ -30,7 +30,7 @@ def code_files(files: Sequence[Path]) -> Iterator[None]:
 @contextmanager
 def asking() -> Iterator[None]:
     """Meanwhile who sits at a terminal is asked."""
-    token = asked_by.set(_ask if sys.stdin.isatty() and sys.stderr.isatty() else None)
+    token = asked_by.set(_ask if sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty() else None)
     try:
         yield
     finally:
