@@ -64,12 +64,12 @@ def is_disabled(origin: PluginOrigin, patterns: Iterable[str]) -> bool:
 
 def matches(pattern: str, origin: PluginOrigin) -> bool:
     """Whether ``dist:name``, ``dist`` or a pattern with ``*`` means this plugin."""
-    wanted = _normalised(pattern)
-    return any(fnmatch.fnmatchcase(_normalised(text), wanted) for text in (origin.name, origin.package))
+    wanted = normalised(pattern)
+    return any(fnmatch.fnmatchcase(normalised(text), wanted) for text in (origin.name, origin.package))
 
 
-def _normalised(name: str) -> str:
-    """Distribution names don't distinguish case, ``-``, ``_`` and ``.``."""
+def normalised(name: str) -> str:
+    """A distribution's name as installers compare it: case, ``-``, ``_`` and ``.`` make no difference."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 

@@ -7,7 +7,6 @@ anyone else's. No torch, no numpy.
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -21,7 +20,7 @@ from qakit import protocols
 from qakit.attribution import Owner, attributed, calling
 from qakit.components import KINDS, Component, Kind, Settings, singular
 from qakit.discovery import BrokenPlugin, Discovery, LoadedPlugin, discover, installed_entry_points, suggestion
-from qakit.entry_points import DISABLE_VARIABLE, GROUP, PluginOrigin, disabled_patterns
+from qakit.entry_points import DISABLE_VARIABLE, GROUP, PluginOrigin, disabled_patterns, normalised
 from qakit.errors import PluginConflictError, PluginError, PluginLoadError, UnknownPluginError
 from qakit.plugin_code import PluginCode, found, is_file_plugin, load_code, named_files
 from qakit.trust import agree
@@ -149,15 +148,15 @@ class Registry:
             PluginConflictError: more than one plugin offers it.
         """
         package, _, own = name.rpartition(":")
+        named = normalised(package)
         if is_file_plugin(package):
             loaded = found(package)
             offered = () if loaded is None else tuple(_entries([loaded[1]]))
         else:
             first = () if package else self._first
             offered = tuple(each for each in first if (each.kind, each.name) == (kind, own)) or self._entries
-        chosen = [
-            each for each in offered if each.kind == kind and each.name == own and _same_package(package, each.package)
-        ]
+        called = (each for each in offered if (each.kind, each.name) == (kind, own))
+        chosen = [each for each in called if named in ("", normalised(each.package))]
         if not chosen:
             raise UnknownPluginError(self._unknown(kind, name))
         if len(chosen) > 1:
@@ -217,11 +216,6 @@ class Registry:
         if self.disabled:
             lines.append(f"switched off by {DISABLE_VARIABLE}: {', '.join(origin.name for origin in self.disabled)}")
         return "\n  ".join(lines)
-
-
-def _same_package(named: str, package: str) -> bool:
-    """Whether a package is the named one, if any is; spelt as for an installer."""
-    return not named or re.sub(r"[-_.]+", "-", named).lower() == re.sub(r"[-_.]+", "-", package).lower()
 
 
 @cache

@@ -48,13 +48,8 @@ COMMANDS = {
 class AllCommands(Mapping[str, Any]):
     """Every command by its name; looking one up imports it, and nothing else does."""
 
-    def __init__(self) -> None:
-        self._made: dict[str, Any] = {}
-
     def __getitem__(self, name: str) -> Any:
-        if name not in self._made:
-            self._made[name] = _own(name) if name in COMMANDS else load_command(self._of_plugins[name])
-        return self._made[name]
+        return _own(name) if name in COMMANDS else load_command(self._of_plugins[name])
 
     def __iter__(self) -> Iterator[str]:
         yield from COMMANDS
