@@ -9,7 +9,7 @@ from typing import Any
 
 from qakit.data.folds import Assignment
 from qakit.data.labels import run_classes
-from qakit.data.splits import Split, split_files, split_sources
+from qakit.data.splits import Split, split_sources
 from qakit.ensembling.combine import combine
 from qakit.ensembling.folder import StoredEnsemble
 from qakit.ensembling.load import EnsemblePlan
@@ -19,8 +19,9 @@ from qakit.errors import RunError, UsageError
 from qakit.files import write_json
 from qakit.inference.aggregation import given_by
 from qakit.inference.evaluation import Judge
+from qakit.inference.inputs import Inputs
 from qakit.inference.out_of_fold import averaged, out_of_fold
-from qakit.inference.output import Submission, inputs_of, save_predictions, write_submission
+from qakit.inference.output import Submission, save_predictions, write_submission
 from qakit.inference.stand_ins import stand_in, untrained_head
 from qakit.protocols import EnsembleMember
 from qakit.recipe.load import recipe_hash
@@ -128,7 +129,7 @@ def finish_folds(
         predictions,
         recipe,
         run=run.name,
-        inputs=inputs_of(split.files),
+        inputs=Inputs.of(split),
         characters=characters,
     )
     submission = None
@@ -181,7 +182,7 @@ def _answer_test(run: Run, recipe: Recipe, registry: Registry, listener: Listene
     assert recipe.folds is not None
     made = combine(plan_of(recipe, registry, run), registry, want_test=True, say=lambda text: listener(Remark(text)))
     assert made.test is not None
-    inputs = inputs_of(split_files(recipe, "test"))
+    inputs = made.test_kept[0].inputs
     characters = averaged([each.path.parent for each in made.test_kept])
     save_predictions(run.predictions, made.test, recipe, run=run.name, inputs=inputs, characters=characters)
     submission = write_submission(run.predictions / "submission", made.test, recipe, registry)

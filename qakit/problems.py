@@ -182,9 +182,17 @@ class Problems:
     """The first few of each kind and outcome."""
     unlabelled: str = ""
     """Why no record of the file has a label, where the reader can say so: told where labels are needed."""
+    beside: list[Path] = field(default_factory=list)
+    """Further files that were read for this one: see :meth:`opened`."""
     shifts: Counter[int] = field(default_factory=Counter)
     """Answers with an offset, by how far from it (in characters) their text is, at the nearest place. Readers may count
     here; one shift that (nearly) all share tells that the file counts differently (`qakit data check`)."""
+
+    def opened(self, path: Path) -> None:
+        """Note that the reader reads a further file for this one. A change in it is told as one in the file itself:
+        when a run is resumed, compared or made an ensemble of, and when a prediction of many files continues."""
+        if path not in self.beside:
+            self.beside.append(path)
 
     def policy(self, kind: str) -> Policy:
         """What the recipe says about this kind; else its ``default`` where the kind allows that; else our default."""

@@ -35,6 +35,7 @@ class AdlReader:
             message = f"should be a list of questions, as ADL has it, not {kind_of(records)}{format_hint(records)}"
             raise DataError(message, path=path)
         contexts = self._contexts(path)
+        problems.opened(path.parent / self._settings.contexts)
         for number, value in enumerate(records):
             with suppress(SkippedRecordError):
                 record = Record.of(value, f"record {number + 1}", problems)

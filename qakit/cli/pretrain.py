@@ -122,7 +122,7 @@ def _pretrain(
     from qakit.data.cache import default_cache
     from qakit.data.splits import split_files
     from qakit.distributed import is_first_process, processes_of_this_launch
-    from qakit.inference.output import inputs_of
+    from qakit.files import file_sha256
     from qakit.pretraining.output import read_note
     from qakit.pretraining.prepare import loop_recipe, prepare_pretraining
     from qakit.pretraining.pretrain import check_output, finished
@@ -168,7 +168,7 @@ def _pretrain(
         note = run_pretraining(
             pretraining,
             output,
-            files=inputs_of([*texts, *named]),
+            files={str(file): file_sha256(file) for file in (*texts, *named)},
             accelerator=accelerator,
             resume=resume,
             listener=display,

@@ -82,7 +82,8 @@ def score(
     probabilities = read_probabilities(no_answer_probability) if no_answer_probability else None
     _compare_ids(examples, answered)
     _warn_of_other_classes(examples, answered)
-    figures = judge.metric.compute(examples, _predictions(examples, answered, probabilities, no_answer_probability))
+    given = _predictions(examples, answered, probabilities, no_answer_probability, choices=judge.choices)
+    figures = judge.metric.compute(examples, given)
     shown = judge.metric.official_format(figures) if isinstance(judge.metric, OfficialFormat) else figures
     place = _place(figures[judge.primary], judge.primary, leaderboard, competition)
     if as_json:
@@ -107,6 +108,8 @@ class _Judge:
     reader: Reader
     primary: str
     baselines: Mapping[str, float]
+    choices: Sequence[str] = ()
+    """What the recipe's reader calls the contexts that a question chooses among."""
 
 
 def _judge(
@@ -120,6 +123,7 @@ def _judge(
     from qakit.cli.terminal.component_settings import build_component
     from qakit.data.splits import build_reader
     from qakit.inference.evaluation import Judge
+    from qakit.inference.output import choice_names
     from qakit.recipe.found import found_recipe
     from qakit.recipe.load import load_recipe
     from qakit.registry import load_registry
@@ -134,11 +138,13 @@ def _judge(
         built_reader = build_component(registry, "readers", reader or "squad", reader_settings, option="--reader-set")
     if found is not None and metric is None and not settings:
         judge = Judge.of(found, registry)
-        return _Judge(found.metric.name, judge.metric, built_reader, judge.selected_by, found.baselines)
+        named = choice_names(found)
+        return _Judge(found.metric.name, judge.metric, built_reader, judge.selected_by, found.baselines, named)
     if metric is None:
         raise UsageError("--metric-set is for the --metric; with --recipe the metric's settings are the recipe's")
     built: Metric = build_component(registry, "metrics", metric, settings, option="--metric-set")
-    return _Judge(metric, built, built_reader, built.primary, {} if found is None else found.baselines)
+    baselines, named = ({}, ()) if found is None else (found.baselines, choice_names(found))
+    return _Judge(metric, built, built_reader, built.primary, baselines, named)
 
 
 def _place(score: float, figure: str, leaderboard: Path | None, competition: str | None) -> Place | None:
@@ -222,8 +228,10 @@ def _predictions(
     answered: AnswerFile,
     probabilities: Mapping[str, float] | None,
     source: Path | None,
+    *,
+    choices: Sequence[str],
 ) -> list[Prediction]:
-    """Answers to gold questions (or classes, or numbers).
+    """Answers to gold questions (or classes, numbers, chosen contexts).
 
     They are in the order of the probabilities' file: among equals it decides the threshold.
     """
@@ -233,7 +241,7 @@ def _predictions(
     gold = {example.id: example for example in examples}
     known = {id_: text for id_, text in answered.answers.items() if id_ in gold}
     if probabilities is None:
-        return [_prediction(gold[id_], text, answered.path) for id_, text in known.items()]
+        return [_prediction(gold[id_], text, answered.path, choices) for id_, text in known.items()]
     missing = [id_ for id_ in known if id_ not in probabilities]
     if missing:
         raise DataError(f"{len(missing)} answered questions have no number here: {first_ids(missing)}", path=source)
@@ -244,13 +252,15 @@ def _predictions(
     ]
 
 
-def _prediction(example: Example, text: str, path: Path) -> Prediction:
-    """An answer where the gold file has answers, else a class or a number."""
+def _prediction(example: Example, text: str, path: Path, choices: Sequence[str]) -> Prediction:
+    """An answer where the gold file has answers, else a class, a number or a chosen context."""
     from qakit.numbers import parse_targets
-    from qakit.values import LabelPrediction, SetPrediction, SpanPrediction, Targets, class_name
+    from qakit.values import ContextPrediction, LabelPrediction, SetPrediction, SpanPrediction, Targets, class_name
 
     if example.together:
         return SetPrediction(example.id, SetPrediction.texts(text))
+    if example.label is None and example.answers is None and example.relevant is not None:
+        return ContextPrediction(example.id, _chosen(example, text, path, choices))
     if example.label is None:
         return SpanPrediction(example.id, text)
     if isinstance(example.label, str):
@@ -270,6 +280,18 @@ def _prediction(example: Example, text: str, path: Path) -> Prediction:
         raise DataError(
             f"{text!r} is not a number, as the gold file has it", path=path, row=f"id {example.id}"
         ) from None
+
+
+def _chosen(example: Example, text: str, path: Path, choices: Sequence[str]) -> int:
+    """The context that a number from 0, a name or a letter stands for."""
+    from qakit.inference.output import LETTERS
+
+    there = len(example.contexts)
+    for names in ([str(number) for number in range(there)], choices, LETTERS):
+        if text in names[:there]:
+            return names.index(text)
+    problem = f"{text!r:.40} is no number of a context, from 0 to {there - 1}, and neither its name nor its letter"
+    raise DataError(problem, path=path, row=f"id {example.id}")
 
 
 def _show(metric: str, figures: Mapping[str, float] | Mapping[str, int | str]) -> None:

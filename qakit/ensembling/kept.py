@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -11,8 +11,8 @@ from qakit.data.predictions_file import AnswerFile, first_ids, read_answers
 from qakit.data.splits import read_files
 from qakit.errors import DataError
 from qakit.files import file_sha256
-from qakit.inference.answered_files import all_there, answered_files, changed_file
 from qakit.inference.characters import CHARACTERS_FILE, CharacterScores
+from qakit.inference.inputs import Inputs
 from qakit.inference.nbest_file import iter_nbest
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
@@ -46,8 +46,8 @@ class Kept:
     source: Source
     folder: Path | None
     """With ``nbest.jsonl``; None for a file of answers."""
-    inputs: Mapping[str, str] = field(default_factory=dict)
-    """The files that were answered, with their SHA-256; empty where nobody noted them."""
+    inputs: Inputs = field(default_factory=Inputs)
+    """The files that were answered; empty where nobody noted them."""
 
     @property
     def path(self) -> Path:
@@ -139,9 +139,9 @@ def find_kept(source: Source, split: Split, *, characters: bool) -> Kept | None:
         return None if split == "validation" else Kept(source, None)
     root = source.path / "predictions"
     places = [root / "validation"] if split == "validation" else [root, root / "test"]
-    there = {folder: answered_files(folder) for folder in places if (folder / NBEST).is_file()}
+    there = {folder: Inputs.read(Run(source.path), folder) for folder in places if (folder / NBEST).is_file()}
     if split == "test":
-        changed = {folder: changed_file(inputs) for folder, inputs in there.items()}
+        changed = {folder: inputs.changed() for folder, inputs in there.items()}
         older = next(filter(None, changed.values()), None)
         there = {folder: inputs for folder, inputs in there.items() if changed[folder] is None}
         if older is not None and not there:
@@ -153,7 +153,7 @@ def find_kept(source: Source, split: Split, *, characters: bool) -> Kept | None:
         return None
 
     def drawback(folder: Path) -> tuple[bool, bool]:
-        return not all_there(there[folder]), characters and not (folder / CHARACTERS_FILE).is_file()
+        return not there[folder].all_there(), characters and not (folder / CHARACTERS_FILE).is_file()
 
     folder = min(there, key=drawback)  # of even ones the first
     return Kept(source, folder, there[folder])
@@ -167,9 +167,9 @@ def check_same_files(kept: Sequence[Kept]) -> None:
     """
     known = [each for each in kept if each.inputs]
     for other in known[1:]:
-        if sorted(other.inputs.values()) != sorted(known[0].inputs.values()):
+        if not other.inputs.same_as(known[0].inputs):
             raise DataError(
-                f"is of other questions ({_short(other)}) than {known[0].path} ({_short(known[0])}): predict the same "
+                f"is of other questions ({other.inputs}) than {known[0].path} ({known[0].inputs}): predict the same "
                 "file with all members",
                 path=other.path,
             )
@@ -214,8 +214,11 @@ def read_questions(
     first = next((each for each in kept if each.inputs and each.source.recipe is not None), None)
     if first is None or first.source.recipe is None:
         raise DataError("does not say which questions it answered; predict again with this run", path=kept[0].path)
-    files = [_found(file, digest, kept, first) for file, digest in first.inputs.items()]
+    files = [_found(file, digest, kept, first) for file, digest in first.inputs.files.items()]
     read = read_files(first.source.recipe, registry, files, predicted_only=predicted_only)
+    if not first.inputs.same_as(Inputs.of(read)):
+        message = f"what lies beside it, and is read with it, has changed since {first.path} was predicted from it"
+        raise DataError(message, path=files[0])
     examples = {each.id: each for each in read.examples}
     lacking = [id_ for id_ in ids if id_ not in examples]
     if lacking:
@@ -224,7 +227,7 @@ def read_questions(
 
 
 def _found(file: str, digest: str, kept: Sequence[Kept], first: Kept) -> Path:
-    names = [file, *(name for each in kept for name, other in each.inputs.items() if other == digest)]
+    names = [file, *(name for each in kept for name, other in each.inputs.files.items() if other == digest)]
     there = [path for path in map(Path, dict.fromkeys(names)) if path.is_file()]
     for path in there:
         if file_sha256(path) == digest:
@@ -232,7 +235,3 @@ def _found(file: str, digest: str, kept: Sequence[Kept], first: Kept) -> Path:
     if there:
         raise DataError(f"has changed since {first.path} was predicted from it", path=there[0])
     raise DataError(f"is not there any more; {first.path} was predicted from it", path=file)
-
-
-def _short(kept: Kept) -> str:
-    return "SHA-256 " + ", ".join(digest[:12] for digest in kept.inputs.values())

@@ -112,13 +112,15 @@ class OutOfFold:
         first = graph.node(node.needs[0]).recipe
         check_combining(self.recipe, registry, split, first=first)
         self._check_origins(registry, graph, node, split, assignment, listener)
-        return {FOLDS: json_text(self._described(assignment))}
+        return {FOLDS: json_text(self._described(split, assignment))}
 
     def check_same(self, run: Run, files: Mapping[str, str]) -> None:
         """The training files, and with them the folds, are those of before."""
         from qakit.numbers import load_json
 
-        if {"stratify_by": "none"} | run.read_json(run.folds_file) != load_json(files[FOLDS]):
+        now = load_json(files[FOLDS])
+        unsaid = {"stratify_by": "none"} | {key: now[key] for key in ("beside",) if key in now}  # by older versions
+        if unsaid | run.read_json(run.folds_file) != now:
             raise RunError(f"{run.folder} was begun with other training files, so the folds are others now: begin anew")
 
     def finish(self, run: Run, registry: Registry, listener: Listener) -> Joined:
@@ -138,15 +140,13 @@ class OutOfFold:
 
         return read_folds(self.recipe, registry)
 
-    def _described(self, assignment: Assignment) -> Mapping[str, Any]:
+    def _described(self, split: Split, assignment: Assignment) -> Mapping[str, Any]:
         """What folds.json holds."""
-        from qakit.data.splits import split_files
-        from qakit.inference.output import inputs_of
+        from qakit.inference.inputs import Inputs
 
         assert self.recipe.folds is not None
         section = self.recipe.folds.model_dump(mode="json", include=set(SPLIT_FIELDS))
-        files = inputs_of(split_files(self.recipe, "train"))
-        return section | {"files": files, "folds": assignment.sizes(self.recipe.folds.k)}
+        return section | Inputs.of(split).as_json("files") | {"folds": assignment.sizes(self.recipe.folds.k)}
 
     def _check_origins(
         self, registry: Registry, graph: Graph, node: Node, split: Split, assignment: Assignment, listener: Listener

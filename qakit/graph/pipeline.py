@@ -170,21 +170,22 @@ def _predict_test(
 
 
 def _save(folder: Path, predictions: Sequence[Prediction], trained: TrainedPipeline, split: Split) -> None:
-    from qakit.inference.output import inputs_of, save_predictions
+    from qakit.inference.inputs import Inputs
+    from qakit.inference.output import save_predictions
 
-    save_predictions(folder, predictions, trained.recipe, run=trained.run.name, inputs=inputs_of(split.files))
+    save_predictions(folder, predictions, trained.recipe, run=trained.run.name, inputs=Inputs.of(split))
 
 
 def _describe(run: Run, trained: TrainedPipeline, validation: Split | None) -> dict[str, Any]:
     """The pipeline's meta.json."""
-    from qakit.inference.output import inputs_of
+    from qakit.inference.inputs import Inputs
     from qakit.recipe.load import recipe_hash
     from qakit.runs.plugins import settings_versions
 
     data = {}
     if validation is not None:
-        files, examples = inputs_of(validation.files), len(validation.examples)
-        data = {"validation": {"files": files, "examples": examples, "problems": {}}}
+        files = Inputs.of(validation).as_json("files")
+        data = {"validation": {**files, "examples": len(validation.examples), "problems": {}}}
     return environment() | {
         "recipe_sha256": recipe_hash(trained.recipe),
         "seed": trained.recipe.seed,

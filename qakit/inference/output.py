@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -15,6 +15,7 @@ from qakit.data.formulas import formula_cells, formula_notice
 from qakit.errors import DataError, PluginError, UsageError
 from qakit.files import file_sha256, refuse_special, write_json, writing
 from qakit.inference.characters import CHARACTERS_FILE, CharacterScores
+from qakit.inference.inputs import Inputs
 from qakit.inference.nbest_file import write_nbest
 from qakit.protocols import NoRuntime, Writer
 from qakit.recipe.load import recipe_hash
@@ -58,15 +59,12 @@ def save_predictions(
     recipe: Recipe,
     *,
     run: str,
-    inputs: Mapping[str, str],
+    inputs: Inputs,
     characters: CharacterScores | None = None,
 ) -> None:
     """Write ``nbest.jsonl``, ``meta.json`` and, if there are any, character scores into ``folder``.
 
     Character scores of an earlier prediction don't stay beside this one.
-
-    Args:
-        inputs: file name -> sha256.
     """
     characters_file = folder / CHARACTERS_FILE
     with writing(characters_file):
@@ -80,7 +78,7 @@ def save_predictions(
             "schema": SCHEMA,
             "run": run,
             "recipe_sha256": recipe_hash(recipe),
-            "inputs": dict(inputs),
+            **inputs.as_json("inputs"),
             "rows": len(predictions),
         },
     )
@@ -234,8 +232,3 @@ def settings_of_writer(recipe: Recipe, registry: Registry) -> dict[str, Any]:
         known = registry.get("writers", recipe.writer.name).component.settings.model_fields
         settings |= {name: value for name, value in columns.items() if name in known}
     return settings
-
-
-def inputs_of(files: Sequence[Path]) -> dict[str, Any]:
-    """File name -> sha256, for meta.json."""
-    return {str(file): file_sha256(file) for file in files}

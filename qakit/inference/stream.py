@@ -174,7 +174,7 @@ class _Work:
 
     def _answer(self, shard: Shard) -> None:
         recipe, source = self.trained.recipe, shard.source
-        read, digest = Print.of(source), input_sha256(source)
+        read, digest = Print.of(source), input_sha256(source, Print.of(source))
         problems = problems_of(source, recipe.data.problems, predicted_only=True)[0]
         before, formulas = self.tally.examples, 0
         with self.folder.publish(shard) as (temporary, record):
@@ -194,6 +194,7 @@ class _Work:
                 "bytes": read.size,
                 "modified_ns": read.modified_ns,
                 "sha256": digest,
+                "beside": {str(file): input_sha256(file, Print.of(file)) for file in problems.beside},
                 "examples": self.tally.examples - before,
                 "problems": problems.describe(),
             }

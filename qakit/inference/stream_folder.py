@@ -17,6 +17,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -97,8 +98,9 @@ class Print:
         return cls(status.st_size, status.st_mtime_ns)
 
 
-def input_sha256(path: Path) -> str:
-    """SHA-256 of an input file, hexadecimal.
+@lru_cache(maxsize=64)
+def input_sha256(path: Path, seen: Print) -> str:  # noqa: ARG001 - another print, another content
+    """SHA-256 of an input file, hexadecimal; files of contexts, which all inputs share, are read once.
 
     Raises:
         DataError: it cannot be read.
@@ -153,14 +155,20 @@ class AnswerFolder:
         if record is None or not output.is_file() or output.stat().st_size != record.get("output_bytes"):
             return False
         now = Print.of(shard.source)
-        if (now.size, now.modified_ns) == (record.get("bytes"), record.get("modified_ns")):
+        changed = None
+        if (now.size, now.modified_ns) != (record.get("bytes"), record.get("modified_ns")) and (
+            now.size != record.get("bytes") or input_sha256(shard.source, now) != record.get("sha256")
+        ):  # else it was copied or touched at most
+            changed = shard.source
+        for name, digest in record.get("beside", {}).items():
+            if (path := Path(name)).is_file() and input_sha256(path, Print.of(path)) != digest:
+                changed = path
+        if changed is None:
             return True
-        if now.size == record.get("bytes") and input_sha256(shard.source) == record.get("sha256"):
-            return True  # copied or touched, but the same
         raise DataError(
-            f"has changed since it was answered: delete {output} to have it answered again, or give --overwrite to "
+            f"has changed since {output} was answered: delete that to have it answered again, or give --overwrite to "
             "begin anew",
-            path=shard.source,
+            path=changed,
         )
 
     @contextmanager

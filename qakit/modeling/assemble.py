@@ -13,7 +13,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerFast
 from qakit.components import Kind
 from qakit.data.template import PairTemplate
 from qakit.errors import ModelError, PluginError
-from qakit.modeling.backbones import from_config, load_backbone, tokenizer_of
+from qakit.modeling.backbones import from_config, load_backbone, tokenizer_of, vocabulary_of
 from qakit.modeling.layers import backbone_parts, layer_count
 from qakit.modeling.model import ReadingModel
 from qakit.protocols import Adapter, HeadRuntime, NoRuntime
@@ -60,7 +60,7 @@ def assemble(recipe: Recipe, registry: Registry, *, device: torch.device, classe
         section,
         attention=recipe.train.attention,
         device=device,
-        vocabulary=len(tokenizer),
+        vocabulary=vocabulary_of(tokenizer),
         padding=tokenizer.pad_token_id,
         registry=registry,
     )

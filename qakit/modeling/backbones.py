@@ -148,8 +148,8 @@ def load_backbone(
         section: the recipe's ``backbone`` block.
         attention: the recipe's choice; see :func:`attention_for`.
         device: where the encoder will run. It is returned on the CPU.
-        vocabulary: tokens of the tokenizer; a smaller embedding table is an error, except from scratch, where the
-            table gets this size.
+        vocabulary: the tokenizer's, see :func:`vocabulary_of`; a smaller embedding table is an error, except from
+            scratch, where the table gets this size.
         padding: the tokenizer's padding token, for an encoder from scratch.
         registry: the installed plugins; by default those of this process.
 
@@ -184,12 +184,26 @@ def load_backbone(
     else:
         module, unexpected = _from_weights(source, config, trust_remote_code=section.trust_remote_code)
         held = module.get_input_embeddings().num_embeddings  # type: ignore[operator]
-    if vocabulary is not None and vocabulary > held:
-        raise ModelError(
-            f"the tokenizer has {vocabulary} tokens but backbone {section.source!r} only {held} embeddings; "
-            "they do not belong together"
-        )
+    if vocabulary is not None:
+        check_vocabulary(vocabulary, held, f"backbone {section.source!r}")
     return LoadedBackbone(module, config, unexpected)
+
+
+def vocabulary_of(tokenizer: PreTrainedTokenizerFast) -> int:
+    """The embeddings that a tokenizer's ids need: one more than the highest. Ids may have gaps."""
+    return max(tokenizer.get_vocab().values(), default=-1) + 1
+
+
+def check_vocabulary(vocabulary: int, held: int, whose: str) -> None:
+    """
+    Raises:
+        ModelError: the tokenizer has ids beyond the table of embeddings.
+    """
+    if vocabulary > held:
+        raise ModelError(
+            f"the tokenizer has ids up to {vocabulary - 1} but {whose} only {held} embeddings; they do not belong "
+            "together"
+        )
 
 
 def configuration(section: BackboneSection, registry: Registry) -> PretrainedConfig:
@@ -201,7 +215,8 @@ def configuration(section: BackboneSection, registry: Registry) -> PretrainedCon
     if section.architecture is not None:
         tokenizer = tokenizer_of(section, registry)
         padding = tokenizer.pad_token_id or 0
-        return make(section.architecture, registry, vocabulary=len(tokenizer), padding=padding, on_meta=True)[1]
+        vocabulary = vocabulary_of(tokenizer)
+        return make(section.architecture, registry, vocabulary=vocabulary, padding=padding, on_meta=True)[1]
     source = find_source(
         section.source, revision=section.revision, with_code=section.trust_remote_code, needs="tokenizer"
     )

@@ -24,7 +24,7 @@ from qakit.files import check_readable, replace_folder
 from qakit.modeling.adapter_file import ADAPTER, check_origin, origin_of, read_adapter, read_weights, write_adapter
 from qakit.modeling.assemble import Assembled, build, build_head, length_limit, template_for
 from qakit.modeling.attention import attention_for
-from qakit.modeling.backbones import from_config, load_backbone, load_tokenizer
+from qakit.modeling.backbones import check_vocabulary, from_config, load_backbone, load_tokenizer, vocabulary_of
 from qakit.modeling.checkpoints import pickled_files
 from qakit.modeling.configs import read_config
 from qakit.modeling.device import resolve_precision
@@ -143,6 +143,8 @@ def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torc
     except ModelError as error:
         raise RunError(f"{folder} is damaged: config.json: {error}") from error
     tokenizer = load_tokenizer(str(folder), trust_remote_code=recipe.backbone.trust_remote_code)
+    if isinstance(held := getattr(config, "vocab_size", None), int):
+        check_vocabulary(vocabulary_of(tokenizer), held, str(folder))
     head = build_head(recipe, config, registry, classes=classes, tokenizer=tokenizer)
     of_head = set(names.values())  # transformers may keep a part of the head (a pooler) under the backbone's name
     if is_graph:

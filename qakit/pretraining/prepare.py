@@ -17,7 +17,7 @@ from qakit.data.windows import Windows
 from qakit.errors import DataError, ModelError, UsageError
 from qakit.modeling.architectures import is_offered
 from qakit.modeling.assemble import check_length, template_for
-from qakit.modeling.backbones import load_backbone, tokenizer_of
+from qakit.modeling.backbones import load_backbone, tokenizer_of, vocabulary_of
 from qakit.modeling.device import resolve_precision
 from qakit.modeling.model import ReadingModel
 from qakit.modeling.start import check_start
@@ -82,7 +82,7 @@ def prepare_pretraining(
         raise ModelError(f"the tokenizer of {backbone.source!r} has no mask token, so nothing can be hidden from it")
     torch.manual_seed(derive_seed(settings.seed, "initial weights"))
     loaded = load_backbone(
-        backbone, attention="auto", device=device, vocabulary=len(tokenizer), padding=tokenizer.pad_token_id
+        backbone, attention="auto", device=device, vocabulary=vocabulary_of(tokenizer), padding=tokenizer.pad_token_id
     )
     if is_offered(loaded.config):
         raise ModelError(f"the encoder {loaded.config.model_type} is a plugin's; pretraining is for transformers' own")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from qakit.data.splits import read_split, split_sources
 from qakit.errors import DataError, RunError, UsageError
-from qakit.files import file_sha256
+from qakit.inference.inputs import Inputs
 from qakit.inference.nbest_file import read_nbest
 from qakit.protocols import DrawnMetric, NoRuntime, PerExampleMetric
 from qakit.runs import Run, open_run
@@ -63,8 +63,8 @@ class Answered:
 
     run: Run
     recipe: Recipe
-    hashes: tuple[str, ...]
-    """SHA-256 of the validation files, when the run read them."""
+    inputs: Inputs
+    """The validation files, when the run read them."""
     examples: Mapping[str, Example]
     predictions: Mapping[str, Prediction]
 
@@ -72,7 +72,7 @@ class Answered:
 def answered(trained: Answering, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Answered:
     """What a model has just answered, whatever questions they are."""
     by_id = {example.id: example for example in examples}
-    return Answered(trained.run, trained.recipe, (), by_id, {each.id: each for each in predictions})
+    return Answered(trained.run, trained.recipe, Inputs(), by_id, {each.id: each for each in predictions})
 
 
 def read_answered(folders: Sequence[Path], registry: Registry) -> list[Answered]:
@@ -159,21 +159,20 @@ def _answered(run: Run, recipe: Recipe, registry: Registry) -> Answered:
             f"{run.folder} has no validation predictions: it stopped before its first evaluation; "
             f"resume with: qakit train --resume --output {run.folder}"
         )
-    inputs = run.read_json(folder / "meta.json").get("inputs")
-    if not isinstance(inputs, dict) or not all(isinstance(value, str) for value in inputs.values()):
+    inputs = Inputs.read(run, folder)
+    if not inputs:
         raise RunError(f"{folder / 'meta.json'} is missing or damaged: it does not say which files were answered")
     split = read_split(recipe, registry, "validation")
     assert split is not None
-    for file in split.files:
-        if file_sha256(file) != inputs.get(str(file)):
-            raise DataError(f"is not the file that {run.folder} was evaluated on: it has changed since", path=file)
+    for file in inputs.differing(Inputs.of(split)):
+        raise DataError(f"is not the file that {run.folder} was evaluated on: it has changed since", path=file)
     examples = {example.id: example for example in split.examples}
     predictions = {item.id: item for item in read_nbest(run.validation_nbest)}
     if predictions.keys() != examples.keys():
         raise RunError(
             f"{run.validation_nbest} does not answer the recipe's validation questions: {_apart(examples, predictions)}"
         )
-    return Answered(run, recipe, tuple(inputs.values()), examples, predictions)
+    return Answered(run, recipe, inputs, examples, predictions)
 
 
 def _check_twice(folders: Sequence[Path]) -> None:
@@ -202,10 +201,8 @@ def _check_questions(first: Answered, other: Answered) -> None:
     who = f"{other.run.folder} and {first.run.folder}"
     if other.examples.keys() != first.examples.keys():
         raise RunError(f"{who} were evaluated on different questions: {_apart(first.examples, other.examples)}")
-    if sorted(other.hashes) != sorted(first.hashes):
-        raise RunError(
-            f"{who} were evaluated on different files: their SHA-256 begins with {_short(other)} and {_short(first)}"
-        )
+    if not other.inputs.same_as(first.inputs):
+        raise RunError(f"{who} were evaluated on different files: {other.inputs} and {first.inputs}")
     changed = [id_ for id_, example in first.examples.items() if _gold(example) != _gold(other.examples[id_])]
     if changed:
         raise RunError(f"{who} read different gold answers from the same files: {_some(changed)}")
@@ -215,10 +212,6 @@ def _gold(example: Example) -> object:
     texts = None if example.answers is None else tuple(answer.text for answer in example.answers)
     label = example.label.by_name() if isinstance(example.label, Targets) else example.label
     return texts, label, example.relevant
-
-
-def _short(answered: Answered) -> str:
-    return ", ".join(digest[:12] for digest in answered.hashes)
 
 
 def _apart(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> str:

@@ -135,13 +135,15 @@ class Run:
         return self.model / "decision.json"
 
     def training_files(self) -> Mapping[str, str]:
-        """The files that the run's own model was trained on, with their SHA-256; empty where meta.json names none.
+        """The files that the run's own model was trained on, and those beside them, with their SHA-256; empty where
+        meta.json names none.
 
         Raises:
             RunError: meta.json is damaged.
         """
         try:
-            return dict(self.read_json(self.meta_file)["data"]["train"]["files"])
+            data = self.read_json(self.meta_file)["data"]["train"]
+            return {**data["files"], **data.get("beside", {})}
         except (KeyError, TypeError, ValueError):
             return {}
 

@@ -129,6 +129,8 @@ class Answers:
     """They look like a missing value."""
     breaks: Some = field(default_factory=Some)
     """They hold a line break."""
+    choices: set[str] = field(default_factory=set)
+    """How choices are spelt: see :func:`as_choice`."""
 
     def look(self, id_: str, answer: str) -> None:
         """One answer that is not plain text on one line."""
@@ -149,6 +151,13 @@ class Answers:
             yield f"{self.breaks.count:,} answers hold a line break ({self.breaks}); they are quoted, which is allowed"
 
 
+def as_choice(answer: str) -> str:
+    """What an answer is where contexts or endings are chosen: ``numbers``, capital ``letters``, or ``text``."""
+    if answer.isdecimal():
+        return "numbers"
+    return "letters" if len(answer) == 1 and "A" <= answer <= "Z" else "text"
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """What the sample submission asks for."""
@@ -157,6 +166,8 @@ class Sample:
     places: dict[str, int]
     """Id -> row."""
     empty_answers: bool
+    choices: frozenset[str]
+    """As in :class:`Answers`."""
 
 
 class Ids:
@@ -228,7 +239,7 @@ def read_sample(path: Path, id_column: str | None, answer_column: str | None) ->
     Raises:
         DataError: it cannot be read, or is not what a sample can be.
     """
-    table, places, empty = Table(path), dict[str, int](), False
+    table, places, empty, choices = Table(path), dict[str, int](), False, set[str]()
     records = table.records()
     first = next(records, None)
     if first is None:
@@ -243,9 +254,10 @@ def read_sample(path: Path, id_column: str | None, answer_column: str | None) ->
             repeated.add(row[place])
         places.setdefault(row[place], len(places))
         empty = empty or not all(row)
+        choices |= {as_choice(cell) for column, cell in enumerate(row) if column != place}
     problems = [*table.problems()]
     if repeated.count:
         problems.append(f"{repeated.count:,} rows repeat an id: {repeated}")
     if problems:
         raise DataError(f"is no good as a sample submission: {problems[0]}", path=path)
-    return Sample(table.header, places, empty)
+    return Sample(table.header, places, empty, frozenset(choices))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from qakit.errors import DataError
 from qakit.files import file_sha256
-from qakit.submit.csv_content import LOOKS_MISSING, Answers, Ids, Sample, Table, place_of, read_sample
+from qakit.submit.csv_content import LOOKS_MISSING, Answers, Ids, Sample, Table, as_choice, place_of, read_sample
 
 BOM = b"\xef\xbb\xbf"
 
@@ -79,6 +79,7 @@ def check_csv(
             ids.see(id_)
             for column in columns:
                 answer = row[column]
+                answers.choices.add(as_choice(answer))
                 if not answer or answer in LOOKS_MISSING or "\n" in answer or "\r" in answer:
                     answers.look(id_, answer)
     problems += table.problems()
@@ -92,6 +93,10 @@ def check_csv(
         (problems if expected is not None else notices).append(line)
     elif answers.empty.count:
         notices.append(f"{answers.empty.count:,} answers are empty, which is allowed here")
+    remedy = "a recipe that names the sample (competition.sample_submission) writes them as it has them"
+    for ours, theirs in (("numbers", "letters"), ("letters", "numbers")):
+        if expected is not None and (answers.choices, expected.choices) == ({ours}, frozenset({theirs})):
+            problems.append(f"the answers are {ours}, and those of the sample are {theirs}: {remedy}")
     notices += answers.notices()
     if expected is None:
         notices.append("there is no sample submission to compare with: ids and columns were not checked")

@@ -198,14 +198,14 @@ def pack(target: Target, checked: Preflight, slug: str, message: str | None) -> 
 def _predictions(run: Run, recipe: Recipe, load: Load, *, say: Callable[[str], None], progress: Progress) -> Path:
     """The run's answers to its recipe's test file as it is now, predicted now if it has none."""
     from qakit.files import file_sha256
-    from qakit.inference.answered_files import answered_files, changed_file
+    from qakit.inference.inputs import Inputs
 
     metrics = run.read_json(run.metrics_file)
     file = run.submission_file(metrics) or run.predictions / "submission.csv"
     if file.is_file():
         if (metrics.get("submission") or {}).get("sha256") not in (None, file_sha256(file)):
             say(f"{file} was changed after the run had written it; it is taken as it is")
-        if older := changed_file(answered_files(run.predictions)):
+        if older := Inputs.read(run, run.predictions).changed():
             file = _of_the_file_as_it_is(run, recipe, file, older, say=say)
     else:
         file = _predict(run, recipe, load, say=say, progress=progress)
@@ -220,14 +220,14 @@ def _of_the_file_as_it_is(run: Run, recipe: Recipe, file: Path, older: Path, *, 
     Raises:
         DataError: it has kept nothing, or that is of another file, too.
     """
-    from qakit.inference.answered_files import all_there, answered_files, changed_file
+    from qakit.inference.inputs import Inputs
     from qakit.inference.nbest_file import read_nbest
     from qakit.inference.output import write_submission
     from qakit.registry import load_registry
 
     kept = run.predictions / "test"
-    inputs = answered_files(kept)
-    if not (kept / "nbest.jsonl").is_file() or not all_there(inputs) or changed_file(inputs) is not None:
+    inputs = Inputs.read(run, kept)
+    if not (kept / "nbest.jsonl").is_file() or not inputs.all_there() or inputs.changed() is not None:
         raise DataError(
             f"holds answers to an older {older.name}: qakit predict {run.folder} --split test, and submit again",
             path=file,
@@ -248,7 +248,8 @@ def _predict(run: Run, recipe: Recipe, load: Load, *, say: Callable[[str], None]
             " submit the file with --run"
         )
     from qakit.data.cache import default_cache
-    from qakit.inference.output import inputs_of, save_predictions, write_submission
+    from qakit.inference.inputs import Inputs
+    from qakit.inference.output import save_predictions, write_submission
 
     trained = load(run.folder)
     split = read_split(trained.recipe, trained.registry, "test")
@@ -256,7 +257,7 @@ def _predict(run: Run, recipe: Recipe, load: Load, *, say: Callable[[str], None]
     say(f"predicting {', '.join(str(file) for file in split.files)}")
     with progress() as show:
         predictions = trained.infer(split.examples, cache=default_cache(), progress=show).predictions
-    save_predictions(run.predictions, predictions, trained.recipe, run=run.name, inputs=inputs_of(split.files))
+    save_predictions(run.predictions, predictions, trained.recipe, run=run.name, inputs=Inputs.of(split))
     written = write_submission(run.predictions / "submission", predictions, trained.recipe, trained.registry)
     for line in written.told():
         say(line)

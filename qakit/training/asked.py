@@ -8,7 +8,7 @@ from pathlib import Path
 from qakit.data.checks.repeats import Keys, Record
 from qakit.data.splits import Split, read_split
 from qakit.errors import QakitError, UsageError
-from qakit.files import file_sha256
+from qakit.inference.inputs import Inputs
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.runs import Run, open_run
@@ -29,13 +29,12 @@ def other_questions(recipe: Recipe, train: Split, registry: Registry) -> Iterato
     Raises:
         UsageError: the ids are those of other questions of the run: its answers would be used at the wrong ones.
     """
-    own = sorted(map(file_sha256, train.files))
+    own = Inputs.of(train)
     for key, run, predictions in _answers(recipe):
-        there, digests = run.recipe(), run.read_json(predictions / META).get("inputs")
-        digests = digests if isinstance(digests, dict) else {}
-        if recipe.data.reader == there.data.reader and sorted(map(str, digests.values())) == own:
+        there, inputs = run.recipe(), Inputs.read(run, predictions)
+        if recipe.data.reader == there.data.reader and inputs.same_as(own):
             continue
-        known = _asked(there, digests, registry)
+        known = _asked(there, inputs, registry)
         if known is not None and (moved := _moved(train.examples, known)):
             raise UsageError(
                 f"{key}: {len(moved):,} of the {len(train.examples):,} training examples have the ids that other "
@@ -81,12 +80,12 @@ def _other_words(run: Run, there: Recipe, train: Split, registry: Registry) -> I
         )
 
 
-def _asked(recipe: Recipe, digests: Mapping[str, object], registry: Registry) -> Mapping[str, Record] | None:
+def _asked(recipe: Recipe, inputs: Inputs, registry: Registry) -> Mapping[str, Record] | None:
     """What a run was asked, by id; None where its files are gone or have changed."""
     keys = Keys()
     try:
         split = read_split(recipe, registry, "train")
-        if split is None or any(file_sha256(file) != digests.get(str(file)) for file in split.files):
+        if split is None or next(inputs.differing(Inputs.of(split)), None) is not None:
             return None
     except QakitError:
         return None

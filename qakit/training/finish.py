@@ -17,7 +17,8 @@ from qakit.data.cache import default_cache
 from qakit.data.splits import read_split, split_sources
 from qakit.distributed import ALONE, Workers
 from qakit.files import write_json
-from qakit.inference.output import Submission, inputs_of, save_predictions, write_submission
+from qakit.inference.inputs import Inputs
+from qakit.inference.output import Submission, save_predictions, write_submission
 from qakit.inference.trained import TrainedRun
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
@@ -99,7 +100,7 @@ def _predict_test(
         inferred.predictions,
         trained.recipe,
         run=run.name,
-        inputs=inputs_of(test.files),
+        inputs=Inputs.of(test),
         characters=inferred.characters,
     )
     submission = write_submission(run.predictions / "submission", inferred.predictions, trained.recipe, registry)

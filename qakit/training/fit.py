@@ -10,7 +10,7 @@ from accelerate import Accelerator
 
 from qakit.data.splits import SplitName, split_sources
 from qakit.files import write_json
-from qakit.inference.output import inputs_of
+from qakit.inference.inputs import Inputs
 from qakit.modeling.adapter_file import origin_of
 from qakit.modeling.attention import attention_of
 from qakit.modeling.model import parameter_counts, parameters_by_module
@@ -84,7 +84,7 @@ def fit(
         trainee=trainee,
         trained=trained,
         resuming=resuming,
-        validation_inputs={} if prepared.validation_split is None else inputs_of(prepared.validation_split.files),
+        validation_inputs=Inputs() if prepared.validation_split is None else Inputs.of(prepared.validation_split),
     )
     with workers.fail_together():
         if main:
@@ -156,8 +156,10 @@ def _warn_of_changed_data(run: Run, prepared: Prepared, listener: Listener) -> N
     meta = run.read_json(run.meta_file)
     before, behind = meta.get("data", {}), meta.get("builds_on", {})
     for split in (prepared.train_split, prepared.pseudo_split, prepared.validation_split):
-        if split is not None and split.name in before and before[split.name]["files"] != inputs_of(split.files):
-            listener(Notice(f"the {split.name} files are not those that this run began with"))
+        if split is not None and split.name in before:
+            then = Inputs(before[split.name]["files"], before[split.name].get("beside", {}))
+            if next(then.differing(Inputs.of(split)), None) is not None:
+                listener(Notice(f"the {split.name} files are not those that this run began with"))
     for key, edge in prepared.lineage.edges.items():
         if key in behind and is_another(behind[key], edge):
             listener(Notice(f"{key} is now of another training than the one that this run began with"))
@@ -179,7 +181,7 @@ def describe(
         "plugins": plugins_of(prepared.recipe, registry),
         "data": {
             split.name: {
-                "files": inputs_of(split.files),
+                **Inputs.of(split).as_json("files"),
                 **_from_hub(prepared.recipe, split.name),
                 "examples": counted[split.name],
                 "problems": {

@@ -12,6 +12,7 @@ from typing import Any
 from qakit.data.arrays import Int64
 from qakit.files import write_json
 from qakit.inference.evaluation import fixed_threshold
+from qakit.inference.inputs import Inputs
 from qakit.inference.output import save_predictions
 from qakit.modeling.folder import save_model
 from qakit.runs import VALIDATION_LOSS
@@ -35,8 +36,8 @@ class RunKeeper:
     trained: Trainee
     """What the loop trains; where the processes hold parts only, the trainee is filled from them."""
     resuming: Resuming
-    validation_inputs: Mapping[str, str]
-    """The validation files with their hashes."""
+    validation_inputs: Inputs
+    """The validation files."""
 
     def evaluate_untrained(self, progress: Progress) -> None:
         """Judge what a training begins with; nothing is kept."""

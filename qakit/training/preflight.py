@@ -23,6 +23,7 @@ from qakit.distributed import ALONE, Workers
 from qakit.entry_points import describe
 from qakit.errors import ModelError, PluginError, QakitError, RunError
 from qakit.inference.evaluation import check_selection, choices_of, evaluate, finish, fixed_threshold
+from qakit.inference.inputs import Inputs
 from qakit.inference.memory import within_memory
 from qakit.inference.output import build_writer, save_predictions
 from qakit.inference.scoring import characters_of, predictions_of, prepare, score
@@ -273,7 +274,7 @@ class _Trial:
                     choices_of(judged.raw, examples, judge)  # as for the curve of thresholds at the end
         with TemporaryDirectory(prefix="qakit-") as folder:
             with _stage("keeping answers", self._head):
-                save_predictions(Path(folder), answers, recipe, run="preflight", inputs={}, characters=characters)
+                save_predictions(Path(folder), answers, recipe, run="preflight", inputs=Inputs(), characters=characters)
             self._write(answers, Path(folder))
 
     def merge(self) -> None:

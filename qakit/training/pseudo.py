@@ -14,7 +14,8 @@ from qakit.data.folds import own_contexts
 from qakit.data.sources import local_files
 from qakit.data.splits import Split, contexts_setting, read_files
 from qakit.errors import DataError, RunError, UsageError
-from qakit.files import file_sha256, write_json
+from qakit.files import write_json
+from qakit.inference.inputs import Inputs
 from qakit.inference.nbest_file import read_nbest
 from qakit.inference.output import save_predictions
 from qakit.inference.trained import TrainedRun
@@ -166,10 +167,10 @@ def predictions_for(
     Raises:
         RunError: there are none, and the run has no model to give them.
     """
-    digest = file_sha256(questions.files[0])
-    own = run.predictions / f"pseudo-{digest[:12]}"
+    inputs = Inputs.of(questions)
+    own = run.predictions / f"pseudo-{inputs.files[str(questions.files[0])][:12]}"
     for folder in (run.predictions, run.predictions / "test", own):
-        if _answers(run, folder, digest):
+        if _answers(run, folder, inputs):
             return {each.id: each for each in read_nbest(folder / "nbest.jsonl")}
     if not run.model.is_dir():
         raise RunError(
@@ -181,17 +182,15 @@ def predictions_for(
     inferred = trained.infer(
         questions.examples, cache=cache, progress=lambda done, total: listener(Predicting(done, total))
     )
-    inputs = {str(questions.files[0]): digest}
     save_predictions(own, inferred.predictions, trained.recipe, run=run.name, inputs=inputs)
     write_json(own / "meta.json", {**run.read_json(own / "meta.json"), DECISION: run.decision_sha256()})
     return {each.id: each for each in inferred.predictions}
 
 
-def _answers(run: Run, folder: Path, digest: str) -> bool:
+def _answers(run: Run, folder: Path, inputs: Inputs) -> bool:
     """Whether a folder of the run holds its answers to just this file, by the weights that it has, if it has any."""
     meta, decision = run.read_json(folder / "meta.json"), run.decision_sha256()
-    inputs = meta.get("inputs")
-    if not (folder / "nbest.jsonl").is_file() or not isinstance(inputs, dict) or list(inputs.values()) != [digest]:
+    if not (folder / "nbest.jsonl").is_file() or not inputs.same_as(Inputs.read(run, folder)):
         return False
     return decision is None or meta.get(DECISION, decision) == decision
 

@@ -13,7 +13,8 @@ from qakit.data.cache import default_cache
 from qakit.data.splits import Split, read_split
 from qakit.files import copy_files, replace_folder, write_json
 from qakit.inference.evaluation import evaluate, fixed_threshold
-from qakit.inference.output import inputs_of, save_predictions
+from qakit.inference.inputs import Inputs
+from qakit.inference.output import save_predictions
 from qakit.inference.scoring import characters_of
 from qakit.inference.trained import TrainedRun
 from qakit.recipe.model import Recipe
@@ -69,7 +70,7 @@ def _judge(trained: TrainedRun, run: Run, split: Split, listener: Listener) -> N
         evaluation.predictions,
         recipe,
         run=run.name,
-        inputs=inputs_of(split.files),
+        inputs=Inputs.of(split),
         characters=characters_of(prepared, scores),
     )
     decision = run.read_json(run.decision_file) | decision_of(evaluation)

@@ -136,7 +136,8 @@ def _asked(trained: Answering, contexts: Path | None, targets: Targets) -> Answe
 
 def _keep(trained: Answering, split: SplitName, questions: Split, inferred: Inferred) -> Path:
     """The predictions of a split in the run's folder."""
-    from qakit.inference.output import inputs_of, save_predictions
+    from qakit.inference.inputs import Inputs
+    from qakit.inference.output import save_predictions
 
     folder = trained.run.predictions / split
     save_predictions(
@@ -144,7 +145,7 @@ def _keep(trained: Answering, split: SplitName, questions: Split, inferred: Infe
         inferred.predictions,
         trained.recipe,
         run=trained.run.name,
-        inputs=inputs_of(questions.files),
+        inputs=Inputs.of(questions),
         characters=inferred.characters,
     )
     return folder

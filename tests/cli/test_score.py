@@ -145,6 +145,22 @@ def test_settings_of_the_reader(tmp_path: Path) -> None:
         run(*arguments, "--reader-set", "id")
 
 
+@pytest.mark.parametrize("spelt", [("1", "0"), ("B", "A"), ("b", "a")])
+def test_chosen_contexts(tmp_path: Path, spelt: tuple[str, str]) -> None:
+    gold = write(tmp_path, "gold.csv", "id,q,a,b,label\n1,?,x,y,b\n2,?,x,y,b\n")
+    recipe = write(
+        tmp_path,
+        "recipe.yaml",
+        "data: {train: gold.csv, reader: {name: table, id: id, question: q, choices: [a, b], label: label}}\n"
+        "backbone: {source: none}\nhead: multiple_choice\nmetric: selection\n",
+    )
+    answers = write(tmp_path, "p.csv", f"id,answer\n1,{spelt[0]}\n2,{spelt[1]}\n")
+    assert json.loads(run("--recipe", recipe, "-g", gold, "-p", answers, "--json").stdout)["accuracy"] == 50.0
+    other = write(tmp_path, "p.csv", "id,answer\n1,2\n2,0\n")
+    with pytest.raises(DataError, match=r"id 1: '2' is no number of a context, from 0 to 1, and neither its name nor"):
+        run("--recipe", recipe, "-g", gold, "-p", other)
+
+
 def test_labels_need_a_metric_for_labels(tmp_path: Path) -> None:
     gold = write(tmp_path, "gold.tsv", "sentence\tlabel\nfine\t1\n")
     answers = write(tmp_path, "p.json", {"0": "1"})

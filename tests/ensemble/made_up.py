@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from qakit.files import file_sha256
 from qakit.inference.characters import CharacterScores, context_hash
-from qakit.inference.output import inputs_of, save_predictions
+from qakit.inference.inputs import Inputs
+from qakit.inference.output import save_predictions
 from qakit.protocols import EnsembleMember
 from qakit.recipe.load import dump_recipe, load_recipe
 from qakit.runs import Run
@@ -184,6 +186,6 @@ def write_run(
     run.recipe_file.write_text(dump_recipe(recipe), "utf-8")
     places = {"test": run.predictions, "validation": run.validation_predictions}
     for name in splits:
-        inputs = inputs_of([file])
+        inputs = Inputs({str(file): file_sha256(file)})
         save_predictions(places[name], predictions, recipe, run=run.name, inputs=inputs, characters=scores)
     return folder

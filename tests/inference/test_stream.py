@@ -22,7 +22,7 @@ from qakit.inference.stream_folder import AnswerFolder, Identity, content_sha256
 from qakit.inference.stream_inputs import FORMS, Form, Shard, find_shards
 from qakit.inference.trained import Inferred
 from qakit.recipe.load import load_recipe
-from qakit.recipe.model import Recipe
+from qakit.recipe.model import DataSection, Recipe
 from qakit.registry import Registry, load_registry
 from qakit.runs import Run
 from qakit.values import Candidate, Example, SpanPrediction
@@ -212,12 +212,29 @@ def test_a_changed_input_is_refused_before_any_work(home: Path, run: Any, shards
     with pytest.raises(DataError) as caught:
         answer(home, trained, shards, output)
     assert str(caught.value) == (
-        f"{shards / 'c.csv'}: has changed since it was answered: delete {output / 'c.jsonl'} to have it answered "
+        f"{shards / 'c.csv'}: has changed since {output / 'c.jsonl'} was answered: delete that to have it answered "
         "again, or give --overwrite to begin anew"
     )
     assert trained.calls == []
     (output / "c.jsonl").unlink()
     assert answer(home, trained, shards, output).answered == 2
+
+
+def test_a_changed_file_of_contexts_counts_as_a_changed_input(home: Path, run: Any, tmp_path: Path) -> None:
+    source, texts = tmp_path / "in", tmp_path / "in" / "context.json"
+    source.mkdir()
+    (source / "a.jsonl").write_text('[{"id": "1", "question": "why", "paragraphs": [0]}]', "utf-8")
+    texts.write_text('["because it rains"]', "utf-8")
+    first = run()
+    data = DataSection.model_validate({"reader": {"name": "adl", "contexts": "context.json"}, "train": "none"})
+    trained = replace(first, recipe=first.recipe.model_copy(update={"data": data}))
+    assert answer(home, trained, source / "a.jsonl", tmp_path / "out").answered == 1
+    os.utime(texts, ns=(1, 1))
+    assert answer(home, trained, source / "a.jsonl", tmp_path / "out").skipped == 1
+    texts.write_text('["because it snows"]', "utf-8")
+    with pytest.raises(DataError) as caught:
+        answer(home, trained, source / "a.jsonl", tmp_path / "out")
+    assert str(caught.value).startswith(f"{texts}: has changed since {tmp_path / 'out' / 'a.jsonl'} was answered")
 
 
 def test_an_input_that_changes_while_it_is_read(home: Path, run: Any, shards: Path, tmp_path: Path) -> None:

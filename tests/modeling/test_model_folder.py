@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 from qakit.attribution import attributed
-from qakit.errors import PluginFaultError, RunError
+from qakit.errors import ModelError, PluginFaultError, RunError
 from qakit.modeling.assemble import Assembled, assemble
 from qakit.modeling.folder import load_model, save_model
 from qakit.recipe.model import Recipe
@@ -81,6 +82,16 @@ def test_a_damaged_folder_says_so(recipe: Recipe, assembled: Assembled, tmp_path
         load_model(tmp_path / "model", recipe, load_registry(), device=CPU)
     (tmp_path / "model" / name).unlink()
     with pytest.raises(RunError, match=f"has no {name}"):
+        load_model(tmp_path / "model", recipe, load_registry(), device=CPU)
+
+
+def test_a_tokenizer_of_another_model_says_so(recipe: Recipe, assembled: Assembled, tmp_path: Path) -> None:
+    save_model(assembled, tmp_path / "model", decision={})
+    file = tmp_path / "model" / "tokenizer.json"
+    content = json.loads(file.read_text("utf-8"))
+    content["model"]["vocab"] |= {"beyond": 70_000}  # the highest id, in a vocabulary with a gap
+    file.write_text(json.dumps(content), "utf-8")
+    with pytest.raises(ModelError, match=r"model only \d+ embeddings; they do not belong together"):
         load_model(tmp_path / "model", recipe, load_registry(), device=CPU)
 
 

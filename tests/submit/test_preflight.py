@@ -73,6 +73,15 @@ def test_lost_zeros_are_told(check: Any) -> None:
     assert any("they lost their leading zeros" in each for each in found.problems), found.problems
 
 
+def test_choices_are_spelt_as_the_sample_spells_them(check: Any) -> None:
+    letters, numbers, text = (f"id,answer\n1,{first}\n2,{second}\n" for first, second in ("AB", "01", ("A", "x")))
+    for ours, sample, told in ((numbers, letters, "numbers"), (letters, numbers, "letters")):
+        (problem,) = check(ours, sample).problems
+        assert problem.startswith(f"the answers are {told}, and those of the sample are")
+    for ours, sample in ((letters, letters), (numbers, numbers), (numbers, text), (text, numbers)):
+        assert check(ours, sample).ok
+
+
 def test_only_the_first_five_are_named(check: Any) -> None:
     sample = "id,answer\n" + "".join(f"{number},x\n" for number in range(100))
     found = check("id,answer\n50,a\n", sample)

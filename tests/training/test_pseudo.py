@@ -14,8 +14,9 @@ import torch
 
 from qakit.data.splits import Split
 from qakit.errors import UsageError
-from qakit.files import write_json
-from qakit.inference.output import inputs_of, save_predictions
+from qakit.files import file_sha256, write_json
+from qakit.inference.inputs import Inputs
+from qakit.inference.output import save_predictions
 from qakit.inference.trained import TrainedRun
 from qakit.recipe.model import Recipe
 from qakit.registry import load_registry
@@ -83,7 +84,8 @@ class Labelling:
             }
         )
         labeller = create_run(recipe.model_copy(update={"pseudo": None}), run)
-        save_predictions(labeller.predictions, predictions, recipe, run="first", inputs=inputs_of([file]))
+        inputs = Inputs({str(file): file_sha256(file)})
+        save_predictions(labeller.predictions, predictions, recipe, run="first", inputs=inputs)
         judged = Split("validation", (), validation, ()) if validation else None
         return pseudo_labelled(
             recipe, REGISTRY, judged, device=torch.device("cpu"), cache=self.folder, listener=self._listen
