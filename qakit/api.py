@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from qakit.modeling.layers import backbone_parts, layer_count
     from qakit.numbers import parse_targets
     from qakit.outputs import new_path
-    from qakit.problems import PROBLEM_KINDS, Policy, Problem, Problems
+    from qakit.problems import PROBLEM_KINDS, Policy, Problem, ProblemKind, Problems
     from qakit.protocols import (
         Adapter,
         Backbone,
@@ -186,6 +186,7 @@ __all__ = [
     "Prediction",
     "Preprocessor",
     "Problem",
+    "ProblemKind",
     "Problems",
     "QakitError",
     "Reader",
@@ -283,7 +284,7 @@ _MODULES = {
         "qakit.components": "Component Guess NoSettings Settings",
         "qakit.errors": "DataError ModelError QakitError UsageError",
         "qakit.numbers": "parse_targets",
-        "qakit.problems": "PROBLEM_KINDS Policy Problem Problems",
+        "qakit.problems": "PROBLEM_KINDS Policy Problem ProblemKind Problems",
         "qakit.protocols": """
             Adapter Backbone BackboneOutput BackboneRuntime ContextScores Decoded Distributions DrawnMetric
             EnsembleMember Ensembler ExportsAdapter Gives GivesDistributions GivesOtherThanSpans Head HeadOutput

@@ -21,6 +21,7 @@ from qakit import returned
 from qakit.components import Component, ImportedBuild, Kind, singular
 from qakit.entry_points import describe
 from qakit.errors import PluginFaultError, QakitError
+from qakit.problems import ProblemKind, Problems
 from qakit.system import is_out_of_memory, refused_by_system
 from qakit.values import Example
 
@@ -72,6 +73,8 @@ class Owner:
     version: str
     module: str
     """The top package of its code."""
+    problems: tuple[ProblemKind, ...] = ()
+    """The kinds of problem that the component declares."""
 
     def __str__(self) -> str:
         return f"{singular(self.kind)} {self.name!r} of plugin {self.package} {self.version}"
@@ -82,7 +85,7 @@ class Owner:
         build = component.build
         module = build.target if isinstance(build, ImportedBuild) else getattr(build, "__module__", None)
         top = str(module or type(build).__module__).partition(":")[0].partition(".")[0]
-        return Owner(kind, component.name, package, version, top)
+        return Owner(kind, component.name, package, version, top, component.problems)
 
 
 @contextmanager
@@ -173,6 +176,9 @@ def _wrapped(own: Any, name: str, owner: Owner, check: Check, *, of: Any = None)
     before = () if of is None else (of,)
 
     def call(*given: Any, **named: Any) -> Any:
+        for problems in (*given, *named.values()) if name == "read" else ():
+            if isinstance(problems, Problems):
+                problems.declared = owner.problems
         try:
             found = function(*given, **named)
             wrong = check(before + given, found)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, get_args
 from pydantic import BaseModel, ConfigDict
 
 from qakit.errors import PluginLoadError
+from qakit.problems import ProblemKind
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -160,6 +161,8 @@ class Component(Generic[SettingsT, RuntimeT, BuiltT]):
     """Of the settings: a larger one where older settings no longer fit, or mean something else."""
     upgrade: Upgrade | None = field(default=None, compare=False)
     """Makes settings of this version of those that a run has from an older one."""
+    problems: tuple[ProblemKind, ...] = ()
+    """Of a reader: the kinds of problem that it reports beside those that any reader may (``PROBLEM_KINDS``)."""
 
     def __init__(
         self,
@@ -172,11 +175,12 @@ class Component(Generic[SettingsT, RuntimeT, BuiltT]):
         tokenizer: Callable[[SettingsT], PreTrainedTokenizerFast] | str | None = None,
         version: int = 1,
         upgrade: Upgrade | None = None,
+        problems: tuple[ProblemKind, ...] = (),
     ) -> None:
         given = {"name": name, "summary": summary, "settings": settings, "tries": tries}
         given["build"] = ImportedBuild(build) if isinstance(build, str) else build
         given["guess"] = ImportedFunction(guess) if isinstance(guess, str) else guess
         given["tokenizer"] = ImportedFunction(tokenizer) if isinstance(tokenizer, str) else tokenizer
-        given |= {"version": version, "upgrade": upgrade}
+        given |= {"version": version, "upgrade": upgrade, "problems": problems}
         for key, value in given.items():
             object.__setattr__(self, key, value)

@@ -16,6 +16,7 @@ import pluggy
 from qakit import hookspecs
 from qakit.components import KINDS, Component, ImportedBuild, Kind, Settings
 from qakit.entry_points import GROUP, PluginOrigin, describe, guarded, is_disabled, matches, origin_of
+from qakit.problems import ProblemKind
 
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
 """What a component may be called."""
@@ -231,6 +232,10 @@ def component_problem(item: Any) -> str | None:
         (lambda: item.tokenizer is None or callable(item.tokenizer), "its tokenizer is not callable"),
         (lambda: isinstance(item.version, int) and item.version >= 1, "its version is no whole number from 1 up"),
         (lambda: item.upgrade is None or callable(item.upgrade), "its upgrade is not callable"),
+        (
+            lambda: isinstance(item.problems, tuple) and all(isinstance(each, ProblemKind) for each in item.problems),
+            "its problems are no tuple of ProblemKind",
+        ),
         (
             lambda: not isinstance(item.build, ImportedBuild) or item.build.is_complete,
             f"its build {getattr(item.build, 'target', '')!r} is not of the form 'package.module:Name'",

@@ -25,8 +25,12 @@ from qakit.testing import made_up_batch, made_up_examples
 from qakit.values import Answer, Candidate, Example, SpanPrediction
 
 FAULTY = '''
+from dataclasses import replace
+
 import torch
 from torch import nn
+
+from qakit.api import ProblemKind
 
 def give(self, method):
     """What a test wants of this method."""
@@ -44,6 +48,11 @@ class Reads:
 class ReadsLater:
     def read(self, path, problems):
         yield from give(self, "read")
+
+class Reports:
+    def read(self, path, problems):
+        problems.judge(give(self, "read"), row="line 1", field="", message="it is odd")  # reports
+        return []
 
 class Cuts:
     redraws = False
@@ -136,7 +145,9 @@ def of(built, name="faulty"):
 
 @hookimpl
 def qakit_register_readers():
-    return [*of(Reads), *of(ReadsLater, "later")]
+    (reports,) = of(Reports, "reports")
+    declared = replace(reports, problems=(ProblemKind("odd_row", "a row that is odd"),))
+    return [*of(Reads), *of(ReadsLater, "later"), declared]
 @hookimpl
 def qakit_register_preprocessors():
     return of(Cuts)
@@ -271,6 +282,18 @@ def test_a_plain_function_and_a_generator_are_called_likewise(told: Faulty) -> N
         "postprocessors", "__call__", KeyError("x"), "function"
     )
     assert "read fails: KeyError: 'x' (acme_kinds.py:" in told("readers", "read", KeyError("x"), "later")
+
+
+def test_a_reader_reports_only_what_its_component_declares(told: Faulty, plugin: Registry) -> None:
+    said = told("readers", "read", "odd_rows", "reports")
+    assert said == (
+        "in reader 'reports' of plugin acme 2.1: read fails: LookupError: a problem of the kind 'odd_rows', which is "
+        f"not declared; did you mean 'odd_row'? (acme_kinds.py:{line_of('# reports')})"
+    )
+    wanted("read", "odd_row")
+    problems = Problems(Path("a"), {"odd_row": "skip"})
+    assert list(built(plugin, "readers", "reports").read(Path("a"), problems)) == []
+    assert problems.counts == {("odd_row", "skipped"): 1}
 
 
 def test_a_plugin_does_not_end_the_process(told: Faulty) -> None:

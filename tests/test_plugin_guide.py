@@ -100,12 +100,15 @@ def test_the_reader_of_the_guide_works(tmp_path: Path) -> None:
     assert [example.answers for example in examples] == [(api.Answer("twice", 9),), (api.Answer("there", None),)]
     path.write_text("what\tA tide.\ttide\nwho?\n", "utf-8")
     with pytest.raises(
-        api.DataError, match=r"no question mark \(to continue, set data\.problems\.cards:no_mark to skip\)"
+        api.DataError, match=r"no question mark \(to continue, set data\.problems\.no_mark to skip or repair or keep\)"
     ):
         testing.check_reader(component, api.NoSettings(), path)
-    policies = {"cards:no_mark": "repair", "bad_row": "skip"}
+    policies = {"no_mark": "repair", "bad_row": "skip"}
     (mended,) = testing.check_reader(component, api.NoSettings(), path, policies=policies)
     assert mended.question == "what?"
+    path.write_text("what\tA tide.\ttide\n", "utf-8")
+    with pytest.raises(AssertionError, match="read raises LookupError: a problem of the kind 'no_mark', which is not"):
+        testing.check_reader(replace(component, problems=()), api.NoSettings(), path)
     path.write_bytes(b"\xff")
     with pytest.raises(api.DataError, match=r"cards\.txt: cannot be read"):
         testing.check_reader(component, api.NoSettings(), path)

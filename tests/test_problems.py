@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from qakit.errors import DataError, PluginError, UsageError
-from qakit.problems import EXAMPLES_KEPT, PROBLEM_KINDS, Problems, check_policies
+from qakit.errors import DataError, UsageError
+from qakit.problems import EXAMPLES_KEPT, PROBLEM_KINDS, ProblemKind, Problems, check_policies
 
 FILE = Path("data.json")
 
@@ -19,14 +19,23 @@ def judge(problems, kind, *, repairable=False, records=1):
     )
 
 
-@pytest.mark.parametrize("kind", PROBLEM_KINDS.values(), ids=lambda kind: kind.name)
-def test_the_table_is_consistent(kind):
-    assert "error" in kind.policies
-    assert kind.default in kind.policies
-    assert kind.fallback in kind.policies
-    assert kind.fallback != "repair"
-    assert ("repair" in kind.policies) == bool(kind.repair)
-    assert re.fullmatch("[a-z_]+", kind.name)
+@pytest.mark.parametrize(
+    ("given", "wrong"),
+    [
+        ({"name": "Odd"}, "problem kind 'Odd': its name is no name"),
+        ({"name": "default"}, "its name is no name"),
+        ({"meaning": "one\ntwo"}, "its meaning is not one line"),
+        ({"policies": ("skip",), "default": "skip"}, "its policies are not among those of qakit, with 'error'"),
+        ({"policies": ("error", "ignore")}, "its policies are not among"),
+        ({"default": "keep"}, "its default is none of its policies"),
+        ({"fallback": "keep"}, "its fallback is none of its policies"),
+        ({"policies": ("error", "repair"), "repair": "mended", "fallback": "repair"}, "its fallback is none"),
+        ({"policies": ("error", "repair")}, "its policies have 'repair', but it does not say what that does"),
+    ],
+)
+def test_a_kind_that_no_recipe_could_use_is_refused(given, wrong):
+    with pytest.raises(ValueError, match=re.escape(wrong)):
+        ProblemKind(**{"name": "odd", "meaning": "it is odd"} | given)
 
 
 def test_error_names_the_place_and_what_to_do():
@@ -48,11 +57,10 @@ def test_repair_falls_back_where_it_is_not_certain():
 
 def test_default_reaches_only_the_kinds_that_allow_it():
     problems = Problems(FILE, {"default": "keep", "empty_answer": "skip"})
-    assert problems.policy("answer_missing") == "keep"
-    assert problems.policy("empty_answer") == "skip"
-    assert problems.policy("wrong_type") == "error"  # there is nothing to keep
-    assert problems.policy("mine:odd") == "keep"
-    assert Problems(FILE).policy("mine:odd") == "error"
+    assert judge(problems, "answer_missing") == "keep"
+    assert judge(problems, "empty_answer") == "skip"
+    with pytest.raises(DataError):
+        judge(problems, "wrong_type")  # there is nothing to keep
 
 
 def test_collecting_never_stops_and_says_where_training_would():
@@ -83,7 +91,7 @@ def test_examples_are_few_and_of_every_outcome():
 def test_skipped_records_are_counted():
     problems = Problems(FILE, {"default": "skip"})
     judge(problems, "wrong_type", records=4)
-    judge(problems, "bad_row")
+    judge(problems, "missing_field")
     assert problems.skipped == 5
 
 
@@ -93,41 +101,38 @@ def test_skipped_records_are_counted():
         ({"answer_ofset": "skip"}, "there is no problem kind 'answer_ofset'; did you mean 'answer_offset'?"),
         ({"xyz": "skip"}, "there is no problem kind 'xyz'; known are answer_offset, "),
         ({"wrong_type": "keep"}, "problem kind 'wrong_type' cannot be 'keep': choose error, skip"),
-        ({"bad_row": "ignore"}, "the policy 'ignore' is none of error, skip, repair, keep"),
+        ({"mine:odd": "skip"}, "there is no problem kind 'mine:odd'"),
     ],
 )
 def test_impossible_policies_are_refused(policies, message):
     with pytest.raises(UsageError, match=re.escape(message)):
-        check_policies(policies)
+        check_policies(policies, PROBLEM_KINDS)
 
 
 def test_possible_policies_pass():
-    check_policies({"default": "keep", "answer_offset": "repair", "mine:odd": "skip"})
+    check_policies({"default": "keep", "answer_offset": "repair"}, PROBLEM_KINDS)
 
 
 @pytest.mark.parametrize("policies", [{}, {"default": "skip"}])
 @pytest.mark.parametrize("collect", [False, True])
-def test_a_kind_of_a_plugin_needs_a_colon(policies, collect):
-    problems = Problems(FILE, policies, collect=collect)
-    with pytest.raises(PluginError) as caught:
+def test_a_kind_that_nobody_declares_cannot_be_reported(policies, collect):
+    problems = Problems(FILE, policies, collect=collect, declared=(ProblemKind("odd_row", "a row that is odd"),))
+    with pytest.raises(LookupError, match=r"kind 'my_kind', which is not declared; declare it in .* `problems`"):
         judge(problems, "my_kind")
-    assert str(caught.value) == (
-        "'my_kind' is not a kind of qakit; a plugin's own kind has a colon, e.g. 'cards:my_kind'"
-    )
-    with pytest.raises(PluginError, match=r"\(did you mean 'answer_offset'\?\)"):
+    with pytest.raises(LookupError, match="did you mean 'answer_offset'"):
         judge(problems, "answer_ofset")
+    with pytest.raises(LookupError, match="did you mean 'odd_row'"):
+        judge(problems, "odd_rows")
     assert not problems.counts
 
 
-def test_a_kind_of_a_plugin_is_an_error_unless_the_recipe_says_otherwise():
-    with pytest.raises(DataError, match=r"set data\.problems\.mine:odd to skip"):
-        judge(Problems(FILE), "mine:odd")
-    assert judge(Problems(FILE, {"mine:odd": "skip"}), "mine:odd") == "skip"
-    assert judge(Problems(FILE, {"mine:odd": "repair"}), "mine:odd", repairable=True) == "repair"
-
-
-def test_the_documentation_lists_every_kind_with_its_policies():
-    page = (Path(__file__).resolve().parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(\w+)` \| .* \| (\w+)[^|]* \| ([\w, ]+) \|$", page, flags=re.MULTILINE)
-    listed = {name: (default, tuple(policies.split(", "))) for name, default, policies in rows}
-    assert listed == {kind.name: (kind.default, kind.policies) for kind in PROBLEM_KINDS.values()}
+def test_a_readers_own_kind_has_the_policies_that_it_declares():
+    odd = ProblemKind("odd", "it is odd", "repair", ("error", "repair", "keep"), "keep", "it becomes even")
+    assert judge(Problems(FILE, declared=(odd,)), "odd", repairable=True) == "repair"
+    assert judge(Problems(FILE, declared=(odd,)), "odd") == "keep"
+    assert judge(Problems(FILE, {"default": "skip"}, declared=(odd,)), "odd") == "keep"
+    with pytest.raises(DataError, match=r"set data\.problems\.odd to repair or keep"):
+        judge(Problems(FILE, {"odd": "error"}, declared=(odd,)), "odd")
+    strict = ProblemKind("answer_missing", "its own sense of it")
+    with pytest.raises(DataError):
+        judge(Problems(FILE, declared=(strict,)), "answer_missing")

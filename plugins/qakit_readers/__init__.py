@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PositiveInt, model_validator
 
 from qakit.api import Component, NoRuntime, NoSettings, Reader, Settings, hookimpl
+from qakit_readers.problems import ANSWER_END, BAD_LABEL, BAD_REFERENCE, BAD_ROW, IS_IMPOSSIBLE, PARAGRAPH_COUNT
 
 GlueTask = Literal["CoLA", "SST-2", "MRPC", "STS-B", "QQP", "MNLI", "QNLI", "RTE", "WNLI", "AX"]
 
@@ -193,6 +194,7 @@ SQUAD: Component[SquadSettings, NoRuntime, Reader] = Component(
     settings=SquadSettings,
     build="qakit_readers.squad:SquadReader",
     guess="qakit_readers.guess:guess_squad",
+    problems=(IS_IMPOSSIBLE,),
 )
 HW7: Component[NoSettings, NoRuntime, Reader] = Component(
     name="hw7",
@@ -200,6 +202,7 @@ HW7: Component[NoSettings, NoRuntime, Reader] = Component(
     settings=NoSettings,
     build="qakit_readers.hw7:Hw7Reader",
     guess="qakit_readers.guess:guess_hw7",
+    problems=(ANSWER_END, BAD_REFERENCE),
 )
 ADL: Component[AdlSettings, NoRuntime, Reader] = Component(
     name="adl",
@@ -207,6 +210,7 @@ ADL: Component[AdlSettings, NoRuntime, Reader] = Component(
     settings=AdlSettings,
     build="qakit_readers.adl:AdlReader",
     guess="qakit_readers.guess:guess_adl",
+    problems=(BAD_REFERENCE, PARAGRAPH_COUNT),
 )
 GLUE: Component[GlueSettings, NoRuntime, Reader] = Component(
     name="glue",
@@ -214,6 +218,7 @@ GLUE: Component[GlueSettings, NoRuntime, Reader] = Component(
     settings=GlueSettings,
     build="qakit_readers.glue:GlueReader",
     guess="qakit_readers.guess:guess_glue",
+    problems=(BAD_LABEL, BAD_ROW),
 )
 MRQA: Component[NoSettings, NoRuntime, Reader] = Component(
     name="mrqa",
@@ -228,6 +233,7 @@ NATURAL_QUESTIONS: Component[NoSettings, NoRuntime, Reader] = Component(
     settings=NoSettings,
     build="qakit_readers.natural_questions:NaturalQuestionsReader",
     guess="qakit_readers.known:guess_natural_questions",
+    problems=(ANSWER_END, BAD_LABEL, BAD_REFERENCE),
 )
 HOTPOTQA: Component[HotpotSettings, NoRuntime, Reader] = Component(
     name="hotpotqa",
@@ -235,6 +241,7 @@ HOTPOTQA: Component[HotpotSettings, NoRuntime, Reader] = Component(
     settings=HotpotSettings,
     build="qakit_readers.hotpotqa:HotpotReader",
     guess="qakit_readers.known:guess_hotpotqa",
+    problems=(BAD_REFERENCE,),
 )
 MULTISPANQA: Component[NoSettings, NoRuntime, Reader] = Component(
     name="multispanqa",
@@ -242,6 +249,7 @@ MULTISPANQA: Component[NoSettings, NoRuntime, Reader] = Component(
     settings=NoSettings,
     build="qakit_readers.multispanqa:MultiSpanQAReader",
     guess="qakit_readers.known:guess_multispanqa",
+    problems=(BAD_LABEL,),
 )
 NEWSQA: Component[NewsSettings, NoRuntime, Reader] = Component(
     name="newsqa",
@@ -249,6 +257,7 @@ NEWSQA: Component[NewsSettings, NoRuntime, Reader] = Component(
     settings=NewsSettings,
     build="qakit_readers.newsqa:NewsReader",
     guess="qakit_readers.known:guess_newsqa",
+    problems=(ANSWER_END, BAD_REFERENCE),
 )
 TRIVIAQA: Component[TriviaSettings, NoRuntime, Reader] = Component(
     name="triviaqa",
@@ -256,6 +265,7 @@ TRIVIAQA: Component[TriviaSettings, NoRuntime, Reader] = Component(
     settings=TriviaSettings,
     build="qakit_readers.triviaqa:TriviaReader",
     guess="qakit_readers.known:guess_triviaqa",
+    problems=(BAD_REFERENCE,),
 )
 BRAT: Component[BratSettings, NoRuntime, Reader] = Component(
     name="brat",
@@ -263,6 +273,7 @@ BRAT: Component[BratSettings, NoRuntime, Reader] = Component(
     settings=BratSettings,
     build="qakit_readers.spans:BratReader",
     guess="qakit_readers.known:guess_brat",
+    problems=(ANSWER_END, BAD_REFERENCE),
 )
 LABEL_STUDIO: Component[LabelStudioSettings, NoRuntime, Reader] = Component(
     name="label_studio",
@@ -270,6 +281,7 @@ LABEL_STUDIO: Component[LabelStudioSettings, NoRuntime, Reader] = Component(
     settings=LabelStudioSettings,
     build="qakit_readers.spans:LabelStudioReader",
     guess="qakit_readers.known:guess_label_studio",
+    problems=(ANSWER_END, BAD_REFERENCE),
 )
 TABLE: Component[TableSettings, NoRuntime, Reader] = Component(
     name="table",
@@ -277,6 +289,7 @@ TABLE: Component[TableSettings, NoRuntime, Reader] = Component(
     settings=TableSettings,
     build="qakit_readers.table:TableReader",
     guess="qakit_readers.guess:guess_table",
+    problems=(ANSWER_END, BAD_LABEL, BAD_ROW),
 )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from qakit.api import DataError, Guess, Problems, without_gz
 from qakit.reading.files import beginning, text_lines
-from qakit_readers import GlueSettings
+from qakit_readers import GLUE, GlueSettings
 from qakit_readers.columnar import is_parquet, parquet_rows
 from qakit_readers.columns import (
     PAIRS,
@@ -24,6 +24,7 @@ from qakit_readers.delimited import SEPARATORS, delimited_rows
 from qakit_readers.glue import GlueReader
 from qakit_readers.glue_tasks import TASKS
 from qakit_readers.json_table import json_rows
+from qakit_readers.problems import BAD_ROW
 from qakit_readers.table import FORMATS
 
 _MOST_ROWS, _MOST_CHARACTERS = 20_000, 20_000_000
@@ -117,7 +118,7 @@ def _table(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     suffix = FORMATS.get(without_gz(path).suffix.lower())
     form = suffix or _format_of(path)
     layout: dict[str, Any] = {} if suffix else {"format": form}
-    problems = Problems(path, collect=True)
+    problems = Problems(path, collect=True, declared=(BAD_ROW,))
     if form == "parquet":
         return layout, _first(row for _, _, row in parquet_rows(path))
     if form in ("json", "jsonl"):
@@ -372,9 +373,8 @@ def _known_parquet(task: str, cells: tuple[str, ...]) -> bool:
 def _reads(task: str, path: Path) -> bool:
     """Whether the first rows are the task's, labels included."""
     try:
-        examples = list(
-            islice(GlueReader(GlueSettings.model_validate({"task": task})).read(path, Problems(path)), _GLUE_ROWS)
-        )
+        reader = GlueReader(GlueSettings.model_validate({"task": task}))
+        examples = list(islice(reader.read(path, Problems(path, declared=GLUE.problems)), _GLUE_ROWS))
     except DataError:
         return False
     whole = task == "STS-B" and all(isinstance(each.label, float) and each.label.is_integer() for each in examples)

@@ -18,6 +18,7 @@ from qakit_readers.columnar import parquet_rows
 from qakit_readers.delimited import Row, delimited_rows, separator_hint
 from qakit_readers.forms import format_hint, format_of
 from qakit_readers.json_table import json_rows
+from qakit_readers.problems import BAD_ROW
 from qakit_readers.template import TextTemplate
 
 FORMATS = {
@@ -87,7 +88,7 @@ class TableReader:
         column = self._settings.id
         if column is None or self._format(path) not in ("csv", "tsv") or whole_text(row[column]) == row[column]:
             return False
-        rows = self._rows(path, Problems(path, collect=True))
+        rows = self._rows(path, Problems(path, collect=True, declared=(BAD_ROW,)))
         return all(whole_text(row[column]) != row[column] for _, _, row in rows)
 
     def _check_columns(self, row: dict[str, Any], path: Path, *, labels: bool) -> None:

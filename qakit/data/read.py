@@ -9,7 +9,7 @@ from pathlib import Path
 
 from qakit.errors import DataError, PluginError
 from qakit.files import refuse_special
-from qakit.problems import Policy, Problems, check_policies
+from qakit.problems import Policy, Problems
 from qakit.protocols import Reader
 from qakit.values import Example
 
@@ -37,13 +37,11 @@ def read_examples(
     Args:
         reader: the file format.
         paths: one file or several.
-        policies: what to do about each kind of problem (:data:`qakit.problems.PROBLEM_KINDS`), by name; ``default``
-            for the rest.
+        policies: what to do about each kind of problem, by name, as a checked recipe has it; ``default`` for the rest.
         predicted_only: as in :class:`~qakit.problems.Problems`; all examples are unlabelled then.
 
     Raises:
         DataError: a file cannot be read, or a problem's policy is ``error``.
-        UsageError: a policy names no kind of problem, or one that the kind cannot honour.
     """
     problems = problems_of(paths, policies or {}, predicted_only=predicted_only)
     return ReadResult(tuple(iter_examples(reader, problems)), problems)
@@ -59,9 +57,8 @@ def problems_of(
     """An empty list of problems for each file, for :func:`iter_examples`.
 
     Raises:
-        UsageError: as :func:`read_examples`.
+        DataError: a file is none that could be read to its end.
     """
-    check_policies(policies)
     files = [paths] if isinstance(paths, Path) else paths
     for path in files:
         refuse_special(path, DataError)  # a recipe may be somebody else's, and /dev/zero has no end

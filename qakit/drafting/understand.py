@@ -15,7 +15,7 @@ from qakit.data.read import iter_examples, problems_of
 from qakit.data.splits import CONTEXTS
 from qakit.entry_points import describe, guarded
 from qakit.errors import DataError, PluginError, PluginFaultError, UsageError
-from qakit.problems import PROBLEM_KINDS, Policy, Problems
+from qakit.problems import Policy, ProblemKind, Problems
 from qakit.protocols import NoRuntime, Reader
 from qakit.registry import Registry
 from qakit.values import Example
@@ -124,7 +124,7 @@ def read_whole(
         examples = tuple(iter_examples(understood.reader, [problems]))
         stopping = {kind for kind, outcome in problems.counts if outcome == "stops"}
         for kind in stopping if predicted_only else ():
-            if "keep" not in getattr(PROBLEM_KINDS.get(kind), "policies", ()):
+            if "keep" not in problems.kind(kind).policies:
                 first = next(each for each in problems.examples[kind] if each.outcome == "stops")
                 message = (
                     f"{first.message} (mend it: each record of a file that is predicted needs an answer of its own)"
@@ -132,19 +132,17 @@ def read_whole(
                 raise DataError(message, path=path, row=first.row, field=first.field or None)
         if not stopping:
             break
-        policies |= {kind: _gentler(kind, policies.get(kind)) for kind in stopping}
+        policies |= {kind: _gentler(problems.kind(kind), policies.get(kind)) for kind in stopping}
     if not examples:
         raise DataError("no record can be used", path=path)
     return examples, problems
 
 
-def _gentler(kind: str, tried: Policy | None) -> Policy:
+def _gentler(kind: ProblemKind, tried: Policy | None) -> Policy:
     """The next policy that loses as little as possible and does not stop."""
-    known = PROBLEM_KINDS.get(kind)
-    possible = known.policies if known else ("skip",)
     order: tuple[Policy, ...] = ("repair", "keep", "skip")
     left = order[order.index(tried) + 1 :] if tried in order else order
-    return next((policy for policy in left if policy in possible), "skip")
+    return next((policy for policy in left if policy in kind.policies), "skip")
 
 
 def settled(policies: Mapping[str, Policy], read: Sequence[Problems]) -> Policies:
@@ -164,6 +162,5 @@ def settled(policies: Mapping[str, Policy], read: Sequence[Problems]) -> Policie
         reasons["answer_case"] = f"{cased:,} answers are in the context in another case only: learn them there"
     for kind in policies:
         count = sum(found for (name, _), found in counts.items() if name == kind)
-        known = PROBLEM_KINDS.get(kind)
-        reasons[kind] = f"{count:,} records: {known.meaning if known else 'see `qakit data check`'}"
+        reasons[kind] = f"{count:,} records: {read[0].kind(kind).meaning}"
     return Policies(of, reasons)

@@ -17,7 +17,7 @@ from qakit.components import Kind, singular
 from qakit.entry_points import DISABLE_VARIABLE
 from qakit.errors import PluginError, UnknownPluginError, UsageError
 from qakit.plugin_code import is_file_plugin
-from qakit.problems import POLICIES, check_policies
+from qakit.problems import POLICIES, PROBLEM_KINDS, check_policies
 from qakit.recipe.explain import Block, explain, real_path
 from qakit.recipe.issues import did_you_mean
 from qakit.recipe.model import PLUGIN_FIELDS, Recipe, default_plugin
@@ -95,7 +95,7 @@ def check(tree: MapNode, registry: Registry, findings: Findings, *, unneeded: Co
                 name = f"{entry.package}:{entry.name}"
                 files.setdefault(entry.package)
             completed[block.at] = {"name": name, **settings.model_dump(mode="json", by_alias=True)}
-    _check_problem_kinds(tree, findings)
+    _check_problem_kinds(tree, registry, findings)
     if findings.issues:
         return None
     data = plain(tree)
@@ -141,16 +141,25 @@ def check_plugin(tree: MapNode, at: At, kind: Kind, registry: Registry, findings
     return None if settings is None else settings.model_dump(mode="json", by_alias=True)
 
 
-def _check_problem_kinds(tree: MapNode, findings: Findings) -> None:
-    """``data.problems`` names kinds of problems, and gives each a policy that it can honour."""
+def _check_problem_kinds(tree: MapNode, registry: Registry, findings: Findings) -> None:
+    """``data.problems`` names kinds of problems, and gives each a policy that it can honour.
+
+    Kinds that only another installed reader reports are allowed, since what reads a file can be changed; where the
+    recipe's own reader is not installed, nobody knows its kinds.
+    """
     at = ("data", "problems")
     policies = find(tree, at)
-    for name, entry in policies.entries.items() if isinstance(policies, MapNode) else ():
+    reader = next((_find_entry(registry, block) for block in plugin_blocks(tree) if block.kind == "readers"), None)
+    if reader is None or not isinstance(policies, MapNode):
+        return
+    readers = [*registry.entries("readers"), reader]
+    kinds = {**PROBLEM_KINDS, **{kind.name: kind for each in readers for kind in each.component.problems}}
+    for name, entry in policies.entries.items():
         policy = plain(entry.value)
         if policy not in POLICIES:
             continue  # the model's check has said so
         try:
-            check_policies({name: policy})
+            check_policies({name: policy}, kinds)
         except UsageError as error:
             message, _, hint = str(error).partition("; ")
             findings.add(entry.key.issue((*at, name), message, hint))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeGuard
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from qakit.components import KINDS, Kind
+from qakit.problems import PROBLEM_KINDS, ProblemKind
 from qakit.recipe.annotations import describe, field_annotation, sections
 from qakit.recipe.docs import field_doc
 from qakit.recipe.dump import yaml_flow
-from qakit.recipe.model import PLUGIN_FIELDS, PluginRef, Recipe
+from qakit.recipe.model import PLUGIN_FIELDS, DataSection, PluginRef, Recipe
 from qakit.recipe.section import Section
 from qakit.registry import Entry, Registry
 
@@ -58,6 +59,11 @@ dataset's repository and `{dataset: OWNER/NAME, split: train}` a split; see [dat
 """
 
 
+_PROBLEMS = """\
+What any reader may report; those that have kinds of their own list them [below](#readers). What the policies mean:
+[problems and policies](data.md#problems-and-policies)."""
+
+
 def recipe_reference(registry: Registry, *, package: str | None = None) -> str:
     """The whole page. ``package``: only plugins of this distribution; by default all that are installed."""
     lines = [_INTRODUCTION, *_sections()]
@@ -83,6 +89,8 @@ def _sections() -> Iterator[str]:
             yield ""
             yield from settings_table(section)
             yield from _blocks(section, name)
+            if section is DataSection:
+                yield from ["", "### `data.problems`", "", _PROBLEMS, "", *_kinds_table(PROBLEM_KINDS.values())]
 
 
 def _blocks(section: type[BaseModel], at: str) -> Iterator[str]:
@@ -153,4 +161,15 @@ def _used_in(kind: Kind) -> str:
 def _plugin(entry: Entry) -> list[str]:
     lines = [f"#### `{entry.name}`", "", entry.component.summary.rstrip(".") + "."]
     model: type[BaseModel] = entry.component.settings
-    return [*lines, "", *settings_table(model)] if model.model_fields else [*lines, "", "No settings."]
+    lines += ["", *settings_table(model)] if model.model_fields else ["", "No settings."]
+    own = entry.component.problems
+    return [*lines, "", "Kinds of problem of its own:", "", *_kinds_table(own)] if own else lines
+
+
+def _kinds_table(kinds: Iterable[ProblemKind]) -> Iterator[str]:
+    """Lines of a Markdown table of kinds of problem."""
+    yield "| kind | meaning | default | possible |"
+    yield "|---|---|---|---|"
+    for kind in kinds:
+        meaning = f"{kind.meaning}; repaired: {kind.repair}" if kind.repair else kind.meaning
+        yield f"| `{kind.name}` | {_cell(meaning)} | {kind.default} | {', '.join(kind.policies)} |"

@@ -40,7 +40,7 @@ def check_reader(
 
     def read() -> list[Example]:
         with running("read", passing=DataError):
-            found = reader.read(path, Problems(path, policies or {}))
+            found = reader.read(path, Problems(path, policies or {}, declared=component.problems))
             assert isinstance(found, Iterable), f"read returns {type_name(found)}, not examples (is `yield` missing?)"
             return list(found)
 

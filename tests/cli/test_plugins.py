@@ -16,6 +16,7 @@ from qakit.cli import build_app, commands, plugins
 from qakit.cli.plugins import view_settings
 from qakit.components import Component, NoSettings, Settings
 from qakit.errors import PluginLoadError
+from qakit.problems import ProblemKind
 from qakit.registry import Registry
 
 Capture = pytest.CaptureFixture[str]
@@ -81,6 +82,18 @@ def test_the_list_shows_name_package_version_summary_and_settings(installed: Any
         "      - path: str  (required)\n"
         "\n"
     )
+
+
+def test_the_list_shows_the_problems_that_a_reader_declares(installed: Any) -> None:
+    def qakit_register_readers() -> Any:
+        odd = ProblemKind("odd_row", "a row that is odd")
+        return [Component("rows", "Rows.", NoSettings, lambda settings, runtime: None, problems=(odd,))]
+
+    installed(mine=[qakit_register_readers])
+    assert "\n      - data.problems.odd_row: error | skip = error\n" in run("plugins").stdout
+    (component,) = json.loads(run("plugins", "--json").stdout)["components"]
+    (problem,) = component["problems"]
+    assert (problem["name"], problem["meaning"], problem["default"]) == ("odd_row", "a row that is odd", "error")
 
 
 def test_the_list_shows_what_is_wrong(installed: Any) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qakit.data.read import iter_examples, problems_of, read_examples
-from qakit.errors import DataError, PluginError, UsageError
+from qakit.errors import DataError, PluginError
 from qakit.problems import Problems
 from qakit.values import Answer, Example
 
@@ -62,11 +62,6 @@ def test_ids_are_unique_whatever_the_files_hold(files):
 def test_a_reader_that_misplaces_an_answer_is_found_out(answer):
     with pytest.raises(PluginError, match="this is a mistake in the reader's plugin"):
         read_examples(Listed(a=[Example("1", "?", ("a",), answers=(answer,))]), Path("a"))
-
-
-def test_policies_are_checked_before_reading():
-    with pytest.raises(UsageError, match="did you mean 'answer_offset'"):
-        read_examples(Listed(), Path("none"), policies={"answer_offsets": "skip"})
 
 
 def test_streaming_reads_no_further_than_asked():

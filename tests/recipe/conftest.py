@@ -14,6 +14,7 @@ from qakit.components import Kind
 from qakit.discovery import BrokenPlugin, Discovery, LoadedPlugin
 from qakit.entry_points import PluginOrigin
 from qakit.errors import RecipeError
+from qakit.problems import ProblemKind
 from qakit.recipe.load import load_recipe
 from qakit.registry import Registry
 
@@ -70,13 +71,15 @@ SETTINGS: dict[tuple[Kind, str], type[Settings]] = {
     ("writers", "csv"): NoSettings,
     ("metrics", "squad_v1"): NoSettings,
 }
+OWN = {"table": (ProblemKind("bad_row", "a row of another width"),)}
+"""The readers' own kinds of problem."""
 
 
 def make_registry(
     settings: dict[tuple[Kind, str], type[Settings]] = SETTINGS, *, broken: bool = False, disabled: tuple[str, ...] = ()
 ) -> Registry:
     components = tuple(
-        (kind, Component(name=name, summary=f"The {name}.", settings=model, build=lambda settings, runtime: None))
+        (kind, Component(name, f"The {name}.", model, lambda settings, runtime: None, problems=OWN.get(name, ())))
         for (kind, name), model in settings.items()
     )
     loaded = LoadedPlugin(ORIGIN, components)

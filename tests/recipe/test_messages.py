@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from qakit.errors import RecipeError
-from qakit.recipe.load import load_recipe
+from qakit.recipe.load import load_recipe, load_resolved
 from qakit.registry import Registry
 
 Write = Callable[..., Path]
@@ -319,6 +319,25 @@ def test_problem_kinds_and_their_policies_are_checked(write: Write, message: Mes
         "    3 |   problems: {answer_ofset: skip, missing_field: keep}\n"
         "      |                                  ^"
     )
+
+
+def test_a_readers_own_kinds_count_too(write: Write, message: Message) -> None:
+    text = (
+        "data:\n  reader: {name: table, text: t}\n  problems: {bad_rows: skip, bad_row: keep}\nbackbone: {source: x}\n"
+    )
+    said = message(write(text))
+    assert "r.yaml:3:14: there is no problem kind 'bad_rows'\n" in said
+    assert "hint: did you mean 'bad_row'?" in said
+    assert "r.yaml:3:30: problem kind 'bad_row' cannot be 'keep': choose error, skip\n" in said
+
+
+def test_kinds_of_another_reader_and_of_one_that_is_not_installed_pass(write: Write, registry: Registry) -> None:
+    """What reads a file can be changed, and a run asks only for the plugins that a command uses."""
+    text = "data: {{reader: {}, train: t.json, problems: {{bad_row: skip}}}}\nbackbone: {{source: x}}\n"
+    loaded = load_recipe(write(text.format("squad")), registry=registry)
+    assert loaded.recipe.data.problems == {"bad_row": "skip"}
+    gone = load_resolved(write(text.format("gone")), registry=registry, unneeded=("data.reader",))
+    assert gone.data.problems == {"bad_row": "skip"}
 
 
 def test_missing_keys_point_at_their_parent(write: Write, message: Message) -> None:

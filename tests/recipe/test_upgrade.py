@@ -123,7 +123,11 @@ def test_what_an_upgrade_makes_is_checked_as_any_settings(offered: Callable[[str
 
 @pytest.mark.parametrize(
     ("changes", "said"),
-    [("version=0", "its version is no whole number from 1 up"), ("upgrade=3", "its upgrade is not callable")],
+    [
+        ("version=0", "its version is no whole number from 1 up"),
+        ("upgrade=3", "its upgrade is not callable"),
+        ("problems=['odd']", "its problems are no tuple of ProblemKind"),
+    ],
 )
 def test_a_declaration_that_is_none(install: Callable[..., tuple[EntryPoint, ...]], changes: str, said: str) -> None:
     registry = Registry.from_entry_points(install("acme", words=PLUGIN.replace("VERSION", f"of(New, {changes})")))

@@ -148,6 +148,8 @@ def _listing(entries: tuple[Entry, ...]) -> Iterator[Text]:
         yield plain(f"      {entry.component.summary}", "default")
         for setting in view_settings(entry.component.settings):
             yield plain(f"      - {setting}", "dim")
+        for kind in entry.component.problems:
+            yield plain(f"      - data.problems.{kind.name}: {' | '.join(kind.policies)} = {kind.default}", "dim")
 
 
 def _trouble(registry: Registry, kind: Kind | None) -> Iterator[Text]:
@@ -196,4 +198,5 @@ def _component(entry: Entry) -> dict[str, Any]:
         "version": entry.version,
         "summary": entry.component.summary,
         "settings": [asdict(setting) for setting in view_settings(entry.component.settings)],
+        "problems": [asdict(kind) for kind in entry.component.problems],
     }
