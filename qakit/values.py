@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 _WHOLE = re.compile(r"[+-]?[0-9]+\.0+")
 
@@ -142,6 +142,56 @@ class Answer:
         return self.others if self.start is None else ((self.start, self.start + len(self.text)), *self.others)
 
 
+class Extra(Mapping[str, Any]):
+    """A frozen mapping of names to JSON values: texts, finite numbers, true, false, None, tuples and mappings of these.
+
+    Raises:
+        TypeError: something else is in it; the message says where.
+    """
+
+    __slots__ = ("_held",)
+
+    def __init__(self, given: Mapping[str, Any], place: str = "extra") -> None:
+        if not isinstance(given, Mapping):
+            raise TypeError(f"{place} is {type(given).__name__}; it must be a mapping")
+        if odd := [name for name in given if not isinstance(name, str)]:
+            raise TypeError(f"{place} has the name {odd[0]!r}; names must be texts")
+        self._held = {name: _frozen(value, f"{place}[{name!r}]") for name, value in given.items()}
+
+    def __getitem__(self, name: str) -> Any:
+        return self._held[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._held)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._held.items()))
+
+    def __repr__(self) -> str:
+        return repr(self._held)
+
+    def __reduce__(self) -> tuple[type[Extra], tuple[dict[str, Any]]]:
+        """For copies in other processes."""
+        return Extra, (self._held,)
+
+
+def _frozen(value: Any, place: str) -> Any:
+    if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    if isinstance(value, list | tuple):
+        return tuple(_frozen(each, f"{place}[{number}]") for number, each in enumerate(value))
+    if isinstance(value, Mapping):
+        return Extra(value, place)
+    shown = value if isinstance(value, float) else type(value).__name__
+    raise TypeError(f"{place} is {shown}; it must be text, a finite number, true, false, None, a list or a mapping")
+
+
+NO_EXTRA = Extra({})
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """One question with its contexts, or one text (pair) with its label.
@@ -156,6 +206,11 @@ class Example:
         relevant: index of the context that holds the answer, when the file says so.
         together: all ``answers`` together are the answer, as in MultiSpanQA; else each of them is one by itself.
         document: what the contexts come from (an article title): folds must not split it. Empty when unknown.
+        extra: whatever else a reader knows that a head (:attr:`Batch.extras`), a metric or a postprocessor looks at,
+            by name: JSON values, which are frozen (lists become tuples). They are no labels: predicted files keep them.
+
+    Raises:
+        TypeError: ``extra`` holds something that is no JSON value.
     """
 
     id: str
@@ -166,6 +221,12 @@ class Example:
     relevant: int | None = None
     document: str = ""
     together: bool = False
+    extra: Mapping[str, Any] = NO_EXTRA
+
+    def __post_init__(self) -> None:
+        """Freeze what somebody else may hold."""
+        if not isinstance(self.extra, Extra):
+            object.__setattr__(self, "extra", Extra(self.extra))
 
     @property
     def labelled(self) -> bool:

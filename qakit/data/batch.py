@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -45,6 +46,8 @@ class Batch:
         soft_targets: what the teachers of ``distill`` answered: (B, T, 2) float32, how likely each position is the
             answer's first one and its last one, position 0 for "no answer" in this window; or (B, C) float32, how
             likely each class is. None without teachers.
+        extras: (B) what the reader has put on each window's example (``Example.extra``); None where no example that the
+            batch is drawn from has any.
         padded: whether any window is shorter than T; known here, so that nobody has to ask the device.
     """
 
@@ -67,6 +70,7 @@ class Batch:
     other_last: Tensor | None = None
     soft_targets: Tensor | None = None
     target_yes_no: Tensor | None = None
+    extras: tuple[Mapping[str, Any], ...] | None = None
     padded: bool = True
 
     def __len__(self) -> int:

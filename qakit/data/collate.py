@@ -123,6 +123,7 @@ class Collator:
             np.maximum.at(yes_no, row, self.encoded.yes_no[windows.pair[segment]])
         contexts = np.full((size, max(1, int(np.bincount(row, minlength=size).max()))), -1, np.int64)
         contexts[row, ordinal] = windows.pair[segment]
+        extras = self.encoded.extras
         relevant = windows.pair[segment] == self.encoded.relevant[windows.example[rows]][row]  # (n,)
 
         def tensor(values: NDArray[np.generic]) -> torch.Tensor:
@@ -147,6 +148,7 @@ class Collator:
             window=np.asarray(rows, dtype=np.int64),
             token=token.reshape(size, width),
             segment=owner.reshape(size, width),
+            extras=None if extras is None else tuple(extras[row] for row in windows.example[rows]),
             padded=bool((length < width).any()),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -66,6 +66,7 @@ class EncodedExamples:
         others: further places of the answers (``Answer.others``, ``Example.together``); None without any.
         yes_no: (P,) int8, 1 where the context shows that the answer is yes, 2 where no, else 0; None where the head
             does not learn these.
+        extras: (N) what the reader has put on each example (``Example.extra``); None where no example has any.
     """
 
     store: TokenStore
@@ -80,6 +81,7 @@ class EncodedExamples:
     key: Int64
     others: Places | None = None
     yes_no: Int8 | None = None
+    extras: tuple[Mapping[str, Any], ...] | None = None
 
     def __len__(self) -> int:
         return len(self.query)
@@ -161,6 +163,7 @@ def encode(
         key=np.fromiter((example_key(example.id) for example in examples), dtype=np.int64, count=len(examples)),
         others=_others(examples, store, pointers, context, answer_first, answer_stop),
         yes_no=_yes_no(examples, pointers) if yes_no else None,
+        extras=tuple(example.extra for example in examples) if any(example.extra for example in examples) else None,
     )
 
 

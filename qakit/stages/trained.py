@@ -163,7 +163,10 @@ class TrainedPipeline:
             wanted = relevant_context(example) if relevant else None
             wide = [*contexts, *([wanted] if wanted is not None and wanted not in contexts else [])]
             rows.append({context: len(pairs) + number for number, context in enumerate(wide)})
-            pairs += [Example(example.id, example.question, (example.contexts[context],)) for context in wide]
+            pairs += [
+                Example(example.id, example.question, (example.contexts[context],), extra=example.extra)
+                for context in wide
+            ]
         prepared, spans = self.span.raw_answers(pairs, least=least, cache=cache, progress=progress)
         readings = tuple(
             tuple(self._reading(spans[own[context]], context, prediction.scores[context]) for context in contexts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ from qakit.recipe.load import load_recipe
 from qakit.registry import load_registry, singular
 
 ROOT = Path(__file__).resolve().parents[2]
+EXTRA = ROOT / "docs" / "plugins" / "extra.md"
+"""The guide's plugin with the most types."""
 FAULTY = """
 from qakit.api import Component, NoSettings, hookimpl
 
@@ -70,6 +73,9 @@ def test_new_packages_are_typed_and_formatted(tmp_path: Path) -> None:
     for kind in KINDS:
         write_package(kind, f"my_{singular(kind)}", tmp_path / kind)
     sources = [str(next((tmp_path / kind / "src").iterdir())) for kind in KINDS]
+    (guide,) = re.findall(r"```python\n(.*?)```", EXTRA.read_text("utf-8"), flags=re.DOTALL)
+    sources.append(str(tmp_path / "levels.py"))
+    (tmp_path / "levels.py").write_text(guide)
     commands: list[tuple[Path, tuple[str, ...]]] = [
         (tmp_path, ("ruff", "format", "--check", "--line-length", "120", ".")),
         *(

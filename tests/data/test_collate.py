@@ -13,6 +13,7 @@ from qakit.data.encode import EncodedExamples, Places
 from qakit.data.store import TokenStore
 from qakit.data.template import PairTemplate
 from qakit.data.windows import Windows
+from qakit.values import Extra
 
 CLS, SEP, END, PAD = 1, 2, 3, 9
 TEMPLATE = PairTemplate(
@@ -236,3 +237,13 @@ def test_a_question_without_contexts_ends_in_the_suffix_as_its_own() -> None:
     assert only.input_ids.tolist() == [[CLS, 10, 11, END]]
     assert only.target_label is not None
     assert only.target_label.tolist() == [1.0]
+
+
+def test_a_window_has_what_the_reader_put_on_its_example():
+    both = windows((1, 0, [(2, 0, 0, -1, -1)]), (0, 2, [(0, 0, 3, -1, -1)]), (0, 2, [(0, 3, 9, -1, -1)]))
+    rows = np.array([2, 0, 1])
+    assert Collator(ENCODED, both, TEMPLATE).collate(rows, targets=False).extras is None
+    easy, hard = Extra({"level": "easy"}), Extra({"level": "hard"})
+    known = Collator(replace(ENCODED, extras=(easy, hard)), both, TEMPLATE).collate(rows, targets=False)
+    assert known.extras == (easy, hard, easy)
+    assert known.to(torch.device("cpu")).extras == known.extras

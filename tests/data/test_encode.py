@@ -184,3 +184,9 @@ def test_a_text_that_the_tokenizers_patterns_give_up_on_is_named() -> None:
     backend.pre_tokenizer = Split(Regex("(a+)+c"), "isolated")
     with pytest.raises(DataError, match=r"the tokenizer fails on a text of 40,000 characters \(Onig: .*leave out 'aaa"):
         list(tokenise(["short", "a" * 40_000, "b"], backend))
+
+
+def test_extras_are_there_where_any_example_has_some(bert_tokenizer: PreTrainedTokenizerFast) -> None:
+    plain, known = Example("a", "Q"), Example("b", "Q", extra={"level": 2})
+    assert encode([plain, plain], bert_tokenizer).extras is None
+    assert encode([plain, known], bert_tokenizer).extras == ({}, {"level": 2})
