@@ -18,6 +18,7 @@ from qakit.ensembling.validation import Decision
 from qakit.errors import RunError, UsageError
 from qakit.files import write_json
 from qakit.inference.aggregation import given_by
+from qakit.inference.data_rules import STAND_INS
 from qakit.inference.evaluation import Judge
 from qakit.inference.inputs import Inputs
 from qakit.inference.out_of_fold import averaged, out_of_fold
@@ -74,12 +75,15 @@ def check_combining(recipe: Recipe, registry: Registry, split: Split, *, first: 
                 f"folds.combine: {method.name} is for answers, and the head {recipe.head.name!r} gives {gives}"
             )
         return
-    example = split.examples[0]
-    answer = [stand_in(example, gives, classes)]
-    members = [EnsembleMember(folder.name, answer) for folder in plan.members]
+    examples = [example for example in split.examples if example.labelled][:STAND_INS]
+    if not examples:
+        return  # nothing to learn: a fold's training says so
+    answers = [stand_in(example, gives, classes) for example in examples]
+    figures = Judge.of(first, registry).metric.compute(examples, answers)
+    members = [EnsembleMember(folder.name, answers, figures=figures, seed=first.seed) for folder in plan.members]
     shares = (1 / len(members),) * len(members)
     try:
-        pool = method.pool(members, [example])
+        pool = method.pool(members, examples)
         pool.combine(shares, (1.0,) * len(members), n_best=recipe.predict.n_best)
     except UsageError as error:
         raise UsageError(f"folds.combine: {error}") from error

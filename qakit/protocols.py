@@ -488,12 +488,18 @@ class EnsembleMember:
         predictions: N of them; all members have the same questions in the same order.
         characters: of the same questions in the same order; None unless the ensembler reads them.
         classes: what a prediction's scores are of, in their order, where it predicts classes; None where nobody knows.
+        figures: what the run reached on its own validation data, by its metric's names; empty where nobody knows.
+        seed: of its training; None where the member is no run.
+        recipe: its recipe's name; empty where it has none, or the member is no run.
     """
 
     name: str
     predictions: Sequence[Prediction]
     characters: CharacterScores | None = None
     classes: tuple[str, ...] | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
+    seed: int | None = None
+    recipe: str = ""
 
 
 class Pool(Protocol):

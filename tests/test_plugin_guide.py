@@ -80,16 +80,17 @@ def page_of(protocol: str) -> str:
     return (ROOT / "docs" / "plugins" / f"{protocol.lower()}.md").read_text("utf-8")
 
 
-def of_section(protocol: str, kind: str) -> Component[Any, Any, Any]:
-    """The component of the page's own example."""
+def of_section(protocol: str, kind: str, name: str | None = None) -> Component[Any, Any, Any]:
+    """The first component of the page's own example, or one of them."""
     section = page_of(protocol)
     blocks = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
     (source,) = (block for block in blocks if "qakit_register_" in block)
     plugin: dict[str, Any] = {"__name__": f"guide_{kind}"}
     exec(source, plugin)
-    (component,) = plugin[f"qakit_register_{kind}"]()
-    testing.check_component(kind, component)
-    return component
+    components: list[Component[Any, Any, Any]] = plugin[f"qakit_register_{kind}"]()
+    for component in components:
+        testing.check_component(kind, component)
+    return components[0] if name is None else next(each for each in components if each.name == name)
 
 
 def test_the_reader_of_the_guide_works(tmp_path: Path) -> None:
@@ -175,6 +176,22 @@ def test_the_ensembler_of_the_guide_works() -> None:
     ]
     assert found.null is not None
     assert found.null.probability == pytest.approx(0.4)
+
+
+def test_members_count_by_their_figures_in_the_guides_second_ensembler() -> None:
+    component = of_section("Ensembler", "ensemblers", "by_figure")
+    settings = component.settings(figure="f1", power=2)
+    testing.check_ensembler(component, settings, figures=["f1", "exact_match"])
+    pools = component.build(settings, api.NoRuntime())
+    members = [
+        api.EnsembleMember(text, [api.SpanPrediction("q", text)], figures={"f1": figure})
+        for text, figure in (("one", 60.0), ("two", 20.0), ("two", 20.0))
+    ]
+    (found,) = pools.pool(members, None).combine([1 / 3] * 3, [1.0] * 3, n_best=5)
+    assert [each.text for each in found.candidates] == ["one", "two"]
+    assert found.candidates[0].probability == pytest.approx(3600 / 4400)
+    with pytest.raises(api.UsageError, match="two has no validation figure 'f1'; it has none"):
+        pools.pool([members[0], replace(members[1], figures={})], None)
 
 
 def test_the_examples_have_all_their_files() -> None:

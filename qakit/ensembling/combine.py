@@ -45,7 +45,7 @@ def blocks(kept: Sequence[Kept], *, characters: bool) -> Iterator[list[EnsembleM
     """
     streams = [each.predictions() for each in kept]
     scores = [each.characters() if characters else None for each in kept]
-    named = [each.classes() for each in kept]
+    bare = [each.member() for each in kept]
     seen = set[str]()
     begin = 0
     while True:
@@ -63,8 +63,8 @@ def blocks(kept: Sequence[Kept], *, characters: bool) -> Iterator[list[EnsembleM
             if score is not None and list(score.ids[begin:stop]) != ids:
                 raise DataError("its character scores are of other questions: predict the file again", path=own.path)
         yield [
-            EnsembleMember(str(own.source.path), column, None if score is None else score.part(begin, stop), classes)
-            for own, column, score, classes in zip(kept, columns, scores, named, strict=True)
+            replace(member, predictions=column, characters=None if score is None else score.part(begin, stop))
+            for member, column, score in zip(bare, columns, scores, strict=True)
         ]
         begin = stop
 
@@ -76,7 +76,7 @@ def whole(kept: Sequence[Kept], *, characters: bool) -> list[EnsembleMember]:
         DataError: a file cannot be read, or a member lacks questions, has others, has one twice, or (with
             ``characters``) has them in another order.
     """
-    members = [EnsembleMember(str(each.source.path), list(each.predictions()), None, each.classes()) for each in kept]
+    members = [replace(each.member(), predictions=list(each.predictions())) for each in kept]
     ids = [each.id for each in members[0].predictions]
     aligned = []
     for own, member in zip(kept, members, strict=True):

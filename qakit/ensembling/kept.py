@@ -14,6 +14,7 @@ from qakit.files import file_sha256
 from qakit.inference.characters import CHARACTERS_FILE, CharacterScores
 from qakit.inference.inputs import Inputs
 from qakit.inference.nbest_file import iter_nbest
+from qakit.protocols import EnsembleMember
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.runs import Run, classes_of, open_run
@@ -65,14 +66,18 @@ class Kept:
         elif self.source.answers is not None:
             yield from map(self.source.answers.made, self.source.answers.answers)
 
-    def classes(self) -> tuple[str, ...] | None:
-        """What the scores of its predictions are of, in their order; None where it is not known, or they are no
-        classes.
+    def member(self) -> EnsembleMember:
+        """What is known of it, as yet without predictions.
 
         Raises:
-            RunError: what the run says of its classes is damaged.
+            RunError: what the run says of its classes or figures is damaged.
         """
-        return None if self.source.run is None else classes_of(self.source.run)
+        name, run, recipe = str(self.source.path), self.source.run, self.source.recipe
+        if run is None or recipe is None:
+            return EnsembleMember(name, ())
+        return EnsembleMember(
+            name, (), classes=classes_of(run), figures=run.figures(), seed=recipe.seed, recipe=recipe.name or ""
+        )
 
     def characters(self) -> CharacterScores:
         """The character scores beside the predictions.

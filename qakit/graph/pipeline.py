@@ -60,8 +60,9 @@ class TwoStages:
     loaded: LoadedPipeline
 
     def prepare(self, graph: Graph, label: str, registry: Registry, listener: Listener) -> Mapping[str, str]:  # noqa: ARG002
-        """Read the test file, which no stage has."""
+        """Read the test file, which no stage has, and try the metric of the whole, which may be no stage's."""
         from qakit.data.splits import read_split
+        from qakit.inference.data_rules import check_judging
         from qakit.inference.stand_ins import submission_problems
         from qakit.training.events import Notice
 
@@ -71,6 +72,9 @@ class TwoStages:
                 listener(Notice(line))
             for problem in submission_problems(test.examples, self.loaded.whole, registry, gives="spans", classes=()):
                 listener(Notice(f"answers to the test file will not fit the sample submission: {problem}"))
+        validation = read_split(self.loaded.whole, registry, "validation")
+        if validation is not None:
+            check_judging(self.loaded.whole, registry, validation.examples, "spans")
         stages = {name: _named(stage) for name, stage in self.loaded.stages.items()}
         return {PIPELINE: pipeline_text(self.loaded.pipeline, stages)}
 

@@ -147,9 +147,9 @@ def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 def _results(runs: Mapping[str, Run], whole: Run) -> list[str]:
     """The figures on validation of every training, and of what is made of them."""
-    held = {name: run.read_json(run.metrics_file).get("validation") or {} for name, run in runs.items()}
+    held = {name: run.figures() for name, run in runs.items()}
     if whole.folder not in {run.folder for run in runs.values()}:
-        held["together"] = whole.read_json(whole.metrics_file).get("validation") or {}
+        held["together"] = whole.figures()
     names = dict.fromkeys(name for figures in held.values() for name in figures)
     return _table(("", *names), [(name, *(figures.get(each) for each in names)) for name, figures in held.items()])
 

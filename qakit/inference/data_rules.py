@@ -58,12 +58,23 @@ def data_findings(
     return found
 
 
+def check_judging(
+    recipe: Recipe, registry: Registry, examples: Sequence[Example], gives: Gives, classes: Sequence[str] = ()
+) -> None:
+    """Make sure, on stand-ins, that the metric judges what the head gives, and gives the figure that selects.
+
+    Raises:
+        QakitError: it does not.
+    """
+    tried = examples[:STAND_INS]
+    check_selection(Judge.of(recipe, registry), tried, [stand_in(example, gives, classes) for example in tried])
+
+
 def _metric_findings(
     recipe: Recipe, registry: Registry, examples: Sequence[Example], gives: Gives, classes: Sequence[str]
 ) -> Iterator[Finding]:
-    tried = examples[:STAND_INS]
     try:
-        check_selection(Judge.of(recipe, registry), tried, [stand_in(example, gives, classes) for example in tried])
+        check_judging(recipe, registry, examples, gives, classes)
     except QakitError as error:
         meaning = f"validation examples cannot be judged: {error}"
         yield Finding("unjudged_validation", "stops", len(examples), meaning)

@@ -148,11 +148,9 @@ def ladder_of(rungs: Sequence[Rung], registry: Registry, sampling: Sampling) -> 
 def _step(rung: Rung, run: Run | None, columns: Mapping[str, Column], figure: str, sampling: Sampling) -> Step:
     if run is None:
         return Step(rung, None)
-    metrics = run.read_json(run.metrics_file)
-    seconds, validation = metrics.get("seconds"), metrics.get("validation")
+    seconds = run.read_json(run.metrics_file).get("seconds")
     column = columns.get(rung.name)
-    value = validation.get(figure) if isinstance(validation, dict) else None
-    score = column.figure if column is not None else float(value) if isinstance(value, int | float) else None
+    score = column.figure if column is not None else run.figures().get(figure)
     low, high = (None, None) if column is None else column.interval(sampling)
     return Step(rung, score, low, high, seconds=float(seconds) if isinstance(seconds, int | float) else None)
 

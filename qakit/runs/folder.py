@@ -31,7 +31,7 @@ from typing import Any
 from qakit.errors import RecipeError, RunError
 from qakit.files import check_readable, file_sha256
 from qakit.names import plain_name
-from qakit.numbers import load_json
+from qakit.numbers import finite_or_none, load_json
 from qakit.recipe.load import load_resolved
 from qakit.recipe.model import Recipe
 from qakit.registry import load_registry
@@ -215,6 +215,22 @@ class Run:
         if not isinstance(value, dict):
             raise RunError(f"{file} is damaged: it does not hold an object")
         return value
+
+    def figures(self) -> dict[str, float]:
+        """What the run has reached on its validation data, by name; of an export what it keeps with the weights. Empty
+        where it has none; figures that are no finite numbers are left out.
+
+        Raises:
+            RunError: the file that holds them is damaged.
+        """
+        for file, key in ((self.metrics_file, "validation"), (self.decision_file, "figures")):
+            found = self.read_json(file).get(key) or {}
+            if not isinstance(found, dict):
+                raise RunError(f"{file} is damaged: {key} holds no figures")
+            if found:
+                numbers = {name: finite_or_none(value) for name, value in found.items()}
+                return {name: number for name, number in numbers.items() if number is not None}
+        return {}
 
     def submission_file(self, metrics: Mapping[str, Any]) -> Path | None:
         """Where the submission lies that ``metrics.json`` names; None where it names none.

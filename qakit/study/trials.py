@@ -31,8 +31,7 @@ def value_of(run: Run, figure: str) -> float:
     Raises:
         RunError: the run does not give it, or it is no finite number.
     """
-    figures = run.read_json(run.metrics_file).get("validation")
-    value = finite_or_none(figures.get(figure)) if isinstance(figures, dict) else None
+    value = run.figures().get(figure)
     if value is None:
         raise RunError(f"{run.metrics_file} gives no figure {figure!r} on the validation data")
     return value
@@ -44,18 +43,12 @@ def result_of(run: Run) -> dict[str, Any]:
     counts = meta.get("parameters", {})
     both = counts.get("all", {}) if isinstance(counts, dict) else {}
     return {
-        "figures": _numbers(metrics.get("validation")),
+        "figures": run.figures(),
         "seconds": finite_or_none(metrics.get("seconds")),
         "peak_memory_mb": metrics.get("peak_memory_mb"),
         "trainable": both.get("trainable"),
         "total": both.get("total"),
     }
-
-
-def _numbers(figures: Any) -> Mapping[str, float]:
-    if not isinstance(figures, dict):
-        return {}
-    return {key: value for key, value in figures.items() if finite_or_none(value) is not None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,8 +97,8 @@ def _copy_members(run: Run, target: Path, registry: Registry, within: tuple[Path
     recipes = [run.recipe()]
     for path, place in zip(members, places, strict=True):
         recipes += _copy(open_run(path), target / place, registry, within)
-        if run.is_folds:  # by it a fold counts as trained
-            write_json(Run(target / place).metrics_file, {})
+        # By it a fold counts as trained, and ensemblers may look at what it says.
+        write_json(Run(target / place).metrics_file, {"validation": Run(path).figures()})
     write_text(target / "recipe.yaml", portable_text(run.recipe()))
     if run.is_folds:
         write_json(target / run.folds_file.name, run.read_json(run.folds_file) | {"files": {}})

@@ -10,7 +10,6 @@ from statistics import stdev
 from typing import TYPE_CHECKING
 
 from qakit.errors import DataError, QakitError, RunError, UsageError
-from qakit.numbers import finite_or_none
 from qakit.recipe.slug import competition_slug
 from qakit.runs import Run
 from qakit.submit.pending import FileSubmission
@@ -272,9 +271,8 @@ def local_score(run: Run, recipe: Recipe, registry: Registry) -> Score:
     """
     from qakit.inference.evaluation import Judge
 
-    figures = run.read_json(run.metrics_file).get("validation") or run.read_json(run.decision_file).get("figures")
     name = Judge.of(recipe, registry).selected_by
-    mean = finite_or_none(figures.get(name)) if isinstance(figures, dict) else None
+    mean = run.figures().get(name)
     if mean is None:
         return Score()
     values = _values(run, recipe, registry, name)

@@ -39,7 +39,11 @@ WEIGHTS = (
 
 
 def check_ensembler(
-    component: Component[Any, Any, Any], settings: Settings, *, labels: Sequence[str | float] = ()
+    component: Component[Any, Any, Any],
+    settings: Settings,
+    *,
+    labels: Sequence[str | float] = (),
+    figures: Sequence[str] = (),
 ) -> None:
     """Members' predictions become one per question, in the first member's order; one member alone keeps its answers.
 
@@ -51,6 +55,7 @@ def check_ensembler(
         component: the ensembler.
         settings: its settings.
         labels: classes or numbers (different ones), for an ensembler of those.
+        figures: names of those that its members' runs have, for an ensembler that looks at them; all are equal here.
 
     Raises:
         AssertionError: with the reason.
@@ -62,7 +67,7 @@ def check_ensembler(
             value = getattr(ensembler, name)
             assert isinstance(value, bool), f"{name} is {type_name(value)}, not bool"
     if isinstance(ensembler, PoolsMembers):
-        check_pool(ensembler, component.name, labels=labels)
+        check_pool(ensembler, component.name, labels=labels, figures=figures)
     if isinstance(ensembler, PoolsMembers) and ensembler.reads_characters:
         with running("combine without character scores", passing=UsageError):
             _refused_or_made(ensembler, span_predictions(confident(ANSWERS)))
@@ -107,6 +112,7 @@ class _Asked:
     ensembler: PoolsMembers
     name: str
     labels: Sequence[str | float]
+    figures: Sequence[str] = ()
 
     @property
     def examples(self) -> list[Example]:
@@ -123,13 +129,17 @@ class _Asked:
 
     def member(self, name: str, said: Sequence[Probabilities]) -> EnsembleMember:
         scores = character_scores(said) if self.ensembler.reads_characters else None
-        return EnsembleMember(name, span_predictions(said), scores)
+        return EnsembleMember(name, span_predictions(said), scores, figures=dict.fromkeys(self.figures, 50.0))
 
     def members(self) -> list[EnsembleMember]:
         """One with the first answers, three with the second."""
         both = (self.says, [*self.says[1:], *self.says[:1]])
         if self.labels:
-            first, second = (EnsembleMember(str(number), label_predictions(said)) for number, said in enumerate(both))
+            figures = dict.fromkeys(self.figures, 50.0)
+            first, second = (
+                EnsembleMember(str(number), label_predictions(said), figures=figures)
+                for number, said in enumerate(both)
+            )
         else:
             first, second = (
                 self.member(str(n), confident([str(text) for text in said])) for n, said in enumerate(both)
@@ -162,13 +172,15 @@ class _Asked:
         return found
 
 
-def check_pool(ensembler: PoolsMembers, name: str, *, labels: Sequence[str | float]) -> None:
+def check_pool(
+    ensembler: PoolsMembers, name: str, *, labels: Sequence[str | float], figures: Sequence[str] = ()
+) -> None:
     """What is in :func:`~qakit.testing.check_ensembler` of pools.
 
     Raises:
         AssertionError: with the reason.
     """
-    asked = _Asked(ensembler, name, labels)
+    asked = _Asked(ensembler, name, labels, figures)
     members, examples = asked.members(), asked.examples
     pool = asked.pool(members, examples)
     first, second = members[0].predictions, members[1].predictions

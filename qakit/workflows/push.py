@@ -176,8 +176,7 @@ def _figures(run: Run, registry: Registry, listener: Listener) -> Figures:
     from qakit.report.compare import Plan, compare
     from qakit.report.compare_runs import read_members
 
-    kept: Any = run.read_json(run.metrics_file).get("validation")
-    values = {key: float(value) for key, value in (kept or {}).items() if isinstance(value, int | float)}
+    values = run.figures()
     try:
         found = compare(read_members([run.folder], registry), Plan())
     except QakitError as error:

@@ -12,6 +12,7 @@ from command_line import Invoke
 
 import qakit
 from qakit.inference.nbest_file import read_nbest
+from qakit.runs import Run
 
 pytestmark = pytest.mark.slow
 
@@ -261,6 +262,11 @@ def test_an_ensemble_of_ensembles(method: str, ensemble: Callable[..., Path], sm
     compared = invoke("compare", whole, inner, one, "--json", "--resamples", "100")
     assert compared.exit_code == 0, compared.output + str(compared.exception)
     assert len(json.loads(compared.stdout)["runs"]) == 3
+    exported = invoke("export", whole, "--offline", "--output", whole.parent / "exported")
+    assert exported.exit_code == 0, exported.output
+    kept = {path.name: Run(path).figures() for path in (whole.parent / "exported" / "run" / "members").iterdir()}
+    assert kept == {f"{n}-{path.name}": Run(path).figures() for n, path in enumerate((inner, one), start=1)}
+    assert all(kept.values()), "an ensembler may ask for them"
 
 
 def test_it_is_exported_as_a_folder_with_a_script(

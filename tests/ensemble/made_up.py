@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -189,3 +190,12 @@ def write_run(
         inputs = Inputs({str(file): file_sha256(file)})
         save_predictions(places[name], predictions, recipe, run=run.name, inputs=inputs, characters=scores)
     return folder
+
+
+def write_guide_ensembler(folder: Path) -> Path:
+    """A plugin file with the ensemblers of the guide: ``summed`` and ``by_figure``."""
+    guide = Path(__file__).resolve().parents[2] / "docs" / "plugins" / "ensembler.md"
+    (source,) = re.findall(r"```python\n(.*?)```", guide.read_text("utf-8"), flags=re.DOTALL)
+    file = folder / "ensemblers.py"
+    file.write_text(source, "utf-8")
+    return file

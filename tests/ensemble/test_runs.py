@@ -11,19 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ensemble.made_up import questions, write_questions, write_run
+from ensemble.made_up import questions, write_guide_ensembler, write_questions, write_run
 
 from qakit.ensembling import combine as combine_module
 from qakit.ensembling.combine import Ensemble, combine
 from qakit.ensembling.folder import check_target, write_ensemble
+from qakit.ensembling.kept import find_kept, open_source
 from qakit.ensembling.load import EnsemblePlan, Weights, load_ensemble
 from qakit.errors import DataError, RecipeError, RunError, UsageError
+from qakit.files import write_json
 from qakit.inference.nbest_file import read_nbest, write_nbest
 from qakit.inference.output import write_submission
+from qakit.plugin_code import PluginCode, load_code
 from qakit.registry import load_registry
-from qakit.runs import open_run
+from qakit.runs import Run, open_run
 from qakit.submit.target import find_target
-from qakit.values import Example
+from qakit.values import Example, Prediction, SpanPrediction
 from qakit.workflows.loading import load_trained
 
 METHODS = ("voting", "nbest", "char_average")
@@ -114,8 +117,6 @@ def test_blocks_and_the_whole_are_the_same(runs: list[Path], monkeypatch: pytest
 
 
 def test_only_a_block_of_candidates_is_in_memory(runs: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    from qakit.ensembling.kept import find_kept, open_source
-
     monkeypatch.setattr(combine_module, "BLOCK", 5)
     kept = [found for run in runs if (found := find_kept(open_source(run), "test", characters=True))]
     sizes = [
@@ -377,3 +378,47 @@ def test_what_is_wrong_with_a_recipe_has_its_place(text: str, message: str, runs
 def test_members_need_not_be_there_for_a_check_of_the_rest(tmp_path: Path) -> None:
     path = recipe(tmp_path, "ensemble:\n  members: [nowhere]\n  weights: [1, 2]\n")
     assert load_ensemble(path, load_registry(), check_members=False).method == "voting"
+
+
+def likeliest(predictions: Sequence[Prediction]) -> list[str | None]:
+    return [each.best.text if isinstance(each, SpanPrediction) and each.best else None for each in predictions]
+
+
+def test_an_ensembler_gets_what_its_members_have_reached(
+    asked: tuple[Path, list[Example]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = {"name": "second", "seed": 7}
+    runs = [write_run(tmp_path / f"r{n}", *asked, pattern(n), extra=named if n == 1 else None) for n in range(3)]
+    for run, figure in zip(runs, (90.0, 10.0, 10.0), strict=True):
+        write_json(run / "metrics.json", {"validation": {"exact": figure, "odd": None}})
+    first, second = (find_kept(open_source(run), "test", characters=False) for run in runs[:2])
+    assert first is not None and second is not None
+    assert (first.member().figures, first.member().seed) == ({"exact": 90.0}, 0)
+    assert (second.member().seed, second.member().recipe) == (7, "second")
+
+    file = write_guide_ensembler(tmp_path)
+    code = PluginCode.read(file)
+    load_code(code, path=file)
+    registry, settings = load_registry().with_code([code.package]), {"figure": "exact", "power": 3}
+    plan = EnsemblePlan("mine", tuple(runs), "by_figure", settings, None)
+    alone = likeliest(read_nbest(runs[0] / "predictions" / "nbest.jsonl"))
+    for block in (combine_module.BLOCK, 5):
+        monkeypatch.setattr(combine_module, "BLOCK", block)
+        found = combine(plan, registry, want_test=True, say=lambda _: None)
+        assert likeliest(found.test or ()) == alone, "the first has nearly all of the weight"
+    (runs[2] / "metrics.json").unlink()
+    with pytest.raises(UsageError, match="r2 has no validation figure 'exact'; it has none"):
+        combine(plan, registry, want_test=True, say=lambda _: None)
+
+
+def test_the_figures_of_a_run(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    assert run.figures() == {}
+    run.model.mkdir()
+    write_json(run.decision_file, {"figures": {"f1": 70.0}})
+    assert run.figures() == {"f1": 70.0}, "of an export, which has no metrics.json"
+    write_json(run.metrics_file, {"validation": {"f1": 71, "odd": None}})
+    assert run.figures() == {"f1": 71.0}
+    write_json(run.metrics_file, {"validation": [1]})
+    with pytest.raises(RunError, match=r"metrics\.json is damaged: validation holds no figures"):
+        run.figures()

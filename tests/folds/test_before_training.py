@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from ensemble.made_up import write_guide_ensembler
 
 from qakit.data.splits import part_of, read_folds
 from qakit.errors import RunError
@@ -93,14 +94,19 @@ def test_the_sides_of_a_fold_and_the_rest_are_the_whole_file(fold_recipe_file: P
             "char_average needs the members' character scores: put `predict: {character_scores: true}` into the recipe",
         ),
         (("folds.combine=votin",), "voting"),
+        (
+            ("folds.combine={name: by_figure, figure: ff1}",),
+            "folds.combine: by_figure: fold-1 has no validation figure 'ff1'; it has exact_match, f1",
+        ),
     ],
 )
 def test_an_ensembler_that_cannot_combine_the_folds_is_refused_before_they_are_trained(
     fold_recipe_file: Path, invoke: Any, tmp_path: Path, changes: tuple[str, ...], problem: str
 ) -> None:
     options = [part for change in changes for part in ("--set", change)]
+    plugin = write_guide_ensembler(tmp_path)
     for way in ((), ("--fold", "2"), ("--dry-run",)):
-        result = invoke("train", fold_recipe_file, *options, "--output", tmp_path / "run", *way)
+        result = invoke("--plugin", plugin, "train", fold_recipe_file, *options, "--output", tmp_path / "run", *way)
         assert result.exit_code == 2, result.output
         assert problem in str(result.exception)
         assert not (tmp_path / "run").exists()
@@ -111,7 +117,7 @@ def test_an_ensembler_that_cannot_combine_the_folds_is_refused_before_they_are_t
     [
         (("folds.combine=nbest",), "nbest is for answers"),
         (("folds.combine=char_average", "predict.character_scores=true"), "char_average is for answers"),
-        (("data.train=numbers.csv", "data.reader.label_type=number"), "is a number"),
+        (("data.train=numbers.csv", "data.reader.label_type=number", "metric=pearson_spearman"), "is a number"),
     ],
 )
 def test_an_ensembler_of_answers_is_refused_for_classes(

@@ -294,6 +294,17 @@ def test_a_head_of_the_wrong_kind_is_told_before_anything_is_trained(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_figure_that_the_metric_of_the_whole_lacks_is_told_before_anything_is_trained(
+    pipeline_recipe: Path, tmp_path: Path, invoke
+) -> None:
+    """The span stage's own metric has it."""
+    changes = ("--set", "span.train.select_by=exact_match", "--set", "metric=cmrc2018")
+    result = invoke("train", pipeline_recipe, *changes, "--output", tmp_path / "out")
+    assert isinstance(result.exception, UsageError)
+    assert "train.select_by is 'exact_match', but the metric gives AVERAGE, EM, F1" in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_dry_run_shows_both_stages(pipeline_recipe: Path, invoke) -> None:
     report = json.loads(invoke("train", pipeline_recipe, "--dry-run", "--json", "--set", "data.train_limit=9").stdout)
     assert [report["trainings"][name]["train_examples"] for name in ("selection", "span")] == [9, 9]
