@@ -61,13 +61,15 @@ def data_findings(
 def check_judging(
     recipe: Recipe, registry: Registry, examples: Sequence[Example], gives: Gives, classes: Sequence[str] = ()
 ) -> None:
-    """Make sure, on stand-ins, that the metric judges what the head gives, and gives the figure that selects.
+    """Make sure, on stand-ins for labelled examples, that the metric judges what the head gives, and gives the figure
+    that selects.
 
     Raises:
         QakitError: it does not.
     """
-    tried = examples[:STAND_INS]
-    check_selection(Judge.of(recipe, registry), tried, [stand_in(example, gives, classes) for example in tried])
+    tried = [example for example in examples if example.labelled][:STAND_INS]
+    if tried:
+        check_selection(Judge.of(recipe, registry), tried, [stand_in(example, gives, classes) for example in tried])
 
 
 def _metric_findings(
