@@ -39,8 +39,8 @@ _CHECK = "{check}(COMPONENT, SETTINGS)"
 _IN_A_FOLDER = "{check}(COMPONENT, SETTINGS, tmp_path)"
 _READ = """\
 path = tmp_path / "examples.tsv"
-path.write_text("when?\\tIt comes twice a day.\\ttwice\\n", "utf-8")
-{check}(COMPONENT, SETTINGS, path, count=1)"""
+path.write_text("when?\\tIt comes twice a day.\\ttwice\\nwho?\\n", "utf-8")
+{check}(COMPONENT, SETTINGS, path, policies={{"bad_row": "skip"}}, count=1)"""
 EXAMPLES: dict[Kind, Example] = {
     "readers": Example(
         "Lines of question, context and answer",
@@ -164,7 +164,8 @@ def write_package(kind: Kind, name: str, folder: Path) -> None:
         "runtime": example.runtime,
         "recipe": example.recipe.replace("NAME", name),
     }
-    values["imported"] = ", ".join(sorted(["Component", "Settings", values["protocol"], example.runtime]))
+    further = ["ProblemKind"] if kind == "readers" else []
+    values["imported"] = ", ".join(sorted(["Component", "Settings", values["protocol"], example.runtime, *further]))
     values["tested"] = ", ".join(sorted([values["check"], "check_component"]))
     checks = example.checks.format(check=values["check"]).replace("COMPONENT", values["constant"])
     values["checks"] = checks.replace("SETTINGS", f"{values['class']}Settings()")
