@@ -257,7 +257,7 @@ NEWSQA: Component[NewsSettings, NoRuntime, Reader] = Component(
     settings=NewsSettings,
     build="qakit_readers.newsqa:NewsReader",
     guess="qakit_readers.known:guess_newsqa",
-    problems=(ANSWER_END, BAD_REFERENCE),
+    problems=(ANSWER_END, BAD_REFERENCE, BAD_ROW),
 )
 TRIVIAQA: Component[TriviaSettings, NoRuntime, Reader] = Component(
     name="triviaqa",

@@ -1,4 +1,4 @@
-"""Kinds of problem that several of these readers report, beside those of qakit."""
+"""The kinds of problem that these readers report beside those of qakit."""
 
 from __future__ import annotations
 
