@@ -219,10 +219,10 @@ def test_another_validation_file_is_refused(
     assert isinstance(error, DataError)
     assert str(error) == f"{own}: is not the file that {other} was evaluated on: it has changed since"
 
-    from qakit.inference.output import inputs_of
+    from qakit.files import file_sha256
 
-    meta.write_text(json.dumps({"inputs": inputs_of([own])}), "utf-8")
-    assert "were evaluated on different files: their SHA-256 begins with" in str(refusal(invoke, small_run, other))
+    meta.write_text(json.dumps({"inputs": {str(own): file_sha256(own)}}), "utf-8")
+    assert "were evaluated on different files: SHA-256 " in str(refusal(invoke, small_run, other))
 
 
 def test_a_run_without_predictions_says_how_to_go_on(invoke: Invoke, copy: Copy, small_run: Path) -> None:

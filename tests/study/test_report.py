@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 
 from qakit.errors import RunError, UsageError
-from qakit.files import write_json
+from qakit.files import file_sha256, write_json
 from qakit.graph.expand import load
-from qakit.inference.output import inputs_of
 from qakit.names import duration
 from qakit.report.study_page import memory, write_report
 from qakit.report.study_pictures import numeric_keys
@@ -134,7 +133,7 @@ def test_trials_of_other_training_data_are_told_apart(write: Write, drive: Drive
                 part.mkdir(exist_ok=True)
                 (part / "recipe.yaml").touch()
                 if not (part / "meta.json").is_file() or "data" not in (part / "meta.json").read_text("utf-8"):
-                    write_json(part / "meta.json", {"data": {"train": {"files": inputs_of([data])}}})
+                    write_json(part / "meta.json", {"data": {"train": {"files": {str(data): file_sha256(data)}}}})
         notes.extend(note for note in drive.results(file).notes if "train.json" in note)
         return [event.message for event in drive.events if isinstance(event, Notice)]
 
