@@ -22,13 +22,22 @@ from qakit.components import Component, ImportedBuild, Kind, singular
 from qakit.entry_points import describe
 from qakit.errors import PluginFaultError, QakitError
 from qakit.problems import ProblemKind, Problems
-from qakit.system import is_out_of_memory, refused_by_system
+from qakit.system import is_lost_connection, is_out_of_memory, refused_by_system
 from qakit.values import Example
 
 Check = Callable[[tuple[Any, ...], Any], str | None]
 """(what a method was called with, the object first; what it returned) -> what is wrong with that, or None."""
 
-METHODS: Mapping[Kind | Literal["pools"], Mapping[str, Check]] = MappingProxyType(
+Called = Kind | Literal["commands", "pools", "adapted", "inserted"]
+"""What the core calls: components, commands, and what two kinds of component give: an ensembler's pools, an adapter's
+backbones and the modules that it puts into them."""
+
+_BACKBONE: Mapping[str, Check] = {
+    "forward": returned.vectors,
+    "get_input_embeddings": returned.anything,
+    "length_limit": returned.anything,
+}
+METHODS: Mapping[Called, Mapping[str, Check]] = MappingProxyType(
     {
         "readers": {"read": returned.examples},
         "preprocessors": {"windows": returned.windows},
@@ -38,7 +47,9 @@ METHODS: Mapping[Kind | Literal["pools"], Mapping[str, Check]] = MappingProxyTyp
             "export": returned.files,
             "parameter_rule": returned.rule,
         },
-        "backbones": {"forward": returned.vectors},
+        "adapted": _BACKBONE,
+        "inserted": {"forward": returned.anything},
+        "backbones": _BACKBONE,
         "heads": {
             "forward": returned.head_output,
             "decode": returned.decoded,
@@ -60,14 +71,14 @@ METHODS: Mapping[Kind | Literal["pools"], Mapping[str, Check]] = MappingProxyTyp
         "observers": {"observe": returned.anything, "close": returned.anything},
     }
 )
-"""The methods of each kind that the core calls, with what may come back."""
+"""The methods and properties of each kind that the core calls, with what may come back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The component that an object is of."""
+    """The component that an object is of, or the command."""
 
-    kind: Kind
+    kind: Kind | Literal["commands"]
     name: str
     package: str
     version: str
@@ -89,10 +100,18 @@ class Owner:
 
 
 @contextmanager
-def calling(owner: Owner, method: str, about: str = "") -> Iterator[None]:
+def calling(
+    owner: Owner, method: str, *, place: str = "", passing: tuple[type[BaseException], ...] = ()
+) -> Iterator[None]:
     """What a plugin's code raises inside becomes one line.
 
     Errors that are for the user already, a lack of memory and what the system refuses pass as they are.
+
+    Args:
+        owner: whose code it is.
+        method: what of it is called.
+        place: where it stands, for an error that came through no line of the plugin.
+        passing: errors that pass, too.
 
     Raises:
         PluginFaultError: in place of anything else, ``SystemExit`` too.
@@ -100,9 +119,9 @@ def calling(owner: Owner, method: str, about: str = "") -> Iterator[None]:
     try:
         yield
     except (Exception, SystemExit) as error:
-        if _passes(error):
+        if isinstance(error, passing) or _passes(error):
             raise
-        raise _failed(error, owner, method, about, None) from error
+        raise _failed(error, owner, method, "", place) from error
 
 
 def fault(thing: object, method: str, what: str) -> PluginFaultError:
@@ -118,12 +137,15 @@ def fault(thing: object, method: str, what: str) -> PluginFaultError:
     return PluginFaultError(whose, f"{_shown(method)} {what} ({_defined(getattr(type(thing), method, None))})")
 
 
-def attributed(built: Any, owner: Owner) -> Any:
-    """The same object, whose calls are attributed to its owner; a plain function comes back as another one."""
-    return _attributed(built, owner, owner.kind)
+def attributed(built: Any, owner: Owner, kind: Called | None = None) -> Any:
+    """The same object, whose calls are attributed to its owner; a plain function comes back as another one.
 
-
-def _attributed(built: Any, owner: Owner, kind: Kind | Literal["pools"]) -> Any:
+    Args:
+        built: by a component, or given by what it has built.
+        owner: the component.
+        kind: what it is, where it is not what its owner builds.
+    """
+    kind = kind or owner.kind
     if isinstance(built, FunctionType):
         return _wrapped(built, "__call__", owner, METHODS[kind]["__call__"], of=built)
     base: Any = vars(type(built)).get("_qakit_plain", type(built))
@@ -138,7 +160,7 @@ def _attributed(built: Any, owner: Owner, kind: Kind | Literal["pools"]) -> Any:
 
 
 @cache
-def _attributed_class(base: Any, owner: Owner, kind: Kind | Literal["pools"]) -> type:
+def _attributed_class(base: Any, owner: Owner, kind: Called) -> type:
     """A subclass of ``base`` whose instances look and compare like its own."""
 
     def reduced(self: Any, protocol: Any) -> Any:
@@ -160,14 +182,16 @@ def _attributed_class(base: Any, owner: Owner, kind: Kind | Literal["pools"]) ->
     }
     for name, check in METHODS[kind].items():
         own = inspect.getattr_static(base, name, None)
-        if own is not None:
+        if isinstance(own, property):
+            body[name] = property(_wrapped(own.fget, name, owner, check))
+        elif callable(own) or hasattr(own, "__get__"):  # no plain value
             body[name] = _wrapped(own, name, owner, check)
     derived = type(base)(base.__name__, (base,), body)
     return derived  # type: ignore[no-any-return]
 
 
-def _again(function: Callable[..., Any], arguments: tuple[Any, ...], owner: Owner, kind: Kind) -> Any:
-    return _attributed(function(*arguments), owner, kind)
+def _again(function: Callable[..., Any], arguments: tuple[Any, ...], owner: Owner, kind: Called) -> Any:
+    return attributed(function(*arguments), owner, kind)
 
 
 def _wrapped(own: Any, name: str, owner: Owner, check: Check, *, of: Any = None) -> Any:
@@ -185,12 +209,14 @@ def _wrapped(own: Any, name: str, owner: Owner, check: Check, *, of: Any = None)
         except (Exception, SystemExit) as error:
             if _passes(error):
                 raise
-            raise _failed(error, owner, name, _about(given), own) from error
+            raise _failed(error, owner, name, _about(given), _defined(own)) from error
         if wrong is not None:
             raise PluginFaultError(str(owner), f"{_shown(name)} {wrong}{_about(given)} ({_defined(own)})")
         if name == "read":
             return _examples(found, owner, own)
-        return _attributed(found, owner, "pools") if name == "pool" and owner.kind == "ensemblers" else found
+        if name == "apply":
+            return _adapted(found, owner)
+        return attributed(found, owner, "pools") if name == "pool" and owner.kind == "ensemblers" else found
 
     return wraps(function)(call)
 
@@ -215,18 +241,27 @@ def _examples(found: Iterable[Any], owner: Owner, read: Any) -> Iterator[Any]:
             yield example
 
 
+def _adapted(module: Any, owner: Owner) -> Any:
+    """A backbone with an adapter in it: the modules of the adapter's own classes are attributed to it."""
+    for each in module.modules():
+        if type(each).__module__.partition(".")[0] == owner.module and not hasattr(type(each), "_qakit_owner"):
+            attributed(each, owner, "adapted" if each is module else "inserted")
+    return module
+
+
 def _passes(error: BaseException) -> bool:
-    if isinstance(error, QakitError) or is_out_of_memory(error):
+    if isinstance(error, QakitError) or is_out_of_memory(error) or is_lost_connection(error):
         return True
     return isinstance(error, Exception) and refused_by_system(error) is not None
 
 
-def _failed(error: BaseException, owner: Owner, method: str, about: str, function: Any) -> PluginFaultError:
-    """``function``: what was called; its place is told where the error came through no line of the plugin."""
+def _failed(error: BaseException, owner: Owner, method: str, about: str, place: str) -> PluginFaultError:
+    """``place``: what is told where the error came through no line of the plugin."""
     frames = list(traceback.walk_tb(error.__traceback__))
     own = [each for each in frames if _module(each[0]).partition(".")[0] == owner.module]
-    frame, line = (own or frames)[-1]
-    place = f"{_file(frame.f_code, _module(frame))}:{line}" if own or function is None else _defined(function)
+    if own or not place:
+        frame, line = (own or frames)[-1]
+        place = f"{_file(frame.f_code, _module(frame))}:{line}"
     return PluginFaultError(str(owner), f"{_shown(method)} fails{about}: {describe(error)} ({place})")
 
 

@@ -34,7 +34,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 """The kinds of component, each with its hook ``qakit_register_<kind>``."""
 
 
-def singular(kind: Kind) -> str:
+def singular(kind: str) -> str:
     """``"heads"`` -> ``"head"``."""
     return kind.removesuffix("s")
 

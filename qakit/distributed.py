@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from qakit.errors import QakitError, RunError
+from qakit.system import is_lost_connection
 
 if TYPE_CHECKING:
     import torch
@@ -256,11 +257,7 @@ def is_first_process() -> bool:
 
 def lost_neighbour(error: RuntimeError) -> RunError | None:
     """What to say where a process of the same command has gone away in the middle of an exchange; None for the rest."""
-    if launched_processes() == 1:
-        return None
-    import torch.distributed
-
-    if not isinstance(error, torch.distributed.DistError) and "gloo" not in str(error).lower():
+    if launched_processes() == 1 or not is_lost_connection(error):
         return None
     return RunError(
         "the connection to another process of this command is lost: that one was killed, or its own message says what "

@@ -35,6 +35,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
+def is_lost_connection(error: BaseException) -> bool:
+    """Whether another process of the same command has gone away in the middle of an exchange."""
+    named = any(each.__name__ == "DistError" for each in type(error).__mro__)  # PyTorch's; it is not loaded here
+    return isinstance(error, RuntimeError) and (named or "gloo" in str(error).lower())
+
+
 def home_folder() -> Path:
     """The user's home.
 

@@ -73,6 +73,11 @@ class Encodes(nn.Module):
     hidden_size = 2
     def forward(self, *, input_ids, attention_mask):
         return give(self, "forward")
+    def get_input_embeddings(self):
+        return give(self, "get_input_embeddings")
+    @property
+    def length_limit(self):
+        return give(self, "length_limit")
 
 class Heads(nn.Module):
     reads = "tokens"
@@ -196,6 +201,8 @@ CALLS: Mapping[tuple[Kind, str], Callable[[Any, Path], Any]] = {
     ("adapters", "parameter_rule"): lambda each, _: each.parameter_rule("weight"),
     ("heads", "parameter_rule"): lambda each, _: each.parameter_rule("weight"),
     ("backbones", "forward"): lambda each, _: each(input_ids=BATCH.input_ids, attention_mask=BATCH.attention_mask),
+    ("backbones", "get_input_embeddings"): lambda each, _: each.get_input_embeddings(),
+    ("backbones", "length_limit"): lambda each, _: each.length_limit,
     ("heads", "forward"): lambda each, _: each(HIDDEN, BATCH),
     ("heads", "decode"): lambda each, _: each.decode({}, BATCH),
     ("heads", "pool"): lambda each, _: each.pool([HIDDEN]),
@@ -459,6 +466,61 @@ def test_what_must_not_come_back(told: Faulty, kind: Kind, method: str, given: A
     place = re.search(r"\(acme_kinds\.py:(\d+)\)$", said)
     assert place is not None
     assert f"def {method}(self" in source().splitlines()[int(place[1]) - 1]
+
+
+ADAPTER = """
+from torch import nn
+
+class Scaled(nn.Module):
+    def forward(self, hidden):
+        raise KeyError("x")
+
+class Bare(nn.Module):
+    def forward(self, hidden):
+        return hidden
+
+class Adapts:
+    def __init__(self, module):
+        self.module = module
+    def apply(self, backbone):
+        return self.module
+
+@hookimpl
+def qakit_register_adapters():
+    made = {"scaled": lambda: nn.Sequential(Scaled()), "bare": Bare}
+    return [component(name, build=lambda settings, runtime, make=make: Adapts(make())) for name, make in made.items()]
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("scaled", "forward fails: KeyError: 'x'"),
+        ("bare", "forward returned Tensor; it must return a BackboneOutput with last_hidden_state"),
+    ],
+)
+def test_modules_that_an_adapter_gives_are_its_own(
+    install: Callable[..., tuple[EntryPoint, ...]], name: str, said: str
+) -> None:
+    registry = Registry.from_entry_points(install("acme", kinds=ADAPTER))
+    adapted = registry.build("adapters", name, {}, NoRuntime()).apply(torch.nn.Identity())
+    for each in (adapted, copy.deepcopy(adapted)):
+        with pytest.raises(PluginFaultError) as caught:
+            each(HIDDEN)
+        assert str(caught.value).startswith(f"in adapter '{name}' of plugin acme 1.0: {said} (acme_kinds.py:")
+    assert type(adapted).__name__ == ("Bare" if name == "bare" else "Sequential")
+    assert name == "bare" or type(adapted) is torch.nn.Sequential, "torch's own module is nobody's"
+
+
+def test_a_lost_connection_is_no_mistake_of_a_plugin(plugin: Registry, tmp_path: Path) -> None:
+    for error in (
+        torch.distributed.DistBackendError("closed"),
+        RuntimeError("[gloo/tcp.cc] Connection closed"),
+    ):
+        wanted("forward", error)
+        with pytest.raises(type(error)) as caught:
+            CALLS["heads", "forward"](built(plugin, "heads"), tmp_path)
+        assert caught.value is error
 
 
 def test_what_is_right_comes_back_as_it_is(plugin: Registry, tmp_path: Path) -> None:

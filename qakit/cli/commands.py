@@ -6,15 +6,17 @@ for typer, or a ``typer.Typer`` for a family of commands.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import cache, cached_property
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from functools import cache, cached_property, partial
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+import typer
+
 from qakit.cli.terminal.groups import as_command
-from qakit.entry_points import COMMANDS_GROUP, describe, disabled_patterns, guarded, is_disabled, origin_of
-from qakit.errors import PluginLoadError
+from qakit.entry_points import COMMANDS_GROUP, disabled_patterns, guarded, is_disabled, origin_of
 
 COMMANDS = {
     "init": ("init:init", "Look at data files and write a recipe for them"),
@@ -43,6 +45,10 @@ COMMANDS = {
     "cache": ("cache:app", "What qakit keeps to be quicker the next time"),
 }
 """Name -> where it is in :mod:`qakit.cli`, and what ``qakit --help`` says of it."""
+
+
+ENDINGS = (SystemExit, BrokenPipeError, typer.Exit, typer.Abort, typer.BadParameter.__mro__[2])
+"""How commands end on purpose, and what typer sees to; the last is the base of its errors, which has no public name."""
 
 
 class AllCommands(Mapping[str, Any]):
@@ -90,30 +96,44 @@ def plugin_commands() -> tuple[Mapping[str, EntryPoint], tuple[str, ...]]:
 
 
 def load_command(candidate: EntryPoint) -> Any:
-    """A plugin's command.
+    """A plugin's command. What its code raises is attributed to it.
 
     Raises:
-        PluginLoadError: it cannot be imported, or is nothing that typer makes a command of.
+        PluginFaultError: it cannot be imported, or is nothing that typer makes a command of.
     """
-    try:
-        with guarded():
-            target = candidate.load()
-            if not callable(target):
-                raise TypeError(f"{candidate.value} is neither a function nor a typer.Typer")
-            return as_command(candidate.name, target)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        raise PluginLoadError(
-            f"the command {candidate.name!r} of plugin {origin_of(candidate)} cannot be used: {describe(error)}"
-        ) from error
+    from qakit.attribution import Owner, calling  # not for the help, which imports no command
+
+    origin = origin_of(candidate)
+    owner = Owner("commands", candidate.name, origin.package, origin.version, candidate.module.partition(".")[0])
+    with guarded(), calling(owner, "import", place=candidate.value):
+        target = candidate.load()
+        if not callable(target):
+            raise TypeError("it is neither a function nor a typer.Typer")
+        command = as_command(candidate.name, target)
+    return _inside(partial(calling, owner, "__call__", place=candidate.value, passing=ENDINGS), command)
+
+
+def _inside(guard: Callable[[], AbstractContextManager[None]], command: Any) -> Any:
+    """The same command, which takes its words and runs with this around it."""
+
+    class Inside(type(command)):  # type: ignore[misc]
+        def make_context(self, *given: Any, **named: Any) -> Any:
+            with guard():
+                return super().make_context(*given, **named)
+
+        def invoke(self, ctx: Any) -> Any:
+            with guard():
+                return super().invoke(ctx)
+
+    command.__class__ = Inside
+    return command
 
 
 def command_summary(candidate: EntryPoint) -> str:
     """What a plugin's command does; where it cannot be used, why."""
     try:
         return str(load_command(candidate).get_short_help_str(limit=100))
-    except PluginLoadError as error:
+    except Exception as error:
         return f"broken: {error}"
 
 

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from qakit.errors import ModelError, RunError, UsageError
+from qakit.errors import ModelError, PluginFaultError, RunError, UsageError
 from qakit.files import check_readable, replace_folder
 from qakit.modeling.adapter_file import ADAPTER, check_origin, origin_of, read_adapter, read_weights, write_adapter
 from qakit.modeling.assemble import Assembled, build, build_head, length_limit, template_for
@@ -158,7 +158,7 @@ def load_model(folder: Path, recipe: Recipe, registry: Registry, *, device: torc
     try:
         precision = resolve_precision(recipe.train.precision, device, config.model_type)
         try_encoder(backbone, template, device=device, precision=precision)
-    except (torch.OutOfMemoryError, UsageError):
+    except (torch.OutOfMemoryError, UsageError, PluginFaultError):
         raise
     except Exception as error:  # an entry of a wrong type may come to light anywhere in the encoder
         raise RunError(f"{folder} is damaged: the encoder of config.json cannot be used: {one_line(error)}") from error

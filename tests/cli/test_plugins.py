@@ -15,7 +15,7 @@ from qakit import hookimpl
 from qakit.cli import build_app, commands, plugins
 from qakit.cli.plugins import view_settings
 from qakit.components import Component, NoSettings, Settings
-from qakit.errors import PluginLoadError
+from qakit.errors import PluginFaultError, PluginLoadError
 from qakit.problems import ProblemKind
 from qakit.registry import Registry
 
@@ -218,9 +218,9 @@ def test_a_plugin_adds_a_family(offered: Any) -> None:
 @pytest.mark.parametrize(
     ("attribute", "problem"),
     [
-        ("absent", "SystemExit: stop now"),
-        ("strange", "NameError: name 'NoSuchType' is not defined"),
-        ("nothing", "TypeError: greeter:nothing is neither a function nor a typer.Typer"),
+        ("absent", "SystemExit: stop now (greeter:absent)"),
+        ("strange", "NameError: name 'NoSuchType' is not defined (greeter:strange)"),
+        ("nothing", "TypeError: it is neither a function nor a typer.Typer (greeter:nothing)"),
     ],
 )
 def test_a_command_that_cannot_be_used_says_so_and_the_others_go_on(
@@ -230,9 +230,9 @@ def test_a_command_that_cannot_be_used_says_so_and_the_others_go_on(
     offered(("bad", attribute), ("greet", "hello"))
     assert run("greet").stdout == "hello\n"
     assert run("--help").exit_code == 0
-    said = f"the command 'bad' of plugin unknown:bad (unknown unknown) cannot be used: {problem}"
+    said = f"in command 'bad' of plugin unknown unknown: import fails: {problem}"
     error = run("bad").exception
-    assert isinstance(error, PluginLoadError)
+    assert isinstance(error, PluginFaultError)
     assert str(error) == said
     listed = run("plugins").stdout
     assert said in listed
