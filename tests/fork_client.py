@@ -51,9 +51,15 @@ class Forked:
 
 
 class ForkServer:
-    """The server's process: a program that calls ``fork_server.serve``."""
+    """The server's process: a program that calls ``fork_server.serve``.
 
-    def __init__(self, program: Path, environment: Mapping[str, str]) -> None:
+    Args:
+        program: its file.
+        environment: its variables.
+        python: another environment's, which has a qakit of its own; by default the one of the tests.
+    """
+
+    def __init__(self, program: Path, environment: Mapping[str, str], python: Path | None = None) -> None:
         self.forked: list[Forked] = []
         self.lock = threading.Lock()
         self.folder = tempfile.TemporaryDirectory()  # the path of a socket is short
@@ -61,9 +67,10 @@ class ForkServer:
         """In Python's place, with the environment that it is given: forked, too (``forked_python.py``)."""
         self.python.write_text(f"#!{sys.executable} -IS\n{STAND_IN.read_text('utf-8')}", "utf-8")
         self.python.chmod(0o755)
-        path = (str(Path(__file__).parent), os.environ.get("PYTHONPATH"))  # a checkout that is not the installed one
+        checkout = None if python else os.environ.get("PYTHONPATH")  # one that is not the installed one
+        path = (str(Path(__file__).parent), checkout)
         self.process = subprocess.Popen(
-            [sys.executable, str(program)],
+            [str(python or sys.executable), str(program)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={

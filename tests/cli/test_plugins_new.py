@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from command_line import Invoke
-from offered import installed
+from offered import PACKAGES, installed
 
 from qakit.cli.plugins.new import write_package
 from qakit.components import KINDS, Kind
@@ -69,13 +69,14 @@ def test_a_new_package_keeps_its_contract_and_a_recipe_can_name_it(kind: Kind, t
 
 
 @pytest.mark.slow
-def test_new_packages_are_typed_and_formatted(tmp_path: Path) -> None:
+def test_new_packages_and_the_examples_are_typed_and_formatted(tmp_path: Path) -> None:
     for kind in KINDS:
         write_package(kind, f"my_{singular(kind)}", tmp_path / kind)
-    sources = [str(next((tmp_path / kind / "src").iterdir())) for kind in KINDS]
     (guide,) = re.findall(r"```python\n(.*?)```", EXTRA.read_text("utf-8"), flags=re.DOTALL)
-    sources.append(str(tmp_path / "levels.py"))
     (tmp_path / "levels.py").write_text(guide)
+    folders = [*tmp_path.glob("*/src/*"), *PACKAGES.glob("*/src/qakit_*")]
+    sources = [*map(str, folders), str(tmp_path / "levels.py")]
+    assert len(sources) > len(KINDS) + 1
     commands: list[tuple[Path, tuple[str, ...]]] = [
         (tmp_path, ("ruff", "format", "--check", "--line-length", "120", ".")),
         *(

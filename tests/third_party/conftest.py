@@ -1,8 +1,8 @@
-"""Lets the tests of this package run without installing it."""
+"""Lets the tests of these packages run without installing them."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent / "src"))
+sys.path[:0] = [str(folder) for folder in Path(__file__).parent.glob("*/src")]

@@ -1,4 +1,4 @@
-"""A command of its own."""
+"""A command for qakit: counts the answers in a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An example plugin for qakit: two heads, a preprocessor, a postprocessor and a command."""
+"""An example plugin for qakit: two heads, a preprocessor and a postprocessor."""
 
 from __future__ import annotations
 
