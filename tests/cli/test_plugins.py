@@ -15,7 +15,7 @@ from qakit import hookimpl
 from qakit.cli import build_app, commands, plugins
 from qakit.cli.plugins import view_settings
 from qakit.components import Component, NoSettings, Settings
-from qakit.errors import PluginFaultError, PluginLoadError
+from qakit.errors import PluginFaultError
 from qakit.problems import ProblemKind
 from qakit.registry import Registry
 
