@@ -13,7 +13,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from qakit.data.batch import Batch
+from qakit.data.batch import Batch, numbered
 from qakit.modeling.model import ReadingModel
 from qakit.protocols import HeadRuntime
 from qakit.recipe.model import Recipe
@@ -71,7 +71,8 @@ def tiny_model(
 def rows_of(batch: Batch, rows: Any) -> Batch:
     """Some windows of a batch, not padded anew."""
     chosen = {each.name: getattr(batch, each.name) for each in fields(batch)}
-    return replace(batch, **{name: value[rows] for name, value in chosen.items() if hasattr(value, "shape")})
+    cut = {name: value[rows] for name, value in chosen.items() if hasattr(value, "shape") and name != "context_example"}
+    return replace(batch, **(cut | numbered(cut["example"].numpy(), cut["contexts"].numpy())))
 
 
 def tiny_epoch(*, grouped: bool = False) -> Epoch:

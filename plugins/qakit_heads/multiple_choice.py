@@ -10,7 +10,7 @@ from torch import Tensor
 
 from qakit.api import Batch, ContextScores, Distributions, HeadOutput, HeadRuntime
 from qakit_heads.features import FeatureHead, Features
-from qakit_heads.grouped import Groups, context_loss, over_contexts
+from qakit_heads.grouped import context_loss, over_contexts
 
 if TYPE_CHECKING:
     from qakit_heads import MultipleChoiceSettings
@@ -51,8 +51,7 @@ class MultipleChoice(FeatureHead):
             samples = [logits[:, 0] for logits in self.features.logits(read)]  # (B, 1) each
             loss = None
             if batch.target_segment is not None:
-                groups = Groups.in_batch(batch)
-                loss = torch.stack([context_loss(logits, batch, groups) for logits in samples]).mean()
+                loss = torch.stack([context_loss(logits, batch) for logits in samples]).mean()
         return HeadOutput(loss, {"logit": samples[0][:, 0]})
 
     def decode(self, scores: Mapping[str, Tensor], batch: Batch) -> ContextScores:  # noqa: ARG002
@@ -61,4 +60,4 @@ class MultipleChoice(FeatureHead):
 
     def distributions(self, scores: Mapping[str, Tensor], batch: Batch) -> list[Distributions]:
         """Over the contexts of each example."""
-        return [over_contexts(scores["logit"][:, None], batch, Groups.in_batch(batch))]
+        return [over_contexts(scores["logit"][:, None], batch)]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from qakit.api import Batch, Distributions, HeadOutput, HeadRuntime, SpanCandidates, best_spans
 from qakit_heads.features import FeatureHead, Features, fresh_linear
-from qakit_heads.grouped import Groups, among_windows, context_loss, over_contexts, over_windows
+from qakit_heads.grouped import among_windows, context_loss, over_contexts, over_windows, places_of
 from qakit_heads.places import target_places
 
 if TYPE_CHECKING:
@@ -50,9 +50,8 @@ class ParagraphScorer(FeatureHead):
             samples = self.features.logits(hidden)  # (B, T, 2) each
             loss = None
             if batch.target_first is not None:
-                groups = Groups.in_batch(batch)
-                loss = torch.stack([self._span_loss(logits, batch, groups) for logits in samples]).mean()
-                loss = loss + self.settings.paragraph_weight * context_loss(paragraph, batch, groups)
+                loss = torch.stack([self._span_loss(logits, batch) for logits in samples]).mean()
+                loss = loss + self.settings.paragraph_weight * context_loss(paragraph, batch)
         start, end = (logits.contiguous() for logits in samples[0].unbind(-1))
         return HeadOutput(loss, {"start": start, "end": end, "paragraph": paragraph})
 
@@ -79,9 +78,9 @@ class ParagraphScorer(FeatureHead):
 
     def distributions(self, scores: Mapping[str, Tensor], batch: Batch) -> list[Distributions]:
         """Of the first and of the last token over all windows of an example, and over its contexts."""
-        groups, possible = Groups.in_batch(batch), self._possible(batch)
-        places = [over_windows(scores[name], possible, groups, weight=0.5) for name in ("start", "end")]
-        return [*places, over_contexts(scores["paragraph"], batch, groups, weight=self.settings.paragraph_weight)]
+        possible = self._possible(batch)
+        places = [over_windows(scores[name], possible, batch, weight=0.5) for name in ("start", "end")]
+        return [*places, over_contexts(scores["paragraph"], batch, weight=self.settings.paragraph_weight)]
 
     def _possible(self, batch: Batch) -> Tensor:
         """(B, T) bool, where the answer may be; position 0 where there may be none."""
@@ -100,17 +99,15 @@ class ParagraphScorer(FeatureHead):
         logits: Tensor = nn.functional.linear(means, self.paragraph.weight.float(), self.paragraph.bias.float())
         return logits.squeeze(-1)
 
-    def _span_loss(self, logits: Tensor, batch: Batch, groups: Groups) -> Tensor:
+    def _span_loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Mean of the cross-entropies of first and last token, among all windows of an example."""
         places = target_places(batch)
         possible = self._possible(batch)
         held = places[0][0] > 0
         if self.no_answer:  # an example without an answer aims at position 0 of all its windows
-            answered = torch.zeros(groups.count, dtype=torch.bool, device=logits.device)
-            answered[groups.of[held]] = True
-            held = held | ~answered[groups.of]
+            held = held | ~places_of(held, batch.example, batch.examples)[batch.example]
         losses = [
-            among_windows(logits[..., at], possible, [torch.where(held, targets[0], -1), *targets[1:]], groups)
+            among_windows(logits[..., at], possible, [torch.where(held, targets[0], -1), *targets[1:]], batch)
             for at, targets in enumerate(zip(*places, strict=True))
         ]
         return torch.stack(losses).mean()

@@ -36,10 +36,13 @@ class Batch:
             example, or (B, K) of a run whose examples have K numbers; NaN where one is not known; None without targets.
         target_segment: (B,) int64, which of the window's segments (contexts), counted from 0, is of the context that
             holds the example's answer, -1 if none is; None without targets.
-        contexts: (B, S) int64, which (example, context) pair each of a window's segments is of, in their order; -1
-            where a window has fewer than S. Windows of the same context have the same number.
+        contexts: (B, S) int64, which of the batch's contexts each of a window's segments is of, in their order; -1
+            where a window has fewer than S. The contexts of all windows are numbered from 0 to C - 1.
+        context_example: (C,) int64, which of the batch's examples each context is of.
         segment_number: (B, T) int64, each position's segment, counted from 0 in its window; -1 outside contexts.
-        example: (B,) int64, which example each window belongs to (its *group*).
+        example: (B,) int64, which of the batch's examples each window belongs to (its *group*), numbered from 0 in
+            their order.
+        examples: how many they are; known here, so that nobody has to ask the device.
         window: (B,) int64 numpy, row of each window in ``Windows``. Stays on the CPU.
         token: (B, T) int64 numpy, index of each position's token in the flat store, -1 for special tokens and padding.
         segment: (B, T) int32 numpy, row of each position's segment in ``Windows.pair``; -1 outside contexts.
@@ -59,8 +62,10 @@ class Batch:
     target_first: Tensor | None
     target_last: Tensor | None
     contexts: Tensor
+    context_example: Tensor
     segment_number: Tensor
     example: Tensor
+    examples: int
     window: NDArray[np.int64]
     token: NDArray[np.int64]
     segment: NDArray[np.int32]
@@ -85,3 +90,30 @@ class Batch:
             name: value.to(device, non_blocking=True) for name, value in held.items() if isinstance(value, Tensor)
         }
         return replace(self, **moved)
+
+
+def numbered(example: NDArray[np.int64], contexts: NDArray[np.int64]) -> dict[str, Any]:
+    """What a batch says of its examples and contexts: ``example``, ``examples``, ``contexts`` and ``context_example``.
+
+    Args:
+        example: (B,) a number for each window, the same one for windows of one example.
+        contexts: (B, S) a number from 0 for each segment of each window, the same one for segments of one context (of
+            one example); -1 where a window has fewer.
+    """
+    import numpy as np
+    import torch
+
+    _, first, own = np.unique(example, return_index=True, return_inverse=True)
+    place = np.empty(len(first), np.int64)
+    place[np.argsort(first)] = np.arange(len(first))
+    held = contexts >= 0
+    pairs, segment = np.unique(contexts[held], return_inverse=True)  # (C,), (n,)
+    within, owner = np.full_like(contexts, -1), np.empty(len(pairs), np.int64)
+    within[held] = segment
+    owner[segment] = place[own][np.nonzero(held)[0]]
+    return {
+        "example": torch.from_numpy(place[own]),
+        "examples": len(first),
+        "contexts": torch.from_numpy(within),
+        "context_example": torch.from_numpy(owner),
+    }

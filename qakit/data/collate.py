@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from qakit.data.batch import Batch
+from qakit.data.batch import Batch, numbered
 from qakit.data.encode import EncodedExamples, Places
 from qakit.data.ragged import ranges
 from qakit.data.template import PairTemplate
@@ -121,8 +121,8 @@ class Collator:
         yes_no = np.zeros(size, np.int64)
         if self.encoded.yes_no is not None:
             np.maximum.at(yes_no, row, self.encoded.yes_no[windows.pair[segment]])
-        contexts = np.full((size, max(1, int(np.bincount(row, minlength=size).max()))), -1, np.int64)
-        contexts[row, ordinal] = windows.pair[segment]
+        pairs = np.full((size, max(1, int(np.bincount(row, minlength=size).max()))), -1, np.int64)
+        pairs[row, ordinal] = windows.pair[segment]
         extras = self.encoded.extras
         relevant = windows.pair[segment] == self.encoded.relevant[windows.example[rows]][row]  # (n,)
 
@@ -142,14 +142,13 @@ class Collator:
             other_first=None if others is None else torch.from_numpy(others[0]),
             other_last=None if others is None else torch.from_numpy(others[1]),
             target_yes_no=torch.from_numpy(yes_no) if targets and self.encoded.yes_no is not None else None,
-            contexts=torch.from_numpy(contexts),
             segment_number=tensor(number),
-            example=torch.from_numpy(windows.example[rows].astype(np.int64)),
             window=np.asarray(rows, dtype=np.int64),
             token=token.reshape(size, width),
             segment=owner.reshape(size, width),
             extras=None if extras is None else tuple(extras[row] for row in windows.example[rows]),
             padded=bool((length < width).any()),
+            **numbered(windows.example[rows].astype(np.int64), pairs),
         )
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from qakit.components import Component, Settings
-from qakit.data.batch import Batch
+from qakit.data.batch import Batch, numbered
 from qakit.protocols import (
     Decoded,
     Distributions,
@@ -75,12 +75,11 @@ def made_up_batch(*, targets: bool = True, segments: bool = False, numbers: int 
         target_label=label if targets else None,
         target_segment=torch.tensor([0, -1, 0, int(segments)]) if targets else None,
         target_yes_no=torch.tensor([0, 1, 0, 0]) if targets and yes_no else None,
-        contexts=contexts,
         segment_number=segment_number,
-        example=torch.tensor([0, 0, 1, 2]),
         window=np.arange(4),
         token=np.where(is_text.numpy(), np.arange(4 * 14).reshape(4, 14), -1),
         segment=np.where(context_mask.numpy(), row.numpy().astype(np.int32), np.int32(-1)),
+        **numbered(np.array([0, 0, 1, 2]), contexts.numpy()),
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qakit.data.batch import Batch
+from qakit.data.batch import Batch, numbered
 from qakit.protocols import HeadOutput, ScoresPositions, SpanCandidates
 from qakit.testing.components import running
 
@@ -138,10 +138,12 @@ def _twice(batch: Batch) -> Batch:
     for part in fields(batch):
         value = getattr(batch, part.name)
         if isinstance(value, Tensor):
-            moved = value + value.max() + 1 if part.name == "example" else value
-            both[part.name] = torch.cat([value, moved])
+            both[part.name] = torch.cat([value, value])
         elif isinstance(value, np.ndarray):
             both[part.name] = np.concatenate([value, value])
+    example, contexts = batch.example.numpy(), batch.contexts.numpy()
+    others = np.where(contexts < 0, -1, contexts + len(batch.context_example))
+    both |= numbered(np.concatenate([example, example + batch.examples]), np.concatenate([contexts, others]))
     return replace(batch, **both)
 
 

@@ -71,9 +71,9 @@ class LabelTeacher:
 
     probability: Float32
 
-    def targets(self, batch: Batch, windows: Windows) -> torch.Tensor:  # noqa: ARG002 (the protocol's)
+    def targets(self, batch: Batch, windows: Windows) -> torch.Tensor:
         """(B, C) float32."""
-        return torch.from_numpy(self.probability[batch.example.numpy()])
+        return torch.from_numpy(self.probability[windows.example[batch.window]])
 
 
 def teacher_of(

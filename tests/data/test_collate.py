@@ -141,6 +141,14 @@ def test_which_context_holds_the_answer_and_which_label_the_example_has() -> Non
     assert Collator(ENCODED, WINDOWS, TEMPLATE).collate(ALL, targets=False).target_segment is None
 
 
+def test_examples_and_contexts_are_numbered_within_the_batch() -> None:
+    batch = Collator(ENCODED, WINDOWS, TEMPLATE).collate(np.array([3, 2, 1]), targets=True)
+    assert batch.example.tolist() == [0, 1, 1]  # in the order in which they come
+    assert batch.examples == 2
+    assert batch.contexts.tolist() == [[2, -1, -1], [0, 1, 1], [0, -1, -1]]
+    assert batch.context_example.tolist() == [1, 1, 0]
+
+
 def test_yes_and_no_are_targets_of_the_windows_with_the_evidence() -> None:
     held = windows((0, 2, [(0, 0, 5, -1, -1)]), (0, 2, [(1, 0, 5, -1, -1), (0, 5, 9, -1, -1)]), (1, 0, []))
     rows = np.array([0, 1, 2])
@@ -210,6 +218,7 @@ def test_to_moves_the_tensors_alone(device: str) -> None:
         "context_mask",
         "start_mask",
         "target_first",
+        "context_example",
         "example",
     ):
         assert getattr(batch, name).device.type == device, name

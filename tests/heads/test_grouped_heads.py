@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from qakit.api import Batch, HeadRuntime
+from qakit.data.batch import numbered
 from qakit.testing import check_head, made_up_batch
 from qakit_heads import MULTIPLE_CHOICE, PARAGRAPH_SCORER
-from qakit_heads.grouped import Groups, among_windows, context_loss, scattered_logsumexp
+from qakit_heads.grouped import among_windows, context_loss, scattered_logsumexp
 
 RUNTIME = HeadRuntime(hidden_size=16, initializer_range=0.02, n_best=5, max_answer_length=4, no_answer=False)
 
@@ -55,22 +56,16 @@ def batches(draw: st.DrawFn) -> Case:
     sizes = draw(st.lists(st.integers(1, 3), min_size=1, max_size=3))  # windows of each example
     example = np.repeat(np.arange(len(sizes)), sizes)
     rows = [draw(st.lists(st.integers(0, 2), min_size=1, max_size=3, unique=True)) for _ in example]
-    contexts = torch.full((len(rows), 3), -1)
+    pairs = torch.full((len(rows), 3), -1)
     target = torch.full((len(rows),), -1)
     relevant = [draw(st.integers(0, 2)) for _ in sizes]
     for row, own in enumerate(rows):
-        contexts[row, : len(own)] = torch.tensor(own) + 3 * int(example[row])
+        pairs[row, : len(own)] = torch.tensor(own) + 3 * int(example[row])
         if relevant[example[row]] in own:
             target[row] = own.index(relevant[example[row]])
     logits = torch.tensor(draw(st.lists(st.floats(-9, 9, width=32), min_size=3 * len(rows), max_size=3 * len(rows))))
-    made_up = made_up_batch()
-    batch = replace(
-        made_up,
-        example=torch.from_numpy(example) + 10,
-        contexts=contexts,
-        target_segment=target,
-        window=np.arange(len(rows)),
-    )
+    numbers = numbered(example, pairs.numpy())
+    batch = replace(made_up_batch(), target_segment=target, window=np.arange(len(rows)), **numbers)
     return batch, logits.view(-1, 3)
 
 
@@ -92,7 +87,7 @@ def test_the_context_loss_is_a_cross_entropy_over_each_examples_contexts(case: C
             losses.append(float(torch.tensor(list(best.values())).logsumexp(0)) - best[right])
     expected = sum(losses) / max(1, len(losses))
     logits = logits.requires_grad_()
-    found = context_loss(logits, batch, Groups.in_batch(batch))
+    found = context_loss(logits, batch)
     assert found.item() == pytest.approx(expected, abs=1e-4)
     torch.autograd.backward(found)
     assert logits.grad is not None
@@ -103,17 +98,16 @@ def test_the_context_loss_is_a_cross_entropy_over_each_examples_contexts(case: C
 @given(batches(), st.data())
 def test_positions_compete_over_all_windows_of_an_example(case: Case, data: st.DataObject) -> None:
     batch, scores = case
-    groups = Groups.in_batch(batch)
     possible = batch.contexts >= 0
     target = torch.tensor([data.draw(st.sampled_from([-1, 0])) for _ in range(len(batch))])
     losses = []
-    for number in range(groups.count):
-        rows = groups.of == number
+    for number in range(batch.examples):
+        rows = batch.example == number
         held = rows & (target >= 0)
         if held.any():
             everything = scores[rows][possible[rows]].logsumexp(0)
             losses.append(float(everything - scores[held, 0].logsumexp(0)))
-    found = among_windows(scores, possible, [target], groups)
+    found = among_windows(scores, possible, [target], batch)
     assert found.item() == pytest.approx(sum(losses) / max(1, len(losses)), abs=1e-4)
 
 
@@ -130,13 +124,12 @@ def two_contexts() -> Batch:
         start_mask=mask,
         target_first=torch.tensor([7]),
         target_last=torch.tensor([8]),
-        contexts=torch.tensor([[4, 5]]),
         segment_number=number,
-        example=torch.tensor([0]),
         window=np.array([0]),
         token=np.arange(11)[None],
         segment=number.numpy().astype(np.int32),
         target_segment=torch.tensor([1]),
+        **numbered(np.array([0]), np.array([[4, 5]])),
     )
 
 
@@ -173,12 +166,11 @@ def test_in_one_input_or_in_several_the_loss_is_the_same_function() -> None:
         attention_mask=torch.ones(2, 7, dtype=torch.int64),
         context_mask=torch.tensor([[0, 0, 0, 1, 1, 1, 0]] * 2).bool(),
         segment_number=torch.tensor([[-1, -1, -1, 0, 0, 0, -1]] * 2),
-        contexts=torch.tensor([[4], [5]]),
         target_first=torch.tensor([0, 3]),
         target_last=torch.tensor([0, 4]),
         target_segment=torch.tensor([-1, 0]),
-        example=torch.tensor([0, 0]),
         window=np.arange(2),
+        **numbered(np.array([0, 0]), np.array([[4], [5]])),
     )
     together = built(hidden, whole).loss
     apart = built(torch.cat([first, second]), cut).loss

@@ -1,7 +1,5 @@
 """No training step asks the device for a number, and none mixes devices: on ``meta``, where there are no numbers, both
 raise an error. On a GPU the first would make the host wait in the middle of each step, and the second would end it.
-
-Left out are heads that read groups: how many contexts a batch has, they find on the device.
 """
 
 from __future__ import annotations
@@ -18,9 +16,10 @@ from transformers import AutoModel, BertConfig, DebertaV2Config, ModernBertConfi
 from qakit.data.batch import Batch
 from qakit.modeling.attention import SDPA
 from qakit.modeling.model import ReadingModel
-from qakit.protocols import HeadOutput, HeadRuntime
+from qakit.protocols import GivesDistributions, HeadOutput, HeadRuntime
 from qakit.registry import load_registry
 from qakit.testing import made_up_batch
+from qakit.training.r_drop import divergence
 
 META = torch.device("meta")
 SIZES: dict[str, Any] = {
@@ -54,6 +53,8 @@ HEADS: list[tuple[str, dict[str, Any]]] = [
     *(("joint_span", settings) for settings in ({}, SPANS | {"label_smoothing": 0.1}, {"soft_labels": "jaccard"})),
     *(("crf", settings) for settings in ({}, SPANS, {"mode": "single_span"}, {"spans": "many"})),
     *(("classifier", settings) for settings in ({}, EVERYTHING)),
+    *(("multiple_choice", settings) for settings in ({}, {"pooling": "mean"})),
+    *(("paragraph_scorer", settings) for settings in ({}, EVERYTHING)),
 ]
 
 
@@ -79,11 +80,14 @@ def model(backbone: str, head: str, settings: dict[str, Any], *, labels: tuple[s
         return ReadingModel(AutoModel.from_config(config), load_registry().build("heads", head, settings, runtime))
 
 
-def step(built: ReadingModel, *, yes_no: bool = False, padded: bool = False) -> None:
-    """Forward and backward."""
-    batch = replace(made_up_batch(yes_no=yes_no).to(META), padded=padded)
-    loss = built.train()(batch).loss
+def step(built: ReadingModel, *, yes_no: bool = False, padded: bool = False, segments: bool = False) -> None:
+    """Forward and backward; with the distributions that two readings are compared by, where the head has them."""
+    batch = replace(made_up_batch(yes_no=yes_no, segments=segments).to(META), padded=padded)
+    output = built.train()(batch)
+    loss, head = output.loss, built.head
     assert loss is not None and loss.device == META
+    if isinstance(head, GivesDistributions) and head.has_distributions:
+        loss = loss + divergence(head.distributions(output.scores, batch), head.distributions(output.scores, batch))
     torch.autograd.backward(loss)
     gradients = [each.grad for each in built.head.parameters()]
     assert all(each is not None and each.device == META for each in gradients)
@@ -91,7 +95,8 @@ def step(built: ReadingModel, *, yes_no: bool = False, padded: bool = False) -> 
 
 @pytest.mark.parametrize(("head", "settings"), HEADS)
 def test_every_head(head: str, settings: dict[str, Any]) -> None:
-    step(model("bert", head, settings), yes_no="yes_no_weight" in settings)
+    several = head not in ("classifier", "multiple_choice")  # contexts in a window
+    step(model("bert", head, settings), yes_no="yes_no_weight" in settings, segments=several)
 
 
 def test_a_head_with_classes() -> None:

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from qakit.api import Batch, HeadRuntime, LearnsAnyPlace
+from qakit.data.batch import numbered
 from qakit.registry import load_registry
 from qakit.testing import made_up_batch
-from qakit_heads.grouped import Groups, among_windows
+from qakit_heads.grouped import among_windows
 
 RUNTIME = HeadRuntime(hidden_size=16, initializer_range=0.5, n_best=5, max_answer_length=10, no_answer=True, layers=2)
 SOFT = {"soft_labels": "jaccard"}
@@ -45,7 +46,7 @@ def one_window(first: int, last: int, *others: tuple[int, int]) -> Batch:
     }
     pairs = torch.tensor(others, dtype=torch.int64).reshape(1, -1, 2)
     return replace(
-        replace(batch, **cut),
+        replace(batch, **(cut | numbered(np.array([2]), np.array([[3]])))),
         target_first=torch.tensor([first]),
         target_last=torch.tensor([last]),
         other_first=pairs[:, :, 0] if others else None,
@@ -91,5 +92,5 @@ def test_among_all_windows_of_an_example_places_add_up() -> None:
     scores = torch.randn(2, 5)
     possible = torch.ones(2, 5, dtype=torch.bool)
     targets = [torch.tensor([1, -1]), torch.tensor([3, 0])]
-    found = among_windows(scores, possible, targets, Groups(torch.tensor([0, 0]), 1))
+    found = among_windows(scores, possible, targets, replace(made_up_batch(), example=torch.tensor([0, 0]), examples=1))
     torch.testing.assert_close(found, -scores.flatten().softmax(0)[[1, 3]].sum().log())
