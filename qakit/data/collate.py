@@ -14,12 +14,31 @@ from qakit.data.ragged import ranges
 from qakit.data.template import PairTemplate
 from qakit.data.windows import Windows, owned_tokens
 
-__all__ = ["Collator", "Ownership", "owned_tokens"]
+__all__ = ["AS_LONGEST", "Collator", "Ownership", "Padding", "owned_tokens"]
 
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 Ownership = tuple[Int32, Int32]
 """First and stop of each segment's own tokens, (S,) each, from :func:`owned_tokens`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Padding:
+    """How wide batches are: as their longest window, or rounded up for hardware that likes it."""
+
+    multiple: int = 1
+    """Widths are multiples of so many tokens."""
+    limit: int | None = None
+    """But none is rounded up to more than so many, since the model may not read more."""
+
+    def width(self, longest: int) -> int:
+        """That of a batch whose longest window has so many tokens."""
+        rounded = -(-longest // self.multiple) * self.multiple
+        return rounded if self.limit is None else max(longest, min(rounded, self.limit))
+
+
+AS_LONGEST = Padding()
+"""No wider than the longest window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +50,7 @@ class Collator:
     template: PairTemplate
     ownership: Ownership | None = None
     """Where answers may start (prediction); None for anywhere in the context (training)."""
-    pad_to_multiple_of: int = 1
-    """Round the padded length up, for hardware that likes it."""
+    padding: Padding = AS_LONGEST
 
     @property
     def lengths(self) -> Int32:
@@ -43,7 +61,7 @@ class Collator:
         return lengths
 
     def collate(self, rows: Int64, *, targets: bool) -> Batch:
-        """The windows in ``rows`` as one batch, padded to the longest.
+        """The windows in ``rows`` as one batch, as wide as ``padding`` makes the longest.
 
         Args:
             rows: (B,) rows of ``windows``, B >= 1.
@@ -81,7 +99,7 @@ class Collator:
         in_row = np.bincount(row, weights=middle + tokens, minlength=size).astype(np.int64)
         before_row = np.cumsum(in_row) - in_row
         length = prefix + query_tokens + in_row + suffix  # (B,)
-        width = -(-int(length.max()) // self.pad_to_multiple_of) * self.pad_to_multiple_of  # T
+        width = self.padding.width(int(length.max()))  # T
         origin = np.arange(size) * width
         # (n,) flat position of each segment's first token
         start = origin[row] + prefix + query_tokens[row] + after - tokens - before_row[row]

@@ -24,7 +24,7 @@ from qakit.inference.collectors import Scores, SetScores, SpanScores, Table, col
 from qakit.inference.log_probabilities import character_scores
 from qakit.inference.memory import within_memory
 from qakit.inference.nbest import span_predictions
-from qakit.modeling.assemble import Assembled
+from qakit.modeling.assemble import Assembled, padding_for
 from qakit.modeling.attention import Attention, attention_to_score
 from qakit.modeling.device import Precision, autocast
 from qakit.protocols import (
@@ -110,7 +110,10 @@ def prepare(
     predict = decided(recipe.predict, assembled.model.head)
     owned = gives in ("spans", "sets") and predict.aggregation == "max_context"
     ownership = owned_tokens(windows) if owned else None
-    collator = Collator(encoded, windows, assembled.template, ownership=ownership)
+    model = assembled.model
+    device, max_length = next(model.parameters()).device, recipe.windows.max_length
+    padding = padding_for(device, model.backbone, max_length=max_length)
+    collator = Collator(encoded, windows, assembled.template, ownership, padding)
     return ScoringSet(
         examples=examples,
         encoded=encoded,

@@ -11,6 +11,7 @@ from torch import nn
 from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 from qakit.components import Kind
+from qakit.data.collate import Padding
 from qakit.data.template import PairTemplate
 from qakit.errors import ModelError, PluginError
 from qakit.modeling.backbones import from_config, load_backbone, tokenizer_of, vocabulary_of
@@ -22,6 +23,9 @@ from qakit.recipe.model import PluginRef, Recipe
 from qakit.registry import Registry, load_registry
 from qakit.values import TargetNames
 
+WIDTHS = {"cuda": 8}
+"""Of what batches' widths are multiples, by type of device. Tensor cores multiply half-precision matrices fastest whose
+sides are multiples of 8, and attention's have the width as a side; its fused kernel copies a mask of another one."""
 POSITION_TABLES = ("position_embeddings", "embed_positions", "wpe")
 """What architectures call their embeddings of positions."""
 
@@ -166,6 +170,17 @@ def length_limit(backbone: nn.Module) -> int | None:
         if name.endswith(POSITION_TABLES) and isinstance(module, nn.Embedding)
     ]
     return min(limits, default=None)
+
+
+def padding_for(device: torch.device, backbone: nn.Module, *, max_length: int) -> Padding:
+    """How wide batches are there: on some devices rounded up, but never to more than the backbone reads.
+
+    Args:
+        device: where the backbone computes.
+        max_length: the recipe's ``windows.max_length``: what any backbone reads, also one without a position table.
+    """
+    limit = length_limit(backbone)
+    return Padding(WIDTHS.get(device.type, 1), max_length if limit is None else limit)
 
 
 def retold(assembled: Assembled, recipe: Recipe, registry: Registry) -> Assembled:

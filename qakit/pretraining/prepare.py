@@ -16,7 +16,7 @@ from qakit.data.template import PairTemplate
 from qakit.data.windows import Windows
 from qakit.errors import DataError, ModelError, UsageError
 from qakit.modeling.architectures import is_offered
-from qakit.modeling.assemble import check_length, template_for
+from qakit.modeling.assemble import check_length, padding_for, template_for
 from qakit.modeling.backbones import load_backbone, tokenizer_of, vocabulary_of
 from qakit.modeling.device import resolve_precision
 from qakit.modeling.model import ReadingModel
@@ -108,7 +108,8 @@ def prepare_pretraining(
     if not len(windows):
         raise DataError("the texts give no token to train on")
     alteration, windows = _alteration(windows, encoded, texts, settings, tokenizer, template)
-    feed = Feed(encoded, template, Fixed(windows), recipe.train, settings.seed, alteration=alteration)
+    padding = padding_for(device, loaded.module, max_length=settings.max_length)
+    feed = Feed(encoded, template, Fixed(windows), recipe.train, settings.seed, alteration=alteration, padding=padding)
     model = ReadingModel(loaded.module, head).to(device)
     return Pretraining(settings, recipe, model, loaded.config, tokenizer, feed, Plan.of(recipe, feed), texts)
 

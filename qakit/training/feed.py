@@ -11,7 +11,7 @@ import numpy as np
 from qakit.data.arrays import Int64
 from qakit.data.batch import Batch
 from qakit.data.batching import split, training_batches
-from qakit.data.collate import Collator
+from qakit.data.collate import AS_LONGEST, Collator, Padding
 from qakit.data.encode import EncodedExamples
 from qakit.data.template import PairTemplate
 from qakit.data.windows import Windows
@@ -78,6 +78,8 @@ class Feed:
     """What is done to the inputs."""
     teacher: Teacher | None = None
     """What the model learns beside the labels."""
+    padding: Padding = AS_LONGEST
+    """How wide batches are."""
 
     def epoch(self, number: int, *, previous: Epoch | None = None) -> Epoch:
         """The windows and batches of one epoch; the windows of ``previous`` serve again if they are not redrawn.
@@ -89,7 +91,7 @@ class Feed:
             windows, collator = previous.windows, previous.collator
         else:
             windows = self.preprocessor.windows(self.encoded, epoch=number)
-            collator = Collator(self.encoded, windows, self.template)
+            collator = Collator(self.encoded, windows, self.template, padding=self.padding)
         if not len(windows):
             raise DataError("the training examples give no window: no answer has a place in its context")
         batches = training_batches(

@@ -24,7 +24,7 @@ from qakit.inference.aggregation import check_head, given_by, learns_yes_no
 from qakit.inference.data_rules import data_findings
 from qakit.inference.evaluation import Judge
 from qakit.inference.scoring import ScoringSet, number_range_of, prepare, window_runtime
-from qakit.modeling.assemble import Assembled, assemble, use_gradient_checkpointing
+from qakit.modeling.assemble import Assembled, assemble, padding_for, use_gradient_checkpointing
 from qakit.modeling.device import Precision, keep_freed_memory, resolve_precision
 from qakit.modeling.start import check_start, take_head
 from qakit.protocols import LearnsAnyPlace
@@ -143,7 +143,10 @@ def prepare_training(
     for line in other_questions(recipe, train_split, registry):
         listener(Notice(line))
     grouped = decoder.reads == "group"
-    feed = Feed(encoded, assembled.template, preprocessor, recipe.train, recipe.seed, grouped, teacher=teacher)
+    padding = padding_for(device, assembled.model.backbone, max_length=recipe.windows.max_length)
+    feed = Feed(
+        encoded, assembled.template, preprocessor, recipe.train, recipe.seed, grouped, teacher=teacher, padding=padding
+    )
     plan = Plan.of(recipe, feed)
     adversarial = recipe.train.adversarial
     attack = None if adversarial is None else Attack(assembled.model, adversarial)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from qakit.data.collate import Collator, owned_tokens
+from qakit.data.collate import Collator, Padding, owned_tokens
 from qakit.data.encode import EncodedExamples, Places
 from qakit.data.store import TokenStore
 from qakit.data.template import PairTemplate
@@ -188,7 +188,7 @@ def test_starts_are_kept_to_the_tokens_that_a_window_owns() -> None:
 
 
 def test_padding_to_a_multiple() -> None:
-    batch = Collator(ENCODED, WINDOWS, TEMPLATE, pad_to_multiple_of=8).collate(ALL[:1], targets=False)
+    batch = Collator(ENCODED, WINDOWS, TEMPLATE, padding=Padding(8)).collate(ALL[:1], targets=False)
     assert batch.input_ids.shape == (1, 16)
     assert batch.attention_mask.sum() == 10
 
