@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
+import torch
 from accelerate import PartialState
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
@@ -66,6 +67,18 @@ def break_head() -> None:
     LinearSpan.forward = broken  # type: ignore[method-assign]
 
 
+def fit_only(most: int) -> None:
+    """From now on no more windows than so many fit into memory in a training."""
+    forward = LinearSpan.forward
+
+    def limited(self: LinearSpan, hidden: Any, batch: Any) -> Any:
+        if self.training and len(batch) > most:
+            raise torch.OutOfMemoryError("out of memory")
+        return forward(self, hidden, batch)
+
+    LinearSpan.forward = limited  # type: ignore[method-assign]
+
+
 def work(job: dict[str, Any]) -> NoReturn:
     """In the child: the whole life of one process. Not to the interpreter's own end, which takes half a second to tidy
     what was imported; processes of real launchers end like that, see ``test_launchers.py``."""
@@ -81,6 +94,8 @@ def work(job: dict[str, Any]) -> NoReturn:
         refuse_writing(os.environ["REFUSE_WRITING"])
     if "BREAK_HEAD" in os.environ:
         break_head()
+    if "FIT_ONLY" in os.environ:
+        fit_only(int(os.environ["FIT_ONLY"]))
     code = run_qakit()
     atexit._run_exitfuncs()
     sys.stdout.flush()

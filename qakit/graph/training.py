@@ -83,9 +83,10 @@ class Training:
                 prepared = prepare_training(recipe, registry, device=device, listener=listener, workers=workers)
             check_same_training(prepared, workers)
             goes_on = self.run is not None and any(self.run.checkpoints.glob("step-*"))
+            parts = None
             if not workers.from_first(goes_on):
                 with workers.fail_together():
-                    preflight(
+                    first = preflight(
                         prepared,
                         registry,
                         device=device,
@@ -93,6 +94,8 @@ class Training:
                         workers=workers,
                         sharded=is_sharded(accelerator),
                     )
+                if recipe.train.accumulation == "auto":
+                    parts = max(workers.gather(first.parts))
             with workers.fail_together():
                 if workers.first and self.run is None:
                     self.run = create_run(recipe, self.output)
@@ -111,7 +114,14 @@ class Training:
                     for line in clock.measure(prepared, registry, device=device, cache=default_cache()):
                         listener(Notice(line))
             progress = fit(
-                prepared, run, registry, accelerator=accelerator, resume=resume, listener=listener, clock=clock
+                prepared,
+                run,
+                registry,
+                accelerator=accelerator,
+                resume=resume,
+                listener=listener,
+                clock=clock,
+                parts=parts,
             )
 
             def draw() -> None:

@@ -22,8 +22,9 @@ class TrainSection(Section):
     fit, the schedule is compressed to those that do. Parts before a kill count, breaks don't."""
     batch_size: PositiveInt = 32
     """Windows per optimiser step, over all processes and accumulation steps."""
-    accumulation: PositiveInt = 1
-    """Split each step's batch into this many forward passes, to save memory; the result is the same."""
+    accumulation: PositiveInt | Literal["auto"] = 1
+    """Split each step's batch into this many forward passes, to save memory; the result is the same. `auto`: as few as
+    fit into memory; tried before the first step, and noted in the run's meta.json."""
     token_budget: PositiveInt | None = None
     """Instead of a fixed number of windows: as many as fit in this many padded tokens per optimiser step."""
     group_by_length: bool = True
@@ -96,6 +97,11 @@ class TrainSection(Section):
     """Metric that decides which weights are kept; by default the recipe metric's primary one. Larger is better."""
     early_stopping: PositiveInt | None = None
     """Stop after this many evaluations without a better one."""
+
+    @property
+    def parts(self) -> int:
+        """The forward passes that a step begins with, before memory has a say."""
+        return 1 if self.accumulation == "auto" else self.accumulation
 
     @model_validator(mode="after")
     def _one_average(self) -> Self:

@@ -28,6 +28,7 @@ NAMES: Mapping[str, str] = {
         "train.batch_size": ["bs", "train_batch_size", "per_device_train_batch_size"],
         "predict.batch_size": ["eval_batch_size", "per_device_eval_batch_size"],
         "train.accumulation": ["gradient_accumulation_steps", "grad_accum_steps", "accumulate_grad_batches"],
+        "train.accumulation=auto": ["micro_batch", "micro_batch_size", "auto_find_batch_size"],
         "train.epsilon": ["adam_epsilon"],
         "train.schedule": ["lr_scheduler_type", "scheduler"],
         "train.warmup": ["warmup_ratio", "warmup_steps", "warmup_proportion", "num_warmup_steps"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from qakit.runs import Run, environment
 from qakit.runs.plugins import plugins_of, settings_versions
 from qakit.training.checkpoints import Progress, Resuming
 from qakit.training.clock import Clock
-from qakit.training.events import Listener, Notice, Started
+from qakit.training.events import Listener, Notice, Remark, Started
 from qakit.training.fingerprints import Seen
 from qakit.training.interrupts import stop_requests, stopping
 from qakit.training.journal import Journal
@@ -46,11 +47,14 @@ def fit(
     resume: bool,
     listener: Listener,
     clock: Clock | None = None,
+    parts: int | None = None,
 ) -> Progress:
     """Train into a run folder; with ``resume`` from its last whole checkpoint. The progress when all is done.
 
     Args:
         clock: where the time is limited; the first process has measured.
+        parts: into how many each process cuts its share of a step, from the first one on; None for as many as the
+            recipe says. A checkpoint knows its own.
 
     Raises:
         QakitError: see :func:`qakit.training.loop.train` and :meth:`qakit.training.checkpoints.Resuming.restore`.
@@ -63,6 +67,8 @@ def fit(
         frozen = _frozen(prepared) if main else None
     resuming = Resuming(run, digest, recipe.train.keep_checkpoints, accelerator, workers, journal, listener, frozen)
     progress = resuming.restore(assembled.model, trainee.optimiser, trainee.average, resume=resume)
+    if not progress.accumulation:
+        progress = replace(progress, accumulation=parts or recipe.train.parts)
     pace = Pace.of(prepared.plan, progress.pace)
     if clock is None and pace.leaves_out(prepared.plan):
         listener(
@@ -95,10 +101,13 @@ def fit(
             more = {
                 "processes": workers.size,
                 "sharded": is_sharded(accelerator),
+                "accumulation": progress.accumulation,
                 # Of what recipe.yaml holds, which stays as it is when a run is resumed with a later plugin.
                 "settings": before.get("settings", {}) if before else settings_versions(recipe, registry),
             }
             write_json(run.meta_file, describe(prepared, registry, counts, digest) | more)
+    if recipe.train.accumulation == "auto":
+        listener(Remark(f"each step is computed in {progress.accumulation} parts (train.accumulation: auto)"))
     listener(started(prepared, counts, accelerator, progress))
     if recipe.train.evaluate_before and progress.step == 0:
         keeper.evaluate_untrained(progress)

@@ -20,6 +20,7 @@ from qakit.training.checkpoints import Progress
 
 SEARCHING = 16
 """Steps in a row that a loss scaler may leave out while it looks for its scale: from 2^16 down to 1 by halves."""
+SMALLER_MODEL = "choose a smaller backbone, or an adapter that trains fewer weights (lora, bitfit, freeze)"
 LEAST_FALL = 0.01
 """Share of the first losses by which a loss must have fallen, when it is looked at, to count as learning."""
 LOOKED_AT = 0.15

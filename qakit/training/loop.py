@@ -24,6 +24,7 @@ from qakit.training.events import Listener, Notice, Replanned, StepDone, Stopped
 from qakit.training.feed import Epoch, Feed
 from qakit.training.guards import (
     SEARCHING,
+    SMALLER_MODEL,
     Counted,
     StepGuard,
     Tally,
@@ -39,8 +40,6 @@ from qakit.training.plan import Plan
 from qakit.training.sharding import whole
 from qakit.training.step import step_gradients
 from qakit.training.tricks import Tricks
-
-SMALLER_MODEL = "choose a smaller backbone, or an adapter that trains fewer weights (lora, bitfit, freeze)"
 
 
 class Keeper(Protocol):
@@ -126,7 +125,7 @@ def train(
             epoch,
             rows,
             step,
-            progress.accumulation or section.accumulation,
+            progress.accumulation or section.parts,
             attack=tricks.attack if tricks.attack is not None and tricks.attack.begins(begun) else None,
             accelerator=accelerator,
             model=model,

@@ -7,7 +7,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import cycle
 from pathlib import Path
@@ -36,9 +36,10 @@ from qakit.protocols import MergesAdapter, PerExampleMetric
 from qakit.registry import Registry
 from qakit.system import is_out_of_memory
 from qakit.training.events import Listener, Notice, Preparing
-from qakit.training.feed import Epoch, parts_of
+from qakit.training.feed import Epoch
 from qakit.training.finish import peak_memory_mb
 from qakit.training.observers import observers_of
+from qakit.training.parts import largest_part, needed_later, reserved
 from qakit.training.prepare import Prepared
 from qakit.training.step import mean_loss, too_large
 from qakit.values import Example, Prediction
@@ -60,6 +61,8 @@ class FirstBatch:
     """Of its longest window."""
     seconds: float
     """Of the whole preflight."""
+    parts: int
+    """Forward passes that each process needs for its share of a step, as far as memory goes."""
     peak_memory_mb: float | None
     """See :func:`~qakit.training.finish.peak_memory_mb`; the optimiser's moments are not there yet."""
 
@@ -98,8 +101,9 @@ def preflight(
     observers_of(prepared.recipe, Path(prepared.recipe.name or "run"), registry)
     with _without_trace(prepared.assembled, device) as assembled:
         trial = _Trial(prepared, assembled, registry, device, listener)
-        epoch, rows = prepared.plan.first, _largest_part(prepared, workers)
-        loss = trial.learn(epoch, rows, workers, backward=not sharded)
+        epoch = prepared.plan.first
+        rows = largest_part(epoch, prepared.recipe.train.parts, workers)
+        loss, parts = trial.learn(epoch, rows, workers, backward=not sharded)
         if workers.first:
             try:
                 trial.answer()
@@ -113,6 +117,7 @@ def preflight(
         windows=len(rows),
         tokens=int(epoch.collator.lengths[rows].max()),
         seconds=round(time.perf_counter() - began, 2),
+        parts=parts,
         peak_memory_mb=peak_memory_mb(),
     )
 
@@ -131,25 +136,6 @@ def _without_trace(assembled: Assembled, device: torch.device) -> Iterator[Assem
         finally:
             for parameter, gradient in zip(parameters, held, strict=True):
                 parameter.grad = gradient
-
-
-def _largest_part(prepared: Prepared, workers: Workers) -> Int64:
-    """What this process computes in one forward pass, where that is most: rows of the first epoch's windows."""
-    epoch = prepared.plan.first
-    lengths = epoch.collator.lengths
-
-    def padded(rows: Int64) -> int:
-        return len(rows) * int(lengths[rows].max())
-
-    batch = max(epoch.batches, key=padded)
-    parts = parts_of(
-        batch,
-        accumulation=prepared.recipe.train.accumulation,
-        rank=workers.rank,
-        processes=workers.size,
-        groups=epoch.groups(batch),
-    )
-    return max((part.rows for part in parts), key=padded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +192,9 @@ class _Trial:
         for part, module in (("backbone", model), ("head", model.head)):
             module.register_forward_pre_hook(lambda *_, part=part: self.reached.append(part))
 
-    def learn(self, epoch: Epoch, rows: Int64, workers: Workers, *, backward: bool) -> float:
-        """Loss and gradients of these windows, in smaller parts where memory runs out; returns their mean loss."""
+    def learn(self, epoch: Epoch, rows: Int64, workers: Workers, *, backward: bool) -> tuple[float, int]:
+        """Loss and gradients of these windows, in smaller parts where memory runs out; returns their mean loss, and
+        how many parts each process needs for its share of a step."""
         recipe, model = self.prepared.recipe, self.assembled.model
         model.train()
 
@@ -222,16 +209,18 @@ class _Trial:
                         loss.backward()  # type: ignore[no-untyped-call]
             return float(loss.detach()) * len(rows)
 
-        halvings: list[str] = []
+        chooses = recipe.train.accumulation == "auto"
+        parts = recipe.train.parts
 
         def halved(_: str) -> None:
-            if workers.size > 1:
-                raise RunError(f"preflight: {too_large(workers.size, recipe.train.accumulation)}")
-            halvings.append(_)
+            nonlocal parts
+            if workers.size > 1 and not chooses:
+                raise RunError(f"preflight: {too_large(workers.size, parts)}")
+            parts *= 2
 
-        total = sum(part for _, part in within_memory([rows], compute, groups=epoch.groups, notice=halved))
-        if halvings:
-            parts = recipe.train.accumulation * 2 ** len(halvings)
+        with reserved(needed_later(model, recipe.train), self.device) if chooses else nullcontext():
+            total = sum(part for _, part in within_memory([rows], compute, groups=epoch.groups, notice=halved))
+        if parts > recipe.train.parts and not chooses:
             self.listener(
                 Notice(
                     f"preflight: the largest batch does not fit into memory at once: from there on each step will be "
@@ -241,7 +230,7 @@ class _Trial:
         if backward:
             with _stage("backward pass", self._head):
                 self._check_gradients(alone=workers.size == 1)
-        return total / len(rows)
+        return total / len(rows), parts
 
     def answer(self) -> None:
         """Answers to a few examples: decoded, cleaned up, judged, kept and written."""

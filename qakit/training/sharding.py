@@ -66,6 +66,8 @@ def check_launch(accelerator: Accelerator, recipe: Recipe) -> None:
         raise UsageError("qakit trains with the second version of FSDP: set fsdp_version: 2 in fsdp_config")
     if is_sharded(accelerator) and recipe.train.compile:
         raise UsageError("train.compile does not go together with FSDP")
+    if is_sharded(accelerator) and recipe.train.accumulation == "auto":
+        raise UsageError("train.accumulation: auto does not go together with FSDP: set a number")
     for trick in ("adversarial", "r_drop"):
         if is_sharded(accelerator) and getattr(recipe.train, trick) is not None:
             raise UsageError(

@@ -196,7 +196,7 @@ def too_large(processes: int, accumulation: int) -> str:
     if processes > 1:
         return (
             "out of memory. Several processes cannot change their parts on the way: start again with "
-            f"train.accumulation={2 * accumulation}, which keeps the batch"
+            f"train.accumulation={2 * accumulation}, which keeps the batch, or auto, which finds it"
         )
     return (
         "out of memory with a single window: choose a smaller windows.max_length or backbone, set "

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from command_line import Invoke
 from safetensors.torch import load_file
 
 from qakit.data.batch import Batch
@@ -96,6 +97,31 @@ def test_when_memory_runs_out_the_step_is_cut_and_the_batch_stays(
     ours, theirs = (load_file(each.model / "model.safetensors") for each in (run, plain))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     assert run.metrics_log.read_bytes() == plain.metrics_log.read_bytes()
+
+
+def test_auto_begins_with_the_parts_that_fit_and_notes_them(
+    small_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, invoke: Invoke
+) -> None:
+    """As with that number in the recipe, bit for bit; nothing runs out of memory on the way."""
+    ends = []
+
+    def only_two_fit(_call: int, batch: Batch, forward: Forward) -> HeadOutput:
+        if len(batch) > 2:
+            ends.append(len(batch))
+            raise torch.OutOfMemoryError("out of memory")
+        return forward()
+
+    with_training_forward(monkeypatch, only_two_fit)
+    for value in ("4", "auto"):
+        options = ("--output", tmp_path / value, "--set", f"train.accumulation={value}")
+        result = invoke("train", small_recipe, *options)
+        assert result.exit_code == 0, result.output
+    assert ends == [8, 4]  # tried once
+    assert "each step is computed in 4 parts (train.accumulation: auto)" in result.output
+    found, told = Run(tmp_path / "auto"), Run(tmp_path / "4")
+    assert found.read_json(found.meta_file)["accumulation"] == told.read_json(told.meta_file)["accumulation"] == 4
+    assert found.metrics_log.read_bytes() == told.metrics_log.read_bytes()
+    assert (found.model / "model.safetensors").read_bytes() == (told.model / "model.safetensors").read_bytes()
 
 
 def test_when_not_even_one_window_fits_it_ends(

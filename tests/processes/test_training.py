@@ -33,6 +33,21 @@ def test_two_processes_train_as_one_with_two_parts(crew: Crew, recipe: Path, tmp
     train_both_ways(crew, recipe, tmp_path, "--set", f"adapter={adapter}")
 
 
+def test_processes_agree_on_the_parts_that_fit_in_all_of_them(crew: Crew, recipe: Path, tmp_path: Path) -> None:
+    """The second one's memory is the smaller one; with that number in the recipe both do the same, bit for bit."""
+    options = ("--set", "train.epochs=1", "--set")
+    for value in ("4", "auto"):
+        run = tmp_path / value
+        ended = crew.run(
+            2,
+            *("train", recipe, "--output", run, *options, f"train.accumulation={value}"),
+            own_environment={1: {"FIT_ONLY": "1"}},
+        )
+        assert ended.codes == [0, 0], ended.said
+        assert json.loads((run / "meta.json").read_text("utf-8"))["accumulation"] == 4
+    assert_equal(tmp_path / "4", tmp_path / "auto")
+
+
 def test_the_last_batch_is_smaller_than_the_processes(trained: tuple[Path, Ended]) -> None:
     meta = json.loads((trained[0] / "meta.json").read_text("utf-8"))
     assert meta["windows"] % 8 == 1

@@ -22,7 +22,7 @@ from qakit.components import Kind
 from qakit.distributed import Workers
 from qakit.errors import ModelError, PluginError, QakitError, RunError, UsageError
 from qakit.inference.evaluation import Judge
-from qakit.modeling.model import ReadingModel
+from qakit.modeling.model import ReadingModel, parameter_counts
 from qakit.protocols import HeadOutput, LabelScores
 from qakit.recipe.load import load_recipe
 from qakit.registry import Registry, load_registry
@@ -406,6 +406,32 @@ def test_where_memory_runs_out_the_part_is_halved_as_the_loop_will(plain: Prepar
     assert (seen.windows, seen.tokens) == (whole.windows, whole.tokens)
 
 
+def test_auto_finds_the_parts_that_fit_in_each_process(ready: Prepare, registry: Registry) -> None:
+    """Also where several processes train, and without a warning: it was asked for."""
+    prepared = ready("train.accumulation=auto")
+    assert fly(prepared, registry)[0].parts == 1
+    for workers, parts in ((Workers(), 4), (Workers(1, 2), 2)):
+        seen, notices = fly(with_head(prepared, forward=fits(2)), registry, workers=workers)
+        assert seen.parts == parts
+        assert not any("train.accumulation" in line for line in notices)
+
+
+def test_auto_leaves_room_for_what_comes_after_the_first_step(
+    ready: Prepare, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Moments, and the average of the weights that is asked for: three more numbers for each that trains."""
+    prepared, taken = ready("train.accumulation=auto", "train.ema={}"), []
+
+    def empty(size: int, **options: Any) -> None:
+        taken.append(size)
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("qakit.training.parts.torch.empty", empty)
+    with pytest.raises(RunError, match="^out of memory before the first step: the optimiser's moments do not fit: cho"):
+        fly(prepared, registry)
+    assert taken == [3 * 4 * parameter_counts(prepared.assembled.model)["all"]["trainable"]]
+
+
 def test_where_not_even_one_window_fits_it_ends(plain: Prepared, registry: Registry) -> None:
     with pytest.raises(RunError, match="out of memory with a single window"):
         fly(with_head(plain, forward=fits(0)), registry)
@@ -629,7 +655,7 @@ def test_a_metric_that_needs_some_of_each_class_gets_them(
     result = invoke("train", path, "--dry-run", "--json")
     assert result.exit_code == 0, result.output
     seen = json.loads(result.stdout)["first_batch"]
-    assert seen.keys() == {"loss", "windows", "tokens", "seconds", "peak_memory_mb"}
+    assert seen.keys() == {"loss", "windows", "tokens", "seconds", "parts", "peak_memory_mb"}
     assert seen["windows"] == 4
 
 
