@@ -84,13 +84,22 @@ def list_recipes(
 
 @app.command()
 def show(
-    recipe: Annotated[Path, typer.Argument(help="A recipe file.")], overrides: Overrides = None, as_json: Json = False
+    recipe: Annotated[Path, typer.Argument(help="A recipe file.")],
+    overrides: Overrides = None,
+    memory: Annotated[
+        bool, typer.Option("--memory", help="Instead, estimate the memory that training needs; no weights are fetched.")
+    ] = False,
+    device_gb: Annotated[
+        float | None,
+        typer.Option("--device-gb", metavar="N", help="With --memory: on a GPU of N GB; by default this machine's."),
+    ] = None,
+    as_json: Json = False,
 ) -> None:
     """Print a recipe with every value, and where each came from; of a pipeline, the recipes of its stages too.
 
     Of an ensemble: its members and how they are combined.
 
-    Example: qakit recipes show boss --set train.epochs=1
+    Example: qakit recipes show boss --memory --device-gb 16
     """
     from qakit.cli.recipes.show import show_ensemble, show_pipeline, show_recipe
     from qakit.ensembling.load import is_ensemble
@@ -98,6 +107,15 @@ def show(
     from qakit.stages.load import is_pipeline
 
     file = found_recipe(recipe)
+    if device_gb is not None and not (memory and device_gb > 0):
+        raise UsageError("--device-gb N goes with --memory: the GB of a GPU, above 0")
+    if memory:
+        from qakit.cli.recipes.memory import show_memory
+
+        if is_ensemble(file) or is_pipeline(file):
+            raise UsageError(f"--memory is for one training: name the recipe of a member or a stage of {recipe}")
+        show_memory(file, overrides or [], device_gb=device_gb, as_json=as_json)
+        return
     show_it = show_ensemble if is_ensemble(file) else show_pipeline if is_pipeline(file) else show_recipe
     show_it(file, overrides or [], as_json=as_json)
 
