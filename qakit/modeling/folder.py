@@ -42,6 +42,7 @@ from qakit.runs import LAYOUT, classes_in
 from qakit.values import TargetNames, as_written
 
 WEIGHTS = "model.safetensors"
+MAIN_MEMORY = torch.device("cpu")
 
 Keep = Literal["merged", "adapter", "onnx", "onnx-int8"]
 FILES = {"adapter": ADAPTER, "onnx": GRAPH, "onnx-int8": GRAPH}
@@ -287,13 +288,23 @@ def _has_added(adapted: nn.Module, merged: nn.Module) -> bool:
 
 
 def merged_backbone(assembled: Assembled) -> nn.Module:
-    """The backbone with plain weights. Adapters may merge in place, and training continues: they get a copy.
+    """The backbone with plain weights, in main memory: the device may have no room for it a second time.
+
+    Adapters may merge in place, and training continues: they get a copy.
 
     Raises:
         UsageError: the adapter cannot be merged.
     """
     adapter = merging(assembled.adapter, "its model cannot be kept as plain weights")
-    return adapter.merge(copy.deepcopy(assembled.model.backbone))
+    backbone = assembled.model.backbone
+    plain = [each for each in (*backbone.parameters(), *backbone.buffers()) if type(each) in (nn.Parameter, Tensor)]
+    return adapter.merge(copy.deepcopy(backbone, {id(each): _copied(each) for each in plain}))
+
+
+def _copied(tensor: Tensor) -> Tensor:
+    """The same once more, in main memory; without its gradient."""
+    new = tensor.detach().to(MAIN_MEMORY, copy=True)
+    return nn.Parameter(new, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else new
 
 
 def merging(adapter: object, consequence: str) -> MergesAdapter:

@@ -6,7 +6,7 @@ import os
 
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
-from accelerate.utils import GradientAccumulationPlugin
+from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin
 
 from qakit.distributed import Workers, check_same, join_workers
 from qakit.modeling.device import resolve_precision
@@ -38,6 +38,8 @@ def accelerator_for(recipe: Recipe) -> Accelerator:
         cpu=device.type == "cpu",
         # Accumulation is the loop's own; a number left in the environment would divide the gradients once more.
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+        # Gradients lie in the buffers in which they travel, and are not kept a second time.
+        kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
     )
     check_launch(accelerator, recipe)
     return accelerator

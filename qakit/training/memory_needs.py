@@ -201,7 +201,8 @@ def _peak(recipe: Recipe, model: ReadingModel, batch: Batch, precision: Precisio
         with autocast(CPU, "fp32" if precision == "fp32" else "bf16"):
             loss = mean_loss(recipe, batch, "memory", model=model, plain=model)
         torch.autograd.backward(loss)
-    return held.most
+    most: int = held.most
+    return most
 
 
 def _size(tensors: Iterable[Tensor]) -> int:
@@ -220,13 +221,11 @@ AttentionMaskInterface.register(COUNTED, sdpa_mask)
 class _Held(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of all tensors that are made while it is active and have not gone yet."""
 
-    now: int
-    most: int
-
     def __init__(self, there: Iterable[object]) -> None:
         """``there``: whose content, and that of their gradients, was there before."""
         super().__init__()  # type: ignore[no-untyped-call]
-        self.now = self.most = 0
+        self.now: int = 0
+        self.most: int = 0
         before = [each for each in there if isinstance(each, Tensor)]
         before += [each.grad for each in before if each.grad is not None]
         self._known = {each.untyped_storage()._cdata for each in before}

@@ -13,8 +13,8 @@ from torch import nn
 from qakit.attribution import attributed
 from qakit.errors import ModelError, PluginFaultError, RunError
 from qakit.modeling.assemble import Assembled, assemble
-from qakit.modeling.folder import load_model, save_model
-from qakit.recipe.model import Recipe
+from qakit.modeling.folder import load_model, merged_backbone, save_model
+from qakit.recipe.model import PluginRef, Recipe
 from qakit.registry import load_registry
 
 CPU = torch.device("cpu")
@@ -61,6 +61,19 @@ def test_an_adapter_that_merges_in_place_does_not_touch_the_model_in_training(
     after = assembled.model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert all(parameter.requires_grad for parameter in assembled.model.parameters())
+
+
+@pytest.mark.parametrize("adapter", ["full", "lora"])
+def test_what_is_merged_is_a_copy_in_main_memory(recipe: Recipe, adapter: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device may have no room for a second backbone. ``meta`` stands for main memory here, and the CPU for a GPU."""
+    registry = load_registry()
+    chosen = recipe.model_copy(update={"adapter": PluginRef(name=adapter)})
+    assembled = assemble(chosen, registry, device=CPU)
+    before = {name: tensor.clone() for name, tensor in assembled.model.state_dict().items()}
+    monkeypatch.setattr("qakit.modeling.folder.MAIN_MEMORY", torch.device("meta"))
+    merged = merged_backbone(assembled)
+    assert {each.device.type for each in (*merged.parameters(), *merged.buffers())} == {"meta"}
+    assert all(torch.equal(tensor, before[name]) for name, tensor in assembled.model.state_dict().items())
 
 
 def test_an_adapter_that_returns_nothing_is_named(assembled: Assembled, tmp_path: Path) -> None:
