@@ -65,7 +65,7 @@ def test_an_adapter_that_merges_in_place_does_not_touch_the_model_in_training(
 
 @pytest.mark.parametrize("adapter", ["full", "lora"])
 def test_what_is_merged_is_a_copy_in_main_memory(recipe: Recipe, adapter: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The device may have no room for a second backbone. ``meta`` stands for main memory here, and the CPU for a GPU."""
+    """The device may have no room for a second one. ``meta`` stands for main memory here, and the CPU for a GPU."""
     registry = load_registry()
     chosen = recipe.model_copy(update={"adapter": PluginRef(name=adapter)})
     assembled = assemble(chosen, registry, device=CPU)
