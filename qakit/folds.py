@@ -18,12 +18,11 @@ from qakit.ensembling.validation import Decision
 from qakit.errors import RunError, UsageError
 from qakit.files import write_json
 from qakit.inference.aggregation import given_by
-from qakit.inference.data_rules import STAND_INS
+from qakit.inference.data_rules import STAND_INS, stand_in, untrained_head
 from qakit.inference.evaluation import Judge
 from qakit.inference.inputs import Inputs
 from qakit.inference.out_of_fold import averaged, out_of_fold
 from qakit.inference.output import Submission, save_predictions, write_submission
-from qakit.inference.stand_ins import stand_in, untrained_head
 from qakit.protocols import EnsembleMember
 from qakit.recipe.load import recipe_hash
 from qakit.recipe.model import Recipe

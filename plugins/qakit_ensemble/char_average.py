@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from qakit.api import EnsembleMember, Example, Pool, Prediction, SpanPrediction, UsageError
 from qakit_ensemble import CharAverageSettings
 from qakit_ensemble.alignment import usable_weights
-from qakit_ensemble.axis import Axis, Float64, Int64, Side
+from qakit_ensemble.axis import Axis, Float64, Gold, Int64, Side, gold_places
 from qakit_ensemble.fitting import fit_temperature, mixture_weights, temperature_rows
-from qakit_ensemble.gold import Gold, gold_places
 from qakit_ensemble.spans import Scores, search
 
 LEAST = 1e-12

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qakit.api import DataError, UsageError, atomic_path, open_run
-from qakit_glue.table import read_table, table_text
-from qakit_glue.tasks import TEST_SETS, problem_of
+from qakit_glue.tasks import TEST_SETS, problem_of, read_table, table_text
 
 SUBMISSION = Path("predictions") / "submission.tsv"
 """Where a run has the predictions for its test file."""

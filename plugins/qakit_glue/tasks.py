@@ -1,10 +1,13 @@
-"""The eleven files of a GLUE upload: how many rows each has, and what may stand in them."""
+"""The eleven files of a GLUE upload: how many rows each has, what may stand in them, and their form."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
+
+from qakit.api import DataError
 
 HIGHEST_SIMILARITY = 5.0
 """STS-B's numbers lie between 0 and this."""
@@ -56,3 +59,41 @@ def problem_of(value: str, test: TestSet) -> str | None:
         return f"{value[:40]!r} is not a number"
     inside = 0.0 <= number <= HIGHEST_SIMILARITY
     return None if inside else f"{value[:40]} is not between 0 and {HIGHEST_SIMILARITY:g}"
+
+
+HEADER = "index\tprediction"
+
+
+def table_text(values: Sequence[str], *, indices: Sequence[int] | None = None) -> str:
+    """The file's text; rows are numbered from 0 without ``indices``."""
+    numbers = range(len(values)) if indices is None else indices
+    return "\n".join([HEADER, *(f"{number}\t{value}" for number, value in zip(numbers, values, strict=True)), ""])
+
+
+def read_table(path: Path) -> dict[int, str]:
+    """Predictions by index, in the file's order.
+
+    Raises:
+        DataError: the file cannot be read, or is not such a table.
+    """
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except FileNotFoundError:
+        raise DataError("there is no such file", path=path) from None
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror or error}", path=path) from None
+    except UnicodeDecodeError:
+        raise DataError("is not UTF-8 text", path=path) from None
+    if not lines or lines[0].split("\t") != HEADER.split("\t"):
+        found = lines[0][:60] if lines else ""
+        raise DataError(f"the header is {found!r}; GLUE wants 'index' and 'prediction', with a tab", path=path)
+    rows: dict[int, str] = {}
+    for number, line in enumerate(lines[1:], start=2):
+        cells = line.split("\t")
+        if len(cells) != 2 or not (cells[0].isascii() and cells[0].isdigit()):
+            raise DataError("is not an index and a prediction with a tab between them", path=path, row=f"line {number}")
+        index = int(cells[0])
+        if index in rows:
+            raise DataError(f"the index {index} was there before", path=path, row=f"line {number}")
+        rows[index] = cells[1]
+    return rows

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qakit.api import DataError, LabelPrediction, Prediction, Targets, UsageError, write_text
-from qakit_glue.table import read_table, table_text
-from qakit_glue.tasks import HIGHEST_SIMILARITY, TEST_SETS, problem_of
+from qakit_glue.tasks import HIGHEST_SIMILARITY, TEST_SETS, problem_of, read_table, table_text
 
 if TYPE_CHECKING:
     from qakit_glue import GlueWriterSettings

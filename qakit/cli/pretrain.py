@@ -124,10 +124,9 @@ def _pretrain(
     from qakit.distributed import is_first_process, processes_of_this_launch
     from qakit.files import file_sha256
     from qakit.pretraining.output import read_note
-    from qakit.pretraining.prepare import loop_recipe, prepare_pretraining
+    from qakit.pretraining.prepare import contexts_of, distinct, loop_recipe, prepare_pretraining, read_documents
     from qakit.pretraining.pretrain import check_output, finished
     from qakit.pretraining.pretrain import pretrain as run_pretraining
-    from qakit.pretraining.texts import contexts_of, distinct, read_documents
     from qakit.runs import Run, alone_in
     from qakit.training.launch import accelerator_for
     from qakit.training.lineage import trace

@@ -15,7 +15,7 @@ from qakit.errors import DataError, UsageError
 if TYPE_CHECKING:
     from qakit.data.predictions_file import AnswerFile
     from qakit.protocols import Metric, Reader
-    from qakit.submit.medals import Place
+    from qakit.submit.standings import Place
     from qakit.values import Example, Prediction
 
 
@@ -148,7 +148,7 @@ def _judge(
 
 
 def _place(score: float, figure: str, leaderboard: Path | None, competition: str | None) -> Place | None:
-    from qakit.submit.medals import as_scores, place_of, read_leaderboard
+    from qakit.submit.standings import as_scores, place_of, read_leaderboard
 
     if leaderboard is not None and competition is not None:
         raise UsageError("one leaderboard: --leaderboard CSV, or --competition NAME for Kaggle's")

@@ -15,8 +15,7 @@ from qakit.errors import UsageError
 from qakit.outputs import new_path
 
 if TYPE_CHECKING:
-    from qakit.report.postprocess import Tuning
-    from qakit.report.postprocess_search import Figure, Tried
+    from qakit.report.postprocess import Figure, Tried, Tuning
     from qakit.report.postprocess_steps import Step
     from qakit.statistics import Difference
 

@@ -3,7 +3,7 @@
 ::
 
     $QAKIT_CACHE/user-UID/, or ~/.cache/qakit/user-UID/
-      tokens/KEY/                  tokenised texts (``qakit.data.token_cache``)
+      tokens/KEY/                  tokenised texts (``qakit.data.store``)
       weights/SHA256.safetensors   converted weights (``qakit.modeling.checkpoints``)
       datasets/hub--OWNER--NAME/   splits of the hub's datasets as Parquet (``qakit.data.sources``)
 

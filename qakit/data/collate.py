@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from qakit.data.arrays import ranges
 from qakit.data.batch import Batch, numbered
 from qakit.data.encode import EncodedExamples, Places
-from qakit.data.ragged import ranges
 from qakit.data.template import PairTemplate
 from qakit.data.windows import Windows, owned_tokens
 

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qakit.data.arrays import Float32, Int8, Int32, Int64
+from qakit.data.arrays import Float32, Int8, Int32, Int64, ranges
 from qakit.data.labels import label_numbers
-from qakit.data.ragged import ranges
 from qakit.data.store import Progress, TokenStore, build_store
 from qakit.values import YES_NO, Answer, Example, yes_no_of
 

@@ -2,26 +2,131 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import sys
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qakit.data import token_cache
-from qakit.data.cache import TOKENS, check_own, open_room, prune
-from qakit.data.encodings import Encoded, joined, tokenise
-from qakit.data.marks import with_marks
-from qakit.data.ragged import pointers_of
+from qakit.data.arrays import Int32, Int64, pointers_of
+from qakit.data.cache import TOKENS, check_own, mark_used, open_room, prune
+from qakit.data.encodings import Encoded, joined, tokenise, with_marks
 from qakit.data.template import kept_copy
 from qakit.data.words import splits_into_words, tokenise_by_words
+from qakit.files import temporary_folder
+from qakit.numbers import load_json
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
+
+
+FORMAT = 2
+"""Part of the key: raise it when the files change their meaning."""
+MANIFEST = "manifest.json"
+PARTS: dict[str, tuple[type[np.generic], int]] = {
+    "ids": (np.int32, 1),
+    "offsets": (np.int32, 2),
+    "pointers": (np.int64, 1),
+}
+"""The files' names, number types and columns; raw numbers in the machine's byte order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The open files of an entry that is being written."""
+
+    ids: BinaryIO
+    offsets: BinaryIO
+    pointers: BinaryIO
+
+
+@dataclass(frozen=True, slots=True)
+class Arrays:
+    """The memory-mapped arrays of an entry; shapes as in ``TokenStore``."""
+
+    ids: Int32
+    offsets: Int32
+    pointers: Int64
+
+
+def content_key(tokenizer: str, texts: Iterable[str]) -> str:
+    """The name of an entry: a hash of the tokenizer's fingerprint and the texts in their order."""
+    digest = blake2b(f"{FORMAT} {sys.byteorder} {tokenizer}".encode(), digest_size=16)
+    for text in texts:
+        encoded = text.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "little"))  # otherwise ["ab", "c"] would be ["a", "bc"]
+        digest.update(encoded)
+    return digest.hexdigest()
+
+
+def load(folder: Path) -> Arrays | None:
+    """The entry's arrays, or None when it is missing, truncated or damaged."""
+    try:
+        manifest = load_json((folder / MANIFEST).read_text(encoding="utf-8"))
+        if manifest != _manifest(folder):
+            return None
+        mark_used(folder)
+        return Arrays(**{name: _map(folder / name, *shape) for name, shape in PARTS.items()})
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: not JSON, or not UTF-8
+        return None
+
+
+def publish(folder: Path, write: Callable[[Files], None]) -> Arrays:
+    """Write an entry beside its place and move it there; if another process was faster, use that one's.
+
+    Raises:
+        OSError: as the file system says (disk full, read-only).
+    """
+    with temporary_folder(folder) as temporary:
+        entry = temporary / "entry"
+        entry.mkdir()
+        with ExitStack() as stack:
+            write(Files(**{name: stack.enter_context((entry / name).open("wb")) for name in PARTS}))
+        (entry / MANIFEST).write_text(json.dumps(_manifest(entry)), encoding="utf-8")
+        try:
+            entry.rename(folder)
+        except OSError:
+            if (arrays := load(folder)) is not None:
+                return arrays
+            # A damaged entry: out of the way with it. Readers that mapped it keep their mapping.
+            with suppress(FileNotFoundError):
+                folder.rename(temporary / "damaged")
+            with suppress(OSError):  # again another process: the same content
+                entry.rename(folder)
+        arrays = load(folder)
+        if arrays is None:
+            raise OSError(f"{folder} does not read back as it was written")
+        return arrays
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    """Size and checksum of each file."""
+    return {name: _checksum(folder / name) for name in PARTS}
+
+
+def _checksum(path: Path) -> list[int]:
+    size = crc = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            size, crc = size + len(block), zlib.crc32(block, crc)
+    return [size, crc]
+
+
+def _map(path: Path, dtype: type[np.generic], columns: int) -> NDArray[Any]:
+    shape = (-1,) if columns == 1 else (-1, columns)
+    if path.stat().st_size == 0:  # an empty file cannot be mapped
+        return np.zeros(0, dtype).reshape(shape)
+    return np.asarray(np.memmap(path, dtype=dtype, mode="r")).reshape(shape)
+
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +144,7 @@ class TokenStore:
     Attributes:
         ids: (M,) int32 token ids, without special tokens.
         offsets: (M, 2) int32 character start and end (exclusive) of each token in its raw text, with the marks that
-            follow it; see :func:`qakit.data.marks.with_marks`.
+            follow it; see :func:`qakit.data.encodings.with_marks`.
         pointers: (R + 1,) int64; the tokens of row r are [pointers[r], pointers[r + 1]).
     """
 
@@ -87,13 +192,13 @@ def build_store(
     backend = kept.backend
     if cache is None:
         return _in_memory(_tokenise(distinct, backend, progress)), row_of_text
-    folder = cache / TOKENS / token_cache.content_key(kept.fingerprint, distinct)
+    folder = cache / TOKENS / content_key(kept.fingerprint, distinct)
     try:
         check_own(cache, TOKENS)
-        arrays = token_cache.load(folder)
+        arrays = load(folder)
         if arrays is None:
             open_room(cache, TOKENS)
-            arrays = token_cache.publish(folder, lambda parts: _to_files(_tokenise(distinct, backend, progress), parts))
+            arrays = publish(folder, lambda parts: _to_files(_tokenise(distinct, backend, progress), parts))
             prune(cache, keep=folder)
     except OSError as error:  # a full or read-only disk is no reason not to train
         logger.warning("the token cache %s cannot be used (%s); tokens stay in memory", cache, error)
@@ -118,7 +223,7 @@ def _in_memory(chunks: Iterable[Encoded]) -> TokenStore:
     return TokenStore(whole.ids, whole.offsets, pointers_of(whole.lengths))
 
 
-def _to_files(chunks: Iterable[Encoded], files: token_cache.Files) -> None:
+def _to_files(chunks: Iterable[Encoded], files: Files) -> None:
     """Write the chunks as they come, so that only one of them is in memory."""
     total = 0
     files.pointers.write(np.zeros(1, np.int64).tobytes())

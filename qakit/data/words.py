@@ -18,9 +18,8 @@ from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from qakit.data.arrays import Int32, Int64
+from qakit.data.arrays import Int32, Int64, pointers_of, ranges
 from qakit.data.encodings import Encoded, chunks, joined, tokenise
-from qakit.data.ragged import pointers_of, ranges
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from qakit.data.predictions_file import ANSWER_FILES
-from qakit.ensembling.shares import as_shares
+from qakit.ensembling.method import as_shares
 from qakit.errors import PluginError, RecipeError
 from qakit.recipe.check import check_model, check_plugin
 from qakit.recipe.load import failure_of, name_from

@@ -62,8 +62,7 @@ class TwoStages:
     def prepare(self, graph: Graph, label: str, registry: Registry, listener: Listener) -> Mapping[str, str]:  # noqa: ARG002
         """Read the test file, which no stage has, and try the metric of the whole, which may be no stage's."""
         from qakit.data.splits import read_split
-        from qakit.inference.data_rules import check_judging
-        from qakit.inference.stand_ins import submission_problems
+        from qakit.inference.data_rules import check_judging, submission_problems
         from qakit.training.events import Notice
 
         test = read_split(self.loaded.whole, registry, "test")

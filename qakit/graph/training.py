@@ -49,8 +49,7 @@ class Training:
 
     def _go(self, listener: Listener, *, resume: bool) -> Finished | None:
         from qakit.data.cache import default_cache
-        from qakit.report.curves import draw_curves
-        from qakit.report.threshold_curve import draw_validation_curve
+        from qakit.report.curves import draw_curves, draw_validation_curve
         from qakit.runs import alone_in, check_free, create_run
         from qakit.training.clock import Clock, account
         from qakit.training.events import Notice, Remark, RunBegun

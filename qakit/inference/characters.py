@@ -17,8 +17,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from qakit.data.arrays import Float16, Float32, Int64
-from qakit.data.ragged import pointers_of
+from qakit.data.arrays import Float16, Float32, Int64, pointers_of
 from qakit.errors import DataError
 from qakit.files import atomic_path, check_readable
 from qakit.numbers import load_json

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qakit.data.arrays import Float32
+from qakit.data.arrays import Float32, pointers_of
 from qakit.data.folds import Assignment
-from qakit.data.ragged import pointers_of
 from qakit.errors import DataError
 from qakit.inference.characters import CHARACTERS_FILE, CharacterScores
 from qakit.inference.nbest_file import read_nbest

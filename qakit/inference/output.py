@@ -11,7 +11,7 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from qakit.data.formulas import formula_cells, formula_notice
+from qakit.data.csv_rows import formula_cells, formula_notice
 from qakit.errors import DataError, PluginError, UsageError
 from qakit.files import file_sha256, refuse_special, write_json, writing
 from qakit.inference.characters import CHARACTERS_FILE, CharacterScores

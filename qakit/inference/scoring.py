@@ -17,13 +17,12 @@ from qakit.data.template import PairTemplate
 from qakit.data.windows import Windows
 from qakit.distributed import ALONE, Workers
 from qakit.inference.aggregation import check_head, decided, given_by, learns_yes_no
-from qakit.inference.answer_sets import set_predictions
 from qakit.inference.characters import CharacterScores
 from qakit.inference.classification import check_windows, context_predictions, label_predictions
 from qakit.inference.collectors import Scores, SetScores, SpanScores, Table, collector
-from qakit.inference.log_probabilities import character_scores
 from qakit.inference.memory import within_memory
-from qakit.inference.nbest import span_predictions
+from qakit.inference.nbest import set_predictions, span_predictions
+from qakit.inference.positions import character_scores
 from qakit.modeling.assemble import Assembled, padding_for
 from qakit.modeling.attention import Attention, attention_to_score
 from qakit.modeling.device import Precision, autocast

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from qakit.data.formulas import formula_cells
+from qakit.data.csv_rows import formula_cells
 from qakit.data.read import iter_blocks, problems_of
 from qakit.data.splits import build_reader
 from qakit.errors import DataError, QakitError

@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from qakit.data.arrays import Bools, Int64
+from qakit.data.arrays import Bools, Int64, ranges
 from qakit.data.encode import EncodedExamples
-from qakit.data.ragged import ranges
 from qakit.data.template import PairTemplate
 from qakit.data.windows import Windows
 

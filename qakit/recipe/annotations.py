@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import enum
+import inspect
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
-from types import NoneType, UnionType
+from types import ModuleType, NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -188,3 +193,28 @@ def all_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
         section = field.annotation
         if isinstance(section, type) and issubclass(section, BaseModel) and section is not PluginRef:
             yield from all_keys(section, f"{prefix}{name}.")
+
+
+def field_doc(section: type[BaseModel], name: str) -> str:
+    """What a field means, on one line: its description, or the string below it in the source; empty for nothing.
+
+    pydantic's ``use_attribute_docstrings`` would read the source whenever the module is imported, which takes longer
+    than all the rest of that import.
+    """
+    given = section.model_fields[name].description
+    if given is None and issubclass(section, Section):
+        given = _docs(sys.modules[section.__module__]).get((section.__name__, name))
+    return " ".join((given or "").split())
+
+
+@cache
+def _docs(module: ModuleType) -> dict[tuple[str, str], str]:
+    """The string that follows each annotated assignment of each class, by (class, field)."""
+    classes = [node for node in ast.parse(inspect.getsource(module)).body if isinstance(node, ast.ClassDef)]
+    return {
+        (node.name, field.target.id): text.value.value
+        for node in classes
+        for field, text in pairwise(node.body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
+    }

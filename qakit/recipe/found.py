@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from importlib import resources
 from pathlib import Path
 
 from qakit.errors import RecipeError
-from qakit.recipe.bundled import OWN_FOLDER, bundled_recipes, with_ending
 from qakit.recipe.issues import Issue
 from qakit.recipe.read import missing_file_hint
+
+OWN_FOLDER = Path("recipes")
+
+
+def bundled_recipes() -> Path | None:
+    """Their folder: in the installed package, or in the checkout that an editable install runs from.
+
+    None where there is none, or where the package is not unpacked into a folder.
+    """
+    package = resources.files("qakit")
+    folder = package / "bundled" / "recipes"
+    if isinstance(folder, Path) and folder.is_dir():
+        return folder
+    checkout = Path(str(package)).parent  # pyproject.toml tells it from a folder of packages
+    return checkout / "recipes" if (checkout / "pyproject.toml").is_file() else None
+
+
+def with_ending(recipe: Path) -> Path:
+    """A recipe's file by its name, which may leave ``.yaml`` out."""
+    return recipe if recipe.suffix else recipe.with_suffix(".yaml")
+
 
 _CLOSE = 0.8
 """Names at least this similar are one name misspelt (``difflib``'s ratio)."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from qakit.errors import RecipeError
-from qakit.recipe.bundled import bundled_recipes, with_ending
+from qakit.recipe.found import bundled_recipes, with_ending
 from qakit.recipe.model import default_plugin, plugin_kind
 from qakit.recipe.nodes import BUILT_IN, At, Entry, Findings, ListNode, MapNode, Node, Place, ScalarNode, plain
 from qakit.recipe.read import missing_file_hint, read_recipe_file

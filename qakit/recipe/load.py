@@ -11,8 +11,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from qakit.errors import RecipeError
-from qakit.recipe.check import check, settings_model
+from qakit.attribution import calling
+from qakit.errors import PluginError, PluginFaultError, RecipeError
+from qakit.recipe.check import check, plugin_blocks, settings_model
 from qakit.recipe.dump import dump_recipe, recipe_data, recipe_hash
 from qakit.recipe.hub_data import model_commit
 from qakit.recipe.issues import Issue
@@ -31,14 +32,16 @@ from qakit.recipe.nodes import (
     child,
     dotted,
     origin_of,
+    plain,
+    replace_at,
 )
 from qakit.recipe.overrides import Setting, apply_overrides, apply_settings
 from qakit.recipe.own_plugins import with_own_plugins
 from qakit.recipe.paths import resolve_paths
 from qakit.recipe.read import recipe_text
 from qakit.recipe.syntax import parse
-from qakit.recipe.upgrade import upgraded
-from qakit.registry import Registry, load_registry
+from qakit.registry import Entry, Registry, load_registry
+from qakit.returned import settings as settings_fault
 
 __all__ = [
     "LoadedRecipe",
@@ -139,7 +142,7 @@ def load_resolved(
     """Read back what :func:`dump_recipe` wrote: paths are taken as they are, nothing is inherited or expanded.
 
     Args:
-        versions: of its plugins' settings, by place; see :func:`qakit.recipe.upgrade.upgraded`. None for the present
+        versions: of its plugins' settings, by place; see :func:`qakit.recipe.load.upgraded`. None for the present
             ones.
         unneeded: as in :func:`qakit.recipe.check.check`.
 
@@ -226,3 +229,48 @@ def _origins(value: Any, node: Node | None, at: At) -> Iterator[tuple[At, Origin
         found = child(node, part) if isinstance(node, MapNode | ListNode) else None
         yield (*at, part), DEFAULT if found is None else origin_of(found.place)
         yield from _origins(item, None if isinstance(found, ScalarNode) else found, (*at, part))
+
+
+def upgraded(tree: MapNode, versions: Mapping[str, int], registry: Registry) -> MapNode:
+    """The tree of a run's recipe, whose plugins' settings are of the installed versions.
+
+    Args:
+        versions: those that the settings are of, by place (``head``, ``postprocess.0``); 1 where nothing is said.
+
+    Raises:
+        PluginError: settings are of a later version than the installed plugin, or the plugin cannot upgrade them.
+    """
+    for block in plugin_blocks(tree):
+        try:
+            entry = registry.get(block.kind, block.name)
+        except PluginError:  # the recipe's check tells it
+            continue
+        version, present = versions.get(dotted(block.at), 1), entry.component.version
+        if version > present:
+            raise PluginError(
+                f"{dotted(block.at)}: the run has settings of version {version}, and the {entry.owner} knows those up "
+                f"to {present}: install a later {entry.package}"
+            )
+        if block.node is None or version == present or entry.component.upgrade is None:
+            continue
+        given = {name: value for name, value in plain(block.node).items() if name != "name"}
+        changed = {"name": block.name} | _upgraded(entry, given, version)
+        source = Source(f"settings from the {entry.owner}", Path(), override=True)
+        node = parse(json.dumps(changed), source, Findings())
+        assert node is not None
+        new = replace_at(tree, block.at, node)
+        assert isinstance(new, MapNode)
+        tree = new
+    return tree
+
+
+def _upgraded(entry: Entry, given: Mapping[str, Any], version: int) -> dict[str, Any]:
+    """What the plugin makes of settings, as plain values."""
+    upgrade = entry.component.upgrade
+    assert upgrade is not None
+    with calling(entry.owner, "upgrade"):
+        found = upgrade(given, version)
+        if (wrong := settings_fault((), found)) is not None:
+            raise PluginFaultError(str(entry.owner), f"upgrade {wrong}")
+        plain_values: dict[str, Any] = json.loads(json.dumps(dict(found)))
+    return plain_values

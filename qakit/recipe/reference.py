@@ -11,8 +11,7 @@ from pydantic.fields import FieldInfo
 
 from qakit.components import KINDS, Kind
 from qakit.problems import PROBLEM_KINDS, ProblemKind
-from qakit.recipe.annotations import describe, field_annotation, sections
-from qakit.recipe.docs import field_doc
+from qakit.recipe.annotations import describe, field_annotation, field_doc, sections
 from qakit.recipe.dump import yaml_flow
 from qakit.recipe.model import PLUGIN_FIELDS, DataSection, PluginRef, Recipe
 from qakit.recipe.section import Section

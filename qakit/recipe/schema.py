@@ -13,8 +13,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from qakit.components import Kind, singular
-from qakit.recipe.annotations import at_path, sections
-from qakit.recipe.docs import field_doc
+from qakit.recipe.annotations import at_path, field_doc, sections
 from qakit.recipe.model import PLUGIN_FIELDS, PluginRef, Recipe
 from qakit.recipe.section import is_path_field
 from qakit.registry import Entry, Registry

@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from qakit import __version__
-from qakit.data.csv_rows import csv_rows
-from qakit.data.formulas import formula_cells, formula_notice
+from qakit.data.csv_rows import csv_rows, formula_cells, formula_notice
 from qakit.entry_points import describe
 from qakit.files import write_text
 from qakit.inference.evaluation import Judge

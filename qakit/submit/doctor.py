@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from qakit.errors import SubmissionError
-from qakit.submit.client import KaggleClient, connect
+from qakit.submit.client import KaggleClient, connect, installed_version
 from qakit.submit.credentials import HELP, find_credentials
 from qakit.submit.faults import KaggleError
-from qakit.submit.official import installed_version
 from qakit.submit.remote import Competition, rules_page
 from qakit.submit.settings import ENDPOINT_VARIABLE, KaggleSettings
 

@@ -14,8 +14,7 @@ from typing import Any
 from qakit import __version__
 from qakit.errors import DataError
 from qakit.files import file_sha256, replace_folder, write_json, write_text
-from qakit.submit.client import KaggleClient
-from qakit.submit.official import installed_version
+from qakit.submit.client import KaggleClient, installed_version
 from qakit.submit.preflight import Preflight
 from qakit.submit.record import Record, Score, new_id
 

@@ -10,7 +10,7 @@ from statistics import stdev
 from typing import TYPE_CHECKING
 
 from qakit.errors import DataError, QakitError, RunError, UsageError
-from qakit.recipe.slug import competition_slug
+from qakit.recipe.model import competition_slug
 from qakit.runs import Run
 from qakit.submit.pending import FileSubmission
 from qakit.submit.preflight import Preflight, check_csv

@@ -16,10 +16,9 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from qakit.data.arrays import Float32, Int64
+from qakit.data.arrays import Float32, Int64, pointers_of
 from qakit.data.batch import Batch
 from qakit.data.encode import EncodedExamples
-from qakit.data.ragged import pointers_of
 from qakit.data.windows import Windows
 from qakit.errors import DataError, PluginError, UsageError
 from qakit.inference.characters import CHARACTERS_FILE, CharacterScores, context_hash

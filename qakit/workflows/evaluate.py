@@ -60,8 +60,8 @@ def evaluate(
     from qakit.data.cache import default_cache
     from qakit.inference.nbest_file import write_nbest
     from qakit.report.compare_runs import answered
+    from qakit.report.curves import draw_threshold_curve
     from qakit.report.evaluation import expectation_of, report_of
-    from qakit.report.threshold_curve import draw_threshold_curve
     from qakit.report.view import write_questions
     from qakit.report.view_data import Findings
     from qakit.stages.trained import TrainedPipeline

@@ -14,8 +14,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from qakit.data.encode import encode
-from qakit.data.encodings import Encoded
-from qakit.data.marks import with_marks
+from qakit.data.encodings import Encoded, with_marks
 from qakit.data.store import build_store
 from qakit.values import Answer, Example
 

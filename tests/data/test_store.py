@@ -17,7 +17,6 @@ from leftovers import left_behind
 from transformers import PreTrainedTokenizerFast
 
 from qakit.data import store as stores
-from qakit.data import token_cache as caches
 from qakit.data.cache import TOKENS
 from qakit.data.store import TokenStore, build_store
 from qakit.data.template import kept_copy
@@ -156,11 +155,11 @@ def damage_missing(entry: Path) -> None:
 
 
 def damage_manifest(entry: Path) -> None:
-    (entry / caches.MANIFEST).write_bytes(b"\xff{")
+    (entry / stores.MANIFEST).write_bytes(b"\xff{")
 
 
 def damage_no_manifest(entry: Path) -> None:
-    (entry / caches.MANIFEST).unlink()
+    (entry / stores.MANIFEST).unlink()
 
 
 def damage_not_a_folder(entry: Path) -> None:
@@ -181,11 +180,11 @@ def test_a_damaged_entry_is_rebuilt(
     build_store(TEXTS, bert_tokenizer, cache=tmp_path)
     (entry,) = entries(tmp_path)
     damage(entry)
-    assert caches.load(entry) is None
+    assert stores.load(entry) is None
     store, _ = build_store(TEXTS, bert_tokenizer, cache=tmp_path)
     assert texts_of(store) == expected
     assert entries(tmp_path) == [entry]
-    assert caches.load(entry) is not None
+    assert stores.load(entry) is not None
 
 
 def test_a_failure_leaves_nothing(bert_tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> None:
@@ -218,16 +217,16 @@ def test_leftovers_of_killed_processes_go(bert_tokenizer: PreTrainedTokenizerFas
 def test_the_faster_process_wins(tmp_path: Path) -> None:
     """Both write; the second finds the first one's entry in place and takes it."""
 
-    def write(files: caches.Files) -> None:
+    def write(files: stores.Files) -> None:
         files.ids.write(np.array([5, 6], np.int32).tobytes())
         files.offsets.write(np.array([[0, 1], [1, 2]], np.int32).tobytes())
         files.pointers.write(np.array([0, 2], np.int64).tobytes())
 
-    def slow(files: caches.Files) -> None:
-        caches.publish(tmp_path / TOKENS / "entry", write)
+    def slow(files: stores.Files) -> None:
+        stores.publish(tmp_path / TOKENS / "entry", write)
         write(files)
 
-    arrays = caches.publish(tmp_path / TOKENS / "entry", slow)
+    arrays = stores.publish(tmp_path / TOKENS / "entry", slow)
     assert arrays.ids.tolist() == [5, 6]
     assert [entry.name for entry in entries(tmp_path)] == ["entry"]
 

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from qakit.errors import UsageError
 from qakit.inference.characters import CharacterScores
 from qakit.values import Answer, Example
-from qakit_ensemble.axis import Axis
-from qakit_ensemble.gold import gold_places
+from qakit_ensemble.axis import Axis, gold_places
 
 MEMBERS = 2
 TEXTS = st.lists(st.text("abc", min_size=1, max_size=7), min_size=1, max_size=3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qakit.data.ragged import pointers_of
+from qakit.data.arrays import pointers_of
 from qakit.inference.characters import CharacterScores, context_hash
 from qakit.inference.out_of_fold import joined
 

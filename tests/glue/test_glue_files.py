@@ -21,8 +21,7 @@ from qakit.testing import check_component
 from qakit.values import LabelPrediction, SpanPrediction, Targets
 from qakit_glue import GLUE, GlueFile
 from qakit_glue.pack import pack
-from qakit_glue.table import read_table, table_text
-from qakit_glue.tasks import TEST_SETS, problem_of
+from qakit_glue.tasks import TEST_SETS, problem_of, read_table, table_text
 
 
 def writer(**settings: Any) -> Any:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from span_layouts import Layout, Span, batch_of, candidates_of, characters, encoded_of, windows_of
 
-from qakit.inference.answer_sets import set_predictions
+from qakit.inference.nbest import set_predictions
 from qakit.inference.table import SpanTable
 from qakit.values import Example, SetPrediction
 

@@ -18,11 +18,10 @@ from qakit.api import CharacterScores
 from qakit.data.encode import EncodedExamples
 from qakit.data.store import TokenStore
 from qakit.errors import DataError, OutputError
-from qakit.inference import log_probabilities
+from qakit.inference import positions
 from qakit.inference.aggregation import spans_of, whole_contexts
-from qakit.inference.log_probabilities import character_scores
 from qakit.inference.nbest import span_predictions
-from qakit.inference.positions import PositionTable
+from qakit.inference.positions import PositionTable, character_scores
 from qakit.values import Example
 
 Tokens = list[tuple[int, int]]
@@ -159,7 +158,7 @@ def test_blocks_of_examples_give_the_same(
 ) -> None:
     whole = scores_of(*case)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(log_probabilities, "BLOCK_TOKENS", 3)
+        patch.setattr(positions, "BLOCK_TOKENS", 3)
         assert equal(scores_of(*case), whole)
 
 

@@ -258,7 +258,7 @@ def test_hard_negatives_without_a_ratio_are_an_error(component: Any, settings: d
 @pytest.mark.parametrize("component", [STRIDE, CENTRED, RANDOM_WINDOW], ids=lambda component: component.name)
 def test_the_contract_of_preprocessors(component: Any, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     # The check's examples have no ids, only the keys 100, 101 ...
-    monkeypatch.setattr("qakit_preprocess.candidates_file.example_key", int)
+    monkeypatch.setattr("qakit_preprocess.wrong_candidates.example_key", int)
     text = "x " * 61
     folder = run(*(line(str(key), [(0, 3, 0.5), (10, 13, 0.2)], text=text) for key in (100, 103, 104, 105, 109)))
     hard = {"from_run": str(folder), "share": 0.7}

@@ -13,8 +13,8 @@ from qakit.data.encode import EncodedExamples
 from qakit.data.store import TokenStore
 from qakit.errors import DataError, RecipeError
 from qakit.pretraining.pieces import chosen, pieces, word_begins
+from qakit.pretraining.prepare import distinct, read_documents
 from qakit.pretraining.settings import PretrainSettings, settings_from
-from qakit.pretraining.texts import distinct, read_documents
 
 
 def encoded(lengths: list[int], offsets: list[tuple[int, int]] | None = None) -> EncodedExamples:

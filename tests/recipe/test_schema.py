@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from qakit.recipe.annotations import sections
-from qakit.recipe.docs import field_doc
+from qakit.recipe.annotations import field_doc, sections
 from qakit.recipe.model import Recipe, Section
 from qakit.recipe.schema import recipe_schema
 from qakit.registry import Registry, load_registry

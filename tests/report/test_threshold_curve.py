@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from qakit.inference.threshold import Choices
-from qakit.report.threshold_curve import draw_threshold_curve
+from qakit.report.curves import draw_threshold_curve
 
 pytestmark = pytest.mark.usefixtures("drawn_pictures")
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from qakit.errors import DataError, UsageError
 from qakit.registry import load_registry
-from qakit.submit.medals import medal_places, place_of, read_leaderboard
+from qakit.submit.standings import medal_places, place_of, read_leaderboard
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,8 @@ from qakit.files import names_in
 from qakit.recipe.load import dump_recipe
 from qakit.recipe.model import Recipe
 from qakit.sessions import there
-from qakit.sessions.adopt import adopt
 from qakit.sessions.flow import Desk, begin, go_on, kernel_name
-from qakit.sessions.following import fetch, look, train_to_the_end
+from qakit.sessions.following import adopt, fetch, look, train_to_the_end
 from qakit.sessions.job import THERE, Job, Limits
 from qakit.sessions.kernels import Kernels
 from qakit.sessions.notebook import notebook

@@ -266,9 +266,8 @@ def _rules(recipe: Recipe, registry: Registry) -> tuple[Rules, bool]:
     Where the backbone cannot be had nobody knows what the head gives; that is reported with the tokenizer.
     """
     from qakit.inference.aggregation import given_by, learns_yes_no
-    from qakit.inference.data_rules import data_findings
+    from qakit.inference.data_rules import data_findings, untrained_head
     from qakit.inference.scoring import number_range_of
-    from qakit.inference.stand_ins import untrained_head
 
     try:
         head = untrained_head(recipe, registry, ())

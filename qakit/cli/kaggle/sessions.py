@@ -76,9 +76,8 @@ def train(
     Example: qakit kaggle train hw7/boss -o runs/boss
     """
     from qakit.cli.terminal.progress import TrainingDisplay
-    from qakit.sessions.adopt import adopt
     from qakit.sessions.flow import go_on
-    from qakit.sessions.following import train_to_the_end
+    from qakit.sessions.following import adopt, train_to_the_end
     from qakit.sessions.job import Limits
 
     if (recipe is None) == (resume is None) or (resume is not None and (output or overrides or max_hours)):
@@ -111,8 +110,7 @@ def status(
     Example: qakit kaggle status runs/boss
     """
     from qakit.cli.terminal.tables import print_table
-    from qakit.sessions.adopt import adopt
-    from qakit.sessions.following import look
+    from qakit.sessions.following import adopt, look
 
     desk = _desk()
     sessions = desk.ledger.read() if run is None else adopt(desk, run)
@@ -213,7 +211,7 @@ def _desk() -> Desk:
 
 
 def _latest(run: Path) -> tuple[Desk, Session]:
-    from qakit.sessions.adopt import adopt
+    from qakit.sessions.following import adopt
 
     desk = _desk()
     sessions = adopt(desk, run)

@@ -13,7 +13,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from qakit.cli.terminal.console import err, out, plain, print_error, print_json, print_warning
-from qakit.data.formulas import formula_notice
+from qakit.data.csv_rows import formula_notice
 from qakit.distributed import launched_processes
 from qakit.errors import UsageError
 from qakit.inference.stream_inputs import DATA_ENDINGS, Form, dealt, find_shards, is_pattern

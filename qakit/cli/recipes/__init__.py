@@ -14,7 +14,7 @@ from qakit.cli.terminal.console import err, out, plain, print_json, print_text, 
 from qakit.cli.terminal.groups import Commands
 from qakit.errors import RecipeError, UsageError
 from qakit.outputs import new_path
-from qakit.recipe.bundled import OWN_FOLDER, bundled_recipes
+from qakit.recipe.found import OWN_FOLDER, bundled_recipes
 from qakit.values import Device, Task
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from qakit.data.checks.findings import EXAMPLES_SHOWN, Finding, Lengths, note, shown, warning
-from qakit.data.formulas import begins_like_formula
+from qakit.data.csv_rows import begins_like_formula
 from qakit.values import Example
 
 SUSPICIOUS = {
