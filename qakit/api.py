@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from qakit.data.encode import EncodedExamples, Places, example_key, token_spans
     from qakit.data.store import TokenStore
     from qakit.data.windows import Windows
-    from qakit.ensembling.method import as_shares
+    from qakit.ensembling.load import as_shares
     from qakit.errors import DataError, ModelError, QakitError, UsageError
     from qakit.files import atomic_path, without_gz, write_text
     from qakit.hookspecs import hookimpl
@@ -261,7 +261,7 @@ _MODULES = {
         "qakit.data.encode": "EncodedExamples example_key Places token_spans",
         "qakit.data.store": "TokenStore",
         "qakit.data.windows": "Windows",
-        "qakit.ensembling.method": "as_shares",
+        "qakit.ensembling.load": "as_shares",
         "qakit.files": "atomic_path without_gz write_text",
         "qakit.inference.characters": "CharacterScores",
         "qakit.inference.nbest_file": "iter_nbest",

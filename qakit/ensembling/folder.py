@@ -20,8 +20,8 @@ from typing import Any
 
 from qakit.ensembling.combine import Ensemble
 from qakit.ensembling.kept import NBEST, Kept
-from qakit.ensembling.load import recipe_of_whole
-from qakit.ensembling.method import Method, as_shares
+from qakit.ensembling.load import as_shares, recipe_of_whole
+from qakit.ensembling.method import Method
 from qakit.ensembling.validation import Decision
 from qakit.errors import RunError, UsageError
 from qakit.files import file_sha256, replace_folder, write_json, write_text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from qakit.data.predictions_file import ANSWER_FILES
-from qakit.ensembling.method import as_shares
 from qakit.errors import PluginError, RecipeError
 from qakit.recipe.check import check_model, check_plugin
 from qakit.recipe.load import failure_of, name_from
@@ -23,6 +23,19 @@ from qakit.recipe.paths import resolve_paths
 from qakit.recipe.read import read_recipe_file
 from qakit.recipe.section import FOLDER_NAME, Section, check_folder_names
 from qakit.registry import Registry
+
+
+def as_shares(weights: Sequence[float]) -> tuple[float, ...]:
+    """The weights as shares of 1.
+
+    Raises:
+        ValueError: one is negative or no number, or none is above 0.
+    """
+    total = sum(weights)
+    if any(not 0 <= weight < math.inf for weight in weights) or not 0 < total < math.inf:
+        raise ValueError("weights must be numbers from 0 up, at least one above 0")
+    return tuple(weight / total for weight in weights)
+
 
 Values = dict[str, Any]
 """Dotted recipe keys and what they become, as in a study."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from statistics import fmean
 
-from qakit.ensembling.method import Method, as_shares, learnt_values, without
+from qakit.ensembling.load import as_shares
+from qakit.ensembling.method import Method, learnt_values, without
 from qakit.inference.evaluation import Judge, finish
 from qakit.inference.threshold import apply_threshold, tune_null_threshold
 from qakit.protocols import DrawnMetric, EnsembleMember, PerExampleMetric, Pool

@@ -148,7 +148,7 @@ def _two_stages(run: Run, registry: Registry, place: str) -> Described:
 
 def _ensemble(run: Run, registry: Registry, place: str, within: tuple[Path, ...]) -> Described:
     from qakit.ensembling.folder import open_stored
-    from qakit.ensembling.method import as_shares
+    from qakit.ensembling.load import as_shares
     from qakit.folds import open_together
     from qakit.runs import nested, open_run
 

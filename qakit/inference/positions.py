@@ -1,4 +1,4 @@
-"""The scores of single tokens, brought together from all windows that hold them, also as log-probabilities of characters."""
+"""The scores of single tokens, from all windows that hold them; and log-probabilities of characters, made of them."""
 
 from __future__ import annotations
 

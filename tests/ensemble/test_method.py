@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from qakit.components import Component, Kind, NoSettings, Settings
 from qakit.discovery import Discovery, LoadedPlugin
-from qakit.ensembling.method import Method, as_shares
+from qakit.ensembling.load import as_shares
+from qakit.ensembling.method import Method
 from qakit.entry_points import PluginOrigin
 from qakit.errors import UsageError
 from qakit.protocols import EnsembleMember
