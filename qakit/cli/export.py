@@ -180,7 +180,7 @@ def _weights(run: Path, folder: Path, *, adapter_only: bool, as_json: bool) -> N
 
 def _colab(recipe: Path, folder: Path, *, as_json: bool) -> None:
     from qakit.registry import load_registry
-    from qakit.sessions.job import export_colab
+    from qakit.sessions.notebook import export_colab
     from qakit.training.events import log
     from qakit.workflows.train import plan_training
 

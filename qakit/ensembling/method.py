@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qakit.ensembling.load import Weights
+from qakit.ensembling.load import Weights, as_shares
 from qakit.errors import PluginError, UsageError
 from qakit.protocols import EnsembleMember, Ensembler, NoRuntime, Pool, PoolsMembers
 from qakit.recipe.model import Recipe

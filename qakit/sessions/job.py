@@ -18,13 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qakit.errors import UsageError
-from qakit.files import file_sha256, json_text, replace_folder, temporary_folder, write_json, write_text
+from qakit.files import file_sha256, json_text, temporary_folder, write_text
 from qakit.numbers import load_json
-from qakit.outputs import check_empty
 from qakit.recipe.dump import dump_recipe, recipe_data, recipe_hash
 from qakit.recipe.model import Recipe
 from qakit.runs import APART, PIPELINE, runs_in
-from qakit.sessions.notebook import colab_notebook
 from qakit.submit.download import MANIFEST
 from qakit.submit.wheel import make_wheels
 
@@ -333,17 +331,3 @@ def brought_back(folder: Path, places: Mapping[str, str]) -> None:
             write_text(file, json_text(_changed(load_json(text), back)))
     for file in folder.rglob(PIPELINE):
         write_text(file, _replaced(file.read_text("utf-8"), places))
-
-
-def export_colab(graph: Graph, folder: Path, registry: Registry, listener: Listener) -> Path:
-    """Write wheels, data and a notebook; returns the notebook.
-
-    Raises:
-        QakitError: the folder exists and is not empty, or what can be known before a training is wrong.
-    """
-    check_empty(folder)
-    name = graph.recipe.name or "run"
-    with replace_folder(folder) as fresh:
-        job = pack(graph, fresh, registry, Limits(None, 0.0, internet=True), listener, competitions=False)
-        write_json(fresh / f"{name}.ipynb", colab_notebook(name, job))
-    return folder / f"{name}.ipynb"

@@ -1,15 +1,23 @@
-"""The notebook of a session. What is particular to it gets into the code as literals, and nowhere else."""
+"""The notebook of a session, and of a folder for Colab. What is particular to it gets into the code as literals alone."""
 
 from __future__ import annotations
 
 import ast
 import json
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from qakit.sessions.job import Job
+from qakit.files import replace_folder, write_json
+from qakit.outputs import check_empty
+from qakit.sessions.job import Job, Limits, pack
 from qakit.sessions.kernels import Push
 from qakit.sessions.record import Session
 from qakit.submit.notebook import install, ipynb
+
+if TYPE_CHECKING:
+    from qakit.graph.nodes import Graph
+    from qakit.registry import Registry
+    from qakit.training.events import Listener
 
 
 def push_of(session: Session, job: Job, *, follows: str | None) -> Push:
@@ -101,3 +109,17 @@ from qakit.sessions.there import train
 
 train(ORDER, inputs=INPUT, output=Path(os.environ.get("QAKIT_OUTPUT", "/kaggle/working")), began=BEGAN)
 """
+
+
+def export_colab(graph: Graph, folder: Path, registry: Registry, listener: Listener) -> Path:
+    """Write wheels, data and a notebook; returns the notebook.
+
+    Raises:
+        QakitError: the folder exists and is not empty, or what can be known before a training is wrong.
+    """
+    check_empty(folder)
+    name = graph.recipe.name or "run"
+    with replace_folder(folder) as fresh:
+        job = pack(graph, fresh, registry, Limits(None, 0.0, internet=True), listener, competitions=False)
+        write_json(fresh / f"{name}.ipynb", colab_notebook(name, job))
+    return folder / f"{name}.ipynb"
