@@ -99,7 +99,7 @@ def snapshot(
         raise
     except Exception as caught:  # the hub client's HTTP library changes; whatever it raises, the hub did not answer
         error = _cause(caught)
-        cached = _cached_folder(repository, kind, revision)
+        cached = held_snapshot(repository, kind, revision)
         held = [] if cached is None else list(choose(_names_in(cached)))
         why = why_not(error, repository, kind, revision)
         broke_off = cached is not None and not set(wanted.get(cached.name, ())) <= set(held)
@@ -108,11 +108,6 @@ def snapshot(
                 _warn(f"{repository}: {why}; the copy in the cache is used")
             return cached
         raise HubError(f"{subject}: {why}", unreachable=not _is_final(error)) from error
-
-
-def held_snapshot(repository: str, *, kind: Kind = "model") -> Path | None:
-    """The folder of a repository's newest commit in the cache, whatever files it has; the hub is not asked."""
-    return _cached_folder(repository, kind, None)
 
 
 def commit_of(folder: Path) -> str:
@@ -219,7 +214,9 @@ def _repository_folder(repository: str, kind: Kind) -> Path:
     return Path(constants.HF_HUB_CACHE) / "--".join([f"{kind}s", *repository.split("/")])
 
 
-def _cached_folder(repository: str, kind: Kind, revision: str | None) -> Path | None:
+def held_snapshot(repository: str, kind: Kind = "model", revision: str | None = None) -> Path | None:
+    """The folder of a repository's commit, by default the newest, in the cache, whatever files it has; the hub is not
+    asked."""
     folder = _repository_folder(repository, kind)
     reference = folder / "refs" / (revision or DEFAULT_REVISION)
     commit = reference.read_text("utf-8").strip() if reference.is_file() else revision

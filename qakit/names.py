@@ -30,6 +30,11 @@ def few(names: Sequence[str], shown: int = 6) -> str:
     return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
 
 
+def shortened(text: str, longest: int) -> str:
+    """The text, or as much of it as fits with an ellipsis at its end."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
 def one_line(said: object, longest: int | None = 300) -> str:
     """What another program says, for a message of ours: its first line, with what follows where that ends in a colon.
 
@@ -40,7 +45,7 @@ def one_line(said: object, longest: int | None = 300) -> str:
     lines = [" ".join(line.split()) for line in str(said).splitlines() if line.strip()]
     kept = next((number for number, line in enumerate(lines, start=1) if not line.endswith(":")), len(lines))
     text = " ".join(lines[:kept]) or (type(said).__name__ if isinstance(said, BaseException) else "")
-    return text if longest is None or len(text) <= longest else f"{text[: longest - 1]}…"
+    return text if longest is None else shortened(text, longest)
 
 
 def below(folder: Path, path: object) -> Path:

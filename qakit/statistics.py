@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import comb
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, TypeVar
 
 from qakit.randomness import derive_seed
@@ -63,6 +63,10 @@ class Difference:
     def distinguishable(self) -> bool:
         """Whether the interval leaves out 0."""
         return self.low > 0 or self.high < 0
+
+    def __str__(self) -> str:
+        """``+0.31 [-0.10, +0.70]``."""
+        return f"{self.mean:+.2f} [{self.low:+.2f}, {self.high:+.2f}]"
 
 
 def interval(
@@ -152,6 +156,22 @@ def _means(values: NDArray[np.float64], *, seed: int, resamples: int) -> NDArray
         part = means[start : start + rows]
         part[:] = generator.multinomial(len(values), shares, size=len(part)) @ distinct
     return means / len(values)
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A figure over several runs."""
+
+    mean: float
+    low: float
+    high: float
+    sd: float | None
+    """Standard deviation of the sample (n - 1); None for a single run."""
+
+    @staticmethod
+    def of(values: Sequence[float]) -> Spread:
+        """The spread of at least one value."""
+        return Spread(fmean(values), min(values), max(values), stdev(values) if len(values) > 1 else None)
 
 
 # ------------------------------------------------------------------------------- one figure of one system

@@ -11,11 +11,10 @@ from torch import Tensor
 from qakit.api import Batch, Distributions, HeadOutput, HeadRuntime, PositionScores, SpanCandidates
 from qakit_heads.band import over_spans, possible_spans
 from qakit_heads.features import SpanFeatureHead, SpanFeatures, yes_no_scores
-from qakit_heads.interacting_spans import InteractingSpans
 from qakit_heads.places import Place, over_places, target_places
 from qakit_heads.segments import spans_from
-from qakit_heads.separable_spans import SeparableSpans
 from qakit_heads.soft_labels import soft_span_weights
+from qakit_heads.span_scores import InteractingSpans, SeparableSpans
 from qakit_heads.windowed import NEVER
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qakit.cli.terminal.console import err, out, plain, print_json, print_warning
 from qakit.cli.terminal.tables import modules_table, number, print_pairs, print_table
 from qakit.errors import QakitError
+from qakit.names import shortened
 from qakit.values import LabelPrediction, SetPrediction, Targets
 
 if TYPE_CHECKING:
@@ -172,8 +173,7 @@ def _answers_questions(run: Run) -> bool:
 
 
 def _short(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= TEXT_SHOWN else text[: TEXT_SHOWN - 1] + "…"
+    return shortened(" ".join(text.split()), TEXT_SHOWN)
 
 
 def show_expectation(expectation: Expectation) -> None:
@@ -210,7 +210,7 @@ def show_errors(expectation: Expectation) -> None:
     print_table(title, columns, rows, numbers=columns[1:3])
 
 
-def show_pipeline(run: Run, metrics: Mapping[str, Any]) -> None:
+def _show_pipeline(run: Run, metrics: Mapping[str, Any]) -> None:
     """What a finished pipeline expects, its files, and what to do next."""
     combine = metrics["combine"]
     files = {
@@ -255,7 +255,6 @@ def show_dry_run(planned: PlannedTraining, summary: Mapping[str, Any], *, as_jso
 
 def show_training(result: TrainingResult, *, as_json: bool, quiet: bool) -> None:
     """The figures, the files, and what to do next; with ``as_json`` what ``metrics.json`` holds."""
-
     run, metrics = result.run, result.metrics
     if as_json:
         print_json({"run": str(run.folder), "missing": list(result.missing)} if result.missing else metrics)
@@ -274,7 +273,10 @@ def show_training(result: TrainingResult, *, as_json: bool, quiet: bool) -> None
     elif run.is_folds:
         _show_folds(run, metrics)
     elif run.is_composed:
-        _show_pipeline(result)
+        _show_figures(metrics)
+        if result.expectation is not None:
+            show_expectation(result.expectation)
+        _show_pipeline(run, metrics)
     else:
         show_result(run, metrics)
     if short := cut_short(run):
@@ -323,14 +325,6 @@ def _chosen(figures: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     return [number(figures[name]) for name in names]
 
 
-def _show_pipeline(result: TrainingResult) -> None:
-
-    _show_figures(result.metrics)
-    if result.expectation is not None:
-        show_expectation(result.expectation)
-    show_pipeline(result.run, result.metrics)
-
-
 def _show_ensemble(result: TrainingResult) -> None:
     from qakit.cli.ensemble.display import report_of, show
 
@@ -343,6 +337,5 @@ def _show_ensemble(result: TrainingResult) -> None:
 
 
 def _show_figures(metrics: Mapping[str, Any]) -> None:
-
     if metrics.get("validation"):
         show_figures(metrics["validation"], baselines=metrics.get("baselines") or {})

@@ -12,12 +12,12 @@ import typer
 
 from qakit.cli.terminal.console import out, plain, print_json, print_warning
 from qakit.errors import UsageError
+from qakit.names import shortened
 from qakit.outputs import new_path
 
 if TYPE_CHECKING:
     from qakit.report.postprocess import Figure, Tried, Tuning
     from qakit.report.postprocess_steps import Step
-    from qakit.statistics import Difference
 
 _TEXT_SHOWN = 40
 """Characters of an answer in a table."""
@@ -110,7 +110,7 @@ def _show_tried(tuning: Tuning) -> None:
     for number, each in enumerate(tuning.tried):
         if number and tuning.tried[number - 1].round != each.round:
             rows.append(None)
-        gain = _difference(each.gain) if each.changed else "-"
+        gain = str(each.gain) if each.changed else "-"
         label = each.step.label + (" (first)" if len(each.chain) > 1 and each.chain[0] is each.step else "")
         counts = (f"{each.changed:,}", f"{each.better:,}", f"{each.worse:,}", f"{each.p:.3f}")
         row = (each.round, label, gain, *counts, "kept" if each.taken else "")
@@ -129,7 +129,10 @@ def _show_changes(tuning: Tuning) -> None:
         for each in tried.changes:
             style = "green" if each.gain > 0 else "red" if each.gain < 0 else ""
             verdict = "better" if each.gain > 0 else "worse" if each.gain < 0 else "neither"
-            cells = [_short(text) or "(no answer)" for text in (each.before, each.after, " / ".join(each.gold))]
+            cells = [
+                shortened(" ".join(text.split()), _TEXT_SHOWN) or "(no answer)"
+                for text in (each.before, each.after, " / ".join(each.gold))
+            ]
             rows.append([plain(cell, style) for cell in (*cells, verdict)])
         print_table(f"Answers that {tried.step.label} changes", ("before", "after", "gold", ""), rows)
 
@@ -140,10 +143,10 @@ def _show_worth(tuning: Tuning) -> None:
     for judged, which in ((tuning.on_search, "searched on"), (tuning.on_holdout, "held out")):
         if judged is None:
             continue
-        rows = [("none", _figure(judged.raw), _difference(judged.over_raw))]
+        rows: list[tuple[object, ...]] = [("none", _figure(judged.raw), judged.over_raw)]
         if tuning.own:
             label = f"the recipe's: {', '.join(step.name for step in tuning.own)}"
-            rows.append((label, _figure(judged.own), _difference(judged.over_own)))
+            rows.append((label, _figure(judged.own), judged.over_own))
         rows.append(("found", _figure(judged.found), ""))
         title = f"{tuning.figure} on the {judged.questions:,} questions {which}"
         print_table(title, ("clean-up", "figure", "found steps against it"), rows, numbers=("figure",))
@@ -160,15 +163,6 @@ def _show_worth(tuning: Tuning) -> None:
 
 def _figure(value: Figure) -> str:
     return f"{value.value:.2f} [{value.low:.2f}, {value.high:.2f}]"
-
-
-def _difference(value: Difference) -> str:
-    return f"{value.mean:+.2f} [{value.low:+.2f}, {value.high:+.2f}]"
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _TEXT_SHOWN else line[: _TEXT_SHOWN - 3] + "..."
 
 
 def _as_json(tuning: Tuning) -> dict[str, Any]:

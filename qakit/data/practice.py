@@ -10,18 +10,19 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from math import ceil
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from qakit.data.csv_rows import csv_rows
 from qakit.errors import DataError, UsageError
 from qakit.files import replace_folder, writing
 from qakit.numbers import load_json
 from qakit.outputs import check_empty
+from qakit.reading.files import LONGEST, text_lines
 
 SAMPLE = "sample_submission.csv"
 ANSWERS = "answers"
@@ -59,8 +60,7 @@ class _Rows:
         """
         names: dict[str, None] = {}
         if self.path.suffix == ".csv":
-            with self._open() as file:
-                header = next(csv.reader(file), [])
+            header = next(csv.reader(self._lines()), [])
             names = dict.fromkeys(header)
             if len(names) < len(header):
                 twice = next(name for name in header if header.count(name) > 1)
@@ -72,31 +72,21 @@ class _Rows:
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         """Raises: DataError: a row is damaged."""
-        with self._open() as file:
-            if self.path.suffix != ".csv":
-                yield from (_record(line, self.path, number) for number, line in enumerate(file, 1) if line.strip())
-                return
-            reader = csv.DictReader(file, strict=True)
-            try:
-                for row in reader:
-                    if None in row or None in row.values():
-                        raise DataError(
-                            "has not as many cells as the header", path=self.path, row=_line(reader.line_num)
-                        )
-                    yield row
-            except csv.Error as error:
-                raise DataError(f"is not valid CSV: {error}", path=self.path, row=_line(reader.line_num)) from None
-
-    @contextmanager
-    def _open(self) -> Iterator[TextIO]:
-        csv.field_size_limit(2**31 - 1)
+        if self.path.suffix != ".csv":
+            yield from (_record(line, self.path, number) for number, line in text_lines(self.path) if line.strip())
+            return
+        reader = csv.DictReader(self._lines(), strict=True)
         try:
-            with self.path.open(encoding="utf-8-sig", newline="" if self.path.suffix == ".csv" else None) as file:
-                yield file
-        except OSError as error:
-            raise DataError(f"cannot be read: {error.strerror}", path=self.path) from None
-        except UnicodeDecodeError:
-            raise DataError("is not UTF-8: save it as UTF-8", path=self.path) from None
+            for row in reader:
+                if None in row or None in row.values():
+                    raise DataError("has not as many cells as the header", path=self.path, row=_line(reader.line_num))
+                yield row
+        except csv.Error as error:
+            raise DataError(f"is not valid CSV: {error}", path=self.path, row=_line(reader.line_num)) from None
+
+    def _lines(self) -> Iterator[str]:
+        csv.field_size_limit(LONGEST)
+        return (line for _, line in text_lines(self.path, keep_ends=True))
 
 
 def make_practice(

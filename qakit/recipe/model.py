@@ -13,13 +13,13 @@ from pydantic import BaseModel, BeforeValidator, Field, NonNegativeInt, Positive
 
 from qakit.components import Kind
 from qakit.problems import Policy
-from qakit.recipe.about import AboutSection as AboutSection
 from qakit.recipe.hub_data import DataPath as DataPath
 from qakit.recipe.hub_data import DataSource as DataSource
 from qakit.recipe.hub_data import HubFiles as HubFiles
 from qakit.recipe.hub_data import HubSplit as HubSplit
 from qakit.recipe.optimisation import TrainSection as TrainSection
 from qakit.recipe.section import FOLDER_NAME
+from qakit.recipe.section import AboutSection as AboutSection
 from qakit.recipe.section import HeldCode as HeldCode
 from qakit.recipe.section import IsPath as IsPath
 from qakit.recipe.section import PluginRef as PluginRef

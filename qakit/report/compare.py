@@ -6,14 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
-from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
 from qakit.errors import UsageError
 from qakit.recipe.differences import differing_keys, seeds_apart
 from qakit.report.training_data import mixed_training_data
 from qakit.runs import cut_short
-from qakit.statistics import LEVEL, Column, Difference, Sampling, drawn_columns, mean_columns, mean_of
+from qakit.statistics import LEVEL, Column, Difference, Sampling, Spread, drawn_columns, mean_columns, mean_of
 
 if TYPE_CHECKING:
     from qakit.report.compare_runs import Member
@@ -48,16 +47,6 @@ class Estimate:
     mean: float
     low: float
     high: float
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """A figure over the seeds of a group."""
-
-    low: float
-    high: float
-    sd: float
-    """Standard deviation of the sample (n - 1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,12 +234,8 @@ def _groups(
             estimates={key: _estimate(mean_of([columns[index][key] for index in indices]), plan) for key in keys}
             if several
             else estimates[first],
-            spreads={key: _spread([each[key] for each in means]) for key in keys} if several else {},
+            spreads={key: Spread.of([each[key] for each in means]) for key in keys} if several else {},
         )
-
-
-def _spread(means: Sequence[float]) -> Spread:
-    return Spread(min(means), max(means), stdev(means))
 
 
 def _pairs(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from qakit.statistics import Difference, Sampling
+from qakit.statistics import Difference, Sampling, Spread
 
 if TYPE_CHECKING:
     from qakit.recipe.model import Recipe
@@ -37,22 +37,6 @@ class StudyRun:
     """As far as the run folder is here."""
     log: tuple[Mapping[str, Any], ...]
     """The lines of metrics.jsonl."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """A figure over the runs of a row."""
-
-    mean: float
-    low: float
-    high: float
-    sd: float | None
-    """Standard deviation of the sample (n - 1); None for a single run."""
-
-    @staticmethod
-    def of(values: Sequence[float]) -> Spread:
-        """The spread of at least one value."""
-        return Spread(fmean(values), min(values), max(values), stdev(values) if len(values) > 1 else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from qakit.recipe.differences import unusual
 from qakit.report.compare_table import NOTHING, Grid, changes, markdown_table, markdown_text, signed, verdict
 from qakit.report.curves import save_picture
 from qakit.report.html import code, drawn_for_html, figure, heading, inline_svg, notes, page, paragraph, table
-from qakit.report.study import Spread, StudyResults, StudyRow, StudyTask
+from qakit.report.study import StudyResults, StudyRow, StudyTask
 from qakit.report.study_pictures import pictures
+from qakit.statistics import Spread
 
 PICTURES = "pictures"
 

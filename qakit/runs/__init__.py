@@ -1,6 +1,6 @@
-"""Run folders: what they hold (``folder``), how they begin (``making``), how they are found again (``opening``)
-and read while somebody trains there (``snapshot``), what has become of them (``state``), which
-plugins they need (``plugins``), what may go (``cleaning``)."""
+"""Run folders: what they hold (``folder``), how they begin (``making``), how they are found again and read while
+somebody trains there (``opening``), what has become of them and may go (``state``), which plugins they need
+(``plugins``)."""
 
 from qakit.runs.folder import (
     ENSEMBLE,

@@ -1,4 +1,4 @@
-"""The notebook of a session, and of a folder for Colab. What is particular to it gets into the code as literals alone."""
+"""The notebook of a session, and the folder for Colab. What is particular to a training is in the code as literals."""
 
 from __future__ import annotations
 

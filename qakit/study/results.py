@@ -11,10 +11,10 @@ from qakit.names import one_line
 from qakit.recipe.differences import differing_keys
 from qakit.recipe.model import Recipe
 from qakit.report.curves import NOT_CURVES
-from qakit.report.study import RowDifference, Spread, StudyResults, StudyRow, StudyRun, StudyTask
+from qakit.report.study import RowDifference, StudyResults, StudyRow, StudyRun, StudyTask
 from qakit.report.training_data import mixed_training_data
 from qakit.runs import Run, cut_short
-from qakit.statistics import Sampling, mean_of
+from qakit.statistics import Sampling, Spread, mean_of
 from qakit.study.folder import StudyFolder
 from qakit.study.load import LoadedStudy
 from qakit.study.plan import Load, plan

@@ -23,9 +23,10 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from qakit.errors import SubmissionError
+from qakit.names import shortened
 from qakit.submit import remote
 from qakit.submit.credentials import HELP, Credentials, Redactor, find_credentials
-from qakit.submit.faults import Fault, KaggleError, UploadError, explain, fault_of, shortened
+from qakit.submit.faults import LONGEST, Fault, KaggleError, UploadError, explain, fault_of
 from qakit.submit.remote import Competition, Download, LeaderboardRow, Limits, RemoteFile, RemoteSubmission
 from qakit.submit.settings import KaggleSettings, settings_from
 
@@ -340,7 +341,7 @@ class KaggleClient:
 
     def _fault(self, error: Exception, slug: str | None) -> KaggleError:
         raw = fault_of(error)
-        fault = Fault(raw.status, shortened(self._redact(raw.detail)), raw.sent, raw.retry_after)
+        fault = Fault(raw.status, shortened(self._redact(raw.detail), LONGEST), raw.sent, raw.retry_after)
         return KaggleError(
             explain(fault, slug=slug, source=self._credentials.source, address=self._settings.address), fault
         )

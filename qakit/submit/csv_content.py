@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from qakit.errors import DataError
+from qakit.names import shortened
 
 SHOWN = 5
 """Ids or lines that are named of each kind of problem."""
@@ -24,7 +25,7 @@ class Some:
     def add(self, what: str) -> None:
         self.count += 1
         if len(self.first) < SHOWN:
-            self.first.append(what if len(what) <= 60 else what[:59] + "…")
+            self.first.append(shortened(what, 60))
 
     def __str__(self) -> str:
         return ", ".join(self.first) + (", ..." if self.count > len(self.first) else "")

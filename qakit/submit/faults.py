@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 """Answers after which a reading is worth another try."""
 LONGEST = 300
-"""Characters of Kaggle's own words that are shown."""
+"""Characters of Kaggle's own words that are shown; cut once secrets are hidden: half of one would not be found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +175,3 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         if inner is None:
             return
         error = inner
-
-
-def shortened(text: str) -> str:
-    """Not too many of Kaggle's words; to be cut once secrets are hidden, since half of one would not be found."""
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

@@ -14,6 +14,7 @@ from typing import Any
 from qakit import __version__
 from qakit.errors import DataError
 from qakit.files import file_sha256, replace_folder, write_json, write_text
+from qakit.names import shortened
 from qakit.submit.client import KaggleClient, installed_version
 from qakit.submit.preflight import Preflight
 from qakit.submit.record import Record, Score, new_id
@@ -172,5 +173,4 @@ def new_record(competition: str, message: str, **facts: Any) -> Record:
 
 def description_line(text: str) -> str:
     """A message as Kaggle's list shows it: one line, not too long."""
-    line = " ".join(text.split())
-    return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 1] + "…"
+    return shortened(" ".join(text.split()), LONGEST_MESSAGE)

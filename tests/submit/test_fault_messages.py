@@ -8,7 +8,8 @@ from email.utils import format_datetime
 
 import pytest
 
-from qakit.submit.faults import Fault, UploadError, explain, fault_of, shortened
+from qakit.names import shortened
+from qakit.submit.faults import LONGEST, Fault, UploadError, explain, fault_of
 
 requests = pytest.importorskip("requests")
 urllib3 = pytest.importorskip("urllib3")
@@ -102,6 +103,6 @@ def test_the_other_messages(fault: Fault, words: str) -> None:
 
 def test_long_and_wide_words_are_shortened() -> None:
     detail = fault_of(answered(400, json.dumps({"code": 400, "message": "a\n b" * 1000}).encode())).detail
-    assert len(shortened(detail)) <= 300
-    assert shortened("a b") == "a b"
+    assert len(shortened(detail, LONGEST)) <= 300
+    assert shortened("a b", LONGEST) == "a b"
     assert "\n" not in detail

@@ -12,7 +12,6 @@ from qakit.cli.terminal.tables import print_table
 if TYPE_CHECKING:
     from qakit.ensembling.combine import Ensemble
     from qakit.ensembling.validation import Validation
-    from qakit.statistics import Difference
 
 
 def report_of(made: Ensemble, output: Path | None, folder: Path | None) -> dict[str, Any]:
@@ -69,7 +68,7 @@ def _members(names: Sequence[str], made: Ensemble, validation: Validation) -> No
         names, validation.rows, made.decision.weights, made.decision.temperatures, strict=True
     ):
         rest = "-" if row.without is None else f"{row.without:.2f}"
-        rows.append((name, f"{weight:.3f}", f"{temperature:.2f}", f"{row.figure:.2f}", rest, difference(row.adds)))
+        rows.append((name, f"{weight:.3f}", f"{temperature:.2f}", f"{row.figure:.2f}", rest, row.adds or "-"))
     title = f"Members on validation: {validation.figure}, {validation.questions:,} questions"
     print_table(title, ("member", *numbers), rows, numbers=numbers)
 
@@ -81,17 +80,12 @@ def _worth(validation: Validation) -> None:
         spread = f" [{validation.interval[0]:.2f}, {validation.interval[1]:.2f}]"
     how = ", each half by what the other taught" if validation.cross_fitted else ""
     best = f"best member: {Path(validation.best).name}"
-    rows = [
+    rows: list[tuple[object, ...]] = [
         (f"ensemble{how}", f"{figure:.2f}{spread}", ""),
-        (best, f"{validation.best_figure:.2f}", difference(validation.over_best)),
+        (best, f"{validation.best_figure:.2f}", validation.over_best or "-"),
     ]
     if validation.gain is not None:
-        rows.append(("equal weights", f"{validation.equal:.2f}", difference(validation.gain)))
+        rows.append(("equal weights", f"{validation.equal:.2f}", validation.gain))
         rows.append(("on what was learnt from", f"{validation.seen:.2f}", ""))
     title = f"The ensemble on validation: {validation.figure}"
     print_table(title, ("", "", "against it"), rows, numbers=("",))
-
-
-def difference(value: Difference | None) -> str:
-    """``+0.31 [-0.10, +0.70]``."""
-    return "-" if value is None else f"{value.mean:+.2f} [{value.low:+.2f}, {value.high:+.2f}]"

@@ -18,7 +18,7 @@ from qakit.recipe.found import OWN_FOLDER, bundled_recipes
 from qakit.values import Device, Task
 
 if TYPE_CHECKING:
-    from qakit.recipe.about import AboutSection
+    from qakit.recipe.section import AboutSection
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Overrides = Annotated[
@@ -53,7 +53,7 @@ def list_recipes(
     Example: qakit recipes list --task span --device cpu
     """
     from qakit.cli.terminal.tables import print_table
-    from qakit.recipe.about import AboutSection
+    from qakit.recipe.section import AboutSection
 
     root = folder or _default_folder()
     paths = _recipe_files(root)
@@ -224,10 +224,10 @@ def _said(path: Path) -> AboutSection | None:
     """What a recipe's file says it is for; None where it says nothing, or nothing sound."""
     from pydantic import ValidationError
 
-    from qakit.recipe.about import AboutSection
     from qakit.recipe.nodes import Findings
     from qakit.recipe.nodes import plain as values
     from qakit.recipe.read import read_recipe_file
+    from qakit.recipe.section import AboutSection
 
     try:
         entry = read_recipe_file(path, Findings()).entries.get("about")
