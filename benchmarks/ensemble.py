@@ -21,8 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
+from qakit.files import file_sha256
 from qakit.inference.characters import CharacterScores, context_hash
-from qakit.inference.output import inputs_of, save_predictions
+from qakit.inference.inputs import Inputs
+from qakit.inference.output import save_predictions
 from qakit.recipe.load import dump_recipe
 from qakit.recipe.model import Recipe
 from qakit.runs import Run
@@ -127,7 +129,14 @@ def write_run(folder: Path, recipe: Recipe, file: Path, truth: list[tuple[str, i
     folder.mkdir()
     run.recipe_file.write_text(dump_recipe(recipe), "utf-8")
     for place in (run.predictions, run.validation_predictions):
-        save_predictions(place, predictions, recipe, run=run.name, inputs=inputs_of([file]), characters=characters)
+        save_predictions(
+            place,
+            predictions,
+            recipe,
+            run=run.name,
+            inputs=Inputs({str(file): file_sha256(file)}),
+            characters=characters,
+        )
 
 
 def timed(*words: object) -> tuple[float, float, float]:
