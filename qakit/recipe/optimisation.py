@@ -47,7 +47,7 @@ class TrainSection(Section):
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     """What the rate does after warmup: falls to zero along a line or a half cosine, or stays."""
     warmup: Annotated[float, Field(ge=0)] = 0.1
-    """Steps of linear warmup; below 1 it is a share of all steps."""
+    """Steps of linear warmup; below 1 it is a share of all steps. Step s of w, from 0, has (s+1)/(w+1) of the rate."""
     max_grad_norm: Annotated[float, Field(gt=0)] | None = 1.0
     """Clip the gradient's norm; null for no clipping."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
