@@ -15,7 +15,7 @@ from qakit.ensembling.folder import StoredEnsemble
 from qakit.ensembling.load import EnsemblePlan
 from qakit.ensembling.method import Method
 from qakit.ensembling.validation import Decision
-from qakit.errors import RunError, UsageError
+from qakit.errors import DataError, RunError, UsageError
 from qakit.files import write_json
 from qakit.inference.aggregation import given_by
 from qakit.inference.data_rules import STAND_INS, stand_in, untrained_head
@@ -124,7 +124,10 @@ def finish_folds(
     """
     recipe = run.recipe()
     assert recipe.folds is not None
-    k = recipe.folds.k
+    k, inputs = recipe.folds.k, Inputs.of(split)
+    for fold in map(run.fold, range(1, k + 1)):
+        if (then := Inputs.trained_on(fold)) and not then.same_as(inputs):
+            raise DataError("was trained on other files than the other folds: delete it and resume", path=fold.folder)
     listener(Remark("joining the out-of-fold predictions"))
     predictions, characters = out_of_fold(run, split.examples, assignment, k=k)
     save_predictions(
@@ -132,7 +135,7 @@ def finish_folds(
         predictions,
         recipe,
         run=run.name,
-        inputs=Inputs.of(split),
+        inputs=inputs,
         characters=characters,
     )
     submission = None

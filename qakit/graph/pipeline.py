@@ -96,12 +96,15 @@ class TwoStages:
         from qakit.files import write_json
         from qakit.modeling.device import pick_device
         from qakit.report.evaluation import expectation_of
+        from qakit.report.training_data import other_content
         from qakit.stages.load import COMBINE
         from qakit.stages.trained import TrainedPipeline
         from qakit.stages.tuning import Decision, Tuned, tune
-        from qakit.training.events import Predicting, Remark
+        from qakit.training.events import Notice, Predicting, Remark
 
         began, cache, combine = time.monotonic(), default_cache(), read_pipeline(run).combine
+        for line in other_content({name: Run(folder) for name, folder in stage_folders(run).items()}):
+            listener(Notice(f"{line}: train the stages anew to have both of the same files"))
 
         def progress(done: int, total: int) -> None:
             listener(Predicting(done, total))

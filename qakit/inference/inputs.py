@@ -43,6 +43,12 @@ class Inputs:
             raise RunError(f"{folder / 'meta.json'} is damaged: it does not say which files were answered")
         return found
 
+    @classmethod
+    def trained_on(cls, run: Run, split: str = "train") -> Self:
+        """Of a split that a run was trained or judged on; empty where its meta.json does not say."""
+        data = run.read_json(run.meta_file).get("data", {}).get(split, {})
+        return cls(data.get("files", {}), data.get("beside", {}))
+
     def as_json(self, files: str) -> dict[str, Mapping[str, str]]:
         """For meta.json, the data files under the key ``files``."""
         return {files: self.files} | ({"beside": self.beside} if self.beside else {})

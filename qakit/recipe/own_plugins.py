@@ -69,6 +69,21 @@ def with_own_plugins(
     return tree.with_entry(KEY, Entry(entry.key, held)), registry.with_code(packages)
 
 
+def with_code_of(recipe: Recipe, registry: Registry, *, holder: Path) -> Registry:
+    """The registry in which the components of a checked recipe's plugin files come first, in a process that has not
+    read the recipe itself.
+
+    Raises:
+        PluginError: the user has not agreed to the code, or it fails.
+    """
+    held = [each for each in recipe.plugins if not isinstance(each, str)]  # as a checked recipe has them
+    codes = [PluginCode(each.file, each.code).checked() for each in held]
+    for code in codes:
+        check_agreed(code, holder=holder)
+        load_code(code)
+    return registry.with_code([code.package for code in codes]) if codes else registry
+
+
 def code_values(package: str) -> dict[str, str] | None:
     """A plugin file that this process has run, as a resolved recipe holds it; None where the package is no file's."""
     loaded = found(package)

@@ -12,8 +12,14 @@ from qakit.runs import Run
 
 
 def mixed_training_data(runs: Mapping[str, Run]) -> Iterator[str]:
-    """A note for each file that was another one when some of the runs were trained; ``runs`` are by what they are
-    called."""
+    """A note for each file that was another one when some of the runs were trained, which are compared; ``runs`` are by
+    what they are called."""
+    for line in other_content(runs):
+        yield f"{line}: their difference is one of the training data, too."
+
+
+def other_content(runs: Mapping[str, Run]) -> Iterator[str]:
+    """That a file was another one when some of the runs were trained; ``runs`` are by what they are called."""
     contents: dict[str, dict[str, list[str]]] = {}
     for label, run in runs.items():
         for name, digest in _training_files(run):
@@ -21,10 +27,7 @@ def mixed_training_data(runs: Mapping[str, Run]) -> Iterator[str]:
     for name, labels in contents.items():
         first, *others = labels.values()
         for other in others:
-            yield (
-                f"{Path(name).name} had other content when {few(other)} {_was(other)} trained than for {few(first)}: "
-                "their difference is one of the training data, too."
-            )
+            yield f"{Path(name).name} had other content when {few(other)} {_was(other)} trained than for {few(first)}"
 
 
 def older_training_data(runs: Mapping[str, Run]) -> str | None:

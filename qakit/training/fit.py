@@ -163,12 +163,12 @@ def _also_before(run: Run, seen: Seen, progress: Progress) -> Seen:
 def _warn_of_changed_data(run: Run, prepared: Prepared, listener: Listener) -> None:
     """A resumed run should see the files that it began with, and build on the same runs."""
     meta = run.read_json(run.meta_file)
-    before, behind = meta.get("data", {}), meta.get("builds_on", {})
+    behind = meta.get("builds_on", {})
     for split in (prepared.train_split, prepared.pseudo_split, prepared.validation_split):
-        if split is not None and split.name in before:
-            then = Inputs(before[split.name]["files"], before[split.name].get("beside", {}))
-            if next(then.differing(Inputs.of(split)), None) is not None:
-                listener(Notice(f"the {split.name} files are not those that this run began with"))
+        if split is None or not (then := Inputs.trained_on(run, split.name)):
+            continue
+        if next(then.differing(Inputs.of(split)), None) is not None:
+            listener(Notice(f"the {split.name} files are not those that this run began with"))
     for key, edge in prepared.lineage.edges.items():
         if key in behind and is_another(behind[key], edge):
             listener(Notice(f"{key} is now of another training than the one that this run began with"))

@@ -174,10 +174,12 @@ def train_on(
 def train_in_worker(listener: Listener, *, recipe: Mapping[str, Any], output: str | None, **order: Any) -> str:
     """What :func:`train_on` calls in the processes that it starts."""
     from qakit.recipe.model import Recipe
+    from qakit.recipe.own_plugins import with_code_of
     from qakit.registry import load_registry
 
-    place = None if output is None else Path(output)
-    return str(_train(listener, Recipe.model_validate(recipe), load_registry(), place, **order))
+    place, checked = None if output is None else Path(output), Recipe.model_validate(recipe)
+    registry = with_code_of(checked, load_registry(), holder=Path("the recipe"))
+    return str(_train(listener, checked, registry, place, **order))
 
 
 def _train(

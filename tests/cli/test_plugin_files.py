@@ -15,10 +15,13 @@ from command_line import Invoke
 from qakit import plugin_code, trust
 from qakit.errors import PluginError, UsageError
 from qakit.plugin_code import PluginCode
-from qakit.recipe.dump import dump_recipe
+from qakit.recipe.dump import dump_recipe, recipe_data
 from qakit.recipe.load import load_recipe, load_resolved
 from qakit.registry import load_registry
+from qakit.runs import Run
 from qakit.submit.wheel import make_wheels
+from qakit.training.events import silence
+from qakit.workflows.launching import train_in_worker
 from qakit.workflows.push import push
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -170,6 +173,9 @@ def test_the_code_of_a_received_run_is_not_run(
     places = {"run": received, "other": other, "parent": received.parent, "out": tmp_path / "out.csv"}
     result = invoke(*(word.format(**places) for word in command))
     assert not elsewhere.ran
+    if command[:2] == ("runs", "list"):
+        assert result.exit_code == 0, said(result)
+        assert "received/run" in result.output.replace("\n", "")
     if command[0] == "export" or command[:2] == ("runs", "list"):  # they do without what the recipe says
         return
     assert result.exit_code == 2
@@ -178,6 +184,30 @@ def test_the_code_of_a_received_run_is_not_run(
     assert wanted in said(result), said(result)
     assert "Traceback" not in said(result)
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_list_of_runs_is_no_reason_to_ask(elsewhere: Machine, run: Path, invoke: Invoke) -> None:
+    questions: list[str] = []
+    token = trust.asked_by.set(lambda question: not questions.append(question))
+    try:
+        (listed,) = json.loads(invoke("runs", "list", run.parent, "--json").stdout)
+    finally:
+        trust.asked_by.reset(token)
+    assert not questions
+    assert not elsewhere.ran
+    assert listed["run"] == str(run)
+
+
+def test_a_process_that_is_started_has_the_code_that_its_recipe_holds(
+    elsewhere: Machine, files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(trust.TRUST_VARIABLE, PluginCode("my_head.py", HEAD).sha256)
+    recipe = recipe_data(load_recipe(files / "listed.yaml").recipe)
+    forget()
+    output = str(tmp_path / "run")
+    trained = train_in_worker(silence, recipe=recipe, output=output, resume=False, began=0.0, deadline=None)
+    assert elsewhere.ran
+    assert Run(Path(trained)).metrics_file.is_file()
 
 
 def test_whoever_sits_at_a_terminal_is_asked_once(elsewhere: Machine, run: Path) -> None:

@@ -121,6 +121,15 @@ def test_going_on_repeats_nothing_and_makes_what_is_missing(folded: Path, invoke
     now, then = (json.loads((folder / "metrics.json").read_text("utf-8")) for folder in (copy, folded))
     assert {**now, "run": "", "seconds": 0} == {**then, "run": "", "seconds": 0}
 
+    meta = copy / "fold-2" / "meta.json"  # as if it came from a machine with another training file
+    of_other_files = json.loads(meta.read_text("utf-8"))
+    of_other_files["data"]["train"]["files"] = dict.fromkeys(of_other_files["data"]["train"]["files"], "0" * 64)
+    meta.write_text(json.dumps(of_other_files), "utf-8")
+    (copy / "metrics.json").unlink()
+    result = invoke("train", "--resume", "--output", copy)
+    assert result.exit_code == 2
+    assert "fold-2: was trained on other files than the other folds: delete it and resume" in str(result.exception)
+
 
 def test_other_machines_train_other_folds_in_the_same_folder(
     fold_recipe_file: Path, folded: Path, invoke: Any, tmp_path: Path

@@ -236,8 +236,14 @@ def test_an_interrupted_stage_goes_on_from_its_checkpoint(trained_pipeline: Path
     for file in (copy / "combine.json", copy / "metrics.json", copy / "selection" / "metrics.json"):
         file.unlink()
     logged = (copy / "selection" / "timings.jsonl").read_text("utf-8").count('"train"')
+    meta = copy / "span" / "meta.json"  # as if the contexts had been others then
+    described = json.loads(meta.read_text("utf-8"))
+    (contexts,) = described["data"]["train"]["beside"]
+    described["data"]["train"]["beside"][contexts] = "0" * 64
+    meta.write_text(json.dumps(described), "utf-8")
     result = invoke("train", "--resume", "--output", copy, "--quiet")
     assert result.exit_code == 0, result.output
+    assert "context.json had other content when span was trained than for selection" in " ".join(result.output.split())
     assert (copy / "selection" / "timings.jsonl").read_text("utf-8").count('"train"') == logged  # no step again
     assert (copy / "selection" / "metrics.json").is_file()
     submission = "predictions/submission.csv"
