@@ -73,6 +73,10 @@ def graph(registry: Registry, tmp_path: Path) -> GraphOf:
     folder = tmp_path / "recipes"
     folder.mkdir()
     write_squad(folder / "data.json", [article(name) for name in ("abbey", "bridge", "castle", "dome")])
+    answer = {"text": "Ann", "start": 3}
+    question = {"id": "1", "question": "Who?", "paragraphs": [0, 1], "relevant": 0, "answer": answer}
+    (folder / "adl.json").write_text(json.dumps([question]), "utf-8")
+    (folder / "context.json").write_text('["By Ann.", "No."]', "utf-8")
 
     def make(kind: str, **changed: dict[str, Any]) -> Graph:
         for name, recipe in KINDS.items():

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torchcrf
 from torch import Tensor
 
 from qakit.api import Batch, HeadRuntime, ModelError, PoolsLayers, ScoresPositions
+from qakit.data.batch import numbered
 from qakit.registry import load_registry
 from qakit.testing import check_component, check_head, made_up_batch
 from qakit_heads import CRF, CrfSettings
@@ -214,12 +216,12 @@ def test_starts_from_about_one_answer_per_window(mode: str) -> None:
     mask[:, 0] = False
     window = made_up_batch()
     batch = Batch(
-        **{name: getattr(window, name) for name in ("token_type_ids", "example", "window", "token", "segment")},
+        **{name: getattr(window, name) for name in ("token_type_ids", "window", "token", "segment")},
         input_ids=torch.zeros(1, width, dtype=torch.int64),
         attention_mask=mask.long(),
         context_mask=mask,
         start_mask=mask,
-        contexts=torch.zeros(1, 1, dtype=torch.int64),
+        **numbered(np.zeros(1, np.int64), np.zeros((1, 1), np.int64)),
         segment_number=mask.long() - 1,
         target_first=torch.tensor([100]),
         target_last=torch.tensor([102]),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from qakit.data.batch import Batch
+from qakit.data.batch import Batch, numbered
 from qakit.errors import ModelError
 from qakit.protocols import HeadRuntime, ScoresPositions, TransformersNames
 from qakit.registry import load_registry
@@ -58,11 +58,10 @@ def windows(mask: Tensor, first: Tensor | None = None, last: Tensor | None = Non
         token_type_ids=None,
         context_mask=mask,
         start_mask=mask,
-        contexts=torch.zeros(size, 1, dtype=torch.int64),
         segment_number=mask.long() - 1,
         target_first=first,
         target_last=last,
-        example=torch.arange(size),
+        **numbered(np.arange(size), np.arange(size)[:, None]),
         window=np.arange(size),
         token=nothing,
         segment=nothing.astype(np.int32),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from qakit.data.batch import Batch
+from qakit.data.batch import Batch, numbered
 from qakit.data.encode import EncodedExamples
 from qakit.data.store import TokenStore
 from qakit.data.windows import Windows
@@ -87,7 +87,6 @@ def batch_of(encoded: EncodedExamples, windows: Windows, rows: Sequence[int]) ->
             at += stop - begin
     ids = torch.zeros(len(rows), width, dtype=torch.int64)
     mask = torch.from_numpy(token >= 0)
-    example = torch.from_numpy(windows.example[list(rows)].astype(np.int64))
     return Batch(
         input_ids=ids,
         attention_mask=ids,
@@ -96,9 +95,8 @@ def batch_of(encoded: EncodedExamples, windows: Windows, rows: Sequence[int]) ->
         start_mask=mask,
         target_first=None,
         target_last=None,
-        contexts=torch.zeros(len(rows), 1, dtype=torch.int64),
         segment_number=mask.long() - 1,
-        example=example,
+        **numbered(windows.example[list(rows)].astype(np.int64), np.arange(len(rows))[:, None]),
         window=np.array(rows),
         token=token,
         segment=segment,
