@@ -170,7 +170,7 @@ def check_same_files(kept: Sequence[Kept]) -> None:
     Raises:
         DataError: names both and the files' hashes.
     """
-    known = [each for each in kept if each.inputs]
+    known = _fullest_first(kept)
     for other in known[1:]:
         if not other.inputs.same_as(known[0].inputs):
             raise DataError(
@@ -178,6 +178,11 @@ def check_same_files(kept: Sequence[Kept]) -> None:
                 "file with all members",
                 path=other.path,
             )
+
+
+def _fullest_first(kept: Sequence[Kept]) -> list[Kept]:
+    """Those that say what they answered; first the ones that noted what lay beside it, as older versions did not."""
+    return sorted((each for each in kept if each.inputs), key=lambda each: not each.inputs.beside)
 
 
 def check_same_contexts(kept: Sequence[Kept], registry: Registry, *, predicted_only: bool) -> None:
@@ -216,7 +221,7 @@ def read_questions(
     Raises:
         DataError: a file is not there or has changed, or lacks a question.
     """
-    first = next((each for each in kept if each.inputs and each.source.recipe is not None), None)
+    first = next((each for each in _fullest_first(kept) if each.source.recipe is not None), None)
     if first is None or first.source.recipe is None:
         raise DataError("does not say which questions it answered; predict again with this run", path=kept[0].path)
     files = [_found(file, digest, kept, first) for file, digest in first.inputs.files.items()]

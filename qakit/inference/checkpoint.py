@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
     from transformers import PreTrainedTokenizerFast
+
+logger = logging.getLogger(__name__)
 
 UNSAID: dict[str, Any] = {
     "data": {"reader": "squad"},
@@ -71,6 +74,11 @@ def load_checkpoint(
     if (source.folder / LAYOUT).is_file():
         own = {key: value for key, value in UNSAID.items() if key != "predict"}
         recipe = recipe_of(own | {"backbone": backbone}, overrides, registry=registry)
+        logger.warning(
+            "%s holds no recipe, so it answers with the default settings (windows, predict.no_answer, postprocess): "
+            "name the run that it comes from to use its own, or give them with --set",
+            name,
+        )
     published = read_published(source, recipe, device=device)
     run = ModelAlone(Path(name), source.folder)
     return trained_of(published, run, recipe, registry=registry, device=device, workers=workers)

@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForQuestionAnswering
 
 from qakit.errors import RunError, UsageError
+from qakit.inference.checkpoint import load_checkpoint
 from qakit.inference.trained import TrainedRun
 from qakit.runs import Run
 from qakit.testing import made_up_batch
@@ -69,7 +70,7 @@ def test_a_run_that_keeps_only_the_adapter_predicts_the_same(merged_run: Path, a
 
 @pytest.mark.parametrize("kind", ["merged", "adapter"])
 def test_the_merged_export_is_for_transformers(
-    kind: str, merged_run: Path, adapter_run: Path, invoke: Any, tmp_path: Path
+    kind: str, merged_run: Path, adapter_run: Path, invoke: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = {"merged": merged_run, "adapter": adapter_run}[kind]
     result = invoke("export", run, "--merge", "--output", tmp_path / "whole", "--json")
@@ -85,6 +86,8 @@ def test_the_merged_export_is_for_transformers(
         output = model.eval()(**INPUTS)
     theirs = {side: output[f"{side}_logits"][BATCH.context_mask] for side in ("start", "end")}
     torch.testing.assert_close(theirs, logits(run), atol=1e-5, rtol=0)
+    load_checkpoint(str(tmp_path / "whole"))
+    assert "whole holds no recipe, so it answers with the default settings" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["merged", "adapter"])

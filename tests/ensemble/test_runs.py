@@ -16,10 +16,11 @@ from ensemble.made_up import questions, write_guide_ensembler, write_questions, 
 from qakit.ensembling import combine as combine_module
 from qakit.ensembling.combine import Ensemble, combine
 from qakit.ensembling.folder import check_target, write_ensemble
-from qakit.ensembling.kept import find_kept, open_source
+from qakit.ensembling.kept import Kept, Source, check_same_files, find_kept, open_source
 from qakit.ensembling.load import EnsemblePlan, Weights, load_ensemble
 from qakit.errors import DataError, RecipeError, RunError, UsageError
 from qakit.files import write_json
+from qakit.inference.inputs import Inputs
 from qakit.inference.nbest_file import read_nbest, write_nbest
 from qakit.inference.output import write_submission
 from qakit.plugin_code import PluginCode, load_code
@@ -170,6 +171,18 @@ def test_other_data_is_refused(asked: tuple[Path, list[Example]], tmp_path: Path
         made(runs, "voting")
     with pytest.raises(UsageError, match=r"weights cannot be learnt: .*is of other questions"):
         made(runs, "voting", "learn")
+
+
+def test_contexts_beside_the_file_are_compared_among_all_that_noted_them() -> None:
+    """A member of an older version noted none: it must not hide that two others had different ones."""
+    notes = [{}, {"context.json": "aa"}, {"other/context.json": "bb"}]
+    kept = [
+        Kept(Source(Path(f"r{n}")), Path(f"r{n}"), Inputs({"test.json": "cc"}, beside))
+        for n, beside in enumerate(notes)
+    ]
+    with pytest.raises(DataError, match=r"r2/nbest.jsonl: is of other questions .*aa\)"):
+        check_same_files(kept)
+    check_same_files(kept[:2])
 
 
 def test_a_file_that_has_changed_is_refused_where_it_is_needed(tmp_path: Path) -> None:
