@@ -168,17 +168,18 @@ def test_what_is_no_study_is_said(invoke: Invoke, study_file: Path, tmp_path: Pa
 
 def test_the_studies_of_the_project_are_sound(invoke: Invoke) -> None:
     names = sorted(path.name for path in STUDIES.glob("*.yaml"))
-    assert names == ["lora-rank.yaml", "peft.yaml", "scratch.yaml", "tricks.yaml"]
+    assert names == ["doc-stride.yaml", "lora-rank.yaml", "peft.yaml", "scratch.yaml", "tricks.yaml"]
     result = invoke("recipes", "validate", STUDIES)
-    assert result.exit_code == 0 and result.stdout.count("ok  ") == 4
+    assert result.exit_code == 0 and result.stdout.count("ok  ") == 5
     rows = json.loads(invoke("recipes", "list", STUDIES, "--json").stdout)["recipes"]
-    assert [row["name"] for row in rows] == ["lora-rank", "peft", "scratch", "tricks"]
+    assert [row["name"] for row in rows] == ["doc-stride", "lora-rank", "peft", "scratch", "tricks"]
     assert all(row["valid"] and row["description"].startswith("Study: ") for row in rows)
     trials = {
         name: json.loads(invoke("study", "run", STUDIES / name, "--dry-run", "--json").stdout)["trials"]
         for name in names
     }
     assert {name: len(each) for name, each in trials.items()} == {
+        "doc-stride.yaml": 9,
         "lora-rank.yaml": 36,
         "peft.yaml": 30,
         "scratch.yaml": 12,
