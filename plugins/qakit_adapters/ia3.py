@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import nn
 
 from qakit.api import ModelError, ParameterRule
+from qakit_adapters import Ia3Settings
 from qakit_adapters.lora import ATTENTION, wrapped, write_peft
-
-if TYPE_CHECKING:
-    from qakit_adapters import Ia3Settings
 
 KEYS = {"query": "key", "q": "k", "q_lin": "k_lin", "query_proj": "key_proj", "q_proj": "k_proj"}
 """The key projection beside each query projection."""

@@ -7,15 +7,13 @@ import math
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from qakit.api import ModelError
-
-if TYPE_CHECKING:
-    from qakit_adapters import LoraSettings
+from qakit_adapters import LoraSettings
 
 _BERT = ("query", "value")
 _LLAMA = ("q_proj", "v_proj")

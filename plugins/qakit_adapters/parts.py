@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torch import nn
 
 from qakit.api import ModelError, backbone_parts, layer_count
-
-if TYPE_CHECKING:
-    from qakit_adapters import BitFitSettings, FreezeSettings
+from qakit_adapters import BitFitSettings, FreezeSettings
 
 
 @dataclass(frozen=True, slots=True)

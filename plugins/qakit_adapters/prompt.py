@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput
 
 from qakit.api import ModelError, length_limit
-
-if TYPE_CHECKING:
-    from qakit_adapters import PromptSettings
+from qakit_adapters import PromptSettings
 
 ADDED = {"attention_mask": 1, "token_type_ids": 0, "global_attention_mask": 1}
 """What the prompt's positions have in each of an encoder's inputs."""

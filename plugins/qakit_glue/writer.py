@@ -5,13 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from qakit.api import DataError, LabelPrediction, Prediction, Targets, UsageError, write_text
+from qakit_glue import GlueWriterSettings
 from qakit_glue.tasks import HIGHEST_SIMILARITY, TEST_SETS, problem_of, read_table, table_text
-
-if TYPE_CHECKING:
-    from qakit_glue import GlueWriterSettings
 
 _INDEX = re.compile(r"(?:mismatched-)?([0-9]+)")
 """The ids of the `glue` reader: the row's index, for MNLI's mismatched set with a word before it."""

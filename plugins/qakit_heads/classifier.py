@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from qakit.api import Batch, Distributions, HeadOutput, HeadRuntime, LabelScores, UsageError
+from qakit_heads import ClassifierSettings
 from qakit_heads.features import FeatureHead, Features, apply_linear, fresh_linear
-
-if TYPE_CHECKING:
-    from qakit_heads import ClassifierSettings
 
 UNLABELLED = -100
 """Target class of windows that take no part in the loss."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from qakit.api import Batch, Distributions, HeadOutput, HeadRuntime, PositionScores, SpanCandidates
+from qakit_heads import CrfSettings
 from qakit_heads.band import at_ends, over_spans, possible_spans
 from qakit_heads.chain import TAGS, Transitions, log_partition, path_score, tags_of, viterbi
 from qakit_heads.chain_spans import (
@@ -22,9 +23,6 @@ from qakit_heads.chain_spans import (
 )
 from qakit_heads.features import SpanFeatureHead, SpanFeatures, yes_no_scores
 from qakit_heads.places import Place, over_places, target_places
-
-if TYPE_CHECKING:
-    from qakit_heads import CrfSettings
 
 ENTER, LEAVE = 1 / 256, 0.3
 """Where the transitions start: how probable it is that an answer begins at a token outside one, and that it ends after

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from qakit.api import YES_NO, Batch, HeadRuntime, ModelError
+from qakit_heads import FeatureSettings, SpanSettings
 from qakit_heads.places import Place, target_places
-
-if TYPE_CHECKING:
-    from qakit_heads import FeatureSettings, SpanSettings
 
 
 class Features(nn.Module):

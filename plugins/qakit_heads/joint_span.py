@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from qakit.api import Batch, Distributions, HeadOutput, HeadRuntime, PositionScores, SpanCandidates
+from qakit_heads import JointSpanSettings
 from qakit_heads.band import over_spans, possible_spans
 from qakit_heads.features import SpanFeatureHead, SpanFeatures, yes_no_scores
 from qakit_heads.places import Place, over_places, target_places
@@ -16,9 +17,6 @@ from qakit_heads.segments import spans_from
 from qakit_heads.soft_labels import soft_span_weights
 from qakit_heads.span_scores import InteractingSpans, SeparableSpans
 from qakit_heads.windowed import NEVER
-
-if TYPE_CHECKING:
-    from qakit_heads import JointSpanSettings
 
 Spans = SeparableSpans | InteractingSpans
 

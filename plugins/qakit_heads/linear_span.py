@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from qakit.api import Batch, Distributions, HeadOutput, HeadRuntime, PositionScores, SpanCandidates, best_spans
+from qakit_heads import LinearSpanSettings
 from qakit_heads.features import SpanFeatureHead, SpanFeatures, yes_no_scores
 from qakit_heads.places import Place, over_places, target_places
 from qakit_heads.soft_labels import soft_boundaries
-
-if TYPE_CHECKING:
-    from qakit_heads import LinearSpanSettings
 
 
 class LinearSpan(SpanFeatureHead):

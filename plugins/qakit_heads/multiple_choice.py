@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from qakit.api import Batch, ContextScores, Distributions, HeadOutput, HeadRuntime
+from qakit_heads import MultipleChoiceSettings
 from qakit_heads.features import FeatureHead, Features
 from qakit_heads.grouped import context_loss, over_contexts
-
-if TYPE_CHECKING:
-    from qakit_heads import MultipleChoiceSettings
 
 
 class MultipleChoice(FeatureHead):

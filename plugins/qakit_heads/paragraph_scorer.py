@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from qakit.api import Batch, Distributions, HeadOutput, HeadRuntime, SpanCandidates, best_spans
+from qakit_heads import ParagraphScorerSettings
 from qakit_heads.features import FeatureHead, Features, fresh_linear
 from qakit_heads.grouped import among_windows, context_loss, over_contexts, over_windows, places_of
 from qakit_heads.places import target_places
-
-if TYPE_CHECKING:
-    from qakit_heads import ParagraphScorerSettings
 
 
 class ParagraphScorer(FeatureHead):

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qakit.api import Evaluated, ModelError, Observer, ObserverRuntime, Started, StepDone
-
-if TYPE_CHECKING:
-    from qakit_trackers import TensorBoardSettings, TrackerSettings
+from qakit_trackers import TensorBoardSettings, TrackerSettings
 
 
 class Tracker:

@@ -9,12 +9,11 @@ from qakit.cli.terminal.console import err, out, plain, print_json, print_warnin
 from qakit.cli.terminal.tables import modules_table, number, print_pairs, print_table
 from qakit.errors import QakitError
 from qakit.names import shortened
-from qakit.values import LabelPrediction, SetPrediction, Targets
+from qakit.values import Example, LabelPrediction, Prediction, SetPrediction, SpanPrediction, Targets
 
 if TYPE_CHECKING:
     from qakit.report.evaluation import EvaluationReport, Expectation, Share
     from qakit.runs import Run
-    from qakit.values import Example, Prediction
     from qakit.workflows.train import PlannedTraining, TrainingResult
 
 
@@ -165,7 +164,6 @@ def submission_pair(run: Run, metrics: Mapping[str, Any]) -> dict[str, str]:
 def _answers_questions(run: Run) -> bool:
     """Whether its predictions are answers, rather than classes, numbers or contexts."""
     from qakit.inference.nbest_file import iter_nbest
-    from qakit.values import SpanPrediction
 
     files = (file for file in (run.validation_nbest, run.predictions / "nbest.jsonl") if file.is_file())
     first = next((prediction for file in files for prediction in iter_nbest(file)), None)

@@ -10,19 +10,16 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 from qakit.data.arrays import Int32, Int64, pointers_of, ranges
 from qakit.data.encodings import Encoded, chunks, joined, tokenise
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 CHUNK_CHARACTERS = 2_000_000
 """How much is cut into pieces at a time: some 50 bytes for a character."""

@@ -14,21 +14,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from qakit.data.splits import read_split
 from qakit.ensembling.load import EnsemblePlan, recipe_of_whole
+from qakit.ensembling.method import Method
 from qakit.errors import RunError, UsageError
 from qakit.files import json_text
 from qakit.graph.nodes import Graph, Joined, Node
 from qakit.names import plain_name
 from qakit.recipe.dump import yaml_flow
+from qakit.recipe.model import Recipe
 from qakit.recipe.staged import SPLIT_FIELDS
+from qakit.registry import Registry
 from qakit.runs import MEMBERS, MEMBERS_FILE, Run, seconds_of
-
-if TYPE_CHECKING:
-    from qakit.recipe.model import Recipe
-    from qakit.registry import Registry
-    from qakit.training.events import Listener
+from qakit.training.events import Listener, Notice, Remark
 
 
 def ensemble_graph(plan: EnsemblePlan, members: Mapping[str, Graph]) -> Graph:
@@ -58,8 +58,6 @@ class Combine:
 
     def prepare(self, graph: Graph, label: str, registry: Registry, listener: Listener) -> Mapping[str, str]:  # noqa: ARG002
         """The method can combine such members, and they answer the same questions."""
-        from qakit.ensembling.method import Method
-
         plan, members = self.plan, [graph.node(each).recipe for each in graph.node(label).needs]
         count = len(plan.members) + len(members)
         if count < 2:
@@ -86,7 +84,6 @@ class Combine:
         """Combine, judge and predict."""
         from qakit.ensembling.combine import combine
         from qakit.ensembling.folder import fill_folder
-        from qakit.training.events import Notice, Remark
 
         trained = [Run(run.folder / MEMBERS / label) for label in self.labels]
         made = combine(
@@ -171,8 +168,6 @@ def _check_right_answers(recipe: Recipe, registry: Registry) -> None:
     Raises:
         UsageError: there are none.
     """
-    from qakit.data.splits import read_split
-
     split = read_split(recipe, registry, "validation")
     if split is None or not any(example.labelled for example in split.examples):
         raise UsageError("weights cannot be learnt: data.validation of the members' recipe holds no right answers")

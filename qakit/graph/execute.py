@@ -11,18 +11,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from qakit.distributed import ALONE, Workers
 from qakit.errors import QakitError, RunError
 from qakit.graph.nodes import Graph, Join, Joined, Node, Repredict, Train
+from qakit.graph.training import perform
 from qakit.names import few
+from qakit.registry import Registry
 from qakit.runs import BusyError, Run, is_at_work, state_of
 from qakit.training.events import Listener, NodeEnded, NodeStarted, NodesWaiting, Remark
 from qakit.training.interrupts import InterruptedTrainingError, StopRequest
-
-if TYPE_CHECKING:
-    from qakit.registry import Registry
 
 TRAINING = 0.98
 """Share of the time that is left for the trainings; the rest is for what is made of them."""
@@ -75,8 +74,6 @@ class Here:
 
     def start(self, node: Node, folder: Path, listener: Listener) -> Job:
         """Do it; what it raises but for errors of qakit's own is raised."""
-        from qakit.graph.training import perform
-
         try:
             return Done(Ended(joined=perform(node, folder, self.registry, listener, workers=self.workers)))
         except InterruptedTrainingError:

@@ -8,26 +8,26 @@ from functools import partial
 from itertools import dropwhile
 from pathlib import Path
 from posixpath import join, normpath
-from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from qakit.ensembling.load import EnsemblePlan, is_ensemble, load_ensemble
 from qakit.errors import RecipeError, RunError
 from qakit.graph.ensemble import ensemble_graph, read_combine, recipe_of_ensemble
 from qakit.graph.folds import fold_recipe, folds_graph
 from qakit.graph.nodes import Graph, Node, Repredict, Train, check_recipe, share_weights
 from qakit.graph.pipeline import pipeline_graph
 from qakit.names import plain_name
-from qakit.recipe.load import LoadedRecipe
+from qakit.recipe.load import LoadedRecipe, load_recipe
 from qakit.recipe.model import Recipe
+from qakit.recipe.overrides import Setting
+from qakit.registry import Registry
 from qakit.runs import FOLDS, MEMBERS, MEMBERS_FILE, PIPELINE, Run, runs_in
-from qakit.stages.load import LoadedPipeline
+from qakit.stages.load import LoadedPipeline, is_pipeline, load_pipeline, reload_pipeline
 from qakit.stages.model import STAGES
-
-if TYPE_CHECKING:
-    from qakit.ensembling.load import EnsemblePlan
-    from qakit.recipe.overrides import Setting
-    from qakit.registry import Registry
+from qakit.study.load import LoadedStudy
+from qakit.study.model import Study
+from qakit.study.plan import plan as plan_trials
 
 WEIGHTS_FILE = "weights.json"
 """In the folder of a run that takes another one's weights: which."""
@@ -76,10 +76,6 @@ def load(
     Raises:
         RecipeError: with every problem that was found.
     """
-    from qakit.ensembling.load import is_ensemble, load_ensemble
-    from qakit.recipe.load import load_recipe
-    from qakit.stages.load import is_pipeline, load_pipeline
-
     if is_ensemble(path):
         plan = load_ensemble(path, registry, check_members=check_members)
         members = _members(plan, path, registry, overrides=overrides, settings=settings, check_files=check_files)
@@ -127,8 +123,6 @@ def reload_graph(folder: Path, registry: Registry) -> Graph:
         RunError: the folder is no run, or is damaged.
         RecipeError: a recipe no longer fits this version of qakit.
     """
-    from qakit.stages.load import reload_pipeline
-
     run = Run(folder)
     if (folder / MEMBERS_FILE).is_file():
         combine = read_combine(run)
@@ -216,10 +210,6 @@ def _members(
         RecipeError: with every problem of every member's recipe.
     """
     from types import MappingProxyType
-
-    from qakit.study.load import LoadedStudy
-    from qakit.study.model import Study
-    from qakit.study.plan import plan as plan_trials
 
     if plan.train is None or plan.block is None:
         return {}

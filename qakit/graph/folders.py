@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from posixpath import relpath
-from typing import TYPE_CHECKING
 
 from qakit.errors import RunError
 from qakit.files import json_text, write_text, writing
@@ -14,6 +13,7 @@ from qakit.graph.nodes import Graph, Join, Node, Repredict, Train, check_recipe,
 from qakit.graph.training import check_gives
 from qakit.randomness import GENERATOR
 from qakit.recipe.dump import dump_recipe
+from qakit.registry import Registry
 from qakit.runs import (
     FOLDS,
     LOCK,
@@ -27,10 +27,7 @@ from qakit.runs import (
     recover_run,
     runs_in,
 )
-
-if TYPE_CHECKING:
-    from qakit.registry import Registry
-    from qakit.training.events import Listener
+from qakit.training.events import Listener, Remark, silence
 
 Files = Mapping[str, Mapping[str, str]]
 """For each label the text files of its folder, beside the recipe."""
@@ -196,7 +193,6 @@ def _check_trainings(
 
 def _check_training(node: Node, registry: Registry, listener: Listener) -> None:
     from qakit.modeling.device import free_memory, pick_device
-    from qakit.training.events import Remark, silence
     from qakit.training.preflight import preflight
     from qakit.training.prepare import prepare_training
 

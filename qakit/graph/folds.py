@@ -19,20 +19,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from qakit.data.folds import Assignment
+from qakit.data.splits import Split, part_of, read_folds
 from qakit.errors import RunError
 from qakit.files import json_text
 from qakit.graph.nodes import Graph, Joined, Node, Train
+from qakit.inference.inputs import Inputs
+from qakit.numbers import load_json
 from qakit.recipe.model import Recipe
 from qakit.recipe.staged import SPLIT_FIELDS
+from qakit.registry import Registry
 from qakit.runs import FOLDS, Run
-
-if TYPE_CHECKING:
-    from qakit.data.folds import Assignment
-    from qakit.data.splits import Split
-    from qakit.registry import Registry
-    from qakit.training.events import Listener
+from qakit.training.events import Listener, Remark
 
 
 def folds_graph(recipe: Recipe) -> Graph:
@@ -103,7 +103,6 @@ class OutOfFold:
     def prepare(self, graph: Graph, label: str, registry: Registry, listener: Listener) -> Mapping[str, str]:
         """Read the examples and their folds, and try to combine answers as ``folds.combine`` says."""
         from qakit.folds import check_combining
-        from qakit.training.events import Remark
 
         if self.recipe.data.validation is not None:
             listener(Remark("data.validation is left alone: each fold is judged on its own part of data.train"))
@@ -116,8 +115,6 @@ class OutOfFold:
 
     def check_same(self, run: Run, files: Mapping[str, str]) -> None:
         """The training files, and with them the folds, are those of before."""
-        from qakit.numbers import load_json
-
         now = load_json(files[FOLDS])
         unsaid = {"stratify_by": "none"} | {key: now[key] for key in ("beside",) if key in now}  # by older versions
         if unsaid | run.read_json(run.folds_file) != now:
@@ -136,14 +133,10 @@ class OutOfFold:
         return {"folds": self._read(registry)[1].sizes(self.recipe.folds.k)}
 
     def _read(self, registry: Registry) -> tuple[Split, Assignment]:
-        from qakit.data.splits import read_folds
-
         return read_folds(self.recipe, registry)
 
     def _described(self, split: Split, assignment: Assignment) -> Mapping[str, Any]:
         """What folds.json holds."""
-        from qakit.inference.inputs import Inputs
-
         assert self.recipe.folds is not None
         section = self.recipe.folds.model_dump(mode="json", include=set(SPLIT_FIELDS))
         return section | Inputs.of(split).as_json("files") | {"folds": assignment.sizes(self.recipe.folds.k)}
@@ -152,9 +145,7 @@ class OutOfFold:
         self, registry: Registry, graph: Graph, node: Node, split: Split, assignment: Assignment, listener: Listener
     ) -> None:
         """What is wrong with a run that the last fold would begin with is known before the first one is trained."""
-        from qakit.data.splits import part_of
         from qakit.modeling.start import check_start
-        from qakit.training.events import Remark
         from qakit.training.lineage import edges_of, trace
 
         if not edges_of(self.recipe):

@@ -18,20 +18,27 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qakit.data.cache import default_cache
+from qakit.data.splits import Split, read_split
 from qakit.errors import RunError
+from qakit.files import write_json
 from qakit.graph.nodes import Graph, Joined, Node, Train
+from qakit.inference.inputs import Inputs
+from qakit.recipe.load import recipe_hash
+from qakit.report.evaluation import expectation_of
+from qakit.report.training_data import other_content
 from qakit.runs import PIPELINE, Run, clock_of, environment, open_run, seconds_of
-from qakit.stages.load import LoadedPipeline, Stage, pipeline_text, read_pipeline, stage_folders
+from qakit.runs.plugins import settings_versions
+from qakit.stages.load import COMBINE, LoadedPipeline, Stage, pipeline_text, read_pipeline, stage_folders
 from qakit.stages.model import STAGES, ExistingRun
+from qakit.training.events import Listener, Notice, Predicting, Remark
 
 if TYPE_CHECKING:
-    from qakit.data.splits import Split
     from qakit.inference.output import Submission
     from qakit.inference.scoring import CountProgress
     from qakit.protocols import Gives
     from qakit.registry import Registry
     from qakit.stages.trained import TrainedPipeline
-    from qakit.training.events import Listener
     from qakit.values import Prediction
 
 WANTED: dict[str, Gives] = {"selection": "contexts", "span": "spans"}
@@ -61,9 +68,7 @@ class TwoStages:
 
     def prepare(self, graph: Graph, label: str, registry: Registry, listener: Listener) -> Mapping[str, str]:  # noqa: ARG002
         """Read the test file, which no stage has, and try the metric of the whole, which may be no stage's."""
-        from qakit.data.splits import read_split
         from qakit.inference.data_rules import check_judging, submission_problems
-        from qakit.training.events import Notice
 
         test = read_split(self.loaded.whole, registry, "test")
         if test is not None:
@@ -91,16 +96,9 @@ class TwoStages:
 
         Without validation a weight that is to be tuned is 1.
         """
-        from qakit.data.cache import default_cache
-        from qakit.data.splits import read_split
-        from qakit.files import write_json
         from qakit.modeling.device import pick_device
-        from qakit.report.evaluation import expectation_of
-        from qakit.report.training_data import other_content
-        from qakit.stages.load import COMBINE
         from qakit.stages.trained import TrainedPipeline
         from qakit.stages.tuning import Decision, Tuned, tune
-        from qakit.training.events import Notice, Predicting, Remark
 
         began, cache, combine = time.monotonic(), default_cache(), read_pipeline(run).combine
         for line in other_content({name: Run(folder) for name, folder in stage_folders(run).items()}):
@@ -158,9 +156,7 @@ def _named(stage: Stage) -> Any:
 def _predict_test(
     trained: TrainedPipeline, listener: Listener, *, cache: Path, progress: CountProgress
 ) -> Submission | None:
-    from qakit.data.splits import read_split
     from qakit.inference.output import write_submission
-    from qakit.training.events import Notice, Remark
 
     test = read_split(trained.recipe, trained.registry, "test")
     if test is None:
@@ -176,7 +172,6 @@ def _predict_test(
 
 
 def _save(folder: Path, predictions: Sequence[Prediction], trained: TrainedPipeline, split: Split) -> None:
-    from qakit.inference.inputs import Inputs
     from qakit.inference.output import save_predictions
 
     save_predictions(folder, predictions, trained.recipe, run=trained.run.name, inputs=Inputs.of(split))
@@ -184,10 +179,6 @@ def _save(folder: Path, predictions: Sequence[Prediction], trained: TrainedPipel
 
 def _describe(run: Run, trained: TrainedPipeline, validation: Split | None) -> dict[str, Any]:
     """The pipeline's meta.json."""
-    from qakit.inference.inputs import Inputs
-    from qakit.recipe.load import recipe_hash
-    from qakit.runs.plugins import settings_versions
-
     data = {}
     if validation is not None:
         files = Inputs.of(validation).as_json("files")

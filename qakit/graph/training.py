@@ -10,9 +10,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qakit.data.cache import default_cache
 from qakit.errors import RunError, UsageError
-from qakit.graph.nodes import Join, Joined, Node, Train, check_recipe
+from qakit.graph.nodes import Join, Joined, Node, Train, check_recipe, training_key
 from qakit.randomness import GENERATOR
+from qakit.training.events import Listener, Notice, Remark, RunBegun
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from qakit.recipe.model import Recipe
     from qakit.registry import Registry
     from qakit.runs import Run
-    from qakit.training.events import Listener
     from qakit.training.finish import Finished
     from qakit.training.prepare import Prepared
 
@@ -48,11 +49,9 @@ class Training:
             return self._go(listener, resume=resume)
 
     def _go(self, listener: Listener, *, resume: bool) -> Finished | None:
-        from qakit.data.cache import default_cache
         from qakit.report.curves import draw_curves, draw_validation_curve
         from qakit.runs import alone_in, check_free, create_run
         from qakit.training.clock import Clock, account
-        from qakit.training.events import Notice, Remark, RunBegun
         from qakit.training.finish import finish_run, finished_before
         from qakit.training.fit import fit
         from qakit.training.launch import check_same_training, workers_of
@@ -208,8 +207,6 @@ def _check_source(source: Run, recipe: Recipe, run: Run) -> None:
     Raises:
         RunError: they are not there yet, or are of another training.
     """
-    from qakit.graph.nodes import training_key
-
     if not source.finished:
         raise RunError(f"{run.folder} takes the weights of {source.folder}, which is not finished: train that first")
     if training_key(source.recipe()) != training_key(recipe):

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from qakit.errors import UsageError
+from qakit.errors import RunError, UsageError
+from qakit.values import TargetNames, as_written
 
 if TYPE_CHECKING:
     from qakit.recipe.model import PluginRef, Recipe
@@ -67,7 +68,6 @@ def describe(run: Run, registry: Registry, place: str = "model", within: tuple[P
 
 def _model(run: Run, registry: Registry, place: str) -> Described:
     from qakit.data.template import backend_copy
-    from qakit.errors import RunError
     from qakit.inference.trained import temperature_of, threshold_of
     from qakit.modeling.architectures import is_offered
     from qakit.modeling.assemble import template_for
@@ -75,7 +75,6 @@ def _model(run: Run, registry: Registry, place: str) -> Described:
     from qakit.modeling.configs import read_config
     from qakit.modeling.device import FULL_PRECISION_ONLY
     from qakit.modeling.folder import refuse_graph
-    from qakit.values import TargetNames, as_written
 
     if not run.model.is_dir():
         raise RunError(f"{run.folder} has no model yet")
@@ -119,7 +118,6 @@ def _model(run: Run, registry: Registry, place: str) -> Described:
 
 
 def _two_stages(run: Run, registry: Registry, place: str) -> Described:
-    from qakit.errors import RunError
     from qakit.runs import open_run
     from qakit.stages.load import COMBINE, read_pipeline, stage_folders
     from qakit.stages.tuning import Decision

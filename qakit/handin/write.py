@@ -23,22 +23,27 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qakit import __version__
-from qakit.errors import OutputError, RunError, UsageError
+from qakit.data.splits import CONTEXTS, contexts_setting, read_split, split_files
+from qakit.data.template import backend_copy
+from qakit.errors import OutputError, QakitError, RunError, UsageError
 from qakit.files import file_sha256, replace_folder, write_json, write_text
 from qakit.handin.course import Course, Measured, Rule, check
 from qakit.handin.report import report_text
 from qakit.handin.scripts import DOWNLOAD, README, filled, predictor, run_script, train_script
 from qakit.handin.settings import Described, describe, reader_settings, writer_settings
+from qakit.inference.output import choice_names, names_of_contexts, sample_submission
+from qakit.modeling.backbones import load_tokenizer
+from qakit.modeling.export import export_merged
+from qakit.modeling.folder import read_layout
 from qakit.outputs import check_empty
+from qakit.recipe.dump import recipe_data, yaml_lines
+from qakit.recipe.model import Recipe
+from qakit.registry import Registry
 from qakit.report.view_data import training_log
-
-if TYPE_CHECKING:
-    from qakit.recipe.model import Recipe
-    from qakit.registry import Registry
-    from qakit.runs import Run
+from qakit.runs import Run
 
 HERE = Path(__file__).parent
 Answer = Callable[[Path, Path], int]
@@ -127,14 +132,10 @@ def write_handin(
 
 def _choices(recipe: Recipe) -> list[str]:
     """What chosen contexts are called in the answer file; empty where they are numbers."""
-    from qakit.inference.output import choice_names, names_of_contexts, sample_submission
-
     return list(names_of_contexts(sample_submission(recipe), choice_names(recipe)))
 
 
 def _to_compare(run: Run, recipe: Recipe, questions: Path | None) -> list[Path]:
-    from qakit.data.splits import split_files
-
     files = [questions] if questions is not None else list(split_files(recipe, "validation"))
     if not files:
         raise UsageError(
@@ -150,11 +151,6 @@ def _to_compare(run: Run, recipe: Recipe, questions: Path | None) -> list[Path]:
 
 def _copy_model(run: Run, target: Path, registry: Registry) -> None:
     """Weights, configuration, tokenizer: the parts of a model folder that the predictor reads."""
-    from qakit.data.template import backend_copy
-    from qakit.modeling.backbones import load_tokenizer
-    from qakit.modeling.export import export_merged
-    from qakit.modeling.folder import read_layout
-
     target.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=target) as place:
         whole = Path(place) / "model"
@@ -190,8 +186,6 @@ def _compare(
     Raises:
         RunError: the answers differ, or the predictor fails.
     """
-    from qakit.data.splits import contexts_setting
-
     contexts = questions.parent / (contexts_setting(recipe) or "")
     with TemporaryDirectory(prefix="qakit-") as place:
         own, other = Path(place) / f"qakit{suffix}", Path(place) / f"predict{suffix}"
@@ -247,9 +241,6 @@ def _write_training(described: Described, names: Mapping[str, str], folder: Path
 def portable_recipe(recipe: Recipe) -> str:
     """The recipe as YAML that names nothing of this machine: its files and folders lie in ``data/``, as the first line
     says."""
-    from qakit.data.splits import CONTEXTS, contexts_setting
-    from qakit.recipe.dump import recipe_data, yaml_lines
-
     names: dict[str, str] = {}  # by the paths here
 
     def placed(value: Any) -> Any:
@@ -283,9 +274,6 @@ def _measured(
     seconds: float,
     registry: Registry,
 ) -> Measured:
-    from qakit.data.splits import read_split
-    from qakit.errors import QakitError
-
     sizes = [(folder / place / "model.safetensors").stat().st_size for place in described.models]
     try:
         test = read_split(recipe, registry, "test")

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import TYPE_CHECKING
 
-from qakit.data.splits import split_sources
+from qakit.data.splits import SplitName, split_sources
 from qakit.recipe.hub_data import HUB, HubFiles, HubSplit
-
-if TYPE_CHECKING:
-    from qakit.data.splits import SplitName
-    from qakit.recipe.model import Recipe
-    from qakit.report.compare import Estimate
+from qakit.recipe.model import Recipe
+from qakit.report.compare import Estimate
 
 TASKS = {
     "AutoModelForQuestionAnswering": "question-answering",

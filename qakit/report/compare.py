@@ -6,16 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qakit.errors import UsageError
 from qakit.recipe.differences import differing_keys, seeds_apart
+from qakit.report.compare_runs import Member
 from qakit.report.training_data import mixed_training_data
 from qakit.runs import cut_short
 from qakit.statistics import LEVEL, Column, Difference, Sampling, Spread, drawn_columns, mean_columns, mean_of
-
-if TYPE_CHECKING:
-    from qakit.report.compare_runs import Member
 
 FEW = 50
 """Questions below which a bootstrap interval is markedly too narrow."""

@@ -15,23 +15,21 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from qakit.data.splits import SplitName, contexts_setting, split_sources
 from qakit.errors import UsageError
 from qakit.files import file_sha256, json_text, temporary_folder, write_text
+from qakit.graph.folders import check_graph, make_folders
+from qakit.graph.nodes import Graph
 from qakit.numbers import load_json
 from qakit.recipe.dump import dump_recipe, recipe_data, recipe_hash
 from qakit.recipe.model import Recipe
+from qakit.registry import Registry
 from qakit.runs import APART, PIPELINE, runs_in
 from qakit.submit.download import MANIFEST
 from qakit.submit.wheel import make_wheels
-
-if TYPE_CHECKING:
-    from qakit.data.splits import SplitName
-    from qakit.graph.nodes import Graph
-    from qakit.registry import Registry
-    from qakit.training.events import Listener
-
+from qakit.training.events import Listener
 
 THERE = "/tmp/qakit"
 """A folder of Kaggle's machine, never of this one, for the files of a training: the same one in each session, since
@@ -138,8 +136,6 @@ def pack(
     Raises:
         QakitError: what can be known before a training is wrong, or a wheel cannot be built.
     """
-    from qakit.graph.folders import check_graph, make_folders
-
     files = check_graph(graph, None, registry, listener, only=())
     places = Places(limits.internet, competitions=competitions)
     moved = replace(graph, nodes=tuple(replace(node, recipe=places.moved(node.recipe)) for node in graph.nodes))
@@ -171,8 +167,6 @@ class Places:
 
     def moved(self, recipe: Recipe) -> Recipe:
         """The recipe with the places there."""
-        from qakit.data.splits import contexts_setting, split_sources
-
         backbone = recipe.backbone
         folders = {} if backbone.is_sourceless else {"source": self._backbone(backbone.source, backbone.revision)}
         if backbone.tokenizer is not None:

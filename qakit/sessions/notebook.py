@@ -5,19 +5,17 @@ from __future__ import annotations
 import ast
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qakit.files import replace_folder, write_json
+from qakit.graph.nodes import Graph
 from qakit.outputs import check_empty
+from qakit.registry import Registry
 from qakit.sessions.job import Job, Limits, pack
 from qakit.sessions.kernels import Push
 from qakit.sessions.record import Session
 from qakit.submit.notebook import install, ipynb
-
-if TYPE_CHECKING:
-    from qakit.graph.nodes import Graph
-    from qakit.registry import Registry
-    from qakit.training.events import Listener
+from qakit.training.events import Listener
 
 
 def push_of(session: Session, job: Job, *, follows: str | None) -> Push:

@@ -18,6 +18,8 @@ from typing import Any
 
 from qakit.errors import DataError, QakitError, RunError
 from qakit.files import file_sha256, temporary_folder, write_json, write_text
+from qakit.graph.folders import is_begun
+from qakit.graph.nodes import check_recipe
 from qakit.names import below
 from qakit.numbers import load_json
 from qakit.runs import Run, checkpoints_in, runs_in
@@ -86,8 +88,6 @@ def _found(inputs: Path, name: str) -> Path:
 
 def _begin(order: Mapping[str, Any], inputs: Path, run: Path) -> None:
     """The run as the session before has left it; of the first one, as it was laid out."""
-    from qakit.graph.folders import is_begun
-
     if order["session"] is None and is_begun(Run(run)):
         _check_same(run, order["texts"])
         return
@@ -115,8 +115,6 @@ def _check_same(run: Path, texts: Mapping[str, str]) -> None:
     Raises:
         RunError: it was begun as another one.
     """
-    from qakit.graph.nodes import check_recipe
-
     way = f"put this notebook's folder into Drive under another name, or remove {run}"
     with temporary_folder(run) as laid_out:
         for name, text in texts.items():

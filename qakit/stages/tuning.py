@@ -9,9 +9,9 @@ one stage being surer of itself than the other. Source: the interpolation of ret
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from qakit.errors import RunError
 from qakit.inference.calibration import (
@@ -34,10 +34,6 @@ from qakit.inference.threshold import apply_threshold
 from qakit.numbers import finite
 from qakit.stages.model import CombineSection
 from qakit.values import Candidate, Example, NoAnswer, SpanPrediction
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 
 Weight = float | Literal["argmax"]
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qakit.errors import QakitError, UsageError
 from qakit.names import one_line
 from qakit.recipe.differences import differing_keys
 from qakit.recipe.model import Recipe
+from qakit.registry import Registry
+from qakit.report.compare import columns_of
+from qakit.report.compare_runs import read_members
 from qakit.report.curves import NOT_CURVES
 from qakit.report.study import RowDifference, StudyResults, StudyRow, StudyRun, StudyTask
 from qakit.report.training_data import mixed_training_data
@@ -19,9 +22,6 @@ from qakit.study.folder import StudyFolder
 from qakit.study.load import LoadedStudy
 from qakit.study.plan import Load, plan
 from qakit.study.trials import Trial, TrialRecord, noted_trials, records_of, selected_by
-
-if TYPE_CHECKING:
-    from qakit.registry import Registry
 
 MOST_FIGURES = 3
 """That a table shows of a metric."""
@@ -161,9 +161,6 @@ def _differences(
     Raises:
         UsageError, RunError, DataError: the runs did not answer the same questions, or lack predictions.
     """
-    from qakit.report.compare import columns_of
-    from qakit.report.compare_runs import read_members
-
     members = read_members([folder for of_row in rows.values() for folder in of_row], registry)
     columns = iter([columns_of(member, sampling) for member in members])
     of_rows = {label: [next(columns) for _ in of_row] for label, of_row in rows.items()}

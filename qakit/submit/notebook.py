@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qakit.errors import UsageError
+from qakit.errors import RunError, UsageError
 from qakit.files import carry_over, names_in, replace_folder, write_json, write_text
 from qakit.numbers import load_json
 from qakit.outputs import check_output
@@ -58,7 +58,6 @@ def export_run(run: Run, folder: Path, *, user: str, slug: str) -> Export:
         OutputError: the folder cannot be written, or the wheel cannot be built.
     """
     from qakit.data.splits import contexts_setting
-    from qakit.errors import RunError
     from qakit.modeling.export import export_merged
     from qakit.recipe.hub_data import is_on_hub
     from qakit.registry import load_registry

@@ -11,6 +11,7 @@ from statistics import median
 from typing import Any
 
 from qakit.errors import DataError, SubmissionError, UsageError
+from qakit.metrics.classification import spearman
 from qakit.numbers import finite
 from qakit.submit.client import KaggleClient
 from qakit.submit.ledger import Ledger
@@ -174,8 +175,6 @@ def rank_correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
     if len(pairs) < FEWEST or any(len(set(side)) == 1 for side in zip(*pairs, strict=True)):
         return None
     import numpy as np
-
-    from qakit.metrics.classification import spearman
 
     first, second = np.array(pairs).T
     return float(spearman(first, second, np.ones((1, len(pairs))))[0])

@@ -9,9 +9,17 @@ from pathlib import Path
 from statistics import stdev
 from typing import TYPE_CHECKING
 
+from qakit.data.cache import default_cache
+from qakit.data.splits import read_split, split_sources
 from qakit.errors import DataError, QakitError, RunError, UsageError
+from qakit.files import file_sha256
+from qakit.inference.inputs import Inputs
+from qakit.inference.nbest_file import kept_validation, read_nbest
+from qakit.protocols import PerExampleMetric
+from qakit.recipe.load import dump_recipe
 from qakit.recipe.model import competition_slug
 from qakit.runs import Run
+from qakit.statistics import interval
 from qakit.submit.pending import FileSubmission
 from qakit.submit.preflight import Preflight, check_csv
 from qakit.submit.record import Score
@@ -179,8 +187,6 @@ def pack(target: Target, checked: Preflight, slug: str, message: str | None) -> 
     """The pending of a checked target; message and figures come from the run where there is one."""
     if target.run is None:
         return FileSubmission(slug, checked, message or target.file.name)
-    from qakit.recipe.load import dump_recipe
-
     facts = run_facts(target.run.folder)
     return FileSubmission(
         slug,
@@ -196,9 +202,6 @@ def pack(target: Target, checked: Preflight, slug: str, message: str | None) -> 
 
 def _predictions(run: Run, recipe: Recipe, load: Load, *, say: Callable[[str], None], progress: Progress) -> Path:
     """The run's answers to its recipe's test file as it is now, predicted now if it has none."""
-    from qakit.files import file_sha256
-    from qakit.inference.inputs import Inputs
-
     metrics = run.read_json(run.metrics_file)
     file = run.submission_file(metrics) or run.predictions / "submission.csv"
     if file.is_file():
@@ -219,8 +222,6 @@ def _of_the_file_as_it_is(run: Run, recipe: Recipe, file: Path, older: Path, *, 
     Raises:
         DataError: it has kept nothing, or that is of another file, too.
     """
-    from qakit.inference.inputs import Inputs
-    from qakit.inference.nbest_file import read_nbest
     from qakit.inference.output import write_submission
     from qakit.registry import load_registry
 
@@ -239,15 +240,11 @@ def _of_the_file_as_it_is(run: Run, recipe: Recipe, file: Path, older: Path, *, 
 
 
 def _predict(run: Run, recipe: Recipe, load: Load, *, say: Callable[[str], None], progress: Progress) -> Path:
-    from qakit.data.splits import read_split, split_sources
-
     if not split_sources(recipe, "test"):
         raise UsageError(
             f"{run.folder} has no test predictions and its recipe names no test file; predict with `qakit predict` and"
             " submit the file with --run"
         )
-    from qakit.data.cache import default_cache
-    from qakit.inference.inputs import Inputs
     from qakit.inference.output import save_predictions, write_submission
 
     trained = load(run.folder)
@@ -278,8 +275,6 @@ def local_score(run: Run, recipe: Recipe, registry: Registry) -> Score:
     values = _values(run, recipe, registry, name)
     if not values or abs(sum(values) / len(values) - mean) > 1e-6 * max(1.0, abs(mean)):
         return Score(name, mean)
-    from qakit.statistics import interval
-
     low, high = interval(values, seed=recipe.seed)
     spread = stdev(values) / len(values) ** 0.5 if len(values) > 1 else None
     return Score(name, mean, spread, low, high)
@@ -288,8 +283,6 @@ def local_score(run: Run, recipe: Recipe, registry: Registry) -> Score:
 def _values(run: Run, recipe: Recipe, registry: Registry, name: str) -> list[float] | None:
     """Each validation question's own figure, in percent; None where that cannot be had."""
     from qakit.inference.evaluation import Judge
-    from qakit.inference.nbest_file import kept_validation
-    from qakit.protocols import PerExampleMetric
 
     metric = Judge.of(recipe, registry).metric
     if not isinstance(metric, PerExampleMetric):

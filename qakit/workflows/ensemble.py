@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qakit.errors import UsageError
+from qakit.protocols import NoRuntime, Writer
 from qakit.training.events import Listener, Notice, Remark
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from qakit.ensembling.kept import Source
     from qakit.ensembling.load import EnsemblePlan, Weights
     from qakit.inference.output import Submission
-    from qakit.protocols import Writer
     from qakit.registry import Registry
     from qakit.values import Prediction
 
@@ -146,7 +146,6 @@ def _writer(output: Path, members: Sequence[Source], registry: Registry) -> Writ
     """For a CSV file with the header and line ends of the first member that is one; else as the runs write it."""
     from qakit.ensembling.combine import first_recipe
     from qakit.inference.output import build_writer
-    from qakit.protocols import NoRuntime
 
     name = _WRITERS[output.suffix.lower()]
     settings: dict[str, Any] = {}

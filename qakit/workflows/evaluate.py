@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qakit.data.cache import default_cache
 from qakit.distributed import is_first_process
 from qakit.errors import DataError, QakitError, UsageError
+from qakit.protocols import PerExampleMetric
+from qakit.report.evaluation import EvaluationReport, Expectation, expectation_of, report_of
 from qakit.training.events import Listener, Notice, Predicting, silence
 from qakit.workflows.questions import check_targets, input_file, load_run, read_examples, read_own_split
 
 if TYPE_CHECKING:
     from qakit.data.splits import Split
     from qakit.inference.answering import Answering
-    from qakit.report.evaluation import EvaluationReport, Expectation
     from qakit.values import Prediction
 
 
@@ -57,11 +59,9 @@ def evaluate(
     listener: Listener,
 ) -> EvaluationResult:
     """See :func:`qakit.evaluate`; ``overrides`` are ``a.b=value`` texts for the model's recipe."""
-    from qakit.data.cache import default_cache
     from qakit.inference.nbest_file import write_nbest
     from qakit.report.compare_runs import answered
     from qakit.report.curves import draw_threshold_curve
-    from qakit.report.evaluation import expectation_of, report_of
     from qakit.report.view import write_questions
     from qakit.report.view_data import Findings
     from qakit.stages.trained import TrainedPipeline
@@ -164,7 +164,6 @@ def _column_to_name(trained: Answering) -> str:
 
 def _check_options(trained: Answering, threshold: float | None, curve: Path | None) -> None:
     """Before the long work: whether the run can do what is asked."""
-    from qakit.protocols import PerExampleMetric
     from qakit.runs import ModelAlone
 
     for option, value in (("--threshold", threshold), ("--curve", curve)):

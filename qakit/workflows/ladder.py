@@ -13,6 +13,8 @@ from qakit.graph.execute import Execution
 from qakit.graph.expand import graph_of, load
 from qakit.graph.folders import check_graph, make_folders
 from qakit.graph.nodes import Graph, Node, share_weights
+from qakit.recipe.found import found_recipe
+from qakit.recipe.load import name_from
 from qakit.report.training_data import older_training_data
 from qakit.runs import Run
 from qakit.training.events import Notice, Remark
@@ -29,7 +31,6 @@ def rungs_of(recipes: Sequence[Path], output: Path) -> list[Rung]:
     Raises:
         UsageError: two have the same name, or ``output`` is a file.
     """
-    from qakit.recipe.load import name_from
     from qakit.report.ladder import Rung
 
     if output.exists() and not output.is_dir():
@@ -122,8 +123,6 @@ class Climb:
 
     def _begin(self, rung: Rung) -> Sequence[Node]:
         """Read, check and lay out a rung."""
-        from qakit.recipe.found import found_recipe
-
         loaded = load(found_recipe(Path(rung.source)), self.registry, overrides=self.overrides, check_files=True)
         own = graph_of(loaded)
         if own.recipe.data.validation is None and own.recipe.folds is None:

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from qakit.distributed import ALONE, Workers
+from qakit.devices import Slot, slots_for_one
+from qakit.distributed import ALONE, Workers, processes_of_this_launch
 from qakit.errors import UsageError
+from qakit.training.events import Listener, Remark, silence
+from qakit.training.interrupts import StopRequest, stop_requests
 
 if TYPE_CHECKING:
-    from qakit.devices import Slot
     from qakit.graph.execute import Execution, Executor
     from qakit.graph.nodes import Graph
     from qakit.recipe.model import Recipe
     from qakit.registry import Registry
-    from qakit.training.events import Listener
-    from qakit.training.interrupts import StopRequest
 
 
 def slots_of(devices: str | None) -> tuple[Slot, ...]:
@@ -29,7 +29,6 @@ def slots_of(devices: str | None) -> tuple[Slot, ...]:
     Raises:
         UsageError: no such devices; or both are told.
     """
-    from qakit.devices import slots_for_one
     from qakit.distributed import launched_processes
 
     if launched_processes() == 1:
@@ -102,8 +101,6 @@ def executing(
     from qakit.distributed import launched_processes, processes_of_this_launch
     from qakit.graph.execute import Here
     from qakit.graph.processes import Processes
-    from qakit.training.events import Remark, silence
-    from qakit.training.interrupts import StopRequest, stop_requests
 
     if launched_processes() > 1 and (devices is not None or jobs is not None or engine != "local"):
         raise UsageError("--devices, --jobs and --engine are the launcher's to say: use one of them")
@@ -159,7 +156,6 @@ def train_on(
     """
     from qakit.devices import told
     from qakit.recipe.dump import recipe_data
-    from qakit.training.events import Remark
     from qakit.training.subprocesses import call_on
 
     if line := told(slots) if slots else None:
@@ -191,11 +187,9 @@ def _train(
     began: float,
     deadline: float | None,
 ) -> Path:
-    from qakit.distributed import processes_of_this_launch
     from qakit.graph.training import Training
     from qakit.modeling.device import free_memory
     from qakit.runs import Run
-    from qakit.training.events import silence
     from qakit.training.launch import accelerator_for
 
     with processes_of_this_launch() as workers:

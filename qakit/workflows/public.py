@@ -12,8 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from qakit.errors import UsageError
 from qakit.system import refused_by_system
 from qakit.training.events import Event, Listener, Notice, RunBegun, log
+from qakit.training.interrupts import InterruptedTrainingError
 from qakit.workflows import given
+from qakit.workflows.compare import compare as compare_runs
+from qakit.workflows.ensemble import EnsembleResult, combine_members, combine_recipe
+from qakit.workflows.evaluate import EvaluationResult
+from qakit.workflows.evaluate import evaluate as evaluate_model
 from qakit.workflows.given import StrPath, Values
+from qakit.workflows.view import view as write_view
 
 if TYPE_CHECKING:
     import torch
@@ -21,8 +27,6 @@ if TYPE_CHECKING:
     from qakit.inference.answerer import Answerer
     from qakit.inference.question_answering import QuestionAnsweringPipeline
     from qakit.report.compare import Comparison
-    from qakit.workflows.ensemble import EnsembleResult
-    from qakit.workflows.evaluate import EvaluationResult
     from qakit.workflows.predict import PredictionResult
     from qakit.workflows.train import TrainingResult
 
@@ -67,7 +71,6 @@ def train(
     """
     from qakit.registry import load_registry
     from qakit.runs import Run
-    from qakit.training.interrupts import InterruptedTrainingError
     from qakit.workflows.train import plan_training
 
     begun: list[Path] = []
@@ -176,8 +179,6 @@ def evaluate(
         DataError: the file cannot be read, or its questions have no answers.
         QakitError: the model cannot be loaded.
     """
-    from qakit.workflows.evaluate import evaluate as evaluate_model
-
     with _known_errors():
         return evaluate_model(
             given.place(model),
@@ -204,8 +205,6 @@ def compare(
     output: StrPath | None = None,
 ) -> Comparison:
     """Compare runs on the validation questions: ``qakit compare``. See :func:`qakit.workflows.compare.compare`."""
-    from qakit.workflows.compare import compare as compare_runs
-
     with _known_errors():
         return compare_runs(
             given.places(runs),
@@ -221,8 +220,6 @@ def compare(
 
 def view(runs: StrPath | Sequence[StrPath], output: StrPath | None = None, *, members: bool = False) -> Path:
     """Write one page about a run or several: ``qakit view``. See :func:`qakit.workflows.view.view`."""
-    from qakit.workflows.view import view as write_view
-
     with _known_errors():
         places = given.places([runs] if isinstance(runs, str | PathLike) else runs)
         return write_view(places, output=given.new_file(output), members=members)
@@ -256,8 +253,6 @@ def ensemble(
         UsageError: these do not go together.
         QakitError: a member cannot be read, or cannot give what the method needs.
     """
-    from qakit.workflows.ensemble import combine_members, combine_recipe
-
     with _known_errors():
         if isinstance(members, str | PathLike):
             if (method, settings or None, weights, seed) != ("voting", None, None, 0):

@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from qakit.data.splits import CONTEXTS
 from qakit.errors import HubError, ModelError, QakitError, UsageError
-from qakit.hub import quiet, why_not
+from qakit.hub import quiet, snapshot, why_not
+from qakit.plugin_code import refuse_file
+from qakit.report.card import TASKS, UNKNOWN, Figures, Subject, card_of
+from qakit.report.compare import Plan, compare
+from qakit.report.compare_runs import read_members
 from qakit.training.events import Listener, Notice
 
 if TYPE_CHECKING:
@@ -20,7 +24,6 @@ if TYPE_CHECKING:
 
     from qakit.recipe.model import Recipe
     from qakit.registry import Registry
-    from qakit.report.card import Figures
     from qakit.runs import Run
 
 
@@ -147,9 +150,7 @@ def push(
     from huggingface_hub.utils._validators import validate_repo_id
 
     from qakit.modeling.export import export_merged
-    from qakit.plugin_code import refuse_file
     from qakit.registry import load_registry
-    from qakit.report.card import UNKNOWN, Subject, card_of
     from qakit.runs import LAYOUT, SEEN, open_run
 
     try:
@@ -220,8 +221,6 @@ def public_name(source: str) -> str:
 
 
 def _auto_class(architectures: list[str]) -> str | None:
-    from qakit.report.card import TASKS
-
     return next(
         (auto for auto in TASKS for name in architectures if name.endswith(auto.removeprefix("AutoModel"))), None
     )
@@ -231,9 +230,7 @@ def _backbone_licence(recipe: Recipe) -> tuple[str, str]:
     """The backbone as others may see it, and the licence that its own card says; a package's licence may be another."""
     from huggingface_hub import ModelCard
 
-    from qakit.hub import snapshot
     from qakit.modeling.sources import find_source
-    from qakit.report.card import UNKNOWN
 
     section, card = recipe.backbone, "README.md"
     if section.architecture is not None:  # fresh weights, of this run alone
@@ -257,10 +254,6 @@ def _backbone_licence(recipe: Recipe) -> tuple[str, str]:
 
 def _figures(run: Run, registry: Registry, listener: Listener) -> Figures:
     """The run's validation figures; with intervals where its questions and answers are still there."""
-    from qakit.report.card import Figures
-    from qakit.report.compare import Plan, compare
-    from qakit.report.compare_runs import read_members
-
     values = run.figures()
     try:
         found = compare(read_members([run.folder], registry), Plan())

@@ -9,26 +9,23 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from qakit.errors import QakitError, RecipeError, UsageError
 from qakit.graph.execute import Ended, Execution
 from qakit.graph.expand import Loaded, graph_of, load
 from qakit.graph.folders import check_graph, is_begun, make_folders
 from qakit.graph.nodes import Graph, Node, check_recipe, share_weights
+from qakit.registry import Registry
 from qakit.report.training_data import older_training_data
 from qakit.runs import Run
-from qakit.study.folder import StudyFolder
+from qakit.study.folder import ROOT, StudyFolder
+from qakit.study.load import LoadedStudy
 from qakit.study.plan import PlannedTrial, plan, trials_of
 from qakit.study.search import Drawn, Search, open_search, storage_failures_told
 from qakit.study.trials import Trial, TrialRecord, noted_trials, records_of, selected_by, value_of
 from qakit.training.events import Event, Listener, NodeEnded, NodeProgress, Notice
 from qakit.training.interrupts import InterruptedTrainingError
-
-if TYPE_CHECKING:
-    from qakit.registry import Registry
-    from qakit.study.load import LoadedStudy
-    from qakit.workflows.launching import Place
+from qakit.workflows.launching import Place
 
 RUNS = "runs"
 """The folder of the trials' runs in a study's."""
@@ -232,6 +229,4 @@ class _Searching:
 
 def study_folder(loaded: LoadedStudy, output: Path | None) -> StudyFolder:
     """Where a study goes; by default ``studies/NAME``."""
-    from qakit.study.folder import ROOT
-
     return StudyFolder(output or ROOT / loaded.name)

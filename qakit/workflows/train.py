@@ -9,17 +9,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from qakit.devices import slots
+from qakit.distributed import is_first_process
 from qakit.errors import RunError, UsageError
+from qakit.graph.expand import reload_graph
+from qakit.graph.folders import check_graph, make_folders
+from qakit.graph.folds import OutOfFold
+from qakit.graph.nodes import Graph, Join, Node, Train, check_recipe, training_key
+from qakit.graph.training import described
+from qakit.inference.nbest_file import read_nbest
+from qakit.recipe.found import found_recipe
 from qakit.runs import Run
+from qakit.training.events import Listener, Notice, RunBegun
+from qakit.workflows.launching import Engine, Place, deadline_in, executing, slots_of, train_on
 
 if TYPE_CHECKING:
     from qakit.ensembling.combine import Ensemble
-    from qakit.graph.nodes import Graph, Node
     from qakit.registry import Registry
     from qakit.report.evaluation import Expectation
-    from qakit.training.events import Listener
     from qakit.values import Prediction
-    from qakit.workflows.launching import Engine, Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +68,6 @@ class TrainingResult:
         Raises:
             RunError: it has none of this split.
         """
-        from qakit.inference.nbest_file import read_nbest
-
         file = self.run.validation_nbest if split == "validation" else self.run.predictions / "nbest.jsonl"
         if not file.is_file():
             raise RunError(f"{self.folder} has no predictions of a {split} file")
@@ -93,18 +99,12 @@ class PlannedTraining:
     @property
     def is_single(self) -> bool:
         """Whether there is one training, and nothing to join."""
-        from qakit.graph.nodes import Train
-
         return len(self.graph.nodes) == 1 and isinstance(self.graph.root.work, Train)
 
     def dry_run(self, listener: Listener) -> dict[str, Any]:
         """Prepare everything and say what would be trained, as plain values."""
-        from qakit.devices import slots
         from qakit.distributed import launched_processes
         from qakit.graph.execute import what
-        from qakit.graph.folders import check_graph
-        from qakit.graph.nodes import Join, Train, training_key
-        from qakit.graph.training import described
 
         if self.engine == "local" and launched_processes() == 1:
             slots(self.devices, self.jobs)  # whether there are such
@@ -130,10 +130,7 @@ class PlannedTraining:
             QakitError: whatever is wrong with data, models, folders or devices.
             InterruptedTrainingError: it was asked to stop, and has written a checkpoint.
         """
-        from qakit.distributed import is_first_process
         from qakit.report.view import write_run_page
-        from qakit.training.events import Notice
-        from qakit.workflows.launching import executing
 
         if self.is_single:
             result = self._train_one(listener)
@@ -147,8 +144,6 @@ class PlannedTraining:
         return result
 
     def _train_one(self, listener: Listener) -> TrainingResult:
-        from qakit.workflows.launching import slots_of, train_on
-
         if self.jobs is not None or self.engine != "local":
             option = "--jobs" if self.jobs is not None else "--engine"
             raise UsageError(f"{option} is for several trainings, and this recipe is one")
@@ -166,9 +161,6 @@ class PlannedTraining:
         return TrainingResult(run, run.read_json(run.metrics_file))
 
     def _train_several(self, place: Place) -> TrainingResult:
-        from qakit.graph.folders import check_graph, make_folders
-        from qakit.training.events import RunBegun
-
         workers, listener, folder = place.workers, place.listener, self.output
         if folder is not None and self.resume:
             listener(RunBegun(folder))
@@ -221,9 +213,6 @@ def plan_training(
         RecipeError: with every problem of the recipe.
         RunError: there is nothing in ``output`` to resume.
     """
-    from qakit.graph.folds import OutOfFold
-    from qakit.workflows.launching import deadline_in
-
     deadline = deadline_in(max_hours)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     graph = _resumed(recipe, output, overrides, registry) if resume else _begun(recipe, overrides, registry)
@@ -237,7 +226,6 @@ def plan_training(
 
 def _begun(path: Path | None, overrides: Sequence[str], registry: Registry) -> Graph:
     from qakit.graph.expand import LoadedEnsemble, graph_of, load
-    from qakit.recipe.found import found_recipe
 
     if path is None:
         raise UsageError("which recipe? `qakit recipes list` shows those in ./recipes")
@@ -248,8 +236,6 @@ def _begun(path: Path | None, overrides: Sequence[str], registry: Registry) -> G
 
 
 def _resumed(path: Path | None, output: Path | None, overrides: Sequence[str], registry: Registry) -> Graph:
-    from qakit.graph.expand import reload_graph
-    from qakit.graph.nodes import check_recipe
     from qakit.runs import open_run
 
     if output is None:

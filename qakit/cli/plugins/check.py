@@ -10,6 +10,7 @@ import typer
 from qakit.cli.terminal.console import out, plain
 from qakit.components import Component, Kind, singular
 from qakit.errors import PluginError, QakitError, UsageError
+from qakit.plugin_code import PluginCode
 from qakit.registry import Registry, load_registry
 
 
@@ -61,8 +62,6 @@ def _components(plugin: str) -> list[tuple[Kind, Component[Any, Any, Any]]]:
 
 
 def _package_of(path: Path) -> str:
-    from qakit.plugin_code import PluginCode
-
     return PluginCode.read(path).package
 
 

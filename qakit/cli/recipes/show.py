@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qakit.cli.terminal.console import out, plain, print_json, print_warning
+from qakit.recipe.nodes import DEFAULT, Origin
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from qakit.recipe.load import LoadedRecipe
-    from qakit.recipe.nodes import Origin
 
 
 COMMENT_COLUMN = 64
@@ -101,7 +101,6 @@ def _annotated_lines(data: dict[str, Any], provenance: Mapping[str, Origin]) -> 
     from rich.cells import cell_len
 
     from qakit.recipe.dump import yaml_lines
-    from qakit.recipe.nodes import DEFAULT
 
     lines = [
         (line, provenance.get(".".join(at), DEFAULT) if not line.endswith(":") else None)
