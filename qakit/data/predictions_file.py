@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from qakit.errors import DataError
-from qakit.files import refuse_special
 from qakit.names import one_line
 from qakit.numbers import finite_or_none, parse_targets, targets_of
+from qakit.reading.files import LONGEST, RepeatedKeyObject, load_text, parse_json
+from qakit.reading.record import kind_of
 from qakit.values import LabelPrediction, Prediction, SetPrediction, SpanPrediction, Targets
 
 MOST = sys.float_info.max
-WIDEST_CELL = 2**31 - 1
-"""Characters of a cell of a CSV file; Python's own limit refuses long answers."""
 ANSWER_FILES = (".csv", ".json", ".jsonl", ".parquet", ".tsv")
 """Endings of files of answers."""
 ANSWER, LABEL = "answer", "label"
@@ -96,7 +95,7 @@ def read_tab_separated(path: Path, *, ids: Collection[str] = frozenset()) -> dic
         DataError: the file is not UTF-8, a line has not two cells, an id comes twice.
     """
     answers: dict[str, str] = {}
-    for number, line in enumerate(_read_text(path).replace("\r\n", "\n").split("\n"), start=1):
+    for number, line in enumerate(load_text(path).replace("\r\n", "\n").split("\n"), start=1):
         cells = line.split("\t")
         if len(cells) != 2 and (line or number == 1):
             message = f"should be two cells with a tab between them, index and prediction; found {len(cells)}"
@@ -116,7 +115,7 @@ def read_probabilities(path: Path) -> dict[str, float]:
     values = _as_object(_read_json(path, "one object, id -> number"), path, "id -> number")
     for id_, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise DataError(f"the value is {_kind(value)}, not a number", path=path, row=f"id {id_}")
+            raise DataError(f"the value is {kind_of(value)}, not a number", path=path, row=f"id {id_}")
         if not -MOST < value < MOST:  # also for numbers that are none, and for whole ones too large for a float
             raise DataError(f"the value is {str(value)[:40]}, not a finite number", path=path, row=f"id {id_}")
     return {id_: float(value) for id_, value in values.items()}
@@ -128,16 +127,14 @@ Records = tuple[tuple[str, dict[str, Any]], ...]
 
 def _read_json(path: Path, wanted: str) -> Records | Any:
     """The records of JSON Lines, of a list, or a single one; any other document as it is."""
-    text = _read_text(path)
+    text = load_text(path)
     try:
-        document = json.loads(text, object_pairs_hook=_unique)
+        document = parse_json(text)
     except json.JSONDecodeError as error:
         if error.msg == "Extra data" and text.lstrip().startswith("{"):
             return _json_lines(text, path)
         problem = f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         raise DataError(f"{problem}; expected {wanted}", path=path) from None
-    except _RepeatedIdError as error:
-        raise DataError("comes twice in the file", path=path, row=f"id {error}") from None
     except (RecursionError, ValueError) as error:
         raise DataError(f"is not JSON that can be read ({error})", path=path) from None
     if isinstance(document, list) and document and all(isinstance(each, dict) for each in document):
@@ -154,11 +151,11 @@ def _json_lines(text: str, path: Path) -> Records:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            record = parse_json(line)
         except (ValueError, RecursionError) as error:
             raise DataError(f"is not JSON ({error})", path=path, row=f"line {number}") from None
         if not isinstance(record, dict):
-            raise DataError(f"is {_kind(record)}; expected an object", path=path, row=f"line {number}")
+            raise DataError(f"is {kind_of(record)}; expected an object", path=path, row=f"line {number}")
         records.append((f"line {number}", record))
     return tuple(records)
 
@@ -184,9 +181,11 @@ def _of_records(records: Records, path: Path) -> AnswerFile:
     name = next((name for name in (ANSWER, LABEL) if records and name in records[0][1]), ANSWER)
     several = bool(records) and (isinstance(records[0][1].get(LABEL), dict) or _numbers_beside_id(records[0][1]))
     for row, record in records:
+        if isinstance(record, RepeatedKeyObject):
+            raise DataError(f"{record.key!r} comes twice", path=path, row=row)
         id_, answer = record.get("id"), record.get(name)
         if isinstance(id_, bool) or not isinstance(id_, str | int):
-            raise DataError(f"the id is {_kind(id_)}; expected records with 'id' and '{name}'", path=path, row=row)
+            raise DataError(f"the id is {kind_of(id_)}; expected records with 'id' and '{name}'", path=path, row=row)
         if several:
             held = answer if name == LABEL else {key: value for key, value in record.items() if key != "id"}
             if (targets := targets_of(held)) is None:
@@ -204,7 +203,7 @@ def _text_of(answer: object, name: str, path: Path, row: str) -> str:
     if isinstance(answer, list) and name == ANSWER and all(isinstance(each, str) for each in answer):
         return SetPrediction("", tuple(answer)).final
     if not isinstance(answer, str):
-        raise DataError(f"the {name} is {_kind(answer)}, not text", path=path, row=row)
+        raise DataError(f"the {name} is {kind_of(answer)}, not text", path=path, row=row)
     return answer
 
 
@@ -225,28 +224,15 @@ def _is_number(value: object) -> bool:
 
 def _as_object(document: Any, path: Path, wanted: str) -> dict[str, Any]:
     if not isinstance(document, dict):
-        raise DataError(f"is {_kind(document)}; expected one JSON object, {wanted}", path=path)
+        raise DataError(f"is {kind_of(document)}; expected one JSON object, {wanted}", path=path)
+    if isinstance(document, RepeatedKeyObject):
+        raise DataError("comes twice in the file", path=path, row=f"id {document.key}")
     return document
 
 
-class _RepeatedIdError(Exception):
-    """A key comes twice in a JSON object."""
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise _RepeatedIdError(key)
-            seen.add(key)
-    return found
-
-
 def _read_csv(path: Path, ids: Collection[str]) -> AnswerFile:
-    text = _read_text(path)
-    csv.field_size_limit(WIDEST_CELL)
+    text = load_text(path)
+    csv.field_size_limit(LONGEST)
     reader = csv.reader(StringIO(text, newline=""), strict=True)
     try:
         first, second = next(reader, []), next(reader, None)
@@ -341,33 +327,7 @@ def _add(answers: dict[str, str], id_: str, answer: str, path: Path, row: str) -
     answers[id_] = answer
 
 
-def _read_text(path: Path) -> str:
-    refuse_special(path, DataError)
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise DataError("there is no such file", path=path) from None
-    except IsADirectoryError:
-        raise DataError("is a folder; name a file in it", path=path) from None
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", path=path) from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"byte {error.start} is not UTF-8; save the file as UTF-8", path=path) from None
-
-
-def first_ids(ids: Iterable[str], *, count: int = 5) -> str:
-    """The first ids for a message."""
+def first_ids(ids: Iterable[str]) -> str:
+    """The first five ids for a message."""
     listed = list(ids)
-    return ", ".join(listed[:count]) + (", ..." if len(listed) > count else "")
-
-
-def _kind(value: object) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true or false"
-    if isinstance(value, int | float):
-        return f"a number ({value})"
-    if isinstance(value, str):
-        return "text"
-    return "a list" if isinstance(value, list) else "an object"
+    return ", ".join(listed[:5]) + (", ..." if len(listed) > 5 else "")
