@@ -10,120 +10,36 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qakit.components import Component, Guess, NoSettings, Settings
-    from qakit.data.batch import Batch
-    from qakit.data.encode import EncodedExamples, Places, example_key, token_spans
-    from qakit.data.store import TokenStore
-    from qakit.data.windows import Windows
-    from qakit.ensembling.load import as_shares
-    from qakit.errors import DataError, ModelError, QakitError, UsageError
-    from qakit.files import atomic_path, without_gz, write_text
-    from qakit.hookspecs import hookimpl
-    from qakit.inference.characters import CharacterScores
-    from qakit.inference.nbest_file import iter_nbest
-    from qakit.inference.spans import BROKEN_SCORES, best_spans
-    from qakit.metrics.classification import (
-        accuracy,
-        confusion,
-        f1_by_class,
-        matthews,
-        pearson,
-        quadratic_kappa,
-        spearman,
-    )
-    from qakit.metrics.cmrc import cmrc2018, cmrc2018_official_format
-    from qakit.metrics.columnwise import columnwise_auc, columnwise_rmse, columnwise_spearman
-    from qakit.metrics.per_example import (
-        cmrc2018_per_example,
-        jaccard_per_example,
-        squad_v1_per_example,
-        squad_v2_per_example,
-        text_match_per_example,
-    )
-    from qakit.metrics.squad import normalize, squad_v1, squad_v2
-    from qakit.metrics.text import text_match
-    from qakit.modeling.assemble import length_limit
-    from qakit.modeling.layers import backbone_parts, layer_count
-    from qakit.numbers import parse_targets
-    from qakit.outputs import new_path
-    from qakit.problems import PROBLEM_KINDS, Policy, Problem, ProblemKind, Problems
-    from qakit.protocols import (
-        Adapter,
-        Backbone,
-        BackboneOutput,
-        BackboneRuntime,
-        ContextScores,
-        Decoded,
-        Distributions,
-        DrawnMetric,
-        EnsembleMember,
-        Ensembler,
-        ExportsAdapter,
-        Gives,
-        GivesDistributions,
-        GivesOtherThanSpans,
-        Head,
-        HeadOutput,
-        HeadRuntime,
-        LabelScores,
-        LearnsAnyPlace,
-        LearnsNumbers,
-        LearnsSettings,
-        LearnsYesNo,
-        MergesAdapter,
-        Metric,
-        NoRuntime,
-        Observer,
-        ObserverRuntime,
-        OfficialFormat,
-        ParameterRule,
-        PerExampleMetric,
-        Pool,
-        PoolsLayers,
-        PoolsMembers,
-        PositionScores,
-        Postprocessor,
-        Preprocessor,
-        Reader,
-        Reads,
-        RulesParameters,
-        ScoresPositions,
-        SpanCandidates,
-        SumsPositions,
-        TransformersNames,
-        WindowRuntime,
-        Writer,
-    )
-    from qakit.randomness import uniform
-    from qakit.recipe.section import RecipePath
-    from qakit.registry import load_registry
-    from qakit.runs import open_run
-    from qakit.training.events import (
-        CheckpointWritten,
-        Evaluated,
-        Notice,
-        Remark,
-        Replanned,
-        Started,
-        StepDone,
-        StoppedEarly,
-    )
-    from qakit.values import (
-        YES_NO,
-        Answer,
-        Candidate,
-        ContextPrediction,
-        Example,
-        LabelPrediction,
-        NoAnswer,
-        Prediction,
-        SetPrediction,
-        SpanPrediction,
-        TargetNames,
-        Targets,
-        class_name,
-        whole_text,
-    )
+    from qakit.components import *
+    from qakit.data.batch import *
+    from qakit.data.encode import *
+    from qakit.data.store import *
+    from qakit.data.windows import *
+    from qakit.ensembling.load import *
+    from qakit.errors import *
+    from qakit.files import *
+    from qakit.hookspecs import *
+    from qakit.inference.characters import *
+    from qakit.inference.nbest_file import *
+    from qakit.inference.spans import *
+    from qakit.metrics.classification import *
+    from qakit.metrics.cmrc import *
+    from qakit.metrics.columnwise import *
+    from qakit.metrics.per_example import *
+    from qakit.metrics.squad import *
+    from qakit.metrics.text import *
+    from qakit.modeling.assemble import *
+    from qakit.modeling.layers import *
+    from qakit.numbers import *
+    from qakit.outputs import *
+    from qakit.problems import *
+    from qakit.protocols import *
+    from qakit.randomness import *
+    from qakit.recipe.section import *
+    from qakit.registry import *
+    from qakit.runs import *
+    from qakit.training.events import *
+    from qakit.values import *
 
 __all__ = [
     "BROKEN_SCORES",
