@@ -280,7 +280,6 @@ def _module(frame: FrameType) -> str:
 
 
 def _defined(function: Any) -> str:
-    """Where a function stands."""
     function = inspect.unwrap(getattr(function, "__func__", function))
     code = getattr(function, "__code__", None)
     if code is None:

@@ -150,7 +150,6 @@ def check_same(workers: Workers, *parts: object) -> None:
 
 
 def _pieces(part: object) -> Iterator[bytes | memoryview]:
-    """A value as bytes."""
     import numpy as np
 
     if is_dataclass(part):

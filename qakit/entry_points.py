@@ -25,8 +25,6 @@ DISABLE_VARIABLE = "QAKIT_DISABLE_PLUGINS"
 
 @dataclass(frozen=True, slots=True)
 class PluginOrigin:
-    """Where a plugin comes from."""
-
     name: str
     """``distribution:entry_point``."""
     package: str

@@ -11,8 +11,6 @@ from qakit.api import Adapter, Component, NoRuntime, NoSettings, Settings, hooki
 
 
 class BitFitSettings(Settings):
-    """Settings of ``bitfit``."""
-
     which: Literal["all", "attention", "mlp"] | list[str] = Field(
         default="all",
         description="Biases of the whole backbone, of its attention blocks only, of its feed-forward blocks only, or "
@@ -27,15 +25,11 @@ class BitFitSettings(Settings):
 
 
 class FreezeSettings(Settings):
-    """Settings of ``freeze``."""
-
     embeddings: bool = Field(default=True, description="Freeze the embeddings.")
     layers: int = Field(default=0, ge=0, description="Freeze this many encoder layers, counted from the input.")
 
 
 class LoraSettings(Settings):
-    """Settings of ``lora``."""
-
     rank: int = Field(default=8, ge=1, description="Rank of the updates.")
     alpha: int | None = Field(
         default=None, ge=1, description="Updates are scaled by alpha / rank; by default alpha is twice the rank."
@@ -73,8 +67,6 @@ class LoraSettings(Settings):
 
 
 class Ia3Settings(Settings):
-    """Settings of ``ia3``."""
-
     targets: Literal["default"] | list[str] = Field(
         default="default",
         description="What is scaled: keys, values and the feed-forward blocks' inner activations, or what the linear "
@@ -89,8 +81,6 @@ class Ia3Settings(Settings):
 
 
 class PromptSettings(Settings):
-    """Settings of ``prompt``."""
-
     tokens: int = Field(default=20, ge=1, description="How many vectors; each takes a position from the window.")
 
 

@@ -11,8 +11,6 @@ from qakit.api import Component, Ensembler, NoRuntime, NoSettings, Settings, as_
 
 
 class VotingSettings(Settings):
-    """Settings of ``voting``."""
-
     weights: tuple[float, ...] | None = Field(
         None, description="Votes of each member, in the members' order; by default one each."
     )
@@ -31,8 +29,6 @@ class VotingSettings(Settings):
 
 
 class CharAverageSettings(Settings):
-    """Settings of ``char_average``."""
-
     mean: Literal["probability", "log"] = Field(
         "probability",
         description="Mean of the members' probabilities, or of their logarithms, which asks for all members' consent.",

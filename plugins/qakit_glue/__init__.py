@@ -13,8 +13,6 @@ GlueFile = Literal["CoLA", "SST-2", "MRPC", "STS-B", "MNLI-m", "MNLI-mm", "QNLI"
 
 
 class GlueWriterSettings(Settings):
-    """Settings of the ``glue`` writer."""
-
     task: GlueFile | None = Field(
         None,
         description="Which of GLUE's eleven files this is: `qakit glue pack` goes by it, and classes that the task "

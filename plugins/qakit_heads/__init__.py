@@ -94,8 +94,6 @@ class LinearSpanSettings(SoftTargetSettings):
 
 
 class JointSpanSettings(SoftTargetSettings):
-    """Settings of ``joint_span``."""
-
     interaction: Annotated[int, Field(ge=0)] = Field(
         default=0,
         description='Rank of a bilinear term between first and last token, "end conditioned on start"; 0 for none. '
@@ -104,8 +102,6 @@ class JointSpanSettings(SoftTargetSettings):
 
 
 class CrfSettings(SpanSettings):
-    """Settings of ``crf``."""
-
     mode: Literal["bio", "single_span"] = Field(
         default="bio",
         description="Which tag paths share the probability in training: `bio` all legal ones, with any number of "
@@ -130,8 +126,6 @@ class CrfSettings(SpanSettings):
 
 
 class ClassifierSettings(FeatureSettings):
-    """Settings of ``classifier``."""
-
     pooling: Literal["cls", "mean"] = Field(
         default="cls",
         description="What stands for the text: the hidden state of position 0 (`cls`, as in BERT), or the `mean` over "
@@ -160,8 +154,6 @@ class ClassifierSettings(FeatureSettings):
 
 
 class MultipleChoiceSettings(FeatureSettings):
-    """Settings of ``multiple_choice``."""
-
     pooling: Literal["cls", "mean"] = Field(
         default="cls",
         description="What stands for question and context: the hidden state of position 0 (`cls`), or the `mean` over "
@@ -170,8 +162,6 @@ class MultipleChoiceSettings(FeatureSettings):
 
 
 class ParagraphScorerSettings(FeatureSettings):
-    """Settings of ``paragraph_scorer``."""
-
     paragraph_weight: float = Field(
         default=0.1, ge=0, description="Weight of the loss of choosing the context, beside that of the span."
     )

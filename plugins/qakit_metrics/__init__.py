@@ -12,14 +12,10 @@ from qakit.api import Component, Metric, NoRuntime, NoSettings, Settings, hookim
 
 
 class SquadV1Settings(Settings):
-    """SQuAD 1.1."""
-
     primary: Literal["exact_match", "f1"] = Field("f1", description="The figure that selects the weights.")
 
 
 class SquadV2Settings(Settings):
-    """SQuAD 2.0."""
-
     primary: Literal["exact", "f1", "raw_exact"] = Field("f1", description="The figure that selects the weights.")
     raw: bool = Field(
         False,
@@ -34,8 +30,6 @@ class SquadV2Settings(Settings):
 
 
 class CmrcSettings(Settings):
-    """CMRC 2018, DRCD."""
-
     primary: Literal["EM", "F1", "AVERAGE"] = Field("EM", description="The figure that selects the weights.")
 
 

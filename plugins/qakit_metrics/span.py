@@ -52,8 +52,6 @@ def build_squad_v1(settings: SquadV1Settings) -> TextMetric:
 
 
 class SquadV2:
-    """SQuAD 2.0."""
-
     def __init__(self, settings: SquadV2Settings) -> None:
         self.primary: str = settings.primary
         self._threshold = settings.no_answer_threshold
@@ -90,7 +88,6 @@ class Cmrc2018(TextMetric):
 
 
 def build_cmrc2018(settings: CmrcSettings) -> Cmrc2018:
-    """CMRC 2018 and DRCD."""
     return Cmrc2018(settings.primary, cmrc2018, cmrc2018_per_example)
 
 

@@ -49,8 +49,6 @@ class SpecialCharsSettings(Settings):
 
 
 class TrimToTokensSettings(Settings):
-    """Settings of ``trim_to_tokens``."""
-
     cut: Literal["widen", "trim"] = Field(
         "widen",
         description="What happens to a word that the answer's border cuts: `widen` takes all of it in, `trim` leaves "
@@ -60,8 +58,6 @@ class TrimToTokensSettings(Settings):
 
 
 class NumberUnitsSettings(Settings):
-    """Settings of ``number_units``."""
-
     add: tuple[str, ...] | None = Field(
         None,
         description="Units that an answer gets which is a number with the unit right behind it in the context: `5` "
@@ -94,8 +90,6 @@ class NumberUnitsSettings(Settings):
 
 
 class LengthPriorSettings(Settings):
-    """Settings of ``length_prior``."""
-
     weight: float = Field(
         0.5, gt=0, allow_inf_nan=False, description="How much the prior counts against the model's log-probabilities."
     )

@@ -14,8 +14,6 @@ GlueTask = Literal["CoLA", "SST-2", "MRPC", "STS-B", "QQP", "MNLI", "QNLI", "RTE
 
 
 class SquadSettings(Settings):
-    """Settings of the ``squad`` reader."""
-
     labelled: bool | Literal["auto"] = Field(
         default="auto",
         description="What `answers: []` means: no answer in a labelled file, nothing in a test file. `auto`: the file "
@@ -24,8 +22,6 @@ class SquadSettings(Settings):
 
 
 class AdlSettings(Settings):
-    """Settings of the ``adl`` reader."""
-
     contexts: str = Field(
         default="context.json",
         description="The file with the paragraphs' texts, relative to the folder of the data file.",
@@ -36,30 +32,22 @@ class AdlSettings(Settings):
 
 
 class GlueSettings(Settings):
-    """Settings of the ``glue`` reader."""
-
     task: GlueTask = Field(description="Which of the ten tasks: it decides columns and labels.")
 
 
 class HotpotSettings(Settings):
-    """Settings of the ``hotpotqa`` reader."""
-
     titles: bool = Field(
         default=True, description="Whether each paragraph begins with its title, on a line of its own."
     )
 
 
 class NewsSettings(Settings):
-    """Settings of the ``newsqa`` reader."""
-
     split: Literal["train", "dev", "test"] | None = Field(
         default=None, description="Read only the stories of this split (JSON, which says it for each); by default all."
     )
 
 
 class TriviaSettings(Settings):
-    """Settings of the ``triviaqa`` reader."""
-
     evidence: str = Field(
         default="../evidence",
         description="The folder with the documents' folders `web` and `wikipedia`, relative to that of the data file. "
@@ -73,8 +61,6 @@ class TriviaSettings(Settings):
 
 
 class BratSettings(Settings):
-    """Settings of the ``brat`` reader."""
-
     types: Annotated[list[str], Field(min_length=1)] | None = Field(
         default=None,
         description="Types of spans to ask for; by default those of `annotation.conf`, else those in each file.",
@@ -82,8 +68,6 @@ class BratSettings(Settings):
 
 
 class LabelStudioSettings(Settings):
-    """Settings of the ``label_studio`` reader."""
-
     text: str = Field(default="text", description="Field of a task's `data` that holds the text.")
     question: str | None = Field(
         default=None,

@@ -46,7 +46,6 @@ class Column:
 
     @staticmethod
     def of(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
-        """The columns of some rows."""
         names = dict.fromkeys(name for row in rows for name in row)
         return [Column(name, tuple(_cell(row.get(name)) for row in rows)) for name in names]
 

@@ -48,7 +48,6 @@ class _Document:
 
     @classmethod
     def of(cls, record: Record) -> _Document:
-        """The record's."""
         text = record.text("document_text", empty="empty_context")
         tokens = Tokens.of(text)
         passages = _passages(record, tokens) or [(0, len(tokens))]

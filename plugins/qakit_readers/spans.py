@@ -68,7 +68,6 @@ class BratReader:
 
 
 def _files(path: Path) -> list[Path]:
-    """The files with annotations."""
     if path.name != _CONFIGURATION:
         if path.suffix != ".ann":
             raise DataError(f"should be a file .ann or {_CONFIGURATION}, as brat has them", path=path)

@@ -209,7 +209,6 @@ class TableReader:
         return (answer,)
 
     def _chosen(self, record: Record, label: str, choices: tuple[str, ...]) -> int:
-        """Which of the choices a label means."""
         columns = self._settings.choices or []
         letters = [chr(ord("A") + number) for number in range(len(choices))]
         numbers = [str(number) for number in range(len(choices))]

@@ -20,7 +20,6 @@ class Tokens:
 
     @classmethod
     def of(cls, text: str) -> Tokens:
-        """Those of a text."""
         ends = tuple(accumulate((len(token) for token in text.split(" ")), lambda end, length: end + 1 + length))
         return cls((0, *(end + 1 for end in ends[:-1])), ends)
 

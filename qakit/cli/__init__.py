@@ -32,7 +32,6 @@ class _Commands(Commands):
         return list(self.commands)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - of the protocol
-        """The commands in the help."""
         for title, rows in self.commands.sections():
             with formatter.section(title):
                 formatter.write_dl(rows)

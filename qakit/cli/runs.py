@@ -166,7 +166,6 @@ def _row(run: Run) -> dict[str, Any]:
 
 
 def _facts(run: Run) -> dict[str, Any]:
-    """What is known of any run."""
     from qakit.runs import bytes_of
 
     begun = datetime.fromtimestamp(run.recipe_file.stat().st_mtime).astimezone()

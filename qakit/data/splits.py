@@ -39,7 +39,6 @@ class Split:
 
 
 def build_reader(recipe: Recipe, registry: Registry) -> Reader:
-    """The recipe's reader."""
     reader: Reader = registry.build("readers", recipe.data.reader.name, recipe.data.reader.settings, NoRuntime())
     return reader
 

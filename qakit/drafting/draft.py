@@ -24,8 +24,6 @@ from qakit.values import Example
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """What there is."""
-
     train: Path
     validation: Path | None = None
     test: Path | None = None

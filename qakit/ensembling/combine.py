@@ -143,8 +143,6 @@ N_BEST = 20
 
 @dataclass(frozen=True, slots=True)
 class Ensemble:
-    """An ensemble and what came of it."""
-
     plan: EnsemblePlan
     sources: tuple[Source, ...]
     decision: Decision

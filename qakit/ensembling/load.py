@@ -113,8 +113,6 @@ Weights = tuple[float, ...] | Literal["learn"] | None
 
 @dataclass(frozen=True, slots=True)
 class EnsemblePlan:
-    """What is to be combined, and how."""
-
     name: str
     members: tuple[Path, ...]
     method: str

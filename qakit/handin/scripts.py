@@ -98,12 +98,10 @@ def _words(name: str, value: Any) -> Iterator[str]:
 
 
 def run_script(arguments: Sequence[str]) -> str:
-    """``run.sh``."""
     return answer_script(" ".join(arguments), "README.md", RUN)
 
 
 def train_script(commands: Sequence[str]) -> str:
-    """``train.sh``."""
     return TRAIN.replace("COMMANDS", "\n".join(commands))
 
 

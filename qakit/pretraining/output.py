@@ -39,7 +39,6 @@ def save_backbone(pretraining: Pretraining, folder: Path) -> None:
 
 
 def is_done(folder: Path) -> bool:
-    """Whether the backbone is there."""
     return (folder / CONFIG).is_file()
 
 
@@ -53,5 +52,4 @@ def read_note(folder: Path) -> dict[str, Any] | None:
 
 
 def write_note(folder: Path, note: dict[str, Any]) -> None:
-    """Replace the note."""
     write_json(folder / PRETRAINING, note)

@@ -69,8 +69,6 @@ class ScalarNode:
 
 @dataclass(frozen=True, slots=True)
 class ListNode:
-    """A sequence."""
-
     items: tuple[Node, ...]
     place: Place
 
@@ -85,8 +83,6 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class MapNode:
-    """A mapping."""
-
     entries: Mapping[str, Entry]
     place: Place
 

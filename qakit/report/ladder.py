@@ -209,7 +209,6 @@ def method(ladder: Ladder) -> str:
 
 
 def markdown(ladder: Ladder) -> str:
-    """ladder.md."""
     parts = ["# Ladder", method(ladder), f"![{CAPTION}]({PICTURE})"]
     for grid in grids(ladder):
         parts += [f"## {markdown_text(grid.title)}", markdown_table(grid)]
@@ -221,7 +220,6 @@ def markdown(ladder: Ladder) -> str:
 
 
 def html_page(ladder: Ladder) -> str:
-    """ladder.html."""
     parts = [heading("Ladder", 1), paragraph(method(ladder), style="soft")]
     with drawn_for_html():
         parts.append(figure(inline_svg(stairs(ladder), name="stairs"), CAPTION))

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StudyRun:
-    """One trial."""
-
     name: str
     """Of its run folder."""
     state: str

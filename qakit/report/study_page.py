@@ -60,7 +60,6 @@ def markdown(results: StudyResults, drawn: list[tuple[str, str]]) -> str:
 
 
 def html_page(results: StudyResults) -> str:
-    """report.html."""
     parts = [heading(results.name, 1)]
     parts += [paragraph(results.description, style="lead")] if results.description else []
     parts += [paragraph(f"{counts_text(results)}."), paragraph(method_text(results), style="soft")]
@@ -150,7 +149,6 @@ def differences_grid(task: StudyTask) -> Grid:
 
 
 def trials_grid(results: StudyResults) -> Grid:
-    """Every trial."""
     figures = {task.name: task.figure for task in results.tasks}
     cells = []
     for run in results.runs:

@@ -108,7 +108,6 @@ class Job:
         return Job(order["texts"], places, order["datasets"], order["competitions"], limits)
 
     def save(self, folder: Path) -> None:
-        """Write it down."""
         write_text(folder / JOB, json_text(asdict(self)))
 
     @staticmethod

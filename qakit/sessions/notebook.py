@@ -39,7 +39,6 @@ def push_of(session: Session, job: Job, *, follows: str | None) -> Push:
 
 
 def notebook(session: Session, job: Job, *, follows: str | None) -> dict[str, Any]:
-    """The notebook (nbformat 4)."""
     about = f"Session {session.number} of a training by qakit. Its output goes back with `qakit kaggle fetch`."
     order = job.order() | {"session": session.session_id, "follows": follows, "name": session.name}
     order |= job.elsewhere() | {"number": session.number, "training": session.folder}

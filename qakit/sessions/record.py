@@ -59,7 +59,6 @@ class Session:
 
     @property
     def name(self) -> str:
-        """The run's."""
         return Path(self.run).name
 
     @property
@@ -87,8 +86,6 @@ def _checks() -> TypeAdapter[Session]:
 
 
 class SessionLedger(Book[Session]):
-    """The ledger of sessions."""
-
     where = "Your Work"
 
     @classmethod
@@ -97,7 +94,6 @@ class SessionLedger(Book[Session]):
         return cls(ledger_folder(None, variable=SESSIONS_VARIABLE, default="sessions"))
 
     def record(self, line: Mapping[str, Any]) -> Session:
-        """A session."""
         return checked(_checks(), line)
 
     def training(self, folder: str) -> list[Session]:

@@ -36,8 +36,6 @@ NO_FOLDS = "a pipeline's stages are trained once each: cross-validate their reci
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage of a pipeline."""
-
     name: StageName
     loaded: LoadedRecipe
     """Its recipe, without what belongs to the whole."""
@@ -276,7 +274,6 @@ COMBINE = "combine.json"
 
 
 def is_pipeline_folder(folder: str | PathLike[str]) -> bool:
-    """Whether a folder holds a pipeline."""
     return (Path(folder) / PIPELINE).is_file()
 
 

@@ -47,8 +47,6 @@ class Load(Protocol[T_co]):
 
 @dataclass(frozen=True, slots=True)
 class PlannedTrial(Generic[T]):
-    """One trial of a study."""
-
     key: str
     """Names what is trained, whatever it is called: the same values have the same key."""
     label: str

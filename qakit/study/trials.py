@@ -68,7 +68,6 @@ class Trial:
 
     @staticmethod
     def of(planned: PlannedTrial[Any]) -> Trial:
-        """A trial of a grid."""
         return Trial(planned.label, planned.task, planned.row, planned.values, planned.seed)
 
     def as_json(self) -> dict[str, Any]:

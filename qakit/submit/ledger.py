@@ -173,10 +173,7 @@ class Book(Generic[R]):
 
 
 class Ledger(Book[Record]):
-    """The ledger of submissions."""
-
     where = "Submissions"
 
     def record(self, line: Mapping[str, Any]) -> Record:
-        """A submission."""
         return Record.from_dict(line)

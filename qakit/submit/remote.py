@@ -91,7 +91,6 @@ class Download:
 
 
 def rules_page(slug: str) -> str:
-    """Where the rules are accepted."""
     return f"{WEB}/{slug}/rules"
 
 

@@ -25,8 +25,6 @@ CONNECT_TIMEOUT = 15.0
 
 @dataclass(frozen=True, slots=True)
 class KaggleSettings:
-    """How Kaggle is talked to."""
-
     endpoint: str | None = None
     """Base address of the API in place of Kaggle's own, without the closing slash."""
     timeout: float = 60.0

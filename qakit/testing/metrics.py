@@ -101,7 +101,6 @@ def _check_draws(metric: Any, examples: Sequence[Example], predictions: Sequence
 
 
 def _another(label: str | float | Targets, labels: Sequence[str | float | Targets]) -> str | float | Targets:
-    """A wrong label."""
     if isinstance(label, Targets):
         return Targets((-number for number in label), label.names)
     return -label if isinstance(label, float) else next(other for other in labels if other != label)

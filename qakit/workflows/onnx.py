@@ -53,7 +53,6 @@ class Price:
         return asdict(self) | {"speedup": self.speedup}
 
     def lines(self) -> list[str]:
-        """For people."""
         kind = "int8" if self.int8 else "fp32"
         speed, size = self.windows_per_second, self.megabytes
         shown = [f"{self.same_answers:.2f}% of {self.questions:,} validation questions have the same answer"]

@@ -29,8 +29,6 @@ _NAMES = {str: "str", NoneType: "null", Any: "any"}
 
 @dataclass(frozen=True, slots=True)
 class SettingView:
-    """One setting."""
-
     name: str
     type: str
     """As in a recipe: ``int >= 1``, ``"mean" | "max" | null``."""

@@ -18,7 +18,6 @@ class Commands(TyperGroup):
     """Commands with names for their options' values."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of this name, or None."""
         command = super().get_command(ctx, cmd_name)
         if command is not None:
             _name_values(command)

@@ -76,7 +76,6 @@ class TrainingDisplay:
         self._progress.stop()
 
     def __call__(self, event: events.Event) -> None:
-        """Show one event."""
         match event:
             case events.RunBegun():
                 self.folder = self.folder or event.folder
@@ -212,7 +211,6 @@ class EventLines(TrainingDisplay):
     """A listener that writes each event as a line of JSON to stdout, for programs."""
 
     def __call__(self, event: events.Event) -> None:
-        """Write one event."""
         if isinstance(event, events.RunBegun):
             self.folder = self.folder or event.folder
         print_text(json.dumps(events.as_json(event), default=as_plain) + "\n")
