@@ -115,9 +115,7 @@ class OutOfFold:
 
     def check_same(self, run: Run, files: Mapping[str, str]) -> None:
         """The training files, and with them the folds, are those of before."""
-        now = load_json(files[FOLDS])
-        unsaid = {"stratify_by": "none"} | {key: now[key] for key in ("beside",) if key in now}  # by older versions
-        if unsaid | run.read_json(run.folds_file) != now:
+        if run.read_json(run.folds_file) != load_json(files[FOLDS]):
             raise RunError(f"{run.folder} was begun with other training files, so the folds are others now: begin anew")
 
     def finish(self, run: Run, registry: Registry, listener: Listener) -> Joined:

@@ -28,8 +28,6 @@ from qakit.registry import Entry, Registry
 _STRICT = frozenset({"int_type", "float_type", "bool_type", "string_type"})
 """Errors of a strict check that stand although a lenient one would convert the value ("3" to 3, true to 1)."""
 
-REMOVED_FROM_TRAIN = frozenset({"token_cutout", "progressive"})
-
 
 @dataclass(frozen=True, slots=True)
 class PluginBlock:
@@ -78,7 +76,6 @@ def check(tree: MapNode, registry: Registry, findings: Findings, *, unneeded: Co
         unneeded: places (``metric``, ``observers``) whose plugins need not be installed; their settings stay as they
             are then.
     """
-    tree = _without_removed(tree, findings)
     _, tree = _validate(Block(Recipe, tree), findings)
     completed: dict[At, dict[str, Any]] = {}
     files: dict[str, None] = {}
@@ -105,18 +102,6 @@ def check(tree: MapNode, registry: Registry, findings: Findings, *, unneeded: Co
     named = [code_values(package) for package in files]  # also of files that a command has named
     data["plugins"] = [*held, *(each for each in named if each not in held)]
     return Recipe.model_validate(data)
-
-
-def _without_removed(tree: MapNode, findings: Findings) -> MapNode:
-    """The recipe without keys of the past: null, as older runs have them written out, they say nothing."""
-    train = tree.entries.get("train")
-    if train is None or not isinstance(train.value, MapNode):
-        return tree
-    for key in sorted(REMOVED_FROM_TRAIN & train.value.entries.keys()):
-        entry, at = train.value.entries[key], ("train", key)
-        if plain(entry.value) is not None:
-            findings.add(entry.key.issue(at, f"{dotted(at)} was removed in 0.1.0: it showed no gain", "delete it"))
-    return replace_at(tree, ("train",), train.value.without(*REMOVED_FROM_TRAIN))  # type: ignore[return-value]
 
 
 def check_model(model: type[BaseModel], tree: MapNode, findings: Findings) -> BaseModel | None:

@@ -28,15 +28,6 @@ CASES = {
             "  hint: did you mean 'learning_rate'?"
         ),
     ),
-    "key of the past": (
-        "train:\n  token_cutout: {rate: 0.2}\n  progressive: null\n",
-        (
-            "r.yaml:4:3: train.token_cutout was removed in 0.1.0: it showed no gain\n"
-            "    4 |   token_cutout: {rate: 0.2}\n"
-            "      |   ^\n"
-            "  hint: delete it"
-        ),
-    ),
     "unknown key, of another section": (
         "epochs: 3\n",
         "r.yaml:3:1: unknown key 'epochs'\n    3 | epochs: 3\n      | ^\n  hint: did you mean 'train.epochs'?",

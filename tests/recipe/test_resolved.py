@@ -60,16 +60,6 @@ def test_a_resolved_recipe_that_was_broken_by_hand(write: Write, registry: Regis
         load_resolved(write("zzz: 1\ndata: {reader: squad}\nbackbone: {source: m}\n"), registry=registry)
 
 
-def test_the_recipe_of_a_run_from_before_a_key_was_removed(write: Write, registry: Registry) -> None:
-    recipe = load_recipe(write(TEXT), registry=registry).recipe
-    older = dump_recipe(recipe).replace(
-        "train:\n  epochs", "train:\n  token_cutout: null\n  progressive: null\n  epochs"
-    )
-    assert load_resolved(write(older), registry=registry) == recipe
-    with pytest.raises(RecipeError, match=r"train\.progressive was removed in 0\.1\.0"):
-        load_resolved(write(older.replace("progressive: null", "progressive: {lengths: [64]}")), registry=registry)
-
-
 def test_the_hash_tells_recipes_apart(write: Write, registry: Registry) -> None:
     path = write(TEXT)
     hashes = {
