@@ -55,7 +55,7 @@ def guess_newsqa(path: Path) -> Iterator[Guess]:
     if _is_marked(path, "newsqa"):
         note = "the file holds all splits: write `dev` and `test` to files of their own (qakit data convert)"
         yield Guess({"split": "train"}, reasons={"split": "the stories' type"}, notes=(note,))
-    elif not is_parquet(path) and MARKS["newsqa"] & set(_first_line(path).split(",")):
+    elif not is_parquet(path) and MARKS["newsqa"] & set(next((line for _, line in text_lines(path)), "").split(",")):
         yield Guess()
 
 
@@ -100,7 +100,3 @@ def _is_marked(path: Path, name: str) -> bool:
         return any(MARKS[name] & row.keys() for _, _, row in islice(parquet_rows(path), 1))
     head = beginning(path).lstrip("\ufeff \t\r\n")
     return head.startswith(("{", "[")) and any(f'"{mark}"' in head for mark in MARKS[name])
-
-
-def _first_line(path: Path) -> str:
-    return next((line for _, line in text_lines(path)), "")

@@ -49,11 +49,11 @@ def _entry(value: object, row: str, problems: Problems, labelled: bool) -> Itera
         if "qas" in value:
             yield from _paragraph(value, row, problems, "", labelled)
             return
-        if _is_question(value):
+        if any(name in value for name in _QUESTION) and any(name in value for name in _CONTEXT):
             yield from _single(value, row, problems, labelled)
             return
     try:
-        article = Record.of(value, row, problems, weight=_questions_in(value))
+        article = Record.of(value, row, problems, weight=max(1, sum(1 for _ in _raw_questions([value]))))
         demand(article, "paragraphs", "squad")
         paragraphs = article.items("paragraphs")
         title = _name(article, "title", "id")
@@ -132,10 +132,6 @@ def _listed(document: Any, path: Path) -> _Entries:
     return lambda _: ((name(number), entry) for number, entry in enumerate(entries))
 
 
-def _is_question(value: dict[str, Any]) -> bool:
-    return any(name in value for name in _QUESTION) and any(name in value for name in _CONTEXT)
-
-
 def _has_labels(entries: Iterable[Any]) -> bool:
     """Whether any question says that it has, or has not, an answer."""
     return any(
@@ -148,10 +144,6 @@ def _has_answer(question: dict[str, Any]) -> bool:
         if answers and not (isinstance(answers, dict) and answers.get("text") == []):
             return True
     return False
-
-
-def _questions_in(entry: object) -> int:
-    return max(1, sum(1 for _ in _raw_questions([entry])))
 
 
 def _raw_questions(entries: Iterable[Any]) -> Iterator[dict[str, Any]]:

@@ -89,7 +89,7 @@ def _whole_texts(seen: Seen) -> Iterator[Choice]:
     if names := _target_names(seen.train):
         yield from _several_numbers(seen, len(names))
     else:
-        why = "numbers: a regression" if seen.task == "regression" else f"{len(_classes(seen.train)):,} classes"
+        why = "numbers: a regression" if seen.task == "regression" else f"{len(set(_labels(seen.train))):,} classes"
         yield Choice(("head",), "classifier", why)
     yield from _training(seen, size, rate=2e-5)
 
@@ -271,10 +271,6 @@ def _are_shares(examples: Sequence[Example], values: tuple[float, ...] = ()) -> 
         number for each in examples if isinstance(each.label, Targets) for number in each.label if number == number
     )
     return all(number in values if values else 0 <= number <= 1 for number in known)
-
-
-def _classes(examples: Sequence[Example]) -> set[str]:
-    return set(_labels(examples))
 
 
 def _labels(examples: Sequence[Example]) -> list[str]:

@@ -91,7 +91,7 @@ def write_handin(
     arguments = list(course.arguments or (["CONTEXT"] if reader["format"] == "adl" else []) + ["TEST", "OUTPUT"])
     writer, suffix = writer_settings(run, recipe, registry, course.output)
     described = describe(run, registry)
-    described.answers["choices"] = _choices(recipe)
+    described.answers["choices"] = list(names_of_contexts(sample_submission(recipe), choice_names(recipe)))
     files = _to_compare(run, recipe, questions)
     names = {
         place: place.removeprefix("model").strip("/").replace("/", "-") or "training" for place in described.models
@@ -128,11 +128,6 @@ def write_handin(
         )
         write_text(fresh / "README.md", about)
     return Handin(folder, f"{folder}/run.sh {' '.join(arguments)}", compared, rules)
-
-
-def _choices(recipe: Recipe) -> list[str]:
-    """What chosen contexts are called in the answer file; empty where they are numbers."""
-    return list(names_of_contexts(sample_submission(recipe), choice_names(recipe)))
 
 
 def _to_compare(run: Run, recipe: Recipe, questions: Path | None) -> list[Path]:

@@ -109,7 +109,7 @@ class Checkpoint:
             with _opened(file) as opened:
                 held[file] = _places(opened, file)
         names = [name for places in held.values() for name in places]
-        stripped = _has_module_prefix(names)
+        stripped = all(name.startswith("module.") for name in names)  # saved out of a DataParallel wrapper
         first: dict[str, tuple[Path, str]] = {}
         taken: dict[Path, dict[str, str]] = {file: {} for file in held}
         twice = {name for name, count in Counter(names).items() if count > 1}
@@ -406,11 +406,6 @@ def _places(opened: Any, file: Path) -> dict[str, str]:
     ours = file.parent == default_cache() / WEIGHTS or file in _made_for_this_process
     noted = (opened.metadata() or {}).get(ALIASES) if ours else None
     return {name: name for name in opened.keys()} | dict(load_json(noted) if noted else {})  # noqa: SIM118
-
-
-def _has_module_prefix(names: Iterable[str]) -> bool:
-    """Whether the weights were saved out of a DataParallel wrapper."""
-    return all(name.startswith("module.") for name in names)
 
 
 def _todays(name: str, stripped: bool) -> str:

@@ -17,7 +17,6 @@ from starlette.requests import ClientDisconnect
 
 from qakit import __version__
 from qakit.errors import QakitError, UsageError
-from qakit.inference.answerer import Reply
 from qakit.inference.questions import examples_of
 from qakit.report.html import heading, page, paragraph
 from qakit.serving.batching import Batcher, ClosedError, FullError
@@ -164,7 +163,7 @@ def build_app(batcher: Batcher, *, model: str, threshold: float | None, limits: 
         _check(several, asked.top_k, limits)
         questions = [{"question": each.question, "context": each.context} for each in several]
         replies = await asyncio.wrap_future(batcher.submit(questions, asked.top_k))
-        found = [_reply(each) for each in replies]
+        found = [AnswerReply.model_validate(asdict(each)) for each in replies]
         return found if isinstance(asked, ManyQuestions) else found[0]
 
     @app.exception_handler(QakitError)
@@ -189,10 +188,6 @@ def _check(questions: list[Question] | list[OneQuestion], top_k: int, limits: Li
     if characters > limits.characters:
         raise UsageError(f"{characters:,} characters; one request may hold {limits.characters:,}")
     examples_of([{"question": each.question, "context": each.context} for each in questions])
-
-
-def _reply(reply: Reply) -> AnswerReply:
-    return AnswerReply.model_validate(asdict(reply))
 
 
 async def _malformed(_: Request, error: Exception) -> JSONResponse:

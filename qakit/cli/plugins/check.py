@@ -52,17 +52,13 @@ def _components(plugin: str) -> list[tuple[Kind, Component[Any, Any, Any]]]:
         from qakit.cli.terminal.code_files import code_files
 
         with code_files([Path(plugin)]):
-            registry, package = load_registry(), _package_of(Path(plugin))
+            registry, package = load_registry(), PluginCode.read(Path(plugin)).package
             return _offered(registry, package)
     registry = load_registry()
     broken = [each for each in registry.broken if plugin in (each.origin.package, each.origin.name)]
     if broken:
         raise PluginError(f"{broken[0].origin}: {broken[0].error}")
     return _offered(registry, plugin)
-
-
-def _package_of(path: Path) -> str:
-    return PluginCode.read(path).package
 
 
 def _offered(registry: Registry, package: str) -> list[tuple[Kind, Component[Any, Any, Any]]]:
