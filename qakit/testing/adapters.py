@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from qakit.components import Component, Settings
-from qakit.protocols import ExportsAdapter, MergesAdapter, NoRuntime, ParameterRule, RulesParameters
-from qakit.testing.components import build_checked, running, type_name
+from qakit.protocols import ExportsAdapter, MergesAdapter, NoRuntime, RulesParameters
+from qakit.testing.components import build_checked, running
 
 
 def check_adapter(component: Component[Any, Any, Any], settings: Settings) -> None:
@@ -29,7 +29,6 @@ def check_adapter(component: Component[Any, Any, Any], settings: Settings) -> No
     plain = set(_tiny_bert().state_dict())
     with running("apply"):
         backbone = adapter.apply(_tiny_bert())
-    assert isinstance(backbone, nn.Module), f"apply returns {type_name(backbone)}, not a module"
     backbone.eval()
     free = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
     assert free, "nothing of the backbone trains"
@@ -47,7 +46,6 @@ def check_adapter(component: Component[Any, Any, Any], settings: Settings) -> No
     if isinstance(adapter, MergesAdapter):
         with running("merge"):
             merged = adapter.merge(copy.deepcopy(backbone))
-        assert isinstance(merged, nn.Module), f"merge returns {type_name(merged)}, not a module"
         assert _state(backbone) == state, (
             "merging a copy changes the trained backbone: its weights' names or what trains"
         )
@@ -58,12 +56,11 @@ def check_adapter(component: Component[Any, Any, Any], settings: Settings) -> No
         assert torch.allclose(output, trained, atol=1e-4), "merging changes the output"
     if isinstance(adapter, RulesParameters):
         with running("parameter_rule"):
-            rules = [adapter.parameter_rule(name) for name, _ in backbone.named_parameters()]
-        assert all(isinstance(rule, ParameterRule) for rule in rules), "parameter_rule returns no ParameterRule"
+            for name, _ in backbone.named_parameters():
+                adapter.parameter_rule(name)
     if isinstance(adapter, ExportsAdapter):
         with TemporaryDirectory() as folder, running("export"):
             adapter.export(backbone, Path(folder), source="tiny-bert")
-            assert any(Path(folder).iterdir()), "export writes nothing"
     _check_frozen(backbone, component, settings)
 
 

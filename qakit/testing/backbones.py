@@ -146,8 +146,7 @@ def _output(backbone: Any, ids: Tensor, mask: Tensor) -> Tensor:
     if "token_type_ids" in inspect.signature(backbone.forward).parameters:
         inputs["token_type_ids"] = torch.zeros_like(ids)
     with running("forward"):
-        hidden = backbone(**inputs).last_hidden_state
-    assert isinstance(hidden, Tensor), f"last_hidden_state is {type_name(hidden)}, not a tensor"
+        hidden: Tensor = backbone(**inputs).last_hidden_state
     wanted = (*ids.shape, backbone.hidden_size)
     assert hidden.shape == wanted, f"last_hidden_state is of shape {tuple(hidden.shape)}, not {wanted} (B, T, H)"
     assert hidden.is_floating_point() and torch.isfinite(hidden).all(), "last_hidden_state is not finite"

@@ -6,15 +6,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from qakit.attribution import Owner, attributed
 from qakit.components import KINDS, Component, ImportedBuild, ImportedFunction, Kind, Settings, singular
 from qakit.discovery import component_problem
 from qakit.entry_points import describe
+from qakit.errors import PluginFaultError
 from qakit.registry import built_fault
 
 
 @contextmanager
 def running(what: str, *, passing: type[Exception] | None = None) -> Iterator[None]:
-    """Turn an exception of the component's code into an ``AssertionError``; ``what`` is the call, for its message.
+    """Turn an exception of the component's code into an ``AssertionError``; what :mod:`qakit.attribution` tells of its
+    methods keeps its words, and for all others ``what`` is the call.
 
     Args:
         passing: an exception that the contract allows.
@@ -23,6 +26,8 @@ def running(what: str, *, passing: type[Exception] | None = None) -> Iterator[No
         yield
     except AssertionError:
         raise
+    except PluginFaultError as fault:
+        raise AssertionError(fault.what) from fault.__cause__
     except Exception as error:
         if passing is not None and isinstance(error, passing):
             raise
@@ -66,10 +71,10 @@ def check_component(kind: Kind, component: Component[Any, Any, Any]) -> None:
 
 
 def build_checked(kind: Kind, component: Component[Any, Any, Any], settings: Settings, runtime: Any) -> Any:
-    """What the component builds, after checking that it is of its kind."""
+    """What the component builds, after checking that it is of its kind; each call's result is checked as in use."""
     assert isinstance(settings, component.settings), f"settings must be {component.settings.__name__}"
     with running(f"build of {component.name!r}"):
         built = component.build(settings, runtime)
     fault = built_fault(kind, built)
     assert fault is None, f"the {singular(kind)} {component.name!r} {fault}"
-    return built
+    return attributed(built, Owner.of(kind, component, "", ""))

@@ -13,7 +13,6 @@ from qakit.components import Component, Settings
 from qakit.data.batch import Batch, numbered
 from qakit.protocols import (
     Decoded,
-    Distributions,
     GivesDistributions,
     HeadOutput,
     HeadRuntime,
@@ -151,11 +150,9 @@ def _check_loss(head: Any, batch: Batch) -> None:
             output = _run(head, hidden, batch)
         loss = output.loss
         assert loss is not None, "with targets there must be a loss"
-        assert isinstance(loss, Tensor), f"the loss is {type_name(loss)}, not a tensor"
-        assert loss.shape == (), f"the loss has shape {tuple(loss.shape)}, not ()"
         assert loss.dtype == torch.float32, f"the loss is {loss.dtype}, not float32 (autocast: {autocast})"
         assert torch.isfinite(loss), f"the loss is {loss.item()}"
-        _check_scores(output, batch)
+        _check_scores(output)
         if isinstance(head, GivesDistributions) and head.has_distributions:
             _check_distributions(head, output, batch)
         with running("the gradient of the head's loss"):
@@ -173,28 +170,21 @@ def _run(head: Any, hidden: Tensor, batch: Batch) -> HeadOutput:
         layers = [hidden.roll(shift, dims=2) for shift in range(LAYERS, -1, -1)]
         with running("the head's pool"):
             pooled = head.pool(layers)
-        assert isinstance(pooled, Tensor), f"the head's pool returns {type_name(pooled)}, not a tensor"
-        assert pooled.shape == hidden.shape, f"the head's pool returns the shape {tuple(pooled.shape)}, not (B, T, H)"
         hidden = pooled
     with running("calling the head"):
-        output = head(hidden, batch)
-    assert isinstance(output, HeadOutput), f"the head returns {type_name(output)}, not HeadOutput"
+        output: HeadOutput = head(hidden, batch)
     return output
 
 
 def _decode(head: Any, output: HeadOutput, batch: Batch) -> Decoded:
     with running("the head's decode"):
         decoded: Decoded = head.decode(output.scores, batch)
-    wanted = DECODED[getattr(head, "gives", "spans")]
-    assert isinstance(decoded, wanted), f"the head's decode returns {type_name(decoded)}, not {wanted.__name__}"
     return decoded
 
 
-def _check_scores(output: HeadOutput, batch: Batch) -> None:
+def _check_scores(output: HeadOutput) -> None:
     assert output.scores, "scores must not be empty: decode has nothing else"
     for name, score in output.scores.items():
-        assert isinstance(score, Tensor), f"scores[{name!r}] is {type_name(score)}, not a tensor"
-        assert score.shape[:1] == (len(batch),), f"scores[{name!r}] must have first dimension B"
         assert score.dtype == torch.float32, f"scores[{name!r}] is {score.dtype}, not float32"
         assert not score.isnan().any(), f"the head's scores[{name!r}] hold NaN"
 
@@ -204,9 +194,7 @@ def _check_distributions(head: GivesDistributions, output: HeadOutput, batch: Ba
         found = head.distributions(output.scores, batch)
     assert found, "the head's distributions are none: then has_distributions must be false"
     for each in found:
-        assert isinstance(each, Distributions), f"distributions holds {type_name(each)}, not Distributions"
         logs, possible = each.log_probability, each.possible
-        assert logs.shape == possible.shape, "distributions: log_probability and possible must have one shape"
         assert logs.requires_grad, "distributions: log_probability has no gradient"
         assert logs.dtype == torch.float32, f"distributions: log_probability is {logs.dtype}, not float32"
         assert torch.isfinite(logs[possible]).all(), "distributions: a possible choice has an infinite logarithm or NaN"
@@ -222,7 +210,7 @@ def _check_prediction(head: Any, segments: bool, *, classes: int) -> None:
     with torch.inference_mode():
         output = _run(head, hidden, batch)
         assert output.loss is None, "without targets there must be no loss"
-        _check_scores(output, batch)
+        _check_scores(output)
         decoded = _decode(head, output, batch)
         noise = torch.where(batch.attention_mask[..., None] == 1, hidden, hidden + 100.0)
         disturbed_output = _run(head, noise, batch)
@@ -248,7 +236,6 @@ def _check_prediction(head: Any, segments: bool, *, classes: int) -> None:
     assert not isinstance(disturbed, SpanCandidates)
     kind, shape = ("label", "(B, C)") if isinstance(decoded, LabelScores) else ("context", "(B,)")
     values = decoded.scores
-    assert isinstance(values, Tensor), f"the head's {kind} scores are {type_name(values)}, not a tensor"
     assert values.ndim == (2 if kind == "label" else 1), f"{kind} scores must be {shape}"
     assert len(values) == len(batch), f"{kind} scores must be {shape}"
     if kind == "label":
@@ -261,11 +248,8 @@ def _check_prediction(head: Any, segments: bool, *, classes: int) -> None:
 def _check_positions(head: ScoresPositions, output: HeadOutput, batch: Batch) -> PositionScores:
     with running("the head's position_scores"):
         found = head.position_scores(output.scores, batch)
-    assert isinstance(found, PositionScores), f"position_scores returns {type_name(found)}, not PositionScores"
     for part in fields(found):
         value = getattr(found, part.name)
-        assert isinstance(value, Tensor), f"position scores: {part.name} is {type_name(value)}, not a tensor"
-        assert value.shape == batch.context_mask.shape, f"position scores: {part.name} must be (B, T)"
         assert value.dtype == torch.float32, f"position scores: {part.name} is {value.dtype}, not float32"
         inside, outside = value[batch.context_mask], value[~batch.context_mask]
         assert torch.isfinite(inside).all(), f"position scores: {part.name} is not finite within the context"
@@ -276,27 +260,16 @@ def _check_positions(head: ScoresPositions, output: HeadOutput, batch: Batch) ->
 def check_spans(
     decoded: SpanCandidates, batch: Batch, *, max_answer_length: int = MAX_ANSWER_LENGTH, some: bool = True
 ) -> None:
-    """Decoded spans keep to their shapes, masks, lengths and order; with ``some`` every window has one.
+    """Decoded spans keep to their masks, lengths and order; with ``some`` every window has one.
 
     Raises:
         AssertionError: with the reason.
     """
-    for part in fields(decoded):
-        value = getattr(decoded, part.name)
-        left_out = part.name == "yes_no" and value is None
-        assert left_out or isinstance(value, Tensor), f"{part.name} is {type_name(value)}, not a tensor"
     if decoded.yes_no is not None:
-        assert decoded.yes_no.shape == (len(batch), 2), "yes_no must be (B, 2)"
         assert decoded.yes_no.dtype == torch.float32, f"yes_no is {decoded.yes_no.dtype}, not float32"
         assert torch.isfinite(decoded.yes_no).all(), "yes_no is not finite"
-    shape = decoded.score.shape
-    assert len(shape) == 2, f"score has shape {tuple(shape)}, not (B, K)"
-    assert shape[0] == len(batch), "score must have one row per window"
-    assert shape[1] >= 1, "every window needs at least one place"
-    assert decoded.first.shape == decoded.last.shape == shape, "first, last and score must have one shape"
     assert decoded.first.dtype == decoded.last.dtype == torch.int64, "first and last must be int64"
     assert decoded.score.dtype == decoded.null.dtype == torch.float32, "score and null must be float32"
-    assert decoded.null.shape == (len(batch),), "null must be (B,)"
     assert torch.isfinite(decoded.null).all(), "null is not finite"
     assert not decoded.score.isnan().any(), "the head decodes a score that is NaN"
     assert (decoded.score[:, :-1] >= decoded.score[:, 1:]).all(), "candidates must be sorted, best first"

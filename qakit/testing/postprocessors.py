@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from qakit.components import Component, Settings
@@ -37,7 +36,6 @@ def check_postprocessor(component: Component[Any, Any, Any], settings: Settings)
     for prediction, example in zip(made_up_answers(), made_up_questions(), strict=True):
         result = _called(postprocess, prediction, example)
         assert isinstance(result, SpanPrediction), f"a SpanPrediction became {type_name(result)}"
-        assert isinstance(result.answer, str), f"the answer is {type_name(result.answer)}, not str"
         kept = (result.candidates, result.null) == (prediction.candidates, prediction.null)
         assert kept, "candidates must stay as decoded; change the answer only"
         changes |= result.answer != prediction.answer
@@ -56,8 +54,6 @@ def _called(postprocess: Any, prediction: Prediction, example: Example) -> Any:
     with running(f"calling the postprocessor with a {type(prediction).__name__}"):
         result = postprocess(prediction, example)
         again = postprocess(prediction, example)
-        assert isinstance(result, Prediction), f"a {type(prediction).__name__} became {type_name(result)}"
-        assert result.id == prediction.id, f"the id {prediction.id!r} became {result.id!r}"
     assert again == result, "the same prediction gives another result"
     return result
 
@@ -66,7 +62,6 @@ def _check_learning(postprocess: LearnsSettings, component: Component[Any, Any, 
     for examples in (made_up_questions(), []):
         with running("learn"):
             found, again = postprocess.learn(examples), postprocess.learn(examples)
-        assert isinstance(found, Mapping), f"learn returns {type_name(found)}, not settings by name"
         with running("learn, or taking what it learnt as settings"):
             component.settings.model_validate(dict(found))
         assert dict(again) == dict(found), f"learn gives other settings for the same examples: {found}, then {again}"

@@ -13,7 +13,7 @@ from qakit.data.encode import EncodedExamples
 from qakit.data.store import TokenStore
 from qakit.data.windows import Windows
 from qakit.protocols import WindowRuntime
-from qakit.testing.components import build_checked, running, type_name
+from qakit.testing.components import build_checked, running
 
 MAX_LENGTH = 24
 MAX_QUESTION_LENGTH = 8
@@ -129,29 +129,13 @@ def check_preprocessor(component: Component[Any, Any, Any], settings: Settings, 
 
 def _windows(preprocessor: Any, encoded: EncodedExamples, epoch: int) -> Windows:
     with running("windows" if len(encoded) else "windows of no examples"):
-        windows = preprocessor.windows(encoded, epoch=epoch)
-    assert isinstance(windows, Windows), f"windows returns {type_name(windows)}, not Windows"
+        windows: Windows = preprocessor.windows(encoded, epoch=epoch)
     return windows
 
 
 def _check_slices(windows: Windows, encoded: EncodedExamples) -> None:
-    count, segments = len(windows), len(windows.pair)
-    for name in ("example", "query_stop"):
-        assert getattr(windows, name).shape == (count,), f"{name} must have one entry per window"
-    for name in ("pair", "first", "stop", "answer_first", "answer_stop"):
-        assert getattr(windows, name).shape == (segments,), f"{name} must have one entry per segment"
-    assert windows.pointers.shape == (count + 1,), "pointers must have one entry more than there are windows"
-    assert windows.pointers[0] == 0, "pointers must start at 0"
-    assert windows.pointers[-1] == segments, "pointers must end at the number of segments"
-    assert (np.diff(windows.pointers) >= 0).all(), "pointers must not fall"
-    for name, bound in (("example", len(encoded)), ("pair", len(encoded.context))):
-        numbers = getattr(windows, name)
-        assert ((numbers >= 0) & (numbers < bound)).all(), f"{name} must be 0 to {bound - 1}: there are no others"
     owner = np.repeat(windows.example, np.diff(windows.pointers))
     assert (encoded.pair_example[windows.pair] == owner).all(), "a window holds a context of another example"
-    assert (windows.first >= 0).all(), "a segment starts before its context"
-    assert (windows.stop <= encoded.context_lengths[windows.pair]).all(), "a segment ends after its context"
-    assert (windows.first <= windows.stop).all(), "a segment ends before it starts"
     assert (windows.query_stop <= encoded.query_lengths[windows.example]).all(), (
         "a window has more question than there is"
     )

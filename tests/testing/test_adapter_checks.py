@@ -126,8 +126,8 @@ def test_sound_adapters_pass(adapter: Callable[[], Any]) -> None:
 @pytest.mark.parametrize(
     ("adapter", "reason"),
     [
-        (MergesNothing, "merge returns None, not a module"),
-        (MergeRaises, "merge raises ValueError: no such layer"),
+        (MergesNothing, "merge returned None; it must return the backbone"),
+        (MergeRaises, "merge fails: ValueError: no such layer"),
         (Freezes, "merging a copy changes the trained backbone: its weights' names or what trains"),
         (Grows, "merging a copy changes the trained backbone: its weights' names or what trains"),
         (Moves, "merging a copy changes the trained backbone's output"),
@@ -136,9 +136,9 @@ def test_sound_adapters_pass(adapter: Callable[[], Any]) -> None:
             "embeddings.LayerNorm.weight does not train, and its value depends on chance: no checkpoint would hold it",
         ),
         (TrainsByTurns, "what trains depends on chance"),
-        (ExportsNothing, "export writes nothing"),
+        (ExportsNothing, "export has written no file"),
         (ForgetsBiases, "merging changes the output"),
     ],
 )
 def test_adapters(adapter: Callable[[], Any], reason: str) -> None:
-    assert fails(testing.check_adapter, adapter())[0] == reason
+    assert fails(testing.check_adapter, adapter())[0].startswith(reason)

@@ -129,7 +129,7 @@ def test_a_sound_one_passes() -> None:
     [
         (NoModule, "not a module"),
         (NoSize, "hidden_size is None, no number of dimensions"),
-        (WrongSize, r"of shape \(4, 9, 6\), not \(4, 9, 7\)"),
+        (WrongSize, r"of shape \(4, 9, 6\); it must be \(B, T, 7\)"),
         (ReadsPadding, "what stands in the padding matters: use attention_mask"),
         (CountsPadding, "more padding gives another output"),
         (MixesWindows, "other windows of the batch matter"),
@@ -139,7 +139,7 @@ def test_a_sound_one_passes() -> None:
         (Unused, r"lost\.weight gets no gradient"),
         (KeepsNothing, "something that matters is in no weight"),
         (Infinite, "not finite"),
-        (TakesMore, "forward raises TypeError"),
+        (TakesMore, "forward fails: TypeError"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -130,15 +130,15 @@ def truncated(pool: Any, combine: Any, weights: Any, n_best: int) -> Any:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (a_generator, "combine of the pool returns list_iterator, not a list"),
+        (a_generator, "combine returned list_iterator; it must return a list of predictions"),
         (lambda p, c, w, n: c(w)[::-1], "ids must be the members', in their order"),
         (lambda p, c, w, n: c(w, n * 10), "candidates where n_best is"),
         (
             lambda p, c, w, n: [replace(each, candidates=each.candidates[::-1]) for each in c(w)],
-            "candidates must be sorted, best first",
+            "that are not sorted, best first",
         ),
         (on_candidates(lambda each: replace(each, probability=3.0)), "a probability is 3.0, not from 0 to 1"),
-        (on_candidates(lambda each: replace(each, score=float("nan"))), "a score is nan"),
+        (on_candidates(lambda each: replace(each, score=float("nan"))), "a score is nan|that are not sorted"),
         (
             on_candidates(lambda each: replace(each, start=each.start and each.start + 1)),
             "should be",
@@ -236,5 +236,5 @@ def test_without_character_scores_a_pool_of_them_may_refuse() -> None:
         raise UsageError("needs character scores")
 
     check("characters", combine=refuses)
-    with pytest.raises(AssertionError, match="combine without character scores raises KeyError"):
+    with pytest.raises(AssertionError, match="combine fails: KeyError"):
         check("characters", combine=lambda members: {}["x"])

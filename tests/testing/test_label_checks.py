@@ -70,7 +70,7 @@ def metric(fault: str) -> Any:
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        ("shape", r"of_draws gives share the shape \(1,\), not \(R,\)"),
+        ("shape", r"of_draws gives 'share' as float64 of shape \(1,\); it must be an array of the shape \(2,\)"),
         ("name", "of_draws gives 'other', which compute does not have"),
         ("drift", "of_draws gives share as 41.0 where compute gives 40.0"),
     ],
@@ -133,8 +133,8 @@ class Mean(Share):
     ("fault", "reason"),
     [
         ("scale", r"per_example gives share as 0\.25 on the mean where compute gives 25\.0"),
-        ("count", "per_example gives 3 figures share for 4 answers"),
-        ("name", "per_example lacks the primary figure 'share'"),
+        ("count", "per_example gives {'share': 3} figures of each of 4 examples"),
+        ("name", "per_example gives {'x': 4} .* it must give 'share'"),
     ],
 )
 def test_figures_of_examples_whose_mean_is_another_are_found(fault: str, reason: str) -> None:
