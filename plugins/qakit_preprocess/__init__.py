@@ -60,6 +60,12 @@ class HardNegativesSettings(Settings):
     )
 
 
+def _need_a_ratio(settings: Any) -> Any:
+    if settings.hard_negatives is not None and settings.negatives in ("all", "none", 0):
+        raise ValueError("`hard_negatives` says which negatives to draw: say how many with `negatives`, e.g. 1.0")
+    return settings
+
+
 class NegativesSettings(SpacingSettings):
     """Negatives besides windows around the answer; `overlap` and `step` also say where these may lie."""
 
@@ -70,10 +76,7 @@ class NegativesSettings(SpacingSettings):
     )
     hard_negatives: HardNegativesSettings | None = Field(default=None, description=HARD_NEGATIVES)
 
-    @model_validator(mode="after")
-    def _hard_ones_are_drawn(self) -> Self:
-        _need_a_ratio(self.negatives, self.hard_negatives)
-        return self
+    _hard_ones_are_drawn = model_validator(mode="after")(_need_a_ratio)
 
 
 class StrideSettings(SpacingSettings):
@@ -92,10 +95,7 @@ class StrideSettings(SpacingSettings):
     )
     hard_negatives: HardNegativesSettings | None = Field(default=None, description=HARD_NEGATIVES)
 
-    @model_validator(mode="after")
-    def _hard_ones_are_drawn(self) -> Self:
-        _need_a_ratio(self.negatives, self.hard_negatives)
-        return self
+    _hard_ones_are_drawn = model_validator(mode="after")(_need_a_ratio)
 
 
 class CentredSettings(NegativesSettings):
@@ -106,11 +106,6 @@ class RandomWindowSettings(NegativesSettings):
     """Windows at random places around the answer; `overlap` and `step` are for prediction and negatives."""
 
     per_example: PositiveInt = Field(default=1, description="Training windows with the answer per question and epoch.")
-
-
-def _need_a_ratio(negatives: str | float, hard: HardNegativesSettings | None) -> None:
-    if hard is not None and (isinstance(negatives, str) or negatives == 0):
-        raise ValueError("`hard_negatives` says which negatives to draw: say how many with `negatives`, e.g. 1.0")
 
 
 class EveryContextSettings(SpacingSettings):

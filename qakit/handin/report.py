@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,18 +124,11 @@ def _settings(runs: Mapping[str, Run]) -> Iterator[tuple[Any, ...]]:
         if weights.is_file():
             with safe_open(weights, framework="np") as file:
                 sizes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118 - no mapping
-            columns[-1]["parameters"] = f"{sum(_product(shape) for shape in sizes):,}"
+            columns[-1]["parameters"] = f"{sum(map(prod, sizes)):,}"
     for key in dict.fromkeys(key for column in columns for key in column):
         values = [column.get(key) for column in columns]
         if any(value not in (None, False, "", [], {}) for value in values):
             yield f"`{key}`" if "." in key else key, *values
-
-
-def _product(shape: Iterable[int]) -> int:
-    product = 1
-    for size in shape:
-        product *= size
-    return product
 
 
 def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -46,14 +46,15 @@ class Table:
 
     def records(self) -> Iterator[list[str]]:
         """The whole rows without the header; blank lines are no rows."""
-        rows = 0
+        rows, begin = 0, 1  # the line in which the next row begins
         csv.field_size_limit(2**31 - 1)  # by default 131,072 characters: what is not closed would seem too long
         try:
             with self.path.open(encoding="utf-8-sig", newline="") as file:
                 reader = csv.reader(file, strict=True)
                 self.header = tuple(next(reader, ()))
-                width = len(self.header)
+                width, begin = len(self.header), reader.line_num + 1
                 for row in reader:
+                    begin = reader.line_num + 1
                     if len(row) == width:
                         rows += 1
                         yield row
@@ -63,9 +64,7 @@ class Table:
         except UnicodeDecodeError:
             self.broken = _undecodable(self.path)
         except csv.Error as error:
-            self.broken = (
-                f"line {_broken_row(self.path)}: not well-formed CSV ({error}); is a quote not closed, or not doubled?"
-            )
+            self.broken = f"line {begin}: not well-formed CSV ({error}); is a quote not closed, or not doubled?"
         except OSError as error:
             self.broken = f"cannot be read ({error.strerror})"
         finally:
@@ -83,19 +82,6 @@ class Table:
 def place_of(header: Sequence[str], id_column: str | None) -> int:
     """The column of the ids: the named one, else the first."""
     return header.index(id_column) if id_column in header else 0
-
-
-def _broken_row(path: Path) -> int:
-    """The line in which the row begins that cannot be read."""
-    line = 1
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True)
-        try:
-            for _ in reader:
-                line = reader.line_num + 1
-        except (csv.Error, UnicodeDecodeError):
-            pass
-    return line
 
 
 def _undecodable(path: Path) -> str:
