@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from qakit.api import DataError
+from qakit.reading import load_text
 
 HIGHEST_SIMILARITY = 5.0
 """STS-B's numbers lie between 0 and this."""
@@ -76,14 +77,7 @@ def read_table(path: Path) -> dict[int, str]:
     Raises:
         DataError: the file cannot be read, or is not such a table.
     """
-    try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise DataError("there is no such file", path=path) from None
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", path=path) from None
-    except UnicodeDecodeError:
-        raise DataError("is not UTF-8 text", path=path) from None
+    lines = load_text(path).splitlines()
     if not lines or lines[0].split("\t") != HEADER.split("\t"):
         found = lines[0][:60] if lines else ""
         raise DataError(f"the header is {found!r}; GLUE wants 'index' and 'prediction', with a tab", path=path)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -12,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from qakit.api import YES_NO, Candidate, DataError, Prediction, SpanPrediction, UsageError
+from qakit.reading import text_lines
 from qakit_writers import CsvSettings, NaturalQuestionsSettings
 from qakit_writers.table import CsvWriter
 
 _COLUMNS = {"id_column": "example_id", "answer_column": "PredictionString"}
-_GZIP = b"\x1f\x8b"
 
 
 class NaturalQuestionsWriter:
@@ -119,15 +117,10 @@ def _documents(path: Path, wanted: set[str]) -> Iterator[_Document]:
     if not path.is_file():
         raise DataError("there is no such file; the writer's setting `questions` names it", path=path)
     try:
-        with path.open("rb") as file:
-            packed = file.read(len(_GZIP)) == _GZIP
-        with gzip.open(path) if packed else path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):  # noqa: B007 - what messages name
-                record = json.loads(line.decode("utf-8-sig")) if line.strip() else {}
-                if str(record.get("example_id")) in wanted:
-                    yield _document(record)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"cannot be read: {error}", path=path) from None
+        for number, line in text_lines(path):  # noqa: B007 - what messages name
+            record = json.loads(line) if line.strip() else {}
+            if str(record.get("example_id")) in wanted:
+                yield _document(record)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         problem = f"is no question of Natural Questions' simplified form ({type(error).__name__}: {error})"
         raise DataError(problem, path=path, row=f"line {number}") from None
