@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Request
@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 
 from qakit import __version__
 from qakit.errors import QakitError, UsageError
+from qakit.inference.answerer import Reply
 from qakit.inference.questions import examples_of
 from qakit.report.html import heading, page, paragraph
 from qakit.serving.batching import Batcher, ClosedError, FullError
@@ -70,32 +71,6 @@ class ManyQuestions(BaseModel):
     model_config = ConfigDict(extra="forbid")
     questions: Annotated[list[Question], Field(min_length=1)]
     top_k: Annotated[int, Field(ge=1)] = 3
-
-
-class CandidateReply(BaseModel):
-    """A possible answer: characters [start, end) of one of the contexts, counted from 0."""
-
-    text: str
-    start: int | None
-    end: int | None
-    context: int
-    score: float
-    probability: float
-
-
-class NoAnswerReply(BaseModel):
-    """The option "no answer"."""
-
-    score: float
-    probability: float
-
-
-class AnswerReply(BaseModel):
-    """The answer, empty for none, and the candidates that it was chosen from, best first."""
-
-    answer: str
-    candidates: list[CandidateReply]
-    no_answer: NoAnswerReply | None
 
 
 class RefusedReply(BaseModel):
@@ -157,14 +132,13 @@ def build_app(batcher: Batcher, *, model: str, threshold: float | None, limits: 
         return {"status": "ok", "model": model, "waiting": batcher.waiting, "version": __version__}
 
     @app.post("/answer", responses=REFUSALS)
-    async def answer(asked: OneQuestion | ManyQuestions) -> AnswerReply | list[AnswerReply]:
+    async def answer(asked: OneQuestion | ManyQuestions) -> Reply | list[Reply]:
         """Answer one question, ``{"question", "context", "top_k"}``, or several, ``{"questions": [...], "top_k"}``."""
         several = asked.questions if isinstance(asked, ManyQuestions) else [asked]
         _check(several, asked.top_k, limits)
         questions = [{"question": each.question, "context": each.context} for each in several]
         replies = await asyncio.wrap_future(batcher.submit(questions, asked.top_k))
-        found = [AnswerReply.model_validate(asdict(each)) for each in replies]
-        return found if isinstance(asked, ManyQuestions) else found[0]
+        return replies if isinstance(asked, ManyQuestions) else replies[0]
 
     @app.exception_handler(QakitError)
     async def refused(_: Request, error: QakitError) -> JSONResponse:
