@@ -9,6 +9,7 @@ import typer
 
 from qakit.cli.terminal.console import out, plain, print_json
 from qakit.cli.terminal.groups import Commands
+from qakit.cli.terminal.options import JsonOption
 from qakit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ app = typer.Typer(
 
 
 @app.command()
-def show(as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False) -> None:
+def show(as_json: JsonOption = False) -> None:
     """Where the cache is, and what is in it.
 
     Example: qakit cache show
@@ -49,7 +50,7 @@ def clear(
     unused_days: Annotated[
         float, typer.Option("--unused-days", min=0, help="Only what was not used for so many days.")
     ] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Remove what is in the cache. It is made again when it is needed; splits of datasets need the hub for that.
 

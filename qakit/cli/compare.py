@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qakit.cli.terminal.console import out, plain, print_json
+from qakit.cli.terminal.options import JsonOption
 from qakit.outputs import new_path
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def compare(
     ] = True,
     resamples: Annotated[int, typer.Option("--resamples", min=100, help="Resamples of the bootstrap.")] = 10_000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the resamples.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Compare runs on the validation questions: figures with intervals, and which differences can be told apart.
 

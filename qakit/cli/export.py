@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from qakit.cli.kaggle.submit import CompetitionOption, JsonOption
+from qakit.cli.kaggle.submit import CompetitionOption
 from qakit.cli.terminal.console import out, plain, print_json, print_warning
-from qakit.cli.terminal.options import RunArgument
+from qakit.cli.terminal.options import JsonOption, RunArgument
 from qakit.errors import UsageError
 from qakit.outputs import new_folder
 

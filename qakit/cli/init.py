@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from qakit.cli.terminal.console import err, out, plain, print_json
+from qakit.cli.terminal.options import JsonOption
 from qakit.errors import DataError, UsageError
 from qakit.outputs import new_path
 
@@ -34,7 +35,7 @@ def init(
         typer.Option("--output", "-o", help="The recipe; by default recipes/NAME.yaml.", callback=new_path),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the recipe.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Look at data files and write a recipe for them that trains, with the reason for each value beside it.
 

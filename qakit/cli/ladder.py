@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qakit.cli.terminal.console import out, plain, print_error, print_json
-from qakit.cli.terminal.options import DevicesOption, EngineOption, JobsOption, MaxHoursOption, QuietOption
+from qakit.cli.terminal.options import DevicesOption, EngineOption, JobsOption, JsonOption, MaxHoursOption, QuietOption
 from qakit.outputs import check_reports, new_folder
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def ladder(
     max_hours: MaxHoursOption = None,
     resamples: Annotated[int, typer.Option("--resamples", min=100, help="Resamples of the bootstrap.")] = 10_000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the resamples.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
+    as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Train a chain of recipes and say what each step bought over the one before.

@@ -16,6 +16,7 @@ import typer
 
 from qakit.cli.terminal.console import out, plain, print_json, print_warning
 from qakit.cli.terminal.groups import Commands
+from qakit.cli.terminal.options import JsonOption, RunArgument
 from qakit.errors import PluginError, RecipeError, RunError
 from qakit.trust import asked_by
 
@@ -28,8 +29,6 @@ CHANGED = 3
 """How many changed values a table shows of a run."""
 VALUE_SHOWN = 30
 """Characters of a value there."""
-
-JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
 
 
 app = typer.Typer(cls=Commands, name="runs", help="What was trained here.", no_args_is_help=True)
@@ -65,9 +64,7 @@ def list_(
 
 
 @app.command()
-def show(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")], as_json: JsonOption = False
-) -> None:
+def show(run: RunArgument, as_json: JsonOption = False) -> None:
     """One run: what has become of it, its recipe, machine, data, evaluations and files.
 
     Example: qakit runs show runs/first
@@ -251,7 +248,7 @@ def clean(
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Remove it; without this it is only shown.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Free the room of checkpoints that are no longer needed: shows it, and with --yes removes them.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qakit.cli.terminal.console import out, plain, print_json, print_warning
+from qakit.cli.terminal.options import JsonOption
 from qakit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def score(
             "--metric-set", metavar="KEY=VALUE", help="A setting of the metric: remove_characters=, (repeatable)."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Score answers as the official scripts do, with their keys.
 

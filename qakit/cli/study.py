@@ -13,7 +13,7 @@ import typer
 
 from qakit.cli.terminal.console import err, out, plain, print_error, print_json, print_text
 from qakit.cli.terminal.groups import Commands
-from qakit.cli.terminal.options import DevicesOption, EngineOption, JobsOption, MaxHoursOption, QuietOption
+from qakit.cli.terminal.options import DevicesOption, EngineOption, JobsOption, JsonOption, MaxHoursOption, QuietOption
 from qakit.names import one_line
 from qakit.outputs import check_reports, new_folder, new_path
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from qakit.study.plan import PlannedTrial
     from qakit.study.trials import TrialRecord
 
-JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
 StudyArgument = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder or file.")]
 
 

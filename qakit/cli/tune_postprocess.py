@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qakit.cli.terminal.console import out, plain, print_json, print_warning
+from qakit.cli.terminal.options import JsonOption
 from qakit.errors import UsageError
 from qakit.names import shortened
 from qakit.outputs import new_path
@@ -48,7 +49,7 @@ def tune_postprocess(
         int, typer.Option("--resamples", min=1000, help="Resamples of the bootstrap, and draws of the test.")
     ] = 10_000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of the bootstrap and of the questions held out.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Search for clean-up steps on the validation predictions that a run keeps. No model is needed.
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from qakit.cli.terminal.console import out, plain, print_json
+from qakit.cli.terminal.options import JsonOption
 from qakit.cli.terminal.tables import size
 from qakit.outputs import new_path
 
@@ -27,7 +28,7 @@ def view(
         bool, typer.Option("--members", help="Beside an ensemble, what each of its members said.")
     ] = False,
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write one page about a run: figures, curves, and every validation question with its answer.
 

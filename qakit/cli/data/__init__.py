@@ -12,7 +12,7 @@ import typer
 
 from qakit.cli.terminal.console import err, out, plain, print_json, print_warning
 from qakit.cli.terminal.groups import Commands
-from qakit.cli.terminal.options import ReaderSetOption
+from qakit.cli.terminal.options import JsonOption, ReaderSetOption
 from qakit.errors import ModelError, UsageError
 from qakit.outputs import folder_to_fill
 
@@ -153,7 +153,7 @@ def convert(
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="With adl: of the paragraphs' order.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Write data files in another format.
 
@@ -206,7 +206,7 @@ def split(
     test: Annotated[Path | None, typer.Option("--test", metavar="FILE", help="The test file.")] = None,
     share: Annotated[float, typer.Option("--share", help="Share of the rows to hold back.")] = 0.1,
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, help="Which rows are held back.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Hold back a part of a competition's training file, to be judged on: qakit score does it, medals included.
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from qakit.cli.terminal.console import print_json, print_warning
-from qakit.cli.terminal.options import QuietOption
+from qakit.cli.terminal.options import JsonOption, QuietOption
 from qakit.errors import UsageError
 from qakit.outputs import new_folder, new_path
 
@@ -49,7 +49,7 @@ def ensemble(
         typer.Option("--method-set", metavar="KEY=VALUE", help="A setting of the method: ties=first (repeatable)."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of cross-fitting and bootstrap.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
+    as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Combine the answers of several runs or files to the same questions.

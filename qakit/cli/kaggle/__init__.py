@@ -7,9 +7,10 @@ from dataclasses import asdict
 import typer
 
 from qakit.cli.kaggle import download, sessions, standings
-from qakit.cli.kaggle.submit import CompetitionOption, JsonOption
+from qakit.cli.kaggle.submit import CompetitionOption
 from qakit.cli.terminal.console import plain, print_json
 from qakit.cli.terminal.groups import Commands
+from qakit.cli.terminal.options import JsonOption
 
 STYLES = {"ok": "green", "note": "yellow", "bad": "bold red"}
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from qakit.cli.terminal.console import out, plain, print_json, print_warning
+from qakit.cli.terminal.options import JsonOption
 from qakit.outputs import folder_to_fill
 
 
@@ -18,7 +19,7 @@ def download(
         typer.Option("--output", "-o", metavar="FOLDER", help="By default data/NAME.", callback=folder_to_fill),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Download although nothing has changed.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Fetch a Kaggle competition's data files, whole or not at all; skipped when the folder has them.
 

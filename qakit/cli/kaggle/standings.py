@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from qakit.cli.kaggle.submit import CompetitionOption, JsonOption, LedgerOption
+from qakit.cli.kaggle.submit import CompetitionOption, LedgerOption
 from qakit.cli.terminal.console import out, plain, print_json, print_warning
+from qakit.cli.terminal.options import JsonOption
 from qakit.errors import SubmissionError, UsageError
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from qakit.cli.terminal.console import err, out, plain, print_error, print_json, print_warning
+from qakit.cli.terminal.options import JsonOption
 from qakit.errors import DataError, SubmissionError, UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ LedgerOption = Annotated[
     Path | None,
     typer.Option("--ledger", metavar="FOLDER", help="The ledger's folder; by default submissions."),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
 
 
 def submit(

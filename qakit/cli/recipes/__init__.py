@@ -241,24 +241,16 @@ def _row(path: Path) -> dict[str, Any]:
         name, extends, description = _about(path)
     except RecipeError as error:
         count = len(error.issues)
-        description = f"invalid: {count} problem{'' if count == 1 else 's'}"
-        return {
-            "path": str(path),
+        said: dict[str, Any] = {
             "name": path.stem,
             "extends": [],
-            "description": description,
-            "about": None,
-            "valid": False,
+            "description": f"invalid: {count} problem{'' if count == 1 else 's'}",
         }
+        return {"path": str(path), **said, "about": None, "valid": False}
     about = _said(path)
-    return {
-        "path": str(path),
-        "name": name,
-        "extends": [str(each) for each in extends],
-        "description": description,
-        "about": None if about is None else about.model_dump(exclude_none=True),
-        "valid": True,
-    }
+    said = {"name": name, "extends": [str(each) for each in extends], "description": description}
+    told = None if about is None else about.model_dump(exclude_none=True)
+    return {"path": str(path), **said, "about": told, "valid": True}
 
 
 def _about(path: Path) -> tuple[str | None, Iterable[str | Path], str]:
