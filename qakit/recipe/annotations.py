@@ -141,14 +141,14 @@ def _one(member: Any, metadata: Sequence[Any]) -> str:
         return "a plugin (its name, or a mapping with `name`)"
     if member is HubSplit:
         return "a mapping with `dataset` and `split`"
-    return _container(member)
+    return _container(member, _length(metadata))
 
 
-def _container(member: Any) -> str:
+def _container(member: Any, length: str) -> str:
     origin, arguments = get_origin(member) or member, get_args(member)
     if isinstance(origin, type) and issubclass(origin, (list, tuple, AbstractSet)):
-        count = f"{len(arguments)} " if origin is tuple and arguments and Ellipsis not in arguments else ""
-        return f"a list of {count}{_plural(arguments[0])}" if arguments else "a list"
+        count = str(len(arguments)) if origin is tuple and arguments and Ellipsis not in arguments else length
+        return f"a list of {count} {_plural(arguments[0])}".replace("  ", " ") if arguments else "a list"
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return f"a mapping of names to {_plural(arguments[1])}" if arguments else "a mapping"
     if isinstance(origin, type) and issubclass(origin, BaseModel):
@@ -166,7 +166,17 @@ def _text(metadata: Sequence[Any]) -> str:
         if isinstance(constraint, IsPath):
             return "a path or a name" if constraint.or_name else "a path"
     patterns = [pattern for item in metadata if (pattern := getattr(item, "pattern", None)) is not None]
-    return f"text that matches `{patterns[0]}`" if patterns else "text"
+    length = f" with a length of {length}" if (length := _length(metadata)) else ""
+    return f"text that matches `{patterns[0]}`" if patterns else f"text{length}"
+
+
+def _length(metadata: Sequence[Any]) -> str:
+    """``2 or more``, ``up to 3``, ``1``; empty for any."""
+    found = ([getattr(item, key, None) for item in metadata] for key in ("min_length", "max_length"))
+    least, most = (next((end for end in ends if end is not None), None) for ends in found)
+    if least is None:
+        return "" if most is None else f"up to {most}"
+    return f"{least} or more" if most is None else str(least) if least == most else f"{least} to {most}"
 
 
 def _bounds(metadata: Sequence[Any]) -> str:

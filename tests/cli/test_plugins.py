@@ -77,9 +77,9 @@ def test_the_list_shows_name_package_version_summary_and_settings(installed: Any
         "heads\n"
         "  deep_span  unknown unknown\n"
         "      A [bold]deep[/bold] head.\n"
-        "      - layers: int > 0 = 2\n"
-        '      - pool: "mean" | "max" | null = null\n'
-        "      - path: str  (required)\n"
+        "      - layers: an integer greater than 0 = 2\n"
+        "      - pool: 'mean' or 'max' or null = null\n"
+        "      - path: text  (required)\n"
         "\n"
     )
 
@@ -122,9 +122,15 @@ def test_json_has_it_all(installed: Any) -> None:
     document = json.loads(run("plugins", "--json").stdout)
     assert [each["plugin"] for each in document["components"]] == ["unknown:one", "unknown:two"]
     assert document["components"][0]["settings"] == [
-        {"name": "layers", "type": "int > 0", "required": False, "default": 2, "description": "How many layers."},
-        {"name": "pool", "type": '"mean" | "max" | null', "required": False, "default": None, "description": ""},
-        {"name": "path", "type": "str", "required": True, "default": None, "description": ""},
+        {
+            "name": "layers",
+            "type": "an integer greater than 0",
+            "required": False,
+            "default": 2,
+            "description": "How many layers.",
+        },
+        {"name": "pool", "type": "'mean' or 'max' or null", "required": False, "default": None, "description": ""},
+        {"name": "path", "type": "text", "required": True, "default": None, "description": ""},
     ]
     assert document["conflicts"] == [{"kind": "heads", "name": "deep_span", "plugins": ["unknown:one", "unknown:two"]}]
     (broken,) = document["broken"]
@@ -140,7 +146,7 @@ def test_an_unknown_kind_is_refused(installed: Any) -> None:
     assert run("plugins", "--kind", "haeds").exit_code == 2
 
 
-def test_types_and_defaults_read_as_in_a_recipe() -> None:
+def test_types_and_defaults_read_as_in_the_recipe_reference() -> None:
     class Many(Settings):
         ratio: float = Field(default=0.5, ge=0, lt=1)
         words: list[str] = Field(default_factory=lambda: ["a", "“"])
@@ -150,12 +156,12 @@ def test_types_and_defaults_read_as_in_a_recipe() -> None:
         text: str = Field(default="", min_length=0, max_length=3)
 
     assert [str(setting) for setting in view_settings(Many)] == [
-        "ratio: float >= 0, < 1 = 0.5",
-        'words: list[str] = ["a", "“"]',
-        "pairs: dict[str, tuple[int, ...]] = {}",
-        'size: int >= 1 | "auto" = "auto"',
-        'limit: float = "Infinity"',
-        'text: str length >= 0, length <= 3 = ""',
+        "ratio: a number of at least 0 and below 1 = 0.5",
+        'words: a list of texts = ["a", "“"]',
+        "pairs: a mapping of names to values (a list of integers) = {}",
+        "size: an integer of at least 1 or 'auto' = \"auto\"",
+        'limit: a number = "Infinity"',
+        'text: text with a length of 0 to 3 = ""',
     ]
     assert view_settings(NoSettings) == ()
 

@@ -6,11 +6,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import EntryPoint, entry_points
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any
 
 import typer
-from pydantic.fields import FieldInfo
 from pydantic_core import to_json
 from rich.text import Text
 
@@ -21,17 +19,15 @@ from qakit.cli.terminal.console import out, plain, print_json
 from qakit.cli.terminal.groups import Commands
 from qakit.components import KINDS, Kind, Settings
 from qakit.entry_points import COMMANDS_GROUP, DISABLE_VARIABLE, PluginOrigin, matches, origin_of
+from qakit.recipe.annotations import describe, field_annotation
 from qakit.registry import Entry, Registry, load_registry
-
-_BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "min_length": "length >=", "max_length": "length <="}
-_NAMES = {str: "str", NoneType: "null", Any: "any"}
 
 
 @dataclass(frozen=True, slots=True)
 class SettingView:
     name: str
     type: str
-    """As in a recipe: ``int >= 1``, ``"mean" | "max" | null``."""
+    """As the recipe reference has it: ``an integer of at least 1``."""
     required: bool
     default: Any
     """JSON-like; None also when there is no default."""
@@ -47,7 +43,7 @@ def view_settings(model: type[Settings]) -> tuple[SettingView, ...]:
     return tuple(
         SettingView(
             name=field.alias or name,
-            type=_bounded(_type_text(field.annotation), field.metadata),
+            type=describe(field_annotation(model, name)),
             required=field.is_required(),
             default=None if field.is_required() else _json_like(field.get_default(call_default_factory=True)),
             description=" ".join((field.description or "").split()),
@@ -58,34 +54,6 @@ def view_settings(model: type[Settings]) -> tuple[SettingView, ...]:
 
 def _json_like(value: Any) -> Any:
     return json.loads(to_json(value, inf_nan_mode="strings", fallback=str))
-
-
-def _type_text(annotation: Any) -> str:
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Literal:
-        return " | ".join("null" if value is None else json.dumps(value, ensure_ascii=False) for value in arguments)
-    if origin in (Union, UnionType):
-        return " | ".join(_type_text(argument) for argument in arguments)
-    if origin is Annotated:
-        return _bounded(_type_text(arguments[0]), arguments[1:])
-    if arguments:
-        inner = ", ".join("..." if argument is Ellipsis else _type_text(argument) for argument in arguments)
-        return f"{_type_text(origin)}[{inner}]"
-    return _NAMES.get(annotation) or getattr(annotation, "__name__", None) or str(annotation)
-
-
-def _bounded(text: str, metadata: Iterable[Any]) -> str:
-    # Inside a union, `Annotated[int, Field(ge=0)]` still holds the whole Field.
-    constraints = [
-        inner for outer in metadata for inner in (outer.metadata if isinstance(outer, FieldInfo) else [outer])
-    ]
-    bounds = (
-        f"{sign} {getattr(constraint, key)}"
-        for constraint in constraints
-        for key, sign in _BOUNDS.items()
-        if getattr(constraint, key, None) is not None
-    )
-    return " ".join([text, ", ".join(bounds)]).rstrip()
 
 
 app = typer.Typer(cls=Commands, name="plugins", invoke_without_command=True)
