@@ -1,6 +1,7 @@
 """What a GPU makes of it all, in one go of at most eight minutes.
 
     python benchmarks/device.py [--device cuda|cpu] [--budget 480] [--output device.json] [--tiny]
+                                [--only SECTION ...] [--rounds N]
 
 Encoders are made from their configurations, with random weights and a tokenizer of the sample's words that is filled up
 to the published number of entries; nothing is downloaded. Sections come one after the other, each with its share of the
@@ -19,8 +20,9 @@ after each.
 - ``waits ...``: how often a training step makes the host wait for the device, between two logged steps, and in which
   operator. On a GPU what CUDA reports; on a CPU, where nothing waits, the single numbers that are read
   (``aten::_local_scalar_dense``), most of them by AdamW, which reads its counters on a CPU only.
-- ``scoring``: windows/s of qakit's scoring with its n-best decoding, and of a naive loop: padded to 384, in the file's
-  order, scores fetched batch by batch, nothing decoded.
+- ``scoring``: windows/s of qakit's scoring with its n-best decoding; of the same, ``serial``, where the results of a
+  batch are waited for before the next is launched; and of a naive loop: padded to 384, in the file's order, scores
+  fetched batch by batch, nothing decoded.
 - ``resume``: whether a training that is interrupted and resumed ends with the weights of one that is not, bit for bit;
   and whether a second uninterrupted one does, since without that the first says nothing.
 - ``decode``: what each head takes for the scores of the 64 longest windows and for decoding them, and how often
@@ -38,7 +40,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -76,9 +78,11 @@ def sections(bench: Bench) -> list[tuple[str, float, Section]]:
     ]
 
 
-def measure(bench: Bench, *, budget: float, note: Callable[[str, Figures], None]) -> None:
-    """All sections; ``note`` is called with the figures of each. What one leaves of its time is the next ones'."""
-    planned, found = sections(bench), dict[str, Figures]()
+def measure(bench: Bench, *, budget: float, note: Callable[[str, Figures], None], only: Collection[str] = ()) -> None:
+    """All sections, or those whose first word is in ``only``; ``note`` is called with the figures of each. What one
+    leaves of its time is the next ones'."""
+    planned = [section for section in sections(bench) if not only or section[0].split()[0] in only]
+    found = dict[str, Figures]()
     began, whole, passed = time.monotonic(), sum(part for _, part, _ in planned), 0.0
     for name, part, section in planned:
         passed += part
@@ -128,6 +132,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--budget", type=float, default=480, metavar="SECONDS", help="for all of it")
     parser.add_argument("--output", type=Path, default=Path("device.json"), metavar="FILE")
     parser.add_argument("--tiny", action="store_true", help="toy sizes")
+    parser.add_argument("--only", nargs="+", default=[], metavar="SECTION", help="these alone, by their first words")
+    parser.add_argument("--rounds", type=int, help="of what is compared in alternating rounds")
     options = parser.parse_args(arguments)
     began = time.monotonic()
     # One GPU: the Trainer would take all that it sees.
@@ -140,7 +146,8 @@ def main(arguments: list[str] | None = None) -> None:
     card = torch.cuda.get_device_name() if device.type == "cuda" else "no GPU"
     found: dict[str, Figures] = {}
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench.of(device, tiny_sizes() if options.tiny else full_sizes(), Path(folder))
+        sizes = tiny_sizes() if options.tiny else full_sizes()
+        bench = Bench.of(device, replace(sizes, rounds=options.rounds or sizes.rounds), Path(folder))
         about = {"device": card, "precisions": bench.precisions, "tiny": options.tiny, "environment": environment()}
 
         def note(name: str, figures: Figures) -> None:
@@ -151,7 +158,7 @@ def main(arguments: list[str] | None = None) -> None:
             print(f"{name:26} {figures['status']:8} {told(rest)}", flush=True)
 
         print(f"{card}, {', '.join(bench.precisions)}{', toy sizes' if options.tiny else ''}")
-        measure(bench, budget=options.budget - (time.monotonic() - began), note=note)
+        measure(bench, budget=options.budget - (time.monotonic() - began), note=note, only=options.only)
     for what, said in goals(found, bench).items():
         print(f"{what}: {said}")
 

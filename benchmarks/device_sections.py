@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import datasets
 import numpy as np
@@ -178,7 +179,8 @@ def run_qa(bench: Bench, _: Mapping[str, Figures]) -> Figures:
 
 
 def scoring(bench: Bench, _: Mapping[str, Figures]) -> Figures:
-    """qakit's way with its decoding, and a loop that only fetches the scores."""
+    """qakit's way with its decoding; the same, each batch collected before the next is launched; and a loop that only
+    fetches the scores."""
     precision, peer = bench.precisions[0], peer_of(bench).eval()
     prepared = bench.prepared(PEER, "plain", precision, validated=True)
     validation, size = prepared.validation, prepared.recipe.predict.batch_size
@@ -196,8 +198,15 @@ def scoring(bench: Bench, _: Mapping[str, Figures]) -> Figures:
                 output = peer(**some)
             output.start_logits.float().cpu().numpy(), output.end_logits.float().cpu().numpy()
 
+    qakit = partial(score, validation, prepared.assembled, device=bench.device, precision=precision)
+
+    def serial() -> None:
+        with patch("qakit.inference.scoring.one_late", iter):
+            qakit()
+
     ways = {
-        "qakit": partial(score, validation, prepared.assembled, device=bench.device, precision=precision),
+        "qakit": qakit,
+        "serial": serial,
         "naive": naive,
     }
     took: dict[str, list[float]] = {name: [] for name in ways}
@@ -207,7 +216,8 @@ def scoring(bench: Bench, _: Mapping[str, Figures]) -> Figures:
         for name, way in ways.items():
             took[name].append(bench.seconds(way, times=1))
     rates = {name: count / statistics.median(each) for name, each in took.items()}
-    return {"precision": precision, "windows": count, **rates, "ratio": rates["qakit"] / rates["naive"]}
+    ratios = {"ratio": rates["qakit"] / rates["naive"], "to_serial": rates["qakit"] / rates["serial"]}
+    return {"precision": precision, "windows": count, **rates, **ratios, "rounds": len(took["qakit"])}
 
 
 def waits(precision: Precision, bench: Bench, _: Mapping[str, Figures]) -> Figures:

@@ -75,7 +75,7 @@ def test_every_section_is_done_and_gives_sound_figures(written: dict[str, Any]) 
     positive = {
         "train": ("windows_per_second", "tflops", "share_of_matmul", "peak_gb"),
         "run_qa": ("qakit", "run_qa", "ratio"),
-        "scoring": ("qakit", "naive", "ratio"),
+        "scoring": ("qakit", "serial", "naive", "ratio", "to_serial"),
         "matmul": precisions,
     }
     for name, each in sections.items():
@@ -191,6 +191,9 @@ def test_what_fails_or_comes_too_late_is_recorded_and_ends_nothing_else(
         "two": {"status": "failed", "reason": "RuntimeError: CUDA error: something"},
         "three": {"status": "done", "seen": ["one"]},
     }
+    noted.clear()
+    device.measure(bench, budget=60, note=noted.__setitem__, only=["three"])
+    assert list(noted) == ["three"]
     device.measure(bench, budget=0, note=noted.__setitem__)
     assert {each["status"] for each in noted.values()} == {"skipped"}
 

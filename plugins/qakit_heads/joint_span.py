@@ -78,10 +78,10 @@ class JointSpan(SpanFeatureHead):
     @torch.no_grad()
     def decode(self, scores: Mapping[str, Tensor], batch: Batch) -> SpanCandidates:
         """The best spans of each window, exactly; none goes from one context into another."""
-        found = []
+        found, segments = [], batch.contexts.shape[1]
         for at, part in self._chunks(scores, batch):
             spans = self._spans(part, batch.context_mask[at])
-            best, null = spans.best(batch.start_mask[at], k=self.n_best), _null(part)
+            best, null = spans.best(batch.start_mask[at], k=self.n_best, segments=segments), _null(part)
             everything = [torch.cat([null[:, None], spans.log_starts()], 1).logsumexp(1)] if self.yes_no else []
             found.append((*best, null, *(yes_no_scores(part, total) for total in everything)))
         return SpanCandidates(*(torch.cat(parts) for parts in zip(*found, strict=True)))

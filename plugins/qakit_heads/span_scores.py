@@ -61,8 +61,11 @@ class SeparableSpans:
         possible = possible_spans(self.context_mask, self.limit)
         return self.start[:, :, None] + at_ends(self.end, self.limit, fill=0.0), possible
 
-    def best(self, start_mask: Tensor, *, k: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The ``k`` best possible spans that start within ``start_mask``: see :func:`qakit.api.best_spans`."""
+    def best(self, start_mask: Tensor, *, k: int, segments: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The ``k`` best possible spans that start within ``start_mask``: see :func:`qakit.api.best_spans`.
+
+        ``segments``: how many contexts a window has at most.
+        """
         numbers = segment_numbers(self.context_mask)
         found = [
             best_spans(
@@ -73,7 +76,7 @@ class SeparableSpans:
                 k=k,
                 max_length=self.limit,
             )
-            for number in range(1, max(1, int(numbers.max())) + 1)
+            for number in range(1, segments + 1)
         ]
         if len(found) == 1:
             return found[0]
@@ -147,16 +150,12 @@ class InteractingSpans:
         """(B, T, L) scores of all spans by first position and length, and which are possible; L is the limit."""
         return self.band, self.possible
 
-    def best(self, start_mask: Tensor, *, k: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The ``k`` best possible spans that start within ``start_mask``: see :func:`qakit.api.best_spans`.
-
-        Raises:
-            ModelError: a score is NaN or infinite.
-        """
+    def best(self, start_mask: Tensor, *, k: int, segments: int) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ARG002
+        """As :meth:`SeparableSpans.best`."""
         limit = self.band.shape[2]
         flat = self.band.masked_fill(~(self.possible & start_mask[:, :, None]), -torch.inf).flatten(1)
         score, place = flat.topk(min(k, flat.shape[1]), dim=1)
-        if not bool((score[:, 0] < torch.inf).all()):  # NaN ranks above all numbers
+        if score.device.type == "cpu" and not bool((score[:, 0] < torch.inf).all()):  # NaN ranks above all numbers
             raise ModelError(BROKEN_SCORES)
         first = place // limit
         last = first + place % limit

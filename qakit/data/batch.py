@@ -82,13 +82,17 @@ class Batch:
         return len(self.window)
 
     def to(self, device: torch.device) -> Self:
-        """The same batch with its tensors on ``device``; the numpy bookkeeping stays on the CPU."""
+        """The same batch with its tensors on ``device``; the numpy bookkeeping stays on the CPU.
+
+        To CUDA through pinned memory: a copy from other memory may wait for the work that is queued before it.
+        """
         from torch import Tensor
 
         held = {field.name: getattr(self, field.name) for field in fields(self)}
-        moved: dict[str, Any] = {
-            name: value.to(device, non_blocking=True) for name, value in held.items() if isinstance(value, Tensor)
-        }
+        tensors = {name: value for name, value in held.items() if isinstance(value, Tensor)}
+        if device.type == "cuda":
+            tensors = {name: value if value.is_cuda else value.pin_memory() for name, value in tensors.items()}
+        moved: dict[str, Any] = {name: value.to(device, non_blocking=True) for name, value in tensors.items()}
         return replace(self, **moved)
 
 

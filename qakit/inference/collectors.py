@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from qakit.attribution import fault
 from qakit.data.batch import Batch
@@ -14,12 +14,15 @@ from qakit.data.windows import Windows
 from qakit.errors import ModelError, PluginError, PluginFaultError
 from qakit.inference.aggregation import against_no_answer, spans_of, whole_contexts
 from qakit.inference.classification import LogitTable
+from qakit.inference.fetching import Fetch
 from qakit.inference.positions import PositionTable
 from qakit.inference.spans import BROKEN_SCORES
 from qakit.inference.table import SpanTable
 from qakit.modeling.model import ReadingModel
-from qakit.protocols import Gives, HeadOutput, ScoresPositions, SpanCandidates
+from qakit.protocols import Decoded, Gives, HeadOutput, PositionScores, ScoresPositions
 from qakit.recipe.model import PredictSection
+
+Asked = TypeVar("Asked", Decoded, PositionScores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +54,31 @@ Scores = SpanScores | SetScores | LogitTable
 Table = SpanTable | PositionTable | LogitTable
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a head has made of one batch, on its way to the tables.
+
+    Attributes:
+        batch: the windows, on the CPU.
+        output: what was decoded.
+        decoded: the candidates or logits; None where nobody asked for them.
+        positions: the scores of single positions; None likewise.
+    """
+
+    batch: Batch
+    output: HeadOutput
+    decoded: Fetch[Decoded] | None
+    positions: Fetch[PositionScores] | None = None
+
+
 def collector(
     encoded: EncodedExamples, windows: Windows, predict: PredictSection, classes: tuple[str, ...], gives: Gives
 ) -> _Logits | _Spans:
     """An empty collector of what a head of this kind decodes to, with room for all windows.
 
-    It fills batch by batch with ``add``: all of one or, where memory runs out, nothing of it. ``tables`` are for
-    several processes to share their rows, ``scores`` are what was collected.
+    ``find`` asks the head, and changes nothing here, so it may be called again where memory runs out; ``add`` waits for
+    what it found and takes it over. ``tables`` are for several processes to share their rows, ``scores`` are what was
+    collected.
     """
     if gives == "spans" or gives == "sets":
         return _Spans.of(encoded, windows, predict, sets=gives == "sets")
@@ -74,9 +95,14 @@ class _Logits:
     def tables(self) -> list[Table]:
         return [self.table]
 
-    def add(self, model: ReadingModel, batch: Batch, on_device: Batch, output: HeadOutput) -> None:
+    def find(self, model: ReadingModel, batch: Batch, on_device: Batch, output: HeadOutput) -> Found:
         with _answering(model, "decode", output):
-            self.table.add(batch, model.decoder.decode(output.scores, on_device))  # type: ignore[arg-type]
+            return Found(batch, output, _fetched(model.decoder.decode(output.scores, on_device), on_device))
+
+    def add(self, model: ReadingModel, found: Found) -> None:
+        assert found.decoded is not None
+        with _answering(model, "decode", found.output):
+            self.table.add(found.batch, found.decoded.result())  # type: ignore[arg-type]
 
     def scores(self) -> LogitTable:
         return self.table
@@ -109,22 +135,28 @@ class _Spans:
     def tables(self) -> list[Table]:
         return [table for table in (self.spans, self.positions) if table is not None]
 
-    def add(self, model: ReadingModel, batch: Batch, on_device: Batch, output: HeadOutput) -> None:
-        decoded: SpanCandidates | None = None
+    def find(self, model: ReadingModel, batch: Batch, on_device: Batch, output: HeadOutput) -> Found:
+        decoded: Fetch[Decoded] | None = None
+        positions: Fetch[PositionScores] | None = None
         if self.spans is not None:
             with _answering(model, "decode", output):
-                decoded = model.decoder.decode(output.scores, on_device)  # type: ignore[assignment]
-                assert decoded is not None
+                spans: Any = model.decoder.decode(output.scores, on_device)
             if self.predict.aggregation != "max_context":
-                decoded = against_no_answer(decoded)
-        # The tables come last: where memory runs out before, nothing has been added to either.
+                spans = against_no_answer(spans)
+            decoded = _fetched(spans, on_device)
         if self.positions is not None:
             assert isinstance(model.head, ScoresPositions)  # `prepare` has seen to it
             with _answering(model, "position_scores", output):
-                self.positions.add(batch, model.head.position_scores(output.scores, on_device))
-        if self.spans is not None and decoded is not None:
-            with _answering(model, "decode", output):
-                self.spans.add(batch, decoded)
+                positions = _fetched(model.head.position_scores(output.scores, on_device), on_device)
+        return Found(batch, output, decoded, positions)
+
+    def add(self, model: ReadingModel, found: Found) -> None:
+        if self.positions is not None and found.positions is not None:
+            with _answering(model, "position_scores", found.output):
+                self.positions.add(found.batch, found.positions.result())
+        if self.spans is not None and found.decoded is not None:
+            with _answering(model, "decode", found.output):
+                self.spans.add(found.batch, found.decoded.result())  # type: ignore[arg-type]
 
     def scores(self) -> SpanScores | SetScores:
         predict = self.predict
@@ -137,6 +169,10 @@ class _Spans:
             self.positions, self.encoded, n_best=predict.n_best, max_answer_length=predict.max_answer_length
         )
         return SpanScores(spans, whole_contexts(self.encoded), self.positions)
+
+
+def _fetched(value: Asked, on_device: Batch) -> Fetch[Asked]:
+    return Fetch.begin(value, on_device.input_ids.device)
 
 
 @contextmanager

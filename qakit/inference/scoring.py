@@ -19,7 +19,8 @@ from qakit.distributed import ALONE, Workers
 from qakit.inference.aggregation import check_head, decided, given_by, learns_yes_no
 from qakit.inference.characters import CharacterScores
 from qakit.inference.classification import check_windows, context_predictions, label_predictions
-from qakit.inference.collectors import Scores, SetScores, SpanScores, Table, collector
+from qakit.inference.collectors import Found, Scores, SetScores, SpanScores, Table, collector
+from qakit.inference.fetching import one_late
 from qakit.inference.memory import within_memory
 from qakit.inference.nbest import set_predictions, span_predictions
 from qakit.inference.positions import character_scores
@@ -137,7 +138,8 @@ def score(
 ) -> Scores:
     """What the head makes of all windows. Under several processes each runs its share, and all get the whole result.
 
-    Where memory runs out the batches are halved, and ``notice`` is called.
+    What a batch has given is waited for once the next one has been launched, so a GPU need not wait while the host
+    collects. Where memory runs out the batches are halved, and ``notice`` is called.
 
     Raises:
         RunError: the memory does not suffice for a single window.
@@ -148,15 +150,16 @@ def score(
     model.eval()
     done = 0
 
-    def collect(rows: Int64) -> None:
+    def launch(rows: Int64) -> Found:
         batch = prepared.collator.collate(rows, targets=False)
         on_device = batch.to(device)
         with autocast(device, precision):
             output = model(on_device)
-        collected.add(model, batch, on_device, output)
+        return collected.find(model, batch, on_device, output)
 
     with torch.inference_mode(), attention_to_score(prepared.attention, device, model.backbone):
-        for rows, _ in within_memory(workers.share(prepared.batches), collect, notice=notice):
+        for rows, found in one_late(within_memory(workers.share(prepared.batches), launch, notice=notice)):
+            collected.add(model, found)
             done += len(rows) * workers.size
             if progress is not None:
                 progress(min(done, len(prepared.windows)), len(prepared.windows))

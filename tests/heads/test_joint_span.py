@@ -49,7 +49,13 @@ class Case:
 
 
 def windows(mask: Tensor, first: Tensor | None = None, last: Tensor | None = None) -> Batch:
+    """Each run of the mask is a context."""
     size, width = mask.shape
+    opens = mask & ~torch.nn.functional.pad(mask, (1, 0))[:, :-1]
+    segment_number = (opens.long().cumsum(1) - 1).where(mask, torch.tensor(-1))
+    places = np.arange(max(1, int(segment_number.max()) + 1))
+    held = places <= segment_number.max(1).values.clamp(min=0)[:, None].numpy()
+    contexts = np.where(held, np.arange(size)[:, None] * len(places) + places, -1)
     ids = torch.ones(size, width, dtype=torch.int64)
     nothing = np.zeros((size, width), np.int64)
     return Batch(
@@ -58,10 +64,10 @@ def windows(mask: Tensor, first: Tensor | None = None, last: Tensor | None = Non
         token_type_ids=None,
         context_mask=mask,
         start_mask=mask,
-        segment_number=mask.long() - 1,
+        segment_number=segment_number,
         target_first=first,
         target_last=last,
-        **numbered(np.arange(size), np.arange(size)[:, None]),
+        **numbered(np.arange(size), contexts),
         window=np.arange(size),
         token=nothing,
         segment=nothing.astype(np.int32),

@@ -1,5 +1,6 @@
-"""No training step asks the device for a number, and none mixes devices: on ``meta``, where there are no numbers, both
-raise an error. On a GPU the first would make the host wait in the middle of each step, and the second would end it.
+"""Neither a training step nor decoding asks the device for a number, and none mixes devices: on ``meta``, where there
+are no numbers, both raise an error. On a GPU the first would make the host wait in the middle of each batch, and the
+second would end it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from torch import nn
 from transformers import AutoModel, BertConfig, DebertaV2Config, ModernBertConfig, PretrainedConfig
 
 from qakit.data.batch import Batch
+from qakit.inference.aggregation import against_no_answer
 from qakit.modeling.attention import SDPA
 from qakit.modeling.model import ReadingModel
-from qakit.protocols import GivesDistributions, HeadOutput, HeadRuntime
+from qakit.protocols import GivesDistributions, HeadOutput, HeadRuntime, ScoresPositions, SpanCandidates
 from qakit.registry import load_registry
 from qakit.testing import made_up_batch
 from qakit.training.r_drop import divergence
@@ -97,6 +99,20 @@ def step(built: ReadingModel, *, yes_no: bool = False, padded: bool = False, seg
 def test_every_head(head: str, settings: dict[str, Any]) -> None:
     several = head not in ("classifier", "multiple_choice")  # contexts in a window
     step(model("bert", head, settings), yes_no="yes_no_weight" in settings, segments=several)
+
+
+@pytest.mark.parametrize(("head", "settings"), HEADS)
+def test_decoding_of_every_head(head: str, settings: dict[str, Any]) -> None:
+    several = head not in ("classifier", "multiple_choice")
+    built = model("bert", head, settings).eval()
+    batch = made_up_batch(yes_no="yes_no_weight" in settings, segments=several, targets=False).to(META)
+    with torch.inference_mode():
+        output = built(batch)
+        decoded = built.decoder.decode(output.scores, batch)
+        if isinstance(built.head, ScoresPositions):
+            assert built.head.position_scores(output.scores, batch).start.device == META
+        if isinstance(decoded, SpanCandidates):
+            assert against_no_answer(decoded).score.device == META
 
 
 def test_a_head_with_classes() -> None:
