@@ -1,5 +1,8 @@
 """Peak memory and speed of `qakit predict` of a folder: ``python benchmarks/predict_stream.py [--rows 2000]``.
 
+With ``--rounds 5`` instead what it brings that a block is read and tokenised while another is answered: 16 files in
+alternating rounds with and without, the ratio of the speeds in each round, and whether the answers are the same bytes.
+
 A BERT of two layers, made and trained briefly on the spot, answers 1, 4 and 16 times so many questions, as one Parquet
 file and as 16, each in a process of its own. The speed is that of reading, tokenising, decoding and writing rather than
 of the model's arithmetic; the memory should stay where it is.
@@ -11,6 +14,7 @@ import argparse
 import json
 import os
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -30,6 +34,17 @@ try:
 finally:
     sys.stderr.write("peak " + re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 """
+SERIAL = """\
+import qakit.inference.stream
+class Serial:
+    def __class_getitem__(cls, _): return cls
+    def __init__(self, make, *, leave): self.items = make(self)
+    def __enter__(self): return self.items
+    def __exit__(self, *_): self.items.close()
+    def check(self): pass
+    def wait_until_taken(self, _): pass
+qakit.inference.stream.Ahead = Serial
+"""
 RECIPE = """\
 data:
   reader: {{name: table, id: id, question: question, context: context, answer_text: answer, answer_start: start}}
@@ -44,9 +59,9 @@ metric: squad_v1
 """
 
 
-def qakit(*words: object) -> tuple[str, float]:
+def qakit(*words: object, serial: bool = False) -> tuple[str, float]:
     """What the command says, and its peak in MB."""
-    command = [sys.executable, "-c", CALL, *map(str, words)]
+    command = [sys.executable, "-c", (SERIAL if serial else "") + CALL, *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=os.environ, check=False)
     found = re.search(r"peak (\d+)$", done.stderr)
     if done.returncode != 0 or found is None:
@@ -74,6 +89,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--block", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, help="compare with reading and answering in turn")
     options = parser.parse_args()
     some = questions()
     with tempfile.TemporaryDirectory() as name:
@@ -83,6 +99,9 @@ def main() -> None:
         (home / "train.jsonl").write_text("".join(json.dumps(each) + "\n" for each in some[:64]))
         (home / "recipe.yaml").write_text(RECIPE.format(folder=home))
         qakit("train", home / "recipe.yaml", "--output", home / "run", "--quiet")
+        if options.rounds:
+            compare(home, some, options)
+            return
         print(f"{'questions':>9}  {'files':>5}  {'peak MB':>7}  {'questions/s':>11}")
         for rows, files in ((1, 1), (4, 1), (16, 1), (16, 16)):
             source = home / f"in-{rows}-{files}"
@@ -91,6 +110,28 @@ def main() -> None:
             said, peak = qakit("predict", home / "run", "--input", source, *words)
             speed = json.loads(said)["rows_per_second"]
             print(f"{rows * options.rows:9,}  {files:5}  {peak:7.0f}  {speed:11.1f}", flush=True)
+
+
+def compare(home: Path, some: list[dict[str, Any]], options: argparse.Namespace) -> None:
+    """Ahead and in turn, each of them first in every second round."""
+    source = home / "in"
+    write_shards(source, some, 4 * options.rows, 16)
+    speeds: dict[bool, list[float]] = {False: [], True: []}
+    peaks: dict[bool, list[float]] = {False: [], True: []}
+    answers: set[bytes] = set()
+    for turn in range(options.rounds):
+        for serial in (False, True) if turn % 2 else (True, False):
+            output = home / f"out-{turn}-{serial}"
+            words = ("--output", output, "--block", options.block, "--json")
+            said, peak = qakit("predict", home / "run", "--input", source, *words, serial=serial)
+            speeds[serial].append(json.loads(said)["rows_per_second"])
+            peaks[serial].append(peak)
+            answers.add(b"".join(file.read_bytes() for file in sorted(output.glob("*.parquet"))))
+    for serial, name in ((False, "ahead"), (True, "in turn")):
+        print(f"{name:8} {statistics.median(speeds[serial]):8.1f} questions/s  peak {max(peaks[serial]):5.0f} MB")
+    ratios = sorted(ahead / turn for ahead, turn in zip(speeds[False], speeds[True], strict=True))
+    same = "the same bytes" if len(answers) == 1 else "DIFFERENT ANSWERS"
+    print(f"ratio {statistics.median(ratios):.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f}), {same}")
 
 
 if __name__ == "__main__":

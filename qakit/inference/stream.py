@@ -1,5 +1,7 @@
 """Answers to any number of files in constant memory: a block of examples at a time, a file at a time, each file once.
 
+While a block is answered, a thread reads and tokenises the next one, of the next file if need be.
+
 Nothing but the names of the files grows with the work: no token is cached, no prediction kept. What a killed process
 leaves is whole files, and whoever starts the same work again does only the others.
 """
@@ -8,22 +10,24 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from qakit.data.csv_rows import formula_cells
-from qakit.data.read import iter_blocks, problems_of
-from qakit.data.splits import build_reader
 from qakit.errors import DataError, QakitError
+from qakit.inference.ahead import Ahead
 from qakit.inference.answer_rows import answer_file
 from qakit.inference.answering import Answering
 from qakit.inference.stream_folder import AnswerFolder, Print, input_sha256
 from qakit.inference.stream_inputs import Shard
+from qakit.inference.stream_reading import Begun, Block, Elsewhere, Ended, Part, PreparesAhead, Reading, let_go
 from qakit.modeling.device import give_freed_memory_back
-from qakit.values import Example, Prediction, SpanPrediction
+from qakit.problems import Problems
+from qakit.values import Prediction, SpanPrediction
 
 BLOCK = 10_000
-"""Examples in memory at a time."""
+"""Examples answered at a time; as many more are read meanwhile."""
 
 
 class StoppedError(QakitError):
@@ -100,7 +104,7 @@ def answer_shards(
     Files that another process has are skipped, and looked at again at the end: it may have been killed.
 
     Args:
-        block: examples read, scored and written at a time; memory follows it.
+        block: examples read, scored and written at a time; memory follows it: two blocks are there at most.
         keep_going: pass over a file with bad records; ``Tally.failed`` names it.
         stopping: the number of the signal that asked to stop, 0 for none; asked after each batch.
         listener: called with the progress.
@@ -115,18 +119,20 @@ def answer_shards(
     waiting = [shard for shard in shards if not folder.is_done(shard)]
     tally.skipped = len(shards) - len(waiting)
     tally.bytes_left = sum(Print.of(shard.source).size for shard in waiting)
-    work = _Work(_alone(trained), folder, block, keep_going, stopping, listener, tally)
+    work = _Work(_alone(trained), folder, keep_going, stopping, listener, tally)
+    reading = Reading(work.trained, folder, block, work.check_stop)
     listener(tally)
     moved = True
     while waiting and moved:
         passed_over = []
-        for shard in waiting:
-            work.check_stop()
-            with folder.claim(shard) as ours:
-                if ours:
-                    work.finish(shard)
-                else:
-                    passed_over.append(shard)
+        with Ahead[Part](partial(reading.parts, waiting), leave=let_go) as parts:
+            for part in parts:
+                if isinstance(part, Elsewhere):
+                    passed_over.append(part.shard)
+                elif isinstance(part, Begun):
+                    with part.claim:
+                        work.check_stop()
+                        work.finish(part, parts)
         moved = len(passed_over) < len(waiting)
         waiting = passed_over
     tally.elsewhere = len(waiting)
@@ -145,72 +151,76 @@ class _Work:
 
     trained: Answering
     folder: AnswerFolder
-    block: int
     keep_going: bool
     stopping: Callable[[], int]
     listener: Listener
     tally: Tally
 
-    def finish(self, shard: Shard) -> None:
-        """Answer a claimed shard, unless another process has done so meanwhile."""
-        tally, size = self.tally, Print.of(shard.source).size
-        if self.folder.is_done(shard):
+    def finish(self, file: Begun, parts: Iterator[Part]) -> None:
+        """Answer a claimed file, unless another process has done so meanwhile."""
+        tally = self.tally
+        if file.done:
             tally.skipped += 1
         else:
-            tally.current, before = str(shard), tally.examples
+            tally.current, before = str(file.shard), tally.examples
+            contents = _Contents(parts)
             try:
-                self._answer(shard)
+                self._answer(file, contents)
             except DataError as error:
                 if not self.keep_going:
                     raise
-                tally.failed[str(shard)] = str(error)
+                contents.skip()
+                tally.failed[tally.current] = str(error)
                 tally.examples = before
             else:
                 tally.answered += 1
-                tally.bytes_answered += size
+                tally.bytes_answered += file.print.size
                 tally.last_finished = tally.seconds
-        tally.bytes_left -= size
+        tally.bytes_left -= file.print.size
         self.listener(tally)
 
-    def _answer(self, shard: Shard) -> None:
-        recipe, source = self.trained.recipe, shard.source
-        read, digest = Print.of(source), input_sha256(source, Print.of(source))
-        problems = problems_of(source, recipe.data.problems, predicted_only=True)[0]
+    def _answer(self, file: Begun, contents: _Contents) -> None:
+        shard, source = file.shard, file.shard.source
         before, formulas = self.tally.examples, 0
         with self.folder.publish(shard) as (temporary, record):
             with answer_file(temporary, shard.form, source=source) as write:
-                for examples in iter_blocks(build_reader(recipe, self.trained.registry), problems, size=self.block):
+                for block in contents:
                     self.check_stop()
-                    predictions = self._predict(examples)
+                    predictions = self._predict(block)
+                    del block
                     write(predictions)
                     if shard.form == "csv":
                         formulas += formula_cells(map(_cells, predictions))
                     del predictions
                     give_freed_memory_back()
-            if Print.of(source) != read:
+            digest, problems = contents.whole()
+            if Print.of(source) != file.print:
                 raise DataError("was changed while it was read; run the same command again", path=source)
             record |= {
                 "input": str(source),
-                "bytes": read.size,
-                "modified_ns": read.modified_ns,
+                "bytes": file.print.size,
+                "modified_ns": file.print.modified_ns,
                 "sha256": digest,
-                "beside": {str(file): input_sha256(file, Print.of(file)) for file in problems.beside},
+                "beside": {str(each): input_sha256(each, Print.of(each)) for each in problems.beside},
                 "examples": self.tally.examples - before,
                 "problems": problems.describe(),
             }
         self.tally.formulas += formulas
         self.tally.warnings += problems.describe()
 
-    def _predict(self, examples: Sequence[Example]) -> Sequence[Prediction]:
-        before = self.tally.examples
+    def _predict(self, block: Block) -> Sequence[Prediction]:
+        before, count = self.tally.examples, len(block.examples)
 
         def progress(done: int, total: int) -> None:
-            self.tally.examples = before + len(examples) * done // max(total, 1)
+            self.tally.examples = before + count * done // max(total, 1)
             self.listener(self.tally)
             self.check_stop()
 
-        predictions = self.trained.infer(examples, cache=None, progress=progress).predictions
-        self.tally.examples = before + len(examples)
+        if block.prepared is not None and isinstance(self.trained, PreparesAhead):
+            predictions = self.trained.infer_prepared(block.prepared, progress=progress).predictions
+        else:
+            predictions = self.trained.infer(block.examples, cache=None, progress=progress).predictions
+        self.tally.examples = before + count
         return predictions
 
     def check_stop(self) -> None:
@@ -220,6 +230,40 @@ class _Work:
         """
         if number := self.stopping():
             raise StoppedError(number)
+
+
+class _Contents:
+    """The blocks of one file, and what is known of it once they have all come."""
+
+    def __init__(self, parts: Iterator[Part]) -> None:
+        self._parts = parts
+        self._ended: Ended | None = None
+
+    def __iter__(self) -> Iterator[Block]:
+        """
+        Raises:
+            DataError: something is wrong with the file.
+        """
+        while self._ended is None:
+            part = next(self._parts)
+            if isinstance(part, Block):
+                yield part
+            elif isinstance(part, Ended):
+                self._ended = part
+            del part
+        if self._ended.error is not None:
+            raise self._ended.error
+
+    def whole(self) -> tuple[str, Problems]:
+        """The file's hash and problems; after its last block."""
+        assert self._ended is not None and self._ended.problems is not None
+        return self._ended.sha256, self._ended.problems
+
+    def skip(self) -> None:
+        """Leave out what is still to come."""
+        while self._ended is None:
+            part = next(self._parts)
+            self._ended = part if isinstance(part, Ended) else None
 
 
 def _cells(prediction: Prediction) -> tuple[str, str]:

@@ -238,7 +238,7 @@ class AnswerFolder:
             OutputError: the folder cannot be written, or its file system has no locks.
         """
         path = self._progress / "locks" / f"{name}.lock"
-        lock = FileLock(path, timeout=-1 if patient else 0)
+        lock = FileLock(path, timeout=-1 if patient else 0, thread_local=False)  # one thread takes, another gives back
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             try:

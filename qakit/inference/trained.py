@@ -142,10 +142,20 @@ class TrainedRun:
         self, examples: Sequence[Example], *, cache: Path | None = None, progress: CountProgress | None = None
     ) -> tuple[ScoringSet, Scores]:
         """Tokenise, window and score ``examples``."""
+        prepared = self.prepare(examples, cache=cache)
+        return prepared, self._scores(prepared, progress)
+
+    def prepare(
+        self, examples: Sequence[Example], *, cache: Path | None = None, progress: CountProgress | None = None
+    ) -> ScoringSet:
+        """Tokenise and window ``examples``; ``progress`` counts the distinct texts."""
         with self.workers.fail_together(), self.workers.leaders_first():
-            prepared = prepare(examples, self.assembled, self.recipe, self.registry, cache=cache)
+            prepared = prepare(examples, self.assembled, self.recipe, self.registry, cache=cache, progress=progress)
         check_same(self.workers, prepared.encoded, prepared.windows)
-        scores = score(
+        return prepared
+
+    def _scores(self, prepared: ScoringSet, progress: CountProgress | None) -> Scores:
+        return score(
             prepared,
             self.assembled,
             device=self.device,
@@ -153,7 +163,6 @@ class TrainedRun:
             workers=self.workers,
             progress=progress,
         )
-        return prepared, scores
 
     def predict(
         self, examples: Sequence[Example], *, cache: Path | None = None, progress: CountProgress | None = None
@@ -165,11 +174,15 @@ class TrainedRun:
         self, examples: Sequence[Example], *, cache: Path | None = None, progress: CountProgress | None = None
     ) -> Inferred:
         """The predictions, and the character scores if the recipe asks for them."""
-        prepared, scores = self.score(examples, cache=cache, progress=progress)
+        return self.infer_prepared(self.prepare(examples, cache=cache), progress=progress)
+
+    def infer_prepared(self, prepared: ScoringSet, *, progress: CountProgress | None = None) -> Inferred:
+        """As :meth:`infer` of the examples that were prepared."""
+        scores = self._scores(prepared, progress)
         raw = predictions_of(
             prepared, scores, self.recipe, null_threshold=self.null_threshold, temperature=self.temperature
         )
-        return Inferred(finish(raw, examples, self.judge), characters_of(prepared, scores))
+        return Inferred(finish(raw, prepared.examples, self.judge), characters_of(prepared, scores))
 
     def evaluate(
         self, examples: Sequence[Example], *, cache: Path | None = None, progress: CountProgress | None = None
