@@ -89,3 +89,23 @@ class Ahead(Generic[Item]):
         with self._changed:
             self._error, self._ended = error, True
             self._changed.notify_all()
+
+
+class InTurn(Generic[Item]):
+    """As :class:`Ahead`, each item made when it is taken, by whoever takes it."""
+
+    def __init__(self, make: Callable[[InTurn[Item]], Iterator[Item]]) -> None:
+        """``make``: the iterator; it is given this object."""
+        self._items = make(self)
+
+    def __enter__(self) -> Iterator[Item]:
+        return self._items
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        """Nothing has been made that was not taken."""
+
+    def check(self) -> None:
+        """There is no thread to be ended."""
+
+    def wait_until_taken(self, kind: type[Item]) -> None:
+        """Whoever asks for an item has taken the one before."""

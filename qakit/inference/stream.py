@@ -1,6 +1,6 @@
 """Answers to any number of files in constant memory: a block of examples at a time, a file at a time, each file once.
 
-While a block is answered, a thread reads and tokenises the next one, of the next file if need be.
+While a GPU answers a block, a thread reads and tokenises the next one, of the next file if need be.
 
 Nothing but the names of the files grows with the work: no token is cached, no prediction kept. What a killed process
 leaves is whole files, and whoever starts the same work again does only the others.
@@ -12,22 +12,20 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 from qakit.data.csv_rows import formula_cells
 from qakit.errors import DataError, QakitError
-from qakit.inference.ahead import Ahead
 from qakit.inference.answer_rows import answer_file
 from qakit.inference.answering import Answering
 from qakit.inference.stream_folder import AnswerFolder, Print, input_sha256
 from qakit.inference.stream_inputs import Shard
-from qakit.inference.stream_reading import Begun, Block, Elsewhere, Ended, Part, PreparesAhead, Reading, let_go
+from qakit.inference.stream_reading import Begun, Block, Elsewhere, Ended, Part, PreparesAhead, Reading
 from qakit.modeling.device import give_freed_memory_back
 from qakit.problems import Problems
 from qakit.values import Prediction, SpanPrediction
 
 BLOCK = 10_000
-"""Examples answered at a time; as many more are read meanwhile."""
+"""Examples answered at a time; as many more are read while a GPU is at it."""
 
 
 class StoppedError(QakitError):
@@ -104,7 +102,7 @@ def answer_shards(
     Files that another process has are skipped, and looked at again at the end: it may have been killed.
 
     Args:
-        block: examples read, scored and written at a time; memory follows it: two blocks are there at most.
+        block: examples read, scored and written at a time; memory follows it: on a GPU two blocks are there at most.
         keep_going: pass over a file with bad records; ``Tally.failed`` names it.
         stopping: the number of the signal that asked to stop, 0 for none; asked after each batch.
         listener: called with the progress.
@@ -125,7 +123,7 @@ def answer_shards(
     moved = True
     while waiting and moved:
         passed_over = []
-        with Ahead[Part](partial(reading.parts, waiting), leave=let_go) as parts:
+        with reading.all_of(waiting) as parts:
             for part in parts:
                 if isinstance(part, Elsewhere):
                     passed_over.append(part.shard)

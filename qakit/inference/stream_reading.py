@@ -1,4 +1,4 @@
-"""Input files as the blocks of examples that are answered, claimed and read ahead of the answering.
+"""Input files as the blocks of examples that are answered, claimed and read, on a GPU ahead of the answering.
 
 A file's parts come in this order: :class:`Begun`, each :class:`Block`, :class:`Ended`; a file that another process has
 is one :class:`Elsewhere`.
@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
+
+import torch
 
 from qakit.data.read import iter_blocks, problems_of
 from qakit.data.splits import build_reader
 from qakit.errors import DataError
-from qakit.inference.ahead import Ahead
+from qakit.inference.ahead import Ahead, InTurn
 from qakit.inference.answering import Answering, Inferred
 from qakit.inference.scoring import CountProgress, ScoringSet
 from qakit.inference.stream_folder import AnswerFolder, Print, input_sha256
@@ -28,6 +31,9 @@ from qakit.values import Example
 @runtime_checkable
 class PreparesAhead(Protocol):
     """What answers in two steps, the first of which asks no model."""
+
+    @property
+    def device(self) -> torch.device: ...
 
     def prepare(self, examples: Sequence[Example], *, progress: CountProgress | None = None) -> ScoringSet:
         """Tokenised and cut into windows."""
@@ -83,6 +89,11 @@ def let_go(part: Part) -> None:
         part.claim.close()
 
 
+def reads_ahead(trained: Answering) -> bool:
+    """Whether tokenising is worth a thread of its own: one model answers, and not on the CPU that tokenises."""
+    return isinstance(trained, PreparesAhead) and trained.device.type != "cpu"
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """How files are read: with which run's reader, how many examples at a time, and until when."""
@@ -93,7 +104,16 @@ class Reading:
     check_stop: Callable[[], None]
     """Raises an error once somebody has asked to stop; asked at each example."""
 
-    def parts(self, shards: Sequence[Shard], ahead: Ahead[Part]) -> Iterator[Part]:
+    def all_of(self, shards: Sequence[Shard]) -> Ahead[Part] | InTurn[Part]:
+        """The parts of all files, for a ``with`` block: read ahead where a GPU answers meanwhile.
+
+        On a CPU reading and answering share the cores, and Python's lock: there, each waits for the other.
+        """
+        if reads_ahead(self.trained):
+            return Ahead[Part](partial(self.parts, shards), leave=let_go)
+        return InTurn[Part](partial(self.parts, shards))
+
+    def parts(self, shards: Sequence[Shard], ahead: Ahead[Part] | InTurn[Part]) -> Iterator[Part]:
         """The parts of all files. A block is begun once the one before it has been taken, so two of them at most are in
         memory.
 
@@ -110,7 +130,7 @@ class Reading:
             if not done:
                 yield from self._contents(shard, read, ahead)
 
-    def _contents(self, shard: Shard, read: Print, ahead: Ahead[Part]) -> Iterator[Part]:
+    def _contents(self, shard: Shard, read: Print, ahead: Ahead[Part] | InTurn[Part]) -> Iterator[Part]:
         trained, recipe = self.trained, self.trained.recipe
 
         def check(*_: int) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_stream import RECIPE, FirstWords, answer, begun, contents, write_shard
@@ -25,6 +26,7 @@ from qakit.recipe.load import load_recipe
 from qakit.registry import load_registry
 from qakit.values import Example
 
+GPU = torch.device("cuda")
 PATIENCE = 20.0
 """Seconds after which what should have happened has not."""
 
@@ -33,6 +35,7 @@ PATIENCE = 20.0
 class InTwoSteps(FirstWords):
     """As a run of one model, which tokenises before it answers."""
 
+    device: torch.device = GPU
     made: list[str] = field(default_factory=list)
     """The first id of each block that was prepared."""
     preparing: Callable[[str], None] = lambda _: None
@@ -92,8 +95,17 @@ def nobody_has(home: Path, trained: Any, source: Path, output: Path) -> bool:
     return True
 
 
-def test_a_run_of_one_model_tokenises_ahead() -> None:
-    assert issubclass(TrainedRun, PreparesAhead)
+def test_a_run_of_one_model_can_tokenise_ahead(run: Any) -> None:
+    assert {"device", "prepare", "infer_prepared"} <= set(dir(TrainedRun))
+    assert isinstance(run(), PreparesAhead)
+
+
+def test_on_a_cpu_reading_and_answering_take_turns(home: Path, run: Any, shards: Path, tmp_path: Path) -> None:
+    seen: list[int] = []
+    trained = run(device=torch.device("cpu"))
+    trained = replace(trained, before=lambda _: seen.append(len(trained.made)))
+    answer(home, trained, shards, tmp_path / "out", block=2)
+    assert seen == [1, 2, 3, 4, 5]
 
 
 def test_one_block_is_made_while_another_is_answered(home: Path, run: Any, shards: Path, tmp_path: Path) -> None:
