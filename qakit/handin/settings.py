@@ -71,6 +71,7 @@ def _model(run: Run, registry: Registry, place: str) -> Described:
     from qakit.inference.trained import temperature_of, threshold_of
     from qakit.modeling.architectures import is_offered
     from qakit.modeling.assemble import template_for
+    from qakit.modeling.attention import FOR_GPUS
     from qakit.modeling.backbones import load_tokenizer
     from qakit.modeling.configs import read_config
     from qakit.modeling.device import FULL_PRECISION_ONLY
@@ -101,7 +102,7 @@ def _model(run: Run, registry: Registry, place: str) -> Described:
         "max_length": recipe.windows.max_length,
         "max_question_length": recipe.windows.max_question_length,
         "batch_size": predict.batch_size,
-        "attention": recipe.train.attention if recipe.train.attention != "flash_attention_2" else "auto",
+        "attention": "auto" if recipe.train.attention in FOR_GPUS else recipe.train.attention,
         "precision": "fp32" if config.model_type in FULL_PRECISION_ONLY else recipe.train.precision,
         "n_best": predict.n_best,
         "max_answer_length": predict.max_answer_length,

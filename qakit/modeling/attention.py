@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from functools import cache
+from typing import Any, Literal, NoReturn
 
 import torch
 from torch import nn
@@ -16,10 +18,21 @@ from qakit.errors import ModelError
 from qakit.modeling.architectures import is_offered
 from qakit.modeling.configs import encoder_class
 
-Attention = Literal["auto", "eager", "sdpa", "flash_attention_2"]
+logger = logging.getLogger(__name__)
+
+Attention = Literal["auto", "eager", "sdpa", "flash_attention_2", "flash_deberta"]
+FOR_GPUS = ("flash_attention_2", "flash_deberta")
+"""Kernels that run nowhere else."""
+DEBERTA = "deberta-v2"
+"""The ``model_type`` of DeBERTa v2 and v3."""
 SDPA = "qakit_sdpa"
 """transformers' ``sdpa``, whose mask is made without looking at it: there, each forward pass of padded windows asks the
 device whether the mask hides anything, and waits. qakit knows: windows without padding come without a mask."""
+
+FUSED_DEBERTA = "qakit_fused_deberta"
+"""DeBERTa's modules with the forward of :mod:`qakit.modeling.fused_deberta`."""
+IN_RECIPES = {SDPA: "sdpa", FUSED_DEBERTA: "flash_deberta"}
+"""What a recipe calls our own."""
 
 
 def _mask_unseen(
@@ -29,6 +42,11 @@ def _mask_unseen(
     return sdpa_mask(attention_mask=attention_mask, allow_is_bidirectional_skip=skip, **settings)
 
 
+def _never(*_: object, **__: object) -> NoReturn:
+    raise NotImplementedError("DeBERTa's modules have their own attention")
+
+
+AttentionInterface.register(FUSED_DEBERTA, _never)  # transformers refuses names that it does not know
 AttentionInterface.register(SDPA, sdpa_attention_forward)
 AttentionMaskInterface.register(SDPA, _mask_unseen)
 
@@ -36,11 +54,11 @@ AttentionMaskInterface.register(SDPA, _mask_unseen)
 def attention_for(choice: Attention, device: torch.device, config: PretrainedConfig) -> str:
     """The attention implementation: the recipe's, or eager on CPU and SDPA on a GPU where the architecture has it.
 
-    On CPU the backward pass of the fused kernel is the slower one. Flash attention runs on GPUs only, so a run that was
-    trained with it predicts on a CPU without. A plugin's encoder has its own.
+    On CPU the backward pass of the fused kernel is the slower one. Kernels for GPUs run there only, so a run that was
+    trained with one predicts on a CPU without, and says so. A plugin's encoder has its own.
 
     Raises:
-        ModelError: a plugin's encoder is to have transformers' attention.
+        ModelError: a plugin's encoder is to have transformers' attention, or another encoder DeBERTa's.
     """
     if is_offered(config):
         if choice != "auto":
@@ -48,9 +66,21 @@ def attention_for(choice: Attention, device: torch.device, config: PretrainedCon
                 f"train.attention is for transformers' encoders; {config.model_type} is a plugin's: leave it out"
             )
         return "eager"
-    if choice != "auto" and not (choice == "flash_attention_2" and device.type == "cpu"):
-        return SDPA if choice == "sdpa" else choice
+    if choice == "flash_deberta" and config.model_type != DEBERTA:
+        raise ModelError(
+            f"train.attention: flash_deberta is for DeBERTa v2 and v3, and this backbone is of the architecture "
+            f"{config.model_type}: leave it out"
+        )
+    if choice in FOR_GPUS and device.type != "cuda":
+        _tell_of_cpu(choice)
+    elif choice != "auto":
+        return next((ours for ours, named in IN_RECIPES.items() if named == choice), choice)
     return SDPA if device.type != "cpu" and getattr(encoder_class(config), "_supports_sdpa", False) else "eager"
+
+
+@cache
+def _tell_of_cpu(choice: str) -> None:
+    logger.warning("train.attention: %s runs on CUDA GPUs only: here the encoder goes without it", choice)
 
 
 @contextmanager
@@ -69,7 +99,19 @@ def attention_to_score(choice: Attention, device: torch.device, backbone: nn.Mod
         config._attn_implementation = "eager"
 
 
+def use_kernel(model: nn.Module, config: PretrainedConfig) -> None:
+    """Give a model the kernel of another package that :func:`attention_for` has chosen, if it has.
+
+    Raises:
+        UsageError: the package is not installed.
+    """
+    if config._attn_implementation == FUSED_DEBERTA:
+        from qakit.modeling.fused_deberta import fuse
+
+        fuse(model)
+
+
 def attention_of(config: Any) -> str:
     """What an encoder of this configuration runs with, as recipes name it."""
     name = str(getattr(config, "_attn_implementation", None))
-    return "sdpa" if name == SDPA else name
+    return IN_RECIPES.get(name, name)

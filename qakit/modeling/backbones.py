@@ -20,7 +20,7 @@ from transformers.utils import logging as transformers_logging
 from qakit.errors import ModelError
 from qakit.modeling.adapter_file import ADAPTER
 from qakit.modeling.architectures import is_offered, is_offered_folder, load_into, make, remade, write_own_tokenizer
-from qakit.modeling.attention import Attention, attention_for
+from qakit.modeling.attention import Attention, attention_for, use_kernel
 from qakit.modeling.checkpoints import checkpoint_in, published_files
 from qakit.modeling.configs import encoder_class, load_config, named_kind
 from qakit.modeling.remote_code import announce_remote_code, reason
@@ -239,6 +239,7 @@ def from_config(config: PretrainedConfig, registry: Registry, *, trust_remote_co
     except Exception as error:
         raise ModelError(f"no {config.model_type} encoder can be made like this: {one_line(error)}") from error
     decide_by_batch(module)
+    use_kernel(module, config)
     return module
 
 
@@ -295,6 +296,7 @@ def from_checkpoint(
             "remove backbone.overrides or use init: scratch"
         )
     decide_by_batch(module)
+    use_kernel(module, config)
     return module, report
 
 

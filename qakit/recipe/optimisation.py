@@ -52,8 +52,9 @@ class TrainSection(Section):
     """Clip the gradient's norm; null for no clipping."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """`auto`: bf16 where the device is fast at it, else fp32 (fp16 on GPUs without bf16)."""
-    attention: Literal["auto", "eager", "sdpa", "flash_attention_2"] = "auto"
-    """`auto`: on a CPU eager in training (its backward is faster there) and SDPA in scoring; SDPA on a GPU."""
+    attention: Literal["auto", "eager", "sdpa", "flash_attention_2", "flash_deberta"] = "auto"
+    """`auto`: on a CPU eager in training (its backward is faster there) and SDPA in scoring; SDPA on a GPU, but
+    eager for DeBERTa. `flash_deberta`: a fused kernel for DeBERTa v2 and v3, on CUDA, by the extra `flash-deberta`."""
     gradient_checkpointing: bool = False
     """Keep only the layers' inputs for the backward pass and compute the rest anew: about a third more time, much less
     memory, the same result (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost")."""

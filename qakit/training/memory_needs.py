@@ -25,7 +25,7 @@ from transformers.masking_utils import sdpa_mask
 from qakit.data.batch import Batch, numbered
 from qakit.errors import ModelError, QakitError
 from qakit.modeling.assemble import build, build_head, use_gradient_checkpointing
-from qakit.modeling.attention import SDPA, attention_for, attention_of
+from qakit.modeling.attention import FUSED_DEBERTA, SDPA, attention_for, attention_of
 from qakit.modeling.backbones import configuration, from_config, tokenizer_of
 from qakit.modeling.device import FULL_PRECISION_ONLY, Precision, autocast, resolve_precision
 from qakit.modeling.model import ReadingModel
@@ -91,7 +91,8 @@ def memory_needs(recipe: Recipe, registry: Registry, device: torch.device) -> Me
     if recipe.backbone.init == "scratch":
         config.vocab_size = len(tokenizer_of(recipe.backbone, registry))
     attention = attention_for(recipe.train.attention, device, config)
-    config._attn_implementation = COUNTED if attention in (SDPA, "flash_attention_2") else attention
+    stepwise = "eager" if attention == FUSED_DEBERTA else attention  # more than the kernel needs
+    config._attn_implementation = COUNTED if attention in (SDPA, "flash_attention_2") else stepwise
     precision = _precision(recipe, device, config.model_type)
     batches = [full_windows(count, recipe.windows.max_length) for count in (1, FEW, MANY)]
     try:
