@@ -26,7 +26,7 @@ $(VENV)/.quickstart: pyproject.toml constraints.txt
 $(VENV)/.dev: pyproject.toml constraints.txt
 	$(CHECK_PYTHON)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,kaggle,study,ray,serve,tensorboard,onnx,quickstart]'
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,kaggle,study,ray,serve,tensorboard,8bit,onnx,quickstart]'
 	touch $(VENV)/.quickstart $@
 
 quickstart: $(VENV)/.quickstart

@@ -29,6 +29,9 @@ class TrainSection(Section):
     """Instead of a fixed number of windows: as many as fit in this many padded tokens per optimiser step."""
     group_by_length: bool = True
     """Put windows of similar length into one batch: less padding."""
+    optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
+    """`adamw_8bit` keeps the moments of larger parameters in 8 bits, about 2 bytes for each weight in place of 8
+    (Dettmers et al. 2022, "8-bit Optimizers via Block-wise Quantization"): `pip install 'qakit[8bit]'`."""
     learning_rate: Annotated[float, Field(gt=0)] = 3e-5
     """Peak rate of the backbone (AdamW)."""
     layer_decay: Annotated[float, Field(gt=0, le=1)] | None = None

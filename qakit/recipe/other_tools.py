@@ -30,6 +30,8 @@ NAMES: Mapping[str, str] = {
         "train.accumulation": ["gradient_accumulation_steps", "grad_accum_steps", "accumulate_grad_batches"],
         "train.accumulation=auto": ["micro_batch", "micro_batch_size", "auto_find_batch_size"],
         "train.epsilon": ["adam_epsilon"],
+        "train.optimizer": ["optim", "optimiser"],
+        "train.optimizer=adamw_8bit": ["adamw_bnb_8bit", "use_8bit_adam"],
         "train.schedule": ["lr_scheduler_type", "scheduler"],
         "train.warmup": ["warmup_ratio", "warmup_steps", "warmup_proportion", "num_warmup_steps"],
         "train.max_grad_norm": ["max_norm", "gradient_clip_val", "clip_grad_norm"],

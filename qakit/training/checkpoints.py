@@ -35,8 +35,8 @@ from qakit.training.optim import trained
 FORMAT = 2
 AVERAGE = "average.safetensors"
 STATE = "state.json"
-MOMENTS = ("step", "exp_avg", "exp_avg_sq")
-"""AdamW's state of one parameter."""
+SHARED = ("qmap1", "qmap2")
+"""What 8-bit AdamW holds once for all parameters; a file has a copy for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,19 +197,22 @@ def _check_frozen(folder: Path, now: Mapping[str, Any] | None) -> None:
 
 
 def _moments(optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """All that an optimiser keeps of each parameter, whatever it is; whole numbers as tensors without dimensions."""
     return {
-        f"{key}:{name}": optimiser.state[parameter][key].detach().cpu().contiguous()
+        f"{key}:{name}": torch.as_tensor(value.clone() if key in SHARED else value).detach().cpu().contiguous()
         for name, parameter in trained(optimiser).items()
-        for key in MOMENTS
-        if key in optimiser.state.get(parameter, {})
+        for key, value in optimiser.state.get(parameter, {}).items()
     }
 
 
 def _restore_moments(optimiser: torch.optim.Optimizer, held: dict[str, torch.Tensor]) -> None:
-    for name, parameter in trained(optimiser).items():
-        optimiser.state[parameter] = {
-            key: held[f"{key}:{name}"].to(parameter.device) for key in MOMENTS if f"{key}:{name}" in held
-        }
+    parameters = trained(optimiser)
+    for parameter in parameters.values():
+        optimiser.state[parameter] = {}
+    for place, value in held.items():
+        key, _, name = place.partition(":")
+        is_count = value.dtype == torch.int64 and not value.ndim
+        optimiser.state[parameters[name]][key] = int(value) if is_count else value.to(parameters[name].device)
 
 
 def _damage(folder: Path) -> str | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from qakit.errors import ModelError
+from qakit.errors import ModelError, UsageError
 from qakit.modeling.layers import Part, backbone_parts, layer_count
 from qakit.modeling.model import ReadingModel, part_name
 from qakit.protocols import ParameterRule, RulesParameters
@@ -17,6 +18,10 @@ from qakit.recipe.model import TrainSection
 from qakit.training.averaging import averaged_from
 
 Named = list[tuple[str, nn.Parameter]]
+MOMENTS = 2
+"""What AdamW keeps of each number that trains."""
+LEAST_IN_8_BITS, BLOCK = 4096, 256
+"""Parameters with fewer numbers keep moments of 32 bits; in larger ones so many share a factor."""
 
 
 def parameter_groups(model: ReadingModel, section: TrainSection, adapter: object = None) -> list[dict[str, Any]]:
@@ -57,10 +62,53 @@ def parameter_groups(model: ReadingModel, section: TrainSection, adapter: object
     return groups
 
 
-def build_optimiser(model: ReadingModel, section: TrainSection, adapter: object = None) -> torch.optim.AdamW:
-    """Fused AdamW (Loshchilov & Hutter, Decoupled Weight Decay Regularization, 2019)."""
+def build_optimiser(model: ReadingModel, section: TrainSection, adapter: object = None) -> torch.optim.Optimizer:
+    """Fused AdamW (Loshchilov & Hutter, Decoupled Weight Decay Regularization, 2019), or the one with 8-bit moments
+    (Dettmers et al., 8-bit Optimizers via Block-wise Quantization, 2022). Both leave out a step whose ``found_inf`` is
+    1.
+
+    Raises:
+        ModelError: see :func:`parameter_groups`.
+        UsageError: see :func:`check_optimiser`.
+    """
     groups = parameter_groups(model, section, adapter)
-    return torch.optim.AdamW(groups, lr=section.learning_rate, betas=section.betas, eps=section.epsilon, fused=True)
+    settings: dict[str, Any] = {"lr": section.learning_rate, "betas": section.betas, "eps": section.epsilon}
+    if section.optimizer == "adamw":
+        return torch.optim.AdamW(groups, **settings, fused=True)
+    check_optimiser(section)
+    from bitsandbytes.optim import AdamW8bit
+
+    optimiser: torch.optim.Optimizer = AdamW8bit(groups, **settings, min_8bit_size=LEAST_IN_8_BITS)
+    optimiser.register_step_pre_hook(_leave_out_broken)
+    return optimiser
+
+
+def check_optimiser(section: TrainSection) -> None:
+    """Make sure, before anything is loaded, that the recipe's optimiser is installed.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if section.optimizer == "adamw_8bit" and find_spec("bitsandbytes") is None:
+        raise UsageError("train.optimizer: adamw_8bit needs the package bitsandbytes: pip install 'qakit[8bit]'")
+
+
+def moments_size(parameters: Iterable[nn.Parameter], section: TrainSection) -> int:
+    """Bytes of the moments of the parameters that train."""
+    total = 0
+    for each in parameters:
+        count = each.numel() if each.requires_grad else 0
+        if section.optimizer == "adamw_8bit" and count >= LEAST_IN_8_BITS:
+            total += MOMENTS * (count + 4 * math.ceil(count / BLOCK))
+        else:
+            total += MOMENTS * count * each.element_size()
+    return total
+
+
+def _leave_out_broken(optimiser: torch.optim.Optimizer, *_: object) -> None:
+    """Before a step: without gradients it changes nothing. bitsandbytes does not know of ``found_inf``."""
+    if float(getattr(optimiser, "found_inf", 0.0)):
+        optimiser.zero_grad(set_to_none=True)
 
 
 def trained(optimiser: Any) -> dict[str, nn.Parameter]:

@@ -13,9 +13,7 @@ from qakit.distributed import Workers
 from qakit.recipe.model import TrainSection
 from qakit.training.feed import Epoch, parts_of
 from qakit.training.guards import SMALLER_MODEL, told_when_memory_ends
-
-MOMENTS = 2
-"""What AdamW keeps of each weight that trains, in numbers of the weight's own size."""
+from qakit.training.optim import moments_size
 
 
 def largest_part(epoch: Epoch, parts: int, workers: Workers) -> Int64:
@@ -37,8 +35,9 @@ def largest_part(epoch: Epoch, parts: int, workers: Workers) -> Int64:
 def needed_later(model: nn.Module, section: TrainSection) -> int:
     """Bytes that a training keeps on the device beside weights, gradients and what a forward pass leaves: the moments,
     an average of the weights, and those that an adversarial pass moves."""
-    copies = MOMENTS + (section.ema is not None or section.swa is not None) + (section.adversarial is not None)
-    return copies * sum(each.numel() * each.element_size() for each in model.parameters() if each.requires_grad)
+    copies = (section.ema is not None or section.swa is not None) + (section.adversarial is not None)
+    weights = sum(each.numel() * each.element_size() for each in model.parameters() if each.requires_grad)
+    return moments_size(model.parameters(), section) + copies * weights
 
 
 @contextmanager

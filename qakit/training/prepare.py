@@ -37,6 +37,7 @@ from qakit.training.events import Listener, Notice, Preparing, Remark
 from qakit.training.feed import Feed
 from qakit.training.freezing import Freezing
 from qakit.training.lineage import Lineage, trace
+from qakit.training.optim import check_optimiser
 from qakit.training.plan import Plan
 from qakit.training.pseudo import check_learnt, pseudo_labelled
 from qakit.training.tricks import check_tricks
@@ -87,6 +88,7 @@ def prepare_training(
     keep_freed_memory()
     cache = cache or default_cache()
     check_start(recipe.backbone)
+    check_optimiser(recipe.train)
     listener(Preparing("reading data"))
     train_split = read_split(recipe, registry, "train")
     if train_split is None:

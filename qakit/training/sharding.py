@@ -68,6 +68,8 @@ def check_launch(accelerator: Accelerator, recipe: Recipe) -> None:
         raise UsageError("train.compile does not go together with FSDP")
     if is_sharded(accelerator) and recipe.train.accumulation == "auto":
         raise UsageError("train.accumulation: auto does not go together with FSDP: set a number")
+    if is_sharded(accelerator) and recipe.train.optimizer == "adamw_8bit":
+        raise UsageError("train.optimizer: adamw_8bit does not go together with FSDP, which cuts the moments itself")
     for trick in ("adversarial", "r_drop"):
         if is_sharded(accelerator) and getattr(recipe.train, trick) is not None:
             raise UsageError(
