@@ -25,7 +25,7 @@ from qakit.training.checkpoints import Progress
 from qakit.training.events import Listener, silence
 from qakit.training.interrupts import StopRequest
 from qakit.training.journal import Journal
-from qakit.training.launch import accelerator_for
+from qakit.training.launch import accelerator_for, prepared_for
 from qakit.training.loop import train
 from qakit.training.prepare import Prepared, prepare_training
 from qakit.training.sharding import Trainee
@@ -201,7 +201,7 @@ def trained(bench: Bench, prepared: Prepared, listener: Listener) -> None:
     """All steps of qakit's loop, from the weights that the model has."""
     recipe, assembled, steps = prepared.recipe, prepared.assembled, prepared.plan.steps
     accelerator = accelerator_for(recipe)
-    model, optimiser = accelerator.prepare(assembled.model, Trainee.of(assembled, recipe, steps=steps).optimiser)
+    model, optimiser = prepared_for(accelerator, assembled.model, Trainee.of(assembled, recipe, steps=steps).optimiser)
     try:
         train(
             recipe,

@@ -232,12 +232,40 @@ def _leave(workers: Workers) -> None:
     from accelerate.state import AcceleratorState
 
     workers.gather(None)
-    # Whoever frees the group joins gloo's threads, and one of these may wait for the interpreter's lock to let go
-    # of a tensor. A model wrapped by DistributedDataParallel frees it with the lock held, and so never ends; at
-    # exit it is freed without (https://github.com/pytorch/pytorch/issues/56297).
-    atexit.register(list[object].clear, [torch.distributed.group.WORLD])
+    # Whoever frees a group joins gloo's threads, and one of these may wait for the interpreter's lock to let go of a
+    # tensor. A model under FSDP frees it with the lock held, and so may never end; at exit it is freed without
+    # (https://github.com/pytorch/pytorch/issues/56297).
+    held: list[object] = [torch.distributed.group.WORLD]
+    if _cpu_group.cache_info().currsize:
+        held.append(_cpu_group())
+        _cpu_group.cache_clear()
+    atexit.register(held.clear)
     torch.distributed.destroy_process_group()
     AcceleratorState._reset_state(reset_partial_state=True)
+
+
+def largest(value: int, device: torch.device) -> int:
+    """The largest of all processes' values. They meet on the CPU, so that none waits for its GPU.
+
+    Args:
+        device: this process's, on which it exchanges tensors.
+    """
+    import torch
+
+    box = torch.tensor(value)
+    torch.distributed.all_reduce(
+        box, torch.distributed.ReduceOp.MAX, group=None if device.type == "cpu" else _cpu_group()
+    )
+    return int(box)
+
+
+@cache
+def _cpu_group() -> torch.distributed.ProcessGroup:
+    """The same processes, connected for what lies on CPUs. They make it together, and it ends with the others."""
+    import torch.distributed
+
+    group: torch.distributed.ProcessGroup = torch.distributed.new_group(backend="gloo", timeout=PATIENCE)
+    return group
 
 
 def launched_processes() -> int:

@@ -16,7 +16,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 from fork_server import enter, import_all, run_qakit, serve, warm_up
 
-from qakit.training import finish
+from qakit.training import exchange, finish
 from qakit_heads.linear_span import LinearSpan
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -67,13 +67,19 @@ def break_head() -> None:
     LinearSpan.forward = broken  # type: ignore[method-assign]
 
 
-def fit_only(most: int) -> None:
-    """From now on no more windows than so many fit into memory in a training."""
+def fit_only(most: int, *, backward: bool) -> None:
+    """From now on no more windows than so many fit into memory in a training. ``backward``: it runs out in the backward
+    pass, once the head has its gradients."""
     forward = LinearSpan.forward
+
+    def ran_out(*_: Any) -> NoReturn:
+        raise torch.OutOfMemoryError("out of memory")
 
     def limited(self: LinearSpan, hidden: Any, batch: Any) -> Any:
         if self.training and len(batch) > most:
-            raise torch.OutOfMemoryError("out of memory")
+            if not backward or not hidden.requires_grad:
+                ran_out()
+            hidden.register_hook(ran_out)
         return forward(self, hidden, batch)
 
     LinearSpan.forward = limited  # type: ignore[method-assign]
@@ -95,7 +101,9 @@ def work(job: dict[str, Any]) -> NoReturn:
     if "BREAK_HEAD" in os.environ:
         break_head()
     if "FIT_ONLY" in os.environ:
-        fit_only(int(os.environ["FIT_ONLY"]))
+        fit_only(int(os.environ["FIT_ONLY"]), backward="IN_BACKWARD" in os.environ)
+    if "BUCKET" in os.environ:
+        exchange.BUCKET = int(os.environ["BUCKET"])
     code = run_qakit()
     atexit._run_exitfuncs()
     sys.stdout.flush()

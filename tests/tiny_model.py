@@ -20,7 +20,8 @@ from qakit.recipe.model import Recipe
 from qakit.registry import load_registry
 from qakit.testing.heads import made_up_batch
 from qakit.training.adversarial import Attack
-from qakit.training.events import silence
+from qakit.training.events import Listener, silence
+from qakit.training.exchange import GradientExchange
 from qakit.training.feed import Epoch
 from qakit.training.plan import Plan
 from qakit.training.step import step_gradients
@@ -92,7 +93,15 @@ def tiny_plan(*ends: int, steps: int | None = None) -> Plan:
     return Plan(ends[-1] if steps is None else steps, 0, tiny_epoch(), ends)
 
 
-def gradients(model: ReadingModel, *, parts: int = 1, attack: Attack | None = None, **train: Any) -> float:
+def gradients(
+    model: ReadingModel,
+    *,
+    parts: int = 1,
+    attack: Attack | None = None,
+    exchange: GradientExchange | None = None,
+    listener: Listener = silence,
+    **train: Any,
+) -> float:
     """Those of one step over all windows, left in the model; returns the loss."""
     model.zero_grad()
     computed = step_gradients(
@@ -105,7 +114,8 @@ def gradients(model: ReadingModel, *, parts: int = 1, attack: Attack | None = No
         accelerator=Accelerator(cpu=True),
         model=model,
         optimiser=SimpleNamespace(zero_grad=lambda set_to_none: model.zero_grad(set_to_none)),
-        listener=silence,
+        listener=listener,
+        exchange=exchange,
     )
     return float(computed.loss)
 

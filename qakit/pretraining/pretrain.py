@@ -27,7 +27,7 @@ from qakit.training.events import Listener, Started
 from qakit.training.feed import Epoch
 from qakit.training.interrupts import stop_requests
 from qakit.training.journal import Journal
-from qakit.training.launch import workers_of
+from qakit.training.launch import prepared_for, workers_of
 from qakit.training.lineage import Lineage
 from qakit.training.loop import train
 from qakit.training.optim import build_optimiser
@@ -150,7 +150,7 @@ def pretrain(
             write_note(folder, note)
     resuming = Resuming(run, digest, 1, accelerator, workers, journal, listener)
     progress = resuming.restore(model, optimiser, resume=resume)
-    prepared, prepared_optimiser = accelerator.prepare(model, optimiser)
+    prepared, prepared_optimiser = prepared_for(accelerator, model, optimiser)
     listener(_started(pretraining, accelerator, progress))
     with stop_requests() as request:
         progress = train(

@@ -28,7 +28,7 @@ from qakit.training.fingerprints import Seen
 from qakit.training.interrupts import stop_requests, stopping
 from qakit.training.journal import Journal
 from qakit.training.keeper import RunKeeper
-from qakit.training.launch import workers_of
+from qakit.training.launch import prepared_for, workers_of
 from qakit.training.lineage import is_another
 from qakit.training.loop import train
 from qakit.training.pace import Pace
@@ -83,7 +83,7 @@ def fit(
     if is_sharded(accelerator):
         model, optimiser, trained = shard(trainee, accelerator, recipe, steps=prepared.plan.steps)
     else:
-        model, optimiser = accelerator.prepare(assembled.model, trainee.optimiser)
+        model, optimiser = prepared_for(accelerator, assembled.model, trainee.optimiser)
         trained = trainee
     keeper = RunKeeper(
         prepared=prepared,

@@ -6,11 +6,14 @@ import os
 
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
-from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin
+from accelerate.utils import GradientAccumulationPlugin
+from torch import nn
+from torch.optim import Optimizer
 
 from qakit.distributed import Workers, check_same, join_workers
 from qakit.modeling.device import resolve_precision
 from qakit.recipe.model import Recipe
+from qakit.training.exchange import share_first
 from qakit.training.prepare import Prepared
 from qakit.training.sharding import check_launch, not_trainable_with
 
@@ -38,11 +41,19 @@ def accelerator_for(recipe: Recipe) -> Accelerator:
         cpu=device.type == "cpu",
         # Accumulation is the loop's own; a number left in the environment would divide the gradients once more.
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
-        # Gradients lie in the buffers in which they travel, and are not kept a second time.
-        kwargs_handlers=[DistributedDataParallelKwargs(gradient_as_bucket_view=True)],
     )
     check_launch(accelerator, recipe)
     return accelerator
+
+
+def prepared_for(accelerator: Accelerator, model: nn.Module, optimiser: Optimizer) -> tuple[nn.Module, Optimizer]:
+    """A whole model and its optimiser as accelerate prepares them. Several processes do this together, and begin with
+    the first one's weights; their gradients are exchanged by :class:`~qakit.training.exchange.GradientExchange`."""
+    # To accelerate, a model that is not for evaluation alone is one to be wrapped by DistributedDataParallel.
+    model = accelerator.prepare_model(model, evaluation_mode=True)
+    if accelerator.num_processes > 1:
+        share_first(model)
+    return model, accelerator.prepare_optimizer(optimiser)
 
 
 def workers_of(accelerator: Accelerator) -> Workers:

@@ -21,6 +21,7 @@ from qakit.training.averaging import is_due
 from qakit.training.checkpoints import Progress
 from qakit.training.clock import Clock, TimedKeeper
 from qakit.training.events import Listener, Notice, Replanned, StepDone, StoppedEarly
+from qakit.training.exchange import GradientExchange
 from qakit.training.feed import Epoch, Feed
 from qakit.training.guards import (
     SEARCHING,
@@ -85,7 +86,7 @@ def train(
     """Run optimiser steps from ``progress`` to the end of ``plan``.
 
     Args:
-        model: as the accelerator prepared it (wrapped under several processes).
+        model: as the accelerator prepared it.
         optimiser: likewise prepared.
         clock: where the time is limited: shortens the plan to what fits.
 
@@ -101,6 +102,7 @@ def train(
     scaled = accelerator.scaler is not None
     guard = StepGuard(optimiser, device=device, scaled=scaled, in_a_row=progress.skipped_in_a_row)
     tally = Tally(guard, progress, device=device)
+    exchange = GradientExchange.of(accelerator, model)
     pace = Pace.of(plan, progress.pace)
     if clock is not None:
         keeper = TimedKeeper(keeper, clock, journal)
@@ -131,6 +133,7 @@ def train(
             model=model,
             optimiser=optimiser,
             listener=listener,
+            exchange=exchange,
         )
         if tricks.freezing is not None:
             tricks.freezing.hold(optimiser, at=begun)

@@ -214,7 +214,7 @@ class _Trial:
 
         def halved(_: str) -> None:
             nonlocal parts
-            if workers.size > 1 and not chooses:
+            if workers.size > 1 and not backward:
                 raise RunError(f"preflight: {too_large(workers.size, parts)}")
             parts *= 2
 

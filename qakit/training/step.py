@@ -21,6 +21,7 @@ from qakit.system import is_out_of_memory
 from qakit.training.adversarial import Attack
 from qakit.training.distill import distilled
 from qakit.training.events import Listener, Notice
+from qakit.training.exchange import GradientExchange, Outcome
 from qakit.training.feed import Epoch, Part, parts_of
 from qakit.training.r_drop import divergence
 
@@ -55,13 +56,20 @@ def step_gradients(
     model: torch.nn.Module,
     optimiser: Any,
     listener: Listener,
+    exchange: GradientExchange | None = None,
 ) -> Computed:
     """Forward and backward for one step.
 
     When memory runs out the parts are halved and the step begins anew: the batch of the optimiser stays what it is.
+    Several processes do so together, in whichever it ran out.
 
     Args:
         attack: what this step's adversarial pass moves; None for a step without one.
+        exchange: of several processes with a whole model each.
+
+    Raises:
+        RunError: memory runs out where no part can be cut any further; or, in several processes, between two passes or
+            with weights that lie in parts.
     """
     processes = accelerator.num_processes
     while True:
@@ -72,15 +80,18 @@ def step_gradients(
             processes=processes,
             groups=epoch.groups(rows),
         )
-        work = _Step(recipe, epoch, step, accelerator, model)
+        work = _Step(recipe, epoch, step, accelerator, model, exchange)
         try:
             loss = work.pass_over(parts) if attack is None else work.attacked(parts, attack)
             return Computed(loss, accumulation, work.figures)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            if processes > 1 or max(part.units for part in parts) == 1:
+            if processes > 1 or not _can_be_cut(parts):
                 raise RunError(too_large(processes, accumulation)) from error
+        except _RanOutError as found:
+            if found.outcome is Outcome.END:
+                raise RunError(too_large(1, accumulation)) from None
         optimiser.zero_grad(set_to_none=True)
         if accelerator.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -93,6 +104,13 @@ def step_gradients(
         )
 
 
+class _RanOutError(Exception):
+    """Memory ran out in a pass, in this process or another one; all of them raise this, and have no gradients."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+
+
 @dataclass(frozen=True, slots=True)
 class _Step:
     """One optimiser step, whatever its parts are."""
@@ -102,6 +120,7 @@ class _Step:
     number: int
     accelerator: Accelerator
     model: torch.nn.Module
+    exchange: GradientExchange | None
     figures: list[tuple[float, Mapping[str, torch.Tensor]]] = field(default_factory=list)
     """Of the parts that were read without a purpose of their own, each with its share of the step."""
 
@@ -114,19 +133,43 @@ class _Step:
         return loss
 
     def pass_over(self, parts: list[Part], *purpose: str, weight: float = 1.0) -> torch.Tensor:
-        """The gradients of the parts, times ``weight``, are added up; returns this process's share of the loss.
+        """The gradients of the parts, times ``weight``, are added up, and averaged over all processes; returns this
+        process's share of the loss.
 
         ``purpose`` is a part of the address of the dropout.
+
+        Raises:
+            _RanOutError: of several processes with a whole model each; others raise what PyTorch does.
         """
+        if self.exchange is None:
+            return self._added_up(parts, purpose, weight)
+        loss, outcome = None, Outcome.WELL
+        try:
+            loss = self._added_up(parts, purpose, weight)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            outcome = Outcome.CUT if _can_be_cut(parts) else Outcome.END
+        # Only here, after the except block, is the memory of the failed attempt free.
+        outcome = self.exchange.finish(outcome)
+        if loss is None or outcome is not Outcome.WELL:
+            raise _RanOutError(outcome)
+        return loss
+
+    def _added_up(self, parts: list[Part], purpose: tuple[str, ...], weight: float) -> torch.Tensor:
         total = torch.zeros((), device=self.accelerator.device)
         for index, part in enumerate(parts):
             batch = self.epoch.batch(part.rows).to(self.accelerator.device)
-            with _synchronising(self.accelerator, self.model, index == len(parts) - 1):
+            with self._last() if index == len(parts) - 1 else self.accelerator.no_sync(self.model):
                 loss = self._loss(batch, part, purpose)
                 # Processes average their gradients, so each part counts by its share of the step's windows.
                 self.accelerator.backward(loss * (weight * part.weight * self.accelerator.num_processes))
             total += loss.detach() * part.weight
         return total
+
+    def _last(self) -> AbstractContextManager[Any]:
+        """Gradients travel between processes only with the last part of a step."""
+        return nullcontext() if self.exchange is None else self.exchange.sending()
 
     def _loss(self, batch: Batch, part: Part, purpose: tuple[str, ...]) -> torch.Tensor:
         """The mean loss of a part."""
@@ -135,8 +178,7 @@ class _Step:
             if output.figures and part.weight and not purpose:
                 self.figures.append((part.weight, {name: each.detach() for name, each in output.figures.items()}))
 
-        # Past the wrapper of several processes: it would overwrite buffers that the first reading still needs. Both
-        # readings' gradients meet in the same weights, so they travel together.
+        # Both readings' gradients meet in the same weights, so they travel together.
         plain = self.accelerator.unwrap_model(self.model)
         address: tuple[int | str, ...] = (self.number, part.address, *purpose)
         return mean_loss(self.recipe, batch, *address, model=self.model, plain=plain, hear=hear)
@@ -195,8 +237,8 @@ def too_large(processes: int, accumulation: int) -> str:
     """Why a step ends whose parts cannot be cut any further, and what to do."""
     if processes > 1:
         return (
-            "out of memory. Several processes cannot change their parts on the way: start again with "
-            f"train.accumulation={2 * accumulation}, which keeps the batch, or auto, which finds it"
+            "out of memory where several processes cannot change their parts on the way: start again with "
+            f"train.accumulation={2 * accumulation}, which keeps the batch"
         )
     return (
         "out of memory with a single window: choose a smaller windows.max_length or backbone, set "
@@ -204,6 +246,5 @@ def too_large(processes: int, accumulation: int) -> str:
     )
 
 
-def _synchronising(accelerator: Accelerator, model: torch.nn.Module, last: bool) -> AbstractContextManager[Any]:
-    """Gradients travel between processes only with the last part of a step."""
-    return nullcontext() if last else accelerator.no_sync(model)
+def _can_be_cut(parts: list[Part]) -> bool:
+    return max(part.units for part in parts) > 1

@@ -48,6 +48,25 @@ def test_processes_agree_on_the_parts_that_fit_in_all_of_them(crew: Crew, recipe
     assert_equal(tmp_path / "4", tmp_path / "auto")
 
 
+@pytest.mark.parametrize("where", ["IN_FORWARD", "IN_BACKWARD"])
+def test_where_memory_runs_out_in_one_process_all_go_on_in_halves(
+    crew: Crew, recipe: Path, tmp_path: Path, where: str
+) -> None:
+    """As with that number of parts from the beginning, bit for bit."""
+    for name, parts, own in (("told", 2, {}), ("found", 1, {"FIT_ONLY": "2", where: "yes"})):
+        ended = crew.run(
+            2,
+            *("train", recipe, "--output", tmp_path / name, "--set", "train.epochs=1"),
+            *("--set", f"train.accumulation={parts}"),
+            environment={"BUCKET": "1"},  # each parameter travels for itself: some are on their way when it runs out
+            own_environment={1: own},
+        )
+        assert ended.codes == [0, 0], ended.said
+    said = [line for line in ended.said.splitlines() if "out of memory at step" in line]
+    assert len(said) == 1 and "from now on each step is computed in 2 parts (train.accumulation=2)" in said[0]
+    assert_equal(tmp_path / "told", tmp_path / "found")
+
+
 def test_the_last_batch_is_smaller_than_the_processes(trained: tuple[Path, Ended]) -> None:
     meta = json.loads((trained[0] / "meta.json").read_text("utf-8"))
     assert meta["windows"] % 8 == 1

@@ -66,10 +66,3 @@ def test_deepspeed_is_refused_before_it_begins(monkeypatch: pytest.MonkeyPatch) 
     recipe = Recipe.model_validate({"data": {"reader": "squad"}, "backbone": {"source": "m"}})
     with pytest.raises(UsageError, match="DEEPSPEED; qakit trains with one whole model per process"):
         accelerator_for(recipe)
-
-
-def test_gradients_of_several_processes_are_not_held_twice() -> None:
-    recipe = Recipe.model_validate({"data": {"reader": "squad"}, "backbone": {"source": "none"}})
-    handler = accelerator_for(recipe).ddp_handler
-    assert handler is not None
-    assert handler.gradient_as_bucket_view

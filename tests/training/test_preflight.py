@@ -437,8 +437,12 @@ def test_where_not_even_one_window_fits_it_ends(plain: Prepared, registry: Regis
         fly(with_head(plain, forward=fits(0)), registry)
 
 
-def test_several_processes_cannot_change_their_parts(plain: Prepared, registry: Registry) -> None:
-    said = refusal(with_head(plain, forward=fits(2)), registry, RunError, workers=Workers(1, 2))
+def test_several_processes_halve_their_parts_unless_weights_lie_in_parts(plain: Prepared, registry: Registry) -> None:
+    small = with_head(plain, forward=fits(2))
+    seen, notices = fly(small, registry, workers=Workers(1, 2))
+    assert seen.parts == 2
+    assert "each step will be computed in 2 parts (train.accumulation=2), with the same batch" in notices[0]
+    said = refusal(small, registry, RunError, workers=Workers(1, 2), sharded=True)
     assert "start again with train.accumulation=2, which keeps the batch" in said
 
 
