@@ -493,10 +493,11 @@ def _autocast(choice: str, device: torch.device) -> Any:
     if device.type == "cpu":
         known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
         native = bool(known.get("avx512_bf16") or known.get("amx_bf16"))
-        half = torch.bfloat16 if choice == "bf16" or (choice == "auto" and native) else None
+        half = torch.bfloat16 if choice in ("bf16", "bf16_emulated") or (choice == "auto" and native) else None
     else:
         native = torch.cuda.get_device_capability()[0] >= 8
-        half = torch.bfloat16 if native and choice in ("auto", "bf16") else torch.float16
+        is_bf16 = choice == "bf16_emulated" or (native and choice in ("auto", "bf16"))
+        half = torch.bfloat16 if is_bf16 else torch.float16
         half = None if choice == "fp32" else half
     return nullcontext() if half is None else torch.autocast(device.type, dtype=half)
 

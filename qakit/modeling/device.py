@@ -18,7 +18,7 @@ from qakit.errors import UsageError
 logger = logging.getLogger(__name__)
 
 Precision = Literal["fp32", "bf16", "fp16"]
-PrecisionChoice = Literal["auto", "fp32", "bf16", "fp16"]
+PrecisionChoice = Literal["auto", "fp32", "bf16", "fp16", "bf16_emulated"]
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """``mallopt`` parameters, from glibc's malloc.h."""
@@ -75,7 +75,7 @@ def resolve_precision(choice: PrecisionChoice, device: torch.device, architectur
     """What ``auto`` means on this device: bf16 where it is native, else fp16 on a GPU and fp32 on a CPU.
 
     There is no fp16 on a CPU, nor mixed precision for some architectures: fp32 takes its place. On a GPU without bf16
-    fp16 does, with a warning: PyTorch would compute bf16 there, and many times slower.
+    fp16 does, with a warning: PyTorch would compute bf16 there, and many times slower, as ``bf16_emulated`` asks for.
 
     Raises:
         UsageError: mixed precision is asked for by name, and the architecture cannot do it.
@@ -89,6 +89,8 @@ def resolve_precision(choice: PrecisionChoice, device: torch.device, architectur
         return "fp32"
     if choice == "fp16" and device.type == "cpu":
         return "fp32"
+    if choice == "bf16_emulated":
+        return "bf16"
     if choice == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
         _tell_of_fp16(torch.cuda.get_device_name(device))
         return "fp16"
@@ -101,7 +103,11 @@ def resolve_precision(choice: PrecisionChoice, device: torch.device, architectur
 
 @cache
 def _tell_of_fp16(card: str) -> None:
-    logger.warning("%s has no bf16: fp16 takes its place (set precision to fp16, auto or fp32 to choose)", card)
+    logger.warning(
+        "%s has no bf16: fp16 takes its place (set precision to fp16, auto or fp32 to choose, or to bf16_emulated for "
+        "bf16 all the same, many times slower)",
+        card,
+    )
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:

@@ -49,7 +49,7 @@ class PretrainSettings(Section):
     """Not applied to biases and normalisation weights."""
     warmup: Annotated[float, Field(ge=0)] = 0.06
     """Steps of linear warmup; below 1 it is a share of all steps. Then the rate falls to zero along a line."""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16", "bf16_emulated"] = "auto"
     """As in a recipe."""
     log_every: PositiveInt = 10
     """Steps between lines in metrics.jsonl."""

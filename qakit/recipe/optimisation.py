@@ -53,8 +53,9 @@ class TrainSection(Section):
     """Steps of linear warmup; below 1 it is a share of all steps. Step s of w, from 0, has (s+1)/(w+1) of the rate."""
     max_grad_norm: Annotated[float, Field(gt=0)] | None = 1.0
     """Clip the gradient's norm; null for no clipping."""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """`auto`: bf16 where the device is fast at it, else fp32 (fp16 on GPUs without bf16)."""
+    precision: Literal["auto", "fp32", "bf16", "fp16", "bf16_emulated"] = "auto"
+    """`auto`: bf16 where the device is fast at it, else fp32 (fp16 on GPUs without bf16). On these `bf16` is fp16, too,
+    with a warning; `bf16_emulated` is bf16 everywhere, there many times slower."""
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2", "flash_deberta"] = "auto"
     """`auto`: on a CPU eager in training (its backward is faster there) and SDPA in scoring; SDPA on a GPU, but
     eager for DeBERTa. `flash_deberta`: a fused kernel for DeBERTa v2 and v3, on CUDA, by the extra `flash-deberta`."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+from typing import Any, get_args
 
 import pytest
 import torch
 
 from qakit.errors import UsageError
+from qakit.handin.predict import _autocast
 from qakit.modeling import device
-from qakit.modeling.device import check_gpu, pick_device, resolve_precision
+from qakit.modeling.device import PrecisionChoice, check_gpu, pick_device, resolve_precision
 
 TODAY = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120"]
 CUDA = torch.device("cuda")
@@ -60,5 +62,17 @@ def test_on_a_t4_fp16_takes_the_place_of_bf16_and_it_is_said_once(caplog: pytest
         assert resolve_precision("auto", CUDA) == "fp16"
         assert caplog.messages == []
         assert [resolve_precision("bf16", CUDA) for _ in range(2)] == ["fp16", "fp16"]
+        assert resolve_precision("bf16_emulated", CUDA) == "bf16"
     assert [message[:20] for message in caplog.messages] == ["Tesla T4 has no bf16"]
+    assert "or to bf16_emulated for bf16 all the same" in caplog.text
     assert resolve_precision("fp32", CUDA) == "fp32"
+
+
+@pytest.mark.usefixtures("a_t4")
+@pytest.mark.parametrize("choice", get_args(PrecisionChoice))
+@pytest.mark.parametrize("where", [CUDA, torch.device("cpu")])
+def test_a_hand_in_is_as_precise(choice: PrecisionChoice, where: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "autocast", lambda kind, dtype: dtype)
+    types = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    found: Any = _autocast(choice, where)
+    assert (found if isinstance(found, torch.dtype) else None) == types.get(resolve_precision(choice, where))
