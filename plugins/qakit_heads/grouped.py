@@ -60,7 +60,7 @@ def _contexts(logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     count = len(batch.context_example)
     place = torch.where(batch.contexts >= 0, batch.contexts, count).flatten()
     best = logits.new_full((count + 1,), NEVER)
-    return best.scatter_reduce(0, place, logits.flatten(), "amax", include_self=False)[:-1], place
+    return best.scatter_reduce(0, place, logits.flatten(), "amax")[:-1], place
 
 
 def over_windows(scores: Tensor, possible: Tensor, batch: Batch, *, weight: float = 1.0) -> Distributions:

@@ -40,16 +40,15 @@ class MultipleChoice(FeatureHead):
 
     def forward(self, hidden: Tensor, batch: Batch) -> HeadOutput:
         """``hidden`` (B, T, H) -> ``logit`` (B,) float32, and the loss if the batch has targets."""
-        with torch.autocast(hidden.device.type, enabled=False):
-            if self.pooling == "mean":
-                mask = batch.attention_mask[..., None].float()
-                read = (hidden.float() * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True)
-            else:
-                read = hidden[:, :1].float()
-            samples = [logits[:, 0] for logits in self.features.logits(read)]  # (B, 1) each
-            loss = None
-            if batch.target_segment is not None:
-                loss = torch.stack([context_loss(logits, batch) for logits in samples]).mean()
+        if self.pooling == "mean":
+            mask = batch.attention_mask[..., None].float()
+            read = (hidden.float() * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True)
+        else:
+            read = hidden[:, :1].float()
+        samples = [logits[:, 0] for logits in self.features.logits(read)]  # (B, 1) each
+        loss = None
+        if batch.target_segment is not None:
+            loss = torch.stack([context_loss(logits, batch) for logits in samples]).mean()
         return HeadOutput(loss, {"logit": samples[0][:, 0]})
 
     def decode(self, scores: Mapping[str, Tensor], batch: Batch) -> ContextScores:  # noqa: ARG002

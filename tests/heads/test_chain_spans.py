@@ -158,6 +158,16 @@ def test_windowed_logsumexp(length: int) -> None:
         torch.testing.assert_close(got[:, place], values[:, place : place + length].logsumexp(1))
 
 
+@pytest.mark.parametrize("length", range(1, 9))
+def test_windowed_logsumexp_takes_no_value_from_beyond_a_stop(length: int) -> None:
+    values = torch.randn(1, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(length))
+    stops = torch.tensor([[4] * 4 + [9] * 5])
+    got = windowed_logsumexp(values, length, stops=stops)
+    for place in range(9):
+        expected = values[:, place : min(place + length, int(stops[0, place]))].logsumexp(1)
+        torch.testing.assert_close(got[:, place], expected)
+
+
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
 @pytest.mark.parametrize("longest", [1, 4])
 @pytest.mark.parametrize("tag", range(TAGS))

@@ -274,6 +274,17 @@ def test_small_chunks_decode_the_same(rank: int, monkeypatch: pytest.MonkeyPatch
             torch.testing.assert_close(getattr(before, name), getattr(after, name))
 
 
+def test_scores_of_all_spans_are_made_for_as_many_windows_as_memory_is_meant_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    batch, built = made_up_batch(targets=False), head(2, limit=5)
+    scores = built(torch.randn(4, 14, 6), batch).scores
+    monkeypatch.setattr(joint_span, "CHUNK_SCORES", 2 * 14 * 5)
+    assert [len(part["start"]) for _, part in built._chunks(scores, batch)] == [2, 2]
+    monkeypatch.setattr(joint_span, "CHUNK_SCORES", 1)
+    assert [len(part["start"]) for _, part in built._chunks(scores, batch)] == [1, 1, 1, 1]
+
+
 @pytest.mark.parametrize("rank", [0, 2])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_broken_scores_are_said(rank: int, value: float) -> None:

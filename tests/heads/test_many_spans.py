@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from qakit.api import HeadRuntime
 from qakit.testing import check_head, made_up_batch
 from qakit_heads import CRF, CrfSettings
-from qakit_heads.chain import BEGIN, INSIDE, log_partition, path_score
+from qakit_heads.chain import BEGIN, INSIDE, OUTSIDE, log_partition, path_score
 from qakit_heads.chain_spans import spans_of_path
 
 RUNTIME = HeadRuntime(hidden_size=16, initializer_range=0.5, n_best=5, max_answer_length=4, no_answer=True, layers=3)
@@ -56,6 +56,18 @@ def test_broken_emissions_are_noticed_where_no_span_is_found() -> None:
     emissions[2, 5] = torch.nan
     found = built.decode({"emissions": emissions}, batch)
     assert torch.isnan(found.null).tolist() == [False, False, True, False]
+
+
+def test_the_places_of_spans_that_a_window_has_not_are_0() -> None:
+    built, batch = head().eval(), made_up_batch(targets=False)
+    emissions = torch.zeros(4, 14, 3)
+    emissions[..., OUTSIDE] = 9.0
+    emissions[2, 5, BEGIN] = 30.0
+    found = built.decode({"emissions": emissions}, batch)
+    first, last = torch.zeros(4, 5, dtype=torch.int64), torch.zeros(4, 5, dtype=torch.int64)
+    first[2, 0] = last[2, 0] = 5
+    assert torch.equal(found.first, first) and torch.equal(found.last, last)
+    assert torch.isfinite(found.score).sum() == 1
 
 
 @settings(deadline=None)

@@ -75,6 +75,30 @@ def test_the_heads_say_that_they_know(name: str) -> None:
     assert isinstance(head(name), LearnsAnyPlace)
 
 
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [(name, {"label_smoothing": 0.1, **more}) for name, more, _ in HEADS if name != "crf"],
+)
+def test_label_smoothing_is_the_same_where_no_answer_has_a_second_place(name: str, more: dict[str, Any]) -> None:
+    """A column without places, as a batch has it whose other windows hold some, changes nothing."""
+    built = head(name, **more)
+    hidden = torch.randn(1, 14, 16, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(
+        built(hidden, one_window(5, 7, (0, 0))).loss, built(hidden, one_window(5, 7)).loss, rtol=1e-5, atol=1e-5
+    )
+
+
+def test_any_place_is_right_for_the_paragraph_scorer() -> None:
+    """Starts and ends apart: the sum of the places' shares of each."""
+    built, batch = head("paragraph_scorer", paragraph_weight=0.0), one_window(5, 6, (8, 8), (10, 12))
+    output = built(torch.randn(1, 14, 16, generator=torch.Generator().manual_seed(1)), batch)
+    losses = []
+    for name, right in (("start", [5, 8, 10]), ("end", [6, 8, 12])):
+        logits = output.scores[name][0]
+        losses.append(logits[[0, *range(3, 13)]].logsumexp(0) - logits[right].logsumexp(0))
+    torch.testing.assert_close(output.loss, torch.stack(losses).mean())
+
+
 def test_answers_longer_than_decoding_gives_and_losses_beside_the_span_know_all_places() -> None:
     short = replace(RUNTIME, max_answer_length=2)
     both = one_window(3, 6, (8, 12))
