@@ -52,6 +52,8 @@ class Batch:
         extras: (B) what the reader has put on each window's example (``Example.extra``); None where no example that the
             batch is drawn from has any.
         padded: whether any window is shorter than T; known here, so that nobody has to ask the device.
+        lengths: (B,) int64 numpy, tokens of each window, special tokens included; padding stands behind them. None of
+            a batch made by hand. Stays on the CPU.
     """
 
     input_ids: Tensor
@@ -77,23 +79,27 @@ class Batch:
     target_yes_no: Tensor | None = None
     extras: tuple[Mapping[str, Any], ...] | None = None
     padded: bool = True
+    lengths: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.window)
 
     def to(self, device: torch.device) -> Self:
-        """The same batch with its tensors on ``device``; the numpy bookkeeping stays on the CPU.
-
-        To CUDA through pinned memory: a copy from other memory may wait for the work that is queued before it.
-        """
+        """The same batch with its tensors on ``device``; the numpy bookkeeping stays on the CPU."""
         from torch import Tensor
 
         held = {field.name: getattr(self, field.name) for field in fields(self)}
-        tensors = {name: value for name, value in held.items() if isinstance(value, Tensor)}
-        if device.type == "cuda":
-            tensors = {name: value if value.is_cuda else value.pin_memory() for name, value in tensors.items()}
-        moved: dict[str, Any] = {name: value.to(device, non_blocking=True) for name, value in tensors.items()}
+        moved: dict[str, Any] = {name: sent(value, device) for name, value in held.items() if isinstance(value, Tensor)}
         return replace(self, **moved)
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor on its way to ``device``.
+
+    To CUDA through pinned memory: a copy from other memory may wait for the work that is queued before it.
+    """
+    pinned = tensor.pin_memory() if device.type == "cuda" and not tensor.is_cuda else tensor
+    return pinned.to(device, non_blocking=True)
 
 
 def numbered(example: NDArray[np.int64], contexts: NDArray[np.int64]) -> dict[str, Any]:

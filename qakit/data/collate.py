@@ -166,6 +166,7 @@ class Collator:
             segment=owner.reshape(size, width),
             extras=None if extras is None else tuple(extras[row] for row in windows.example[rows]),
             padded=bool((length < width).any()),
+            lengths=length,
             **numbered(windows.example[rows].astype(np.int64), pairs),
         )
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib.util import find_spec
 from typing import Any, Literal, NoReturn
 
 import torch
@@ -14,7 +15,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PretrainedC
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from qakit.errors import ModelError
+from qakit.errors import ModelError, UsageError
 from qakit.modeling.architectures import is_offered
 from qakit.modeling.configs import encoder_class
 
@@ -23,6 +24,8 @@ logger = logging.getLogger(__name__)
 Attention = Literal["auto", "eager", "sdpa", "flash_attention_2", "flash_deberta"]
 FOR_GPUS = ("flash_attention_2", "flash_deberta")
 """Kernels that run nowhere else."""
+FLASH_SINCE = (8, 0)
+"""The compute capability that flash attention 2 needs: Ampere's."""
 DEBERTA = "deberta-v2"
 """The ``model_type`` of DeBERTa v2 and v3."""
 SDPA = "qakit_sdpa"
@@ -71,6 +74,11 @@ def attention_for(choice: Attention, device: torch.device, config: PretrainedCon
             f"train.attention: flash_deberta is for DeBERTa v2 and v3, and this backbone is of the architecture "
             f"{config.model_type}: leave it out"
         )
+    if choice == "flash_attention_2" and not getattr(encoder_class(config), "_supports_flash_attn", True):
+        raise ModelError(
+            f"train.attention: transformers has no flash_attention_2 for the architecture {config.model_type}: leave "
+            "it out"
+        )
     if choice in FOR_GPUS and device.type != "cuda":
         _tell_of_cpu(choice)
     elif choice != "auto":
@@ -99,12 +107,38 @@ def attention_to_score(choice: Attention, device: torch.device, backbone: nn.Mod
         config._attn_implementation = "eager"
 
 
+def need_kernel(config: PretrainedConfig) -> None:
+    """Make sure, before a model is made, that the card can run the flash attention that :func:`attention_for` has
+    chosen, if it has, and that its package is there: transformers would look for another one on the hub.
+
+    Raises:
+        UsageError: it cannot, or is not.
+    """
+    if config._attn_implementation != "flash_attention_2":
+        return
+    asked = "train.attention: flash_attention_2"
+    if torch.cuda.is_available() and (found := torch.cuda.get_device_capability()) < FLASH_SINCE:
+        raise UsageError(
+            f"{asked} needs a GPU of compute capability {FLASH_SINCE[0]}.{FLASH_SINCE[1]} or newer (A100, L4, H100), "
+            f"and this {torch.cuda.get_device_name()} has {found[0]}.{found[1]}: set it to auto"
+        )
+    if find_spec("flash_attn") is None:
+        raise UsageError(
+            f"{asked} needs the package 'flash-attn': pip install flash-attn --no-build-isolation, or set it to auto"
+        )
+
+
 def use_kernel(model: nn.Module, config: PretrainedConfig) -> None:
     """Give a model the kernel of another package that :func:`attention_for` has chosen, if it has.
 
     Raises:
         UsageError: the package is not installed.
     """
+    if config._attn_implementation == "flash_attention_2":
+        part: Any
+        for part in model.modules():
+            if hasattr(part, "deterministic_flash_attn"):
+                part.deterministic_flash_attn = True  # a resumed training repeats the bits
     if config._attn_implementation == FUSED_DEBERTA:
         from qakit.modeling.fused_deberta import fuse
 

@@ -20,7 +20,7 @@ from transformers.utils import logging as transformers_logging
 from qakit.errors import ModelError
 from qakit.modeling.adapter_file import ADAPTER
 from qakit.modeling.architectures import is_offered, is_offered_folder, load_into, make, remade, write_own_tokenizer
-from qakit.modeling.attention import Attention, attention_for, use_kernel
+from qakit.modeling.attention import Attention, attention_for, need_kernel, use_kernel
 from qakit.modeling.checkpoints import checkpoint_in, published_files
 from qakit.modeling.configs import encoder_class, load_config, named_kind
 from qakit.modeling.remote_code import announce_remote_code, reason
@@ -232,6 +232,7 @@ def from_config(config: PretrainedConfig, registry: Registry, *, trust_remote_co
     """
     if is_offered(config):
         return remade(config, registry)
+    need_kernel(config)
     try:
         encoder = encoder_class(config, trust_remote_code=trust_remote_code)
         options = {"trust_remote_code": trust_remote_code, "dtype": torch.float32, **without_pooler(encoder)}
@@ -273,6 +274,7 @@ def from_checkpoint(
     Raises:
         ModelError: the source has no weights that can be used, or some of another shape.
     """
+    need_kernel(config)
     weights = weights_of(source)
     try:
         with _quiet():

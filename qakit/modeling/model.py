@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,6 +13,7 @@ from qakit.data.batch import Batch
 from qakit.modeling.attention import attention_of
 from qakit.modeling.device import FULL_PRECISION_ONLY
 from qakit.modeling.layers import Part, backbone_parts, layer_count
+from qakit.modeling.unpadded import Unpadded, reads_unpadded
 from qakit.protocols import Head, HeadOutput, PoolsLayers
 
 
@@ -41,6 +44,9 @@ class ReadingModel(nn.Module):
             return self._scores(batch)
 
     def _scores(self, batch: Batch) -> HeadOutput:
+        if batch.padded and reads_unpadded(self.backbone) and (unpadded := Unpadded.of(batch)) is not None:
+            unfolded: HeadOutput = self.head(self._hidden(unpadded.inputs, unpadded.padded), batch)
+            return unfolded
         inputs = {"input_ids": batch.input_ids}
         if batch.padded or not self._does_without_mask():
             inputs["attention_mask"] = batch.attention_mask
@@ -57,15 +63,17 @@ class ReadingModel(nn.Module):
         transformers would ask the device whether a mask hides anything, which waits for it, in every forward pass; and
         without a mask PyTorch may choose its fastest attention.
         """
-        return attention_of(getattr(self.backbone, "config", None)) == "sdpa"
+        return attention_of(getattr(self.backbone, "config", None)) in ("sdpa", "flash_attention_2")
 
-    def _hidden(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        """(B, T, H): the last layer, or what the head makes of all layers."""
+    def _hidden(
+        self, inputs: dict[str, Any], padded: Callable[[torch.Tensor], torch.Tensor] = lambda hidden: hidden
+    ) -> torch.Tensor:
+        """(B, T, H): the last layer, or what the head makes of all layers. ``padded`` makes (B, T, H) of a layer."""
         head = self.head
         if isinstance(head, PoolsLayers) and head.pools:
-            return head.pool(self.backbone(**inputs, output_hidden_states=True).hidden_states)
-        hidden: torch.Tensor = self.backbone(**inputs).last_hidden_state
-        return hidden
+            layers = self.backbone(**inputs, output_hidden_states=True).hidden_states
+            return head.pool(tuple(map(padded, layers)))
+        return padded(self.backbone(**inputs).last_hidden_state)
 
     @property
     def decoder(self) -> Head:

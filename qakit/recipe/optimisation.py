@@ -58,7 +58,8 @@ class TrainSection(Section):
     with a warning; `bf16_emulated` is bf16 everywhere, there many times slower."""
     attention: Literal["auto", "eager", "sdpa", "flash_attention_2", "flash_deberta"] = "auto"
     """`auto`: on a CPU eager in training (its backward is faster there) and SDPA in scoring; SDPA on a GPU, but
-    eager for DeBERTa. `flash_deberta`: a fused kernel for DeBERTa v2 and v3, on CUDA, by the extra `flash-deberta`."""
+    eager for DeBERTa. `flash_deberta`: a fused kernel for DeBERTa v2 and v3, on CUDA, by the extra `flash-deberta`.
+    `flash_attention_2`: with the package `flash-attn`, on cards from Ampere on; ModernBERT without any padding."""
     gradient_checkpointing: bool = False
     """Keep only the layers' inputs for the backward pass and compute the rest anew: about a third more time, much less
     memory, the same result (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost")."""
@@ -107,6 +108,12 @@ class TrainSection(Section):
     def parts(self) -> int:
         """The forward passes that a step begins with, before memory has a say."""
         return 1 if self.accumulation == "auto" else self.accumulation
+
+    @model_validator(mode="after")
+    def _flash_in_half_precision(self) -> Self:
+        if self.attention == "flash_attention_2" and self.precision == "fp32":
+            raise ValueError("flash_attention_2 computes in half precision: set precision to auto, bf16 or fp16")
+        return self
 
     @model_validator(mode="after")
     def _one_average(self) -> Self:
