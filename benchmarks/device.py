@@ -23,6 +23,9 @@ after each.
 - ``scoring``: windows/s of qakit's scoring with its n-best decoding; of the same, ``serial``, where the results of a
   batch are waited for before the next is launched; and of a naive loop: padded to 384, in the file's order, scores
   fetched batch by batch, nothing decoded.
+- ``kernels``: DeBERTa with ``flash_deberta`` and ModernBERT with ``flash_attention_2``, where their packages are
+  installed and the card can: windows/s of training on the sample's windows with and without, rounds alternating, and
+  by how much the start scores of the same weights differ.
 - ``resume``: whether a training that is interrupted and resumed ends with the weights of one that is not, bit for bit;
   and whether a second uninterrupted one does, since without that the first says nothing.
 - ``decode``: what each head takes for the scores of the 64 longest windows and for decoding them, and how often
@@ -72,6 +75,7 @@ def sections(bench: Bench) -> list[tuple[str, float, Section]]:
         ("run_qa", 8.0, work.run_qa),
         *((f"waits {precision}", 1.0, partial(work.waits, precision)) for precision in bench.precisions),
         ("scoring", 3.0, work.scoring),
+        ("kernels", 4.0, work.kernels),
         ("resume", 2.0, work.resume),
         ("decode", 1.0, work.decode),
         *(each for precision in others for each in trainings[precision]),

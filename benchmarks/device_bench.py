@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from sample import make_backbone, questions
 from torch.profiler import ProfilerActivity, profile
-from transformers import BertConfig, DebertaV2Config, PretrainedConfig
+from transformers import BertConfig, DebertaV2Config, ModernBertConfig, PretrainedConfig
 
 from qakit.modeling.device import Precision, resolve_precision
 from qakit.recipe.model import Recipe
@@ -86,6 +86,7 @@ def full_sizes() -> Sizes:
             "bert-base": Model(BertConfig(**base), 30_522, 384),
             "bert-large": Model(large, 30_522, 384),
             "deberta-v3-base": Model(DebertaV2Config(**base, **DEBERTA), 128_100, 512),
+            "modernbert-base": Model(ModernBertConfig(), 50_368, 512),
             "small": Model(small, 30_522, 384, batch_size=16),
         }
     )
@@ -96,7 +97,14 @@ def tiny_sizes() -> Sizes:
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
     bert = Model(BertConfig(**sizes), 600, 64, batch_size=4)
     deberta = Model(DebertaV2Config(**sizes, **DEBERTA), 700, 64, batch_size=4)
-    models = {"bert-base": bert, "bert-large": bert, "deberta-v3-base": deberta, "small": bert}
+    modern = Model(ModernBertConfig(**sizes), 700, 64, batch_size=4)
+    models = {
+        "bert-base": bert,
+        "bert-large": bert,
+        "deberta-v3-base": deberta,
+        "modernbert-base": modern,
+        "small": bert,
+    }
     return Sizes(models, words=500, steps=6, examples=16, rounds=1, product=128)
 
 

@@ -28,6 +28,7 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback
 
 from qakit.data.collate import Collator
+from qakit.errors import QakitError
 from qakit.inference.aggregation import given_by
 from qakit.inference.scoring import score
 from qakit.modeling.assemble import build_head
@@ -218,6 +219,52 @@ def scoring(bench: Bench, _: Mapping[str, Figures]) -> Figures:
     rates = {name: count / statistics.median(each) for name, each in took.items()}
     ratios = {"ratio": rates["qakit"] / rates["naive"], "to_serial": rates["qakit"] / rates["serial"]}
     return {"precision": precision, "windows": count, **rates, **ratios, "rounds": len(took["qakit"])}
+
+
+KERNELS = (("flash_deberta", "deberta-v3-base"), ("flash_attention_2", "modernbert-base"))
+"""``train.attention``, and the encoder that it is for."""
+
+
+def kernels(bench: Bench, _: Mapping[str, Figures]) -> Figures:
+    """Those of other packages, as far as they are here, beside what encoders have without them."""
+    if bench.device.type != "cuda":
+        return {kernel: "for CUDA only" for kernel, _ in KERNELS}
+    found: Figures = {}
+    for kernel, name in KERNELS:
+        try:
+            found[kernel] = compared(bench, name, kernel)
+        except QakitError as error:  # its package is not installed, or the card cannot
+            found[kernel] = str(error)
+    return found
+
+
+def compared(bench: Bench, name: str, kernel: str) -> Figures:
+    """An encoder with its usual attention and with another, an epoch of the sample's windows each in turn; and by how
+    much the scores of some windows differ, of the same weights."""
+    precision = bench.precisions[0]
+    both = [bench.prepared(name, "plain", precision, attention=each) for each in ("auto", kernel)]
+    models = [prepared.assembled.model for prepared in both]
+    models[1].load_state_dict(models[0].state_dict())
+    epoch = both[0].plan.first
+    batch = epoch.collator.collate(epoch.batches[0], targets=False).to(bench.device)
+    with torch.inference_mode(), autocast(bench.device, precision):
+        usual, other = (model.to(bench.device).eval()(batch).scores["start"][batch.context_mask] for model in models)
+    rates: list[list[float]] = [[], []]
+    for turn in range(bench.sizes.rounds + 1):
+        if turn > 1 and time.monotonic() > bench.until:
+            break
+        for prepared, rate in zip(both, rates, strict=True):
+            if turn <= 1:  # the first round has warmed up
+                rate.clear()
+
+            def listen(event: Event, rate: list[float] = rate) -> None:
+                if isinstance(event, StepDone) and event.windows_per_second is not None:
+                    rate.append(event.windows_per_second)  # of the first step, and of all others
+
+            trained(bench, prepared, listen)
+    plain, fused = (statistics.median(rate[1::2]) for rate in rates)
+    told = {"precision": precision, "without": plain, "with": fused, "ratio": fused / plain}
+    return {**told, "largest_difference": float((usual - other).abs().max()), "largest": float(usual.abs().max())}
 
 
 def waits(precision: Precision, bench: Bench, _: Mapping[str, Figures]) -> Figures:

@@ -18,6 +18,7 @@ from crew import Crew
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModel, BertConfig, DebertaV2Config
 
+from qakit.errors import UsageError
 from qakit.modeling.model import ReadingModel
 
 pytestmark = pytest.mark.slow
@@ -66,7 +67,7 @@ def numbers(value: Any) -> Iterator[float]:
 def test_every_section_is_done_and_gives_sound_figures(written: dict[str, Any]) -> None:
     sections, precisions = written["sections"], written["precisions"]
     assert set(sections) == {
-        *("matmul", "run_qa", "scoring", "resume", "decode"),
+        *("matmul", "run_qa", "scoring", "kernels", "resume", "decode"),
         *(f"train {name} {precision}" for name in MODELS for precision in precisions),
         *(f"waits {precision}" for precision in precisions),
     }
@@ -84,6 +85,28 @@ def test_every_section_is_done_and_gives_sound_figures(written: dict[str, Any]) 
     assert all(each["full_windows"] == 1 for name, each in sections.items() if name.startswith("train"))
     assert set(sections["decode"]) >= {"linear_span", "joint_span", "crf"}
     assert written["goals"] == {}  # on a CPU they say nothing
+
+
+def test_an_encoder_is_compared_with_itself_under_another_attention(device: Any, bench: Any) -> None:
+    """Here by one that runs on a CPU; without a GPU there are no kernels to compare."""
+    found = device.device_sections.compared(replace(bench, until=math.inf), "modernbert-base", "sdpa")
+    assert found["without"] > 0 and found["with"] > 0
+    assert found["ratio"] == found["with"] / found["without"]
+    assert 0 <= found["largest_difference"] < 1e-5 < found["largest"]
+    assert set(device.device_sections.kernels(bench, {}).values()) == {"for CUDA only"}
+
+
+def test_on_a_gpu_a_kernel_that_is_not_installed_is_named(
+    device: Any, bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacks(_: Any, name: str, kernel: str) -> Any:
+        if kernel == "flash_deberta":
+            raise UsageError("not installed")
+        return {"encoder": name}
+
+    monkeypatch.setattr(device.device_sections, "compared", lacks)
+    found = device.device_sections.kernels(replace(bench, device=torch.device("cuda")), {})
+    assert found == {"flash_deberta": "not installed", "flash_attention_2": {"encoder": "modernbert-base"}}
 
 
 def test_a_resumed_training_ends_with_the_same_bits(written: dict[str, Any]) -> None:
