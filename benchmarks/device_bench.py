@@ -97,7 +97,8 @@ def tiny_sizes() -> Sizes:
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
     bert = Model(BertConfig(**sizes), 600, 64, batch_size=4)
     deberta = Model(DebertaV2Config(**sizes, **DEBERTA), 700, 64, batch_size=4)
-    modern = Model(ModernBertConfig(**sizes), 700, 64, batch_size=4)
+    ids = {"pad_token_id": 0, "bos_token_id": 2, "cls_token_id": 2, "eos_token_id": 3, "sep_token_id": 3}
+    modern = Model(ModernBertConfig(**sizes, **ids), 700, 64, batch_size=4)
     models = {
         "bert-base": bert,
         "bert-large": bert,
