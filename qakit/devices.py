@@ -16,6 +16,8 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 FORMS = "a number of GPUs (2), their numbers from 0 with a comma (0,1 or 1,), cpu, or cpu:2 for two CPU processes"
 
 
+APPLE = "mps"
+"""An Apple GPU, as PyTorch calls it: there is one or none, and no variable hides it."""
 AT_LEAST = 2
 """Processes may share a machine with fewer cores: to see how several work together."""
 
@@ -27,7 +29,7 @@ class Slot:
     name: str
     """``GPU 1``, counted among those that this process sees, or ``CPU 0``."""
     visible: str
-    """The GPU as CUDA knows it: a number, a UUID, a MIG instance; empty for the CPU."""
+    """The GPU as CUDA knows it: a number, a UUID, a MIG instance; :data:`APPLE`; empty for the CPU."""
     total: int
     """How many there are: GPUs that this process sees, or shares."""
     model: str = ""
@@ -86,6 +88,14 @@ def slots(devices: str | None = None, jobs: int | None = None) -> tuple[Slot, ..
     return tuple(
         Slot(f"GPU {number}", gpus[number], len(gpus), model, own=number == 0) for number in chosen[: jobs or len(gpus)]
     )
+
+
+def has_apple_gpu() -> bool:
+    """Whether there is an Apple GPU that this process may take; ``QAKIT_DEVICES=cpu`` keeps it from it."""
+    import torch
+
+    asked = os.environ.get(VARIABLE, "").strip().lower()
+    return torch.backends.mps.is_available() and not asked.startswith("cpu")
 
 
 def slots_for_one(devices: str | None = None) -> tuple[Slot, ...]:
@@ -157,11 +167,13 @@ def _chosen(asked: str, count: int, source: str) -> Sequence[int]:
 
 
 def _visible_gpus() -> list[str]:
-    """The GPUs that PyTorch can use here, as ``CUDA_VISIBLE_DEVICES`` names them."""
+    """The GPUs that PyTorch can use here, as ``CUDA_VISIBLE_DEVICES`` names them; an Apple GPU only without others."""
     import torch
 
     listed = os.environ.get(VISIBLE)
     count = torch.cuda.device_count()  # from NVML: no context is made
+    if not count and has_apple_gpu():
+        return [APPLE]
     if listed is None:
         return [str(number) for number in range(count)]
     names = [name.strip() for name in listed.split(",") if name.strip()]

@@ -165,12 +165,15 @@ def _pieces(part: object) -> Iterator[bytes | memoryview]:
 
 def join_workers() -> tuple[Workers, torch.device]:
     """The processes that a launcher has started for this command, and this one's device. May be called again."""
+    import torch.distributed
+
     from qakit.modeling.device import pick_device
 
     device = pick_device()
     if launched_processes() == 1:
         return ALONE, device
-    import torch.distributed
+    if device.type == "mps":  # which several processes cannot exchange tensors on
+        device = torch.device("cpu")
     from accelerate import PartialState
 
     # Else accelerate would meet by itself: with a patience of minutes, and a second time where traces of the first lie.

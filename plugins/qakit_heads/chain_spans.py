@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from qakit.api import best_spans
+from qakit.api import ModelError, best_spans
 from qakit_heads.chain import BEGIN, INSIDE, OUTSIDE, Transitions
 from qakit_heads.segments import opens_segment
 from qakit_heads.windowed import moved, windowed_logsumexp
@@ -51,7 +51,15 @@ def span_scores(emissions: Tensor, transitions: Transitions, mask: Tensor) -> Sp
         emissions: (B, T, 3) float.
         transitions: the chain's parameters.
         mask: (B, T) bool, the positions of the chain.
+
+    Raises:
+        ModelError: the device is an Apple GPU, which has no float64.
     """
+    if emissions.device.type == "mps":
+        raise ModelError(
+            "the head `crf` sums in float64, which Apple's GPUs do not have: use the CPU (--devices cpu), or another "
+            "head"
+        )
     outside_tag, begin_tag, inside_tag = emissions.double().movedim(2, 0).contiguous()
     between, start, end = transitions.between.double(), transitions.start.double(), transitions.end.double()
     steps = between - between[OUTSIDE, OUTSIDE]

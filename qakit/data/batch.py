@@ -96,10 +96,12 @@ class Batch:
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
     """A tensor on its way to ``device``.
 
-    To CUDA through pinned memory: a copy from other memory may wait for the work that is queued before it.
+    To CUDA through pinned memory: a copy from other memory may wait for the work that is queued before it. An Apple GPU
+    might read what has been freed meanwhile, so there the copy is waited for.
     """
-    pinned = tensor.pin_memory() if device.type == "cuda" and not tensor.is_cuda else tensor
-    return pinned.to(device, non_blocking=True)
+    cuda = device.type == "cuda"
+    pinned = tensor.pin_memory() if cuda and not tensor.is_cuda else tensor
+    return pinned.to(device, non_blocking=cuda)
 
 
 def numbered(example: NDArray[np.int64], contexts: NDArray[np.int64]) -> dict[str, Any]:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import numpy as np
-import torch
 
 from qakit.data.arrays import Int64
 from qakit.data.batching import split
 from qakit.errors import RunError
+from qakit.modeling.device import empty_cache
 from qakit.system import is_out_of_memory
 
 T = TypeVar("T")
@@ -64,8 +64,7 @@ def within_memory(
                 del result  # the next batch needs its room
                 continue
             # Only here, after the except block, is the memory of the failed attempt free.
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            empty_cache()
             most = (count + 1) // 2
             notice(_cut(most, grouped=together is not None))
             waiting.appendleft(rows)

@@ -55,10 +55,11 @@ AttentionMaskInterface.register(SDPA, _mask_unseen)
 
 
 def attention_for(choice: Attention, device: torch.device, config: PretrainedConfig) -> str:
-    """The attention implementation: the recipe's, or eager on CPU and SDPA on a GPU where the architecture has it.
+    """The attention implementation: the recipe's, or SDPA on a GPU where the architecture has it, else eager.
 
-    On CPU the backward pass of the fused kernel is the slower one. Kernels for GPUs run there only, so a run that was
-    trained with one predicts on a CPU without, and says so. A plugin's encoder has its own.
+    On CPU the backward pass of the fused kernel is the slower one; on Apple's GPUs neither was measured. Kernels for
+    CUDA run there only, so a run that was trained with one predicts elsewhere without, and says so. A plugin's encoder
+    has its own.
 
     Raises:
         ModelError: a plugin's encoder is to have transformers' attention, or another encoder DeBERTa's.
@@ -83,7 +84,7 @@ def attention_for(choice: Attention, device: torch.device, config: PretrainedCon
         _tell_of_cpu(choice)
     elif choice != "auto":
         return next((ours for ours, named in IN_RECIPES.items() if named == choice), choice)
-    return SDPA if device.type != "cpu" and getattr(encoder_class(config), "_supports_sdpa", False) else "eager"
+    return SDPA if device.type == "cuda" and getattr(encoder_class(config), "_supports_sdpa", False) else "eager"
 
 
 @cache

@@ -13,6 +13,7 @@ from typing import Literal
 
 import torch
 
+from qakit.devices import APPLE, has_apple_gpu
 from qakit.errors import UsageError
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ FULL_PRECISION_ONLY = frozenset({"deberta", "xmod"})
 
 
 def pick_device() -> torch.device:
-    """The first GPU if there is one, else the CPU.
+    """The first GPU if there is one, else an Apple GPU, else the CPU.
 
     On a GPU, products of float32 matrices may use TF32 where the card has it: in training and in prediction alike.
 
@@ -37,7 +38,7 @@ def pick_device() -> torch.device:
         UsageError: the installed PyTorch has no code for the GPU.
     """
     if not torch.cuda.is_available():
-        return torch.device("cpu")
+        return torch.device(APPLE if has_apple_gpu() else "cpu")
     check_gpu(torch.cuda.get_device_name(), torch.cuda.get_device_capability(), torch.cuda.get_arch_list())
     torch.set_float32_matmul_precision("high")
     return torch.device("cuda")
@@ -74,8 +75,9 @@ def check_gpu(name: str, capability: tuple[int, int], built_for: Sequence[str]) 
 def resolve_precision(choice: PrecisionChoice, device: torch.device, architecture: str | None = None) -> Precision:
     """What ``auto`` means on this device: bf16 where it is native, else fp16 on a GPU and fp32 on a CPU.
 
-    There is no fp16 on a CPU, nor mixed precision for some architectures: fp32 takes its place. On a GPU without bf16
-    fp16 does, with a warning: PyTorch would compute bf16 there, and many times slower, as ``bf16_emulated`` asks for.
+    There is no fp16 on a CPU, nor mixed precision for some architectures and on Apple's GPUs: fp32 takes its place. On
+    a GPU without bf16 fp16 does, with a warning: PyTorch would compute bf16 there, and many times slower, as
+    ``bf16_emulated`` asks for.
 
     Raises:
         UsageError: mixed precision is asked for by name, and the architecture cannot do it.
@@ -87,7 +89,7 @@ def resolve_precision(choice: PrecisionChoice, device: torch.device, architectur
                 "set precision to fp32 (or auto)"
             )
         return "fp32"
-    if choice == "fp16" and device.type == "cpu":
+    if device.type == APPLE or (choice == "fp16" and device.type == "cpu"):
         return "fp32"
     if choice == "bf16_emulated":
         return "bf16"
@@ -133,8 +135,23 @@ def keep_freed_memory() -> bool:
 def free_memory() -> None:
     """Give back what a model held that nobody has any more."""
     gc.collect()
+    empty_cache()
+
+
+def empty_cache() -> None:
+    """Give back what PyTorch keeps of a GPU's memory for tensors that are still to come."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    elif has_apple_gpu():
+        torch.mps.empty_cache()
+
+
+def wait_for_gpu() -> None:
+    """Until all that it was given to do is done, if one is in use."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.synchronize()
+    elif has_apple_gpu():
+        torch.mps.synchronize()
 
 
 def give_freed_memory_back() -> None:

@@ -20,6 +20,7 @@ import torch
 from qakit.data.splits import read_split
 from qakit.distributed import Workers
 from qakit.inference.scoring import prepare, score
+from qakit.modeling.device import wait_for_gpu
 from qakit.names import duration
 from qakit.recipe.model import Recipe, TrainSection
 from qakit.runs import CLOCK, Run
@@ -187,8 +188,7 @@ class Clock:
         return Pace(*self.workers.from_first(decided))
 
     def _look(self, step: int, pace: Pace, plan: Plan, section: TrainSection) -> Pace:
-        if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-            torch.cuda.synchronize()
+        wait_for_gpu()
         if self._lap_steps:
             self.step = (now() - self._lap) / self._lap_steps
             self._lap, self._lap_steps = now(), 0

@@ -20,6 +20,7 @@ from torch import Tensor, distributed, nn
 
 from qakit.distributed import largest
 from qakit.errors import ModelError
+from qakit.modeling.device import empty_cache
 from qakit.training.sharding import is_sharded
 
 BUCKET = 25 * 2**20
@@ -118,8 +119,7 @@ class GradientExchange:
     def _forget_gradients(self) -> None:
         for each in self._bucket_of:
             each.grad = None
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
+        empty_cache()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from qakit.recipe.model import TrainSection
 from qakit.training.averaging import averaged_from
 
 Named = list[tuple[str, nn.Parameter]]
+LOOKS_AT_FOUND_INF = ("cpu", "cuda")
+"""Where PyTorch's fused AdamW does; on Apple's GPUs it takes it and does not."""
 MOMENTS = 2
 """What AdamW keeps of each number that trains."""
 LEAST_IN_8_BITS, BLOCK = 4096, 256
@@ -74,11 +76,14 @@ def build_optimiser(model: ReadingModel, section: TrainSection, adapter: object 
     groups = parameter_groups(model, section, adapter)
     settings: dict[str, Any] = {"lr": section.learning_rate, "betas": section.betas, "eps": section.epsilon}
     if section.optimizer == "adamw":
-        return torch.optim.AdamW(groups, **settings, fused=True)
-    check_optimiser(section)
-    from bitsandbytes.optim import AdamW8bit
+        optimiser: torch.optim.Optimizer = torch.optim.AdamW(groups, **settings, fused=True)
+        if groups[0]["params"][0].device.type in LOOKS_AT_FOUND_INF:
+            return optimiser
+    else:
+        check_optimiser(section)
+        from bitsandbytes.optim import AdamW8bit
 
-    optimiser: torch.optim.Optimizer = AdamW8bit(groups, **settings, min_8bit_size=LEAST_IN_8_BITS)
+        optimiser = AdamW8bit(groups, **settings, min_8bit_size=LEAST_IN_8_BITS)
     optimiser.register_step_pre_hook(_leave_out_broken)
     return optimiser
 
@@ -106,7 +111,7 @@ def moments_size(parameters: Iterable[nn.Parameter], section: TrainSection) -> i
 
 
 def _leave_out_broken(optimiser: torch.optim.Optimizer, *_: object) -> None:
-    """Before a step: without gradients it changes nothing. bitsandbytes does not know of ``found_inf``."""
+    """Before a step: without gradients it changes nothing. For optimisers that do not look at ``found_inf``."""
     if float(getattr(optimiser, "found_inf", 0.0)):
         optimiser.zero_grad(set_to_none=True)
 

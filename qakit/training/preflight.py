@@ -128,7 +128,7 @@ def _without_trace(assembled: Assembled, device: torch.device) -> Iterator[Assem
     parameters = list(assembled.model.parameters())
     held = [parameter.grad for parameter in parameters]
     copy = replace(assembled, model=sharing_copy(assembled.model))
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with torch.random.fork_rng(devices=[] if device.type == "cpu" else [device], device_type=device.type):
         try:
             for parameter in parameters:
                 parameter.grad = None

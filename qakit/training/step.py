@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from qakit.attribution import fault
 from qakit.data.batch import Batch
 from qakit.errors import RunError
+from qakit.modeling.device import empty_cache
 from qakit.modeling.model import ReadingModel
 from qakit.protocols import GivesDistributions, HeadOutput
 from qakit.randomness import derive_seed
@@ -93,8 +94,7 @@ def step_gradients(
             if found.outcome is Outcome.END:
                 raise RunError(too_large(1, accumulation)) from None
         optimiser.zero_grad(set_to_none=True)
-        if accelerator.device.type == "cuda":
-            torch.cuda.empty_cache()
+        empty_cache()
         accumulation *= 2
         listener(
             Notice(

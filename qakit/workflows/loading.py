@@ -189,6 +189,7 @@ def _device(given: int | str | torch.device | None) -> torch.device | None:
     except (RuntimeError, TypeError, AssertionError) as error:  # the last: PyTorch without CUDA
         gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
         here = ["'cpu'", *(f"'cuda:{number}'" for number in range(gpus))]
+        here += ["'mps'"] if torch.backends.mps.is_available() else []
         raise UsageError(f"device is {given!r}; here it must be {' or '.join(here)}") from error
 
 
