@@ -67,6 +67,18 @@ def test_the_gradients_are_those_of_the_backward_passes(parts: int) -> None:
 
 
 @pytest.mark.usefixtures("bucket")
+def test_they_are_averaged_over_the_processes() -> None:
+    """One of two that is alone in its group sends all that is summed."""
+    model = nn.Linear(3, 2)
+    exchange = GradientExchange(model, processes=2, device=CPU)
+    with exchange.sending():
+        model(torch.ones(3)).sum().backward()
+    exchange.finish(Outcome.WELL)
+    assert float(model.weight.grad.sum()) == 3  # type: ignore[union-attr]
+    assert float(model.bias.grad.sum()) == 1  # type: ignore[union-attr]
+
+
+@pytest.mark.usefixtures("bucket")
 def test_a_second_pass_adds_to_what_has_travelled() -> None:
     plain, model = tiny_model(), tiny_model()
     section = AdversarialSection(method="fgm")
