@@ -53,6 +53,16 @@ def test_says_what_it_gives() -> None:
     assert isinstance(built, TransformersNames)
 
 
+@pytest.mark.parametrize("architecture", ["bert", "roberta"])
+@pytest.mark.parametrize("dense", [True, False])
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+def test_transformers_has_it_where_it_reads_position_0_through_a_dense_layer(
+    architecture: str, dense: bool, pooling: str
+) -> None:
+    named = set(head(replace(RUNTIME, architecture=architecture), dense=dense, pooling=pooling).transformers_names)
+    assert bool(named) == (dense and pooling == "cls")
+
+
 @pytest.mark.parametrize("dense", [True, False])
 def test_pooling_reads_position_0_or_the_mean_of_real_tokens(dense: bool) -> None:
     batch, states = made_up_batch(targets=False), hidden()

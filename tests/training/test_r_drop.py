@@ -93,7 +93,7 @@ def negative_log_likelihood(name: str, found: list[Distributions], batch: Batch)
     assert segment is not None
     if name == "linear_span":
         picked = [each.log_probability.gather(1, at[:, None]) for each, at in zip(found, (first, last), strict=True)]
-        return -torch.stack(picked).mean().item()
+        return -sum(each.weight * float(own.mean()) for each, own in zip(found, picked, strict=True))
     if name == "classifier":
         assert batch.target_label is not None
         return -float(found[0].log_probability.gather(1, batch.target_label.long()[:, None]).mean())
@@ -112,6 +112,13 @@ def test_the_distributions_are_those_of_the_loss(name: str, settings: Any) -> No
     output = head(torch.randn(4, 14, 16, generator=torch.Generator().manual_seed(1)), batch)
     found = head.distributions(output.scores, batch)
     assert output.loss.item() == pytest.approx(negative_log_likelihood(name, found, batch), rel=1e-4)
+
+
+def test_the_paragraph_scorers_distributions_count_as_in_its_loss() -> None:
+    """Half for the start, half for the end, and the weight of the paragraphs."""
+    head, batch = tiny_head("paragraph_scorer", paragraph_weight=0.3), made_up_batch()
+    found = head.distributions(head(torch.randn(4, 14, 16), batch).scores, batch)
+    assert [each.weight for each in found] == [0.5, 0.5, 0.3]
 
 
 def test_without_dropout_nothing_changes_and_the_user_is_told() -> None:
