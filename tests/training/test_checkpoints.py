@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from torch import nn
 
 from qakit.errors import RunError
 from qakit.modeling.model import ReadingModel
+from qakit.protocols import ParameterRule
 from qakit.recipe.model import TrainSection
 from qakit.training import checkpoints
 from qakit.training.checkpoints import (
@@ -138,6 +141,28 @@ def test_matrices_decay_and_biases_and_norms_do_not() -> None:
         "head, decay": (["head.weight"], 1e-3, 0.1),
         "head, no decay": (["head.bias"], 1e-3, 0.0),
     }
+
+
+def test_the_adapter_rules_the_backbones_parameters_and_the_head_its_own() -> None:
+    """Under their names within it."""
+    model, seen = small_model(0), dict[str, list[str]](adapter=[], head=[])
+
+    def ruler(whose: str, rule: ParameterRule) -> Any:
+        def parameter_rule(name: str) -> ParameterRule:
+            seen[whose].append(name)
+            return rule
+
+        return parameter_rule
+
+    model.head.parameter_rule = ruler("head", ParameterRule(decays=True))
+    adapter = SimpleNamespace(parameter_rule=ruler("adapter", ParameterRule(decays=False, rate=3.0)))
+    groups = parameter_groups(model, TrainSection(weight_decay=0.1, learning_rate=1e-4), adapter)
+    assert seen == {"adapter": [name for name, _ in model.backbone.named_parameters()], "head": ["weight", "bias"]}
+    assert [(group["name"], group["weight_decay"]) for group in groups] == [
+        ("backbone, no decay, 3 x", 0.0),
+        ("head, decay", 0.1),
+    ]
+    assert [group["peak_rate"] for group in groups] == pytest.approx([3e-4, 1e-4])
 
 
 def test_a_damaged_checkpoint_of_a_later_step_does_not_push_out_new_ones(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from qakit.modeling.model import ReadingModel
 from qakit.runs import Run
 from qakit.training import clock as clock_module
 from qakit.training.checkpoints import Progress, Resuming
-from qakit.training.clock import CLOSING, Clock, account
+from qakit.training.clock import CLOSING, MEASURED, WARM, Clock, account
 from qakit.training.events import Event, Replanned, StepDone, silence
 from qakit.training.feed import Epoch
 from qakit.training.interrupts import StopRequest
@@ -139,6 +139,17 @@ def test_the_time_is_used_and_the_schedule_reaches_its_end(bench: Bench, step: C
     peak = rates.index(max(rates))
     assert rates[peak:] == sorted(rates[peak:], reverse=True)
     assert rates[-1] < 0.1 * rates[peak]
+
+
+def test_a_step_takes_the_mean_of_those_after_the_first_ones(bench: Bench) -> None:
+    clock = Clock(BUDGET / 3600, BUDGET, 0.0, ALONE)
+    plan, section = tiny_plan(STEPS), tiny_recipe().train
+    clock.begin()
+    for seconds in [40.0] * WARM + [0.25, 0.75] * (MEASURED // 2):
+        bench.now += seconds
+        clock.stepped()
+    clock.look(WARM + MEASURED, Pace.of(plan, None), plan, section, waits=True)
+    assert clock.step == pytest.approx(0.5)
 
 
 def test_what_fits_is_trained_as_without_a_clock(bench: Bench) -> None:

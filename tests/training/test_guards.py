@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from qakit.errors import RunError
-from qakit.training.guards import StepGuard, is_time_to_look, not_learning, told_when_memory_ends
+from qakit.training import guards
+from qakit.training.checkpoints import Progress
+from qakit.training.guards import StepGuard, Tally, is_time_to_look, not_learning, told_when_memory_ends
 
 NAN, INF = float("nan"), float("inf")
 
@@ -92,13 +96,31 @@ def test_a_loss_that_does_not_fall_is_remarked_on(losses: list[float], remarks: 
     assert (not_learning(losses) is not None) == remarks
 
 
-@pytest.mark.parametrize(("steps", "log_every"), [(1000, 10), (100, 10), (30, 1), (7, 3)])
-def test_the_loss_is_looked_at_once_or_never(steps: int, log_every: int) -> None:
+@pytest.mark.parametrize(
+    ("steps", "log_every", "expected"),
+    [(1000, 10, [150]), (1010, 10, [160]), (100, 10, [60]), (30, 1, [6]), (7, 3, [])],
+)
+def test_the_loss_is_looked_at_once_or_never(steps: int, log_every: int, expected: list[int]) -> None:
+    """After 15% of the steps, and not before six lines of the log."""
     looks = [
         at for at in range(log_every, steps + 1, log_every) if is_time_to_look(at, steps=steps, log_every=log_every)
     ]
-    assert len(looks) <= 1
-    assert bool(looks) == (steps >= 6 * log_every)
+    assert looks == expected
+
+
+def test_pauses_are_not_counted_in_windows_per_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(guards.time, "perf_counter", lambda: clock.now)
+    *_, guard = guarded()
+    tally = Tally(guard, Progress(), device=torch.device("cpu"))
+    for _ in range(2):  # each reading counts anew
+        tally.add(torch.tensor(1.0), windows=6)
+        clock.now += 2
+        with tally.paused():
+            clock.now += 50
+        tally.add(torch.tensor(1.0), windows=6)
+        clock.now += 1
+        assert tally.read().windows_per_second == 4
 
 
 def test_work_that_cannot_be_cut_says_what_to_do_when_memory_runs_out() -> None:

@@ -112,6 +112,7 @@ def test_the_scalers_search_for_its_scale_is_counted_and_not_alarming() -> None:
     logged = trained(model, steps=12, scale=2.0**127)  # the scaled loss is infinite, until the scale has been halved
     skipped = [line["skipped"] for line in logged.lines]
     assert 0 < sum(skipped) < 12 and skipped[-1] == 0
+    assert [line["loss"] is None for line in logged.lines] == [count == 1 for count in skipped]
     assert logged.notices == []
 
 

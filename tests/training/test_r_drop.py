@@ -55,6 +55,13 @@ def test_it_is_the_symmetric_kullback_leibler_divergence(seed: int, rows: int, c
     assert float(found) >= -1e-6
 
 
+@pytest.mark.parametrize(("first", "second"), [(0, 0), (0, 1), (2, 1)])
+def test_readings_of_different_kinds_are_not_compared(first: int, second: int) -> None:
+    one = Distributions(torch.zeros(1, 1), torch.ones(1, 1, dtype=torch.bool), 1)
+    with pytest.raises(PluginError, match=f"at least one: there are {first} and {second}"):
+        divergence([one] * first, [one] * second)
+
+
 @pytest.mark.parametrize(("name", "settings"), HEADS)
 def test_the_loss_is_the_mean_of_both_readings_and_the_weighted_divergence(name: str, settings: Any) -> None:
     model, batch = tiny_model(name, backbone_dropout=0.4, **settings), made_up_batch()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +17,7 @@ from tiny_model import tiny_model, tiny_plan, tiny_recipe
 from torch import Tensor
 
 from qakit.errors import UsageError
-from qakit.training.soup import candidates, forget_after, greedy_soup, keep_candidate, overwrite, set_aside
+from qakit.training.soup import candidates, cook, forget_after, greedy_soup, keep_candidate, overwrite, set_aside
 from qakit.training.tricks import check_tricks
 
 Point = tuple[float, float]
@@ -62,6 +64,26 @@ def test_it_adds_what_does_not_lower_the_value_best_first(points: list[Point]) -
     assert soup.value == pytest.approx(judged({"w": mean})[0], abs=1e-4)
     assert soup.value == pytest.approx(by_hand(points)[1], abs=1e-4)
     assert (soup.outcome is None) == (len(chosen) == 1)
+
+
+@pytest.mark.parametrize(("second", "steps"), [((2.0, 1.0), [1, 2]), ((-9.0, 1.0), [1])])
+def test_only_an_average_that_helps_is_kept_and_told(second: Point, steps: list[int], tmp_path: Path) -> None:
+    written(tmp_path, [(0.5, 1.0), second])
+    weights, kept = {"w": torch.tensor([7.0, 7.0])}, list[Any]()
+
+    def judge() -> Any:
+        value, text = judged(weights)
+        return SimpleNamespace(value=value, evaluation=SimpleNamespace(figures={"text": text}))
+
+    said, told = cook(candidates(tmp_path), weights, judge, lambda *what: kept.append(what), metric="f1")
+    assert said["steps"] == steps
+    assert weights["w"].tolist() == [7.0, 7.0]
+    if steps == [1]:
+        assert kept == [] and said["before"] == said["after"] and "figures" not in said
+        assert told == "soup: the weights of step 1 stay alone: none of 1 others helps them"
+    else:
+        assert [where["step"] for _, where in kept] == [1] and said["figures"] == {"text": "-0.062"}
+        assert told == "soup: the average of the weights of steps 1, 2: f1 -0.25 -> -0.06"
 
 
 def test_what_hurts_stays_out(tmp_path: Path) -> None:
