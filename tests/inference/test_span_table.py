@@ -64,6 +64,14 @@ def test_a_head_must_stay_in_the_contexts(first: int, last: int) -> None:
         table.add(batch, decoded)
 
 
+@pytest.mark.parametrize("outside", [-1, 99])
+@pytest.mark.parametrize("side", ["first", "last"])
+def test_a_head_must_stay_in_the_input(side: str, outside: int) -> None:
+    table, batch, decoded = made(**{side: outside})
+    with pytest.raises(PluginError, match="positions outside the input"):
+        table.add(batch, decoded)
+
+
 def test_a_head_may_give_fewer_or_more_places_than_the_table_has() -> None:
     table, batch, decoded = made()
     table.add(batch, decoded)

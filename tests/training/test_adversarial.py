@@ -126,6 +126,21 @@ def test_a_step_without_memory_is_cut_and_comes_to_the_same(method: str, monkeyp
     same(gradients_of(cut), gradients_of(whole))
 
 
+def test_as_long_as_any_part_has_two_windows_a_step_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, cut = tiny_model(), tiny_model()
+    gradients(whole)
+    forward = TinyBackbone.forward
+
+    def fits_one(self: TinyBackbone, **inputs: Any) -> Any:
+        if len(inputs["input_ids"]) > 1:
+            raise torch.OutOfMemoryError("out of memory")
+        return forward(self, **inputs)
+
+    monkeypatch.setattr(TinyBackbone, "forward", fits_one)
+    gradients(cut, parts=3)  # of four windows
+    same(gradients_of(cut), gradients_of(whole))
+
+
 @pytest.mark.parametrize("method", ["fgm", "awp"])
 @pytest.mark.parametrize("parts", [2, 3, 4])
 def test_it_does_not_matter_how_a_step_is_cut(method: str, parts: int) -> None:
