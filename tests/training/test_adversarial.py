@@ -126,6 +126,15 @@ def test_a_step_without_memory_is_cut_and_comes_to_the_same(method: str, monkeyp
     same(gradients_of(cut), gradients_of(whole))
 
 
+def test_gradients_travel_with_the_last_part_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    no_sync, backward = Accelerator.no_sync, Accelerator.backward
+    monkeypatch.setattr(Accelerator, "no_sync", lambda self, model: seen.append("held") or no_sync(self, model))
+    monkeypatch.setattr(Accelerator, "backward", lambda self, loss: seen.append("backward") or backward(self, loss))
+    gradients(tiny_model(), parts=3)
+    assert seen == ["held", "backward", "held", "backward", "backward"]
+
+
 def test_as_long_as_any_part_has_two_windows_a_step_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     whole, cut = tiny_model(), tiny_model()
     gradients(whole)

@@ -23,6 +23,11 @@ def test_a_group_counts_once_however_many_windows_it_has() -> None:
     assert [part.weight for part in parts] == [2 / 3, 1 / 3]
 
 
+def test_a_single_process_has_no_parts_without_work() -> None:
+    parts = parts_of(np.arange(2), accumulation=4, rank=0, processes=1)
+    assert [(part.weight, part.units) for part in parts] == [(0.5, 1), (0.5, 1)]
+
+
 def test_a_process_without_work_gets_a_filler_that_does_not_count() -> None:
     groups = np.array([4, 4, 1])
     parts = [

@@ -108,6 +108,15 @@ def test_the_loss_is_looked_at_once_or_never(steps: int, log_every: int, expecte
     assert looks == expected
 
 
+def test_the_logged_loss_is_the_mean_of_the_steps_that_were_done() -> None:
+    *_, guard = guarded()
+    tally = Tally(guard, Progress(), device=torch.device("cpu"))
+    for loss in (1.0, NAN, 5.0):
+        tally.add(guard.judge(torch.tensor(loss), torch.tensor(1.0)), windows=6)
+    counted = tally.read()
+    assert (counted.loss, counted.skipped, counted.any_done) == (3.0, 1, True)
+
+
 def test_pauses_are_not_counted_in_windows_per_second(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(now=100.0)
     monkeypatch.setattr(guards.time, "perf_counter", lambda: clock.now)

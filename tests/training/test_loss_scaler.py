@@ -101,6 +101,7 @@ def test_scaled_steps_are_the_steps_without_a_scaler(clip: float) -> None:
     with_it = trained(scaled, steps=4, scale=2.0**10, clip=clip)
     assert with_it.lines == without.lines
     assert [line["epoch"] for line in without.lines] == [1.0, 2.0, 3.0, 4.0]  # of one step each
+    assert [line["learning_rate"] for line in without.lines] == pytest.approx([1e-2, 7.5e-3, 5e-3, 2.5e-3])
     ours, theirs = weights_of(plain), weights_of(scaled)
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 

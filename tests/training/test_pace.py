@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +25,18 @@ def test_the_way_is_steps_evaluations_and_checkpoints_without_what_comes_at_the_
     assert each.seconds(60, 2) == pytest.approx(39 + 1 * 5.5 + 1 * 0.5)  # after 40: the one after 60 is the last
     assert forecast().seconds(120, 1) == pytest.approx(99 + 2 * 5.5 + 2 * 0.5)  # the ends of two epochs
     assert forecast(40).seconds(80, 1) == pytest.approx(40 + 5.5 + 0.5)  # the evaluation that comes next
+
+
+def test_slower_steps_take_longer() -> None:
+    alone = replace(forecast(evaluate_every=1000, checkpoint_every=1000), costs=Costs(4.0, 5.0, 1.0))
+    assert alone.seconds(31, 1) == 40.0
+
+
+def test_a_training_whose_steps_are_given_back_goes_on_where_it_is() -> None:
+    """It has as many steps as the recipe again, of which the first went through the schedule faster."""
+    pace = Pace(10, 40.0, PLAN.steps)
+    assert not pace.is_own(PLAN)
+    assert (pace.at(10, PLAN), pace.at(PLAN.steps, PLAN)) == (40.0, PLAN.steps)
 
 
 def test_evaluations_are_left_out_before_steps() -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from itertools import accumulate, pairwise
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_model import tiny_plan, tiny_recipe
+
+from qakit.training.plan import Plan
 
 
 @given(sizes=st.lists(st.integers(1, 7), min_size=1, max_size=5), data=st.data())
@@ -27,6 +31,22 @@ def test_what_is_done_every_so_often(sizes: list[int], every: int, data: st.Data
     plan = tiny_plan(*ends, steps=data.draw(st.integers(1, ends[-1])))
     assert list(plan.due("epoch")) == [end for end in ends if end <= plan.steps]
     assert list(plan.due(every)) == [step for step in range(1, plan.steps + 1) if step % every == 0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps", "ends"),
+    [
+        ({"epochs": 2.5}, 10, (4, 8, 12)),
+        ({"epochs": 2}, 8, (4, 8)),
+        ({"epochs": 0.1}, 1, (4,)),
+        ({"epochs": 3, "max_steps": 5}, 5, (4, 8)),
+    ],
+)
+def test_it_is_as_long_as_the_recipe_says(settings: dict[str, Any], steps: int, ends: tuple[int, ...]) -> None:
+    """In epochs of four batches, up to the end of the one in which the training ends."""
+    feed: Any = SimpleNamespace(epoch=lambda number: SimpleNamespace(number=number, batches=range(4)))
+    plan = Plan.of(tiny_recipe(**settings), feed)
+    assert (plan.steps, plan.ends) == (steps, ends)
 
 
 def test_an_epoch_may_be_half_done() -> None:

@@ -142,8 +142,9 @@ def test_without_dropout_nothing_changes_and_the_user_is_told() -> None:
 
 def test_attention_that_is_given_a_rate_counts_as_dropout() -> None:
     model = tiny_model()
-    model.backbone.attention_dropout = 0.1  # type: ignore[assignment]
-    assert has_dropout(model)
+    for rate in (0.0, 0.1):
+        model.backbone.attention_dropout = rate  # type: ignore[assignment]
+        assert has_dropout(model) == (rate > 0)
 
 
 def remarks(model: ReadingModel, head: str) -> list[str]:

@@ -12,6 +12,7 @@ from qakit.training.optim import rate_factor, warmup_steps
 def test_warmup_below_one_is_a_share_of_all_steps() -> None:
     assert warmup_steps(0.1, 200) == 20
     assert warmup_steps(30, 200) == 30
+    assert warmup_steps(1, 200) == 1  # a step, not all of them
     assert warmup_steps(0, 200) == 0
 
 
