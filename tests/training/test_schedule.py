@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +21,11 @@ def test_warmup_below_one_is_a_share_of_all_steps() -> None:
 def test_linear_rises_to_the_peak_and_falls_along_a_line() -> None:
     factors = [rate_factor(step, total=10, warmup=3, schedule="linear") for step in range(10)]
     assert factors == pytest.approx([1 / 4, 2 / 4, 3 / 4, 1, 6 / 7, 5 / 7, 4 / 7, 3 / 7, 2 / 7, 1 / 7])
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
+def test_a_warmup_of_all_steps_but_one_ends_at_the_peak(schedule: Any) -> None:
+    assert rate_factor(9, total=10, warmup=9, schedule=schedule) == pytest.approx(1)
 
 
 def test_cosine_is_at_half_in_the_middle_and_constant_stays() -> None:
