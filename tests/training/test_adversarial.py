@@ -129,8 +129,17 @@ def test_a_step_without_memory_is_cut_and_comes_to_the_same(method: str, monkeyp
 def test_gradients_travel_with_the_last_part_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     no_sync, backward = Accelerator.no_sync, Accelerator.backward
-    monkeypatch.setattr(Accelerator, "no_sync", lambda self, model: seen.append("held") or no_sync(self, model))
-    monkeypatch.setattr(Accelerator, "backward", lambda self, loss: seen.append("backward") or backward(self, loss))
+
+    def held(self: Accelerator, model: Any) -> Any:
+        seen.append("held")
+        return no_sync(self, model)
+
+    def goes_back(self: Accelerator, loss: Tensor) -> None:
+        seen.append("backward")
+        backward(self, loss)
+
+    monkeypatch.setattr(Accelerator, "no_sync", held)
+    monkeypatch.setattr(Accelerator, "backward", goes_back)
     gradients(tiny_model(), parts=3)
     assert seen == ["held", "backward", "held", "backward", "backward"]
 
