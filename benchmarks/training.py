@@ -22,6 +22,7 @@ from typing import Any
 
 import datasets
 import torch
+from accelerate.state import AcceleratorState, GradientState
 from torch import Tensor, nn
 from transformers import (
     AutoModelForQuestionAnswering,
@@ -134,6 +135,8 @@ def by_trainer(task: Task, steps: int | None, *, padded: bool) -> Trained:
     torch.manual_seed(task.seed)
     model = AutoModelForQuestionAnswering.from_pretrained(task.backbone, dtype=torch.float32, **task.dropped())
     table = datasets.Dataset.from_list(features(tokenizer, task.train, padded=padded))
+    AcceleratorState._reset_state(reset_partial_state=True)  # it keeps the precision of the training before
+    GradientState._reset_state()
     arguments = TrainingArguments(
         output_dir=str(task.folder / "peer"),
         per_device_train_batch_size=BATCH,
