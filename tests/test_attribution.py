@@ -671,7 +671,7 @@ def test_candidates_are_looked_at_where_they_arrive(
     batch = made_up_batch(targets=False)
     model = ReadingModel(torch.nn.Identity(), head)
     with pytest.raises(QakitError) as caught:
-        collected.add(model, batch, batch, output(scores={"x": torch.full((4, 1), scores)}))
+        collected.add(model, collected.find(model, batch, batch, output(scores={"x": torch.full((4, 1), scores)})))
     assert said in str(caught.value)
 
 

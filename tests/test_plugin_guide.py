@@ -86,7 +86,7 @@ def test_the_reader_of_the_guide_works(tmp_path: Path) -> None:
     (mended,) = testing.check_reader(component, api.NoSettings(), path, policies=policies)
     assert mended.question == "what?"
     path.write_text("what\tA tide.\ttide\n", "utf-8")
-    with pytest.raises(AssertionError, match="read raises LookupError: a problem of the kind 'no_mark', which is not"):
+    with pytest.raises(AssertionError, match="read fails: LookupError: a problem of the kind 'no_mark', which is not"):
         testing.check_reader(replace(component, problems=()), api.NoSettings(), path)
     path.write_bytes(b"\xff")
     with pytest.raises(api.DataError, match=r"cards\.txt: cannot be read"):

@@ -130,7 +130,7 @@ def test_the_plugins_are_listed_beside_ours(environment: Environment) -> None:
     ]
     assert theirs[1]["settings"][0] == {
         "name": "width",
-        "type": "int > 0",
+        "type": "an integer greater than 0",
         "required": False,
         "default": 128,
         "description": "Size of the hidden layer.",
