@@ -25,9 +25,7 @@ def test_four_processes_with_one_file_submit_it_once(fault: Fault | None, bench:
         bench.server.inject("CreateSubmission", fault)
     running = [bench.start(*SUBMIT) for _ in range(4)]
     done = [one.wait() for one in running]
-    assert sorted(one.code for one in done) == [0, 3, 3, 3], "\n".join(
-        one.err for one in done
-    )  # whole: a list would be cut
+    assert sorted(one.code for one in done) == [0, 3, 3, 3], "\n".join(one.err for one in done)
     assert len(bench.created()) == 1
     bench.check_ledger()
 
