@@ -247,19 +247,20 @@ def _leave(workers: Workers) -> None:
     AcceleratorState._reset_state(reset_partial_state=True)
 
 
-def largest(value: int, device: torch.device) -> int:
-    """The largest of all processes' values. They meet on the CPU, so that none waits for its GPU.
+def largest(values: Sequence[int], device: torch.device) -> list[int]:
+    """The largest of all processes' values, for each place. They meet on the CPU, so that none waits for its GPU.
 
     Args:
+        values: as many in each process.
         device: this process's, on which it exchanges tensors.
     """
     import torch
 
-    box = torch.tensor(value)
+    box = torch.tensor(values)
     torch.distributed.all_reduce(
         box, torch.distributed.ReduceOp.MAX, group=None if device.type == "cpu" else _cpu_group()
     )
-    return int(box)
+    return [int(value) for value in box]
 
 
 @cache

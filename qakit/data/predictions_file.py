@@ -184,6 +184,8 @@ def _of_records(records: Records, path: Path) -> AnswerFile:
         if isinstance(record, RepeatedKeyObject):
             raise DataError(f"{record.key!r} comes twice", path=path, row=row)
         id_, answer = record.get("id"), record.get(name)
+        if isinstance(answer, RepeatedKeyObject):
+            raise DataError(f"{answer.key!r} comes twice in {name!r}", path=path, row=row)
         if isinstance(id_, bool) or not isinstance(id_, str | int):
             raise DataError(f"the id is {kind_of(id_)}; expected records with 'id' and '{name}'", path=path, row=row)
         if several:

@@ -9,6 +9,7 @@ Source: Li et al. 2020, "PyTorch Distributed: Experiences on Accelerating Data P
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,8 +49,14 @@ class GradientExchange:
         parameters = [each for each in reversed(list(model.parameters())) if each.requires_grad]
         self._buckets = _buckets(parameters, BUCKET)
         self._bucket_of = {each: number for number, own in enumerate(self._buckets) for each in own}
+        own = weakref.WeakMethod(self._has_gradient)  # parameters and exchange would hold each other for ever
+
+        def has_gradient(parameter: nn.Parameter) -> None:
+            if (method := own()) is not None:
+                method(parameter)
+
         for each in parameters:
-            each.register_post_accumulate_grad_hook(self._has_gradient)  # type: ignore[no-untyped-call]
+            each.register_post_accumulate_grad_hook(has_gradient)  # type: ignore[no-untyped-call]
         self._begin()
 
     @staticmethod
@@ -71,7 +78,8 @@ class GradientExchange:
     def finish(self, outcome: Outcome) -> Outcome:
         """Wait until all that travels is there; returns the largest outcome of all processes.
 
-        Where it is not ``WELL`` there are no gradients afterwards. Nothing waits for the device.
+        Where it is not ``WELL`` there are no gradients afterwards; else a parameter has none that no process has used,
+        as with a single one. Nothing waits for the device.
         """
         if outcome is not Outcome.WELL:
             self._forget_gradients()
@@ -79,16 +87,22 @@ class GradientExchange:
             self._send()
         for each in self._sent:
             each.work.wait()
+        used = self._used
         self._begin()
         for buffer in self._buffers:  # what a backbone keeps of its texts; the first process writes the checkpoints
             _take_first(buffer)
-        agreed = Outcome(largest(int(outcome), self._device))
+        worst, *anywhere = largest([int(outcome), *used], self._device)
+        agreed = Outcome(worst)
         if agreed is not Outcome.WELL:
             self._forget_gradients()
+        for parameter, somewhere in zip(self._bucket_of, anywhere, strict=True):
+            if not somewhere:
+                parameter.grad = None
         return agreed
 
     def _begin(self) -> None:
         self._sent: list[_Sent] = []
+        self._used: list[int] = []  # of each parameter, in their order: 1 where this process has a gradient
         self._waiting = [len(own) for own in self._buckets]
 
     def _has_gradient(self, parameter: nn.Parameter) -> None:
@@ -108,6 +122,7 @@ class GradientExchange:
     def _send(self) -> None:
         """Send the next bucket, in the same order everywhere. Its gradients then lie in it, and nowhere else."""
         own = self._buckets[len(self._sent)]
+        self._used += [int(each.grad is not None) for each in own]
         gradients = [each.grad if each.grad is not None else torch.zeros_like(each) for each in own]
         flat = torch.cat([each.reshape(-1) for each in gradients]) if len(own) > 1 else gradients[0].reshape(-1)
         del gradients

@@ -229,7 +229,7 @@ class _Trial:
             )
         if backward:
             with _stage("backward pass", self._head):
-                self._check_gradients(alone=workers.size == 1)
+                self._check_gradients()
         return total / len(rows), parts
 
     def answer(self) -> None:
@@ -292,7 +292,7 @@ class _Trial:
                 "reach the weights; this is a mistake in the head's plugin"
             )
 
-    def _check_gradients(self, *, alone: bool) -> None:
+    def _check_gradients(self) -> None:
         """Every trainable parameter should have one."""
         recipe, model = self.prepared.recipe, self.assembled.model
         trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
@@ -308,11 +308,6 @@ class _Trial:
         names = ", ".join(without[:NAMES_SHOWN]) + (", ..." if len(without) > NAMES_SHOWN else "")
         if parts["backbone"] and set(parts["backbone"]) <= set(without):
             names = "the whole backbone"
-        if not alone:
-            raise ModelError(
-                f"several processes need a gradient for every trainable parameter, and the first batch gives none to "
-                f"{len(without)} ({names}): train with one process, or freeze them with another adapter"
-            )
         self.listener(
             Notice(
                 f"preflight: {len(without)} of {len(trained)} trainable parameters get no gradient from the first "

@@ -360,12 +360,6 @@ def test_parameters_without_a_gradient_are_named(plain: Prepared, registry: Regi
     assert notice.startswith("preflight: 1 of ")
 
 
-def test_several_processes_need_all_gradients(plain: Prepared, registry: Registry) -> None:
-    said = refusal(with_idle_parameter(plain), registry, ModelError, workers=Workers(1, 2))
-    assert "several processes need a gradient for every trainable parameter" in said
-    assert "(head.idle): train with one process, or freeze them" in said
-
-
 def test_each_process_takes_its_own_part_and_the_first_one_does_the_rest(plain: Prepared, registry: Registry) -> None:
     def compute(*_: Any) -> dict[str, Any]:
         raise ZeroDivisionError
