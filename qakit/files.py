@@ -17,6 +17,8 @@ from typing import Any
 from qakit.errors import OutputError, QakitError, RunError
 from qakit.temporary import remove_leftovers, stem_of, temporary_path
 
+HASHED_AT_A_TIME = 2**18
+"""Bytes of a file that are read before somebody is asked whether to go on."""
 _SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
 """How libraries written in Rust (safetensors, tokenizers) put the system's refusal into exceptions of their own."""
 
@@ -227,14 +229,22 @@ def recover_folder(folder: Path) -> None:
             old.replace(folder)
 
 
-def file_sha256(path: Path) -> str:
+def file_sha256(path: Path, check: Callable[[], None] = lambda: None) -> str:
     """SHA-256 of a file's bytes, hexadecimal.
+
+    Args:
+        path: the file.
+        check: called before each block; what it raises ends the reading of a large file.
 
     Raises:
         OSError: it cannot be read.
     """
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digest, block = hashlib.sha256(), memoryview(bytearray(HASHED_AT_A_TIME))
+    with path.open("rb", buffering=0) as file:
+        while size := file.readinto(block):
+            check()
+            digest.update(block[:size])
+    return digest.hexdigest()
 
 
 def without_gz(path: Path) -> Path:

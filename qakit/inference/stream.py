@@ -114,10 +114,10 @@ def answer_shards(
         OutputError: the file system refuses.
     """
     tally = Tally(len(shards))
-    waiting = [shard for shard in shards if not folder.is_done(shard)]
+    work = _Work(_alone(trained), folder, keep_going, stopping, listener, tally)
+    waiting = [shard for shard in shards if not folder.is_done(shard, work.check_stop)]
     tally.skipped = len(shards) - len(waiting)
     tally.bytes_left = sum(Print.of(shard.source).size for shard in waiting)
-    work = _Work(_alone(trained), folder, keep_going, stopping, listener, tally)
     reading = Reading(work.trained, folder, block, work.check_stop)
     listener(tally)
     moved = True
@@ -199,7 +199,7 @@ class _Work:
                 "bytes": file.print.size,
                 "modified_ns": file.print.modified_ns,
                 "sha256": digest,
-                "beside": {str(each): input_sha256(each, Print.of(each)) for each in problems.beside},
+                "beside": {str(each): input_sha256(each, Print.of(each), self.check_stop) for each in problems.beside},
                 "examples": self.tally.examples - before,
                 "problems": problems.describe(),
             }

@@ -14,10 +14,9 @@ Names that begin with ``_`` are skipped by whatever reads a folder of Parquet fi
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,6 +33,9 @@ from qakit.runs import Run, refuse_ways_out
 
 SCHEMA = 1
 """Version of the files in ``_progress``."""
+MOST_HASHED = 4096
+"""Files whose hash is remembered."""
+
 PROGRESS = "_progress"
 
 
@@ -98,17 +100,30 @@ class Print:
         return cls(status.st_size, status.st_mtime_ns)
 
 
-@lru_cache(maxsize=64)
-def input_sha256(path: Path, seen: Print) -> str:  # noqa: ARG001 - another print, another content
+_hashed: dict[tuple[Path, Print], str] = {}
+
+
+def input_sha256(path: Path, seen: Print, check: Callable[[], None] = lambda: None) -> str:
     """SHA-256 of an input file, hexadecimal; files of contexts, which all inputs share, are read once.
+
+    Args:
+        path: the file.
+        seen: its print; with another one the content is taken for another.
+        check: called between blocks; raises an error once somebody has asked to stop.
 
     Raises:
         DataError: it cannot be read.
     """
-    try:
-        return file_sha256(path)
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", path=path) from None
+    known = _hashed.get((path, seen))
+    if known is None:
+        try:
+            known = file_sha256(path, check)
+        except OSError as error:
+            raise DataError(f"cannot be read: {error.strerror or error}", path=path) from None
+        if len(_hashed) >= MOST_HASHED:
+            _hashed.clear()
+        _hashed[path, seen] = known
+    return known
 
 
 class AnswerFolder:
@@ -144,8 +159,8 @@ class AnswerFolder:
             else:
                 write_json(self._run_file, self._identity)
 
-    def is_done(self, shard: Shard) -> bool:
-        """Whether the answers of this input are there, whole.
+    def is_done(self, shard: Shard, check: Callable[[], None] = lambda: None) -> bool:
+        """Whether the answers of this input are there, whole; ``check`` as :func:`input_sha256` calls it.
 
         Raises:
             DataError: they are of another input: it has changed since.
@@ -157,11 +172,11 @@ class AnswerFolder:
         now = Print.of(shard.source)
         changed = None
         if (now.size, now.modified_ns) != (record.get("bytes"), record.get("modified_ns")) and (
-            now.size != record.get("bytes") or input_sha256(shard.source, now) != record.get("sha256")
+            now.size != record.get("bytes") or input_sha256(shard.source, now, check) != record.get("sha256")
         ):  # else it was copied or touched at most
             changed = shard.source
         for name, digest in record.get("beside", {}).items():
-            if (path := Path(name)).is_file() and input_sha256(path, Print.of(path)) != digest:
+            if (path := Path(name)).is_file() and input_sha256(path, Print.of(path), check) != digest:
                 changed = path
         if changed is None:
             return True

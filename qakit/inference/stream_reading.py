@@ -120,25 +120,21 @@ class Reading:
         Raises:
             DataError: an answered input has changed since.
         """
+        check = self._check(ahead)
         for shard in shards:
             with ExitStack() as held:
                 if not held.enter_context(self.folder.claim(shard)):
                     yield Elsewhere(shard)
                     continue
-                read, done = Print.of(shard.source), self.folder.is_done(shard)
+                read, done = Print.of(shard.source), self.folder.is_done(shard, check)
                 yield Begun(shard, held.pop_all(), read, done)
             if not done:
                 yield from self._contents(shard, read, ahead)
 
     def _contents(self, shard: Shard, read: Print, ahead: Ahead[Part] | InTurn[Part]) -> Iterator[Part]:
-        trained, recipe = self.trained, self.trained.recipe
-
-        def check(*_: int) -> None:
-            ahead.check()
-            self.check_stop()
-
+        trained, recipe, check = self.trained, self.trained.recipe, self._check(ahead)
         try:
-            digest = input_sha256(shard.source, read)
+            digest = input_sha256(shard.source, read, check)
             problems = problems_of(shard.source, recipe.data.problems, predicted_only=True)[0]
             reader = _Watched(build_reader(recipe, trained.registry), check)
             blocks = iter_blocks(reader, problems, size=self.block)
@@ -153,6 +149,15 @@ class Reading:
             yield Ended(error=error)
         else:
             yield Ended(digest, problems)
+
+    def _check(self, ahead: Ahead[Part] | InTurn[Part]) -> Callable[..., None]:
+        """What long work calls in between, with anything: ends it where nobody waits for it any more."""
+
+        def check(*_: int) -> None:
+            ahead.check()
+            self.check_stop()
+
+        return check
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,20 @@ def test_what_many_files_are_answered_with_is_read(form: str, classes: bool, tmp
         write([LabelPrediction("1", "yes") if classes else SpanPrediction("1", "two")])
     found = read_answers(path)
     assert (dict(found.answers), found.classes) == ({"1": "yes" if classes else "two"}, classes)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.csv.gz", "id,answer\n1,x\n"), ("a.tsv.GZ", "index\tprediction\n1\tx\n"), ("a.json.gz", '{"1": "x"}')],
+)
+def test_compressed_answers_are_known_by_the_ending_before_gz(name: str, content: str, tmp_path: Path) -> None:
+    path = file(tmp_path, name, gzip.compress(content.encode()))
+    assert dict(read_answers(path).answers) == {"1": "x"}
+
+
+def test_compressed_parquet_is_told_to_be_unpacked(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"a\.parquet\.gz: Parquet files are compressed inside; unpack this one"):
+        read_answers(file(tmp_path, "a.parquet.gz", gzip.compress(b"PAR1")))
 
 
 def test_one_record_is_no_object_of_answers(tmp_path: Path) -> None:

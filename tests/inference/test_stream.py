@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from qakit import files
 from qakit.distributed import ALONE, Workers
 from qakit.errors import DataError, OutputError, RunError
 from qakit.inference.stream import StoppedError, Tally, answer_shards
@@ -199,6 +201,30 @@ def test_what_was_asked_to_stop_stops_in_the_file(home: Path, run: Any, shards: 
         answer(home, trained, shards, tmp_path / "out", block=2, stopping=lambda: asked[0] if asked else 0)
     assert caught.value.exit_code == 143
     assert set(contents(tmp_path / "out")) == {"a.jsonl"}
+
+
+def test_it_stops_while_a_file_is_hashed(home: Path, run: Any, tmp_path: Path) -> None:
+    """Before any record is read: this file has none."""
+    source, asked = tmp_path / "a.csv", iter([0])
+    source.write_text("no table at all")
+    with pytest.raises(StoppedError, match="stopped by SIGINT"):
+        answer(home, run(), source, tmp_path / "out", stopping=lambda: next(asked, signal.SIGINT))
+
+
+def test_it_stops_while_what_is_answered_is_compared(home: Path, run: Any, shards: Path, tmp_path: Path) -> None:
+    answer(home, run(), shards, tmp_path / "out")
+    for file in shards.iterdir():
+        os.utime(file, ns=(1, 1))
+    with pytest.raises(StoppedError):
+        answer(home, run(), shards, tmp_path / "out", stopping=lambda: signal.SIGINT)
+
+
+def test_a_large_file_is_hashed_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "HASHED_AT_A_TIME", 3)
+    file, asked = tmp_path / "a", [0]
+    file.write_bytes(b"abcdefgh")
+    assert files.file_sha256(file, lambda: asked.append(1)) == hashlib.sha256(b"abcdefgh").hexdigest()
+    assert sum(asked) == 3
 
 
 def test_a_changed_input_is_refused_before_any_work(home: Path, run: Any, shards: Path, tmp_path: Path) -> None:
