@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -135,6 +135,35 @@ def test_where_memory_runs_out_the_smaller_batches_are_fetched_late_too(
     assert contents(scores) == plain
     assert len(said) == 1
     assert [each.split()[0] for each in log][:4] == ["launch", "launch", "launch", "fetch"]
+
+
+def test_a_head_may_write_each_batchs_results_into_the_same_tensors(
+    registry: Registry, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared, assembled, numbers = short_batches(tokenizer, registry, recipe_of(character_scores=True))
+    plain, kept = contents(score(prepared, assembled, device=CPU, precision="fp32")), dict[Any, Tensor]()
+    assert len(numbers) > 3
+
+    def reusing(method: str) -> None:
+        real = getattr(PositionHead, method)
+
+        def reuses(*arguments: Any) -> Any:
+            made = real(*arguments)
+            tensors = {each.name: getattr(made, each.name) for each in fields(made)}
+            return replace(
+                made,
+                **{
+                    name: kept.setdefault((method, name, each.shape), each.clone()).copy_(each)
+                    for name, each in tensors.items()
+                    if isinstance(each, Tensor)
+                },
+            )
+
+        monkeypatch.setattr(PositionHead, method, reuses)
+
+    reusing("decode")
+    reusing("position_scores")
+    assert contents(score(prepared, assembled, device=CPU, precision="fp32")) == plain
 
 
 @dataclass(frozen=True)
