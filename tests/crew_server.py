@@ -7,6 +7,7 @@ import errno
 import faulthandler
 import os
 import sys
+from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -67,6 +68,20 @@ def break_head() -> None:
     LinearSpan.forward = broken  # type: ignore[method-assign]
 
 
+def begin_otherwise() -> None:
+    """From now on the head `linear_span` begins with other weights than in other processes."""
+    begin = LinearSpan.__init__
+
+    @wraps(begin)
+    def elsewhere(self: LinearSpan, *arguments: Any, **options: Any) -> None:
+        begin(self, *arguments, **options)
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter += 1.0
+
+    LinearSpan.__init__ = elsewhere  # type: ignore[method-assign]
+
+
 def fit_only(most: int, *, backward: bool) -> None:
     """From now on no more windows than so many fit into memory in a training. ``backward``: it runs out in the backward
     pass, once the head has its gradients."""
@@ -100,6 +115,8 @@ def work(job: dict[str, Any]) -> NoReturn:
         refuse_writing(os.environ["REFUSE_WRITING"])
     if "BREAK_HEAD" in os.environ:
         break_head()
+    if "BEGIN_OTHERWISE" in os.environ:
+        begin_otherwise()
     if "FIT_ONLY" in os.environ:
         fit_only(int(os.environ["FIT_ONLY"]), backward="IN_BACKWARD" in os.environ)
     if "BUCKET" in os.environ:

@@ -24,6 +24,7 @@ from qakit.pretraining.prepare import Pretraining
 from qakit.runs import SEEN, Run, alone_in, check_free, environment, forget_training
 from qakit.training.checkpoints import Progress, Resuming
 from qakit.training.events import Listener, Started
+from qakit.training.exchange import share_first
 from qakit.training.feed import Epoch
 from qakit.training.interrupts import stop_requests
 from qakit.training.journal import Journal
@@ -142,6 +143,7 @@ def pretrain(
     note = _note(pretraining, files) | ({} if lineage is None else {"builds_on": dict(lineage.edges)})
     digest = hashlib.sha256(json.dumps(note["made_of"], sort_keys=True).encode("utf-8")).hexdigest()
     check_same(workers, note["made_of"]["settings"], pretraining.feed.encoded, pretraining.plan.first.windows)
+    share_first(model)
     with workers.fail_together():
         if workers.first and resume:
             _check_same(folder, note)

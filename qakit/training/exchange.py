@@ -146,7 +146,10 @@ class _Sent:
 
 
 def share_first(model: nn.Module) -> None:
-    """Give every process the first one's weights and buffers. All do this together."""
+    """Give every process the first one's weights and buffers, before anything is made of them (an average, say). All do
+    this together; a process that is alone has nothing to do."""
+    if not distributed.is_initialized():
+        return
     for each in (*model.parameters(), *model.buffers()):
         _take_first(each.detach())
 

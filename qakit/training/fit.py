@@ -24,6 +24,7 @@ from qakit.runs.plugins import plugins_of, settings_versions
 from qakit.training.checkpoints import Progress, Resuming
 from qakit.training.clock import Clock
 from qakit.training.events import Listener, Notice, Remark, Started
+from qakit.training.exchange import share_first
 from qakit.training.fingerprints import Seen
 from qakit.training.interrupts import stop_requests, stopping
 from qakit.training.journal import Journal
@@ -62,6 +63,7 @@ def fit(
     recipe, main, workers = prepared.recipe, accelerator.is_main_process, workers_of(accelerator)
     assembled, counts = prepared.assembled, parameter_counts(prepared.assembled.model)
     digest, journal = recipe_hash(recipe), Journal(run, main, None if clock is None else clock.elapsed)
+    share_first(assembled.model)
     trainee = Trainee.of(assembled, recipe, steps=prepared.plan.steps)
     with workers.fail_together():
         frozen = _frozen(prepared) if main else None

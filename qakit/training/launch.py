@@ -13,7 +13,6 @@ from torch.optim import Optimizer
 from qakit.distributed import Workers, check_same, join_workers
 from qakit.modeling.device import resolve_precision
 from qakit.recipe.model import Recipe
-from qakit.training.exchange import share_first
 from qakit.training.prepare import Prepared
 from qakit.training.sharding import check_launch, not_trainable_with
 
@@ -47,12 +46,10 @@ def accelerator_for(recipe: Recipe) -> Accelerator:
 
 
 def prepared_for(accelerator: Accelerator, model: nn.Module, optimiser: Optimizer) -> tuple[nn.Module, Optimizer]:
-    """A whole model and its optimiser as accelerate prepares them. Several processes do this together, and begin with
-    the first one's weights; their gradients are exchanged by :class:`~qakit.training.exchange.GradientExchange`."""
+    """A whole model and its optimiser as accelerate prepares them. Several processes do this together; their gradients
+    are exchanged by :class:`~qakit.training.exchange.GradientExchange`."""
     # To accelerate, a model that is not for evaluation alone is one to be wrapped by DistributedDataParallel.
     model = accelerator.prepare_model(model, evaluation_mode=True)
-    if accelerator.num_processes > 1:
-        share_first(model)
     return model, accelerator.prepare_optimizer(optimiser)
 
 

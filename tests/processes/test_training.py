@@ -96,6 +96,15 @@ def test_early_stopping_comes_at_the_same_step(crew: Crew, recipe: Path, tmp_pat
     assert json.loads(logs[1][-1])["step"] < 80
 
 
+def test_all_begin_with_the_first_ones_weights_and_their_average(
+    crew: Crew, recipe: Path, trained: tuple[Path, Ended], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    ended = crew.run(2, "train", recipe, "--output", run, own_environment={1: {"BEGIN_OTHERWISE": "yes"}})
+    assert ended.codes == [0, 0], ended.said
+    assert_equal(run, trained[0])
+
+
 @pytest.mark.parametrize("ranks", [(0, 1), (1,)])
 def test_a_signal_stops_all_and_the_run_goes_on_exactly(
     crew: Crew, recipe: Path, long_run: Path, long: tuple[str, ...], tmp_path: Path, ranks: tuple[int, ...]
