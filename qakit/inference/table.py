@@ -83,8 +83,8 @@ class SpanTable:
         self.add_tokens(
             batch.window,
             segment=segment,
-            first=np.where(used, batch.token[row, first], 0),
-            last=np.where(used, batch.token[row, last], 0),
+            first=batch.token[row, first],
+            last=batch.token[row, last],
             score=np.where(used, score, -np.inf),
             null=null,
         )

@@ -16,7 +16,16 @@ from hypothesis import strategies as st
 from qakit.errors import DataError, PluginError
 from qakit.inference.answer_rows import SPAN_COLUMNS, answer_file, row_of
 from qakit.inference.stream_inputs import FORMS, Form
-from qakit.values import Candidate, ContextPrediction, LabelPrediction, NoAnswer, Prediction, SpanPrediction, Targets
+from qakit.values import (
+    Candidate,
+    ContextPrediction,
+    LabelPrediction,
+    NoAnswer,
+    Prediction,
+    SetPrediction,
+    SpanPrediction,
+    Targets,
+)
 
 anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.sampled_from(
     ["\r", "a\rb", '"', ",", "\n", "\u2028", "\0", "=1+1", ""]
@@ -97,6 +106,12 @@ def test_lone_surrogates_do_not_stop_a_file(tmp_path: Path, form: Form) -> None:
     with answer_file(tmp_path / "a", form, source=Path("in")) as write:
         write([SpanPrediction("q", "a\ud800b")])
     assert read_back(tmp_path / "a", form)[0]["answer"] == "a\ufffdb"
+
+
+def test_lists_in_cells_are_to_be_read_by_people(tmp_path: Path) -> None:
+    with answer_file(tmp_path / "a", "csv", source=Path("in")) as write:
+        write([SetPrediction("q", ("台北", "東京"))])
+    assert '台北"", ""東京' in (tmp_path / "a").read_text("utf-8")
 
 
 @pytest.mark.parametrize("form", FORMS)

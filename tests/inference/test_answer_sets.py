@@ -37,6 +37,11 @@ def test_of_answers_that_share_a_character_the_better_one_stays() -> None:
     assert found.answers == ("cd ef",)
 
 
+def test_answers_that_touch_share_nothing() -> None:
+    assert sets([(0, [0])], [[(0, 3, 3, 2.0), (0, 4, 4, 1.0)]]).answers == ("c", "d")
+    assert sets([(0, [0])], [[(0, 4, 4, 2.0), (0, 3, 3, 1.0)]]).answers == ("c", "d")
+
+
 def test_nothing_is_an_empty_set() -> None:
     assert sets([(0, [0])], [[]]) == SetPrediction("a", ())
 

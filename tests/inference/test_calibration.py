@@ -103,6 +103,12 @@ def test_a_few_questions_keep_the_temperature_within_its_bounds() -> None:
     assert fit_temperature(options, np.array([1, -1])) == pytest.approx(HIGHEST, rel=1e-3)
 
 
+def test_the_temperature_by_hand() -> None:
+    """Three of four are right: the odds of 3 are those of a lead of ln 3, here of twice that."""
+    scores = np.tile([2 * math.log(3), 0.0], (4, 1))
+    assert fit_temperature(Options(scores, np.zeros(4, np.int64)), np.array([0, 0, 0, 1])) == 2.0
+
+
 def test_nothing_to_fit_leaves_the_scores_as_they_are() -> None:
     single = Options(np.array([[-math.inf, 3.0]]), np.ones(1, np.int64))
     assert fit_temperature(single, np.array([-1])) == 1.0

@@ -12,7 +12,15 @@ from transformers import AutoTokenizer
 
 from qakit.data.encode import encode
 from qakit.data.template import PairTemplate
-from qakit.inference.error_analysis import LOSSES, MEANING, ErrorAnalysis, Place, analyse_errors, relevant_context
+from qakit.inference.error_analysis import (
+    LOSSES,
+    MEANING,
+    ErrorAnalysis,
+    Place,
+    _occurrences,
+    analyse_errors,
+    relevant_context,
+)
 from qakit.inference.evaluation import Judge, finish
 from qakit.inference.scoring import ScoringSet, window_runtime
 from qakit.recipe.model import Recipe
@@ -147,3 +155,8 @@ def test_every_wrong_answer_counts_once(tokenizer: Any) -> None:
     raws = [prediction(("hill", 1)), prediction(("the sea", 0)), prediction(("the castle", 1))]
     found = Counter(reason(tokenizer, example("the castle"), raw, recipe()) for raw in raws)
     assert found == {"model": 1, "wrong paragraph": 1, None: 1}
+
+
+def test_places_of_an_answer_may_overlap() -> None:
+    starts, ends = _occurrences("banana", Example("q", "?", ("banana",), answers=(Answer("ana", 1, 0),)))
+    assert (starts.tolist(), ends.tolist()) == ([1, 3], [4, 6])

@@ -33,6 +33,7 @@ def pipe(tmp_path_factory: pytest.TempPathFactory) -> QuestionAnsweringPipeline:
         (({FOUNDED}, PARIS), {}),
         ((FOUNDED, PARIS, PARIS), {}),
         (({"question": FOUNDED, "context": PARIS},), {"data": []}),
+        ((), {"X": {"question": FOUNDED, "context": PARIS}, "data": {"question": FOUNDED, "context": PARIS}}),
     ],
 )
 def test_input_that_cannot_be_meant(

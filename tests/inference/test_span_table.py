@@ -64,6 +64,15 @@ def test_a_head_must_stay_in_the_contexts(first: int, last: int) -> None:
         table.add(batch, decoded)
 
 
+def test_a_single_span_outside_the_contexts_is_one_too_many() -> None:
+    table, batch, _ = made()
+    decoded = SpanCandidates(
+        torch.tensor([[1, 0]]), torch.tensor([[1, 0]]), torch.tensor([[2.0, 1.0]]), torch.tensor([0.0])
+    )
+    with pytest.raises(PluginError, match="span outside the contexts"):
+        table.add(batch, decoded)
+
+
 @pytest.mark.parametrize("outside", [-1, 99])
 @pytest.mark.parametrize("side", ["first", "last"])
 def test_a_head_must_stay_in_the_input(side: str, outside: int) -> None:

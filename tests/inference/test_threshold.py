@@ -181,3 +181,11 @@ def test_a_figure_that_is_no_mean_is_searched(rows: list[tuple[float, bool, bool
     assert best == f1([difference <= threshold for difference, _, _ in rows])
     every = [-math.inf, *(row[0] for row in rows)]
     assert best == pytest.approx(max(f1([row[0] <= other for row in rows]) for other in every))
+
+
+def test_of_equally_good_thresholds_that_were_searched_the_middle_one_is_chosen() -> None:
+    predictions = [
+        SpanPrediction(str(each), "x", (Candidate("x", 0, 1, 0, 0.0, 0.5),), NoAnswer(float(each), 0.5))
+        for each in range(9)
+    ]
+    assert search_null_threshold(predictions, lambda _: 1.0) == (4.5, 1.0)
