@@ -146,6 +146,7 @@ def test_where_the_extra_is_missing_nothing_is_read(monkeypatch: pytest.MonkeyPa
 
 
 def test_it_is_refused_where_weights_lie_in_parts() -> None:
+    check_launch(SimpleNamespace(distributed_type=DistributedType.NO), with_8_bits())  # type: ignore[arg-type]
     sharded: Any = SimpleNamespace(distributed_type=DistributedType.FSDP, is_fsdp2=True)
     with pytest.raises(UsageError, match=r"train\.optimizer: adamw_8bit does not go together with FSDP"):
         check_launch(sharded, with_8_bits())

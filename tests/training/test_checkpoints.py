@@ -200,6 +200,16 @@ def test_a_checkpoint_from_before_evaluations_came_last_is_read(tmp_path: Path) 
     assert load_checkpoint(folder, model=model, optimiser=optimiser, recipe_hash="r")[0] == Progress(step=3)
 
 
+def test_a_checkpoint_with_a_progress_of_another_version_is_left_out(tmp_path: Path) -> None:
+    model = small_model(0)
+    folder = save(tmp_path, model, build_optimiser(model, TrainSection()), 3)
+    state = json.loads((folder / STATE).read_text("utf-8"))
+    state["progress"]["later"] = 1
+    (folder / STATE).write_text(_state_text(state), "utf-8")
+    with pytest.raises(RunError, match="is whole .*unexpected keyword argument 'later'"):
+        latest_checkpoint(tmp_path, warn=lambda _: None)
+
+
 def test_checkpoints_of_a_recipe_whose_files_have_other_names_now_are_whole(tmp_path: Path) -> None:
     (tmp_path / "step-00000001").mkdir()
     file = tmp_path / "step-00000001" / checkpoints.STATE

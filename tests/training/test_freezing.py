@@ -201,3 +201,8 @@ def test_a_head_without_weights_leaves_nothing_to_train() -> None:
 def test_a_block_that_says_nothing_or_two_things_is_refused(block: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"either stages or gradual|freezes nothing|greater than 0"):
         Recipe.model_validate({"data": {"reader": "squad"}, "backbone": {"source": "x"}, "train": {"freezing": block}})
+
+
+def test_what_is_given_at_most_is_rounded_down() -> None:
+    with pytest.raises(ModelError, match=r"give at most 0\.777$"):
+        freezing(model(), last_begins=3.1109, gradual=1.0)  # a quarter of it, 0.777725

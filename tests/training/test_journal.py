@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from qakit.runs import Run
 from qakit.training.journal import Journal
 
@@ -31,3 +33,11 @@ def test_other_processes_leave_the_logs_alone(tmp_path: Path) -> None:
     other.timing(type="train", step=1)
     assert (other.size(), other.losses()) == (0, [])
     assert [line["step"] for line in Run(tmp_path).metrics()] == [1]
+
+
+def test_what_is_no_number_is_not_written(tmp_path: Path) -> None:
+    """Other readers of JSON refuse a log with NaN."""
+    journal = Journal(Run(tmp_path))
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        journal.metrics(type="train", step=1, loss=float("nan"))
+    assert list(Run(tmp_path).metrics()) == []

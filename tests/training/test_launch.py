@@ -66,3 +66,10 @@ def test_deepspeed_is_refused_before_it_begins(monkeypatch: pytest.MonkeyPatch) 
     recipe = Recipe.model_validate({"data": {"reader": "squad"}, "backbone": {"source": "m"}})
     with pytest.raises(UsageError, match="DEEPSPEED; qakit trains with one whole model per process"):
         accelerator_for(recipe)
+
+
+def test_accumulation_is_the_loops_own_whatever_a_launcher_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accelerate would divide the gradients once more."""
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    recipe = Recipe.model_validate({"data": {"reader": "squad"}, "backbone": {"source": "m"}})
+    assert accelerator_for(recipe).gradient_accumulation_steps == 1

@@ -436,6 +436,7 @@ def test_several_processes_halve_their_parts_unless_weights_lie_in_parts(plain: 
     seen, notices = fly(small, registry, workers=Workers(1, 2))
     assert seen.parts == 2
     assert "each step will be computed in 2 parts (train.accumulation=2), with the same batch" in notices[0]
+    assert fly(small, registry, sharded=True)[0].parts == 4  # a process that is alone
     said = refusal(small, registry, RunError, workers=Workers(1, 2), sharded=True)
     assert "start again with train.accumulation=2, which keeps the batch" in said
 

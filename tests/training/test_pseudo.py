@@ -21,8 +21,8 @@ from qakit.inference.trained import TrainedRun
 from qakit.recipe.model import Recipe
 from qakit.registry import load_registry
 from qakit.runs import create_run
-from qakit.training.events import Event, Remark
-from qakit.training.pseudo import check_learnt, predictions_for, pseudo_labelled
+from qakit.training.events import Event, Preparing, Remark
+from qakit.training.pseudo import check_learnt, labelled_by, predictions_for, pseudo_labelled
 from qakit.values import (
     Answer,
     Candidate,
@@ -205,6 +205,11 @@ def test_a_head_learns_from_labels_of_its_own_kind(labelling: Labelling, gives: 
         check_learnt(split, learns, ("no", "yes"), recipe)
 
 
+def test_a_choice_without_scores_is_not_sure() -> None:
+    run: Any = SimpleNamespace(folder=Path("first"))
+    assert labelled_by(ASKED, ContextPrediction("q", 2), run)[0] == 0.0
+
+
 @pytest.mark.parametrize(
     ("classes", "problem"), [(("a", "b"), r"none of this recipe's classes \(a, b\)"), ((), "no number")]
 )
@@ -227,6 +232,7 @@ def test_answers_that_were_kept_serve_until_the_weights_are_others(
     questions = Split("pseudo", (tmp_path / "more.json",), (ASKED,), ())
     trained = SimpleNamespace(recipe=recipe, infer=lambda *_, **__: SimpleNamespace(predictions=[span()]))
     asked: list[int] = []
+    heard: list[Event] = []
 
     def load(*_: object, **__: object) -> SimpleNamespace:
         asked.append(1)
@@ -236,13 +242,14 @@ def test_answers_that_were_kept_serve_until_the_weights_are_others(
 
     def answered() -> int:
         found = predictions_for(
-            run, REGISTRY, questions, device=torch.device("cpu"), cache=tmp_path, listener=lambda _: None
+            run, REGISTRY, questions, device=torch.device("cpu"), cache=tmp_path, listener=heard.append
         )
         assert list(found) == ["q"]
         return len(asked)
 
     write_json(run.decision_file, {"step": 10})
     assert (answered(), answered()) == (1, 1)
+    assert heard == [Preparing(f"labelling with {run.folder}")]
     write_json(run.decision_file, {"step": 20})
     assert (answered(), answered()) == (2, 2)
     shutil.rmtree(run.model)  # what it has answered stays

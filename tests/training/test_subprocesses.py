@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ import pytest
 
 from qakit import hub
 from qakit.devices import slots
+from qakit.distributed import AbandonedError
 from qakit.errors import DataError, HubError, QakitError, RecipeError, RunError, UsageError
 from qakit.recipe.issues import Issue
 from qakit.training import subprocesses
 from qakit.training.events import Event, Notice, silence
 from qakit.training.interrupts import InterruptedTrainingError, StopRequest, TerminationError
-from qakit.training.subprocesses import RemoteTraceback, call_on, error_from, error_message, plain
+from qakit.training.subprocesses import RemoteTraceback, _Crew, call_on, error_from, error_message, plain
 
 pytestmark = pytest.mark.usefixtures("forked_python")
 ODD = "a\n\u2028\udcff 中"
@@ -187,3 +189,69 @@ def ended(file: Path) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+# --------------------------------------------------------------------------- when the others are ended
+
+
+@dataclass
+class Child:
+    """A process whose end is told as soon as it is killed."""
+
+    crew: Any
+    returncode: int = 0
+    killed: bool = False
+
+    def kill(self) -> None:
+        if not self.killed:
+            self.crew.heard.put((self.crew.children.index(self), None))
+        self.killed = True
+
+
+class Patience:
+    """A request that never comes; whoever looks for it too often hangs."""
+
+    looked = 0
+
+    @property
+    def signal(self) -> int:
+        self.looked += 1
+        assert self.looked < 100
+        return 0
+
+
+def crew_of(*codes: int) -> Any:
+    crew: Any = _Crew(Patience(), silence)  # type: ignore[arg-type]
+    crew.children.extend(Child(crew, code) for code in codes)
+    return crew
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocesses, "GRACE", 0.0)
+    monkeypatch.setattr(subprocesses, "POLL", 0.001)
+
+
+@pytest.mark.usefixtures("hurried")
+def test_who_ended_well_ends_nobody() -> None:
+    crew = crew_of(0, 0)
+    threading.Timer(0.05, crew.heard.put, [(1, None)]).start()
+    crew.heard.put((0, None))
+    crew.hear()
+    assert not any(child.killed for child in crew.children)
+
+
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("message", [{"result": 3}, {"error": "E"}, None])
+def test_once_there_is_a_result_or_an_error_the_rest_is_ended(message: Any) -> None:
+    crew = crew_of(1 if message is None else 0, 0)
+    crew.heard.put((0, message))
+    crew.hear()
+    assert crew.children[1].killed
+
+
+def test_of_several_errors_the_first_that_says_something_is_raised() -> None:
+    crew = crew_of(1, 1)
+    crew.failed = [error_message(AbandonedError("another process")), error_message(DataError("the reason"))]
+    with pytest.raises(DataError, match="the reason"):
+        crew.outcome()
