@@ -116,7 +116,7 @@ def distilled(
     """
     soft = batch.soft_targets
     assert soft is not None
-    if isinstance(head, ScoresPositions) and soft.ndim == 3:
+    if isinstance(head, ScoresPositions):
         odds = head.position_scores(output.scores, batch)
         possible = batch.context_mask.clone()
         possible[:, 0] = True

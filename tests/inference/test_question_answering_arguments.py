@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import published
 import pytest
+from torch import nn
 
 import qakit
-from qakit.errors import QakitError, UsageError
+from qakit.errors import ModelError, QakitError, UsageError
+from qakit.inference import checkpoint
 from qakit.inference.question_answering import QuestionAnsweringPipeline
 
 FOUNDED, PARIS = "Where was HuggingFace founded ?", "HuggingFace was founded in Paris."
@@ -97,3 +100,31 @@ def test_options_of_the_pipeline_are_checked_before_a_model_is_loaded(options: d
     with pytest.raises(UsageError) as raised:
         qakit.pipeline(model="deepset/nosuch", **options)
     assert str(raised.value) == problem
+
+
+def test_what_has_no_scores_of_its_own_is_refused() -> None:
+    stages: Any = SimpleNamespace(run=SimpleNamespace(folder="runs/two"))
+    with pytest.raises(UsageError, match=r"^runs/two \(a pipeline of two stages\) has no start and end scores"):
+        QuestionAnsweringPipeline(stages)
+
+
+def test_a_revision_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str | None] = []
+
+    def find(source: str, *, revision: str | None, **_: Any) -> Any:
+        asked.append(revision)
+        raise ModelError("not found")
+
+    monkeypatch.setattr(checkpoint, "find_source", find)
+    for revision in ("v2", None):
+        with pytest.raises(ModelError, match="not found"):
+            checkpoint.load_checkpoint("somebody/model", revision=revision)
+    assert asked == ["v2", None]
+
+
+def test_a_model_without_a_name_is_called_as_its_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoint, "trained_of", lambda published, *_, **__: published.name)
+    model, tokenizer = nn.Linear(1, 1), cast(Any, None)
+    assert checkpoint.load_objects(model, tokenizer) == "Linear"
+    model.name_or_path = "somebody/model"  # type: ignore[assignment]
+    assert checkpoint.load_objects(model, tokenizer) == "somebody/model"

@@ -15,6 +15,7 @@ from qakit.errors import ModelError, PluginError
 from qakit.inference.nbest import SpanTable, span_predictions
 from qakit.inference.spans import BROKEN_SCORES
 from qakit.protocols import SpanCandidates
+from qakit.values import Example
 
 
 def test_a_missing_window_is_a_mistake() -> None:
@@ -71,6 +72,25 @@ def test_a_single_span_outside_the_contexts_is_one_too_many() -> None:
     )
     with pytest.raises(PluginError, match="span outside the contexts"):
         table.add(batch, decoded)
+
+
+def test_a_span_that_ends_before_it_begins_or_in_another_context_is_none() -> None:
+    examples = [Example("a", "?", ("xyz", "uvw"))]
+    encoded = encoded_of(examples, characters)
+    windows = windows_of(encoded, [(0, [0, 1])])
+    batch = batch_of(encoded, windows, [0])
+    first, last = (np.flatnonzero(batch.segment[0] == each)[:2].tolist() for each in sorted({*batch.segment[0]} - {-1}))
+    table = SpanTable(1, 3, encoded)
+    table.add(
+        batch,
+        SpanCandidates(
+            torch.tensor([[first[1], first[0], first[0]]]),
+            torch.tensor([[first[0], last[0], first[1]]]),
+            torch.tensor([[3.0, 2.0, 1.0]]),
+            torch.tensor([0.0]),
+        ),
+    )
+    assert (table.score[0, :3] > -np.inf).tolist() == [False, False, True]
 
 
 @pytest.mark.parametrize("outside", [-1, 99])

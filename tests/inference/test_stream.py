@@ -131,6 +131,7 @@ def test_each_file_is_answered_in_blocks(home: Path, run: Any, shards: Path, tmp
     tally = answer(home, trained, shards, tmp_path / "out", block=2, listener=lambda each: told.append(each.examples))
     assert trained.calls == [2, 2, 1, 2, 1, 2, 2]
     assert (tally.answered, tally.skipped, tally.examples, tally.bytes_left) == (3, 0, 12, 0)
+    assert 0 < tally.last_finished <= tally.seconds < 600
     assert told == sorted(told)
     assert told[-1] == 12
     lines = contents(tmp_path / "out")["b.jsonl"].decode().splitlines()

@@ -206,7 +206,7 @@ def test_a_checkpoint_with_a_progress_of_another_version_is_left_out(tmp_path: P
     state = json.loads((folder / STATE).read_text("utf-8"))
     state["progress"]["later"] = 1
     (folder / STATE).write_text(_state_text(state), "utf-8")
-    with pytest.raises(RunError, match="is whole .*unexpected keyword argument 'later'"):
+    with pytest.raises(RunError, match=r"is whole .*unexpected keyword argument 'later'"):
         latest_checkpoint(tmp_path, warn=lambda _: None)
 
 

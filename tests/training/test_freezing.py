@@ -204,5 +204,5 @@ def test_a_block_that_says_nothing_or_two_things_is_refused(block: dict[str, Any
 
 
 def test_what_is_given_at_most_is_rounded_down() -> None:
-    with pytest.raises(ModelError, match=r"give at most 0\.777$"):
-        freezing(model(), last_begins=3.1109, gradual=1.0)  # a quarter of it, 0.777725
+    with pytest.raises(ModelError, match=r"give at most 0\.488$"):
+        freezing(model(), last_begins=1.9555, gradual=0.5)  # a quarter of it, 0.488875

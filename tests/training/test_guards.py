@@ -115,6 +115,8 @@ def test_the_logged_loss_is_the_mean_of_the_steps_that_were_done() -> None:
         tally.add(guard.judge(torch.tensor(loss), torch.tensor(1.0)), windows=6)
     counted = tally.read()
     assert (counted.loss, counted.skipped, counted.any_done) == (3.0, 1, True)
+    tally.add(guard.judge(torch.tensor(4.0), torch.tensor(1.0)), windows=6)
+    assert tally.read().loss == 4.0
 
 
 def test_pauses_are_not_counted_in_windows_per_second(monkeypatch: pytest.MonkeyPatch) -> None:

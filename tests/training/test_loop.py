@@ -24,13 +24,15 @@ from qakit.training.loop import train
 from qakit.training.optim import build_optimiser
 from qakit.training.plan import Plan
 
-BATCHES, EPOCHS = 3, 2
+BATCHES = 3
+"""Of an epoch."""
 
 
 @dataclass
 class Bench:
     """One training, and what came of it."""
 
+    epochs: int = 2
     gains: Callable[[int], bool] = lambda _: True
     """Whether the evaluation after this step is better than those before."""
     broken: int | None = None
@@ -48,7 +50,8 @@ class Bench:
     def train(self, progress: Progress | None = None, **settings: Any) -> Progress:
         recipe, model, stop = tiny_recipe(**{"warmup": 0, "log_every": 4} | settings), tiny_model(), StopRequest()
         epoch = replace(tiny_epoch(), batches=[np.arange(WINDOWS)] * BATCHES)
-        plan = Plan(BATCHES * EPOCHS, 0, epoch, tuple(BATCHES * (each + 1) for each in range(EPOCHS)))
+        ends = tuple(BATCHES * (each + 1) for each in range(self.epochs))
+        plan = Plan(ends[-1], 0, epoch, ends)
 
         def next_epoch(number: int, *, previous: Epoch) -> Epoch:
             return replace(previous, number=number)
@@ -133,11 +136,18 @@ def test_where_a_step_begins_is_told_in_epochs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("every", "left", "evaluated"), [(1, 2, [2, 4, 6]), (2, 1, [2, 4, 6]), ("epoch", 1, [3, 6]), ("epoch", 2, [6])]
+    ("every", "left", "evaluated"),
+    [
+        (1, 2, [2, 4, 6, 8, 9]),
+        (2, 2, [4, 8, 9]),
+        ("epoch", 1, [3, 6, 9]),
+        ("epoch", 2, [6, 9]),
+        ("epoch", 3, [9]),
+    ],
 )
 def test_of_the_evaluations_every_so_many_th_is_made(every: Any, left: int, evaluated: list[int]) -> None:
-    bench = Bench()
-    bench.train(Progress(pace=(0, 0, BATCHES * EPOCHS, left)), evaluate_every=every, checkpoint_every=6)
+    bench = Bench(epochs=3)
+    bench.train(Progress(pace=(0, 0, 9, left)), evaluate_every=every, checkpoint_every=9)
     assert bench.steps("evaluate") == evaluated
 
 

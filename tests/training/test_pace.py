@@ -47,6 +47,10 @@ def test_evaluations_are_left_out_before_steps() -> None:
     assert steps > dear.longest(150, 1)
 
 
+def test_evaluations_that_cost_little_all_stay_where_steps_are_left_out() -> None:
+    assert forecast(evaluate_every=20, evaluation=0.1).fitting(50) == (69, 1)
+
+
 @given(
     step=st.integers(1, 120),
     left=st.floats(-50, 400),
