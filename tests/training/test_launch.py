@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import weakref
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 import torch.distributed
 from accelerate import PartialState
+from accelerate.utils import DistributedType
 
 from qakit import distributed
 from qakit.distributed import Workers, processes_of_this_launch
 from qakit.errors import UsageError
 from qakit.recipe.model import Recipe
 from qakit.training.launch import accelerator_for
+from qakit.training.sharding import check_launch
 
 
 @pytest.fixture
@@ -73,3 +76,12 @@ def test_accumulation_is_the_loops_own_whatever_a_launcher_left(monkeypatch: pyt
     monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
     recipe = Recipe.model_validate({"data": {"reader": "squad"}, "backbone": {"source": "m"}})
     assert accelerator_for(recipe).gradient_accumulation_steps == 1
+
+
+def test_tricks_that_read_whole_weights_are_refused_where_they_lie_in_parts() -> None:
+    sharded: Any = SimpleNamespace(distributed_type=DistributedType.FSDP, is_fsdp2=True)
+    plain = {"data": {"reader": "squad"}, "backbone": {"source": "m"}}
+    check_launch(sharded, Recipe.model_validate(plain))
+    for trick in ({"r_drop": {}}, {"adversarial": {"method": "fgm"}}):
+        with pytest.raises(UsageError, match=rf"^train\.{next(iter(trick))} does not go together with FSDP"):
+            check_launch(sharded, Recipe.model_validate(plain | {"train": trick}))

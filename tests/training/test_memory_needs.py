@@ -19,10 +19,11 @@ from transformers import AutoModel, BertConfig, DebertaV2Config, ModernBertConfi
 
 from qakit.errors import ModelError
 from qakit.modeling.assemble import assemble
+from qakit.modeling.device import resolve_precision
 from qakit.recipe.load import load_recipe
 from qakit.recipe.model import Recipe
 from qakit.registry import load_registry
-from qakit.training.memory_needs import MemoryNeeds, full_windows, memory_needs
+from qakit.training.memory_needs import MemoryNeeds, _precision, full_windows, memory_needs
 from qakit.training.optim import build_optimiser
 from qakit.training.step import mean_loss
 
@@ -199,3 +200,12 @@ def test_the_command(recipe_file: Path, invoke: Invoke) -> None:
 def test_a_size_needs_the_question(recipe_file: Path, invoke: Invoke, options: tuple[str, ...]) -> None:
     result = invoke("recipes", "show", recipe_file, *options)
     assert result.exit_code == 2
+
+
+def test_the_precision_is_that_of_the_device_that_is_meant() -> None:
+    """A GPU that is not here has halves; a CPU is asked."""
+    recipe = Recipe.model_validate({"data": {"reader": "squad"}, "backbone": {"source": "none"}})
+    cpu = torch.device("cpu")
+    assert _precision(recipe, cpu, "bert") == resolve_precision(recipe.train.precision, cpu, "bert")
+    if not torch.cuda.is_available():
+        assert _precision(recipe, torch.device("cuda"), "bert") == "fp16"
