@@ -14,7 +14,10 @@ from accelerate import Accelerator
 from tiny_model import tiny_epoch, tiny_model, tiny_recipe
 
 from qakit.cli.terminal.progress import TrainingDisplay
+from qakit.errors import RunError
 from qakit.protocols import HeadOutput
+from qakit.recipe.tricks import AdversarialSection
+from qakit.training.adversarial import Attack
 from qakit.training.checkpoints import Progress
 from qakit.training.events import StepDone, silence
 from qakit.training.guards import StepGuard, Tally
@@ -23,7 +26,15 @@ from qakit.training.step import Computed, step_gradients
 CPU = torch.device("cpu")
 
 
-def computed(parts: int, *, fits: int = 4, **train: Any) -> Computed:
+class OneOfTwo(Accelerator):
+    """Of two processes whose weights lie in parts: gradients are exchanged by somebody else."""
+
+    num_processes = 2
+
+
+def computed(
+    parts: int, *, fits: int = 4, method: str | None = None, accelerator: type[Accelerator] = Accelerator, **train: Any
+) -> Computed:
     """A step whose head gives its windows' mean first position, which is 5, 0, 5 and 12; of ``fits`` at most."""
     model = tiny_model("linear_span")
     forward = model.forward
@@ -35,7 +46,8 @@ def computed(parts: int, *, fits: int = 4, **train: Any) -> Computed:
 
     model.forward = with_figures  # type: ignore[method-assign]
     return step_gradients(
-        tiny_recipe(**train), tiny_epoch(), np.arange(4), 3, parts, attack=None, accelerator=Accelerator(cpu=True),
+        tiny_recipe(**train), tiny_epoch(), np.arange(4), 3, parts, accelerator=accelerator(cpu=True),
+        attack=None if method is None else Attack(model, AdversarialSection.model_validate({"method": method})),
         model=model, optimiser=SimpleNamespace(zero_grad=lambda set_to_none: None), listener=silence,
     )  # fmt: skip
 
@@ -55,6 +67,15 @@ def test_the_mean_is_the_same_however_a_step_is_cut(parts: int, fits: int) -> No
 
 def test_a_second_reading_does_not_count() -> None:
     assert [list(part) for _, part in computed(1, r_drop={"weight": 1.0}).figures] == [["first"]]
+
+
+def test_an_adversarial_pass_does_not_count() -> None:
+    assert [share for share, _ in computed(2, method="fgm").figures] == [0.5, 0.5]
+
+
+def test_where_weights_lie_in_parts_no_process_cuts_its_step_alone() -> None:
+    with pytest.raises(RunError, match=r"train\.accumulation=2"):
+        computed(1, fits=1, accelerator=OneOfTwo)
 
 
 def test_steps_count_alike_and_those_without_a_number_not_at_all() -> None:

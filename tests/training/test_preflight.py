@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,9 @@ from qakit.modeling.model import ReadingModel, parameter_counts
 from qakit.protocols import HeadOutput, LabelScores
 from qakit.recipe.load import load_recipe
 from qakit.registry import Registry, load_registry
+from qakit.training.checkpoints import Progress
 from qakit.training.events import Event, Notice
+from qakit.training.fit import started
 from qakit.training.preflight import FirstBatch, preflight
 from qakit.training.prepare import Prepared, prepare_training
 from qakit.values import Example, LabelPrediction, Prediction
@@ -148,6 +151,18 @@ def with_metric(prepared: Prepared, primary: str = "score", **methods: Any) -> P
 
 
 # --- what is seen, and that nothing is left behind
+
+
+def test_a_training_begins_with_what_it_has(plain: Prepared) -> None:
+    accelerator: Any = SimpleNamespace(device="cpu")
+    begun = started(plain, {}, accelerator, Progress(step=3))
+    assert plain.validation is not None
+    assert (begun.steps, begun.first_step, begun.device) == (plain.plan.steps, 3, "cpu")
+    assert (begun.train_examples, begun.validation_examples) == (
+        len(plain.train_split.examples),
+        len(plain.validation.examples),
+    )
+    assert started(replace(plain, validation=None), {}, accelerator, Progress()).validation_examples == 0
 
 
 def test_it_says_what_it_saw_of_the_batch_that_needs_most_memory(plain: Prepared, registry: Registry) -> None:
@@ -581,6 +596,16 @@ def test_an_adapter_that_cannot_merge(
     said = refusal(odd, registry, PluginError)
     assert said.startswith("preflight, merge: ")
     assert problem in said
+
+
+def test_what_begins_from_scratch_needs_an_adapter_that_can_merge(plain: Prepared, registry: Registry) -> None:
+    """Without a source, adapter weights alone would be of nothing."""
+    adapter = owned(type("KeepsApart", (), {})(), "adapters", "full")
+    odd = replace(plain, assembled=replace(plain.assembled, adapter=adapter))
+    fly(odd, registry)
+    backbone = plain.recipe.backbone.model_copy(update={"init": "scratch"})
+    scratch = replace(odd, recipe=plain.recipe.model_copy(update={"backbone": backbone}))
+    assert "a model that begins from scratch could not be kept" in refusal(scratch, registry, UsageError)
 
 
 def test_a_head_whose_weights_cannot_be_written(plain: Prepared, registry: Registry) -> None:
