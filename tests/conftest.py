@@ -80,8 +80,9 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def quickness() -> None:
-    """See :mod:`quick`."""
+    """See :mod:`quick`; and what was imported so far is no garbage that is worth looking through."""
     quick.be_quick()
+    quick.set_imports_aside()
 
 
 def pytest_runtest_logfinish() -> None:
