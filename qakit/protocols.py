@@ -289,6 +289,8 @@ class Head(Protocol):
 
         A span head gives every window K >= 1 places; it keeps starts to ``batch.start_mask`` and ends to
         ``batch.context_mask``.
+
+        What it returns must not be written to again: a batch's results are fetched while the next batch is computed.
         """
         ...
 

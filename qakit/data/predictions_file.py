@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from qakit.errors import DataError
+from qakit.files import without_gz
 from qakit.names import one_line
 from qakit.numbers import finite_or_none, parse_targets, targets_of
 from qakit.reading.files import LONGEST, RepeatedKeyObject, load_text, parse_json
@@ -58,7 +59,7 @@ class AnswerFile:
 
 def read_answers(path: Path, *, ids: Collection[str] = frozenset()) -> AnswerFile:
     """The answers of a ``.csv`` or ``.parquet`` file, of GLUE's ``.tsv``, or of JSON: one object id -> text, or records
-    with ``id`` and ``answer`` (or ``label``), one a line or in a list.
+    with ``id`` and ``answer`` (or ``label``), one a line or in a list. All but Parquet may be compressed with gzip.
 
     Columns are found by the names ``id`` and ``answer`` (or ``label``); two others are the id and the answer, in this
     order. Texts stay as they are: ``NA`` is an answer. Where there is no answer and no label, several columns beside
@@ -71,7 +72,7 @@ def read_answers(path: Path, *, ids: Collection[str] = frozenset()) -> AnswerFil
     Raises:
         DataError: the file is not what its ending says, an answer is not text, an id comes twice.
     """
-    ending = path.suffix.lower()
+    ending = without_gz(path).suffix.lower()
     if ending == ".csv":
         return _read_csv(path, ids)
     if ending == ".tsv":

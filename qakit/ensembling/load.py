@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from qakit.data.predictions_file import ANSWER_FILES
 from qakit.errors import PluginError, RecipeError
+from qakit.files import without_gz
 from qakit.recipe.check import check_model, check_plugin
 from qakit.recipe.load import failure_of, name_from
 from qakit.recipe.model import AboutSection, PluginRef, Recipe, RecipePath
@@ -224,7 +225,7 @@ def _matches(pattern: str) -> list[Path]:
     while rest and (Path(there) / rest[0]).exists():
         there = str(Path(there) / rest.pop(0))
     found = map(Path, sorted(glob(str(Path(escape(there), *rest)))))  # noqa: PTH207 - the pattern is absolute
-    return [path for path in found if path.is_dir() or path.suffix.lower() in ANSWER_FILES]
+    return [path for path in found if path.is_dir() or without_gz(path).suffix.lower() in ANSWER_FILES]
 
 
 def _listed(members: Sequence[Path]) -> str:

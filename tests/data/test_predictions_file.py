@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,18 @@ def test_csv_keeps_texts_as_they_are(tmp_path: Path) -> None:
     assert dict(found.answers) == {"1": "NA", "2": "a,b", "3": "", "4": "x\ny", "5": " 01"}
     assert found.columns == ("ID", "Answer")
     assert found.line_end == "\r\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv.gz", "id,answer\n1,x\n"),
+        ("a.TSV.gz", "index\tprediction\n1\tx\n"),
+        ("a.jsonl.gz", '{"id": "1", "answer": "x"}\n'),
+    ],
+)
+def test_the_ending_before_gz_says_what_is_compressed(tmp_path: Path, name: str, content: str) -> None:
+    assert dict(read_answers(file(tmp_path, name, gzip.compress(content.encode()))).answers) == {"1": "x"}
 
 
 def test_of_more_columns_the_names_decide(tmp_path: Path) -> None:
