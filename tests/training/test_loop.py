@@ -97,6 +97,17 @@ def trained(
     )
 
 
+def without_a_second_loss() -> ReadingModel:
+    """A model whose loss in the second step is no number."""
+    model, readings = tiny_model(), iter(range(100))
+
+    def spoil(module: Any, inputs: Any, output: Any) -> Any:
+        return replace(output, loss=output.loss * float("nan")) if next(readings) == 1 else output
+
+    model.register_forward_hook(spoil)
+    return model
+
+
 def test_each_step_says_how_far_the_training_is() -> None:
     heard = Heard()
     assert trained(heard, checkpoint_every=1) == Progress(step=6, epoch=2, epochs=2.0, accumulation=1)
@@ -163,14 +174,15 @@ def test_it_ends_with_as_many_evaluations_without_gain_as_are_allowed() -> None:
 
 
 def test_steps_that_are_left_out_are_told() -> None:
-    heard, model, readings = Heard(), tiny_model(), iter(range(100))
-
-    def spoil(module: Any, inputs: Any, output: Any) -> Any:
-        return replace(output, loss=output.loss * float("nan")) if next(readings) == 1 else output
-
-    model.register_forward_hook(spoil)
-    trained(heard, model=model)
+    heard = Heard()
+    trained(heard, model=without_a_second_loss())
     assert [event.message for event in heard.of(Notice)] == [
         "1 steps were left out: their loss or gradients were not finite numbers"
     ]
     assert [line["skipped"] for line in heard.lines] == [0, 1, 0]
+
+
+def test_a_loss_is_logged_where_a_step_was_done() -> None:
+    heard = Heard()
+    trained(heard, model=without_a_second_loss(), log_every=1)
+    assert [line["loss"] is None for line in heard.lines] == [False, True, False, False, False, False]
