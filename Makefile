@@ -47,11 +47,14 @@ imports: $(VENV)/.dev
 recipes: $(VENV)/.dev
 	$(BIN)/qakit recipes validate
 
-# The suite runs on two workers, each with one thread, and ends with pytest's own summary line.
+# The suite runs on two workers, each with one thread, and ends with pytest's own summary line. It starts many
+# processes: what they import is compiled before, also where Python is told to keep no bytecode.
 pytest: $(VENV)/.dev
+	$(BIN)/python -m compileall -q qakit plugins
 	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist worksteal
 
 fast: $(VENV)/.dev
+	$(BIN)/python -m compileall -q qakit plugins
 	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 # Not part of `make test`: it downloads Python packages of 2023. Where pip cannot, its tests are skipped and say why.

@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
@@ -83,8 +82,13 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 def quickness() -> None:
     """See :mod:`quick`; and what was imported so far is no garbage that is worth looking through."""
     quick.be_quick()
-    gc.collect()
-    gc.freeze()
+    quick.set_imports_aside()
+
+
+def pytest_runtest_logfinish() -> None:
+    """What a test has imported is no garbage that the next ones' collections are worth looking through."""
+    if len(sys.modules) > quick.looked_through:
+        quick.set_imports_aside()
 
 
 @pytest.fixture

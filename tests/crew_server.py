@@ -1,10 +1,14 @@
-"""Forks the processes of a ``qakit`` command that run together; each notes what it writes. Used by ``crew.py``."""
+"""Forks the processes of a ``qakit`` command that run together; each notes what it writes. Used by ``crew.py``.
+
+A job that names a ``program``, the path of a module in a tests' folder, is done by the function ``work`` there.
+"""
 
 from __future__ import annotations
 
 import atexit
 import errno
 import faulthandler
+import importlib
 import os
 import sys
 from functools import wraps
@@ -100,8 +104,18 @@ def fit_only(most: int, *, backward: bool) -> None:
     LinearSpan.forward = limited  # type: ignore[method-assign]
 
 
-def work(job: dict[str, Any]) -> NoReturn:
-    """In the child: the whole life of one process. Not to the interpreter's own end, which takes half a second to tidy
+def work(job: dict[str, Any]) -> int:
+    """In the child: the job's whole life; returns the exit code."""
+    if "program" not in job:
+        _work_together(job)
+    program = Path(job["program"])
+    sys.path.insert(0, str(program.parent))
+    code: int = importlib.import_module(program.stem).work(job)
+    return code
+
+
+def _work_together(job: dict[str, Any]) -> NoReturn:
+    """The whole life of one process of several. Not to the interpreter's own end, which takes half a second to tidy
     what was imported; processes of real launchers end like that, see ``test_launchers.py``."""
     enter(job)
     faulthandler.enable()  # where a crash in C++ came from

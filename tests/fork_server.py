@@ -132,8 +132,6 @@ def run_python(command: list[str], environment: dict[str, str], folder: str, str
     become(command[0], environment, folder, streams)
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if "huggingface_hub" in sys.modules:
-        put({})  # it has read the server's environment
     if "torch" in sys.modules and "OMP_NUM_THREADS" in environment:
         sys.modules["torch"].set_num_threads(int(environment["OMP_NUM_THREADS"]))
     sys.path[:0] = ["", *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
@@ -202,9 +200,18 @@ def become(python: str, environment: dict[str, str], folder: str, streams: list[
         setattr(sys, name, open(number, "w", buffering=1, encoding="utf-8", closefd=False))  # noqa: SIM115
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # though `nohup` started the tests
     os.chdir(folder)
+    before = _of_hub()
     os.environ.clear()
     os.environ.update(environment)
+    if "huggingface_hub" in sys.modules and _of_hub() != before:
+        put({})  # it has read the server's environment
     sys.executable = python
+
+
+def _of_hub() -> dict[str, str]:
+    """The variables that the hub's client and datasets read when they are imported."""
+    kinds = ("HF_", "HUGGING", "TRANSFORMERS_", "HOME", "XDG_", "HTTP_", "http_", "ALL_", "all_")
+    return {name: value for name, value in os.environ.items() if name.startswith(kinds)}
 
 
 def run_qakit() -> int:

@@ -2,7 +2,8 @@
 (``fork_server.serve``), passes signals on to that process, and ends as it does.
 
 It begins in a few milliseconds, so it imports what is built in alone. ``fork_client.ForkServer`` writes it beside the
-server's door. Options that the server does not know are for the real Python.
+server's door. Options that the server does not know are for the real Python; what is forked never buffers more than a
+line, so that ``-u`` says nothing new.
 """
 
 import _signal
@@ -11,6 +12,8 @@ import marshal
 import os
 import sys
 
+if sys.argv[1:2] == ["-u"]:
+    del sys.argv[1]
 if len(sys.argv) < 2 or (sys.argv[1][0] == "-" and sys.argv[1] not in ("-m", "-c")):
     os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 PASSED_ON = (_signal.SIGHUP, _signal.SIGINT, _signal.SIGTERM)

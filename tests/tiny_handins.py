@@ -49,7 +49,7 @@ data: {{reader: squad, train: {data}/train.json, validation: {data}/dev.json, te
 backbone: {{source: {backbone}}}
 windows: {{max_length: 96, max_question_length: 24}}
 preprocess: {{train: random_window, predict: {{name: stride, overlap: 32}}}}
-train: {{epochs: 1, batch_size: 4, learning_rate: 2e-3, precision: fp32, evaluations: 5}}
+train: {{epochs: 1, batch_size: 4, learning_rate: 2e-3, precision: fp32, evaluations: 1}}
 metric: squad_v1
 writer: {{name: csv, id_column: id, answer_column: answer}}
 """

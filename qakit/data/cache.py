@@ -4,7 +4,7 @@
 
     $QAKIT_CACHE/user-UID/, or ~/.cache/qakit/user-UID/
       tokens/KEY/                  tokenised texts (``qakit.data.store``)
-      weights/SHA256.safetensors   converted weights (``qakit.modeling.checkpoints``)
+      weights/SHA256.safetensors   converted weights (``qakit.modeling.pickles``)
       datasets/hub--OWNER--NAME/   splits of the hub's datasets as Parquet (``qakit.data.sources``)
 
 Each user has a folder that nobody else can read or fill, so that users may share ``$QAKIT_CACHE``. An entry's time of

@@ -19,7 +19,7 @@ from qakit.graph.nodes import Graph, Join, Joined, Node, Repredict, Train
 from qakit.graph.training import perform
 from qakit.names import few
 from qakit.registry import Registry
-from qakit.runs import BusyError, Run, is_at_work, state_of
+from qakit.runs import BusyError, Run, is_at_work, state_of, tidy_finished
 from qakit.training.events import Listener, NodeEnded, NodeStarted, NodesWaiting, Remark
 from qakit.training.interrupts import InterruptedTrainingError, StopRequest
 
@@ -134,6 +134,9 @@ class Execution:
             InterruptedTrainingError: it was asked to stop.
         """
         self._tell_shares()
+        if self.workers.first:
+            for node in self.graph.nodes:
+                tidy_finished(Run(self.folder / node.label))
         try:
             while True:
                 if self.stop.signal:

@@ -16,7 +16,7 @@ from qakit.runs.folder import (
     Run,
     classes_in,
 )
-from qakit.runs.making import RUNS, BusyError, alone_in, check_free, create_run, environment, locked
+from qakit.runs.making import RUNS, BusyError, alone_in, check_free, create_run, environment, locked, tidy_finished
 from qakit.runs.opening import (
     classes_of,
     ensemble_members,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from collections.abc import Collection, Iterator, Mapping
@@ -18,6 +19,7 @@ from qakit.outputs import check_empty, check_output
 from qakit.recipe.load import dump_recipe
 from qakit.recipe.model import Recipe
 from qakit.runs.folder import LOCK, Run
+from qakit.runs.state import forget_training, needed_to_resume
 from qakit.temporary import remove_leftovers
 
 RUNS = Path("runs")
@@ -125,6 +127,17 @@ def locked(run: Run) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def tidy_finished(run: Run) -> None:
+    """Remove what only resuming needs of a run that is finished, if its process was killed before it could.
+
+    Raises:
+        OutputError: the file system refuses.
+    """
+    if run.finished and needed_to_resume(run) and os.access(run.folder, os.W_OK):
+        with suppress(BusyError), locked(run):  # who is at work there does it
+            forget_training(run)
 
 
 def _note_failure(run: Run, error: Exception) -> None:

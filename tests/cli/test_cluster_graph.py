@@ -100,7 +100,8 @@ def test_a_training_whose_node_is_lost_begins_anew_on_another(
     assert {name: len(processes) for name, processes in started(tmp_path).items()} == {
         name: 2 if name == lost else 1 for name in "ab"
     }
-    assert (tmp_path / lost / "checkpoint").read_text() == "15\n", "the training ends with its worker"
+    # It may hear the signal twice: the node, whose process takes it over from the worker, dies as well.
+    assert set((tmp_path / lost / "checkpoint").read_text().split()) == {"15"}, "the training ends with its worker"
     assert all((tmp_path / name / "metrics.json").is_file() for name in "ab")
 
 

@@ -270,7 +270,7 @@ def wait_for_finished(folder: Path, count: int) -> None:
 
 
 def test_signals_cost_the_file_at_work_only(crew: Crew, table_run: Path, rows: list[Row], tmp_path: Path) -> None:
-    many_shards(tmp_path / "in", rows, count=8, size=100)
+    many_shards(tmp_path / "in", rows, count=8, size=60)
     command = ("predict", table_run, "-i", tmp_path / "in", "--block", "20", "-o")
     broken = tmp_path / "broken"
     assert crew.run(1, *command, tmp_path / "whole").codes == [0]

@@ -289,6 +289,18 @@ def test_who_is_asked_to_stop_before_the_first_begins_nothing(folders: Folders) 
     assert executor.started == []
 
 
+def test_what_a_killed_process_could_not_remove_of_a_finished_node_goes(folders: Folders) -> None:
+    graph = chain("a", "b", "c")
+    folder = folders(graph)
+    for label in ("a", "b", "c"):
+        (folder / label / "checkpoints" / "step-00000002").mkdir(parents=True)
+    for label in ("a", "b"):
+        write_json(Run(folder / label).metrics_file, {})
+    with locked(Run(folder / "b")):  # whoever is at work there does it
+        Execution(graph, folder, Fake(), silence, poll=0).run()
+    assert [(folder / label / "checkpoints").exists() for label in "abc"] == [False, True, True]
+
+
 def test_an_error_stops_what_runs_beside_it(folders: Folders) -> None:
     graph = chain("a", "b")
     executor = Fake(2, looks={"a": 10**6, "b": 2}, fails=frozenset("b"))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from command_line import Invoke
+from crew import Crew
 from hub import faults, models
 from hub.faults import Fault
 from hub.http_side import TOKEN
@@ -121,10 +121,19 @@ def test_a_training_that_cannot_begin_leaves_nothing_behind(
 
 
 def test_a_process_ends_with_one_line_and_no_traceback(
-    lert: HubServer, hub_environment: Callable[..., dict[str, str]], recipe: Path, tmp_path: Path
+    lert: HubServer, hub_environment: Callable[..., dict[str, str]], recipe: Path, crew: Crew, tmp_path: Path
 ) -> None:
     lert.inject(faults.GATED, "head", times=None)
-    command = [sys.executable, "-m", "qakit", "train", str(recipe), "--output", str(tmp_path / "run"), "--quiet"]
+    command = [
+        str(crew.server.python),
+        "-m",
+        "qakit",
+        "train",
+        str(recipe),
+        "--output",
+        str(tmp_path / "run"),
+        "--quiet",
+    ]
     done = subprocess.run(command, env=hub_environment(COLUMNS="1000"), capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,20 +18,8 @@ from qakit.inference.collectors import Scores
 from qakit.inference.evaluation import Judge, evaluate
 from qakit.inference.scoring import ScoringSet, predictions_of, prepare, score
 from qakit.recipe.model import Recipe
-from qakit.registry import Registry, load_registry
+from qakit.registry import Registry
 from qakit.values import Answer, Example, SpanPrediction
-
-
-@pytest.fixture(scope="module")
-def registry() -> Registry:
-    return load_registry()
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tiny_backbone: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(tiny_backbone)
 
 
 def scored(

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import AutoTokenizer
 
 from qakit.data.encode import encode
 from qakit.data.template import PairTemplate
@@ -29,11 +27,6 @@ from qakit.values import Answer, Candidate, Example, NoAnswer, SpanPrediction
 
 FIRST = "the river flows through the old town and the sea is near"
 SECOND = "the king lived in the castle on the hill above the city"
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tiny_backbone: Path) -> Any:
-    return AutoTokenizer.from_pretrained(tiny_backbone)
 
 
 def recipe(**changes: Any) -> Recipe:

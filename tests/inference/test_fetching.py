@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,22 +22,10 @@ from qakit.inference.table import SpanTable
 from qakit.modeling.assemble import Assembled
 from qakit.protocols import HeadOutput, SpanCandidates
 from qakit.recipe.model import Recipe
-from qakit.registry import Registry, load_registry
+from qakit.registry import Registry
 from qakit.values import Example
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def registry() -> Registry:
-    return load_registry()
-
-
-@pytest.fixture(scope="module")
-def tokenizer(tiny_backbone: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(tiny_backbone)
 
 
 def one_by_one(prepared: ScoringSet, assembled: Assembled) -> Scores:

@@ -7,123 +7,35 @@ import json
 import os
 import signal
 import tracemalloc
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
+from answered_shards import FirstWords, answer, begun, contents, write_shard, write_shards
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qakit import files
-from qakit.distributed import ALONE, Workers
 from qakit.errors import DataError, OutputError, RunError
-from qakit.inference.stream import StoppedError, Tally, answer_shards
-from qakit.inference.stream_folder import AnswerFolder, Identity, content_sha256
+from qakit.inference.stream import StoppedError
+from qakit.inference.stream_folder import AnswerFolder, Identity
 from qakit.inference.stream_inputs import FORMS, Form, Shard, find_shards
-from qakit.inference.trained import Inferred
-from qakit.recipe.load import load_recipe
 from qakit.recipe.model import DataSection, Recipe
-from qakit.registry import Registry, load_registry
-from qakit.runs import Run
-from qakit.values import Candidate, Example, SpanPrediction
-
-RECIPE = """\
-data:
-  reader: {name: table, id: id, question: question, context: context}
-  train: train.csv
-  problems: {empty_context: skip}
-backbone: {source: nowhere}
-metric: squad_v1
-"""
-
-
-@dataclass(frozen=True)
-class FirstWords:
-    """Stands for a trained run: the answer is the context's first word."""
-
-    recipe: Recipe
-    registry: Registry
-    workers: Workers = Workers(rank=1, size=2)  # noqa: RUF009 - frozen, as the real one's
-    before: Callable[[int], None] = lambda _: None
-    """Called with the number of each call, from 1."""
-    calls: list[int] = field(default_factory=list)
-    """The examples of each call."""
-
-    def with_recipe(self, recipe: Recipe) -> Self:
-        assert not recipe.predict.character_scores
-        return self
-
-    def alone(self) -> Self:
-        return replace(self, workers=ALONE)
-
-    def infer(self, examples: Sequence[Example], *, cache: None, progress: Callable[[int, int], None]) -> Inferred:
-        assert cache is None
-        assert self.workers == ALONE
-        self.calls.append(len(examples))
-        self.before(len(self.calls))
-        progress(1, 2)
-        words = [(example.contexts[0].split() or [""])[0] for example in examples]
-        return Inferred(
-            [
-                SpanPrediction(example.id, word, (Candidate(word, 0, len(word), 0, 1.0, 0.5),))
-                for example, word in zip(examples, words, strict=True)
-            ],
-            None,
-        )
+from qakit.registry import Registry
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A recipe, and a folder that looks like a run."""
-    folder = tmp_path_factory.mktemp("home")
-    (folder / "recipe.yaml").write_text(RECIPE)
-    (folder / "run" / "model").mkdir(parents=True)
-    (folder / "run" / "model" / "model.safetensors").write_bytes(b"weights")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def run(home: Path) -> Callable[..., FirstWords]:
+def run(registry: Registry, nameless: Recipe) -> Callable[..., FirstWords]:
     """``run(before=...)``."""
-    registry = load_registry()
-    recipe = load_recipe(home / "recipe.yaml", registry=registry).recipe
-    return lambda **options: FirstWords(recipe, registry, **options)
+    return lambda **options: FirstWords(nameless, registry, **options)
 
 
 @pytest.fixture
-def shards(tmp_path: Path) -> Iterator[Path]:
+def shards(tmp_path: Path) -> Path:
     """Three files of 5, 3 and 4 questions."""
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for name, rows in (("a", 5), ("b", 3), ("c", 4)):
-        write_shard(folder / f"{name}.csv", [f"{name}{row},why,because {row}" for row in range(rows)])
-    return folder
-
-
-def write_shard(path: Path, rows: Sequence[str]) -> None:
-    path.write_text("\n".join(["id,question,context", *rows]) + "\n")
-
-
-def begun(home: Path, trained: FirstWords, output: Path, *, overwrite: bool = False, form: Form | None = None) -> Any:
-    folder = AnswerFolder(
-        output, Identity.of(Run(home / "run"), trained.recipe, content_sha256([home / "run" / "model"]), form=form)
-    )
-    folder.begin(overwrite=overwrite)
-    return folder
-
-
-def answer(home: Path, trained: FirstWords, source: Path, output: Path, **options: Any) -> Tally:
-    form = options.pop("form", "jsonl")
-    folder = begun(home, trained, output, overwrite=options.pop("overwrite", False), form=form)
-    return answer_shards(trained, find_shards([str(source)], output, form=form), folder, **options)  # type: ignore[arg-type]
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """The answers, and whatever lies beside them."""
-    files = [file for file in folder.rglob("*") if file.is_file() and "_progress" not in file.parts]
-    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
+    return write_shards(tmp_path / "in", a=5, b=3, c=4)
 
 
 def test_each_file_is_answered_in_blocks(home: Path, run: Any, shards: Path, tmp_path: Path) -> None:

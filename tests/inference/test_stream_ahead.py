@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 import torch
+from answered_shards import FirstWords, answer, begun, contents, write_shard, write_shards
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_stream import RECIPE, FirstWords, answer, begun, contents, write_shard
 
 from qakit.errors import DataError
 from qakit.inference.ahead import Ahead
@@ -22,8 +22,8 @@ from qakit.inference.stream import StoppedError
 from qakit.inference.stream_inputs import find_shards
 from qakit.inference.stream_reading import PreparesAhead
 from qakit.inference.trained import Inferred, TrainedRun
-from qakit.recipe.load import load_recipe
-from qakit.registry import load_registry
+from qakit.recipe.model import Recipe
+from qakit.registry import Registry
 from qakit.values import Example
 
 GPU = torch.device("cuda")
@@ -52,29 +52,14 @@ class InTwoSteps(FirstWords):
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("home")
-    (folder / "recipe.yaml").write_text(RECIPE)
-    (folder / "run" / "model").mkdir(parents=True)
-    (folder / "run" / "model" / "model.safetensors").write_bytes(b"weights")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def run(home: Path) -> Callable[..., InTwoSteps]:
-    registry = load_registry()
-    recipe = load_recipe(home / "recipe.yaml", registry=registry).recipe
-    return lambda **options: InTwoSteps(recipe, registry, **options)
+def run(registry: Registry, nameless: Recipe) -> Callable[..., InTwoSteps]:
+    return lambda **options: InTwoSteps(nameless, registry, **options)
 
 
 @pytest.fixture
 def shards(tmp_path: Path) -> Iterator[Path]:
     """Three files of 4, 2 and 3 questions. At the end no thread is left."""
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for name, rows in (("a", 4), ("b", 2), ("c", 3)):
-        write_shard(folder / f"{name}.csv", [f"{name}{row},why,because {row}" for row in range(rows)])
-    yield folder
+    yield write_shards(tmp_path / "in", a=4, b=2, c=3)
     assert [each.name for each in threading.enumerate() if each.name == "qakit-ahead"] == []
 
 

@@ -18,7 +18,8 @@ from torch import Tensor
 from qakit.data import cache
 from qakit.errors import ModelError
 from qakit.modeling.backbones import load_backbone, tokenizer_of
-from qakit.modeling.checkpoints import ALIASES, checkpoint_in, choose_weights, weights_sha256
+from qakit.modeling.checkpoints import checkpoint_in, choose_weights, weights_sha256
+from qakit.modeling.pickles import ALIASES
 from qakit.recipe.model import BackboneSection
 
 WEIGHTS: dict[str, Tensor] = {"one.weight": torch.arange(6.0).reshape(2, 3), "two": torch.ones(2)}

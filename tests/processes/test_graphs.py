@@ -93,7 +93,7 @@ def wait_until(running: Running, folder: Path, count: int) -> None:
         if time.monotonic() > until:
             running.signal(signal.SIGKILL)
             raise AssertionError(running.ended())
-        time.sleep(0.002)
+        time.sleep(0.02)
 
 
 def trainings(folder: Path) -> list[str]:

@@ -37,9 +37,9 @@ def free_port() -> int:
     return port
 
 
-def start(*command: object) -> subprocess.Popen[str]:
+def start(*command: object, python: str = "") -> subprocess.Popen[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    words = [sys.executable, "-m", *map(str, command)]
+    words = [python or sys.executable, "-m", *map(str, command)]
     return subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -61,13 +61,15 @@ def test_two_machines_train_into_one_folder(recipe: Path, trained: tuple[Path, E
 
 
 def test_a_launcher_that_is_told_to_stop_leaves_a_checkpoint(
-    crew: Crew, recipe: Path, long_run: Path, long: tuple[str, ...], tmp_path: Path
+    crew: Crew, recipe: Path, long_run: Path, long: tuple[str, ...], forked_python: str, tmp_path: Path
 ) -> None:
+    """All of its processes are real ones, which end as Python does."""
     config, run = tmp_path / "accelerate.yaml", tmp_path / "run"
     config.write_text(ACCELERATE.format(port=free_port()), "utf-8")
     launcher = start(
         "accelerate.commands.accelerate_cli", "launch", "--config_file", config,
         "-m", "qakit", "train", recipe, "--output", run, "--quiet", *long,
+        python=forked_python,
     )  # fmt: skip
     log, until = run / "metrics.jsonl", time.monotonic() + 120
     while not (log.is_file() and log.read_text("utf-8").count('"train"') >= 3):

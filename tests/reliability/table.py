@@ -12,6 +12,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ import kills
 import power_cuts
 import requests_to_stop
 import training_faults
+from crew import Crew
 from fault import Fault
 from hostile_table import Hostile
 from trainings import Trainings
@@ -87,8 +89,8 @@ def all_faults() -> list[Fault]:
 def play_faults(faults: Sequence[Fault]) -> Played:
     """What came of them; two moments are played at a time, and equal outcomes are counted."""
     played: Played = {}
-    with tempfile.TemporaryDirectory() as name, Trainings(Path(name)) as trainings:
-        bench = Workbench(Path(name), trainings)
+    with tempfile.TemporaryDirectory() as name, closing(Crew(Path(name))) as crew:
+        bench = Workbench(Path(name), Trainings(Path(name), crew.server))
         with ThreadPoolExecutor(2) as pool:
             for fault in faults:
                 for moment in fault.moments:

@@ -10,6 +10,8 @@ from typing import Any
 
 from fork_client import Forked, ForkServer
 
+LIFE = Path(__file__).with_name("training_life.py")
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -58,10 +60,15 @@ class Running:
 
 
 class Trainings:
-    """Starts processes; ``with`` ends the one that forks them."""
+    """Starts processes.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.numbers = folder, itertools.count()
+    Args:
+        folder: an empty one, for what they say, and their home.
+        server: what forks them, ``Crew.server``.
+    """
+
+    def __init__(self, folder: Path, server: ForkServer) -> None:
+        self.folder, self.server, self.numbers = folder, server, itertools.count()
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "VIRTUAL_ENV") if name in os.environ}
         self.environment = {
             **kept,
@@ -73,19 +80,14 @@ class Trainings:
             "HF_HUB_OFFLINE": "1",
             "COLUMNS": "1000",
         }
-        self.server = ForkServer(Path(__file__).with_name("training_zygote.py"), self.environment)
-
-    def __enter__(self) -> Trainings:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.server.close()
 
     def start(self, *arguments: object, cwd: Path, cache: Path, **mishap: Any) -> Running:
-        """Start ``qakit ARGUMENTS``; ``mishap`` says what goes wrong and when (see ``training_zygote.work``)."""
+        """Start ``qakit ARGUMENTS``; ``mishap`` says what goes wrong and when (see ``training_life.work``)."""
         output = Output(self.folder, next(self.numbers))
         environment = self.environment | {"QAKIT_CACHE": str(cache)}
-        process = self.server.start(*arguments, env=environment, cwd=cwd, out=output.out, err=output.err, **mishap)
+        process = self.server.start(
+            *arguments, env=environment, cwd=cwd, out=output.out, err=output.err, program=str(LIFE), **mishap
+        )
         return Running(process, output)
 
     def run(self, *arguments: object, cwd: Path, cache: Path, **mishap: Any) -> Ended:

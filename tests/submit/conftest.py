@@ -11,9 +11,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from bench import Bench
-from environments import isolated
+from crew import Crew
 from kaggle_server import KaggleServer
-from processes import Processes
+from processes import Processes, light_processes
 
 
 @pytest.fixture
@@ -26,9 +26,14 @@ def server() -> Iterator[KaggleServer]:
 @pytest.fixture(scope="session")
 def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
     """Where the tests' ``qakit`` processes come from."""
-    folder = tmp_path_factory.mktemp("processes")
-    with Processes(folder, isolated(folder / "home")) as all_of_them:
+    with light_processes(tmp_path_factory.mktemp("processes")) as all_of_them:
         yield all_of_them
+
+
+@pytest.fixture(scope="session")
+def training_processes(crew: Crew, tmp_path_factory: pytest.TempPathFactory) -> Processes:
+    """And where those come from that train."""
+    return Processes(tmp_path_factory.mktemp("training-processes"), crew.server)
 
 
 @pytest.fixture
@@ -38,15 +43,16 @@ def bench(server: KaggleServer, processes: Processes, tmp_path: Path) -> Bench:
 
 
 @pytest.fixture
-def make_bench(processes: Processes, tmp_path: Path) -> Callable[..., Bench]:
-    """Users in environments of their own, or with another stand-in."""
+def make_bench(processes: Processes, request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Bench]:
+    """Users in environments of their own, or with another stand-in; ``trains``: who needs a model, too."""
     made = 0
 
-    def make(server: KaggleServer, **variables: str) -> Bench:
+    def make(server: KaggleServer, *, trains: bool = False, **variables: str) -> Bench:
         nonlocal made
         made += 1
         folder = tmp_path / f"user-{made}"
         folder.mkdir()
-        return Bench(folder, server, processes, **variables)
+        chosen = request.getfixturevalue("training_processes") if trains else processes
+        return Bench(folder, server, chosen, **variables)
 
     return make

@@ -14,10 +14,9 @@ sys.path.append(str(Path(__file__).parents[1]))
 
 from bench import Bench
 from document import TABLE
-from environments import isolated
 from fault_cases import LOOK_UP, Case, Outcome, cases, play
 from kaggle_server import KaggleServer
-from processes import Processes
+from processes import light_processes
 
 HEADER = (
     "request",
@@ -84,7 +83,7 @@ def main() -> None:
     outcomes: dict[Case, Outcome] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with Processes(folder, isolated(folder / "home")) as processes:
+        with light_processes(folder) as processes:
             for number, case in enumerate(cases()):
                 own = folder / f"case-{number}"
                 own.mkdir()

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from environments import isolated
 from fork_client import Forked, ForkServer
+
+LIFE = Path(__file__).with_name("zygote.py")
 
 
 @dataclass(frozen=True)
@@ -44,24 +49,33 @@ class Running:
 
 
 class Processes:
-    """Starts processes; ``with`` ends the one that forks them."""
+    """Starts processes.
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.folder, self.numbers = folder, itertools.count()
-        self.server = ForkServer(Path(__file__).with_name("zygote.py"), environment)
+    Args:
+        folder: an empty one, for what they say.
+        server: what forks them: ``Crew.server``, or that of :func:`light_processes`.
+    """
 
-    def __enter__(self) -> Processes:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.server.close()
+    def __init__(self, folder: Path, server: ForkServer) -> None:
+        self.folder, self.server, self.numbers = folder, server, itertools.count()
 
     def start(self, *arguments: object, env: dict[str, str], cwd: Path, **death: Any) -> Running:
         """Start ``qakit ARGUMENTS``; ``death`` says where it kills itself (see ``zygote.py``)."""
         number = next(self.numbers)
         out, err = self.folder / f"{number}.out", self.folder / f"{number}.err"
-        return Running(self.server.start(*arguments, env=env, cwd=cwd, out=out, err=err, **death), out, err)
+        life = {"program": str(LIFE), **death}
+        return Running(self.server.start(*arguments, env=env, cwd=cwd, out=out, err=err, **life), out, err)
 
     def run(self, *arguments: object, env: dict[str, str], cwd: Path, **death: Any) -> Done:
         """Start and wait."""
         return self.start(*arguments, env=env, cwd=cwd, **death).wait()
+
+
+@contextmanager
+def light_processes(folder: Path) -> Iterator[Processes]:
+    """For commands that need no model: their server has imported nothing that takes long, and forks quickly."""
+    server = ForkServer(LIFE, isolated(folder / "home"))
+    try:
+        yield Processes(folder, server)
+    finally:
+        server.close()

@@ -548,11 +548,11 @@ def test_a_request_that_is_carried_out_late_is_found_before_another_is_made(offi
 
 # --------------------------------------------------------------------------------------------------------------- kills
 @pytest.fixture
-def begun(make_bench: Callable[..., Bench]) -> Callable[[KaggleServer], Bench]:
+def begun(make_bench: Callable[..., Bench]) -> Callable[..., Bench]:
     """A user with a recipe, whose wheel is made in no time."""
 
-    def make(server: KaggleServer) -> Bench:
-        bench = make_bench(server, NO_WHEEL="1")
+    def make(server: KaggleServer, **options: bool) -> Bench:
+        bench = make_bench(server, NO_WHEEL="1", **options)
         (bench.folder / "bert").mkdir()
         bench.write("bert/config.json", "{}")
         bench.write("train.json", "{}")
@@ -567,7 +567,7 @@ TRAIN = ("kaggle", "train", "a.yaml", "-o", "runs/a", "--session-hours", "1")
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lost", [False, True], ids=["", "when an answer is lost"])
-def test_killed_after_every_write_to_the_disk(lost: bool, begun: Callable[[KaggleServer], Bench]) -> None:
+def test_killed_after_every_write_to_the_disk(lost: bool, begun: Callable[..., Bench]) -> None:
     killed = 0
     for number in range(1, 200, 3):
         with KaggleServer() as server:
@@ -588,11 +588,9 @@ def test_killed_after_every_write_to_the_disk(lost: bool, begun: Callable[[Kaggl
     assert killed >= 4
 
 
-def test_ctrl_c_leaves_the_session_running_and_says_so(
-    server: KaggleServer, begun: Callable[[KaggleServer], Bench]
-) -> None:
+def test_ctrl_c_leaves_the_session_running_and_says_so(server: KaggleServer, begun: Callable[..., Bench]) -> None:
     server.state.notebooks.run = lambda notebooks, kernel: None
-    bench = begun(server)
+    bench = begun(server, trains=True)
     running = bench.start(*TRAIN)
     until = time.monotonic() + 60
     while not server.calls("Log") and time.monotonic() < until:
@@ -612,7 +610,7 @@ def test_ctrl_c_leaves_the_session_running_and_says_so(
 
 
 def test_what_can_be_known_here_is_said_before_anything_is_sent(
-    server: KaggleServer, begun: Callable[[KaggleServer], Bench]
+    server: KaggleServer, begun: Callable[..., Bench]
 ) -> None:
     bench = begun(server)
     wrong = bench.run("kaggle", "train", "a.yaml", "--set", "data.train=none.json")
@@ -717,7 +715,7 @@ def test_a_colab_notebook_of_other_parts_does_not_go_on(
 def test_a_colab_notebook_trains(
     tiny_backbone: Path, server: KaggleServer, make_bench: Callable[..., Bench], tmp_path: Path
 ) -> None:
-    bench = make_bench(server, THERE=str(tmp_path / "tmp"))
+    bench = make_bench(server, trains=True, THERE=str(tmp_path / "tmp"))
     for name, content in question_cup(paragraphs=1).files.items():
         bench.write(name, content.decode())
     bench.write("cup.yaml", RECIPE.format(source=tiny_backbone, epochs=1).replace("data/", ""))
@@ -756,7 +754,7 @@ def test_any_run_gives_a_name_that_kaggle_takes(run: str) -> None:
 # --------------------------------------------------------------------------------------------------------------- whole
 @pytest.fixture(scope="module")
 def sessions(
-    tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory, processes: Processes
+    tiny_backbone: Path, tmp_path_factory: pytest.TempPathFactory, training_processes: Processes
 ) -> Iterator[tuple[Bench, KaggleState, str]]:
     """A training in two sessions whose notebooks are executed, with the data of a competition, and one here."""
     folder = tmp_path_factory.mktemp("sessions")
@@ -764,7 +762,7 @@ def sessions(
     state = KaggleState(cup)
     state.notebooks.run = Executed(folder / "there", {"qa-cup": cup.files}, 1)
     with KaggleServer(state) as server:
-        bench = Bench(folder, server, processes, QAKIT_CACHE=str(folder / "cache"), THERE=str(folder / "tmp"))
+        bench = Bench(folder, server, training_processes, QAKIT_CACHE=str(folder / "cache"), THERE=str(folder / "tmp"))
         bench.write("cup.yaml", RECIPE.format(source=tiny_backbone, epochs=1))
         assert bench.run("kaggle", "download", "-c", "qa-cup", "-o", "data").code == 0
         done = bench.start("kaggle", "train", "cup.yaml", "-o", "runs/cup", "--set", "predict.n_best=3").wait(500)

@@ -1,6 +1,7 @@
-"""Forks a ``qakit`` process for each job, which can be told to kill itself at a point that no request marks.
+"""The life of a ``qakit`` process, which can be told to kill itself at a point that no request marks.
 
-Each has a fresh ``import kaggle``. Used by ``processes.py``.
+As a program it forks such processes; those that train are better forked by one that has imported what trains
+(``crew_server.py``). Each has a fresh ``import kaggle``. Used by ``processes.py``.
 """
 
 from __future__ import annotations
@@ -32,11 +33,6 @@ def warm_up() -> None:
         with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
             assert run_qakit() == 4
     _checks()
-
-
-warm_up()
-for name in [name for name in sys.modules if name.partition(".")[0] == "kaggle"]:
-    del sys.modules[name]  # importing it has effects, which every process shall see
 
 
 def die() -> None:
@@ -104,4 +100,7 @@ def work(job: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
+    warm_up()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "kaggle"]:
+        del sys.modules[name]  # importing it has effects, which every process shall see
     serve(work)

@@ -1,6 +1,7 @@
-"""Forks a ``qakit`` process for each job; something can be made to go wrong in it at a chosen moment.
+"""The life of a ``qakit`` process in which something can be made to go wrong at a chosen moment.
 
-What and when: ``mishaps.py``, ``phases.py``. Used by ``trainings.py``.
+What and when: ``mishaps.py``, ``phases.py``. ``crew_server.py`` forks it, having imported everything. Used by
+``trainings.py``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 import mishaps
 import phases
-from fork_server import enter, import_all, run_qakit, serve, warm_up
+from fork_server import enter, run_qakit
 from phases import Watcher
 
 
@@ -37,9 +38,3 @@ def work(job: dict[str, Any]) -> int:
     if watcher is not None and "record" in job:
         Path(job["record"]).write_text(json.dumps(watcher.lines), "utf-8")
     return code
-
-
-if __name__ == "__main__":
-    import_all()
-    warm_up()
-    serve(work)
