@@ -3,7 +3,7 @@ qakit's wheel anew, and waiting for the disk.
 
 In place of a picture a PNG of one point is written, with a digest of the figure's lines and texts, so that runs whose
 curves differ still differ in it. Tests that look at pictures take the fixture ``drawn_pictures``. What a power cut
-would leave is seen by those tests that put their own functions in the place of ``os.fsync``; none has a power cut.
+would leave is played by those tests that put their own functions in the place of ``os.fsync``.
 """
 
 from __future__ import annotations

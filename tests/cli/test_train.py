@@ -65,10 +65,8 @@ def test_metrics_hold_steps_and_evaluations_before_and_after(small_run: Path) ->
     final = json.loads((small_run / "metrics.json").read_text())
     assert final["before"]["step"] == 0
     assert final["validation"]["f1"] == logged[-1]["f1"]
-    (scoring,) = {
-        line["type"]: line for line in lines(small_run / "timings.jsonl") if line["type"] == "scoring"
-    }.values()
-    assert 0 < scoring["seconds"] < 600
+    scoring = [line["seconds"] for line in lines(small_run / "timings.jsonl") if line["type"] == "scoring"]
+    assert scoring and all(0 < seconds < final["seconds"] for seconds in scoring)
 
 
 def test_the_submission_has_every_question_once(small_run: Path, small_data: Path) -> None:

@@ -35,18 +35,6 @@ def test_csv_keeps_texts_as_they_are(tmp_path: Path) -> None:
     assert found.line_end == "\r\n"
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("a.csv.gz", "id,answer\n1,x\n"),
-        ("a.TSV.gz", "index\tprediction\n1\tx\n"),
-        ("a.jsonl.gz", '{"id": "1", "answer": "x"}\n'),
-    ],
-)
-def test_the_ending_before_gz_says_what_is_compressed(tmp_path: Path, name: str, content: str) -> None:
-    assert dict(read_answers(file(tmp_path, name, gzip.compress(content.encode()))).answers) == {"1": "x"}
-
-
 def test_of_more_columns_the_names_decide(tmp_path: Path) -> None:
     found = read_answers(file(tmp_path, "a.CSV", "score,Answer,ID\n0.5,x,1\n"))
     assert dict(found.answers) == {"1": "x"}
