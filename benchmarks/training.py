@@ -15,7 +15,7 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -50,12 +50,10 @@ WIDTH, OVERLAP, BATCH, N_BEST, LONGEST = 384, 128, 16, 20, 30
 NEVER = 10**6
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What all sides train and answer."""
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """How all sides train."""
 
-    train: tuple[Example, ...]
-    dev: tuple[Example, ...]
     backbone: Path
     epochs: float
     learning_rate: float
@@ -66,6 +64,14 @@ class Task:
     def dropped(self) -> dict[str, float]:
         """The encoder's own names for its dropout."""
         return {"hidden_dropout_prob": self.dropout, "attention_probs_dropout_prob": self.dropout}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(Setup):
+    """What all sides train and answer, too."""
+
+    train: tuple[Example, ...]
+    dev: tuple[Example, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +115,19 @@ def by_qakit(task: Task, steps: int | None) -> Trained:
     }
     if steps is not None:
         recipe["train"]["max_steps"] = steps
-    file = task.folder / "recipe.yaml"
+
+    def answers(run: qakit.Run) -> tuple[str, ...]:
+        found = {each.id: each.answer for each in run.predictions() if isinstance(each, SpanPrediction)}
+        return tuple(found[each.id] for each in task.dev)
+
+    return fit_qakit(recipe, task.folder, answers if steps is None else None)
+
+
+def fit_qakit(
+    recipe: Mapping[str, Any], folder: Path, answers: Callable[[qakit.Run], tuple[str, ...]] | None
+) -> Trained:
+    """A recipe's training, and ``answers`` of its run."""
+    file = folder / "recipe.yaml"
     file.write_text(json.dumps(recipe), "utf-8")  # JSON is YAML
     done: list[tuple[float, StepDone]] = []
 
@@ -117,15 +135,13 @@ def by_qakit(task: Task, steps: int | None) -> Trained:
         if isinstance(event, StepDone):
             done.append((time.perf_counter(), event))
 
-    with tempfile.TemporaryDirectory(dir=task.folder) as folder:
+    with tempfile.TemporaryDirectory(dir=folder) as output:
         run = qakit.train(
-            file, Path(folder) / "run", devices=1 if torch.cuda.is_available() else "cpu", on_event=listen
+            file, Path(output) / "run", devices=1 if torch.cuda.is_available() else "cpu", on_event=listen
         )
-        given = run.predictions() if steps is None else ()
-        found = {each.id: each.answer for each in given if isinstance(each, SpanPrediction)}
-        answers = tuple(found[each.id] for each in task.dev if found)
+        given = answers(run) if answers else ()
     took, windows = done[-1][0] - done[0][0], sum(step.windows for _, step in done)
-    return Trained((windows - done[0][1].windows) / took, windows, took, answers)
+    return Trained((windows - done[0][1].windows) / took, windows, took, given)
 
 
 def by_trainer(task: Task, steps: int | None, *, padded: bool) -> Trained:
@@ -135,14 +151,29 @@ def by_trainer(task: Task, steps: int | None, *, padded: bool) -> Trained:
     torch.manual_seed(task.seed)
     model = AutoModelForQuestionAnswering.from_pretrained(task.backbone, dtype=torch.float32, **task.dropped())
     table = datasets.Dataset.from_list(features(tokenizer, task.train, padded=padded))
+    collator = default_data_collator if padded else DataCollatorWithPadding(tokenizer)
+    trained = fit(model, table, collator, task, steps, BATCH, precision)
+    return replace(trained, answers=answered(model, tokenizer, task.dev)) if steps is None else trained
+
+
+def fit(
+    model: nn.Module,
+    table: datasets.Dataset,
+    collator: Callable[..., Any],
+    setup: Setup,
+    steps: int | None,
+    size: int,
+    precision: str,
+) -> Trained:
+    """``Trainer`` with its defaults, ``size`` windows a step."""
     AcceleratorState._reset_state(reset_partial_state=True)  # it keeps the precision of the training before
     GradientState._reset_state()
     arguments = TrainingArguments(
-        output_dir=str(task.folder / "peer"),
-        per_device_train_batch_size=BATCH,
-        num_train_epochs=task.epochs,
+        output_dir=str(setup.folder / "peer"),
+        per_device_train_batch_size=size,
+        num_train_epochs=setup.epochs,
         max_steps=-1 if steps is None else steps,
-        learning_rate=task.learning_rate,
+        learning_rate=setup.learning_rate,
         bf16=precision == "bf16",
         fp16=precision == "fp16",
         use_cpu=not torch.cuda.is_available(),
@@ -150,7 +181,7 @@ def by_trainer(task: Task, steps: int | None, *, padded: bool) -> Trained:
         report_to="none",
         disable_tqdm=True,
         logging_strategy="no",
-        seed=task.seed,
+        seed=setup.seed,
     )
     clock: list[float] = []
 
@@ -160,13 +191,11 @@ def by_trainer(task: Task, steps: int | None, *, padded: bool) -> Trained:
                 torch.cuda.synchronize()
             clock.append(time.perf_counter())
 
-    collator = default_data_collator if padded else DataCollatorWithPadding(tokenizer)
     trainer = Trainer(model, arguments, train_dataset=table, data_collator=collator, callbacks=[Stopwatch()])
     trainer.remove_callback(PrinterCallback)
     trainer.train()
-    took, windows = clock[-1] - clock[0], min(len(clock) * BATCH, round(len(table) * task.epochs))
-    answers = answered(model, tokenizer, task.dev) if steps is None else ()
-    return Trained((windows - BATCH) / took, windows, took, answers)
+    took, windows = clock[-1] - clock[0], min(len(clock) * size, round(len(table) * setup.epochs))
+    return Trained((windows - size) / took, windows, took)
 
 
 def features(
@@ -313,8 +342,16 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="training-"))
     train, dev = read(options.train)[: options.questions], read(options.dev)[: options.dev_questions]
     backbone = find_source(options.backbone).folder
-    dropout = options.dropout
-    task = Task(train, dev, backbone, options.epochs, options.learning_rate, dropout, options.seed, folder)
+    task = Task(
+        backbone=backbone,
+        epochs=options.epochs,
+        learning_rate=options.learning_rate,
+        dropout=options.dropout,
+        seed=options.seed,
+        folder=folder,
+        train=train,
+        dev=dev,
+    )
     written: dict[str, Any] = {"backbone": options.backbone, "train": len(train), "dev": len(dev)}
     if options.rounds:
         written["rates"] = rates = measure(task, options.sides, steps=options.steps, rounds=options.rounds)

@@ -1,7 +1,8 @@
-"""``benchmarks/training.py`` with toy sizes: the peers' side is ours to get right, too."""
+"""``benchmarks/training.py`` and ``benchmarks/glue.py`` with toy sizes: the peers' side is ours to get right, too."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from collections.abc import Iterator
@@ -58,3 +59,21 @@ def test_all_sides_train_and_answer(
     assert all(rate > 0 for rate in figures["rates"].values())
     assert len({side["windows"] for side in figures["learnt"].values()}) == 1, "the same windows on all sides"
     assert all(len(side["exact_match"]) == 4 for side in figures["learnt"].values())
+
+
+@pytest.mark.slow
+def test_all_sides_train_and_classify(tiny_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    glue = importlib.import_module("glue")
+    rows = [f"a {word} film\t{number % 2}" for number, word in enumerate(["dull", "good"] * 6)]
+    for name in ("train.tsv", "dev.tsv"):
+        (tmp_path / name).write_text("\n".join(["sentence\tlabel", *rows, ""]), "utf-8")
+    file = tmp_path / "figures.json"
+    sizes = ["--sentences", "8", "--epochs", "4", "--backbone", str(tiny_backbone), "--output", str(file)]
+    monkeypatch.setattr(glue, "BATCH", 4)
+    monkeypatch.setattr(sys, "argv", ["glue.py", str(tmp_path), *sizes])
+    glue.main()
+    figures = json.loads(file.read_text("utf-8"))
+    assert figures.keys() == {"qakit", "run_glue", "trainer"}
+    assert {side["sentences"] for side in figures.values()} == {32}
+    assert all(len(side["accuracy"]) == 12 for side in figures.values())

@@ -39,6 +39,27 @@ def _hw7_question(number: int, one: Passage, *, labelled: bool) -> dict[str, Any
     }
 
 
+def cmrc2018(folder: Path) -> Path:
+    """CMRC 2018's training and trial files, in SQuAD's format."""
+    folder.mkdir(parents=True)
+    for split, name in (("train", "train"), ("validation", "trial")):
+        paragraphs = [
+            {
+                "context": one.context,
+                "qas": [
+                    {
+                        "id": f"{name}-{number}",
+                        "question": one.question,
+                        "answers": [{"text": one.answer, "answer_start": one.start}],
+                    }
+                ],
+            }
+            for number, one in enumerate(of_split(split, han=True))
+        ]
+        _write(folder / f"cmrc2018_{name}.json", {"data": [{"title": "all", "paragraphs": paragraphs}]})
+    return folder
+
+
 def adl(folder: Path, *, han: bool = True) -> Path:
     """NTU's Applied Deep Learning, homework 1: four paragraphs a question, one of them relevant.
 

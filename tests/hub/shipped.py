@@ -100,6 +100,7 @@ def environment(folder: Path) -> dict[str, str | None]:
     """
     return {
         "QAKIT_HW7": str(courses.hw7(folder / "hw7")),
+        "QAKIT_CMRC": str(courses.cmrc2018(folder / "cmrc2018")),
         "QAKIT_ADL": str(courses.adl(folder / "adl")),
         "QAKIT_ADL_ENGLISH": str(courses.adl(folder / "adl-english", han=False)),
         "QAKIT_TWEETS": str(courses.tweets(folder / "tweets")),

@@ -6,11 +6,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from qakit_backbones import DRQA, DrqaSettings
-from qakit_backbones.drqa import Drqa, match_lengths
 
 from qakit.api import BackboneRuntime, UsageError
 from qakit.testing import check_backbone, check_component
+from qakit_backbones import DRQA, DrqaSettings
+from qakit_backbones.drqa import Drqa, match_lengths
 
 SMALL = DrqaSettings(embedding=5, width=3, layers=1, longest_match=1, dropout=0.0)
 
