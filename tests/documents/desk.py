@@ -69,6 +69,7 @@ def lay_out(desk: Path) -> None:
         given = {row["id"]: "mill" for row in datasets.squad_rows("validation")}
         (desk / f"{name}.json").write_text(json.dumps(given), "utf-8")
     courses.hw7(desk / "data" / HW7)
+    courses.cmrc2018(desk / "data" / "cmrc2018")
     courses.adl(desk / "data" / ADL)
     courses.adl(desk / "data" / "adl-english", han=False)
     texts = [row["context"] for row in datasets.squad_rows("train")]

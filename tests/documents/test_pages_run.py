@@ -45,6 +45,12 @@ INSTEAD = {
     "train recipe.yaml -o runs/": ("train recipe.yaml --set train.max_steps=2 -o runs/", "quicker"),
     "recipes/NAME.yaml --max-hours": ("recipes/NAME.yaml --set train.max_steps=2 --max-hours", "quicker"),
     "train recipes/data.yaml\n": ("train recipes/data.yaml --set train.max_steps=2\n", "quicker"),
+    "train cmrc2018-small": ("train cmrc2018-small --set train.max_steps=1", "quicker"),
+    "train hw7-small": ("train hw7-small --set train.max_steps=1", "quicker"),
+    "train adl/small-two-stage": (
+        "train adl/small-two-stage --set span.train.max_steps=1 --set selection.train.max_steps=1",
+        "quicker",
+    ),
     "--output runs/tweets": ("--output runs/tweets --set train.max_steps=2", "quicker"),
     "adl/end-to-end --output runs/one": ("adl/end-to-end --dry-run", "tests/hub/test_recipes.py trains it"),
     "'folds={k: 3}' --set train.max_steps=30": ("'folds={k: 2}' --set train.max_steps=2", "quicker"),
