@@ -91,9 +91,14 @@ class BiLstm(nn.Module):
         self.backwards = nn.LSTM(size, width, batch_first=True)
 
     def forward(self, hidden: Tensor, order: Tensor) -> Tensor:
-        """``hidden`` (B, T, S), ``order`` of :func:`backwards` -> (B, T, 2W)."""
-        read = self.backwards(reordered(hidden, order))[0]
-        return torch.cat([self.onwards(hidden)[0], reordered(read, order)], dim=-1)
+        """``hidden`` (B, T, S), ``order`` of :func:`backwards` -> (B, T, 2W) float32, also under autocast.
+
+        In bfloat16 not every CPU has these LSTMs.
+        """
+        with torch.autocast(hidden.device.type, enabled=False):
+            hidden = hidden.float()
+            read = self.backwards(reordered(hidden, order))[0]
+            return torch.cat([self.onwards(hidden)[0], reordered(read, order)], dim=-1)
 
 
 def backwards(attention_mask: Tensor) -> Tensor:
