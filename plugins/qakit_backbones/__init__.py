@@ -20,7 +20,7 @@ class DrqaSettings(Settings):
         default=4,
         ge=1,
         le=16,
-        description="Tokens of a run of equal tokens in question and context, up to which its length is told apart.",
+        description="Longer matches between question and context count as ones of so many tokens.",
     )
     dropout: float = Field(default=0.3, ge=0, lt=1, description="Dropout of the embeddings and after each LSTM.")
 

@@ -1,7 +1,7 @@
 """The reader of DrQA, for training without pretrained weights.
 
 Source: Chen, Fisch, Weston and Bordes 2017, "Reading Wikipedia to Answer Open-Domain Questions" (arXiv:1704.00051),
-section 3.2: exact match, aligned question embedding, BiLSTMs, bilinear terms with a summary of the question. Other than
+section 3.2: exact match, aligned question embedding, BiLSTMs, bilinear terms with a summary of the question. Unlike
 there, the embeddings are learnt, a match has the length of its run (a single Chinese character matches by chance), and
 one LSTM reads question and context, one after the other.
 """

@@ -272,7 +272,7 @@ def _check(run: Run, recipe: Recipe, architecture: str, registry: Registry, *, o
         if (name := _name(registry, kind, ref)) not in known:
             _refuse(run, f"{what}: {name} (it has {', '.join(known)})")
     if architecture == "longformer" or of_plugin or recipe.backbone.trust_remote_code:
-        _refuse(run, f"the backbone's architecture ({architecture})")
+        _refuse(run, f"code for the backbone's architecture ({architecture})")
 
 
 def _refuse(run: Run, what: str) -> NoReturn:

@@ -14,6 +14,7 @@ from qakit.components import Kind
 from qakit.data.collate import Padding
 from qakit.data.template import PairTemplate
 from qakit.errors import ModelError, PluginError
+from qakit.modeling.architectures import is_offered
 from qakit.modeling.backbones import from_config, load_backbone, tokenizer_of, vocabulary_of
 from qakit.modeling.layers import backbone_parts, layer_count
 from qakit.modeling.model import ReadingModel
@@ -107,11 +108,17 @@ def use_gradient_checkpointing(backbone: nn.Module, model_type: str) -> None:
 
 
 def template_for(tokenizer: PreTrainedTokenizerFast, config: PretrainedConfig) -> PairTemplate:
-    """The tokenizer's template, without type ids where the encoder has no table for them."""
+    """The tokenizer's template, without type ids where the encoder has no table for them.
+
+    A plugin's encoder is told that 0 is the question and 1 a context, so it gets none where they are something else.
+    """
     template = PairTemplate.of(tokenizer)
     types = getattr(config, "type_vocab_size", None)
     highest = max(template.context_type, template.question_type, *template.suffix_types)
-    return replace(template, has_types=False) if isinstance(types, int) and types <= highest else template
+    used = {template.question_type, *template.prefix_types}, {template.context_type, *template.suffix_types}
+    if (isinstance(types, int) and types <= highest) or (is_offered(config) and used != ({0}, {1})):
+        return replace(template, has_types=False)
+    return template
 
 
 def build(registry: Registry, kind: Kind, ref: PluginRef, runtime: object) -> Any:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig
 
 from qakit.errors import ModelError, RunError, UsageError
+from qakit.modeling.architectures import is_offered
 from qakit.modeling.model import ReadingModel
 from qakit.modeling.smoke_test import sharing_copy
 from qakit.modeling.sparse_attention import is_sparse
@@ -112,6 +113,8 @@ def write_graph(model: ReadingModel, config: PretrainedConfig, file: Path, *, ha
         OSError: the file system refuses.
     """
     kind = config.model_type
+    if is_offered(config):
+        raise ModelError(f"the encoder {kind} is a plugin's; ONNX is for transformers' own")
     if model.attends_globally:
         raise ModelError(f"the {kind} architecture cannot be exported to ONNX: it pads texts to its attention window")
     if is_sparse(config):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -38,5 +39,7 @@ class BiLstm(nn.Module):
         for layer in self.layers:
             # Packed: the direction that reads backwards begins at the last token, not in the padding.
             packed = pack_padded_sequence(self.dropout(hidden), lengths, batch_first=True, enforce_sorted=False)
-            hidden = pad_packed_sequence(layer(packed)[0], batch_first=True, total_length=input_ids.shape[1])[0]
+            with torch.autocast(hidden.device.type, enabled=False):  # not every CPU has LSTMs in bfloat16
+                read = layer(packed)[0]
+            hidden = pad_packed_sequence(read, batch_first=True, total_length=input_ids.shape[1])[0]
         return BackboneOutput(hidden)
