@@ -55,8 +55,9 @@ def trained(
 
 
 def test_it_is_listed_with_its_settings(bilstm: None, invoke: Invoke) -> None:
-    (found,) = json.loads(invoke("plugins", "--kind", "backbones", "--json").stdout)["components"]
-    assert (found["name"], found["package"], found["kind"]) == ("bilstm", "qakit-bilstm", "backbones")
+    listed = json.loads(invoke("plugins", "--kind", "backbones", "--json").stdout)["components"]
+    (found,) = (each for each in listed if each["name"] == "bilstm")
+    assert (found["package"], found["kind"]) == ("qakit-bilstm", "backbones")
     assert [each["name"] for each in found["settings"]] == ["embedding", "width", "layers", "dropout"]
 
 
