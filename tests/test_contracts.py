@@ -19,6 +19,10 @@ ENTRIES = [entry for entry in load_registry().entries() if entry.package == "qak
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "readers/glue": [{"task": "SST-2"}],
     "readers/table": [{"question": "q", "context": "c", "answer_text": "a"}],
+    "backbones/drqa": [
+        {"embedding": 8, "width": 4},
+        {"embedding": 5, "width": 3, "layers": 1, "longest_match": 1, "dropout": 0.0},
+    ],
     "adapters/bitfit": [{}, {"which": "attention"}, {"which": "mlp"}],
     "adapters/freeze": [{}, {"layers": 1}, {"embeddings": False, "layers": 1}],
     "preprocessors/stride": [{}, {"overlap": 0}, {"overlap": 5}, {"step": 1}],
@@ -215,7 +219,7 @@ def test_the_expected_components_are_there() -> None:
             "triviaqa",
         ],
         "preprocessors": ["centred", "concatenate", "every_context", "random_window", "stride", "truncate"],
-        "backbones": [],
+        "backbones": ["drqa"],
         "adapters": ["bitfit", "freeze", "full", "ia3", "layernorm", "lora", "prompt"],
         "heads": ["classifier", "crf", "joint_span", "linear_span", "multiple_choice", "paragraph_scorer"],
         "postprocessors": ["length_prior", "number_units", "special_chars", "trim_to_tokens"],
@@ -264,6 +268,11 @@ def test_readers(entry: Entry, settings: dict[str, Any], tmp_path: Path) -> None
 @of_kind("preprocessors")
 def test_preprocessors(entry: Entry, settings: dict[str, Any]) -> None:
     checked(testing.check_preprocessor, entry, settings)
+
+
+@of_kind("backbones")
+def test_backbones(entry: Entry, settings: dict[str, Any]) -> None:
+    checked(testing.check_backbone, entry, settings)
 
 
 @of_kind("adapters")

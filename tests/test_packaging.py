@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).resolve().parents[1]
 KINDS = (
     "adapters",
+    "backbones",
     "ensemble",
     "glue",
     "heads",

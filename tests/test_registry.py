@@ -267,7 +267,7 @@ def test_first_party_plugins_come_in_by_entry_points_and_are_sound() -> None:
     assert {f"qakit:{entry_point.name}" for entry_point in ours} == {
         plugin.origin.name for plugin in registry.plugins if plugin.origin.package == "qakit"
     }
-    assert len(ours) == 10
+    assert len(ours) == 11
     assert [broken.error for broken in registry.broken] == []
     assert registry.conflicts == ()
 
@@ -288,7 +288,7 @@ def test_first_party_plugins_can_be_switched_off(monkeypatch: pytest.MonkeyPatch
 def test_the_core_names_no_plugin_package() -> None:
     core = Path(hookspecs.__file__).parent
     packages = [folder.name for folder in (core.parent / "plugins").iterdir() if folder.name.startswith("qakit_")]
-    assert len(packages) == 10
+    assert len(packages) == 11
     sources = {path: path.read_text(encoding="utf-8") for path in core.rglob("*.py")}
     assert len(sources) > 30
     found = {(path.name, package) for path, text in sources.items() for package in packages if package in text}

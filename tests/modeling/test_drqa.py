@@ -1,4 +1,4 @@
-"""``drqa``, the backbone that trains without pretrained weights."""
+"""``drqa``, the backbone that trains without pretrained weights; tests/test_contracts.py has its contract."""
 
 from __future__ import annotations
 
@@ -16,20 +16,10 @@ from qakit.modeling.architectures import make
 from qakit.modeling.assemble import template_for
 from qakit.recipe.model import PluginRef
 from qakit.registry import load_registry
-from qakit.testing import check_backbone, check_component
-from qakit_backbones import DRQA, DrqaSettings
+from qakit_backbones import DrqaSettings
 from qakit_backbones.drqa import BiLstm, Drqa, backwards, match_lengths
 
 SMALL = DrqaSettings(embedding=5, width=3, layers=1, longest_match=1, dropout=0.0)
-
-
-def test_the_component_is_declared_well() -> None:
-    check_component("backbones", DRQA)
-
-
-@pytest.mark.parametrize("settings", [SMALL, DrqaSettings(embedding=8, width=4)])
-def test_it_keeps_the_contract(settings: DrqaSettings) -> None:
-    check_backbone(DRQA, settings)
 
 
 def test_a_tokenizer_that_does_not_tell_question_and_context_apart_is_refused() -> None:
