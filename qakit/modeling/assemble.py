@@ -115,8 +115,8 @@ def template_for(tokenizer: PreTrainedTokenizerFast, config: PretrainedConfig) -
     template = PairTemplate.of(tokenizer)
     types = getattr(config, "type_vocab_size", None)
     highest = max(template.context_type, template.question_type, *template.suffix_types)
-    used = {template.question_type, *template.prefix_types}, {template.context_type, *template.suffix_types}
-    if (isinstance(types, int) and types <= highest) or (is_offered(config) and used != ({0}, {1})):
+    sides = {template.question_type, *template.prefix_types}, {template.context_type, *template.suffix_types}
+    if (isinstance(types, int) and types <= highest) or (is_offered(config) and sides != ({0}, {1})):
         return replace(template, has_types=False)
     return template
 
