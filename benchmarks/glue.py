@@ -18,7 +18,7 @@ from typing import Any
 
 import datasets
 import torch
-from trainings import Setup, Trained, add_options, chosen, fit, fit_qakit
+from training_sides import Setup, Trained, add_options, chosen, fit, fit_qakit
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding
 from transformers.utils import logging
 

@@ -21,7 +21,7 @@ from typing import Any
 import datasets
 import torch
 from torch import Tensor, nn
-from trainings import Setup, Trained, add_options, chosen, fit, fit_qakit
+from training_sides import Setup, Trained, add_options, chosen, fit, fit_qakit
 from transformers import (
     AutoModelForQuestionAnswering,
     AutoTokenizer,
