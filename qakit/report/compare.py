@@ -12,7 +12,7 @@ from qakit.errors import UsageError
 from qakit.recipe.differences import differing_keys, seeds_apart
 from qakit.report.compare_runs import Member
 from qakit.report.training_data import mixed_training_data
-from qakit.runs import cut_short
+from qakit.runs import Run, cut_short, ensemble_members, ensemble_method
 from qakit.statistics import LEVEL, Column, Difference, Sampling, Spread, drawn_columns, mean_columns, mean_of
 
 FEW = 50
@@ -155,9 +155,8 @@ def compare(members: Sequence[Member], plan: Plan) -> Comparison:
     columns = [columns_of(member, plan.sampling) for member in members]
     keys = _keys(members[0], columns[0], plan.keys)
     labels = labels_of([member.run.folder for member in members])
-    recipes = [member.recipe for member in members]
     of_groups = _grouped(members) if plan.by_seed else [[index] for index in range(len(members))]
-    differs = differing_keys(recipes)
+    differs = _differences(members)
     estimates = tuple({key: _estimate(of_run[key], plan) for key in keys} for of_run in columns)
     groups = tuple(_groups(columns, labels, of_groups, differs, estimates, keys, plan))
     questions = _questions(members[0])
@@ -173,6 +172,20 @@ def compare(members: Sequence[Member], plan: Plan) -> Comparison:
         plan=plan,
         notes=tuple(_notes(members, labels, groups, questions)),
     )
+
+
+def _differences(members: Sequence[Member]) -> list[dict[str, str]]:
+    """For each run what its recipe has otherwise; of an ensemble, whose recipe is a member's, its method and size.
+
+    Raises:
+        RunError: an ensemble's file is damaged.
+    """
+    found = iter(differing_keys([member.recipe for member in members if not member.run.is_ensemble]))
+    return [_ensemble(member.run) if member.run.is_ensemble else next(found) for member in members]
+
+
+def _ensemble(run: Run) -> dict[str, str]:
+    return {"ensemble": f"{ensemble_method(run)} of {len(ensemble_members(run))}"}
 
 
 def _grouped(members: Sequence[Member]) -> list[list[int]]:

@@ -20,6 +20,7 @@ from qakit.runs.making import RUNS, BusyError, alone_in, check_free, create_run,
 from qakit.runs.opening import (
     classes_of,
     ensemble_members,
+    ensemble_method,
     list_runs,
     member_folders,
     nested,

@@ -126,6 +126,19 @@ def ensemble_members(run: Run) -> list[Path]:
     return [place(path) for path in named]
 
 
+def ensemble_method(run: Run) -> str:
+    """How an ensemble combines its members: the plugin's name.
+
+    Raises:
+        RunError: its file is damaged.
+    """
+    file = run.folder / ENSEMBLE
+    try:
+        return str(run.read_json(file)["method"]["name"])
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{file} is damaged: it does not name its method ({error})") from None
+
+
 def classes_of(run: Run, within: tuple[Path, ...] = ()) -> tuple[str, ...] | None:
     """The classes in the order in which a run of any kind gives their probabilities: of several models, that of the
     first one that says it.

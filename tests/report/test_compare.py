@@ -98,12 +98,18 @@ def test_a_group_holds_its_mean_and_spread() -> None:
 
 @pytest.mark.parametrize("file", ["ensemble.json", "pipeline.yaml"])
 def test_what_is_made_of_several_recipes_stands_alone(file: str, tmp_path: Path) -> None:
-    for name in ("voting", "average"):
+    for name in ("voting", "nbest"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / file).touch()
-    folders = [str(tmp_path / name) for name in ("voting", "plain", "average", "again")]
-    result = compare([member(folder, [1.0, 2.0]) for folder in folders], Plan())
+        made = {"method": {"name": name, "top_k": 3}, "members": [{"path": "a"}, {"path": "b"}]}
+        write_json(tmp_path / name / file, made)
+    folders = [str(tmp_path / name) for name in ("voting", "plain", "nbest", "again")]
+    members = [member(folder, [1.0, 2.0], seed=seed) for folder, seed in zip(folders, (7, 0, 7, 1), strict=True)]
+    result = compare(members, Plan())
     assert [group.members for group in result.groups] == [(0,), (1, 3), (2,)]
+    if file == "ensemble.json":  # whose recipe is its first member's
+        assert [dict(differs) for differs in result.differs] == [
+            {"ensemble": "voting of 2"}, {"seed": "0"}, {"ensemble": "nbest of 2"}, {"seed": "1"}
+        ]  # fmt: skip
 
 
 def test_without_groups_every_run_is_compared_with_the_baseline() -> None:
