@@ -48,23 +48,40 @@ def told(text: str) -> dict[str, Any]:
     return {name: value for name, value in summary.items() if "second" not in name}
 
 
-def test_the_answers_are_those_of_one_process_and_are_not_made_twice(
-    ray_nodes: RayNodes, small_run: Path, questions: Path, local: Path, tmp_path: Path, invoke: Invoke
+def test_a_stopped_command_goes_on_to_the_answers_of_one_process_and_none_is_made_twice(
+    ray_nodes: RayNodes, crew: Crew, small_run: Path, questions: Path, local: Path, tmp_path: Path, invoke: Invoke
 ) -> None:
-    bad = tmp_path / "in" / "bad"
+    bad, folder = tmp_path / "in" / "bad", tmp_path / "far"
     bad.mkdir(parents=True)
     (bad / "dev.json").write_text("{", "utf-8")
     given = ("predict", small_run, "-i", questions, "-i", tmp_path / "in", "--json", "--keep-going", "-o")
-    here = invoke(*given, tmp_path / "here")
-    far = invoke(*given, tmp_path / "far", "--engine", "ray")
-    assert (here.exit_code, far.exit_code) == (1, 1)
-    assert told(far.stdout) == told(here.stdout) | {"folder": str(tmp_path / "far")}
-    assert list(told(far.stdout)["failed"]) == [str(bad / "dev.json")]
+    command = (*given, folder, "--engine", "ray")
+    stopped = crew.start(1, *command, environment={**VARIABLES, "RAY_ADDRESS": ray_nodes.cluster.address})
+    deadline = time.monotonic() + PATIENCE
+    while not answers(folder):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    stopped.signal(signal.SIGTERM)
+    ended = stopped.ended()
+    assert (ended.codes, ended.out) == ([143], [""])
+    assert ended.err == [
+        f"error: stopped by SIGTERM; finished files stay in {folder}, continue with the same command\n"
+    ]
+    before = {file: file.stat().st_mtime_ns for file in folder.glob("_progress/done/*/*.json")}
+    assert 0 < len(before) < 6
+    here, last = invoke(*given, tmp_path / "here"), invoke(*command)
+    assert (here.exit_code, last.exit_code) == (1, 1)
+    counts = {"skipped": len(before), "answered": 6 - len(before)}
+    assert told(last.stdout) == told(here.stdout) | counts | {
+        "folder": str(folder), "rows": told(last.stdout)["rows"]
+    }  # fmt: skip
+    assert list(told(last.stdout)["failed"]) == [str(bad / "dev.json")]
+    assert {file: file.stat().st_mtime_ns for file in before} == before
     assert len(answers(local)) == 6
-    assert answers(tmp_path / "far") == answers(local)
-    again = invoke("predict", small_run, "-i", questions, "-o", tmp_path / "far", "--engine", "ray", "--json")
+    assert answers(folder) == answers(local)
+    again = invoke("predict", small_run, "-i", questions, "-o", folder, "--engine", "ray", "--json")
     assert again.exit_code == 0, again.output
-    whole = {"folder": str(tmp_path / "far"), "files": 6, "elsewhere": 0, "failed": {}}
+    whole = {"folder": str(folder), "files": 6, "elsewhere": 0, "failed": {}}
     assert told(again.stdout) == whole | {"answered": 0, "skipped": 6, "rows": 0}
     assert again.stderr == ""
 
@@ -85,28 +102,3 @@ def test_all_is_checked_before_there_is_a_cluster(
     assert "--engine is for a folder of answers" in said("-i", questions / "2" / "dev.json", "-o", tmp_path / "a.csv")
     assert "holds the answers of another recipe" in said(*given, local, "--set", "predict.n_best=3")
     assert said(*given, tmp_path / "new") == "--engine ray needs Ray: pip install 'qakit[ray]'"
-
-
-def test_a_stopped_command_goes_on_and_no_file_is_answered_twice(
-    ray_nodes: RayNodes, crew: Crew, small_run: Path, questions: Path, local: Path, tmp_path: Path, invoke: Invoke
-) -> None:
-    folder = tmp_path / "far"
-    command = ("predict", small_run, "-i", questions, "-o", folder, "--engine", "ray", "--json")
-    stopped = crew.start(1, *command, environment={**VARIABLES, "RAY_ADDRESS": ray_nodes.cluster.address})
-    deadline = time.monotonic() + PATIENCE
-    while not answers(folder):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    stopped.signal(signal.SIGTERM)
-    ended = stopped.ended()
-    assert (ended.codes, ended.out) == ([143], [""])
-    assert ended.err == [
-        f"error: stopped by SIGTERM; finished files stay in {folder}, continue with the same command\n"
-    ]
-    before = {file: file.stat().st_mtime_ns for file in folder.glob("_progress/done/*/*.json")}
-    assert 0 < len(before) < 6
-    last = invoke(*command)
-    assert (last.exit_code, last.stderr) == (0, "")
-    assert told(last.stdout)["skipped"] == len(before)
-    assert {file: file.stat().st_mtime_ns for file in before} == before
-    assert answers(folder) == answers(local)
