@@ -54,7 +54,7 @@ class Group:
     label: str
     members: tuple[int, ...]
     differs: Mapping[str, str]
-    """Recipe keys that are not the same in all groups."""
+    """Recipe keys that are not the same in all groups; of an ensemble, its method and size."""
     estimates: Mapping[str, Estimate]
     """By figure: of the mean over the seeds, by question or by draw."""
     spreads: Mapping[str, Spread]
@@ -79,7 +79,7 @@ class Comparison:
     labels: tuple[str, ...]
     """One for each run: its folder's name, or the whole path where two have the same name."""
     differs: tuple[Mapping[str, str], ...]
-    """For each run, the recipe keys that are not the same in all runs."""
+    """For each run, the recipe keys that are not the same in all runs; of an ensemble, its method and size."""
     estimates: tuple[Mapping[str, Estimate], ...]
     """For each run, by figure."""
     groups: tuple[Group, ...]
@@ -156,7 +156,7 @@ def compare(members: Sequence[Member], plan: Plan) -> Comparison:
     keys = _keys(members[0], columns[0], plan.keys)
     labels = labels_of([member.run.folder for member in members])
     of_groups = _grouped(members) if plan.by_seed else [[index] for index in range(len(members))]
-    differs = _differences(members)
+    differs = _recipe_differences(members)
     estimates = tuple({key: _estimate(of_run[key], plan) for key in keys} for of_run in columns)
     groups = tuple(_groups(columns, labels, of_groups, differs, estimates, keys, plan))
     questions = _questions(members[0])
@@ -174,7 +174,7 @@ def compare(members: Sequence[Member], plan: Plan) -> Comparison:
     )
 
 
-def _differences(members: Sequence[Member]) -> list[dict[str, str]]:
+def _recipe_differences(members: Sequence[Member]) -> list[dict[str, str]]:
     """For each run what its recipe has otherwise; of an ensemble, whose recipe is a member's, its method and size.
 
     Raises:

@@ -13,7 +13,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,9 +139,9 @@ def _copy_pipeline(run: Run, target: Path, registry: Registry) -> list[Recipe]:
 
 def _ensemblers(copied: Path, registry: Registry) -> set[str]:
     """The packages of the methods that ensembles within are combined by: no recipe names these."""
-    from qakit.runs import ENSEMBLE
+    from qakit.runs import ENSEMBLE, Run, ensemble_method
 
-    methods = [json.loads(file.read_text("utf-8"))["method"]["name"] for file in copied.rglob(ENSEMBLE)]
+    methods = [ensemble_method(Run(file.parent)) for file in copied.rglob(ENSEMBLE)]
     return {registry.get("ensemblers", method).package for method in methods}
 
 
