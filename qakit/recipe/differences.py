@@ -19,11 +19,14 @@ def differing_keys(recipes: Sequence[Recipe]) -> list[dict[str, str]]:
     """For each recipe, the keys whose values are not the same in all of them: dotted key -> value as YAML.
 
     A plugin's name stands under its block's key (``head: crf``). Its settings are compared with those of other recipes
-    that have the same setting; that another plugin lacks it says nothing that the name does not.
+    that have the same setting; that another plugin lacks it says nothing that the name does not. Nor does the hash of
+    another backbone.
     """
     flat = [dict(_leaves(recipe_data(recipe))) for recipe in recipes]
     keys = dict.fromkeys(key for leaves in flat for key in leaves if key.partition(".")[0] not in NOT_COMPUTED)
     differing = [key for key in keys if _differs(key, [leaves.get(key) for leaves in flat])]
+    if "backbone.source" in differing and "backbone.sha256" in differing:
+        differing.remove("backbone.sha256")
     return [{key: leaves[key] for key in differing if key in leaves} for leaves in flat]
 
 

@@ -115,6 +115,8 @@ def prepare_training(
     assembled = assemble(recipe, registry, device=device, classes=classes)
     if recipe.train.gradient_checkpointing:
         use_gradient_checkpointing(assembled.model.backbone, assembled.config.model_type)
+    if stays_random := _stays_random(recipe, assembled):
+        listener(Notice(stays_random))
     check_head(recipe, assembled.model.head)
     precision = resolve_precision(recipe.train.precision, device, assembled.config.model_type)
     gives = given_by(assembled.model.head)
@@ -204,6 +206,21 @@ def prepare_training(
         judge=judge,
         attack=attack,
         freezing=freezing,
+    )
+
+
+def _stays_random(recipe: Recipe, assembled: Assembled) -> str | None:
+    """That an adapter keeps weights as they are that nothing has trained, or None."""
+    if recipe.backbone.init != "scratch":
+        return None
+    sizes = [(each.numel(), each.requires_grad) for each in assembled.model.backbone.parameters()]
+    still = sum(size for size, trains in sizes if not trains)
+    if not still:
+        return None
+    return (
+        f"the adapter {recipe.adapter.name!r} does not train {still / sum(size for size, _ in sizes):.0%} of the "
+        "encoder's weights, and with backbone.init: scratch these stay random: set adapter: full, or begin with "
+        "pretrained weights"
     )
 
 

@@ -86,6 +86,13 @@ def test_train_says_how_many_validation_questions_it_trains_on(
     assert "warning" not in invoke("train", small_recipe, "--dry-run", "--json").stderr
 
 
+def test_train_says_which_weights_stay_random(small_recipe: Path, invoke: Invoke) -> None:
+    scratch = ("train", small_recipe, "--dry-run", "--json", "--set", "backbone.init=scratch")
+    frozen = invoke(*scratch, "--set", "adapter=bitfit").stderr
+    assert "the adapter 'bitfit' does not train 9" in frozen and "these stay random: set adapter: full" in frozen
+    assert "warning" not in invoke(*scratch).stderr
+
+
 def test_a_callback_stops_a_training_in_another_thread_which_is_gone_on_with(
     small_recipe: Path, small_run: Path, tmp_path: Path
 ) -> None:

@@ -52,6 +52,15 @@ def test_only_what_differs_is_named() -> None:
     assert differing_keys([first, first]) == [{}, {}]
 
 
+def test_the_hash_of_another_backbone_goes_without_saying() -> None:
+    one, two = ({"source": source, "sha256": digit * 64} for source, digit in (("one", "1"), ("two", "2")))
+    assert differing_keys([recipe(backbone=one), recipe(backbone=two)]) == [
+        {"backbone.source": "one"},
+        {"backbone.source": "two"},
+    ]
+    assert "backbone.sha256" in differing_keys([recipe(backbone=one), recipe(backbone=one | {"sha256": "2" * 64})])[0]
+
+
 def test_what_most_recipes_have_goes_without_saying() -> None:
     swa, no_swa = {"train.swa.start": "0.5"}, {"train.swa": "null"}
     assert unusual([no_swa, swa, no_swa | {"train.ema": "0.9"}]) == [{}, swa, {"train.ema": "0.9"}]
