@@ -26,6 +26,7 @@ from qakit.inference.evaluation import Judge
 from qakit.inference.scoring import ScoringSet, number_range_of, prepare, window_runtime
 from qakit.modeling.assemble import Assembled, assemble, padding_for, use_gradient_checkpointing
 from qakit.modeling.device import Precision, keep_freed_memory, resolve_precision
+from qakit.modeling.model import parameter_counts
 from qakit.modeling.start import check_start, take_head
 from qakit.protocols import LearnsAnyPlace
 from qakit.recipe.model import Recipe
@@ -210,15 +211,12 @@ def prepare_training(
 
 
 def _stays_random(recipe: Recipe, assembled: Assembled) -> str | None:
-    """That an adapter keeps weights as they are that nothing has trained, or None."""
-    if recipe.backbone.init != "scratch":
-        return None
-    sizes = [(each.numel(), each.requires_grad) for each in assembled.model.backbone.parameters()]
-    still = sum(size for size, trains in sizes if not trains)
-    if not still:
+    """That the adapter keeps weights as they are which nothing has trained, or None."""
+    counts = parameter_counts(assembled.model)["backbone"]
+    if recipe.backbone.init != "scratch" or counts["trainable"] == counts["total"]:
         return None
     return (
-        f"the adapter {recipe.adapter.name!r} does not train {still / sum(size for size, _ in sizes):.0%} of the "
+        f"the adapter {recipe.adapter.name!r} does not train {1 - counts['trainable'] / counts['total']:.0%} of the "
         "encoder's weights, and with backbone.init: scratch these stay random: set adapter: full, or begin with "
         "pretrained weights"
     )
