@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -189,9 +190,13 @@ class Format:
         path.write_bytes(content)
         return path
 
-    def build(self) -> Reader:
-        reader: Reader = load_registry().build("readers", self.reader, dict(self.settings), NoRuntime())
-        return reader
+
+@cache
+def reader_of(name: str) -> Reader:
+    """A format's."""
+    form = FORMATS[name]
+    reader: Reader = load_registry().build("readers", form.reader, dict(form.settings), NoRuntime())
+    return reader
 
 
 def dump_json(document: Any) -> bytes:
@@ -255,16 +260,22 @@ JSON_FORMATS = (
 Outcome = Literal["read", "refused"]
 
 
-def read(form: Format, path: Path, policies: Mapping[str, Any] | None = None) -> tuple[Outcome, str]:
-    """Read a file; what came of it, and the message of a refusal. Anything but examples and DataError comes through."""
+def refused(form: Format, path: Path, policies: Mapping[str, Any] | None = None) -> DataError | None:
+    """Read a file: why it is refused, if it is. Anything but sound examples and DataError comes through."""
     try:
-        result = read_examples(form.build(), path, policies=policies or {})
+        result = read_examples(reader_of(form.name), path, policies=policies or {})
     except DataError as error:
         check_message(error, path)
-        return "refused", str(error)
+        return error
     for example in result.examples:
         check_example(example)
-    return "read", ""
+    return None
+
+
+def read(form: Format, path: Path, policies: Mapping[str, Any] | None = None) -> tuple[Outcome, str]:
+    """Read a file: what came of it, and the message of a refusal."""
+    error = refused(form, path, policies)
+    return ("read", "") if error is None else ("refused", str(error))
 
 
 def check_message(error: DataError, path: Path) -> None:
