@@ -75,7 +75,7 @@ def drive(ray_nodes: RayNodes, tmp_path: Path) -> Iterator[Callable[[float], sub
 
 def test_trainings_run_at_once_on_all_nodes(ray_nodes: RayNodes, tmp_path: Path) -> None:
     told: list[Event] = []
-    carry_out(made(tmp_path, "a", "b", "c"), tmp_path, meeting(2, seconds=3), told.append)
+    carry_out(made(tmp_path, "a", "b", "c"), tmp_path, meeting(2, seconds=1), told.append)
     assert [len(processes) for processes in started(tmp_path).values()] == [1, 1, 1]
     first = min((tmp_path / name / "metrics.json").stat().st_mtime for name in "ab")
     assert first <= (tmp_path / "c" / "here").stat().st_mtime, "two at a time"
