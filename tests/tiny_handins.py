@@ -71,7 +71,7 @@ data:
 backbone: {{source: {backbone}}}
 windows: {{max_length: 96, max_question_length: 24}}
 preprocess: {{train: {{name: stride, overlap: 32}}, predict: {{name: stride, overlap: 32}}}}
-train: {{epochs: 12, batch_size: 4, learning_rate: 2e-3, precision: fp32, evaluations: 1}}
+train: {{epochs: 6, batch_size: 4, learning_rate: 4e-3, precision: fp32, evaluations: 1}}
 predict: {{no_answer: true}}
 postprocess: [special_chars]
 metric: squad_v1
