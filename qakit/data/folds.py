@@ -66,11 +66,10 @@ def assign(examples: Sequence[Example], section: FoldsSection, *, path: Path | N
     roots = [groups.root(name) for name in firsts]
     sizes = Counter(roots)
     if len(sizes) < section.k:
-        raise DataError(
-            f"there are {len(sizes)} groups for {section.k} folds: choose fewer folds, or smaller groups with "
-            f"folds.group_by{' or folds.repeats: ignore' if section.repeats == 'together' else ''}",
-            path=path,
-        )
+        count = "1 group" if len(sizes) == 1 else f"{len(sizes)} groups"
+        ways = [] if len(sizes) == 1 else ["fewer folds"]
+        ways += ["smaller groups with folds.group_by"] + ["folds.repeats: ignore"] * (section.repeats == "together")
+        raise DataError(f"{count} (by {group_by}) for {section.k} folds: choose {' or '.join(ways)}", path=path)
     address: dict[str, int] = {}
     for root, name in zip(roots, firsts, strict=True):
         own = derive_seed(section.seed, "folds", name)

@@ -6,8 +6,10 @@ import ctypes
 import gc
 import logging
 import platform
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import Literal
 
@@ -133,9 +135,31 @@ def keep_freed_memory() -> bool:
 
 
 def free_memory() -> None:
-    """Give back what a model held that nobody has any more."""
-    gc.collect()
+    """Give back what a model held that nobody has any more.
+
+    A signal that comes meanwhile is heard at the end: an exception in what is called for a collected object is lost.
+    """
+    with _signals_later():
+        gc.collect()
     empty_cache()
+
+
+@contextmanager
+def _signals_later() -> Iterator[None]:
+    came: list[int] = []
+    numbers = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
+    main = threading.current_thread() is threading.main_thread()
+    handlers = {number: signal.getsignal(number) for number in numbers if main}
+    handled = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for number in handled:
+        signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in handled.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 def empty_cache() -> None:

@@ -75,7 +75,7 @@ def test_of_several_contexts_only_that_of_the_answer_counts() -> None:
     ]
     assert Counter(assign(pool, FoldsSection(k=2, group_by="context")).fold) == {1: 2, 2: 2}
     assert own_contexts(replace(pool[0], relevant=None)) == ("Own 0.",)
-    with pytest.raises(DataError, match="1 groups for 2 folds"):
+    with pytest.raises(DataError, match=r"1 group \(by \w+\) for 2 folds: choose smaller groups"):
         assign([replace(each, answers=None, relevant=None) for each in pool], FoldsSection(k=2, group_by="context"))
 
 
@@ -103,7 +103,7 @@ TWEETS = [
 def test_questions_of_a_few_words_may_be_on_all_sides() -> None:
     with pytest.raises(DataError, match=r"set folds\.repeats: together, .* or ignore, where questions are a few words"):
         assign(TWEETS, FoldsSection(k=3))
-    with pytest.raises(DataError, match=r"3 groups for 5 folds: .* or folds\.repeats: ignore"):
+    with pytest.raises(DataError, match=r"3 groups \(by \w+\) for 5 folds: choose fewer folds or .* or folds\.repeats: ignore"):
         assign(TWEETS, FoldsSection(k=5, repeats="together"))
     found = assign(TWEETS, FoldsSection(k=5, repeats="ignore"))
     assert sorted(Counter(found.fold).values()) == [6, 6, 6, 6, 7]
@@ -174,4 +174,4 @@ def test_what_is_kept_together_never_leaks(examples: list[Example], seed: int) -
     try:
         assign(examples, section)
     except DataError as error:
-        assert "groups for 2 folds" in str(error)
+        assert "for 2 folds" in str(error)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+from contextlib import suppress
 from typing import Any, get_args
 
 import pytest
@@ -76,3 +78,16 @@ def test_a_hand_in_is_as_precise(choice: PrecisionChoice, where: torch.device, m
     types = {"bf16": torch.bfloat16, "fp16": torch.float16}
     found: Any = _autocast(choice, where)
     assert (found if isinstance(found, torch.dtype) else None) == types.get(resolve_precision(choice, where))
+
+
+def test_a_signal_that_comes_while_memory_is_freed_is_heard_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is raised in the callback of a weak reference is lost."""
+
+    def collect() -> None:
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("gc.collect", collect)
+    with pytest.raises(KeyboardInterrupt):
+        device.free_memory()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
