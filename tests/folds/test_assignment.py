@@ -103,7 +103,7 @@ TWEETS = [
 def test_questions_of_a_few_words_may_be_on_all_sides() -> None:
     with pytest.raises(DataError, match=r"set folds\.repeats: together, .* or ignore, where questions are a few words"):
         assign(TWEETS, FoldsSection(k=3))
-    with pytest.raises(DataError, match=r"3 groups \(by \w+\) for 5 folds: choose fewer folds or .* or folds\.repeats: ignore"):
+    with pytest.raises(DataError, match=r"3 groups .* for 5 folds: choose fewer folds or .* or folds\.repeats: ignore"):
         assign(TWEETS, FoldsSection(k=5, repeats="together"))
     found = assign(TWEETS, FoldsSection(k=5, repeats="ignore"))
     assert sorted(Counter(found.fold).values()) == [6, 6, 6, 6, 7]
