@@ -147,16 +147,15 @@ def free_memory() -> None:
 @contextmanager
 def _signals_later() -> Iterator[None]:
     came: list[int] = []
-    numbers = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)}
     main = threading.current_thread() is threading.main_thread()
-    handlers = {number: signal.getsignal(number) for number in numbers if main}
-    handled = {number: handler for number, handler in handlers.items() if callable(handler)}
-    for number in handled:
+    numbers = [getattr(signal, name, signal.SIGTERM) for name in ("SIGINT", "SIGTERM", "SIGHUP")] if main else []
+    handlers = {number: handler for number in numbers if callable(handler := signal.getsignal(number))}
+    for number in handlers:
         signal.signal(number, lambda number, _: came.append(number))
     try:
         yield
     finally:
-        for number, handler in handled.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
         for number in came:
             signal.raise_signal(number)

@@ -100,7 +100,7 @@ def _cases(wanted: Callable[[Case], bool]) -> Iterator[Case]:
 
 
 def _play_case(folder: Path, case: Case) -> Outcome:
-    outcome = _play_file(folder, (case.form, case.content))
+    outcome, _ = read(case.form, case.form.write(folder, case.content))
     assert outcome == case.outcome, case.name
     return outcome
 
@@ -143,11 +143,6 @@ def _flipped() -> Iterator[tuple[Format, bytes]]:
                 at = generator.randrange(len(content))
                 content[at : at + generator.randint(0, 2)] = generator.randbytes(generator.randint(0, 2))
             yield form, bytes(content)
-
-
-def _play_file(folder: Path, file: tuple[Format, bytes]) -> Outcome:
-    form, content = file
-    return read(form, form.write(folder, content))[0]
 
 
 def _play_mutated(folder: Path, mutated: Mutated) -> Outcome:
