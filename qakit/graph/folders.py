@@ -10,7 +10,7 @@ from qakit.errors import RunError
 from qakit.files import json_text, write_text, writing
 from qakit.graph.expand import WEIGHTS_FILE
 from qakit.graph.nodes import Graph, Join, Node, Repredict, Train, check_recipe, training_key
-from qakit.graph.training import check_gives
+from qakit.graph.training import check_joins
 from qakit.randomness import GENERATOR
 from qakit.recipe.dump import dump_recipe
 from qakit.registry import Registry
@@ -200,7 +200,7 @@ def _check_training(node: Node, registry: Registry, listener: Listener) -> None:
     device = pick_device()
     with GENERATOR:
         prepared = prepare_training(node.recipe, registry, device=device, listener=silence)
-        check_gives(node, prepared)
+        check_joins(node, prepared)
         preflight(prepared, registry, device=device, listener=silence)
     del prepared
     free_memory()

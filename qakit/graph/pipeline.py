@@ -30,30 +30,19 @@ from qakit.report.training_data import other_content
 from qakit.runs import PIPELINE, Run, clock_of, environment, open_run, seconds_of
 from qakit.runs.plugins import settings_versions
 from qakit.stages.load import COMBINE, LoadedPipeline, Stage, pipeline_text, read_pipeline, stage_folders
-from qakit.stages.model import STAGES, ExistingRun
+from qakit.stages.model import STAGES, WANTED, ExistingRun
 from qakit.training.events import Listener, Notice, Predicting, Remark
 
 if TYPE_CHECKING:
     from qakit.inference.output import Submission
     from qakit.inference.scoring import CountProgress
-    from qakit.protocols import Gives
     from qakit.registry import Registry
     from qakit.stages.trained import TrainedPipeline
     from qakit.values import Prediction
 
-WANTED: dict[str, Gives] = {"selection": "contexts", "span": "spans"}
-"""What each stage's head must decode to."""
-
 
 def pipeline_graph(loaded: LoadedPipeline) -> Graph:
-    """The stages that are trained here, and the whole.
-
-    Raises:
-        RunError: a stage that should exist has no trained model.
-    """
-    for stage in loaded.stages.values():
-        if stage.run is not None and not Run(stage.run).model.is_dir():
-            raise RunError(f"the {stage.name} stage {stage.run} has no trained model")
+    """The stages that are trained here, and the whole."""
     trained = [stage for stage in loaded.stages.values() if stage.run is None]
     parts = [Node(stage.name, stage.recipe, Train(WANTED[stage.name])) for stage in trained]
     root = Node("", loaded.whole, TwoStages(loaded), tuple(node.label for node in parts))
@@ -67,9 +56,13 @@ class TwoStages:
     loaded: LoadedPipeline
 
     def prepare(self, graph: Graph, label: str, registry: Registry, listener: Listener) -> Mapping[str, str]:  # noqa: ARG002
-        """Read the test file, which no stage has, and try the metric of the whole, which may be no stage's."""
+        """Load the existing stages, read the test file, which no stage has, and try the metric of the whole."""
         from qakit.inference.data_rules import check_judging, submission_problems
+        from qakit.stages.trained import load_stage
 
+        for name, stage in self.loaded.stages.items():
+            if stage.run is not None:
+                load_stage(name, stage.run, registry=registry)
         test = read_split(self.loaded.whole, registry, "test")
         if test is not None:
             for line in (line for problems in test.problems for line in problems.describe()):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qakit.data.cache import default_cache
-from qakit.errors import RunError, UsageError
+from qakit.errors import RunError
 from qakit.graph.nodes import Join, Joined, Node, Train, check_recipe, training_key
 from qakit.randomness import GENERATOR
 from qakit.training.events import Listener, Notice, Remark, RunBegun
@@ -148,7 +148,7 @@ def described(node: Node, registry: Registry, *, listener: Listener) -> dict[str
 
     recipe, device = node.recipe, pick_device()
     prepared = prepare_training(recipe, registry, device=device, listener=listener)
-    check_gives(node, prepared)
+    check_joins(node, prepared)
     first = preflight(prepared, registry, device=device, listener=listener)
     counts = parameter_counts(prepared.assembled.model)
     groups = [
@@ -185,20 +185,16 @@ def _check_visible(run: Run) -> None:
         )
 
 
-def check_gives(node: Node, prepared: Prepared) -> None:
+def check_joins(node: Node, prepared: Prepared) -> None:
     """The head of a part decodes to what its join needs.
 
     Raises:
         UsageError: it does not.
     """
-    from qakit.inference.aggregation import given_by
+    from qakit.inference.aggregation import check_gives
 
-    wanted = node.work.gives if isinstance(node.work, Train) else None
-    gives = given_by(prepared.assembled.model.head)
-    if wanted is not None and gives != wanted:
-        raise UsageError(
-            f"{node.label}: the head {node.recipe.head.name!r} gives {gives}; this part needs one that gives {wanted}"
-        )
+    if isinstance(node.work, Train) and node.work.gives is not None:
+        check_gives(prepared.assembled.model.head, node.work.gives, name=node.recipe.head.name, part=node.label)
 
 
 def _check_source(source: Run, recipe: Recipe, run: Run) -> None:

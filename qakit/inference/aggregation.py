@@ -72,6 +72,20 @@ def given_by(head: object) -> Gives:
     return head.gives if isinstance(head, GivesOtherThanSpans) else "spans"
 
 
+def check_gives(head: object, wanted: Gives, *, name: str, part: str) -> None:
+    """The head of a part decodes to what the whole needs of it.
+
+    Args:
+        name: of the head, for the message.
+        part: what it is the head of, likewise.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if (gives := given_by(head)) != wanted:
+        raise UsageError(f"{part}: the head {name!r} gives {gives}; this part needs one that gives {wanted}")
+
+
 def learns_yes_no(head: object) -> bool:
     """Whether a head learns yes and no beside spans."""
     return isinstance(head, LearnsYesNo) and head.yes_no

@@ -6,12 +6,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveInt
 
+from qakit.protocols import Gives
 from qakit.recipe.model import AboutSection, RecipePath
 from qakit.recipe.section import FOLDER_NAME, Section
 
 StageName = Literal["selection", "span"]
 STAGES: tuple[StageName, ...] = ("selection", "span")
 """The stages in their order."""
+WANTED: dict[StageName, Gives] = {"selection": "contexts", "span": "spans"}
+"""What each stage's head must decode to."""
 
 COMMON = ("seed", "data")
 """What a pipeline recipe puts into both stages' recipes, and into the whole."""

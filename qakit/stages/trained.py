@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from qakit.distributed import ALONE, Workers
 from qakit.errors import RunError, UsageError
+from qakit.inference.aggregation import check_gives
 from qakit.inference.answering import ByStage, Examined, Inferred
 from qakit.inference.error_analysis import Place, analyse_errors, exactly_right_answers, relevant_context
 from qakit.inference.evaluation import Evaluation, Judge, answers_of, finish
@@ -22,7 +23,7 @@ from qakit.recipe.prediction import given_threshold, prediction_recipe
 from qakit.registry import Registry, load_registry
 from qakit.runs import Run, open_run
 from qakit.stages.load import COMBINE, dealt, read_pipeline, stage_folders
-from qakit.stages.model import STAGES
+from qakit.stages.model import STAGES, WANTED, StageName
 from qakit.stages.tuning import Decision, Reading, Weight, judged, raw_answers
 from qakit.values import ContextPrediction, Example, SpanPrediction
 
@@ -100,12 +101,8 @@ class TrainedPipeline:
         before, recipe = recipes_under(run, overrides, registry)
         _, of_stages = dealt(overrides)
         selection, span = (
-            TrainedRun.load(
-                _trained(folders[name], name),
-                registry=registry,
-                device=device,
-                workers=workers,
-                overrides=of_stages[name],
+            load_stage(
+                name, folders[name], registry=registry, device=device, workers=workers, overrides=of_stages[name]
             )
             for name in STAGES
         )
@@ -258,15 +255,8 @@ def likeliest(scores: Sequence[float], count: int) -> list[int]:
 def _selected(
     stage: TrainedRun, examples: Sequence[Example], *, cache: Path | None, progress: CountProgress | None
 ) -> list[ContextPrediction]:
-    found = []
-    for prediction in stage.infer(examples, cache=cache, progress=progress).predictions:
-        if not isinstance(prediction, ContextPrediction):
-            raise UsageError(
-                f"the head {stage.recipe.head.name!r} of {stage.run.folder} does not choose among contexts; the "
-                "selection stage needs one that does, such as multiple_choice"
-            )
-        found.append(prediction)
-    return found
+    found = stage.infer(examples, cache=cache, progress=progress).predictions
+    return [prediction for prediction in found if isinstance(prediction, ContextPrediction)]  # so are all
 
 
 def recipes_under(run: Run, overrides: Sequence[str], registry: Registry) -> tuple[Recipe, Recipe]:
@@ -299,7 +289,17 @@ def _decision(run: Run) -> Decision:
     return Decision.read(values, str(run.folder / COMBINE))
 
 
-def _trained(folder: Path, name: str) -> Path:
+def load_stage(name: StageName, folder: Path, **options: Any) -> TrainedRun:
+    """A trained stage, with the options of :meth:`TrainedRun.load`.
+
+    Raises:
+        RunError: it has no trained model.
+        UsageError: its head is for the other stage, or for none.
+    """
     if not (folder / "model").is_dir():
         raise RunError(f"the {name} stage has no trained model: {folder}")
-    return folder
+    stage = TrainedRun.load(folder, **options)
+    check_gives(
+        stage.assembled.model.head, WANTED[name], name=stage.recipe.head.name, part=f"{name} stage {stage.run.folder}"
+    )
+    return stage

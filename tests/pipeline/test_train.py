@@ -288,15 +288,17 @@ def test_stages_that_are_trained_already(trained_pipeline: Path, tmp_path: Path,
 
 
 def test_a_head_of_the_wrong_kind_is_told_before_anything_is_trained(
-    pipeline_recipe: Path, tmp_path: Path, invoke
+    pipeline_recipe: Path, trained_pipeline: Path, tmp_path: Path, invoke
 ) -> None:
-    recipe = tmp_path / "wrong.yaml"
-    stages = pipeline_recipe.parent
-    recipe.write_text(f"stages: {{selection: {stages}/span.yaml, span: {stages}/span.yaml}}\n", "utf-8")
-    for how in ("--quiet", "--dry-run"):
-        result = invoke("train", recipe, "--output", tmp_path / "out", how)
-        assert result.exit_code == 2
-        assert "selection: the head 'linear_span' gives spans" in str(result.exception)
+    recipe, trained = tmp_path / "wrong.yaml", trained_pipeline / "span"
+    file = pipeline_recipe.parent / "span.yaml"
+    for stage, part in ((str(file), "selection"), (f"{{from_run: {trained}}}", f"selection stage {trained}")):
+        recipe.write_text(f"stages: {{selection: {stage}, span: {file}}}\n", "utf-8")
+        for how in ("--quiet", "--dry-run"):
+            result = invoke("train", recipe, "--output", tmp_path / "out", how)
+            assert result.exit_code == 2
+            wanted = "the head 'linear_span' gives spans; this part needs one that gives contexts"
+            assert f"{part}: {wanted}" in str(result.exception)
     assert not (tmp_path / "out").exists()
 
 
