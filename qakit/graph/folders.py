@@ -65,8 +65,12 @@ def check_graph(
         else:
             _check_laid_out(run, folder)
     if not graph.root.label and (not begun or begun[-1].label):
-        top = {node.label.partition("/")[0] for node in begun}
-        check_free(folder, beside=top)
+        try:
+            check_free(folder, beside={node.label.partition("/")[0] for node in begun})
+        except RunError:
+            if folder is None or not _is_there(Run(folder)):
+                raise
+            return check_graph(graph, folder, registry, listener, only=only)  # another command has just made it
     _check_trainings(graph, folder, registry, listener, graph.labels if only is None else only)
     return files
 
@@ -98,7 +102,12 @@ def make_folders(graph: Graph, folder: Path | None, files: Files) -> Path:
                 others |= {f"{inside}/{name}" if inside != "." else name: text for name, text in texts.items()}
         place = None if folder is None else folder / root.label
         beside = {label.partition("/")[0] for label in begun} if not root.label else set[str]()
-        run = create_run(root.recipe, place, others=others, beside=beside)
+        try:
+            run = create_run(root.recipe, place, others=others, beside=beside)
+        except RunError:
+            if place is None or not _is_there(Run(place)):
+                raise
+            return make_folders(graph, folder, files)  # another command was faster
         if not root.label:
             folder = run.folder
     assert folder is not None
@@ -119,10 +128,14 @@ def _begun(graph: Graph, folder: Path | None) -> list[Node]:
     """The nodes that have a recipe in their folder already."""
     if folder is None:
         return []
-    for node in reversed(graph.nodes):
-        if (folder / node.label).is_dir():
-            recover_run(Run(folder / node.label))
-    return [node for node in graph.nodes if Run(folder / node.label).recipe_file.is_file()]
+    return [node for node in reversed(graph.nodes) if _is_there(Run(folder / node.label))][::-1]
+
+
+def _is_there(run: Run) -> bool:
+    """Whether a folder has a recipe, or gets it now, because whoever made it was killed or is at it."""
+    if run.folder.is_dir():
+        recover_run(run)
+    return run.recipe_file.is_file()
 
 
 def is_begun(run: Run) -> bool:

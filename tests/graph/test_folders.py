@@ -17,6 +17,7 @@ from graph.conftest import BASE, FOLDS, KINDS, RATES, GraphOf
 from qakit.distributed import ALONE
 from qakit.errors import RunError
 from qakit.files import write_json, write_text
+from qakit.graph import folders
 from qakit.graph.expand import reload_graph
 from qakit.graph.folders import check_graph, make_folders
 from qakit.graph.nodes import Graph, Join, Node, Repredict
@@ -84,6 +85,42 @@ def test_a_folder_gives_back_the_graph_that_it_was_made_of(
     assert lay(kept) == lay(given) == folder
     assert files_in(folder) == before
     assert state_of(Run(folder)).name == "waiting"
+
+
+@pytest.mark.parametrize("kind", WITH_A_ROOT)
+@pytest.mark.parametrize("moment", ["check_free", "create_run"])
+def test_who_comes_second_joins(
+    kind: str, moment: str, graph: GraphOf, lay: Lay, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs of an array begin at once: another one makes the folder while this one is about to."""
+    given, own = graph(kind), getattr(folders, moment)
+
+    def slow(*args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(folders, moment, own)
+        made = lay(given)  # another process
+        before.update(files_in(made))
+        return own(*args, **options)
+
+    before: dict[str, bytes] = {}
+    monkeypatch.setattr(folders, moment, slow)
+    folder = lay(given)
+    assert before
+    assert files_in(folder) == before
+
+
+def test_a_folder_of_another_recipe_is_not_joined(
+    graph: GraphOf, lay: Lay, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = folders.create_run
+
+    def slow(*args: Any, **options: Any) -> Any:
+        monkeypatch.setattr(folders, "create_run", own)
+        trained(Run(lay(graph("ensemble"))))
+        return own(*args, **options)
+
+    monkeypatch.setattr(folders, "create_run", slow)
+    with pytest.raises(RunError, match="was begun with"):
+        lay(graph("folds"))
 
 
 @pytest.mark.parametrize("kind", ["study", "study-of-folds", "study-of-pipelines", "ensemble-of-pipelines"])
