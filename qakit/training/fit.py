@@ -26,7 +26,7 @@ from qakit.training.clock import Clock
 from qakit.training.events import Listener, Notice, Remark, Started
 from qakit.training.exchange import share_first
 from qakit.training.fingerprints import Seen
-from qakit.training.interrupts import stop_requests, stopping
+from qakit.training.interrupts import StopRequest, stop_requests, stopping
 from qakit.training.journal import Journal
 from qakit.training.keeper import RunKeeper
 from qakit.training.launch import prepared_for, workers_of
@@ -62,6 +62,8 @@ def fit(
     """
     recipe, main, workers = prepared.recipe, accelerator.is_main_process, workers_of(accelerator)
     assembled, counts = prepared.assembled, parameter_counts(prepared.assembled.model)
+    stop_request = StopRequest()
+    listener = stopping(listener, stop_request)
     digest, journal = recipe_hash(recipe), Journal(run, main, None if clock is None else clock.elapsed)
     share_first(assembled.model)
     trainee = Trainee.of(assembled, recipe, steps=prepared.plan.steps)
@@ -113,7 +115,7 @@ def fit(
     listener(started(prepared, counts, accelerator, progress))
     if recipe.train.evaluate_before and progress.step == 0:
         keeper.evaluate_untrained(progress)
-    with stop_requests() as stop_request:
+    with stop_requests(stop_request):
         return train(
             recipe,
             prepared.plan,
@@ -125,7 +127,7 @@ def fit(
             keeper=keeper,
             journal=journal,
             progress=progress,
-            listener=stopping(listener, stop_request),
+            listener=listener,
             stop_request=stop_request,
             clock=clock,
         )

@@ -87,7 +87,7 @@ def stopping(listener: Listener, request: StopRequest) -> Listener:
 
 
 @contextmanager
-def stop_requests() -> Iterator[StopRequest]:
+def stop_requests(request: StopRequest | None = None) -> Iterator[StopRequest]:
     """Turn the first SIGINT, SIGTERM or SIGHUP into a request; a second one ends the process as usual. A SIGHUP that
     nohup has ignored stays ignored.
 
@@ -95,8 +95,11 @@ def stop_requests() -> Iterator[StopRequest]:
     and the launcher passes it on to them once more.
 
     Outside the main thread signals cannot be caught, and nothing is requested.
+
+    Args:
+        request: one that exists already.
     """
-    request = StopRequest()
+    request = request or StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return

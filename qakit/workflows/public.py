@@ -48,7 +48,8 @@ def train(
 
     A recipe with ``folds``, ``stages`` or ``ensemble`` is several trainings, and the result is the whole. Interrupting
     the kernel (Ctrl-C, SIGTERM) finishes the step, writes a checkpoint and raises; so does an ``on_event`` that raises
-    KeyboardInterrupt. Outside the main thread no signal handler is touched.
+    KeyboardInterrupt between ``Started`` and the last evaluation, and elsewhere that goes through as it is. Outside the
+    main thread no signal handler is touched.
 
     Args:
         recipe: a file, or the name of one of qakit's own; not needed with ``resume``, and then the one of before.
@@ -67,6 +68,7 @@ def train(
     Raises:
         RecipeError: with every problem of the recipe.
         InterruptedTrainingError: it was asked to stop, and has written its checkpoint.
+        KeyboardInterrupt: it was asked to stop before the first step, or after the last one.
         QakitError: whatever else is wrong with data, models or folders.
     """
     from qakit.registry import load_registry
@@ -96,9 +98,11 @@ def train(
         try:
             result = planned.train(listener)
             return replace(result, run=Run(result.folder.absolute()))
-        except InterruptedTrainingError as error:
-            where = fspath(begun[0].absolute())
-            error.add_note(f"a checkpoint is written; continue with qakit.train(output={where!r}, resume=True)")
+        except (InterruptedTrainingError, KeyboardInterrupt) as error:
+            if begun:
+                written = "a checkpoint is written; " * isinstance(error, InterruptedTrainingError)
+                where = fspath(begun[0].absolute())
+                error.add_note(f"{written}continue with qakit.train(output={where!r}, resume=True)")
             raise
 
 

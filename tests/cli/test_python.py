@@ -17,7 +17,7 @@ from command_line import Invoke
 import qakit
 from qakit.errors import QakitError, RecipeError, RunError, UsageError
 from qakit.recipe.load import load_recipe
-from qakit.training.events import CheckpointWritten, Event, Notice, Predicting, RunBegun, Started, StepDone
+from qakit.training.events import CheckpointWritten, Evaluated, Event, Notice, Predicting, RunBegun, Started, StepDone
 from qakit.training.interrupts import InterruptedTrainingError, StopRequest, stopping
 from qakit.training.launch import accelerator_for
 
@@ -123,6 +123,32 @@ def test_a_callback_stops_a_training_in_another_thread_which_is_gone_on_with(
     assert next(event.first_step for event in again if isinstance(event, Started)) == 3
     model = Path("model", "model.safetensors")
     assert (result.folder / model).read_bytes() == (small_run / model).read_bytes()
+
+
+@pytest.mark.parametrize(("moment", "step"), [(Started, 1), (CheckpointWritten, None), (Evaluated, None)])
+def test_a_callback_stops_a_training_whatever_it_hears(
+    moment: type[Event], step: int | None, small_recipe: Path, tmp_path: Path
+) -> None:
+    def stop(event: Event) -> None:
+        if isinstance(event, moment):
+            raise KeyboardInterrupt
+
+    with pytest.raises(InterruptedTrainingError) as caught:
+        qakit.train(small_recipe, tmp_path / "run", on_event=stop)
+    assert any("a checkpoint is written" in note for note in caught.value.__notes__)
+    assert any((tmp_path / "run" / "checkpoints").glob(f"step-*{'' if step is None else step}"))
+
+
+def test_where_there_is_no_step_to_finish_a_callback_interrupts_as_it_is(small_recipe: Path, tmp_path: Path) -> None:
+    def stop(event: Event) -> None:
+        if isinstance(event, RunBegun):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        qakit.train(small_recipe, tmp_path / "run", on_event=stop)
+    (note,) = caught.value.__notes__
+    assert note == f"continue with qakit.train(output={str(tmp_path / 'run')!r}, resume=True)"
+    assert qakit.train(output=tmp_path / "run", resume=True).figures
 
 
 def test_a_second_interruption_ends_at_once() -> None:
