@@ -210,6 +210,13 @@ def check_recipe(run: Run, recipe: Recipe, *, instead: str = "choose another --o
         moved = key.endswith("revision") and key in was  # the repository, not the user's recipe
         way = f"set {key} to {was[key]} to continue, " if moved else ""
         raise RunError(
-            f"{run.folder} was begun with {key}: {was.get(key, 'nothing')}, but the recipe now says {key}: "
-            f"{now.get(key, 'nothing')}; {way}{instead}"
+            f"{run.folder} was begun with {_setting(key, was)}, but the recipe now says {_setting(key, now)}; "
+            f"{way}{instead}"
         )
+
+
+def _setting(key: str, values: Mapping[str, str]) -> str:
+    """A key with its value; of a block that is null on one side alone, the block or the first key in it."""
+    near = (each for each in values if each.startswith(f"{key}.") or key.startswith(f"{each}."))
+    place = key if key in values else next(near, key)
+    return f"{place}: {values.get(place, 'nothing')}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +11,10 @@ from graph.conftest import NOTHING, GraphOf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qakit.graph.nodes import Graph, Node, Repredict, Train, share_weights, training_key
+from qakit.errors import RunError
+from qakit.graph.nodes import Graph, Node, Repredict, Train, check_recipe, share_weights, training_key
 from qakit.recipe.model import Recipe
+from qakit.runs import create_run
 
 
 def changed(recipe: Recipe, **values: Any) -> Recipe:
@@ -148,3 +152,16 @@ def test_needs_outside_of_a_graph_are_there_already() -> None:
     found = Graph("some", nodes)
     assert [found.needs(node) for node in nodes] == [(), ("a",)]
     assert Graph("x", found.placed("deep/er")).node("deep/er/a").work == Repredict("deep/elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [(None, {"k": 3}, ("folds: null", "folds.k: 3")), ({"k": 3}, None, ("folds.k: 3", "folds: null"))],
+)
+def test_a_block_that_is_null_in_one_recipe_is_told_from_that_of_the_other(
+    before: Any, after: Any, told: tuple[str, str], tmp_path: Path
+) -> None:
+    run = create_run(changed(NOTHING, folds=before), tmp_path / "run")
+    with pytest.raises(RunError) as refused:
+        check_recipe(run, changed(run.recipe(), folds=after))
+    assert re.findall("begun with (.*), but the recipe now says (.*); choose", str(refused.value)) == [told]
