@@ -9,7 +9,7 @@ import typer
 
 from qakit.cli.terminal.console import out, plain, print_error, print_json
 from qakit.cli.terminal.options import DevicesOption, EngineOption, JobsOption, JsonOption, MaxHoursOption, QuietOption
-from qakit.outputs import check_reports, new_folder
+from qakit.outputs import check_reports, folder_to_fill
 
 if TYPE_CHECKING:
     from qakit.report.ladder import Ladder
@@ -24,7 +24,7 @@ def ladder(
             "-o",
             help="The ladder's folder: a run for each recipe, and the report.",
             metavar="FOLDER",
-            callback=new_folder,
+            callback=folder_to_fill,
         ),
     ] = Path("runs/ladder"),
     overrides: Annotated[

@@ -83,6 +83,7 @@ def test_every_file_of_a_finished_run_is_refused_as_an_output(run: Path, small_d
         ("export", "RUN", "--kaggle", "RUN/kaggle", "--user", "me"),
         ("pretrain", "RECIPE", "-o", "RUN/backbone"),
         ("train", "RECIPE", "-o", "RUN/more"),
+        ("ladder", "RECIPE", "-o", "RUN"),
         ("ladder", "RECIPE", "-o", "RUN/ladder"),
         ("compare", "RUN", "RUN", "-o", "RUN/predictions/compared"),
         ("tune-postprocess", "RUN", "-o", "RUN/recipe.yaml"),
