@@ -20,6 +20,7 @@ from qakit.recipe.check import check_model, check_plugin
 from qakit.recipe.load import failure_of, name_from
 from qakit.recipe.model import AboutSection, PluginRef, Recipe, RecipePath
 from qakit.recipe.nodes import At, Entry, Findings, MapNode, ScalarNode, find, replace_at
+from qakit.recipe.overrides import Setting, apply_overrides, apply_settings, key_path
 from qakit.recipe.paths import resolve_paths
 from qakit.recipe.read import read_recipe_file
 from qakit.recipe.section import FOLDER_NAME, Section, check_folder_names
@@ -127,6 +128,11 @@ class EnsemblePlan:
     """``train`` as the file has it, with the place of every value."""
 
 
+def is_own(at: At) -> bool:
+    """Whether a value is one of the ensemble's block, and not of its members' recipes."""
+    return at[0] == SIGN
+
+
 def is_ensemble(path: Path) -> bool:
     """Whether a YAML file is an ensemble recipe.
 
@@ -136,27 +142,42 @@ def is_ensemble(path: Path) -> bool:
     return SIGN in read_recipe_file(path, Findings()).entries
 
 
-def load_ensemble(path: str | PathLike[str], registry: Registry, *, check_members: bool = True) -> EnsemblePlan:
+def load_ensemble(
+    path: str | PathLike[str],
+    registry: Registry,
+    *,
+    overrides: Sequence[str] = (),
+    settings: Sequence[Setting] = (),
+    check_members: bool = True,
+) -> EnsemblePlan:
     """Read and check an ensemble recipe; paths in it are relative to it.
 
-    With ``check_members`` a member that is not there is a problem, too.
+    Args:
+        path: the recipe.
+        registry: the installed plugins.
+        overrides: ``ensemble.a=value`` texts; those for the members are left aside.
+        settings: values that another file puts into it, likewise, applied before the overrides.
+        check_members: whether a member that is not there is a problem, too.
 
     Raises:
         RecipeError: with every problem that was found.
     """
     path, findings = Path(path), Findings()
-    tree = _with_named_method(read_recipe_file(path, findings))
+    own_settings = [each for each in settings if is_own(each.at)]
+    tree = apply_settings(_with_named_method(read_recipe_file(path, findings)), own_settings, findings)
+    tree = apply_overrides(tree, [text for text in overrides if is_own(key_path(text))], findings)
+    tree = _with_named_method(tree)
     tree = resolve_paths(tree, partial(_settings_of, registry), findings, check_files=False, model=EnsembleRecipe)
     recipe = check_model(EnsembleRecipe, tree, findings)
-    name, settings = "voting", None
+    name, own = "voting", None
     if find(tree, METHOD) is None:
-        settings = registry.get("ensemblers", name).component.settings().model_dump(mode="json")
+        own = registry.get("ensemblers", name).component.settings().model_dump(mode="json")
     elif isinstance(method := find(tree, METHOD), MapNode) and isinstance(named := find(method, ("name",)), ScalarNode):
-        name, settings = str(named.value), check_plugin(tree, METHOD, "ensemblers", registry, findings)
+        name, own = str(named.value), check_plugin(tree, METHOD, "ensemblers", registry, findings)
     members: tuple[Path, ...] = ()
     if isinstance(recipe, EnsembleRecipe):
         members = _members(tree, recipe, findings if check_members else Findings())
-    if findings.issues or not isinstance(recipe, EnsembleRecipe) or settings is None:
+    if findings.issues or not isinstance(recipe, EnsembleRecipe) or own is None:
         raise failure_of(findings.issues)
     block = recipe.ensemble
     given = block.train is None and isinstance(block.weights, list)
@@ -170,7 +191,7 @@ def load_ensemble(path: str | PathLike[str], registry: Registry, *, check_member
         name=recipe.name or name_from(path),
         members=members,
         method=name,
-        settings=settings,
+        settings=own,
         weights="learn" if block.weights == "learn" else weights,
         seed=block.seed,
         description=recipe.description,

@@ -11,7 +11,7 @@ from posixpath import join, normpath
 
 from pydantic import ValidationError
 
-from qakit.ensembling.load import EnsemblePlan, is_ensemble, load_ensemble
+from qakit.ensembling.load import EnsemblePlan, is_ensemble, is_own, load_ensemble
 from qakit.errors import RecipeError, RunError
 from qakit.graph.ensemble import ensemble_graph, read_combine, recipe_of_ensemble
 from qakit.graph.folds import fold_recipe, folds_graph
@@ -20,7 +20,7 @@ from qakit.graph.pipeline import pipeline_graph
 from qakit.names import plain_name
 from qakit.recipe.load import LoadedRecipe, load_recipe
 from qakit.recipe.model import Recipe
-from qakit.recipe.overrides import Setting
+from qakit.recipe.overrides import Setting, key_path
 from qakit.registry import Registry
 from qakit.runs import FOLDS, MEMBERS, MEMBERS_FILE, PIPELINE, Run, runs_in
 from qakit.stages.load import LoadedPipeline, is_pipeline, load_pipeline, reload_pipeline
@@ -77,8 +77,12 @@ def load(
         RecipeError: with every problem that was found.
     """
     if is_ensemble(path):
-        plan = load_ensemble(path, registry, check_members=check_members)
-        members = _members(plan, path, registry, overrides=overrides, settings=settings, check_files=check_files)
+        plan = load_ensemble(path, registry, overrides=overrides, settings=settings, check_members=check_members)
+        of_members = [text for text in overrides if not is_own(key_path(text))]
+        set_for_members = [each for each in settings if not is_own(each.at)]
+        members = _members(
+            plan, path, registry, overrides=of_members, settings=set_for_members, check_files=check_files
+        )
         return LoadedEnsemble(plan, members)
     load_one = load_pipeline if is_pipeline(path) else load_recipe
     return load_one(path, overrides, settings=settings, registry=registry, check_files=check_files)

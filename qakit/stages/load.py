@@ -145,14 +145,18 @@ def load_pipeline(
     )
 
 
-def read_resolved(path: Path) -> PipelineRecipe:
+def read_resolved(path: Path, overrides: Sequence[str] = ()) -> PipelineRecipe:
     """A pipeline recipe alone, without a look at its stages.
+
+    Args:
+        path: the recipe.
+        overrides: ``a.b=value`` texts for the pipeline's own blocks.
 
     Raises:
         RecipeError: with every problem that was found.
     """
     findings = Findings()
-    tree = read_recipe_file(path, findings)
+    tree = apply_overrides(read_recipe_file(path, findings), overrides, findings)
     tree = resolve_paths(tree, lambda _at, _node: None, findings, check_files=False, model=PipelineRecipe)
     pipeline = check_model(PipelineRecipe, tree, findings)
     if findings.issues or not isinstance(pipeline, PipelineRecipe):

@@ -21,9 +21,9 @@ from qakit.recipe.nodes import dotted
 from qakit.recipe.overrides import key_path
 from qakit.recipe.prediction import given_threshold, prediction_recipe
 from qakit.registry import Registry, load_registry
-from qakit.runs import Run, open_run
-from qakit.stages.load import COMBINE, dealt, read_pipeline, stage_folders
-from qakit.stages.model import STAGES, WANTED, StageName
+from qakit.runs import PIPELINE, Run, open_run
+from qakit.stages.load import COMBINE, dealt, read_pipeline, read_resolved, stage_folders
+from qakit.stages.model import STAGES, WANTED, CombineSection, StageName
 from qakit.stages.tuning import Decision, Reading, Weight, judged, raw_answers
 from qakit.values import ContextPrediction, Example, SpanPrediction
 
@@ -87,7 +87,8 @@ class TrainedPipeline:
         Args:
             device: where both stages run; by default the first GPU if there is one.
             decision: stands for what is tuned at the end of the training.
-            overrides: ``a.b=value`` texts for what prediction looks at; ``span.predict.n_best=5`` is for a stage.
+            overrides: ``a.b=value`` texts for what prediction looks at; ``span.predict.n_best=5`` is for a stage,
+                ``combine.top_k=1`` for how they are combined.
 
         Raises:
             RunError: the folder is no pipeline, a stage has no trained model, or nothing was tuned yet.
@@ -97,7 +98,8 @@ class TrainedPipeline:
         registry = registry or load_registry()
         run = open_run(folder)
         decision = decision or _decision(run)
-        pipeline, folders = read_pipeline(run), stage_folders(run)
+        folders = stage_folders(run)
+        combine, decision = _combined_under(run, overrides, decision)
         before, recipe = recipes_under(run, overrides, registry)
         _, of_stages = dealt(overrides)
         selection, span = (
@@ -107,7 +109,7 @@ class TrainedPipeline:
             for name in STAGES
         )
         judge = Judge.of(recipe, registry)
-        found = cls(run, recipe, registry, selection, span, judge, pipeline.combine.top_k, decision, workers)
+        found = cls(run, recipe, registry, selection, span, judge, combine.top_k, decision, workers)
         threshold = given_threshold(before, recipe)
         return found if threshold is None else found.with_threshold(threshold)
 
@@ -268,6 +270,7 @@ def recipes_under(run: Run, overrides: Sequence[str], registry: Registry) -> tup
         UsageError: an override that takes another training, or that does not say for which stage it is.
     """
     own, of_stages = dealt(overrides)
+    own = [text for text in own if key_path(text)[0] != "combine"]
     before = prediction_recipe(run.recipe(), of_stages["span"], registry)
     threshold = run.recipe().predict.null_threshold  # the span stage's own has another scale
     before = before.model_copy(
@@ -280,6 +283,26 @@ def recipes_under(run: Run, overrides: Sequence[str], registry: Registry) -> tup
             ways = " or ".join(f"--set {name}.{text.strip()}" for name in STAGES)
             raise UsageError(f"--set {dotted(at)}: {run.folder} is a pipeline; say for which stage: {ways}")
     return before, after
+
+
+def _combined_under(run: Run, overrides: Sequence[str], decision: Decision) -> tuple[CombineSection, Decision]:
+    """How a pipeline's stages are combined under what is set; a weight takes the place of the one that was tuned.
+
+    Raises:
+        RunError: the folder is damaged.
+        RecipeError: an override that does not fit.
+        UsageError: the weight is to be tuned.
+    """
+    own = [text for text in overrides if key_path(text)[0] == "combine"]
+    before = read_pipeline(run).combine
+    if not own:
+        return before, decision
+    after = read_resolved(run.folder / PIPELINE, own).combine
+    if after.weight == before.weight:
+        return after, decision
+    if after.weight == "tune":
+        raise UsageError("--set combine.weight: it is tuned at the end of a training; give a number, or argmax")
+    return after, replace(decision, weight=after.weight)
 
 
 def _decision(run: Run) -> Decision:

@@ -11,10 +11,14 @@ from graph.conftest import NOTHING, GraphOf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qakit.errors import RunError
+from qakit.errors import RecipeError, RunError
+from qakit.graph.expand import LoadedEnsemble, load
 from qakit.graph.nodes import Graph, Node, Repredict, Train, check_recipe, share_weights, training_key
 from qakit.recipe.model import Recipe
+from qakit.registry import Registry
 from qakit.runs import create_run
+from qakit.study.load import load_study
+from qakit.workflows.study import plan_study
 
 
 def changed(recipe: Recipe, **values: Any) -> Recipe:
@@ -165,3 +169,22 @@ def test_a_block_that_is_null_in_one_recipe_is_told_from_that_of_the_other(
     with pytest.raises(RunError) as refused:
         check_recipe(run, changed(run.recipe(), folds=after))
     assert re.findall("begun with (.*), but the recipe now says (.*); choose", str(refused.value)) == [told]
+
+
+def test_values_for_the_ensembles_own_block_are_not_its_members(
+    graph: GraphOf, registry: Registry, tmp_path: Path
+) -> None:
+    graph("ensemble")
+    (file := tmp_path / "recipes" / "tried.yaml").write_text(
+        "recipe: ensemble.yaml\ngrid: {ensemble.method: [voting, nbest], train.epochs: [1]}\n", "utf-8"
+    )
+    texts = ["ensemble.method=nbest", "ensemble.weights=[1, 2, 3, 4]", "seed=3"]
+    loaded = load(file.with_name("ensemble.yaml"), registry, overrides=texts)
+    assert isinstance(loaded, LoadedEnsemble)
+    assert (loaded.plan.method, loaded.plan.weights) == ("nbest", (1, 2, 3, 4))
+    assert [each.recipe.seed for each in loaded.members.values()] == [3, 3, 3, 3]
+    plans = [trial.loaded for trial in plan_study(load_study(file), registry)]
+    assert [each.plan.method for each in plans if isinstance(each, LoadedEnsemble)] == ["voting", "nbest"]
+    assert {each.recipe.train.epochs for each in plans} == {1}
+    with pytest.raises(RecipeError, match=r"--set ensemble\.weights=heavy: ensemble\.weights should be"):
+        load(file.with_name("ensemble.yaml"), registry, overrides=["ensemble.weights=heavy"])

@@ -50,6 +50,7 @@ def test_values_are_for_a_stage_or_for_the_whole(trained_pipeline: Path, tmp_pat
         ("span.train.epochs=1", "--set train.epochs: this takes another training"),
         ("preprocess.predict.overlap=1", "--set span.preprocess.predict.overlap=1"),
         ("span.predict.n_bset=1", "n_bset"),
+        ("combine.topk=1", "unknown key 'topk' in combine"),
     ):
         refused = invoke("evaluate", trained_pipeline, "--set", setting)
         assert refused.exit_code == 2

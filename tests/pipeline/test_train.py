@@ -285,6 +285,16 @@ def test_stages_that_are_trained_already(trained_pipeline: Path, tmp_path: Path,
     # one context passed on: the classical pipeline, whatever the weight
     assert metrics["expected"]["exact"] == metrics["expected"]["stages"]["top_1"]
     assert metrics["expected"]["stages"]["passed_on"]["value"] == metrics["expected"]["stages"]["selection"]["value"]
+    refused = invoke("evaluate", tmp_path / "again", "--set", "combine.weight=tune")
+    assert "it is tuned at the end of a training" in str(refused.exception)
+
+
+@pytest.mark.parametrize("setting", ["combine.top_k=1", "combine.weight=argmax"])
+def test_the_stages_may_be_combined_otherwise_without_a_training(setting: str, trained_pipeline: Path, invoke) -> None:
+    before = json.loads(invoke("evaluate", trained_pipeline, "--json").stdout)["expected"]
+    found = json.loads(invoke("evaluate", trained_pipeline, "--json", "--set", setting).stdout)["expected"]
+    assert found["exact"] == found["stages"]["top_1"] == before["stages"]["top_1"]
+    assert found["stages"]["passed_on"]["top_k"] == (1 if setting == "combine.top_k=1" else 2)
 
 
 def test_a_head_of_the_wrong_kind_is_told_before_anything_is_trained(
