@@ -206,11 +206,13 @@ def check_empty(folder: Path, *, beside: Collection[str] = (), instead: str = ""
 
     Raises:
         UsageError: its name cannot be used.
-        RunError: it holds something.
+        RunError: it holds something, or is a file.
         OutputError: it cannot be made.
     """
     check_output(folder)
-    if folder.exists() and (not folder.is_dir() or _holds_anything(folder, beside)):
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is a file, and a folder is made here: choose another --output")
+    if folder.exists() and _holds_anything(folder, beside):
         raise RunError(f"{folder} exists and is not empty: {instead}choose another --output")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from qakit.errors import QakitError, RunError, UsageError
+from qakit.errors import RunError, UsageError
 from qakit.outputs import check_empty, check_name, check_output
 
 
@@ -57,5 +57,5 @@ def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
     check_empty(tmp_path, beside=["notes.txt"])
     with pytest.raises(RunError, match="exists and is not empty: choose another --output"):
         check_empty(tmp_path)
-    with pytest.raises(QakitError, match="exists and is not empty"):
+    with pytest.raises(RunError, match=r"notes\.txt is a file, and a folder is made here: choose another --output"):
         check_empty(tmp_path / "notes.txt")
