@@ -74,6 +74,26 @@ def test_what_needs_no_model_does_without_torch(arguments: tuple[str, ...], tmp_
     assert packages & {"torch", "transformers"} == set(), done.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "wrong"),
+    [
+        ("evaluate FOLDER/run", "run"),
+        ("evaluate RUN -i FOLDER/no.json", "no.json"),
+        ("predict RUN -i FOLDER/no.json -o FOLDER/a.csv", "no.json"),
+        ("view FOLDER/run", "run"),
+        ("tune-postprocess FOLDER/run", "run"),
+        ("data check FOLDER/recipe.yaml", "recipe.yaml"),
+    ],
+)
+def test_a_misspelt_name_is_told_before_torch_is_imported(command: str, wrong: str, tmp_path: Path) -> None:
+    (run := tmp_path / "begun").mkdir()
+    (run / "recipe.yaml").touch()
+    given = (part.replace("FOLDER", str(tmp_path)).replace("RUN", str(run)) for part in command.split())
+    packages, done = imported_by(*given)
+    assert (done.returncode, f"{tmp_path / wrong}" in done.stderr.replace("\n", "")) == (2, True), done.stderr
+    assert packages & {"torch", "transformers"} == set()
+
+
 def test_the_probe_sees_heavy_imports() -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import sys, numpy; print(*sys.modules)"], capture_output=True, text=True, check=True

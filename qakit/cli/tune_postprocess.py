@@ -59,10 +59,9 @@ def tune_postprocess(
     """
     from qakit.files import write_text
     from qakit.registry import load_registry
-    from qakit.report.compare_runs import read_answered
-    from qakit.report.postprocess import tune
-    from qakit.statistics import Sampling
+    from qakit.runs import open_run
 
+    open_run(run)
     if output is not None and output.suffix.lower() not in (".yaml", ".yml"):
         raise UsageError(f"--output {output} should end in .yaml: it is a piece of a recipe")
     if output is not None and output.is_file() and _OTHER_KEY.search(output.read_text("utf-8", "replace")):
@@ -71,6 +70,10 @@ def tune_postprocess(
     names = None if candidates is None else _names(candidates)
     for name in names or ():
         registry.get("postprocessors", name)
+    from qakit.report.compare_runs import read_answered
+    from qakit.report.postprocess import tune
+    from qakit.statistics import Sampling
+
     (answered,) = read_answered([run], registry)
     tuning = tune(answered, registry, names=names, holdout=holdout, sampling=Sampling(resamples, seed))
     for name, fault in tuning.left_out.items():

@@ -21,6 +21,7 @@ from qakit.runs.opening import (
     classes_of,
     ensemble_members,
     ensemble_method,
+    is_model_alone,
     list_runs,
     member_folders,
     nested,

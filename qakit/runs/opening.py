@@ -29,6 +29,19 @@ def open_run(folder: str | os.PathLike[str]) -> Run:
     return run
 
 
+def is_model_alone(name: str | os.PathLike[str]) -> bool:
+    """Whether it means a model without a run: a folder with a configuration and no recipe, or a name for the hub.
+
+    A path below a folder that is there, ``runs/NAME``, means a run also where that is missing.
+    """
+    path = Path(name)
+    if path.is_dir():
+        return (path / "config.json").is_file() and not Run(path).recipe_file.is_file()
+    if path.is_absolute() or path.exists() or str(name).startswith((".", "~")) or len(path.parts) > 2:
+        return False
+    return len(path.parts) == 1 or not Path(path.parts[0]).is_dir()
+
+
 def recover_run(run: Run) -> None:
     """Bring to its end what a killed process was doing to the folder: making it, or replacing its model.
 

@@ -59,13 +59,6 @@ def evaluate(
     listener: Listener,
 ) -> EvaluationResult:
     """See :func:`qakit.evaluate`; ``overrides`` are ``a.b=value`` texts for the model's recipe."""
-    from qakit.inference.nbest_file import write_nbest
-    from qakit.report.compare_runs import answered
-    from qakit.report.curves import draw_threshold_curve
-    from qakit.report.view import write_questions
-    from qakit.report.view_data import Findings
-    from qakit.stages.trained import TrainedPipeline
-
     if not is_first_process():
         listener = silence
     file = None if source is None else input_file(source)
@@ -73,6 +66,13 @@ def evaluate(
         check_targets(file, nbest, curve, questions)
     if questions is not None and questions.suffix.lower() not in (".csv", ".html"):
         raise UsageError(f"--questions {questions} must end in .csv or .html")
+    from qakit.inference.nbest_file import write_nbest
+    from qakit.report.compare_runs import answered
+    from qakit.report.curves import draw_threshold_curve
+    from qakit.report.view import write_questions
+    from qakit.report.view_data import Findings
+    from qakit.stages.trained import TrainedPipeline
+
     trained = load_run(model, overrides, listener)
     _check_options(trained, threshold, curve)
     if threshold is not None:

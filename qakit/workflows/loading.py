@@ -21,7 +21,7 @@ from qakit.inference.questions import positive
 from qakit.inference.trained import TrainedRun
 from qakit.recipe.overrides import key_path
 from qakit.registry import Registry, load_registry
-from qakit.runs import Run, nested, open_run
+from qakit.runs import Run, is_model_alone, nested, open_run
 from qakit.runs.plugins import other_versions
 from qakit.stages.load import changed_stages, is_pipeline_folder, unfinished
 from qakit.stages.trained import TrainedPipeline, recipes_under
@@ -200,16 +200,3 @@ def _precision(given: object) -> str:
     if name not in precisions:
         raise UsageError(f"dtype is {given!r}; it must be float32, bfloat16 or float16")
     return precisions[name]
-
-
-def is_model_alone(name: str | PathLike[str]) -> bool:
-    """Whether it means a model without a run: a folder with a configuration and no recipe, or a name for the hub.
-
-    A path below a folder that is there, ``runs/NAME``, means a run also where that is missing.
-    """
-    path = Path(name)
-    if path.is_dir():
-        return (path / "config.json").is_file() and not Run(path).recipe_file.is_file()
-    if path.is_absolute() or path.exists() or str(name).startswith((".", "~")) or len(path.parts) > 2:
-        return False
-    return len(path.parts) == 1 or not Path(path.parts[0]).is_dir()

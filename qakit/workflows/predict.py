@@ -61,10 +61,6 @@ def predict(
     listener: Listener,
 ) -> PredictionResult:
     """See :func:`qakit.predict`; ``overrides`` are ``a.b=value`` texts for the model's recipe."""
-    from qakit.data.cache import default_cache
-    from qakit.data.splits import with_questions
-    from qakit.inference.output import build_writer
-
     if not is_first_process():
         listener = silence
     output = targets.output
@@ -77,6 +73,10 @@ def predict(
     file = None if source is None else input_file(source)
     if split is not None:
         _check_split(model, split, targets, changed=bool(overrides))
+    from qakit.data.cache import default_cache
+    from qakit.data.splits import with_questions
+    from qakit.inference.output import build_writer
+
     trained = _asked(load_run(model, overrides, listener), contexts, targets)
     written = trained.recipe if file is None else with_questions(trained.recipe, str(file.absolute()))
     if output is not None:

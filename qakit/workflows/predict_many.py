@@ -15,10 +15,10 @@ from qakit.errors import QakitError, RunError
 from qakit.inference.stream import BLOCK, Listener, StoppedError, Tally, answer_shards
 from qakit.inference.stream_folder import AnswerFolder, Identity, Print, content_sha256
 from qakit.inference.stream_inputs import Form, Shard
-from qakit.runs import Run, read_in_one_state
+from qakit.runs import Run, is_model_alone, read_in_one_state
 from qakit.stages.load import what_answers
 from qakit.training.interrupts import TerminationError, stop_requests, termination_as_error
-from qakit.workflows.loading import is_model_alone, load_trained
+from qakit.workflows.loading import load_trained
 
 if TYPE_CHECKING:
     import torch

@@ -56,6 +56,7 @@ def input_file(text: str) -> Path:
 
     Raises:
         UsageError: it names several.
+        DataError: there is no such file.
         HubError: it is not to be had.
     """
     from qakit.data.sources import local_files
@@ -63,6 +64,8 @@ def input_file(text: str) -> Path:
     files = local_files(text, named="--input")
     if len(files) > 1:
         raise UsageError(f"--input {text} stands for {len(files)} files; name one")
+    if not files[0].exists():
+        raise DataError("there is no such file", path=files[0])
     return files[0]
 
 

@@ -27,16 +27,14 @@ def view(runs: Sequence[Path], *, output: Path | None = None, members: bool = Fa
     from qakit.files import write_text
     from qakit.outputs import check_beside_kept, check_reports
     from qakit.registry import load_registry
-    from qakit.report.compare_runs import read_answered
-    from qakit.report.view import view_page
     from qakit.runs import Run, ensemble_members, open_run
 
     folders = list(runs)
-    if members:
-        for folder in runs:
-            found = ensemble_members(open_run(folder))
+    for run in map(open_run, runs):
+        if members:
+            found = ensemble_members(run)
             if not found:
-                raise UsageError(f"--members: {folder} is no ensemble")
+                raise UsageError(f"--members: {run.folder} is no ensemble")
             folders += found
     if output is None:
         output = Run(folders[0]).page if len(runs) == 1 else Path("view.html")
@@ -45,6 +43,9 @@ def view(runs: Sequence[Path], *, output: Path | None = None, members: bool = Fa
             check_reports(output)
     if output.suffix != ".html" or output.is_dir():
         raise UsageError(f"{output} cannot be the page: give --output NAME.html")
+    from qakit.report.compare_runs import read_answered
+    from qakit.report.view import view_page
+
     registry = load_registry()
     write_text(output, view_page(read_answered(folders, registry), registry))
     return output

@@ -18,8 +18,9 @@ import qakit
 from qakit.errors import ModelError, RecipeError, RunError, UsageError
 from qakit.inference.answerer import Answerer
 from qakit.inference.checkpoint import load_checkpoint
+from qakit.runs import is_model_alone
 from qakit.values import Example
-from qakit.workflows.loading import is_model_alone, load_trained
+from qakit.workflows.loading import load_trained
 
 QUESTION = "Where is Normandy?"
 CONTEXT = "The Normans gave their name to Normandy, a region in France, in the 10th century."

@@ -227,7 +227,6 @@ def split(
 def _from_recipe(targets: list[str], overrides: list[str], tokenizer: str | None, registry: Registry) -> _Job:
     from qakit.data.splits import SplitName, build_reader, split_files
     from qakit.files import without_gz
-    from qakit.inference.evaluation import Judge, exact_match
     from qakit.recipe.found import found_recipe
     from qakit.recipe.load import load_recipe
 
@@ -242,6 +241,8 @@ def _from_recipe(targets: list[str], overrides: list[str], tokenizer: str | None
     splits: dict[str, Sequence[Path]] = {name: files for name in names if (files := split_files(recipe, name))}
     if not splits:
         raise UsageError(f"{targets[0]} names no data file")
+    from qakit.inference.evaluation import Judge, exact_match
+
     rules, yes_no = _rules(recipe, registry)
     return _Job(
         reader=build_reader(recipe, registry),

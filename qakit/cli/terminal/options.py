@@ -10,6 +10,16 @@ import typer
 
 from qakit.outputs import new_path
 
+
+def _there(model: Path) -> Path:
+    """The callback of MODEL: that a run is not there is said before seconds go into what would load it."""
+    from qakit.runs import is_model_alone, open_run
+
+    if not is_model_alone(model):
+        open_run(model)
+    return model
+
+
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")]
 ModelArgument = Annotated[
     Path,
@@ -17,6 +27,7 @@ ModelArgument = Annotated[
         metavar="RUN|MODEL",
         help="A run's folder; or a model that is trained to answer (AutoModelForQuestionAnswering), as a folder or by "
         "its name on the hub, such as deepset/roberta-base-squad2.",
+        callback=_there,
     ),
 ]
 ReaderOption = Annotated[
