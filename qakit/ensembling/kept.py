@@ -14,6 +14,7 @@ from qakit.files import file_sha256
 from qakit.inference.characters import CHARACTERS_FILE, CharacterScores
 from qakit.inference.inputs import Inputs
 from qakit.inference.nbest_file import iter_nbest
+from qakit.names import quoted
 from qakit.protocols import EnsembleMember
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
@@ -90,7 +91,7 @@ class Kept:
             split = "validation" if self.folder is not None and self.folder.name == "validation" else "test"
             raise DataError(
                 "has no character scores; train with `predict: {character_scores: true}`, or make them with `qakit "
-                f"predict {self.source.path} --split {split} --character-scores FILE`",
+                f"predict {quoted(self.source.path)} --split {split} --character-scores FILE`",
                 path=self.source.path if self.folder is None else self.folder,
             )
         return CharacterScores.read(file)
@@ -150,9 +151,8 @@ def find_kept(source: Source, split: Split, *, characters: bool) -> Kept | None:
         older = next(filter(None, changed.values()), None)
         there = {folder: inputs for folder, inputs in there.items() if changed[folder] is None}
         if older is not None and not there:
-            remedy = (
-                "answer it again with the run" if source.run is None else f"qakit predict {source.path} --split test"
-            )
+            again = f"qakit predict {quoted(source.path)} --split test"
+            remedy = "answer it again with the run" if source.run is None else again
             raise DataError(f"has answers to an older {older.name}: {remedy}", path=source.path)
     if not there:
         return None
