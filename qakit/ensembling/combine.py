@@ -179,6 +179,11 @@ def combine(plan: EnsemblePlan, registry: Registry, *, want_test: bool, say: Say
     """
     sources = tuple(open_source(path) for path in plan.members)
     method = Method.of(plan.method, plan.settings, plan.weights, len(sources), registry)
+    if method.decodes and all(source.is_file for source in sources):
+        raise UsageError(
+            f"{plan.method} chooses among candidates, and files of answers hold none: give the runs in their place, or "
+            "combine the files with `voting`"
+        )
     recipe = first_recipe(sources)
     judge = None if recipe is None else Judge.of(recipe, registry)
     validation_kept, reason = _validation(sources, method)

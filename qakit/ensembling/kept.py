@@ -86,13 +86,15 @@ class Kept:
         Raises:
             DataError: there are none, or the file is damaged.
         """
-        file = None if self.folder is None else self.folder / CHARACTERS_FILE
-        if file is None or not file.is_file():
-            split = "validation" if self.folder is not None and self.folder.name == "validation" else "test"
+        if self.folder is None:
+            raise DataError("is no run, so it has no character scores: give the run in its place", path=self.path)
+        file = self.folder / CHARACTERS_FILE
+        if not file.is_file():
+            split = "validation" if self.folder.name == "validation" else "test"
             raise DataError(
                 "has no character scores; train with `predict: {character_scores: true}`, or make them with `qakit "
                 f"predict {quoted(self.source.path)} --split {split} --character-scores FILE`",
-                path=self.source.path if self.folder is None else self.folder,
+                path=self.folder,
             )
         return CharacterScores.read(file)
 
@@ -223,7 +225,8 @@ def read_questions(
     """
     first = next((each for each in _fullest_first(kept) if each.source.recipe is not None), None)
     if first is None or first.source.recipe is None:
-        raise DataError("does not say which questions it answered; predict again with this run", path=kept[0].path)
+        remedy = "give the run in its place" if kept[0].source.run is None else "predict again with this run"
+        raise DataError(f"does not say which questions it answered: {remedy}", path=kept[0].path)
     files = [_found(file, digest, kept, first) for file, digest in first.inputs.files.items()]
     read = read_files(first.source.recipe, registry, files, predicted_only=predicted_only)
     if not first.inputs.same_as(Inputs.of(read)):
