@@ -162,7 +162,10 @@ def make_folder(folder: Path) -> None:
             break
         missing.append(place)
     for place in reversed(missing):
-        place.mkdir(exist_ok=True)
+        try:
+            place.mkdir(exist_ok=True)
+        except FileExistsError:
+            raise NotADirectoryError(errno.ENOTDIR, f"{place} is a file, no folder") from None
         folder_to_disk(place.parent)
 
 

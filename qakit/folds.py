@@ -23,6 +23,7 @@ from qakit.inference.evaluation import Judge
 from qakit.inference.inputs import Inputs
 from qakit.inference.out_of_fold import averaged, out_of_fold
 from qakit.inference.output import Submission, save_predictions, write_submission
+from qakit.names import quoted
 from qakit.protocols import EnsembleMember
 from qakit.recipe.load import recipe_hash
 from qakit.recipe.model import Recipe
@@ -101,7 +102,8 @@ def open_together(folder: Path, registry: Registry) -> StoredEnsemble:
         raise RunError(f"{run.folds_file} is there, but the recipe beside it has no folds: the folder is damaged")
     missing = [number for number in range(1, recipe.folds.k + 1) if not run.fold(number).finished]
     if missing:
-        raise RunError(f"{folder}: fold {missing[0]} is not trained yet; qakit train --resume --output {folder}")
+        again = f"qakit train --resume --output {quoted(folder)}"
+        raise RunError(f"{folder}: fold {missing[0]} is not trained yet; {again}")
     plan = plan_of(recipe, registry, run)
     method = Method.of(plan.method, plan.settings, plan.weights, len(plan.members), registry)
     # Answers are cleaned up as the first member's are, whatever clean-up has learnt from its training examples.

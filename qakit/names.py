@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 LONGEST_NAME = 255
 """Bytes that file systems take."""
@@ -23,6 +24,11 @@ def plain_name(value: object) -> str:
     if len(value.encode("utf-8", "surrogatepass")) > LONGEST_NAME:
         raise ValueError(f"{value!r:.80} is longer than a file name may be")
     return value
+
+
+def quoted(path: object) -> str:
+    """A path as a shell takes it, for a command that a message tells."""
+    return quote(str(path))
 
 
 def few(names: Sequence[str], shown: int = 6) -> str:

@@ -227,3 +227,10 @@ def recorded(monkeypatch: pytest.MonkeyPatch, root: Path) -> list[str]:
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(Path, "replace", replace)
     return done
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path) -> None:
+    (file := tmp_path / "small.yaml").touch()
+    target = file / "b" / "z.csv"
+    with pytest.raises(OutputError, match=f"^cannot write {re.escape(f'{target}: {file}')} is a file, no folder$"):
+        write_text(target, "")

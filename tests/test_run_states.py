@@ -132,8 +132,11 @@ def test_a_folder_of_runs_is_as_far_as_its_parts(tmp_path: Path) -> None:
     assert state_of(whole) == State("failed", "fold-2: it is over")
     finished(second)
     assert state_of(whole) == State("interrupted")  # still to be joined
+    assert listed(tmp_path)["folds"]["step"] is None
+    assert "interrupted, step" not in invoke("runs", "list", tmp_path).stdout
     finished(whole)
     assert state_of(whole) == State("finished")
+    assert " step " not in invoke("runs", "show", whole.folder).stdout
 
 
 def test_the_list_tells_size_duration_beginning_and_what_was_changed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from array import array
 from collections import Counter
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def nbest_file(source: str) -> Path:
     if not file.is_file():
         raise DataError(
             "hard negatives need this run's predictions for the training file; make them with "
-            f"`qakit predict {source} --split train`",
+            f"`qakit predict {shlex.quote(source)} --split train`",
             path=file,
         )
     return file

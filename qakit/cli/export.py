@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from shlex import quote
 from typing import Annotated
 
 import typer
@@ -12,6 +11,7 @@ from qakit.cli.kaggle.submit import CompetitionOption
 from qakit.cli.terminal.console import out, plain, print_json, print_warning
 from qakit.cli.terminal.options import JsonOption, RunArgument
 from qakit.errors import UsageError
+from qakit.names import quoted
 from qakit.outputs import new_folder
 
 
@@ -217,9 +217,9 @@ def _kaggle(run: Path, folder: Path, competition: str | None, user: str | None, 
         return
     steps = (
         f"written: {done.dataset} and {done.notebook}",
-        f"1. kaggle datasets create -p {quote(str(done.dataset))} --dir-mode zip",
-        f"2. kaggle kernels push -p {quote(str(done.notebook))}     (when the dataset is ready)",
-        f"3. qakit submit --notebook {done.notebook_id} --version 1 -c {slug} --run {quote(str(run))}     (after it)",
+        f"1. kaggle datasets create -p {quoted(done.dataset)} --dir-mode zip",
+        f"2. kaggle kernels push -p {quoted(done.notebook)}     (when the dataset is ready)",
+        f"3. qakit submit --notebook {done.notebook_id} --version 1 -c {slug} --run {quoted(run)}     (after it)",
     )
     for step in steps:
         out.print(plain(step))

@@ -10,6 +10,7 @@ import typer
 from qakit.cli.terminal.console import err, out, plain, print_json
 from qakit.cli.terminal.options import JsonOption
 from qakit.errors import DataError, UsageError
+from qakit.names import quoted
 from qakit.outputs import new_path
 
 _USUAL_NAMES = frozenset({"train", "training", "train_data", "data", "dataset", "labeled", "labelled"})
@@ -67,7 +68,7 @@ def init(
     with err.status("reading"):
         drafted = draft(files, load_registry(), recipe=recipe, backbone=backbone)
     write_text(recipe, drafted.text())
-    following = [f"qakit data check {recipe}", f"qakit train {recipe}"]
+    following = [f"qakit data check {quoted(recipe)}", f"qakit train {quoted(recipe)}"]
     if as_json:
         values, reasons, notes = drafted.values, drafted.reasons, list(drafted.notes)
         print_json({"recipe": str(recipe), "values": values, "reasons": reasons, "notes": notes, "next": following})

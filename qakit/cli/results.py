@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qakit.cli.terminal.console import err, out, plain, print_json, print_warning
 from qakit.cli.terminal.tables import modules_table, number, print_pairs, print_table
 from qakit.errors import QakitError
-from qakit.names import shortened
+from qakit.names import quoted, shortened
 from qakit.values import Example, LabelPrediction, Prediction, SetPrediction, SpanPrediction, Targets
 
 if TYPE_CHECKING:
@@ -139,10 +139,10 @@ def _show_files(run: Run, metrics: Mapping[str, Any]) -> None:
         **{name: file for name, file in pictures.items() if file.is_file()},
         **submission_pair(run, metrics),
     }
-    ask = {"ask it": f'qakit ask {run.folder} "QUESTION" -c "CONTEXT"'} if _answers_questions(run) else {}
+    ask = {"ask it": f'qakit ask {quoted(run.folder)} "QUESTION" -c "CONTEXT"'} if _answers_questions(run) else {}
     following = {
         **ask,
-        "predict a file": f"qakit predict {run.folder} --input FILE --output answers.csv",
+        "predict a file": f"qakit predict {quoted(run.folder)} --input FILE --output answers.csv",
         "try a change": "qakit train RECIPE --set train.learning_rate=5e-5",
         "look at runs": "qakit runs list",
     }
@@ -218,9 +218,9 @@ def _show_pipeline(run: Run, metrics: Mapping[str, Any]) -> None:
         **submission_pair(run, metrics),
     }
     following = {
-        "where it is lost": f"qakit evaluate {run.folder}",
-        "predict a file": f"qakit predict {run.folder} --input FILE --output answers.csv",
-        "submit": f"qakit submit {run.folder} --dry-run",
+        "where it is lost": f"qakit evaluate {quoted(run.folder)}",
+        "predict a file": f"qakit predict {quoted(run.folder)} --input FILE --output answers.csv",
+        "submit": f"qakit submit {quoted(run.folder)} --dry-run",
     }
     print_pairs("Files", files)
     print_pairs("Next", following)
@@ -263,7 +263,7 @@ def show_training(result: TrainingResult, *, as_json: bool, quiet: bool) -> None
         if not quiet:
             folds, left = run.recipe().folds, ", ".join(map(str, result.missing))
             assert folds is not None
-            again = f"qakit train --resume --output {run.folder}"
+            again = f"qakit train --resume --output {quoted(run.folder)}"
             err.print(plain(f"not trained yet: fold {left} of {folds.k}; resume with: {again}"))
         return
     if run.is_ensemble:

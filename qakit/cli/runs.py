@@ -119,7 +119,7 @@ def _show_rows(rows: Sequence[dict[str, Any]]) -> None:
     cells = []
     for row in rows:
         figures = {name: value for name, value in (row["figures"] or {}).items() if isinstance(value, float)}
-        done = row["state"] in ("finished", "damaged")
+        done = row["state"] in ("finished", "damaged") or row["step"] is None
         state = row["state"] if done else f"{row['state']}, step {row['step']:,}"
         sizes = (duration(row["seconds"]), size(row["bytes"]))
         shown = (number(dict(list(figures.items())[:3])), _changes(row["changed"]))
@@ -183,10 +183,12 @@ def _recipe(run: Run) -> Recipe | None:
 def _summary(run: Run) -> dict[str, Any]:
     """Place, state, beginning, duration, size, last step and figures of a run, read from its files alone.
 
+    There is no step where others train: what is made of parts, or took another run's weights.
+
     Raises:
         RunError: one of them is damaged.
     """
-    from qakit.runs import cut_short, state_of
+    from qakit.runs import cut_short, runs_in, state_of
 
     lines = list(run.metrics())
     finished = run.read_json(run.metrics_file)
@@ -196,13 +198,14 @@ def _summary(run: Run) -> dict[str, Any]:
     if figures is not None and not isinstance(figures, dict):
         raise RunError(f"{run.metrics_file} is damaged: validation holds no figures")
     state = state_of(run)
+    trains_none = run.finished or len(list(runs_in(run.folder))) > 1
     peak = finished.get("peak_memory_mb")
     return _facts(run) | {
         "state": state.name,
         "reason": state.reason,
         "seconds": _seconds(run, state, finished),
         "peak_memory_mb": peak if isinstance(peak, int | float) else None,
-        "step": max((line["step"] for line in lines), default=0),
+        "step": max((line["step"] for line in lines), default=None if trains_none else 0),
         "cut_short": cut_short(run) or None,
         "figures": figures,
     }

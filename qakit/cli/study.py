@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -14,7 +13,7 @@ import typer
 from qakit.cli.terminal.console import err, out, plain, print_error, print_json, print_text
 from qakit.cli.terminal.groups import Commands
 from qakit.cli.terminal.options import DevicesOption, EngineOption, JobsOption, JsonOption, MaxHoursOption, QuietOption
-from qakit.names import one_line
+from qakit.names import one_line, quoted
 from qakit.outputs import check_reports, new_folder, new_path
 
 if TYPE_CHECKING:
@@ -258,12 +257,12 @@ def _end(records: Sequence[TrialRecord], study: Path, output: Path | None) -> No
         raise typer.Exit(1)
     if left := sum(record.state in ("waiting", "interrupted") for record in records):
         err.print(plain(f"not trained yet: {left} of {len(records)} trials; resume with: {again}"))
-    err.print(plain(f"done; compare with: qakit study report {shlex.quote(str(output or study))}"))
+    err.print(plain(f"done; compare with: qakit study report {quoted(output or study)}"))
 
 
 def _again(study: Path, output: Path | None) -> str:
-    place = "" if output is None else f" --output {shlex.quote(str(output))}"
-    return f"qakit study run {shlex.quote(str(study))}{place}"
+    place = "" if output is None else f" --output {quoted(output)}"
+    return f"qakit study run {quoted(study)}{place}"
 
 
 def _row(record: TrialRecord, folder: StudyFolder) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from qakit.data.checks.repeats import Keys
 from qakit.errors import DataError
 from qakit.randomness import derive_seed
 from qakit.recipe.staged import FoldsSection
-from qakit.values import Example, Targets
+from qakit.values import Example
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def assign(examples: Sequence[Example], section: FoldsSection, *, path: Path | N
         path: the file that errors name.
 
     Raises:
-        DataError: an example has no document to be grouped by, or no class to be stratified by, there are fewer groups
+        DataError: an example has no document to be grouped by, or nothing to be stratified by, there are fewer groups
             than folds, or a question or a context would be on both sides of a split.
     """
     keys, groups = Keys(), _Groups()
@@ -144,20 +144,20 @@ class _Strata:
 
 def _stratum(example: Example, section: FoldsSection, keys: Keys, path: Path | None) -> str:
     """What an example counts as; the same for all without ``stratify_by``."""
-    if section.stratify_by == "question":
-        return keys(example.question)
-    if section.stratify_by == "label":
-        if isinstance(example.label, float | Targets):
-            problem = "the label is a number, no class: leave folds.stratify_by out"
-            raise DataError(problem, path=path, row=f"id {example.id}")
-        return "" if example.label is None else example.label
-    if section.stratify_by == "answer" and example.answers is not None:
+    by = section.stratify_by
+    if by not in ("label", "answer"):
+        return keys(example.question) if by == "question" else ""
+    if by == "answer" and example.answers is not None:
         if not example.answers:
             return "none"
         placed = [answer for answer in example.answers if answer.places]
         whole = any(answer.text.strip() == example.contexts[answer.context].strip() for answer in placed)
         return "whole" if whole else "part" if placed else "without a place"
-    return ""
+    if by == "label" and isinstance(example.label, str):
+        return example.label
+    is_number = by == "label" and example.label is not None
+    problem = "the label is a number, no class" if is_number else f"there is no {by} to stratify by"
+    raise DataError(f"{problem}: leave folds.stratify_by out", path=path, row=f"id {example.id}")
 
 
 def _group_by(examples: Sequence[Example], section: FoldsSection) -> str:

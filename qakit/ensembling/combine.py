@@ -22,6 +22,7 @@ from qakit.ensembling.validation import Bench, Decision, Judged, Validation, fin
 from qakit.errors import DataError, UsageError
 from qakit.inference.evaluation import Judge
 from qakit.inference.nbest import collector_paused
+from qakit.names import quoted
 from qakit.protocols import EnsembleMember
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
@@ -178,6 +179,11 @@ def combine(plan: EnsemblePlan, registry: Registry, *, want_test: bool, say: Say
     """
     sources = tuple(open_source(path) for path in plan.members)
     method = Method.of(plan.method, plan.settings, plan.weights, len(sources), registry)
+    if method.decodes and all(source.is_file for source in sources):
+        raise UsageError(
+            f"{plan.method} chooses among candidates, and files of answers hold none: give the runs in their place, or "
+            "combine the files with `voting`"
+        )
     recipe = first_recipe(sources)
     judge = None if recipe is None else Judge.of(recipe, registry)
     validation_kept, reason = _validation(sources, method)
@@ -237,7 +243,8 @@ def _validation(sources: Sequence[Source], method: Method) -> tuple[tuple[Kept, 
             return (), f"{source.path} is no run, so nothing is known of its answers to validation questions"
         kept = find_kept(source, "validation", characters=method.reads_characters)
         if kept is None or not kept.inputs:
-            return (), f"{source.path} has no validation predictions (`qakit predict {source.path} --split validation`)"
+            way = f"`qakit predict {quoted(source.path)} --split validation`"
+            return (), f"{source.path} has no validation predictions ({way})"
         found.append(kept)
     return tuple(found), None
 
@@ -270,7 +277,7 @@ def _test(sources: Sequence[Source], method: Method, *, want: bool) -> tuple[Kep
             return ()
         if kept is None:
             raise UsageError(
-                f"{source.path} has no predictions of a test file; make them with `qakit predict {source.path} "
+                f"{source.path} has no predictions of a test file; make them with `qakit predict {quoted(source.path)} "
                 "--split test`"
             )
         found.append(kept)

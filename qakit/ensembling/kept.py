@@ -14,6 +14,7 @@ from qakit.files import file_sha256
 from qakit.inference.characters import CHARACTERS_FILE, CharacterScores
 from qakit.inference.inputs import Inputs
 from qakit.inference.nbest_file import iter_nbest
+from qakit.names import quoted
 from qakit.protocols import EnsembleMember
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
@@ -85,13 +86,15 @@ class Kept:
         Raises:
             DataError: there are none, or the file is damaged.
         """
-        file = None if self.folder is None else self.folder / CHARACTERS_FILE
-        if file is None or not file.is_file():
-            split = "validation" if self.folder is not None and self.folder.name == "validation" else "test"
+        if self.folder is None:
+            raise DataError("is no run, so it has no character scores: give the run in its place", path=self.path)
+        file = self.folder / CHARACTERS_FILE
+        if not file.is_file():
+            split = "validation" if self.folder.name == "validation" else "test"
             raise DataError(
                 "has no character scores; train with `predict: {character_scores: true}`, or make them with `qakit "
-                f"predict {self.source.path} --split {split} --character-scores FILE`",
-                path=self.source.path if self.folder is None else self.folder,
+                f"predict {quoted(self.source.path)} --split {split} --character-scores FILE`",
+                path=self.folder,
             )
         return CharacterScores.read(file)
 
@@ -150,9 +153,8 @@ def find_kept(source: Source, split: Split, *, characters: bool) -> Kept | None:
         older = next(filter(None, changed.values()), None)
         there = {folder: inputs for folder, inputs in there.items() if changed[folder] is None}
         if older is not None and not there:
-            remedy = (
-                "answer it again with the run" if source.run is None else f"qakit predict {source.path} --split test"
-            )
+            again = f"qakit predict {quoted(source.path)} --split test"
+            remedy = "answer it again with the run" if source.run is None else again
             raise DataError(f"has answers to an older {older.name}: {remedy}", path=source.path)
     if not there:
         return None
@@ -223,7 +225,8 @@ def read_questions(
     """
     first = next((each for each in _fullest_first(kept) if each.source.recipe is not None), None)
     if first is None or first.source.recipe is None:
-        raise DataError("does not say which questions it answered; predict again with this run", path=kept[0].path)
+        remedy = "give the run in its place" if kept[0].source.run is None else "predict again with this run"
+        raise DataError(f"does not say which questions it answered: {remedy}", path=kept[0].path)
     files = [_found(file, digest, kept, first) for file, digest in first.inputs.files.items()]
     read = read_files(first.source.recipe, registry, files, predicted_only=predicted_only)
     if not first.inputs.same_as(Inputs.of(read)):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from qakit.errors import RunError, UsageError
+from qakit.names import quoted
 from qakit.values import TargetNames, as_written
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def _two_stages(run: Run, registry: Registry, place: str) -> Described:
 
     values = run.read_json(run.folder / COMBINE)
     if not values:
-        raise RunError(f"{run.folder} is not finished; resume with: qakit train --resume --output {run.folder}")
+        raise RunError(f"{run.folder} is not finished; resume with: qakit train --resume --output {quoted(run.folder)}")
     decision, recipe = Decision.read(values, str(run.folder / COMBINE)), run.recipe()
     folders = {str(name): folder for name, folder in stage_folders(run).items()}
     parts = {name: describe(open_run(folder), registry, f"{place}/{name}") for name, folder in folders.items()}
@@ -277,6 +278,6 @@ def _check(run: Run, recipe: Recipe, architecture: str, registry: Registry, *, o
 
 def _refuse(run: Run, what: str) -> NoReturn:
     raise UsageError(
-        f"{run.folder}: the stand-alone predictor has no {what}; `qakit export {run.folder} --offline` writes a folder "
-        "that needs qakit's packages and answers with any run"
+        f"{run.folder}: the stand-alone predictor has no {what}; `qakit export {quoted(run.folder)} --offline` writes "
+        "a folder that needs qakit's packages and answers with any run"
     )

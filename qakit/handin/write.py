@@ -38,6 +38,7 @@ from qakit.inference.output import choice_names, names_of_contexts, sample_submi
 from qakit.modeling.backbones import load_tokenizer
 from qakit.modeling.export import export_merged
 from qakit.modeling.folder import read_layout
+from qakit.names import quoted
 from qakit.outputs import check_empty
 from qakit.recipe.dump import recipe_data, yaml_lines
 from qakit.recipe.model import Recipe
@@ -194,7 +195,7 @@ def _compare(
             differ = sum(one != two for one, two in zip(*lines, strict=False)) + abs(len(lines[0]) - len(lines[1]))
             raise RunError(
                 f"the stand-alone predictor answers {differ} of the {len(lines[0]):,} lines for {questions} otherwise "
-                f"than `qakit predict {run.folder}` does: nothing was written; please report it"
+                f"than `qakit predict {quoted(run.folder)}` does: nothing was written; please report it"
             )
     return count, seconds
 

@@ -16,6 +16,7 @@ from qakit.modeling.assemble import Assembled, build_head
 from qakit.modeling.checkpoints import checkpoint_in
 from qakit.modeling.folder import WEIGHTS, read_layout, refuse_graph
 from qakit.modeling.plain_weights import has_the_head
+from qakit.names import quoted
 from qakit.protocols import GivesOtherThanSpans, TransformersNames
 from qakit.recipe.model import BackboneSection, Recipe
 from qakit.registry import Registry
@@ -48,7 +49,7 @@ def check_start(section: BackboneSection) -> None:
     if read_layout(run.model).get("weights") == "adapter":
         raise RunError(
             f"backbone.from_run: {run.folder} keeps only what it trained (train.keep: adapter); make a whole model "
-            f"with `qakit export {run.folder} --merge --output FOLDER` and name that as backbone.source"
+            f"with `qakit export {quoted(run.folder)} --merge --output FOLDER` and name that as backbone.source"
         )
 
 

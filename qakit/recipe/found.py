@@ -28,7 +28,7 @@ def bundled_recipes() -> Path | None:
 
 def with_ending(recipe: Path) -> Path:
     """A recipe's file by its name, which may leave ``.yaml`` out."""
-    return recipe if recipe.suffix else recipe.with_suffix(".yaml")
+    return recipe if recipe.suffix or not recipe.name else recipe.with_suffix(".yaml")
 
 
 _CLOSE = 0.8
@@ -44,7 +44,7 @@ def found_recipe(path: Path) -> Path:
             loader to refuse.
     """
     bundled = bundled_recipes()
-    relative = Path(*path.parts[1:]) if path.parts[:1] == (OWN_FOLDER.name,) else path
+    relative = Path(*path.parts[1:]) if path.parent.parts[:1] == (OWN_FOLDER.name,) else path
     name = with_ending(relative)
     folders = [folder for folder in (OWN_FOLDER, bundled) if folder is not None and not path.is_absolute()]
     candidates = [path, *(folder / name for folder in folders)]

@@ -16,27 +16,31 @@ SUFFIXES = (".yaml", ".yml")
 _ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 
-def read_recipe_file(path: Path, findings: Findings) -> MapNode:
+NEEDS = {"recipe": "`data` and `backbone`, or `extends`", "study": "`recipe`, or `recipes` by name"}
+"""The keys without which there is nothing to train."""
+
+
+def read_recipe_file(path: Path, findings: Findings, *, kind: str = "recipe") -> MapNode:
     """The file's mapping. A UTF-8 byte order mark is skipped; duplicate keys are added to ``findings``.
 
     Raises:
         RecipeError: the file cannot be read, is not YAML, or holds no mapping.
     """
-    root, issues = _parsed(path, recipe_text(path))
+    root, issues = _parsed(path, recipe_text(path), kind)
     for issue in issues:
         findings.add(issue)
     return root
 
 
 @lru_cache(maxsize=64)  # a parent of several recipes is parsed once
-def _parsed(path: Path, text: str) -> tuple[MapNode, tuple[Issue, ...]]:
+def _parsed(path: Path, text: str, kind: str) -> tuple[MapNode, tuple[Issue, ...]]:
     source, findings = Source(str(path), path.parent, tuple(LINE_BREAK.split(text))), Findings()
     root = parse(text, source, findings)
     if root is None or (isinstance(root, ScalarNode) and root.value is None):
-        raise _unusable(path, "the file is empty: a recipe needs at least `data` and `backbone`, or `extends`")
+        raise _unusable(path, f"the file is empty: a {kind} needs at least {NEEDS[kind]}")
     if not isinstance(root, MapNode):
-        kind = "text" if isinstance(root, ScalarNode) else "a list"
-        issue = root.place.issue((), f"a recipe is a mapping (key: value), but this file holds {kind}")
+        found = "text" if isinstance(root, ScalarNode) else "a list"
+        issue = root.place.issue((), f"a {kind} is a mapping (key: value), but this file holds {found}")
         raise RecipeError([*findings.issues, issue])
     return root, tuple(findings.issues)
 

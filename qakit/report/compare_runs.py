@@ -14,6 +14,7 @@ from qakit.data.splits import read_split, split_sources
 from qakit.errors import DataError, RunError, UsageError
 from qakit.inference.inputs import Inputs
 from qakit.inference.nbest_file import read_nbest
+from qakit.names import quoted
 from qakit.protocols import DrawnMetric, NoRuntime, PerExampleMetric
 from qakit.runs import Run, open_run
 from qakit.values import Example, Prediction, Targets
@@ -157,7 +158,7 @@ def _answered(run: Run, recipe: Recipe, registry: Registry) -> Answered:
     if not run.validation_nbest.is_file():
         raise RunError(
             f"{run.folder} has no validation predictions: it stopped before its first evaluation; "
-            f"resume with: qakit train --resume --output {run.folder}"
+            f"resume with: qakit train --resume --output {quoted(run.folder)}"
         )
     inputs = Inputs.read(run, folder)
     if not inputs:

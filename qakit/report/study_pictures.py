@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -170,8 +171,8 @@ def _costs(tasks: Sequence[StudyTask]) -> Picture:
         colours = [f"C{number % COLOURS}" for number in range(len(rows))]
         places = list(range(len(rows)))
         minutes = any((row.seconds or 0) >= 120 for row in rows)
-        times = [(row.seconds or 0.0) / (60 if minutes else 1) for row in rows]
-        sizes = [row.peak_memory_mb or 0.0 for row in rows]
+        times = [math.nan if row.seconds is None else row.seconds / (60 if minutes else 1) for row in rows]
+        sizes = [math.nan if row.peak_memory_mb is None else row.peak_memory_mb for row in rows]
         titles = (f"Time of a training ({'minutes' if minutes else 'seconds'})", "Peak memory (MiB)")
         for axes, values, title in zip(panels, (times, sizes), titles, strict=False):
             bars = axes.barh(places, values, color=colours, height=0.65)

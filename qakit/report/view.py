@@ -15,6 +15,7 @@ from qakit.data.csv_rows import csv_rows, formula_cells, formula_notice
 from qakit.entry_points import describe
 from qakit.files import write_text
 from qakit.inference.evaluation import Judge
+from qakit.names import quoted
 from qakit.protocols import DrawnMetric, PerExampleMetric
 from qakit.registry import Registry
 from qakit.report.compare import Plan, compare, labels_of
@@ -43,7 +44,7 @@ def write_run_page(run: Run, registry: Registry, *, notice: Callable[[str], obje
         answered = read_answered([run.folder], registry)
         write_text(run.page, view_page(answered, registry, most=SHOWN_AT_THE_END))
     except Exception as error:
-        notice(f"the page {run.page} was not written ({describe(error)}); qakit view {run.folder} writes it")
+        notice(f"the page {run.page} was not written ({describe(error)}); qakit view {quoted(run.folder)} writes it")
 
 
 def view_page(
@@ -65,7 +66,7 @@ def view_page(
     parts += _tables(runs, names, judges, registry)
     step = 1 if most is None else -(-len(examples) // most) or 1
     if step > 1:
-        text = f"Below is every {step}th of the questions: qakit view {runs[0].run.folder} shows all."
+        text = f"Below is every {step}th of the questions: qakit view {quoted(runs[0].run.folder)} shows all."
         parts.append(paragraph(text, style="soft"))
     asked = (
         "the validation questions, those of the best weights"

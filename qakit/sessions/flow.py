@@ -23,6 +23,7 @@ from pathlib import Path
 
 from qakit.errors import SubmissionError
 from qakit.files import replace_folder, writing
+from qakit.names import quoted
 from qakit.sessions.job import Job
 from qakit.sessions.kernels import Kernels
 from qakit.sessions.notebook import push_of
@@ -77,8 +78,8 @@ def begin(desk: Desk, job: Job, packed: Path, run: Path) -> Session:
         if (other := desk.ledger.holder(run)) is not None:
             raise SubmissionError(
                 f"{run} is the place of another training, whose session {other.number} is {other.state.lower()}"
-                f" ({other.page}): continue that one with `qakit kaggle train --resume {run}`, or choose another"
-                " --output",
+                f" ({other.page}): continue that one with `qakit kaggle train --resume {quoted(run)}`, or choose "
+                "another --output",
                 exit_code=2,
             )
         session = _new(desk, run, job.key)

@@ -19,6 +19,7 @@ from typing import Any
 
 from qakit.errors import RunError, UsageError
 from qakit.files import check_readable, write_json, writing
+from qakit.names import quoted
 from qakit.numbers import load_json
 from qakit.recipe.read import SUFFIXES
 from qakit.runs import Run, refuse_ways_out
@@ -140,7 +141,8 @@ def find_study(path: Path) -> tuple[StudyFolder, LoadedStudy | None]:
         loaded = load_study(path)
         folder = StudyFolder(ROOT / loaded.name)
         if not folder.about_file.is_file():
-            raise RunError(f"there is no {folder.path}: `qakit study run {path}` makes it; or name the study's folder")
+            begin = f"`qakit study run {quoted(path)}` makes it"
+            raise RunError(f"there is no {folder.path}: {begin}; or name the study's folder")
         refuse_ways_out(folder.path)
         return folder, loaded
     folder = StudyFolder(path)

@@ -9,7 +9,8 @@ from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
 
-from qakit.errors import RecipeError
+from qakit.errors import RecipeError, UsageError
+from qakit.names import quoted
 from qakit.recipe.check import check_model
 from qakit.recipe.load import name_from
 from qakit.recipe.nodes import Findings, MapNode, find
@@ -20,6 +21,8 @@ from qakit.study.model import Study
 
 SIGNS = frozenset({"recipe", "recipes", "grid", "variants", "search", "seeds"})
 """Top-level keys that a study has and a recipe has not."""
+_RECIPE_SIGNS = frozenset({"extends", "data", "backbone", "stages", "ensemble"})
+"""Those that a recipe has, or a pipeline or an ensemble, and a study has not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,13 @@ def is_study(path: Path) -> bool:
     Raises:
         RecipeError: it cannot be read, or is not YAML.
     """
-    return not SIGNS.isdisjoint(read_recipe_file(path, Findings()).entries)
+    return _has_signs(read_recipe_file(path, Findings()))
+
+
+def _has_signs(tree: MapNode) -> bool:
+    """One key of the other kind may be a mistake: `seeds` in a recipe, `data` in a study."""
+    signs = SIGNS.intersection(tree.entries)
+    return not signs.isdisjoint({"recipe", "recipes"}) or (bool(signs) and _RECIPE_SIGNS.isdisjoint(tree.entries))
 
 
 def load_study(path: str | PathLike[str]) -> LoadedStudy:
@@ -60,9 +69,12 @@ def load_study(path: str | PathLike[str]) -> LoadedStudy:
 
     Raises:
         RecipeError: with every problem that was found.
+        UsageError: it is a recipe.
     """
     path, findings = Path(path), Findings()
-    tree = read_recipe_file(path, findings)
+    tree = read_recipe_file(path, findings, kind="study")
+    if not (_RECIPE_SIGNS.isdisjoint(tree.entries) or _has_signs(tree)):
+        raise UsageError(f"{path} is a recipe, no study: qakit train {quoted(path)}")
     tree = resolve_paths(tree, lambda _at, _node: None, findings, check_files=False, model=Study)
     study = check_model(Study, tree, findings)
     if isinstance(study, Study):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qakit.errors import QakitError, UsageError
-from qakit.names import one_line
+from qakit.names import few, one_line, quoted
 from qakit.recipe.differences import differing_keys
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
@@ -61,7 +61,7 @@ def read_results(
     records, notes = read_records(folder, loaded, registry, load), list[str]()
     runs = [_run(record, folder, notes) for record in records]
     if not any(run.figures for run in runs):
-        raise UsageError(f"no trial of {folder.path} is finished; see `qakit study show {folder.path}`")
+        raise UsageError(f"no trial of {folder.path} is finished; see `qakit study show {quoted(folder.path)}`")
     names = list(dict.fromkeys(run.task for run in runs if run.figures))
     baseline = loaded.study.baseline if loaded is not None else None
     tasks = [_task(name, runs, registry, baseline, notes, sampling) for name in names]
@@ -73,6 +73,8 @@ def read_results(
             "The best of many trials was chosen on these same questions, which flatters it: train it with several "
             "seeds, and trust a test set."
         )
+    if shared := [record.trial.run for record in records if record.result.get("shared")]:
+        notes.append(f"{few(shared)}: time and memory include a training shared with other trials.")
     if any(len(row.runs) > 1 for task in tasks for row in task.rows):
         notes.append(
             "Rows are means over their seeds; ± is the standard deviation over the seeds. The intervals of differences "

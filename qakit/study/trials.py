@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from qakit.errors import QakitError, RunError
@@ -12,7 +13,7 @@ from qakit.numbers import finite_or_none
 from qakit.protocols import NoRuntime
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
-from qakit.runs import Run, state_of
+from qakit.runs import Run, runs_in, seconds_of, state_of
 from qakit.study.folder import StudyFolder
 from qakit.study.plan import PlannedTrial
 
@@ -38,17 +39,31 @@ def value_of(run: Run, figure: str) -> float:
 
 
 def result_of(run: Run) -> dict[str, Any]:
-    """What tables show of a trial."""
+    """What tables show of a trial; its costs are those that it would have alone."""
+    shared = _shared_trainings(run)
     metrics, meta = run.read_json(run.metrics_file), run.read_json(run.meta_file)
+    seconds = finite_or_none(metrics.get("seconds"))
+    if seconds is not None and shared:
+        seconds = seconds + seconds_of(shared) if all(each.finished for each in shared) else None
+    peaks = [each.read_json(each.metrics_file).get("peak_memory_mb") for each in (run, *shared)]
     counts = meta.get("parameters", {})
     both = counts.get("all", {}) if isinstance(counts, dict) else {}
     return {
         "figures": run.figures(),
-        "seconds": finite_or_none(metrics.get("seconds")),
-        "peak_memory_mb": metrics.get("peak_memory_mb"),
+        "shared": bool(shared),
+        "seconds": seconds,
+        "peak_memory_mb": max((peak for peak in peaks if isinstance(peak, int | float)), default=None),
         "trainable": both.get("trainable"),
         "total": both.get("total"),
     }
+
+
+def _shared_trainings(run: Run) -> list[Run]:
+    """The trainings of other trials whose weights a trial takes, or a part of it. The study may have been moved."""
+    runs, metas = run.folder.parent, [part.read_json(part.meta_file) for part in runs_in(run.folder)]
+    noted = {Path(str(meta["weights_from"])).as_posix() for meta in metas if "weights_from" in meta}
+    labels = sorted(place.rpartition(f"/{runs.name}/")[2] for place in noted)
+    return [Run(runs / label) for label in labels if label.split("/")[0] != run.name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +102,7 @@ class TrialRecord:
     value: float | None
     """The figure that decides; None unless it is finished."""
     result: Mapping[str, Any]
-    """Figures, seconds, peak memory and parameters of a finished one."""
+    """Figures, seconds, peak memory and parameters of a finished one, and whether it shares another's training."""
     error: str
 
 

@@ -15,7 +15,6 @@ nothing is lost, and nothing is submitted twice.
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from qakit.errors import OutputError, SubmissionError
+from qakit.names import quoted
 from qakit.submit.client import KaggleClient
 from qakit.submit.faults import KaggleError
 from qakit.submit.ledger import Ledger
@@ -113,7 +113,7 @@ def settle_others(pending: PendingSubmission, ledger: Ledger, line: Connect, *, 
             elif record.state == "UNKNOWN":
                 say(f"{record.folder}: {unknown_message(record)}")
         if record.state == "INTENT":
-            what = shlex.quote(str(ledger.folder / record.folder / record.file))
+            what = quoted(ledger.folder / record.folder / record.file)
             if record.notebook is not None:
                 what = "--notebook {} --version {}".format(*record.notebook.rsplit("@", 1))
             say(f"{record.folder} has not been submitted; to send it: qakit submit {what} -c {record.competition}")

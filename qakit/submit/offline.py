@@ -16,12 +16,12 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING
 
 from qakit import __version__
 from qakit.errors import RunError
 from qakit.files import replace_folder, write_json, write_text
+from qakit.names import quoted
 from qakit.outputs import check_empty
 from qakit.submit.notebook import portable_text
 from qakit.submit.wheel import make_wheels, requirements_of
@@ -65,7 +65,7 @@ def export_offline(run: Run, folder: Path, registry: Registry) -> OfflineExport:
         script = fresh / "run.sh"
         write_text(script, answer_script(arguments, "README.txt", _answer(with_contexts=with_contexts)))
         script.chmod(0o755)
-    return OfflineExport(folder, f"{quote(f'{folder}/run.sh')} {arguments}", found)
+    return OfflineExport(folder, f"{quoted(f'{folder}/run.sh')} {arguments}", found)
 
 
 def _copy(run: Run, target: Path, registry: Registry, within: tuple[Path, ...]) -> list[Recipe]:
@@ -88,7 +88,7 @@ def _copy_members(run: Run, target: Path, registry: Registry, within: tuple[Path
     members = member_folders(run)
     for path in members if run.is_folds else ():
         if not Run(path).finished:
-            raise RunError(f"{path} is not trained yet; go on with: qakit train --resume --output {run.folder}")
+            raise RunError(f"{path} is not trained yet; go on with: qakit train --resume --output {quoted(run.folder)}")
     places = [
         path.name if run.is_folds else f"{MEMBERS}/{number}-{path.name}" for number, path in enumerate(members, start=1)
     ]
@@ -126,7 +126,7 @@ def _copy_pipeline(run: Run, target: Path, registry: Registry) -> list[Recipe]:
 
     decision = run.folder / COMBINE
     if not decision.is_file():
-        raise RunError(f"{run.folder} is not finished; go on with: qakit train --resume --output {run.folder}")
+        raise RunError(f"{run.folder} is not finished; go on with: qakit train --resume --output {quoted(run.folder)}")
     target.mkdir(parents=True)
     stages = {name: open_run(folder) for name, folder in stage_folders(run).items()}
     for name, stage in stages.items():

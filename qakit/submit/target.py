@@ -15,6 +15,7 @@ from qakit.errors import DataError, QakitError, RunError, UsageError
 from qakit.files import file_sha256
 from qakit.inference.inputs import Inputs
 from qakit.inference.nbest_file import kept_validation, read_nbest
+from qakit.names import quoted
 from qakit.protocols import PerExampleMetric
 from qakit.recipe.load import dump_recipe
 from qakit.recipe.model import competition_slug
@@ -229,7 +230,8 @@ def _of_the_file_as_it_is(run: Run, recipe: Recipe, file: Path, older: Path, *, 
     inputs = Inputs.read(run, kept)
     if not (kept / "nbest.jsonl").is_file() or not inputs.all_there() or inputs.changed() is not None:
         raise DataError(
-            f"holds answers to an older {older.name}: qakit predict {run.folder} --split test, and submit again",
+            f"holds answers to an older {older.name}: qakit predict {quoted(run.folder)} --split test, and submit "
+            "again",
             path=file,
         )
     say(f"{file} holds answers to an older {older.name}: those in {kept} are taken")

@@ -23,6 +23,7 @@ from qakit.data.windows import Windows
 from qakit.errors import DataError, PluginError, UsageError
 from qakit.inference.characters import CHARACTERS_FILE, CharacterScores, context_hash
 from qakit.inference.nbest_file import read_nbest
+from qakit.names import quoted
 from qakit.protocols import Gives, GivesDistributions, Head, HeadOutput, ScoresPositions
 from qakit.recipe.model import Recipe
 from qakit.recipe.staged import DistillSection
@@ -138,9 +139,8 @@ def with_folds(run: Run) -> Iterator[Run]:
     """The runs with folds that a teacher is made of: itself, or an ensemble's members."""
     if run.is_folds:
         if not run.finished:
-            raise UsageError(
-                f"{TEACHERS}: not all folds of {run.folder} are trained: qakit train --resume --output {run.folder}"
-            )
+            again = f"qakit train --resume --output {quoted(run.folder)}"
+            raise UsageError(f"{TEACHERS}: not all folds of {run.folder} are trained: {again}")
         yield run
         return
     members = ensemble_members(run)

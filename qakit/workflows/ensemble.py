@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qakit.errors import UsageError
+from qakit.names import quoted
 from qakit.protocols import NoRuntime, Writer
 from qakit.training.events import Listener, Notice, Remark
 
@@ -69,7 +70,7 @@ def combine_recipe(path: Path, *, output: Path | None, folder: Path | None, list
     registry = load_registry()
     plan = load_ensemble(path, registry)
     if plan.train is not None:
-        raise UsageError(f"{path} has members that are to be trained: qakit train {path}")
+        raise UsageError(f"{path} has members that are to be trained: qakit train {quoted(path)}")
     folder = folder or RUNS / f"{plan.name}-{datetime.now():%Y%m%d-%H%M%S}"
     return _combine(plan, registry, output, folder, listener)
 

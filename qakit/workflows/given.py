@@ -17,9 +17,19 @@ Values = Mapping[str, Any]
 
 
 def texts(values: Values | None) -> list[str]:
-    """Values as ``a.b=value`` texts. JSON is YAML."""
-    given = mapping("set", values).items()
-    return [f"{key}={json.dumps(value, default=_plain, ensure_ascii=False)}" for key, value in given]
+    """Values as ``a.b=value`` texts."""
+    return [f"{key}={_text(key, value)}" for key, value in mapping("set", values).items()]
+
+
+def _text(key: str, value: object) -> str:
+    """JSON is YAML, but for its numbers that are not finite."""
+    try:
+        return json.dumps(value, default=_plain, ensure_ascii=False, allow_nan=False)
+    except TypeError:
+        rule = "is no value of a recipe: use numbers, texts, lists and dicts"
+    except ValueError:
+        rule = "is not allowed: numbers must be finite"
+    raise UsageError(f"set: {key}: {value!r:.80} {rule}")
 
 
 def mapping(name: str, values: object) -> Values:
@@ -48,10 +58,13 @@ def whole_number(name: str, value: object, *, least: int = 0) -> int:
     return value
 
 
-def _plain(value: Any) -> str:
+def _plain(value: Any) -> Any:
+    """A path's text; numpy's and torch's numbers and arrays as Python has them."""
     if isinstance(value, PathLike):
-        return str(fspath(value))
-    raise UsageError(f"set: {value!r} is no value of a recipe: use numbers, texts, lists and dicts")
+        return fspath(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError
 
 
 def devices(value: str | int | Sequence[int] | None) -> str | None:

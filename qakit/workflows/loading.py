@@ -85,8 +85,14 @@ def load_trained(
     registry = registry or load_registry()
     for notice in other_versions(Run(folder).read_json(Run(folder).meta_file), registry):
         warn(f"{folder} was {notice}")
-    for path in () if within else unfinished(Run(folder)):
-        warn(f"{path} is not finished: the best weights that it has so far answer")
+    incomplete = () if within else unfinished(Run(folder))
+
+    def told(trained: Answering) -> Answering:
+        """Once it is open: whoever cannot answer yet says nothing of the weights it has."""
+        for path in incomplete:
+            warn(f"{path} is not finished: the best weights that it has so far answer")
+        return trained
+
     if Run(folder).has_members:
         within = nested(folder, within)
         stored = (open_together if Run(folder).is_folds else open_stored)(folder, registry)
@@ -114,19 +120,20 @@ def load_trained(
             overrides=handed,
             within=within,
         )
-        return TrainedEnsemble.of(
-            stored, registry, open_member, overrides=overrides, keep=keep, say=say, workers=workers
+        return told(
+            TrainedEnsemble.of(stored, registry, open_member, overrides=overrides, keep=keep, say=say, workers=workers)
         )
     if not is_pipeline_folder(folder):
-        return TrainedRun.load(
+        trained = TrainedRun.load(
             folder, registry=registry, device=device, workers=workers, overrides=overrides, only_answers=only_answers
         )
+        return told(trained)
     for path in changed_stages(open_run(folder)):
         warn(
             f"{path} has other weights than when {folder} was tuned: the weight of the stages and the no-answer "
             "threshold may not suit them; train the pipeline in another folder to find them anew"
         )
-    return TrainedPipeline.load(folder, registry=registry, device=device, workers=workers, overrides=overrides)
+    return told(TrainedPipeline.load(folder, registry=registry, device=device, workers=workers, overrides=overrides))
 
 
 def _reading(run: Run) -> tuple[str, dict[str, Any]]:

@@ -200,7 +200,7 @@ def evaluate(
 def compare(
     runs: Sequence[StrPath],
     *,
-    figures: Sequence[str] = (),
+    figures: str | Sequence[str] = (),
     baseline: StrPath | None = None,
     all_pairs: bool = False,
     by_seed: bool = True,
@@ -212,7 +212,7 @@ def compare(
     with _known_errors():
         return compare_runs(
             given.places(runs),
-            figures=figures,
+            figures=[figures] if isinstance(figures, str) else figures,
             baseline=given.path(baseline),
             all_pairs=all_pairs,
             by_seed=by_seed,

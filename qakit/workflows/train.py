@@ -18,6 +18,7 @@ from qakit.graph.folds import OutOfFold
 from qakit.graph.nodes import Graph, Join, Node, Train, check_recipe, training_key
 from qakit.graph.training import described
 from qakit.inference.nbest_file import read_nbest
+from qakit.names import quoted
 from qakit.recipe.found import found_recipe
 from qakit.runs import Run
 from qakit.training.events import Listener, Notice, RunBegun
@@ -226,12 +227,16 @@ def plan_training(
 
 def _begun(path: Path | None, overrides: Sequence[str], registry: Registry) -> Graph:
     from qakit.graph.expand import LoadedEnsemble, graph_of, load
+    from qakit.study.load import is_study
 
     if path is None:
         raise UsageError("which recipe? `qakit recipes list` shows those in ./recipes")
-    loaded = load(found_recipe(path), registry, overrides=overrides, check_files=True)
+    found = found_recipe(path)
+    if is_study(found):
+        raise UsageError(f"{path} is a study, no recipe: qakit study run {quoted(path)}")
+    loaded = load(found, registry, overrides=overrides, check_files=True)
     if isinstance(loaded, LoadedEnsemble) and not loaded.members:
-        raise UsageError(f"{path} names members that are trained already: qakit ensemble {path}")
+        raise UsageError(f"{path} names members that are trained already: qakit ensemble {quoted(path)}")
     return graph_of(loaded)
 
 

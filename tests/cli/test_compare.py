@@ -226,11 +226,11 @@ def test_another_validation_file_is_refused(
 
 
 def test_a_run_without_predictions_says_how_to_go_on(invoke: Invoke, copy: Copy, small_run: Path) -> None:
-    stopped = copy("stopped")
+    stopped = copy("stopped [x]")
     shutil.rmtree(stopped / "predictions")
     message = str(refusal(invoke, small_run, stopped))
     assert message.startswith(f"{stopped} has no validation predictions")
-    assert message.endswith(f"qakit train --resume --output {stopped}")
+    assert message.endswith(f"qakit train --resume --output '{stopped}'")
 
 
 @pytest.mark.parametrize(

@@ -211,6 +211,9 @@ def test_words_that_do_not_go_together(tmp_path: Path) -> None:
         run(first, second, "-o", output, "--weights", "1,2", "--learn-weights")
     with pytest.raises(UsageError, match=r"weights cannot be learnt: .*a\.csv is no run"):
         run(first, second, "-o", output, "--learn-weights")
+    for method in ("nbest", "char_average"):
+        with pytest.raises(UsageError, match=rf"{method} chooses among candidates, and files .* combine .* `voting`"):
+            run(first, second, "-o", output, "--method", method)
     with pytest.raises(UsageError, match="needs a member that is a run"):
         run(first, second, "--folder", tmp_path / "whole")
     assert not (tmp_path / "whole").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,17 @@ def test_a_run_may_be_called_anything(
     ):
         done = invoke(*command)
         assert done.exit_code == 0, (command, done.output, done.exception)
+
+
+@pytest.mark.parametrize("name", ODD[:4])
+def test_commands_that_are_told_can_be_pasted(
+    name: str, members: list[Path], tmp_path: Path, invoke: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(members[0], folder := Path("r") / name)
+    done = invoke("train", "--resume", "--output", folder)
+    told = re.findall("(qakit (?:ask|predict) .*)", done.stdout)
+    assert [shlex.split(command)[2] for command in told] == [str(folder)] * 2
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from command_line import Invoke
 
 import qakit
@@ -20,6 +22,7 @@ from qakit.recipe.load import load_recipe
 from qakit.training.events import CheckpointWritten, Evaluated, Event, Notice, Predicting, RunBegun, Started, StepDone
 from qakit.training.interrupts import InterruptedTrainingError, StopRequest, stopping
 from qakit.training.launch import accelerator_for
+from qakit.workflows.given import texts
 
 pytestmark = pytest.mark.slow
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "python.md"
@@ -168,6 +171,8 @@ def test_what_is_wrong_is_an_exception(small_recipe: Path, small_run: Path, tmp_
         qakit.train(small_recipe, set={"train.epochs": "many"})
     with pytest.raises(UsageError, match="is no value of a recipe"):
         qakit.train(small_recipe, set={"train.epochs": object()})
+    with pytest.raises(UsageError, match=r"set: train\.learning_rate: nan is not allowed: numbers must be finite"):
+        qakit.train(small_recipe, set={"train.learning_rate": float("nan")})
     with pytest.raises(RunError, match="not empty"):
         qakit.train(small_recipe, small_run)
     with pytest.raises(UsageError, match="at least two runs"):
@@ -176,6 +181,16 @@ def test_what_is_wrong_is_an_exception(small_recipe: Path, small_run: Path, tmp_
         qakit.ensemble([small_run])
     with pytest.raises(QakitError):
         qakit.predict(small_run, tmp_path / "missing.json")
+
+
+def test_numbers_of_numpy_and_torch_are_numbers() -> None:
+    given = {"a": np.int64(3), "b": [np.float32(0.5), np.bool_(True)], "c": np.arange(2), "d": torch.tensor(1.5)}
+    assert texts(given | {"e": Path("f")}) == ["a=3", "b=[0.5, true]", "c=[0, 1]", "d=1.5", 'e="f"']
+
+
+def test_one_figure_may_be_a_text(small_run: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(small_run, tmp_path / "other")
+    assert qakit.compare([small_run, other], figures="f1").keys == ("f1",)
 
 
 def test_warnings_are_logged_unless_somebody_listens(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,16 @@ def test_a_recipe_named_without_its_folder_is_suggested(runner: CliRunner, tmp_p
         call(runner, "show", "nosuch")
     with pytest.raises(RecipeError, match=r"nosuch.yaml: file not found$"):  # a file, not a name of qakit's
         call(runner, "show", "nosuch.yaml")
+
+
+def test_a_folder_is_no_recipe(runner: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (".", "recipes"):
+        with pytest.raises(RecipeError, match=f"{re.escape(name)}: this is a folder: name a recipe file in it"):
+            call(runner, "show", name)
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(RecipeError, match="recipes: file not found"):
+        call(runner, "show", "recipes")
 
 
 @pytest.mark.parametrize("name", ["ss2", "sst-2.yaml", "glue/ss2", "recipes/glue/sst22"])

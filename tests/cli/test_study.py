@@ -45,6 +45,19 @@ def studied(study_file: Path, invoke: Invoke, tmp_path_factory: pytest.TempPathF
     return folder
 
 
+def test_studies_and_recipes_are_told_apart(
+    invoke: Invoke, study_file: Path, small_recipe: Path, tmp_path: Path
+) -> None:
+    said = str(invoke("train", study_file).exception)
+    assert said == f"{study_file} is a study, no recipe: qakit study run {study_file}"
+    pipeline = tmp_path / "pipe line.yaml"
+    pipeline.write_text("stages: {selection: a.yaml, span: b.yaml}\n", "utf-8")
+    for recipe, named in ((small_recipe, f"{small_recipe}"), (pipeline, f"'{pipeline}'")):
+        assert str(invoke("study", recipe).exception) == f"{recipe} is a recipe, no study: qakit train {named}"
+    (typing_error := tmp_path / "seeds.yaml").write_text(f"extends: {small_recipe}\nseeds: 3\n", "utf-8")
+    assert "did you mean 'seed'?" in str(invoke("train", typing_error).exception)
+
+
 def test_a_dry_run_lists_the_trials(invoke: Invoke, study_file: Path) -> None:
     result = invoke("study", "run", study_file, "--dry-run")
     assert result.exit_code == 0, result.output

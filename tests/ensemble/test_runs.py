@@ -217,6 +217,18 @@ def test_runs_without_character_scores_say_how_to_get_them(asked: tuple[Path, li
         made(runs, "char_average")
 
 
+def test_what_is_no_run_is_to_be_given_as_one(asked: tuple[Path, list[Example]], tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / f"r{n}", *asked, pattern(n), splits=["test"]) for n in range(2)]
+    file = runs[1] / "predictions" / "submission.csv"
+    file.write_text("ID,Answer\n" + "".join(f"{each.id},x\n" for each in asked[1]), "utf-8")
+    with pytest.raises(DataError, match=r"submission\.csv: is no run, so it has no character scores: give the run in"):
+        made([runs[0], file], "char_average")
+    for run in runs:
+        (run / "recipe.yaml").unlink()
+    with pytest.raises(DataError, match=r"does not say which questions it answered: give the run in its place"):
+        made(runs, "char_average")
+
+
 def test_runs_with_validation_alone_are_judged(asked: tuple[Path, list[Example]], tmp_path: Path) -> None:
     runs = [write_run(tmp_path / f"r{n}", *asked, pattern(n), splits=["validation"]) for n in range(3)]
     found = made(runs, "nbest", want_test=False)

@@ -91,7 +91,9 @@ def test_it_is_exported_as_a_folder_with_a_script(
     assert str(fold_recipe_file.parent) not in (run / "folds.json").read_text("utf-8")
 
 
-def test_folds_of_which_one_is_not_trained_are_not_exported(folded: Path, invoke: Any, tmp_path: Path) -> None:
+def test_folds_of_which_one_is_not_trained_neither_answer_nor_are_exported(
+    folded: Path, fold_recipe_file: Path, invoke: Any, tmp_path: Path
+) -> None:
     """In the export it would count as trained."""
     run = tmp_path / "run"
     shutil.copytree(folded, run)
@@ -100,3 +102,6 @@ def test_folds_of_which_one_is_not_trained_are_not_exported(folded: Path, invoke
     assert result.exit_code == 2
     assert f"{run / 'fold-2'} is not trained yet" in str(result.exception)
     assert not (tmp_path / "out").exists()
+    result = invoke("predict", run, "--input", fold_recipe_file.parent / "test.json", "--output", tmp_path / "a.csv")
+    assert "fold 2 is not trained yet" in str(result.exception)
+    assert "warning" not in result.stderr

@@ -117,6 +117,12 @@ def test_strata_have_the_same_share_of_each_fold(by: str) -> None:
     for stratum in set(strata):
         counts = Counter(fold for fold, own in zip(found.fold, strata, strict=True) if own == stratum)
         assert max(counts.values()) - min(counts[fold] for fold in range(1, 6)) <= 1
+
+
+@pytest.mark.parametrize("by", ["answer", "label"])
+def test_what_has_no_strata_is_an_error(by: str) -> None:
+    with pytest.raises(DataError, match=rf"id 0: there is no {by} to stratify by: leave folds\.stratify_by out"):
+        assign([replace(each, answers=None) for each in TWEETS], FoldsSection(stratify_by=by))
     with pytest.raises(DataError, match="the label is a number, no class"):
         assign([replace(each, label=0.5) for each in TWEETS], FoldsSection(stratify_by="label"))
 
@@ -124,7 +130,7 @@ def test_strata_have_the_same_share_of_each_fold(by: str) -> None:
 texts = st.sampled_from(["", "One.", "one", "Two!", "Three", "Four", "Five", "Six", "Seven", "Eight"])
 example_lists = st.lists(
     st.builds(
-        lambda question, contexts, document: Example("", question, contexts, document=document),
+        lambda question, contexts, document: Example("", question, contexts, answers=(), document=document),
         question=texts,
         contexts=st.lists(texts, min_size=1, max_size=2).map(tuple),
         document=st.sampled_from("abcdefghij"),

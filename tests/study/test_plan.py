@@ -155,6 +155,8 @@ ENDLESS = "grid: {" + ", ".join(f"train.x{key}: {list(range(10))}" for key in ra
         ),
         ("recipe: base.yaml\nseeed: [1]\n", "study.yaml:2:1: unknown key 'seeed'"),
         ("recipe: base.yaml\nepochs: 1\n", "  hint: keys here: name, description, about, recipe"),
+        ("", "study.yaml: the file is empty: a study needs at least `recipe`, or `recipes` by name"),
+        ("- a\n", "study.yaml:1:1: a study is a mapping (key: value), but this file holds a list"),
         ("recipe: bas.yaml\n", "hint: did you mean 'base.yaml'?"),
         ("grid: {seed: [1]}\n", "study.yaml:1:1: the study: give `recipe`, or `recipes` for several by name"),
         ("recipe: base.yaml\ngrid: {adapter: []}\n", "study.yaml:2:7: grid: adapter: the list is empty"),

@@ -147,6 +147,29 @@ def test_trials_of_other_training_data_are_told_apart(write: Write, drive: Drive
     assert notes == [f"train.json had other content when learning_rate1e-05 was trained than for {others}: {rest}"]
 
 
+@pytest.mark.parametrize("part", ["", "fold-1"])
+def test_a_shared_training_costs_each_trial_the_same(write: Write, drive: Drive, tmp_path: Path, part: str) -> None:
+    """The run that only predicts took no time, which says nothing about what its row costs."""
+    drive(file := write("recipe: base.yaml\ngrid: {preprocess.predict.overlap: [16, 32]}\n"))
+    trained, taken = (drive.folder.runs / f"overlap{overlap}" for overlap in (16, 32))
+    for run in (trained, taken):  # what the fake training leaves out
+        (run / part).mkdir(exist_ok=True)
+        (run / part / "recipe.yaml").touch()
+    costs = {"validation": {"f1": 90.0, "exact_match": 45.0}, "seconds": 0.5, "peak_memory_mb": 400.0}
+    write_json(taken / "metrics.json", costs)
+    write_json(taken / part / "meta.json", {"weights_from": f"/moved/study/runs/{trained.name}/{part}".rstrip("/")})
+    write_json(trained / part / "metrics.json", costs | {"seconds": 190, "peak_memory_mb": 500.0})
+
+    results = drive.results(file)
+    row = results.tasks[0].rows[1]
+    assert (row.label, row.seconds, row.peak_memory_mb) == ("overlap32", 190.5, 500)
+    assert any("overlap32: time and memory" in note for note in results.notes)
+    (trained / part / "metrics.json").unlink()
+    results = drive.results(file)
+    assert results.tasks[0].rows[-1].seconds is None
+    write_report(results, tmp_path / "out")
+
+
 def test_failed_trials_are_shown_with_what_they_said(write: Write, drive: Drive, tmp_path: Path) -> None:
     file = write("recipe: base.yaml\ngrid: {train.batch_size: [8, 13]}\n")
     drive(file)

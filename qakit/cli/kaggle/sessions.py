@@ -15,6 +15,7 @@ import typer
 from qakit.cli.terminal.console import err, out, plain, print_json, print_warning
 from qakit.cli.terminal.options import JsonOption, RecipeArgument, RecipeSetOption
 from qakit.errors import SubmissionError, UsageError
+from qakit.names import quoted
 from qakit.outputs import new_folder
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def fetch(run: RunArgument, as_json: JsonOption = False) -> None:
         raise SubmissionError(f"session {session.number} is still running: {session.page}")
     session = bring(desk, session)
     if session.state == "STOPPED":
-        print_warning(f"{run} is not finished; continue at Kaggle: qakit kaggle train --resume {run}")
+        print_warning(f"{run} is not finished; continue at Kaggle: qakit kaggle train --resume {quoted(run)}")
     _show(session, as_json=as_json)
 
 
@@ -193,7 +194,7 @@ def stop(
         )
     desk.kernels.delete(session.kernel)
     desk.append(session.to("FAILED", error="stopped, and its notebook removed"))
-    out.print(plain(f"removed: {session.page}; continue with: qakit kaggle train --resume {run}"))
+    out.print(plain(f"removed: {session.page}; continue with: qakit kaggle train --resume {quoted(run)}"))
 
 
 COMMANDS = (train, status, logs, fetch, stop)
@@ -296,7 +297,7 @@ def _left_alone(session: Session) -> Iterator[None]:
 
         _note(
             f"the session keeps running at Kaggle: {session.page}; follow it with: "
-            f"qakit kaggle train --resume {_short(session)}"
+            f"qakit kaggle train --resume {quoted(_short(session))}"
         )
         raise typer.Exit(INTERRUPTED) from None
 
@@ -310,7 +311,7 @@ def _tell(session: Session, *, as_json: bool) -> None:
     if as_json:
         print_json(session.to_dict())
         return
-    out.print(plain(f"running: {session.page}; follow it with: qakit kaggle train --resume {_short(session)}"))
+    out.print(plain(f"running: {session.page}; follow it with: qakit kaggle train --resume {quoted(_short(session))}"))
 
 
 def _show(session: Session, *, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qakit.cli.terminal.console import out, plain, print_json, print_warning
+from qakit.names import quoted
 from qakit.recipe.nodes import DEFAULT, Origin
 
 if TYPE_CHECKING:
@@ -156,4 +157,4 @@ def show_ensemble(path: Path, overrides: Sequence[str], *, as_json: bool) -> Non
     for node in nodes:
         out.print(plain(f"# {node.label}: {what(node)}"))
     if plan.train is not None:
-        out.print(plain(f"# their recipe: qakit recipes show {plan.train.recipe}"))
+        out.print(plain(f"# their recipe: qakit recipes show {quoted(plan.train.recipe)}"))

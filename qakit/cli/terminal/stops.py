@@ -10,6 +10,7 @@ from pathlib import Path
 import typer
 
 from qakit.cli.terminal.console import print_error
+from qakit.names import quoted
 
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -40,10 +41,10 @@ def stops_told(
         code = stop.exit_code if isinstance(stop, TerminationError) else INTERRUPTED
         if first:
             there = folder()
-            again = "nothing is written yet, give the same command again" if there is None else go_on.format(there)
+            again = go_on.format(quoted(there)) if there else "nothing is written yet, give the same command again"
             print_error(f"interrupted; {again}")
         raise typer.Exit(code) from None
     except InterruptedTrainingError as error:
         if first and (there := folder()) is not None:
-            print_error(f"{error}; a checkpoint is written, {go_on.format(there)}")
+            print_error(f"{error}; a checkpoint is written, {go_on.format(quoted(there))}")
         raise typer.Exit(error.exit_code) from None
