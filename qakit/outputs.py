@@ -191,7 +191,7 @@ def check_output(path: Path) -> None:
     with writing(path):
         there = next(place for place in (path, *path.absolute().parents) if place.exists())
         if there != path and not there.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            raise NotADirectoryError(errno.ENOTDIR, f"{there} is a file, no folder")
         if not os.access(there, os.W_OK | os.X_OK if there.is_dir() else os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
@@ -211,7 +211,7 @@ def check_empty(folder: Path, *, beside: Collection[str] = (), instead: str = ""
     """
     check_output(folder)
     if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder} is a file, and a folder is made here: choose another --output")
+        raise RunError(f"{folder} is a file, no folder: choose another --output")
     if folder.exists() and _holds_anything(folder, beside):
         raise RunError(f"{folder} exists and is not empty: {instead}choose another --output")
 

@@ -57,5 +57,5 @@ def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
     check_empty(tmp_path, beside=["notes.txt"])
     with pytest.raises(RunError, match="exists and is not empty: choose another --output"):
         check_empty(tmp_path)
-    with pytest.raises(RunError, match=r"notes\.txt is a file, and a folder is made here: choose another --output"):
+    with pytest.raises(RunError, match=r"notes\.txt is a file, no folder: choose another --output"):
         check_empty(tmp_path / "notes.txt")

@@ -113,12 +113,13 @@ def _refuse(contradiction: bool, message: str) -> None:
 
 
 def tell_unfinished(run: Path) -> None:
-    """Warn of a training that is not finished."""
-    from qakit.runs import open_run
+    """Warn of a training that is not finished, and has weights."""
+    from qakit.runs import Run, open_run
     from qakit.stages.load import unfinished
 
     for path in unfinished(open_run(run)):
-        print_warning(f"{path} is not finished: the best weights that it has so far are exported")
+        if Run(path).model.is_dir():
+            print_warning(f"{path} is not finished: the best weights that it has so far are exported")
 
 
 def refuse_composed(run: Path) -> None:

@@ -120,13 +120,13 @@ def _model(run: Run, registry: Registry, place: str) -> Described:
 
 
 def _two_stages(run: Run, registry: Registry, place: str) -> Described:
-    from qakit.runs import open_run
+    from qakit.runs import not_finished, open_run
     from qakit.stages.load import COMBINE, read_pipeline, stage_folders
     from qakit.stages.tuning import Decision
 
     values = run.read_json(run.folder / COMBINE)
     if not values:
-        raise RunError(f"{run.folder} is not finished; resume with: qakit train --resume --output {quoted(run.folder)}")
+        raise not_finished(run)
     decision, recipe = Decision.read(values, str(run.folder / COMBINE)), run.recipe()
     folders = {str(name): folder for name, folder in stage_folders(run).items()}
     parts = {name: describe(open_run(folder), registry, f"{place}/{name}") for name, folder in folders.items()}

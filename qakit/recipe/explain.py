@@ -123,6 +123,9 @@ def _missing(block: Block, path: At, key: str) -> Issue:
     return key_place(block.root, at).issue((*at, key), f"missing key {key!r}{owner}", hint)
 
 
+_OF_STUDIES = (("recipe",), ("recipes",), ("grid",), ("variants",), ("search",))
+
+
 def _unknown_key(block: Block, path: At) -> Issue:
     at = (*block.at, *path)
     parent, key = path[:-1], path[-1]
@@ -131,6 +134,8 @@ def _unknown_key(block: Block, path: At) -> Issue:
     elsewhere = [place for place in all_keys(block.model) if place.endswith(f".{key}")]
     if not block.owner and (known := key_hint(key)):
         hint = known
+    elif at in _OF_STUDIES:
+        hint = "a study has it: `qakit study run FILE`"
     elif elsewhere and not block.owner:
         hint = f"did you mean {elsewhere[0]!r}?"
     elif not keys:

@@ -25,6 +25,7 @@ from qakit.runs.opening import (
     list_runs,
     member_folders,
     nested,
+    not_finished,
     open_run,
     read_in_one_state,
     recover_run,

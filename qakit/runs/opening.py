@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from qakit.errors import QakitError, RunError
 from qakit.files import recover_files, recover_folder, refuse_special
+from qakit.names import quoted
 from qakit.runs.folder import ENSEMBLE, LAYOUT, MEMBERS, MEMBERS_FILE, Run
 from qakit.values import TargetNames
 
@@ -27,6 +28,11 @@ def open_run(folder: str | os.PathLike[str]) -> Run:
     if not run.recipe_file.is_file():
         raise RunError(f"{run.folder} is not a run: it has no recipe.yaml ({_what_to_name(run)})")
     return run
+
+
+def not_finished(run: Run) -> RunError:
+    """The error for what is made of several runs, and is still to be made."""
+    return RunError(f"{run.folder} is not finished; resume with: qakit train --resume --output {quoted(run.folder)}")
 
 
 def is_model_alone(name: str | os.PathLike[str]) -> bool:

@@ -21,7 +21,7 @@ from qakit.recipe.nodes import dotted
 from qakit.recipe.overrides import key_path
 from qakit.recipe.prediction import given_threshold, prediction_recipe
 from qakit.registry import Registry, load_registry
-from qakit.runs import PIPELINE, Run, open_run
+from qakit.runs import PIPELINE, Run, not_finished, open_run
 from qakit.stages.load import COMBINE, dealt, read_pipeline, read_resolved, stage_folders
 from qakit.stages.model import STAGES, WANTED, CombineSection, StageName
 from qakit.stages.tuning import Decision, Reading, Weight, judged, raw_answers
@@ -308,7 +308,7 @@ def _combined_under(run: Run, overrides: Sequence[str], decision: Decision) -> t
 def _decision(run: Run) -> Decision:
     values = run.read_json(run.folder / COMBINE)
     if not values:
-        raise RunError(f"{run.folder} is not finished; resume with: qakit train --resume --output {run.folder}")
+        raise not_finished(run)
     return Decision.read(values, str(run.folder / COMBINE))
 
 

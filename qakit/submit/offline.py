@@ -121,12 +121,12 @@ def _copy_run(run: Run, target: Path, registry: Registry) -> None:
 
 def _copy_pipeline(run: Run, target: Path, registry: Registry) -> list[Recipe]:
     """A pipeline with both stages inside; returns the recipes whose plugins it needs."""
-    from qakit.runs import PIPELINE, open_run
+    from qakit.runs import PIPELINE, not_finished, open_run
     from qakit.stages.load import COMBINE, pipeline_text, read_pipeline, stage_folders
 
     decision = run.folder / COMBINE
     if not decision.is_file():
-        raise RunError(f"{run.folder} is not finished; go on with: qakit train --resume --output {quoted(run.folder)}")
+        raise not_finished(run)
     target.mkdir(parents=True)
     stages = {name: open_run(folder) for name, folder in stage_folders(run).items()}
     for name, stage in stages.items():

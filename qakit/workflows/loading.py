@@ -21,7 +21,7 @@ from qakit.inference.questions import positive
 from qakit.inference.trained import TrainedRun
 from qakit.recipe.overrides import key_path
 from qakit.registry import Registry, load_registry
-from qakit.runs import Run, is_model_alone, nested, open_run
+from qakit.runs import MEMBERS_FILE, Run, is_model_alone, nested, not_finished, open_run
 from qakit.runs.plugins import other_versions
 from qakit.stages.load import changed_stages, is_pipeline_folder, unfinished
 from qakit.stages.trained import TrainedPipeline, recipes_under
@@ -85,6 +85,8 @@ def load_trained(
     registry = registry or load_registry()
     for notice in other_versions(Run(folder).read_json(Run(folder).meta_file), registry):
         warn(f"{folder} was {notice}")
+    if (folder / MEMBERS_FILE).is_file() and not Run(folder).has_members:
+        raise not_finished(Run(folder))
     incomplete = () if within else unfinished(Run(folder))
 
     def told(trained: Answering) -> Answering:

@@ -328,10 +328,10 @@ def test_an_unknown_figure_to_select_by_is_found_before_training(
 
 
 def test_an_output_that_cannot_be_made_is_one_line(small_recipe: Path, invoke: Any, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    result = invoke("train", small_recipe, "--output", tmp_path / "file" / "run", "--quiet")
+    (file := tmp_path / "file").touch()
+    result = invoke("train", small_recipe, "--output", file / "run", "--quiet")
     assert result.exit_code == 2
-    assert str(result.exception) == f"cannot write {tmp_path / 'file' / 'run'}: Not a directory"
+    assert str(result.exception) == f"cannot write {file / 'run'}: {file} is a file, no folder"
 
 
 def test_a_training_that_blows_up_says_what_to_do(small_recipe: Path, invoke: Any, tmp_path: Path) -> None:

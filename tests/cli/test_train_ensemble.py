@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,21 @@ def test_no_file_of_it_is_an_output_of_another_command(whole: Path) -> None:
     for file in files:
         with pytest.raises(UsageError, match="a part of the"):
             new_path(file)
+
+
+@pytest.mark.slow
+def test_one_that_is_not_made_yet_answers_nothing(
+    whole: Path, small_data: Path, tmp_path: Path, invoke: Invoke
+) -> None:
+    begun = Path(shutil.copytree(whole, tmp_path / "a run"))
+    for name in ("ensemble.json", "metrics.json"):
+        (begun / name).unlink()
+    done = invoke("predict", begun, "--input", small_data / "test.json", "--output", tmp_path / "a.csv")
+    assert done.exit_code == 2
+    assert str(done.exception) == f"{begun} is not finished; resume with: qakit train --resume --output '{begun}'"
+    exported = invoke("export", begun, "--merge", "--output", tmp_path / "x")
+    assert exported.exit_code == 2
+    assert "warning" not in exported.stderr
 
 
 @pytest.mark.slow

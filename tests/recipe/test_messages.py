@@ -32,6 +32,10 @@ CASES = {
         "epochs: 3\n",
         "r.yaml:3:1: unknown key 'epochs'\n    3 | epochs: 3\n      | ^\n  hint: did you mean 'train.epochs'?",
     ),
+    "unknown key, of a study": (
+        "grid: {}\n",
+        "r.yaml:3:1: unknown key 'grid'\n    3 | grid: {}\n      | ^\n  hint: a study has it: `qakit study run FILE`",
+    ),
     "unknown key, nothing close": (
         "windows: {zzz: 1}\n",
         (
