@@ -170,9 +170,10 @@ def load_ensemble(
     tree = resolve_paths(tree, partial(_settings_of, registry), findings, check_files=False, model=EnsembleRecipe)
     recipe = check_model(EnsembleRecipe, tree, findings)
     name, own = "voting", None
-    if find(tree, METHOD) is None:
+    method = find(tree, METHOD)
+    if method is None or (isinstance(method, ScalarNode) and method.value is None):  # null: that of its own
         own = registry.get("ensemblers", name).component.settings().model_dump(mode="json")
-    elif isinstance(method := find(tree, METHOD), MapNode) and isinstance(named := find(method, ("name",)), ScalarNode):
+    elif isinstance(method, MapNode) and isinstance(named := find(method, ("name",)), ScalarNode):
         name, own = str(named.value), check_plugin(tree, METHOD, "ensemblers", registry, findings)
     members: tuple[Path, ...] = ()
     if isinstance(recipe, EnsembleRecipe):

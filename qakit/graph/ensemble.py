@@ -19,16 +19,18 @@ from typing import Any
 from qakit.data.splits import read_split
 from qakit.ensembling.load import EnsemblePlan, recipe_of_whole
 from qakit.ensembling.method import Method
-from qakit.errors import RunError, UsageError
+from qakit.errors import ModelError, RunError, UsageError
 from qakit.files import json_text
 from qakit.graph.nodes import Graph, Joined, Node
 from qakit.names import plain_name
+from qakit.protocols import EnsembleMember
 from qakit.recipe.dump import yaml_flow
 from qakit.recipe.model import Recipe
 from qakit.recipe.staged import SPLIT_FIELDS
 from qakit.registry import Registry
 from qakit.runs import MEMBERS, MEMBERS_FILE, Run, seconds_of
 from qakit.training.events import Listener, Notice, Remark
+from qakit.values import Example
 
 
 def ensemble_graph(plan: EnsemblePlan, members: Mapping[str, Graph]) -> Graph:
@@ -65,6 +67,7 @@ class Combine:
         method = Method.of(plan.method, plan.settings, plan.weights, count, registry)
         for each in members:
             method.check_characters(each, remedy="put `predict.character_scores: true` into ensemble.train.set")
+        _check_kind(method, members[0], registry)
         _check_same_questions(members, self.labels)
         if plan.weights == "learn":
             _check_right_answers(members[0], registry)
@@ -171,6 +174,33 @@ def _check_right_answers(recipe: Recipe, registry: Registry) -> None:
     split = read_split(recipe, registry, "validation")
     if split is None or not any(example.labelled for example in split.examples):
         raise UsageError("weights cannot be learnt: data.validation of the members' recipe holds no right answers")
+
+
+def _check_kind(method: Method, recipe: Recipe, registry: Registry) -> None:
+    """The method combines answers, or choices among contexts, where the members' head gives these.
+
+    Raises:
+        UsageError: it is for other predictions.
+    """
+    from qakit.inference.aggregation import given_by
+    from qakit.inference.data_rules import stand_in, untrained_head
+
+    try:
+        gives = given_by(untrained_head(recipe, registry, ()))
+    except ModelError:  # each member's own check says it
+        return
+    if gives == "labels" or (method.reads_characters and gives == "spans"):
+        return
+    if method.reads_characters:
+        raise UsageError(
+            f"ensemble.method: {method.name} is for answers, and the head {recipe.head.name!r} gives {gives}"
+        )
+    example = Example("1", "question", ("context", "another"))
+    members = [EnsembleMember(name, [stand_in(example, gives, ())]) for name in "ab"]
+    try:
+        method.pool(members, [example])
+    except UsageError as error:
+        raise UsageError(f"ensemble.method: {error}") from None
 
 
 def _check_same_questions(members: Sequence[Recipe], labels: Sequence[str]) -> None:

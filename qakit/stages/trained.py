@@ -35,6 +35,10 @@ OF_THE_WHOLE = (("predict", "n_best"), ("predict", "null_threshold"))
 """What prediction looks at in the recipe of the whole and not in those of the stages, among blocks that stages have."""
 
 
+COMBINE_BLOCK = "combine"
+"""The block of a pipeline recipe that prediction looks at."""
+
+
 @dataclass(frozen=True, slots=True)
 class Read:
     """What both stages say of N examples.
@@ -270,7 +274,7 @@ def recipes_under(run: Run, overrides: Sequence[str], registry: Registry) -> tup
         UsageError: an override that takes another training, or that does not say for which stage it is.
     """
     own, of_stages = dealt(overrides)
-    own = [text for text in own if key_path(text)[0] != "combine"]
+    own = [text for text in own if key_path(text)[0] != COMBINE_BLOCK]
     before = prediction_recipe(run.recipe(), of_stages["span"], registry)
     threshold = run.recipe().predict.null_threshold  # the span stage's own has another scale
     before = before.model_copy(
@@ -293,7 +297,7 @@ def _combined_under(run: Run, overrides: Sequence[str], decision: Decision) -> t
         RecipeError: an override that does not fit.
         UsageError: the weight is to be tuned.
     """
-    own = [text for text in overrides if key_path(text)[0] == "combine"]
+    own = [text for text in overrides if key_path(text)[0] == COMBINE_BLOCK]
     before = read_pipeline(run).combine
     if not own:
         return before, decision

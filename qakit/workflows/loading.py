@@ -24,7 +24,7 @@ from qakit.registry import Registry, load_registry
 from qakit.runs import MEMBERS_FILE, Run, is_model_alone, nested, not_finished, open_run
 from qakit.runs.plugins import other_versions
 from qakit.stages.load import changed_stages, is_pipeline_folder, unfinished
-from qakit.stages.trained import TrainedPipeline, recipes_under
+from qakit.stages.trained import COMBINE_BLOCK, TrainedPipeline, recipes_under
 
 if TYPE_CHECKING:
     import torch
@@ -99,6 +99,8 @@ def load_trained(
         within = nested(folder, within)
         stored = (open_together if Run(folder).is_folds else open_stored)(folder, registry)
         handed = [text for text in overrides if key_path(text) != THRESHOLD]
+        if any(is_pipeline_folder(path) for path in stored.members):
+            overrides = [text for text in overrides if key_path(text)[0] != COMBINE_BLOCK]
         for path in stored.changed_members():
             warn(
                 f"{path} has other predictions than those that {folder} was made of: if its model is another one, "

@@ -170,6 +170,16 @@ def test_each_command_names_the_other(recipe: Path, invoke: Invoke, tmp_path: Pa
     assert "give `members`, or `train`" in str(invoke("ensemble", plain).exception)
 
 
+@pytest.mark.parametrize("how", ["--dry-run", "--quiet"])
+def test_a_method_for_other_predictions_is_refused_before_a_training(
+    how: str, recipe: Path, tmp_path: Path, invoke: Invoke
+) -> None:
+    done = invoke("train", recipe, "--set", "ensemble.method=mean", "--output", tmp_path / "run", how)
+    assert done.exit_code == 2
+    assert "is an answer; mean is for classes, numbers and contexts" in str(done.exception)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.slow
 def test_no_file_of_it_is_an_output_of_another_command(whole: Path) -> None:
     files = [path for path in whole.rglob("*") if path.is_file()]

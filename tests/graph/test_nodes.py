@@ -186,5 +186,8 @@ def test_values_for_the_ensembles_own_block_are_not_its_members(
     plans = [trial.loaded for trial in plan_study(load_study(file), registry)]
     assert [each.plan.method for each in plans if isinstance(each, LoadedEnsemble)] == ["voting", "nbest"]
     assert {each.recipe.train.epochs for each in plans} == {1}
+    plain = load(file.with_name("ensemble.yaml"), registry, overrides=["ensemble.method=null"])
+    assert isinstance(plain, LoadedEnsemble)
+    assert plain.plan.method == "voting", "as without it"
     with pytest.raises(RecipeError, match=r"--set ensemble\.weights=heavy: ensemble\.weights should be"):
         load(file.with_name("ensemble.yaml"), registry, overrides=["ensemble.weights=heavy"])

@@ -30,6 +30,8 @@ def test_it_answers_a_file_whose_contexts_lie_elsewhere(
     report = json.loads(invoke("evaluate", folder, "--json").stdout)
     alone = json.loads(invoke("evaluate", trained_pipeline, "--json").stdout)
     assert report["figures"] == pytest.approx(alone["figures"])  # both members are the same
+    fewer = invoke("evaluate", folder, "--set", "combine.top_k=1", "--json")
+    assert fewer.exit_code == 0, fewer.output
     reply = json.loads(invoke("ask", folder, "Who?", "-c", "Rollo came.", "-c", "Two.", "--json").stdout)
     assert reply["answer"] == reply["candidates"][0]["text"]
     refused = invoke("predict", folder, "--input", questions, "--output", output, "--set", "predict.batch_size=2")
