@@ -22,7 +22,7 @@ from qakit.recipe.overrides import key_path
 from qakit.recipe.prediction import given_threshold, prediction_recipe
 from qakit.registry import Registry, load_registry
 from qakit.runs import PIPELINE, Run, not_finished, open_run
-from qakit.stages.load import COMBINE, dealt, read_pipeline, read_resolved, stage_folders
+from qakit.stages.load import COMBINE, dealt, is_pipeline_folder, read_pipeline, read_resolved, stage_folders
 from qakit.stages.model import STAGES, WANTED, CombineSection, StageName
 from qakit.stages.tuning import Decision, Reading, Weight, judged, raw_answers
 from qakit.values import ContextPrediction, Example, SpanPrediction
@@ -324,7 +324,9 @@ def load_stage(name: StageName, folder: Path, **options: Any) -> TrainedRun:
         UsageError: its head is for the other stage, or for none.
     """
     if not (folder / "model").is_dir():
-        raise RunError(f"the {name} stage has no trained model: {folder}")
+        several = Run(folder).has_members or is_pipeline_folder(folder)
+        why = "is made of several models, and a stage is one" if several else "has no trained model"
+        raise RunError(f"{name} stage {folder} {why}")
     stage = TrainedRun.load(folder, **options)
     check_gives(
         stage.assembled.model.head, WANTED[name], name=stage.recipe.head.name, part=f"{name} stage {stage.run.folder}"

@@ -309,6 +309,10 @@ def test_a_head_of_the_wrong_kind_is_told_before_anything_is_trained(
             assert result.exit_code == 2
             wanted = "the head 'linear_span' gives spans; this part needs one that gives contexts"
             assert f"{part}: {wanted}" in str(result.exception)
+    recipe.write_text(f"stages: {{selection: {{from_run: {trained_pipeline}}}, span: {file}}}\n", "utf-8")
+    whole = invoke("train", recipe, "--dry-run")
+    said = f"selection stage {trained_pipeline} is made of several models, and a stage is one"
+    assert (whole.exit_code, str(whole.exception)) == (2, said)
     assert not (tmp_path / "out").exists()
 
 
