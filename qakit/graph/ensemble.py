@@ -67,7 +67,8 @@ class Combine:
         method = Method.of(plan.method, plan.settings, plan.weights, count, registry)
         for each in members:
             method.check_characters(each, remedy="put `predict.character_scores: true` into ensemble.train.set")
-        _check_kind(method, members[0], registry)
+        if members:  # else all of them exist, and are combined at once
+            _check_kind(method, members[0], registry)
         _check_same_questions(members, self.labels)
         if plan.weights == "learn":
             _check_right_answers(members[0], registry)
