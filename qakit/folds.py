@@ -69,11 +69,8 @@ def check_combining(recipe: Recipe, registry: Registry, split: Split, *, first: 
     method.check_characters(recipe, remedy="put `predict: {character_scores: true}` into the recipe")
     classes = run_classes(recipe.data.labels, (*split.examples, *split.others))
     gives = given_by(untrained_head(first, registry, classes))
+    method.check_answers(recipe.head.name, gives, key="folds.combine")
     if method.reads_characters:
-        if gives != "spans":
-            raise UsageError(
-                f"folds.combine: {method.name} is for answers, and the head {recipe.head.name!r} gives {gives}"
-            )
         return
     examples = [example for example in split.examples if example.labelled][:STAND_INS]
     if not examples:

@@ -9,7 +9,7 @@ from typing import Any
 
 from qakit.ensembling.load import Weights, as_shares
 from qakit.errors import PluginError, UsageError
-from qakit.protocols import EnsembleMember, Ensembler, NoRuntime, Pool, PoolsMembers
+from qakit.protocols import EnsembleMember, Ensembler, Gives, NoRuntime, Pool, PoolsMembers
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.values import Example, Prediction
@@ -69,6 +69,15 @@ class Method:
         """
         if self.reads_characters and not recipe.predict.character_scores:
             raise UsageError(f"{self.name} needs the members' character scores: {remedy}")
+
+    def check_answers(self, head: str, gives: Gives, *, key: str) -> None:
+        """Make sure that a method which reads character scores gets answers; ``key``: where the recipe names it.
+
+        Raises:
+            UsageError: the members' head gives something else.
+        """
+        if self.reads_characters and gives != "spans":
+            raise UsageError(f"{key}: {self.name} is for answers, and the head {head!r} gives {gives}")
 
     @property
     def decodes(self) -> bool:

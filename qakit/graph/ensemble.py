@@ -190,12 +190,9 @@ def _check_kind(method: Method, recipe: Recipe, registry: Registry) -> None:
         gives = given_by(untrained_head(recipe, registry, ()))
     except ModelError:  # each member's own check says it
         return
-    if gives == "labels" or (method.reads_characters and gives == "spans"):
+    method.check_answers(recipe.head.name, gives, key="ensemble.method")
+    if gives == "labels" or method.reads_characters:
         return
-    if method.reads_characters:
-        raise UsageError(
-            f"ensemble.method: {method.name} is for answers, and the head {recipe.head.name!r} gives {gives}"
-        )
     example = Example("1", "question", ("context", "another"))
     members = [EnsembleMember(name, [stand_in(example, gives, ())]) for name in "ab"]
     try:
