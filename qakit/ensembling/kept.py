@@ -18,7 +18,7 @@ from qakit.names import quoted
 from qakit.protocols import EnsembleMember
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
-from qakit.runs import Run, classes_of, open_run
+from qakit.runs import Run, classes_of, not_finished, open_run
 from qakit.values import ContextPrediction, Example, Prediction
 
 Split = Literal["validation", "test"]
@@ -112,8 +112,11 @@ def open_source(path: Path) -> Source:
         return Source(path, answers=read_answers(path))
     run = open_run(path) if (path / "recipe.yaml").is_file() else None
     if not any((path / "predictions").glob("**/" + NBEST)):
+        if run is not None and not run.finished:
+            raise not_finished(run)
         raise DataError(
-            "has no predictions/nbest.jsonl: let it answer a test file, with `qakit predict RUN --split test`",
+            "has no predictions/nbest.jsonl: let it answer a test file, with `qakit predict "
+            f"{quoted(path)} --split test`",
             path=path,
         )
     recipe = None if run is None else run.recipe()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from qakit.errors import RunError, UsageError
+from qakit.errors import UsageError
 from qakit.names import quoted
 from qakit.values import TargetNames, as_written
 
@@ -78,10 +78,8 @@ def _model(run: Run, registry: Registry, place: str) -> Described:
     from qakit.modeling.device import FULL_PRECISION_ONLY
     from qakit.modeling.folder import refuse_graph
 
-    if not run.model.is_dir():
-        raise RunError(f"{run.folder} has no model yet")
-    recipe = run.recipe()
     refuse_graph(run.model)
+    recipe = run.recipe()
     config = read_config(run.model, trust_remote_code=False)
     _check(run, recipe, config.model_type, registry, of_plugin=is_offered(config))
     classes = run.classes()

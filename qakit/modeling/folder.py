@@ -38,7 +38,7 @@ from qakit.numbers import load_json
 from qakit.protocols import Adapter, MergesAdapter, NoRuntime
 from qakit.recipe.model import BackboneSection, Recipe
 from qakit.registry import Registry
-from qakit.runs import LAYOUT, classes_in
+from qakit.runs import LAYOUT, Run, classes_in, not_finished
 from qakit.values import TargetNames, as_written
 
 WEIGHTS = "model.safetensors"
@@ -259,8 +259,11 @@ def _present(folder: Path, name: str) -> Path:
             f"{folder} has no {name}, and {pickles[0]} is a pickle: loading one runs whatever code it holds, so qakit "
             "loads safetensors only; ask for the run as qakit wrote it"
         )
+    run = Run(folder.parent)
+    if run.recipe_file.is_file() and not (folder.is_dir() or run.finished):
+        raise not_finished(run)
     if not file.is_file():
-        raise RunError(f"{folder} has no {name}: the run has no finished evaluation yet, or files were removed")
+        raise RunError(f"{folder} has no {name}: files were removed")
     return file
 
 

@@ -14,9 +14,8 @@ from qakit.data.splits import read_split, split_sources
 from qakit.errors import DataError, RunError, UsageError
 from qakit.inference.inputs import Inputs
 from qakit.inference.nbest_file import read_nbest
-from qakit.names import quoted
 from qakit.protocols import DrawnMetric, NoRuntime, PerExampleMetric
-from qakit.runs import Run, open_run
+from qakit.runs import Run, not_finished, open_run
 from qakit.values import Example, Prediction, Targets
 
 if TYPE_CHECKING:
@@ -156,10 +155,9 @@ def _answered(run: Run, recipe: Recipe, registry: Registry) -> Answered:
             f"{run.folder} has no validation questions to compare on: its recipe does not set data.validation"
         )
     if not run.validation_nbest.is_file():
-        raise RunError(
-            f"{run.folder} has no validation predictions: it stopped before its first evaluation; "
-            f"resume with: qakit train --resume --output {quoted(run.folder)}"
-        )
+        if not run.finished:
+            raise not_finished(run)
+        raise RunError(f"{run.folder} has no validation predictions: {run.validation_nbest} was removed")
     inputs = Inputs.read(run, folder)
     if not inputs:
         raise RunError(f"{folder / 'meta.json'} is missing or damaged: it does not say which files were answered")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qakit.errors import RunError, UsageError
+from qakit.errors import UsageError
 from qakit.files import carry_over, names_in, replace_folder, write_json, write_text
 from qakit.numbers import load_json
 from qakit.outputs import check_output
@@ -59,14 +59,14 @@ def export_run(run: Run, folder: Path, *, user: str, slug: str) -> Export:
     """
     from qakit.data.splits import contexts_setting
     from qakit.modeling.export import export_merged
+    from qakit.modeling.folder import refuse_graph
     from qakit.recipe.hub_data import is_on_hub
     from qakit.registry import load_registry
 
     recipe, registry = run.recipe(), load_registry()
     if not _NAME.fullmatch(user):
         raise UsageError(f"--user {user}: this is no user name of Kaggle's, as in kaggle.com/USER")
-    if not run.model.is_dir():
-        raise RunError(f"{run.folder} has no model yet")
+    refuse_graph(run.model)
     if recipe.data.test is None:
         raise UsageError(
             f"the recipe of {run.folder} names no test file (data.test), so the notebook has none to answer"

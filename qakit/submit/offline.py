@@ -112,8 +112,6 @@ def _copy_run(run: Run, target: Path, registry: Registry) -> None:
     """A run without its data files and logs: recipe and whole weights."""
     from qakit.modeling.export import export_merged
 
-    if not run.model.is_dir():
-        raise RunError(f"{run.folder} has no model yet")
     target.mkdir(parents=True)
     write_text(target / "recipe.yaml", portable_text(run.recipe()))
     export_merged(run, registry, target / "model")

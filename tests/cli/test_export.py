@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForQuestionAnswering
 
-from qakit.errors import RunError, UsageError
+from qakit.errors import UsageError
 from qakit.inference.checkpoint import load_checkpoint
 from qakit.inference.trained import TrainedRun
 from qakit.runs import Run
@@ -167,15 +167,28 @@ def test_a_folder_with_something_in_it_is_left_alone(small_run: Path, invoke: An
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_a_run_without_a_model_says_so(small_run: Path, invoke: Any, tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "recipe.yaml").write_bytes((small_run / "recipe.yaml").read_bytes())
-    for kind in ("--merge", "--adapter-only"):
-        result = invoke("export", tmp_path / "run", kind, "--output", tmp_path / "out")
-        assert result.exit_code == 2
-        assert isinstance(result.exception, RunError)
-        assert "no finished evaluation yet" in str(result.exception)
-    assert not (tmp_path / "out").exists()
+def test_a_run_without_a_model_says_how_to_go_on(small_run: Path, invoke: Any, tmp_path: Path) -> None:
+    run, out = tmp_path / "run", tmp_path / "out"
+    run.mkdir()
+    (run / "recipe.yaml").write_bytes((small_run / "recipe.yaml").read_bytes())
+    for command in (
+        ("export", run, "--merge", "--output", out),
+        ("export", run, "--adapter-only", "--output", out),
+        ("export", run, "--offline", "--output", out),
+        ("handin", run, "--output", out),
+        ("ask", run, "Who?", "-c", "The king"),
+        ("evaluate", run),
+        ("predict", run, "--split", "test"),
+        ("ensemble", run, small_run),
+        ("compare", run, small_run),
+        ("view", run),
+    ):
+        result = invoke(*command)
+        assert result.exit_code == 2, command
+        assert str(result.exception) == f"{run} is not finished; resume with: qakit train --resume --output {run}"
+    (run / "metrics.json").write_text("{}")
+    assert f"{run / 'model'} has no qakit.json: files were removed" in str(invoke("evaluate", run).exception)
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("file", ["ensemble.json", "folds.json"])
