@@ -125,7 +125,7 @@ class EnsemblePlan:
     train: TrainedMembers | None = None
     """Further members, which are to be trained."""
     block: MapNode | None = None
-    """``train`` as the file has it, with the place of every value."""
+    """``ensemble`` as the file has it, with the place of every value."""
 
 
 def is_own(at: At) -> bool:
@@ -197,7 +197,7 @@ def load_ensemble(
         seed=block.seed,
         description=recipe.description,
         train=block.train,
-        block=train if isinstance(train := find(tree, ("ensemble", "train")), MapNode) else None,
+        block=own_block if isinstance(own_block := find(tree, ("ensemble",)), MapNode) else None,
     )
 
 

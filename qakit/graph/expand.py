@@ -8,6 +8,7 @@ from functools import partial
 from itertools import dropwhile
 from pathlib import Path
 from posixpath import join, normpath
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -18,8 +19,10 @@ from qakit.graph.folds import fold_recipe, folds_graph
 from qakit.graph.nodes import Graph, Node, Repredict, Train, check_recipe, share_weights
 from qakit.graph.pipeline import pipeline_graph
 from qakit.names import plain_name
+from qakit.recipe.issues import Issue
 from qakit.recipe.load import LoadedRecipe, load_recipe
 from qakit.recipe.model import Recipe
+from qakit.recipe.nodes import At, MapNode, dotted, find, key_place
 from qakit.recipe.overrides import Setting, key_path
 from qakit.registry import Registry
 from qakit.runs import FOLDS, MEMBERS, MEMBERS_FILE, PIPELINE, Run, runs_in
@@ -217,23 +220,30 @@ def _members(
 
     if plan.train is None or plan.block is None:
         return {}
-    at, tree, file = ("ensemble", "train"), plan.block, Path(plan.train.recipe)
+    at, tree, file = ("ensemble", "train"), find(plan.block, ("train",)), Path(plan.train.recipe)
+    assert isinstance(tree, MapNode)
     if not file.is_file():
         node = tree.entries["recipe"].value
         raise RecipeError([node.place.issue((*at, "recipe"), f"ensemble.train.recipe: file not found: {file}")])
     try:
         study = Study(name=plan.name, **plan.train.model_dump())
     except ValidationError as error:
-        issues = [tree.place.issue(at, f"ensemble.train: {problem['msg']}") for problem in error.errors()]
-        raise RecipeError(issues) from None
+        raise RecipeError([_issue_of(problem, tree, at) for problem in error.errors()]) from None
     loaded = LoadedStudy(study, path, tree, MappingProxyType({"": file}))
     read = partial(load, registry=registry, check_files=check_files)
     trials = plan_trials(loaded, read, overrides=overrides, settings=settings)
     if isinstance(plan.weights, tuple) and len(plan.weights) != len(plan.members) + len(trials):
         labels = ", ".join([*(each.name for each in plan.members), *(each.label for each in trials)])
         message = f"ensemble.weights: {len(plan.weights)} numbers for the members {labels}"
-        raise RecipeError([tree.place.issue(at, message)])
+        raise RecipeError([key_place(plan.block, ("weights",)).issue(("ensemble", "weights"), message)])
     return {trial.label: trial.loaded for trial in trials}
+
+
+def _issue_of(problem: Mapping[str, Any], block: MapNode, at: At) -> Issue:
+    """What pydantic finds wrong with a block that was read from a recipe's place ``at``."""
+    own = tuple(map(str, problem["loc"]))
+    place, message = (*at, *own), problem["msg"].removeprefix("Value error, ")
+    return key_place(block, own).issue(place, f"{dotted(place)}: {message}")
 
 
 def source_of(run: Run) -> Run | None:

@@ -143,6 +143,7 @@ def test_recipes_commands_know_them(recipe: Path, invoke: Invoke) -> None:
         (("predict.character_scores: true", "predict.n_best: 5"), "needs the members' character scores"),
         (("char_average", "char_averag"), "did you mean 'char_average'"),
         (("    grid:\n", "    variants: {'..': {}}\n    grid:\n"), "ensemble.train.variants: the name '..' may have"),
+        (("    grid:\n", "    seeds: [1, 1]\n    grid:\n"), ": ensemble.train.seeds: 1 is given twice"),
         (("  method: char_average", "  weights: [2, 1, -1, 1]"), "weights must be numbers from 0 up"),
     ],
 )
