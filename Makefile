@@ -5,11 +5,15 @@ BIN := $(VENV)/bin
 # One line where the interpreter is too old, in place of pip's many after the first downloads.
 CHECK_PYTHON = @$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("qakit needs Python 3.11 or newer; $(PYTHON) is %d.%d: name another with PYTHON=python3.11" % sys.version_info[:2])'
 
-.PHONY: help quickstart test test-old lint types imports recipes pytest fast audit docs clean
+# The suite runs on two workers, each with one thread.
+PYTEST := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist worksteal
+
+.PHONY: help quickstart test exhaustive test-old lint types imports recipes pytest fast audit docs clean
 
 help:
 	@echo "make quickstart   install into $(VENV), train the quickstart recipe, evaluate, predict, write a CSV"
-	@echo "make test         install into $(VENV), then lint, types, import contracts, recipes, audit and the whole test suite"
+	@echo "make test         install into $(VENV), then lint, types, import contracts, recipes, audit and the test suite"
+	@echo "make exhaustive   the tests for which others stand in \`make test\`: every case of the large matrices, Ray"
 	@echo "make test-old     hand-ins under the oldest packages that they are for, installed into build/ (2 to 3 GB)"
 	@echo "make fast         the test suite without the slow tests"
 	@echo "make docs         the documentation as a site in build/site, every link checked"
@@ -47,15 +51,19 @@ imports: $(VENV)/.dev
 recipes: $(VENV)/.dev
 	$(BIN)/qakit recipes validate
 
-# The suite runs on two workers, each with one thread, and ends with pytest's own summary line. It starts many
-# processes: what they import is compiled before, also where Python is told to keep no bytecode.
+# It starts many processes: what they import is compiled before, also where Python is told to keep no bytecode.
 pytest: $(VENV)/.dev
 	$(BIN)/python -m compileall -q qakit plugins
-	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist worksteal
+	$(PYTEST) -m "not exhaustive"
 
 fast: $(VENV)/.dev
 	$(BIN)/python -m compileall -q qakit plugins
-	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+	$(PYTEST) -m "not slow and not exhaustive"
+
+# With `make test` every test there is.
+exhaustive: $(VENV)/.dev
+	$(BIN)/python -m compileall -q qakit plugins
+	$(PYTEST) -m exhaustive
 
 # Not part of `make test`: it downloads Python packages of 2023. Where pip cannot, its tests are skipped and say why.
 test-old: $(VENV)/.dev

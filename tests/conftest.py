@@ -17,17 +17,20 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint, distributions
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import command_line
+import memory
 import quick
 from command_line import Invoke
 from hypothesis import HealthCheck, settings
@@ -48,9 +51,25 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+memory.write_there()
+
 # No test is timed: another process on the machine is no fault of the code.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of a test with ``sweep(n)`` one case in n is in `make test`, always the same; the others are exhaustive."""
+    sweeps = defaultdict[str, list[pytest.Item]](list)
+    for item in items:
+        if item.get_closest_marker("sweep") is not None:
+            sweeps[item.nodeid.partition("[")[0]].append(item)
+    for cases in sweeps.values():
+        cases.sort(key=lambda case: crc32(case.name.encode()))  # neighbours are alike
+        (share,) = cases[0].get_closest_marker("sweep").args  # type: ignore[union-attr]
+        for case in cases[-(-len(cases) // share) :]:
+            case.add_marker("exhaustive")
 
 
 @pytest.fixture(scope="session")

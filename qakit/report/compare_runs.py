@@ -14,6 +14,7 @@ from qakit.data.splits import read_split, split_sources
 from qakit.errors import DataError, RunError, UsageError
 from qakit.inference.inputs import Inputs
 from qakit.inference.nbest_file import read_nbest
+from qakit.names import quoted
 from qakit.protocols import DrawnMetric, NoRuntime, PerExampleMetric
 from qakit.runs import Run, not_finished, open_run
 from qakit.values import Example, Prediction, Targets
@@ -157,7 +158,8 @@ def _answered(run: Run, recipe: Recipe, registry: Registry) -> Answered:
     if not run.validation_nbest.is_file():
         if not run.finished:
             raise not_finished(run)
-        raise RunError(f"{run.folder} has no validation predictions: {run.validation_nbest} was removed")
+        again = f"qakit predict {quoted(run.folder)} --split validation"
+        raise RunError(f"{run.folder} has no validation predictions; make them again with: {again}")
     inputs = Inputs.read(run, folder)
     if not inputs:
         raise RunError(f"{folder / 'meta.json'} is missing or damaged: it does not say which files were answered")

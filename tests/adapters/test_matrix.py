@@ -55,6 +55,7 @@ def loss(assembled: Assembled) -> float:
     return float(found)
 
 
+@pytest.mark.sweep(3)
 @every_pair
 def test_what_trains_moves_and_the_rest_stays_bit_for_bit(make: Make, adapter: Any, head: str) -> None:
     recipe, assembled = make(adapter, head)
@@ -71,6 +72,7 @@ def test_what_trains_moves_and_the_rest_stays_bit_for_bit(make: Make, adapter: A
     assert len(moved) > 0.8 * len(free)
 
 
+@pytest.mark.sweep(3)
 @every_pair
 def test_a_resumed_training_equals_an_uninterrupted_one(make: Make, adapter: Any, head: str, tmp_path: Path) -> None:
     recipe, whole = make(adapter, head, train={"layer_decay": 0.8})
@@ -95,6 +97,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(make: Make, adapter: Any
     assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
 
 
+@pytest.mark.sweep(3)
 @every_pair
 def test_kept_merged_or_as_an_adapter_it_scores_the_same(make: Make, adapter: Any, head: str, tmp_path: Path) -> None:
     recipe, assembled = make(adapter, head)

@@ -83,6 +83,7 @@ def test_trainings_run_at_once_on_all_nodes(ray_nodes: RayNodes, tmp_path: Path)
     assert any(isinstance(event, NodeProgress) for event in told)
 
 
+@pytest.mark.exhaustive
 def test_a_training_whose_node_is_lost_begins_anew_on_another(
     ray_nodes: RayNodes, drive: Callable[[float], subprocess.Popen[str]], tmp_path: Path
 ) -> None:
@@ -105,6 +106,7 @@ def test_a_training_whose_node_is_lost_begins_anew_on_another(
     assert all((tmp_path / name / "metrics.json").is_file() for name in "ab")
 
 
+@pytest.mark.exhaustive
 def test_a_killed_driver_takes_its_trainings_along_and_the_same_command_goes_on(
     drive: Callable[[float], subprocess.Popen[str]], tmp_path: Path
 ) -> None:
@@ -118,6 +120,7 @@ def test_a_killed_driver_takes_its_trainings_along_and_the_same_command_goes_on(
     assert all((tmp_path / name / "metrics.json").is_file() for name in "ab")
 
 
+@pytest.mark.exhaustive
 def test_on_sigterm_trainings_write_checkpoints_and_the_command_exits_143(
     drive: Callable[[float], subprocess.Popen[str]], tmp_path: Path
 ) -> None:
@@ -183,6 +186,7 @@ def own_cluster(code: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.skipif(not __import__("importlib.util").util.find_spec("ray"), reason="Ray is not installed")
 def test_a_cluster_of_its_own_says_nothing_and_has_no_dashboard() -> None:
@@ -216,6 +220,7 @@ predict: {{character_scores: true}}
     return file
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_an_ensemble_trained_on_a_cluster_has_the_same_bytes(
     ray_nodes: RayNodes, ensemble: Path, tmp_path: Path, invoke: Invoke

@@ -48,6 +48,7 @@ def told(text: str) -> dict[str, Any]:
     return {name: value for name, value in summary.items() if "second" not in name}
 
 
+@pytest.mark.exhaustive
 def test_a_stopped_command_goes_on_to_the_answers_of_one_process_and_none_is_made_twice(
     ray_nodes: RayNodes, crew: Crew, small_run: Path, questions: Path, local: Path, tmp_path: Path, invoke: Invoke
 ) -> None:

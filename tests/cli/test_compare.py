@@ -226,11 +226,13 @@ def test_another_validation_file_is_refused(
 
 
 def test_a_run_without_predictions_says_how_to_go_on(invoke: Invoke, copy: Copy, small_run: Path) -> None:
-    stopped = copy("stopped [x]")
-    shutil.rmtree(stopped / "predictions")
-    message = str(refusal(invoke, small_run, stopped))
-    assert message.startswith(f"{stopped} has no validation predictions")
-    assert message.endswith(f"qakit train --resume --output '{stopped}'")
+    bare = copy("bare [x]")
+    shutil.rmtree(bare / "predictions")
+    message, again = str(refusal(invoke, small_run, bare)), ("predict", bare, "--split", "validation")
+    assert message.startswith(f"{bare} has no validation predictions")
+    assert message.endswith(f"qakit predict '{bare}' --split validation")
+    assert invoke(*again).exit_code == 0
+    assert invoke("compare", small_run, bare).exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,7 @@ def test_an_ensemble_may_be_called_anything(
     assert not [path for path in Path("runs").iterdir() if path.name != name], "nothing beside it"
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ODD)
 def test_a_run_may_be_called_anything(

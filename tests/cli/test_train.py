@@ -140,6 +140,7 @@ def train_until(recipe_file: Path, folder: Path, overrides: list[str], *, killed
 READY = "a backbone with a ready head"
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize(
     ("killed_after", "more"),
     [

@@ -54,7 +54,7 @@ def test_what_goes_wrong_is_one_line(made_up_run: Path, invoke: Invoke, tmp_path
     bare = write_run(tmp_path / "bare", made_up_run.parent / "data.json", questions(24), [True] * 24, splits=("test",))
     for words, message in (
         ((tmp_path / "nowhere",), "there is no run"),
-        ((bare,), "has no validation predictions"),
+        ((bare,), f"{bare} is not finished; resume with: qakit train --resume"),
         ((made_up_run, "--candidates", "specal_chars"), "did you mean 'special_chars'"),
         ((made_up_run, "--candidates", ","), "names no postprocessor"),
         ((made_up_run, "--output", "a.txt"), "should end in .yaml"),

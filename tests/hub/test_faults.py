@@ -85,6 +85,7 @@ def leftovers() -> list[str]:
     return [file.name for file in Path(constants.HF_HUB_CACHE).rglob("*.incomplete")]
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize(("fault", "what", "said"), CASES, ids=[f"{fault.name}-{what}" for fault, what, _ in CASES])
 @pytest.mark.usefixtures("impatient")
 def test_a_fault_is_told_in_one_line_and_the_next_try_succeeds(

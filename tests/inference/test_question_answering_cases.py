@@ -190,6 +190,7 @@ EVERY_MODEL: dict[int, Callable[[Small], None]] = {
 }
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize("kind", ARCHITECTURES)
 @pytest.mark.parametrize("number", EVERY_MODEL, ids=lambda number: f"case_{number}")
 def test_every_architecture(small: Callable[[str], Small], kind: str, number: int) -> None:

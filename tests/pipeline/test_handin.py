@@ -109,6 +109,7 @@ def test_nothing_tells_of_the_machine_that_wrote_it(handed_in: Path, tmp_path_fa
     assert not [file for file in texts if here in file.read_text("utf-8")]
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize("name", HEADS)
 def test_every_head_answers_alike(name: str, train_tiny: Any, invoke: Invoke, tmp_path: Path) -> None:
     result = invoke("handin", train_tiny(name, *HEADS[name]), "--output", tmp_path / "folder")
@@ -316,6 +317,7 @@ def test_a_mean_of_contexts_answers_alike(trained_pipeline: Path, invoke: Invoke
     check_answers_alike(invoke("handin", tmp_path / "both", "--output", tmp_path / "folder"))
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize("head", ["linear_span", "joint_span", "crf"])
 def test_yes_and_no_are_answered_alike(
     head: str, questions: Path, tiny_backbone: Path, train_tiny: Train, invoke: Invoke, tmp_path: Path

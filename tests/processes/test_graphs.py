@@ -100,6 +100,7 @@ def trainings(folder: Path) -> list[str]:
     return sorted(path.parent.relative_to(folder).as_posix() for path in folder.rglob("metrics.jsonl"))
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize(
     ("kind", "processes"),
     [("ensemble", 1), ("ensemble-of-folds", 1), ("study-of-folds", 2)],

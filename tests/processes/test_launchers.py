@@ -60,6 +60,7 @@ def test_two_machines_train_into_one_folder(recipe: Path, trained: tuple[Path, E
     assert_equal(run, trained[0])
 
 
+@pytest.mark.exhaustive
 def test_a_launcher_that_is_told_to_stop_leaves_a_checkpoint(
     crew: Crew, recipe: Path, long_run: Path, long: tuple[str, ...], forked_python: str, tmp_path: Path
 ) -> None:

@@ -23,6 +23,7 @@ FSDP = {
 """What `accelerate launch` sets for its processes."""
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("adapter", ["full", "{name: lora, rank: 2}"])
 def test_sharded_training_is_the_same_training(crew: Crew, recipe: Path, tmp_path: Path, adapter: str) -> None:
     options = ("--set", f"adapter={adapter}", "--set", "train.accumulation=2")

@@ -28,6 +28,7 @@ def wait_for_steps(run: Path, running: Running) -> None:
     raise AssertionError(running.ended())
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize("adapter", ["full", "{name: lora, rank: 2}", "bitfit"])
 def test_two_processes_train_as_one_with_two_parts(crew: Crew, recipe: Path, tmp_path: Path, adapter: str) -> None:
     train_both_ways(crew, recipe, tmp_path, "--set", f"adapter={adapter}")
@@ -48,6 +49,7 @@ def test_processes_agree_on_the_parts_that_fit_in_all_of_them(crew: Crew, recipe
     assert_equal(tmp_path / "4", tmp_path / "auto")
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("where", ["IN_FORWARD", "IN_BACKWARD"])
 def test_where_memory_runs_out_in_one_process_all_go_on_in_halves(
     crew: Crew, recipe: Path, tmp_path: Path, where: str
@@ -105,6 +107,7 @@ def test_all_begin_with_the_first_ones_weights_and_their_average(
     assert_equal(run, trained[0])
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.parametrize("ranks", [(0, 1), (1,)])
 def test_a_signal_stops_all_and_the_run_goes_on_exactly(
     crew: Crew, recipe: Path, long_run: Path, long: tuple[str, ...], tmp_path: Path, ranks: tuple[int, ...]

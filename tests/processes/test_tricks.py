@@ -21,6 +21,7 @@ TRICKS = {
 }
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize("trick", TRICKS)
 def test_two_processes_train_with_a_trick_as_one_with_two_parts(
     crew: Crew, recipe: Path, tmp_path: Path, trick: str

@@ -92,6 +92,7 @@ def test_unchanged_files_are_not_fetched_again(bench: Bench) -> None:
     assert files(bench) == competition.files, "a damaged file is fetched again"
 
 
+@pytest.mark.sweep(4)
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", faults.ALL, ids=lambda fault: fault.name)
 @pytest.mark.parametrize("method", ["ListDataFiles", "DownloadDataFiles", "GET"])

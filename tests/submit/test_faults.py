@@ -54,6 +54,7 @@ def test_the_table_in_the_docs_is_complete() -> None:
     assert written().keys() == expected
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize("case", CREATING, ids=str)
 def test_create_is_asked_once_and_then_looked_up(case: Case, bench: Bench) -> None:
     outcome = play(case, bench)
@@ -68,6 +69,7 @@ def test_create_is_asked_once_and_then_looked_up(case: Case, bench: Bench) -> No
         assert (outcome.code, outcome.state, outcome.tried) == (0, "COMPLETE", 2), "not there: sent again"
 
 
+@pytest.mark.sweep(4)
 @pytest.mark.slow
 @pytest.mark.parametrize("case", OTHERS, ids=str)
 def test_the_other_steps_try_again_or_say_what_is_wrong(case: Case, bench: Bench) -> None:

@@ -97,6 +97,7 @@ def test_killed_after_every_write_when_an_answer_was_lost(lost: Fault, make_benc
     assert sweep(make_bench, points, ("CreateSubmission", lost)) >= 6
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("prepare", "step"),

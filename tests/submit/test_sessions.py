@@ -497,6 +497,7 @@ CASES = [
 ]
 
 
+@pytest.mark.sweep(4)
 @pytest.mark.parametrize(("method", "fault", "always"), CASES, ids=[f"{m}, {f.name}, {a}" for m, f, a in CASES])
 def test_a_fault_at_any_request_starts_no_second_session(
     method: str, fault: Fault, always: bool, office: Office

@@ -104,6 +104,7 @@ def taken(recipe: Recipe, windows: int) -> int:
     return most + sum(each.numel() * each.element_size() for each in held if each is not None)
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "changes"),
