@@ -25,5 +25,5 @@ def write_there() -> None:
             shutil.rmtree(older, ignore_errors=True)
     if shutil.disk_usage(PLACE).free > ENOUGH:
         own = PLACE / f"qakit-{os.getpid()}"
-        own.mkdir(mode=0o700)
+        own.mkdir()
         os.environ["TMPDIR"] = tempfile.tempdir = str(own)

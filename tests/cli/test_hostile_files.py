@@ -101,6 +101,7 @@ def peak_of_reading(path: Path, reader: tuple[str, ...]) -> int:
     return int(done.stderr.rsplit("peak ", 1)[1]) * 1024
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.slow
 @pytest.mark.parametrize("form", COPIES)
 def test_twenty_megabytes_on_one_line(tmp_path: Path, form: str) -> None:

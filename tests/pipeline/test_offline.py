@@ -59,6 +59,7 @@ def test_the_folder_is_whole(offline: Path, trained_pipeline: Path, adl_data: Pa
         assert str(adl_data) not in recipe.read_text("utf-8")  # names no data of this machine
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.slow
 @pytest.mark.parametrize("installed", [True, False], ids=["installed", "wheel"])
 def test_without_a_network_the_answers_are_the_same_bytes(

@@ -56,6 +56,7 @@ def test_old_packages_answer_alike(
     assert (tmp_path / "answers").read_bytes() == made.read_bytes()
 
 
+@pytest.mark.exhaustive
 def test_what_does_not_install_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By pip's own line; and nothing is left."""
     monkeypatch.setattr(old_environment, "_interpreters", lambda: iter([]))

@@ -84,6 +84,7 @@ ELSEWHERE = (hostile_table._play_bomb, hostile_table._play_case)
 REPLAYED = [row for row in hostile_table.rows() if row.play not in ELSEWHERE]
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.slow
 @pytest.mark.parametrize("row", REPLAYED, ids=str)
 def test_hostile_input(row: Hostile, tmp_path: Path) -> None:

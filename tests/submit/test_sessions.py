@@ -712,6 +712,7 @@ def test_a_colab_notebook_of_other_parts_does_not_go_on(
     assert "begun with another more/recipe.yaml than" in str(colab(**parts, more__recipe_yaml=mine)["error"])
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_colab_notebook_trains(
     tiny_backbone: Path, server: KaggleServer, make_bench: Callable[..., Bench], tmp_path: Path
