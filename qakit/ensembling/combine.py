@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from pathlib import Path
 
 from qakit.data.predictions_file import first_ids
 from qakit.ensembling.kept import (
@@ -224,6 +225,26 @@ def combine(plan: EnsemblePlan, registry: Registry, *, want_test: bool, say: Say
     if agreed is None:
         raise UsageError(f"nothing to combine: the members share no test predictions, and {reason}")
     return Ensemble(plan, sources, decision, test, test_kept, validation, validation_kept, agreed[0], agreed[1], reason)
+
+
+def check_existing(members: Sequence[Path], method: Method, *, want_test: bool) -> None:
+    """What members that are there must have for an ensemble, as :func:`combine` asks: before others are trained.
+
+    Raises:
+        UsageError: one has not what weights are learnt from, or no answers to a test file.
+        DataError: a file is missing or damaged, or the members answered different questions.
+        RunError: a run folder is damaged, or not finished.
+    """
+    sources = [open_source(path) for path in members]
+    validation, reason = _validation(sources, method)
+    if method.weights is None:
+        if reason is not None:
+            raise UsageError(f"weights cannot be learnt: {reason}")
+        check_same_files(validation)
+    test = _test(sources, method, want=want_test)
+    for each in (*test, *(validation if method.weights is None else ())):
+        if method.reads_characters:
+            each.characters_file()
 
 
 def first_recipe(sources: Sequence[Source]) -> Recipe | None:

@@ -86,6 +86,14 @@ class Kept:
         Raises:
             DataError: there are none, or the file is damaged.
         """
+        return CharacterScores.read(self.characters_file())
+
+    def characters_file(self) -> Path:
+        """Where they are.
+
+        Raises:
+            DataError: there are none.
+        """
         if self.folder is None:
             raise DataError("is no run, so it has no character scores: give the run in its place", path=self.path)
         file = self.folder / CHARACTERS_FILE
@@ -96,7 +104,7 @@ class Kept:
                 f"predict {quoted(self.source.path)} --split {split} --character-scores FILE`",
                 path=self.folder,
             )
-        return CharacterScores.read(file)
+        return file
 
 
 def open_source(path: Path) -> Source:

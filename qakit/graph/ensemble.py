@@ -69,6 +69,9 @@ class Combine:
             method.check_characters(each, remedy="put `predict.character_scores: true` into ensemble.train.set")
         if members:  # else all of them exist, and are combined at once
             _check_kind(method, members[0], registry)
+            from qakit.ensembling.combine import check_existing
+
+            check_existing(plan.members, method, want_test=graph.node(label).recipe.data.test is not None)
         _check_same_questions(members, self.labels)
         if plan.weights == "learn":
             _check_right_answers(members[0], registry)

@@ -231,3 +231,23 @@ ensemble:
     assert result.exit_code == 2
     assert "weights cannot be learnt: data.validation of the members' recipe holds no right" in str(result.exception)
     assert not (tmp_path / "run").exists()
+
+
+def test_members_that_lack_something_are_told_before_the_others_are_trained(
+    small_run: Path, small_recipe: Path, tmp_path: Path, invoke: Invoke
+) -> None:
+    begun, whole = tmp_path / "begun", tmp_path / "whole.yaml"
+    shutil.copytree(small_run, begun)
+    shutil.rmtree(begun / "predictions")
+    answers = small_run / "predictions" / "submission.csv"
+    train = f"train: {{recipe: {small_recipe}, set: {{predict.character_scores: true}}}}"
+    for member, more, message in (
+        (begun, "", "has no predictions/nbest.jsonl: let it answer a test file, with `qakit predict "),
+        (small_run, "method: char_average", "has no character scores; train with `predict: {character_scores: true}`"),
+        (answers, "weights: learn", "is no run, so nothing is known of its answers"),
+    ):
+        whole.write_text(f"ensemble:\n  {train}\n  members: [{member}]\n  {more}\n", "utf-8")
+        result = invoke("train", whole, "--output", tmp_path / "run", "--quiet")
+        assert result.exit_code == 2
+        assert message in str(result.exception)
+        assert not (tmp_path / "run").exists()
