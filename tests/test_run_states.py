@@ -245,3 +245,10 @@ def test_clean_knows_only_runs(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "there is no run in" in str(result.exception)
     assert (tmp_path / "checkpoints" / "step-00000002").is_dir()
+
+
+def test_a_folder_that_is_not_there_is_no_empty_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert invoke("runs", "list").exit_code == 0
+    missing = invoke("runs", "list", "run")
+    assert (missing.exit_code, str(missing.exception)) == (2, "there is no folder run")

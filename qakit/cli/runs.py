@@ -17,7 +17,7 @@ import typer
 from qakit.cli.terminal.console import out, plain, print_json, print_warning
 from qakit.cli.terminal.groups import Commands
 from qakit.cli.terminal.options import JsonOption, RunArgument
-from qakit.errors import PluginError, RecipeError, RunError
+from qakit.errors import PluginError, RecipeError, RunError, UsageError
 from qakit.trust import asked_by
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ def list_(
     from qakit.recipe.differences import changed_values
     from qakit.runs import list_runs
 
+    if not folder.is_dir() and folder != Path("runs"):
+        raise UsageError(f"there is no folder {folder}")
     runs = list_runs(folder)
     changed = changed_values([_recipe(run) for run in runs])
     rows = [_row(run) | {"changed": values} for run, values in zip(runs, changed, strict=True)]

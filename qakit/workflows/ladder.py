@@ -112,8 +112,6 @@ class Climb:
         self._changed = False
         if not self.execution.is_busy:
             self.errors |= problems
-            for name, problem in problems.items():
-                self.execution.listener(Remark(f"{name}: {problem}"))
             self.pending.clear()
         return ()
 

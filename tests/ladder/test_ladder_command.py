@@ -123,6 +123,7 @@ def test_recipes_that_are_no_step(climbed: Any, invoke: Any, tmp_path: Path) -> 
     blind.write_text(f"extends: {first}\ndata: {{validation: null}}\n", "utf-8")
     result = invoke("ladder", blind, "--output", tmp_path / "out", "--json")
     assert "sets no data.validation" in json.loads(result.stdout)["steps"][0]["error"]
+    assert result.stderr.count("sets no data.validation") == 1
     result = invoke("ladder", first, first, "--output", tmp_path / "out")
     assert result.exit_code == 2
     assert "two recipes are called first" in str(result.exception)
