@@ -29,6 +29,7 @@ answers are fewer where the text holds no more texts (docs/coming-from.md).
 from __future__ import annotations
 
 import dataclasses
+import random
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -60,6 +61,8 @@ ARCHITECTURES = (
 FOUNDED, FIELD, WHERE = "Where was the firm founded ?", "In what field does the firm work ?", "Which town is it in ?"
 LISBON, SHIPS, LEEDS = "The firm was founded in Lisbon.", "It is a firm that builds ships in Hull", "A firm from Leeds"
 LONG = LISBON * 25
+UNEVEN = " ".join(random.Random(0).choices(f"{LISBON} {SHIPS} {LEEDS}".split(), k=170))
+"""As long, without spans that differ by nothing but their place: of equal ones either may be the better."""
 ITEM = {"question": FOUNDED, "context": LISBON}
 Answer = dict[str, Any]
 Call = tuple[tuple[Any, ...], dict[str, Any]]
@@ -168,9 +171,9 @@ def the_same_in_batches(ask: Small) -> None:
 
 def batches_change_no_answer(ask: Small) -> None:
     windows = {"max_seq_len": 48, "doc_stride": 12}
-    alone, together = (ask(question=FOUNDED, context=LONG, batch_size=size, **windows) for size in (1, 4))
+    alone, together = (ask(question=FOUNDED, context=UNEVEN, batch_size=size, **windows) for size in (1, 4))
     assert together == close_to(alone)
-    ask.check(alone, FOUNDED, LONG, **windows)
+    ask.check(alone, FOUNDED, UNEVEN, **windows)
 
 
 EVERY_MODEL: dict[int, Callable[[Small], None]] = {
