@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qakit.data.checks.ceiling import Ceiling, PlacedAnswers, ceiling
-from qakit.data.checks.findings import Finding, Lengths, shown, warning
+from qakit.data.checks.findings import Finding, Lengths, warning
 from qakit.data.checks.span_search import Exact, same_text
 from qakit.data.checks.texts import percentiles
 from qakit.data.encode import EncodedExamples, encode
 from qakit.data.store import Progress
 from qakit.protocols import Preprocessor, WindowRuntime
+from qakit.reading.record import quoted
 from qakit.values import YES_NO, Example
 
 if TYPE_CHECKING:
@@ -154,6 +155,6 @@ def _answer_findings(
 
 def _named(name: str, meaning: str, which: np.ndarray, examples: Sequence[Example], placed: PlacedAnswers) -> Finding:
     found = [
-        f"id {examples[int(placed.example[k])].id}: {shown(placed.answers[k].text)}" for k in np.flatnonzero(which)
+        f"id {examples[int(placed.example[k])].id}: {quoted(placed.answers[k].text)}" for k in np.flatnonzero(which)
     ]
     return warning(name, meaning, found)
