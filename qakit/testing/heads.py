@@ -257,9 +257,7 @@ def _check_positions(head: ScoresPositions, output: HeadOutput, batch: Batch) ->
     return found
 
 
-def check_spans(
-    decoded: SpanCandidates, batch: Batch, *, max_answer_length: int = MAX_ANSWER_LENGTH, some: bool = True
-) -> None:
+def check_spans(decoded: SpanCandidates, batch: Batch, *, some: bool) -> None:
     """Decoded spans keep to their masks, lengths and order; with ``some`` every window has one.
 
     Raises:
@@ -284,5 +282,5 @@ def check_spans(
         assert batch.start_mask[window][first].all(), f"window {window}: a span starts outside start_mask"
         assert batch.context_mask[window][last].all(), f"window {window}: a span ends outside context_mask"
         assert (last >= first).all(), f"window {window}: a span ends before it starts"
-        assert (last - first < max_answer_length).all(), f"window {window}: a span is longer than max_answer_length"
+        assert (last - first < MAX_ANSWER_LENGTH).all(), f"window {window}: a span is longer than max_answer_length"
         assert spans or not some, f"window {window} has a possible answer and no candidate"
