@@ -192,17 +192,13 @@ def processes_of_this_launch() -> Iterator[Workers]:
     :data:`PATIENCE`. Where it is entered inside itself, the outermost one ends it. An error that leaves the block ends
     the command in this process, without waiting for the others.
     """
-    inside = launched_processes() > 1 and _is_joined()
+    import torch.distributed
+
+    inside = launched_processes() > 1 and torch.distributed.is_initialized()
     workers, _ = join_workers()
     yield workers
     if not inside:
         _leave(workers)
-
-
-def _is_joined() -> bool:
-    import torch.distributed
-
-    return torch.distributed.is_initialized()
 
 
 _met = count()

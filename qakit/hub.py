@@ -29,7 +29,7 @@ Kind = Literal["model", "dataset"]
 DEFAULT_REVISION = "main"
 SECONDS = 20
 """How long the hub may take to say which files it has, and what it knows of one; HF_HUB_ETAG_TIMEOUT raises it."""
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+COMMIT = re.compile(r"[0-9a-f]{40}")
 _REVISION = re.compile(r"(?!.*\.\.)[\w][\w./+-]*")
 
 
@@ -196,7 +196,7 @@ def _listing(endpoint: str, repository: str, kind: Kind, revision: str | None) -
     commit = str(info.sha)
     siblings = getattr(info, "siblings", None) or ()  # not every kind of repository has them
     names = [str(sibling.rfilename) for sibling in siblings]
-    if not _COMMIT.fullmatch(commit):  # it becomes a part of paths
+    if not COMMIT.fullmatch(commit):  # it becomes a part of paths
         raise HubError(f"the hub ({endpoint}) calls {commit[:80]!r} a commit of {repository}, which is none")
     for name in names:
         try:
@@ -220,7 +220,7 @@ def held_snapshot(repository: str, kind: Kind = "model", revision: str | None = 
     folder = _repository_folder(repository, kind)
     reference = folder / "refs" / (revision or DEFAULT_REVISION)
     commit = reference.read_text("utf-8").strip() if reference.is_file() else revision
-    snapshots = folder / "snapshots" / commit if commit and _COMMIT.fullmatch(commit) else None
+    snapshots = folder / "snapshots" / commit if commit and COMMIT.fullmatch(commit) else None
     return snapshots if snapshots is not None and snapshots.is_dir() else None
 
 

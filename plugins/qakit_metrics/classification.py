@@ -177,11 +177,16 @@ def _codes(examples: Sequence[Example], answers: Sequence[str]) -> tuple[Int64, 
     return np.array([places[name] for name in gold]), np.array([places[name] for name in answers]), names
 
 
-def _grade(name: str) -> float:
+def number_in(answer: str) -> float:
+    """The number that an answer is; NaN where it is none."""
     try:
-        grade = float(name)
+        return float(answer)
     except ValueError:
-        grade = math.nan
+        return math.nan
+
+
+def _grade(name: str) -> float:
+    grade = number_in(name)
     if not math.isfinite(grade):
         what = f"the class {name[:40]!r} is no number, so its distance to the others is not known" if name else ""
         raise DataError(what or "there is no prediction for an example")
@@ -199,10 +204,7 @@ def _number(example: Example) -> float:
 
 
 def _given(example: Example, answer: str) -> float:
-    try:
-        value = float(answer)
-    except ValueError:
-        value = math.nan
+    value = number_in(answer)
     if not math.isfinite(value):
         what = f"the prediction {answer[:40]!r} is not a number" if answer else "there is no prediction"
         raise DataError(what, row=f"id {example.id}")

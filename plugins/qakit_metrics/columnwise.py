@@ -18,7 +18,7 @@ from qakit.api import (
     columnwise_spearman,
     parse_targets,
 )
-from qakit_metrics.classification import Drawn, Float64
+from qakit_metrics.classification import Drawn, Float64, number_in
 
 Figure = Callable[[Float64, Float64, Float64], tuple[Float64, Float64]]
 
@@ -73,15 +73,8 @@ def _given(example: Example, answer: str, names: tuple[str, ...] | None) -> list
         held = {} if found is None else found.by_name()
         numbers = [held.get(name, math.nan) for name in names]
     else:
-        numbers = [_number(answer)]
+        numbers = [number_in(answer)]
     if not all(map(math.isfinite, numbers)):
         what = f"the prediction {answer[:60]!r} has not the example's numbers" if answer else "there is no prediction"
         raise DataError(what, row=f"id {example.id}")
     return numbers
-
-
-def _number(answer: str) -> float:
-    try:
-        return float(answer)
-    except ValueError:
-        return math.nan

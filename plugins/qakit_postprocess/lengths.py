@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from statistics import fmean, median
+from statistics import median, pstdev
 
 from qakit.api import Candidate, Example, Prediction, SpanPrediction
 from qakit_postprocess import LengthPriorSettings
@@ -41,9 +41,7 @@ class LengthPrior:
         if not lengths:
             return {}
         logs = [math.log(length) for length in lengths]
-        middle = fmean(logs)
-        spread = math.sqrt(fmean([(each - middle) ** 2 for each in logs]))
-        return {"median": round(float(median(lengths)), 2), "spread": round(max(_NARROWEST, spread), 3)}
+        return {"median": round(float(median(lengths)), 2), "spread": round(max(_NARROWEST, pstdev(logs)), 3)}
 
     def _score(self, candidate: Candidate) -> float:
         away = (math.log(max(1, len(candidate.text.strip()))) - self._middle) / self._spread

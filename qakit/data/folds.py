@@ -54,16 +54,20 @@ def assign(examples: Sequence[Example], section: FoldsSection, *, path: Path | N
         DataError: an example has no document to be grouped by, or nothing to be stratified by, there are fewer groups
             than folds, or a question or a context would be on both sides of a split.
     """
-    keys, groups = Keys(), _Groups()
+    from scipy.cluster.hierarchy import DisjointSet
+
+    keys, groups = Keys(), DisjointSet()
     firsts: list[str] = []
     group_by = _group_by(examples, section)
     for example in examples:
         names = _names(example, group_by, keys, path)
         firsts.append(names[0])
         together = [*_texts(example, keys)] if section.repeats == "together" else []
+        groups.add(names[0])
         for name in [*names[1:], *(f"{kind} {text}" for kind, text in together)]:
-            groups.join(names[0], name)
-    roots = [groups.root(name) for name in firsts]
+            groups.add(name)
+            groups.merge(names[0], name)
+    roots = [groups[name] for name in firsts]
     sizes = Counter(roots)
     if len(sizes) < section.k:
         count = "1 group" if len(sizes) == 1 else f"{len(sizes)} groups"
@@ -96,25 +100,6 @@ def own_contexts(example: Example) -> tuple[str, ...]:
         return (example.contexts[example.relevant],)
     with_answer = {answer.context for answer in example.answers or () if answer.places}
     return tuple(example.contexts[index] for index in sorted(with_answer)) or example.contexts
-
-
-class _Groups:
-    """Names that belong together (union-find)."""
-
-    def __init__(self) -> None:
-        self._parents: dict[str, str] = {}
-
-    def root(self, name: str) -> str:
-        """What stands for the group of ``name``."""
-        parents = self._parents
-        while (parent := parents.setdefault(name, name)) != name:
-            parents[name] = parents[parent]  # halves the way for the next one
-            name = parent
-        return name
-
-    def join(self, one: str, other: str) -> None:
-        """Make one group of two."""
-        self._parents[self.root(other)] = self.root(one)
 
 
 class _Strata:

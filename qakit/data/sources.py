@@ -125,11 +125,6 @@ def _pieces(names: Sequence[str]) -> dict[tuple[str, str, str], set[str]]:
     return held
 
 
-def split_room(split: HubSplit, commit: str) -> Path:
-    """Where a converted split lies."""
-    return _room(split.dataset, commit) / f"v{FORMAT}" / (split.config or "_") / f"{split.split}.parquet"
-
-
 def _room(dataset: str, commit: str) -> Path:
     return default_cache() / DATASETS / "--".join(["hub", *dataset.split("/")]) / commit
 
@@ -166,8 +161,8 @@ def _hub_files(text: str, subject: str, beside: str | None) -> tuple[Path, ...]:
 
 def _split_file(split: HubSplit, subject: str) -> Path:
     commit = newest_commit(split.dataset, split.revision, subject=subject)
-    target = split_room(split, commit)
-    entry = _room(split.dataset, commit).parent
+    room = _room(split.dataset, commit)
+    target = room / f"v{FORMAT}" / (split.config or "_") / f"{split.split}.parquet"
     with writing(target):
         check_own(default_cache(), DATASETS)
     if not target.is_file():
@@ -176,6 +171,6 @@ def _split_file(split: HubSplit, subject: str) -> Path:
         with writing(target):
             open_room(default_cache(), DATASETS)
         convert_split(split, commit, target, subject=subject)
-        prune(default_cache(), keep=entry)
-    mark_used(entry)
+        prune(default_cache(), keep=room.parent)
+    mark_used(room.parent)
     return target

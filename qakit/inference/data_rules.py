@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from torch import nn
 
-from qakit.data.checks.findings import Finding, shown
+from qakit.data.checks.findings import Finding
 from qakit.data.checks.labels import NOT_SAID, training_findings
 from qakit.data.labels import run_classes
 from qakit.errors import QakitError
@@ -21,6 +21,7 @@ from qakit.modeling.assemble import build_head
 from qakit.modeling.backbones import configuration
 from qakit.modeling.start import check_start
 from qakit.protocols import Gives
+from qakit.reading.record import quoted
 from qakit.recipe.model import Recipe
 from qakit.registry import Registry
 from qakit.values import (
@@ -120,8 +121,8 @@ def data_findings(
         found["validation"] += _metric_findings(recipe, registry, splits["validation"], gives, classes)
         positive = recipe.metric.settings.get(POSITIVE)
         if classes and isinstance(positive, str) and positive not in classes:
-            known = ", ".join(map(shown, classes))
-            meaning = f"validation examples would be judged by metric.positive, {shown(positive)}, no class: {known}"
+            known = ", ".join(map(quoted, classes))
+            meaning = f"validation examples would be judged by metric.positive, {quoted(positive)}, no class: {known}"
             found["validation"].append(Finding("unknown_positive", "stops", len(splits["validation"]), meaning))
     if splits.get("test"):
         found["test"] += _submission_findings(recipe, registry, splits["test"], gives, classes)

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from pydantic import AfterValidator, field_validator
 
 from qakit.errors import HubError
-from qakit.hub import commit_of, snapshot
+from qakit.hub import COMMIT, commit_of, snapshot
 from qakit.names import below, plain_name
 from qakit.recipe.section import IsPath, RecipePath, Section
 from qakit.system import without_tilde
@@ -22,7 +22,6 @@ from qakit.system import without_tilde
 HUB = "hf://"
 """How a path on the hub begins."""
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _FILES = re.compile(
     rf"hf://datasets/(?P<repository>{_NAME}/{_NAME})(@(?P<revision>refs/(convert|pr)/[^/]+|[^/@]+))?/(?P<path>[^/].*)"
 )
@@ -129,7 +128,7 @@ def is_on_hub(source: str | HubSplit) -> bool:
 
 def is_commit(revision: str | None) -> bool:
     """Whether a revision can only ever mean the same files."""
-    return revision is not None and _COMMIT.fullmatch(revision) is not None
+    return revision is not None and COMMIT.fullmatch(revision) is not None
 
 
 def newest_commit(repository: str, revision: str | None, *, subject: str) -> str:

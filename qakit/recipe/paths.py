@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -34,7 +34,6 @@ SettingsOf = Callable[[At, MapNode], type[BaseModel] | None]
 @dataclass(slots=True)
 class _Resolver:
     settings_of: SettingsOf
-    environment: Mapping[str, str]
     findings: Findings
     check_files: bool
     from_run: bool = False
@@ -96,7 +95,7 @@ class _Resolver:
             return node
         local = find(node, ("local",))
         if wanted.local is not None and isinstance(local, ScalarNode):
-            variables = [(self.environment.get(name), default) for name, default in _variables(wanted.local)]
+            variables = [(os.environ.get(name), default) for name, default in _variables(wanted.local)]
             if all(value or default is not None for value, default in variables):
                 expanded = self.expand(wanted.local, local, (*at, "local"))
                 if any(value for value, _ in variables) or (expanded and os.path.exists(_full(expanded, local))):  # noqa: PTH110
@@ -153,7 +152,7 @@ class _Resolver:
                 self.findings.add(node.place.issue(at, message, hint))
                 sound = False
                 return ""
-            found, default = self.environment.get(inside["name"]), inside["default"]
+            found, default = os.environ.get(inside["name"]), inside["default"]
             if not found and default is not None:
                 return default
             if found is None:
@@ -174,12 +173,11 @@ def resolve_paths(
     *,
     check_files: bool,
     model: type[BaseModel] = Recipe,
-    environment: Mapping[str, str] = os.environ,
 ) -> MapNode:
     """The tree, one of ``model``, with every path absolute. Variables that are not set, and with ``check_files`` files
     that are not there, are added to ``findings``."""
     from_run = isinstance(find(tree, ("backbone", "from_run")), ScalarNode)
-    walked = _Resolver(settings_of, environment, findings, check_files, from_run).walk(tree, model, ())
+    walked = _Resolver(settings_of, findings, check_files, from_run).walk(tree, model, ())
     assert isinstance(walked, MapNode)
     return walked
 

@@ -16,7 +16,8 @@ from qakit.components import Component, Settings
 from qakit.data.template import PairTemplate
 from qakit.protocols import BackboneRuntime
 from qakit.recipe.section import is_path_field
-from qakit.testing.components import build_checked, running, type_name
+from qakit.returned import named
+from qakit.testing.components import build_checked, running
 
 VOCABULARY = 50
 LENGTHS = (9, 4, 1, 7)
@@ -114,7 +115,7 @@ def _check_tokenizer(component: Component[Any, Any, Any], settings: Settings) ->
     assert component.tokenizer is not None
     with running("tokenizer"):
         tokenizer = component.tokenizer(settings)
-    assert getattr(tokenizer, "is_fast", False), f"its tokenizer is {type_name(tokenizer)}, no PreTrainedTokenizerFast"
+    assert getattr(tokenizer, "is_fast", False), f"its tokenizer is {named(tokenizer)}, no PreTrainedTokenizerFast"
     assert tokenizer.pad_token_id is not None, "its tokenizer has no padding token"
     with running("the tokenizer's template for a question and a context"):
         PairTemplate.of(tokenizer)
@@ -127,7 +128,7 @@ def _check_tokenizer(component: Component[Any, Any, Any], settings: Settings) ->
 def _built(component: Component[Any, Any, Any], settings: Settings, runtime: BackboneRuntime) -> nn.Module:
     torch.manual_seed(0)
     backbone = build_checked("backbones", component, settings, runtime)
-    assert isinstance(backbone, nn.Module), f"build returns {type_name(backbone)}, not a module"
+    assert isinstance(backbone, nn.Module), f"build returns {named(backbone)}, not a module"
     size: object = backbone.hidden_size
     assert type(size) is int and size > 0, f"hidden_size is {size!r}, no number of dimensions"
     return backbone

@@ -12,6 +12,7 @@ from qakit.discovery import component_problem
 from qakit.entry_points import describe
 from qakit.errors import PluginFaultError
 from qakit.registry import built_fault
+from qakit.returned import named
 
 
 @contextmanager
@@ -32,11 +33,6 @@ def running(what: str, *, passing: type[Exception] | None = None) -> Iterator[No
         if passing is not None and isinstance(error, passing):
             raise
         raise AssertionError(f"{what} raises {describe(error)}") from error
-
-
-def type_name(value: Any) -> str:
-    """The name of its type, for messages; ``None`` is itself."""
-    return "None" if value is None else type(value).__name__
 
 
 def check_component(kind: Kind, component: Component[Any, Any, Any]) -> None:
@@ -61,10 +57,10 @@ def check_component(kind: Kind, component: Component[Any, Any, Any]) -> None:
     undocumented = [name for name, field in model.model_fields.items() if not field.description]
     assert not undocumented, f"{model.__name__}: without a description: {', '.join(undocumented)}"
     tries: object = component.tries
-    assert isinstance(tries, tuple), f"tries is {type_name(tries)}, not a tuple of settings: ({{...}}, {{...}})"
+    assert isinstance(tries, tuple), f"tries is {named(tries)}, not a tuple of settings: ({{...}}, {{...}})"
     for settings in tries:
         assert isinstance(settings, Mapping), (
-            f"tries holds {settings!r}, which is {type_name(settings)}, not settings by name"
+            f"tries holds {settings!r}, which is {named(settings)}, not settings by name"
         )
         with running(f"{model.__name__} of the tries {dict(settings)!r}"):
             model.model_validate(dict(settings))

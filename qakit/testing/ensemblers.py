@@ -12,6 +12,7 @@ from qakit.ensembling.method import learnt_values
 from qakit.errors import PluginError, UsageError
 from qakit.inference.nbest import answer_of
 from qakit.protocols import EnsembleMember, NoRuntime, PoolsMembers
+from qakit.returned import named
 from qakit.testing.answers import (
     ANSWERS,
     CONTEXT,
@@ -26,7 +27,7 @@ from qakit.testing.answers import (
     made_up_questions,
     span_predictions,
 )
-from qakit.testing.components import build_checked, running, type_name
+from qakit.testing.components import build_checked, running
 from qakit.values import Candidate, Example, LabelPrediction, NoAnswer, Prediction, SpanPrediction
 
 ROUNDING = 1e-6
@@ -40,7 +41,7 @@ def check_predictions(result: list[Prediction], members: Sequence[Prediction], w
     """The result is what the members' predictions are."""
     wanted = type(members[0])
     for each in result:
-        assert isinstance(each, wanted), f"of {wanted.__name__}s, {what} makes {type_name(each)}"
+        assert isinstance(each, wanted), f"of {wanted.__name__}s, {what} makes {named(each)}"
     return result
 
 
@@ -142,7 +143,7 @@ def check_ensembler(
         for name in ("reads_characters", "decodes"):
             assert hasattr(ensembler, name), f"an ensembler with a pool must say `{name}`: true or false"
             value = getattr(ensembler, name)
-            assert isinstance(value, bool), f"{name} is {type_name(value)}, not bool"
+            assert isinstance(value, bool), f"{name} is {named(value)}, not bool"
     if isinstance(ensembler, PoolsMembers):
         check_pool(ensembler, component.name, labels=labels, figures=figures)
     if isinstance(ensembler, PoolsMembers) and ensembler.reads_characters:

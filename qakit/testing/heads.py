@@ -22,8 +22,8 @@ from qakit.protocols import (
     ScoresPositions,
     SpanCandidates,
 )
-from qakit.returned import DECODED
-from qakit.testing.components import build_checked, running, type_name
+from qakit.returned import DECODED, named
+from qakit.testing.components import build_checked, running
 from qakit.testing.learning import check_loss_counts, check_what_is_learnt
 
 HIDDEN_SIZE = 16
@@ -119,9 +119,9 @@ def check_head(
     assert isinstance(head, nn.Module), "a head must be a torch.nn.Module"
     if hasattr(head, "has_distributions"):
         value = head.has_distributions
-        assert isinstance(value, bool), f"has_distributions is {type_name(value)}, not bool"
+        assert isinstance(value, bool), f"has_distributions is {named(value)}, not bool"
     yes_no = getattr(head, "yes_no", False)
-    assert isinstance(yes_no, bool), f"yes_no is {type_name(yes_no)}, not bool"
+    assert isinstance(yes_no, bool), f"yes_no is {named(yes_no)}, not bool"
     several = (False, True) if DECODED.get(getattr(head, "gives", "spans")) is SpanCandidates else (False,)
     for segments in several:
         _check_loss(head, made_up_batch(segments=segments, numbers=len(numbers), yes_no=yes_no))
@@ -257,9 +257,7 @@ def _check_positions(head: ScoresPositions, output: HeadOutput, batch: Batch) ->
     return found
 
 
-def check_spans(
-    decoded: SpanCandidates, batch: Batch, *, max_answer_length: int = MAX_ANSWER_LENGTH, some: bool = True
-) -> None:
+def check_spans(decoded: SpanCandidates, batch: Batch, *, some: bool) -> None:
     """Decoded spans keep to their masks, lengths and order; with ``some`` every window has one.
 
     Raises:
@@ -284,5 +282,5 @@ def check_spans(
         assert batch.start_mask[window][first].all(), f"window {window}: a span starts outside start_mask"
         assert batch.context_mask[window][last].all(), f"window {window}: a span ends outside context_mask"
         assert (last >= first).all(), f"window {window}: a span ends before it starts"
-        assert (last - first < max_answer_length).all(), f"window {window}: a span is longer than max_answer_length"
+        assert (last - first < MAX_ANSWER_LENGTH).all(), f"window {window}: a span is longer than max_answer_length"
         assert spans or not some, f"window {window} has a possible answer and no candidate"

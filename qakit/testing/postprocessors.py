@@ -6,8 +6,9 @@ from typing import Any
 
 from qakit.components import Component, Settings
 from qakit.protocols import LearnsSettings, NoRuntime
+from qakit.returned import named
 from qakit.testing.answers import made_up_answers, made_up_questions
-from qakit.testing.components import build_checked, running, type_name
+from qakit.testing.components import build_checked, running
 from qakit.values import ContextPrediction, Example, LabelPrediction, Prediction, SpanPrediction, Targets
 
 OTHERS: tuple[tuple[Prediction, Example], ...] = (
@@ -35,14 +36,14 @@ def check_postprocessor(component: Component[Any, Any, Any], settings: Settings)
     changes = False
     for prediction, example in zip(made_up_answers(), made_up_questions(), strict=True):
         result = _called(postprocess, prediction, example)
-        assert isinstance(result, SpanPrediction), f"a SpanPrediction became {type_name(result)}"
+        assert isinstance(result, SpanPrediction), f"a SpanPrediction became {named(result)}"
         kept = (result.candidates, result.null) == (prediction.candidates, prediction.null)
         assert kept, "candidates must stay as decoded; change the answer only"
         changes |= result.answer != prediction.answer
     for other, example in OTHERS:
         kind = type(other).__name__
         found = _called(postprocess, other, example)
-        assert isinstance(found, type(other)), f"a {kind} became {type_name(found)}"
+        assert isinstance(found, type(other)), f"a {kind} became {named(found)}"
         assert found == other or not changes, (
             f"a {kind} must pass through as it is where a postprocessor is for answers"
         )

@@ -8,8 +8,9 @@ from typing import Any
 
 from qakit.components import Component, Settings
 from qakit.protocols import NoRuntime
+from qakit.returned import named
 from qakit.testing.answers import label_predictions, made_up_answers
-from qakit.testing.components import build_checked, running, type_name
+from qakit.testing.components import build_checked, running
 from qakit.values import Prediction, Targets
 
 
@@ -33,7 +34,7 @@ def check_writer(
         AssertionError: with the reason.
     """
     writer = build_checked("writers", component, settings, NoRuntime())
-    assert isinstance(writer.suffix, str), f"suffix is {type_name(writer.suffix)}, not str"
+    assert isinstance(writer.suffix, str), f"suffix is {named(writer.suffix)}, not str"
     assert writer.suffix.startswith("."), f"suffix is {writer.suffix!r}; it must start with a dot"
     path = folder / f"predictions{writer.suffix}"
     predictions: Sequence[Prediction] = label_predictions(labels) if labels else made_up_answers()

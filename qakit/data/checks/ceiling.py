@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from qakit.data.arrays import Bools, Int64
-from qakit.data.checks.findings import EXAMPLES_SHOWN, shown
+from qakit.data.checks.findings import EXAMPLES_SHOWN
 from qakit.data.checks.span_search import Exact, SpanSearch, same_text
 from qakit.data.encode import EncodedExamples, token_spans
 from qakit.data.windows import Windows
+from qakit.reading.record import quoted
 from qakit.values import Answer, Example
 
 LOW = 95.0
@@ -250,13 +251,13 @@ def _cut_exactly(
 
 
 def _lost(examples: Sequence[Example], placed: PlacedAnswers, k: int, why: str) -> str:
-    return f"id {examples[int(placed.example[k])].id}: {shown(placed.answers[k].text)}: {why}"
+    return f"id {examples[int(placed.example[k])].id}: {quoted(placed.answers[k].text)}: {why}"
 
 
 def _why(cut: str | None, held: bool, max_answer_length: int | None) -> str:
     """The reason for people; of several, the one that no setting of windows or decoding mends."""
     if cut is not None:
-        return f"would be cut as {shown(cut)}"
+        return f"would be cut as {quoted(cut)}"
     return f"longer than {max_answer_length} tokens" if held else "no window holds it"
 
 

@@ -58,8 +58,3 @@ def _found(level: Level, name: str, meaning: str, found: list[str]) -> Finding:
 
 
 stops, warning, note = partial(_found, "stops"), partial(_found, "warning"), partial(_found, "note")
-
-
-def shown(text: str, limit: int = 40) -> str:
-    """Text for a finding's examples: in quotes, shortened, control characters escaped."""
-    return repr(text if len(text) <= limit else f"{text[:limit]}…")

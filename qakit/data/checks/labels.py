@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from qakit.data.checks.findings import Finding, shown, stops, warning
+from qakit.data.checks.findings import Finding, stops, warning
 from qakit.data.labels import classes_of
 from qakit.errors import DataError
 from qakit.protocols import Gives
+from qakit.reading.record import quoted
 from qakit.recipe.model import Recipe
 from qakit.values import Example, TargetNames, Targets, yes_no_of
 
@@ -199,7 +200,7 @@ def _classes(
     if isinstance(classes, TargetNames):
         return
     if len(classes) == 1:
-        meaning = f"class for all train examples, {shown(classes[0])}: there is nothing to tell apart"
+        meaning = f"class for all train examples, {quoted(classes[0])}: there is nothing to tell apart"
         yield "train", Finding("one_class", "stops", 1, meaning)
         return
     known = ", ".join(classes[:_CLASSES_SHOWN]) + (", ..." if len(classes) > _CLASSES_SHOWN else "")
@@ -211,7 +212,7 @@ def _classes(
             meaning = f"{name} examples with a label that is none of the run's classes: {known}"
             odd = [example for example in examples if example.label is not None and example.label not in classes]
         if odd:
-            yield name, stops("unknown_label", meaning, [f"id {each.id}: {shown(str(each.label))}" for each in odd])
+            yield name, stops("unknown_label", meaning, [f"id {each.id}: {quoted(str(each.label))}" for each in odd])
 
 
 def _numbers(examples: Sequence[Example], limits: tuple[float, float] | None) -> Iterator[Finding]:

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from qakit.data.checks.findings import EXAMPLES_SHOWN, Finding, Lengths, note, shown, warning
+from qakit.data.checks.findings import EXAMPLES_SHOWN, Finding, Lengths, note, warning
 from qakit.data.csv_rows import begins_like_formula
+from qakit.reading.record import quoted
 from qakit.values import Example
 
 SUSPICIOUS = {
@@ -75,9 +76,9 @@ def answer_findings(examples: Sequence[Example]) -> list[Finding]:
         if begins_like_formula(example.id):
             formulas.append(f"id {example.id}")
         if example.answers and not any(answer.places for answer in example.answers):
-            unplaced.append(f"id {example.id}: {shown(example.answers[0].text)}")
+            unplaced.append(f"id {example.id}: {quoted(example.answers[0].text)}")
         for answer in dict.fromkeys(example.answers or ()):
-            named = f"id {example.id}: {shown(answer.text)}"
+            named = f"id {example.id}: {quoted(answer.text)}"
             if answer.text != answer.text.strip():
                 blanks.append(named)
             if begins_like_formula(answer.text):

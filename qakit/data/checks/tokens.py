@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qakit.data.checks.ceiling import Ceiling, PlacedAnswers, ceiling
-from qakit.data.checks.findings import Finding, Lengths, shown, warning
+from qakit.data.checks.findings import Finding, Lengths, warning
 from qakit.data.checks.span_search import Exact, same_text
 from qakit.data.checks.texts import percentiles
 from qakit.data.encode import EncodedExamples, encode
-from qakit.data.store import Progress
 from qakit.protocols import Preprocessor, WindowRuntime
+from qakit.reading.record import quoted
 from qakit.values import YES_NO, Example
 
 if TYPE_CHECKING:
@@ -59,13 +59,13 @@ class TokenReport:
     """None without an answer."""
 
 
-def check_tokens(examples: Sequence[Example], setup: TokenSetup, progress: Progress | None = None) -> TokenReport:
+def check_tokens(examples: Sequence[Example], setup: TokenSetup) -> TokenReport:
     """Tokenise the examples that have a context and look at lengths, unknown tokens, windows and answers.
 
     Raises:
         UsageError: the preprocessor cannot lay windows of this size.
     """
-    encoded = encode(examples, setup.tokenizer, progress=progress)
+    encoded = encode(examples, setup.tokenizer)
     runtime = setup.runtime
     query = np.minimum(encoded.query_lengths, runtime.max_question_length)[encoded.pair_example]
     inputs = query + encoded.context_lengths + runtime.special_tokens
@@ -154,6 +154,6 @@ def _answer_findings(
 
 def _named(name: str, meaning: str, which: np.ndarray, examples: Sequence[Example], placed: PlacedAnswers) -> Finding:
     found = [
-        f"id {examples[int(placed.example[k])].id}: {shown(placed.answers[k].text)}" for k in np.flatnonzero(which)
+        f"id {examples[int(placed.example[k])].id}: {quoted(placed.answers[k].text)}" for k in np.flatnonzero(which)
     ]
     return warning(name, meaning, found)
