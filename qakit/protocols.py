@@ -534,7 +534,8 @@ class Pool(Protocol):
 class PoolsMembers(Protocol):
     """Optional for ensemblers: weights, also learnt ones, and character scores.
 
-    Each question is combined by itself: they may come in several pools, one after the other.
+    Each question is combined by itself: they may come in several pools, one after the other. An ensembler whose pool
+    learns no weights says ``learns = False``.
     """
 
     reads_characters: bool

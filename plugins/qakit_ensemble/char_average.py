@@ -74,10 +74,8 @@ class CharacterPool:
         Where a gold answer starts (ends) within a member's token, that token is the right one.
 
         Raises:
-            UsageError: no gold answer is known with its place, or ``mean`` is ``log``, whose likelihood is another.
+            UsageError: no gold answer is known with its place.
         """
-        if self.settings.mean == "log":
-            raise UsageError("weights are learnt for `mean: probability`; give `mean: log` its weights by hand")
         chosen = np.sort(np.asarray(rows, np.int64))
         gold = gold_places(self.axis, self.examples, chosen)
         few = temperature_rows(chosen.tolist())
@@ -147,6 +145,7 @@ class CharAverage:
 
     def __init__(self, settings: CharAverageSettings) -> None:
         self._settings = settings
+        self.learns = settings.mean == "probability"  # the likelihood of `log` is another
 
     def combine(self, members: Sequence[Sequence[Prediction]]) -> list[Prediction]:
         """Not from predictions alone.

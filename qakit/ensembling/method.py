@@ -50,8 +50,9 @@ class Method:
             own[WEIGHTS] = list(numbers)
         ensembler: Ensembler = registry.build("ensemblers", name, own, NoRuntime())
         pools = isinstance(ensembler, PoolsMembers)
-        if not pools and given == "learn":
-            raise UsageError(f"the ensembler {name!r} learns no weights; give --weights, or choose another method")
+        if given == "learn" and not (pools and getattr(ensembler, "learns", True)):
+            so = " with these settings" if pools else ""
+            raise UsageError(f"the ensembler {name!r} learns no weights{so}; give --weights, or choose another method")
         if not pools and numbers is not None and not known:
             raise UsageError(f"the ensembler {name!r} has no weights")
         return Method(name, settings, ensembler, members, shares, pools or numbers is None)

@@ -299,8 +299,7 @@ def test_what_cannot_be_combined_or_learnt() -> None:
     unlabelled = [Example(each.id, each.question, each.contexts) for each in examples]
     with pytest.raises(UsageError, match="none of the questions has a gold answer"):
         pool_of([made], unlabelled).learn(range(3))
-    with pytest.raises(UsageError, match="weights by hand"):
-        pool_of([made], examples, mean="log").learn(range(3))
+    assert not CHAR_AVERAGE.build(CharAverageSettings(mean="log"), NoRuntime()).learns
 
 
 def test_null_has_the_score_zero() -> None:

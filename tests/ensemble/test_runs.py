@@ -171,6 +171,8 @@ def test_other_data_is_refused(asked: tuple[Path, list[Example]], tmp_path: Path
         made(runs, "voting")
     with pytest.raises(UsageError, match=r"weights cannot be learnt: .*is of other questions"):
         made(runs, "voting", "learn")
+    with pytest.raises(UsageError, match="'char_average' learns no weights with these settings; give --weights"):
+        made(runs, "char_average", "learn", mean="log")
 
 
 def test_contexts_beside_the_file_are_compared_among_all_that_noted_them() -> None:
