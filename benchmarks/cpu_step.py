@@ -10,13 +10,12 @@ share of padding (attention over real lengths cannot win more).
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from instruments import medians
 from torch.profiler import ProfilerActivity, profile
 
 from qakit.modeling.device import autocast
@@ -83,13 +82,6 @@ def stepper(name: str, prepared: Prepared, batches: int) -> Callable[[], None]:
     return steps
 
 
-def seconds(work: Callable[[], None]) -> float:
-    """One run's."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
 def shares(work: Callable[[], None]) -> dict[str, float]:
     """Each kind's share of the operators' own time."""
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
@@ -124,15 +116,9 @@ def main() -> None:
     changes = [*(() if options.recipe else LONG), *options.changes]
     prepared = {name: prepare(options.recipe or RECIPE, [*changes, *own]) for name, own in VARIANTS.items()}
     works = {name: stepper(name, each, options.batches) for name, each in prepared.items()}
-    took: dict[str, list[float]] = {name: [] for name in works}
-    for turn in range(options.rounds + 1):
-        for name, work in works.items():
-            spent = seconds(work)
-            if turn:  # the first round warms up, and compiles
-                took[name].append(spent / options.batches)
-    plain = statistics.median(took["plain"])
+    took = {name: each / options.batches for name, each in medians(works, options.rounds).items()}
     for name, each in took.items():
-        print(f"{name:30} {statistics.median(each):8.3f} s/step  {plain / statistics.median(each):5.2f} times as fast")
+        print(f"{name:30} {each:8.3f} s/step  {took['plain'] / each:5.2f} times as fast")
     print(f"padding: {padding(prepared['plain'], 40):.1%} of the tokens, {prepared['plain'].precision}")
     for kind, share in shares(works["plain"]).items():
         print(f"{kind:20} {share:6.1%}")

@@ -15,15 +15,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 import torchcrf
+from instruments import medians
 from torch import Tensor, nn
 
 from qakit.data.batch import Batch
@@ -59,7 +58,7 @@ def main() -> None:
     heads = {mode: head("crf", options, mode=mode) for mode in MODES}
     peer = same_chain(heads["bio"])
 
-    loss = medians(
+    loss = milliseconds(
         {
             PEER: partial(peer_loss, peer, emissions, batch),
             **{mode: partial(head_loss, built, emissions, batch) for mode, built in heads.items()},
@@ -70,14 +69,14 @@ def main() -> None:
     with torch.inference_mode():
         scores = {"emissions": emissions.detach().clone()}
         linear_scores = {"start": emissions[..., 1].contiguous(), "end": emissions[..., 2].contiguous()}
-        spans = medians(
+        spans = milliseconds(
             {
                 LINEAR: partial(linear.decode, linear_scores, batch),
                 "crf": partial(crf.decode, scores, batch),
             },
             options.rounds,
         )
-        path = medians(
+        path = milliseconds(
             {
                 PEER: partial(peer.decode, scores["emissions"], mask=batch.context_mask),
                 "crf": partial(crf.best_path, scores, batch),
@@ -215,15 +214,8 @@ def differences(built: Any, peer: Any, emissions: Tensor, batch: Batch) -> dict[
     return {name: ((ours[name] - theirs[name]).abs().max() / theirs[name].abs().max()).item() for name in ours}
 
 
-def medians(works: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Milliseconds of each, in alternating rounds after one that does not count."""
-    times: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(rounds + 1):
-        for name, work in works.items():
-            began = time.perf_counter()
-            work()
-            times[name].append(1000 * (time.perf_counter() - began))
-    return {name: statistics.median(values[1:]) for name, values in times.items()}
+def milliseconds(works: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    return {name: 1000 * each for name, each in medians(works, rounds).items()}
 
 
 def rounded(values: dict[str, float]) -> dict[str, float]:

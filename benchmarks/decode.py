@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from typing import Any
 import datasets
 import numpy as np
 import torch
+from instruments import timed
 from numpy.typing import NDArray
 
 from qakit.data.batch import Batch
@@ -310,12 +310,6 @@ def compare(ours: Sequence[SpanPrediction], theirs: dict[str, list[dict[str, Any
         counts["better" if difference > 0 else "worse" if difference < 0 else "equal"] += 1
         counts["other_answers"] += prediction.best.text != best["text"]
     return counts
-
-
-def timed(work: Callable[[], Any]) -> tuple[Any, float]:
-    began = time.perf_counter()
-    result = work()
-    return result, time.perf_counter() - began
 
 
 if __name__ == "__main__":

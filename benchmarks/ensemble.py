@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+from instruments import qakit
 
 from qakit.files import file_sha256
 from qakit.inference.characters import CharacterScores, context_hash
@@ -30,19 +28,9 @@ from qakit.recipe.model import Recipe
 from qakit.runs import Run
 from qakit.values import Candidate, NoAnswer, SpanPrediction
 
-ROOT = Path(__file__).resolve().parents[1]
 WORDS = 120
 SPREAD = 2.0
 """Of the runs' log-odds around the truth."""
-CALL = """\
-import re, sys
-from pathlib import Path
-from qakit.cli import build_app
-try:
-    build_app()(sys.argv[1:], standalone_mode=False)
-finally:
-    sys.stderr.write("peak " + re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
-"""
 
 
 def data(folder: Path, questions: int) -> tuple[Path, list[tuple[str, int, int]]]:
@@ -142,14 +130,10 @@ def write_run(folder: Path, recipe: Recipe, file: Path, truth: list[tuple[str, i
 def timed(*words: object) -> tuple[float, float, float]:
     """Seconds by the clock, seconds of processor time, and peak MB of a command."""
     began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [sys.executable, "-c", CALL, *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=os.environ, check=False)
-    found = re.search(r"peak (\d+)$", done.stderr)
-    if done.returncode != 0 or found is None:
-        raise SystemExit(done.stderr)
+    _, peak = qakit(*words)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return time.perf_counter() - began, processor, int(found[1]) / 1024
+    return time.perf_counter() - began, processor, peak
 
 
 def main() -> None:

@@ -8,16 +8,15 @@ or written as in a recipe: ``'{name: crf, mode: single_span}'``.
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
+from instruments import medians
 
 from qakit.inference.evaluation import evaluate
 from qakit.inference.scoring import score
-from qakit.modeling.device import autocast, pick_device
+from qakit.modeling.device import autocast, pick_device, wait_for_gpu
 from qakit.recipe.load import load_recipe
 from qakit.registry import load_registry
 from qakit.training.events import silence
@@ -37,26 +36,17 @@ def main() -> None:
         )
         for head in options.heads
     }
-    seconds: dict[tuple[str, str], list[float]] = {}
-    for turn in range(options.rounds + 1):
-        for head, each in prepared.items():
-            for what, work in (("step", train_steps), ("evaluation", evaluation)):
-                took = timed(work, each, device)
-                if turn:  # the first round warms up
-                    seconds.setdefault((what, head), []).append(took)
+    works = {
+        (what, head): partial(work, each, device)
+        for head, each in prepared.items()
+        for what, work in (("step", train_steps), ("evaluation", evaluation))
+    }
+    seconds = medians(works, options.rounds)
     for what in ("step", "evaluation"):
-        first = statistics.median(seconds[what, options.heads[0]])
+        first = seconds[what, options.heads[0]]
         for head in options.heads:
-            took = statistics.median(seconds[what, head])
+            took = seconds[what, head]
             print(f"{what:11} {head:40} {1000 * took:9.1f} ms  {took / first:5.2f}x")
-
-
-def timed(work: Callable[[Prepared, torch.device], None], prepared: Prepared, device: torch.device) -> float:
-    began = time.perf_counter()
-    work(prepared, device)
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - began
 
 
 def train_steps(prepared: Prepared, device: torch.device, *, steps: int = 4) -> None:
@@ -70,6 +60,7 @@ def train_steps(prepared: Prepared, device: torch.device, *, steps: int = 4) -> 
         assert loss is not None
         torch.autograd.backward(loss)
         model.zero_grad(set_to_none=True)
+    wait_for_gpu()
 
 
 def evaluation(prepared: Prepared, device: torch.device) -> None:

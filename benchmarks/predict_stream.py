@@ -13,28 +13,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import re
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from instruments import qakit
 from sample import make_backbone, questions
 from transformers import BertConfig
 
-ROOT = Path(__file__).resolve().parents[1]
-CALL = """\
-import re, sys
-from pathlib import Path
-from qakit.cli import build_app
-try:
-    build_app()(sys.argv[1:], standalone_mode=False)
-finally:
-    sys.stderr.write("peak " + re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
-"""
 AHEAD = """\
 import qakit.inference.stream_reading
 qakit.inference.stream_reading.reads_ahead = lambda _: True
@@ -51,16 +38,6 @@ train: {{epochs: 1, batch_size: 16, precision: fp32}}
 predict: {{batch_size: 64}}
 metric: squad_v1
 """
-
-
-def qakit(*words: object, ahead: bool = False) -> tuple[str, float]:
-    """What the command says, and its peak in MB."""
-    command = [sys.executable, "-c", (AHEAD if ahead else "") + CALL, *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=os.environ, check=False)
-    found = re.search(r"peak (\d+)$", done.stderr)
-    if done.returncode != 0 or found is None:
-        raise SystemExit(done.stderr)
-    return done.stdout, int(found[1]) / 1024
 
 
 def write_shards(folder: Path, some: list[dict[str, Any]], rows: int, files: int) -> None:
@@ -117,7 +94,7 @@ def compare(home: Path, some: list[dict[str, Any]], options: argparse.Namespace)
         for ahead in (False, True) if turn % 2 else (True, False):
             output = home / f"out-{turn}-{ahead}"
             words = ("--output", output, "--block", options.block, "--json")
-            said, peak = qakit("predict", home / "run", "--input", source, *words, ahead=ahead)
+            said, peak = qakit("predict", home / "run", "--input", source, *words, before=AHEAD if ahead else "")
             speeds[ahead].append(json.loads(said)["rows_per_second"])
             peaks[ahead].append(peak)
             answers.add(b"".join(file.read_bytes() for file in sorted(output.glob("*.parquet"))))

@@ -20,13 +20,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from instruments import timed
 
 from qakit.data.encode import EncodedExamples, encode
 from qakit.data.read import read_examples
@@ -195,12 +196,6 @@ def report_speed(options: argparse.Namespace) -> None:
     for name, rate in rates.items():
         print(f"{name:36}{rate:12,.0f}{rate / rates[PEER]:8.2f}")
     print(f"windows that differ: {different['ids']} in ids, {different['labels']} in labels")
-
-
-def timed(work: Callable[[], Any]) -> tuple[Any, float]:
-    began = time.perf_counter()
-    result = work()
-    return result, time.perf_counter() - began
 
 
 def collate_all(encoded: EncodedExamples, windows: Windows, tokenizer: Any) -> list[Any]:
