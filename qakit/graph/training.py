@@ -45,10 +45,6 @@ class Training:
 
     def go(self, listener: Listener, *, resume: bool) -> Finished | None:
         """Train, predict, write; None in all processes but the first. A finished run stays what it is."""
-        with GENERATOR:
-            return self._go(listener, resume=resume)
-
-    def _go(self, listener: Listener, *, resume: bool) -> Finished | None:
         from qakit.report.curves import draw_curves, draw_validation_curve
         from qakit.runs import alone_in, check_free, create_run
         from qakit.training.clock import Clock, account
@@ -64,7 +60,7 @@ class Training:
         workers, device = workers_of(accelerator), accelerator.device
         if self.run is not None:
             listener(RunBegun(self.run.folder))
-        with ExitStack() as held:
+        with GENERATOR, ExitStack() as held:
             with workers.fail_together():
                 before = None
                 if workers.first and self.run is None:
