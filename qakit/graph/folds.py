@@ -106,7 +106,7 @@ class OutOfFold:
 
         if self.recipe.data.validation is not None:
             listener(Remark("data.validation is left alone: each fold is judged on its own part of data.train"))
-        split, assignment = self._read(registry)
+        split, assignment = read_folds(self.recipe, registry)
         node = graph.node(label)
         first = graph.node(node.needs[0]).recipe
         check_combining(self.recipe, registry, split, first=first)
@@ -122,16 +122,13 @@ class OutOfFold:
         """Out-of-fold predictions, one score with its spread, one answer to the test file."""
         from qakit.folds import finish_folds
 
-        finish_folds(run, registry, *self._read(registry), listener)
+        finish_folds(run, registry, *read_folds(self.recipe, registry), listener)
         return Joined()
 
     def dry_run(self, registry: Registry) -> Mapping[str, Any]:
         """The sizes of the folds."""
         assert self.recipe.folds is not None
-        return {"folds": self._read(registry)[1].sizes(self.recipe.folds.k)}
-
-    def _read(self, registry: Registry) -> tuple[Split, Assignment]:
-        return read_folds(self.recipe, registry)
+        return {"folds": read_folds(self.recipe, registry)[1].sizes(self.recipe.folds.k)}
 
     def _described(self, split: Split, assignment: Assignment) -> Mapping[str, Any]:
         """What folds.json holds."""
