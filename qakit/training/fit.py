@@ -100,7 +100,10 @@ def fit(
         if main:
             forget_after(run.soup, progress.step)
             _warn_of_changed_data(run, prepared, listener)
-            _also_before(run, prepared.lineage.seen, progress).write(run.seen_file)
+            seen = prepared.lineage.seen
+            if progress.step and run.seen_file.is_file():  # its files may have changed since; the weights have not
+                seen = seen.also(Seen.read(run.seen_file))
+            seen.write(run.seen_file)
             before = run.read_json(run.meta_file)
             more = {
                 "processes": workers.size,
@@ -157,11 +160,6 @@ def _frozen(prepared: Prepared) -> Mapping[str, Any] | None:
     if all(each.requires_grad for each in assembled.model.backbone.parameters()):
         return None
     return origin_of(prepared.recipe.backbone, Path(str(assembled.config.name_or_path)))
-
-
-def _also_before(run: Run, seen: Seen, progress: Progress) -> Seen:
-    """With what the weights that a resumed run continues with were trained on, should its files have changed since."""
-    return seen.also(Seen.read(run.seen_file)) if progress.step and run.seen_file.is_file() else seen
 
 
 def _warn_of_changed_data(run: Run, prepared: Prepared, listener: Listener) -> None:
