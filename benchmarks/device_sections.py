@@ -13,19 +13,17 @@ from unittest.mock import patch
 import datasets
 import numpy as np
 import torch
-from accelerate.state import AcceleratorState, GradientState
+import training_sides
+from accelerate.utils import extract_model_from_parallel
 from device_bench import Bench, Figures, profiler, trained, waits_in
 from torch import Tensor, nn
+from training_sides import Setup
 from transformers import (
     AutoModelForQuestionAnswering,
     BertConfig,
     PretrainedConfig,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
     default_data_collator,
 )
-from transformers.trainer_callback import PrinterCallback
 
 from qakit.data.collate import Collator
 from qakit.errors import QakitError
@@ -122,36 +120,11 @@ def peer_of(bench: Bench) -> Any:
 
 def peer_rate(bench: Bench, model: nn.Module, table: Any, precision: Precision) -> float:
     """Windows/s of transformers' Trainer over one epoch, without its first step."""
-    clock: list[float] = []
-
-    class Stopwatch(TrainerCallback):  # type: ignore[misc]
-        def on_step_end(self, _: Any, state: Any, __: Any, **___: Any) -> None:
-            if state.global_step in (1, state.max_steps):
-                bench.wait()
-                clock.append(time.perf_counter())
-
-    AcceleratorState._reset_state(reset_partial_state=True)
-    GradientState._reset_state()
+    setup = Setup(backbone=bench.folder / PEER, epochs=1, learning_rate=3e-5, dropout=0.1, seed=42, folder=bench.folder)
     size = bench.sizes.models[PEER].batch_size
-    arguments = TrainingArguments(
-        output_dir=str(bench.folder / "peer"),
-        per_device_train_batch_size=size,
-        num_train_epochs=1,
-        learning_rate=3e-5,
-        bf16=precision == "bf16",
-        fp16=precision == "fp16",
-        use_cpu=bench.device.type == "cpu",
-        save_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-    )
-    trainer = Trainer(
-        model, arguments, train_dataset=table, data_collator=default_data_collator, callbacks=[Stopwatch()]
-    )
-    trainer.remove_callback(PrinterCallback)
-    trainer.train()
-    trainer.accelerator.unwrap_model(trainer.model_wrapped, keep_fp32_wrapper=False)
-    return (len(table) - size) / (clock[-1] - clock[0])
+    rate = training_sides.fit(model, table, default_data_collator, setup, None, size, precision).rate
+    extract_model_from_parallel(model, keep_fp32_wrapper=False)
+    return rate
 
 
 def run_qa(bench: Bench, _: Mapping[str, Figures]) -> Figures:

@@ -19,6 +19,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
 import qakit
+from qakit.modeling.device import wait_for_gpu
 from qakit.modeling.sources import find_source
 from qakit.training.events import Event, StepDone
 
@@ -137,14 +138,14 @@ def fit(
     )
     clock: list[float] = []
 
-    class Stopwatch(TrainerCallback):
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            clock.append(time.perf_counter())
+    class Stopwatch(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, _: Any, state: Any, __: Any, **___: Any) -> None:
+            if state.global_step in (1, state.max_steps):
+                wait_for_gpu()
+                clock.append(time.perf_counter())
 
     trainer = Trainer(model, arguments, train_dataset=table, data_collator=collator, callbacks=[Stopwatch()])
     trainer.remove_callback(PrinterCallback)
     trainer.train()
-    took, windows = clock[-1] - clock[0], min(len(clock) * size, round(len(table) * setup.epochs))
+    took, windows = clock[-1] - clock[0], min(trainer.state.global_step * size, round(len(table) * setup.epochs))
     return Trained((windows - size) / took, windows, took)
