@@ -32,16 +32,16 @@ import numpy as np
 import torch
 from instruments import timed
 from numpy.typing import NDArray
+from sample import squad_examples
 
 from qakit.data.batch import Batch
 from qakit.data.batching import prediction_batches
 from qakit.data.collate import Collator, owned_tokens
 from qakit.data.encode import EncodedExamples, encode
-from qakit.data.read import read_examples
 from qakit.data.template import PairTemplate
 from qakit.data.windows import Windows
 from qakit.inference.nbest import SpanTable, span_predictions
-from qakit.protocols import HeadRuntime, NoRuntime, WindowRuntime
+from qakit.protocols import HeadRuntime, WindowRuntime
 from qakit.registry import load_registry
 from qakit.values import Example, SpanPrediction
 
@@ -130,14 +130,12 @@ def prepare(options: argparse.Namespace) -> tuple[Sequence[Example], EncodedExam
     """Examples, their windows in prediction, and the batches, longest windows first."""
     from transformers import AutoTokenizer
 
-    registry = load_registry()
-    reader = registry.build("readers", "squad", {}, NoRuntime())
-    examples = read_examples(reader, options.file, policies={"default": "skip"}).examples
+    examples = squad_examples(options.file)
     tokenizer = AutoTokenizer.from_pretrained(options.tokenizer)
     encoded = encode(examples, tokenizer)
     template = PairTemplate.of(tokenizer)
     runtime = WindowRuntime(options.max_length, options.max_length, template.special_tokens, training=False, seed=0)
-    stride = registry.build("preprocessors", "stride", {"overlap": options.overlap}, runtime)
+    stride = load_registry().build("preprocessors", "stride", {"overlap": options.overlap}, runtime)
     windows = stride.windows(encoded, epoch=0)
     collator = Collator(encoded, windows, template, ownership=owned_tokens(windows) if options.max_context else None)
     cuts = prediction_batches(collator.lengths, batch_size=options.batch_size)

@@ -28,16 +28,16 @@ from typing import Any
 
 import numpy as np
 from instruments import timed
+from sample import SAMPLES, squad_examples
 
 from qakit.data.encode import EncodedExamples, encode
-from qakit.data.read import read_examples
 from qakit.data.template import PairTemplate
 from qakit.data.windows import Windows
-from qakit.protocols import NoRuntime, WindowRuntime
+from qakit.protocols import WindowRuntime
 from qakit.registry import load_registry
 from qakit.values import Example
 
-SAMPLE = Path(__file__).parents[1] / "recipes" / "samples" / "squad-dev.json"
+SAMPLE = SAMPLES / "squad-dev.json"
 PEER = "peer"
 PEER_UNPADDED = "peer, without padding"
 QAKIT = "qakit"
@@ -141,7 +141,7 @@ def report_speed(options: argparse.Namespace) -> None:
     progress.disable_progress_bar()
     logging.set_verbosity_error()
 
-    examples = read(options.file)
+    examples = squad_examples(options.file)
     tokenizer = AutoTokenizer.from_pretrained(options.tokenizer)
     table = datasets.Dataset.from_dict(
         {
@@ -268,7 +268,7 @@ def measure_memory(options: argparse.Namespace) -> None:
     tokenizer = AutoTokenizer.from_pretrained(options.tokenizer)
     imports = peak_mib()
     began = time.perf_counter()
-    examples = read(options.file)
+    examples = squad_examples(options.file)
     _, windows = prepare(examples, tokenizer, options)
     result = {
         "examples": len(examples),
@@ -284,11 +284,6 @@ def peak_mib() -> float:
     """The process's largest resident memory so far (Linux gives KiB, macOS bytes)."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
-
-
-def read(path: Path) -> Sequence[Example]:
-    reader = load_registry().build("readers", "squad", {}, NoRuntime())
-    return read_examples(reader, path, policies={"default": "skip"}).examples
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@ weights with a tokenizer of its words. Nothing comes from a hub."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -12,25 +11,33 @@ from typing import Any
 from tokenizers import BertWordPieceTokenizer
 from transformers import BertTokenizerFast, PretrainedConfig
 
+from qakit.data.read import read_examples
+from qakit.protocols import NoRuntime
+from qakit.registry import load_registry
+from qakit.values import Example
+
 SAMPLES = Path(__file__).resolve().parents[1] / "recipes" / "samples"
 
 
 def questions(name: str = "squad-train.json") -> list[dict[str, Any]]:
     """The questions of a sample that have an answer: ``id``, ``question``, ``context``, ``answer``, ``start``."""
-    document = json.loads((SAMPLES / name).read_text("utf-8"))
     return [
         {
-            "id": question["id"],
-            "question": question["question"],
-            "context": paragraph["context"],
-            "answer": question["answers"][0]["text"],
-            "start": question["answers"][0]["answer_start"],
+            "id": each.id,
+            "question": each.question,
+            "context": each.contexts[0],
+            "answer": each.answers[0].text,
+            "start": each.answers[0].start,
         }
-        for article in document["data"]
-        for paragraph in article["paragraphs"]
-        for question in paragraph["qas"]
-        if question.get("answers")
+        for each in squad_examples(SAMPLES / name)
+        if each.answers
     ]
+
+
+def squad_examples(path: Path) -> Sequence[Example]:
+    """The questions of a SQuAD file; records that cannot be read are left out."""
+    reader = load_registry().build("readers", "squad", {}, NoRuntime())
+    return read_examples(reader, path, policies={"default": "skip"}).examples
 
 
 def make_backbone(

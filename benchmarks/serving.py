@@ -20,16 +20,7 @@ from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
 
-
-def questions_of(file: Path) -> list[dict[str, str]]:
-    """Those of a SQuAD file."""
-    data = json.loads(file.read_text("utf-8"))["data"]
-    return [
-        {"id": asked["id"], "question": asked["question"], "context": paragraph["context"]}
-        for article in data
-        for paragraph in article["paragraphs"]
-        for asked in paragraph["qas"]
-    ]
+from sample import squad_examples
 
 
 def served(address: str, questions: list[dict[str, str]], clients: int) -> tuple[float, dict[str, str], list[float]]:
@@ -69,7 +60,8 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    questions = questions_of(options.input)
+    examples = squad_examples(options.input)
+    questions = [{"id": each.id, "question": each.question, "context": each.contexts[0]} for each in examples]
     command = [sys.executable, "-m", "qakit", "serve", str(options.run), "--port", "0"]
     service = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert service.stderr is not None

@@ -20,6 +20,7 @@ from typing import Any
 
 import datasets
 import torch
+from sample import SAMPLES, squad_examples
 from torch import Tensor, nn
 from training_sides import Setup, Trained, add_options, chosen, fit, fit_qakit
 from transformers import (
@@ -33,9 +34,8 @@ from transformers.utils import logging
 import qakit
 from qakit.metrics.squad import score_v1
 from qakit.modeling.device import pick_device, resolve_precision
-from qakit.reading.files import load_json
 from qakit.statistics import interval, paired
-from qakit.values import Answer, Example, SpanPrediction
+from qakit.values import Example, SpanPrediction
 
 WIDTH, OVERLAP, BATCH, N_BEST, LONGEST = 384, 128, 16, 20, 30
 """Tokens, tokens, windows, candidates of each end, tokens of an answer: ``run_qa.py``'s own, but for its batch of 8."""
@@ -164,18 +164,7 @@ def best_span(offsets: Sequence[Sequence[int] | None], starts: Tensor, ends: Ten
 
 def read(path: Path) -> tuple[Example, ...]:
     """The questions of a SQuAD file that have an answer."""
-    return tuple(
-        Example(
-            id=question["id"],
-            question=question["question"],
-            contexts=(paragraph["context"],),
-            answers=tuple(Answer(text=each["text"], start=each["answer_start"]) for each in question["answers"]),
-        )
-        for article in load_json(path)["data"]
-        for paragraph in article["paragraphs"]
-        for question in paragraph["qas"]
-        if question["answers"]
-    )
+    return tuple(each for each in squad_examples(path) if each.answers)
 
 
 def write(examples: Sequence[Example], path: Path) -> Path:
@@ -253,10 +242,9 @@ def main() -> None:
 
 
 def parse() -> argparse.Namespace:
-    samples = Path(__file__).resolve().parents[1] / "recipes" / "samples"
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--train", type=Path, default=samples / "squad-train.json", help="in SQuAD's format")
-    parser.add_argument("--dev", type=Path, default=samples / "squad-dev.json")
+    parser.add_argument("--train", type=Path, default=SAMPLES / "squad-train.json", help="in SQuAD's format")
+    parser.add_argument("--dev", type=Path, default=SAMPLES / "squad-dev.json")
     parser.add_argument("--questions", type=int, help="train with the first ones only")
     parser.add_argument("--dev-questions", type=int, help="likewise")
     add_options(parser, epochs=2, learning_rate=1e-4)
