@@ -70,7 +70,7 @@ class Progress:
     accumulation: int = 0
     """Parts of a step since memory ran out; 0 for the recipe's."""
     pace: Sequence[float] | None = None
-    """The :class:`~qakit.training.pace.Pace` at which the schedule is gone through; None for the recipe's own."""
+    """The :class:`~qakit.training.plan.Pace` at which the schedule is gone through; None for the recipe's own."""
     metrics_bytes: int = 0
     """Length of metrics.jsonl when the checkpoint was written; what follows is cut off on resume."""
 

@@ -26,8 +26,7 @@ from qakit.recipe.model import Recipe, TrainSection
 from qakit.runs import CLOCK, Run
 from qakit.training.checkpoints import Progress
 from qakit.training.journal import Journal
-from qakit.training.pace import Costs, Forecast, Pace
-from qakit.training.plan import Plan
+from qakit.training.plan import Costs, Forecast, Pace, Plan
 
 if TYPE_CHECKING:
     from qakit.registry import Registry

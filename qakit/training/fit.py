@@ -32,7 +32,7 @@ from qakit.training.keeper import RunKeeper
 from qakit.training.launch import prepared_for, workers_of
 from qakit.training.lineage import is_another
 from qakit.training.loop import train
-from qakit.training.pace import Pace
+from qakit.training.plan import Pace
 from qakit.training.prepare import Prepared
 from qakit.training.sharding import Trainee, is_sharded, shard
 from qakit.training.soup import forget_after

@@ -36,8 +36,7 @@ from qakit.training.guards import (
 from qakit.training.interrupts import InterruptedTrainingError, StopRequest
 from qakit.training.journal import Journal
 from qakit.training.optim import set_rates, step_factor
-from qakit.training.pace import Pace
-from qakit.training.plan import Plan
+from qakit.training.plan import Pace, Plan
 from qakit.training.sharding import whole
 from qakit.training.step import step_gradients
 from qakit.training.tricks import Tricks

@@ -26,7 +26,7 @@ from qakit.training.interrupts import StopRequest
 from qakit.training.journal import Journal
 from qakit.training.loop import train
 from qakit.training.optim import build_optimiser
-from qakit.training.pace import Pace
+from qakit.training.plan import Pace
 
 BUDGET = 600.0
 STEPS = 100

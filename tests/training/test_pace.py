@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tiny_model import tiny_plan, tiny_recipe
 
 from qakit.training.optim import rate_factor
-from qakit.training.pace import EVALUATING, Costs, Forecast, Pace
+from qakit.training.plan import EVALUATING, Costs, Forecast, Pace
 
 PLAN = tiny_plan(40, 80, 120)
 
