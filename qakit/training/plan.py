@@ -1,5 +1,7 @@
-"""How long a training is, in optimiser steps and in passes over its examples; and how much of its schedule fits into the
-time that is left: where it ends, and which evaluations are made on the way."""
+"""How long a training is, in optimiser steps and in passes over its examples.
+
+And how much of its schedule fits into the time that is left: where it ends, and which evaluations are made on the way.
+"""
 
 from __future__ import annotations
 
