@@ -38,11 +38,13 @@ MODES = ("bio", "single_span")
 class Emissions(nn.Module):
     """In the place of a head's features: hands on what it is given, so that only the chain is measured."""
 
+    yes_no_weight = 0.0
+
     def logits(self, hidden: Tensor) -> list[Tensor]:
         return [hidden]
 
-    def no_answer(self, _hidden: Tensor) -> None:
-        return None
+    def window_scores(self, _hidden: Tensor) -> dict[str, Tensor]:
+        return {}
 
     def auxiliary_loss(self, _hidden: Tensor, _batch: Batch) -> None:
         return None
@@ -144,11 +146,13 @@ def made_up_batch(windows: int, tokens: int) -> Batch:
         token_type_ids=None,
         context_mask=mask,
         start_mask=mask,
-        contexts=torch.zeros(windows, 1, dtype=torch.int64),
+        contexts=torch.arange(windows)[:, None],
+        context_example=torch.arange(windows),
         segment_number=mask.long() - 1,
         target_first=first,
         target_last=last,
         example=torch.arange(windows),
+        examples=windows,
         window=np.arange(windows),
         token=nothing,
         segment=nothing.astype(np.int32),

@@ -33,6 +33,7 @@ def imported_by(*arguments: str) -> tuple[set[str], subprocess.CompletedProcess[
     return set(done.stderr.splitlines()[-1].split()), done
 
 
+@pytest.mark.sweep(3)
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -30,7 +30,7 @@ for folder in sys.argv[2:]:
     build_wheel(sys.argv[1])
 """
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 
 Done = subprocess.CompletedProcess[str]
 

@@ -77,8 +77,13 @@ def ledger_folder(
         UsageError: it would be begun in a run, a study or a model.
     """
     folder = given or Path(environment.get(variable, "").strip() or default)
-    if not (folder / "ledger.jsonl").is_file():
-        check_not_kept(folder)
+    ledger = folder / "ledger.jsonl"
+    if not ledger.is_file():
+        try:
+            check_not_kept(folder)
+        except UsageError:
+            if not ledger.is_file():  # else another process has just begun it
+                raise
     return folder
 
 

@@ -73,6 +73,7 @@ def drive(ray_nodes: RayNodes, tmp_path: Path) -> Iterator[Callable[[float], sub
         process.communicate(timeout=PATIENCE)
 
 
+@pytest.mark.exhaustive
 def test_trainings_run_at_once_on_all_nodes(ray_nodes: RayNodes, tmp_path: Path) -> None:
     told: list[Event] = []
     carry_out(made(tmp_path, "a", "b", "c"), tmp_path, meeting(2, seconds=1), told.append)
@@ -135,6 +136,7 @@ def test_on_sigterm_trainings_write_checkpoints_and_the_command_exits_143(
     ]
 
 
+@pytest.mark.exhaustive
 def test_a_failing_training_gives_its_error_line(ray_nodes: RayNodes, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"^thirteen & more is not allowed\n\(exit code 2\)$"):
         carry_out(made(tmp_path, "a", batch_size=13), tmp_path, fake(0))

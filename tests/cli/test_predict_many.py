@@ -329,6 +329,7 @@ def peak_megabytes(*arguments: object) -> float:
     return int(done.stderr.rsplit("peak ", 1)[1]) / 1024
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is in /proc")
 def test_memory_does_not_grow_with_the_file(table_run: Path, rows: list[Row], tmp_path: Path) -> None:
     few, many = 1_000, 3_000  # at first the allocator still spreads out

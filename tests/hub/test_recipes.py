@@ -49,7 +49,7 @@ def small_minilm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shipped.install_minilm(tmp_path_factory.mktemp("packages"))
 
 
-@pytest.mark.sweep(4)
+@pytest.mark.sweep(7)
 @pytest.mark.slow
 @pytest.mark.usefixtures("course_files", "own_precision")
 @pytest.mark.parametrize("recipe", shipped.recipes())

@@ -252,6 +252,7 @@ def _reading(settings: dict[str, Any], file: Path) -> subprocess.CompletedProces
     )  # fmt: skip
 
 
+@pytest.mark.exhaustive
 def test_several_contexts_are_read_together_alike(
     adl_data: Path, tiny_backbone: Path, train_tiny: Any, invoke: Invoke, tmp_path: Path
 ) -> None:
@@ -277,6 +278,7 @@ def test_a_selection_stage_answers_alike(trained_pipeline: Path, invoke: Invoke,
     check_answers_alike(result)
 
 
+@pytest.mark.sweep(4)
 @pytest.mark.parametrize(
     ("method", "options"),
     [
@@ -340,6 +342,7 @@ def test_yes_and_no_are_answered_alike(
         assert {"yes", "no"} & {row["answer"] for row in csv.DictReader(file)}
 
 
+@pytest.mark.exhaustive
 def test_several_answers_are_given_alike(
     questions: Path, tiny_backbone: Path, train_tiny: Train, invoke: Invoke, tmp_path: Path
 ) -> None:

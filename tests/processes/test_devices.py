@@ -79,6 +79,7 @@ def test_a_callback_stops_both(recipe: Path, tmp_path: Path) -> None:
     assert isinstance(heard[-1], CheckpointWritten)
 
 
+@pytest.mark.exhaustive
 def test_trainings_one_after_the_other_in_one_launch_are_what_each_is_alone_until_one_fails(
     crew: Crew, recipe: Path, trained: tuple[Path, Ended], tmp_path: Path
 ) -> None:

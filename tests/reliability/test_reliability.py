@@ -72,7 +72,7 @@ def test_killed_and_gone_on(fault: Fault, moment: str, bench: Workbench) -> None
     check(fault, moment, bench)
 
 
-@pytest.mark.sweep(4)
+@pytest.mark.sweep(7)
 @pytest.mark.slow
 @pytest.mark.parametrize(("fault", "moment"), SLOWLY, ids=ids(SLOWLY))
 def test_every_other_line_of_the_table(fault: Fault, moment: str, bench: Workbench) -> None:

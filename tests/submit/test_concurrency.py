@@ -70,6 +70,7 @@ def test_reading_the_ledger_while_others_write(bench: Bench) -> None:
         bench.write(f"file{number}.csv", ANSWERS.replace("q0,answer 0", f"q0,try {number}"))
     writers = [bench.start("submit", f"file{number}.csv", *SUBMIT[2:]) for number in range(4)]
     readers = [bench.start("kaggle", "submissions", "--sync", "-c", "qa-cup") for _ in range(3)]
-    assert {one.wait().code for one in (*writers, *readers)} == {0}
+    ended = [one.wait() for one in (*writers, *readers)]
+    assert {one.code for one in ended} == {0}, [one.err for one in ended if one.code]
     assert bench.states() == ["COMPLETE"] * 4
     bench.check_ledger()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from qakit.errors import UsageError
 from qakit.submit.credentials import Credentials, Redactor, find_credentials
+from qakit.submit import settings
 from qakit.submit.settings import ledger_folder, settings_from
 
 KEY = "0123456789abcdef"
@@ -186,3 +187,16 @@ def test_where_the_ledger_lies(tmp_path: Path) -> None:
     assert ledger_folder(None, {}) == Path("submissions")
     assert ledger_folder(None, {"QAKIT_SUBMISSIONS": "elsewhere"}) == Path("elsewhere")
     assert ledger_folder(tmp_path, {"QAKIT_SUBMISSIONS": "elsewhere"}) == tmp_path
+
+
+def test_a_ledger_that_another_process_begins_meanwhile_is_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = settings.check_not_kept
+
+    def late(folder: Path) -> None:
+        (folder / "ledger.jsonl").touch()
+        check(folder)
+
+    monkeypatch.setattr(settings, "check_not_kept", late)
+    assert ledger_folder(tmp_path, {}) == tmp_path

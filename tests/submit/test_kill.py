@@ -81,6 +81,7 @@ def numbers(step: int) -> Iterator[int]:
     return iter(range(1, 1_000_000, step))
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.slow
 @pytest.mark.parametrize("torn", [False, True], ids=["whole line", "half a line"])
 def test_killed_after_every_write_to_the_disk(torn: bool, make_bench: Callable[..., Bench]) -> None:
@@ -88,6 +89,7 @@ def test_killed_after_every_write_to_the_disk(torn: bool, make_bench: Callable[.
     assert killed >= 5, "at least one for each state, and one for the copy of the file"
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "lost", [pytest.param(faults.DROPPED, id="not submitted"), pytest.param(faults.DROPPED.after(), id="submitted")]

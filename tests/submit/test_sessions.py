@@ -566,6 +566,7 @@ def begun(make_bench: Callable[..., Bench]) -> Callable[..., Bench]:
 TRAIN = ("kaggle", "train", "a.yaml", "-o", "runs/a", "--session-hours", "1")
 
 
+@pytest.mark.sweep(2)
 @pytest.mark.slow
 @pytest.mark.parametrize("lost", [False, True], ids=["", "when an answer is lost"])
 def test_killed_after_every_write_to_the_disk(lost: bool, begun: Callable[..., Bench]) -> None:
@@ -774,6 +775,7 @@ def sessions(
         yield bench, state, done.text
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_two_sessions_make_the_run_of_one_training_here(sessions: tuple[Bench, KaggleState, str]) -> None:
     bench, state, said = sessions
@@ -802,6 +804,7 @@ def test_two_sessions_make_the_run_of_one_training_here(sessions: tuple[Bench, K
         assert figures[0] == figures[1]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_fetched_run_is_a_run(sessions: tuple[Bench, KaggleState, str]) -> None:
     bench, state, _ = sessions
