@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from qakit.cli.terminal.console import out, plain, print_json
 from qakit.cli.terminal.options import JsonOption
 from qakit.outputs import new_path
-
-if TYPE_CHECKING:
-    from qakit.report.compare import Comparison
 
 
 def compare(
@@ -53,6 +50,8 @@ def compare(
 
     Example: qakit compare runs/linear runs/crf --output comparison
     """
+    from qakit.cli.terminal.tables import print_grids
+    from qakit.report.compare_table import grids
     from qakit.workflows.compare import compare as compare_runs
 
     comparison = compare_runs(
@@ -67,14 +66,7 @@ def compare(
     )
     if as_json:
         print_json(comparison.as_json())
-    else:
-        _show(comparison, output)
-
-
-def _show(comparison: Comparison, output: Path | None) -> None:
-    from qakit.cli.terminal.tables import print_grids
-    from qakit.report.compare_table import grids
-
+        return
     print_grids(grids(comparison), comparison.notes)
     plan = comparison.plan
     out.print(

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from qakit.cli.terminal.console import out, plain, print_error, print_json
 from qakit.cli.terminal.options import DevicesOption, EngineOption, JobsOption, JsonOption, MaxHoursOption, QuietOption
 from qakit.outputs import check_reports, folder_to_fill
-
-if TYPE_CHECKING:
-    from qakit.report.ladder import Ladder
 
 
 def ladder(
@@ -48,9 +45,10 @@ def ladder(
     """
     from qakit.cli.terminal.progress import TrainingDisplay
     from qakit.cli.terminal.stops import stops_told
+    from qakit.cli.terminal.tables import print_grids
     from qakit.distributed import is_first_process
     from qakit.registry import load_registry
-    from qakit.report.ladder import ladder_of, write_ladder
+    from qakit.report.ladder import grids, ladder_of, method, write_ladder
     from qakit.statistics import Sampling
     from qakit.workflows.ladder import Climb, rungs_of
     from qakit.workflows.launching import deadline_in, executing
@@ -75,14 +73,7 @@ def ladder(
     if as_json:
         print_json(found.as_json())
     else:
-        _show(found, output)
+        print_grids(grids(found), found.notes)
+        out.print(plain(f"{method(found)} Report: {output / 'ladder.html'}"))
     if any(rung.error is not None for rung in rungs):
         raise typer.Exit(1)
-
-
-def _show(found: Ladder, folder: Path) -> None:
-    from qakit.cli.terminal.tables import print_grids
-    from qakit.report.ladder import grids, method
-
-    print_grids(grids(found), found.notes)
-    out.print(plain(f"{method(found)} Report: {folder / 'ladder.html'}"))

@@ -253,8 +253,6 @@ def _thinned(points: Sequence[list[float]]) -> list[list[float]]:
 def _calibration(answers: Iterable[Mapping[str, Any]]) -> list[list[float]]:
     """Mean confidence, share of right answers and how many, for each range of confidence that occurs."""
     known = [(answer["p"], answer["r"]) for answer in answers if answer["p"] is not None and answer["r"] is not None]
-    if not known:
-        return []
     bins: dict[int, list[tuple[float, int]]] = {}
     for confidence, right in known:
         bins.setdefault(min(int(confidence * BINS), BINS - 1), []).append((confidence, right))

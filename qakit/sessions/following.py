@@ -18,6 +18,7 @@ from qakit.sessions.job import Job, brought_back
 from qakit.sessions.notebook import order_of
 from qakit.sessions.record import Session
 from qakit.sessions.there import REPORT, progress_of
+from qakit.submit.download import facts_of
 from qakit.submit.faults import KaggleError
 
 NOTE = "kaggle.json"
@@ -130,7 +131,7 @@ def fetch(desk: Desk, session: Session) -> Session:
                 raise DataError("is missing in the notebook's output", path=name)
             target.parent.mkdir(parents=True, exist_ok=True)
             desk.kernels.download(address, target)
-            if facts != {"bytes": target.stat().st_size, "sha256": file_sha256(target)}:
+            if facts_of(target) != facts:
                 raise DataError("is not what was written there; try again", path=name)
         brought_back(fresh, job.places)
         facts = {name: file_sha256(fresh / name) for name in report["files"]}

@@ -23,6 +23,7 @@ from qakit.graph.nodes import check_recipe
 from qakit.names import below
 from qakit.numbers import load_json
 from qakit.runs import Run, checkpoints_in, runs_in
+from qakit.submit.download import facts_of
 from qakit.submit.unzip import unpack
 from qakit.system import environment_of_children
 
@@ -56,7 +57,7 @@ def train(order: Mapping[str, Any], *, inputs: Path, output: Path, began: float,
     except (QakitError, OSError) as problem:
         report["error"] = str(problem)
     files = sorted(path for path in run.rglob("*") if path.is_file() and path.name != ".lock")
-    facts = {file.relative_to(run).as_posix(): _facts(file) for file in files}
+    facts = {file.relative_to(run).as_posix(): facts_of(file) for file in files}
     write_json(output / REPORT, report | {"seconds": time.monotonic() - began, "files": facts})
     answers = run / "predictions" / "submission.csv"
     if report["state"] == "FINISHED" and answers.is_file():  # where competitions that take notebooks only look for it
@@ -103,7 +104,7 @@ def _begin(order: Mapping[str, Any], inputs: Path, run: Path) -> None:
                 target = below(run, name)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(below(file.parent / before["run"], name), target)
-                if _facts(target) != facts:
+                if facts_of(target) != facts:
                     raise DataError("is not what the session before has written", path=target)
             return
     raise DataError("is not among the notebook's inputs", path=f"the output of session {order['follows']}")
@@ -168,7 +169,3 @@ def progress_of(run: Path) -> str:
         steps = [path.name for path in checkpoints_in(each.checkpoints)]
         parts.append("finished" if each.finished else steps[-1] if steps else "-")
     return " ".join(parts)
-
-
-def _facts(file: Path) -> dict[str, Any]:
-    return {"bytes": file.stat().st_size, "sha256": file_sha256(file)}

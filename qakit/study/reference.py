@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from qakit.recipe.model import Section
 from qakit.recipe.reference import settings_table
 from qakit.study.model import SearchSection, SpaceSection, Study
 
@@ -32,11 +29,5 @@ def study_reference() -> str:
         ("`search`", SearchSection),
         ("Each value of `search.space`", SpaceSection),
     ):
-        lines += [f"## {title}", "", *_section(model), ""]
+        lines += [f"## {title}", "", " ".join((model.__doc__ or "").split()), "", *settings_table(model), ""]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _section(model: type[Section]) -> Iterator[str]:
-    yield " ".join((model.__doc__ or "").split())
-    yield ""
-    yield from settings_table(model)

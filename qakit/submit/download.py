@@ -64,13 +64,13 @@ def download(
         archive = _fetch(slug, kaggle, temporary, say=say, progress=progress)
         with replace_folder(folder) as fresh:
             names = _unpack(archive, fresh, {each["name"] for each in listing})
-            files = {name.as_posix(): _facts(fresh / name) for name in names}
+            files = {name.as_posix(): facts_of(fresh / name) for name in names}
             _compare(files, listing, say)
             document = {
                 "schema": 1,
                 "competition": slug,
                 "downloaded": now(),
-                "archive": _facts(archive),
+                "archive": facts_of(archive),
                 "listing": listing,
                 "files": files,
             }
@@ -159,7 +159,7 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 def _intact(folder: Path, files: Mapping[str, Any]) -> bool:
     try:
-        return bool(files) and all(_facts(below(folder, name)) == facts for name, facts in files.items())
+        return bool(files) and all(facts_of(below(folder, name)) == facts for name, facts in files.items())
     except (OSError, ValueError):
         return False
 
@@ -182,7 +182,8 @@ def _check_own(folder: Path, files: Mapping[str, Any]) -> None:
         )
 
 
-def _facts(path: Path) -> dict[str, Any]:
+def facts_of(path: Path) -> dict[str, Any]:
+    """Size and hash of a file: what manifests say of it."""
     return {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
 
 

@@ -48,17 +48,8 @@ class FileSubmission:
 
     def record(self) -> Record:
         """A new ledger record in the state INTENT."""
-        return new_record(
-            self.competition,
-            self.message,
-            sha256=self.checked.sha256,
-            bytes=self.checked.bytes,
-            rows=self.checked.rows,
-            file=self.checked.path.name,
-            run_id=self.run_id,
-            **self.score.as_record(),
-            baselines=dict(self.baselines),
-        )
+        checked = self.checked
+        return new_record(self, sha256=checked.sha256, bytes=checked.bytes, rows=checked.rows, file=checked.path.name)
 
     def bring(self, record: Record, ledger_folder: Path, kaggle: KaggleClient) -> Callable[[], int]:
         """Upload the copy that is kept; returns the call that submits it."""
@@ -118,18 +109,7 @@ class NotebookOutput:
 
     def record(self) -> Record:
         """A new ledger record in the state INTENT."""
-        return new_record(
-            self.competition,
-            self.message,
-            sha256=self.sha256,
-            bytes=0,
-            rows=0,
-            file=self.file,
-            notebook=self.notebook,
-            run_id=self.run_id,
-            **self.score.as_record(),
-            baselines=dict(self.baselines),
-        )
+        return new_record(self, sha256=self.sha256, bytes=0, rows=0, file=self.file)
 
     def keep(self, record: Record, ledger_folder: Path) -> Path:
         """Write down which notebook it is."""
@@ -154,18 +134,22 @@ PendingSubmission = FileSubmission | NotebookOutput
 """On its way to a competition. ``keep`` and ``bring`` may be done twice; the call that ``bring`` returns submits."""
 
 
-def new_record(competition: str, message: str, **facts: Any) -> Record:
+def new_record(pending: PendingSubmission, **facts: Any) -> Record:
     """A record in the state INTENT, with a fresh id, its folder's name, and what made it."""
     from qakit.runs import environment
 
     submit_id, machine = new_id(), environment()
     record = Record(
         submit_id=submit_id,
-        competition=competition,
-        folder=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{competition}-{submit_id}",
-        message=description_line(message),
+        competition=pending.competition,
+        folder=f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{pending.competition}-{submit_id}",
+        message=description_line(pending.message),
+        notebook=pending.notebook,
+        run_id=pending.run_id,
+        baselines=dict(pending.baselines),
         versions={"qakit": __version__, "kaggle": installed_version(), "python": machine["python"]},
         git_commit=machine["git_commit"],
+        **pending.score.as_record(),
         **facts,
     )
     return record.to("INTENT")

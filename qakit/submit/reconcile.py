@@ -26,11 +26,6 @@ def count_of(limits: Limits) -> Count:
     return Count(now()[:10], limits.today, limits.total)
 
 
-def look_up(record: Record, kaggle: KaggleClient) -> RemoteSubmission | None:
-    """The submission in Kaggle's list, by its tag."""
-    return next((each for each in kaggle.submissions(record.competition) if record.tag in each.description), None)
-
-
 def reconcile(
     record: Record, kaggle: KaggleClient, ledger: Ledger, *, pause: float, say: Callable[[str], None] = lambda _: None
 ) -> Record:
@@ -48,7 +43,8 @@ def reconcile(
     if record.state == "CREATING":
         say(f"looking up at Kaggle what became of {record.tag}")
     while True:
-        found = look_up(record, kaggle)
+        listed = kaggle.submissions(record.competition)
+        found = next((each for each in listed if record.tag in each.description), None)
         if found is not None:
             return ledger.append(record.to("CREATED", ref=found.ref, error=None))
         if record.state != "CREATING":

@@ -164,8 +164,8 @@ def leaderboard(
     shown: list[tuple[object, ...]] = []
     for place in places:
         if place.rank <= top or place.own:
-            date = "-" if place.row.date is None else f"{place.row.date:%Y-%m-%d %H:%M}"
-            shown.append((place.rank, plain(place.row.team, "bold" if place.own else ""), place.row.score, date))
+            team_cell = plain(place.row.team, "bold" if place.own else "")
+            shown.append((place.rank, team_cell, place.row.score, _moment(place.row.date)))
     print_table(slug, ("rank", "team", "score", "last submission (UTC)"), shown, numbers=("rank", "score"))
     if len(places) > top:
         out.print(plain(f"{len(places):,} teams"))

@@ -45,15 +45,11 @@ def parse_settings(assignments: Sequence[str], model: type[Settings], *, option:
         if key in settings:
             raise UsageError(f"{option} names {key!r} twice")
         field = model.model_fields.get(key)
-        kinds = () if field is None else (field.annotation, *get_args(field.annotation))
+        kind = None if field is None else field.annotation
         value = _value(text)
-        settings[key] = text if field is not None and (field.annotation is str or _is_text(value, kinds)) else value
+        a_number_as_text = str in get_args(kind) and isinstance(value, int | float)  # ``id=0`` names a column
+        settings[key] = text if kind is str or a_number_as_text else value
     return settings
-
-
-def _is_text(value: Any, kinds: Sequence[Any]) -> bool:
-    """Whether a number is meant as a text: ``id=0`` names a column."""
-    return str in kinds and isinstance(value, int | float)
 
 
 def _value(text: str) -> Any:
