@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qakit.errors import UsageError
-from qakit.submit.credentials import Credentials, Redactor, find_credentials
 from qakit.submit import settings
+from qakit.submit.credentials import Credentials, Redactor, find_credentials
 from qakit.submit.settings import ledger_folder, settings_from
 
 KEY = "0123456789abcdef"
