@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -148,9 +147,8 @@ def check_ensembler(
     if isinstance(ensembler, PoolsMembers):
         check_pool(ensembler, component.name, labels=labels, figures=figures)
     if isinstance(ensembler, PoolsMembers) and ensembler.reads_characters:
-        with running("combine without character scores", passing=UsageError), suppress(UsageError):
-            members = span_predictions(confident(ANSWERS))
-            check_predictions(ensembler.combine([members, members]), members, "combine")
+        with running("combine without character scores", passing=UsageError):
+            _refused_or_made(ensembler, span_predictions(confident(ANSWERS)))
         return
     first, second, surer = (
         _said(labels, moved=moved, sure=sure) for moved, sure in ((0, False), (1, False), (1, True))
@@ -176,6 +174,13 @@ def _combine(ensembler: Any, *members: list[Prediction]) -> list[Prediction]:
     with running("combine"):
         result = ensembler.combine(list(members))
     return check_predictions(result, members[0], "combine")
+
+
+def _refused_or_made(ensembler: Any, members: list[Prediction]) -> None:
+    try:
+        check_predictions(ensembler.combine([members, members]), members, "combine")
+    except UsageError:
+        return
 
 
 @dataclass(frozen=True, slots=True)
