@@ -39,7 +39,12 @@ def pack(sources: Sequence[Path], output: Path, *, fill: bool) -> Packed:
         DataError: a file is not what GLUE's server takes.
         RunError: a folder is not a run.
     """
-    files = _by_test_set(sources)
+    files: dict[str, Path] = {}
+    for source in sources:
+        name, path = _of_run(source) if source.is_dir() else _of_file(source)
+        if name in files:
+            raise UsageError(f"there are two predictions for {name}: {files[name]} and {path}")
+        files[name] = path
     texts = {name: _checked(path, name) for name, path in files.items()}
     missing = tuple(name for name in TEST_SETS if name not in texts)
     if missing and not fill:
@@ -55,16 +60,6 @@ def pack(sources: Sequence[Path], output: Path, *, fill: bool) -> Packed:
             member.external_attr = 0o644 << 16
             archive.writestr(member, texts[name])
     return Packed(files, missing)
-
-
-def _by_test_set(sources: Sequence[Path]) -> dict[str, Path]:
-    files: dict[str, Path] = {}
-    for source in sources:
-        name, path = _of_run(source) if source.is_dir() else _of_file(source)
-        if name in files:
-            raise UsageError(f"there are two predictions for {name}: {files[name]} and {path}")
-        files[name] = path
-    return files
 
 
 def _of_run(folder: Path) -> tuple[str, Path]:

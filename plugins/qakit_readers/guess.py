@@ -205,9 +205,8 @@ def _question_answering(columns: Sequence[Column]) -> Guess | None:
         if sum(asked) >= len(asked) / 100:
             settings["empty_answer"] = "unanswerable"
             reasons["empty_answer"] = f"{sum(asked):,} of {len(asked):,} rows have no answer"
-    if document := next(
-        (each for each in named(columns, "document") if _is_document(each, {answer, context, question})), None
-    ):
+    others = (each for each in named(columns, "document") if each not in {answer, context, question})
+    if document := next((each for each in others if 1 < each.distinct < len(each.filled) == len(each.values)), None):
         settings["document"] = document.name
         reasons["document"] = f"{document.distinct:,} of them; folds do not divide one"
     if question.is_few or any(column.key == "language" for column in columns):
@@ -265,10 +264,6 @@ def _offsets(columns: Sequence[Column], answer: Column, context: Column) -> tupl
     end = next((column for column in named(columns, "answer_end") if column.is_whole), None)
     exclusive = end is not None and ends_fit(end, start, answer) >= 0.95
     return {"answer_start": start.name} | ({"answer_end": end.name} if end is not None and exclusive else {}), []
-
-
-def _is_document(column: Column, others: set[Column]) -> bool:
-    return column not in others and 1 < column.distinct < len(column.filled) == len(column.values)
 
 
 def _classification(columns: Sequence[Column]) -> Guess | None:

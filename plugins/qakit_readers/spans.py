@@ -134,17 +134,11 @@ def _placed(record: Record, field: str, claimed: str, pieces: Sequence[tuple[int
     return place_answer(claimed, start, text, record=record, field=field, offsets_expected=True)
 
 
-def _configured(file: Path) -> list[str]:
-    """The types of entities in the nearest configuration above a file, or beside it; empty without one."""
-    for folder in file.absolute().parents:
-        if (folder / _CONFIGURATION).is_file():
-            return list(dict.fromkeys(_entities(folder / _CONFIGURATION)))
-    return []
-
-
 def types_in(path: Path) -> list[str]:
     """The types that :class:`BratReader` asks for by default of a file, or of all files below a configuration."""
-    if types := _configured(path):
+    above = (folder / _CONFIGURATION for folder in path.absolute().parents)
+    nearest = next((file for file in above if file.is_file()), None)
+    if nearest and (types := list(dict.fromkeys(_entities(nearest)))):
         return types
     lines = (line.split("\t") for file in _files(path) for line in _annotations(file))
     return list(dict.fromkeys(cells[1].split(" ")[0] for cells in lines if cells[0].startswith("T") and cells[1:]))

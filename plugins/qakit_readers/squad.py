@@ -38,7 +38,9 @@ class SquadReader:
         entries = _rows(path) or _listed(load_json(path), path)
         labelled = not problems.predicted_only and self._settings.labelled
         if labelled == "auto":
-            labelled = _has_labels(value for _, value in entries(Problems(path, collect=True)))
+            # whether any question says that it has, or has not, an answer
+            questions = _raw_questions(value for _, value in entries(Problems(path, collect=True)))
+            labelled = any(_has_answer(each) or each.get("is_impossible") is not None for each in questions)
         for name, value in entries(problems):
             yield from _entry(value, name, problems, labelled)
 
@@ -130,13 +132,6 @@ def _listed(document: Any, path: Path) -> _Entries:
         raise DataError(message, path=path)
     name = "data[{}]".format if isinstance(document, dict) else lambda number: f"record {number + 1}"
     return lambda _: ((name(number), entry) for number, entry in enumerate(entries))
-
-
-def _has_labels(entries: Iterable[Any]) -> bool:
-    """Whether any question says that it has, or has not, an answer."""
-    return any(
-        _has_answer(question) or question.get("is_impossible") is not None for question in _raw_questions(entries)
-    )
 
 
 def _has_answer(question: dict[str, Any]) -> bool:

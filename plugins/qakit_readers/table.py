@@ -103,9 +103,10 @@ class TableReader:
                     message = f"{column!r} (the reader's `{setting}`) is no column, and no template: every column's "
                     message += "name stands in braces, as in '{title} {body}'; braces that are meant are doubled"
                     raise DataError(message, path=path)
+                nested = format_hint([row]) if format_of([row]) != "table" else ""  # no rows of a table
                 raise DataError(
                     f"there is no column {column!r} (the reader's `{setting}`); there are {_some(row)}"
-                    f"{_nested_hint(row)}{separator_hint(list(row))}",
+                    f"{nested}{separator_hint(list(row))}",
                     path=path,
                 )
         columns = self._label_columns
@@ -243,11 +244,6 @@ def _some(row: dict[str, Any]) -> str:
     """The columns, or the first of very many."""
     more = f" and {len(row) - _NAMED:,} more" if len(row) > _NAMED else ""
     return ", ".join(quoted(column) for column in islice(row, _NAMED)) + more
-
-
-def _nested_hint(row: dict[str, Any]) -> str:
-    """What the file is, where its rows are no rows of a table."""
-    return format_hint([row]) if format_of([row]) != "table" else ""
 
 
 def _integer(record: Record, column: str) -> int:

@@ -49,7 +49,8 @@ def explain(block: Block, errors: Iterable[Mapping[str, Any]]) -> list[Issue]:
     specific = [
         path for path in groups if not any(len(other) > len(path) and other[: len(path)] == path for other in groups)
     ]
-    chosen = [path for path in groups if path in specific or any(_is_own(error) for error in groups[path])]
+    own = ("missing", "value_error", "assertion_error")
+    chosen = [path for path in groups if path in specific or any(error["type"] in own for error in groups[path])]
     return [issue for path in chosen for issue in _group(block, path, groups[path])]
 
 
@@ -62,10 +63,6 @@ def real_path(node: Node, location: Iterable[str | int]) -> At:
             path.append(str(part))
             node = below
     return tuple(path)
-
-
-def _is_own(error: Mapping[str, Any]) -> bool:
-    return error["type"] in ("missing", "value_error", "assertion_error")
 
 
 def _group(block: Block, path: At, errors: list[Mapping[str, Any]]) -> Iterator[Issue]:
