@@ -212,8 +212,7 @@ def check_empty(folder: Path, *, beside: Collection[str] = (), instead: str = ""
     check_output(folder)
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is a file, no folder: choose another --output")
-    kept = folder.iterdir() if folder.exists() else ()
-    if not all(path.name in beside or is_temporary(path.name) for path in kept):
+    if folder.exists() and _holds_anything(folder, beside):
         raise RunError(f"{folder} exists and is not empty: {instead}choose another --output")
 
 
@@ -262,6 +261,10 @@ def folder_to_fill(value: PathOrNone) -> PathOrNone:
         check_name(Path(value))
         check_not_kept(Path(value))
     return value
+
+
+def _holds_anything(folder: Path, beside: Collection[str]) -> bool:
+    return not all(path.name in beside or is_temporary(path.name) for path in folder.iterdir())
 
 
 def _problem(path: Path) -> str | None:
