@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -52,7 +53,8 @@ def export(
         typer.Option(
             "--kaggle",
             metavar="FOLDER",
-            help="For competitions that take notebooks only: write a Kaggle dataset and a notebook into this folder.",
+            help="For competitions that take notebooks only: write a Kaggle dataset and a notebook into this folder; "
+            "also of a pipeline, an ensemble, or folds.",
             callback=new_folder,
         ),
     ] = None,
@@ -88,7 +90,7 @@ def export(
         _refuse(any((output, competition, user)), "--colab goes with no other option but --json")
         _colab(run, colab, as_json=as_json)
         return
-    if not offline:
+    if not offline and kaggle is None:
         refuse_composed(run)
     tell_unfinished(run)
     if kaggle is not None:
@@ -127,14 +129,16 @@ def refuse_composed(run: Path) -> None:
     from qakit.runs import Run, member_folders, open_run
     from qakit.stages.load import is_pipeline_folder, stage_folders
 
+    what: str
+    folders: Iterable[Path]
     if is_pipeline_folder(run):
-        stages = " and ".join(str(folder) for folder in stage_folders(open_run(run)).values())
-        raise UsageError(
-            f"{run} is a pipeline of two models: export its stages ({stages}), or all of it with --offline"
-        )
-    if Run(run).has_members:
-        members = ", ".join(str(folder) for folder in member_folders(open_run(run)))
-        raise UsageError(f"{run} has several models: export its members ({members}), or all of it with --offline")
+        what, folders = "stages", stage_folders(open_run(run)).values()
+    elif Run(run).has_members:
+        what, folders = "members", member_folders(open_run(run))
+    else:
+        return
+    each = ", ".join(map(str, folders))
+    raise UsageError(f"{run} has several models: export its {what} ({each}), or all of it with --offline or --kaggle")
 
 
 def _offline(run: Path, folder: Path, *, as_json: bool) -> None:

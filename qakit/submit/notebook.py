@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qakit.errors import UsageError
-from qakit.files import carry_over, names_in, replace_folder, write_json, write_text
+from qakit.files import carry_over, names_in, replace_folder, write_json
 from qakit.numbers import load_json
 from qakit.outputs import check_output
-from qakit.submit.wheel import make_wheels, requirements_of
+from qakit.submit.offline import pack_run
 
 if TYPE_CHECKING:
-    from qakit.recipe.model import Recipe
     from qakit.runs import Run
 
 _NOTEBOOK = re.compile(r"(?:https?://(?:www\.)?kaggle\.com/(?:code/)?)?(?P<owner>[\w-]+)/(?P<name>[\w-]+)/?")
@@ -50,23 +49,20 @@ class Export:
 
 
 def export_run(run: Run, folder: Path, *, user: str, slug: str) -> Export:
-    """Write a dataset (the wheel, the model, the recipe) and a notebook that predicts with it, offline.
+    """Write a dataset (a run of any kind, and wheels) and a notebook that predicts with it, offline.
 
     Raises:
         UsageError: the folder exists and is not such an export, or the run names no test file.
-        RunError: the run has no model.
+        RunError: the run, a stage of the pipeline, or a member has no model.
         OutputError: the folder cannot be written, or the wheel cannot be built.
     """
     from qakit.data.splits import contexts_setting
-    from qakit.modeling.export import export_merged
-    from qakit.modeling.folder import refuse_graph
     from qakit.recipe.hub_data import is_on_hub
     from qakit.registry import load_registry
 
-    recipe, registry = run.recipe(), load_registry()
+    recipe = run.recipe()
     if not _NAME.fullmatch(user):
         raise UsageError(f"--user {user}: this is no user name of Kaggle's, as in kaggle.com/USER")
-    refuse_graph(run.model)
     if recipe.data.test is None:
         raise UsageError(
             f"the recipe of {run.folder} names no test file (data.test), so the notebook has none to answer"
@@ -83,13 +79,9 @@ def export_run(run: Run, folder: Path, *, user: str, slug: str) -> Export:
     title = name.replace("-", " ")
     with replace_folder(folder) as fresh:
         dataset, notebook = fresh / "dataset", fresh / "notebook"
-        (dataset / "run").mkdir(parents=True)
+        dataset.mkdir()
         notebook.mkdir()
-        wheels = make_wheels([recipe], dataset, registry)
-        requirements = requirements_of(wheels)
-        export_merged(run, registry, dataset / "run" / "model")
-        write_text(dataset / "run" / "recipe.yaml", portable_text(recipe))
-        write_text(dataset / "requirements.txt", "".join(f"{line}\n" for line in requirements))
+        requirements = pack_run(run, dataset, load_registry())
         about = {"title": title, "id": f"{user}/{name}", "licenses": [{"name": "other"}], "isPrivate": True}
         write_json(dataset / "dataset-metadata.json", about)
         write_json(notebook / "kernel-metadata.json", _kernel(user, name, title, slug))
@@ -98,25 +90,6 @@ def export_run(run: Run, folder: Path, *, user: str, slug: str) -> Export:
         write_json(notebook / f"{name}.ipynb", _ipynb(name, Path(recipe.data.test).name, named))
         _keep_others(folder, fresh)
     return Export(folder / "dataset", folder / "notebook", f"{user}/{name}", f"{user}/{name}-predict", requirements)
-
-
-def portable_text(recipe: Recipe) -> str:
-    """A recipe that names no data files of the machine it was trained on."""
-    from qakit.data.splits import CONTEXTS, contexts_setting, questions_setting, with_questions
-    from qakit.recipe.dump import dump_recipe
-
-    changed: dict[str, Any] = {"train": None, "validation": None, "test": None, "sample_submission": None}
-    if (contexts := contexts_setting(recipe)) is not None:
-        reader = recipe.data.reader
-        changed["reader"] = reader.model_copy(update={CONTEXTS: Path(contexts).name})
-    if (questions := questions_setting(recipe)) is not None:
-        recipe = with_questions(recipe, Path(questions).name)
-    competition = recipe.competition
-    if competition is not None:
-        competition = competition.model_copy(update={"sample_submission": None})
-    return dump_recipe(
-        recipe.model_copy(update={"data": recipe.data.model_copy(update=changed), "competition": competition})
-    )
 
 
 def _keep_others(before: Path, fresh: Path) -> None:

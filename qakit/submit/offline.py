@@ -16,14 +16,13 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qakit import __version__
 from qakit.errors import RunError
 from qakit.files import replace_folder, write_json, write_text
 from qakit.names import quoted
 from qakit.outputs import check_empty
-from qakit.submit.notebook import portable_text
 from qakit.submit.wheel import make_wheels, requirements_of
 
 if TYPE_CHECKING:
@@ -58,14 +57,25 @@ def export_offline(run: Run, folder: Path, registry: Registry) -> OfflineExport:
     with_contexts = contexts_setting(recipe) is not None
     arguments = "context.json test.json prediction.csv" if with_contexts else "test.json prediction.csv"
     with replace_folder(folder) as fresh:
-        recipes = _copy(run, fresh / RUN, registry, ())
-        found = requirements_of(make_wheels(recipes, fresh, registry, further=_ensemblers(fresh / RUN, registry)))
-        write_text(fresh / "requirements.txt", "".join(f"{line}\n" for line in found))
+        found = pack_run(run, fresh, registry)
         write_text(fresh / "README.txt", _README.format(name=run.name, arguments=arguments, version=__version__))
         script = fresh / "run.sh"
         write_text(script, answer_script(arguments, "README.txt", _answer(with_contexts=with_contexts)))
         script.chmod(0o755)
     return OfflineExport(folder, f"{quoted(f'{folder}/run.sh')} {arguments}", found)
+
+
+def pack_run(run: Run, folder: Path, registry: Registry) -> tuple[str, ...]:
+    """Write a run of any kind as it answers, the wheels that it needs, and requirements.txt, whose lines it returns.
+
+    Raises:
+        RunError: the run, a stage of the pipeline, or a member has no model.
+        OutputError: the wheel cannot be built.
+    """
+    recipes = _copy(run, folder / RUN, registry, ())
+    found = requirements_of(make_wheels(recipes, folder, registry, further=_ensemblers(folder / RUN, registry)))
+    write_text(folder / "requirements.txt", "".join(f"{line}\n" for line in found))
+    return found
 
 
 def _copy(run: Run, target: Path, registry: Registry, within: tuple[Path, ...]) -> list[Recipe]:
@@ -98,7 +108,7 @@ def _copy_members(run: Run, target: Path, registry: Registry, within: tuple[Path
         recipes += _copy(open_run(path), target / place, registry, within)
         # By it a fold counts as trained, and ensemblers may look at what it says.
         write_json(Run(target / place).metrics_file, {"validation": Run(path).figures()})
-    write_text(target / "recipe.yaml", portable_text(run.recipe()))
+    write_text(target / "recipe.yaml", _portable_text(run.recipe()))
     if run.is_folds:
         write_json(target / run.folds_file.name, run.read_json(run.folds_file) | {"files": {}})
         return recipes
@@ -113,7 +123,7 @@ def _copy_run(run: Run, target: Path, registry: Registry) -> None:
     from qakit.modeling.export import export_merged
 
     target.mkdir(parents=True)
-    write_text(target / "recipe.yaml", portable_text(run.recipe()))
+    write_text(target / "recipe.yaml", _portable_text(run.recipe()))
     export_merged(run, registry, target / "model")
 
 
@@ -129,10 +139,29 @@ def _copy_pipeline(run: Run, target: Path, registry: Registry) -> list[Recipe]:
     stages = {name: open_run(folder) for name, folder in stage_folders(run).items()}
     for name, stage in stages.items():
         _copy_run(stage, target / name, registry)
-    write_text(target / "recipe.yaml", portable_text(run.recipe()))
+    write_text(target / "recipe.yaml", _portable_text(run.recipe()))
     write_text(target / PIPELINE, pipeline_text(read_pipeline(run), {name: {"from_run": name} for name in stages}))
     shutil.copyfile(decision, target / COMBINE)
     return [run.recipe(), *(stage.recipe() for stage in stages.values())]
+
+
+def _portable_text(recipe: Recipe) -> str:
+    """A recipe that names no data files of the machine it was trained on."""
+    from qakit.data.splits import CONTEXTS, contexts_setting, questions_setting, with_questions
+    from qakit.recipe.dump import dump_recipe
+
+    changed: dict[str, Any] = {"train": None, "validation": None, "test": None, "sample_submission": None}
+    if (contexts := contexts_setting(recipe)) is not None:
+        reader = recipe.data.reader
+        changed["reader"] = reader.model_copy(update={CONTEXTS: Path(contexts).name})
+    if (questions := questions_setting(recipe)) is not None:
+        recipe = with_questions(recipe, Path(questions).name)
+    competition = recipe.competition
+    if competition is not None:
+        competition = competition.model_copy(update={"sample_submission": None})
+    return dump_recipe(
+        recipe.model_copy(update={"data": recipe.data.model_copy(update=changed), "competition": competition})
+    )
 
 
 def _ensemblers(copied: Path, registry: Registry) -> set[str]:

@@ -269,21 +269,25 @@ def test_an_ensemble_of_ensembles(method: str, ensemble: Callable[..., Path], sm
     assert all(kept.values()), "an ensembler may ask for them"
 
 
-def test_it_is_exported_as_a_folder_with_a_script(
-    ensemble: Callable[..., Path], small_data: Path, invoke: Invoke
+@pytest.mark.parametrize("kind", ["offline", "kaggle"])
+def test_it_is_exported_with_all_members(
+    ensemble: Callable[..., Path], small_data: Path, invoke: Invoke, kind: str
 ) -> None:
     folder = ensemble("nbest", "--weights", "1,2")
     exported = folder.parent / "exported"
-    for kind in (("--merge", "--output", exported), ("--kaggle", exported)):
-        result = invoke("export", folder, *kind)
-        assert result.exit_code == 2
-        members = f"{folder.parent / 'one'}, {folder.parent / 'two'}"
-        assert f"export its members ({members}), or all of it with --offline" in str(result.exception)
-    result = invoke("export", folder, "--offline", "--output", exported)
+    result = invoke("export", folder, "--merge", "--output", exported)
+    assert result.exit_code == 2
+    members = f"{folder.parent / 'one'}, {folder.parent / 'two'}"
+    assert f"export its members ({members}), or all of it with --offline or --kaggle" in str(result.exception)
+    options = (
+        ("--kaggle", exported, "--user", "ada", "-c", "cup") if kind == "kaggle" else ("--offline", "-o", exported)
+    )
+    result = invoke("export", folder, *options)
     assert result.exit_code == 0, result.output + str(result.exception)
     submission = (folder / "predictions" / "submission.csv").read_bytes()
     for gone in (folder, folder.parent / "one", folder.parent / "two"):
         shutil.rmtree(gone)
-    assert predict(invoke, exported / "run", small_data / "test.json").read_bytes() == submission
+    packed = exported / "dataset" if kind == "kaggle" else exported
+    assert predict(invoke, packed / "run", small_data / "test.json").read_bytes() == submission
     texts = [file.read_text("utf-8") for file in exported.rglob("*.json")]
     assert not any(str(folder.parent) in text for text in texts)
