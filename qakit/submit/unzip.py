@@ -8,13 +8,12 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from qakit.errors import DataError
+from qakit.names import one_line, shortened
 
-CHUNK = 1 << 20
 MOST_FILES = 200_000
 DEEPEST = 64
 """Parts of a member's path; data lies far above."""
@@ -25,8 +24,6 @@ SUSPICIOUS_RATIO = 200
 SMALL = 64 << 20
 """Bytes up to which an archive may unpack to, whatever the ratio."""
 
-_ENCRYPTED = 0x1
-
 
 def unpack(archive: Path, folder: Path) -> list[Path]:
     """Unpack into an empty folder; returns the files, relative to it, in the archive's order.
@@ -34,21 +31,15 @@ def unpack(archive: Path, folder: Path) -> list[Path]:
     Raises:
         DataError: the archive is damaged, or holds what it must not; files may have been written by then.
     """
-    with _reading(archive):
-        packed = zipfile.ZipFile(archive)
-    with packed:
-        members = [each for each in packed.infolist() if not each.is_dir()]
-        _check(members, archive)
-        return [_extract(packed, member, folder, archive) for member in members]
-
-
-@contextmanager
-def _reading(archive: Path) -> Iterator[None]:
-    """A damaged archive makes the zip reader raise all kinds of things."""
+    home = folder.resolve()
     try:
-        yield
+        with zipfile.ZipFile(archive) as packed:
+            members = [each for each in packed.infolist() if not each.is_dir()]
+            _check(members, archive)
+            return [Path(packed.extract(member, home)).relative_to(home) for member in members]
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError, ValueError) as error:
-        raise DataError(f"is damaged or cut off ({error})", path=archive.name) from None
+        why = error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)
+        raise DataError(f"cannot be unpacked ({why}): is it damaged or cut off?", path=archive.name) from None
 
 
 def _check(members: Sequence[zipfile.ZipInfo], archive: Path) -> None:
@@ -61,7 +52,9 @@ def _check(members: Sequence[zipfile.ZipInfo], archive: Path) -> None:
         if problem is None and member.filename.casefold() in seen:
             problem = "is there twice"
         if problem is not None:
-            raise DataError(f"{problem}; nothing was unpacked", path=archive.name, row=_shown(member.filename))
+            raise DataError(
+                f"{problem}; nothing was unpacked", path=archive.name, row=repr(shortened(member.filename, SHOWN))
+            )
         seen.add(member.filename.casefold())
     unpacked, packed = sum(each.file_size for each in members), max(1, archive.stat().st_size)
     if unpacked > SMALL and unpacked > SUSPICIOUS_RATIO * packed:
@@ -72,10 +65,6 @@ def _check(members: Sequence[zipfile.ZipInfo], archive: Path) -> None:
     free = shutil.disk_usage(archive.parent).free
     if unpacked > free:
         raise DataError(f"needs {unpacked:,} bytes unpacked, and {free:,} are free", path=archive.name)
-
-
-def _shown(name: str) -> str:
-    return repr(name if len(name) <= SHOWN else name[:SHOWN] + "…")
 
 
 def _problem(member: zipfile.ZipInfo) -> str | None:
@@ -92,40 +81,4 @@ def _problem(member: zipfile.ZipInfo) -> str | None:
         return f"lies {len(parts) - 1:,} folders deep"
     if any(ord(char) < 32 for char in name):
         return "has control characters in its name"
-    if member.flag_bits & _ENCRYPTED:
-        return "is encrypted"
     return None
-
-
-def _extract(packed: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path, archive: Path) -> Path:
-    """Write one file; its length and checksum must be those of the archive's directory."""
-    relative = Path(*PurePosixPath(member.filename).parts)
-    target, left = folder / relative, member.file_size
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        file = target.open("xb")
-    except OSError as error:  # a name that is too long, or a folder where another member is a file
-        raise DataError(
-            f"cannot be unpacked: {error.strerror}", path=archive.name, row=_shown(member.filename)
-        ) from None
-    with file:
-        for chunk in _chunks(packed, member, archive):
-            left -= len(chunk)
-            if left < 0:
-                break
-            file.write(chunk)
-    if left:
-        raise DataError("does not have the length that the archive states", path=archive.name, row=member.filename)
-    return relative
-
-
-def _chunks(packed: zipfile.ZipFile, member: zipfile.ZipInfo, archive: Path) -> Iterator[bytes]:
-    with _reading(archive):
-        source = packed.open(member)
-    with source:
-        while True:
-            with _reading(archive):
-                chunk = source.read(CHUNK)
-            if not chunk:
-                return
-            yield chunk

@@ -56,8 +56,8 @@ def test_ways_out_of_the_folder(tmp_path: Path, name: str) -> None:
     [
         ("a/" * 2000 + "b", "lies 2,000 folders deep; nothing was unpacked"),
         ("a/" * 100 + "b", "lies 100 folders deep; nothing was unpacked"),
-        ("x" * 300, "cannot be unpacked: File name too long"),
-        ("good.txt/inside", "cannot be unpacked: (Not a directory|File exists)"),
+        ("x" * 300, r"cannot be unpacked \(File name too long\)"),
+        ("good.txt/inside", r"cannot be unpacked \((Not a directory|File exists)\)"),
     ],
 )
 def test_paths_that_no_file_system_takes(tmp_path: Path, name: str, says: str) -> None:
@@ -91,7 +91,7 @@ def test_an_encrypted_file(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[content.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(content)
-    with pytest.raises(DataError, match="is encrypted"):
+    with pytest.raises(DataError, match=r"cannot be unpacked .*encrypted"):
         unpack(path, into(tmp_path))
 
 
@@ -130,5 +130,5 @@ def test_a_truncated_archive_is_noticed(tmp_path_factory: pytest.TempPathFactory
     path = archive(folder, ("a.csv", bytes(range(256)) * 4))
     content = path.read_bytes()
     path.write_bytes(content[: min(end, len(content) - 1)])
-    with pytest.raises(DataError, match="is damaged or cut off"):
+    with pytest.raises(DataError, match=r"cannot be unpacked .*: is it damaged or cut off"):
         unpack(path, into(folder))
