@@ -71,7 +71,8 @@ def yes_no(path: Path, target: Path, count: int) -> None:
 
 def several(path: Path, target: Path, count: int) -> None:
     """MultiSpanQA's format; and, with `single` in the name, SQuAD's with the first answer alone."""
-    rows, single = [], []
+    rows: list[dict[str, Any]] = []
+    single = []
     for _, context, _ in texts(path):
         tokens = [match.span() for match in re.finditer(r"[\w,]*\w|[^\w\s]", context)]
         for question, pattern in ASKED.items():

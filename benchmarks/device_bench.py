@@ -32,7 +32,7 @@ from qakit.training.sharding import Trainee
 from qakit.training.tricks import Tricks
 
 Figures = dict[str, Any]
-DEBERTA = {
+DEBERTA: dict[str, Any] = {
     "relative_attention": True,
     "position_buckets": 256,
     "norm_rel_ebd": "layer_norm",
@@ -79,7 +79,12 @@ class Sizes:
 def full_sizes() -> Sizes:
     """The encoders that users have, in windows of 384 and 512 tokens."""
     large = BertConfig(hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096)
-    base = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072}
+    base: dict[str, Any] = {
+        "hidden_size": 768,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "intermediate_size": 3072,
+    }
     small = BertConfig(hidden_size=256, num_hidden_layers=4, num_attention_heads=4, intermediate_size=1024)
     return Sizes(
         {
@@ -94,10 +99,21 @@ def full_sizes() -> Sizes:
 
 def tiny_sizes() -> Sizes:
     """The same in seconds on a CPU."""
-    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    sizes: dict[str, Any] = {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+    }
     bert = Model(BertConfig(**sizes), 600, 64, batch_size=4)
     deberta = Model(DebertaV2Config(**sizes, **DEBERTA), 700, 64, batch_size=4)
-    ids = {"pad_token_id": 0, "bos_token_id": 2, "cls_token_id": 2, "eos_token_id": 3, "sep_token_id": 3}
+    ids: dict[str, Any] = {
+        "pad_token_id": 0,
+        "bos_token_id": 2,
+        "cls_token_id": 2,
+        "eos_token_id": 3,
+        "sep_token_id": 3,
+    }
     modern = Model(ModernBertConfig(**sizes, **ids), 700, 64, batch_size=4)
     models = {
         "bert-base": bert,
@@ -244,7 +260,7 @@ def waits_in(profiled: profile, device: torch.device, *, units: int) -> Figures:
     Raises:
         RuntimeError: the profiler has seen nothing of CUDA, so that 0 would mean nothing.
     """
-    events = list(profiled.events() or ())
+    events = list(profiled.events() or ())  # type: ignore[no-untyped-call]
 
     def by(names: tuple[str, ...]) -> Figures:
         counted = Counter(_outermost(event) for event in events if event.name in names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -48,12 +48,18 @@ class EnoughError(Exception):
     """A training has been measured for as long as it may."""
 
 
+def _products(left: Tensor, right: Tensor) -> None:
+    for _ in range(10):
+        left @ right
+
+
 def matmul(bench: Bench, _: Mapping[str, Figures]) -> Figures:
     """TFLOP/s of a product of square matrices, by precision."""
-    side, found = bench.sizes.product, {}
+    side = bench.sizes.product
+    found: Figures = {}
     for precision in bench.precisions:
         left, right = torch.randn(2, side, side, device=bench.device, dtype=TYPES[precision])
-        took = bench.seconds(lambda left=left, right=right: [left @ right for _ in range(10)], times=7)
+        took = bench.seconds(partial(_products, left, right), times=7)
         found[precision] = 10 * 2 * side**3 / took / 1e12
     return found
 
@@ -144,7 +150,8 @@ def run_qa(bench: Bench, _: Mapping[str, Figures]) -> Figures:
         if turn > 1 and time.monotonic() > bench.until:
             break
         if turn <= 1:  # the first round has warmed up
-            ours.clear(), theirs.clear()
+            ours.clear()
+            theirs.clear()
         trained(bench, prepared, listen)
         theirs.append(peer_rate(bench, model, table, precision))
     rates = {"qakit": statistics.median(ours[1::2]), "run_qa": statistics.median(theirs)}
@@ -178,7 +185,7 @@ def scoring(bench: Bench, _: Mapping[str, Figures]) -> Figures:
         with patch("qakit.inference.scoring.one_late", iter):
             qakit()
 
-    ways = {
+    ways: dict[str, Callable[[], object]] = {
         "qakit": qakit,
         "serial": serial,
         "naive": naive,

@@ -18,6 +18,7 @@ import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from sample import SAMPLES, make_backbone, questions
 from transformers import BertConfig
@@ -50,7 +51,12 @@ def measured(rounds: int, steps: int) -> dict[str, object]:
     found: dict[str, list[float]] = {"one": [], "two": []}
     with TemporaryDirectory() as place:
         folder = Path(place)
-        sizes = {"hidden_size": 192, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 768}
+        sizes: dict[str, Any] = {
+            "hidden_size": 192,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 4,
+            "intermediate_size": 768,
+        }
         config = BertConfig(max_position_embeddings=192, **sizes)
         make_backbone(folder / "model", [each["context"] for each in questions()], config, words=2000)
         (folder / "one.yaml").write_text(RECIPE.format(samples=SAMPLES, steps=steps), "utf-8")

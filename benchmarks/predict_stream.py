@@ -65,7 +65,12 @@ def main() -> None:
     some = questions()
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
-        sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+        sizes: dict[str, Any] = {
+            "hidden_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "intermediate_size": 64,
+        }
         make_backbone(home / "backbone", [each["context"] for each in some], BertConfig(**sizes), words=4000)
         (home / "train.jsonl").write_text("".join(json.dumps(each) + "\n" for each in some[:64]))
         (home / "recipe.yaml").write_text(RECIPE.format(folder=home))

@@ -127,7 +127,7 @@ def peer_features(
         ends.append(last + 1)
     tokenized["start_positions"] = starts
     tokenized["end_positions"] = ends
-    return tokenized
+    return dict(tokenized)
 
 
 # -------------------------------------------------------------------------------------------------------------- speed

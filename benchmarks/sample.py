@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenizers import BertWordPieceTokenizer
-from transformers import BertTokenizerFast, PretrainedConfig
+from transformers import BertTokenizer, PretrainedConfig
 
 from qakit.data.read import read_examples
 from qakit.protocols import NoRuntime
@@ -57,7 +57,7 @@ def make_backbone(
     folder.mkdir(parents=True)
     file = folder / "vocab.txt"
     file.write_text("".join(f"{entry}\n" for entry in vocabulary + unused), "utf-8")
-    BertTokenizerFast(vocab=str(file)).save_pretrained(folder)
+    BertTokenizer(vocab=str(file)).save_pretrained(folder)
     config.vocab_size = len(vocabulary + unused)
     config.save_pretrained(folder)
 

@@ -62,7 +62,9 @@ def changed(recipe: Recipe, length: int, step: int, aggregation: str) -> Recipe:
     return recipe.model_copy(
         update={
             "windows": recipe.windows.model_copy(update={"max_length": length}),
-            "preprocess": recipe.preprocess.model_copy(update={"predict": PluginRef(name="stride", step=step)}),
+            "preprocess": recipe.preprocess.model_copy(
+                update={"predict": PluginRef.model_validate({"name": "stride", "step": step})}
+            ),
             "predict": recipe.predict.model_copy(update={"aggregation": aggregation, "character_scores": False}),
         }
     )

@@ -112,14 +112,14 @@ def features(
     found = []
     for row, number in enumerate(coded["overflow_to_sample_mapping"]):
         window = {name: coded[name][row] for name in names}
-        offsets = [
+        offsets: list[tuple[int, int] | None] = [
             pair if part == 1 else None
             for pair, part in zip(coded["offset_mapping"][row], coded.sequence_ids(row), strict=True)
         ]
         if not targets:
             found.append(window | {"example": number, "offsets": offsets})
             continue
-        answer = (examples[number].answers or ())[0]
+        answer = next(iter(examples[number].answers or ()))
         first = [at for at, pair in enumerate(offsets) if pair and pair[0] <= answer.start < pair[1]]
         last = [at for at, pair in enumerate(offsets) if pair and pair[0] < answer.end <= pair[1]]
         ends = (first[0], last[0]) if first and last else (0, 0)

@@ -138,8 +138,8 @@ def fit(
     )
     clock: list[float] = []
 
-    class Stopwatch(TrainerCallback):  # type: ignore[misc]
-        def on_step_end(self, _: Any, state: Any, __: Any, **___: Any) -> None:
+    class Stopwatch(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:  # noqa: ARG002 - of the protocol
             if state.global_step in (1, state.max_steps):
                 wait_for_gpu()
                 clock.append(time.perf_counter())
